@@ -1,0 +1,1 @@
+"""What the stages share; DESIGN in one sentence: PostgreSQL remembers, Redis moves."""

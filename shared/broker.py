@@ -1,0 +1,299 @@
+"""The Redis broker: Dramatiq's own keys and layout, but woken instead of polling.
+
+Stock `RedisBroker` sleeps between looks at a queue; an idle pipeline of four hops pays 200 ms for that. Here every
+enqueue publishes on its queue's wake channel, each worker process listens once, and an ack that frees a slot wakes
+the consumer of its own process. Delayed messages are moved by whoever takes from their queue, who sleeps until the
+next one is due. Nothing depends on a wake-up: a consumer looks by itself every `IDLE_LOOK` seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import dq_name
+from dramatiq.errors import ConnectionClosed, QueueNotFound
+from dramatiq.message import Message
+from dramatiq.middleware import CurrentMessage, Middleware, Retries, ShutdownNotifications
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared import queues
+from shared.config import Settings, host_of, settings
+from shared.observability import Outage, Reporting
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks at an idle queue; wakes come by publish, this is for a lost one, and it is the heartbeat.
+IDLE_LOOK = 4.0
+#: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle looks,
+#: and short enough that a killed worker's jobs run again within 30 s.
+DEAD_AFTER = 12.0
+#: Messages a consumer holds beyond one for each thread: enough to hide a round trip, few enough that priorities
+#: and other processes get their share.
+PREFETCH_SPARE = 2
+#: Seconds to wait for Redis to answer; it answers in microseconds or is gone.
+SOCKET_TIMEOUT = 5.0
+#: Seconds between attempts of the listener to reach a Redis that is down.
+RECONNECT_PAUSE = 0.5
+
+outage = Outage("redis")
+
+_SCRIPTS = Path(__file__).with_name("redis_scripts")
+
+
+def now_ms() -> int:
+    """Wall-clock milliseconds, as Dramatiq writes them into `eta` and heartbeats."""
+    return int(time.time() * 1000)
+
+
+class Broker(RedisBroker):
+    """A RedisBroker whose consumers are woken. Drop-in: stock clients and the dashboard see what they expect."""
+
+    def __init__(self, client: redis.Redis, middleware: list[Middleware], namespace: str) -> None:
+        # The stock maintenance by chance is off: rescue() does its work, by time.
+        super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)
+        self.wakes: dict[str, threading.Event] = {}
+        self.in_hand: dict[str, set[str]] = {}
+        self._channel = f"{namespace}:__wake__:"
+        self._put, self._take, self._rescue = (
+            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
+        )
+        self._listener: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declares a queue, without a consumer for its delayed messages: whoever takes from it moves those."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.wakes[queue_name] = threading.Event()
+            self.in_hand[queue_name] = set()
+            self.delay_queues.add(dq_name(queue_name))
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Enqueues one message, `delay` in milliseconds."""
+        message = addressed(message, delay)
+        self.emit_before("enqueue", message, delay)
+        self.put([message])
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def put(self, messages: Iterable[Message[Any]]) -> int:
+        """Puts addressed messages on their queues in one round trip; returns how many were not there yet."""
+        args: list[str | bytes] = []
+        for message in messages:
+            place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
+            args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
+        return int(self._put(keys=[self.namespace], args=[self._channel, *args])) if args else 0
+
+    def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
+        """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due."""
+        due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
+        return int(due), messages
+
+    def rescue(self, dead_after: float = DEAD_AFTER) -> int:
+        """Brings back the messages of workers whose heartbeat stopped; returns how many."""
+        limit = now_ms() - int(dead_after * 1000)
+        names = [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
+        expired = now_ms() - self.dead_message_ttl
+        return int(self._rescue(keys=[self.namespace], args=[limit, expired, self._channel, *names]))
+
+    def missing(self, queue_name: str, message_ids: list[str]) -> set[str]:
+        """Which of these messages Redis carries neither on the queue, nor delayed, nor in a worker's hands."""
+        pipe = self.client.pipeline(transaction=False)
+        for name in (queue_name, dq_name(queue_name)):
+            pipe.hmget(f"{self.namespace}:{name}.msgs", message_ids)
+        ready, delayed = pipe.execute()
+        found = zip(message_ids, ready, delayed, strict=True)
+        return {message_id for message_id, one, other in found if one is None and other is None}
+
+    def reclaim(self, queue_name: str) -> None:
+        """Puts back what Redis believes this process works on and it does not: an answer lost with a connection."""
+        key = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
+        believed = {message_id.decode() for message_id in self.client.smembers(key)}
+        lost = believed - self.in_hand[queue_name]
+        if lost:
+            self.give_back(queue_name, sorted(lost))
+
+    def give_back(self, queue_name: str, message_ids: list[str]) -> None:
+        """Returns taken messages to their queue and wakes another worker for them."""
+        self.do_requeue(queue_name, *message_ids)
+        self.client.publish(self._channel + queue_name, "1")
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_SPARE."""
+        if queue_name not in self.wakes:
+            raise QueueNotFound(queue_name)
+        self._listen()
+        return _WokenConsumer(self, queue_name, prefetch // 2 + PREFETCH_SPARE)
+
+    def close(self) -> None:
+        """Ends the listener."""
+        self._closing.set()
+        super().close()
+
+    def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._hear, name="wake-listener", daemon=True)
+            self._listener.start()
+
+    def _hear(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._hear_until_broken()
+            except (redis.RedisError, OSError):
+                # The consumers notice the outage themselves and log it; wakes are only a convenience.
+                self._closing.wait(RECONNECT_PAUSE)
+
+    def _hear_until_broken(self) -> None:
+        with self.client.pubsub(ignore_subscribe_messages=True) as subscription:
+            subscription.psubscribe(f"{self._channel}*")
+            for event in self.wakes.values():
+                event.set()  # what was published while nobody listened
+            while not self._closing.is_set():
+                heard = subscription.get_message(timeout=1.0)
+                if heard:
+                    event = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))
+                    if event is not None:
+                        event.set()
+
+
+class _WokenConsumer(Consumer):
+    """Hands messages of one queue to the worker's threads; sleeps until woken, due, or free again."""
+
+    def __init__(self, broker: Broker, queue_name: str, prefetch: int) -> None:
+        self.broker, self.queue_name, self.prefetch = broker, queue_name, prefetch
+        self._wake = broker.wakes[queue_name]
+        self._cache: list[bytes] = []
+        # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
+        self._held = broker.in_hand[queue_name]
+        self._reclaimed = False
+
+    def __next__(self) -> MessageProxy | None:
+        try:
+            if not self._cache:
+                self._refill()
+        except (redis.ConnectionError, redis.TimeoutError) as problem:
+            outage.noticed(problem)
+            raise ConnectionClosed(problem) from None
+        outage.over()
+        return self._hand_out() if self._cache else None
+
+    def _refill(self) -> None:
+        if not self._reclaimed:
+            self.broker.reclaim(self.queue_name)
+            self._reclaimed = True
+        self._wake.clear()
+        room = self.prefetch - len(self._held)
+        due, self._cache = self.broker.take(self.queue_name, max(0, room))
+        if not self._cache:
+            pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
+            self._wake.wait(pause)
+
+    def _hand_out(self) -> MessageProxy:
+        message: Message[Any] = Message.decode(self._cache.pop(0))
+        self._held.add(message.options["redis_message_id"])
+        # A delay that is over; Dramatiq would delay the message again.
+        message.options.pop("eta", None)
+        return MessageProxy(message.copy(queue_name=self.queue_name))
+
+    def ack(self, message: MessageProxy) -> None:
+        """Forgets a message that was worked on, and wakes the consumer: there is room again."""
+        self._settle("do_ack", message)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Moves a message that failed for good to the dead-letter list that the dashboard shows."""
+        self._settle("do_nack", message)
+
+    def _settle(self, command: str, message: MessageProxy) -> None:
+        message_id = message.options["redis_message_id"]
+        try:
+            getattr(self.broker, command)(self.queue_name, message_id)
+        except (redis.ConnectionError, redis.TimeoutError) as problem:
+            raise ConnectionClosed(problem) from None
+        finally:
+            full = len(self._held) >= self.prefetch
+            self._held.discard(message_id)
+            if full:
+                self._wake.set()
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Gives back what was taken and not begun, and what is still in the cache."""
+        ids = [message.options["redis_message_id"] for message in messages]
+        ids += [Message.decode(data).options["redis_message_id"] for data in self._cache]
+        self._cache = []
+        if ids:
+            self.broker.give_back(self.queue_name, ids)
+
+
+def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
+    """The message with the id under which Redis keeps it; delayed, with its time, on the delay queue.
+
+    A job's message keeps one id for all its deliveries, so that Redis never carries a job twice.
+    """
+    options: dict[str, Any] = {"redis_message_id": message.options.get("redis_message_id") or message.message_id}
+    queue_name = message.queue_name
+    if delay is not None and delay > 0:
+        queue_name = dq_name(queue_name)
+        options["eta"] = now_ms() + delay
+    return message.copy(queue_name=queue_name, options=options)
+
+
+def connect_redis(conf: Settings) -> redis.Redis:
+    """The process's Redis client; a thread-safe pool."""
+    return redis.Redis.from_url(
+        conf.redis_address,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=SOCKET_TIMEOUT,
+        # Dramatiq's own loops decide how long to wait; a hidden retry would only double an enqueue.
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def middleware() -> list[Middleware]:
+    """In the order in which they see a message: nothing here decides what becomes of a job (shared/stage.py does)."""
+    return [
+        Reporting(),  # first in, so that the others' work is inside its context
+        CurrentMessage(),  # the wrapper tells Retries by the message's options what the ledger decided
+        ShutdownNotifications(notify_shutdown=False),
+        Retries(max_retries=3, min_backoff=1000),
+    ]
+
+
+def warn_about_forgetful_redis(client: redis.Redis) -> None:
+    """Names, once at start, Redis settings that lose jobs; PostgreSQL remembers them, but a loss costs seconds."""
+    try:
+        policy = client.info("memory").get("maxmemory_policy", "unknown")
+        persistent = client.info("persistence").get("aof_enabled")
+    except redis.RedisError:
+        return
+    if policy != "noeviction":
+        log.warning("redis may evict jobs; set maxmemory-policy to noeviction", extra={"policy": policy})
+    if not persistent:
+        log.warning("redis forgets its queues when it restarts; set appendonly to yes")
+
+
+_setting_up = threading.Lock()
+_broker: Broker | None = None
+
+
+def get_broker() -> Broker:
+    """The process's broker, made on first use; all lanes are declared, none is consumed without an actor's process."""
+    global _broker  # noqa: PLW0603 - Dramatiq keeps one broker a process as well
+    with _setting_up:
+        if _broker is None:
+            conf = settings()
+            _broker = Broker(connect_redis(conf), middleware(), conf.redis_namespace)
+            dramatiq.set_broker(_broker)
+            log.debug("broker is set up", extra={"redis": host_of(conf.redis_address)})
+    return _broker

@@ -1,0 +1,160 @@
+"""PostgreSQL: the pool, the connection scope, the transaction, and what to do when it does not answer.
+
+A connection is held for as long as `connection()` or `transaction()` says and no longer: never during an HTTP call.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import psycopg2
+from peewee import DatabaseProxy, InterfaceError, OperationalError
+from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2.extras import Json
+
+from shared.config import Settings, settings
+from shared.errors import ServiceDown
+from shared.observability import Outage
+
+T = TypeVar("T")
+
+#: What the models are bound to; `connect()` gives it the pool.
+proxy = DatabaseProxy()
+
+#: Seconds to wait for a free connection before the caller is told that the pool is too small.
+POOL_TIMEOUT = 30
+#: Seconds until a connection attempt to a silent host is given up.
+CONNECT_TIMEOUT = 5
+#: Seconds between looks at a database that is down, at first and at most.
+OUTAGE_BACKOFF = (0.1, 2.0)
+
+_connecting = threading.Lock()
+
+
+class Pool(PooledPostgresqlDatabase):
+    """peewee's pool; a broken connection leaves it instead of being handed out again."""
+
+
+def connect(conf: Settings | None = None) -> Pool:
+    """The process's pool; made on first use."""
+    with _connecting:
+        if proxy.obj is None:
+            conf = conf or settings()
+            proxy.initialize(Pool(None))
+            proxy.obj.init(
+                max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, **_parameters(conf.database_url)
+            )
+    return proxy.obj  # type: ignore[no-any-return]  # DatabaseProxy.obj is untyped
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    given = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
+    return {
+        "database": unquote(parts.path.lstrip("/")),
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "switchboard",
+        # A half-dead network must not hold a worker thread for the kernel's two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        **{name: unquote(value) if isinstance(value, str) else value for name, value in given.items() if value},
+        **dict(parse_qsl(parts.query)),
+    }
+
+
+@contextmanager
+def connection() -> Iterator[Pool]:
+    """A connection for the length of the block; nested blocks share it."""
+    database = connect()
+    if not database.is_closed():
+        yield database
+        return
+    database.connect()
+    try:
+        yield database
+    finally:
+        _give_back(database)
+
+
+def _give_back(database: Pool) -> None:
+    broken = database.connection().closed
+    if broken:
+        database.manual_close()
+    else:
+        database.close()
+
+
+@contextmanager
+def transaction() -> Iterator[Pool]:
+    """A transaction for the length of the block."""
+    with connection() as database, database.atomic():
+        yield database
+
+
+def in_transaction() -> bool:
+    """Whether this thread has a transaction open: then nothing may be enqueued."""
+    return proxy.obj is not None and bool(proxy.obj.in_transaction())
+
+
+def rows(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
+    """Runs one statement, its own transaction unless one is open, and returns its rows."""
+    with connection() as database:
+        cursor = database.execute_sql(sql, params)
+        if cursor.description is None:
+            return []
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:
+    """The statement's first row, or None."""
+    found = rows(sql, params)
+    return found[0] if found else None
+
+
+def scalar(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+    """The first column of the statement's first row, or None."""
+    found = row(sql, params)
+    return next(iter(found.values())) if found else None
+
+
+def json(value: Any) -> Json:
+    """A parameter of type json or jsonb."""
+    return Json(value)
+
+
+def is_outage(problem: BaseException) -> bool:
+    """Whether the server is gone or going, as against a statement that is wrong."""
+    return isinstance(problem, OperationalError | InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError)
+
+
+outage = Outage("postgres")
+
+
+def patiently(work: Callable[[], T], patience: float) -> T:
+    """Runs `work`, and again when PostgreSQL went away meanwhile, for `patience` seconds.
+
+    Only for work that may run twice: reads, and statements under a claim's fence. Raises ServiceDown.
+    """
+    pause, most = OUTAGE_BACKOFF
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            result = work()
+        except Exception as problem:
+            if not is_outage(problem):
+                raise
+            outage.noticed(problem)
+            if time.monotonic() + pause > deadline:
+                raise ServiceDown("postgres does not answer") from problem
+            time.sleep(pause)
+            pause = min(pause * 2, most)
+        else:
+            outage.over()
+            return result

@@ -1,0 +1,72 @@
+"""What a channel tells of a message it took: sent, delivered, read, failed. A status only moves forward."""
+
+from __future__ import annotations
+
+import logging
+
+from shared import db
+
+log = logging.getLogger(__name__)
+
+# By our own id or by the provider's. One statement: the guard and the move cannot be parted.
+_APPLY = """
+    update message set status = %(status)s, updated_at = clock_timestamp(),
+        external_id = coalesce(external_id, %(provider_id)s),
+        error = case when %(status)s = 'FAILED' then coalesce(%(error)s, 'the channel reported a failure') else error end
+    where role = 'assistant' and status_rank(status) < status_rank(%(status)s)
+      and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s))
+    returning id
+"""
+
+_KNOWN = """
+    select 1 from message where role = 'assistant'
+      and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s)) limit 1
+"""
+
+_PARK = "insert into parked_status (provider_id, status, error) values (%(provider_id)s, %(status)s, %(error)s)"
+
+STATUSES = ("SENT", "DELIVERED", "READ", "FAILED")
+
+
+def apply_delivery_status(
+    status: str, *, provider_id: str | None = None, message_id: int | None = None, error: str | None = None
+) -> str:
+    """Applies a status by our message id or the provider's id: "applied", "stale" (not forward) or "parked".
+
+    A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour.
+    """
+    if status not in STATUSES:
+        raise ValueError(f"status: got {status!r}; want one of {', '.join(STATUSES)}")
+    params = {"status": status, "provider_id": provider_id, "message_id": message_id, "error": error}
+    if db.row(_APPLY, params) is not None:
+        return "applied"
+    if db.row(_KNOWN, params) is not None:
+        return "stale"
+    if provider_id is None:
+        log.warning("status for an unknown message", extra={"message": message_id, "status": status})
+        return "parked"
+    db.rows(_PARK, params)
+    # The send's answer may have been stored between the two looks; then nobody else would come for this one.
+    return "applied" if apply_parked(provider_id) else "parked"
+
+
+_UNPARK = """
+    with best as (
+        select provider_id, status, error from parked_status where provider_id = %(provider_id)s
+        order by status_rank(status) desc limit 1
+    ), moved as (
+        update message set status = best.status, updated_at = clock_timestamp(),
+            error = case when best.status = 'FAILED' then coalesce(best.error, 'the channel reported a failure') else message.error end
+        from best where message.external_id = best.provider_id and role = 'assistant'
+            and status_rank(message.status) < status_rank(best.status)
+        returning message.id
+    )
+    delete from parked_status where provider_id = %(provider_id)s
+        and exists (select from message m where m.external_id = %(provider_id)s and m.role = 'assistant')
+    returning id
+"""
+
+
+def apply_parked(provider_id: str) -> bool:
+    """Applies what was parked for a provider's id that is known by now."""
+    return bool(db.rows(_UNPARK, {"provider_id": provider_id}))

@@ -1,0 +1,47 @@
+"""Hands tickets to Redis, after the commit. Losing one is no loss: the sweep finds the job in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from dramatiq.message import Message
+
+from shared import db, queues
+from shared.broker import addressed, get_broker, now_ms, outage
+from shared.ledger import Ticket
+
+
+class InsideTransaction(RuntimeError):
+    """Somebody tried to enqueue what is not committed yet."""
+
+
+def message_for(ticket: Ticket) -> Message[Any]:
+    """The Dramatiq message of a job: its id and nothing else; the ledger has the rest."""
+    lane = queues.lane(ticket.queue, ticket.priority)
+    return Message(
+        queue_name=lane,
+        actor_name=queues.actor_name(lane),
+        args=(ticket.id,),
+        kwargs={},
+        options={"redis_message_id": f"job-{ticket.id}"},
+        message_id=f"job-{ticket.id}",
+        message_timestamp=now_ms(),
+    )
+
+
+def enqueue(tickets: Iterable[Ticket]) -> None:
+    """Puts jobs on their Redis queues, in one round trip.
+
+    Raises InsideTransaction; a Redis that is down is logged once and left to the sweep.
+    """
+    if db.in_transaction():
+        raise InsideTransaction("enqueue() inside an open transaction: a worker could look for the job before it exists")
+    messages = [addressed(message_for(ticket), ticket.delay_ms) for ticket in tickets]
+    if not messages:
+        return
+    try:
+        get_broker().put(messages)
+    except (redis.ConnectionError, redis.TimeoutError) as problem:
+        outage.noticed(problem)

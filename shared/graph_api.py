@@ -1,0 +1,73 @@
+"""Meta's Graph API: one text to one WhatsApp number, and what its error codes mean.
+
+Source: Meta's Cloud API reference, messages and error codes. Branch on `code`, never on titles.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from shared.config import settings
+from shared.errors import Later, Permanent
+from shared.http import Answer, post
+
+#: code -> seconds to stay away. 131056 is Meta's pair limit of one message in 6 s to the same person.
+THROTTLED = {130429: 5.0, 131056: 6.0, 131057: 30.0, 80007: 30.0, 4: 30.0}
+#: Codes that a later try may not meet, though the HTTP status says 4xx.
+TRANSIENT = {1, 2, 131000, 131016, 131053}
+_PHONE = re.compile(r"^\+?\d+$")
+
+
+class GraphTrouble(Exception):
+    """Meta failed; it may do better next time."""
+
+
+def callback_id(message_id: int) -> str:
+    """Our id in Meta's status webhooks (`biz_opaque_callback_data`)."""
+    return f"msg_{message_id}"
+
+
+def send_text(phone_number_id: str, token: str, recipient: str, text: str, message_id: int) -> str:
+    """Sends a text; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
+
+    Raises Later, Permanent, GraphTrouble, and what shared.http raises.
+    """
+    conf = settings()
+    who = {"to": recipient} if _PHONE.match(recipient) else {"recipient": recipient}
+    body = {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **who,
+        "type": "text",
+        "text": {"preview_url": False, "body": text},
+        "biz_opaque_callback_data": callback_id(message_id),
+    }
+    url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"
+    answer = post(url, json.dumps(body).encode(), {"Authorization": f"Bearer {token}"}, conf.http_timeout)
+    if not answer.ok:
+        raise _meaning(answer)
+    return _wamid(answer)
+
+
+def _wamid(answer: Answer) -> str:
+    try:
+        return str(answer.json()["messages"][0]["id"])
+    except (KeyError, IndexError, TypeError):
+        # 2xx: Meta has it, whatever else it said. Sending again would be a second message.
+        return ""
+
+
+def _meaning(answer: Answer) -> Exception:
+    said = answer.json()
+    error = said.get("error") if isinstance(said, dict) else None
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code")
+    details = (error.get("error_data") or {}).get("details") if isinstance(error.get("error_data"), dict) else None
+    words = ": ".join(str(part) for part in (error.get("message"), details) if part) or answer.excerpt()
+    text = f"WhatsApp Cloud: HTTP {answer.status}, code {code}, {words}"
+    if code in THROTTLED or answer.status == 429:
+        return Later(answer.retry_after(THROTTLED.get(code, 5.0)), text)
+    if answer.status >= 500 or code in TRANSIENT or not error:
+        return GraphTrouble(text)
+    return Permanent(text)

@@ -1,0 +1,247 @@
+"""A job's life in PostgreSQL: claim, renew, finish, retry, fail, hand back, and what the sweep puts right.
+
+Each verb is one statement. `claims` numbers a job's claims and is its fence: what an execution writes counts only
+while its claim is the job's last one (schema.sql, job_finish).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+
+from shared import db
+from shared.config import settings
+from shared.errors import LostClaim
+from shared.queues import Queue
+
+#: Who we are in `claimed_by`; a new one for each process.
+WORKER_ID = f"worker-{uuid.uuid4().hex[:12]}"
+#: SQLSTATE that schema.sql raises when a claim is not the job's last.
+LOST_CLAIM = "SB001"
+#: Seconds before `run_at` at which a delayed job may be claimed: clocks of Redis' writer and Postgres differ a little.
+EARLY = 0.05
+#: Characters of an error and of a stack trace that are kept on the row.
+MAX_ERROR, MAX_TRACEBACK = 2_000, 8_000
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A job to be handed to Redis."""
+
+    id: int
+    queue: Queue
+    priority: int
+    delay_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process may work on, until its lease ends."""
+
+    job_id: int
+    number: int
+    queue: Queue
+    priority: int
+    payload: Mapping[str, Any]
+    attempt: int
+    lost_claims: int
+    age: float
+    customer_id: int | None
+    message_id: int | None
+    outcome_unknown_for: float | None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What a finishing statement needs for job_finish."""
+        return {"job_id": self.job_id, "claim": self.number}
+
+
+@dataclass(frozen=True)
+class NotNow:
+    """A delivery that finds nothing to do: closed (`delay` None), held (None), or to be looked at in `delay` seconds."""
+
+    state: str
+    ticket: Ticket | None = None
+
+
+_CLAIM = """
+    update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
+        lost_claims = lost_claims + (state = 'active')::int,
+        outcome_unknown_since = case when state = 'active' and queue like 'whatsapp-%%'
+            then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end,
+        claimed_by = %(worker)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+        run_at = null, started_at = coalesce(started_at, clock_timestamp())
+    where id = %(id)s and closed_at is null and not held
+      and (state = 'waiting'
+           or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => %(early)s)
+           or state = 'active' and lease_until < clock_timestamp())
+    returning id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
+        extract(epoch from clock_timestamp() - created_at)::float8 as age, customer_id, message_id,
+        extract(epoch from clock_timestamp() - outcome_unknown_since)::float8 as outcome_unknown_for
+"""
+
+_LOOK = """
+    select id, queue, priority, state, held, closed_at is not null as closed,
+        ceil(greatest(0, extract(epoch from coalesce(run_at, lease_until) - clock_timestamp())) * 1000)::int as delay_ms
+    from job where id = %(id)s
+"""
+
+
+def claim(job_id: int) -> Claim | NotNow:
+    """Takes a job for this process, or says why there is nothing to do."""
+    conf = settings()
+    params = {"id": job_id, "worker": WORKER_ID, "lease": conf.job_lease, "early": EARLY}
+    found = db.row(_CLAIM, params)
+    if found is None:
+        return _look(job_id)
+    taken = Claim(**{**found, "queue": Queue(found["queue"])})
+    leases.add(taken)
+    return taken
+
+
+def _look(job_id: int) -> NotNow:
+    found = db.row(_LOOK, {"id": job_id})
+    if found is None:
+        return NotNow("gone")
+    if found["closed"] or found["held"] or found["state"] == "failed":
+        return NotNow("held" if found["held"] else found["state"])
+    ticket = Ticket(found["id"], Queue(found["queue"]), found["priority"], max(found["delay_ms"], 50))
+    return NotNow(found["state"], ticket)
+
+
+def finish(claimed: Claim, statement: str, params: Mapping[str, Any] | None = None) -> list[Ticket] | None:
+    """Runs a stage's finishing statement: its results, and `job_finish(%(job_id)s, %(claim)s, …)`, together.
+
+    Returns the tickets to enqueue; None if the statement found nothing to write its results to, and so wrote nothing.
+    Raises LostClaim.
+    """
+    everything = {**(params or {}), **claimed.params}
+    tickets = _fenced(lambda: db.scalar(statement, everything), claimed)
+    leases.drop(claimed)
+    return None if tickets is None else tickets_of(tickets)
+
+
+def _fenced(work: Any, claimed: Claim) -> Any:
+    try:
+        return db.patiently(work, patience=settings().job_lease)
+    except peewee.DatabaseError as problem:
+        if getattr(problem.__cause__ or problem.args[0], "pgcode", None) == LOST_CLAIM or LOST_CLAIM in repr(problem.args):
+            leases.drop(claimed)
+            raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over") from problem
+        raise
+
+
+def tickets_of(found: list[dict[str, Any]]) -> list[Ticket]:
+    """The tickets of a SQL verb's answer."""
+    return [Ticket(t["id"], Queue(t["queue"]), t["priority"], t["delay_ms"]) for t in found]
+
+
+_FAIL = """
+    with told as (
+        update message set attempts = %(attempt)s, error = %(error)s, updated_at = clock_timestamp(),
+            metadata = metadata || jsonb_build_object('attempts', %(attempt)s, 'last_error', %(error)s)
+        where id = %(message_id)s and role = 'assistant' and %(counts)s
+    ), event as (
+        update webhook_event set attempts = %(attempt)s, error = %(error)s, response_status = %(response_status)s
+        where id = %(webhook_event_id)s and status = 'PENDING' and %(counts)s
+    )
+    update job set
+        state = case when %(retry_in)s::float8 is null then 'failed' else 'delayed' end,
+        run_at = clock_timestamp() + make_interval(secs => %(retry_in)s),
+        attempts = attempts - (not %(counts)s)::int,
+        last_error = %(error)s, last_traceback = %(traceback)s, lease_until = null, claimed_by = null,
+        outcome_unknown_since = case when %(unknown)s then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end
+    where id = %(job_id)s and state = 'active' and claims = %(claim)s
+    returning id
+"""
+
+
+def end_attempt(
+    claimed: Claim,
+    error: str,
+    traceback: str | None = None,
+    *,
+    retry_in: float | None,
+    counts: bool = True,
+    outcome_unknown: bool = False,
+    response_status: int | None = None,
+) -> None:
+    """Ends an execution that did not finish: to be run again in `retry_in` seconds, or failed (None).
+
+    `counts` false gives the attempt back. The error goes to the job and, if it counts, to the message or webhook
+    event that the job is about. Raises LostClaim.
+    """
+    params = {
+        **claimed.params,
+        "attempt": claimed.attempt,
+        "error": error[:MAX_ERROR],
+        "traceback": traceback[-MAX_TRACEBACK:] if traceback else None,
+        "retry_in": retry_in,
+        "counts": counts,
+        "unknown": outcome_unknown,
+        "response_status": response_status,
+        "message_id": claimed.message_id if claimed.queue is not Queue.INCOMING else None,
+        "webhook_event_id": claimed.payload.get("webhook_event_id") if isinstance(claimed.payload, dict) else None,
+    }
+    found = db.patiently(lambda: db.row(_FAIL, params), patience=settings().job_lease)
+    leases.drop(claimed)
+    if found is None:
+        raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over")
+
+
+_RENEW = """
+    update job set lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    from unnest(%(ids)s::bigint[], %(claims)s::int[]) as mine(id, claim)
+    where job.id = mine.id and claims = mine.claim and state = 'active'
+"""
+
+_HAND_BACK = """
+    update job set state = 'waiting', attempts = attempts - 1, lease_until = null, claimed_by = null,
+        outcome_unknown_since = case when queue like 'whatsapp-%%'
+            then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end
+    from unnest(%(ids)s::bigint[], %(claims)s::int[]) as mine(id, claim)
+    where job.id = mine.id and claims = mine.claim and state = 'active'
+    returning job.id, queue, priority, 0 as delay_ms
+"""
+
+
+class Leases:
+    """The claims that this process holds now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[int, int] = {}
+
+    def add(self, claimed: Claim) -> None:
+        """Remembers a claim."""
+        with self._lock:
+            self._held[claimed.job_id] = claimed.number
+
+    def drop(self, claimed: Claim) -> None:
+        """Forgets a claim that ended."""
+        with self._lock:
+            if self._held.get(claimed.job_id) == claimed.number:
+                del self._held[claimed.job_id]
+
+    def _params(self) -> dict[str, Any]:
+        with self._lock:
+            return {"ids": list(self._held), "claims": list(self._held.values()), "lease": settings().job_lease}
+
+    def renew(self) -> None:
+        """Extends every lease: a slow call must not be taken over."""
+        params = self._params()
+        if params["ids"]:
+            db.rows(_RENEW, params)
+
+    def hand_back(self) -> list[Ticket]:
+        """Gives every claim back, its attempt with it; returns the tickets to enqueue."""
+        params = self._params()
+        return tickets_of(db.rows(_HAND_BACK, params)) if params["ids"] else []
+
+
+leases = Leases()

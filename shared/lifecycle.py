@@ -1,0 +1,79 @@
+"""What a worker process does besides jobs: starts, keeps its leases, and hands back what it cannot end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from dramatiq.broker import Broker
+from dramatiq.middleware import Middleware
+
+from shared import db, ledger
+from shared.broker import Broker as SwitchboardBroker
+from shared.broker import get_broker, warn_about_forgetful_redis
+from shared.config import settings
+from shared.dispatch import enqueue, message_for
+from shared.observability import configure_logging, configure_sentry, job_in_hand
+from shared.queues import Queue
+
+log = logging.getLogger(__name__)
+
+#: Leases are renewed this many times in their length, so that one slow renewal loses none.
+RENEWALS_PER_LEASE = 3
+
+
+def boot(queue: Queue | None = None) -> SwitchboardBroker:
+    """Settings, logs, Sentry and the broker of a process, in that order; safe to call again."""
+    conf = settings()
+    configure_logging(conf.log_level)
+    configure_sentry(conf)
+    broker = get_broker()
+    if not any(isinstance(known, Lifecycle) for known in broker.middleware):
+        broker.add_middleware(Lifecycle())
+    return broker
+
+
+class Lifecycle(Middleware):
+    """Renews leases while the worker lives; at its end gives back what is unfinished."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Starts the renewal of leases."""
+        threading.Thread(target=self._keep_leases, name="leases", daemon=True).start()
+        if isinstance(broker, SwitchboardBroker):
+            warn_about_forgetful_redis(broker.client)
+
+    def _keep_leases(self) -> None:
+        while not self._stopping.wait(settings().job_lease / RENEWALS_PER_LEASE):
+            try:
+                ledger.leases.renew()
+            except Exception as problem:
+                if not db.is_outage(problem):
+                    log.exception("leases could not be renewed")
+                else:
+                    db.outage.noticed(problem)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        """Hands back what did not end in time: another worker goes on at once, and no attempt is burnt."""
+        self._stopping.set()
+        try:
+            tickets = ledger.leases.hand_back()
+        except Exception:
+            log.exception("unfinished jobs could not be handed back; their leases will run out")
+            return
+        if tickets:
+            log.warning("handed back", extra={"jobs": [ticket.id for ticket in tickets]})
+            _drop_deliveries(broker, tickets)
+            enqueue(tickets)
+
+
+def _drop_deliveries(broker: Broker, tickets: list[ledger.Ticket]) -> None:
+    """Acks the deliveries that die with this process, so that new ones are not taken for copies."""
+    with job_in_hand(worker=ledger.WORKER_ID):
+        for ticket in tickets:
+            message = message_for(ticket)
+            broker.do_ack(message.queue_name, message.message_id)  # type: ignore[attr-defined]  # RedisBroker.__getattr__
+

@@ -1,0 +1,206 @@
+"""peewee models of schema.sql: what a row looks like. No I/O, no rules; a test compares them with the database.
+
+The stages write by single statements (CTEs); everything else reads and writes through these. Columns that
+PostgreSQL computes (`priority`, `vector`) are read-only; times have the database's default.
+"""
+
+from __future__ import annotations
+
+from peewee import (
+    SQL,
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    SmallIntegerField,
+    TextField,
+)
+from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField, TSVectorField
+
+from shared.db import proxy
+
+
+class Base(Model):
+    """All tables live in one database, bound when a process first needs it."""
+
+    id = BigAutoField()
+
+    class Meta:
+        database = proxy
+        legacy_table_names = False
+
+
+def _time(**options: bool) -> DateTimeTZField:
+    return DateTimeTZField(constraints=[SQL("default now()")], **options)
+
+
+class Customer(Base):
+    """A tenant."""
+
+    name = TextField()
+    plan_price_cents = IntegerField(default=0)
+    priority = SmallIntegerField(null=True)
+    created_at = _time()
+
+
+class KnowledgeBase(Base):
+    """A set of items in one language."""
+
+    customer = ForeignKeyField(Customer)
+    name = TextField()
+    language = TextField(default="english")
+
+
+class KnowledgeItem(Base):
+    """One piece of knowledge; `language` is its base's."""
+
+    knowledge_base = ForeignKeyField(KnowledgeBase)
+    language = TextField(default="english")
+    title = TextField()
+    content = TextField()
+    vector = TSVectorField(null=True, index=False)
+
+
+class Chatbot(Base):
+    """Who answers: prompt, model, provider, knowledge."""
+
+    customer = ForeignKeyField(Customer)
+    name = TextField()
+    knowledge_base_id = BigIntegerField(null=True)
+    system_prompt = TextField()
+    fallback_message = TextField()
+    model = TextField()
+    temperature = FloatField()
+    max_tokens = IntegerField()
+    provider_base_url = TextField(null=True)
+    provider_api_key = TextField(null=True)
+    debounce_seconds = FloatField()
+    created_at = _time()
+
+
+class WhatsappCloudAccount(Base):
+    """A number of Meta's Cloud API."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    phone_number_id = TextField()
+    access_token = TextField()
+    active = BooleanField()
+
+
+class WhatsappQrSession(Base):
+    """A phone behind a QR gateway."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    session_name = TextField()
+    dialect = TextField()
+    api_key = TextField(null=True)
+    active = BooleanField()
+
+
+class Conversation(Base):
+    """A person on a channel."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    channel = TextField()
+    external_user_id = TextField()
+    created_at = _time()
+    updated_at = _time()
+
+
+class Message(Base):
+    """What somebody said."""
+
+    conversation = ForeignKeyField(Conversation)
+    chatbot_id = BigIntegerField()
+    channel = TextField()
+    role = TextField()
+    content = TextField()
+    status = TextField()
+    external_id = TextField(null=True)
+    reply_to = ForeignKeyField("self", null=True, column_name="reply_to")
+    attempts = IntegerField()
+    error = TextField(null=True)
+    metadata = BinaryJSONField(index=False)
+    created_at = _time()
+    updated_at = _time()
+
+
+class ParkedStatus(Base):
+    """A status that came before its message's id was known."""
+
+    provider_id = TextField()
+    status = TextField()
+    error = TextField(null=True)
+    received_at = _time()
+
+
+class UsageLog(Base):
+    """What is charged for."""
+
+    customer = ForeignKeyField(Customer)
+    kind = TextField()
+    message = ForeignKeyField(Message)
+    quantity = IntegerField()
+    prompt_tokens = IntegerField()
+    completion_tokens = IntegerField()
+    model = TextField(null=True)
+    created_at = _time()
+
+
+class WebhookEndpoint(Base):
+    """A customer's URL that hears of events."""
+
+    customer = ForeignKeyField(Customer)
+    url = TextField()
+    secret = TextField()
+    events = ArrayField(TextField, index=False)
+    active = BooleanField()
+    created_at = _time()
+
+
+class WebhookEvent(Base):
+    """One event for one endpoint."""
+
+    customer = ForeignKeyField(Customer)
+    endpoint_id = BigIntegerField()
+    event = TextField()
+    payload = BinaryJSONField(index=False)
+    status = TextField()
+    attempts = IntegerField()
+    response_status = IntegerField(null=True)
+    error = TextField(null=True)
+    created_at = _time()
+    delivered_at = DateTimeTZField(null=True)
+
+
+class Job(Base):
+    """A row of the ledger."""
+
+    queue = TextField()
+    state = TextField()
+    priority = SmallIntegerField()
+    payload = BinaryJSONField(index=False)
+    ordering_key = TextField(null=True)
+    held = BooleanField()
+    dedup_key = TextField(null=True)
+    customer_id = BigIntegerField(null=True)
+    message_id = BigIntegerField(null=True)
+    webhook_event_id = BigIntegerField(null=True)
+    attempts = IntegerField()
+    claims = IntegerField()
+    lost_claims = IntegerField()
+    outcome_unknown_since = DateTimeTZField(null=True)
+    last_error = TextField(null=True)
+    last_traceback = TextField(null=True)
+    claimed_by = TextField(null=True)
+    lease_until = DateTimeTZField(null=True)
+    run_at = DateTimeTZField(null=True)
+    created_at = _time()
+    started_at = DateTimeTZField(null=True)
+    closed_at = DateTimeTZField(null=True)
+
+
+TABLES: tuple[type[Base], ...] = tuple(Base.__subclasses__())

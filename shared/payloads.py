@@ -1,0 +1,146 @@
+"""What a producer may send: the six job payloads.
+
+Two come from outside (`IncomingMessage`, `WebhookDelivery`); the others are what a stage writes for the next, and name
+rows instead of carrying them: the ledger keeps ids, messages keep texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+from shared.errors import InvalidPayload, Permanent
+from shared.queues import Queue
+
+CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
+WHATSAPP = ("whatsapp_cloud", "whatsapp_qr")
+#: Characters of a WhatsApp text (Meta's limit), and of a widget's: a page of text, not a book.
+MAX_CONTENT = {"widget": 16_000, "whatsapp_cloud": 4_096, "whatsapp_qr": 4_096}
+#: Characters of ids that others make.
+MAX_ID = 255
+EVENTS = ("message.received", "message.sent", "message.failed")
+#: PostgreSQL's bigint.
+MAX_ROW_ID = 2**63 - 1
+
+
+def _row_id(**options: Any) -> fields.Integer:
+    return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="want a positive row id"), **options)
+
+
+def _not_blank(text: str) -> None:
+    if not text.strip():
+        raise ValidationError("is empty; want some text")
+    if "\x00" in text:
+        raise ValidationError("holds a NUL character; want plain text")
+
+
+def _outside_id(**options: Any) -> fields.String:
+    return fields.String(validate=[_not_blank, validate.Length(max=MAX_ID, error=f"want at most {MAX_ID} characters")], **options)
+
+
+_channel = validate.OneOf(CHANNELS, error="want one of " + ", ".join(CHANNELS))
+
+
+class IncomingMessage(Schema):
+    """A message that a customer of our customer wrote."""
+
+    chatbot_id = _row_id(required=True)
+    channel = fields.String(required=True, validate=_channel)
+    external_user_id = _outside_id(required=True)
+    content = fields.String(required=True, validate=_not_blank)
+    external_id = _outside_id(load_default=None, allow_none=True)
+    metadata = fields.Dict(keys=fields.String(), load_default=dict)
+
+    @validates_schema(skip_on_field_errors=True)
+    def content_fits_channel(self, data: Mapping[str, Any], **_: Any) -> None:
+        """WhatsApp takes 4,096 characters."""
+        limit = MAX_CONTENT[data["channel"]]
+        if len(data["content"]) > limit:
+            raise ValidationError(f"has {len(data['content'])} characters; {data['channel']} takes at most {limit}", "content")
+
+
+class StoredIncoming(IncomingMessage):
+    """The same as the job keeps it: with the id that its message will have."""
+
+    message_id = _row_id(required=True)
+
+
+class Answer(Schema):
+    """ai-processing: the message to be answered."""
+
+    message_id = _row_id(required=True)
+    conversation_id = _row_id(required=True)
+
+
+class Outgoing(Schema):
+    """outgoing-messages: the reply to be routed."""
+
+    message_id = _row_id(required=True)
+    conversation_id = _row_id(required=True)
+    channel = fields.String(required=True, validate=_channel)
+
+
+class Send(Schema):
+    """whatsapp-cloud-send and whatsapp-qr-send: the reply to be sent."""
+
+    message_id = _row_id(required=True)
+
+
+class WebhookDelivery(Schema):
+    """What other code asks to be delivered to one endpoint."""
+
+    endpoint_id = _row_id(required=True)
+    event = fields.String(required=True, validate=validate.Regexp(r"^[a-z]+(\.[a-z_]+)+$", error="want a name like message.sent"))
+    data = fields.Dict(keys=fields.String(), required=True)
+
+
+class StoredDelivery(Schema):
+    """webhook-delivery: the event to be delivered."""
+
+    webhook_event_id = _row_id(required=True)
+
+
+_STORED: dict[Queue, type[Schema]] = {
+    Queue.INCOMING: StoredIncoming,
+    Queue.AI: Answer,
+    Queue.OUTGOING: Outgoing,
+    Queue.WHATSAPP_CLOUD: Send,
+    Queue.WHATSAPP_QR: Send,
+    Queue.WEBHOOKS: StoredDelivery,
+}
+_readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}
+
+
+def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data as the schema loads it. Raises InvalidPayload, which names each field, what it got and what it wants."""
+    try:
+        return dict(schema(unknown=RAISE).load(data))
+    except ValidationError as problem:
+        raise InvalidPayload(what, _explain(problem.normalized_messages(), data)) from None
+
+
+def read(queue: Queue, payload: Any) -> dict[str, Any]:
+    """The payload of a claimed job. Raises Permanent: garbage does not get better."""
+    try:
+        return dict(_readers[queue].load(payload))
+    except ValidationError as problem:
+        raise Permanent(f"bad payload: {problem.normalized_messages()}") from None
+
+
+def _explain(messages: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{_first(texts)} (got {_shape(data.get(name))})" for name, texts in messages.items()}
+
+
+def _first(texts: Any) -> str:
+    while isinstance(texts, dict | list):
+        texts = next(iter(texts.values() if isinstance(texts, dict) else texts))
+    return str(texts).rstrip(".")
+
+
+def _shape(value: Any) -> str:
+    """What was sent, short enough for a log and without a customer's words."""
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters" if len(value) > 40 or " " in value else repr(value)
+    return "nothing" if value is None else repr(value)[:40]

@@ -1,0 +1,50 @@
+"""Forgets job records: completed ones after an hour, failed ones after a day (settings), in bounded batches."""
+
+from __future__ import annotations
+
+import logging
+
+from shared import db
+from shared.config import settings
+
+log = logging.getLogger(__name__)
+
+#: Rows of one DELETE: well under 200 ms.
+BATCH = 2_000
+#: Seconds a status for an unknown message is kept: long after any send's answer must have come.
+KEEP_PARKED = 3_600
+
+_JOBS = """
+    delete from job where id = any (array(
+        select id from job where state = %(state)s and closed_at < clock_timestamp() - make_interval(secs => %(age)s)
+        order by closed_at limit %(batch)s))
+"""
+
+_PARKED = """
+    delete from parked_status where id = any (array(
+        select id from parked_status where received_at < clock_timestamp() - make_interval(secs => %(age)s)
+        order by received_at limit %(batch)s))
+"""
+
+
+def prune() -> dict[str, int]:
+    """One pass; returns how many of each kind are gone."""
+    conf = settings()
+    gone = {
+        "completed": _in_batches(_JOBS, state="completed", age=conf.keep_completed),
+        "failed": _in_batches(_JOBS, state="failed", age=conf.keep_failed),
+        "parked_statuses": _in_batches(_PARKED, age=KEEP_PARKED),
+    }
+    if any(gone.values()):
+        log.info("pruned", extra=gone)
+    return gone
+
+
+def _in_batches(statement: str, **params: object) -> int:
+    total = 0
+    while True:
+        with db.connection() as database:
+            deleted = database.execute_sql(statement, {**params, "batch": BATCH}).rowcount
+        total += deleted
+        if deleted < BATCH:
+            return total

@@ -1,0 +1,77 @@
+"""The names where stages meet: queues, lanes, priorities, and which actor serves which.
+
+Outside this module `ai-processing` is one queue; in Redis it is three, one for each priority, because Dramatiq
+orders only what a worker has already fetched.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    """A stage's queue, as the ledger names it."""
+
+    INCOMING = "incoming-messages"
+    AI = "ai-processing"
+    OUTGOING = "outgoing-messages"
+    WHATSAPP_CLOUD = "whatsapp-cloud-send"
+    WHATSAPP_QR = "whatsapp-qr-send"
+    WEBHOOKS = "webhook-delivery"
+
+
+#: The module of workers/ (and process type of the Procfile) that serves each queue.
+MODULES: dict[Queue, str] = {
+    Queue.INCOMING: "incoming",
+    Queue.AI: "ai",
+    Queue.OUTGOING: "outgoing",
+    Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
+    Queue.WHATSAPP_QR: "whatsapp_qr",
+    Queue.WEBHOOKS: "webhooks",
+}
+
+#: Redis queue of the periodic jobs of workers/maintenance.py; no stage.
+MAINTENANCE_QUEUE = "maintenance"
+
+#: Plan prices (cents) from which a customer's AI jobs ride in a better lane; schema.sql computes
+#: customer.priority by the same table, a test holds the two together.
+PLAN_PRIORITIES = ((10_000, 1), (5_000, 3), (0, 5))
+PRIORITIES = tuple(priority for _, priority in PLAN_PRIORITIES)
+LOWEST = PRIORITIES[-1]
+
+_AI_LANES = {1: "ai-processing.premium", 3: "ai-processing.pro", 5: "ai-processing.basic"}
+
+
+def priority_for(plan_price_cents: int) -> int:
+    """1 from $100 up, 3 from $50 up, 5 below."""
+    return next(priority for price, priority in PLAN_PRIORITIES if plan_price_cents >= price)
+
+
+def lanes(queue: Queue) -> dict[int, str]:
+    """The Redis queues of a stage, by actor priority: one, or three for AI."""
+    return dict(_AI_LANES) if queue is Queue.AI else {LOWEST: queue.value}
+
+
+def lane(queue: Queue, priority: int) -> str:
+    """The Redis queue that carries a job of this priority."""
+    return lanes(queue).get(priority, lanes(queue)[LOWEST])
+
+
+def actor_name(redis_queue: str) -> str:
+    """The actor that serves a Redis queue; producers address it by this name, without importing it."""
+    return redis_queue
+
+
+def dead_letter_name(queue: Queue) -> str:
+    """The dead_letter actor of a stage's process; it rides in the stage's own queue."""
+    return f"dead_letter.{queue.value}"
+
+
+def is_dead_letter(actor: str) -> bool:
+    """Whether an actor is one of those; their messages overtake what waits."""
+    return actor.startswith("dead_letter.")
+
+
+def every_lane() -> list[str]:
+    """All Redis queues of all stages."""
+    return [name for queue in Queue for name in lanes(queue).values()]

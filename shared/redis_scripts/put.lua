@@ -1,0 +1,20 @@
+-- Puts messages on queues, in Dramatiq's own layout, and wakes whoever waits there.
+-- KEYS: namespace. ARGV: wake channel prefix, then for each message: queue, id, data, place ("tail" or "head").
+-- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing,
+-- which is what lets the sweep put every job that should be there without looking first.
+-- Returns how many were new.
+local namespace, channel = KEYS[1], ARGV[1]
+local new, woken = 0, {}
+for i = 2, #ARGV, 4 do
+    local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    local name = namespace .. ":" .. queue
+    if redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
+        redis.call(place == "head" and "lpush" or "rpush", name, id)
+        new = new + 1
+        woken[queue] = true
+    end
+end
+for queue in pairs(woken) do
+    redis.call("publish", channel .. queue, "1")
+end
+return new

@@ -1,0 +1,30 @@
+-- Brings back what dead workers had taken from some queues, to the front: it is the oldest.
+-- Forgets dead-lettered messages (they hold no more than a job's id) that are too old for the dashboard.
+-- KEYS: namespace. ARGV: oldest live heartbeat (ms), oldest dead letter to keep (ms), wake channel prefix,
+-- then the queues. Returns how many messages came back.
+local namespace, limit, expired, channel = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local heartbeats, rescued = namespace .. ":__heartbeats__", 0
+for _, worker in ipairs(redis.call("zrangebyscore", heartbeats, 0, limit)) do
+    for i = 4, #ARGV do
+        local name = namespace .. ":" .. ARGV[i]
+        local acks = namespace .. ":__acks__." .. worker .. "." .. ARGV[i]
+        local ids = redis.call("smembers", acks)
+        for _, id in ipairs(ids) do
+            if redis.call("hexists", name .. ".msgs", id) == 1 then
+                redis.call("lpush", name, id)
+                rescued = rescued + 1
+            end
+        end
+        redis.call("del", acks)
+        if #ids > 0 then redis.call("publish", channel .. ARGV[i], "1") end
+    end
+    redis.call("zrem", heartbeats, worker)
+end
+for i = 4, #ARGV do
+    local dead = namespace .. ":" .. ARGV[i] .. ".XQ"
+    for _, id in ipairs(redis.call("zrangebyscore", dead, 0, expired, "limit", 0, 1000)) do
+        redis.call("zrem", dead, id)
+        redis.call("hdel", dead .. ".msgs", id)
+    end
+end
+return rescued

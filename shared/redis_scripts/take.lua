@@ -1,0 +1,52 @@
+-- Takes up to `count` messages off a queue for a worker, after moving to it what was delayed until now.
+-- KEYS: namespace. ARGV: worker id, queue, count, now (ms).
+-- Returns {ms of the next delayed message or -1, data, data, ...}.
+--
+-- Delayed messages wait in Dramatiq's own place (<queue>.DQ and <queue>.DQ.msgs); an index by time beside it,
+-- <queue>.DQ.due, is filled here from that list, so that a stock client's delayed messages are found too.
+local namespace, worker, queue = KEYS[1], ARGV[1], ARGV[2]
+local count, now = tonumber(ARGV[3]), tonumber(ARGV[4])
+local name = namespace .. ":" .. queue
+local delayed, due = name .. ".DQ", name .. ".DQ.due"
+
+redis.call("zadd", namespace .. ":__heartbeats__", now, worker)
+
+for _ = 1, 1000 do -- a bounded bite; the rest follows with the next call
+    local id = redis.call("lpop", delayed)
+    if not id then break end
+    local data = redis.call("hget", delayed .. ".msgs", id)
+    if data then
+        local known, message = pcall(cjson.decode, data)
+        local eta = known and type(message.options) == "table" and tonumber(message.options.eta) or now
+        redis.call("zadd", due, eta, id)
+    end
+end
+
+for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 1000)) do
+    local data = redis.call("hget", delayed .. ".msgs", id)
+    -- The same id may still be carried by the delivery that delayed it; then it waits for that one's ack.
+    if not data or redis.call("hexists", name .. ".msgs", id) == 0 then
+        redis.call("zrem", due, id)
+        redis.call("hdel", delayed .. ".msgs", id)
+        if data then
+            redis.call("hset", name .. ".msgs", id, data)
+            redis.call("rpush", name, id)
+        end
+    end
+end
+
+local answer = {-1}
+local first = redis.call("zrange", due, 0, 0, "withscores")
+if first[2] then answer[1] = math.max(tonumber(first[2]), now + 5) end
+
+local acks = namespace .. ":__acks__." .. worker .. "." .. queue
+for _ = 1, count do
+    local id = redis.call("lpop", name)
+    if not id then break end
+    local data = redis.call("hget", name .. ".msgs", id)
+    if data then
+        redis.call("sadd", acks, id)
+        answer[#answer + 1] = data
+    end
+end
+return answer

@@ -1,0 +1,176 @@
+"""The wrapper around every actor: parse, claim, run, outcome. The only place that maps errors to the ledger.
+
+(Dramatiq swallows ordinary exceptions of middleware, so what must not fail is here.) The retries themselves are
+Dramatiq's Retries middleware; the wrapper tells it, by the message's options, what the ledger decided.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import dramatiq
+import sentry_sdk
+from dramatiq.errors import Retry
+from dramatiq.middleware import CurrentMessage
+
+from shared import db, dead_letter, ledger, lifecycle, queues
+from shared.config import settings
+from shared.dispatch import enqueue
+from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
+from shared.ledger import Claim, NotNow, Ticket
+from shared.observability import Phases, job_in_hand
+from shared.queues import Queue
+
+log = logging.getLogger(__name__)
+
+#: Executions of a job: the first and three retries, after 1, 2 and 4 s.
+MAX_RETRIES = 3
+FIRST_BACKOFF = 1.0
+#: Claims that may vanish with their worker before the job counts as the cause.
+POISON_AFTER = 3
+#: Seconds until a message is looked at again whose job could not be, because PostgreSQL was down.
+OUTAGE_DELAY = 2.0
+
+#: A stage's work: writes its results with ledger.finish and returns the tickets of what follows.
+Work = Callable[[Claim], list[Ticket]]
+
+
+class _Retry(Retry):  # type: ignore[misc]  # dramatiq.errors is partly untyped
+    """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
+
+
+def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
+    """Registers the actors of a stage: one for each lane, and its dead letter."""
+    broker = lifecycle.boot(queue)
+    dead_letter.declare(queue, broker)
+    return [
+        dramatiq.actor(
+            _runner(work),
+            actor_name=queues.actor_name(lane),
+            queue_name=lane,
+            priority=priority,
+            max_retries=MAX_RETRIES,
+            min_backoff=int(FIRST_BACKOFF * 1000),
+            on_retry_exhausted=queues.dead_letter_name(queue),
+            broker=broker,
+        )
+        for priority, lane in queues.lanes(queue).items()
+    ]
+
+
+def _runner(work: Work) -> Callable[[int], None]:
+    def run_job(job_id: int) -> None:
+        run(job_id, work)
+
+    return run_job
+
+
+def run(job_id: int, work: Work) -> None:
+    """One delivery of a job's id: claims it, works, records what became of it."""
+    phases = Phases()
+    try:
+        claimed = db.patiently(lambda: ledger.claim(job_id), patience=settings().job_lease)
+    except ServiceDown:
+        raise _retry_unrecorded(f"job {job_id} waits for postgres") from None
+    if isinstance(claimed, NotNow):
+        _not_now(job_id, claimed)
+        return
+    phases.mark("claim")
+    with job_in_hand(job=job_id, queue=claimed.queue, message=claimed.message_id, attempt=claimed.attempt):
+        _execute(claimed, work, phases)
+
+
+def _not_now(job_id: int, found: NotNow) -> None:
+    log.debug("nothing to do", extra={"job": job_id, "state": found.state})
+    if found.ticket is not None:
+        enqueue([found.ticket])
+
+
+def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
+    try:
+        _refuse_poison(claimed)
+        tickets = work(claimed)
+        phases.mark("work")
+    except LostClaim as lost:
+        log.warning("result dropped", extra={"reason": str(lost)})
+    except ServiceDown:
+        raise _retry_unrecorded(f"job {claimed.job_id} waits for postgres") from None
+    except Exception as problem:
+        _settle(claimed, problem, phases)
+    else:
+        enqueue(tickets)
+        phases.mark("enqueue")
+        log.info("completed", extra={"ms": phases.ms})
+
+
+def _refuse_poison(claimed: Claim) -> None:
+    if claimed.lost_claims >= POISON_AFTER:
+        raise Permanent(f"poison: its worker vanished {claimed.lost_claims} times while working on it; given up")
+
+
+def _settle(claimed: Claim, problem: Exception, phases: Phases) -> None:
+    """Records the end of an attempt that failed, and tells Retries about it."""
+    try:
+        if isinstance(problem, Later):
+            _postpone(claimed, problem)
+        else:
+            _fail(claimed, problem, phases)
+    except LostClaim as lost:
+        log.warning("failure dropped", extra={"reason": str(lost)})
+    except ServiceDown:
+        raise _retry_unrecorded(f"job {claimed.job_id} waits for postgres") from None
+
+
+def _postpone(claimed: Claim, later: Later) -> None:
+    if claimed.age + later.delay > settings().job_max_age:
+        _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
+        return
+    ledger.end_attempt(claimed, str(later), retry_in=later.delay, counts=False)
+    log.info("later", extra={"reason": str(later), "delay": later.delay})
+    enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(later.delay * 1000))])
+
+
+def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:
+    final = isinstance(problem, Permanent) or claimed.attempt > MAX_RETRIES
+    backoff = None if final else FIRST_BACKOFF * 2 ** (claimed.attempt - 1)
+    error = f"{type(problem).__name__}: {problem}" if not isinstance(problem, Permanent) else str(problem)
+    trace = "".join(traceback.format_exception(problem, limit=-12))
+    ledger.end_attempt(
+        claimed,
+        error,
+        trace,
+        retry_in=backoff,
+        outcome_unknown=isinstance(problem, OutcomeUnknown),
+        response_status=getattr(problem, "response_status", None),
+    )
+    phases.mark("work")
+    extra = {"error": error, "retry_in": backoff, "ms": phases.ms}
+    if final:
+        log.error("failed for good", extra={**extra, "traceback": trace})
+        sentry_sdk.capture_exception(problem)
+    else:
+        log.warning("failed, will be retried", extra={**extra, "traceback": trace})
+    raise _outcome(claimed, error, backoff) from None
+
+
+def _outcome(claimed: Claim, error: str, backoff: float | None) -> _Retry:
+    """What Retries needs: the ledger's count of retries, and a delay or none left."""
+    message = CurrentMessage.get_current_message()
+    if message is not None:
+        message.options["retries"] = claimed.attempt - 1
+        message.options["max_retries"] = MAX_RETRIES if backoff is not None else 0
+    delay = None if backoff is None else int(backoff * 1000)
+    return _Retry(f"job {claimed.job_id}, attempt {claimed.attempt} ended", delay=delay)
+
+
+def _retry_unrecorded(reason: str) -> _Retry:
+    """The ledger cannot be reached: deliver the message again, whatever its count says."""
+    message = CurrentMessage.get_current_message()
+    if message is not None:
+        message.options["max_retries"] = None
+    return _Retry(reason, delay=int(OUTAGE_DELAY * 1000))
+
+

@@ -1,0 +1,1 @@
+"""One module per queue: `dramatiq workers.<module>` runs that stage and nothing else."""

@@ -1,0 +1,64 @@
+"""Housekeeping. Periodiq's jobs prune old records and sweep each minute; in between, a ticker sweeps every few seconds.
+
+    dramatiq workers.maintenance      does it
+    periodiq workers.maintenance      says when
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import dramatiq
+from dramatiq.broker import Broker
+from dramatiq.middleware import Middleware
+from periodiq import PeriodiqMiddleware, cron
+
+from shared import lifecycle
+from shared.config import settings
+from shared.prune import prune
+from shared.queues import MAINTENANCE_QUEUE
+from shared.sweep import sweep_alone
+
+log = logging.getLogger(__name__)
+
+
+class Ticker(Middleware):
+    """Sweeps every SWEEP_INTERVAL_SECONDS: cron's minute is too long for a customer who waits."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Starts the ticking."""
+        threading.Thread(target=self._tick, name="sweep", daemon=True).start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        """Ends it."""
+        self._stopping.set()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(settings().sweep_interval):
+            try:
+                sweep_alone()
+            except Exception as problem:
+                # The next tick tries again; an outage is told of by those who have jobs in hand.
+                log.warning("sweep failed", extra={"error": f"{type(problem).__name__}: {problem}"})
+
+
+broker = lifecycle.boot()
+broker.add_middleware(PeriodiqMiddleware(skip_delay=30))
+broker.add_middleware(Ticker())
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
+def prune_jobs() -> None:
+    """Forgets old job records."""
+    prune()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
+def sweep_jobs() -> None:
+    """Puts right what a crash left."""
+    sweep_alone()

@@ -1,0 +1,71 @@
+"""webhook-delivery: tells a customer's endpoint of an event, signed. Only 2xx is success; redirects are not followed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared import db, http, ledger, payloads, webhook_signing
+from shared.config import settings
+from shared.errors import Later, Permanent
+from shared.ledger import Claim, Ticket
+from shared.queues import Queue
+from shared.secrets import decrypt
+from shared.stage import stage
+
+#: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
+DEFAULT_THROTTLE = 10.0
+
+_LOAD = """
+    select v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
+        to_char(v.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
+    from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id where v.id = %(id)s
+"""
+
+_DELIVERED = """
+    with told as (
+        update webhook_event set status = 'DELIVERED', attempts = %(attempt)s, response_status = %(response_status)s,
+            error = null, delivered_at = clock_timestamp()
+        where id = %(id)s and status = 'PENDING'
+    )
+    select job_finish(%(job_id)s, %(claim)s)
+"""
+
+
+class EndpointRefused(Exception):
+    """The endpoint answered, and not with 2xx."""
+
+    def __init__(self, answer: http.Answer) -> None:
+        super().__init__(f"the endpoint answered HTTP {answer.status}: {answer.excerpt()}")
+        self.response_status = answer.status
+
+
+def deliver(claimed: Claim) -> list[Ticket]:
+    """POSTs an event: {"id", "type", "timestamp", "data"}."""
+    event = db.row(_LOAD, {"id": payloads.read(Queue.WEBHOOKS, claimed.payload)["webhook_event_id"]})
+    if event is None or not event["active"]:
+        raise Permanent("the endpoint is gone or switched off")
+    answer = _post(event, claimed.attempt)
+    if answer.status == 429:
+        raise Later(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
+    if not answer.ok:
+        raise EndpointRefused(answer)
+    params = {"id": event["id"], "attempt": claimed.attempt, "response_status": answer.status}
+    return ledger.finish(claimed, _DELIVERED, params) or []
+
+
+def _post(event: dict[str, Any], attempt: int) -> http.Answer:
+    conf = settings()
+    told = {
+        "id": webhook_signing.event_id(event["id"]),
+        "type": event["event"],
+        "timestamp": event["created_at"],
+        "data": event["payload"],
+    }
+    body = json.dumps(told, separators=(",", ":")).encode()
+    secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
+    headers = webhook_signing.headers(secret, event["id"], event["event"], attempt, body)
+    return http.post(event["url"], body, headers, conf.http_timeout, private_allowed=conf.webhooks_to_private)
+
+
+actors = stage(Queue.WEBHOOKS, deliver)

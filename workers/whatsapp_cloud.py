@@ -1,0 +1,28 @@
+"""whatsapp-cloud-send: one text through Meta's Graph API; its wamid, attempts and usage are kept."""
+
+from __future__ import annotations
+
+from shared import graph_api, payloads, sending
+from shared.ledger import Claim, Ticket
+from shared.queues import Queue
+from shared.secrets import decrypt
+from shared.stage import stage
+
+CHANNEL = "whatsapp_cloud"
+
+
+def send(claimed: Claim) -> list[Ticket]:
+    """Sends a reply to a WhatsApp number."""
+    parcel = sending.load(payloads.read(Queue.WHATSAPP_CLOUD, claimed.payload)["message_id"], CHANNEL)
+    number = parcel.sender["phone_number_id"]
+    token = decrypt(parcel.sender["access_token"], f"WhatsApp number {number}")
+    return sending.send_once(
+        claimed,
+        parcel,
+        CHANNEL,
+        [],
+        lambda: graph_api.send_text(number, token, parcel.recipient, parcel.content, parcel.message_id),
+    )
+
+
+actors = stage(Queue.WHATSAPP_CLOUD, send)

@@ -1,0 +1,30 @@
+"""whatsapp-qr-send: one text through the QR gateway that holds the phone's session; the same book-keeping."""
+
+from __future__ import annotations
+
+from shared import payloads, qr_gateway, sending
+from shared.config import settings
+from shared.ledger import Claim, Ticket
+from shared.queues import Queue
+from shared.secrets import decrypt
+from shared.stage import stage
+
+CHANNEL = "whatsapp_qr"
+
+
+def send(claimed: Claim) -> list[Ticket]:
+    """Sends a reply to a chat id."""
+    parcel = sending.load(payloads.read(Queue.WHATSAPP_QR, claimed.payload)["message_id"], CHANNEL)
+    session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
+    api_key = decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
+    gateway = qr_gateway.dialect(parcel.sender["dialect"])
+    return sending.send_once(
+        claimed,
+        parcel,
+        CHANNEL,
+        gateway.expected_ids(parcel.recipient, parcel.message_id),
+        lambda: gateway.send_text(session, api_key, parcel.recipient, parcel.content, parcel.message_id),
+    )
+
+
+actors = stage(Queue.WHATSAPP_QR, send)
