@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dramatiq
 import redis
@@ -77,7 +77,6 @@ class Broker(RedisBroker):
             self.queues.add(queue_name)
             self.wakes[queue_name] = threading.Event()
             self.in_hand[queue_name] = set()
-            self.delay_queues.add(dq_name(queue_name))
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -120,7 +119,7 @@ class Broker(RedisBroker):
     def reclaim(self, queue_name: str) -> None:
         """Puts back what Redis believes this process works on and it does not: an answer lost with a connection."""
         key = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
-        believed = {message_id.decode() for message_id in self.client.smembers(key)}
+        believed = {message_id.decode() for message_id in cast(set[bytes], self.client.smembers(key))}
         lost = believed - self.in_hand[queue_name]
         if lost:
             self.give_back(queue_name, sorted(lost))
@@ -163,9 +162,9 @@ class Broker(RedisBroker):
             while not self._closing.is_set():
                 heard = subscription.get_message(timeout=1.0)
                 if heard:
-                    event = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))
-                    if event is not None:
-                        event.set()
+                    woken = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))
+                    if woken is not None:
+                        woken.set()
 
 
 class _WokenConsumer(Consumer):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg2
@@ -36,7 +36,7 @@ OUTAGE_BACKOFF = (0.1, 2.0)
 _connecting = threading.Lock()
 
 
-class Pool(PooledPostgresqlDatabase):
+class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
     """peewee's pool; a broken connection leaves it instead of being handed out again."""
 
 
@@ -45,11 +45,9 @@ def connect(conf: Settings | None = None) -> Pool:
     with _connecting:
         if proxy.obj is None:
             conf = conf or settings()
-            proxy.initialize(Pool(None))
-            proxy.obj.init(
-                max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, **_parameters(conf.database_url)
-            )
-    return proxy.obj  # type: ignore[no-any-return]  # DatabaseProxy.obj is untyped
+            parameters = _parameters(conf.database_url)
+            proxy.initialize(Pool(max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, **parameters))
+    return cast(Pool, proxy.obj)
 
 
 def _parameters(url: str) -> dict[str, Any]:

@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 def declare(queue: Queue, broker: Broker) -> dramatiq.Actor[..., None]:
     """Registers the dead_letter actor of a stage's process, in front of the stage's own queue."""
     first_lane = next(iter(queues.lanes(queue).values()))
-    return dramatiq.actor(
-        dead_letter,
+    register = dramatiq.actor(
         actor_name=queues.dead_letter_name(queue),
         queue_name=first_lane,
         priority=0,
@@ -32,6 +31,7 @@ def declare(queue: Queue, broker: Broker) -> dramatiq.Actor[..., None]:
         max_backoff=30_000,  # ms
         broker=broker,
     )
+    return register(dead_letter)
 
 
 def dead_letter(message: dict[str, Any], _retries: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ def _meaning(answer: Answer) -> Exception:
     words = ": ".join(str(part) for part in (error.get("message"), details) if part) or answer.excerpt()
     text = f"WhatsApp Cloud: HTTP {answer.status}, code {code}, {words}"
     if code in THROTTLED or answer.status == 429:
-        return Later(answer.retry_after(THROTTLED.get(code, 5.0)), text)
+        return Later(answer.retry_after(THROTTLED.get(code or 0, 5.0)), text)
     if answer.status >= 500 or code in TRANSIENT or not error:
         return GraphTrouble(text)
     return Permanent(text)

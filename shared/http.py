@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -135,7 +136,7 @@ def _read(response: requests.Response, deadline: float) -> bytes:
 
 
 def _meaning(problem: requests.exceptions.RequestException, url: str) -> Exception:
-    host = requests.utils.urlparse(url).netloc.rpartition("@")[2]
+    host = urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(problem, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema | requests.exceptions.InvalidSchema):
         return Permanent(f"not an address that can be called: {host or 'no host'}")
     if "InvalidIPAddress" in repr(problem) or "private" in str(problem).lower():

@@ -73,7 +73,7 @@ _CLAIM = """
     update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
         lost_claims = lost_claims + (state = 'active')::int,
         outcome_unknown_since = case when state = 'active' and queue like 'whatsapp-%%'
-            then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end,
+            then clock_timestamp() else outcome_unknown_since end,
         claimed_by = %(worker)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
         run_at = null, started_at = coalesce(started_at, clock_timestamp())
     where id = %(id)s and closed_at is null and not held
@@ -155,7 +155,7 @@ _FAIL = """
         run_at = clock_timestamp() + make_interval(secs => %(retry_in)s),
         attempts = attempts - (not %(counts)s)::int,
         last_error = %(error)s, last_traceback = %(traceback)s, lease_until = null, claimed_by = null,
-        outcome_unknown_since = case when %(unknown)s then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end
+        outcome_unknown_since = case when %(unknown)s then clock_timestamp() else outcome_unknown_since end
     where id = %(job_id)s and state = 'active' and claims = %(claim)s
     returning id
 """
@@ -203,7 +203,7 @@ _RENEW = """
 _HAND_BACK = """
     update job set state = 'waiting', attempts = attempts - 1, lease_until = null, claimed_by = null,
         outcome_unknown_since = case when queue like 'whatsapp-%%'
-            then coalesce(outcome_unknown_since, clock_timestamp()) else outcome_unknown_since end
+            then clock_timestamp() else outcome_unknown_since end
     from unnest(%(ids)s::bigint[], %(claims)s::int[]) as mine(id, claim)
     where job.id = mine.id and claims = mine.claim and state = 'active'
     returning job.id, queue, priority, 0 as delay_ms

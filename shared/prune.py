@@ -44,7 +44,7 @@ def _in_batches(statement: str, **params: object) -> int:
     total = 0
     while True:
         with db.connection() as database:
-            deleted = database.execute_sql(statement, {**params, "batch": BATCH}).rowcount
+            deleted: int = database.execute_sql(statement, {**params, "batch": BATCH}).rowcount
         total += deleted
         if deleted < BATCH:
             return total

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import dramatiq
 import sentry_sdk
@@ -38,7 +37,7 @@ OUTAGE_DELAY = 2.0
 Work = Callable[[Claim], list[Ticket]]
 
 
-class _Retry(Retry):  # type: ignore[misc]  # dramatiq.errors is partly untyped
+class _Retry(Retry):
     """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
 
 
@@ -48,7 +47,6 @@ def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
     dead_letter.declare(queue, broker)
     return [
         dramatiq.actor(
-            _runner(work),
             actor_name=queues.actor_name(lane),
             queue_name=lane,
             priority=priority,
@@ -56,7 +54,7 @@ def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
             min_backoff=int(FIRST_BACKOFF * 1000),
             on_retry_exhausted=queues.dead_letter_name(queue),
             broker=broker,
-        )
+        )(_runner(work))
         for priority, lane in queues.lanes(queue).items()
     ]
 

@@ -9,6 +9,7 @@ import logging
 
 from shared import db, dead_letter, ledger
 from shared.broker import get_broker
+from shared.delivery_status import apply_parked
 from shared.dispatch import enqueue, message_for
 from shared.ledger import Ticket
 from shared.queues import Queue
@@ -28,6 +29,12 @@ _PAGE = """
             or state = 'delayed' and run_at < clock_timestamp() - make_interval(secs => %(grace)s)
             or state = 'active' and lease_until < clock_timestamp()) as due
     from job where queue = %(queue)s and closed_at is null and id > %(after)s order by id limit %(page)s
+"""
+
+# A status that came between a send's statement and its commit found neither the message nor its own time to come back.
+_FOUND = """
+    select distinct p.provider_id from parked_status p join message m on m.external_id = p.provider_id and m.role = 'assistant'
+    limit %(page)s
 """
 
 _UNBURIED = """
@@ -52,6 +59,8 @@ def sweep() -> dict[str, int]:
         done["released"] += _release_orphans(queue)
         done["enqueued"] += _enqueue_forgotten(queue)
         done["buried"] += _bury_the_dead(queue)
+    for row in db.rows(_FOUND, {"page": PAGE}):
+        apply_parked(row["provider_id"])
     if any(done.values()):
         log.warning("sweep", extra=done)
     return done
