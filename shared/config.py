@@ -136,3 +136,9 @@ def settings() -> Settings:
     if _loaded is None:
         _loaded = _settings_or_exit()
     return _loaded
+
+
+def reset() -> None:
+    """Forgets the settings; for programs that change their environment (tests, the laboratory)."""
+    global _loaded  # noqa: PLW0603
+    _loaded = None

@@ -50,6 +50,14 @@ def connect(conf: Settings | None = None) -> Pool:
     return cast(Pool, proxy.obj)
 
 
+def reset() -> None:
+    """Closes the pool; the next use connects anew, with the settings of that time."""
+    with _connecting:
+        if proxy.obj is not None:
+            proxy.obj.close_all()
+            proxy.initialize(None)
+
+
 def _parameters(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     given = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}

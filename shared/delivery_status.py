@@ -43,7 +43,7 @@ def apply_delivery_status(
     if db.row(_KNOWN, params) is not None:
         return "stale"
     if provider_id is None:
-        log.warning("status for an unknown message", extra={"message": message_id, "status": status})
+        log.warning("status for an unknown message", extra={"message_id": message_id, "status": status})
         return "parked"
     db.rows(_PARK, params)
     # The send's answer may have been stored between the two looks; then nobody else would come for this one.

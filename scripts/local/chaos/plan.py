@@ -1,0 +1,73 @@
+"""The load: which message goes to which conversation. The same seed makes the same plan in every process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from shared import db, secrets, webhook_signing
+
+CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
+#: Plan prices of the tenants, in cents: one in each lane.
+PRICES = (2_000, 6_000, 15_000)
+#: Messages of one conversation, on average: enough that order matters.
+MESSAGES_A_CONVERSATION = 8
+
+POISON_MARK = "poison-pill"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One inbound message."""
+
+    number: int
+    chatbot: int  # index of the tenant
+    channel: str
+    external_user_id: str
+    content: str
+    external_id: str
+
+
+def plan(messages: int, seed: int, poison_every: int = 0) -> Iterator[Planned]:
+    """`messages` messages over many conversations; every `poison_every`-th kills the process that answers it."""
+    choice = random.Random(seed)
+    conversations = max(1, messages // MESSAGES_A_CONVERSATION)
+    for number in range(messages):
+        talk = choice.randrange(conversations)
+        poisonous = poison_every and number % poison_every == poison_every - 1
+        yield Planned(
+            number=number,
+            chatbot=talk % len(PRICES),
+            channel=CHANNELS[talk // len(PRICES) % len(CHANNELS)],
+            external_user_id=f"49{talk:010d}7",
+            content=f"{POISON_MARK if poisonous else 'question'} number {number}",
+            external_id=f"in-{number}",
+        )
+
+
+def seed_tenants(simulator_url: str) -> None:
+    """A tenant for each plan: chatbot, WhatsApp number, QR session, webhook endpoint."""
+    with db.transaction():
+        for index, price in enumerate(PRICES):
+            customer = db.scalar("insert into customer (name, plan_price_cents) values (%s, %s) returning id", [f"Tenant {index}", price])
+            bot = db.scalar("insert into chatbot (customer_id, name) values (%s, 'Bot') returning id", [customer])
+            _connect(customer, bot, index, simulator_url)
+
+
+def _connect(customer: Any, bot: Any, index: int, simulator_url: str) -> None:
+    db.rows(
+        "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
+        [bot, f"77700{index}", secrets.encrypt("token")],
+    )
+    db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [bot, f"session-{index}"])
+    db.rows(
+        "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s)",
+        [customer, f"{simulator_url}/customer/{index}", secrets.encrypt(webhook_signing.new_secret())],
+    )
+
+
+def chatbot_ids() -> list[int]:
+    """The chatbots in the order of their tenants."""
+    return [row["id"] for row in db.rows("select id from chatbot order by id")]

@@ -1,0 +1,44 @@
+"""Loaded into the worker processes of the `poison` scenario (by PYTHONPATH): a marked prompt kills its process.
+
+Stands for whatever a payload may do to a process: a crash in a C library, the kernel's OOM killer.
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import signal
+import sys
+from typing import Any
+
+_MARK = "poison-pill"
+
+
+class _Poisoner(importlib.abc.MetaPathFinder):
+    """Lets shared.ai load as it is, then wraps complete()."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name != "shared.ai":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        assert spec is not None and spec.loader is not None
+        load = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            load(module)
+            module.complete = _deadly(module.complete)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _deadly(complete: Any) -> Any:
+    def wrapped(provider: Any, messages: Any) -> Any:
+        if _MARK in messages[-1]["content"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return complete(provider, messages)
+
+    return wrapped
+
+
+sys.meta_path.insert(0, _Poisoner())

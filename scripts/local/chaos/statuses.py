@@ -1,0 +1,58 @@
+"""A tiny stand-in for the front door: takes Meta's and WAHA's status webhooks and applies them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from shared import db
+from shared.delivery_status import apply_delivery_status
+
+_WAHA = {1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ", -1: "FAILED"}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        try:
+            for update in _updates(body):
+                db.patiently(lambda update=update: apply_delivery_status(**update), patience=20)  # type: ignore[misc]  # default binds
+        finally:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """No access log."""
+
+
+def _updates(body: dict[str, Any]) -> list[dict[str, Any]]:
+    if body.get("event") == "message.ack":
+        payload = body["payload"]
+        return [{"status": _WAHA[payload["ack"]], "provider_id": payload["id"]}] if payload["ack"] in _WAHA else []
+    changes = [change["value"] for entry in body.get("entry", []) for change in entry["changes"]]
+    return [
+        {
+            "status": status["status"].upper(),
+            "provider_id": status["id"],
+            "message_id": int(status["biz_opaque_callback_data"].removeprefix("msg_")),
+        }
+        for change in changes
+        for status in change.get("statuses", [])
+    ]
+
+
+class StatusReceiver:
+    """Listens on a free port of loopback until stopped."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/statuses"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Closes the port."""
+        self._server.shutdown()
+        self._server.server_close()
