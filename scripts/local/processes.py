@@ -1,0 +1,192 @@
+"""A process manager for one machine: the Procfile's lines, each restarted when it dies, none left behind.
+
+honcho stops everything when one process ends; a platform starts that one again, and so does this.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from honcho.environ import parse_procfile
+
+#: Seconds before a dead process is started again, at first and at most; it counts as well after `WELL_AFTER`.
+BACKOFF = (0.2, 5.0)
+WELL_AFTER = 10.0
+#: Seconds a process has to end after SIGTERM: a platform's 30, less a margin.
+STOP_TIMEOUT = 27.0
+_PR_SET_PDEATHSIG = 1
+
+OnLine = Callable[[str, str], object]
+
+
+@dataclass
+class _Process:
+    name: str
+    command: str
+    popen: subprocess.Popen[str] | None = None
+    wanted: bool = True
+    started: float = 0.0
+    backoff: float = BACKOFF[0]
+    next_start: float = 0.0
+    restarts: int = field(default=0)
+
+
+class ProcessManager:
+    """Runs the named lines of a Procfile (all but `release`, if none are named)."""
+
+    def __init__(
+        self, procfile: Path, env: Mapping[str, str], cwd: Path, names: list[str] | None = None, on_line: OnLine | None = None
+    ) -> None:
+        lines = parse_procfile(procfile.read_text()).processes
+        chosen = names if names is not None else [name for name in lines if name != "release"]
+        self._processes = {name: _Process(name, lines[name]) for name in chosen}
+        self._env = {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}", "PYTHONUNBUFFERED": "1"}
+        self._cwd, self._on_line = cwd, on_line or (lambda name, line: None)
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="process-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Starts everything, and keeps it running."""
+        self._keeper.start()
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """SIGTERM to all, SIGKILL to what is left after `timeout` seconds."""
+        self._stopping.set()
+        self._keeper.join()
+        with self._lock:
+            for process in self._processes.values():
+                _signal_leader(process, signal.SIGTERM)
+            deadline = time.monotonic() + timeout
+            for process in self._processes.values():
+                _reap(process, deadline)
+
+    def restarts(self) -> dict[str, int]:
+        """How often each had to be started again."""
+        return {name: process.restarts for name, process in self._processes.items()}
+
+    def pids(self, name: str) -> list[int]:
+        """All processes of one line, its workers included."""
+        popen = self._processes[name].popen
+        if popen is None or popen.poll() is not None:
+            return []
+        try:
+            leader = psutil.Process(popen.pid)
+            return [popen.pid, *(child.pid for child in leader.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """A signal to every process of one line."""
+        for pid in self.pids(name):
+            _kill(pid, how)
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM to a line, as a platform sends it; it is started again when it has ended."""
+        _signal_leader(self._processes[name], signal.SIGTERM)
+
+    def stop_one(self, name: str) -> None:
+        """Ends one line and leaves it ended."""
+        with self._lock:
+            process = self._processes[name]
+            process.wanted = False
+            _signal_leader(process, signal.SIGTERM)
+            _reap(process, time.monotonic() + STOP_TIMEOUT)
+
+    def start_one(self, name: str) -> None:
+        """Starts it again."""
+        self._processes[name].wanted = True
+
+    def _keep(self) -> None:
+        # All starts are made by this thread: the kernel ends a child when the *thread* that started it dies.
+        while not self._stopping.is_set():
+            with self._lock:
+                for process in self._processes.values():
+                    self._look_after(process)
+            self._stopping.wait(0.05)
+
+    def _look_after(self, process: _Process) -> None:
+        now = time.monotonic()
+        if process.popen is not None and process.popen.poll() is not None:
+            self._bury(process, now)
+        if process.popen is None and process.wanted and now >= process.next_start:
+            process.popen, process.started = self._spawn(process), now
+
+    def _bury(self, process: _Process, now: float) -> None:
+        assert process.popen is not None
+        code = process.popen.returncode
+        _kill_group(process.popen.pid)  # workers that outlived a killed master
+        process.popen = None
+        if process.wanted:
+            process.restarts += 1
+            process.backoff = BACKOFF[0] if now - process.started > WELL_AFTER else min(process.backoff * 2, BACKOFF[1])
+            process.next_start = now + process.backoff
+            self._on_line(process.name, f"ended with {code}; starting again in {process.backoff:.1f} s")
+
+    def _spawn(self, process: _Process) -> subprocess.Popen[str]:
+        popen = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {process.command}"],
+            env=self._env,
+            cwd=self._cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        threading.Thread(target=self._read, args=(process.name, popen), daemon=True).start()
+        return popen
+
+    def _read(self, name: str, popen: subprocess.Popen[str]) -> None:
+        assert popen.stdout is not None
+        for line in popen.stdout:
+            self._on_line(name, line)
+
+
+def _die_with_parent() -> None:
+    """So that a killed script leaves no workers behind (Linux; elsewhere it does nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _signal_leader(process: _Process, how: signal.Signals) -> None:
+    if process.popen is not None and process.popen.poll() is None:
+        _kill(process.popen.pid, how)
+
+
+def _reap(process: _Process, deadline: float) -> None:
+    if process.popen is None:
+        return
+    try:
+        process.popen.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        pass
+    _kill_group(process.popen.pid)
+    process.popen.wait()
+    process.popen = None
+
+
+def _kill_group(pgid: int) -> None:
+    try:
+        os.killpg(pgid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill(pid: int, how: signal.Signals) -> None:
+    try:
+        os.kill(pid, how)
+    except ProcessLookupError:
+        pass
