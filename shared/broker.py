@@ -60,7 +60,7 @@ class Broker(RedisBroker):
 
     def __init__(self, client: redis.Redis, middleware: list[Middleware], namespace: str) -> None:
         # The stock maintenance by chance is off: rescue() does its work, by time.
-        super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)
+        super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
         self.wakes: dict[str, threading.Event] = {}
         self.in_hand: dict[str, set[str]] = {}
         self._channel = f"{namespace}:__wake__:"

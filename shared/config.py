@@ -54,7 +54,9 @@ class Settings:
     openai_api_key: str = _text("OPENAI_API_KEY")
     ai_timeout: float = _positive("AI_TIMEOUT_SECONDS", 45)
     graph_url: str = _url("WHATSAPP_GRAPH_URL", "https://graph.facebook.com")
-    graph_version: str = _setting("str", "WHATSAPP_GRAPH_VERSION", "v25.0", validate.Regexp(r"^v\d+\.\d+$", error="want v25.0 or alike"))
+    graph_version: str = _setting(
+        "str", "WHATSAPP_GRAPH_VERSION", "v25.0", validate.Regexp(r"^v\d+\.\d+$", error="want v25.0 or alike")
+    )
     qr_service_url: str = _url("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000")
     qr_api_key: str = _text("WHATSAPP_QR_API_KEY")
     http_timeout: float = _positive("HTTP_TIMEOUT_SECONDS", 10)

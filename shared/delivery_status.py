@@ -56,7 +56,8 @@ _UNPARK = """
         order by status_rank(status) desc limit 1
     ), moved as (
         update message set status = best.status, updated_at = clock_timestamp(),
-            error = case when best.status = 'FAILED' then coalesce(best.error, 'the channel reported a failure') else message.error end
+            error = case when best.status = 'FAILED'
+                then coalesce(best.error, 'the channel reported a failure') else message.error end
         from best where message.external_id = best.provider_id and role = 'assistant'
             and status_rank(message.status) < status_rank(best.status)
         returning message.id

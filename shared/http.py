@@ -104,9 +104,7 @@ def _guarded_session() -> requests.Session:
     return session
 
 
-def post(
-    url: str, body: bytes, headers: Mapping[str, str], timeout: float, *, private_allowed: bool = True
-) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float, *, private_allowed: bool = True) -> Answer:
     """POSTs JSON bytes. Raises NotSent, OutcomeUnknown (no whole answer in time), Permanent (the address is refused)."""
     deadline = time.monotonic() + timeout
     try:
@@ -137,7 +135,9 @@ def _read(response: requests.Response, deadline: float) -> bytes:
 
 def _meaning(problem: requests.exceptions.RequestException, url: str) -> Exception:
     host = urlsplit(url).netloc.rpartition("@")[2]
-    if isinstance(problem, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema | requests.exceptions.InvalidSchema):
+    if isinstance(
+        problem, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema | requests.exceptions.InvalidSchema
+    ):
         return Permanent(f"not an address that can be called: {host or 'no host'}")
     if "InvalidIPAddress" in repr(problem) or "private" in str(problem).lower():
         return Permanent(f"{host} is a private address; WEBHOOK_ALLOW_PRIVATE_ADDRESSES=1 allows those")

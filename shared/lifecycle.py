@@ -76,4 +76,3 @@ def _drop_deliveries(broker: Broker, tickets: list[ledger.Ticket]) -> None:
         for ticket in tickets:
             message = message_for(ticket)
             broker.do_ack(message.queue_name, message.message_id)  # type: ignore[attr-defined]  # RedisBroker.__getattr__
-

@@ -118,7 +118,7 @@ def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str,
     try:
         return dict(schema(unknown=RAISE).load(data))
     except ValidationError as problem:
-        raise InvalidPayload(what, _explain(problem.normalized_messages(), data)) from None
+        raise InvalidPayload(what, _explain(_messages(problem), data)) from None
 
 
 def read(queue: Queue, payload: Any) -> dict[str, Any]:
@@ -126,7 +126,11 @@ def read(queue: Queue, payload: Any) -> dict[str, Any]:
     try:
         return dict(_readers[queue].load(payload))
     except ValidationError as problem:
-        raise Permanent(f"bad payload: {problem.normalized_messages()}") from None
+        raise Permanent(f"bad payload: {_messages(problem)}") from None
+
+
+def _messages(problem: ValidationError) -> dict[str, Any]:
+    return dict(problem.normalized_messages())  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
 
 
 def _explain(messages: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What other code calls: messages in, webhooks out, and how the queues stand.
 
-    service = QueueService()
-    service.enqueue_incoming_message(chatbot_id=1, channel="widget", external_user_id="v-1", content="Hello")
+service = QueueService()
+service.enqueue_incoming_message(chatbot_id=1, channel="widget", external_user_id="v-1", content="Hello")
 """
 
 from __future__ import annotations

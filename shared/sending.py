@@ -120,5 +120,3 @@ def _settled(claimed: Claim, ids: list[str]) -> bool:
         raise Permanent("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
     log.warning("outcome unknown, sending again", extra={"waited": round(waited, 1)})
     return False
-
-

@@ -170,5 +170,3 @@ def _retry_unrecorded(reason: str) -> _Retry:
     if message is not None:
         message.options["max_retries"] = None
     return _Retry(reason, delay=int(OUTAGE_DELAY * 1000))
-
-

@@ -114,5 +114,3 @@ def sweep_alone() -> bool:
         finally:
             database.execute_sql("select pg_advisory_unlock(%s)", [LOCK])
     return True
-
-

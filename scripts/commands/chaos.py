@@ -46,9 +46,7 @@ def main() -> int:
     for name in names:
         scenario = SCENARIOS[name]
         messages = arguments.messages or scenario.messages or 3_000
-        result = run(
-            scenario, messages, arguments.seed, console.print, policy=arguments.ambiguous, statuses=arguments.statuses
-        )
+        result = run(scenario, messages, arguments.seed, console.print, policy=arguments.ambiguous, statuses=arguments.statuses)
         results.append(result)
         for wrong in result.wrong:
             console.print(f"  [red]wrong[/red] {wrong}")

@@ -136,7 +136,19 @@ class Services:
         if os.geteuid() == 0:
             user = pwd.getpwnam(UNPRIVILEGED)
             os.chown(data, user.pw_uid, user.pw_gid)
-        command = [str(_postgres_bin(self._home) / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", "--locale=C.UTF-8"]
+        command = [
+            str(_postgres_bin(self._home) / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "-N",
+            "--locale=C.UTF-8",
+        ]
         done = subprocess.run(command, capture_output=True, cwd="/", **_as_unprivileged())
         if done.returncode:
             raise ServiceFailed(f"initdb failed in {data}:\n{done.stderr.decode()[-2000:]}")

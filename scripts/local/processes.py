@@ -50,7 +50,11 @@ class ProcessManager:
         lines = parse_procfile(procfile.read_text()).processes
         chosen = names if names is not None else [name for name in lines if name != "release"]
         self._processes = {name: _Process(name, lines[name]) for name in chosen}
-        self._env = {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}", "PYTHONUNBUFFERED": "1"}
+        self._env = {
+            **env,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+        }
         self._cwd, self._on_line = cwd, on_line or (lambda name, line: None)
         self._lock = threading.RLock()
         self._stopping = threading.Event()

@@ -102,7 +102,9 @@ def _check_database(result: Audit, poisoned: int) -> None:
     if found["failed_silent"] or found["open_jobs"]:
         expect(f"{found['failed_silent']} failed without a reason, {found['open_jobs']} jobs left open")
     if found["delivered"] + found["events_failed"] != found["events"] or found["events"] != 2 * n:
-        expect(f"webhooks: {found['delivered']} delivered + {found['events_failed']} failed of {found['events']}, expected {2 * n}")
+        expect(
+            f"webhooks: {found['delivered']} delivered + {found['events_failed']} failed of {found['events']}, expected {2 * n}"
+        )
     if found["given_up"] < poisoned:
         expect(f"poison: {found['given_up']} given up instead of {poisoned}")
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
@@ -114,7 +116,7 @@ def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> None:
     times: dict[int, list[int]] = defaultdict(list)
     for seen in sends:
         message_id = _message_of(seen, by_provider_id)
-        if message_id not in known:
+        if message_id is None or message_id not in known:
             result.wrong.append(f"a send at {seen['kind']} that no message knows: {seen['answered_id']}")
             continue
         times[message_id].append(seen["at_ns"])

@@ -68,7 +68,9 @@ def _laboratory(scenario: Scenario, seed: int, policy: str, statuses: bool, say:
         migrate(environment["DATABASE_URL"])
         seed_tenants(simulator.url)
         simulator.faults([*scenario.faults, *_status_rules(stack, statuses)])
-        processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, names=_names(), on_line=_log_to(data / "workers.log"))
+        processes = ProcessManager(
+            ROOT / "Procfile", env=environment, cwd=ROOT, names=_names(), on_line=_log_to(data / "workers.log")
+        )
         processes.start()
         stack.callback(processes.stop)
         say(f"{scenario.name}: {scenario.about}")
@@ -97,13 +99,22 @@ def _names() -> list[str]:
 
 def _log_to(path: Path) -> Callable[[str, str], None]:
     log = path.open("a", buffering=1)
-    return lambda name, line: print(name, line.rstrip(), file=log) and None
+
+    def write(name: str, line: str) -> None:
+        print(name, line.rstrip(), file=log)
+
+    return write
 
 
 def _suffer(lab: _Lab, scenario: Scenario, messages: int, seed: int, say: Say) -> Audit:
     blows: list[str] = []
     stopping = threading.Event()
-    target = Target(lab.services, lab.processes, random.Random(seed), lambda what: (blows.append(what), say(f"  {what}"))[1], stopping)
+
+    def did(what: str) -> None:
+        blows.append(what)
+        say(f"  {what}")
+
+    target = Target(lab.services, lab.processes, random.Random(seed), did, stopping)
     harms = [threading.Thread(target=one, args=(target,), daemon=True) for one in scenario.harms]
     producers = [_producer(lab, scenario, messages, seed) for _ in range(scenario.copies)]
     if scenario.ai_pause:

@@ -51,7 +51,9 @@ def seed_tenants(simulator_url: str) -> None:
     """A tenant for each plan: chatbot, WhatsApp number, QR session, webhook endpoint."""
     with db.transaction():
         for index, price in enumerate(PRICES):
-            customer = db.scalar("insert into customer (name, plan_price_cents) values (%s, %s) returning id", [f"Tenant {index}", price])
+            customer = db.scalar(
+                "insert into customer (name, plan_price_cents) values (%s, %s) returning id", [f"Tenant {index}", price]
+            )
             bot = db.scalar("insert into chatbot (customer_id, name) values (%s, 'Bot') returning id", [customer])
             _connect(customer, bot, index, simulator_url)
 

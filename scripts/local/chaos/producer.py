@@ -31,8 +31,13 @@ def produce(messages: int, seed: int, poison_every: int) -> None:
     for planned in plan(messages, seed, poison_every):
         lines[int(planned.external_user_id) // 10 % THREADS].append(planned)
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(lambda line: [_send(planned, bots) for planned in line], lines):
+        for _ in pool.map(lambda line: _send_all(line, bots), lines):
             pass
+
+
+def _send_all(line: list[Planned], bots: list[int]) -> None:
+    for planned in line:
+        _send(planned, bots)
 
 
 def _send(planned: Planned, bots: list[int]) -> None:

@@ -10,7 +10,7 @@ from scripts.local.chaos import harm
 
 def _often(kind: str, rate: float) -> list[dict[str, Any]]:
     """Every way in which a provider can be bad, each at a share of `rate`."""
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"fault": "status", "status": 503, "body": '{"error":{"message":"unavailable"}}'},
         {"fault": "rate_limit", "retry_after": 1},
         {"fault": "reset_before"},

@@ -21,7 +21,8 @@ class _Poisoner(importlib.abc.MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         load = spec.loader.exec_module
 
         def exec_module(module: Any) -> None:

@@ -1,0 +1,80 @@
+"""The simulator as its users drive it: demo, tests, laboratory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import requests
+
+ROOT = Path(__file__).parents[3]
+
+
+class Simulator:
+    """A running simulator process."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self._process, self.url = process, url
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    @classmethod
+    def start(cls, seed: int | None = None) -> Simulator:
+        """Starts one on a free port; it ends with this process."""
+        command = [sys.executable, "-m", "scripts.local.simulator", "--port", "0", "--follow-stdin"]
+        command += ["--seed", str(seed)] if seed is not None else []
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if "ready on" not in line:
+            raise RuntimeError(f"the simulator did not start: {line!r}")
+        return cls(process, line.rsplit(" ", 1)[1].strip())
+
+    def environment(self) -> dict[str, str]:
+        """The settings that send Switchboard here."""
+        return {
+            "OPENAI_BASE_URL": f"{self.url}/v1",
+            "OPENAI_API_KEY": "sk-simulated",
+            "WHATSAPP_GRAPH_URL": self.url,
+            "WHATSAPP_QR_SERVICE_URL": self.url,
+            "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
+        }
+
+    def faults(self, rules: list[dict[str, Any]]) -> None:
+        """Puts these rules in force (faults.py), in place of the earlier ones."""
+        answer = self._session.post(f"{self.url}/__faults", json=rules, timeout=10)
+        if not answer.ok:
+            raise ValueError(answer.json()["error"])
+
+    def clear_faults(self) -> None:
+        """Everything works again."""
+        self.faults([])
+
+    def record(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What was seen: see record.py."""
+        query = {"kind": kind} if kind else {}
+        return cast(list[dict[str, Any]], self._session.get(f"{self.url}/__record", params=query, timeout=60).json())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """{kind: {requests, accepted}}."""
+        return cast(dict[str, dict[str, int]], self._session.get(f"{self.url}/__counts", timeout=10).json())
+
+    def reset(self) -> None:
+        """Forgets what was seen, and all rules."""
+        self._session.post(f"{self.url}/__reset", timeout=10)
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.terminate()
+        self._process.wait(10)
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()

@@ -1,0 +1,51 @@
+"""What the outside world has seen: one row a request."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from scripts.local.simulator.exchange import Reply, Request
+
+
+class Record:
+    """Rows in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+
+    def note(self, kind: str, request: Request, reply: Reply, accepted: bool) -> None:
+        """Keeps a request: `accepted` if it had its effect outside, whatever became of the answer."""
+        row = {
+            "seq": len(self._rows),
+            "kind": kind,
+            "at_ns": time.time_ns(),
+            "path": request.path,
+            "key": reply.key,
+            "callback_data": reply.callback_data,
+            "answered_id": reply.answered_id,
+            "status": reply.status,
+            "accepted": accepted,
+            "text": reply.text,
+        }
+        if kind == "webhook":
+            row["headers"] = {name: value for name, value in request.headers.items() if "webhook" in name}
+            row["body"] = request.body.decode("utf-8", "replace")
+        self._rows.append(row)
+
+    def rows(self, kind: str | None) -> list[dict[str, Any]]:
+        """All rows, or those of one service."""
+        return [row for row in self._rows if kind is None or row["kind"] == kind]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """{kind: {requests, accepted}}."""
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: {"requests": 0, "accepted": 0})
+        for row in self._rows:
+            counts[row["kind"]]["requests"] += 1
+            counts[row["kind"]]["accepted"] += row["accepted"]
+        return dict(counts)
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self._rows.clear()

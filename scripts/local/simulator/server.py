@@ -1,0 +1,161 @@
+"""The HTTP side: a small HTTP/1.1 server that can reset, halve, hold and drip its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from scripts.local.simulator import statuses
+from scripts.local.simulator.exchange import Reply, Request
+from scripts.local.simulator.faults import AFTER, Faults, refusal
+from scripts.local.simulator.record import Record
+from scripts.local.simulator.services import SERVICES, kind_of
+
+_REASONS = {
+    200: "OK",
+    201: "Created",
+    302: "Found",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    429: "Too Many Requests",
+}
+#: Bytes of a `big` answer.
+BIG = 10 * 1024 * 1024
+
+
+class World:
+    """Everything outside, in one object."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.faults, self.record = Faults(seed), Record()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, request after request."""
+        try:
+            while (request := await _read(reader)) is not None:
+                if not await self._handle(request, writer):
+                    return
+        except (ConnectionError, asyncio.IncompleteReadError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _handle(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answers; False if the connection is spoilt."""
+        kind = kind_of(request.path)
+        if not kind:
+            await _write(writer, self._control(request))
+            return True
+        struck = self.faults.draw(kind, request)
+        for rule in struck:
+            if rule["fault"] == "latency":
+                await asyncio.sleep(rule["ms"] / 1000)
+        last = struck[-1] if struck and struck[-1]["fault"] not in ("latency", "statuses") else None
+        if last is None or last["fault"] in AFTER:
+            reply = SERVICES[kind](request)
+            self._remember(kind, request, reply, struck)
+            return await _spoilt(writer, reply, last) if last else await _write(writer, reply)
+        return await self._refuse(kind, request, writer, last)
+
+    def _remember(self, kind: str, request: Request, reply: Reply, struck: list[dict[str, Any]]) -> None:
+        self.record.note(kind, request, reply, reply.accepted)
+        for rule in struck:
+            if rule["fault"] == "statuses" and reply.accepted:
+                task = asyncio.create_task(statuses.report(kind, rule, reply))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _refuse(self, kind: str, request: Request, writer: asyncio.StreamWriter, rule: dict[str, Any]) -> bool:
+        reply = refusal(kind, rule) if rule["fault"] != "reset_before" else Reply(0, {})
+        self.record.note(kind, request, reply, accepted=False)
+        if rule["fault"] == "reset_before":
+            _reset(writer)
+            return False
+        return await _write(writer, reply)
+
+    def _control(self, request: Request) -> Reply:
+        parts = urlsplit(request.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/__record":
+            return Reply(200, self.record.rows(query.get("kind")))
+        if parts.path == "/__counts":
+            return Reply(200, self.record.counts())
+        if parts.path == "/__reset":
+            self.record.reset()
+            self.faults.replace([])
+            return Reply(200, {})
+        if parts.path == "/__faults":
+            return self._set_faults(request)
+        return Reply(200, {"ok": True}) if parts.path == "/" else Reply(404, {"error": "no such address in this simulator"})
+
+    def _set_faults(self, request: Request) -> Reply:
+        try:
+            self.faults.replace([] if request.method == "DELETE" else json.loads(request.body))
+        except (ValueError, TypeError, KeyError) as problem:
+            return Reply(400, {"error": str(problem)})
+        return Reply(200, {})
+
+
+async def _read(reader: asyncio.StreamReader) -> Request | None:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    method, path, _ = head[0].split(" ", 2)
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    length = int(headers.get("content-length", 0))
+    return Request(method, path, headers, await reader.readexactly(length) if length else b"")
+
+
+def _head(reply: Reply, length: int) -> bytes:
+    lines = [
+        f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+    ]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def _write(writer: asyncio.StreamWriter, reply: Reply) -> bool:
+    body = reply.encoded()
+    writer.write(_head(reply, len(body)) + body)
+    await writer.drain()
+    return True
+
+
+async def _spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[str, Any]) -> bool:
+    """The request had its effect; the answer is another matter. True if the connection is still good."""
+    body, fault = reply.encoded(), rule["fault"]
+    if fault == "garbage":
+        return await _write(writer, Reply(200, b"<html>not what you asked for</html>"))
+    if fault == "big":
+        return await _write(writer, Reply(200, b"x" * BIG))
+    if fault == "half":
+        writer.write(_head(reply, len(body)) + body[: len(body) // 2])
+        await writer.drain()
+        return False
+    if fault == "drip":
+        writer.write(_head(reply, len(body)))
+        for byte in body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        return True
+    if fault == "timeout":
+        await asyncio.sleep(rule.get("ms", 60_000) / 1000)
+    _reset(writer)
+    return False
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with RST, as a crashed peer does."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

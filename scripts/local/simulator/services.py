@@ -1,0 +1,226 @@
+"""What each service answers when nothing goes wrong; contracts as the vendors' documents of 2026 have them."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import itertools
+import re
+import time
+from collections.abc import Callable
+
+from scripts.local.simulator.exchange import Reply, Request
+
+Service = Callable[[Request], Reply]
+
+_numbers = itertools.count(1)
+_ITEM = re.compile(r"<item\b[^>]*>(.*?)</item>", re.S)
+_WORD = re.compile(r"\w{3,}")
+_STOP = set(
+    [
+        "the",
+        "and",
+        "for",
+        "are",
+        "you",
+        "your",
+        "our",
+        "with",
+        "can",
+        "how",
+        "what",
+        "when",
+        "does",
+        "have",
+        "from",
+        "this",
+        "that",
+        "about",
+        "und",
+        "der",
+        "die",
+        "das",
+        "ist",
+        "wie",
+        "was",
+        "wann",
+        "ich",
+        "ihr",
+        "sie",
+        "mit",
+        "ein",
+        "eine",
+        "haben",
+        "kann",
+        "gibt",
+        "there",
+        "will",
+        "hello",
+        "please",
+        "thanks",
+    ]
+)
+#: The oldest Graph version that Meta still answers in November 2026.
+OLDEST_GRAPH = 21
+#: Recipients who are not on WhatsApp.
+NOBODY = "0000404"
+
+
+def kind_of(path: str) -> str:
+    """Which service a path belongs to; "" for none."""
+    if path.endswith("/chat/completions"):
+        return "ai"
+    if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
+        return "graph"
+    if path == "/api/sendText" or path.startswith("/api/"):
+        return "waha"
+    if path.startswith(("/message/sendText/", "/instance/")):
+        return "evolution"
+    return "webhook" if path.startswith("/customer/") else ""
+
+
+def complete(request: Request) -> Reply:
+    """Chat completions: the item of the prompt's own knowledge that fits the question best."""
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return Reply(
+            401, {"error": {"message": "No API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
+        )
+    said = request.json()
+    messages = said.get("messages") or []
+    if not messages:
+        return Reply(400, {"error": {"message": "'messages' is required", "type": "invalid_request_error", "code": None}})
+    system = " ".join(m["content"] for m in messages if m["role"] == "system")
+    asked = list(itertools.takewhile(lambda m: m["role"] == "user", reversed(messages)))
+    text = _answer(system, " ".join(m["content"] for m in reversed(asked)))
+    prompt_tokens = sum(len(m["content"]) for m in messages) // 4
+    identity = f"chatcmpl-{next(_numbers)}"
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(text) // 4, "total_tokens": prompt_tokens + len(text) // 4}
+    body = {
+        "id": identity,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": said.get("model", "?"),
+        "choices": [choice],
+        "usage": usage,
+    }
+    return Reply(200, body, accepted=True, text=asked[0]["content"] if asked else "", answered_id=identity)
+
+
+def _answer(system: str, question: str) -> str:
+    wanted = _words(question)
+    items = [html.unescape(item).strip() for item in _ITEM.findall(system)]
+    best = max(items, key=lambda item: len(wanted & _words(item)), default="")
+    if not best or not wanted & _words(best):
+        return "Thank you for your message! I am not sure about that; a colleague will get back to you."
+    return f"Thanks for asking! {best}"
+
+
+def _words(text: str) -> set[str]:
+    """Words by their first five letters, so that 'ship', 'ships' and 'shipping' meet."""
+    return {word[:5] for word in _WORD.findall(text.lower()) if word not in _STOP}
+
+
+def _graph_error(status: int, code: int, message: str, details: str) -> Reply:
+    data = {"messaging_product": "whatsapp", "details": details}
+    return Reply(
+        status,
+        {
+            "error": {
+                "message": f"(#{code}) {message}",
+                "type": "OAuthException",
+                "code": code,
+                "error_data": data,
+                "fbtrace_id": "AbC123",
+            }
+        },
+    )
+
+
+def graph(request: Request) -> Reply:
+    """POST /{version}/{phone_number_id}/messages."""
+    said = request.json()
+    recipient = said.get("to") or said.get("recipient") or ""
+    text = (said.get("text") or {}).get("body", "")
+    reply = _graph_reply(request, recipient, text)
+    reply.key, reply.text = recipient, text
+    reply.callback_data = said.get("biz_opaque_callback_data", "")
+    return reply
+
+
+def _graph_reply(request: Request, recipient: str, text: str) -> Reply:
+    version = int(re.findall(r"/v(\d+)", request.path)[0])
+    if version < OLDEST_GRAPH:
+        return _graph_error(400, 2635, "You are calling a deprecated version of the Ads API", f"v{version} is no longer usable")
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return _graph_error(401, 190, "Invalid OAuth access token", "The access token could not be decrypted")
+    if not recipient or not text:
+        return _graph_error(400, 100, "Invalid parameter", "to (or recipient) and text.body are required")
+    if len(text) > 4096:
+        return _graph_error(400, 100, "Invalid parameter", "text.body must be at most 4096 characters long")
+    if recipient.endswith(NOBODY):
+        return _graph_error(400, 131026, "Message undeliverable", "Message Undeliverable: the recipient is not a WhatsApp user")
+    identity = "wamid." + hashlib.sha256(f"{next(_numbers)}{time.time_ns()}".encode()).hexdigest()[:20].upper()
+    body = {
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": recipient, "wa_id": recipient}],
+        "messages": [{"id": identity, "message_status": "accepted"}],
+    }
+    return Reply(200, body, accepted=True, answered_id=identity)
+
+
+def waha(request: Request) -> Reply:
+    """POST /api/sendText, and what a client may ask of a session."""
+    if request.method == "GET":
+        name = request.path.rsplit("/", 1)[-1]
+        return Reply(200, {"name": name, "status": "STOPPED" if name.startswith("stopped-") else "WORKING"})
+    said = request.json()
+    session, chat, text = said.get("session", ""), said.get("chatId", ""), said.get("text", "")
+    if session.startswith("unknown-"):
+        return Reply(404, {"message": f"Session {session} not found", "statusCode": 404}, key=chat)
+    if session.startswith("stopped-"):
+        problem = "Session status is not as expected. Try again later or restart the session"
+        return Reply(422, {"error": problem, "session": session, "status": "STOPPED", "expected": ["WORKING"]}, key=chat)
+    if not chat or not text:
+        return Reply(400, {"message": "chatId and text are required", "statusCode": 400})
+    identity = f"true_{chat}_{said.get('id') or f'3EB0{next(_numbers):016X}'}"
+    body = {
+        "id": identity,
+        "timestamp": int(time.time()),
+        "from": "1@c.us",
+        "fromMe": True,
+        "to": chat,
+        "body": text,
+        "ack": 1,
+        "ackName": "SERVER",
+    }
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity)
+
+
+def evolution(request: Request) -> Reply:
+    """POST /message/sendText/{instance}, GET /instance/connectionState/{instance}."""
+    instance = request.path.rsplit("/", 1)[-1]
+    if request.method == "GET":
+        return Reply(200, {"instance": {"instanceName": instance, "state": "open"}})
+    said = request.json()
+    number, text = str(said.get("number", "")), said.get("text", "")
+    if number.endswith(NOBODY):
+        nobody = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
+        return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [nobody]}}, key=number)
+    identity = f"3EB0{next(_numbers):016X}"
+    body = {
+        "key": {"remoteJid": f"{number}@s.whatsapp.net", "fromMe": True, "id": identity},
+        "status": "PENDING",
+        "message": {"conversation": text},
+        "messageType": "conversation",
+        "messageTimestamp": int(time.time()),
+    }
+    return Reply(201, body, accepted=True, key=number, text=text, answered_id=identity)
+
+
+def customer(request: Request) -> Reply:
+    """A customer's webhook endpoint."""
+    return Reply(200, {"ok": True}, accepted=True, key=request.path)
+
+
+SERVICES: dict[str, Service] = {"ai": complete, "graph": graph, "waha": waha, "evolution": evolution, "webhook": customer}

@@ -1,0 +1,53 @@
+"""Status webhooks as Meta and WAHA send them after a message was accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+import urllib.request
+from typing import Any
+
+from scripts.local.simulator.exchange import Reply
+
+_ACKS = {"sent": 1, "delivered": 2, "read": 3, "failed": -1}
+
+
+async def report(kind: str, rule: dict[str, Any], reply: Reply) -> None:
+    """Sends the rule's statuses, each `delay_ms` after the last."""
+    for status in rule.get("statuses", ["sent", "delivered", "read"]):
+        await asyncio.sleep(rule.get("delay_ms", 100) / 1000)
+        body = json.dumps(_meta(status, reply) if kind == "graph" else _waha(status, reply)).encode()
+        await asyncio.get_running_loop().run_in_executor(None, _post, rule, kind, body)
+
+
+def _post(rule: dict[str, Any], kind: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    secret = rule.get("app_secret")
+    if secret and kind == "graph":
+        headers["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    elif secret:
+        headers["X-Webhook-Hmac"] = hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
+    try:
+        urllib.request.urlopen(urllib.request.Request(rule["url"], body, headers), timeout=10).close()
+    except OSError:
+        pass  # a real provider would try again; the laboratory's receiver is always there
+
+
+def _meta(status: str, reply: Reply) -> dict[str, Any]:
+    told = {
+        "id": reply.answered_id,
+        "status": status,
+        "timestamp": str(int(time.time())),
+        "recipient_id": reply.key,
+        "biz_opaque_callback_data": reply.callback_data,
+    }
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "0"}, "statuses": [told]}
+    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
+
+
+def _waha(status: str, reply: Reply) -> dict[str, Any]:
+    payload = {"id": reply.answered_id, "from": reply.key, "fromMe": True, "ack": _ACKS[status], "ackName": status.upper()}
+    return {"id": f"evt_{time.time_ns()}", "event": "message.ack", "session": "default", "payload": payload}
