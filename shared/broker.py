@@ -296,3 +296,11 @@ def get_broker() -> Broker:
             dramatiq.set_broker(_broker)
             log.debug("broker is set up", extra={"redis": host_of(conf.redis_address)})
     return _broker
+
+
+def reset() -> None:
+    """Forgets the broker; for programs that change their environment (tests, the laboratory)."""
+    global _broker  # noqa: PLW0603
+    if _broker is not None:
+        _broker.close()
+    _broker = None

@@ -228,6 +228,11 @@ class Leases:
             if self._held.get(claimed.job_id) == claimed.number:
                 del self._held[claimed.job_id]
 
+    def clear(self) -> None:
+        """Forgets all claims, without ending them: what a killed process does."""
+        with self._lock:
+            self._held.clear()
+
     def _params(self) -> dict[str, Any]:
         with self._lock:
             return {"ids": list(self._held), "claims": list(self._held.values()), "lease": settings().job_lease}

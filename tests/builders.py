@@ -1,0 +1,117 @@
+"""Makes tenants, and runs jobs in this process: the real stages, without the real workers around them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from scripts.local.simulator.client import Simulator
+from shared import db, ledger, queues, secrets, stage, webhook_signing
+from shared.ledger import Claim, Ticket
+from shared.queue_service import QueueService
+from shared.queues import Queue
+
+_WORK = {
+    Queue.INCOMING: "receive",
+    Queue.AI: "answer",
+    Queue.OUTGOING: "route",
+    Queue.WHATSAPP_CLOUD: "send",
+    Queue.WHATSAPP_QR: "send",
+    Queue.WEBHOOKS: "deliver",
+}
+
+
+def work_of(queue: Queue) -> Callable[[Claim], list[Ticket]]:
+    """A stage's function."""
+    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
+    return getattr(module, _WORK[queue])  # type: ignore[no-any-return]
+
+
+class World:
+    """A customer with a chatbot on every channel."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.service = QueueService()
+        self.customer, self.chatbot = self.tenant()
+
+    def tenant(self, price: int = 12_000, webhook: bool = False, **bot: Any) -> tuple[int, int]:
+        """A customer and its chatbot; returns both ids."""
+        customer = db.scalar("insert into customer (name, plan_price_cents) values ('Shop', %s) returning id", [price])
+        base = db.scalar("insert into knowledge_base (customer_id, name) values (%s, 'Facts') returning id", [customer])
+        chatbot = db.scalar(
+            "insert into chatbot (customer_id, name, knowledge_base_id, fallback_message, debounce_seconds)"
+            " values (%s, 'Bot', %s, 'We are busy.', %s) returning id",
+            [customer, base, bot.get("debounce_seconds", 0)],
+        )
+        self.know(base, "Shipping", "We ship within two days.")
+        self.know(base, "Returns", "You can return goods for thirty days.")
+        db.rows(
+            "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
+            [chatbot, str(777000 + chatbot), secrets.encrypt("token")],
+        )
+        db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [chatbot, f"s{chatbot}"])
+        if webhook:
+            self.endpoint(customer)
+        return customer, chatbot
+
+    def know(self, base: int, title: str, content: str) -> int:
+        """Adds an item to a knowledge base."""
+        return int(
+            db.scalar(
+                "insert into knowledge_item (knowledge_base_id, language, title, content)"
+                " select id, language, %s, %s from knowledge_base where id = %s returning id",
+                [title, content, base],
+            )
+        )
+
+    def endpoint(self, customer: int, path: str = "hook") -> int:
+        """A webhook endpoint of a customer at the simulator; its secret is in `self.secret`."""
+        self.secret = webhook_signing.new_secret()
+        return int(
+            db.scalar(
+                "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s) returning id",
+                [customer, f"{self.simulator.url}/customer/{path}", secrets.encrypt(self.secret)],
+            )
+        )
+
+    def say(self, content: str = "When do you ship?", channel: str = "widget", user: str = "v-1", **more: Any) -> int:
+        """An inbound message; returns its id."""
+        return self.service.enqueue_incoming_message(
+            chatbot_id=more.pop("chatbot_id", self.chatbot), channel=channel, external_user_id=user, content=content, **more
+        )
+
+    def jobs(self, **where: Any) -> list[dict[str, Any]]:
+        """Rows of the ledger, oldest first."""
+        condition = " and ".join(f"{name} = %({name})s" for name in where) or "true"
+        return db.rows(f"select * from job where {condition} order by id", where)
+
+    def messages(self, **where: Any) -> list[dict[str, Any]]:
+        """Messages, oldest first."""
+        condition = " and ".join(f"{name} = %({name})s" for name in where) or "true"
+        return db.rows(f"select * from message where {condition} order by id", where)
+
+    def run(self, job_id: int) -> Exception | None:
+        """One delivery of a job; returns what the wrapper raised for Dramatiq."""
+        queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
+        try:
+            stage.run(job_id, work_of(queue))
+        except Exception as raised:
+            return raised
+        return None
+
+    def claim(self, job_id: int) -> Claim:
+        """Claims a job as a worker would."""
+        claimed = ledger.claim(job_id)
+        assert isinstance(claimed, Claim), claimed
+        return claimed
+
+    def drain(self, rounds: int = 50) -> None:
+        """Runs whatever may run now, until nothing may."""
+        for _ in range(rounds):
+            ready = db.rows("select id from job where state = 'waiting' and not held order by id")
+            if not ready:
+                return
+            for row in ready:
+                self.run(row["id"])

@@ -1,0 +1,101 @@
+"""Real PostgreSQL and Redis for every test that asks: embedded servers, a database copied from a template for each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from scripts.commands.migrate import migrate
+from scripts.local.embedded import Services
+from scripts.local.simulator.client import Simulator
+from shared import broker, config, db, ledger
+from tests.builders import World
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """One PostgreSQL and one Redis for the whole run."""
+    folder = tmp_path_factory.mktemp("services")
+    for place in (folder, *folder.parents):
+        if place.name.startswith("pytest"):
+            place.chmod(0o755)  # pytest makes them 0700, and as root PostgreSQL runs as another user
+    running = Services(folder, fast=True)
+    running.start()
+    yield running
+    running.stop()
+
+
+def _admin(services: Services) -> psycopg2.extensions.connection:
+    connection = psycopg2.connect(services.database_url.replace("/switchboard", "/postgres"))
+    connection.autocommit = True
+    return connection
+
+
+@pytest.fixture(scope="session")
+def template(services: Services) -> str:
+    """A migrated database to copy from."""
+    connection = _admin(services)
+    connection.cursor().execute("create database template_switchboard")
+    connection.close()
+    migrate(services.database_url.replace("/switchboard", "/template_switchboard"))
+    return "template_switchboard"
+
+
+@pytest.fixture
+def database_url(services: Services, template: str) -> Iterator[str]:
+    """A fresh database."""
+    name = f"test_{next(_numbers)}"
+    connection = _admin(services)
+    connection.cursor().execute(f"create database {name} template {template}")
+    yield services.database_url.replace("/switchboard", f"/{name}")
+    db.reset()
+    connection.cursor().execute(f"drop database {name} with (force)")
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    """The outside world."""
+    with Simulator.start(seed=1) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(
+    services: Services, database_url: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """This process and its children as parts of a system of their own; Redis and the simulator's record are empty."""
+    redis.Redis.from_url(services.redis_url).flushall()
+    simulator.reset()
+    chosen = {**services.environment(), **simulator.environment(), "DATABASE_URL": database_url, "LOG_LEVEL": "INFO"}
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    yield chosen
+    _forget()
+
+
+def _forget() -> None:
+    config.reset()
+    db.reset()
+    broker.reset()
+    ledger.leases.clear()
+
+
+@pytest.fixture
+def world(environment: dict[str, str], simulator: Simulator) -> World:
+    """A builder of tenants in a fresh system."""
+    return World(simulator)
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).parents[1]

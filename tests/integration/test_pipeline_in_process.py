@@ -1,0 +1,383 @@
+"""Each stage on the real database: what it writes, how many statements it takes, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db, dead_letter, ledger, queues, stage
+from shared.errors import Later, Permanent
+from shared.queues import Queue
+from tests.builders import World, work_of
+
+BUDGET = {Queue.INCOMING: 3, Queue.AI: 4, Queue.OUTGOING: 2, Queue.WHATSAPP_CLOUD: 3, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 3}
+
+
+def test_a_message_goes_through_every_channel(world: World, simulator: Simulator) -> None:
+    for channel in ("widget", "whatsapp_cloud", "whatsapp_qr"):
+        world.say(channel=channel, user="49123")
+    world.drain()
+    replies = world.messages(role="assistant")
+    assert [(reply["channel"], reply["status"]) for reply in replies] == [
+        ("widget", "SENT"),
+        ("whatsapp_cloud", "SENT"),
+        ("whatsapp_qr", "SENT"),
+    ]
+    assert all("We ship within two days." in reply["content"] for reply in replies)
+    assert len(replies[0]["metadata"]["knowledge_item_ids"]) >= 1
+    assert replies[1]["external_id"].startswith("wamid.")
+    assert {job["state"] for job in world.jobs()} == {"completed"}
+    assert db.scalar("select count(*) from usage_log where kind = 'ai' and prompt_tokens > 0") == 3
+
+
+@pytest.mark.parametrize("channel", ["widget", "whatsapp_cloud", "whatsapp_qr"])
+def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.endpoint(world.customer)
+    statements: list[str] = []
+    execute = db.Pool.execute_sql
+    monkeypatch.setattr(
+        db.Pool, "execute_sql", lambda self, sql, params=None: (statements.append(sql), execute(self, sql, params))[1]
+    )
+    world.say(channel=channel, user="49123")
+    seen: dict[Queue, int] = {}
+    while ready := db.rows("select id, queue from job where state = 'waiting' and not held order by id"):
+        statements.clear()
+        stage.run(ready[0]["id"], work_of(Queue(ready[0]["queue"])))
+        seen[Queue(ready[0]["queue"])] = len([sql for sql in statements if sql not in ("BEGIN", "COMMIT")])
+    assert len(seen) >= 4
+    assert all(count <= BUDGET[queue] for queue, count in seen.items()), seen
+
+
+def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared import ai, http
+
+    held: list[int] = []
+    pool: Any = db.connect()
+    complete, post = ai.complete, http.post
+
+    def watched_complete(*arguments: Any) -> Any:
+        held.append(len(pool._in_use))
+        return complete(*arguments)
+
+    def watched_post(*arguments: Any, **named: Any) -> Any:
+        held.append(len(pool._in_use))
+        return post(*arguments, **named)
+
+    monkeypatch.setattr("shared.ai.complete", watched_complete)
+    for module in ("shared.http", "shared.graph_api", "shared.qr_gateway"):
+        monkeypatch.setattr(f"{module}.post", watched_post)
+    world.endpoint(world.customer)
+    for channel in ("whatsapp_cloud", "whatsapp_qr"):
+        world.say(channel=channel, user="49123")
+    world.drain()
+    assert len(held) == 2 + 2 + 4
+    assert set(held) == {0}
+
+
+def test_the_same_external_id_is_one_message(world: World) -> None:
+    first = world.say(external_id="wamid.1")
+    assert world.say(external_id="wamid.1") == first
+    world.drain()
+    assert world.say(external_id="wamid.1") == first
+    db.rows("delete from job")
+    assert world.say(external_id="wamid.1") == first
+    assert len(world.messages(role="user")) == len(world.messages(role="assistant")) == 1
+
+
+def test_a_job_delivered_twice_finds_itself_closed(world: World, simulator: Simulator) -> None:
+    world.say(channel="whatsapp_cloud", user="49123")
+    world.drain()
+    for job in world.jobs():
+        assert world.run(job["id"]) is None
+    assert len(simulator.record("graph")) == len(simulator.record("ai")) == 1
+
+
+def test_the_conversation_so_far_is_told_to_the_ai(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared import ai
+
+    prompts: list[Any] = []
+    complete = ai.complete
+    monkeypatch.setattr(
+        "shared.ai.complete", lambda provider, messages: (prompts.append(messages), complete(provider, messages))[1]
+    )
+    for number in range(7):
+        world.say(f"question {number} about shipping")
+    world.drain()
+    assert [m["role"] for m in prompts[-1]] == ["system", "assistant", *["user", "assistant"] * 4, "user"]
+    assert prompts[-1][-1]["content"] == "question 6 about shipping"
+
+
+def test_retries_wait_1_2_and_4_seconds_then_the_fallback_goes_out_once(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 500}])
+    message = world.say()
+    world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    delays = []
+    while (
+        state := db.row(
+            "select state, extract(epoch from run_at - clock_timestamp()) as wait from job where id = %s", [job["id"]]
+        )
+    )["state"] == "delayed":
+        delays.append(round(float(state["wait"])))
+        assert world.messages(role="assistant") == []
+        db.rows("update job set run_at = clock_timestamp() where id = %s", [job["id"]])
+        world.run(job["id"])
+    assert delays == [1, 2, 4]
+    [failed] = world.jobs(queue="ai-processing")
+    assert (failed["state"], failed["attempts"], failed["closed_at"]) == ("failed", 4, None)
+    assert "HTTP 500" in failed["last_error"]
+    assert "ProviderTrouble" in failed["last_traceback"]
+    assert dead_letter.bury(job["id"])
+    assert not dead_letter.bury(job["id"])
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert (reply["content"], reply["status"], reply["reply_to"]) == ("We are busy.", "SENT", message)
+    assert reply["metadata"]["fallback"] is True
+
+
+def test_later_costs_no_attempt_and_is_bounded_by_age(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "rate_limit", "retry_after": 9}])
+    world.say()
+    world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["attempts"], job["claims"]) == ("delayed", 0, 1)
+    assert 8 < db.scalar("select extract(epoch from run_at - clock_timestamp())::float8 from job where id = %s", [job["id"]]) <= 9
+    db.rows("update job set run_at = clock_timestamp(), created_at = created_at - interval '2 hours' where id = %s", [job["id"]])
+    world.run(job["id"])
+    [job] = world.jobs(queue="ai-processing")
+    assert job["state"] == "failed"
+    assert "still so after" in job["last_error"]
+
+
+@pytest.mark.parametrize("fault", ["quota", "bad_key"])
+def test_what_never_passes_fails_at_once(world: World, simulator: Simulator, fault: str) -> None:
+    simulator.faults([{"kind": "ai", "fault": fault}])
+    world.say()
+    world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+
+
+def test_a_failed_send_is_failed_with_metas_words(world: World, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    world.say(channel="whatsapp_cloud", user="490000404")
+    world.drain()
+    [job] = world.jobs(queue="whatsapp-cloud-send")
+    dead_letter.bury(job["id"])
+    [reply] = world.messages(role="assistant")
+    assert reply["status"] == "FAILED"
+    assert "131026" in reply["error"]
+    assert reply["attempts"] == reply["metadata"]["attempts"] == 1
+    assert db.scalar("select count(*) from webhook_event where event = 'message.failed'") == 1
+
+
+def test_a_garbage_payload_is_dead_lettered(world: World) -> None:
+    world.say()
+    db.rows("update job set payload = '{\"nonsense\": 1}'")
+    [job] = world.jobs()
+    assert world.run(job["id"]) is not None
+    assert dead_letter.bury(job["id"])
+    [job] = world.jobs()
+    assert (job["state"], job["closed_at"] is not None) == ("failed", True)
+    assert "bad payload" in job["last_error"]
+
+
+def test_a_webhook_is_signed_and_only_2xx_succeeds(world: World, simulator: Simulator) -> None:
+    endpoint = world.endpoint(world.customer, "signed")
+    simulator.faults(
+        [{"kind": "webhook", "fault": "status", "status": 500, "times": 1}, {"kind": "webhook", "fault": "redirect", "times": 1}]
+    )
+    event = world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={"message_id": 1})
+    [job] = world.jobs(queue="webhook-delivery")
+    for _ in range(3):
+        db.rows("update job set run_at = clock_timestamp() where state = 'delayed'")
+        world.run(job["id"])
+    row = db.row("select * from webhook_event where id = %s", [event])
+    assert row is not None
+    assert (row["status"], row["attempts"], row["response_status"], row["error"]) == ("DELIVERED", 3, 200, None)
+    seen = simulator.record("webhook")[-1]
+    assert (seen["headers"]["x-webhook-event"], seen["headers"]["x-webhook-id"], seen["headers"]["x-webhook-attempt"]) == (
+        "message.sent",
+        f"evt_{event}",
+        "3",
+    )
+    assert Webhook(world.secret).verify(seen["body"], seen["headers"])["data"] == {"message_id": 1}
+    assert json.loads(seen["body"])["type"] == "message.sent"
+
+
+def test_a_tenants_knowledge_stays_its_own(world: World, simulator: Simulator) -> None:
+    _, other = world.tenant()
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [other])
+    world.know(base, "Unicorns", "Our unicorns are purple.")
+    world.say("What colour are the unicorns?")
+    world.say("What colour are the unicorns?", chatbot_id=other)
+    world.drain()
+    mine, theirs = world.messages(role="assistant")
+    assert "purple" not in mine["content"]
+    assert "purple" in theirs["content"]
+
+
+def test_plans_set_the_lane(world: World) -> None:
+    for price, priority in ((12_000, 1), (10_000, 1), (9_999, 3), (5_000, 3), (4_999, 5)):
+        _, chatbot = world.tenant(price=price)
+        world.say(chatbot_id=chatbot)
+        world.drain()
+        assert world.jobs(queue="ai-processing")[-1]["priority"] == priority == queues.priority_for(price)
+
+
+def test_debounce_answers_a_burst_once(world: World, simulator: Simulator) -> None:
+    _, chatbot = world.tenant(debounce_seconds=5)
+    for text in ("Hello", "are you there?", "when do you ship?"):
+        last = world.say(text, chatbot_id=chatbot)
+        world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["message_id"]) == ("delayed", last)
+    db.rows("update job set run_at = clock_timestamp() where id = %s", [job["id"]])
+    world.run(job["id"])
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert reply["reply_to"] == last
+    assert len(simulator.record("ai")) == 1
+
+
+def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
+    def raising(problem: Exception) -> Any:
+        def work(_: Any) -> Any:
+            raise problem
+
+        return work
+
+    for problem, state, attempts in (
+        (Later(5, "wait"), "delayed", 0),
+        (Permanent("no"), "failed", 1),
+        (KeyError("x"), "delayed", 1),
+    ):
+        world.say(user=str(problem))
+        job = world.jobs()[-1]
+        try:
+            stage.run(job["id"], raising(problem))
+        except Exception as raised:
+            assert "job" in str(raised)  # noqa: PT017 - either ends as told
+        found = world.jobs(id=job["id"])[0]
+        assert (found["state"], found["attempts"]) == (state, attempts)
+
+
+def test_a_late_result_is_dropped(world: World) -> None:
+    world.say()
+    [job] = world.jobs()
+    late = world.claim(job["id"])
+    db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+    current = world.claim(job["id"])
+    from shared.errors import LostClaim
+
+    with pytest.raises(LostClaim):
+        work_of(Queue.INCOMING)(late)
+    assert world.messages() == []
+    work_of(Queue.INCOMING)(current)
+    with pytest.raises(LostClaim):
+        ledger.end_attempt(late, "too late", retry_in=None)
+    assert len(world.messages()) == 1
+    assert world.jobs(queue="incoming-messages")[0]["state"] == "completed"
+
+
+def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
+    world.say()
+    [job] = world.jobs()
+    for _ in range(3):
+        world.claim(job["id"])
+        ledger.leases.clear()
+        db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+    world.run(job["id"])
+    [job] = world.jobs()
+    assert job["state"] == "failed"
+    assert "poison" in job["last_error"]
+
+
+def test_a_shutdown_hands_back_without_burning_attempts(world: World) -> None:
+    world.say()
+    [job] = world.jobs()
+    world.claim(job["id"])
+    [ticket] = ledger.leases.hand_back()
+    [job] = world.jobs()
+    assert ticket.id == job["id"]
+    assert (job["state"], job["attempts"]) == ("waiting", 0)
+
+
+@pytest.mark.parametrize("policy", ["resend", "hold"])
+def test_an_ambiguous_send_waits_then_follows_the_policy(
+    world: World, simulator: Simulator, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMBIGUOUS_SEND", policy)
+    config.reset()
+    simulator.faults([{"kind": "graph", "fault": "reset_after", "times": 1}])
+    world.say(channel="whatsapp_cloud", user="49123")
+    world.drain()
+    [job] = world.jobs(queue="whatsapp-cloud-send")
+    assert job["outcome_unknown_since"] is not None
+    db.rows("update job set run_at = clock_timestamp() where id = %s", [job["id"]])
+    world.run(job["id"])
+    assert len(simulator.record("graph")) == 1, "it waits for a status first"
+    db.rows(
+        "update job set run_at = clock_timestamp(), outcome_unknown_since = clock_timestamp() - interval '1 minute' where id = %s",
+        [job["id"]],
+    )
+    world.run(job["id"])
+    [job] = world.jobs(queue="whatsapp-cloud-send")
+    if policy == "resend":
+        assert (job["state"], len(simulator.record("graph"))) == ("completed", 2)
+    else:
+        assert (job["state"], len(simulator.record("graph"))) == ("failed", 1)
+        assert "outcome unknown" in job["last_error"]
+
+
+def test_a_status_settles_an_ambiguous_send(world: World, simulator: Simulator) -> None:
+    from shared.delivery_status import apply_delivery_status
+
+    simulator.faults([{"kind": "graph", "fault": "reset_after", "times": 1}])
+    world.say(channel="whatsapp_cloud", user="49123")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert apply_delivery_status("DELIVERED", provider_id="wamid.X", message_id=reply["id"]) == "applied"
+    db.rows("update job set run_at = clock_timestamp() where state = 'delayed'")
+    world.run(world.jobs(queue="whatsapp-cloud-send")[0]["id"])
+    [reply] = world.messages(role="assistant")
+    assert (reply["status"], reply["external_id"], len(simulator.record("graph"))) == ("DELIVERED", "wamid.X", 1)
+    assert world.jobs(queue="whatsapp-cloud-send")[0]["state"] == "completed"
+
+
+def test_statuses_only_move_forward(world: World) -> None:
+    from shared.delivery_status import apply_delivery_status
+
+    world.say(channel="whatsapp_cloud", user="49123")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    told = [
+        ("SENT", "stale"),
+        ("READ", "applied"),
+        ("DELIVERED", "stale"),
+        ("FAILED", "stale"),
+        ("READ", "stale"),
+    ]
+    for status, outcome in told:
+        assert apply_delivery_status(status, provider_id=reply["external_id"]) == outcome
+    assert world.messages(role="assistant")[0]["status"] == "READ"
+    assert apply_delivery_status("READ", provider_id="wamid.unknown") == "parked"
+
+
+def test_a_status_before_the_sends_answer_is_kept_and_applied(world: World, simulator: Simulator) -> None:
+    from shared.delivery_status import apply_delivery_status
+    from shared.qr_gateway import dialect
+
+    world.say(channel="whatsapp_qr", user="49123")
+    while not (jobs := world.jobs(queue="whatsapp-qr-send")):
+        world.drain(rounds=1)
+    reply = world.messages(role="assistant")[0]
+    early = dialect("waha").expected_ids("49123", reply["id"])[1]
+    assert apply_delivery_status("DELIVERED", provider_id=early) == "parked"
+    world.run(jobs[0]["id"])
+    assert world.messages(role="assistant")[0]["status"] == "DELIVERED"
+    assert db.scalar("select count(*) from parked_status") == 0

@@ -1,0 +1,85 @@
+"""The environment is read strictly, and a process with a wrong one stops and names the variable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.config import ConfigError, read_settings, variables
+
+GOOD = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "REDIS_URL": "redis://h:1/0", "CREDENTIALS_KEY": "k"}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in variables():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_defaults() -> None:
+    conf = read_settings()
+    assert (conf.graph_version, conf.ai_timeout, conf.http_timeout, conf.keep_completed, conf.keep_failed) == (
+        "v25.0",
+        45,
+        10,
+        3600,
+        86400,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "mysql://h/db"),
+        ("REDIS_URL", "http://h"),
+        ("CREDENTIALS_KEY", " "),
+        ("AI_TIMEOUT_SECONDS", "soon"),
+        ("AI_TIMEOUT_SECONDS", "0"),
+        ("DB_POOL_SIZE", "1.5"),
+        ("WHATSAPP_GRAPH_VERSION", "25"),
+        ("AMBIGUOUS_SEND", "maybe"),
+        ("LOG_LEVEL", "LOUD"),
+        ("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "perhaps"),
+        ("OPENAI_BASE_URL", "api.openai.com"),
+    ],
+)
+def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"^{name}: "):
+        read_settings()
+
+
+def test_redis_by_host_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("REDIS_HOST", "cache")
+    monkeypatch.setenv("REDIS_PASSWORD", "p@ss")
+    assert read_settings().redis_address == "redis://:p%40ss@cache:6379/0"
+    monkeypatch.delenv("REDIS_HOST")
+    with pytest.raises(ConfigError, match="REDIS_URL: not set"):
+        read_settings()
+
+
+def test_all_problems_are_told_at_once_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://u:hunter2@h/db")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    with pytest.raises(ConfigError) as caught:
+        read_settings()
+    assert "DATABASE_URL" in str(caught.value)
+    assert "LOG_LEVEL" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_worker_stops_at_once_and_names_the_variable(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import workers.ai"], cwd=root, env={"PATH": "/usr/bin"}, capture_output=True, timeout=60
+    )
+    assert done.returncode != 0
+    for name in ("DATABASE_URL", "CREDENTIALS_KEY"):
+        assert name.encode() in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,79 @@
+"""What a producer may send; property tests look for what the examples forgot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import InvalidPayload, Permanent
+from shared.payloads import CHANNELS, MAX_CONTENT, IncomingMessage, check, read
+from shared.queues import Queue
+
+GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
+
+BAD = [
+    ("chatbot_id", "1", "Not a valid integer"),
+    ("chatbot_id", 0, "positive row id"),
+    ("chatbot_id", 2**63, "positive row id"),
+    ("chatbot_id", None, "may not be null"),
+    ("channel", "telegram", "want one of widget, whatsapp_cloud, whatsapp_qr (got 'telegram')"),
+    ("channel", 7, "Not a valid string"),
+    ("external_user_id", "", "is empty"),
+    ("external_user_id", "x" * 256, "at most 255"),
+    ("external_id", "a\x00b", "NUL"),
+    ("content", "   ", "is empty; want some text"),
+    ("content", "x" * 16_001, "has 16001 characters; widget takes at most 16000"),
+    ("metadata", [], "Not a valid mapping"),
+    ("colour", "red", "Unknown field"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "says"), BAD)
+def test_a_wrong_field_is_named_with_what_it_got_and_wants(field: str, value: Any, says: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        check(IncomingMessage, "message", {**GOOD, field: value})
+    assert list(caught.value.errors) == [field]
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["chatbot_id", "channel", "external_user_id", "content"])
+def test_a_missing_field_is_named(field: str) -> None:
+    with pytest.raises(InvalidPayload, match=f"{field}: Missing data"):
+        check(IncomingMessage, "message", {name: value for name, value in GOOD.items() if name != field})
+
+
+def test_a_customers_words_are_not_repeated_in_errors() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        check(IncomingMessage, "message", {**GOOD, "channel": "whatsapp_cloud", "content": "my secret " * 500})
+    assert "secret" not in str(caught.value)
+
+
+@given(
+    channel=st.sampled_from(CHANNELS),
+    content=st.text(min_size=1, max_size=4_096).filter(lambda text: text.strip() and "\x00" not in text),
+    chatbot_id=st.integers(1, 2**63 - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_fits_a_channel_is_accepted_unchanged(channel: str, content: str, chatbot_id: int) -> None:
+    loaded = check(IncomingMessage, "message", {**GOOD, "channel": channel, "content": content, "chatbot_id": chatbot_id})
+    assert (loaded["content"], loaded["chatbot_id"], loaded["channel"]) == (content, chatbot_id, channel)
+
+
+@given(st.dictionaries(st.text(max_size=20), st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers())), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_garbage_is_refused_and_never_crashes(data: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPayload):
+        check(IncomingMessage, "message", data)
+
+
+@pytest.mark.parametrize("payload", [None, [], "text", {}, {"message_id": "x"}, {"message_id": -1, "conversation_id": 1}])
+def test_a_garbage_row_is_permanent(payload: Any) -> None:
+    with pytest.raises(Permanent, match="bad payload"):
+        read(Queue.AI, payload)
+
+
+def test_whatsapp_takes_4096_characters() -> None:
+    assert MAX_CONTENT["whatsapp_cloud"] == MAX_CONTENT["whatsapp_qr"] == 4_096

@@ -1,0 +1,154 @@
+"""What each outside service's answer means for a job; each answer comes from the simulator over real HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import ai, graph_api, http, qr_gateway
+from shared.errors import Later, OutcomeUnknown, Permanent
+from shared.knowledge import Item
+
+
+@pytest.fixture(autouse=True)
+def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared import config
+
+    monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "1")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "1")
+    config.reset()
+
+
+def _graph(simulator: Simulator, to: str = "491") -> str:
+    return graph_api.send_text("777001", "token", to, "Hello", 12)
+
+
+def _waha(simulator: Simulator, session: str = "s1") -> str:
+    return qr_gateway.dialect("waha").send_text(session, "key", "491@c.us", "Hello", 12)
+
+
+def _ask(simulator: Simulator, key: str = "sk") -> ai.Completion:
+    provider = ai.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
+    return ai.complete(provider, ai.prompt("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")]))
+
+
+def test_graph_send_carries_our_id_and_returns_the_wamid(simulator: Simulator) -> None:
+    wamid = _graph(simulator)
+    [seen] = simulator.record("graph")
+    assert wamid.startswith("wamid.")
+    assert (seen["answered_id"], seen["callback_data"], seen["path"]) == (wamid, "msg_12", "/v25.0/777001/messages")
+
+
+def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator) -> None:
+    _graph(simulator, "BR.1502576394655843")
+    assert simulator.record("graph")[0]["key"] == "BR.1502576394655843"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "says"),
+    [
+        ({"fault": "rate_limit", "retry_after": 7}, Later, "130429"),
+        ({"fault": "status", "status": 400, "body": {"error": {"code": 131056, "message": "pair"}}}, Later, "131056"),
+        (
+            {"fault": "status", "status": 400, "body": {"error": {"code": 131047, "message": "window closed"}}},
+            Permanent,
+            "131047",
+        ),
+        ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, Permanent, "190"),
+        ({"fault": "status", "status": 503, "body": "oops"}, graph_api.GraphTrouble, "503"),
+        ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
+        ({"fault": "half"}, OutcomeUnknown, "did not answer"),
+        ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
+        ({"fault": "drip"}, OutcomeUnknown, "did not answer"),
+    ],
+)
+def test_what_a_graph_answer_means(simulator: Simulator, rule: dict[str, Any], expected: type[Exception], says: str) -> None:
+    simulator.faults([{"kind": "graph", **rule}])
+    with pytest.raises(expected, match=says) as caught:
+        _graph(simulator)
+    if isinstance(caught.value, Later) and "retry_after" in rule:
+        assert caught.value.delay == 7
+
+
+def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
+    with pytest.raises(Permanent, match=r"131026.*not a WhatsApp user"):
+        _graph(simulator, "490000404")
+
+
+def test_nobody_there_is_not_an_unknown_outcome() -> None:
+    with pytest.raises(http.NotSent):
+        http.post("http://127.0.0.1:9/x", b"{}", {}, 1.0)
+
+
+def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
+    first, second = _waha(simulator), _waha(simulator)
+    assert first == second
+    assert first in qr_gateway.dialect("waha").expected_ids("491@c.us", 12)
+
+
+@pytest.mark.parametrize(("session", "expected"), [("stopped-1", Later), ("unknown-1", Permanent)])
+def test_what_a_waha_session_means(simulator: Simulator, session: str, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        _waha(simulator, session)
+
+
+@pytest.mark.parametrize("said", ["X", {"_serialized": "X"}, {"id": "X"}])
+def test_a_gateway_id_is_found_wherever_the_engine_puts_it(said: Any) -> None:
+    for body in ({"id": said}, {"key": {"id": "X"}}, {"_data": {"id": said}}):
+        assert qr_gateway._id_in(body) == "X"
+
+
+def test_an_unknown_dialect_is_permanent() -> None:
+    with pytest.raises(Permanent, match="want one of"):
+        qr_gateway.dialect("smoke-signals")
+
+
+def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None:
+    completion = _ask(simulator)
+    assert "We ship <fast>." in completion.text
+    assert completion.prompt_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "says"),
+    [
+        ({"fault": "rate_limit", "retry_after": 3}, Later, "rate_limit_exceeded"),
+        ({"fault": "quota"}, Permanent, "insufficient_quota"),
+        ({"fault": "bad_key"}, Permanent, "invalid_api_key"),
+        ({"fault": "status", "status": 500}, ai.ProviderTrouble, "500"),
+        ({"fault": "garbage"}, ai.ProviderTrouble, "not a completion"),
+        ({"fault": "status", "status": 200, "body": {"choices": []}}, ai.ProviderTrouble, "not a completion"),
+        ({"fault": "status", "status": 200, "body": {"choices": [{"message": {"content": " "}}]}}, ai.ProviderTrouble, "empty"),
+        ({"fault": "reset_before"}, Exception, "Connection error"),
+        ({"fault": "timeout", "ms": 1500}, Exception, "timed out"),
+    ],
+)
+def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], expected: type[Exception], says: str) -> None:
+    simulator.faults([{"kind": "ai", **rule}])
+    with pytest.raises(expected, match=says):
+        _ask(simulator)
+
+
+def test_no_key_is_permanent_and_says_what_to_do(simulator: Simulator) -> None:
+    with pytest.raises(Permanent, match="set OPENAI_API_KEY"):
+        _ask(simulator, key="")
+
+
+def test_an_answer_is_read_up_to_64_kib(simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "big"}])
+    answer = http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0)
+    assert len(answer.body) == http.MAX_ANSWER
+
+
+def test_redirects_are_not_followed(simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "redirect", "times": 1}])
+    assert http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0).status == 302
+    assert len(simulator.record("webhook")) == 1
+
+
+def test_private_addresses_are_refused_for_webhooks(simulator: Simulator) -> None:
+    with pytest.raises(Permanent, match="private address"):
+        http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0, private_allowed=False)
+    assert simulator.record("webhook") == []
