@@ -82,6 +82,8 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
         answer = client.post("/chat/completions", cast_to=object, body=body)
     except openai.APIStatusError as problem:
         raise _meaning(problem) from problem
+    except ValueError as problem:  # an answer that calls itself JSON and is none
+        raise ProviderTrouble(f"AI provider: not a completion ({type(problem).__name__})") from None
     return _completion(answer, provider.model)
 
 

@@ -130,7 +130,7 @@ def _fenced(work: Any, claimed: Claim) -> Any:
     try:
         return db.patiently(work, patience=settings().job_lease)
     except peewee.DatabaseError as problem:
-        if getattr(problem.__cause__ or problem.args[0], "pgcode", None) == LOST_CLAIM or LOST_CLAIM in repr(problem.args):
+        if getattr(getattr(problem, "orig", None), "pgcode", None) == LOST_CLAIM:
             leases.drop(claimed)
             raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over") from problem
         raise

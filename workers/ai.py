@@ -23,7 +23,7 @@ _LOAD = """
          from (select id, role, content, reply_to from message
                where conversation_id = m.conversation_id and status <> 'FAILED'
                  and (role = 'user' and id <= m.id or role = 'assistant' and coalesce(reply_to, id) < m.id)
-               order by id desc limit %(context)s) t) as history
+               order by coalesce(reply_to, id) desc, id desc limit %(context)s) t) as history
     from message m join chatbot b on b.id = m.chatbot_id
     left join knowledge_base k on k.id = b.knowledge_base_id
     left join message reply on reply.reply_to = m.id

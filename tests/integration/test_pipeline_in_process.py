@@ -322,7 +322,8 @@ def test_an_ambiguous_send_waits_then_follows_the_policy(
     world.run(job["id"])
     assert len(simulator.record("graph")) == 1, "it waits for a status first"
     db.rows(
-        "update job set run_at = clock_timestamp(), outcome_unknown_since = clock_timestamp() - interval '1 minute' where id = %s",
+        "update job set run_at = clock_timestamp(), outcome_unknown_since = clock_timestamp() - interval '1 minute'"
+        " where id = %s",
         [job["id"]],
     )
     world.run(job["id"])
