@@ -1,0 +1,127 @@
+"""scripts/demo: plays a small town's customer chats through the real workers, breaks things on the way, checks every outcome."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scripts.commands.migrate import migrate
+from scripts.local.demo import report
+from scripts.local.demo.checks import Check, checks
+from scripts.local.demo.play import NoAnswer, perform
+from scripts.local.demo.script import Line, Play, faults, load
+from scripts.local.embedded import ROOT, Services
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+
+DATA = ROOT / ".local" / "demo"
+LOG = DATA / "workers.log"
+
+
+def main() -> int:
+    """0 only if every outcome is the expected one."""
+    arguments = _arguments()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    logging.disable(logging.CRITICAL)  # the workers' lines are in LOG
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: stopped"))
+    with ExitStack() as stack:
+        console.print("[bold]Switchboard[/bold]: PostgreSQL, Redis, six workers and a simulated outside world are starting")
+        simulator, real_ai = stack.enter_context(_system())
+        play = load(simulator.url)
+        simulator.faults(faults(play, real_ai))
+        try:
+            _perform(console, play)
+        except NoAnswer as problem:
+            console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
+            return 1
+        results = list(checks(play, simulator.record(), real_ai))
+        _print(console, play, results, real_ai)
+        if arguments.keep:
+            _keep(console)
+    return 0 if all(check.kept for check in results) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    return parser.parse_args()
+
+
+@contextmanager
+def _system() -> Iterator[tuple[Simulator, bool]]:
+    """Everything, started afresh: services, simulator, the Procfile's processes. And whether a real AI answers."""
+    real_ai = bool(os.environ.get("OPENAI_API_KEY"))
+    shutil.rmtree(DATA, ignore_errors=True)
+    with ExitStack() as stack:
+        services = Services(DATA)
+        stack.callback(services.stop)
+        services.start()
+        simulator = stack.enter_context(Simulator.start(seed=1))
+        chosen = {**simulator.environment(), **services.environment()}
+        if real_ai:
+            chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
+        os.environ.update(chosen)
+        migrate(services.database_url)
+        processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log())
+        stack.callback(processes.stop)
+        processes.start()
+        yield simulator, real_ai
+
+
+def _log() -> Callable[[str, str], Any]:
+    log = LOG.open("a", buffering=1)
+    return lambda name, line: log.write(f"{name} {line.rstrip()}\n")
+
+
+def _perform(console: Console, play: Play) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("messages answered", total=len(play.lines()))
+
+        def answered(line: Line) -> None:
+            progress.advance(task)
+            if line.twist:
+                progress.console.print(f"  [yellow]{line.twist}[/yellow]: done")
+
+        perform(play, answered)
+
+
+def _print(console: Console, play: Play, results: list[Check], real_ai: bool) -> None:
+    report.conversations(console, play)
+    console.print()
+    report.times(console, play)
+    report.stats(console)
+    report.verdicts(console, results)
+    if real_ai:
+        console.print("A real provider answered (OPENAI_API_KEY is set): the AI's failures were not played.")
+    broken = [check for check in results if not check.kept]
+    if broken:
+        console.print(f"[bold red]{len(broken)} of {len(results)} checks failed.[/bold red] See {LOG.relative_to(ROOT)}")
+    else:
+        console.print(f"[bold green]All {len(results)} checks passed.[/bold green]")
+
+
+def _keep(console: Console) -> None:
+    console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
+    console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("stopping")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("demo: stopped")

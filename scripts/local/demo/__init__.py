@@ -1,0 +1,1 @@
+"""The demo: a written conversation (shop.json), played through the real workers and checked."""
