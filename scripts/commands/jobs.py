@@ -1,0 +1,113 @@
+"""scripts/jobs: looks at jobs, and at what failed and why; enqueues a message by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.local.embedded import DEFAULT_DATA, ROOT, running_services
+from shared import db, payloads
+from shared.errors import InvalidPayload
+from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
+
+console = Console(width=None if sys.stdout.isatty() else 160)
+
+_FAILED = """
+    select id, queue, customer_id, message_id, attempts, closed_at, last_error
+    from job where state = 'failed' order by id desc limit %s
+"""
+
+
+def main() -> int:
+    """Runs one command; 1 if there is nothing to show, 2 if the input is wrong."""
+    arguments = _arguments()
+    if not os.environ.get("DATABASE_URL"):
+        running = running_services(ROOT / ".local" / "demo") or running_services(DEFAULT_DATA)
+        if running is None:
+            sys.exit("jobs: DATABASE_URL is not set, and neither scripts/server nor scripts/demo --keep is running")
+        os.environ.update(running)
+    result: int = arguments.run(arguments)
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/jobs", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("stats", help="jobs of each queue by state").set_defaults(run=_stats)
+    show = commands.add_parser("show", help="everything the ledger knows of a job")
+    show.add_argument("id", type=int)
+    show.set_defaults(run=_show)
+    failed = commands.add_parser("failed", help="the newest jobs that failed for good")
+    failed.add_argument("--limit", type=int, default=20)
+    failed.set_defaults(run=_failed)
+    _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
+    return parser.parse_args()
+
+
+def _enqueue_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("content")
+    parser.add_argument("--chatbot", type=int, required=True)
+    parser.add_argument("--user", required=True, help="who writes: a visitor's id or a phone number")
+    parser.add_argument("--channel", default="widget", help=", ".join(payloads.CHANNELS))
+    parser.add_argument("--external-id", help="the channel's id of the message; the same id again does nothing")
+    parser.set_defaults(run=_enqueue)
+
+
+def _stats(_: argparse.Namespace) -> int:
+    table = Table("queue", *STATES)
+    for name, counts in get_queue_stats().items():
+        table.add_row(name, *(str(counts[state]) for state in STATES))
+    console.print(table)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    job = db.row("select * from job where id = %s", [arguments.id])
+    if job is None:
+        print(f"jobs: there is no job {arguments.id}; it was pruned, or never was", file=sys.stderr)
+        return 1
+    for name, value in job.items():
+        if name == "payload":
+            value = json.dumps(_without_text(value))
+        if value is not None:
+            console.print(f"{name:22} {value}", markup=False, highlight=False)
+    return 0
+
+
+def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
+    """What customers write is not for an operator's terminal."""
+    return {name: f"({len(value)} characters)" if name == "content" else value for name, value in payload.items()}
+
+
+def _failed(arguments: argparse.Namespace) -> int:
+    table = Table("job", "queue", "customer", "message", "attempts", "failed at", "error")
+    for job in db.rows(_FAILED, [arguments.limit]):
+        table.add_row(*("" if value is None else str(value) for value in job.values()))
+    console.print(table)
+    return 0
+
+
+def _enqueue(arguments: argparse.Namespace) -> int:
+    try:
+        message_id = enqueue_incoming_message(
+            chatbot_id=arguments.chatbot,
+            channel=arguments.channel,
+            external_user_id=arguments.user,
+            content=arguments.content,
+            external_id=arguments.external_id,
+        )
+    except InvalidPayload as problem:
+        print(f"jobs: {problem}", file=sys.stderr)
+        return 2
+    print(f"message {message_id} accepted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

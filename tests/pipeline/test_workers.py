@@ -1,0 +1,65 @@
+"""The Procfile's own command lines as real processes, and what happens when one is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import db, queues
+from tests.builders import World
+
+
+def until(happened: Callable[[], object], seconds: float = 45) -> None:
+    """Waits; fails if it does not happen."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+    """All stages and the housekeeping; a lease is short, so that a kill is noticed soon."""
+    import os
+
+    names = [*queues.MODULES.values(), "maintenance", "scheduler"]
+    chosen = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1"}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
+    manager.start()
+    yield manager
+    manager.stop()
+
+
+def idle() -> bool:
+    """Whether nothing is left to do."""
+    return bool(db.scalar("select count(*) = 0 from job where closed_at is null"))
+
+
+def test_messages_go_through_all_six_queues(world: World, workers: ProcessManager, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    for channel, user in (("widget", "v-1"), ("whatsapp_cloud", "4912345"), ("whatsapp_qr", "4912346")):
+        world.say(channel=channel, user=user)
+    until(lambda: len(world.messages(role="assistant")) == 3 and idle())
+    assert [m["status"] for m in world.messages(role="assistant")] == ["SENT"] * 3
+    assert {job["queue"] for job in world.jobs(state="completed")} == {queue.value for queue in queues.Queue}
+    assert {kind: seen["accepted"] for kind, seen in simulator.counts().items()} == {"ai": 3, "graph": 1, "waha": 1, "webhook": 6}
+    assert not any(workers.restarts().values())
+
+
+def test_a_worker_killed_in_the_middle_of_a_call_loses_nothing(
+    world: World, workers: ProcessManager, simulator: Simulator
+) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 2_000, "times": 1}])
+    world.say(channel="whatsapp_cloud", user="4912345")
+    until(lambda: world.jobs(queue="ai-processing", state="active"))
+    workers.kill("ai")
+    until(lambda: world.messages(role="assistant", status="SENT") and idle())
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["lost_claims"]) == ("completed", 1)
+    assert len(world.messages(role="assistant")) == 1
+    assert simulator.counts()["graph"]["accepted"] == 1
