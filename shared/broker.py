@@ -287,7 +287,7 @@ _broker: Broker | None = None
 
 
 def get_broker() -> Broker:
-    """The process's broker, made on first use; all lanes are declared, none is consumed without an actor's process."""
+    """The process's broker, made on first use; a process consumes the queues whose actors it declares."""
     global _broker  # noqa: PLW0603 - Dramatiq keeps one broker a process as well
     with _setting_up:
         if _broker is None:

@@ -1,0 +1,55 @@
+"""scripts/dashboard: the dramatiq-dashboard web UI on the queues of REDIS_URL, or of the embedded services that run.
+
+It has no login: it listens on this machine only unless --host says otherwise. Put your own login in front of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from wsgiref.simple_server import make_server
+
+from dramatiq_dashboard import DashboardApp
+
+from shared import queues
+from shared.broker import get_broker
+
+
+def dashboard() -> DashboardApp:
+    """The WSGI application. It shows the queues that its broker has declared: all of ours."""
+    broker = get_broker()
+    for name in (*queues.every_lane(), queues.MAINTENANCE_QUEUE):
+        broker.declare_queue(name)
+    return DashboardApp(broker=broker, prefix="")
+
+
+def main() -> int:
+    """Serves until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="scripts/dashboard", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
+    arguments = parser.parse_args()
+    _find_services()
+    with make_server(arguments.host, arguments.port, dashboard()) as server:
+        print(f"dashboard: http://{arguments.host}:{arguments.port}", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("dashboard: stopped")
+    return 0
+
+
+def _find_services() -> None:
+    if os.environ.get("REDIS_URL") or os.environ.get("REDIS_HOST"):
+        return
+    from scripts.local.embedded import DEFAULT_DATA, ROOT, running_services  # not installed on a platform
+
+    running = running_services(ROOT / ".local" / "demo") or running_services(DEFAULT_DATA)
+    if running is None:
+        sys.exit("dashboard: REDIS_URL is not set, and neither scripts/server nor scripts/demo --keep is running")
+    os.environ.update(running)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

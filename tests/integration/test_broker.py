@@ -1,0 +1,93 @@
+"""The broker against real Redis: one message for a job, delays, the dead's work, and clients that know only Dramatiq."""
+
+from __future__ import annotations
+
+import time
+from wsgiref.util import setup_testing_defaults
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.message import Message
+
+from shared import queues
+from shared.broker import Broker, addressed, get_broker
+from shared.dispatch import message_for
+from shared.ledger import Ticket
+from shared.queues import Queue
+
+LANE = Queue.OUTGOING.value
+
+
+def ticket(number: int, delay_ms: int = 0) -> Message[object]:
+    """An addressed message of a job."""
+    return addressed(message_for(Ticket(number, Queue.OUTGOING, 5)), delay_ms)
+
+
+def ids(messages: list[bytes]) -> list[str]:
+    """Their job messages' ids."""
+    return [Message.decode(data).message_id for data in messages]
+
+
+def test_a_job_is_carried_once(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    assert broker.put([ticket(1), ticket(1), ticket(2)]) == 2
+    assert broker.put([ticket(1)]) == 0
+    assert ids(broker.take(LANE, 10)[1]) == ["job-1", "job-2"]
+
+
+def test_a_delayed_job_comes_when_it_is_due(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    broker.put([ticket(1, delay_ms=300)])
+    due, taken = broker.take(LANE, 10)
+    assert not taken
+    assert due > 0
+    time.sleep(0.35)
+    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
+
+
+def test_the_work_of_a_dead_worker_comes_back(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    broker.put([ticket(1)])
+    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
+    assert broker.take(LANE, 10)[1] == []
+    time.sleep(0.02)
+    assert broker.rescue(dead_after=0.01) == 1
+    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
+
+
+def test_a_dead_letter_overtakes_what_waits(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    broker.put([ticket(1)])
+    name = queues.dead_letter_name(Queue.OUTGOING)
+    letter: Message[object] = Message(queue_name=LANE, actor_name=name, args=({},), kwargs={}, options={}, message_id="dead")
+    broker.enqueue(letter)
+    assert ids(broker.take(LANE, 10)[1]) == ["dead", "job-1"]
+
+
+def _stock(environment: dict[str, str]) -> RedisBroker:
+    stock = RedisBroker(client=redis.Redis.from_url(environment["REDIS_URL"]), middleware=[])  # type: ignore[no-untyped-call]
+    stock.declare_queue(LANE)
+    return stock
+
+
+def test_a_stock_client_may_enqueue(environment: dict[str, str]) -> None:
+    stock = _stock(environment)
+    stock.enqueue(Message(queue_name=LANE, actor_name=LANE, args=(7,), kwargs={}, options={}))
+    [data] = get_broker().take(LANE, 10)[1]
+    assert Message.decode(data).args == (7,)
+
+
+def test_the_dashboard_shows_our_queues(environment: dict[str, str]) -> None:
+    from scripts.commands.dashboard import dashboard
+
+    broker: Broker = get_broker()
+    broker.put([ticket(1), ticket(2)])
+    app = dashboard()
+    seen: list[str] = []
+    wsgi: dict[str, object] = {}
+    setup_testing_defaults(wsgi)
+    page = b"".join(app(wsgi, lambda status, headers, *rest: seen.append(status)))
+    assert seen == ["200 OK"]
+    assert LANE in page.decode()
+    assert dramatiq.get_broker() is broker

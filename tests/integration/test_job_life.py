@@ -1,0 +1,102 @@
+"""Whatever order deliveries, crashes and sweeps come in: one reply for each message, never two, never none."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared import db, ledger
+from shared.ledger import Claim
+from shared.prune import prune
+from shared.sweep import sweep
+from tests.builders import World
+
+STEPS = st.lists(st.tuples(st.sampled_from(["deliver", "crash", "expire", "sweep", "again"]), st.integers(0, 5)), max_size=25)
+_users = itertools.count()
+
+
+def _step(world: World, what: str, number: int, external_ids: list[str], user: str) -> None:
+    open_jobs = [row["id"] for row in db.rows("select id from job order by id")]
+    chosen = open_jobs[number % len(open_jobs)]
+    if what == "deliver":
+        world.run(chosen)  # the same id as often as you like
+    elif what == "crash":
+        claimed = ledger.claim(chosen)
+        if isinstance(claimed, Claim):
+            ledger.leases.drop(claimed)  # its worker is dead: nobody renews
+    elif what == "expire":
+        db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'active'")
+    elif what == "sweep":
+        sweep()
+    else:
+        world.say(external_id=external_ids[number % len(external_ids)], user=user)
+
+
+def _finish(world: World) -> None:
+    for _ in range(60):
+        db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'active'")
+        db.rows("update job set run_at = clock_timestamp() - interval '1 second' where state = 'delayed'")
+        ready = db.rows("select id from job where closed_at is null and not held and state <> 'failed' order by id")
+        for row in ready:
+            world.run(row["id"])
+        sweep()
+        if db.scalar("select count(*) from job where closed_at is null") == 0:
+            return
+    raise AssertionError(f"still open: {world.jobs(closed_at=None)}")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_any_interleaving_ends_with_one_reply_each(world: World, steps: list[tuple[str, int]]) -> None:
+    user = f"v-{next(_users)}"
+    external_ids = [f"{user}-{number}" for number in range(2)]
+    for external_id in external_ids:
+        world.say(external_id=external_id, user=user)
+    for what, number in steps:
+        _step(world, what, number, external_ids, user)
+    _finish(world)
+    found: dict[str, Any] = (
+        db.row(
+            "select count(*) filter (where m.role = 'user') as asked, count(*) filter (where m.role = 'assistant') as replies,"
+            " count(distinct m.reply_to) as answered, count(*) filter (where m.status = 'PENDING') as pending"
+            " from message m join conversation c on c.id = m.conversation_id where c.external_user_id = %s",
+            [user],
+        )
+        or {}
+    )
+    poisoned = db.scalar(
+        "select count(*) from job where queue = 'incoming-messages' and state = 'failed' and payload ->> 'external_user_id' = %s",
+        [user],
+    )
+    assert found["asked"] == 2 - poisoned  # poison before it was saved: the job is the record
+    assert found["replies"] == found["answered"] == found["asked"]
+    outgoing = db.scalar("select count(*) from job where queue = 'outgoing-messages' and state = 'failed'")
+    assert found["pending"] == 0 or outgoing
+    assert db.scalar("select count(*) from usage_log where kind = 'message'") == db.scalar(
+        "select count(*) from message where role = 'user'"
+    )
+
+
+def test_a_job_that_redis_lost_is_put_back(world: World) -> None:
+    from shared.broker import get_broker
+
+    world.say()
+    get_broker().client.flushall()
+    db.rows("update job set created_at = created_at - interval '1 minute'")
+    assert sweep()["enqueued"] == 1
+    assert sweep()["enqueued"] == 0, "it is carried now"
+
+
+def test_old_records_are_pruned_and_open_ones_stay(world: World) -> None:
+    world.say()
+    world.drain()
+    open_message = world.say(user="v-2")
+    db.rows("update job set closed_at = closed_at - interval '59 minutes'")
+    prune()
+    assert len(world.jobs(state="completed")) == 3
+    db.rows("update job set closed_at = closed_at - interval '2 minutes'")
+    prune()
+    assert [job["message_id"] for job in world.jobs()] == [open_message]
