@@ -1,0 +1,44 @@
+"""Whatever is sent: it is taken as it is, or refused with an error that names the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import payloads
+from shared.errors import InvalidPayload
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=30), st.lists(st.integers(), max_size=2)
+)
+FIELDS = ["chatbot_id", "channel", "external_user_id", "content", "external_id", "metadata", "unknown"]
+GOOD = st.fixed_dictionaries(
+    {
+        "chatbot_id": st.integers(1, payloads.MAX_ROW_ID),
+        "channel": st.sampled_from(payloads.CHANNELS),
+        "external_user_id": st.text("abc123-", min_size=1, max_size=255),
+        "content": st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1).filter(str.strip),
+    }
+)
+
+
+@given(GOOD)
+def test_what_is_right_is_taken_unchanged(message: dict[str, Any]) -> None:
+    taken = payloads.check(payloads.IncomingMessage, "message", message)
+    assert taken == {**message, "external_id": None, "metadata": {}}
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
+def test_what_is_wrong_is_refused_by_name(message: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPayload, match="|".join(FIELDS)):  # a channel is never among these
+        payloads.check(payloads.IncomingMessage, "message", message)
+
+
+@given(GOOD, st.sampled_from(["chatbot_id", "channel", "external_user_id", "content"]))
+def test_a_missing_field_is_named(message: dict[str, Any], name: str) -> None:
+    del message[name]
+    with pytest.raises(InvalidPayload, match=name):
+        payloads.check(payloads.IncomingMessage, "message", message)
