@@ -12,6 +12,7 @@ from wsgiref.simple_server import make_server
 
 from dramatiq_dashboard import DashboardApp
 
+from scripts.local.environment import use_running_services
 from shared import queues
 from shared.broker import get_broker
 
@@ -43,12 +44,7 @@ def main() -> int:
 def _find_services() -> None:
     if os.environ.get("REDIS_URL") or os.environ.get("REDIS_HOST"):
         return
-    from scripts.local.embedded import DEFAULT_DATA, ROOT, running_services  # not installed on a platform
-
-    running = running_services(ROOT / ".local" / "demo") or running_services(DEFAULT_DATA)
-    if running is None:
-        sys.exit("dashboard: REDIS_URL is not set, and neither scripts/server nor scripts/demo --keep is running")
-    os.environ.update(running)
+    use_running_services("dashboard", "REDIS_URL")
 
 
 if __name__ == "__main__":

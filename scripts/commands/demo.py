@@ -20,12 +20,12 @@ from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Line, Play, faults, load
-from scripts.local.embedded import ROOT, Services
+from scripts.local.embedded import Services
+from scripts.local.environment import DEMO_DATA, ROOT
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 
-DATA = ROOT / ".local" / "demo"
-LOG = DATA / "workers.log"
+LOG = DEMO_DATA / "workers.log"
 
 
 def main() -> int:
@@ -61,9 +61,9 @@ def _arguments() -> argparse.Namespace:
 def _system() -> Iterator[tuple[Simulator, bool]]:
     """Everything, started afresh: services, simulator, the Procfile's processes. And whether a real AI answers."""
     real_ai = bool(os.environ.get("OPENAI_API_KEY"))
-    shutil.rmtree(DATA, ignore_errors=True)
+    shutil.rmtree(DEMO_DATA, ignore_errors=True)
     with ExitStack() as stack:
-        services = Services(DATA)
+        services = Services(DEMO_DATA)
         stack.callback(services.stop)
         services.start()
         simulator = stack.enter_context(Simulator.start(seed=1))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.embedded import DEFAULT_DATA, ROOT, running_services
+from scripts.local.environment import use_running_services
 from shared import db, payloads
 from shared.errors import InvalidPayload
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
@@ -28,10 +28,7 @@ def main() -> int:
     """Runs one command; 1 if there is nothing to show, 2 if the input is wrong."""
     arguments = _arguments()
     if not os.environ.get("DATABASE_URL"):
-        running = running_services(ROOT / ".local" / "demo") or running_services(DEFAULT_DATA)
-        if running is None:
-            sys.exit("jobs: DATABASE_URL is not set, and neither scripts/server nor scripts/demo --keep is running")
-        os.environ.update(running)
+        use_running_services("jobs", "DATABASE_URL")
     result: int = arguments.run(arguments)
     return result
 

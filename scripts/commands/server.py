@@ -7,7 +7,8 @@ import sys
 import threading
 
 from scripts.commands.migrate import migrate
-from scripts.local.embedded import ROOT, resolved_environment
+from scripts.local.embedded import resolved_environment
+from scripts.local.environment import ROOT
 from scripts.local.processes import ProcessManager
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)

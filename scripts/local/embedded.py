@@ -23,10 +23,9 @@ from typing import Any
 
 import psycopg2
 import redis
-from cryptography.fernet import Fernet
 
-ROOT = Path(__file__).parents[2]
-DEFAULT_DATA = ROOT / ".local"
+from scripts.local.environment import DEFAULT_DATA, announcement, local_settings, running_services
+
 #: PostgreSQL refuses to run as root; as root it runs as this user, who exists on every Linux.
 UNPRIVILEGED = "nobody"
 #: Where PostgreSQL lives when root's checkout lies where that user may not go (/root, a 0700 home).
@@ -80,11 +79,11 @@ class Services:
         self._home = _home(self.data_dir)
         self.postgres_start()
         self.redis_start()
-        _announcement(self.data_dir).write_text(json.dumps({"pid": os.getpid(), **self.environment()}))
+        announcement(self.data_dir).write_text(json.dumps({"pid": os.getpid(), **self.environment()}))
 
     def stop(self) -> None:
         """Stops both cleanly."""
-        _announcement(self.data_dir).unlink(missing_ok=True)
+        announcement(self.data_dir).unlink(missing_ok=True)
         _end(self._redis, signal.SIGTERM)
         _end(self._postgres, signal.SIGINT)  # "fast": ends connections, writes everything
         self._redis = self._postgres = None
@@ -155,16 +154,6 @@ class Services:
             raise ServiceFailed(f"initdb failed in {data}:\n{done.stderr.decode()[-2000:]}")
 
 
-def local_settings(data_dir: Path) -> dict[str, str]:
-    """Settings of a local system: a key for credentials, made once, and webhooks to this machine allowed."""
-    path = data_dir / "credentials.key"
-    if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(Fernet.generate_key())
-    return {"CREDENTIALS_KEY": path.read_text(), "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1"}
-
-
 @contextmanager
 def resolved_environment(data_dir: Path = DEFAULT_DATA) -> Iterator[dict[str, str]]:
     """The environment for child processes: DATABASE_URL and REDIS_URL (or REDIS_HOST) as given, or embedded.
@@ -187,20 +176,6 @@ def resolved_environment(data_dir: Path = DEFAULT_DATA) -> Iterator[dict[str, st
         services.stop()
 
 
-def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
-    """The environment of the embedded services that another script runs now, or None."""
-    try:
-        told: dict[str, Any] = json.loads(_announcement(data_dir.resolve()).read_text())
-        os.kill(told.pop("pid"), 0)
-    except (OSError, ValueError, KeyError):
-        return None
-    return told
-
-
-def _announcement(data_dir: Path) -> Path:
-    return data_dir / "services.json"
-
-
 def _home(data_dir: Path) -> Path:
     """Where PostgreSQL's files go: the data folder, or a place its user can reach, linked from there."""
     if os.geteuid() != 0 or _reachable(data_dir):
@@ -212,8 +187,6 @@ def _home(data_dir: Path) -> Path:
     link = data_dir / "postgres-is-in"
     if not link.is_symlink():
         link.symlink_to(home)
-    elif not (home / "postgres").exists():
-        pass
     return home
 
 
