@@ -51,7 +51,7 @@ class Waha:
         answer = post(f"{conf.qr_service_url}/api/sendText", json.dumps(body).encode(), headers, conf.http_timeout)
         if not answer.ok:
             raise _meaning(answer)
-        return _id_in(answer.json()) or self._own_id(message_id)
+        return _id_in(answer.json()) or self.expected_ids(chat_id, message_id)[-1]  # as its acks will call it
 
 
 DIALECTS: dict[str, QrGateway] = {"waha": Waha()}
