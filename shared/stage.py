@@ -7,8 +7,10 @@ Dramatiq's Retries middleware; the wrapper tells it, by the message's options, w
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import dramatiq
 import sentry_sdk
@@ -30,6 +32,8 @@ MAX_RETRIES = 3
 FIRST_BACKOFF = 1.0
 #: Claims that may vanish with their worker before the job counts as the cause.
 POISON_AFTER = 3
+#: Seconds after which a suspect asks again whether it may run.
+QUARANTINE_DELAY = 1.0
 #: Seconds until a message is looked at again whose job could not be, because PostgreSQL was down.
 OUTAGE_DELAY = 2.0
 
@@ -90,7 +94,8 @@ def _not_now(job_id: int, found: NotNow) -> None:
 def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     try:
         _refuse_poison(claimed)
-        tickets = work(claimed)
+        with _quarantine(claimed):
+            tickets = work(claimed)
         phases.mark("work")
     except LostClaim as lost:
         log.warning("result dropped", extra={"reason": str(lost)})
@@ -107,6 +112,22 @@ def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
 def _refuse_poison(claimed: Claim) -> None:
     if claimed.lost_claims >= POISON_AFTER:
         raise Permanent(f"poison: its worker vanished {claimed.lost_claims} times while working on it; given up")
+
+
+_one_suspect = threading.Lock()
+
+
+@contextmanager
+def _quarantine(claimed: Claim) -> Iterator[None]:
+    """A job one lost worker short of poison runs beside no other such: who dies with a poison is not taken for one."""
+    suspect = claimed.lost_claims == POISON_AFTER - 1
+    if suspect and not _one_suspect.acquire(blocking=False):
+        raise Later(QUARANTINE_DELAY, f"its worker vanished {claimed.lost_claims} times: runs when no other suspect does")
+    try:
+        yield
+    finally:
+        if suspect:
+            _one_suspect.release()
 
 
 def _settle(claimed: Claim, problem: Exception, phases: Phases) -> None:

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.local.chaos.audit import Audit
-from scripts.local.chaos.lab import run
+from scripts.local.chaos.lab import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
+LABORATORY = Path(__file__).parents[2] / ".local" / "chaos"
 COLUMNS = (
     ("scenario", "scenario"),
     ("sent in", "messages"),
@@ -39,14 +40,15 @@ COLUMNS = (
 def main() -> int:
     """Runs the named scenarios; 0 only if each count of each is exact."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # this process only watches; the workers' lines are in .local/chaos/workers.log
+    logging.disable(logging.CRITICAL)  # this process only watches; the workers' lines are in workers.log under --data
     console = Console(stderr=True)
     names = [name for asked in arguments.scenario for name in (EACH if asked == "each" else [asked])]
     results = []
     for name in names:
         scenario = SCENARIOS[name]
         messages = arguments.messages or scenario.messages or 3_000
-        result = run(scenario, messages, arguments.seed, console.print, policy=arguments.ambiguous, statuses=arguments.statuses)
+        conditions = Conditions(messages, arguments.seed, arguments.ambiguous, arguments.statuses, arguments.data.resolve())
+        result = run(scenario, conditions, console.print)
         results.append(result)
         for wrong in result.wrong:
             console.print(f"  [red]wrong[/red] {wrong}")
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the load and the harm")
     parser.add_argument("--ambiguous", choices=("resend", "hold"), default="resend", help="AMBIGUOUS_SEND of the workers")
     parser.add_argument("--statuses", action="store_true", help="the channels report what they took")
+    parser.add_argument("--data", type=Path, default=LABORATORY, help="where its services live (emptied first)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -295,6 +296,28 @@ def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
     [job] = world.jobs()
     assert job["state"] == "failed"
     assert "poison" in job["last_error"]
+
+
+def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
+    for user in ("v-1", "v-2"):
+        world.say(user=user)
+    db.rows("update job set attempts = 2, claims = 2, lost_claims = 2")
+    first, second = world.jobs(queue="incoming-messages")
+    began, go = threading.Event(), threading.Event()
+
+    def work(claimed: ledger.Claim) -> list[ledger.Ticket]:
+        began.set()
+        go.wait(10)
+        return work_of(Queue.INCOMING)(claimed)
+
+    running = threading.Thread(target=stage.run, args=(first["id"], work))
+    running.start()
+    assert began.wait(10)
+    world.run(second["id"])
+    go.set()
+    running.join()
+    first, second = world.jobs(queue="incoming-messages")
+    assert (first["state"], second["state"], second["attempts"], second["lost_claims"]) == ("completed", "delayed", 2, 2)
 
 
 def test_a_shutdown_hands_back_without_burning_attempts(world: World) -> None:

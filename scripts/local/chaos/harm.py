@@ -17,6 +17,8 @@ from scripts.local.processes import ProcessManager
 
 log = logging.getLogger(__name__)
 
+#: Seconds from a platform's SIGTERM to its SIGKILL.
+PLATFORM_PATIENCE = 25.0
 STAGES = ("incoming", "ai", "outgoing", "whatsapp_cloud", "whatsapp_qr", "webhooks")
 
 
@@ -77,8 +79,10 @@ def deploy(target: Target) -> None:
             return
         before, begun = set(target.processes.pids(name)), time.monotonic()
         target.processes.terminate(name)
-        while before & set(target.processes.pids(name)) and time.monotonic() - begun < 40:
+        while before & set(target.processes.pids(name)) and time.monotonic() - begun < PLATFORM_PATIENCE:
             time.sleep(0.05)
+        for pid in before:
+            _signal(pid, signal.SIGKILL)
         target.shutdowns.append(time.monotonic() - begun)
         target.did(f"{name} deployed, ended after {target.shutdowns[-1]:.1f} s")
 

@@ -1,0 +1,50 @@
+"""No query that runs for a message, and none of the housekeeping, scans a table: counted by PostgreSQL itself."""
+
+from __future__ import annotations
+
+from scripts.local.volume import fill
+from shared import db
+from shared.delivery_status import apply_delivery_status
+from shared.prune import prune
+from shared.sweep import sweep
+from tests.builders import World
+
+GROWING = ("conversation", "message", "job", "webhook_event", "usage_log")
+#: psycopg2's statements are planned each time, those within functions at most five times and then for good.
+MESSAGES = 8
+
+_COUNTS = "select relname, seq_scan, idx_scan from pg_stat_user_tables where relname = any (%s)"
+
+
+def _counts(column: str) -> dict[str, int]:
+    db.reset()  # a session that ends hands in its counts
+    return {row["relname"]: row[column] for row in db.rows(_COUNTS, [list(GROWING)])}
+
+
+def test_no_query_of_the_pipeline_scans_a_table(world: World) -> None:
+    world.endpoint(world.customer)
+    fill(world.chatbot, world.customer, messages=20_000, jobs=60_000)
+    scans, looks = _counts("seq_scan"), _counts("idx_scan")
+    for number in range(MESSAGES):
+        for channel in ("widget", "whatsapp_cloud", "whatsapp_qr"):
+            world.say(channel=channel, user=f"49{number % 2}", external_id=f"{channel}-{number}")
+        _drain_without_looking(world)
+        apply_delivery_status("READ", provider_id=f"wamid.unknown-{number}")
+    sweep()
+    assert prune()["completed"] > 0
+    assert all(_counts("idx_scan")[table] > looks[table] for table in ("job", "message", "webhook_event"))
+    assert _counts("seq_scan") == scans
+    assert len(world.messages(status="SENT", role="assistant", conversation_id=_newest())) > 0
+
+
+def _newest() -> int:
+    return int(db.scalar("select max(id) from conversation"))
+
+
+def _drain_without_looking(world: World) -> None:
+    while True:
+        ready = db.rows("select id from job where queue <> '' and closed_at is null and not held order by queue, id limit 50")
+        if not ready:
+            return
+        for row in ready:
+            world.run(row["id"])

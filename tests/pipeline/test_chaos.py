@@ -1,0 +1,22 @@
+"""A short stay in the laboratory; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCENARIOS = ("kill-workers", "lose-redis", "duplicates")
+
+
+def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    where = ["--data", str(root / ".local" / "chaos-test"), "--json", str(figures)]
+    command = [sys.executable, "-m", "scripts.commands.chaos", *SCENARIOS, "--messages", "300", *where]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = {result["scenario"]: result for result in json.loads(figures.read_text())}
+    assert results["kill-workers"]["blows"] > 0
+    assert results["lose-redis"]["blows"] == 4  # killed twice, back twice
+    assert all(result["counts"]["sent"] == 300 and not result["duplicate_sends"] for result in results.values())
