@@ -31,7 +31,15 @@ class Target:
     choice: random.Random
     did: Callable[[str], None]
     stopping: threading.Event
+    progress: Callable[[], float]
     shutdowns: list[float] = field(default_factory=list)
+
+    def reached(self, share: float) -> bool:
+        """Waits until that share of the load is answered: harm falls where the work is. False if all is over."""
+        while not self.stopping.wait(0.2):
+            if self.progress() >= share:
+                return True
+        return False
 
 
 Harm = Callable[[Target], None]
@@ -50,8 +58,8 @@ def kill_workers(target: Target) -> None:
 
 def lose_redis(target: Target) -> None:
     """Redis killed and started again empty, twice."""
-    for _ in range(2):
-        if target.stopping.wait(4.0):
+    for share in (0.15, 0.55):
+        if not target.reached(share):
             return
         target.services.redis_kill()
         target.did("redis killed")
@@ -62,8 +70,8 @@ def lose_redis(target: Target) -> None:
 
 def crash_postgres(target: Target) -> None:
     """pg_ctl stop -m immediate and start, twice."""
-    for _ in range(2):
-        if target.stopping.wait(5.0):
+    for share in (0.25, 0.65):
+        if not target.reached(share):
             return
         target.services.postgres_crash()
         target.did("postgres crashed")

@@ -126,7 +126,7 @@ def _suffer(lab: _Lab, scenario: Scenario, messages: int, seed: int, say: Say) -
         blows.append(what)
         say(f"  {what}")
 
-    target = Target(lab.services, lab.processes, random.Random(seed), did, stopping)
+    target = Target(lab.services, lab.processes, random.Random(seed), did, stopping, lambda: _answered() / messages)
     harms = [threading.Thread(target=one, args=(target,), daemon=True) for one in scenario.harms]
     producers = [_producer(lab, scenario, messages, seed) for _ in range(scenario.copies)]
     if scenario.ai_pause:
