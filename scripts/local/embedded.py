@@ -39,7 +39,7 @@ _POSTGRES_SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "256MB",
     "unix_socket_directories": "",
-    "log_min_messages": "fatal",
+    "log_min_messages": "log",  # above ERROR: no statement that failed, and so no text, is written down
 }
 #: For the test suite alone: a crash of the machine may lose data, a crash of the server does not.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -68,6 +68,11 @@ class Services:
     def redis_url(self) -> str:
         """Of database 0."""
         return f"redis://127.0.0.1:{self._redis_port}/0"
+
+    @property
+    def postgres_log(self) -> Path:
+        """What PostgreSQL says."""
+        return self._home / "postgres" / "server.log"
 
     def environment(self) -> dict[str, str]:
         """What a process needs to use these services."""

@@ -52,7 +52,7 @@ class Conditions:
 def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
     """Runs a scenario on fresh services and returns its audit."""
     with ExitStack() as stack:
-        lab = stack.enter_context(_laboratory(scenario, conditions, say))
+        lab = stack.enter_context(laboratory(scenario, conditions, say))
         begun = time.monotonic()
         result = _suffer(lab, scenario, conditions.messages, conditions.seed, say)
         result.seconds = round(time.monotonic() - begun, 1)
@@ -65,7 +65,8 @@ class _Lab:
 
 
 @contextmanager
-def _laboratory(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[_Lab]:
+def laboratory(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[_Lab]:
+    """Fresh services, tenants, simulator and workers, for the length of the block; this process uses them too."""
     data = conditions.data
     shutil.rmtree(data, ignore_errors=True)
     with ExitStack() as stack:

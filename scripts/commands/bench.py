@@ -1,0 +1,64 @@
+"""scripts/bench: how fast it is, by numbers that this machine makes; exact counts are checked before any is printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.local.bench import scale
+from scripts.local.chaos.lab import Conditions, laboratory
+from scripts.local.chaos.scenarios import SCENARIOS
+
+DATA = Path(__file__).parents[2] / ".local" / "bench"
+#: A full database may cost a message this many times what an empty one does.
+WITHIN = 1.3
+
+
+def main() -> int:
+    """Runs a benchmark; 0 if what it promises holds."""
+    arguments = _arguments()
+    logging.disable(logging.CRITICAL)  # the workers' lines are in workers.log under --data
+    say = Console(stderr=True).print
+    conditions = Conditions(arguments.messages, 1, "resend", False, arguments.data.resolve())
+    with laboratory(SCENARIOS["calm"], conditions, say) as lab:
+        result = scale.measure(arguments.messages, arguments.old_messages, arguments.old_jobs, lab.services.postgres_log, say)
+    _print(result)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({**asdict(result), "ratio": result.ratio}, indent=2))
+    return 0 if result.ratio <= WITHIN and not result.slow else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("mode", choices=("scale",), help="scale: the time of a message on an empty and on a full database")
+    parser.add_argument("--messages", type=int, default=2_000, help="of each load")
+    parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
+    parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")
+    parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    return parser.parse_args()
+
+
+def _print(result: scale.Scale) -> None:
+    table = Table("", "empty", f"{result.messages:,} messages, {result.jobs:,} jobs", "ratio")
+    empty, full = statistics.median(result.empty), statistics.median(result.full)
+    table.add_row("ms per message (median)", f"{empty:.2f}", f"{full:.2f}", f"{result.ratio:.2f}")
+    table.add_row("one sweep, s", "", f"{result.sweep_seconds:.2f}", "")
+    table.add_row(f"pruning {result.pruned:,} records, s", "", f"{result.prune_seconds:.1f}", "")
+    table.add_row(f"statements over {scale.SLOW} ms", "", str(len(result.slow)), "")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    for line in result.slow[:10]:
+        console.print(f"  {line}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
