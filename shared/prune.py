@@ -9,8 +9,8 @@ from shared.config import settings
 
 log = logging.getLogger(__name__)
 
-#: Rows of one DELETE: well under 200 ms.
-BATCH = 2_000
+#: Rows of one DELETE. (2,000 took 2 s twice in 500 batches on a cold disk, beside a full load; `scripts/bench scale`.)
+BATCH = 500
 #: Seconds a status for an unknown message is kept: long after any send's answer must have come.
 KEEP_PARKED = 3_600
 
