@@ -53,7 +53,8 @@ def _in_batches(statement: str, **params: object) -> int:
     total, after = 0, "-infinity"
     while True:
         [gone] = db.rows(statement, {**params, "batch": BATCH, "after": after})
-        total += gone["rows"]
-        if gone["rows"] < BATCH:
+        deleted: int = gone["rows"]
+        total += deleted
+        if deleted < BATCH:
             return total
         after = gone["last"]
