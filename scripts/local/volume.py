@@ -50,5 +50,4 @@ def fill(chatbot: int, customer: int, messages: int, jobs: int) -> None:
         db.rows("set local session_replication_role = replica")  # foreign keys hold by construction
         for statement in (_CONVERSATIONS, _QUESTIONS, _REPLIES, _USAGE, _EVENTS, _JOBS):
             db.rows(statement, params)
-    with db.connection() as database:
-        database.execute_sql("analyze")
+    db.rows("analyze")

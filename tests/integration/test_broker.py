@@ -6,12 +6,13 @@ import time
 from wsgiref.util import setup_testing_defaults
 
 import dramatiq
+import pytest
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 
 from shared import queues
-from shared.broker import Broker, addressed, get_broker
+from shared.broker import Broker, addressed, get_broker, warn_about_forgetful_redis
 from shared.dispatch import message_for
 from shared.ledger import Ticket
 from shared.queues import Queue
@@ -91,3 +92,20 @@ def test_the_dashboard_shows_our_queues(environment: dict[str, str]) -> None:
     assert seen == ["200 OK"]
     assert LANE in page.decode()
     assert dramatiq.get_broker() is broker
+
+
+def test_a_redis_that_forgets_is_named_at_start(environment: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    client = get_broker().client
+    before = {name: client.config_get(name)[name] for name in ("maxmemory-policy", "appendonly")}
+    try:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+        with caplog.at_level("WARNING", logger="shared.broker"):
+            warn_about_forgetful_redis(client)
+    finally:
+        for name, value in before.items():
+            client.config_set(name, value)
+    assert [record.message for record in caplog.records] == [
+        "redis may evict jobs; set maxmemory-policy to noeviction",
+        "redis forgets its queues when it restarts; set appendonly to yes",
+    ]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import db, ledger
+from shared.delivery_status import apply_delivery_status
 from shared.ledger import Claim
 from shared.prune import prune
 from shared.sweep import sweep
@@ -100,3 +101,11 @@ def test_old_records_are_pruned_and_open_ones_stay(world: World) -> None:
     db.rows("update job set closed_at = closed_at - interval '2 minutes'")
     prune()
     assert [job["message_id"] for job in world.jobs()] == [open_message]
+
+
+def test_a_status_that_nobody_waits_for_is_dropped_after_an_hour(world: World) -> None:
+    apply_delivery_status("SENT", provider_id="wamid.of-nobody")
+    prune()
+    assert db.scalar("select count(*) from parked_status") == 1
+    db.rows("update parked_status set received_at = received_at - interval '61 minutes'")
+    assert prune()["parked_statuses"] == 1

@@ -176,6 +176,18 @@ def test_a_failed_send_is_failed_with_metas_words(world: World, simulator: Simul
     assert db.scalar("select count(*) from webhook_event where event = 'message.failed'") == 1
 
 
+def test_a_reply_that_fails_lets_the_next_one_go(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "graph", "fault": "status", "status": 400, "times": 1}])
+    for number in range(2):
+        world.say(channel="whatsapp_cloud", user="4912345", external_id=f"in-{number}")
+    world.drain()
+    first, _ = world.jobs(queue="whatsapp-cloud-send")
+    assert world.messages(role="assistant")[1]["status"] == "PENDING"
+    dead_letter.bury(first["id"])
+    world.drain()
+    assert [reply["status"] for reply in world.messages(role="assistant")] == ["FAILED", "SENT"]
+
+
 def test_a_garbage_payload_is_dead_lettered(world: World) -> None:
     world.say()
     db.rows("update job set payload = '{\"nonsense\": 1}'")

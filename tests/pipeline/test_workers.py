@@ -63,3 +63,24 @@ def test_a_worker_killed_in_the_middle_of_a_call_loses_nothing(
     assert (job["state"], job["lost_claims"]) == ("completed", 1)
     assert len(world.messages(role="assistant")) == 1
     assert simulator.counts()["graph"]["accepted"] == 1
+
+
+def test_a_slow_call_is_not_taken_over(world: World, workers: ProcessManager, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 7_000, "times": 1}])  # more than two leases
+    world.say()
+    until(lambda: world.messages(role="assistant", status="SENT") and idle())
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["claims"], job["lost_claims"]) == (1, 0)
+    assert simulator.counts()["ai"]["accepted"] == 1
+
+
+def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessManager, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 40_000, "times": 1}])
+    world.say()
+    until(lambda: world.jobs(queue="ai-processing", state="active"))
+    before = set(workers.pids("ai"))
+    workers.terminate("ai")
+    until(lambda: not before & set(workers.pids("ai")), seconds=25)
+    until(lambda: world.messages(role="assistant", status="SENT") and idle(), seconds=10)
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["claims"], job["attempts"], job["lost_claims"]) == (2, 1, 0)

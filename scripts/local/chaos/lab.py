@@ -59,13 +59,15 @@ def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
         return result
 
 
-class _Lab:
+class Lab:
+    """A running system and its outside world."""
+
     def __init__(self, services: Services, simulator: Simulator, processes: ProcessManager, environment: dict[str, str]) -> None:
         self.services, self.simulator, self.processes, self.environment = services, simulator, processes, environment
 
 
 @contextmanager
-def laboratory(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[_Lab]:
+def laboratory(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[Lab]:
     """Fresh services, tenants, simulator and workers, for the length of the block; this process uses them too."""
     data = conditions.data
     shutil.rmtree(data, ignore_errors=True)
@@ -87,7 +89,7 @@ def laboratory(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator
         processes.start()
         stack.callback(processes.stop)
         say(f"{scenario.name}: {scenario.about}")
-        yield _Lab(services, simulator, processes, environment)
+        yield Lab(services, simulator, processes, environment)
 
 
 def _become(environment: dict[str, str]) -> None:
@@ -119,7 +121,7 @@ def _log_to(path: Path) -> Callable[[str, str], None]:
     return write
 
 
-def _suffer(lab: _Lab, scenario: Scenario, messages: int, seed: int, say: Say) -> Audit:
+def _suffer(lab: Lab, scenario: Scenario, messages: int, seed: int, say: Say) -> Audit:
     blows: list[str] = []
     stopping = threading.Event()
 
@@ -151,13 +153,13 @@ def _suffer(lab: _Lab, scenario: Scenario, messages: int, seed: int, say: Say) -
     return result
 
 
-def _producer(lab: _Lab, scenario: Scenario, messages: int, seed: int) -> subprocess.Popen[bytes]:
+def _producer(lab: Lab, scenario: Scenario, messages: int, seed: int) -> subprocess.Popen[bytes]:
     arguments = [str(messages), str(seed), str(scenario.poison_every)]
     environment = {**lab.environment, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
 
 
-def _without_ai(lab: _Lab, seconds: float, messages: int, say: Say) -> int:
+def _without_ai(lab: Lab, seconds: float, messages: int, say: Say) -> int:
     """Lets a backlog grow and wait; returns how many ids Redis held more than once."""
     lab.processes.stop_one("ai")
     say(f"  no AI worker for {seconds:.0f} s")
