@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg2
+import psycopg2.extensions
 from peewee import DatabaseProxy, InterfaceError, OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extras import Json
@@ -34,6 +35,19 @@ CONNECT_TIMEOUT = 5
 OUTAGE_BACKOFF = (0.1, 2.0)
 
 _connecting = threading.Lock()
+
+
+#: What a session of ours plans like: each statement touches a few rows by an index, on a table that may be empty now
+#: and huge when the kept plan runs; a plan is made once (shared/statements.py) and is good for any values.
+_PLANNING = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+
+
+class Session(psycopg2.extensions.connection):
+    """A connection that knows which statements it has prepared."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.prepared: set[str] = set()
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
@@ -65,6 +79,8 @@ def _parameters(url: str) -> dict[str, Any]:
         "database": unquote(parts.path.lstrip("/")),
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "switchboard",
+        "connection_factory": Session,
+        "options": _PLANNING,
         # A half-dead network must not hold a worker thread for the kernel's two hours.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -111,11 +127,24 @@ def in_transaction() -> bool:
 def rows(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
     """Runs one statement, its own transaction unless one is open, and returns its rows."""
     with connection() as database:
-        cursor = database.execute_sql(sql, params)
-        if cursor.description is None:
-            return []
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return _fetched(database.execute_sql(sql, params))
+
+
+def _fetched(cursor: Any) -> list[dict[str, Any]]:
+    if cursor.description is None:
+        return []
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
+    """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
+    with connection() as database:
+        known: set[str] = database.connection().prepared
+        if name not in known:
+            database.execute_sql(f"prepare {name} (jsonb) as {sql}")
+            known.add(name)
+        return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
 
 
 def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:

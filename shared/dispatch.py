@@ -34,7 +34,7 @@ def message_for(ticket: Ticket) -> Message[Any]:
 def enqueue(tickets: Iterable[Ticket]) -> None:
     """Puts jobs on their Redis queues, in one round trip.
 
-    Raises InsideTransaction; a Redis that is down is logged once and left to the sweep.
+    Raises InsideTransaction; a Redis that is down, or full, is logged once and left to the sweep.
     """
     if db.in_transaction():
         raise InsideTransaction("enqueue() inside an open transaction: a worker could look for the job before it exists")
@@ -43,5 +43,5 @@ def enqueue(tickets: Iterable[Ticket]) -> None:
         return
     try:
         get_broker().put(messages)
-    except (redis.ConnectionError, redis.TimeoutError) as problem:
+    except redis.RedisError as problem:
         outage.noticed(problem)

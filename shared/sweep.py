@@ -48,7 +48,7 @@ _ORPHANS = """
     group by h.queue, h.ordering_key limit %(page)s
 """
 
-_RELEASE = "select job_lock(%(queue)s, %(ordering_key)s), job_release(%(queue)s, %(ordering_key)s) as tickets"
+_RELEASE = "select job_lock(%(queue)s, array[%(ordering_key)s]), job_release(%(queue)s, array[%(ordering_key)s]) as tickets"
 
 
 def sweep() -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import payloads, qr_gateway, sending
 from shared.config import settings
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
@@ -12,13 +12,13 @@ from shared.stage import stage
 CHANNEL = "whatsapp_qr"
 
 
-def send(claimed: Claim) -> list[Ticket]:
+def send(claimed: Claim) -> None:
     """Sends a reply to a chat id."""
     parcel = sending.load(payloads.read(Queue.WHATSAPP_QR, claimed.payload)["message_id"], CHANNEL)
     session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
     api_key = decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
     gateway = qr_gateway.dialect(parcel.sender["dialect"])
-    return sending.send_once(
+    sending.send_once(
         claimed,
         parcel,
         CHANNEL,

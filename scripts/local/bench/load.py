@@ -13,9 +13,27 @@ from shared.queue_service import enqueue_incoming_message
 
 PRICES = (2_000, 4_900, 5_000, 9_900, 10_000, 25_000)
 TOPICS = (
-    "shipping delivery refund invoice subscription address payment cards hours support holidays product damaged order account "
-    "password privacy discount gift contact"
-).split()
+    "shipping",
+    "delivery",
+    "refund",
+    "invoice",
+    "subscription",
+    "address",
+    "payment",
+    "cards",
+    "hours",
+    "support",
+    "holidays",
+    "product",
+    "damaged",
+    "order",
+    "account",
+    "password",
+    "privacy",
+    "discount",
+    "gift",
+    "contact",
+)
 TEXTS = (
     "Hello, when will my order be shipped and how can I follow the delivery?",
     "I would like to change the address of my subscription before the next invoice.",
@@ -75,7 +93,9 @@ def _knowledge(customer: Any) -> Any:
 
 def chatbots(priority: int | None = None) -> list[int]:
     """All chatbots, or those of one lane."""
-    sql = "select b.id from chatbot b join customer c on c.id = b.customer_id where %s::int is null or priority = %s order by b.id"
+    sql = (
+        "select b.id from chatbot b join customer c on c.id = b.customer_id where %s::int is null or priority = %s order by b.id"
+    )
     return [row["id"] for row in db.rows(sql, [priority, priority])]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from scripts.local.bench.modes import Run
 from scripts.local.bench.rig import figures
@@ -41,18 +42,18 @@ def latency(peer: Path, messages: int, every: float) -> Run:
     return Run({"p50 ms": found["p50_ms"], "p95 ms": found["p95_ms"], "p99 ms": found["p99_ms"], **_per_message(found, messages)})
 
 
-def _drained(found: dict[str, object], messages: int) -> Run:
+def _drained(found: dict[str, Any], messages: int) -> Run:
     rate, memory = found["messages_per_s"], found["max_rss_mb_total"]
-    return Run({"messages/s": rate, "memory MB": memory, **_per_message(found, messages)})  # type: ignore[dict-item]  # JSON
+    return Run({"messages/s": rate, "memory MB": memory, **_per_message(found, messages)})
 
 
-def _per_message(found: dict[str, object], messages: int) -> dict[str, float]:
-    spent: dict[str, float] = found["cpu_s"]  # type: ignore[assignment]  # JSON
+def _per_message(found: dict[str, Any], messages: int) -> dict[str, float]:
+    spent: dict[str, float] = found["cpu_s"]
     names = {"worker": "worker CPU ms", "postgres": "Postgres CPU ms", "redis": "Redis CPU ms", "mock": "mock CPU ms"}
     return {name: spent[key] * 1000 / messages for key, name in names.items()}
 
 
-def _bench(peer: Path, arguments: list[object]) -> dict[str, object]:
+def _bench(peer: Path, arguments: list[object]) -> dict[str, Any]:
     return figures(_node(peer, ["src/bench.js", *(str(argument) for argument in arguments)]))
 
 

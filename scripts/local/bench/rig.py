@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -76,7 +76,7 @@ class Rig:
     def _until_ready(self) -> None:
         """Each process that consumes has a heartbeat in Redis."""
         deadline = time.monotonic() + BOOT
-        while (ready := int(cast(int, self.client.zcard("dramatiq:__heartbeats__")))) < len(STAGES):
+        while (ready := self.client.zcard("dramatiq:__heartbeats__")) < len(STAGES):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"only {ready} of {len(STAGES)} processes took jobs after {BOOT:.0f} s; see workers.log")
             time.sleep(0.05)
