@@ -261,7 +261,9 @@ create unique index job_runner_idx on job (queue, ordering_key)
     where closed_at is null and not held and ordering_key is not null;
 -- ... and the oldest of those behind it is the next.
 create index job_held_idx on job (queue, ordering_key, id) where closed_at is null and held;
-create index job_open_idx on job (queue, id) where closed_at is null; -- sweep, stats
+-- For the sweep, who says `id > 0`; the lines do not, so that no plan, made while few jobs are open, ever walks all open
+-- jobs of a queue to find those of one line.
+create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
 create index job_closed_idx on job (state, closed_at) where closed_at is not null; -- prune
 create index job_message_idx on job (message_id) where message_id is not null;
 

@@ -28,7 +28,7 @@ _PAGE = """
         not held and (state = 'waiting' and created_at < clock_timestamp() - make_interval(secs => %(grace)s)
             or state = 'delayed' and run_at < clock_timestamp() - make_interval(secs => %(grace)s)
             or state = 'active' and lease_until < clock_timestamp()) as due
-    from job where queue = %(queue)s and closed_at is null and id > %(after)s order by id limit %(page)s
+    from job where queue = %(queue)s and closed_at is null and id > 0 and id > %(after)s order by id limit %(page)s
 """
 
 # A status that came between a send's statement and its commit found neither the message nor its own time to come back.
@@ -38,7 +38,7 @@ _FOUND = """
 """
 
 _UNBURIED = """
-    select id from job where queue = %(queue)s and closed_at is null and state = 'failed' order by id limit %(page)s
+    select id from job where queue = %(queue)s and closed_at is null and id > 0 and state = 'failed' order by id limit %(page)s
 """
 
 _ORPHANS = """

@@ -1,6 +1,11 @@
 -- The ledger's verbs take many jobs at once, so that the threads of a process end theirs in one statement and one commit.
 -- Workers of the release before call the old ones: stop them first.
 
+drop index job_open_idx;
+-- For the sweep, who says `id > 0`; the lines do not, so that no plan, made while few jobs are open, ever walks all open
+-- jobs of a queue to find those of one line.
+create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
+
 drop function job_bury(bigint, jsonb, jsonb);
 drop function job_finish(bigint, integer, jsonb, jsonb);
 drop function job_follow_up(jsonb, jsonb);
