@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -37,9 +38,11 @@ IDLE_LOOK = 4.0
 #: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle looks,
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
-#: Messages a consumer holds beyond one for each thread: enough to hide a round trip, few enough that priorities
-#: and other processes get their share.
-PREFETCH_SPARE = 2
+#: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
+#: them: enough to save round trips, few enough that other processes get their share.
+PREFETCH_PER_THREAD = 1.5
+#: Messages of one ack: Lua's unpack takes some thousands.
+MAX_ACKS = 500
 #: Seconds to wait for Redis to answer; it answers in microseconds or is gone.
 SOCKET_TIMEOUT = 5.0
 #: Seconds between attempts of the listener to reach a Redis that is down.
@@ -64,8 +67,8 @@ class Broker(RedisBroker):
         self.wakes: dict[str, threading.Event] = {}
         self.in_hand: dict[str, set[str]] = {}
         self._channel = f"{namespace}:__wake__:"
-        self._put, self._take, self._rescue = (
-            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
+        self._put, self._take, self._ack, self._rescue = (
+            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "ack", "rescue")
         )
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
@@ -100,6 +103,10 @@ class Broker(RedisBroker):
         due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
         return int(due), messages
 
+    def forget(self, queue_name: str, message_ids: list[str]) -> None:
+        """Acks messages, all in one round trip."""
+        self._ack(keys=[self.namespace], args=[self.broker_id, queue_name, now_ms(), *message_ids])
+
     def rescue(self, dead_after: float = DEAD_AFTER) -> int:
         """Brings back the messages of workers whose heartbeat stopped; returns how many."""
         limit = now_ms() - int(dead_after * 1000)
@@ -130,11 +137,11 @@ class Broker(RedisBroker):
         self.client.publish(self._channel + queue_name, "1")
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_SPARE."""
+        """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.wakes:
             raise QueueNotFound(queue_name)
         self._listen()
-        return _WokenConsumer(self, queue_name, prefetch // 2 + PREFETCH_SPARE)
+        return _WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
 
     def close(self) -> None:
         """Ends the listener."""
@@ -170,12 +177,15 @@ class Broker(RedisBroker):
 class _WokenConsumer(Consumer):
     """Hands messages of one queue to the worker's threads; sleeps until woken, due, or free again."""
 
-    def __init__(self, broker: Broker, queue_name: str, prefetch: int) -> None:
-        self.broker, self.queue_name, self.prefetch = broker, queue_name, prefetch
+    def __init__(self, broker: Broker, queue_name: str, threads: int) -> None:
+        self.broker, self.queue_name = broker, queue_name
+        self.threads, self.prefetch = threads, max(threads + 2, int(threads * PREFETCH_PER_THREAD))
         self._wake = broker.wakes[queue_name]
         self._cache: list[bytes] = []
         # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
         self._held = broker.in_hand[queue_name]
+        self._done: deque[str] = deque()
+        self._acking = threading.Lock()
         self._reclaimed = False
 
     def __next__(self) -> MessageProxy | None:
@@ -193,8 +203,9 @@ class _WokenConsumer(Consumer):
             self.broker.reclaim(self.queue_name)
             self._reclaimed = True
         self._wake.clear()
-        room = self.prefetch - len(self._held)
-        due, self._cache = self.broker.take(self.queue_name, max(0, room))
+        due = -1
+        if len(self._held) <= self.threads:  # else the threads have enough, and the ack that changes that wakes us
+            due, self._cache = self.broker.take(self.queue_name, self.prefetch - len(self._held))
         if not self._cache:
             pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
             self._wake.wait(pause)
@@ -207,24 +218,39 @@ class _WokenConsumer(Consumer):
         return MessageProxy(message.copy(queue_name=self.queue_name))
 
     def ack(self, message: MessageProxy) -> None:
-        """Forgets a message that was worked on, and wakes the consumer: there is room again."""
-        self._settle("do_ack", message)
+        """Forgets a message that was worked on. While one thread tells Redis, others only leave theirs for it."""
+        self._done.append(message.options["redis_message_id"])
+        while self._done and self._acking.acquire(blocking=False):
+            try:
+                self._tell()
+            finally:
+                self._acking.release()
+
+    def _tell(self) -> None:
+        ids = [self._done.popleft() for _ in range(min(len(self._done), MAX_ACKS))]
+        try:
+            if ids:
+                self.broker.forget(self.queue_name, ids)
+        except (redis.ConnectionError, redis.TimeoutError) as problem:
+            self._done.extend(ids)
+            raise ConnectionClosed(problem) from None
+        self._free(ids)
 
     def nack(self, message: MessageProxy) -> None:
         """Moves a message that failed for good to the dead-letter list that the dashboard shows."""
-        self._settle("do_nack", message)
-
-    def _settle(self, command: str, message: MessageProxy) -> None:
         message_id = message.options["redis_message_id"]
         try:
-            getattr(self.broker, command)(self.queue_name, message_id)
+            self.broker.do_nack(self.queue_name, message_id)
         except (redis.ConnectionError, redis.TimeoutError) as problem:
             raise ConnectionClosed(problem) from None
-        finally:
-            full = len(self._held) >= self.prefetch
-            self._held.discard(message_id)
-            if full:
-                self._wake.set()
+        self._free([message_id])
+
+    def _free(self, ids: list[str]) -> None:
+        """There is room again; the consumer is woken when there is enough to fetch."""
+        enough = len(self._held) > self.threads
+        self._held.difference_update(ids)
+        if enough and len(self._held) <= self.threads:
+            self._wake.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Gives back what was taken and not begun, and what is still in the cache."""
