@@ -363,7 +363,7 @@ begin
         from unnest(p_keys) key
         where not exists (select from job where queue = p_queue and ordering_key = key and closed_at is null and not held)
     ), freed as (
-        update job j set held = false from next where j.id = next.id returning job_ticket(j) as ticket
+        update job j set held = false where j.id = any (array(select id from next)) returning job_ticket(j) as ticket
     )
     select coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from freed;
     return v_tickets;
@@ -401,26 +401,26 @@ begin
 end $$;
 
 -- Completes claimed jobs of one queue and adds what follows from them; call it in the statement that writes the results.
--- `p_done`: [{job_id, claim}], the claims' numbers. Raises SB001 if one of them is not this claim's any longer: then
+-- `p_done`: {job id: the claim's number}. Raises SB001 if one of them is not this claim's any longer: then
 -- nothing of the statement happened.
 create function job_finish(p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]')
 returns jsonb language plpgsql as $$
 declare
+    v_ids     bigint[] := array(select jsonb_object_keys(p_done)::bigint);
     v_queue   text;
     v_keys    text[];
     v_closed  integer;
     v_tickets jsonb;
 begin
-    select min(j.queue), array_agg(j.ordering_key) filter (where j.ordering_key is not null) into v_queue, v_keys
-    from jsonb_to_recordset(p_done) as done(job_id bigint) join job j on j.id = done.job_id;
+    select min(queue), array_agg(ordering_key) filter (where ordering_key is not null) into v_queue, v_keys
+    from job where id = any (v_ids);
     if v_keys is not null then
         perform job_lock(v_queue, v_keys);
     end if;
     update job set state = 'completed', closed_at = clock_timestamp(), lease_until = null, claimed_by = null
-    from jsonb_to_recordset(p_done) as done(job_id bigint, claim integer)
-    where id = done.job_id and state = 'active' and claims = done.claim;
+    where id = any (v_ids) and state = 'active' and claims = (p_done ->> id::text)::integer;
     get diagnostics v_closed = row_count;
-    if v_closed < jsonb_array_length(p_done) then
+    if v_closed < cardinality(v_ids) then
         raise exception 'of %, only % are still claimed so', p_done, v_closed using errcode = 'SB001';
     end if;
     v_tickets := job_follow_up(p_next, p_events);

@@ -8,6 +8,7 @@ of those who came meanwhile.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -73,6 +74,7 @@ class Batch(Generic[Item, Result]):
             return alone
 
     def _lead(self) -> None:
+        time.sleep(0)  # lets go of the interpreter once: threads that are ready to speak join this batch
         with self._lock:
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
         try:

@@ -37,17 +37,30 @@ OUTAGE_BACKOFF = (0.1, 2.0)
 _connecting = threading.Lock()
 
 
-#: What a session of ours plans like: each statement touches a few rows by an index, on a table that may be empty now
-#: and huge when the kept plan runs; a plan is made once (shared/statements.py) and is good for any values.
-_PLANNING = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+#: How a session of ours plans: each statement touches a few rows by an index, on a table that may be empty when the plan
+#: is made and huge when it runs. A plan is good for any values, and kept (shared/statements.py) for REPLAN_EVERY.
+_PLANNING = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
+#: Seconds until a session plans anew: PostgreSQL keeps a plan made on an empty table until it is analyzed, a minute later.
+REPLAN_EVERY = 2.0
 
 
 class Session(psycopg2.extensions.connection):
-    """A connection that knows which statements it has prepared."""
+    """A connection that knows which statements it has prepared, and since when its plans are kept."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.prepared: set[str] = set()
+        self.planned = time.monotonic()
+
+    def plans_are_old(self) -> bool:
+        """Whether it is time to plan anew; asking begins the next term."""
+        now = time.monotonic()
+        old = now - self.planned > REPLAN_EVERY
+        if old:
+            self.planned = now
+        return old
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
@@ -140,10 +153,12 @@ def _fetched(cursor: Any) -> list[dict[str, Any]]:
 def prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
     with connection() as database:
-        known: set[str] = database.connection().prepared
-        if name not in known:
+        session: Session = database.connection()
+        if session.plans_are_old():
+            database.execute_sql("discard plans")
+        if name not in session.prepared:
             database.execute_sql(f"prepare {name} (jsonb) as {sql}")
-            known.add(name)
+            session.prepared.add(name)
         return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
 
 

@@ -9,7 +9,8 @@ import redis
 from dramatiq.message import Message
 
 from shared import db, queues
-from shared.broker import addressed, get_broker, now_ms, outage
+from shared.broker import addressed, get_broker
+from shared.consumer import now_ms, outage
 from shared.ledger import Ticket
 
 

@@ -51,7 +51,7 @@ class Ending:
 end = Ending(
     "job_end",
     """
-    select jsonb_agg(n) as done, job_finish(jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim))) as tickets
+    select jsonb_agg(n) as done, job_finish(jsonb_object_agg(job_id, claim)) as tickets
     from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int)
     """,
 )

@@ -86,7 +86,7 @@ _sent = Ending(
         insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent on conflict do nothing
     )
     select jsonb_agg(n) as done, job_finish(
-        jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim)), '[]',
+        jsonb_object_agg(job_id, claim), '[]',
         jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
             'data', jsonb_build_object('message_id', id, 'conversation_id', conversation_id, 'channel', channel,
                 'reply_to', reply_to, 'provider_id', provider_id)))) as tickets

@@ -54,7 +54,7 @@ _answered = Ending(
         select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from done
     )
     select jsonb_agg(n) as done, job_finish(
-        jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim)),
+        jsonb_object_agg(job_id, claim),
         jsonb_agg(jsonb_build_object('queue', 'outgoing-messages', 'customer_id', customer_id, 'message_id', reply_id,
             'ordering_key', conversation_id::text, 'payload', jsonb_build_object(
                 'message_id', reply_id, 'conversation_id', conversation_id, 'channel', channel)))) as tickets

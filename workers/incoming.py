@@ -36,7 +36,7 @@ _received = Ending(
         insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from done
     )
     select jsonb_agg(n) as done, job_finish(
-        jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim)),
+        jsonb_object_agg(job_id, claim),
         jsonb_agg(jsonb_build_object('queue', 'ai-processing', 'priority', priority, 'customer_id', customer_id,
             'message_id', message_id, 'ordering_key', conversation_id::text,
             'delay_seconds', debounce_seconds, 'debounce', debounce_seconds > 0,

@@ -22,7 +22,7 @@ _shown = Ending(
         returning mine.*, m.conversation_id, m.channel, m.reply_to
     )
     select jsonb_agg(n) as done, job_finish(
-        jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim)), '[]',
+        jsonb_object_agg(job_id, claim), '[]',
         jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
             'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'channel', channel,
                 'reply_to', reply_to)))) as tickets
@@ -34,7 +34,7 @@ _handed_over = Ending(
     "outgoing_handed_over",
     """
     select jsonb_agg(n) as done, job_finish(
-        jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim)),
+        jsonb_object_agg(job_id, claim),
         jsonb_agg(jsonb_build_object('queue', queue, 'customer_id', customer_id, 'message_id', message_id,
             'ordering_key', conversation_id::text, 'payload', jsonb_build_object('message_id', message_id)))) as tickets
     from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int, message_id bigint, conversation_id bigint,

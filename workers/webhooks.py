@@ -38,7 +38,7 @@ _delivered = Ending(
             error = null, delivered_at = clock_timestamp()
         from mine where v.id = mine.id and v.status = 'PENDING'
     )
-    select jsonb_agg(n) as done, job_finish(jsonb_agg(jsonb_build_object('job_id', job_id, 'claim', claim))) as tickets
+    select jsonb_agg(n) as done, job_finish(jsonb_object_agg(job_id, claim)) as tickets
     from mine
     """,
 )
