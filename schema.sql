@@ -103,6 +103,8 @@ create table conversation (
     external_user_id text not null check (external_user_id <> ''),
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
+    -- The number of the newest change that a widget's page may see (widget_changed).
+    revision         bigint not null default 0,
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
@@ -133,6 +135,8 @@ create table message (
     metadata        jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     created_at      timestamptz not null default now(),
     updated_at      timestamptz not null default now(),
+    -- The conversation's number of this message's newest change; only in a widget.
+    revision        bigint,
     foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
         on delete cascade,
     check (role = 'assistant' or (reply_to is null and status = 'DELIVERED')),
@@ -142,6 +146,24 @@ create index message_conversation_idx on message (conversation_id, id desc);
 create unique index message_one_reply_idx on message (reply_to) where reply_to is not null;
 create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
+
+-- The conversation's row is locked from here to the commit, so numbers become visible in their order: a page that has seen
+-- 7 never misses a 6 that was committed later. The notification names the visitor by a hash, and says nothing else.
+create function widget_changed() returns trigger language plpgsql as $$
+declare
+    v_talk conversation;
+begin
+    update conversation set revision = revision + 1 where id = new.conversation_id returning * into v_talk;
+    new.revision := v_talk.revision;
+    perform pg_notify('widget', md5(v_talk.chatbot_id || ':' || v_talk.external_user_id));
+    return new;
+end $$;
+
+-- A reply that is still PENDING is nobody's news.
+create trigger message_widget_new before insert on message
+    for each row when (new.channel = 'widget' and new.status <> 'PENDING') execute function widget_changed();
+create trigger message_widget_status before update of status on message
+    for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
 -- A status that came before we knew the provider's id of the message; applied when the send's answer is kept,
 -- dropped after a while (shared/delivery_status.py).

@@ -108,6 +108,7 @@ class Conversation(Base):
     external_user_id = TextField()
     created_at = _time()
     updated_at = _time()
+    revision = BigIntegerField(default=0)
 
 
 class Message(Base):
@@ -126,6 +127,7 @@ class Message(Base):
     metadata = BinaryJSONField(index=False)
     created_at = _time()
     updated_at = _time()
+    revision = BigIntegerField(null=True)
 
 
 class ParkedStatus(Base):
