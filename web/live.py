@@ -13,6 +13,7 @@ import random
 import select
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ class Hub:
         self._streams: dict[str, set[Subscription]] = defaultdict(set)
         self._count = 0
         self._listener: threading.Thread | None = None
+        _hubs.add(self)
 
     @contextmanager
     def subscribe(self, visitor: Visitor, seen: int) -> Iterator[Subscription]:
@@ -152,6 +154,15 @@ class Hub:
                     self.wake(connection.notifies.pop(0).payload)
         finally:
             connection.close()
+
+
+_hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
+
+
+def close_streams() -> None:
+    """Ends the streams of this process: gunicorn waits for its threads, and these would sleep until they are killed."""
+    for hub in list(_hubs):
+        hub.close()
 
 
 _REVISIONS = """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import scale
+from scripts.local.bench import scale, streams
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -27,6 +29,8 @@ def main() -> int:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)  # the workers' lines are in workers.log under --data
     say = Console(stderr=True).print
+    if arguments.mode == "streams":
+        return _streams(arguments, say)
     conditions = Conditions(arguments.messages, 1, "resend", False, arguments.data.resolve())
     with laboratory(SCENARIOS["calm"], conditions, say) as lab:
         result = scale.measure(arguments.messages, arguments.old_messages, arguments.old_jobs, lab, say)
@@ -36,9 +40,23 @@ def main() -> int:
     return 0 if result.ratio <= WITHIN and not result.slow_housekeeping else 1
 
 
+def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    shutil.rmtree(arguments.data, ignore_errors=True)
+    result = streams.measure(arguments.streams, arguments.data, say)
+    table = Table("", f"{result.streams} open pages")
+    for row in streams.lines(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(streams.as_dict(result), indent=2))
+    return 0 if result.refused == 503 else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("mode", choices=("scale",), help="scale: the time of a message on an empty and on a full database")
+    modes = "scale: the time of a message on an empty and on a full database; streams: what open pages cost a web process"
+    parser.add_argument("mode", choices=("scale", "streams"), help=modes)
+    parser.add_argument("--streams", type=int, default=500, help="open pages")
     parser.add_argument("--messages", type=int, default=2_000, help="of each load")
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
     parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")

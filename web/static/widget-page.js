@@ -271,9 +271,18 @@ function waiting() {
   return asked > Math.max(0, ...list.map(({ reply_to }) => reply_to ?? 0));
 }
 
-function draw(fresh = null) {
+let atEnd = true; // whoever reads further up is not carried away by what arrives
+
+function nearEnd() {
   const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+}
+
+function scrollToEnd() {
+  $("log").scrollTop = $("log").scrollHeight;
+}
+
+function draw(fresh = null) {
   const list = [...ordered(), ...outbox];
   const wanted = list.flatMap(withDay);
   const kept = new Map([...$("messages").children].filter(({ dataset }) => dataset.id).map((element) => [element.dataset.id, element]));
@@ -292,7 +301,7 @@ function draw(fresh = null) {
   kept.forEach((element) => element.remove());
   drawTyping();
   $("older").hidden = !more;
-  if (atEnd || fresh) log.scrollTop = log.scrollHeight;
+  if (atEnd || outbox.some(({ key }) => key === fresh)) scrollToEnd();
 }
 
 function withDay(entry, index, list) {
@@ -388,7 +397,7 @@ function late() {
 
 function online(good) {
   document.body.classList.toggle("offline", !good);
-  $("presence").textContent = good ? "Usually answers within a minute" : "Connecting again…";
+  $("presence").textContent = good ? "Here to help" : "Connecting again…";
 }
 
 function notice(text) {
@@ -462,6 +471,8 @@ async function start() {
   });
   $("older").addEventListener("click", () => load(`?limit=50&before=${Math.min(...messages.keys())}`).catch(unavailable));
   addEventListener("message", fromLauncher);
+  new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
+  $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
   document.addEventListener("visibilitychange", seen);
   addEventListener("online", () => post());
   draw();

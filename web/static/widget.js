@@ -24,6 +24,7 @@
     button:hover { transform: scale(1.05); }
     button:focus-visible { outline: 3px solid ${color}; outline-offset: 3px; }
     svg { width: 28px; height: 28px; }
+    .open .talk, button:not(.open) .down { display: none; }
     .count { position: absolute; top: -2px; right: -2px; min-width: 22px; height: 22px; border-radius: 11px; background: #d92d20;
       color: #fff; font: 600 13px/22px system-ui, sans-serif; text-align: center; }
     [hidden] { display: none !important; }
@@ -44,7 +45,8 @@
   root.innerHTML = `
     <button type="button" aria-expanded="false">
       <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round" aria-hidden="true">
-        <path d="M21 11.5c0 4.4-4 8-9 8-1 0-2-.1-2.9-.4L4 21l1.3-4C3.9 15.6 3 13.6 3 11.5c0-4.4 4-8 9-8s9 3.6 9 8z"/>
+        <path class="talk" d="M21 11.5c0 4.4-4 8-9 8-1 0-2-.1-2.9-.4L4 21l1.3-4C3.9 15.6 3 13.6 3 11.5c0-4.4 4-8 9-8s9 3.6 9 8z"/>
+        <path class="down" stroke-linecap="round" d="m6 9 6 6 6-6"/>
       </svg><span class="count" hidden></span>
     </button>`;
   const button = root.querySelector("button");
