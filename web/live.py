@@ -143,12 +143,14 @@ class Hub:
         connection = db.listener("widget")
         try:
             db.outage.over()
-            looked = 0.0  # what was told while nobody listened
+            looked = 0.0  # at once: what was told while nobody listened
+            ready = select.poll()  # select() takes no descriptor above 1023, and streams are many
+            ready.register(connection, select.POLLIN)
             while not self.closed.is_set():
                 if time.monotonic() - looked >= RECONCILE:
                     self.reconcile()
                     looked = time.monotonic()
-                select.select([connection], [], [], 1.0)
+                ready.poll(1000)
                 connection.poll()
                 while connection.notifies:
                     self.wake(connection.notifies.pop(0).payload)

@@ -103,7 +103,9 @@ async function load(query = "?limit=50") {
   if (!older) cursor = Math.max(cursor, found.cursor);
   if (older || !query.includes("after=")) more = found.more;
   found.messages.forEach((message) => messages.set(message.id, message));
+  $("messages").setAttribute("aria-busy", "true"); // old messages are shown, not read out
   draw();
+  setTimeout(() => $("messages").removeAttribute("aria-busy"), 500);
 }
 
 function receive(message, revision) {
