@@ -33,6 +33,9 @@ HEARTBEAT = 20.0
 LIFETIME = 900.0
 #: Streams of one visitor: its tabs, and one or two that it left and that are not noticed yet.
 PER_VISITOR = 6
+#: Seconds after which a page may ask again: of a process that has no stream to spare, and of one that is being replaced.
+FULL_RETRY = 30
+CLOSING_RETRY = 2
 #: Seconds between attempts to listen again.
 RECONNECT_PAUSE = 1.0
 #: Milliseconds that an EventSource waits before it resumes.
@@ -40,7 +43,11 @@ RETRY = 1000
 
 
 class Full(Exception):
-    """No stream to spare; the page polls meanwhile."""
+    """No stream to spare; the page polls meanwhile, and asks again after `retry` seconds."""
+
+    def __init__(self, why: str, retry: int) -> None:
+        super().__init__(why)
+        self.retry = retry
 
 
 class Subscription:
@@ -76,10 +83,12 @@ class Hub:
     def enter(self, visitor: Visitor, seen: int) -> Subscription:
         """Takes a place; `leave` gives it back. Raises Full."""
         with self._lock:
-            if self.closed.is_set() or self._count >= self.limit:
-                raise Full(f"all {self.limit} streams of this process are taken")
+            if self.closed.is_set():
+                raise Full("this process ends", CLOSING_RETRY)
+            if self._count >= self.limit:
+                raise Full(f"all {self.limit} streams of this process are taken", FULL_RETRY)
             if len(self._streams.get(visitor.topic, ())) >= PER_VISITOR:
-                raise Full(f"this visitor has {PER_VISITOR} streams open")
+                raise Full(f"this visitor has {PER_VISITOR} streams open", FULL_RETRY)
             subscription = Subscription(visitor, seen)
             self._streams[visitor.topic].add(subscription)
             self._count += 1

@@ -25,8 +25,6 @@ from web.widget_visitor import Visitor, new_token, visitor_of
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
 _service = QueueService()
 
-#: Seconds after which a page that got no stream may ask for one again.
-STREAM_RETRY = 30
 #: Characters of an Idempotency-Key: with the visitor's id it is the message's external id, of 255 at most.
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CORS = {
@@ -135,7 +133,7 @@ def events() -> Response:
     try:
         place = streams.enter(visitor, int(seen))
     except Full as problem:
-        raise ServiceUnavailable(f"{problem}; want GET …/messages?after= meanwhile", retry_after=STREAM_RETRY) from None
+        raise ServiceUnavailable(f"{problem}; want GET …/messages?after= meanwhile", retry_after=problem.retry) from None
     answer = Response(stream(streams, place), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
     answer.call_on_close(lambda: streams.leave(place))  # also when the page left before the first byte
     return answer

@@ -93,6 +93,9 @@ function forgetVisitor() {
   draw();
 }
 
+/** A pause that ends early when there is reason to look: a message was accepted, the network is back, the page is seen. */
+let nudge = () => {};
+const rest = (ms) => new Promise((done) => setTimeout((nudge = done), ms));
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /* ---- receiving */
@@ -143,7 +146,7 @@ async function listen() {
       failures += 1;
       online(failures < 2);
     }
-    if (!signal.aborted) await pause(failures ? Math.min(30_000, 500 * 2 ** failures) * (0.7 + Math.random() * 0.6) : 200);
+    if (!signal.aborted) await rest(failures ? Math.min(30_000, 500 * 2 ** failures) * (0.7 + Math.random() * 0.6) : 200);
   }
 }
 
@@ -189,7 +192,7 @@ async function poll(seconds, signal) {
     } catch (problem) {
       if (!signal.aborted) online(Boolean(problem.status));
     }
-    await pause(waiting() ? 2_000 : 10_000);
+    await rest(waiting() ? 2_000 : 10_000);
   }
 }
 
@@ -239,6 +242,7 @@ function accepted(item, { id, status }) {
   notice("");
   draw();
   listen();
+  nudge();
 }
 
 function failed(item, { status }) {
@@ -435,6 +439,7 @@ function seen() {
   }
   unread = 0;
   listen();
+  nudge();
 }
 
 function fromLauncher({ source, data }) {
@@ -476,7 +481,7 @@ async function start() {
   new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
   $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
   document.addEventListener("visibilitychange", seen);
-  addEventListener("online", () => post());
+  addEventListener("online", () => (post(), nudge()));
   draw();
   for (let failures = 0; token; ) {
     try {
