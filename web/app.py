@@ -11,10 +11,12 @@ from shared.broker import get_broker
 from shared.config import settings
 from shared.observability import configure_logging, configure_sentry
 from web import problems, safety
+from web.whatsapp_cloud import hook as cloud_hook
+from web.whatsapp_qr import hook as qr_hook
 from web.widget import api as widget_api
 from web.widget_page import page as widget_page
 
-BLUEPRINTS = (widget_api, widget_page)
+BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page)
 
 
 def create_app() -> Flask:

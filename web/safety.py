@@ -40,7 +40,7 @@ class SafeJson(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Raises ValueError, which says what is wrong."""
         try:
-            found = json.loads(s, parse_constant=_no_constant)
+            found = json.loads(s.decode() if isinstance(s, bytes) else s, parse_constant=_no_constant)
         except RecursionError:
             raise BadJson(f"is nested too deep; want at most {MAX_DEPTH} levels") from None
         return _checked(found, MAX_DEPTH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import ai, db, knowledge, ledger, payloads
+from shared import ai, db, knowledge, ledger, payloads, tally
 from shared.config import settings
 from shared.errors import Permanent
 from shared.ledger import Claim, Ticket
@@ -18,7 +18,12 @@ CONTEXT = 10
 # A reply belongs where its question stands, whatever its id.
 _LOAD = """
     select b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
-        b.provider_api_key, b.knowledge_base_id, k.language, m.content, reply.id as reply_id,
+        b.provider_api_key, b.knowledge_base_id, k.language, m.content, reply.id as reply_id, b.unsupported_message,
+        case when m.metadata ? 'unsupported' then not exists (
+            select from message t where t.conversation_id = m.conversation_id and t.role = 'user' and t.id <= m.id
+                and not t.metadata ? 'unsupported' and t.id > coalesce((select max(r.reply_to) from message r
+                    where r.conversation_id = m.conversation_id and r.reply_to < m.id), 0))
+        else false end as unreadable,
         (select jsonb_agg(jsonb_build_array(t.role, t.content) order by coalesce(t.reply_to, t.id), t.id)
          from (select id, role, content, reply_to from message
                where conversation_id = m.conversation_id and status <> 'FAILED'
@@ -39,6 +44,7 @@ _ANSWER = """
     ), tokens as (
         insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
         select %(customer_id)s, 'ai', id, %(prompt_tokens)s, %(completion_tokens)s, %(model)s from reply
+        where %(model)s <> '' -- nobody was asked
     )
     select job_finish(%(job_id)s, %(claim)s, jsonb_build_array(jsonb_build_object(
         'queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint, 'message_id', id,
@@ -56,6 +62,9 @@ def answer(claimed: Claim) -> list[Ticket]:
         raise Permanent(f"there is no user message {message_id} to answer")
     if loaded["reply_id"] is not None:
         return ledger.finish(claimed, "select job_finish(%(job_id)s, %(claim)s)") or []
+    if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
+        polite = ai.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported")
+        return _save(claimed, message_id, polite, [])
     items = _knowledge(loaded)
     completion = ai.complete(_provider(loaded), ai.prompt(loaded["system_prompt"], items, loaded["history"]))
     return _save(claimed, message_id, completion, items)
@@ -96,6 +105,8 @@ def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: lis
     tickets = ledger.finish(claimed, _ANSWER, params)
     if tickets is None:
         raise Permanent(f"message {message_id} is gone")
+    tally.add("tokens", "prompt", by=completion.prompt_tokens)
+    tally.add("tokens", "completion", by=completion.completion_tokens)
     return tickets
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import payloads, qr_gateway, sending
+from shared import payloads, qr_gateway, qr_session, sending
 from shared.config import settings
 from shared.ledger import Claim, Ticket
 from shared.queues import Queue
@@ -18,6 +18,8 @@ def send(claimed: Claim) -> list[Ticket]:
     session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
     api_key = decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
     gateway = qr_gateway.dialect(parcel.sender["dialect"])
+    if parcel.status == "PENDING":
+        qr_session.wait_until_connected(parcel.sender, gateway, api_key)
     return sending.send_once(
         claimed,
         parcel,
