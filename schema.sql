@@ -72,6 +72,13 @@ create table chatbot (
     -- Messages of one conversation that arrive within this many seconds are answered by one reply. 0: each its own.
     debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
     created_at         timestamptz not null default now(),
+    -- How the widget names it in public: it opens nothing, and is not guessed from another.
+    public_key         text not null unique default ('pk_' || replace(gen_random_uuid()::text, '-', '')),
+    -- Sites (https://shop.example) whose pages may show the widget and call its API.
+    allowed_origins    text[] not null default '{}',
+    -- The answer to pictures, voice, and whatever else is no text.
+    unsupported_message text not null default
+        'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),
     -- A chatbot never reads another tenant's knowledge.
     foreign key (customer_id, knowledge_base_id) references knowledge_base (customer_id, id)
 );
@@ -91,8 +98,35 @@ create table whatsapp_qr_session (
     session_name text not null unique check (session_name ~ '^[A-Za-z0-9_.-]+$'),
     dialect      text not null default 'waha' check (dialect in ('waha', 'evolution')),
     api_key      text, -- encrypted; null: WHATSAPP_QR_API_KEY of the environment
-    active       boolean not null default true
+    active       boolean not null default true,
+    webhook_secret text, -- encrypted; signs what its gateway sends us; null: WHATSAPP_QR_WEBHOOK_SECRET
+    -- What its gateway last said; sends to a session that is not connected wait (shared/qr_session.py).
+    state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
+    state_detail text, -- in the gateway's own word: WORKING, SCAN_QR_CODE, close
+    state_at     timestamptz
 );
+
+-- A key of a business's server (shared/api_keys.py). Only its SHA-256 is kept: 256 random bits need no slow hash.
+create table api_key (
+    id          bigint generated always as identity primary key,
+    customer_id bigint not null references customer on delete cascade,
+    name        text not null check (name <> ''),
+    hash        text not null unique check (hash ~ '^[0-9a-f]{64}$'),
+    created_at  timestamptz not null default now(),
+    revoked_at  timestamptz
+);
+create index api_key_customer_idx on api_key (customer_id);
+
+-- What a channel sent with a good signature and we could not place: an unknown number, a message of no use. Kept for a week.
+create table inbound_reject (
+    id          bigint generated always as identity primary key,
+    source      text not null check (source in ('whatsapp_cloud', 'whatsapp_qr')),
+    reason      text not null check (reason <> ''),
+    subject     text, -- phone number id or session
+    payload     text not null, -- text, not jsonb: what PostgreSQL's JSON refuses is kept as well
+    received_at timestamptz not null default now()
+);
+create index inbound_reject_received_idx on inbound_reject (received_at);
 
 -- ----------------------------------------------------------------------------------------------- conversations
 
@@ -103,6 +137,8 @@ create table conversation (
     external_user_id text not null check (external_user_id <> ''),
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
+    -- The number of the newest change that a widget's page may see (widget_changed).
+    revision         bigint not null default 0,
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
@@ -133,15 +169,39 @@ create table message (
     metadata        jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     created_at      timestamptz not null default now(),
     updated_at      timestamptz not null default now(),
+    -- The conversation's number of this message's newest change; only in a widget.
+    revision        bigint,
+    -- Of what a business's server says (web/api_messages.py): the same key in the same conversation is the same message.
+    idempotency_key text,
     foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
         on delete cascade,
     check (role = 'assistant' or (reply_to is null and status = 'DELIVERED')),
     check (status <> 'FAILED' or error is not null)
 ) with (fillfactor = 80);
+create index conversation_page_idx on conversation (chatbot_id, id desc);
+create unique index message_idempotency_idx on message (conversation_id, idempotency_key) where idempotency_key is not null;
 create index message_conversation_idx on message (conversation_id, id desc);
 create unique index message_one_reply_idx on message (reply_to) where reply_to is not null;
 create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
+
+-- The conversation's row is locked from here to the commit, so numbers become visible in their order: a page that has seen
+-- 7 never misses a 6 that was committed later. The notification names the visitor by a hash, and says nothing else.
+create function widget_changed() returns trigger language plpgsql as $$
+declare
+    v_talk conversation;
+begin
+    update conversation set revision = revision + 1 where id = new.conversation_id returning * into v_talk;
+    new.revision := v_talk.revision;
+    perform pg_notify('widget', md5(v_talk.chatbot_id || ':' || v_talk.external_user_id));
+    return new;
+end $$;
+
+-- A reply that is still PENDING is nobody's news.
+create trigger message_widget_new before insert on message
+    for each row when (new.channel = 'widget' and new.status <> 'PENDING') execute function widget_changed();
+create trigger message_widget_status before update of status on message
+    for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
 -- A status that came before we knew the provider's id of the message; applied when the send's answer is kept,
 -- dropped after a while (shared/delivery_status.py).

@@ -77,6 +77,15 @@ def connect(conf: Settings | None = None) -> Pool:
     return cast(Pool, proxy.obj)
 
 
+def listener(channel: str) -> psycopg2.extensions.connection:
+    """A connection of its own, beside the pool, that hears this channel's notifications; the caller closes it."""
+    parameters = _parameters(settings().database_url)
+    listening: psycopg2.extensions.connection = psycopg2.connect(**parameters)
+    listening.autocommit = True
+    listening.cursor().execute(f"listen {channel}")
+    return listening
+
+
 def reset() -> None:
     """Closes the pool; the next use connects anew, with the settings of that time."""
     with _connecting:

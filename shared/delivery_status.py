@@ -14,12 +14,13 @@ _APPLY = """
         external_id = coalesce(external_id, %(provider_id)s),
         error = case when %(status)s = 'FAILED' then coalesce(%(error)s, 'the channel reported a failure') else error end
     where role = 'assistant' and status_rank(status) < status_rank(%(status)s)
+      and chatbot_id = coalesce(%(chatbot_id)s, chatbot_id)
       and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s))
     returning id
 """
 
 _KNOWN = """
-    select 1 from message where role = 'assistant'
+    select 1 from message where role = 'assistant' and chatbot_id = coalesce(%(chatbot_id)s, chatbot_id)
       and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s)) limit 1
 """
 
@@ -29,15 +30,22 @@ STATUSES = ("SENT", "DELIVERED", "READ", "FAILED")
 
 
 def apply_delivery_status(
-    status: str, *, provider_id: str | None = None, message_id: int | None = None, error: str | None = None
+    status: str,
+    *,
+    provider_id: str | None = None,
+    message_id: int | None = None,
+    error: str | None = None,
+    chatbot_id: int | None = None,
 ) -> str:
     """Applies a status by our message id or the provider's id: "applied", "stale" (not forward) or "parked".
 
+    `chatbot_id`, where the channel tells whose number it was, keeps one tenant's ids from moving another's messages.
     A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour.
     """
     if status not in STATUSES:
         raise ValueError(f"status: got {status!r}; want one of {', '.join(STATUSES)}")
     params = {"status": status, "provider_id": provider_id, "message_id": message_id, "error": error}
+    params["chatbot_id"] = chatbot_id
     if db.row(_APPLY, params) is not None:
         return "applied"
     if db.row(_KNOWN, params) is not None:

@@ -106,12 +106,24 @@ def _guarded_session() -> requests.Session:
 
 def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float, *, private_allowed: bool = True) -> Answer:
     """POSTs JSON bytes. Raises NotSent, OutcomeUnknown (no whole answer in time), Permanent (the address is refused)."""
+    return _exchange("POST", url, body, {"Content-Type": "application/json", **headers}, timeout, private_allowed)
+
+
+def get(url: str, headers: Mapping[str, str], timeout: float) -> Answer:
+    """GETs from a service of ours. Raises as `post` does."""
+    return _exchange("GET", url, None, headers, timeout, private_allowed=True)
+
+
+def _exchange(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float, private_allowed: bool
+) -> Answer:
     deadline = time.monotonic() + timeout
     try:
-        with _session(private_allowed).post(
+        with _session(private_allowed).request(
+            method,
             url,
             data=body,
-            headers={"Content-Type": "application/json", **headers},
+            headers=dict(headers),
             timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
             allow_redirects=False,
             stream=True,

@@ -79,6 +79,9 @@ class Chatbot(Base):
     provider_api_key = TextField(null=True)
     debounce_seconds = FloatField()
     created_at = _time()
+    public_key = TextField(constraints=[SQL("default ('pk_' || replace(gen_random_uuid()::text, '-', ''))")])
+    allowed_origins = ArrayField(TextField, index=False)
+    unsupported_message = TextField()
 
 
 class WhatsappCloudAccount(Base):
@@ -98,6 +101,30 @@ class WhatsappQrSession(Base):
     dialect = TextField()
     api_key = TextField(null=True)
     active = BooleanField()
+    webhook_secret = TextField(null=True)
+    state = TextField()
+    state_detail = TextField(null=True)
+    state_at = DateTimeTZField(null=True)
+
+
+class ApiKey(Base):
+    """A key of a business's server; only its hash."""
+
+    customer = ForeignKeyField(Customer)
+    name = TextField()
+    hash = TextField()
+    created_at = _time()
+    revoked_at = DateTimeTZField(null=True)
+
+
+class InboundReject(Base):
+    """What came in with a good signature and found no place."""
+
+    source = TextField()
+    reason = TextField()
+    subject = TextField(null=True)
+    payload = TextField()
+    received_at = _time()
 
 
 class Conversation(Base):
@@ -108,6 +135,7 @@ class Conversation(Base):
     external_user_id = TextField()
     created_at = _time()
     updated_at = _time()
+    revision = BigIntegerField(default=0)
 
 
 class Message(Base):
@@ -126,6 +154,8 @@ class Message(Base):
     metadata = BinaryJSONField(index=False)
     created_at = _time()
     updated_at = _time()
+    revision = BigIntegerField(null=True)
+    idempotency_key = TextField(null=True)
 
 
 class ParkedStatus(Base):

@@ -14,6 +14,9 @@ BATCH = 500
 #: Seconds a status for an unknown message is kept: long after any send's answer must have come.
 KEEP_PARKED = 3_600
 
+#: Seconds that what could not be placed is kept for inspection: a week.
+KEEP_REJECTS = 7 * 86_400
+
 # Each batch begins where the last one ended: the index still holds what was deleted, and would be walked each time.
 # now(), not clock_timestamp(): only what is stable for a statement bounds an index scan; the last batch read a million rows.
 _JOBS = """
@@ -36,6 +39,8 @@ _PARKED = """
     ) select count(*) as rows, max(received_at) as last from gone
 """
 
+_REJECTS = _PARKED.replace("parked_status", "inbound_reject")
+
 
 def prune() -> dict[str, int]:
     """One pass; returns how many of each kind are gone."""
@@ -44,6 +49,7 @@ def prune() -> dict[str, int]:
         "completed": _in_batches(_JOBS, state="completed", age=conf.keep_completed),
         "failed": _in_batches(_JOBS, state="failed", age=conf.keep_failed),
         "parked_statuses": _in_batches(_PARKED, age=KEEP_PARKED),
+        "inbound_rejects": _in_batches(_REJECTS, age=KEEP_REJECTS),
     }
     if any(gone.values()):
         log.info("pruned", extra=gone)

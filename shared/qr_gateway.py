@@ -1,24 +1,39 @@
-"""WhatsApp by QR code: a gateway that holds the phone's session. WAHA speaks first; a dialect is one class.
+"""WhatsApp by QR code: a gateway that holds the phone's session. A dialect is one class: WAHA, Evolution API v2.
 
-Source: WAHA's OpenAPI 2026.7. Reply to the chat id that was received (@c.us, @lid); never rebuild it from digits.
+Sources: WAHA's OpenAPI 2026.7; Evolution API 2.3. Reply to the chat id that was received (@c.us, @lid, @s.whatsapp.net);
+never rebuild it from digits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from shared.config import settings
 from shared.errors import Later, Permanent
-from shared.http import Answer, post
+from shared.http import Answer, get, post
 
 #: Seconds to wait for a session that is not connected.
 SESSION_DOWN = 15.0
+#: How the gateways call a session that can send.
+WAHA_CONNECTED, EVOLUTION_CONNECTED = "WORKING", "open"
+#: What Evolution (Baileys) says in a 400 when its phone is not connected; `number` is not to blame.
+_CLOSED = ("connection closed", "not connected", "connection terminated", "timed out")
 
 
 class GatewayTrouble(Exception):
     """The gateway failed; it may do better next time."""
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """Whether a session can send; `detail` is the gateway's own word for it."""
+
+    connected: bool
+    detail: str
 
 
 class QrGateway(Protocol):
@@ -29,6 +44,9 @@ class QrGateway(Protocol):
 
     def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int) -> str:
         """Sends a text; returns the gateway's id. Raises Later, Permanent, GatewayTrouble, and shared.http's."""
+
+    def session_state(self, session: str, api_key: str) -> SessionState:
+        """Asks for a session's state. Raises what shared.http raises."""
 
 
 class Waha:
@@ -53,8 +71,46 @@ class Waha:
             raise _meaning(answer)
         return _id_in(answer.json()) or self.expected_ids(chat_id, message_id)[-1]  # as its acks will call it
 
+    def session_state(self, session: str, api_key: str) -> SessionState:
+        """GET /api/sessions/{session}."""
+        headers = {"X-Api-Key": api_key} if api_key else {}
+        answer = _ask(f"/api/sessions/{quote(session, safe='')}", headers)
+        status = str(answer.json().get("status", f"HTTP {answer.status}")) if answer.ok else f"HTTP {answer.status}"
+        return SessionState(status == WAHA_CONNECTED, status)
 
-DIALECTS: dict[str, QrGateway] = {"waha": Waha()}
+
+class Evolution:
+    """https://github.com/EvolutionAPI/evolution-api, version 2."""
+
+    def expected_ids(self, chat_id: str, message_id: int) -> list[str]:
+        """None: Evolution makes its own and tells them with the answer only."""
+        return []
+
+    def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int) -> str:
+        """POST /message/sendText/{instance}. 201 with PENDING is acceptance; a messages.update tells more."""
+        conf = settings()
+        body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}
+        url = f"{conf.qr_service_url}/message/sendText/{quote(session, safe='')}"
+        answer = post(url, json.dumps(body).encode(), {"apikey": api_key} if api_key else {}, conf.http_timeout)
+        if not answer.ok:
+            raise _evolution_meaning(answer)
+        return _id_in(answer.json()) or ""
+
+    def session_state(self, session: str, api_key: str) -> SessionState:
+        """GET /instance/connectionState/{instance}."""
+        answer = _ask(f"/instance/connectionState/{quote(session, safe='')}", {"apikey": api_key} if api_key else {})
+        instance = answer.json().get("instance")
+        state = str(instance.get("state")) if isinstance(instance, dict) else f"HTTP {answer.status}"
+        return SessionState(state == EVOLUTION_CONNECTED, state)
+
+
+def _ask(path: str, headers: dict[str, str]) -> Answer:
+    conf = settings()
+    answer = get(f"{conf.qr_service_url}{path}", headers, conf.http_timeout)
+    return answer if isinstance(answer.json(), dict) else Answer(answer.status, b"{}", answer.headers)
+
+
+DIALECTS: dict[str, QrGateway] = {"waha": Waha(), "evolution": Evolution()}
 
 
 def dialect(name: str) -> QrGateway:
@@ -94,3 +150,19 @@ def _meaning(answer: Answer) -> Exception:
     if answer.status == 429:
         return Later(answer.retry_after(5.0), text)
     return GatewayTrouble(text) if answer.status >= 500 or answer.status == 408 else Permanent(text)
+
+
+def _evolution_meaning(answer: Answer) -> Exception:
+    """400 is final only where Evolution says that the number does not exist: every trouble of the phone is a 400 as well."""
+    said = answer.json()
+    told = said.get("response") if isinstance(said, dict) else None
+    messages = told.get("message") if isinstance(told, dict) else None
+    listed = messages if isinstance(messages, list) else [messages]
+    if any(isinstance(item, dict) and item.get("exists") is False for item in listed):
+        return Permanent(f"WhatsApp QR: HTTP {answer.status}, the number is not on WhatsApp (exists: false)")
+    text = f"WhatsApp QR: HTTP {answer.status}, {'; '.join(str(item) for item in listed if item) or answer.excerpt()}"
+    if answer.status == 429:
+        return Later(answer.retry_after(5.0), text)
+    if answer.status == 400 and any(words in text.lower() for words in _CLOSED):
+        return Later(SESSION_DOWN, text)
+    return Permanent(text) if answer.status in (401, 403, 404) else GatewayTrouble(text)

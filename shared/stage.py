@@ -17,7 +17,7 @@ import sentry_sdk
 from dramatiq.errors import Retry
 from dramatiq.middleware import CurrentMessage
 
-from shared import dead_letter, ledger, lifecycle, queues
+from shared import dead_letter, ledger, lifecycle, queues, tally
 from shared.config import settings
 from shared.dispatch import enqueue
 from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
@@ -105,6 +105,7 @@ def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
         _settle(claimed, problem, phases)
     else:
         log.info("completed", extra={"ms": phases.ms})
+        _count(claimed, "completed", phases)
 
 
 def _refuse_poison(claimed: Claim) -> None:
@@ -146,6 +147,7 @@ def _postpone(claimed: Claim, later: Later) -> None:
         _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
         return
     ledger.end_attempt(claimed, str(later), retry_in=later.delay, counts=False)
+    _count(claimed, "later", Phases())
     log.info("later", extra={"reason": str(later), "delay": later.delay})
     enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(later.delay * 1000))])
 
@@ -164,6 +166,8 @@ def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:
         response_status=getattr(problem, "response_status", None),
     )
     phases.mark("work")
+    unknown = isinstance(problem, OutcomeUnknown)
+    _count(claimed, "failed" if final else "unknown" if unknown else "retried", phases)
     extra = {"error": error, "retry_in": backoff, "ms": phases.ms}
     if final:
         log.error("failed for good", extra={**extra, "traceback": trace})
@@ -171,6 +175,11 @@ def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:
     else:
         log.warning("failed, will be retried", extra={**extra, "traceback": trace})
     raise _outcome(claimed, error, backoff) from None
+
+
+def _count(claimed: Claim, outcome: str, phases: Phases) -> None:
+    tally.add("attempts", claimed.queue.value, outcome)
+    tally.add("seconds", claimed.queue.value, by=sum(phases.ms.values()) / 1000)
 
 
 def _outcome(claimed: Claim, error: str, backoff: float | None) -> _Retry:

@@ -6,9 +6,11 @@ All of it may be done at any time, by anybody, twice. It goes through open jobs 
 from __future__ import annotations
 
 import logging
+import time
 
 from shared import db, dead_letter, ledger
 from shared.broker import get_broker
+from shared.config import settings
 from shared.delivery_status import apply_parked
 from shared.dispatch import enqueue, message_for
 from shared.ledger import Ticket
@@ -111,6 +113,21 @@ def sweep_alone() -> bool:
             return False
         try:
             sweep()
+            _note_the_time()
         finally:
             database.execute_sql("select pg_advisory_unlock(%s)", [LOCK])
     return True
+
+
+def _note_the_time() -> None:
+    get_broker().client.set(_swept_key(), int(time.time()))
+
+
+def swept_ago() -> float | None:
+    """Seconds since the last sweep ended; None if there was none that Redis remembers."""
+    found = get_broker().client.get(_swept_key())
+    return None if found is None else max(0.0, time.time() - float(found))
+
+
+def _swept_key() -> str:
+    return f"{settings().redis_namespace}:swept-at"

@@ -13,7 +13,7 @@ import redis
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
-from shared import broker, config, db, ledger
+from shared import broker, config, db, ledger, tally
 from tests.builders import World
 
 _numbers = itertools.count(1)
@@ -87,6 +87,7 @@ def _forget() -> None:
     db.reset()
     broker.reset()
     ledger.leases.clear()
+    tally.reset()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import ai, knowledge, payloads
+from shared import ai, knowledge, payloads, tally
 from shared.config import settings
 from shared.ending import Ending, end
 from shared.errors import Permanent
@@ -22,7 +22,12 @@ _load = Statement(
     "ai_load",
     f"""
     select n, b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
-        b.provider_api_key, reply.id as reply_id, ({knowledge.SEARCH}) as items,
+        b.provider_api_key, reply.id as reply_id, ({knowledge.SEARCH}) as items, b.unsupported_message,
+        case when m.metadata ? 'unsupported' then not exists (
+            select from message t where t.conversation_id = m.conversation_id and t.role = 'user' and t.id <= m.id
+                and not t.metadata ? 'unsupported' and t.id > coalesce((select max(r.reply_to) from message r
+                    where r.conversation_id = m.conversation_id and r.reply_to < m.id), 0))
+        else false end as unreadable,
         (select jsonb_agg(jsonb_build_array(t.role, t.content) order by coalesce(t.reply_to, t.id), t.id)
          from (select id, role, content, reply_to from message
                where conversation_id = m.conversation_id and status <> 'FAILED'
@@ -52,6 +57,7 @@ _answered = Ending(
     ), tokens as (
         insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
         select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from done
+        where model <> '' -- nobody was asked
     )
     select jsonb_agg(n) as done, job_finish(
         jsonb_object_agg(job_id, claim),
@@ -71,6 +77,9 @@ def answer(claimed: Claim) -> None:
         raise Permanent(f"there is no user message {message_id} to answer")
     if loaded["reply_id"] is not None:
         end(claimed)
+        return
+    if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
+        _save(claimed, message_id, ai.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = [knowledge.Item(**item) for item in loaded["items"] or []]
     completion = ai.complete(_provider(loaded), ai.prompt(loaded["system_prompt"], items, loaded["history"]))
@@ -106,6 +115,8 @@ def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: lis
     }
     if not _answered(claimed, values):
         raise Permanent(f"message {message_id} is gone")
+    tally.add("tokens", "prompt", by=completion.prompt_tokens)
+    tally.add("tokens", "completion", by=completion.completion_tokens)
 
 
 actors = stage(Queue.AI, answer)

@@ -18,6 +18,8 @@ def send(claimed: Claim) -> None:
     session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
     api_key = decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
     gateway = qr_gateway.dialect(parcel.sender["dialect"])
+    if parcel.status == "PENDING":
+        qr_session.wait_until_connected(parcel.sender, gateway, api_key)
     sending.send_once(
         claimed,
         parcel,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import scale
+from scripts.local.bench import scale, streams
+from scripts.local.bench.compare import MODES, Figure, compare
+from scripts.local.bench.peer import PeerFailed
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -27,19 +31,68 @@ def main() -> int:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)  # the workers' lines are in workers.log under --data
     say = Console(stderr=True).print
-    conditions = Conditions(arguments.messages, 1, "resend", False, arguments.data.resolve())
+    if arguments.mode == "streams":
+        return _streams(arguments, say)
+    return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
+
+
+def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    names = list(MODES) if arguments.mode == "all" else [arguments.mode]
+    path = arguments.peer.resolve() if arguments.peer else None
+    try:
+        lines = compare(names, arguments.pairs, arguments.messages, path, arguments.data.resolve(), say)
+    except (PeerFailed, RuntimeError) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
+    _print_figures(lines, path is not None)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(line) for line in lines], indent=2))
+    return 0 if all(line.met for line in lines) else 1
+
+
+def _print_figures(lines: list[Figure], with_peer: bool) -> None:
+    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio", "bar", "") if with_peer else ()))
+    for line in lines:
+        peers = ("" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio))
+        verdict = ("met" if line.met else "MISSED") if line.bar else ""
+        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *((*peers, line.bar, verdict) if with_peer else ()))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _scale(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    messages = arguments.messages or 2_000
+    conditions = Conditions(messages, 1, "resend", False, arguments.data.resolve())
     with laboratory(SCENARIOS["calm"], conditions, say) as lab:
-        result = scale.measure(arguments.messages, arguments.old_messages, arguments.old_jobs, lab, say)
+        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, lab, say)
     _print(result)
     if arguments.json:
         arguments.json.write_text(json.dumps({**asdict(result), "ratio": result.ratio}, indent=2))
     return 0 if result.ratio <= WITHIN and not result.slow_housekeeping else 1
 
 
+def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    shutil.rmtree(arguments.data, ignore_errors=True)
+    result = streams.measure(arguments.streams, arguments.data, say)
+    table = Table("", f"{result.streams} open pages")
+    for row in streams.lines(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(streams.as_dict(result), indent=2))
+    return 0 if result.refused == 503 else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("mode", choices=("scale",), help="scale: the time of a message on an empty and on a full database")
-    parser.add_argument("--messages", type=int, default=2_000, help="of each load")
+    modes = (
+        "throughput, latency, ai-concurrency: one after the other with all; scale: the time of a message on an empty and on a "
+        "full database; streams: what open pages cost a web process"
+    )
+    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams"), help=modes)
+    parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each; the medians are printed")
+    parser.add_argument("--streams", type=int, default=500, help="open pages")
+    parser.add_argument("--messages", type=int, help="of each load")
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
     parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")
     parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")

@@ -20,6 +20,7 @@ CATALOG = """
         from pg_constraint where connamespace = 'public'::regnamespace
     union all select 'index', indexname, indexdef from pg_indexes where schemaname = 'public'
     union all select 'function', proname, pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
+    union all select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 """
 
 
@@ -34,7 +35,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("package", "forbidden"), [("workers", ("workers", "scripts")), ("shared", ("workers", "scripts"))])
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [("workers", ("workers", "scripts", "web")), ("shared", ("workers", "scripts", "web")), ("web", ("workers", "scripts"))],
+)
 def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...]) -> None:
     files = sorted((root / package).rglob("*.py"))
     assert files
@@ -46,7 +50,7 @@ def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
     lines = parse_procfile((root / "Procfile").read_text()).processes
     assert set(queues.MODULES) == set(queues.Queue)
-    assert set(lines) == {*queues.MODULES.values(), "release", "maintenance", "scheduler"}
+    assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler"}
     for queue, module in queues.MODULES.items():
         assert (root / "workers" / f"{module}.py").exists()
         assert lines[module].startswith(f"dramatiq workers.{module} "), queue
@@ -70,7 +74,7 @@ def test_readme_names_every_setting_and_every_queue(root: Path) -> None:
 def test_modules_are_short(root: Path) -> None:
     long = {
         str(path.relative_to(root)): count
-        for package in ("workers", "shared", "scripts")
+        for package in ("workers", "shared", "web", "scripts")
         for path in (root / package).rglob("*.py")
         if (count := len(path.read_text().splitlines())) > 330
     }

@@ -27,7 +27,10 @@ class Request:
 
 @dataclass
 class Reply:
-    """What a service answers, and what it notes of it: `accepted` if the request had its effect."""
+    """What a service answers, and what it notes of it: `accepted` if the request had its effect.
+
+    `sender` is the phone number id or session that it was sent from.
+    """
 
     status: int
     body: Any
@@ -36,6 +39,7 @@ class Reply:
     text: str = ""
     answered_id: str = ""
     callback_data: str = ""
+    sender: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
     def encoded(self) -> bytes:

@@ -104,7 +104,7 @@ def graph(request: Request) -> Reply:
     recipient = said.get("to") or said.get("recipient") or ""
     text = (said.get("text") or {}).get("body", "")
     reply = _graph_reply(request, recipient, text)
-    reply.key, reply.text = recipient, text
+    reply.key, reply.text, reply.sender = recipient, text, request.path.split("/")[2]
     reply.callback_data = said.get("biz_opaque_callback_data", "")
     return reply
 
@@ -155,28 +155,47 @@ def waha(request: Request) -> Reply:
         "ack": 1,
         "ackName": "SERVER",
     }
-    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity)
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=session)
 
 
 def evolution(request: Request) -> Reply:
     """POST /message/sendText/{instance}, GET /instance/connectionState/{instance}."""
     instance = request.path.rsplit("/", 1)[-1]
     if request.method == "GET":
-        return Reply(200, {"instance": {"instanceName": instance, "state": "open"}})
+        state = "close" if instance.startswith("stopped-") else "open"
+        return Reply(200, {"instance": {"instanceName": instance, "state": state}})
     said = request.json()
     number, text = str(said.get("number", "")), said.get("text", "")
-    if number.endswith(NOBODY):
+    refused = _evolution_refusal(instance, number, text)
+    return refused or _evolution_sent(instance, number, text)
+
+
+def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
+    if instance.startswith("unknown-"):
+        missing = f'The "{instance}" instance does not exist'
+        return Reply(404, {"status": 404, "error": "Not Found", "response": {"message": [missing]}}, key=number)
+    if instance.startswith("stopped-"):  # Baileys' exceptions are 400s as well
+        closed = {"status": 400, "error": "Bad Request", "response": {"message": ["Error: Connection Closed"]}}
+        return Reply(400, closed, key=number)
+    if not number or not text:
+        return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [["number and text are required"]]}})
+    if number.split("@")[0].endswith(NOBODY):
         nobody = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
         return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [nobody]}}, key=number)
+    return None
+
+
+def _evolution_sent(instance: str, number: str, text: str) -> Reply:
     identity = f"3EB0{next(_numbers):016X}"
+    chat = number if "@" in number else f"{number}@s.whatsapp.net"
     body = {
-        "key": {"remoteJid": f"{number}@s.whatsapp.net", "fromMe": True, "id": identity},
+        "key": {"remoteJid": chat, "fromMe": True, "id": identity},
         "status": "PENDING",
         "message": {"conversation": text},
         "messageType": "conversation",
         "messageTimestamp": int(time.time()),
     }
-    return Reply(201, body, accepted=True, key=number, text=text, answered_id=identity)
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=instance)
 
 
 def customer(request: Request) -> Reply:

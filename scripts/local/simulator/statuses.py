@@ -12,15 +12,17 @@ from typing import Any
 
 from scripts.local.simulator.exchange import Reply
 
+_EVOLUTION = {"sent": "SERVER_ACK", "delivered": "DELIVERY_ACK", "read": "READ", "failed": "ERROR"}
 _ACKS = {"sent": 1, "delivered": 2, "read": 3, "failed": -1}
 
 
 async def report(kind: str, rule: dict[str, Any], reply: Reply) -> None:
-    """Sends the rule's statuses, each `delay_ms` after the last."""
+    """Sends the rule's statuses to its `url`, in which {sender} is the session, each `delay_ms` after the last."""
     for status in rule.get("statuses", ["sent", "delivered", "read"]):
         await asyncio.sleep(rule.get("delay_ms", 100) / 1000)
-        body = json.dumps(_meta(status, reply) if kind == "graph" else _waha(status, reply)).encode()
-        await asyncio.get_running_loop().run_in_executor(None, _post, rule, kind, body)
+        body = json.dumps(_BODIES[kind](status, reply)).encode()
+        url = rule["url"].replace("{sender}", reply.sender)
+        await asyncio.get_running_loop().run_in_executor(None, _post, {**rule, "url": url}, kind, body)
 
 
 def _post(rule: dict[str, Any], kind: str, body: bytes) -> None:
@@ -28,6 +30,8 @@ def _post(rule: dict[str, Any], kind: str, body: bytes) -> None:
     secret = rule.get("app_secret")
     if secret and kind == "graph":
         headers["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    elif secret and kind == "evolution":
+        headers["apikey"] = secret
     elif secret:
         headers["X-Webhook-Hmac"] = hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
     try:
@@ -44,10 +48,18 @@ def _meta(status: str, reply: Reply) -> dict[str, Any]:
         "recipient_id": reply.key,
         "biz_opaque_callback_data": reply.callback_data,
     }
-    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "0"}, "statuses": [told]}
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": reply.sender}, "statuses": [told]}
     return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
 
 
 def _waha(status: str, reply: Reply) -> dict[str, Any]:
     payload = {"id": reply.answered_id, "from": reply.key, "fromMe": True, "ack": _ACKS[status], "ackName": status.upper()}
-    return {"id": f"evt_{time.time_ns()}", "event": "message.ack", "session": "default", "payload": payload}
+    return {"id": f"evt_{time.time_ns()}", "event": "message.ack", "session": reply.sender, "payload": payload}
+
+
+def _evolution(status: str, reply: Reply) -> dict[str, Any]:
+    data = {"keyId": reply.answered_id, "remoteJid": reply.key, "fromMe": True, "status": _EVOLUTION[status]}
+    return {"event": "messages.update", "instance": reply.sender, "data": data, "apikey": "simulated"}
+
+
+_BODIES = {"graph": _meta, "waha": _waha, "evolution": _evolution}

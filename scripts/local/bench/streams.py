@@ -1,0 +1,225 @@
+"""What many open, idle pages cost one web process: memory, CPU, and how soon each hears its news."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from scripts.commands.migrate import migrate
+from scripts.local.embedded import Services
+from scripts.local.environment import ROOT
+from scripts.local.processes import ProcessManager
+from shared import config, db
+from web.widget_visitor import new_token, visitor_of
+
+#: Seconds of doing nothing over which CPU is measured; each stream says "still here" at least once in it.
+IDLE = 30.0
+#: Messages that are told one after the other.
+MESSAGES = 200
+#: Requests that are measured beside the open streams.
+REQUESTS = 100
+#: Seconds that a step may take.
+PATIENCE = 60.0
+
+Say = Callable[[str], None]
+
+_TENANT = "insert into customer (name) values ('Shop') returning id"
+_BOT = "insert into chatbot (customer_id, name) values (%s, 'Bot') returning id"
+_TALK = "insert into conversation (chatbot_id, channel, external_user_id) values (%s, 'widget', %s) returning id"
+_TOLD = """
+    insert into message (conversation_id, chatbot_id, channel, role, content, status)
+    select id, chatbot_id, channel, 'assistant', %s, 'SENT' from conversation where id = any (%s)
+"""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Of one web process. Memory in MiB (resident), CPU in percent of one core, times in milliseconds."""
+
+    streams: int
+    open_seconds: float
+    memory_before: float
+    memory_open: float
+    cpu_idle: float
+    news_median: float
+    news_p95: float
+    all_at_once: float
+    request_median: float
+    request_p95: float
+    refused: int
+
+    @property
+    def kib_each(self) -> float:
+        """Memory of one stream."""
+        return (self.memory_open - self.memory_before) * 1024 / self.streams
+
+
+class _Page:
+    """A raw connection: 500 client libraries would be measured instead."""
+
+    def __init__(self, port: int, chatbot: int, token: str) -> None:
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        request = f"GET /api/v1/chatbots/{chatbot}/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
+        self.connection.sendall(request.encode())
+        self.connection.setblocking(False)
+
+
+class _Watch:
+    """Reads all pages by one thread; knows when each last got a chunk with a marker in it."""
+
+    def __init__(self, pages: list[_Page]) -> None:
+        self.selector = selectors.DefaultSelector()
+        for page in pages:
+            self.selector.register(page.connection, selectors.EVENT_READ, page)
+
+    def until(self, marker: bytes, wanted: set[_Page]) -> float:
+        """Waits until each of these pages has got it; returns when the last did."""
+        missing, deadline = set(wanted), time.monotonic() + PATIENCE
+        while missing:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{len(missing)} of {len(wanted)} pages did not get {marker!r} within {PATIENCE:.0f} s")
+            for key, _ in self.selector.select(1.0):
+                if marker in key.fileobj.recv(65536):  # type: ignore[union-attr]  # all are sockets
+                    missing.discard(key.data)
+        return time.monotonic()
+
+
+def measure(streams: int, data: Path, say: Say) -> Streams:
+    """Opens that many streams on one web process with embedded services under `data`."""
+    with ExitStack() as stack:
+        services = Services(data)
+        services.start()
+        stack.callback(services.stop)
+        port = _free_port()
+        environment = {**services.environment(), "WIDGET_MAX_STREAMS": str(streams), "PORT": str(port), "WEB_CONCURRENCY": "1"}
+        os.environ.update(environment)
+        config.reset()
+        migrate(services.database_url)
+        stack.callback(db.reset)
+        manager = ProcessManager(ROOT / "Procfile", env=dict(os.environ), cwd=ROOT, names=["web"])
+        manager.start()
+        stack.callback(manager.stop)
+        return _measure(streams, port, manager, say)
+
+
+def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Streams:
+    chatbot, visitors = _visitors(streams)
+    _wait_for(port, chatbot)
+    worker = psutil.Process(manager.pids("web")[-1])
+    before, begun = worker.memory_info().rss, time.monotonic()
+    pages = [_Page(port, chatbot, token) for token, _ in visitors]
+    watch = _Watch(pages)
+    opened = watch.until(b"retry:", set(pages)) - begun
+    say(f"  {streams} streams are open after {opened:.1f} s")
+    used = sum(worker.cpu_times()[:2])
+    time.sleep(IDLE)
+    idle = (sum(worker.cpu_times()[:2]) - used) / IDLE * 100
+    memory = worker.memory_info().rss
+    times = [_tell(watch, [page], [talk]) for page, (_, talk) in list(zip(pages, visitors, strict=True))[:MESSAGES]]
+    together = _tell(watch, pages, [talk for _, talk in visitors])
+    say("  the news are told; now requests beside the streams")
+    requested, refused = _requests(port, chatbot), _refused(port, chatbot)
+    for page in pages:
+        page.connection.close()
+    mib = 1024 * 1024
+    return Streams(
+        streams=streams,
+        open_seconds=opened,
+        memory_before=before / mib,
+        memory_open=memory / mib,
+        cpu_idle=idle,
+        news_median=statistics.median(times),
+        news_p95=_p95(times),
+        all_at_once=together,
+        request_median=statistics.median(requested),
+        request_p95=_p95(requested),
+        refused=refused,
+    )
+
+
+def _visitors(count: int) -> tuple[int, list[tuple[str, int]]]:
+    chatbot = int(db.scalar(_BOT, [db.scalar(_TENANT)]))
+    tokens = [new_token(chatbot) for _ in range(count)]
+    talks = [db.scalar(_TALK, [chatbot, visitor_of(chatbot, f"Bearer {token}").id]) for token in tokens]
+    return chatbot, list(zip(tokens, talks, strict=True))
+
+
+_numbers = iter(range(1, 1_000_000))
+
+
+def _tell(watch: _Watch, pages: list[_Page], talks: list[int]) -> float:
+    """Milliseconds from the statement that saves a message for each page until all have it."""
+    marker = f"news-{next(_numbers)}."
+    begun = time.monotonic()
+    db.rows(_TOLD, [marker, talks])
+    return (watch.until(marker.encode(), set(pages)) - begun) * 1000
+
+
+def _requests(port: int, chatbot: int) -> list[float]:
+    with requests.Session() as session:
+        session.trust_env = False
+        return [_timed(session, f"http://127.0.0.1:{port}/api/v1/chatbots/{chatbot}/sessions") for _ in range(REQUESTS)]
+
+
+def _timed(session: requests.Session, url: str) -> float:
+    begun = time.monotonic()
+    session.post(url, timeout=PATIENCE).raise_for_status()
+    return (time.monotonic() - begun) * 1000
+
+
+def _refused(port: int, chatbot: int) -> int:
+    """The status that one stream too many gets."""
+    bearer = {"Authorization": f"Bearer {new_token(chatbot)}"}
+    url = f"http://127.0.0.1:{port}/api/v1/chatbots/{chatbot}/events"
+    return requests.get(url, headers=bearer, timeout=PATIENCE, stream=True).status_code
+
+
+def _p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
+
+
+def _wait_for(port: int, chatbot: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"http://127.0.0.1:{port}/widget/{chatbot}", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the web process did not answer within {PATIENCE:.0f} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def lines(result: Streams) -> list[tuple[str, str]]:
+    """What to print."""
+    return [
+        ("streams on one process", f"{result.streams}, opened in {result.open_seconds:.1f} s"),
+        ("resident memory, MiB", f"{result.memory_before:.0f} before, {result.memory_open:.0f} open"),
+        ("of one stream, KiB", f"{result.kib_each:.0f}"),
+        ("CPU while idle, % of one core", f"{result.cpu_idle:.1f}"),
+        ("from commit to page, ms (median, p95)", f"{result.news_median:.1f}, {result.news_p95:.1f}"),
+        ("news for all pages at once, ms", f"{result.all_at_once:.0f}"),
+        ("a request meanwhile, ms (median, p95)", f"{result.request_median:.1f}, {result.request_p95:.1f}"),
+        ("one stream too many", f"HTTP {result.refused}"),
+    ]
+
+
+def as_dict(result: Streams) -> dict[str, Any]:
+    """For --json."""
+    return {**asdict(result), "kib_each": result.kib_each}

@@ -1,0 +1,221 @@
+"""Meta's webhook: verified, signed, complete; whatever is in it, nothing good is lost and nothing bad is kept."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db, tally
+from tests.integration.front_door import CLOUD, VERIFY_TOKEN, FrontDoor, change, webhook, written
+
+
+def accepted() -> list[dict[str, Any]]:
+    """The payloads of accepted messages, oldest first."""
+    return [row["payload"] for row in db.rows("select payload from job where queue = 'incoming-messages' order by id")]
+
+
+def rejects() -> list[dict[str, Any]]:
+    """What was kept for inspection."""
+    return db.rows("select source, reason, subject, payload from inbound_reject order by id")
+
+
+def test_meta_verifies_the_address(door: FrontDoor) -> None:
+    ask = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
+    answer = door.client.get(CLOUD, query_string=ask)
+    assert (answer.status_code, answer.text, answer.mimetype) == (200, "1158201444", "text/plain")
+    for wrong in ({"hub.verify_token": "no"}, {"hub.mode": "unsubscribe"}, {"hub.verify_token": ""}):
+        assert door.client.get(CLOUD, query_string={**ask, **wrong}).status_code == 403
+
+
+def test_without_its_secret_the_hook_is_closed(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"):
+        monkeypatch.delenv(name)
+    config.reset()
+    assert door.meta(webhook(change(door.number, messages=[written("wamid.1")])), secret="").status_code == 401
+    assert door.client.get(CLOUD, query_string={"hub.mode": "subscribe", "hub.verify_token": ""}).status_code == 403
+
+
+@pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=" + "0" * 64, "sha1=abc", "sha256=é"])
+def test_a_wrong_signature_is_401_and_nothing_is_stored(door: FrontDoor, signature: str | None) -> None:
+    headers = {} if signature is None else {"X-Hub-Signature-256": signature}
+    answer = door.client.post(CLOUD, json=webhook(change(door.number, messages=[written("wamid.1")])), headers=headers)
+    assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+    assert not accepted()
+    assert not rejects()
+    assert tally.read()["inbound", "whatsapp_cloud", "bad_signature"] == 1
+
+
+def test_a_message_is_answered(door: FrontDoor, simulator: Simulator) -> None:
+    contact = {"profile": {"name": "Rui"}, "wa_id": "5511912345678", "user_id": "BR.1502576394655843"}
+    assert door.meta(webhook(change(door.number, contacts=[contact], messages=[written("wamid.IN1")]))).status_code == 200
+    door.world.drain()
+    [question] = door.world.messages(role="user")
+    assert (question["external_id"], question["metadata"]) == ("wamid.IN1", {"profile_name": "Rui"})
+    [sent] = simulator.record("graph")
+    assert (sent["key"], "two days" in sent["text"]) == ("5511912345678", True)
+
+
+def test_a_contact_known_only_by_user_id_is_answered_as_recipient(door: FrontDoor, simulator: Simulator) -> None:
+    message = written("wamid.B", from_user_id="BR.1502576394655843")
+    del message["from"]
+    contact = {"profile": {"name": "Rui", "username": "ruizinho"}, "user_id": "BR.1502576394655843"}
+    door.meta(webhook(change(door.number, contacts=[contact], messages=[message])))
+    door.world.drain()
+    assert [sent["key"] for sent in simulator.record("graph")] == ["BR.1502576394655843"]
+    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
+
+
+def test_every_entry_change_message_and_status_counts_and_a_bad_one_drops_none(door: FrontDoor) -> None:
+    bad: list[Any] = [{}, {"id": "wamid.x"}, 7, None, {"id": "wamid.y", "from": "1", "type": "text", "text": "no object"}]
+    body = webhook(
+        change(door.number, messages=[written("wamid.1", "one"), *bad, written("wamid.2", "two")], statuses=[{}, "odd"]),
+        {"field": "account_update", "value": {}},
+        change(door.number, messages=[written("wamid.3", "three")]),
+    )
+    body["entry"][2]["changes"].append(change(door.number, messages=[written("wamid.4", "four\x00\ud83d")]))
+    assert door.meta(body).status_code == 200
+    texts = [message["content"] for message in accepted()]
+    assert texts == ["one", "[text]", "two", "three", "four\ufffd?"]
+    assert len(rejects()) == 6
+
+
+def test_the_same_delivery_again_is_the_same_message(door: FrontDoor, simulator: Simulator) -> None:
+    body = webhook(change(door.number, messages=[written("wamid.1")]))
+    for _ in range(3):
+        assert door.meta(body).status_code == 200
+    door.world.drain()
+    assert door.meta(body).status_code == 200
+    door.world.drain()
+    assert len(simulator.record("graph")) == len(door.world.messages(role="user")) == 1
+    assert tally.read()["inbound", "whatsapp_cloud", "duplicate"] == 3
+
+
+CHOICES = [
+    ({"type": "button", "button": {"text": "Yes, please", "payload": "yes"}}, "Yes, please"),
+    (
+        {"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "a", "title": "Call me"}}},
+        "Call me",
+    ),
+    ({"type": "interactive", "interactive": {"type": "list_reply", "list_reply": {"id": "b", "title": "Friday"}}}, "Friday"),
+    ({"type": "image", "image": {"id": "1", "caption": "Do you have this in red?"}}, "Do you have this in red?"),
+]
+
+
+@pytest.mark.parametrize(("message", "words"), CHOICES)
+def test_what_was_chosen_becomes_text(door: FrontDoor, message: dict[str, Any], words: str) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1", **message)])))
+    [stored] = accepted()
+    assert (stored["content"], "unsupported" in stored["metadata"]) == (words, False)
+
+
+@pytest.mark.parametrize(
+    "kind", ["image", "audio", "video", "document", "sticker", "location", "contacts", "order", "unsupported"]
+)
+def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontDoor, simulator: Simulator, kind: str) -> None:
+    db.rows("update chatbot set unsupported_message = 'Only words, please.'")
+    door.meta(webhook(change(door.number, messages=[written("wamid.1", type=kind, **{kind: {"id": "1"}})])))
+    door.world.drain()
+    assert [sent["text"] for sent in simulator.record("graph")] == ["Only words, please."]
+    assert not simulator.record("ai")
+    assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 0
+
+
+def test_a_picture_within_a_question_does_not_hide_the_question(door: FrontDoor, simulator: Simulator) -> None:
+    db.rows("update chatbot set debounce_seconds = 0.2")
+    door.meta(webhook(change(door.number, messages=[written("wamid.1"), written("wamid.2", type="image", image={"id": "1"})])))
+    door.world.drain()
+    time.sleep(0.3)
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+    door.world.drain()
+    assert len(simulator.record("ai")) == len(simulator.record("graph")) == 1
+
+
+def test_reactions_are_not_answered(door: FrontDoor) -> None:
+    reaction = written("wamid.1", type="reaction", reaction={"message_id": "wamid.0", "emoji": "👍"})
+    assert door.meta(webhook(change(door.number, messages=[reaction]))).status_code == 200
+    assert not accepted()
+
+
+def status_of(door: FrontDoor, wamid: str, status: str, **more: Any) -> None:
+    told = {"id": wamid, "status": status, "timestamp": "1784232500", "recipient_id": "5511912345678", **more}
+    assert door.meta(webhook(change(door.number, statuses=[told]))).status_code == 200
+
+
+def test_statuses_move_the_reply_forward_only(door: FrontDoor) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1")])))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    callback = {"biz_opaque_callback_data": f"msg_{reply['id']}"}
+    for status, wanted in (("delivered", "DELIVERED"), ("sent", "DELIVERED"), ("read", "READ"), ("failed", "READ")):
+        status_of(door, reply["external_id"], status, **callback)
+        assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+def test_a_failure_that_meta_reports_later_is_kept_with_its_reason(door: FrontDoor) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1")])))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    errors = [{"code": 131026, "message": "Message undeliverable", "error_data": {"details": "not on WhatsApp"}}]
+    status_of(door, reply["external_id"], "failed", errors=errors)
+    [reply] = door.world.messages(role="assistant")
+    assert (reply["status"], reply["error"]) == ("FAILED", "WhatsApp Cloud: code 131026, Message undeliverable: not on WhatsApp")
+
+
+def test_a_status_with_another_tenants_message_id_moves_nothing(door: FrontDoor) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1")])))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    _, other = door.world.tenant()
+    told = {"id": "wamid.theirs", "status": "failed", "biz_opaque_callback_data": f"msg_{reply['id']}"}
+    door.meta(webhook(change(str(777000 + other), statuses=[told])))
+    assert door.world.messages(role="assistant")[0]["status"] == "SENT"
+
+
+def test_an_unknown_number_is_200_counted_and_kept(door: FrontDoor) -> None:
+    assert door.meta(webhook(change("999", messages=[written("wamid.1")]))).status_code == 200
+    [kept] = rejects()
+    assert (kept["subject"], "wamid.1" in kept["payload"]) == ("999", True)
+    assert tally.read()["inbound", "whatsapp_cloud", "unknown_number"] == 1
+    assert not accepted()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"{", "line 1, column 2"),
+        (b"", "not JSON"),
+        (b"[]", "no object"),
+        (b'{"entry": NaN}', "NaN"),
+        (b"\xff\xfe", "UTF-8"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, "too deep"),
+        (b"[" * 100_000, "too deep"),
+    ],
+)
+def test_malformed_json_is_400_and_says_what_is_wrong(door: FrontDoor, raw: bytes, words: str) -> None:
+    answer = door.meta(raw)
+    assert answer.status_code == 400
+    assert words in answer.json["detail"]  # type: ignore[index]  # problem documents are objects
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"entry": None}, {"entry": [{"changes": "x"}]}, {"entry": [{"changes": [{"field": "messages"}]}]}]
+)
+def test_signed_but_empty_is_200(door: FrontDoor, body: dict[str, Any]) -> None:
+    assert door.meta(body).status_code == 200
+
+
+def test_a_body_beyond_the_limit_is_413(door: FrontDoor) -> None:
+    assert door.meta(b'"' + b"x" * (3 * 1024 * 1024) + b'"').status_code == 413
+
+
+def test_an_answer_takes_less_than_50_ms(door: FrontDoor) -> None:
+    took = []
+    for number in range(40):
+        begun = time.perf_counter()
+        door.meta(webhook(change(door.number, messages=[written(f"wamid.{number}")])))
+        took.append(time.perf_counter() - begun)
+    assert sorted(took)[20] < 0.05, took

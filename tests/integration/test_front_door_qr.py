@@ -1,0 +1,226 @@
+"""WAHA's and Evolution's webhooks, the health of their sessions, and sends that wait for them."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db, secrets
+from tests.integration.front_door import (
+    QR_SECRET,
+    FrontDoor,
+    evolution_event,
+    evolution_message,
+    waha_event,
+    waha_message,
+)
+
+
+def accepted() -> list[dict[str, Any]]:
+    """The payloads of accepted messages, oldest first."""
+    return [row["payload"] for row in db.rows("select payload from job where queue = 'incoming-messages' order by id")]
+
+
+def session() -> dict[str, Any]:
+    """The world's session."""
+    return db.row("select * from whatsapp_qr_session order by id limit 1") or {}
+
+
+@pytest.fixture
+def evolution(door: FrontDoor) -> FrontDoor:
+    """The same, but its gateway speaks Evolution."""
+    db.rows("update whatsapp_qr_session set dialect = 'evolution'")
+    return door
+
+
+def jwt(secret: str, algorithm: str = "HS256", expires: float = 60) -> str:
+    """A token as Evolution makes it with jwt_key."""
+    parts = [{"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time() + expires), "app": "evolution", "action": "webhook"}]
+    head = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    signature = hmac.digest(secret.encode(), head.encode(), "sha256")
+    return head + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+
+
+def test_waha_message_is_answered_to_the_id_it_came_from(door: FrontDoor, simulator: Simulator) -> None:
+    message = waha_message("A1")
+    message["payload"]["from"] = "123456789@lid"
+    assert door.waha(message).status_code == 200
+    assert door.waha(message).status_code == 200
+    door.world.drain()
+    assert [sent["key"] for sent in simulator.record("waha")] == ["123456789@lid"]
+    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"fromMe": True},
+        {"from": "12036304@g.us"},
+        {"from": "status@broadcast"},
+        {"from": "1@newsletter"},
+        {"body": "", "_data": {"type": "e2e_notification"}},
+    ],
+)
+def test_own_messages_groups_and_broadcasts_are_ignored(door: FrontDoor, more: dict[str, Any]) -> None:
+    assert door.waha(waha_message("A1", **more)).status_code == 200
+    assert not accepted()
+
+
+def test_waha_media_is_described(door: FrontDoor) -> None:
+    door.waha(waha_message("A1", body="", hasMedia=True, media={"mimetype": "image/jpeg"}))
+    door.waha(waha_message("A2", body="in red?", hasMedia=True, media={"mimetype": "image/jpeg"}))
+    assert [(m["content"], "unsupported" in m["metadata"]) for m in accepted()] == [("[image]", True), ("in red?", False)]
+
+
+@pytest.mark.parametrize("secret", ["", "wrong"])
+def test_waha_must_be_signed(door: FrontDoor, secret: str) -> None:
+    assert door.waha(waha_message("A1"), secret=secret).status_code == 401
+    assert door.client.post(f"/webhooks/whatsapp/qr/{door.session}", json={}).status_code == 401
+    assert not accepted()
+    assert db.scalar("select count(*) from inbound_reject") == 0
+
+
+def test_a_session_has_a_secret_of_its_own(door: FrontDoor) -> None:
+    db.rows("update whatsapp_qr_session set webhook_secret = %s", [secrets.encrypt("its-own")])
+    assert door.waha(waha_message("A1")).status_code == 401
+    assert door.waha(waha_message("A1"), secret="its-own").status_code == 200
+
+
+def test_without_any_secret_the_hook_is_closed(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WHATSAPP_QR_WEBHOOK_SECRET")
+    config.reset()
+    assert door.waha(waha_message("A1"), secret="").status_code == 401
+    db.rows("update whatsapp_qr_session set dialect = 'evolution'")
+    assert door.evolution(evolution_message("E1"), apikey="").status_code == 401
+    assert door.evolution(evolution_message("E1"), Authorization="Bearer " + jwt("")).status_code == 401
+
+
+def test_an_unknown_session_is_kept_for_inspection(door: FrontDoor) -> None:
+    assert door.waha(waha_message("A1"), session="nobody").status_code == 200
+    assert db.scalar("select subject from inbound_reject") == "nobody"
+
+
+def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    for ack, wanted in ((2, "DELIVERED"), (1, "DELIVERED"), (3, "READ"), (-1, "READ")):
+        payload = {"id": reply["external_id"], "from": "5511912345678@c.us", "fromMe": True, "ack": ack, "ackName": "X"}
+        assert door.waha(waha_event("message.ack", payload)).status_code == 200
+        assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"event": "message"}, {"event": "message", "payload": 7}, {"event": "message.ack", "payload": {}}, {"event": 7}],
+)
+def test_odd_events_of_waha_are_200(door: FrontDoor, body: dict[str, Any]) -> None:
+    assert door.waha(body).status_code == 200
+    assert not accepted()
+
+
+def test_a_session_that_went_down_makes_sends_wait(door: FrontDoor, simulator: Simulator) -> None:
+    now = int(time.time() * 1000)
+    door.waha(waha_event("session.status", {"name": "s", "status": "SCAN_QR_CODE"}, at=now - 500))
+    assert (session()["state"], session()["state_detail"]) == ("disconnected", "SCAN_QR_CODE")
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    [job] = door.world.jobs(queue="whatsapp-qr-send")
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+    assert not simulator.record("waha")
+    door.waha(waha_event("session.status", {"name": "s", "status": "WORKING"}, at=now))
+    door.waha(waha_event("session.status", {"name": "s", "status": "STOPPED"}, at=now - 400))  # late news are no news
+    assert session()["state"] == "connected"
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+    door.world.drain()
+    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
+
+
+@pytest.mark.parametrize("dialect", ["waha", "evolution"])
+def test_when_the_news_of_its_return_was_lost_the_gateway_is_asked(door: FrontDoor, dialect: str) -> None:
+    door.waha(waha_message("A1"))
+    db.rows(
+        "update whatsapp_qr_session set dialect = %s, state = 'disconnected', state_at = now() - interval '1 minute'", [dialect]
+    )
+    door.world.drain()
+    assert session()["state"] == "connected"
+    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
+
+
+@pytest.mark.parametrize("headers", [{"apikey": QR_SECRET}, {"Authorization": f"Bearer {QR_SECRET}"}])
+def test_evolution_message_is_answered(evolution: FrontDoor, simulator: Simulator, headers: dict[str, str]) -> None:
+    for _ in range(2):
+        assert evolution.evolution(evolution_message("E1"), **headers).status_code == 200
+    evolution.world.drain()
+    assert [(sent["key"], sent["path"]) for sent in simulator.record("evolution")] == [
+        ("5511912345678@s.whatsapp.net", f"/message/sendText/{evolution.session}")
+    ]
+    [reply] = evolution.world.messages(role="assistant")
+    data = {"keyId": reply["external_id"], "remoteJid": "5511912345678@s.whatsapp.net", "fromMe": True, "status": "READ"}
+    evolution.evolution(evolution_event("messages.update", data))
+    assert evolution.world.messages(role="assistant")[0]["status"] == "READ"
+
+
+def test_evolution_by_jwt(evolution: FrontDoor) -> None:
+    def status(token: str) -> int:
+        return evolution.evolution(evolution_message("E1"), Authorization=f"Bearer {token}").status_code
+
+    assert status(jwt(QR_SECRET)) == 200
+    assert status(jwt("wrong")) == status(jwt(QR_SECRET, "none")) == status(jwt(QR_SECRET, expires=-900)) == 401
+    assert status("a.b.c") == status("..") == status("") == status(jwt(QR_SECRET).rpartition(".")[0] + ".") == 401
+
+
+def test_evolution_key_in_the_body_opens_nothing_and_is_not_kept(evolution: FrontDoor) -> None:
+    body = {**evolution_message("E1"), "apikey": QR_SECRET}
+    assert evolution.evolution(body, **{"Content-Type": "application/json"}).status_code == 401
+    assert evolution.evolution(evolution_event("messages.upsert", 7)).status_code == 200
+    assert "evo-key-1" not in db.scalar("select payload from inbound_reject")
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"extendedTextMessage": {"text": "Hello"}}, "Hello"),
+        ({"ephemeralMessage": {"message": {"extendedTextMessage": {"text": "Hello"}}}}, "Hello"),
+        ({"buttonsResponseMessage": {"selectedDisplayText": "Yes"}}, "Yes"),
+        ({"listResponseMessage": {"title": "Friday"}}, "Friday"),
+        ({"imageMessage": {"caption": "in red?"}}, "in red?"),
+        ({"audioMessage": {"seconds": 4}}, "[audio]"),
+        ({"locationMessage": {}}, "[location]"),
+        ({"reactionMessage": {"text": "x"}}, None),
+        ({"protocolMessage": {}}, None),
+        ({}, None),
+    ],
+)
+def test_evolution_messages_of_every_kind(evolution: FrontDoor, message: dict[str, Any], content: str | None) -> None:
+    evolution.evolution(evolution_message("E1", message))
+    assert [m["content"] for m in accepted()] == ([content] if content else [])
+
+
+@pytest.mark.parametrize("key", [{"fromMe": True}, {"remoteJid": "1@g.us"}, {"remoteJid": "status@broadcast"}])
+def test_evolution_own_messages_and_groups_are_ignored(evolution: FrontDoor, key: dict[str, Any]) -> None:
+    evolution.evolution(evolution_message("E1", **key))
+    assert not accepted()
+
+
+def test_evolution_connection_update(evolution: FrontDoor) -> None:
+    for state, wanted in (("close", "disconnected"), ("open", "connected"), ("connecting", "disconnected")):
+        evolution.evolution(evolution_event("connection.update", {"instance": "t42", "state": state, "statusReason": 200}))
+        assert session()["state"] == wanted
+
+
+def test_evolution_400_is_final_only_for_a_number_that_does_not_exist(evolution: FrontDoor, simulator: Simulator) -> None:
+    evolution.evolution(evolution_message("E1", remoteJid="550000404@s.whatsapp.net"))
+    evolution.world.drain()
+    [job] = evolution.world.jobs(queue="whatsapp-qr-send")
+    assert (job["state"], "exists: false" in job["last_error"]) == ("failed", True)
+    db.rows("update whatsapp_qr_session set session_name = 'stopped-1'")
+    evolution.world.say(channel="whatsapp_qr", user="4912345@s.whatsapp.net")
+    evolution.world.drain()
+    assert [job["state"] for job in evolution.world.jobs(queue="whatsapp-qr-send")] == ["failed", "delayed"]

@@ -1,0 +1,424 @@
+"""The widget's API as a page uses it: who may read what, the same message once, limits, and live news that resume."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from shared import config, db
+from tests.builders import World
+from web import live
+from web.app import create_app
+from web.live import Full, Hub
+from web.widget_conversation import news
+from web.widget_visitor import Visitor, new_token, visitor_of
+
+SHOP = "https://shop.example"
+
+
+class Page:
+    """A visitor's page of one chatbot."""
+
+    def __init__(self, client: FlaskClient, key: str, **headers: str) -> None:
+        self.client, self.url, self.headers = client, f"/api/v1/chatbots/{key}", headers
+        self.token = self.call("post", "/sessions").get_json()["token"]
+
+    def call(self, method: str, path: str, **more: Any) -> TestResponse:
+        """A request with this page's headers and token."""
+        token = {"Authorization": f"Bearer {self.token}"} if hasattr(self, "token") else {}
+        headers = {**self.headers, **token, **more.pop("headers", {})}
+        return getattr(self.client, method)(self.url + path, headers=headers, **more)  # type: ignore[no-any-return]
+
+    def say(self, content: str = "When do you ship?", **headers: str) -> TestResponse:
+        """Sends a message."""
+        return self.call("post", "/messages", json={"content": content}, headers=headers)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What the page shows after a reload."""
+        return self.call("get", "/messages").get_json()["messages"]  # type: ignore[no-any-return]
+
+    def events(self, seen: int, count: int) -> list[dict[str, Any]]:
+        """The next `count` events behind that id, then the page leaves."""
+        answer = self.call("get", "/events", headers={"Last-Event-ID": str(seen)})
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        assert answer.mimetype == "text/event-stream"
+        found: list[dict[str, Any]] = []
+        for block in answer.response if count else ():
+            lines = (block.decode() if isinstance(block, bytes) else block).splitlines()
+            fields = dict(line.split(": ", 1) for line in lines if line)
+            if fields.get("event"):
+                found.append({**json.loads(fields["data"]), "revision": int(fields["id"])})
+            if len(found) == count:
+                break
+        answer.close()
+        return found
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[FlaskClient]:
+    app = create_app()
+    yield app.test_client()
+    hub = app.extensions.get("widget-hub")
+    if hub:
+        hub.close()
+
+
+def key_of(chatbot: int) -> str:
+    return str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
+
+
+@pytest.fixture
+def page(client: FlaskClient, world: World) -> Page:
+    return Page(client, key_of(world.chatbot))
+
+
+def problem(answer: TestResponse) -> tuple[int, str]:
+    return answer.status_code, answer.get_data(as_text=True)
+
+
+def test_a_message_is_accepted_shown_and_answered(page: Page, world: World) -> None:
+    answer = page.say()
+    assert answer.status_code == 202
+    message_id = answer.get_json()["id"]
+    [waiting] = page.history()
+    assert (waiting["id"], waiting["status"], waiting["content"]) == (message_id, "ACCEPTED", "When do you ship?")
+    world.drain()
+    question, reply = page.history()
+    assert (question["id"], question["status"]) == (message_id, "DELIVERED")
+    assert (reply["role"], reply["status"], reply["reply_to"]) == ("assistant", "SENT", message_id)
+    assert "two days" in reply["content"]
+
+
+def test_what_waits_in_line_is_shown_as_well(page: Page, world: World) -> None:
+    page.say("One")
+    page.say("Two")
+    assert [(message["content"], message["status"]) for message in page.history()] == [("One", "ACCEPTED"), ("Two", "ACCEPTED")]
+    world.drain()
+    assert [message["role"] for message in page.history()].count("assistant") == 2
+
+
+def test_the_chatbots_id_does_as_well_as_its_key(client: FlaskClient, world: World) -> None:
+    assert Page(client, str(world.chatbot)).say().status_code == 202
+    answer = client.post("/api/v1/chatbots/pk_nobody/sessions")
+    assert answer.status_code == 404
+    assert "public key" in answer.get_data(as_text=True)
+
+
+def test_history_comes_in_pages(page: Page, world: World) -> None:
+    for number in range(3):
+        page.say(f"Question {number}")
+    world.drain()
+    newest = page.call("get", "/messages?limit=4").get_json()
+    assert (len(newest["messages"]), newest["more"]) == (4, True)
+    older = page.call("get", f"/messages?limit=4&before={newest['messages'][0]['id']}").get_json()
+    assert (len(older["messages"]), older["more"]) == (2, False)
+
+
+# ---- ownership
+
+
+def test_a_visitor_never_reads_anothers_conversation(page: Page, client: FlaskClient, world: World) -> None:
+    page.say("My secret")
+    world.drain()
+    other = Page(client, key_of(world.chatbot))
+    assert other.history() == []
+    assert other.call("get", "/messages?after=0").get_json()["messages"] == []
+    other.say("Hello")
+    assert other.events(0, 0) == []
+    world.drain()
+    assert "My secret" not in json.dumps(other.history() + other.events(0, 2))
+
+
+def test_a_token_of_another_chatbot_opens_nothing(page: Page, client: FlaskClient, world: World) -> None:
+    page.say()
+    _, foreign = world.tenant()
+    for method, path in (("get", "/messages"), ("get", "/events"), ("post", "/messages")):
+        answer = getattr(client, method)(
+            f"/api/v1/chatbots/{key_of(foreign)}{path}",
+            headers={"Authorization": f"Bearer {page.token}"},
+            **({"json": {"content": "x"}} if method == "post" else {}),
+        )
+        assert answer.status_code == 401
+        assert "valid for this chatbot" in answer.get_data(as_text=True)
+
+
+FORGERIES = [
+    lambda token: "",
+    lambda token: "nonsense",
+    lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+    lambda token: "w_" + "A" * 22 + token[24:],
+]
+
+
+@pytest.mark.parametrize("spoil", FORGERIES)
+def test_a_forged_token_is_refused(page: Page, spoil: Any) -> None:
+    page.token = spoil(page.token)
+    answer = page.call("get", "/messages")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_outlives_a_new_key(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptography.fernet import Fernet
+
+    old, new = config.settings().credentials_key, Fernet.generate_key().decode()
+    visitor = visitor_of(world.chatbot, f"Bearer {page.token}")
+    monkeypatch.setenv("CREDENTIALS_KEY", f"{new},{old}")
+    config.reset()
+    assert visitor_of(world.chatbot, f"Bearer {page.token}") == visitor
+    assert new_token(world.chatbot) != new_token(world.chatbot)
+
+
+# ---- origins
+
+
+def test_only_listed_origins_get_in(client: FlaskClient, world: World) -> None:
+    key = key_of(world.chatbot)
+    db.rows("update chatbot set allowed_origins = %s where id = %s", [[SHOP], world.chatbot])
+    good = Page(client, key, Origin=SHOP)
+    answer = good.say()
+    assert answer.status_code == 202
+    assert answer.headers["Access-Control-Allow-Origin"] == SHOP
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    for origin in ("https://evil.example", "null", "https://shop.example.evil.example", "http://shop.example"):
+        answer = client.post(f"/api/v1/chatbots/{key}/sessions", headers={"Origin": origin})
+        assert answer.status_code == 403
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "allowed_origins" in answer.get_data(as_text=True)
+    assert Page(client, key, Origin="http://localhost").say().status_code == 202, "our own page"
+
+
+def test_preflights(client: FlaskClient, world: World) -> None:
+    db.rows("update chatbot set allowed_origins = %s where id = %s", [[SHOP], world.chatbot])
+    url = f"/api/v1/chatbots/{key_of(world.chatbot)}/messages"
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    good = client.options(url, headers={"Origin": SHOP, **asked})
+    assert good.headers["Access-Control-Allow-Origin"] == SHOP
+    assert "Authorization" in good.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in client.options(url, headers={"Origin": "https://evil.example", **asked}).headers
+
+
+def test_errors_reach_a_listed_page_with_cors(client: FlaskClient, world: World) -> None:
+    db.rows("update chatbot set allowed_origins = %s where id = %s", [[SHOP], world.chatbot])
+    answer = client.get(f"/api/v1/chatbots/{key_of(world.chatbot)}/messages", headers={"Origin": SHOP})
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (401, SHOP)
+
+
+def test_the_page_lets_only_listed_origins_frame_it(client: FlaskClient, world: World) -> None:
+    db.rows("update chatbot set allowed_origins = %s, name = '<b>Bot' where id = %s", [[SHOP], world.chatbot])
+    answer = client.get(f"/widget/{key_of(world.chatbot)}")
+    policy = answer.headers["Content-Security-Policy"]
+    assert f"frame-ancestors 'self' {SHOP}" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "X-Frame-Options" not in answer.headers
+    text = answer.get_data(as_text=True)
+    assert "&lt;b&gt;Bot" in text
+    assert "<noscript>" in text
+    assert client.get("/widget/pk_nobody").status_code == 404
+    assert client.get("/widget.js").mimetype == "text/javascript"
+
+
+# ---- once, and not too often
+
+
+def test_the_same_key_is_the_same_message(page: Page, client: FlaskClient, world: World) -> None:
+    first, second = (page.say(**{"Idempotency-Key": "k-1"}) for _ in range(2))
+    assert first.get_json()["id"] == second.get_json()["id"]
+    assert (first.headers.get("Idempotency-Replayed"), second.headers["Idempotency-Replayed"]) == (None, "true")
+    world.drain()
+    assert page.say(**{"Idempotency-Key": "k-1"}).get_json()["id"] == first.get_json()["id"]
+    assert len(page.history()) == 2
+    other = Page(client, key_of(world.chatbot)).say(**{"Idempotency-Key": "k-1"})
+    assert other.get_json()["id"] != first.get_json()["id"], "another visitor's key is another key"
+
+
+BODIES: list[Any] = [{}, {"content": ""}, {"content": 7}, {"content": "x", "more": 1}, {"content": "x" * 16_001}, []]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_wrong_body_is_refused_and_says_why(page: Page, world: World, body: Any) -> None:
+    answer = page.call("post", "/messages", json=body)
+    assert answer.status_code in (400, 422)
+    assert "want" in answer.get_data(as_text=True) or "at most" in answer.get_data(as_text=True)
+    assert world.jobs() == []
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?after=-1", "?limit=0", "?limit=1000", "?before=", "?after=" + "9" * 30])
+def test_a_wrong_query_is_refused(page: Page, query: str) -> None:
+    assert page.call("get", f"/messages{query}").status_code == 400
+
+
+def test_a_wrong_key_is_refused(page: Page) -> None:
+    assert page.say(**{"Idempotency-Key": "k" * 201}).status_code == 400
+    assert page.call("get", "/events", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+def test_a_visitor_who_says_too_much_is_told_when_to_go_on(
+    page: Page, client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIDGET_MESSAGES_PER_MINUTE", "3")
+    monkeypatch.setenv("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", "5")
+    config.reset()
+    codes = [page.say().status_code for _ in range(4)]
+    assert codes == [202, 202, 202, 429]
+    answer = page.say()
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert "this visitor may send 3 messages a minute" in answer.get_data(as_text=True)
+    other = Page(client, key_of(world.chatbot))
+    assert [other.say().status_code for _ in range(3)] == [202, 202, 429], "the chatbot's own limit"
+
+
+def test_without_redis_a_message_is_accepted(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    config.reset()
+    assert page.say().status_code == 202
+
+
+# ---- live
+
+
+def test_news_come_live_and_resume_behind_the_last_event(page: Page, world: World) -> None:
+    page.say("When do you ship?")
+    world.drain()
+    question, reply = page.events(0, 2)
+    assert (question["role"], question["status"], reply["role"], reply["status"]) == ("user", "DELIVERED", "assistant", "SENT")
+    assert question["revision"] < reply["revision"]
+    assert page.events(question["revision"], 1) == [reply]
+    page.say("And returns?")
+    world.drain()
+    later = page.events(reply["revision"], 2)
+    assert [event["role"] for event in later] == ["user", "assistant"]
+    assert page.call("get", f"/messages?after={reply['revision']}").get_json()["messages"][1]["id"] == later[1]["id"]
+    assert page.call("get", "/messages").get_json()["cursor"] == later[1]["revision"]
+
+
+def visitor_with_news(world: World) -> tuple[Hub, Visitor]:
+    return Hub(limit=5), Visitor(world.chatbot, "v-1")
+
+
+def test_a_sleeping_stream_is_woken_by_a_commit(world: World) -> None:
+    hub, visitor = visitor_with_news(world)
+    with hub.subscribe(visitor, 0) as place:
+        told = live.stream(hub, place)
+        assert next(told).startswith("retry:")
+        place.woken.clear()
+        time.sleep(1.5)  # it listens by now, and has reconciled
+        world.say()
+        world.drain()
+        begun = time.monotonic()
+        assert '"role": "user"' in next(told)
+        assert '"role": "assistant"' in next(told)
+        assert time.monotonic() - begun < 1
+    hub.close()
+
+
+def test_a_lost_notification_costs_seconds_and_no_news(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "RECONCILE", 0.5)
+    monkeypatch.setattr(Hub, "wake", lambda self, topic: None)
+    hub, visitor = visitor_with_news(world)
+    with hub.subscribe(visitor, 0) as place:
+        told = live.stream(hub, place)
+        next(told)
+        place.woken.clear()
+        world.say()
+        world.drain()
+        assert '"role": "user"' in next(told)
+    hub.close()
+
+
+def test_the_listener_comes_back_when_its_connection_breaks(world: World) -> None:
+    hub, visitor = visitor_with_news(world)
+    with hub.subscribe(visitor, 0) as place:
+        told = live.stream(hub, place)
+        next(told)
+        time.sleep(0.5)
+        place.woken.clear()
+        db.rows("select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen widget'")
+        world.say()
+        world.drain()
+        assert '"role": "user"' in next(told)
+    hub.close()
+
+
+def test_notifications_carry_no_text_and_no_name(world: World) -> None:
+    connection = db.listener("widget")
+    world.say("My secret", user="anna@example.org")
+    world.drain()
+    connection.poll()
+    payloads = [told.payload for told in connection.notifies]
+    connection.close()
+    assert payloads == [Visitor(world.chatbot, "anna@example.org").topic] * 2
+
+
+def test_what_is_committed_late_is_not_missed(world: World) -> None:
+    world.say()
+    world.drain()
+    visitor, seen = Visitor(world.chatbot, "v-1"), world.messages()[-1]["revision"]
+    insert = (
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status)"
+        " select id, chatbot_id, channel, 'assistant', %s, 'SENT' from conversation"
+    )
+    with db.transaction():
+        db.rows(insert, ["the slow one"])
+        quick = threading.Thread(target=db.rows, args=(insert, ["the quick one"]))
+        quick.start()
+        time.sleep(0.3)
+        assert quick.is_alive(), "it waits: its number would be higher, and be seen first"
+    quick.join()
+    assert [message["content"] for _, message in news(visitor, seen).messages] == ["the slow one", "the quick one"]
+
+
+def test_a_reply_on_its_way_is_nobodys_news(page: Page, world: World) -> None:
+    page.say()
+    while not world.messages(role="assistant"):
+        world.drain(rounds=1)
+    assert [message["role"] for message in page.history()] == ["user"]
+    assert world.messages(role="assistant")[0]["revision"] is None
+    world.drain()
+    assert [message["revision"] for message in world.messages()] == [1, 2]
+
+
+def test_streams_have_a_cap_and_the_page_is_told_to_poll(
+    page: Page, client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIDGET_MAX_STREAMS", "1")
+    config.reset()
+    page.say()
+    world.drain()
+    first = page.call("get", "/events")
+    answer = page.call("get", "/events")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert "after=" in answer.get_data(as_text=True)
+    first.close()
+    assert len(page.events(0, 2)) == 2
+
+
+def test_one_visitor_does_not_take_every_stream(world: World) -> None:
+    hub = Hub(limit=100)
+    places = [hub.enter(Visitor(world.chatbot, "v-1"), 0) for _ in range(live.PER_VISITOR)]
+    with pytest.raises(Full, match="this visitor"):
+        hub.enter(Visitor(world.chatbot, "v-1"), 0)
+    hub.leave(places[0])
+    hub.leave(places[0])
+    assert hub.count == live.PER_VISITOR - 1
+    hub.close()
+
+
+def test_a_shutdown_ends_every_stream(world: World) -> None:
+    hub, visitor = visitor_with_news(world)
+    place = hub.enter(visitor, 0)
+    told = live.stream(hub, place)
+    next(told)
+    hub.close()
+    assert list(told) == []
+    assert hub.count == 0
+    with pytest.raises(Full):
+        hub.enter(visitor, 0)

@@ -1,0 +1,195 @@
+"""A visitor in a real browser: the page, the web process, the workers, and the simulated AI behind them."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import db
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.pipeline.test_workers import until
+
+pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+
+NEWEST = "[...document.querySelectorAll('#messages > .assistant .bubble')].at(-1).innerText"
+TYPING = "document.getElementById('typing').checkVisibility()"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Site:
+    """The web process and the workers behind it."""
+
+    def __init__(self, url: str, manager: ProcessManager, key: str) -> None:
+        self.url, self.manager, self.key = url, manager, key
+
+    @property
+    def page(self) -> str:
+        """The widget's address."""
+        return f"{self.url}/widget/{self.key}"
+
+
+@contextmanager
+def serving(world: World, root: Path, **settings: str) -> Iterator[Site]:
+    """Web, incoming, ai and outgoing, as the Procfile starts them, under these settings."""
+    port = free_port()
+    chosen = {**os.environ, "PORT": str(port), **settings}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "incoming", "ai", "outgoing"])
+    manager.start()
+    try:
+        key = db.scalar("update chatbot set name = 'Emma' where id = %s returning public_key", [world.chatbot])
+        site = Site(f"http://127.0.0.1:{port}", manager, str(key))
+        until(lambda: answers(site.page))
+        yield site
+    finally:
+        manager.stop()
+
+
+@pytest.fixture
+def site(world: World, root: Path) -> Iterator[Site]:
+    with serving(world, root) as running:
+        yield running
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with browsers.chromium(tmp_path / "profile") as running:
+        yield running
+
+
+def say(browser: Browser, text: str) -> None:
+    browser.run("document.getElementById('text').focus()")
+    browser.type(text + "\ue007")  # Enter
+
+
+def test_a_visitor_asks_sees_the_ai_at_work_is_answered_and_comes_back(
+    browser: Browser, site: Site, simulator: Simulator
+) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 1_500, "times": 1}])
+    browser.open(site.page)
+    assert browser.texts("#messages .bubble") == ["Emma: Hello! How can we help you?"]
+    say(browser, "When do you ship?")
+    browser.until(TYPING)
+    browser.until("document.querySelector('.user .delivered')")
+    assert browser.run("return document.getElementById('typing-text').textContent") == "Emma is typing"
+    browser.until(f"{NEWEST}.includes('within two days')")
+    assert not browser.run(f"return {TYPING}")
+    assert browser.log() == [], "nothing in the console"
+    browser.open(site.page)
+    browser.until("document.querySelectorAll('#messages .bubble').length === 3")
+    assert browser.texts("#messages .bubble")[1:] == [
+        "You: When do you ship?",
+        "Emma: Thanks for asking! We ship within two days.",
+    ]
+    say(browser, "Can I return it?")
+    browser.until(f"{NEWEST}.includes('thirty days')")
+
+
+def test_a_message_that_cannot_be_sent_is_sent_again_by_hand_and_once(browser: Browser, site: Site, world: World) -> None:
+    browser.open(site.page)
+    browser.run(
+        "const real = fetch; window.fetch = (url, options) => window.down && options.method === 'POST'"
+        " ? Promise.reject(new TypeError('offline')) : real(url, options); window.down = true"
+    )
+    say(browser, "When do you ship?")
+    browser.until("document.querySelector('.failed.user button')?.innerText === 'Try again'")
+    browser.open(site.page)
+    browser.until("document.querySelector('.failed.user button')")  # kept on the device
+    browser.run("document.querySelector('.failed.user button').click()")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    assert not browser.shown(".failed")
+    assert len(world.messages(role="user")) == 1
+
+
+def test_the_page_stays_live_when_the_web_process_is_replaced(browser: Browser, site: Site) -> None:
+    browser.open(site.page)
+    say(browser, "When do you ship?")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    before = set(site.manager.pids("web"))
+    site.manager.terminate("web")
+    until(lambda: not before & set(site.manager.pids("web")), seconds=15)
+    until(lambda: answers(site.page))
+    say(browser, "Can I return it?")
+    browser.until(f"{NEWEST}.includes('thirty days')", seconds=30)
+
+
+def test_a_page_without_a_stream_polls(browser: Browser, world: World, root: Path) -> None:
+    with serving(world, root, WIDGET_MAX_STREAMS="1") as site:
+        api = f"{site.url}/api/v1/chatbots/{site.key}"
+        token = requests.post(f"{api}/sessions", timeout=5).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        with requests.get(f"{api}/events", headers=bearer, stream=True, timeout=5) as taken:
+            assert taken.ok
+            browser.open(site.page)
+            say(browser, "When do you ship?")
+            browser.until(f"{NEWEST}.includes('within two days')")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, site: Site, world: World) -> Iterator[str]:
+    """A business's page on another origin, which embeds the chat by its one line."""
+    tag = f'<script src="{site.url}/widget.js" data-chatbot="{site.key}" data-color="#0b7a75" async></script>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{tag}")
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+LAUNCHER = "document.querySelector('switchboard-chat')?.shadowRoot.querySelector('button')"
+FRAME = "document.querySelector('switchboard-chat').shadowRoot.querySelector('iframe')"
+
+
+def test_a_business_embeds_it_by_one_line(browser: Browser, site: Site, world: World, shop: str) -> None:
+    db.rows("update chatbot set allowed_origins = %s where id = %s", [[shop], world.chatbot])
+    browser.open(shop)
+    browser.until(LAUNCHER)
+    assert browser.run(f"return {LAUNCHER}.getAttribute('aria-label')") == "Chat with us"
+    assert browser.run(f"return {FRAME}") is None, "who never opens it costs nothing"
+    browser.run(f"{LAUNCHER}.click()")
+    browser.frame_in_shadow("switchboard-chat")
+    browser.until("document.activeElement.id === 'text'")
+    say(browser, "When do you ship?")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    browser.type("\ue00c")  # Escape
+    browser.frame(None)
+    browser.until(f"{FRAME}.hidden && {LAUNCHER}.getAttribute('aria-expanded') === 'false'")
+
+
+def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site, shop: str) -> None:
+    browser.open(shop)
+    browser.until(LAUNCHER)
+    browser.run(f"{LAUNCHER}.click()")
+    browser.frame_in_shadow("switchboard-chat")
+    browser.until("!document.getElementById('form')")
+    browser.frame(None)
+    until(lambda: any("frame-ancestors" in line for line in browser.log()), seconds=10)

@@ -1,0 +1,33 @@
+"""The WSGI application. It stores and enqueues; it never calls anybody outside, and it never works on a job.
+
+gunicorn "web.app:create_app()" --worker-class gthread
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from shared.broker import get_broker
+from shared.config import settings
+from shared.observability import configure_logging, configure_sentry
+from web import problems, safety
+from web.whatsapp_cloud import hook as cloud_hook
+from web.whatsapp_qr import hook as qr_hook
+from web.widget import api as widget_api
+from web.widget_page import page as widget_page
+
+BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page)
+
+
+def create_app() -> Flask:
+    """The application of a web process; stops the process, naming the variable, when a setting is wrong."""
+    conf = settings()
+    configure_logging(conf.log_level)
+    configure_sentry(conf)
+    get_broker()
+    app = Flask("web")
+    safety.install(app)
+    problems.install(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app

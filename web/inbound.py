@@ -1,0 +1,143 @@
+"""What every hook does with what it has understood: a message is accepted, a status applied, the rest kept for inspection.
+
+Each item stands for itself: one that cannot be stored never drops the others of its request. Only a database that is down
+fails the whole (503), so that the channel sends it again; what was accepted by then is recognised.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import db, tally
+from shared.delivery_status import apply_delivery_status
+from shared.errors import InvalidPayload, ServiceDown
+from shared.payloads import MAX_CONTENT
+from shared.queue_service import QueueService
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a request looks for a database that went away: a restart of its own connection, no outage.
+PATIENCE = 0.3
+#: Bytes of what is kept for inspection.
+MAX_KEPT = 32_000
+#: Names of members whose values are secrets (Evolution sends its key along).
+_SECRET = ("apikey", "token", "secret", "authorization")
+
+_service = QueueService()
+
+_REJECT = "insert into inbound_reject (source, reason, subject, payload) values (%s, %s, %s, %s)"
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """A message that somebody wrote. `metadata` has ids and names, no texts."""
+
+    user: str
+    content: str
+    external_id: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a reply got; by our id where the channel tells it, else by the provider's."""
+
+    status: str
+    provider_id: str
+    message_id: int | None = None
+    error: str | None = None
+
+
+class Odd(Exception):
+    """An item that has not the shape it should have; the text says what is missing."""
+
+
+def count(hook: str, outcome: str) -> None:
+    """Counts what became of an item or a request, for /metrics."""
+    tally.add("inbound", hook, outcome)
+
+
+def accept(hook: str, chatbot_id: int, message: Inbound) -> str:
+    """Stores and enqueues; "accepted", or "duplicate" for one that was there. Raises InvalidPayload, ServiceDown."""
+    limit = MAX_CONTENT[hook]
+    metadata = {**message.metadata, **({"truncated": True} if len(message.content) > limit else {})}
+    given = {
+        "chatbot_id": chatbot_id,
+        "channel": hook,
+        "external_user_id": message.user,
+        "content": message.content[:limit],
+        "external_id": message.external_id,
+        "metadata": metadata,
+    }
+    accepted = db.patiently(lambda: _service.accept_message(given), PATIENCE)
+    return "accepted" if accepted.new else "duplicate"
+
+
+def apply(chatbot_id: int, told: Status) -> str:
+    """Applies a status: "status_applied", "status_stale" or "status_parked". Raises ServiceDown."""
+    found = db.patiently(
+        lambda: apply_delivery_status(
+            told.status,
+            provider_id=told.provider_id,
+            message_id=told.message_id,
+            error=told.error,
+            chatbot_id=chatbot_id,
+        ),
+        PATIENCE,
+    )
+    return f"status_{found}"
+
+
+def item(hook: str, subject: str, raw: Any, work: Callable[[], str]) -> str:
+    """Does one item's work, counts it, and keeps what fails; returns the outcome. Raises ServiceDown only."""
+    try:
+        outcome = work()
+    except ServiceDown:
+        raise
+    except (Odd, InvalidPayload) as problem:
+        outcome = reject(hook, str(problem), subject, raw)
+    except Exception as problem:
+        if db.is_outage(problem):
+            raise ServiceDown("postgres does not answer") from problem
+        log.exception("an inbound item failed", extra={"hook": hook, "subject": subject})
+        outcome = reject(hook, f"failed with {type(problem).__name__}; the log says more", subject, raw)
+    count(hook, outcome)
+    return outcome
+
+
+def reject(hook: str, reason: str, subject: str | None, raw: Any) -> str:
+    """Keeps something for inspection, without its secrets; returns "rejected"."""
+    log.warning("inbound rejected", extra={"hook": hook, "subject": subject, "reason": reason})
+    kept = json.dumps(_without_secrets(raw))[:MAX_KEPT]
+    db.patiently(lambda: db.rows(_REJECT, [hook, reason, subject, kept]), PATIENCE)
+    return "rejected"
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: "(removed)" if any(word in name.lower() for word in _SECRET) else _without_secrets(item)
+            for name, item in value.items()
+        }
+    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none if it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """A text without its margins; "" for what is no text."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def member(value: Any, *path: str) -> Any:
+    """value[a][b]…, or None where an object on the way is missing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,66 @@
+"""Errors as RFC 9457 says: application/problem+json with status, title and detail. Never a stack trace."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import sentry_sdk
+from flask import Flask, Response, request
+from peewee import InterfaceError, OperationalError
+from playhouse.pool import MaxConnectionsExceeded
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+
+from shared import db
+from shared.errors import InvalidPayload, ServiceDown
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a client may come again when PostgreSQL does not answer.
+RETRY_AFTER = 5
+MIMETYPE = "application/problem+json"
+#: Headers of an exception that are the answer's; its body and length are not.
+_KEPT = frozenset({"allow", "retry-after", "www-authenticate", "location"})
+
+
+def install(app: Flask) -> None:
+    """Answers every error of the application."""
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(InvalidPayload, _invalid)
+    for outage in (OperationalError, InterfaceError, MaxConnectionsExceeded, ServiceDown):
+        app.register_error_handler(outage, _outage)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """A problem document; `more` are members of its own."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return Response(json.dumps(body), status, headers=headers, mimetype=MIMETYPE)
+
+
+def _http(error: HTTPException) -> Response:
+    if error.response is not None:  # a redirect of the router
+        return Response(status=error.response.status_code, headers={"Location": error.response.headers.get("Location", "/")})
+    detail = error.description or error.name
+    if isinstance(error, RequestEntityTooLarge):
+        detail = f"the body is too large; want at most {request.max_content_length} bytes"
+    headers = {name: value for name, value in error.get_headers() if name.lower() in _KEPT}
+    return problem(error.code or 500, error.name, detail, headers)
+
+
+def _invalid(error: InvalidPayload) -> Response:
+    return problem(422, "Unprocessable Entity", str(error), errors=error.errors)
+
+
+def _outage(error: Exception) -> Response:
+    db.outage.noticed(error)
+    detail = f"the database does not answer; nothing was stored. Want the same request again in {RETRY_AFTER} s"
+    return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
+
+
+def _unexpected(error: Exception) -> Response:
+    route = request.url_rule.rule if request.url_rule else None
+    log.error("a request failed", extra={"route": route}, exc_info=error)
+    sentry_sdk.capture_exception(error)
+    return problem(500, InternalServerError().name, "the request could not be handled; the fault is ours and was recorded")

@@ -1,0 +1,505 @@
+/* The chat page. No framework and no build step: `messages` and `outbox` are the state, draw() puts them on the screen.
+ *
+ * Live by a streamed fetch of /events (EventSource cannot send the visitor's token in a header); resumed with Last-Event-ID,
+ * and by polling when the server has no stream to spare. Nothing here decides what a visitor may see: the token does.
+ */
+"use strict";
+
+const CHATBOT = document.body.dataset.chatbot;
+const NAME = document.body.dataset.name;
+const API = `/api/v1/chatbots/${encodeURIComponent(CHATBOT)}`;
+const $ = (id) => document.getElementById(id);
+/** Milliseconds without a byte (the server sends a comment every 20 s) after which a stream counts as dead. */
+const SILENCE = 45_000;
+/** Milliseconds after which an answer is called late. */
+const LATE = 60_000;
+/** Milliseconds after which a page that nobody sees gives its stream back. */
+const UNSEEN = 60_000;
+/** Attempts at sending before the visitor is asked. */
+const ATTEMPTS = 3;
+
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at}
+let outbox = recall("outbox") || []; // {key, content, created_at, state: "sending" | "failed", why}
+let cursor = 0; // the newest revision that this page has seen
+let unread = 0;
+let open = true; // the launcher says otherwise
+let streaming = null; // the stream's AbortController
+let unseenTimer = 0;
+let lateTimer = 0;
+let more = false; // older messages are on the server
+
+/* ---- what stays on this device; a browser that forbids storage gets a chat that lasts as long as the page */
+
+function recall(name) {
+  try {
+    return JSON.parse(localStorage.getItem(`switchboard:${CHATBOT}:${name}`));
+  } catch {
+    return null;
+  }
+}
+
+function keep(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(`switchboard:${CHATBOT}:${name}`);
+    else localStorage.setItem(`switchboard:${CHATBOT}:${name}`, JSON.stringify(value));
+  } catch {
+    /* the variable has it */
+  }
+}
+
+/* ---- the server */
+
+let token = recall("token");
+let asking = null;
+
+function visitorToken() {
+  if (token) return token;
+  asking ??= newToken().finally(() => (asking = null));
+  return asking;
+}
+
+async function newToken() {
+  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit" });
+  if (!answer.ok) throw new Refused(answer);
+  token = (await answer.json()).token;
+  keep("token", token);
+  return token;
+}
+
+class Refused extends Error {
+  constructor(answer) {
+    super(`HTTP ${answer.status}`);
+    this.status = answer.status;
+    this.wait = Number(answer.headers.get("Retry-After")) || 0; // seconds
+  }
+}
+
+async function call(path, options = {}, again = true) {
+  const headers = { Authorization: `Bearer ${await visitorToken()}`, ...options.headers };
+  const answer = await fetch(API + path, { credentials: "omit", cache: "no-store", ...options, headers });
+  if (answer.status === 401 && again) {
+    forgetVisitor(); // the server's keys changed: a new visitor, an empty conversation
+    return call(path, options, false);
+  }
+  if (!answer.ok) throw new Refused(answer);
+  return answer;
+}
+
+function forgetVisitor() {
+  token = null;
+  cursor = 0;
+  keep("token", null);
+  messages.clear();
+  draw();
+}
+
+/** A pause that ends early when there is reason to look: a message was accepted, the network is back, the page is seen. */
+let nudge = () => {};
+const rest = (ms) => new Promise((done) => setTimeout((nudge = done), ms));
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/* ---- receiving */
+
+async function load(query = "?limit=50") {
+  const found = await (await call(`/messages${query}`)).json();
+  const older = query.includes("before=");
+  if (!older) cursor = Math.max(cursor, found.cursor);
+  if (older || !query.includes("after=")) more = found.more;
+  found.messages.forEach((message) => messages.set(message.id, message));
+  $("messages").setAttribute("aria-busy", "true"); // old messages are shown, not read out
+  draw();
+  setTimeout(() => $("messages").removeAttribute("aria-busy"), 500);
+}
+
+function receive(message, revision) {
+  const known = messages.get(message.id);
+  messages.set(message.id, message);
+  cursor = Math.max(cursor, revision);
+  if (!known && message.role === "assistant") arrived();
+  draw(known ? null : message.id);
+}
+
+function arrived() {
+  if (visible()) return;
+  unread += 1;
+  parent.postMessage({ type: "switchboard:unread", count: unread }, "*"); // a number, for whoever frames us
+}
+
+function visible() {
+  return open && !document.hidden;
+}
+
+async function listen() {
+  if (streaming || !messages.size) return; // who has said nothing is told nothing, and costs no stream
+  streaming = new AbortController();
+  const { signal } = streaming;
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      await stream(signal, () => (failures = 0));
+    } catch (problem) {
+      if (signal.aborted) break;
+      if (problem.status === 503 || problem.status === 429) {
+        failures = 0;
+        await poll(problem.wait || 30, signal);
+        continue;
+      }
+      failures += 1;
+      online(failures < 2);
+    }
+    if (!signal.aborted) await rest(failures ? Math.min(30_000, 500 * 2 ** failures) * (0.7 + Math.random() * 0.6) : 200);
+  }
+}
+
+function stopListening() {
+  streaming?.abort();
+  streaming = null;
+}
+
+async function stream(signal, opened) {
+  const dead = new AbortController();
+  let watch = setTimeout(() => dead.abort(), SILENCE);
+  try {
+    const headers = { Accept: "text/event-stream", "Last-Event-ID": String(cursor) };
+    const answer = await call("/events", { headers, signal: AbortSignal.any([signal, dead.signal]) });
+    opened();
+    online(true);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = "", part; !(part = await reader.read()).done; ) {
+      clearTimeout(watch);
+      watch = setTimeout(() => dead.abort(), SILENCE);
+      const blocks = (rest + part.value).split("\n\n");
+      rest = blocks.pop();
+      blocks.forEach(event);
+    }
+  } finally {
+    clearTimeout(watch);
+  }
+}
+
+function event(block) {
+  const field = (name) => block.split("\n").filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2));
+  const [name] = field("event");
+  if (name === "message") receive(JSON.parse(field("data").join("\n")), Number(field("id")[0]));
+}
+
+async function poll(seconds, signal) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end && !signal.aborted; ) {
+    try {
+      const found = await (await call(`/messages?after=${cursor}`, { signal })).json();
+      online(true);
+      found.messages.forEach((message) => receive(message, found.cursor));
+      cursor = Math.max(cursor, found.cursor);
+    } catch (problem) {
+      if (!signal.aborted) online(Boolean(problem.status));
+    }
+    await rest(waiting() ? 2_000 : 10_000);
+  }
+}
+
+/* ---- sending */
+
+function say(content) {
+  const item = { key: crypto.randomUUID?.() || Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"), content };
+  outbox.push({ ...item, created_at: new Date().toISOString(), state: "sending" });
+  keep("outbox", outbox);
+  draw(item.key);
+  post();
+}
+
+let posting = false;
+
+/** Sends what is in the outbox, oldest first; the same key at every attempt, so that a lost answer never makes two. */
+async function post() {
+  if (posting) return;
+  posting = true;
+  for (let item; (item = outbox.find(({ state }) => state === "sending")); ) await postOne(item);
+  posting = false;
+}
+
+async function postOne(item) {
+  for (let attempt = 1; item.state === "sending"; attempt += 1) {
+    try {
+      const answer = await call("/messages", {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "Idempotency-Key": item.key },
+        body: JSON.stringify({ content: item.content }),
+      });
+      accepted(item, await answer.json());
+      return;
+    } catch (problem) {
+      const passing = !problem.status || problem.status >= 500 || problem.status === 429;
+      if (passing && attempt < ATTEMPTS) await pause(Math.max(problem.wait || 0, attempt) * 1000);
+      else failed(item, problem);
+    }
+  }
+}
+
+function accepted(item, { id, status }) {
+  outbox = outbox.filter((other) => other !== item);
+  keep("outbox", outbox);
+  // The stream may have been faster.
+  if (!messages.has(id)) messages.set(id, { id, role: "user", content: item.content, status, reply_to: null, created_at: item.created_at });
+  notice("");
+  draw();
+  listen();
+  nudge();
+}
+
+function failed(item, { status }) {
+  item.state = "failed";
+  if (status === 429) item.why = "Too many messages at once.";
+  else if (status === 403 || status === 404) item.why = "This chat is not available here.";
+  else if (status === 400 || status === 413 || status === 422) item.why = "This message cannot be sent as it is.";
+  else item.why = "Not sent. Are you online?";
+  keep("outbox", outbox);
+  draw();
+}
+
+function retry(key) {
+  outbox.filter((item) => item.key === key).forEach((item) => (item.state = "sending"));
+  draw();
+  post();
+  $("text").focus();
+}
+
+/* ---- the screen */
+
+/** Messages in the order of the conversation: a reply stands behind its question, whatever its id. */
+function ordered() {
+  const place = (message) => message.reply_to ?? message.id;
+  return [...messages.values()].sort((a, b) => place(a) - place(b) || a.id - b.id);
+}
+
+/** Whether the newest question has no answer yet. */
+function waiting() {
+  const list = ordered();
+  const asked = Math.max(0, ...list.filter(({ role }) => role === "user").map(({ id }) => id));
+  return asked > Math.max(0, ...list.map(({ reply_to }) => reply_to ?? 0));
+}
+
+let atEnd = true; // whoever reads further up is not carried away by what arrives
+
+function nearEnd() {
+  const log = $("log");
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+}
+
+function scrollToEnd() {
+  $("log").scrollTop = $("log").scrollHeight;
+}
+
+function draw(fresh = null) {
+  const list = [...ordered(), ...outbox];
+  const wanted = list.flatMap(withDay);
+  const kept = new Map([...$("messages").children].filter(({ dataset }) => dataset.id).map((element) => [element.dataset.id, element]));
+  let previous = $("messages").firstElementChild; // the greeting
+  for (const entry of wanted) {
+    const id = String(entry.day || entry.id || entry.key);
+    const print = JSON.stringify(entry);
+    let element = kept.get(id);
+    kept.delete(id);
+    if (!element) element = document.createElement("div");
+    if (element.dataset.print !== print) fill(element, entry, id, print);
+    element.classList.toggle("fresh", id === String(fresh));
+    if (previous.nextElementSibling !== element) previous.after(element);
+    previous = element;
+  }
+  kept.forEach((element) => element.remove());
+  drawTyping();
+  $("older").hidden = !more;
+  if (atEnd || outbox.some(({ key }) => key === fresh)) scrollToEnd();
+}
+
+function withDay(entry, index, list) {
+  const day = (at) => new Date(at).toDateString();
+  const before = list[index - 1];
+  const after = list[index + 1];
+  const role = (other) => other.role || "user";
+  const first = !before || role(before) !== role(entry) || day(before.created_at) !== day(entry.created_at);
+  const last = !after || role(after) !== role(entry) || role(entry) === "user";
+  const item = { ...entry, first, last };
+  const old = !before ? day(entry.created_at) !== day(Date.now()) : day(before.created_at) !== day(entry.created_at);
+  return old ? [{ day: day(entry.created_at), at: entry.created_at }, item] : [item];
+}
+
+function fill(element, entry, id, print) {
+  element.dataset.id = id;
+  element.dataset.print = print;
+  element.replaceChildren();
+  if (entry.day) {
+    element.className = "day";
+    element.textContent = new Date(entry.at).toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
+    return;
+  }
+  const role = entry.role || "user";
+  const bad = entry.state === "failed" || entry.status === "FAILED";
+  element.className = [role, entry.first && "first", bad && "failed"].filter(Boolean).join(" ");
+  element.append(bubble(role, entry));
+  if (entry.last || bad) element.append(meta(role, entry, bad));
+}
+
+function make(name, className, text = "") {
+  return Object.assign(document.createElement(name), { className, textContent: text });
+}
+
+function bubble(role, entry) {
+  const element = make("div", "bubble");
+  element.append(make("span", "aside", role === "user" ? "You: " : `${NAME}: `));
+  const text = role === "assistant" && entry.status === "FAILED" ? "This answer could not be delivered." : entry.content;
+  for (const part of text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]}'])/)) element.append(/^https?:\/\//.test(part) ? link(part) : part);
+  return element;
+}
+
+function link(url) {
+  return Object.assign(make("a", "", url), { href: url, target: "_blank", rel: "noopener noreferrer nofollow" });
+}
+
+function meta(role, entry, bad) {
+  const element = make("div", "meta");
+  if (bad && role === "user") {
+    element.append(entry.why || "Not sent.");
+    const again = Object.assign(make("button", "", "Try again"), { type: "button" });
+    again.addEventListener("click", () => retry(entry.key));
+    element.append(again);
+    return element;
+  }
+  const at = Object.assign(make("time", "", new Date(entry.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })));
+  at.dateTime = entry.created_at;
+  element.append(at);
+  if (role === "user") element.append(mark(entry));
+  return element;
+}
+
+const MARKS = {
+  sending: ["Sending", "M8 1.5a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9zM8 3.5V6l1.6 1.2"],
+  sent: ["Sent", "m4 6.5 2.6 2.6L12 3.2"],
+  delivered: ["Delivered", "m1 6.5 2.6 2.6L9 3.2M7.4 8.7l.4.4L13.5 3.2"],
+};
+
+function mark({ state, status }) {
+  const name = state || (status === "ACCEPTED" ? "sent" : "delivered");
+  const [label, path] = MARKS[name];
+  const element = make("span", name);
+  element.title = label;
+  element.innerHTML = `<svg viewBox="0 0 16 12" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${path}"/></svg>`;
+  element.append(make("span", "aside", label));
+  return element;
+}
+
+function drawTyping() {
+  const typing = waiting();
+  if (typing === !$("typing").hidden) return;
+  $("typing").hidden = !typing;
+  $("typing-text").textContent = typing ? `${NAME} is typing` : "";
+  $("typing-text").className = "aside";
+  clearTimeout(lateTimer);
+  if (typing) lateTimer = setTimeout(late, LATE);
+}
+
+function late() {
+  $("typing-text").className = "";
+  $("typing-text").textContent = "This takes longer than usual. The answer will appear here.";
+}
+
+function online(good) {
+  document.body.classList.toggle("offline", !good);
+  $("presence").textContent = good ? "Here to help" : "Connecting again…";
+}
+
+function notice(text) {
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+}
+
+/* ---- the visitor */
+
+function grow() {
+  const text = $("text");
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight + 2}px`;
+  $("form").querySelector("button").disabled = !text.value.trim();
+}
+
+function submit(submitted) {
+  submitted.preventDefault();
+  const text = $("text");
+  const content = text.value.trim();
+  if (!content) return;
+  text.value = "";
+  grow();
+  say(content);
+  text.focus();
+}
+
+function seen() {
+  clearTimeout(unseenTimer);
+  if (!visible()) {
+    unseenTimer = setTimeout(stopListening, UNSEEN);
+    return;
+  }
+  unread = 0;
+  listen();
+  nudge();
+}
+
+function fromLauncher({ source, data }) {
+  if (source !== parent || !data) return;
+  if (data.type === "switchboard:open" || data.type === "switchboard:closed") {
+    open = data.type === "switchboard:open";
+    seen();
+    if (open) $("text").focus();
+  }
+}
+
+function colour() {
+  const wanted = new URLSearchParams(location.search).get("color");
+  if (!/^#[0-9a-f]{6}$/i.test(wanted || "")) return;
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(wanted.slice(at, at + 2), 16));
+  document.documentElement.style.setProperty("--accent", wanted);
+  document.documentElement.style.setProperty("--on-accent", r * 0.299 + g * 0.587 + b * 0.114 > 150 ? "#111" : "#fff");
+}
+
+function framed() {
+  if (parent === window) return;
+  $("close").hidden = false;
+  const close = () => parent.postMessage({ type: "switchboard:close" }, "*");
+  $("close").addEventListener("click", close);
+  addEventListener("keydown", ({ key }) => key === "Escape" && close());
+}
+
+async function start() {
+  colour();
+  framed();
+  $("form").addEventListener("submit", submit);
+  $("text").addEventListener("input", grow);
+  $("text").addEventListener("keydown", (pressed) => {
+    if (pressed.key !== "Enter" || pressed.shiftKey || pressed.isComposing) return;
+    submit(pressed);
+  });
+  $("older").addEventListener("click", () => load(`?limit=50&before=${Math.min(...messages.keys())}`).catch(unavailable));
+  addEventListener("message", fromLauncher);
+  new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
+  $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
+  document.addEventListener("visibilitychange", seen);
+  addEventListener("online", () => (post(), nudge()));
+  draw();
+  for (let failures = 0; token; ) {
+    try {
+      await load();
+      notice("");
+      break;
+    } catch (problem) {
+      unavailable(problem);
+      if (problem.status && problem.status < 500 && problem.status !== 429) break;
+      await pause(Math.min(30_000, 1000 * 2 ** failures++));
+    }
+  }
+  post();
+  listen();
+}
+
+function unavailable({ status }) {
+  notice(status === 403 || status === 404 ? "This chat is not available here." : "Your earlier messages cannot be loaded right now. Trying again…");
+}
+
+start();

@@ -1,0 +1,64 @@
+"""WAHA's webhooks, read: message, message.any, message.ack, session.status. Source: WAHA's OpenAPI 2026.7."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.qr_gateway import WAHA_CONNECTED
+from web.inbound import Inbound, Odd, Status, member, text
+from web.qr_payload import Reader, SessionNews, described, is_crowd
+
+_ACKS = {-1: "FAILED", 1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ"}
+
+
+def read(body: dict[str, Any]) -> list[tuple[dict[str, Any], Reader]]:
+    """The event's one item, and who reads it; none for events that we have no use for."""
+    payload = body.get("payload")
+    reader = _READERS.get(text(body.get("event")))
+    if reader is None:
+        return []
+    if not isinstance(payload, dict):
+        raise Odd(f"{body['event']}: payload is no object")
+    return [({**payload, "timestamp_ms": body.get("timestamp")}, reader)]
+
+
+def _message(payload: dict[str, Any]) -> Inbound | None:
+    chat, identity = text(payload.get("from")), _identity(payload)
+    if payload.get("fromMe") or is_crowd(chat):
+        return None
+    if not chat or not identity:
+        raise Odd("a message without " + ("id" if chat else "from"))
+    said, attachment = text(payload.get("body")), _attachment(payload)
+    if not said and not attachment:
+        return None  # encryption notices, calls, edits: nobody said anything
+    return described(chat, said, identity, attachment, text(member(payload, "_data", "notifyName")))
+
+
+def _attachment(payload: dict[str, Any]) -> str:
+    if payload.get("hasMedia"):
+        return (text(member(payload, "media", "mimetype")).split("/")[0] or "media")[:40]
+    return next((name for name in ("location", "vCards", "poll") if payload.get(name)), "")
+
+
+def _identity(payload: dict[str, Any]) -> str:
+    identity = payload.get("id")
+    return text(member(identity, "_serialized")) or text(identity)
+
+
+def _ack(payload: dict[str, Any]) -> Status | None:
+    ack, identity = payload.get("ack"), _identity(payload)
+    if not identity or not isinstance(ack, int):
+        raise Odd("message.ack without " + ("ack" if identity else "id"))
+    if payload.get("fromMe") is False or ack not in _ACKS:
+        return None
+    return Status(_ACKS[ack], identity, None, "WhatsApp QR: the gateway reports an error" if ack < 0 else None)
+
+
+def _session(payload: dict[str, Any]) -> SessionNews:
+    state, at = text(payload.get("status")), payload.get("timestamp_ms")
+    if not state:
+        raise Odd("session.status without status")
+    return SessionNews(state == WAHA_CONNECTED, state, at / 1000 if isinstance(at, int) and 0 < at < 1e14 else None)
+
+
+_READERS: dict[str, Reader] = {"message": _message, "message.any": _message, "message.ack": _ack, "session.status": _session}

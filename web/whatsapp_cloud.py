@@ -1,0 +1,91 @@
+"""/webhooks/whatsapp/cloud: what Meta tells us. It is signed, stored and enqueued; everything else happens later."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
+
+from shared import db
+from shared.config import settings
+from web import inbound, meta_payload
+from web.inbound import count, objects, text
+from web.signatures import meta_signed, same
+
+hook = Blueprint("whatsapp_cloud", __name__, url_prefix="/webhooks/whatsapp/cloud")
+log = logging.getLogger(__name__)
+
+HOOK = "whatsapp_cloud"
+#: Bytes: Meta batches up to 3 MB.
+MAX_BODY = 3 * 1024 * 1024
+
+_CHATBOT = "select chatbot_id from whatsapp_cloud_account where phone_number_id = %s and active"
+
+
+@hook.get("")
+def verify() -> Response:
+    """Meta asks once, when the address is entered: echoes `hub.challenge` if the token is ours."""
+    given = request.args.get("hub.verify_token", "")
+    if request.args.get("hub.mode") != "subscribe" or not same(given, settings().whatsapp_verify_token):
+        raise Forbidden("hub.mode or hub.verify_token is wrong; want subscribe, and WHATSAPP_VERIFY_TOKEN")
+    return Response(request.args.get("hub.challenge", "")[:200], mimetype="text/plain")
+
+
+@hook.post("")
+def receive() -> Response:
+    """Takes messages and statuses. 401 unless signed with WHATSAPP_APP_SECRET; 503 asks Meta to send it again."""
+    request.max_content_length = MAX_BODY
+    if not meta_signed(request.headers.get("X-Hub-Signature-256", ""), request.get_data(), settings().whatsapp_app_secret):
+        count(HOOK, "bad_signature")
+        raise Unauthorized("X-Hub-Signature-256 is missing or wrong; want HMAC-SHA256 of the body with WHATSAPP_APP_SECRET")
+    for value in meta_payload.changes(_body()):
+        _take(value)
+    return Response("ok", mimetype="text/plain")
+
+
+def _body() -> dict[str, Any]:
+    try:
+        body = request.get_json(force=True)
+    except BadRequest:
+        count(HOOK, "malformed")
+        raise
+    if not isinstance(body, dict):
+        count(HOOK, "malformed")
+        raise BadRequest('the body is no object; want {"object": "whatsapp_business_account", "entry": […]}')
+    return body
+
+
+def _take(value: dict[str, Any]) -> None:
+    """One change: its messages, then its statuses."""
+    number = text(inbound.member(value, "metadata", "phone_number_id"))
+    chatbot_id = db.patiently(lambda: db.scalar(_CHATBOT, [number]), inbound.PATIENCE)
+    if chatbot_id is None:
+        inbound.reject(HOOK, "no active account has this phone number id", number or None, value)
+        count(HOOK, "unknown_number")
+        return
+    contacts = objects(value.get("contacts"))
+    for raw in _items(value, "messages", number):
+        inbound.item(HOOK, number, raw, lambda raw=raw: _message(chatbot_id, raw, contacts))  # type: ignore[misc]  # default binds
+    for raw in _items(value, "statuses", number):
+        inbound.item(HOOK, number, raw, lambda raw=raw: _status(chatbot_id, raw))  # type: ignore[misc]
+
+
+def _items(value: dict[str, Any], name: str, number: str) -> list[dict[str, Any]]:
+    """The objects of a list; whatever else is in it is kept for inspection."""
+    listed = value.get(name, [])
+    for odd in listed if isinstance(listed, list) else [listed]:
+        if not isinstance(odd, dict):
+            count(HOOK, inbound.reject(HOOK, f"{name}: want objects", number, odd))
+    return objects(listed)
+
+
+def _message(chatbot_id: int, raw: dict[str, Any], contacts: list[dict[str, Any]]) -> str:
+    message = meta_payload.message(raw, contacts)
+    return "ignored" if message is None else inbound.accept(HOOK, chatbot_id, message)
+
+
+def _status(chatbot_id: int, raw: dict[str, Any]) -> str:
+    status = meta_payload.status(raw)
+    return "ignored" if status is None else inbound.apply(chatbot_id, status)

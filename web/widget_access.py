@@ -1,0 +1,50 @@
+"""Which chatbot a request is for, and whether the page that makes it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from werkzeug.exceptions import Forbidden, NotFound
+
+from shared import db
+
+#: The largest id of PostgreSQL's bigint has 19 digits; longer names are looked for among the public keys only.
+_DIGITS = 18
+
+_BOT = """
+    select id, name, public_key, allowed_origins from chatbot where public_key = %(name)s or id = %(id)s limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What the widget needs of a chatbot."""
+
+    id: int
+    name: str
+    public_key: str
+    allowed_origins: tuple[str, ...]
+
+
+def find_bot(name: str) -> Bot:
+    """The chatbot of a public key or an id. Raises NotFound."""
+    number = int(name) if name.isascii() and name.isdigit() and len(name) <= _DIGITS else None
+    found = db.row(_BOT, {"name": name, "id": number}) if "\x00" not in name else None
+    if found is None:
+        raise NotFound("there is no such chatbot; want its public key (pk_…) or its id")
+    return Bot(**{**found, "allowed_origins": tuple(found["allowed_origins"])})
+
+
+def is_foreign(origin: str, host: str) -> bool:
+    """Whether a request comes from another site's page. Browsers send `Origin` then; our own page's is our host."""
+    return bool(origin) and urlsplit(origin).netloc != host
+
+
+def check_origin(bot: Bot, origin: str, host: str) -> None:
+    """Raises Forbidden if another site's page asks that the business has not listed.
+
+    A request without an Origin is no page's; it has to show a visitor's token like every other.
+    """
+    if is_foreign(origin, host) and origin not in bot.allowed_origins:
+        raise Forbidden(f"pages of {origin[:200]} may not use this chatbot; want one of its allowed_origins")
