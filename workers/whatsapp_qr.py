@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import payloads, qr_gateway, sending
+from shared import payloads, qr_gateway, qr_session, sending
 from shared.config import settings
 from shared.ledger import Claim
 from shared.queues import Queue
