@@ -94,9 +94,9 @@ begin
                                     and r.closed_at is null and not r.held)),
             coalesce(priority, 5), customer_id, message_id, webhook_event_id, dedup_key
         from asked order by ord
-        returning held, job_ticket(j) as ticket
+        returning case when not held then job_ticket(j) end as ticket
     )
-    select v_tickets || coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from added where not held;
+    select v_tickets || coalesce(jsonb_agg(ticket) filter (where ticket is not null), '[]'::jsonb) into v_tickets from added;
     return v_tickets;
 end $$;
 
