@@ -29,7 +29,8 @@ def _row_id(**options: Any) -> fields.Integer:
     return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="want a positive row id"), **options)
 
 
-def _not_blank(text: str) -> None:
+def not_blank(text: str) -> None:
+    """A marshmallow check of texts that people read. Raises ValidationError."""
     if not text.strip():
         raise ValidationError("is empty; want some text")
     if "\x00" in text:
@@ -37,7 +38,7 @@ def _not_blank(text: str) -> None:
 
 
 def _outside_id(**options: Any) -> fields.String:
-    return fields.String(validate=[_not_blank, validate.Length(max=MAX_ID, error=f"want at most {MAX_ID} characters")], **options)
+    return fields.String(validate=[not_blank, validate.Length(max=MAX_ID, error=f"want at most {MAX_ID} characters")], **options)
 
 
 _channel = validate.OneOf(CHANNELS, error="want one of " + ", ".join(CHANNELS))
@@ -49,7 +50,7 @@ class IncomingMessage(Schema):
     chatbot_id = _row_id(required=True)
     channel = fields.String(required=True, validate=_channel)
     external_user_id = _outside_id(required=True)
-    content = fields.String(required=True, validate=_not_blank)
+    content = fields.String(required=True, validate=not_blank)
     external_id = _outside_id(load_default=None, allow_none=True)
     metadata = fields.Dict(keys=fields.String(), load_default=dict)
 

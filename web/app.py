@@ -10,13 +10,20 @@ from flask import Flask
 from shared.broker import get_broker
 from shared.config import settings
 from shared.observability import configure_logging, configure_sentry
-from web import problems, safety
+from web import api_figures, api_messages, api_webhooks, problems, safety
+from web.api import api
+from web.dashboard import dashboard
+from web.health import health
+from web.metrics import metrics
+from web.openapi import document
 from web.whatsapp_cloud import hook as cloud_hook
 from web.whatsapp_qr import hook as qr_hook
 from web.widget import api as widget_api
 from web.widget_page import page as widget_page
 
-BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page)
+#: The modules that add their routes to `api`.
+API_ROUTES = (api_messages, api_webhooks, api_figures)
+BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page, api, document, health, metrics, dashboard)
 
 
 def create_app() -> Flask:

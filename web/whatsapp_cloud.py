@@ -12,6 +12,7 @@ from shared import db
 from shared.config import settings
 from web import inbound, meta_payload
 from web.inbound import count, objects, text
+from web.safety import takes
 from web.signatures import meta_signed, same
 
 hook = Blueprint("whatsapp_cloud", __name__, url_prefix="/webhooks/whatsapp/cloud")
@@ -34,9 +35,9 @@ def verify() -> Response:
 
 
 @hook.post("")
+@takes(MAX_BODY)
 def receive() -> Response:
     """Takes messages and statuses. 401 unless signed with WHATSAPP_APP_SECRET; 503 asks Meta to send it again."""
-    request.max_content_length = MAX_BODY
     if not meta_signed(request.headers.get("X-Hub-Signature-256", ""), request.get_data(), settings().whatsapp_app_secret):
         count(HOOK, "bad_signature")
         raise Unauthorized("X-Hub-Signature-256 is missing or wrong; want HMAC-SHA256 of the body with WHATSAPP_APP_SECRET")

@@ -13,6 +13,7 @@ from shared.secrets import decrypt
 from web import evolution_payload, inbound, waha_payload
 from web.inbound import Inbound, Odd, Status, count
 from web.qr_payload import Reader
+from web.safety import takes
 from web.signatures import evolution_authorised, waha_signed
 
 hook = Blueprint("whatsapp_qr", __name__, url_prefix="/webhooks/whatsapp/qr")
@@ -27,9 +28,9 @@ _READ = {"waha": waha_payload.read, "evolution": evolution_payload.read}
 
 @hook.post("/<session>")
 @hook.post("/<session>/<event>")  # Evolution's "webhook by events"
+@takes(MAX_BODY)
 def receive(session: str, event: str = "") -> Response:
     """Takes messages, statuses and the session's state. 401 unless it shows the session's secret; 503: send it again."""
-    request.max_content_length = MAX_BODY
     raw = request.get_data()
     found = db.patiently(lambda: db.row(_SESSION, [session]), inbound.PATIENCE) if "\x00" not in session else None
     if not _authentic(found, session, raw):

@@ -1,0 +1,68 @@
+"""scripts/keys: makes, lists and revokes the API keys of a customer's servers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.local.environment import use_running_services
+from shared import api_keys, db
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def main() -> int:
+    """Runs one command; 1 if there is no such customer or key."""
+    arguments = _arguments()
+    if not os.environ.get("DATABASE_URL"):
+        use_running_services("keys", "DATABASE_URL")
+    result: int = arguments.run(arguments)
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/keys", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    create = commands.add_parser("create", help="prints a new key, once")
+    create.add_argument("--customer", type=int, required=True)
+    create.add_argument("--name", default="server", help="what it is for")
+    create.set_defaults(run=_create)
+    commands.add_parser("list", help="all keys, without what opens anything").set_defaults(run=_list)
+    revoke = commands.add_parser("revoke", help="ends a key")
+    revoke.add_argument("id", type=int)
+    revoke.set_defaults(run=_revoke)
+    return parser.parse_args()
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    try:
+        print(api_keys.create(arguments.customer, arguments.name))
+    except ValueError as problem:
+        print(f"keys: {problem}", file=sys.stderr)
+        return 1
+    print("keys: this key is not shown again", file=sys.stderr)
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    table = Table("id", "customer", "name", "created", "revoked")
+    for row in db.rows("select id, customer_id, name, created_at, revoked_at from api_key order by id"):
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(table)
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    if not api_keys.revoke(arguments.id):
+        print(f"keys: there is no key {arguments.id} that could be revoked", file=sys.stderr)
+        return 1
+    print(f"key {arguments.id} is revoked")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

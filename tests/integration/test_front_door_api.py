@@ -1,0 +1,227 @@
+"""The API for businesses' servers: each sees and moves its own rows only, and the document says what it does."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from werkzeug.test import TestResponse
+
+from scripts.local.simulator.client import Simulator
+from shared import api_keys, db
+from tests.integration.front_door import FrontDoor
+
+API = "/api/v1"
+
+
+class Business:
+    """A customer's server with its key."""
+
+    def __init__(self, door: FrontDoor, customer: int) -> None:
+        self.customer, self.key, self._client = customer, api_keys.create(customer, "test"), door.client
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        given = {"Authorization": f"Bearer {self.key}", **headers}
+        return self._client.open(API + path, method=method, json=body, headers=given)
+
+
+@pytest.fixture
+def mine(door: FrontDoor) -> Business:
+    """The world's customer, who had a conversation and hears of it."""
+    door.world.endpoint(door.world.customer)
+    door.world.say()
+    door.world.drain()
+    return Business(door, door.world.customer)
+
+
+@pytest.fixture
+def other(door: FrontDoor) -> Business:
+    """Another one, with nothing yet."""
+    return Business(door, door.world.tenant()[0])
+
+
+def talk() -> int:
+    """The only conversation."""
+    return int(db.scalar("select id from conversation"))
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer sk_", "Basic abc", "Bearer sk_" + "a" * 43, "Bearer sk_é"])
+def test_without_a_key_nothing_opens(door: FrontDoor, header: str | None) -> None:
+    answer = door.client.get(API + "/conversations", headers={} if header is None else {"Authorization": header})
+    assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+    assert answer.headers["WWW-Authenticate"].lower().startswith("bearer")
+
+
+def test_keys_are_kept_as_hashes_and_can_be_revoked(mine: Business) -> None:
+    assert mine.key not in json.dumps(db.rows("select name, hash from api_key"))
+    assert mine("GET", "/conversations").status_code == 200
+    assert api_keys.revoke(db.scalar("select id from api_key")) is True
+    assert mine("GET", "/conversations").status_code == 401
+    with pytest.raises(ValueError, match="no customer"):
+        api_keys.create(4711, "x")
+
+
+def test_conversations_and_messages_by_pages(door: FrontDoor, mine: Business) -> None:
+    for number in range(5):
+        door.world.say(user=f"p-{number}")
+    door.world.drain()
+    seen, before = [], ""
+    while True:
+        page = mine("GET", f"/conversations?limit=2{before}").json
+        assert page is not None
+        seen += [row["external_user_id"] for row in page["data"]]
+        if page["next"] is None:
+            break
+        before = f"&before={page['next']}"
+    assert seen == ["p-4", "p-3", "p-2", "p-1", "p-0", "v-1"]
+    messages = mine("GET", f"/conversations/{min(row['id'] for row in db.rows('select id from conversation'))}/messages").json
+    assert messages is not None
+    assert [(row["role"], row["status"]) for row in messages["data"]] == [("assistant", "SENT"), ("user", "DELIVERED")]
+
+
+def test_a_business_speaks_into_a_conversation_once_per_key(door: FrontDoor, mine: Business, simulator: Simulator) -> None:
+    door.world.say(channel="whatsapp_cloud", user="4912345")
+    door.world.drain()
+    path = f"/conversations/{db.scalar('select max(id) from conversation')}/messages"
+    key = {"Idempotency-Key": "order-7"}
+    first = mine("POST", path, {"content": "Your parcel has left."}, **key)
+    assert (first.status_code, first.json["status"]) == (202, "PENDING")  # type: ignore[index]
+    again = mine("POST", path, {"content": "Your parcel has left."}, **key)
+    assert (again.status_code, again.json["id"]) == (200, first.json["id"])  # type: ignore[index]
+    assert mine("POST", path, {"content": "Something else"}, **key).status_code == 409
+    assert mine("POST", path, {"content": "x" * 4_097}).status_code == 422
+    door.world.drain()
+    assert [sent["text"] for sent in simulator.record("graph")][1:] == ["Your parcel has left."]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({}, 422), ({"content": ""}, 422), ({"content": 7}, 422), ({"content": "x", "role": "user"}, 422), ([], 400), ("x", 400)],
+)
+def test_a_wrong_message_is_refused_by_name(mine: Business, body: Any, status: int) -> None:
+    answer = mine("POST", f"/conversations/{talk()}/messages", body)
+    assert answer.status_code == status
+    assert db.scalar("select count(*) from message where role = 'assistant'") == 1
+
+
+def test_endpoints_and_their_secret(mine: Business) -> None:
+    made = mine("POST", "/webhook-endpoints", {"url": "https://shop.example/hook", "events": ["message.sent"]})
+    assert made.status_code == 201
+    assert made.json["secret"].startswith("whsec_")  # type: ignore[index]
+    path = f"/webhook-endpoints/{made.json['id']}"  # type: ignore[index]
+    for answer in (mine("GET", path), mine("GET", "/webhook-endpoints"), mine("PATCH", path, {"active": False})):
+        assert answer.status_code == 200
+        assert "secret" not in answer.text
+    rotated = mine("PATCH", path, {"rotate_secret": True}).json
+    assert rotated is not None
+    assert rotated["secret"] != made.json["secret"]  # type: ignore[index]
+    assert rotated["active"] is False
+    assert mine("DELETE", path).status_code == 204
+    assert mine("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x.example", "https://", "https://u:p@x.example/", "x", "https://x.example/ a", "https://[::1"]
+)
+def test_a_wrong_address_is_refused(mine: Business, url: str) -> None:
+    assert mine("POST", "/webhook-endpoints", {"url": url}).status_code == 422
+
+
+def test_an_event_is_delivered_again_under_its_id(door: FrontDoor, mine: Business, simulator: Simulator) -> None:
+    event = mine("GET", "/webhook-events").json["data"][0]  # type: ignore[index]
+    before = simulator.counts()["webhook"]["accepted"]
+    assert mine("POST", f"/webhook-events/{event['id']}/resend").status_code == 202
+    assert mine("POST", f"/webhook-events/{event['id']}/resend").status_code == 409
+    door.world.drain()
+    assert simulator.counts()["webhook"]["accepted"] == before + 1
+    assert simulator.record("webhook")[-1]["headers"]["x-webhook-id"] == f"evt_{event['id']}"
+    db.rows("update webhook_endpoint set active = false")
+    assert mine("POST", f"/webhook-events/{event['id']}/resend").status_code == 409
+
+
+def test_stats_and_usage_are_ones_own(mine: Business, other: Business) -> None:
+    stats, empty = mine("GET", "/queues").json, other("GET", "/queues").json
+    assert stats is not None
+    assert stats["ai-processing"]["completed"] == 1
+    assert empty is not None
+    assert sum(count for states in empty.values() for count in states.values()) == 0
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    used = mine("GET", "/usage").json["data"]  # type: ignore[index]
+    assert [(row["day"], row["kind"], row["quantity"]) for row in used] == [(today, "ai", 1), (today, "message", 1)]
+    assert other("GET", "/usage").json == {"data": []}
+    assert mine("GET", "/usage?from=yesterday").status_code == mine("GET", "/usage?days=367").status_code == 400
+    for query in ("from=0001-01-01", "from=9999-12-31&days=366"):
+        assert mine("GET", f"/usage?{query}").json == {"data": []}
+
+
+_ALL = ("customer", "chatbot", "conversation", "message", "webhook_endpoint", "webhook_event", "job", "api_key", "usage_log")
+
+
+def _everything_of(customer: int) -> str:
+    own = {
+        "customer": "id = %s",
+        "conversation": "chatbot_id in (select id from chatbot where customer_id = %s)",
+        "message": "chatbot_id in (select id from chatbot where customer_id = %s)",
+    }
+    rows = {
+        table: db.rows(f"select * from {table} where {own.get(table, 'customer_id = %s')} order by id", [customer])
+        for table in _ALL
+    }
+    return json.dumps(rows, default=str)
+
+
+def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
+    """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
+    ids = {
+        "conversation_id": talk(),
+        "endpoint_id": db.scalar("select id from webhook_endpoint"),
+        "event_id": db.scalar("select max(id) from webhook_event"),
+    }
+    bodies = {"say": {"content": "x"}, "create_endpoint": {"url": "https://x.example"}, "change_endpoint": {"active": False}}
+    before, walked = _everything_of(mine.customer), 0
+    for rule in door.app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api."):
+            continue
+        path = rule.rule.removeprefix(API)
+        for name, value in ids.items():
+            path = path.replace(f"<int:{name}>", str(value))
+        assert "<" not in path, f"{rule.rule}: give the walk an id for it"
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            answer = other(method, path, bodies.get(rule.endpoint.removeprefix("api.")))
+            walked += 1
+            if rule.arguments:
+                assert answer.status_code == 404, (method, path)
+            elif method == "GET" and "data" in (answer.json or {}):
+                assert all(row.get("url") == "https://x.example" for row in answer.json["data"]), path  # type: ignore[index]
+    assert walked >= 12
+    assert _everything_of(mine.customer) == before
+
+
+def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business) -> None:
+    db.rows("update webhook_event set status = 'FAILED', error = 'x', delivered_at = null")
+    schema = schemathesis.openapi.from_wsgi(API + "/openapi.json", door.app)
+    known = {
+        "conversation_id": talk(),
+        "endpoint_id": db.scalar("select id from webhook_endpoint"),
+        "event_id": db.scalar("select max(id) from webhook_event"),
+    }
+    described = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        described += 1
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        def fits(case: schemathesis.Case) -> None:
+            for name, value in (case.path_parameters or {}).items():
+                if isinstance(value, int) and value % 2:  # every second one meets a row
+                    case.path_parameters[name] = known[name]
+            case.call_and_validate(headers={**(case.headers or {}), "Authorization": f"Bearer {mine.key}"})
+
+        fits()
+    routes = [rule for rule in door.app.url_map.iter_rules() if rule.endpoint.startswith("api.")]
+    assert described == len(routes)

@@ -1,0 +1,172 @@
+"""What operators look at, what every route keeps to, and what happens when PostgreSQL or Redis is away."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import pytest
+
+from shared import broker, config, db, tally
+from shared.sweep import sweep_alone
+from tests.integration.front_door import (
+    APP_SECRET,
+    DASHBOARD,
+    QR_SECRET,
+    VERIFY_TOKEN,
+    FrontDoor,
+    change,
+    waha_message,
+    webhook,
+    written,
+)
+
+LOGIN = {"Authorization": "Basic " + base64.b64encode(":".join(DASHBOARD).encode()).decode()}
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def no_redis(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
+    """Redis is away."""
+    monkeypatch.setenv("REDIS_URL", f"redis://{NOWHERE}/0")
+    config.reset()
+    broker.reset()
+    return door
+
+
+@pytest.fixture
+def no_postgres(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
+    """PostgreSQL is away."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@{NOWHERE}/nothing")
+    config.reset()
+    db.reset()
+    return door
+
+
+def test_while_redis_is_away_messages_are_accepted(no_redis: FrontDoor) -> None:
+    assert no_redis.meta(webhook(change(no_redis.number, messages=[written("wamid.1")]))).status_code == 200
+    assert no_redis.waha(waha_message("A1")).status_code == 200
+    assert db.scalar("select count(*) from job where state = 'waiting'") == 2
+    ready = no_redis.client.get("/readyz")
+    assert (ready.status_code, ready.json["checks"]["postgres"]) == (503, "ok")  # type: ignore[index]
+    assert no_redis.client.get("/metrics").status_code == 200
+
+
+def test_while_postgres_is_away_the_channel_is_told_to_come_again(no_postgres: FrontDoor) -> None:
+    answers = [
+        no_postgres.meta(webhook(change(no_postgres.number, messages=[written("wamid.1")]))),
+        no_postgres.waha(waha_message("A1")),
+        no_postgres.client.get("/api/v1/conversations", headers={"Authorization": "Bearer sk_" + "a" * 43}),
+        no_postgres.client.get("/metrics"),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "Traceback" not in answer.text
+        assert NOWHERE not in answer.text
+    assert no_postgres.client.get("/readyz").status_code == 503
+    assert no_postgres.client.get("/healthz").status_code == 200
+
+
+def test_ready_means_that_somebody_sweeps(door: FrontDoor) -> None:
+    assert door.client.get("/readyz").status_code == 503
+    sweep_alone()
+    assert door.client.get("/readyz").json == {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok"}}
+    client: Any = broker.get_broker().client
+    client.set("dramatiq:swept-at", 1)
+    assert "ago" in door.client.get("/readyz").json["checks"]["sweep"]  # type: ignore[index]
+
+
+def _value(text: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
+    assert found, f"{name} in\n{text}"
+    return float(found[1])
+
+
+def test_metrics(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1")])))
+    door.meta({}, secret="wrong")
+    text = door.client.get("/metrics").text
+    assert _value(text, 'switchboard_jobs{queue="incoming-messages",state="waiting"}') == 1
+    assert _value(text, 'switchboard_oldest_job_seconds{queue="incoming-messages"}') > 0
+    door.world.drain()
+    text = door.client.get("/metrics").text
+    assert _value(text, 'switchboard_jobs{queue="incoming-messages",state="waiting"}') == 0
+    assert _value(text, 'switchboard_attempts_total{outcome="completed",queue="ai-processing"}') == 1
+    assert _value(text, 'switchboard_provider_calls_total{provider="whatsapp_cloud",result="completed"}') == 1
+    assert _value(text, 'switchboard_stage_seconds_total{queue="ai-processing"}') > 0
+    assert _value(text, 'switchboard_tokens_total{kind="prompt"}') > 0
+    assert _value(text, 'switchboard_inbound_total{hook="whatsapp_cloud",outcome="bad_signature"}') == 1
+    monkeypatch.setenv("METRICS_TOKEN", "scraper-1")
+    config.reset()
+    assert door.client.get("/metrics").status_code == 401
+    assert door.client.get("/metrics", headers={"Authorization": "Bearer scraper-1"}).status_code == 200
+
+
+def test_dashboard_has_a_login(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert door.client.get("/dashboard/").status_code == 401
+    wrong = {"Authorization": "Basic " + base64.b64encode(f"{DASHBOARD[0]}:no".encode()).decode()}
+    assert door.client.get("/dashboard/", headers=wrong).status_code == 401
+    page = door.client.get("/dashboard/", headers=LOGIN)
+    assert page.status_code == 200
+    assert "incoming-messages" in page.text
+    monkeypatch.delenv("DASHBOARD_PASSWORD")
+    config.reset()
+    assert door.client.get("/dashboard/", headers=LOGIN).status_code == 404
+
+
+def test_dashboard_shows_and_deletes_with_its_token_only(door: FrontDoor) -> None:
+    door.world.say("a secret question")
+    page = door.client.get("/dashboard/queues/incoming-messages", headers=LOGIN)
+    assert page.status_code == 200
+    assert "a secret question" not in page.text
+    cookie = page.headers["Set-Cookie"]
+    assert "SameSite=Strict" in cookie
+    assert "HttpOnly" in cookie
+    token = cookie.split(";")[0].split("=")[1]
+    form = {"queue": "incoming-messages", "id": "job-1"}
+    path = "/dashboard/delete-message"
+    assert door.client.post(path, data=form, headers=LOGIN).status_code == 403
+    good = {**form, "__dd_csrf": token}
+    assert door.client.post(path, data=good, headers={**LOGIN, "Origin": "https://evil.example"}).status_code == 403
+    assert door.client.post(path, data=good, headers=LOGIN).status_code == 302
+    assert door.client.post(path, data={**good, "x": "y" * 70_000}, headers=LOGIN).status_code == 413
+
+
+def test_every_route_has_the_headers_and_the_limit(door: FrontDoor) -> None:
+    rules = [rule for rule in door.app.url_map.iter_rules() if rule.endpoint != "static"]
+    assert len(rules) > 20
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            answer = door.client.open(path, method=method, data=b"x" * 4_000_000, content_type="application/json", headers=LOGIN)
+            assert answer.status_code < 500, (method, path, answer.text)
+            if method != "GET":
+                assert answer.status_code >= 400, (method, path)
+            for header in ("X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy"):
+                assert answer.headers.get(header), (method, path, header)
+            if answer.status_code >= 400:
+                assert answer.mimetype == "application/problem+json", (method, path)
+
+
+def test_no_answer_tells_a_secret_or_a_stack_trace(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError(f"with {APP_SECRET} in it")
+
+    monkeypatch.setattr("web.whatsapp_cloud.meta_signed", broken)
+    answers = [door.client.post("/webhooks/whatsapp/cloud", json={}), door.client.get("/nothing"), door.client.get("/dashboard/")]
+    assert [answer.status_code for answer in answers] == [500, 404, 401]
+    for answer in answers:
+        assert not [
+            secret for secret in (APP_SECRET, QR_SECRET, VERIFY_TOKEN, DASHBOARD[1], "Traceback") if secret in answer.text
+        ]
+
+
+def test_counts_that_redis_could_not_take_come_later(no_redis: FrontDoor, services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally.add("inbound", "x", "y")
+    tally.flush()
+    monkeypatch.setenv("REDIS_URL", services.redis_url)
+    config.reset()
+    broker.reset()
+    assert tally.read()["inbound", "x", "y"] == 1
