@@ -34,6 +34,9 @@ CONNECT_TIMEOUT = 5
 #: Seconds between looks at a database that is down, at first and at most.
 OUTAGE_BACKOFF = (0.1, 2.0)
 
+#: Seconds after its last use for which a connection needs no ping: a server that went since is noticed by the statement.
+TRUSTED_FOR = 1.0
+
 _connecting = threading.Lock()
 
 
@@ -52,7 +55,7 @@ class Session(psycopg2.extensions.connection):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.prepared: set[str] = set()
-        self.planned = time.monotonic()
+        self.planned = self.used = time.monotonic()
 
     def plans_are_old(self) -> bool:
         """Whether it is time to plan anew; asking begins the next term."""
@@ -65,6 +68,16 @@ class Session(psycopg2.extensions.connection):
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
     """peewee's pool; a broken connection leaves it instead of being handed out again."""
+
+    def _is_closed(self, conn: Session) -> bool:
+        """peewee asks the server at each check-out: a round trip for every statement. One that was just used is trusted."""
+        if conn.closed or time.monotonic() - conn.used < TRUSTED_FOR:
+            return bool(conn.closed)
+        return bool(super()._is_closed(conn))
+
+    def _can_reuse(self, conn: Session) -> bool:
+        conn.used = time.monotonic()
+        return bool(super()._can_reuse(conn))
 
 
 def connect(conf: Settings | None = None) -> Pool:
