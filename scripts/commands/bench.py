@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import scale, streams
+from scripts.local.bench import front_door, scale, streams
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -31,6 +31,8 @@ def main() -> int:
     say = Console(stderr=True).print
     if arguments.mode == "streams":
         return _streams(arguments, say)
+    if arguments.mode == "front-door":
+        return _front_door(arguments, say)
     conditions = Conditions(arguments.messages, 1, "resend", False, arguments.data.resolve())
     with laboratory(SCENARIOS["calm"], conditions, say) as lab:
         result = scale.measure(arguments.messages, arguments.old_messages, arguments.old_jobs, lab, say)
@@ -52,10 +54,21 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     return 0 if result.refused == 503 else 1
 
 
+def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    with laboratory(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as lab:
+        result = front_door.measure(lab, say)
+    table = Table("", *(f"{load.rate}/s for {load.seconds} s" for load in (result.ordinary, result.flood)))
+    for row in front_door.lines(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0 if result.kept_all else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = "scale: the time of a message on an empty and on a full database; streams: what open pages cost a web process"
-    parser.add_argument("mode", choices=("scale", "streams"), help=modes)
+    modes += "; front-door: the inbound hook at 200 and 600 requests a second"
+    parser.add_argument("mode", choices=("scale", "streams", "front-door"), help=modes)
     parser.add_argument("--streams", type=int, default=500, help="open pages")
     parser.add_argument("--messages", type=int, default=2_000, help="of each load")
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
