@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import scale, streams
+from scripts.local.bench import front_door, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.peer import PeerFailed
 from scripts.local.chaos.lab import Conditions, laboratory
@@ -33,6 +33,8 @@ def main() -> int:
     say = Console(stderr=True).print
     if arguments.mode == "streams":
         return _streams(arguments, say)
+    if arguments.mode == "front-door":
+        return _front_door(arguments, say)
     return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
 
 
@@ -82,13 +84,24 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     return 0 if result.refused == 503 else 1
 
 
+def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    with laboratory(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as lab:
+        result = front_door.measure(lab, say)
+    table = Table("", *(f"{load.rate}/s for {load.seconds} s" for load in (result.ordinary, result.flood)))
+    for row in front_door.lines(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0 if result.kept_all else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
         "throughput, latency, ai-concurrency: one after the other with all; scale: the time of a message on an empty and on a "
-        "full database; streams: what open pages cost a web process"
+        "full database; streams: what open pages cost a web process; "
+        "front-door: the inbound hook at 200 and 600 requests a second"
     )
-    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams"), help=modes)
+    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
     parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
     parser.add_argument("--pairs", type=int, default=3, help="runs of each; the medians are printed")
     parser.add_argument("--streams", type=int, default=500, help="open pages")

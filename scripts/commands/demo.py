@@ -18,10 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scripts.commands.migrate import migrate
 from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
+from scripts.local.demo.door import Door
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Line, Play, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 
@@ -35,12 +36,14 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # the workers' lines are in LOG
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: stopped"))
     with ExitStack() as stack:
-        console.print("[bold]Switchboard[/bold]: PostgreSQL, Redis, six workers and a simulated outside world are starting")
+        console.print(
+            "[bold]Switchboard[/bold]: PostgreSQL, Redis, the front door, six workers and a simulated outside world are starting"
+        )
         simulator, real_ai = stack.enter_context(_system())
         play = load(simulator.url)
         simulator.faults(faults(play, real_ai))
         try:
-            _perform(console, play)
+            _perform(console, play, Door.of_environment(play))
         except NoAnswer as problem:
             console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
             return 1
@@ -70,7 +73,7 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
         chosen = {**simulator.environment(), **services.environment()}
         if real_ai:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
-        os.environ.update(chosen)
+        os.environ.update({**chosen, "PORT": str(free_port())})
         migrate(services.database_url)
         processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log())
         stack.callback(processes.stop)
@@ -83,7 +86,7 @@ def _log() -> Callable[[str, str], Any]:
     return lambda name, line: log.write(f"{name} {line.rstrip()}\n")
 
 
-def _perform(console: Console, play: Play) -> None:
+def _perform(console: Console, play: Play, door: Door) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("messages answered", total=len(play.lines()))
@@ -93,7 +96,7 @@ def _perform(console: Console, play: Play) -> None:
             if line.twist:
                 progress.console.print(f"  [yellow]{line.twist}[/yellow]: done")
 
-        perform(play, answered)
+        perform(play, door, answered)
 
 
 def _print(console: Console, play: Play, results: list[Check], real_ai: bool) -> None:
@@ -113,6 +116,9 @@ def _print(console: Console, play: Play, results: list[Check], real_ai: bool) ->
 
 def _keep(console: Console) -> None:
     console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
+    for what, where in door_addresses(os.environ):
+        console.print(f"  {what}: {where}", markup=False)
+    console.print(f"  the dashboard's password: {os.environ['DASHBOARD_PASSWORD']}", markup=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
     try:
         signal.pause()

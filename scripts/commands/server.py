@@ -8,7 +8,7 @@ import threading
 
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import ROOT
+from scripts.local.environment import ROOT, door_addresses, free_port
 from scripts.local.processes import ProcessManager
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
@@ -20,10 +20,13 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with resolved_environment() as environment:
+        environment = {**environment, "PORT": environment.get("PORT") or str(free_port())}
         migrate(environment["DATABASE_URL"])
         processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print)
         processes.start()
         print("server: running; Ctrl-C stops it", flush=True)
+        for what, where in door_addresses(environment):
+            print(f"server: {what}: {where}", flush=True)
         try:
             stopping.wait()
         finally:

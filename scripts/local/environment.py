@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,41 @@ def local_settings(data_dir: Path) -> dict[str, str]:
         data_dir.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(Fernet.generate_key())
-    return {"CREDENTIALS_KEY": path.read_text(), "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1"}
+    key = path.read_text()
+    return {"CREDENTIALS_KEY": key, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1", "WEB_HOST": "127.0.0.1", **_door_secrets(key)}
+
+
+def _door_secrets(key: str) -> dict[str, str]:
+    """Secrets of the front door, for a system of this machine only: made of its key, so the same after a restart."""
+    names = ("WHATSAPP_VERIFY_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_QR_WEBHOOK_SECRET", "DASHBOARD_PASSWORD")
+    made = {name: hashlib.sha256(f"{name} {key}".encode()).hexdigest()[:20] for name in names}
+    return {**made, "DASHBOARD_USER": "operator"}
+
+
+def free_port(wanted: int = 8000) -> int:
+    """This port of loopback, or another one if it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What there is to see at the front door: (what, where)."""
+    url = f"http://{environment.get('WEB_HOST', '127.0.0.1')}:{environment['PORT']}"
+    found = [
+        ("web widget of chatbot 1", f"{url}/widget/1"),
+        ("hook for Meta", f"{url}/webhooks/whatsapp/cloud"),
+        ("hook for QR gateways", f"{url}/webhooks/whatsapp/qr/<session>"),
+        ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
+        ("health, metrics", f"{url}/readyz, {url}/metrics"),
+    ]
+    if environment.get("DASHBOARD_PASSWORD"):
+        found.append(("dashboard", f"{url}/dashboard/ (DASHBOARD_USER={environment.get('DASHBOARD_USER')} and its password)"))
+    return found
 
 
 def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:

@@ -167,10 +167,9 @@ def _everything_of(customer: int) -> str:
         "conversation": "chatbot_id in (select id from chatbot where customer_id = %s)",
         "message": "chatbot_id in (select id from chatbot where customer_id = %s)",
     }
-    rows = {
-        table: db.rows(f"select * from {table} where {own.get(table, 'customer_id = %s')} order by id", [customer])
-        for table in _ALL
-    }
+    rows = {}
+    for table in _ALL:
+        rows[table] = db.rows(f"select * from {table} where {own.get(table, 'customer_id = %s')} order by id", [customer])
     return json.dumps(rows, default=str)
 
 

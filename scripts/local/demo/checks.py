@@ -73,9 +73,9 @@ def _sends(record: list[dict[str, Any]]) -> Iterator[Check]:
             "select channel, content from message where role = 'assistant' and channel <> 'widget' and status = 'SENT'"
         )
     )
-    channels = {"graph": "whatsapp_cloud", "waha": "whatsapp_qr"}
+    channels = {"graph": "whatsapp_cloud", "waha": "whatsapp_qr", "evolution": "whatsapp_qr"}
     seen = Counter((channels[row["kind"]], row["text"]) for row in record if row["kind"] in channels and row["accepted"])
-    promise = "WhatsApp and the gateway took each reply exactly once, word for word"
+    promise = "WhatsApp and the gateways took each reply exactly once, word for word"
     yield Check(promise, seen == expected, f"{seen.total()} taken, {expected.total()} recorded as SENT")
 
 

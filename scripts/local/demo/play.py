@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from scripts.local.demo.door import Door
 from scripts.local.demo.script import Line, Play, Talk
 from shared import db
-from shared.queue_service import enqueue_incoming_message
 
 #: Seconds after which an answer is not waited for any more.
 PATIENCE = 60.0
@@ -21,29 +21,26 @@ class NoAnswer(Exception):
     """Something that should have happened did not."""
 
 
-def perform(play: Play, answered: Callable[[Line], None]) -> None:
-    """Plays everything to its end; `answered` is called after each line. Raises NoAnswer."""
+def perform(play: Play, door: Door, answered: Callable[[Line], None]) -> None:
+    """Plays everything to its end, through the front door; `answered` is called after each line. Raises NoAnswer."""
+    _wait_for(door.is_open, "the front door did not open")
     with ThreadPoolExecutor(len(play.talks)) as people:
-        list(people.map(lambda talk: _converse(play, talk, answered), play.talks))
+        list(people.map(lambda talk: _converse(door, talk, answered), play.talks))
     _wait_for(lambda: db.scalar(_OPEN) == 0, "jobs are still open")
 
 
-def _converse(play: Play, talk: Talk, answered: Callable[[Line], None]) -> None:
+def _converse(door: Door, talk: Talk, answered: Callable[[Line], None]) -> None:
     for number, line in enumerate(talk.lines):
-        line.message_ids = [_say(play, talk, line, f"{talk.user}-{number}") for _ in range(line.copies)]
+        line.message_ids = [_say(door, talk, line, f"{talk.user}-{number}") for _ in range(line.copies)]
         message_id = line.message_ids[0]
         _wait_for(lambda asked=message_id: db.row(_REPLY, [asked]), f"no answer to {line.says!r}")  # type: ignore[misc]  # mypy cannot infer lambda defaults
         answered(line)
 
 
-def _say(play: Play, talk: Talk, line: Line, external_id: str) -> int:
-    return enqueue_incoming_message(
-        chatbot_id=play.tenants[talk.tenant].chatbot_id,
-        channel=talk.channel,
-        external_user_id=talk.user,
-        content=line.says,
-        external_id=external_id,
-    )
+def _say(door: Door, talk: Talk, line: Line, external_id: str) -> int:
+    door.say(talk, line.says, external_id)
+    _wait_for(lambda: door.message_id(talk, external_id), f"{line.says!r} was not saved")
+    return door.message_id(talk, external_id) or 0
 
 
 def _wait_for(happened: Callable[[], object], otherwise: str) -> None:

@@ -100,7 +100,7 @@ def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
     WhatsappCloudAccount.insert(
         chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=secrets.encrypt("demo-token")
     ).execute()
-    WhatsappQrSession.insert(chatbot=chatbot_id, session_name=f"shop-{number}").execute()
+    WhatsappQrSession.insert(chatbot=chatbot_id, session_name=f"shop-{number}", dialect=shop.get("qr_dialect", "waha")).execute()
     keys = {
         _endpoint(customer.id, number, "events", ["message.received", "message.sent"], simulator_url),
         _endpoint(customer.id, number, "failures", ["message.failed"], simulator_url),
