@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCENARIOS = ("kill-workers", "lose-redis", "duplicates")
 
 
+@pytest.mark.timeout(900)  # exact counts decide, not how fast this machine recovers
 def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     where = ["--data", str(root / ".local" / "chaos-test"), "--json", str(figures)]
