@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import dramatiq
 import redis
-from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name
-from dramatiq.errors import ConnectionClosed, QueueNotFound
+from dramatiq.errors import QueueNotFound
 from dramatiq.message import Message
 from dramatiq.middleware import CurrentMessage, Middleware, Retries, ShutdownNotifications
 from redis.backoff import NoBackoff
@@ -28,31 +27,20 @@ from redis.retry import Retry
 
 from shared import queues
 from shared.config import Settings, host_of, settings
-from shared.observability import Outage, Reporting
+from shared.consumer import WokenConsumer, now_ms
+from shared.observability import Reporting
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks at an idle queue; wakes come by publish, this is for a lost one, and it is the heartbeat.
-IDLE_LOOK = 4.0
 #: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle looks,
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
-#: Messages a consumer holds beyond one for each thread: enough to hide a round trip, few enough that priorities
-#: and other processes get their share.
-PREFETCH_SPARE = 2
 #: Seconds to wait for Redis to answer; it answers in microseconds or is gone.
 SOCKET_TIMEOUT = 5.0
 #: Seconds between attempts of the listener to reach a Redis that is down.
 RECONNECT_PAUSE = 0.5
 
-outage = Outage("redis")
-
 _SCRIPTS = Path(__file__).with_name("redis_scripts")
-
-
-def now_ms() -> int:
-    """Wall-clock milliseconds, as Dramatiq writes them into `eta` and heartbeats."""
-    return int(time.time() * 1000)
 
 
 class Broker(RedisBroker):
@@ -64,8 +52,8 @@ class Broker(RedisBroker):
         self.wakes: dict[str, threading.Event] = {}
         self.in_hand: dict[str, set[str]] = {}
         self._channel = f"{namespace}:__wake__:"
-        self._put, self._take, self._rescue = (
-            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
+        self._put, self._take, self._ack, self._rescue = (
+            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "ack", "rescue")
         )
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
@@ -100,6 +88,10 @@ class Broker(RedisBroker):
         due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
         return int(due), messages
 
+    def forget(self, queue_name: str, message_ids: list[str]) -> None:
+        """Acks messages, all in one round trip."""
+        self._ack(keys=[self.namespace], args=[self.broker_id, queue_name, now_ms(), *message_ids])
+
     def rescue(self, dead_after: float = DEAD_AFTER) -> int:
         """Brings back the messages of workers whose heartbeat stopped; returns how many."""
         limit = now_ms() - int(dead_after * 1000)
@@ -130,11 +122,11 @@ class Broker(RedisBroker):
         self.client.publish(self._channel + queue_name, "1")
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_SPARE."""
+        """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.wakes:
             raise QueueNotFound(queue_name)
         self._listen()
-        return _WokenConsumer(self, queue_name, prefetch // 2 + PREFETCH_SPARE)
+        return WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
 
     def close(self) -> None:
         """Ends the listener."""
@@ -165,74 +157,6 @@ class Broker(RedisBroker):
                     woken = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))
                     if woken is not None:
                         woken.set()
-
-
-class _WokenConsumer(Consumer):
-    """Hands messages of one queue to the worker's threads; sleeps until woken, due, or free again."""
-
-    def __init__(self, broker: Broker, queue_name: str, prefetch: int) -> None:
-        self.broker, self.queue_name, self.prefetch = broker, queue_name, prefetch
-        self._wake = broker.wakes[queue_name]
-        self._cache: list[bytes] = []
-        # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
-        self._held = broker.in_hand[queue_name]
-        self._reclaimed = False
-
-    def __next__(self) -> MessageProxy | None:
-        try:
-            if not self._cache:
-                self._refill()
-        except (redis.ConnectionError, redis.TimeoutError) as problem:
-            outage.noticed(problem)
-            raise ConnectionClosed(problem) from None
-        outage.over()
-        return self._hand_out() if self._cache else None
-
-    def _refill(self) -> None:
-        if not self._reclaimed:
-            self.broker.reclaim(self.queue_name)
-            self._reclaimed = True
-        self._wake.clear()
-        room = self.prefetch - len(self._held)
-        due, self._cache = self.broker.take(self.queue_name, max(0, room))
-        if not self._cache:
-            pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
-            self._wake.wait(pause)
-
-    def _hand_out(self) -> MessageProxy:
-        message: Message[Any] = Message.decode(self._cache.pop(0))
-        self._held.add(message.options["redis_message_id"])
-        # A delay that is over; Dramatiq would delay the message again.
-        message.options.pop("eta", None)
-        return MessageProxy(message.copy(queue_name=self.queue_name))
-
-    def ack(self, message: MessageProxy) -> None:
-        """Forgets a message that was worked on, and wakes the consumer: there is room again."""
-        self._settle("do_ack", message)
-
-    def nack(self, message: MessageProxy) -> None:
-        """Moves a message that failed for good to the dead-letter list that the dashboard shows."""
-        self._settle("do_nack", message)
-
-    def _settle(self, command: str, message: MessageProxy) -> None:
-        message_id = message.options["redis_message_id"]
-        try:
-            getattr(self.broker, command)(self.queue_name, message_id)
-        except (redis.ConnectionError, redis.TimeoutError) as problem:
-            raise ConnectionClosed(problem) from None
-        finally:
-            full = len(self._held) >= self.prefetch
-            self._held.discard(message_id)
-            if full:
-                self._wake.set()
-
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Gives back what was taken and not begun, and what is still in the cache."""
-        ids = [message.options["redis_message_id"] for message in messages]
-        ids += [Message.decode(data).options["redis_message_id"] for data in self._cache]
-        self._cache = []
-        if ids:
-            self.broker.give_back(self.queue_name, ids)
 
 
 def addressed(message: Message[Any], delay: int | None) -> Message[Any]:

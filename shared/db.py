@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg2
+import psycopg2.extensions
 from peewee import DatabaseProxy, InterfaceError, OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extras import Json
@@ -33,11 +34,50 @@ CONNECT_TIMEOUT = 5
 #: Seconds between looks at a database that is down, at first and at most.
 OUTAGE_BACKOFF = (0.1, 2.0)
 
+#: Seconds after its last use for which a connection needs no ping: a server that went since is noticed by the statement.
+TRUSTED_FOR = 1.0
+
 _connecting = threading.Lock()
+
+
+#: How a session of ours plans: each statement touches a few rows by an index, on a table that may be empty when the plan
+#: is made and huge when it runs. A plan is good for any values, and kept (shared/statements.py) for REPLAN_EVERY.
+_PLANNING = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
+#: Seconds until a session plans anew: PostgreSQL keeps a plan made on an empty table until it is analyzed, a minute later.
+REPLAN_EVERY = 2.0
+
+
+class Session(psycopg2.extensions.connection):
+    """A connection that knows which statements it has prepared, and since when its plans are kept."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.prepared: set[str] = set()
+        self.planned = self.used = time.monotonic()
+
+    def plans_are_old(self) -> bool:
+        """Whether it is time to plan anew; asking begins the next term."""
+        now = time.monotonic()
+        old = now - self.planned > REPLAN_EVERY
+        if old:
+            self.planned = now
+        return old
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
     """peewee's pool; a broken connection leaves it instead of being handed out again."""
+
+    def _is_closed(self, conn: Session) -> bool:
+        """peewee asks the server at each check-out: a round trip for every statement. One that was just used is trusted."""
+        if conn.closed or time.monotonic() - conn.used < TRUSTED_FOR:
+            return bool(conn.closed)
+        return bool(super()._is_closed(conn))
+
+    def _can_reuse(self, conn: Session) -> bool:
+        conn.used = time.monotonic()
+        return bool(super()._can_reuse(conn))
 
 
 def connect(conf: Settings | None = None) -> Pool:
@@ -74,6 +114,8 @@ def _parameters(url: str) -> dict[str, Any]:
         "database": unquote(parts.path.lstrip("/")),
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "switchboard",
+        "connection_factory": Session,
+        "options": _PLANNING,
         # A half-dead network must not hold a worker thread for the kernel's two hours.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -120,11 +162,26 @@ def in_transaction() -> bool:
 def rows(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
     """Runs one statement, its own transaction unless one is open, and returns its rows."""
     with connection() as database:
-        cursor = database.execute_sql(sql, params)
-        if cursor.description is None:
-            return []
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return _fetched(database.execute_sql(sql, params))
+
+
+def _fetched(cursor: Any) -> list[dict[str, Any]]:
+    if cursor.description is None:
+        return []
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
+    """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
+    with connection() as database:
+        session: Session = database.connection()
+        if session.plans_are_old():
+            database.execute_sql("discard plans")
+        if name not in session.prepared:
+            database.execute_sql(f"prepare {name} (jsonb) as {sql}")
+            session.prepared.add(name)
+        return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
 
 
 def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:

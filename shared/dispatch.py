@@ -9,7 +9,8 @@ import redis
 from dramatiq.message import Message
 
 from shared import db, queues
-from shared.broker import addressed, get_broker, now_ms, outage
+from shared.broker import addressed, get_broker
+from shared.consumer import now_ms, outage
 from shared.ledger import Ticket
 
 
@@ -34,7 +35,7 @@ def message_for(ticket: Ticket) -> Message[Any]:
 def enqueue(tickets: Iterable[Ticket]) -> None:
     """Puts jobs on their Redis queues, in one round trip.
 
-    Raises InsideTransaction; a Redis that is down is logged once and left to the sweep.
+    Raises InsideTransaction; a Redis that is down, or full, is logged once and left to the sweep.
     """
     if db.in_transaction():
         raise InsideTransaction("enqueue() inside an open transaction: a worker could look for the job before it exists")
@@ -43,5 +44,5 @@ def enqueue(tickets: Iterable[Ticket]) -> None:
         return
     try:
         get_broker().put(messages)
-    except (redis.ConnectionError, redis.TimeoutError) as problem:
+    except redis.RedisError as problem:
         outage.noticed(problem)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared import db
-
 #: Items that go into a prompt at most; fewer when fewer are relevant.
 TOP = 5
 #: An item that ranks below this share of the best one only shares a common word with the question.
@@ -13,17 +11,19 @@ RELEVANT_SHARE = 0.1
 #: Characters of a question that are searched for: the beginning of a long one says what it is about.
 MAX_QUESTION = 1_000
 
-# The question's words are joined by "or": a visitor does not write search expressions.
-_SEARCH = """
+# The question's words are joined by "or": a visitor does not write search expressions. A part of the statement that
+# loads what an AI job needs (workers/ai.py), where `k` is the base and `m` the message.
+SEARCH = f"""
     with question as (
-        select replace(plainto_tsquery(%(language)s::regconfig, %(question)s)::text, '&', '|')::tsquery as words
+        select replace(plainto_tsquery(k.language::regconfig, left(m.content, {MAX_QUESTION}))::text, '&', '|')::tsquery as words
     ), found as (
         select i.id, i.title, i.content, ts_rank(i.vector, q.words) as rank
         from knowledge_item i, question q
-        where i.knowledge_base_id = %(base)s and i.vector @@ q.words
-        order by rank desc, i.id limit %(top)s
+        where i.knowledge_base_id = k.id and i.vector @@ q.words
+        order by rank desc, i.id limit {TOP}
     )
-    select id, title, content from found where rank >= %(share)s * (select max(rank) from found) order by rank desc, id
+    select jsonb_agg(jsonb_build_object('id', id, 'title', title, 'content', content) order by rank desc, id)
+    from found where rank >= {RELEVANT_SHARE} * (select max(rank) from found)
 """
 
 
@@ -34,15 +34,3 @@ class Item:
     id: int
     title: str
     content: str
-
-
-def search(base_id: int, language: str, question: str) -> list[Item]:
-    """The best items of one base, best first; none when nothing is relevant."""
-    params = {
-        "base": base_id,
-        "language": language,
-        "question": question[:MAX_QUESTION],
-        "top": TOP,
-        "share": RELEVANT_SHARE,
-    }
-    return [Item(**found) for found in db.rows(_SEARCH, params)]

@@ -1,4 +1,4 @@
-"""A job's life in PostgreSQL: claim, renew, finish, retry, fail, hand back, and what the sweep puts right.
+"""A job's life in PostgreSQL: claim, renew, retry, fail, hand back, and what the sweep puts right.
 
 Each verb is one statement. `claims` numbers a job's claims and is its fence: what an execution writes counts only
 while its claim is the job's last one (schema.sql, job_finish).
@@ -12,17 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import peewee
-
 from shared import db
 from shared.config import settings
 from shared.errors import LostClaim
 from shared.queues import Queue
+from shared.statements import Statement
 
 #: Who we are in `claimed_by`; a new one for each process.
 WORKER_ID = f"worker-{uuid.uuid4().hex[:12]}"
-#: SQLSTATE that schema.sql raises when a claim is not the job's last.
-LOST_CLAIM = "SB001"
 #: Seconds before `run_at` at which a delayed job may be claimed: clocks of Redis' writer and Postgres differ a little.
 EARLY = 0.05
 #: Characters of an error and of a stack trace that are kept on the row.
@@ -69,21 +66,30 @@ class NotNow:
     ticket: Ticket | None = None
 
 
-_CLAIM = """
+# A claim that a crash of PostgreSQL forgets costs one execution more; a send must not be forgotten (`durable`).
+_claim = Statement(
+    "job_claim",
+    """
+    with asked as materialized (
+        select *, case when not durable then set_config('synchronous_commit', 'off', true) end as committed
+        from jsonb_to_recordset($1) as a(n int, id bigint, worker text, lease float8, early float8, durable boolean) order by id
+    )
     update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
         lost_claims = lost_claims + (state = 'active')::int,
-        outcome_unknown_since = case when state = 'active' and queue like 'whatsapp-%%'
+        outcome_unknown_since = case when state = 'active' and starts_with(queue, 'whatsapp-')
             then clock_timestamp() else outcome_unknown_since end,
-        claimed_by = %(worker)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+        claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
         run_at = null, started_at = coalesce(started_at, clock_timestamp())
-    where id = %(id)s and closed_at is null and not held
+    from asked
+    where job.id = asked.id and closed_at is null and not held
       and (state = 'waiting'
-           or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => %(early)s)
+           or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
            or state = 'active' and lease_until < clock_timestamp())
-    returning id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
+    returning n, job.id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
         extract(epoch from clock_timestamp() - created_at)::float8 as age, customer_id, message_id,
         extract(epoch from clock_timestamp() - outcome_unknown_since)::float8 as outcome_unknown_for
-"""
+    """,
+)
 
 _LOOK = """
     select id, queue, priority, state, held, closed_at is not null as closed,
@@ -92,11 +98,10 @@ _LOOK = """
 """
 
 
-def claim(job_id: int) -> Claim | NotNow:
-    """Takes a job for this process, or says why there is nothing to do."""
-    conf = settings()
-    params = {"id": job_id, "worker": WORKER_ID, "lease": conf.job_lease, "early": EARLY}
-    found = db.row(_CLAIM, params)
+def claim(job_id: int, durable: bool = True) -> Claim | NotNow:
+    """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
+    lease = settings().job_lease
+    found = _claim({"id": job_id, "worker": WORKER_ID, "lease": lease, "early": EARLY, "durable": durable})
     if found is None:
         return _look(job_id)
     taken = Claim(**{**found, "queue": Queue(found["queue"])})
@@ -112,28 +117,6 @@ def _look(job_id: int) -> NotNow:
         return NotNow("held" if found["held"] else found["state"])
     ticket = Ticket(found["id"], Queue(found["queue"]), found["priority"], max(found["delay_ms"], 50))
     return NotNow(found["state"], ticket)
-
-
-def finish(claimed: Claim, statement: str, params: Mapping[str, Any] | None = None) -> list[Ticket] | None:
-    """Runs a stage's finishing statement: its results, and `job_finish(%(job_id)s, %(claim)s, …)`, together.
-
-    Returns the tickets to enqueue; None if the statement found nothing to write its results to, and so wrote nothing.
-    Raises LostClaim.
-    """
-    everything = {**(params or {}), **claimed.params}
-    tickets = _fenced(lambda: db.scalar(statement, everything), claimed)
-    leases.drop(claimed)
-    return None if tickets is None else tickets_of(tickets)
-
-
-def _fenced(work: Any, claimed: Claim) -> Any:
-    try:
-        return db.patiently(work, patience=settings().job_lease)
-    except peewee.DatabaseError as problem:
-        if getattr(getattr(problem, "orig", None), "pgcode", None) == LOST_CLAIM:
-            leases.drop(claimed)
-            raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over") from problem
-        raise
 
 
 def tickets_of(found: list[dict[str, Any]]) -> list[Ticket]:

@@ -26,8 +26,9 @@ _DELIVER = """
         select customer_id, id, %(event)s, %(data)s from webhook_endpoint where id = %(endpoint_id)s and active
         returning id, customer_id
     )
-    select id, job_add(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', customer_id,
-        'webhook_event_id', id, 'payload', jsonb_build_object('webhook_event_id', id))) as tickets
+    select id, job_add(jsonb_build_array(jsonb_build_object('queue', 'webhook-delivery',
+        'customer_id', customer_id, 'webhook_event_id', id,
+        'payload', jsonb_build_object('webhook_event_id', id)))) as tickets
     from event
 """
 

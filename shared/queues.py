@@ -30,6 +30,9 @@ MODULES: dict[Queue, str] = {
     Queue.WEBHOOKS: "webhooks",
 }
 
+#: Stages whose work cannot be taken back: what they claimed must outlive a crash.
+SENDS = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR})
+
 #: Redis queue of the periodic jobs of workers/maintenance.py; no stage.
 MAINTENANCE_QUEUE = "maintenance"
 

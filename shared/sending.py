@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared import db, ledger
+from shared import db
 from shared.config import settings
+from shared.ending import Ending
 from shared.errors import Later, Permanent
 from shared.http import NotSent
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
+from shared.statements import Statement
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +34,25 @@ class Parcel:
     sender: dict[str, Any]
 
 
-_LOAD = """
-    select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender
-    from message m join conversation c on c.id = m.conversation_id
-    left join {table} s on s.chatbot_id = m.chatbot_id and s.active
-    where m.id = %(message_id)s and m.role = 'assistant'
-"""
 _TABLES = {"whatsapp_cloud": "whatsapp_cloud_account", "whatsapp_qr": "whatsapp_qr_session"}
+_loads = {
+    channel: Statement(
+        f"load_{channel}",
+        f"""
+        select n, m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender
+        from jsonb_to_recordset($1) as asked(n int, message_id bigint)
+        join message m on m.id = asked.message_id join conversation c on c.id = m.conversation_id
+        left join {table} s on s.chatbot_id = m.chatbot_id and s.active
+        where m.role = 'assistant'
+        """,
+    )
+    for channel, table in _TABLES.items()
+}
 
 
 def load(message_id: int, channel: str) -> Parcel:
     """The parcel of a message. Raises Permanent if there is none, or nothing to send it with."""
-    found = db.row(_LOAD.format(table=_TABLES[channel]), {"message_id": message_id})
+    found = _loads[channel]({"message_id": message_id})
     if found is None:
         raise Permanent(f"there is no reply {message_id} to send")
     if found["sender"] is None:
@@ -52,60 +61,69 @@ def load(message_id: int, channel: str) -> Parcel:
 
 
 # The status may have come before the answer was stored (parked_status), or may have settled the message already.
-_SENT = """
-    with early as (
-        delete from parked_status where provider_id = any (%(ids)s) returning status, error
+_sent = Ending(
+    "send_sent",
+    """
+    with mine as materialized (
+        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, provider_id text,
+            ids text[], attempt int, metadata jsonb, customer_id bigint, channel text)
+    ), early as (
+        delete from parked_status p using mine where p.provider_id = any (mine.ids) returning mine.n, p.status, p.error
     ), best as (
-        select status, error, status_rank(status) from early union all select 'SENT', null, 1 order by 3 desc limit 1
+        select distinct on (n) n, status, error from (
+            select n, status, error from early union all select n, 'SENT', null from mine) heard
+        order by n, status_rank(status) desc
     ), sent as (
         update message m set
             status = case when status_rank(best.status) > status_rank(m.status) then best.status else m.status end,
             error = case when best.status = 'FAILED' then coalesce(best.error, 'the channel reported a failure') end,
-            external_id = coalesce(%(provider_id)s, m.external_id), attempts = %(attempt)s, updated_at = clock_timestamp(),
-            metadata = m.metadata || %(metadata)s
-        from best where m.id = %(message_id)s
-        returning m.id, m.conversation_id, m.channel, m.reply_to
+            external_id = coalesce(mine.provider_id, m.external_id), attempts = mine.attempt, updated_at = clock_timestamp(),
+            metadata = m.metadata || mine.metadata
+        from mine join best using (n) where m.id = mine.message_id
+        returning mine.n, mine.job_id, mine.claim, mine.customer_id, mine.provider_id,
+            m.id, m.conversation_id, m.channel, m.reply_to
     ), usage as (
-        insert into usage_log (customer_id, kind, message_id)
-        select %(customer_id)s, %(channel)s, id from sent on conflict do nothing
+        insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent on conflict do nothing
     )
-    select job_finish(%(job_id)s, %(claim)s, '[]', jsonb_build_array(jsonb_build_object(
-        'customer_id', %(customer_id)s::bigint, 'event', 'message.sent', 'data', jsonb_build_object(
-            'message_id', id, 'conversation_id', conversation_id, 'channel', channel, 'reply_to', reply_to,
-            'provider_id', %(provider_id)s::text))))
-    from sent
-"""
+    select jsonb_agg(n) as done, job_finish(
+        jsonb_object_agg(job_id, claim), '[]',
+        jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
+            'data', jsonb_build_object('message_id', id, 'conversation_id', conversation_id, 'channel', channel,
+                'reply_to', reply_to, 'provider_id', provider_id)))) as tickets
+    from sent having count(*) > 0
+    """,
+)
 
 
-def finish(claimed: Claim, parcel: Parcel, channel: str, provider_id: str | None, ids: list[str]) -> list[Ticket]:
+def finish(claimed: Claim, parcel: Parcel, channel: str, provider_id: str | None, ids: list[str]) -> None:
     """Keeps the provider's answer: SENT (or what a status said meanwhile), usage, event, the job's end."""
     known = provider_id or parcel.external_id
-    params = {
+    values = {
         "message_id": parcel.message_id,
         "provider_id": known or None,
         "ids": [*ids, *([known] if known else [])],
         "attempt": claimed.attempt,
-        "metadata": db.json({"provider_id": known, "attempts": claimed.attempt}),
+        "metadata": {"provider_id": known, "attempts": claimed.attempt},
         "customer_id": claimed.customer_id,
         "channel": channel,
     }
-    tickets = ledger.finish(claimed, _SENT, params)
-    if tickets is None:
+    if not _sent(claimed, values):
         raise Permanent(f"message {parcel.message_id} is gone")
-    return tickets
 
 
-def send_once(claimed: Claim, parcel: Parcel, channel: str, ids: list[str], send: Callable[[], str]) -> list[Ticket]:
+def send_once(claimed: Claim, parcel: Parcel, channel: str, ids: list[str], send: Callable[[], str]) -> None:
     """Sends, unless an earlier attempt did. `ids` are those the provider may give it, where they are known before."""
     if parcel.status != "PENDING":
-        return finish(claimed, parcel, channel, None, ids)
+        finish(claimed, parcel, channel, None, ids)
+        return
     if claimed.outcome_unknown_for is not None and _settled(claimed, ids):
-        return finish(claimed, parcel, channel, ids[0], ids)
+        finish(claimed, parcel, channel, ids[0], ids)
+        return
     try:
         provider_id = send()
     except NotSent as problem:
         raise ConnectionError(str(problem)) from problem
-    return finish(claimed, parcel, channel, provider_id, ids)
+    finish(claimed, parcel, channel, provider_id, ids)
 
 
 def _settled(claimed: Claim, ids: list[str]) -> bool:

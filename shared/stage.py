@@ -17,7 +17,7 @@ import sentry_sdk
 from dramatiq.errors import Retry
 from dramatiq.middleware import CurrentMessage
 
-from shared import db, dead_letter, ledger, lifecycle, queues, tally
+from shared import dead_letter, ledger, lifecycle, queues, tally
 from shared.config import settings
 from shared.dispatch import enqueue
 from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
@@ -37,8 +37,8 @@ QUARANTINE_DELAY = 1.0
 #: Seconds until a message is looked at again whose job could not be, because PostgreSQL was down.
 OUTAGE_DELAY = 2.0
 
-#: A stage's work: writes its results with ledger.finish and returns the tickets of what follows.
-Work = Callable[[Claim], list[Ticket]]
+#: A stage's work; it ends with an Ending (shared/ending.py), which writes results, the job's end and what follows.
+Work = Callable[[Claim], None]
 
 
 class _Retry(Retry):
@@ -58,23 +58,23 @@ def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
             min_backoff=int(FIRST_BACKOFF * 1000),
             on_retry_exhausted=queues.dead_letter_name(queue),
             broker=broker,
-        )(_runner(work))
+        )(_runner(work, durable=queue in queues.SENDS))
         for priority, lane in queues.lanes(queue).items()
     ]
 
 
-def _runner(work: Work) -> Callable[[int], None]:
+def _runner(work: Work, durable: bool) -> Callable[[int], None]:
     def run_job(job_id: int) -> None:
-        run(job_id, work)
+        run(job_id, work, durable)
 
     return run_job
 
 
-def run(job_id: int, work: Work) -> None:
+def run(job_id: int, work: Work, durable: bool = True) -> None:
     """One delivery of a job's id: claims it, works, records what became of it."""
     phases = Phases()
     try:
-        claimed = db.patiently(lambda: ledger.claim(job_id), patience=settings().job_lease)
+        claimed = ledger.claim(job_id, durable)
     except ServiceDown:
         raise _retry_unrecorded(f"job {job_id} waits for postgres") from None
     if isinstance(claimed, NotNow):
@@ -95,7 +95,7 @@ def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     try:
         _refuse_poison(claimed)
         with _quarantine(claimed):
-            tickets = work(claimed)
+            work(claimed)
         phases.mark("work")
     except LostClaim as lost:
         log.warning("result dropped", extra={"reason": str(lost)})
@@ -104,8 +104,6 @@ def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     except Exception as problem:
         _settle(claimed, problem, phases)
     else:
-        enqueue(tickets)
-        phases.mark("enqueue")
         log.info("completed", extra={"ms": phases.ms})
         _count(claimed, "completed", phases)
 

@@ -30,7 +30,7 @@ _PAGE = """
         not held and (state = 'waiting' and created_at < clock_timestamp() - make_interval(secs => %(grace)s)
             or state = 'delayed' and run_at < clock_timestamp() - make_interval(secs => %(grace)s)
             or state = 'active' and lease_until < clock_timestamp()) as due
-    from job where queue = %(queue)s and closed_at is null and id > %(after)s order by id limit %(page)s
+    from job where queue = %(queue)s and closed_at is null and id > 0 and id > %(after)s order by id limit %(page)s
 """
 
 # A status that came between a send's statement and its commit found neither the message nor its own time to come back.
@@ -40,7 +40,7 @@ _FOUND = """
 """
 
 _UNBURIED = """
-    select id from job where queue = %(queue)s and closed_at is null and state = 'failed' order by id limit %(page)s
+    select id from job where queue = %(queue)s and closed_at is null and id > 0 and state = 'failed' order by id limit %(page)s
 """
 
 _ORPHANS = """
@@ -50,7 +50,7 @@ _ORPHANS = """
     group by h.queue, h.ordering_key limit %(page)s
 """
 
-_RELEASE = "select job_lock(%(queue)s, %(ordering_key)s), job_release(%(queue)s, %(ordering_key)s) as tickets"
+_RELEASE = "select job_lock(%(queue)s, array[%(ordering_key)s]), job_release(%(queue)s, array[%(ordering_key)s]) as tickets"
 
 
 def sweep() -> dict[str, int]:

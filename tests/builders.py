@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.local.simulator.client import Simulator
 from shared import db, ledger, queues, secrets, stage, webhook_signing
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queue_service import QueueService
 from shared.queues import Queue
 
@@ -22,7 +22,7 @@ _WORK = {
 }
 
 
-def work_of(queue: Queue) -> Callable[[Claim], list[Ticket]]:
+def work_of(queue: Queue) -> Callable[[Claim], None]:
     """A stage's function."""
     module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
     return getattr(module, _WORK[queue])  # type: ignore[no-any-return]

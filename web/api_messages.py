@@ -46,9 +46,11 @@ _SAY = f"""
         on conflict (conversation_id, idempotency_key) where idempotency_key is not null do nothing
         returning *
     )
-    select {_SHOWN}, job_add(jsonb_build_object('queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint,
-        'message_id', m.id, 'ordering_key', m.conversation_id::text,
-        'payload', jsonb_build_object('message_id', m.id, 'conversation_id', m.conversation_id, 'channel', m.channel))) as tickets
+    select {_SHOWN}, job_add(jsonb_build_array(jsonb_build_object(
+        'queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint, 'message_id', m.id,
+        'ordering_key', m.conversation_id::text,
+        'payload', jsonb_build_object('message_id', m.id, 'conversation_id', m.conversation_id,
+            'channel', m.channel)))) as tickets
     from m
 """
 

@@ -49,8 +49,8 @@ _RESEND = """
         update webhook_event set status = 'PENDING', delivered_at = null, error = null, response_status = null
         where customer_id = %(customer_id)s and id = %(id)s and status <> 'PENDING' returning id
     )
-    select id, job_add(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', %(customer_id)s::bigint,
-        'webhook_event_id', id, 'payload', jsonb_build_object('webhook_event_id', id))) as tickets from again
+    select id, job_add(jsonb_build_array(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', %(customer_id)s::bigint,
+        'webhook_event_id', id, 'payload', jsonb_build_object('webhook_event_id', id)))) as tickets from again
 """
 
 

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import Unauthorized
 
 from shared import db, tally
-from shared.broker import outage
 from shared.config import settings
+from shared.consumer import outage
 from shared.queues import Queue
 from shared.sweep import swept_ago
 from web.signatures import same

@@ -12,8 +12,9 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from shared.broker import connect_redis, outage
+from shared.broker import connect_redis
 from shared.config import Settings, settings
+from shared.consumer import outage
 from web.widget_visitor import Visitor
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import ai, db, knowledge, ledger, payloads, tally
+from shared import ai, knowledge, payloads, tally
 from shared.config import settings
+from shared.ending import Ending, end
 from shared.errors import Permanent
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
+from shared.statements import Statement
 
 #: Messages of the conversation that the provider sees.
 CONTEXT = 10
 
 # A reply belongs where its question stands, whatever its id.
-_LOAD = """
-    select b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
-        b.provider_api_key, b.knowledge_base_id, k.language, m.content, reply.id as reply_id, b.unsupported_message,
+_load = Statement(
+    "ai_load",
+    f"""
+    select n, b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
+        b.provider_api_key, reply.id as reply_id, ({knowledge.SEARCH}) as items, b.unsupported_message,
         case when m.metadata ? 'unsupported' then not exists (
             select from message t where t.conversation_id = m.conversation_id and t.role = 'user' and t.id <= m.id
                 and not t.metadata ? 'unsupported' and t.id > coalesce((select max(r.reply_to) from message r
@@ -28,51 +32,58 @@ _LOAD = """
          from (select id, role, content, reply_to from message
                where conversation_id = m.conversation_id and status <> 'FAILED'
                  and (role = 'user' and id <= m.id or role = 'assistant' and coalesce(reply_to, id) < m.id)
-               order by coalesce(reply_to, id) desc, id desc limit %(context)s) t) as history
-    from message m join chatbot b on b.id = m.chatbot_id
+               order by coalesce(reply_to, id) desc, id desc limit {CONTEXT}) t) as history
+    from jsonb_to_recordset($1) as asked(n int, message_id bigint)
+    join message m on m.id = asked.message_id join chatbot b on b.id = m.chatbot_id
     left join knowledge_base k on k.id = b.knowledge_base_id
     left join message reply on reply.reply_to = m.id
-    where m.id = %(message_id)s and m.role = 'user'
-"""
+    where m.role = 'user'
+    """,
+)
 
-_ANSWER = """
-    with reply as (
+_answered = Ending(
+    "ai_answered",
+    """
+    with mine as materialized (
+        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, customer_id bigint,
+            text text, metadata jsonb, prompt_tokens int, completion_tokens int, model text)
+    ), reply as (
         insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
-        select conversation_id, chatbot_id, channel, 'assistant', %(text)s, 'PENDING', id, %(metadata)s
-        from message where id = %(message_id)s
-        returning id, conversation_id, channel
+        select conversation_id, chatbot_id, channel, 'assistant', mine.text, 'PENDING', m.id, mine.metadata
+        from mine join message m on m.id = mine.message_id order by n
+        returning id, conversation_id, channel, reply_to
+    ), done as (
+        select mine.*, reply.id as reply_id, conversation_id, channel from mine join reply on reply.reply_to = mine.message_id
     ), tokens as (
         insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
-        select %(customer_id)s, 'ai', id, %(prompt_tokens)s, %(completion_tokens)s, %(model)s from reply
-        where %(model)s <> '' -- nobody was asked
+        select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from done
+        where model <> '' -- nobody was asked
     )
-    select job_finish(%(job_id)s, %(claim)s, jsonb_build_array(jsonb_build_object(
-        'queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint, 'message_id', id,
-        'ordering_key', conversation_id::text,
-        'payload', jsonb_build_object('message_id', id, 'conversation_id', conversation_id, 'channel', channel))))
-    from reply
-"""
+    select jsonb_agg(n) as done, job_finish(
+        jsonb_object_agg(job_id, claim),
+        jsonb_agg(jsonb_build_object('queue', 'outgoing-messages', 'customer_id', customer_id, 'message_id', reply_id,
+            'ordering_key', conversation_id::text, 'payload', jsonb_build_object(
+                'message_id', reply_id, 'conversation_id', conversation_id, 'channel', channel)))) as tickets
+    from done having count(*) > 0
+    """,
+)
 
 
-def answer(claimed: Claim) -> list[Ticket]:
+def answer(claimed: Claim) -> None:
     """Replies to a message; a reply that was saved is never asked for again."""
     message_id = payloads.read(Queue.AI, claimed.payload)["message_id"]
-    loaded = db.row(_LOAD, {"message_id": message_id, "context": CONTEXT})
+    loaded = _load({"message_id": message_id})
     if loaded is None:
         raise Permanent(f"there is no user message {message_id} to answer")
     if loaded["reply_id"] is not None:
-        return ledger.finish(claimed, "select job_finish(%(job_id)s, %(claim)s)") or []
+        end(claimed)
+        return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        polite = ai.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported")
-        return _save(claimed, message_id, polite, [])
-    items = _knowledge(loaded)
+        _save(claimed, message_id, ai.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
+        return
+    items = [knowledge.Item(**item) for item in loaded["items"] or []]
     completion = ai.complete(_provider(loaded), ai.prompt(loaded["system_prompt"], items, loaded["history"]))
-    return _save(claimed, message_id, completion, items)
-
-
-def _knowledge(loaded: dict[str, Any]) -> list[knowledge.Item]:
-    base = loaded["knowledge_base_id"]
-    return [] if base is None else knowledge.search(base, loaded["language"], loaded["content"])
+    _save(claimed, message_id, completion, items)
 
 
 def _provider(loaded: dict[str, Any]) -> ai.Provider:
@@ -86,28 +97,26 @@ def _provider(loaded: dict[str, Any]) -> ai.Provider:
     )
 
 
-def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: list[knowledge.Item]) -> list[Ticket]:
+def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: list[knowledge.Item]) -> None:
     metadata = {
         "model": completion.model,
         "knowledge_item_ids": [item.id for item in items],
         "request_id": completion.request_id,
         "finish_reason": completion.finish_reason,
     }
-    params = {
+    values = {
         "message_id": message_id,
         "customer_id": claimed.customer_id,
         "text": completion.text,
-        "metadata": db.json(metadata),
+        "metadata": metadata,
         "prompt_tokens": completion.prompt_tokens,
         "completion_tokens": completion.completion_tokens,
         "model": completion.model,
     }
-    tickets = ledger.finish(claimed, _ANSWER, params)
-    if tickets is None:
+    if not _answered(claimed, values):
         raise Permanent(f"message {message_id} is gone")
     tally.add("tokens", "prompt", by=completion.prompt_tokens)
     tally.add("tokens", "completion", by=completion.completion_tokens)
-    return tickets
 
 
 actors = stage(Queue.AI, answer)

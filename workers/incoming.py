@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-from shared import db, ledger, payloads
+from shared import payloads
+from shared.ending import Ending
 from shared.errors import Permanent
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.stage import stage
 
 # Conversation, message, usage, event, this job's end and the AI job are one statement. The AI reads the last ten
-# messages when its turn comes, not here: by then the replies to the earlier ones are among them.
-_RECEIVE = """
-    with bot as (
-        select b.id, b.customer_id, b.debounce_seconds, c.priority
-        from chatbot b join customer c on c.id = b.customer_id where b.id = %(chatbot_id)s
+# messages when its turn comes, not here: by then the replies to the earlier ones are among them. A batch goes in the
+# order of its conversations, so that two processes never wait for each other.
+_received = Ending(
+    "incoming_received",
+    """
+    with mine as materialized (
+        select a.*, b.customer_id, b.debounce_seconds, c.priority
+        from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, chatbot_id bigint, channel text,
+            external_user_id text, external_id text, content text, metadata jsonb)
+        join chatbot b on b.id = a.chatbot_id join customer c on c.id = b.customer_id
     ), talk as (
         insert into conversation (chatbot_id, channel, external_user_id)
-        select id, %(channel)s, %(external_user_id)s from bot
+        select distinct chatbot_id, channel, external_user_id from mine order by 1, 2, 3
         on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp()
-        returning id
+        returning id, chatbot_id, channel, external_user_id
     ), said as (
         insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata)
-        select %(message_id)s, talk.id, bot.id, %(channel)s, 'user', %(content)s, 'DELIVERED', %(external_id)s, %(metadata)s
-        from bot, talk
+        select message_id, talk.id, chatbot_id, channel, 'user', content, 'DELIVERED', external_id, metadata
+        from mine join talk using (chatbot_id, channel, external_user_id)
         returning id, conversation_id
+    ), done as (
+        select mine.*, said.conversation_id from mine join said on said.id = mine.message_id order by n
     ), usage as (
-        insert into usage_log (customer_id, kind, message_id) select bot.customer_id, 'message', said.id from bot, said
+        insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from done
     )
-    select job_finish(%(job_id)s, %(claim)s,
-        jsonb_build_array(jsonb_build_object('queue', 'ai-processing', 'priority', bot.priority,
-            'customer_id', bot.customer_id, 'message_id', said.id, 'ordering_key', said.conversation_id::text,
-            'delay_seconds', bot.debounce_seconds, 'debounce', bot.debounce_seconds > 0,
-            'payload', jsonb_build_object('message_id', said.id, 'conversation_id', said.conversation_id))),
-        jsonb_build_array(jsonb_build_object('customer_id', bot.customer_id, 'event', 'message.received',
-            'data', jsonb_build_object('message_id', said.id, 'conversation_id', said.conversation_id,
-                'channel', %(channel)s, 'external_user_id', %(external_user_id)s, 'content', %(content)s))))
-    from bot, said
-"""
+    select jsonb_agg(n) as done, job_finish(
+        jsonb_object_agg(job_id, claim),
+        jsonb_agg(jsonb_build_object('queue', 'ai-processing', 'priority', priority, 'customer_id', customer_id,
+            'message_id', message_id, 'ordering_key', conversation_id::text,
+            'delay_seconds', debounce_seconds, 'debounce', debounce_seconds > 0,
+            'payload', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id))),
+        jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',
+            'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id,
+                'channel', channel, 'external_user_id', external_user_id, 'content', content)))) as tickets
+    from done having count(*) > 0
+    """,
+)
 
 
-def receive(claimed: Claim) -> list[Ticket]:
+def receive(claimed: Claim) -> None:
     """Saves the message. Raises Permanent if its chatbot is gone or the payload is garbage."""
     message = payloads.read(Queue.INCOMING, claimed.payload)
-    tickets = ledger.finish(claimed, _RECEIVE, {**message, "metadata": db.json(message["metadata"])})
-    if tickets is None:
+    if not _received(claimed, message):
         raise Permanent(f"chatbot {message['chatbot_id']} does not exist any more")
-    return tickets
 
 
 actors = stage(Queue.INCOMING, receive)

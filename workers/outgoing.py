@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from shared import ledger, payloads
+from shared import payloads
+from shared.ending import Ending
 from shared.errors import Permanent
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.stage import stage
 
-_WIDGET = """
-    with sent as (
-        update message set status = 'SENT', attempts = %(attempt)s, updated_at = clock_timestamp()
-        where id = %(message_id)s and role = 'assistant' and status_rank(status) <= status_rank('SENT')
-        returning id, conversation_id, channel, reply_to
+_shown = Ending(
+    "outgoing_shown",
+    """
+    with mine as materialized (
+        select * from jsonb_to_recordset($1)
+            as a(n int, job_id bigint, claim int, message_id bigint, attempt int, customer_id bigint)
+    ), sent as (
+        update message m set status = 'SENT', attempts = mine.attempt, updated_at = clock_timestamp()
+        from mine
+        where m.id = mine.message_id and m.role = 'assistant' and status_rank(m.status) <= status_rank('SENT')
+        returning mine.*, m.conversation_id, m.channel, m.reply_to
     )
-    select job_finish(%(job_id)s, %(claim)s, '[]', jsonb_build_array(jsonb_build_object(
-        'customer_id', %(customer_id)s::bigint, 'event', 'message.sent', 'data', jsonb_build_object(
-            'message_id', id, 'conversation_id', conversation_id, 'channel', channel, 'reply_to', reply_to))))
-    from sent
-"""
+    select jsonb_agg(n) as done, job_finish(
+        jsonb_object_agg(job_id, claim), '[]',
+        jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
+            'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'channel', channel,
+                'reply_to', reply_to)))) as tickets
+    from sent having count(*) > 0
+    """,
+)
 
-_HAND_OVER = """
-    select job_finish(%(job_id)s, %(claim)s, jsonb_build_array(jsonb_build_object(
-        'queue', %(queue)s::text, 'customer_id', %(customer_id)s::bigint, 'message_id', %(message_id)s::bigint,
-        'ordering_key', %(conversation_id)s::text, 'payload', jsonb_build_object('message_id', %(message_id)s::bigint))))
-"""
+_handed_over = Ending(
+    "outgoing_handed_over",
+    """
+    select jsonb_agg(n) as done, job_finish(
+        jsonb_object_agg(job_id, claim),
+        jsonb_agg(jsonb_build_object('queue', queue, 'customer_id', customer_id, 'message_id', message_id,
+            'ordering_key', conversation_id::text, 'payload', jsonb_build_object('message_id', message_id)))) as tickets
+    from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int, message_id bigint, conversation_id bigint,
+        customer_id bigint, queue text)
+    """,
+)
 
 SEND_QUEUES = {"whatsapp_cloud": Queue.WHATSAPP_CLOUD, "whatsapp_qr": Queue.WHATSAPP_QR}
 
 
-def route(claimed: Claim) -> list[Ticket]:
+def route(claimed: Claim) -> None:
     """Marks a widget's reply SENT, or hands it to the channel's send stage."""
     reply = payloads.read(Queue.OUTGOING, claimed.payload)
     queue = SEND_QUEUES.get(reply["channel"])
-    params = {**reply, "customer_id": claimed.customer_id, "attempt": claimed.attempt, "queue": queue}
-    tickets = ledger.finish(claimed, _WIDGET if queue is None else _HAND_OVER, params)
-    if tickets is None:
+    ending = _shown if queue is None else _handed_over
+    values = {**reply, "customer_id": claimed.customer_id, "attempt": claimed.attempt, "queue": queue}
+    if not ending(claimed, values):
         raise Permanent(f"there is no reply {reply['message_id']} to deliver")
-    return tickets
 
 
 actors = stage(Queue.OUTGOING, route)

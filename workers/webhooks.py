@@ -5,31 +5,43 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared import db, http, ledger, payloads, webhook_signing
+from shared import http, payloads, webhook_signing
 from shared.config import settings
+from shared.ending import Ending
 from shared.errors import Later, Permanent
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
+from shared.statements import Statement
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
-_LOAD = """
-    select v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
+_load = Statement(
+    "webhook_load",
+    """
+    select n, v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
         to_char(v.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
-    from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id where v.id = %(id)s
-"""
+    from jsonb_to_recordset($1) as asked(n int, webhook_event_id bigint)
+    join webhook_event v on v.id = webhook_event_id join webhook_endpoint e on e.id = v.endpoint_id
+    """,
+)
 
-_DELIVERED = """
-    with told as (
-        update webhook_event set status = 'DELIVERED', attempts = %(attempt)s, response_status = %(response_status)s,
+_delivered = Ending(
+    "webhook_delivered",
+    """
+    with mine as materialized (
+        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, id bigint, attempt int, response_status int)
+    ), told as (
+        update webhook_event v set status = 'DELIVERED', attempts = mine.attempt, response_status = mine.response_status,
             error = null, delivered_at = clock_timestamp()
-        where id = %(id)s and status = 'PENDING'
+        from mine where v.id = mine.id and v.status = 'PENDING'
     )
-    select job_finish(%(job_id)s, %(claim)s)
-"""
+    select jsonb_agg(n) as done, job_finish(jsonb_object_agg(job_id, claim)) as tickets
+    from mine
+    """,
+)
 
 
 class EndpointRefused(Exception):
@@ -40,9 +52,9 @@ class EndpointRefused(Exception):
         self.response_status = answer.status
 
 
-def deliver(claimed: Claim) -> list[Ticket]:
+def deliver(claimed: Claim) -> None:
     """POSTs an event: {"id", "type", "timestamp", "data"}."""
-    event = db.row(_LOAD, {"id": payloads.read(Queue.WEBHOOKS, claimed.payload)["webhook_event_id"]})
+    event = _load(payloads.read(Queue.WEBHOOKS, claimed.payload))
     if event is None or not event["active"]:
         raise Permanent("the endpoint is gone or switched off")
     answer = _post(event, claimed.attempt)
@@ -50,8 +62,7 @@ def deliver(claimed: Claim) -> list[Ticket]:
         raise Later(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
     if not answer.ok:
         raise EndpointRefused(answer)
-    params = {"id": event["id"], "attempt": claimed.attempt, "response_status": answer.status}
-    return ledger.finish(claimed, _DELIVERED, params) or []
+    _delivered(claimed, {"id": event["id"], "attempt": claimed.attempt, "response_status": answer.status})
 
 
 def _post(event: dict[str, Any], attempt: int) -> http.Answer:

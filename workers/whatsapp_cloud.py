@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared import graph_api, payloads, sending
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
@@ -11,12 +11,12 @@ from shared.stage import stage
 CHANNEL = "whatsapp_cloud"
 
 
-def send(claimed: Claim) -> list[Ticket]:
+def send(claimed: Claim) -> None:
     """Sends a reply to a WhatsApp number."""
     parcel = sending.load(payloads.read(Queue.WHATSAPP_CLOUD, claimed.payload)["message_id"], CHANNEL)
     number = parcel.sender["phone_number_id"]
     token = decrypt(parcel.sender["access_token"], f"WhatsApp number {number}")
-    return sending.send_once(
+    sending.send_once(
         claimed,
         parcel,
         CHANNEL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import payloads, qr_gateway, qr_session, sending
 from shared.config import settings
-from shared.ledger import Claim, Ticket
+from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
@@ -12,7 +12,7 @@ from shared.stage import stage
 CHANNEL = "whatsapp_qr"
 
 
-def send(claimed: Claim) -> list[Ticket]:
+def send(claimed: Claim) -> None:
     """Sends a reply to a chat id."""
     parcel = sending.load(payloads.read(Queue.WHATSAPP_QR, claimed.payload)["message_id"], CHANNEL)
     session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
@@ -20,7 +20,7 @@ def send(claimed: Claim) -> list[Ticket]:
     gateway = qr_gateway.dialect(parcel.sender["dialect"])
     if parcel.status == "PENDING":
         qr_session.wait_until_connected(parcel.sender, gateway, api_key)
-    return sending.send_once(
+    sending.send_once(
         claimed,
         parcel,
         CHANNEL,

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.local.bench import front_door, scale, streams
+from scripts.local.bench.compare import MODES, Figure, compare
+from scripts.local.bench.peer import PeerFailed
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -33,9 +35,37 @@ def main() -> int:
         return _streams(arguments, say)
     if arguments.mode == "front-door":
         return _front_door(arguments, say)
-    conditions = Conditions(arguments.messages, 1, "resend", False, arguments.data.resolve())
+    return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
+
+
+def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    names = list(MODES) if arguments.mode == "all" else [arguments.mode]
+    path = arguments.peer.resolve() if arguments.peer else None
+    try:
+        lines = compare(names, arguments.pairs, arguments.messages, path, arguments.data.resolve(), say)
+    except (PeerFailed, RuntimeError) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
+    _print_figures(lines, path is not None)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(line) for line in lines], indent=2))
+    return 0 if all(line.met for line in lines) else 1
+
+
+def _print_figures(lines: list[Figure], with_peer: bool) -> None:
+    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio", "bar", "") if with_peer else ()))
+    for line in lines:
+        peers = ("" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio))
+        verdict = ("met" if line.met else "MISSED") if line.bar else ""
+        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *((*peers, line.bar, verdict) if with_peer else ()))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _scale(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    messages = arguments.messages or 2_000
+    conditions = Conditions(messages, 1, "resend", False, arguments.data.resolve())
     with laboratory(SCENARIOS["calm"], conditions, say) as lab:
-        result = scale.measure(arguments.messages, arguments.old_messages, arguments.old_jobs, lab, say)
+        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, lab, say)
     _print(result)
     if arguments.json:
         arguments.json.write_text(json.dumps({**asdict(result), "ratio": result.ratio}, indent=2))
@@ -67,11 +97,16 @@ def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> in
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    modes = "scale: the time of a message on an empty and on a full database; streams: what open pages cost a web process"
-    modes += "; front-door: the inbound hook at 200 and 600 requests a second"
-    parser.add_argument("mode", choices=("scale", "streams", "front-door"), help=modes)
+    modes = (
+        "throughput, latency, ai-concurrency: one after the other with all; scale: the time of a message on an empty and on a "
+        "full database; streams: what open pages cost a web process; "
+        "front-door: the inbound hook at 200 and 600 requests a second"
+    )
+    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
+    parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each; the medians are printed")
     parser.add_argument("--streams", type=int, default=500, help="open pages")
-    parser.add_argument("--messages", type=int, default=2_000, help="of each load")
+    parser.add_argument("--messages", type=int, help="of each load")
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
     parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")
     parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")

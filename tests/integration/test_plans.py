@@ -43,7 +43,9 @@ def _newest() -> int:
 
 def _drain_without_looking(world: World) -> None:
     while True:
-        ready = db.rows("select id from job where queue <> '' and closed_at is null and not held order by queue, id limit 50")
+        ready = db.rows(
+            "select id from job where queue <> '' and id > 0 and closed_at is null and not held order by queue, id limit 50"
+        )
         if not ready:
             return
         for row in ready:

@@ -54,7 +54,10 @@ _ANSWERED = "select count(*) from message where role = 'assistant' and status = 
 
 @dataclass
 class Load:
-    """Of one rate, every `messages_in`-th request a message: milliseconds of each answer, what was sent again for want of a 200."""
+    """Of one rate, every `messages_in`-th request a message.
+
+    `times` are milliseconds of each answer, `again` counts what was sent again for want of a 200.
+    """
 
     rate: int
     seconds: int

@@ -35,6 +35,11 @@ class Simulator:
             raise RuntimeError(f"the simulator did not start: {line!r}")
         return cls(process, line.rsplit(" ", 1)[1].strip())
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def environment(self) -> dict[str, str]:
         """The settings that send Switchboard here."""
         return {

@@ -1,0 +1,191 @@
+"""Where a benchmark runs: the servers, the outside world, our workers. The peer's own, if there is a peer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg2
+import redis
+
+from scripts.commands.migrate import migrate
+from scripts.local.bench.load import seed_tenants
+from scripts.local.embedded import Services
+from scripts.local.environment import ROOT, local_settings
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import broker, config, db, queues
+
+#: The stages that a message passes; a run starts no others, the peer's process neither.
+STAGES = [*queues.MODULES.values(), "maintenance"]
+#: Where the peer's up.sh puts its servers.
+PEER_POSTGRES = "postgresql://postgres@127.0.0.1:5544/switchboard_bench"
+PEER_REDIS = "redis://127.0.0.1:6390/1"
+PEER_MOCK = "http://127.0.0.1:8090"
+SLOW_PORT = 8094
+#: Seconds for processes to boot.
+BOOT = 60.0
+
+
+@dataclass
+class World:
+    """An outside world: where it is, its processes, and how to read the arrival times of sends ({recipient: ns})."""
+
+    environment: dict[str, str]
+    pids: list[int]
+    arrivals: Callable[[], dict[str, int]] = dict
+
+
+@dataclass
+class Rig:
+    """Servers that are up, a database that is migrated and seeded, and this process connected to both."""
+
+    environment: dict[str, str]
+    data: Path
+    peer: Path | None
+    client: redis.Redis = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = redis.Redis.from_url(self.environment["REDIS_URL"])
+
+    @contextmanager
+    def workers(self, world: World, threads: Mapping[str, str]) -> Iterator[list[int]]:
+        """Our processes, ready and connected, for the length of the block; yields their pids."""
+        environment = {**os.environ, **self.environment, **world.environment, **threads}
+        log = (self.data / "workers.log").open("a", buffering=1)
+        manager = ProcessManager(
+            ROOT / "Procfile", environment, ROOT, STAGES, on_line=lambda name, line: print(name, line.rstrip(), file=log)
+        )
+        manager.start()
+        try:
+            self._until_ready()
+            yield [pid for name in STAGES for pid in manager.pids(name)]
+        finally:
+            manager.stop()
+
+    def _until_ready(self) -> None:
+        """Each process that consumes has a heartbeat in Redis."""
+        deadline = time.monotonic() + BOOT
+        while (ready := self.client.zcard("dramatiq:__heartbeats__")) < len(STAGES):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"only {ready} of {len(STAGES)} processes took jobs after {BOOT:.0f} s; see workers.log")
+            time.sleep(0.05)
+
+    def empty(self) -> None:
+        """Forgets messages and jobs of earlier runs, in both stores."""
+        with db.connection() as database:
+            database.execute_sql("truncate conversation, message, usage_log, webhook_event, job, parked_status cascade")
+            database.execute_sql("vacuum analyze")
+            database.execute_sql("checkpoint")
+        self.client.flushdb()
+
+
+@contextmanager
+def rig(peer: Path | None, data: Path) -> Iterator[Rig]:
+    """The peer's servers if there is one, else embedded ones of our own."""
+    data.mkdir(parents=True, exist_ok=True)
+    if peer is not None:
+        subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)
+        _create_database(PEER_POSTGRES)
+        yield _made({"DATABASE_URL": PEER_POSTGRES, "REDIS_URL": PEER_REDIS, **local_settings(data)}, data, peer)
+        return
+    services = Services(data)
+    services.start()
+    try:
+        yield _made(services.environment(), data, None)
+    finally:
+        services.stop()
+
+
+def _made(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
+    os.environ.update(environment)
+    for module in (config, db, broker):
+        module.reset()
+    migrate(environment["DATABASE_URL"])
+    made = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
+    made.empty()
+    seed_tenants()
+    return made
+
+
+def _create_database(url: str) -> None:
+    """Afresh, so that no earlier schema is measured."""
+    parts = urlsplit(url)
+    connection = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'drop database if exists "{parts.path[1:]}" with (force)')
+        cursor.execute(f'create database "{parts.path[1:]}"')
+    connection.close()
+
+
+@contextmanager
+def instant(place: Rig) -> Iterator[World]:
+    """A world that answers at once: the peer's nginx, or the simulator."""
+    if place.peer is not None:
+        yield World(_addresses(PEER_MOCK), [pid for pid in psutil.pids() if _runs(pid, "nginx")])
+        return
+    with slow(place, 0) as world:
+        yield world
+
+
+@contextmanager
+def slow(place: Rig, ai_ms: int) -> Iterator[World]:
+    """A world whose AI takes `ai_ms`, and that notes when sends arrive."""
+    if place.peer is None:
+        with Simulator.start(seed=1) as simulator:
+            simulator.faults([{"kind": "ai", "fault": "latency", "ms": ai_ms}] if ai_ms else [])
+            yield World(simulator.environment(), [simulator.pid], lambda: _simulated_arrivals(simulator))
+        return
+    environment = {**os.environ, "PORT": str(SLOW_PORT), "LATENCY_MS": str(ai_ms), "RECORD": "1"}
+    mock = subprocess.Popen(["node", "mock/slow.js"], cwd=place.peer, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert mock.stdout is not None
+        mock.stdout.readline()
+        yield World(_addresses(f"http://127.0.0.1:{SLOW_PORT}"), [mock.pid], _mock_arrivals)
+    finally:
+        mock.terminate()
+        mock.wait()
+
+
+def _addresses(url: str) -> dict[str, str]:
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "sk-mock",
+        "WHATSAPP_GRAPH_URL": url,
+        "WHATSAPP_QR_SERVICE_URL": url,
+        "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
+    }
+
+
+def _mock_arrivals() -> dict[str, int]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{SLOW_PORT}/__log", timeout=30) as answer:
+        return {to: int(at) for to, at in json.load(answer)["log"]}
+
+
+def _simulated_arrivals(simulator: Simulator) -> dict[str, int]:
+    """The record has wall-clock times; ours are monotonic."""
+    offset = time.monotonic_ns() - time.time_ns()
+    return {row["key"]: row["at_ns"] + offset for row in simulator.record("graph")}
+
+
+def _runs(pid: int, program: str) -> bool:
+    try:
+        return psutil.Process(pid).name() == program
+    except psutil.NoSuchProcess:
+        return False
+
+
+def figures(line: str) -> dict[str, Any]:
+    """The last JSON object of a program's output."""
+    return dict(json.loads(line.strip().splitlines()[-1]))

@@ -1,0 +1,57 @@
+"""The end of a stage's work: results, the job's end and the next jobs committed together, then handed to Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import peewee
+
+from shared.batching import Batch
+from shared.dispatch import enqueue
+from shared.errors import LostClaim
+from shared.ledger import Claim, leases, tickets_of
+from shared.statements import Statement
+
+#: SQLSTATE that schema.sql raises when a claim is not the job's last.
+LOST_CLAIM = "SB001"
+
+
+class Ending:
+    """A stage's finishing statement. Its rows have `job_id` and `claim` beside what the stage gives.
+
+    It answers with one row: `done`, the `n` of those whose results found their place, and `tickets`, what job_finish said.
+    """
+
+    def __init__(self, name: str, sql: str) -> None:
+        self._statement = Statement(name, sql)
+        self._batch: Batch[Mapping[str, Any], bool] = Batch(self._run)
+
+    def __call__(self, claimed: Claim, values: Mapping[str, Any] | None = None) -> bool:
+        """Ends the job; False if there was nothing to write the results to: then nothing was. Raises LostClaim."""
+        try:
+            done = self._batch({**(values or {}), **claimed.params})
+        except peewee.DatabaseError as problem:
+            if getattr(getattr(problem, "orig", None), "pgcode", None) != LOST_CLAIM:
+                raise
+            leases.drop(claimed)
+            raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over") from problem
+        if done:
+            leases.drop(claimed)
+        return done
+
+    def _run(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
+        [answer] = self._statement.execute(items)
+        enqueue(tickets_of(answer["tickets"] or []))
+        done = set(answer["done"] or [])
+        return [n in done for n in range(len(items))]
+
+
+#: Ends jobs that leave nothing behind.
+end = Ending(
+    "job_end",
+    """
+    select jsonb_agg(n) as done, job_finish(jsonb_object_agg(job_id, claim)) as tickets
+    from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int)
+    """,
+)
