@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -17,12 +18,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import requests
 
 from scripts.local.chaos.lab import Lab
 from scripts.local.demo.door import meta_webhook, signed
 from scripts.local.environment import ROOT, free_port
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import BEHIND_WEB, ProcessManager
 from shared import db
 
 #: Requests a second and seconds: of the mixed and the plain load, and of the flood.
@@ -105,6 +107,7 @@ def measure(lab: Lab, say: Say, rate: Rate = RATE, flood: Rate = FLOOD, processe
         web = ProcessManager(ROOT / "Procfile", env={**lab.environment, **settings}, cwd=ROOT, names=["web"])
         stack.callback(web.stop)
         web.start()
+        _make_way(lab)
         _wait_for(port)
         _measured(Load(50, 4), "warm", port, say)
         return FrontDoor(
@@ -112,6 +115,14 @@ def measure(lab: Lab, say: Say, rate: Rate = RATE, flood: Rate = FLOOD, processe
             _measured(Load(*rate), "plain", port, say),
             _measured(Load(*flood), "flood", port, say),
         )
+
+
+def _make_way(lab: Lab) -> None:
+    """Puts the laboratory's workers behind the web processes, as scripts/server does."""
+    for name in lab.processes.restarts():
+        for pid in lab.processes.pids(name):
+            for thread in psutil.Process(pid).threads():
+                os.setpriority(os.PRIO_PROCESS, thread.id, BEHIND_WEB)
 
 
 def _measured(load: Load, name: str, port: int, say: Say) -> Load:
