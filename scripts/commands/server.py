@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -27,6 +28,8 @@ def main() -> int:
         print("server: running; Ctrl-C stops it", flush=True)
         for what, where in door_addresses(environment):
             print(f"server: {what}: {where}", flush=True)
+        if not os.environ.get("DASHBOARD_PASSWORD") and environment.get("DASHBOARD_PASSWORD"):  # made for this machine only
+            print(f"server: the dashboard's password: {environment['DASHBOARD_PASSWORD']}", flush=True)
         try:
             stopping.wait()
         finally:
