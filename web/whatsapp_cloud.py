@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -61,7 +62,7 @@ def _body() -> dict[str, Any]:
 def _take(value: dict[str, Any]) -> None:
     """One change: its messages, then its statuses."""
     number = text(inbound.member(value, "metadata", "phone_number_id"))
-    chatbot_id = db.patiently(lambda: db.scalar(_CHATBOT, [number]), inbound.PATIENCE)
+    chatbot_id = _chatbot_of(number)
     if chatbot_id is None:
         inbound.reject(HOOK, "no active account has this phone number id", number or None, value)
         count(HOOK, "unknown_number")
@@ -71,6 +72,24 @@ def _take(value: dict[str, Any]) -> None:
         inbound.item(HOOK, number, raw, lambda raw=raw: _message(chatbot_id, raw, contacts))  # type: ignore[misc]  # default binds
     for raw in _items(value, "statuses", number):
         inbound.item(HOOK, number, raw, lambda raw=raw: _status(chatbot_id, raw))  # type: ignore[misc]
+
+
+#: Seconds for which a number's chatbot is remembered: each message would ask for it again.
+REMEMBERED = 5.0
+_chatbots: dict[tuple[str, str], tuple[int, float]] = {}
+
+
+def _chatbot_of(number: str) -> int | None:
+    """The chatbot of an active number. A number that nobody has is never remembered."""
+    key, now = (settings().database_url, number), time.monotonic()
+    known = _chatbots.get(key)
+    if known and now < known[1]:
+        return known[0]
+    found: int | None = db.patiently(lambda: db.scalar(_CHATBOT, [number]), inbound.PATIENCE)
+    _chatbots.pop(key, None)
+    if found is not None:
+        _chatbots[key] = found, now + REMEMBERED
+    return found
 
 
 def _items(value: dict[str, Any], name: str, number: str) -> list[dict[str, Any]]:

@@ -87,7 +87,8 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     with laboratory(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as lab:
         result = front_door.measure(lab, say)
-    table = Table("", *(f"{load.rate}/s for {load.seconds} s" for load in (result.ordinary, result.flood)))
+    heads = ("1 message to 3 statuses", "messages", "messages")
+    table = Table("", *(f"{load.rate}/s for {load.seconds} s: {what}" for load, what in zip(result.loads, heads, strict=True)))
     for row in front_door.lines(result):
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120).print(table)

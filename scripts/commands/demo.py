@@ -23,7 +23,7 @@ from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Line, Play, faults, load
 from scripts.local.embedded import Services
 from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.simulator.client import Simulator
 
 LOG = DEMO_DATA / "workers.log"
@@ -75,7 +75,7 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
         os.environ.update({**chosen, "PORT": str(free_port())})
         migrate(services.database_url)
-        processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log())
+        processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log(), behind_web=BEHIND_WEB)
         stack.callback(processes.stop)
         processes.start()
         yield simulator, real_ai

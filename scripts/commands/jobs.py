@@ -24,6 +24,9 @@ _FAILED = """
 """
 
 
+_REJECTS = "select id, received_at, source, subject, reason from inbound_reject order by id desc limit %s"
+
+
 def main() -> int:
     """Runs one command; 1 if there is nothing to show, 2 if the input is wrong."""
     arguments = _arguments()
@@ -43,6 +46,9 @@ def _arguments() -> argparse.Namespace:
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
     failed.add_argument("--limit", type=int, default=20)
     failed.set_defaults(run=_failed)
+    rejects = commands.add_parser("rejects", help="what channels sent that found no place, newest first")
+    rejects.add_argument("--limit", type=int, default=20)
+    rejects.set_defaults(run=_rejects)
     _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
     return parser.parse_args()
 
@@ -86,6 +92,14 @@ def _failed(arguments: argparse.Namespace) -> int:
     table = Table("job", "queue", "customer", "message", "attempts", "failed at", "error")
     for job in db.rows(_FAILED, [arguments.limit]):
         table.add_row(*("" if value is None else str(value) for value in job.values()))
+    console.print(table)
+    return 0
+
+
+def _rejects(arguments: argparse.Namespace) -> int:
+    table = Table("reject", "received at", "source", "number or session", "reason")
+    for reject in db.rows(_REJECTS, [arguments.limit]):
+        table.add_row(*("" if value is None else str(value) for value in reject.values()))
     console.print(table)
     return 0
 

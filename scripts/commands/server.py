@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -9,7 +10,7 @@ import threading
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import resolved_environment
 from scripts.local.environment import ROOT, door_addresses, free_port
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import BEHIND_WEB, ProcessManager
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
 
@@ -22,11 +23,13 @@ def main() -> int:
     with resolved_environment() as environment:
         environment = {**environment, "PORT": environment.get("PORT") or str(free_port())}
         migrate(environment["DATABASE_URL"])
-        processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print)
+        processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print, behind_web=BEHIND_WEB)
         processes.start()
         print("server: running; Ctrl-C stops it", flush=True)
         for what, where in door_addresses(environment):
             print(f"server: {what}: {where}", flush=True)
+        if not os.environ.get("DASHBOARD_PASSWORD") and environment.get("DASHBOARD_PASSWORD"):  # made for this machine only
+            print(f"server: the dashboard's password: {environment['DASHBOARD_PASSWORD']}", flush=True)
         try:
             stopping.wait()
         finally:

@@ -24,6 +24,8 @@ BACKOFF = (0.2, 5.0)
 WELL_AFTER = 10.0
 #: Seconds a process has to end after SIGTERM: a platform's 30, less a margin.
 STOP_TIMEOUT = 27.0
+#: Niceness of workers that share their machine with the front door.
+BEHIND_WEB = 10
 _PR_SET_PDEATHSIG = 1
 
 OnLine = Callable[[str, str], object]
@@ -42,14 +44,22 @@ class _Process:
 
 
 class ProcessManager:
-    """Runs the named lines of a Procfile (all but `release`, if none are named)."""
+    """Runs the named lines of a Procfile (all but `release`, if none are named), `behind_web` at that niceness behind `web`."""
 
     def __init__(
-        self, procfile: Path, env: Mapping[str, str], cwd: Path, names: list[str] | None = None, on_line: OnLine | None = None
+        self,
+        procfile: Path,
+        env: Mapping[str, str],
+        cwd: Path,
+        names: list[str] | None = None,
+        on_line: OnLine | None = None,
+        behind_web: int = 0,
     ) -> None:
         lines = parse_procfile(procfile.read_text()).processes
         chosen = names if names is not None else [name for name in lines if name != "release"]
-        self._processes = {name: _Process(name, lines[name]) for name in chosen}
+        # On one machine the front door goes first: a message that waits in the database is safe, one that waits outside is not.
+        kinder = f"nice -n {behind_web} " if behind_web else ""
+        self._processes = {name: _Process(name, lines[name] if name == "web" else kinder + lines[name]) for name in chosen}
         self._env = {
             **env,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",

@@ -1,0 +1,102 @@
+"""scripts/connect: makes a business with its chatbot, and connects WhatsApp numbers and QR sessions to one.
+
+Tokens and secrets are read from standard input, never from the command line: that is in the shell's history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import secrets as random_secrets
+import sys
+
+import peewee
+
+from scripts.local.environment import use_running_services
+from shared import db
+from shared.secrets import encrypt
+
+_BUSINESS = "insert into customer (name, plan_price_cents) values (%s, %s) returning id"
+_BOT = "insert into chatbot (customer_id, name) values (%s, %s) returning id, public_key"
+_CLOUD = """
+    insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)
+    on conflict (chatbot_id) do update
+        set phone_number_id = excluded.phone_number_id, access_token = excluded.access_token, active = true
+"""
+_QR = """
+    insert into whatsapp_qr_session (chatbot_id, session_name, dialect, api_key, webhook_secret) values (%s, %s, %s, %s, %s)
+    on conflict (chatbot_id) do update set session_name = excluded.session_name, dialect = excluded.dialect,
+        api_key = excluded.api_key, webhook_secret = excluded.webhook_secret, active = true, state = 'unknown'
+"""
+
+
+def main() -> int:
+    """Runs one command; 1 if the database refuses it."""
+    arguments = _arguments()
+    if not os.environ.get("DATABASE_URL"):
+        use_running_services("connect", "DATABASE_URL")
+    try:
+        result: int = arguments.run(arguments)
+    except peewee.IntegrityError as problem:
+        print(
+            f"connect: refused: {str(problem).splitlines()[0]}; want ids that exist, and a number of one chatbot", file=sys.stderr
+        )
+        return 1
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/connect", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    business = commands.add_parser("business", help="a customer and its chatbot; prints their ids")
+    business.add_argument("name")
+    business.add_argument("--plan", type=float, default=0, help="dollars a month")
+    business.add_argument("--bot", default="Assistant", help="the chatbot's name")
+    business.set_defaults(run=_business)
+    cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
+    cloud.add_argument("--chatbot", type=int, required=True)
+    cloud.add_argument("--phone-number-id", required=True, help="Meta's id of the number, not the number")
+    cloud.set_defaults(run=_cloud)
+    qr = commands.add_parser("qr", help="a session of a QR gateway; asks for the gateway's API key, prints the hook's secret")
+    qr.add_argument("--chatbot", type=int, required=True)
+    qr.add_argument("--session", required=True, help="its name at the gateway")
+    qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha")
+    qr.set_defaults(run=_qr)
+    return parser.parse_args()
+
+
+def _business(arguments: argparse.Namespace) -> int:
+    with db.transaction():
+        customer = db.scalar(_BUSINESS, [arguments.name, round(arguments.plan * 100)])
+        bot = db.row(_BOT, [customer, arguments.bot]) or {}
+    print(f"customer {customer}, chatbot {bot['id']}, public key {bot['public_key']}")
+    return 0
+
+
+def _cloud(arguments: argparse.Namespace) -> int:
+    token = _asked("access token")
+    db.rows(_CLOUD, [arguments.chatbot, arguments.phone_number_id, encrypt(token)])
+    print(f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s; Meta's hook is /webhooks/whatsapp/cloud")
+    return 0
+
+
+def _qr(arguments: argparse.Namespace) -> int:
+    key, secret = _asked("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", empty=True), random_secrets.token_urlsafe(24)
+    params = [arguments.chatbot, arguments.session, arguments.dialect, encrypt(key) if key else None, encrypt(secret)]
+    db.rows(_QR, params)
+    print(f"session {arguments.session} is chatbot {arguments.chatbot}'s; its hook is /webhooks/whatsapp/qr/{arguments.session}")
+    print(f"the hook's secret, shown once: {secret}")
+    return 0
+
+
+def _asked(what: str, empty: bool = False) -> str:
+    """A secret: typed unseen, or piped in."""
+    given = getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    if not given.strip() and not empty:
+        sys.exit(f"connect: {what}: nothing was given; want it on standard input")
+    return given.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The commands that connect a business: what they print, what they store, and that no secret is stored as it is."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from scripts.commands import connect, jobs, keys
+from shared import api_keys, db
+from shared.secrets import decrypt
+from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
+
+
+def run(command: object, *arguments: str, typed: str = "") -> int:
+    """A command's main() with these arguments and this on its standard input."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *arguments])
+        patch.setattr(sys, "stdin", io.StringIO(typed))
+        return int(command.main())  # type: ignore[attr-defined]  # modules of scripts/commands
+
+
+def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(connect, "business", "Shop", "--plan", "50") == 0
+    customer, chatbot = db.row("select customer_id, id from chatbot order by id desc limit 1").values()  # type: ignore[union-attr]
+    assert run(connect, "whatsapp", "--chatbot", str(chatbot), "--phone-number-id", "4711", typed="token-1\n") == 0
+    assert run(connect, "qr", "--chatbot", str(chatbot), "--session", "shop-9", typed="\n") == 0
+    secret = capsys.readouterr().out.strip().rsplit(" ", 1)[1]
+    assert decrypt(db.scalar("select access_token from whatsapp_cloud_account where phone_number_id = '4711'"), "x") == "token-1"
+    assert door.meta(webhook(change("4711", messages=[written("wamid.1")]))).status_code == 200
+    assert door.waha(waha_message("A1"), secret=secret, session="shop-9").status_code == 200
+    assert db.scalar("select count(*) from job where customer_id = %s", [customer]) == 2
+    assert run(connect, "whatsapp", "--chatbot", "999", "--phone-number-id", "1", typed="t\n") == 1
+    with pytest.raises(SystemExit, match="nothing was given"):
+        run(connect, "whatsapp", "--chatbot", str(chatbot), "--phone-number-id", "1")
+
+
+def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(keys, "create", "--customer", str(door.world.customer)) == 0
+    key = capsys.readouterr().out.strip()
+    assert api_keys.customer_of(key) == door.world.customer
+    assert run(keys, "list") == 0
+    assert key not in capsys.readouterr().out
+    assert run(keys, "revoke", str(db.scalar("select id from api_key"))) == 0
+    assert run(keys, "revoke", "4711") == run(keys, "create", "--customer", "4711") == 1
+    assert api_keys.customer_of(key) is None
+
+
+def test_rejects_are_listed(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    door.meta(webhook(change("999", messages=[written("wamid.1")])))
+    assert run(jobs, "rejects") == 0
+    assert "999" in capsys.readouterr().out

@@ -1,0 +1,58 @@
+"""The Procfile's own web process: gunicorn, its threads, and a message from the hook to WhatsApp."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from scripts.local.demo.door import signed
+from scripts.local.environment import free_port
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import queues
+from tests.builders import World
+from tests.integration.front_door import change, webhook, written
+from tests.pipeline.test_workers import idle, until
+
+SECRET = "app-secret-2"
+
+
+@pytest.fixture
+def url(environment: dict[str, str], root: Path) -> Iterator[str]:
+    """Web and workers."""
+    port = free_port(0)
+    chosen = {**os.environ, "PORT": str(port), "WHATSAPP_APP_SECRET": SECRET, "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "2"}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MODULES.values(), "maintenance"])
+    manager.start()
+    url = f"http://127.0.0.1:{port}"
+    until(lambda: _status(f"{url}/readyz") == 200)
+    yield url
+    manager.stop()
+
+
+def _status(url: str) -> int:
+    try:
+        return requests.get(url, timeout=10).status_code
+    except requests.ConnectionError:
+        return 0
+
+
+def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simulator: Simulator) -> None:
+    body = json.dumps(webhook(change(str(777000 + world.chatbot), messages=[written("wamid.1")]))).encode()
+    hook = f"{url}/webhooks/whatsapp/cloud"
+    assert requests.post(hook, body, headers=signed(body, SECRET), timeout=10).status_code == 200
+    assert requests.post(hook, body, headers=signed(body, "wrong"), timeout=10).status_code == 401
+    chunked = requests.post(hook, iter([body[:100], body[100:]]), headers=signed(body, SECRET), timeout=10)
+    assert chunked.status_code == 200
+    until(lambda: world.messages(role="assistant", status="SENT") and idle())
+    assert [sent["key"] for sent in simulator.record("graph")] == ["5511912345678"]
+    until(lambda: 'switchboard_attempts_total{outcome="completed",queue="ai-processing"} 1.0' in _text(f"{url}/metrics"), 10)
+
+
+def _text(url: str) -> str:
+    return requests.get(url, timeout=10).text
