@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +51,9 @@ class Broker(RedisBroker):
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
         self.wakes: dict[str, threading.Event] = {}
+        # Messages that this process has taken, and those of them that it has done with and not told Redis of yet.
         self.in_hand: dict[str, set[str]] = {}
+        self.done: dict[str, deque[str]] = {}
         self._channel = f"{namespace}:__wake__:"
         self._put, self._take, self._ack, self._rescue = (
             client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "ack", "rescue")
@@ -64,7 +67,7 @@ class Broker(RedisBroker):
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.wakes[queue_name] = threading.Event()
-            self.in_hand[queue_name] = set()
+            self.in_hand[queue_name], self.done[queue_name] = set(), deque()
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +42,7 @@ class WokenConsumer(Consumer):
         self._wake = broker.wakes[queue_name]
         self._cache: list[bytes] = []
         # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
-        self._held = broker.in_hand[queue_name]
-        self._done: deque[str] = deque()
+        self._held, self._done = broker.in_hand[queue_name], broker.done[queue_name]
         self._acking = threading.Lock()
         self._reclaimed = False
 
@@ -60,12 +58,13 @@ class WokenConsumer(Consumer):
 
     def _refill(self) -> None:
         if not self._reclaimed:
+            self._tell()  # what the consumer before this one could not
             self.broker.reclaim(self.queue_name)
             self._reclaimed = True
         self._wake.clear()
-        due = -1
-        if len(self._held) <= self.threads:  # else the threads have enough, and the ack that changes that wakes us
-            due, self._cache = self.broker.take(self.queue_name, self.prefetch - len(self._held))
+        # Threads that have enough to do need nothing yet, the ack that changes it wakes us; to ask is the heartbeat as well.
+        room = self.prefetch - len(self._held) if len(self._held) <= self.threads else 0
+        due, self._cache = self.broker.take(self.queue_name, room)
         if not self._cache:
             pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
             self._wake.wait(pause)
@@ -80,13 +79,16 @@ class WokenConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Forgets a message that was worked on. While one thread tells Redis, others only leave theirs for it."""
         self._done.append(message.options["redis_message_id"])
+        self._tell()
+
+    def _tell(self) -> None:
         while self._done and self._acking.acquire(blocking=False):
             try:
-                self._tell()
+                self._forget_some()
             finally:
                 self._acking.release()
 
-    def _tell(self) -> None:
+    def _forget_some(self) -> None:
         ids = [self._done.popleft() for _ in range(min(len(self._done), MAX_ACKS))]
         try:
             if ids:

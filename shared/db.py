@@ -202,7 +202,9 @@ def json(value: Any) -> Json:
 
 
 def is_outage(problem: BaseException) -> bool:
-    """Whether the server is gone or going, as against a statement that is wrong."""
+    """Whether the server is gone or going, as against a statement that is wrong, or that lost a deadlock (class 40)."""
+    if str(getattr(getattr(problem, "orig", problem), "pgcode", None) or "").startswith("40"):
+        return False
     return isinstance(problem, OperationalError | InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError)
 
 

@@ -20,7 +20,8 @@ LOST_CLAIM = "SB001"
 class Ending:
     """A stage's finishing statement. Its rows have `job_id` and `claim` beside what the stage gives.
 
-    It answers with one row: `done`, the `n` of those whose results found their place, and `tickets`, what job_finish said.
+    It answers with one row: `done`, the `n` of those whose results found their place, and `tickets`, what job_finish said;
+    with none if nobody's did.
     """
 
     def __init__(self, name: str, sql: str) -> None:
@@ -41,10 +42,10 @@ class Ending:
         return done
 
     def _run(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
-        [answer] = self._statement.execute(items)
-        enqueue(tickets_of(answer["tickets"] or []))
-        done = set(answer["done"] or [])
-        return [n in done for n in range(len(items))]
+        for answer in self._statement.execute(items):
+            enqueue(tickets_of(answer["tickets"]))
+            return [n in answer["done"] for n in range(len(items))]
+        return [False] * len(items)
 
 
 #: Ends jobs that leave nothing behind.

@@ -125,7 +125,9 @@ def _trusted(method: str, url: str, body: bytes | None, headers: Mapping[str, st
     deadline = time.monotonic() + timeout
     times = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
     named = {"User-Agent": USER_AGENT, **headers}
-    response = _pool.request(method, url, body=body, headers=named, timeout=times, retries=False, preload_content=False)
+    response = _pool.request(
+        method, url, body=body, headers=named, timeout=times, retries=False, redirect=False, preload_content=False
+    )
     answered = False
     try:
         answer = Answer(response.status, _read(response.stream(CHUNK), deadline), response.headers)

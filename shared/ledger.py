@@ -110,7 +110,7 @@ def claim(job_id: int, durable: bool = True) -> Claim | NotNow:
 
 
 def _look(job_id: int) -> NotNow:
-    found = db.row(_LOOK, {"id": job_id})
+    found = db.patiently(lambda: db.row(_LOOK, {"id": job_id}), patience=settings().job_lease)
     if found is None:
         return NotNow("gone")
     if found["closed"] or found["held"] or found["state"] == "failed":

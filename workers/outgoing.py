@@ -9,15 +9,21 @@ from shared.ledger import Claim
 from shared.queues import Queue
 from shared.stage import stage
 
+# A widget's status numbers its conversation (widget_changed), so the conversations are locked first, in the order in which
+# incoming-messages goes through them: two processes never wait for each other.
 _shown = Ending(
     "outgoing_shown",
     """
     with mine as materialized (
         select * from jsonb_to_recordset($1)
             as a(n int, job_id bigint, claim int, message_id bigint, attempt int, customer_id bigint)
+    ), talk as materialized (
+        select id from conversation
+        where id = any (array(select conversation_id from message where id = any (array(select message_id from mine))))
+        order by chatbot_id, channel, external_user_id for no key update
     ), sent as (
         update message m set status = 'SENT', attempts = mine.attempt, updated_at = clock_timestamp()
-        from mine
+        from mine, (select count(*) from talk) locked
         where m.id = mine.message_id and m.role = 'assistant' and status_rank(m.status) <= status_rank('SENT')
         returning mine.*, m.conversation_id, m.channel, m.reply_to
     )

@@ -1,0 +1,99 @@
+"""What batching and the woken consumer must not change: outcomes, heartbeats, room for the next message."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from dramatiq.errors import ConnectionClosed
+
+from scripts.local.embedded import Services
+from shared import consumer as consumers
+from shared import db, stage
+from shared.broker import addressed, get_broker
+from shared.consumer import WokenConsumer
+from shared.dispatch import message_for
+from shared.ledger import Ticket
+from shared.queues import Queue
+from tests.builders import World, work_of
+
+LANE = Queue.OUTGOING.value
+
+
+def test_a_message_whose_chatbot_is_gone_fails_at_once(world: World) -> None:
+    world.say()
+    db.rows("delete from chatbot where id = %s", [world.chatbot])
+    [job] = world.jobs(queue="incoming-messages")
+    world.run(job["id"])
+    [job] = world.jobs(queue="incoming-messages")
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert "does not exist any more" in job["last_error"]
+
+
+def test_neighbours_of_one_batch_each_have_their_own_end(world: World) -> None:
+    _, other = world.tenant()
+    for number in range(6):
+        world.say(user=f"v-{number}", chatbot_id=other if number == 3 else world.chatbot)
+    db.rows("delete from chatbot where id = %s", [other])
+    jobs = world.jobs(queue="incoming-messages")
+    ready = threading.Barrier(len(jobs))
+
+    def run(job_id: int) -> None:
+        ready.wait()
+        try:
+            stage.run(job_id, work_of(Queue.INCOMING))
+        except Exception:  # what it tells Dramatiq of the one that fails
+            return
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(run, [job["id"] for job in jobs]))
+    states = [job["state"] for job in world.jobs(queue="incoming-messages")]
+    assert states == ["completed", "completed", "completed", "failed", "completed", "completed"]
+    assert len(world.messages(role="user")) == 5
+
+
+def _consumer(messages: int, threads: int = 2) -> WokenConsumer:
+    broker = get_broker()
+    broker.declare_queue(LANE)
+    broker.put([addressed(message_for(Ticket(number, Queue.OUTGOING, 5)), None) for number in range(1, messages + 1)])
+    return WokenConsumer(broker, LANE, threads)
+
+
+def test_a_worker_whose_threads_are_all_busy_still_has_a_heartbeat(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "IDLE_LOOK", 0.05)
+    consumer = _consumer(messages=10)
+    taken = [next(consumer) for _ in range(consumer.prefetch)]
+    assert all(taken)
+    before = _heartbeat()
+    time.sleep(0.01)
+    assert next(consumer) is None, "no room"
+    assert _heartbeat() > before
+
+
+def _heartbeat() -> float:
+    broker = get_broker()
+    [(_, at)] = broker.client.zrange(f"{broker.namespace}:__heartbeats__", 0, -1, withscores=True)
+    return float(at)
+
+
+def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment: dict[str, str], services: Services) -> None:
+    consumer = _consumer(messages=2)
+    first, second = next(consumer), next(consumer)
+    assert first is not None
+    assert second is not None
+    services.redis_kill()
+    try:
+        for message in (first, second):
+            with pytest.raises(ConnectionClosed):
+                consumer.ack(message)
+    finally:
+        services.redis_start()
+    # Dramatiq makes a new consumer when the connection broke; the threads that left their acks to another do not come again.
+    fresh = WokenConsumer(get_broker(), LANE, 2)
+    next(fresh)
+    assert get_broker().in_hand[LANE] == set()
+    assert get_broker().take(LANE, 10)[1] == []
