@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from typing import Any
 
@@ -14,12 +13,12 @@ from shared import db
 from shared.api_keys import customer_of
 from shared.payloads import MAX_ROW_ID
 from web.inbound import PATIENCE
+from web.parameters import number
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 
 #: Rows of a page at most, and where the request does not say.
 MAX_PAGE, PAGE = 100, 50
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 @api.before_request
@@ -38,43 +37,12 @@ def customer_id() -> int:
     return found
 
 
-def number(name: str, default: int | None, least: int = 1, most: int = MAX_ROW_ID) -> int | None:
-    """A whole number of the query. Raises BadRequest."""
-    given = request.args.get(name)
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and least <= int(given) <= most):
-        raise BadRequest(f"{name}: got {given[:40]!r}; want a whole number from {least} to {most}")
-    return int(given)
-
-
-def day(name: str, default: date) -> date:
-    """A date of the query. Raises BadRequest."""
-    given = request.args.get(name)
-    if given is None:
-        return default
-    try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", given, re.ASCII):
-            raise ValueError
-        return date.fromisoformat(given)
-    except ValueError:
-        raise BadRequest(f"{name}: got {given[:40]!r}; want a date like 2026-11-24") from None
-
-
 def body() -> dict[str, Any]:
     """The request's JSON object. Raises BadRequest."""
     said = request.get_json()
     if not isinstance(said, dict):
         raise BadRequest("the body is no object; want a JSON object")
     return said
-
-
-def idempotency_key() -> str | None:
-    """The header Idempotency-Key. Raises BadRequest."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise BadRequest("Idempotency-Key: want 1 to 200 printable ASCII characters without spaces")
-    return key
 
 
 def page_of(sql: str, **params: Any) -> Response:

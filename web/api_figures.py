@@ -9,7 +9,8 @@ from flask import Response, jsonify
 from shared import db
 from shared.queue_service import STATES
 from shared.queues import Queue
-from web.api import api, customer_id, day, number, shown
+from web.api import api, customer_id, shown
+from web.parameters import day, number
 
 #: Days of one answer at most.
 MAX_DAYS = 366

@@ -13,7 +13,8 @@ from shared import db, ledger
 from shared.dispatch import enqueue
 from shared.errors import InvalidPayload
 from shared.payloads import MAX_CONTENT, check, not_blank
-from web.api import api, body, customer_id, found_or_404, idempotency_key, number, page_of, row_id, shown
+from web.api import api, body, customer_id, found_or_404, page_of, row_id, shown
+from web.parameters import idempotency_key, number
 
 _CONVERSATIONS = """
     select c.id, c.chatbot_id, c.channel, c.external_user_id, c.created_at, c.updated_at

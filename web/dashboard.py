@@ -54,7 +54,7 @@ def show(rest: str) -> Response:
     form = request.get_data()  # through our limit: the dashboard reads whatever length it is told
     environ = {**request.environ, "PATH_INFO": f"/{rest}", "wsgi.input": BytesIO(form), "CONTENT_LENGTH": str(len(form))}
     try:
-        answer = Response.from_app(_application(get_broker()), environ, buffered=True)
+        answer = Response.from_app(application(get_broker()), environ, buffered=True)
     except (ValueError, KeyError):
         raise BadRequest("a parameter of the dashboard is wrong; want a link or form of its pages") from None
     answer.headers["Content-Security-Policy"] = _POLICY
@@ -64,7 +64,8 @@ def show(rest: str) -> Response:
 
 
 @lru_cache(maxsize=1)
-def _application(broker: Broker) -> DashboardApp:
+def application(broker: Broker, prefix: str = PREFIX) -> DashboardApp:
+    """dramatiq-dashboard as it comes, without a login. It shows the queues that its broker has declared: all of ours."""
     for name in (*queues.every_lane(), queues.MAINTENANCE_QUEUE):
         broker.declare_queue(name)
-    return DashboardApp(broker=broker, prefix=PREFIX)
+    return DashboardApp(broker=broker, prefix=prefix)

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask import request
+from werkzeug.exceptions import BadRequest
+
 from shared import db, tally
 from shared.delivery_status import apply_delivery_status
 from shared.errors import InvalidPayload, ServiceDown
@@ -124,6 +127,18 @@ def _without_secrets(value: Any) -> Any:
             for name, item in value.items()
         }
     return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
+def body(hook: str, wanted: str) -> dict[str, Any]:
+    """The request's JSON object. Raises BadRequest, which says what was wrong, and `wanted`."""
+    try:
+        said = request.get_json(force=True)
+        if not isinstance(said, dict):
+            raise BadRequest(f"the body is no object; want {wanted}")
+    except BadRequest:
+        count(hook, "malformed")
+        raise
+    return said
 
 
 def objects(value: Any) -> list[dict[str, Any]]:

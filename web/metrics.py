@@ -36,7 +36,7 @@ PROVIDERS = {
 
 _OPEN = """
     select queue, state, held, count(*) as jobs, extract(epoch from clock_timestamp() - min(created_at))::float8 as oldest
-    from job where closed_at is null group by queue, state, held
+    from job where closed_at is null and id > 0 group by queue, state, held
 """
 _FAILED = "select queue, count(*) as jobs from job where state = 'failed' and closed_at is not null group by queue"
 _SESSIONS = "select state, count(*) as sessions from whatsapp_qr_session where active group by state"

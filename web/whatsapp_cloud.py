@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 
 from shared import db
 from shared.config import settings
@@ -42,21 +42,9 @@ def receive() -> Response:
     if not meta_signed(request.headers.get("X-Hub-Signature-256", ""), request.get_data(), settings().whatsapp_app_secret):
         count(HOOK, "bad_signature")
         raise Unauthorized("X-Hub-Signature-256 is missing or wrong; want HMAC-SHA256 of the body with WHATSAPP_APP_SECRET")
-    for value in meta_payload.changes(_body()):
+    for value in meta_payload.changes(inbound.body(HOOK, '{"object": "whatsapp_business_account", "entry": […]}')):
         _take(value)
     return Response("ok", mimetype="text/plain")
-
-
-def _body() -> dict[str, Any]:
-    try:
-        body = request.get_json(force=True)
-    except BadRequest:
-        count(HOOK, "malformed")
-        raise
-    if not isinstance(body, dict):
-        count(HOOK, "malformed")
-        raise BadRequest('the body is no object; want {"object": "whatsapp_business_account", "entry": […]}')
-    return body
 
 
 def _take(value: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import BadRequest, Unauthorized
+from werkzeug.exceptions import Unauthorized
 
 from shared import db, qr_session
 from shared.config import settings
@@ -39,7 +39,7 @@ def receive(session: str, event: str = "") -> Response:
             "the signature is missing or wrong; want X-Webhook-Hmac (WAHA, sha512 of the body), or the secret as header apikey, "
             "bearer token or JWT (Evolution)"
         )
-    body = _body()
+    body = inbound.body(HOOK, '{"event": …}')
     if found is None or not found["active"]:
         inbound.reject(HOOK, "there is no active session of this name", session[:100], body)
         count(HOOK, "unknown_session")
@@ -58,18 +58,6 @@ def _authentic(found: dict[str, Any] | None, session: str, raw: bytes) -> bool:
         if signed or found is not None:
             return signed
     return evolution_authorised(headers.get("apikey", ""), headers.get("Authorization", ""), secret)
-
-
-def _body() -> dict[str, Any]:
-    try:
-        body = request.get_json(force=True)
-    except BadRequest:
-        count(HOOK, "malformed")
-        raise
-    if not isinstance(body, dict):
-        count(HOOK, "malformed")
-        raise BadRequest('the body is no object; want {"event": …}')
-    return body
 
 
 def _take(found: dict[str, Any], session: str, body: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ so a foreign page has nothing to ride on.
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import Any
 
@@ -17,6 +16,7 @@ from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
 from web.live import Full, Hub, stream
+from web.parameters import idempotency_key, number
 from web.widget_access import check_origin, find_bot, is_foreign
 from web.widget_conversation import MAX_PAGE, history, news
 from web.widget_limits import check_rate
@@ -25,8 +25,6 @@ from web.widget_visitor import Visitor, new_token, visitor_of
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
 _service = QueueService()
 
-#: Characters of an Idempotency-Key: with the visitor's id it is the message's external id, of 255 at most.
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CORS = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
@@ -48,7 +46,6 @@ def _admit() -> None:
 
 @api.after_request
 def _finish(answer: Response) -> Response:
-    answer.headers["Cache-Control"] = "no-store"
     answer.vary.add("Origin")
     origin = request.headers.get("Origin", "")
     if is_foreign(origin, request.host) and "bot" in g and origin in g.bot.allowed_origins:
@@ -70,7 +67,7 @@ def begin() -> tuple[Response, int]:
 def say() -> tuple[Response, int]:
     """Accepts a message: 202 {id, status}. The same Idempotency-Key of the same visitor is the same message."""
     visitor = _visitor()
-    key, said = _idempotency_key(), request.get_json()
+    key, said = idempotency_key(), request.get_json()
     if not isinstance(said, dict) or set(said) != {"content"} or not isinstance(said["content"], str):
         raise BadRequest('the body is not as it must be; want {"content": "the text"}')
     check_rate(visitor)
@@ -81,7 +78,7 @@ def say() -> tuple[Response, int]:
     return answer, 202
 
 
-def _accept(visitor: Visitor, content: str, key: str) -> Accepted:
+def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
     message = {
         "chatbot_id": visitor.chatbot_id,
         "channel": "widget",
@@ -96,31 +93,15 @@ def _accept(visitor: Visitor, content: str, key: str) -> Accepted:
         raise UnprocessableEntity(str(problem)) from None
 
 
-def _idempotency_key() -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if key and not _KEY.fullmatch(key):
-        raise BadRequest("Idempotency-Key: want 1 to 200 printable ASCII characters without spaces")
-    return key
-
-
 @api.get("/messages")
 def read() -> Response:
     """The conversation's newest messages (`limit`, `before` an id), or with `after` what changed since that cursor."""
     visitor = _visitor()
-    after = _number("after", None, 0, 2**62)
+    after = number("after", None, 0, 2**62)
     if after is None:
-        return jsonify(history(visitor, _number("limit", 50, 1, MAX_PAGE) or 50, _number("before", None, 1, 2**62)))
+        return jsonify(history(visitor, number("limit", 50, 1, MAX_PAGE) or 50, number("before", None, 1, 2**62)))
     found = news(visitor, after)
     return jsonify(messages=[message for _, message in found.messages], cursor=found.cursor, more=False)
-
-
-def _number(name: str, default: int | None, least: int, most: int) -> int | None:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-        raise BadRequest(f"{name}: got {text[:40]!r}; want a whole number from {least} to {most}")
-    return int(text)
 
 
 @api.get("/events")

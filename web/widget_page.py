@@ -19,8 +19,6 @@ def show(name: str) -> Response:
     answer = make_response(render_template("widget.html", name=bot.name, public_key=bot.public_key))
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 
@@ -38,5 +36,4 @@ def script() -> Response:
     """What the business's script tag loads."""
     answer = send_from_directory("static", "widget.js", max_age=SCRIPT_AGE)
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from scripts.local.bench import front_door, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
-from scripts.local.bench.peer import PeerFailed
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -43,7 +42,7 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     path = arguments.peer.resolve() if arguments.peer else None
     try:
         lines = compare(names, arguments.pairs, arguments.messages, path, arguments.data.resolve(), say)
-    except (PeerFailed, RuntimeError) as problem:
+    except RuntimeError as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
     _print_figures(lines, path is not None)

@@ -10,19 +10,9 @@ import os
 import sys
 from wsgiref.simple_server import make_server
 
-from dramatiq_dashboard import DashboardApp
-
 from scripts.local.environment import use_running_services
-from shared import queues
 from shared.broker import get_broker
-
-
-def dashboard() -> DashboardApp:
-    """The WSGI application. It shows the queues that its broker has declared: all of ours."""
-    broker = get_broker()
-    for name in (*queues.every_lane(), queues.MAINTENANCE_QUEUE):
-        broker.declare_queue(name)
-    return DashboardApp(broker=broker, prefix="")
+from web.dashboard import application
 
 
 def main() -> int:
@@ -32,7 +22,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     arguments = parser.parse_args()
     _find_services()
-    with make_server(arguments.host, arguments.port, dashboard()) as server:
+    with make_server(arguments.host, arguments.port, application(get_broker(), prefix="")) as server:
         print(f"dashboard: http://{arguments.host}:{arguments.port}", flush=True)
         try:
             server.serve_forever()

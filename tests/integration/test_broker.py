@@ -80,11 +80,11 @@ def test_a_stock_client_may_enqueue(environment: dict[str, str]) -> None:
 
 
 def test_the_dashboard_shows_our_queues(environment: dict[str, str]) -> None:
-    from scripts.commands.dashboard import dashboard
+    from web.dashboard import application
 
     broker: Broker = get_broker()
     broker.put([ticket(1), ticket(2)])
-    app = dashboard()
+    app = application(broker, prefix="")
     seen: list[str] = []
     wsgi: dict[str, object] = {}
     setup_testing_defaults(wsgi)

@@ -76,10 +76,10 @@ def _mode(name: str, mode: Mode, pairs: int, messages: int | None, place: Rig, s
     theirs: list[dict[str, float]] = []
     count = messages or mode.messages
     for number in range(pairs):
-        ours.append(mode.ours(place, count).figures)
+        ours.append(mode.ours(place, count))
         say(f"{name} {number + 1}/{pairs}, ours: {modes.rounded(ours[-1])}")
         if place.peer is not None:
-            theirs.append(mode.theirs(place.peer, count).figures)
+            theirs.append(mode.theirs(place.peer, count))
             say(f"{name} {number + 1}/{pairs}, peer: {modes.rounded(theirs[-1])}")
     return [_figure(name, figure, mode, ours, theirs) for figure in ours[0]]
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from scripts.local.bench import load
@@ -19,14 +18,8 @@ from shared import db
 WARM_UP = 60
 
 
-@dataclass
-class Run:
-    """What one run gave: figures by name, and samples for the plot."""
-
-    figures: dict[str, float]
-    spent: Cost | None = None
-    samples: list[float] = field(default_factory=list)
-    timeline: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+#: What one run gave: figures by name.
+Run = dict[str, float]
 
 
 def throughput(place: Rig, messages: int, conversations: int) -> Run:
@@ -39,7 +32,7 @@ def ai_concurrency(place: Rig, messages: int, in_flight: int) -> Run:
     """The same with an AI that takes a second and that many calls at once."""
     with slow(place, 1_000) as world:
         run = _drain(place, world, messages, max(in_flight * 4, 2_000), {"AI_THREADS": str(in_flight)})
-        run.figures["bound"] = float(in_flight)
+        run["bound"] = float(in_flight)
         return run
 
 
@@ -49,13 +42,12 @@ def _drain(place: Rig, world: World, messages: int, conversations: int, threads:
         _warm_up(place)
         go = load.fill("load", messages, conversations)
         before, begun = cost(pids, world.pids, place.client), time.monotonic()
-        with _watched(begun) as seen:
+        with _watched() as seen:
             go()
             took = load.until_sent(messages + WARM_UP) - begun
         spent = cost(pids, world.pids, place.client).since(before)
         load.check(messages + WARM_UP)
-        figures = {"messages/s": messages / took, "memory MB": memory_mb(pids), **per_message(spent, messages), **seen.most()}
-    return Run(figures, spent, timeline=seen.timeline)
+        return {"messages/s": messages / took, "memory MB": memory_mb(pids), **per_message(spent, messages), **seen.most()}
 
 
 def _warm_up(place: Rig) -> None:
@@ -88,7 +80,7 @@ def latency(place: Rig, messages: int, every: float) -> Run:
         load.check(messages + 20)
         arrivals = world.arrivals()
     took = sorted((arrivals[who] - at) / 1e6 for who, at in sent.items())
-    return Run({**percentiles(took), **per_message(spent, messages)}, spent, samples=took)
+    return {**percentiles(took), **per_message(spent, messages)}
 
 
 def percentiles(sorted_ms: list[float]) -> dict[str, float]:
@@ -98,18 +90,15 @@ def percentiles(sorted_ms: list[float]) -> dict[str, float]:
 
 
 class _Watch:
-    """Looks once a second at how far the stages are, and at how many connections the workers hold."""
+    """Looks once a second at how many connections there are."""
 
-    def __init__(self, begun: float) -> None:
-        self._begun, self._over = begun, threading.Event()
-        self.timeline: list[tuple[float, dict[str, int]]] = []
+    def __init__(self) -> None:
+        self._over = threading.Event()
         self._connections: list[int] = []
 
     def look(self) -> None:
-        """Until told that it is over; each look is two small counts."""
+        """Until told that it is over."""
         while not self._over.wait(1.0):
-            found = db.rows("select queue, count(*)::int as closed from job where closed_at is not null group by queue")
-            self.timeline.append((time.monotonic() - self._begun, {row["queue"]: row["closed"] for row in found}))
             self._connections.append(int(db.scalar(_CONNECTIONS)))
 
     def end(self) -> None:
@@ -121,13 +110,13 @@ class _Watch:
         return {"connections": float(max(self._connections, default=0))}
 
 
-# The three of this program, and idle ones count too: a server counts them all.
+# Idle ones count too: a server counts them all.
 _CONNECTIONS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 
 
 @contextmanager
-def _watched(begun: float) -> Iterator[_Watch]:
-    watch = _Watch(begun)
+def _watched() -> Iterator[_Watch]:
+    watch = _Watch()
     thread = threading.Thread(target=watch.look, daemon=True)
     thread.start()
     try:

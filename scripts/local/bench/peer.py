@@ -39,12 +39,12 @@ def ai_concurrency(peer: Path, messages: int, in_flight: int) -> Run:
 def latency(peer: Path, messages: int, every: float) -> Run:
     """An idle system."""
     found = _bench(peer, ["latency", "--n", messages, "--every", int(every * 1000)])
-    return Run({"p50 ms": found["p50_ms"], "p95 ms": found["p95_ms"], "p99 ms": found["p99_ms"], **_per_message(found, messages)})
+    return {"p50 ms": found["p50_ms"], "p95 ms": found["p95_ms"], "p99 ms": found["p99_ms"], **_per_message(found, messages)}
 
 
 def _drained(found: dict[str, Any], messages: int) -> Run:
     rate, memory = found["messages_per_s"], found["max_rss_mb_total"]
-    return Run({"messages/s": rate, "memory MB": memory, **_per_message(found, messages)})
+    return {"messages/s": rate, "memory MB": memory, **_per_message(found, messages)}
 
 
 def _per_message(found: dict[str, Any], messages: int) -> dict[str, float]:

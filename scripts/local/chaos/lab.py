@@ -185,7 +185,7 @@ def _wait_for_load(producers: list[subprocess.Popen[bytes]], messages: int, say:
 def _wait_until_idle(messages: int, say: Say) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        open_jobs = _patient("select count(*) from job where closed_at is null")
+        open_jobs = _patient("select count(*) from job where closed_at is null and id > 0")
         if open_jobs == 0 and _patient("select count(*) from message where role = 'user'") >= messages:
             return
         time.sleep(0.5)

@@ -14,7 +14,7 @@ from shared import db
 PATIENCE = 60.0
 
 _REPLY = "select id from message where reply_to = %s and status <> 'PENDING'"
-_OPEN = "select count(*) from job where closed_at is null"
+_OPEN = "select count(*) from job where closed_at is null and id > 0"
 
 
 class NoAnswer(Exception):
