@@ -462,8 +462,9 @@ end $$;
 
 -- Completes claimed jobs of one queue and adds what follows from them; call it in the statement that writes the results.
 -- `p_done`: {job id: the claim's number}. Raises SB001 if one of them is not this claim's any longer: then
--- nothing of the statement happened.
-create function job_finish(p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]')
+-- nothing of the statement happened. `p_seen` false: nobody outside sees these results before a later commit that is
+-- durable, and that one makes all before it durable; if a crash forgets them first, the jobs run again.
+create function job_finish(p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]', p_seen boolean default true)
 returns jsonb language plpgsql as $$
 declare
     v_ids     bigint[] := array(select jsonb_object_keys(p_done)::bigint);
@@ -472,6 +473,9 @@ declare
     v_closed  integer;
     v_tickets jsonb;
 begin
+    if not p_seen then
+        perform set_config('synchronous_commit', 'off', true);
+    end if;
     select min(queue), array_agg(ordering_key) filter (where ordering_key is not null) into v_queue, v_keys
     from job where id = any (v_ids);
     if v_keys is not null then

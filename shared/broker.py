@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +43,9 @@ RECONNECT_PAUSE = 0.5
 
 _SCRIPTS = Path(__file__).with_name("redis_scripts")
 
+#: A message that a worker has taken: its Redis queue and its id there.
+Delivery = tuple[str, str]
+
 
 class Broker(RedisBroker):
     """A RedisBroker whose consumers are woken. Drop-in: stock clients and the dashboard see what they expect."""
@@ -51,12 +54,14 @@ class Broker(RedisBroker):
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
         self.wakes: dict[str, threading.Event] = {}
-        # Messages that this process has taken, and those of them that it has done with and not told Redis of yet.
+        # Messages that this process has taken; those of them that it has done with and not told Redis of yet; and those
+        # that Redis has forgotten already, with the enqueue of what followed from them.
         self.in_hand: dict[str, set[str]] = {}
         self.done: dict[str, deque[str]] = {}
+        self.forgotten: dict[str, set[str]] = {}
         self._channel = f"{namespace}:__wake__:"
-        self._put, self._take, self._ack, self._rescue = (
-            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "ack", "rescue")
+        self._put, self._take, self._rescue = (
+            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
         )
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
@@ -67,7 +72,7 @@ class Broker(RedisBroker):
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.wakes[queue_name] = threading.Event()
-            self.in_hand[queue_name], self.done[queue_name] = set(), deque()
+            self.in_hand[queue_name], self.done[queue_name], self.forgotten[queue_name] = set(), deque(), set()
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -78,22 +83,21 @@ class Broker(RedisBroker):
         self.emit_after("enqueue", message, delay)
         return message
 
-    def put(self, messages: Iterable[Message[Any]]) -> int:
-        """Puts addressed messages on their queues in one round trip; returns how many were not there yet."""
-        args: list[str | bytes] = []
+    def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
+        """Forgets what is done and puts addressed messages on their queues, in one round trip; returns how many were new."""
+        args: list[str | bytes | int] = [len(done), *(part for delivery in done for part in delivery)]
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
             args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
-        return int(self._put(keys=[self.namespace], args=[self._channel, *args])) if args else 0
+        new = int(self._put(keys=[self.namespace], args=[self._channel, self.broker_id, now_ms(), *args]))
+        for queue_name, message_id in done:
+            self.forgotten[queue_name].add(message_id)
+        return new
 
     def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
         """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due."""
         due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
         return int(due), messages
-
-    def forget(self, queue_name: str, message_ids: list[str]) -> None:
-        """Acks messages, all in one round trip."""
-        self._ack(keys=[self.namespace], args=[self.broker_id, queue_name, now_ms(), *message_ids])
 
     def rescue(self, dead_after: float = DEAD_AFTER) -> int:
         """Brings back the messages of workers whose heartbeat stopped; returns how many."""
@@ -151,10 +155,12 @@ class Broker(RedisBroker):
 
     def _hear_until_broken(self) -> None:
         with self.client.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.psubscribe(f"{self._channel}*")
-            for event in self.wakes.values():
-                event.set()  # what was published while nobody listened
-            while not self._closing.is_set():
+            # Its own queues only: a wake-up costs each process that hears it a tenth of a millisecond.
+            heard_queues = list(self.wakes)
+            subscription.subscribe(*(self._channel + name for name in heard_queues))
+            for name in heard_queues:
+                self.wakes[name].set()  # what was published while nobody listened
+            while not self._closing.is_set() and len(heard_queues) == len(self.wakes):
                 heard = subscription.get_message(timeout=1.0)
                 if heard:
                     woken = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))

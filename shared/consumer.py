@@ -22,7 +22,7 @@ IDLE_LOOK = 4.0
 #: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
 #: them: enough to save round trips, few enough that other processes get their share.
 PREFETCH_PER_THREAD = 1.5
-#: Messages of one ack: Lua's unpack takes some thousands.
+#: Messages of one ack: a millisecond of Redis.
 MAX_ACKS = 500
 
 outage = Outage("redis")
@@ -41,33 +41,49 @@ class WokenConsumer(Consumer):
         self.threads, self.prefetch = threads, max(threads + 2, int(threads * PREFETCH_PER_THREAD))
         self._wake = broker.wakes[queue_name]
         self._cache: list[bytes] = []
+        self._exhausted, self._next_look = False, 0.0
         # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
         self._held, self._done = broker.in_hand[queue_name], broker.done[queue_name]
+        self._forgotten = broker.forgotten[queue_name]
         self._acking = threading.Lock()
         self._reclaimed = False
 
     def __next__(self) -> MessageProxy | None:
         try:
-            if not self._cache:
-                self._refill()
+            if not self._cache and not self._rested():
+                self._look()
         except (redis.ConnectionError, redis.TimeoutError) as problem:
             outage.noticed(problem)
             raise ConnectionClosed(problem) from None
         outage.over()
         return self._hand_out() if self._cache else None
 
-    def _refill(self) -> None:
+    def _rested(self) -> bool:
+        """Sleeps if nothing is left to take, or there is no room for it, until that may have changed or a look is due."""
+        pause = self._next_look - time.monotonic()
+        if pause <= 0 or (self._room() and not self._exhausted):
+            return False
+        if self._wake.wait(pause):
+            self._wake.clear()
+            self._exhausted = False
+        return True
+
+    def _room(self) -> int:
+        """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
+        return self.prefetch - len(self._held) if len(self._held) <= self.threads else 0
+
+    def _look(self) -> None:
+        """Takes what there is room for. To ask is the heartbeat as well."""
         if not self._reclaimed:
             self._tell()  # what the consumer before this one could not
             self.broker.reclaim(self.queue_name)
             self._reclaimed = True
         self._wake.clear()
-        # Threads that have enough to do need nothing yet, the ack that changes it wakes us; to ask is the heartbeat as well.
-        room = self.prefetch - len(self._held) if len(self._held) <= self.threads else 0
+        room = self._room()
         due, self._cache = self.broker.take(self.queue_name, room)
-        if not self._cache:
-            pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
-            self._wake.wait(pause)
+        self._exhausted = len(self._cache) < room
+        pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
+        self._next_look = time.monotonic() + pause
 
     def _hand_out(self) -> MessageProxy:
         message: Message[Any] = Message.decode(self._cache.pop(0))
@@ -77,8 +93,13 @@ class WokenConsumer(Consumer):
         return MessageProxy(message.copy(queue_name=self.queue_name))
 
     def ack(self, message: MessageProxy) -> None:
-        """Forgets a message that was worked on. While one thread tells Redis, others only leave theirs for it."""
-        self._done.append(message.options["redis_message_id"])
+        """Forgets a message that was worked on, unless its job's end did. While one thread tells Redis, others leave theirs."""
+        message_id = message.options["redis_message_id"]
+        if message_id in self._forgotten:
+            self._forgotten.discard(message_id)
+            self._free([message_id])
+            return
+        self._done.append(message_id)
         self._tell()
 
     def _tell(self) -> None:
@@ -92,7 +113,8 @@ class WokenConsumer(Consumer):
         ids = [self._done.popleft() for _ in range(min(len(self._done), MAX_ACKS))]
         try:
             if ids:
-                self.broker.forget(self.queue_name, ids)
+                self.broker.put([], [(self.queue_name, message_id) for message_id in ids])
+                self._forgotten.difference_update(ids)
         except (redis.ConnectionError, redis.TimeoutError) as problem:
             self._done.extend(ids)
             raise ConnectionClosed(problem) from None

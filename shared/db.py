@@ -41,12 +41,13 @@ _connecting = threading.Lock()
 
 
 #: How a session of ours plans: each statement touches a few rows by an index, on a table that may be empty when the plan
-#: is made and huge when it runs. A plan is good for any values, and kept (shared/statements.py) for REPLAN_EVERY.
+#: is made and huge when it runs. A plan is good for any values, and kept (shared/statements.py).
 _PLANNING = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
-#: Seconds until a session plans anew: PostgreSQL keeps a plan made on an empty table until it is analyzed, a minute later.
-REPLAN_EVERY = 2.0
+#: PostgreSQL keeps a plan made on an empty table until that is analyzed, a minute later. So a session plans anew after a
+#: statement that took these seconds (planning all of a stage's takes about as long), but not more often than this.
+SLOW_STATEMENT, REPLAN_EVERY = 0.005, 2.0
 
 
 class Session(psycopg2.extensions.connection):
@@ -56,14 +57,19 @@ class Session(psycopg2.extensions.connection):
         super().__init__(*arguments, **named)
         self.prepared: set[str] = set()
         self.planned = self.used = time.monotonic()
+        self.suspect = False
 
-    def plans_are_old(self) -> bool:
-        """Whether it is time to plan anew; asking begins the next term."""
+    def took(self, seconds: float) -> None:
+        """Notes how long a prepared statement took."""
+        self.suspect = self.suspect or seconds > SLOW_STATEMENT
+
+    def plans_are_bad(self) -> bool:
+        """Whether to plan anew; asking begins the next term."""
         now = time.monotonic()
-        old = now - self.planned > REPLAN_EVERY
-        if old:
-            self.planned = now
-        return old
+        bad = self.suspect and now - self.planned > REPLAN_EVERY
+        if bad:
+            self.planned, self.suspect = now, False
+        return bad
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
@@ -176,12 +182,16 @@ def prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
     with connection() as database:
         session: Session = database.connection()
-        if session.plans_are_old():
+        if session.plans_are_bad():
             database.execute_sql("discard plans")
         if name not in session.prepared:
             database.execute_sql(f"prepare {name} (jsonb) as {sql}")
             session.prepared.add(name)
-        return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
+        begun = time.monotonic()
+        try:
+            return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
+        finally:
+            session.took(time.monotonic() - begun)
 
 
 def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:

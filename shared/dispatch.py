@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
 from dramatiq.message import Message
+from dramatiq.middleware import CurrentMessage
 
 from shared import db, queues
-from shared.broker import addressed, get_broker
+from shared.broker import Delivery, addressed, get_broker
 from shared.consumer import now_ms, outage
 from shared.ledger import Ticket
 
@@ -32,17 +33,23 @@ def message_for(ticket: Ticket) -> Message[Any]:
     )
 
 
-def enqueue(tickets: Iterable[Ticket]) -> None:
-    """Puts jobs on their Redis queues, in one round trip.
+def delivery() -> Delivery | None:
+    """What brought the job that this thread works on; None outside a worker."""
+    message = CurrentMessage.get_current_message()
+    return (message.queue_name, message.options["redis_message_id"]) if message is not None else None
+
+
+def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:
+    """Puts jobs on their Redis queues and forgets the deliveries of those that ended, in one round trip.
 
     Raises InsideTransaction; a Redis that is down, or full, is logged once and left to the sweep.
     """
     if db.in_transaction():
         raise InsideTransaction("enqueue() inside an open transaction: a worker could look for the job before it exists")
     messages = [addressed(message_for(ticket), ticket.delay_ms) for ticket in tickets]
-    if not messages:
+    if not messages and not done:
         return
     try:
-        get_broker().put(messages)
+        get_broker().put(messages, done)
     except redis.RedisError as problem:
         outage.noticed(problem)

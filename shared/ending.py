@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
 from shared.batching import Batch
-from shared.dispatch import enqueue
+from shared.broker import Delivery
+from shared.dispatch import delivery, enqueue
 from shared.errors import LostClaim
 from shared.ledger import Claim, leases, tickets_of
 from shared.statements import Statement
 
 #: SQLSTATE that schema.sql raises when a claim is not the job's last.
 LOST_CLAIM = "SB001"
+
+
+class _Done(NamedTuple):
+    """What a finishing statement gets of a job, and what brought the job here."""
+
+    values: Mapping[str, Any]
+    delivery: Delivery | None
 
 
 class Ending:
@@ -26,12 +34,12 @@ class Ending:
 
     def __init__(self, name: str, sql: str) -> None:
         self._statement = Statement(name, sql)
-        self._batch: Batch[Mapping[str, Any], bool] = Batch(self._run)
+        self._batch: Batch[_Done, bool] = Batch(self._run)
 
     def __call__(self, claimed: Claim, values: Mapping[str, Any] | None = None) -> bool:
         """Ends the job; False if there was nothing to write the results to: then nothing was. Raises LostClaim."""
         try:
-            done = self._batch({**(values or {}), **claimed.params})
+            done = self._batch(_Done({**(values or {}), **claimed.params}, delivery()))
         except peewee.DatabaseError as problem:
             if getattr(getattr(problem, "orig", None), "pgcode", None) != LOST_CLAIM:
                 raise
@@ -41,9 +49,10 @@ class Ending:
             leases.drop(claimed)
         return done
 
-    def _run(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
-        for answer in self._statement.execute(items):
-            enqueue(tickets_of(answer["tickets"]))
+    def _run(self, items: Sequence[_Done]) -> list[bool]:
+        for answer in self._statement.execute([item.values for item in items]):
+            ended = [items[n].delivery for n in answer["done"]]
+            enqueue(tickets_of(answer["tickets"]), [delivered for delivered in ended if delivered])
             return [n in answer["done"] for n in range(len(items))]
         return [False] * len(items)
 

@@ -15,7 +15,7 @@ from typing import Any
 from shared import db
 from shared.config import settings
 from shared.errors import LostClaim
-from shared.queues import Queue
+from shared.queues import MODULES, VISIBLE, Queue
 from shared.statements import Statement
 
 #: Who we are in `claimed_by`; a new one for each process.
@@ -50,7 +50,9 @@ class Claim:
     age: float
     customer_id: int | None
     message_id: int | None
+    webhook_event_id: int | None
     outcome_unknown_for: float | None
+    loaded: dict[str, Any] | None
 
     @property
     def params(self) -> dict[str, Any]:
@@ -66,47 +68,58 @@ class NotNow:
     ticket: Ticket | None = None
 
 
-# A claim that a crash of PostgreSQL forgets costs one execution more; a send must not be forgotten (`durable`).
-_claim = Statement(
-    "job_claim",
-    """
+_CLAIM = """
     with asked as materialized (
-        select *, case when not durable then set_config('synchronous_commit', 'off', true) end as committed
-        from jsonb_to_recordset($1) as a(n int, id bigint, worker text, lease float8, early float8, durable boolean) order by id
+        select *{hasty} from jsonb_to_recordset($1) as a(n int, id bigint, worker text, lease float8, early float8) order by id
+    ), mine as (
+        update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
+            lost_claims = lost_claims + (state = 'active')::int,
+            outcome_unknown_since = case when state = 'active' and starts_with(queue, 'whatsapp-')
+                then clock_timestamp() else outcome_unknown_since end,
+            claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
+            run_at = null, started_at = coalesce(started_at, clock_timestamp())
+        from asked
+        where job.id = asked.id and queue = '{queue}' and closed_at is null and not held
+          and (state = 'waiting'
+               or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
+               or state = 'active' and lease_until < clock_timestamp())
+        returning n, job.id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
+            extract(epoch from clock_timestamp() - created_at)::float8 as age, customer_id, message_id, webhook_event_id,
+            extract(epoch from clock_timestamp() - outcome_unknown_since)::float8 as outcome_unknown_for
     )
-    update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
-        lost_claims = lost_claims + (state = 'active')::int,
-        outcome_unknown_since = case when state = 'active' and starts_with(queue, 'whatsapp-')
-            then clock_timestamp() else outcome_unknown_since end,
-        claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
-        run_at = null, started_at = coalesce(started_at, clock_timestamp())
-    from asked
-    where job.id = asked.id and closed_at is null and not held
-      and (state = 'waiting'
-           or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
-           or state = 'active' and lease_until < clock_timestamp())
-    returning n, job.id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
-        extract(epoch from clock_timestamp() - created_at)::float8 as age, customer_id, message_id,
-        extract(epoch from clock_timestamp() - outcome_unknown_since)::float8 as outcome_unknown_for
-    """,
-)
+    select mine.*, {loaded} as loaded from mine
+"""
+# A claim that a crash of PostgreSQL forgets costs one execution more.
+_HASTY = ", set_config('synchronous_commit', 'off', true) as hasty"
+
+
+class Claiming:
+    """How a stage takes its jobs: claims and, in the same round trip, what `load` selects for the claimed row `mine`.
+
+    `load` gives at most one row; it becomes the claim's `loaded`.
+    """
+
+    def __init__(self, queue: Queue, load: str = "") -> None:
+        self.queue = queue
+        hasty = "" if queue in VISIBLE else _HASTY
+        loaded = f"(select to_jsonb(found) from ({load}) found)" if load else "null::jsonb"
+        self._statement = Statement(f"claim_{MODULES[queue]}", _CLAIM.format(queue=queue, hasty=hasty, loaded=loaded))
+
+    def __call__(self, job_id: int) -> Claim | NotNow:
+        """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
+        found = self._statement({"id": job_id, "worker": WORKER_ID, "lease": settings().job_lease, "early": EARLY})
+        if found is None:
+            return _look(job_id)
+        taken = Claim(**{**found, "queue": Queue(found["queue"])})
+        leases.add(taken)
+        return taken
+
 
 _LOOK = """
     select id, queue, priority, state, held, closed_at is not null as closed,
         ceil(greatest(0, extract(epoch from coalesce(run_at, lease_until) - clock_timestamp())) * 1000)::int as delay_ms
     from job where id = %(id)s
 """
-
-
-def claim(job_id: int, durable: bool = True) -> Claim | NotNow:
-    """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
-    lease = settings().job_lease
-    found = _claim({"id": job_id, "worker": WORKER_ID, "lease": lease, "early": EARLY, "durable": durable})
-    if found is None:
-        return _look(job_id)
-    taken = Claim(**{**found, "queue": Queue(found["queue"])})
-    leases.add(taken)
-    return taken
 
 
 def _look(job_id: int) -> NotNow:
@@ -169,7 +182,7 @@ def end_attempt(
         "unknown": outcome_unknown,
         "response_status": response_status,
         "message_id": claimed.message_id if claimed.queue is not Queue.INCOMING else None,
-        "webhook_event_id": claimed.payload.get("webhook_event_id") if isinstance(claimed.payload, dict) else None,
+        "webhook_event_id": claimed.webhook_event_id,
     }
     found = db.patiently(lambda: db.row(_FAIL, params), patience=settings().job_lease)
     leases.drop(claimed)

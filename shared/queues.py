@@ -30,8 +30,9 @@ MODULES: dict[Queue, str] = {
     Queue.WEBHOOKS: "webhooks",
 }
 
-#: Stages whose work cannot be taken back: what they claimed must outlive a crash.
-SENDS = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR})
+#: Stages that tell somebody outside what PostgreSQL knows: what they claimed, and all that was committed before it, must
+#: outlive a crash. (The log is written in order: one durable commit makes those before it durable as well.)
+VISIBLE = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR, Queue.WEBHOOKS})
 
 #: Redis queue of the periodic jobs of workers/maintenance.py; no stage.
 MAINTENANCE_QUEUE = "maintenance"

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared import db
+from shared import db, payloads
 from shared.config import settings
 from shared.ending import Ending
 from shared.errors import Later, Permanent
 from shared.http import NotSent
-from shared.ledger import Claim
-from shared.statements import Statement
+from shared.ledger import Claim, Claiming
+from shared.queues import Queue
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +34,30 @@ class Parcel:
     sender: dict[str, Any]
 
 
-_TABLES = {"whatsapp_cloud": "whatsapp_cloud_account", "whatsapp_qr": "whatsapp_qr_session"}
-_loads = {
-    channel: Statement(
-        f"load_{channel}",
+_TABLES = {Queue.WHATSAPP_CLOUD: "whatsapp_cloud_account", Queue.WHATSAPP_QR: "whatsapp_qr_session"}
+
+
+def claiming(queue: Queue) -> Claiming:
+    """Takes the jobs of a send stage, with what `parcel_of` needs."""
+    return Claiming(
+        queue,
         f"""
-        select n, m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender
-        from jsonb_to_recordset($1) as asked(n int, message_id bigint)
-        join message m on m.id = asked.message_id join conversation c on c.id = m.conversation_id
-        left join {table} s on s.chatbot_id = m.chatbot_id and s.active
-        where m.role = 'assistant'
+        select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender
+        from message m join conversation c on c.id = m.conversation_id
+        left join {_TABLES[queue]} s on s.chatbot_id = m.chatbot_id and s.active
+        where m.id = mine.message_id and m.role = 'assistant'
         """,
     )
-    for channel, table in _TABLES.items()
-}
 
 
-def load(message_id: int, channel: str) -> Parcel:
-    """The parcel of a message. Raises Permanent if there is none, or nothing to send it with."""
-    found = _loads[channel]({"message_id": message_id})
-    if found is None:
+def parcel_of(claimed: Claim) -> Parcel:
+    """What a claimed job is to send. Raises Permanent if there is nothing, or nothing to send it with."""
+    message_id = payloads.read(claimed.queue, claimed.payload)["message_id"]
+    if claimed.loaded is None:
         raise Permanent(f"there is no reply {message_id} to send")
-    if found["sender"] is None:
-        raise Permanent(f"the chatbot has no active {_TABLES[channel]}; connect one and send again")
-    return Parcel(message_id=message_id, **found)
+    if claimed.loaded["sender"] is None:
+        raise Permanent(f"the chatbot has no active {_TABLES[claimed.queue]}; connect one and send again")
+    return Parcel(message_id=message_id, **claimed.loaded)
 
 
 # The status may have come before the answer was stored (parked_status), or may have settled the message already.

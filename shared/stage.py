@@ -21,9 +21,8 @@ from shared import dead_letter, ledger, lifecycle, queues, tally
 from shared.config import settings
 from shared.dispatch import enqueue
 from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
-from shared.ledger import Claim, NotNow, Ticket
+from shared.ledger import Claim, Claiming, NotNow, Ticket
 from shared.observability import Phases, job_in_hand
-from shared.queues import Queue
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,9 @@ class _Retry(Retry):
     """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
 
 
-def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
+def stage(claim: Claiming, work: Work) -> list[dramatiq.Actor[[int], None]]:
     """Registers the actors of a stage: one for each lane, and its dead letter."""
+    queue = claim.queue
     broker = lifecycle.boot(queue)
     dead_letter.declare(queue, broker)
     return [
@@ -58,23 +58,23 @@ def stage(queue: Queue, work: Work) -> list[dramatiq.Actor[[int], None]]:
             min_backoff=int(FIRST_BACKOFF * 1000),
             on_retry_exhausted=queues.dead_letter_name(queue),
             broker=broker,
-        )(_runner(work, durable=queue in queues.SENDS))
+        )(_runner(work, claim))
         for priority, lane in queues.lanes(queue).items()
     ]
 
 
-def _runner(work: Work, durable: bool) -> Callable[[int], None]:
+def _runner(work: Work, claim: Claiming) -> Callable[[int], None]:
     def run_job(job_id: int) -> None:
-        run(job_id, work, durable)
+        run(job_id, work, claim)
 
     return run_job
 
 
-def run(job_id: int, work: Work, durable: bool = True) -> None:
+def run(job_id: int, work: Work, claim: Claiming) -> None:
     """One delivery of a job's id: claims it, works, records what became of it."""
     phases = Phases()
     try:
-        claimed = ledger.claim(job_id, durable)
+        claimed = claim(job_id)
     except ServiceDown:
         raise _retry_unrecorded(f"job {job_id} waits for postgres") from None
     if isinstance(claimed, NotNow):

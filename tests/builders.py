@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.local.simulator.client import Simulator
-from shared import db, ledger, queues, secrets, stage, webhook_signing
-from shared.ledger import Claim
+from shared import db, queues, secrets, stage, webhook_signing
+from shared.ledger import Claim, Claiming
 from shared.queue_service import QueueService
 from shared.queues import Queue
 
@@ -26,6 +26,11 @@ def work_of(queue: Queue) -> Callable[[Claim], None]:
     """A stage's function."""
     module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
     return getattr(module, _WORK[queue])  # type: ignore[no-any-return]
+
+
+def claim_of(queue: Queue) -> Claiming:
+    """How a stage takes its jobs."""
+    return importlib.import_module(f"workers.{queues.MODULES[queue]}").claim  # type: ignore[no-any-return]
 
 
 class World:
@@ -96,14 +101,14 @@ class World:
         """One delivery of a job; returns what the wrapper raised for Dramatiq."""
         queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
         try:
-            stage.run(job_id, work_of(queue))
+            stage.run(job_id, work_of(queue), claim_of(queue))
         except Exception as raised:
             return raised
         return None
 
     def claim(self, job_id: int) -> Claim:
         """Claims a job as a worker would."""
-        claimed = ledger.claim(job_id)
+        claimed = claim_of(Queue(db.scalar("select queue from job where id = %s", [job_id])))(job_id)
         assert isinstance(claimed, Claim), claimed
         return claimed
 

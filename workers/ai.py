@@ -8,20 +8,19 @@ from shared import ai, knowledge, payloads, tally
 from shared.config import settings
 from shared.ending import Ending, end
 from shared.errors import Permanent
-from shared.ledger import Claim
+from shared.ledger import Claim, Claiming
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
-from shared.statements import Statement
 
 #: Messages of the conversation that the provider sees.
 CONTEXT = 10
 
 # A reply belongs where its question stands, whatever its id.
-_load = Statement(
-    "ai_load",
+claim = Claiming(
+    Queue.AI,
     f"""
-    select n, b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
+    select b.id as chatbot_id, b.system_prompt, b.model, b.temperature, b.max_tokens, b.provider_base_url,
         b.provider_api_key, reply.id as reply_id, ({knowledge.SEARCH}) as items, b.unsupported_message,
         case when m.metadata ? 'unsupported' then not exists (
             select from message t where t.conversation_id = m.conversation_id and t.role = 'user' and t.id <= m.id
@@ -33,11 +32,10 @@ _load = Statement(
                where conversation_id = m.conversation_id and status <> 'FAILED'
                  and (role = 'user' and id <= m.id or role = 'assistant' and coalesce(reply_to, id) < m.id)
                order by coalesce(reply_to, id) desc, id desc limit {CONTEXT}) t) as history
-    from jsonb_to_recordset($1) as asked(n int, message_id bigint)
-    join message m on m.id = asked.message_id join chatbot b on b.id = m.chatbot_id
+    from message m join chatbot b on b.id = m.chatbot_id
     left join knowledge_base k on k.id = b.knowledge_base_id
     left join message reply on reply.reply_to = m.id
-    where m.role = 'user'
+    where m.id = mine.message_id and m.role = 'user'
     """,
 )
 
@@ -63,7 +61,7 @@ _answered = Ending(
         jsonb_object_agg(job_id, claim),
         jsonb_agg(jsonb_build_object('queue', 'outgoing-messages', 'customer_id', customer_id, 'message_id', reply_id,
             'ordering_key', conversation_id::text, 'payload', jsonb_build_object(
-                'message_id', reply_id, 'conversation_id', conversation_id, 'channel', channel)))) as tickets
+                'message_id', reply_id, 'conversation_id', conversation_id, 'channel', channel))), p_seen => false) as tickets
     from done having count(*) > 0
     """,
 )
@@ -72,7 +70,7 @@ _answered = Ending(
 def answer(claimed: Claim) -> None:
     """Replies to a message; a reply that was saved is never asked for again."""
     message_id = payloads.read(Queue.AI, claimed.payload)["message_id"]
-    loaded = _load({"message_id": message_id})
+    loaded = claimed.loaded
     if loaded is None:
         raise Permanent(f"there is no user message {message_id} to answer")
     if loaded["reply_id"] is not None:
@@ -119,4 +117,4 @@ def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: lis
     tally.add("tokens", "completion", by=completion.completion_tokens)
 
 
-actors = stage(Queue.AI, answer)
+actors = stage(claim, answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared import payloads
 from shared.ending import Ending
 from shared.errors import Permanent
-from shared.ledger import Claim
+from shared.ledger import Claim, Claiming
 from shared.queues import Queue
 from shared.stage import stage
 
@@ -43,7 +43,7 @@ _received = Ending(
             'payload', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id))),
         jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',
             'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id,
-                'channel', channel, 'external_user_id', external_user_id, 'content', content)))) as tickets
+                'channel', channel, 'external_user_id', external_user_id, 'content', content))), p_seen => false) as tickets
     from done having count(*) > 0
     """,
 )
@@ -56,4 +56,5 @@ def receive(claimed: Claim) -> None:
         raise Permanent(f"chatbot {message['chatbot_id']} does not exist any more")
 
 
-actors = stage(Queue.INCOMING, receive)
+claim = Claiming(Queue.INCOMING)
+actors = stage(claim, receive)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared import payloads
 from shared.ending import Ending
 from shared.errors import Permanent
-from shared.ledger import Claim
+from shared.ledger import Claim, Claiming
 from shared.queues import Queue
 from shared.stage import stage
 
@@ -42,7 +42,8 @@ _handed_over = Ending(
     select jsonb_agg(n) as done, job_finish(
         jsonb_object_agg(job_id, claim),
         jsonb_agg(jsonb_build_object('queue', queue, 'customer_id', customer_id, 'message_id', message_id,
-            'ordering_key', conversation_id::text, 'payload', jsonb_build_object('message_id', message_id)))) as tickets
+            'ordering_key', conversation_id::text, 'payload', jsonb_build_object('message_id', message_id))),
+        p_seen => false) as tickets
     from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int, message_id bigint, conversation_id bigint,
         customer_id bigint, queue text)
     """,
@@ -61,4 +62,5 @@ def route(claimed: Claim) -> None:
         raise Permanent(f"there is no reply {reply['message_id']} to deliver")
 
 
-actors = stage(Queue.OUTGOING, route)
+claim = Claiming(Queue.OUTGOING)
+actors = stage(claim, route)

@@ -9,22 +9,20 @@ from shared import http, payloads, webhook_signing
 from shared.config import settings
 from shared.ending import Ending
 from shared.errors import Later, Permanent
-from shared.ledger import Claim
+from shared.ledger import Claim, Claiming
 from shared.queues import Queue
 from shared.secrets import decrypt
 from shared.stage import stage
-from shared.statements import Statement
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
-_load = Statement(
-    "webhook_load",
+claim = Claiming(
+    Queue.WEBHOOKS,
     """
-    select n, v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
+    select v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
         to_char(v.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
-    from jsonb_to_recordset($1) as asked(n int, webhook_event_id bigint)
-    join webhook_event v on v.id = webhook_event_id join webhook_endpoint e on e.id = v.endpoint_id
+    from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id where v.id = mine.webhook_event_id
     """,
 )
 
@@ -54,7 +52,8 @@ class EndpointRefused(Exception):
 
 def deliver(claimed: Claim) -> None:
     """POSTs an event: {"id", "type", "timestamp", "data"}."""
-    event = _load(payloads.read(Queue.WEBHOOKS, claimed.payload))
+    payloads.read(Queue.WEBHOOKS, claimed.payload)
+    event = claimed.loaded
     if event is None or not event["active"]:
         raise Permanent("the endpoint is gone or switched off")
     answer = _post(event, claimed.attempt)
@@ -79,4 +78,4 @@ def _post(event: dict[str, Any], attempt: int) -> http.Answer:
     return http.post(event["url"], body, headers, conf.http_timeout, private_allowed=conf.webhooks_to_private)
 
 
-actors = stage(Queue.WEBHOOKS, deliver)
+actors = stage(claim, deliver)

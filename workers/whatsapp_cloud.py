@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import graph_api, payloads, sending
+from shared import graph_api, sending
 from shared.ledger import Claim
 from shared.queues import Queue
 from shared.secrets import decrypt
@@ -13,7 +13,7 @@ CHANNEL = "whatsapp_cloud"
 
 def send(claimed: Claim) -> None:
     """Sends a reply to a WhatsApp number."""
-    parcel = sending.load(payloads.read(Queue.WHATSAPP_CLOUD, claimed.payload)["message_id"], CHANNEL)
+    parcel = sending.parcel_of(claimed)
     number = parcel.sender["phone_number_id"]
     token = decrypt(parcel.sender["access_token"], f"WhatsApp number {number}")
     sending.send_once(
@@ -25,4 +25,5 @@ def send(claimed: Claim) -> None:
     )
 
 
-actors = stage(Queue.WHATSAPP_CLOUD, send)
+claim = sending.claiming(Queue.WHATSAPP_CLOUD)
+actors = stage(claim, send)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import payloads, qr_gateway, qr_session, sending
+from shared import qr_gateway, qr_session, sending
 from shared.config import settings
 from shared.ledger import Claim
 from shared.queues import Queue
@@ -14,7 +14,7 @@ CHANNEL = "whatsapp_qr"
 
 def send(claimed: Claim) -> None:
     """Sends a reply to a chat id."""
-    parcel = sending.load(payloads.read(Queue.WHATSAPP_QR, claimed.payload)["message_id"], CHANNEL)
+    parcel = sending.parcel_of(claimed)
     session, stored = parcel.sender["session_name"], parcel.sender["api_key"]
     api_key = decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
     gateway = qr_gateway.dialect(parcel.sender["dialect"])
@@ -29,4 +29,5 @@ def send(claimed: Claim) -> None:
     )
 
 
-actors = stage(Queue.WHATSAPP_QR, send)
+claim = sending.claiming(Queue.WHATSAPP_QR)
+actors = stage(claim, send)

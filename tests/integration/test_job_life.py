@@ -12,8 +12,9 @@ from shared import db, ledger
 from shared.delivery_status import apply_delivery_status
 from shared.ledger import Claim
 from shared.prune import prune
+from shared.queues import Queue
 from shared.sweep import sweep
-from tests.builders import World
+from tests.builders import World, claim_of
 
 STEPS = st.lists(st.tuples(st.sampled_from(["deliver", "crash", "expire", "sweep", "again"]), st.integers(0, 5)), max_size=25)
 _users = itertools.count()
@@ -25,7 +26,7 @@ def _step(world: World, what: str, number: int, external_ids: list[str], user: s
     if what == "deliver":
         world.run(chosen)  # the same id as often as you like
     elif what == "crash":
-        claimed = ledger.claim(chosen)
+        claimed = claim_of(Queue(db.scalar("select queue from job where id = %s", [chosen])))(chosen)
         if isinstance(claimed, Claim):
             ledger.leases.drop(claimed)  # its worker is dead: nobody renews
     elif what == "expire":

@@ -13,9 +13,9 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db, dead_letter, ledger, queues, stage
 from shared.errors import Later, Permanent
 from shared.queues import Queue
-from tests.builders import World, work_of
+from tests.builders import World, claim_of, work_of
 
-BUDGET = {Queue.INCOMING: 3, Queue.AI: 4, Queue.OUTGOING: 2, Queue.WHATSAPP_CLOUD: 3, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 3}
+BUDGET = {Queue.INCOMING: 2, Queue.AI: 2, Queue.OUTGOING: 2, Queue.WHATSAPP_CLOUD: 2, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 2}
 
 
 def test_a_message_goes_through_every_channel(world: World, simulator: Simulator) -> None:
@@ -47,10 +47,9 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
     seen: dict[Queue, int] = {}
     while ready := db.rows("select id, queue from job where state = 'waiting' and not held order by id"):
         statements.clear()
-        stage.run(ready[0]["id"], work_of(Queue(ready[0]["queue"])))
-        seen[Queue(ready[0]["queue"])] = len(
-            [sql for sql in statements if not sql.startswith(("BEGIN", "COMMIT", "prepare ", "discard "))]
-        )
+        queue = Queue(ready[0]["queue"])
+        stage.run(ready[0]["id"], work_of(queue), claim_of(queue))
+        seen[queue] = len([sql for sql in statements if not sql.startswith(("BEGIN", "COMMIT", "prepare ", "discard "))])
     assert len(seen) >= 4
     assert all(count <= BUDGET[queue] for queue, count in seen.items()), seen
 
@@ -274,7 +273,7 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
         world.say(user=str(problem))
         job = world.jobs()[-1]
         try:
-            stage.run(job["id"], raising(problem))
+            stage.run(job["id"], raising(problem), claim_of(Queue.INCOMING))
         except Exception as raised:
             assert "job" in str(raised)  # noqa: PT017 - either ends as told
         found = world.jobs(id=job["id"])[0]
@@ -324,7 +323,7 @@ def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
         go.wait(10)
         work_of(Queue.INCOMING)(claimed)
 
-    running = threading.Thread(target=stage.run, args=(first["id"], work))
+    running = threading.Thread(target=stage.run, args=(first["id"], work, claim_of(Queue.INCOMING)))
     running.start()
     assert began.wait(10)
     world.run(second["id"])
