@@ -79,7 +79,7 @@ _CLAIM = """
             claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
             run_at = null, started_at = coalesce(started_at, clock_timestamp())
         from asked
-        where job.id = asked.id and queue = '{queue}' and closed_at is null and not held
+        where job.id = any (array(select id from asked)) and job.id = asked.id and queue = '{queue}' and closed_at is null and not held
           and (state = 'waiting'
                or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
                or state = 'active' and lease_until < clock_timestamp())
