@@ -325,6 +325,8 @@ create index job_held_idx on job (queue, ordering_key, id) where closed_at is nu
 -- jobs of a queue to find those of one line.
 create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
 create index job_closed_idx on job (state, closed_at) where closed_at is not null; -- prune
+-- For a business that asks how its jobs stand. Only of closed ones: what a job goes through until then rewrites no index.
+create index job_customer_idx on job (customer_id, queue, state) where closed_at is not null;
 create index job_message_idx on job (message_id) where message_id is not null;
 
 -- The verbs below are functions for two reasons: each step of a job costs one round trip, and each statement in

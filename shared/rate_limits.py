@@ -21,6 +21,8 @@ from shared.errors import Later
 from shared.ledger import Claim
 from shared.queues import Queue
 
+#: Stages that ask at the last moment (shared/sending.py), for their number as well: what does not leave takes no place.
+OF_NUMBERS = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR})
 #: Seconds by which a window is kept wider than it was set: what is let through does not take the same time to arrive.
 MARGIN = 0.05
 #: Seconds after its turn for which a place in line is kept: a retry of Redis or a busy worker, not a dead one.

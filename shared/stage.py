@@ -94,7 +94,7 @@ def _not_now(job_id: int, found: NotNow) -> None:
 def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     try:
         _refuse_poison(claimed)
-        if claimed.queue not in queues.SENDS:  # those ask at the last moment (shared/sending.py), for their number as well
+        if claimed.queue not in rate_limits.OF_NUMBERS:
             rate_limits.admit(claimed)
         with _quarantine(claimed):
             work(claimed)

@@ -221,6 +221,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
         @given(case=operation.as_strategy())
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         def fits(case: schemathesis.Case) -> None:
+            db.rows("update message set idempotency_key = null")  # a key that was used for another content is a 422
             for name, value in (case.path_parameters or {}).items():
                 if isinstance(value, int) and value % 2:  # every second one meets a row
                     case.path_parameters[name] = known[name]

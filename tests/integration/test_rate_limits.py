@@ -36,7 +36,10 @@ def limit(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Limit
 
 def job(number: int, queue: Queue = Queue.AI, priority: int = 5, age: float = 0.0) -> Claim:
     """A claim as far as a limit looks at it."""
-    return Claim(number, 1, queue, priority, {}, 1, 0, age, 1, None, None)
+    nothing = dict.fromkeys(("customer_id", "message_id", "webhook_event_id", "outcome_unknown_for", "loaded"))
+    return Claim(
+        job_id=number, number=1, queue=queue, priority=priority, payload={}, attempt=1, lost_claims=0, age=age, **nothing
+    )
 
 
 def ask(claimed: Claim, number: str | None = None) -> float:
