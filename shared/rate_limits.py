@@ -17,7 +17,7 @@ from shared import rates
 from shared.broker import Broker, get_broker
 from shared.config import settings
 from shared.consumer import outage
-from shared.errors import Later
+from shared.errors import Limited
 from shared.ledger import Claim
 from shared.queues import Queue
 
@@ -36,7 +36,7 @@ _SCRIPT = (Path(__file__).with_name("redis_scripts") / "admit.lua").read_text()
 def admit(claimed: Claim, number: str | None = None) -> None:
     """Lets a job through the limits of its queue and of its WhatsApp number; free where neither is set.
 
-    Raises Later, until the job's turn. While Redis is away every job passes: a limit must not lose any.
+    Raises Limited, until the job's turn. While Redis is away every job passes: a limit must not lose any.
     """
     limits = _limits(claimed.queue, number)
     if not limits:
@@ -48,7 +48,7 @@ def admit(claimed: Claim, number: str | None = None) -> None:
         return
     if wait:
         name, rate = list(limits.items())[by - 1]
-        raise Later(_within_age(claimed, wait / 1000), f"rate limit of {name}: {rate}")
+        raise Limited(_within_age(claimed, wait / 1000), f"rate limit of {name}: {rate}")
 
 
 def _limits(queue: Queue, number: str | None) -> dict[str, rates.Rate]:

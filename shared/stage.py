@@ -20,7 +20,7 @@ from dramatiq.middleware import CurrentMessage
 from shared import dead_letter, ledger, lifecycle, queues, rate_limits, tally
 from shared.config import settings
 from shared.dispatch import enqueue
-from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
+from shared.errors import Later, Limited, LostClaim, OutcomeUnknown, Permanent, ServiceDown
 from shared.ledger import Claim, Claiming, NotNow, Ticket
 from shared.observability import Phases, job_in_hand
 
@@ -149,7 +149,7 @@ def _postpone(claimed: Claim, later: Later) -> None:
         _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
         return
     ledger.postpone(claimed, later.delay, str(later))
-    _count(claimed, "later", Phases())
+    _count(claimed, "limited" if isinstance(later, Limited) else "later", Phases())
     log.info("later", extra={"reason": str(later), "delay": later.delay})
     enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(later.delay * 1000))])
 

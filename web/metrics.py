@@ -26,7 +26,7 @@ metrics = Blueprint("metrics", __name__)
 log = logging.getLogger(__name__)
 
 OPEN_STATES = ("waiting", "delayed", "active")
-#: Queues whose every attempt is one call of somebody outside.
+#: Queues whose every attempt is one call of somebody outside, unless a limit of ours kept it from that.
 PROVIDERS = {
     Queue.AI: "ai",
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
@@ -90,7 +90,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
             families[metric].add_metric(labels, count)
-        if metric == "attempts" and labels[0] in PROVIDERS:
+        if metric == "attempts" and labels[0] in PROVIDERS and labels[1] != "limited":
             calls.add_metric([PROVIDERS[Queue(labels[0])], labels[1]], count)
     yield from (*families.values(), calls)
 

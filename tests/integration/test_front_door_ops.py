@@ -110,6 +110,18 @@ def test_metrics(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
         assert door.client.get("/metrics", headers=headers).status_code == 404
 
 
+def test_what_a_limit_keeps_back_is_no_call_of_a_provider(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "1/1h")
+    config.reset()
+    door.meta(webhook(change(door.number, messages=[written("wamid.1"), written("wamid.2", **{"from": "4912345"})])))
+    door.world.drain()
+    text = door.client.get("/metrics", headers=SCRAPER).text
+    assert _value(text, 'switchboard_attempts_total{outcome="limited",queue="ai-processing"}') == 1
+    assert _value(text, 'switchboard_jobs{queue="ai-processing",state="delayed"}') == 1
+    assert _value(text, 'switchboard_provider_calls_total{provider="ai",result="completed"}') == 1
+    assert 'provider="ai",result="limited"' not in text
+
+
 def test_dashboard_has_a_login(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert door.client.get("/dashboard/").status_code == 401
     wrong = {"Authorization": "Basic " + base64.b64encode(f"{DASHBOARD[0]}:no".encode()).decode()}

@@ -14,6 +14,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import broker, config, db, rate_limits
 from shared.broker import get_broker
+from shared.consumer import outage
 from shared.errors import Later
 from shared.ledger import Claim
 from shared.queues import Queue
@@ -145,6 +146,7 @@ def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     broker.reset()
+    outage.over()  # another test's
     limit(AI_PROCESSING="1/1h")
     assert [ask(job(number)) for number in range(1, 6)] == [0] * 5
     assert [record.getMessage() for record in caplog.records if "redis" in record.getMessage()] == [
