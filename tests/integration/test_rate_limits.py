@@ -147,6 +147,7 @@ def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     broker.reset()
     outage.over()  # another test's
+    caplog.clear()
     limit(AI_PROCESSING="1/1h")
     assert [ask(job(number)) for number in range(1, 6)] == [0] * 5
     assert [record.getMessage() for record in caplog.records if "redis" in record.getMessage()] == [
