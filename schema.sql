@@ -324,8 +324,10 @@ create index job_held_idx on job (queue, ordering_key, id) where closed_at is nu
 -- For the sweep, who says `id > 0`; the lines do not, so that no plan, made while few jobs are open, ever walks all open
 -- jobs of a queue to find those of one line.
 create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
--- For prune. Not by state: a claim, which changes that and nothing else that an index knows, then touches no index at all.
-create index job_closed_idx on job (closed_at) where closed_at is not null;
+-- No index has `state`: a claim, which changes that and nothing else that an index knows, then touches no index at all.
+create index job_closed_idx on job (closed_at) where closed_at is not null; -- prune
+-- For a business that asks how its jobs stand.
+create index job_customer_idx on job (customer_id, queue) where closed_at is not null;
 create index job_message_idx on job (message_id) where message_id is not null;
 
 -- The verbs below are functions for two reasons: each step of a job costs one round trip, and each statement in

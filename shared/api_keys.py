@@ -5,16 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
 
 from shared import db
 
 _KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
 
-_CUSTOMER = "select customer_id from api_key where hash = %s and revoked_at is null"
+_OWNER = "select id, customer_id from api_key where hash = %s and revoked_at is null"
 _CREATE = """
     insert into api_key (customer_id, name, hash)
     select id, %(name)s, %(hash)s from customer where id = %(customer_id)s returning id
 """
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A key's row and its customer."""
+
+    key_id: int
+    customer_id: int
 
 
 def create(customer_id: int, name: str) -> str:
@@ -25,10 +34,10 @@ def create(customer_id: int, name: str) -> str:
     return key
 
 
-def customer_of(key: str) -> int | None:
+def owner_of(key: str) -> Owner | None:
     """Whose key it is; None for one that nobody has, or that was revoked."""
-    found = db.scalar(_CUSTOMER, [_hash(key)]) if _KEY.fullmatch(key) else None
-    return None if found is None else int(found)
+    found = db.row(_OWNER, [_hash(key)]) if _KEY.fullmatch(key) else None
+    return None if found is None else Owner(found["id"], found["customer_id"])
 
 
 def revoke(key_id: int) -> bool:

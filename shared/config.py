@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from environs import Env, EnvError, validate
 
+from shared import rates
+
 AMBIGUOUS_POLICIES = ("resend", "hold")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -36,6 +38,10 @@ def _url(name: str, default: Any = ...) -> Any:
 
 def _text(name: str, default: Any = "") -> Any:
     return _setting("str", name, default)
+
+
+def _rate(name: str) -> Any:
+    return _setting("str", name, "", validate.Regexp(f"^(?:{rates.PATTERN.pattern})?$", error=rates.WANTED))
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,19 @@ class Settings:
     job_lease: float = _positive("JOB_LEASE_SECONDS", 15)
     job_max_age: float = _positive("JOB_MAX_AGE_SECONDS", 3600)
     sweep_interval: float = _positive("SWEEP_INTERVAL_SECONDS", 5)
+    rate_limit_incoming_messages: str = _rate("RATE_LIMIT_INCOMING_MESSAGES")
+    rate_limit_ai_processing: str = _rate("RATE_LIMIT_AI_PROCESSING")
+    rate_limit_outgoing_messages: str = _rate("RATE_LIMIT_OUTGOING_MESSAGES")
+    rate_limit_whatsapp_cloud_send: str = _rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND")
+    rate_limit_whatsapp_qr_send: str = _rate("RATE_LIMIT_WHATSAPP_QR_SEND")
+    rate_limit_webhook_delivery: str = _rate("RATE_LIMIT_WEBHOOK_DELIVERY")
+    rate_limit_whatsapp_number: str = _rate("RATE_LIMIT_WHATSAPP_NUMBER")
     widget_max_streams: int = _positive("WIDGET_MAX_STREAMS", 500, "int")
     widget_messages_per_minute: int = _positive("WIDGET_MESSAGES_PER_MINUTE", 20, "int")
     widget_chatbot_messages_per_minute: int = _positive("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", 600, "int")
+    widget_sessions_per_minute: int = _positive("WIDGET_SESSIONS_PER_MINUTE", 120, "int")
+    api_requests_per_minute: int = _positive("API_REQUESTS_PER_MINUTE", 600, "int")
+    trusted_proxies: int = _setting("int", "TRUSTED_PROXIES", 0, validate.Range(0, 10))
     dashboard_user: str = _text("DASHBOARD_USER")
     dashboard_password: str = _text("DASHBOARD_PASSWORD")
     metrics_token: str = _text("METRICS_TOKEN")

@@ -14,6 +14,10 @@ class Later(Exception):
         self.delay = delay
 
 
+class Limited(Later):
+    """Later, for a rate limit of ours: nobody outside was asked."""
+
+
 class Permanent(Exception):
     """It will never pass: a bad payload, a refused recipient, a spent quota. The message is the reason."""
 

@@ -79,7 +79,8 @@ _CLAIM = """
             claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
             run_at = null, started_at = coalesce(started_at, clock_timestamp())
         from asked
-        where job.id = any (array(select id from asked)) and job.id = asked.id and queue = '{queue}' and closed_at is null and not held
+        where job.id = any (array(select id from asked)) -- by the index, also where the plan was made on an empty table
+          and job.id = asked.id and queue = '{queue}' and closed_at is null and not held
           and (state = 'waiting'
                or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
                or state = 'active' and lease_until < clock_timestamp())
@@ -141,15 +142,14 @@ _FAIL = """
     with told as (
         update message set attempts = %(attempt)s, error = %(error)s, updated_at = clock_timestamp(),
             metadata = metadata || jsonb_build_object('attempts', %(attempt)s, 'last_error', %(error)s)
-        where id = %(message_id)s and role = 'assistant' and %(counts)s
+        where id = %(message_id)s and role = 'assistant'
     ), event as (
         update webhook_event set attempts = %(attempt)s, error = %(error)s, response_status = %(response_status)s
-        where id = %(webhook_event_id)s and status = 'PENDING' and %(counts)s
+        where id = %(webhook_event_id)s and status = 'PENDING'
     )
     update job set
         state = case when %(retry_in)s::float8 is null then 'failed' else 'delayed' end,
         run_at = clock_timestamp() + make_interval(secs => %(retry_in)s),
-        attempts = attempts - (not %(counts)s)::int,
         last_error = %(error)s, last_traceback = %(traceback)s, lease_until = null, claimed_by = null,
         outcome_unknown_since = case when %(unknown)s then clock_timestamp() else outcome_unknown_since end
     where id = %(job_id)s and state = 'active' and claims = %(claim)s
@@ -163,14 +163,12 @@ def end_attempt(
     traceback: str | None = None,
     *,
     retry_in: float | None,
-    counts: bool = True,
     outcome_unknown: bool = False,
     response_status: int | None = None,
 ) -> None:
     """Ends an execution that did not finish: to be run again in `retry_in` seconds, or failed (None).
 
-    `counts` false gives the attempt back. The error goes to the job and, if it counts, to the message or webhook
-    event that the job is about. Raises LostClaim.
+    The error goes to the job and to the message or webhook event that it is about. Raises LostClaim.
     """
     params = {
         **claimed.params,
@@ -178,13 +176,35 @@ def end_attempt(
         "error": error[:MAX_ERROR],
         "traceback": traceback[-MAX_TRACEBACK:] if traceback else None,
         "retry_in": retry_in,
-        "counts": counts,
         "unknown": outcome_unknown,
         "response_status": response_status,
         "message_id": claimed.message_id if claimed.queue is not Queue.INCOMING else None,
         "webhook_event_id": claimed.webhook_event_id,
     }
     found = db.patiently(lambda: db.row(_FAIL, params), patience=settings().job_lease)
+    leases.drop(claimed)
+    if found is None:
+        raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over")
+
+
+_later = Statement(
+    "job_later",
+    """
+    with asked as materialized (
+        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, delay float8, reason text) order by job_id
+    )
+    update job set state = 'delayed', run_at = clock_timestamp() + make_interval(secs => asked.delay), attempts = attempts - 1,
+        last_error = asked.reason, last_traceback = null, lease_until = null, claimed_by = null
+    from asked
+    where job.id = any (array(select job_id from asked)) and job.id = asked.job_id and state = 'active' and claims = asked.claim
+    returning n
+    """,
+)
+
+
+def postpone(claimed: Claim, delay: float, reason: str) -> None:
+    """Gives a job back for `delay` seconds, and its attempt with it. Raises LostClaim."""
+    found = _later({**claimed.params, "delay": delay, "reason": reason[:MAX_ERROR]})
     leases.drop(claimed)
     if found is None:
         raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over")

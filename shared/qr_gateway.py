@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -20,6 +21,9 @@ from shared.http import Answer, get, post
 SESSION_DOWN = 15.0
 #: How the gateways call a session that can send.
 WAHA_CONNECTED, EVOLUTION_CONNECTED = "WORKING", "open"
+#: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
+#: its acks. WhatsApp's own id is what both have in common.
+_DECORATED = re.compile(r"(?:true|false)_[^_@]+@[^_]+_([^_]+)(?:_.*)?")
 #: What Evolution (Baileys) says in a 400 when its phone is not connected; `number` is not to blame.
 _CLOSED = ("connection closed", "not connected", "connection terminated", "timed out")
 
@@ -57,9 +61,8 @@ class Waha:
         return "3EB0" + hashlib.sha256(f"switchboard:{message_id}".encode()).hexdigest()[:18].upper()
 
     def expected_ids(self, chat_id: str, message_id: int) -> list[str]:
-        """Bare, and as engines decorate it."""
-        own = self._own_id(message_id)
-        return [own, f"true_{_chat(chat_id)}_{own}"]
+        """Ours, bare: acks are compared without what engines add."""
+        return [self._own_id(message_id)]
 
     def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int) -> str:
         """POST /api/sendText."""
@@ -69,7 +72,7 @@ class Waha:
         answer = post(f"{conf.qr_service_url}/api/sendText", json.dumps(body).encode(), headers, conf.http_timeout)
         if not answer.ok:
             raise _meaning(answer)
-        return _id_in(answer.json()) or self.expected_ids(chat_id, message_id)[-1]  # as its acks will call it
+        return bare_id(_id_in(answer.json()) or self._own_id(message_id))
 
     def session_state(self, session: str, api_key: str) -> SessionState:
         """GET /api/sessions/{session}."""
@@ -119,6 +122,12 @@ def dialect(name: str) -> QrGateway:
         return DIALECTS[name]
     except KeyError:
         raise Permanent(f"QR dialect {name!r} is not spoken here; want one of {', '.join(DIALECTS)}") from None
+
+
+def bare_id(identity: str) -> str:
+    """WhatsApp's id of a message, without what WAHA's engines put around it."""
+    found = _DECORATED.fullmatch(identity)
+    return found[1] if found else identity
 
 
 def _chat(chat_id: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared import db, payloads
+from shared import db, payloads, rate_limits
 from shared.config import settings
 from shared.ending import Ending
 from shared.errors import Later, Permanent
@@ -35,6 +35,8 @@ class Parcel:
 
 
 _TABLES = {Queue.WHATSAPP_CLOUD: "whatsapp_cloud_account", Queue.WHATSAPP_QR: "whatsapp_qr_session"}
+#: The column of a sender's row that names its WhatsApp number to the outside.
+_NUMBERS = {"whatsapp_cloud": "phone_number_id", "whatsapp_qr": "session_name"}
 
 
 def claiming(queue: Queue) -> Claiming:
@@ -119,6 +121,7 @@ def send_once(claimed: Claim, parcel: Parcel, channel: str, ids: list[str], send
     if claimed.outcome_unknown_for is not None and _settled(claimed, ids):
         finish(claimed, parcel, channel, ids[0], ids)
         return
+    rate_limits.admit(claimed, f"{channel} {parcel.sender[_NUMBERS[channel]]}")
     try:
         provider_id = send()
     except NotSent as problem:

@@ -17,10 +17,10 @@ import sentry_sdk
 from dramatiq.errors import Retry
 from dramatiq.middleware import CurrentMessage
 
-from shared import dead_letter, ledger, lifecycle, queues, tally
+from shared import dead_letter, ledger, lifecycle, queues, rate_limits, tally
 from shared.config import settings
 from shared.dispatch import enqueue
-from shared.errors import Later, LostClaim, OutcomeUnknown, Permanent, ServiceDown
+from shared.errors import Later, Limited, LostClaim, OutcomeUnknown, Permanent, ServiceDown
 from shared.ledger import Claim, Claiming, NotNow, Ticket
 from shared.observability import Phases, job_in_hand
 
@@ -94,6 +94,8 @@ def _not_now(job_id: int, found: NotNow) -> None:
 def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     try:
         _refuse_poison(claimed)
+        if claimed.queue not in rate_limits.OF_NUMBERS:
+            rate_limits.admit(claimed)
         with _quarantine(claimed):
             work(claimed)
         phases.mark("work")
@@ -146,8 +148,8 @@ def _postpone(claimed: Claim, later: Later) -> None:
     if claimed.age + later.delay > settings().job_max_age:
         _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
         return
-    ledger.end_attempt(claimed, str(later), retry_in=later.delay, counts=False)
-    _count(claimed, "later", Phases())
+    ledger.postpone(claimed, later.delay, str(later))
+    _count(claimed, "limited" if isinstance(later, Limited) else "later", Phases())
     log.info("later", extra={"reason": str(later), "delay": later.delay})
     enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(later.delay * 1000))])
 

@@ -10,10 +10,11 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
 
 from shared import db
-from shared.api_keys import customer_of
+from shared.api_keys import owner_of
 from shared.payloads import MAX_ROW_ID
 from web.inbound import PATIENCE
 from web.parameters import number
+from web.request_limits import check_api_key, check_wrong_key
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -24,11 +25,13 @@ MAX_PAGE, PAGE = 100, 50
 @api.before_request
 def _open() -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    customer = db.patiently(lambda: customer_of(key.strip()), PATIENCE) if scheme.lower() == "bearer" else None
-    if customer is None:
+    owner = db.patiently(lambda: owner_of(key.strip()), PATIENCE) if scheme.lower() == "bearer" else None
+    if owner is None:
+        check_wrong_key()
         wanted = "no valid API key; want Authorization: Bearer sk_… with a key of scripts/keys create"
         raise Unauthorized(wanted, www_authenticate=WWWAuthenticate("bearer"))
-    g.customer_id = customer
+    check_api_key(owner.key_id)
+    g.customer_id = owner.customer_id
 
 
 def customer_id() -> int:

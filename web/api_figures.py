@@ -15,7 +15,14 @@ from web.parameters import day, number
 #: Days of one answer at most.
 MAX_DAYS = 366
 
-_STATS = "select queue, state, count(*)::int as jobs from job where customer_id = %s group by queue, state"
+# Closed jobs by job_customer_idx; of those that are open, everybody's are looked through: they are few beside them.
+STATS = """
+    select queue, state, count(*)::int as jobs from (
+        select queue, state from job where customer_id = %(customer_id)s and closed_at is not null
+        union all
+        select queue, state from job where customer_id = %(customer_id)s and closed_at is null and id > 0) j
+    group by queue, state
+"""
 _USAGE = """
     select (created_at at time zone 'utc')::date as day, kind, sum(quantity)::bigint as quantity,
         sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens
@@ -30,7 +37,7 @@ _USAGE = """
 def queues() -> Response:
     """Jobs of this business by queue and state; closed ones until they are pruned."""
     stats = {queue.value: dict.fromkeys(STATES, 0) for queue in Queue}
-    for found in db.rows(_STATS, [customer_id()]):
+    for found in db.rows(STATS, {"customer_id": customer_id()}):
         stats[found["queue"]][found["state"]] = found["jobs"]
     return jsonify(stats)
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Response, jsonify
 from marshmallow import Schema, fields
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import NotFound
 
 from shared import db, ledger
 from shared.dispatch import enqueue
 from shared.errors import InvalidPayload
 from shared.payloads import MAX_CONTENT, check, not_blank
 from web.api import api, body, customer_id, found_or_404, page_of, row_id, shown
-from web.parameters import idempotency_key, number
+from web.parameters import idempotency_key, number, used_otherwise
 
 _CONVERSATIONS = """
     select c.id, c.chatbot_id, c.channel, c.external_user_id, c.created_at, c.updated_at
@@ -107,5 +107,5 @@ def _earlier(params: Mapping[str, Any]) -> dict[str, Any]:
     if earlier is None:
         raise NotFound("the conversation is gone; want one of yours")
     if earlier["content"] != params["content"]:
-        raise Conflict("this Idempotency-Key was used for another content; want a new key for a new message")
+        raise used_otherwise()
     return shown(earlier)

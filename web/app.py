@@ -6,6 +6,7 @@ gunicorn "web.app:create_app()" --worker-class gthread
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared.broker import get_broker
 from shared.config import settings
@@ -33,6 +34,8 @@ def create_app() -> Flask:
     configure_sentry(conf)
     get_broker()
     app = Flask("web")
+    if conf.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way
     safety.install(app)
     problems.install(app)
     for blueprint in BLUEPRINTS:

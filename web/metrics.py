@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db, tally
 from shared.config import settings
@@ -26,7 +26,7 @@ metrics = Blueprint("metrics", __name__)
 log = logging.getLogger(__name__)
 
 OPEN_STATES = ("waiting", "delayed", "active")
-#: Queues whose every attempt is one call of somebody outside.
+#: Queues whose every attempt is one call of somebody outside, unless a limit of ours kept it from that.
 PROVIDERS = {
     Queue.AI: "ai",
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
@@ -90,7 +90,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
             families[metric].add_metric(labels, count)
-        if metric == "attempts" and labels[0] in PROVIDERS:
+        if metric == "attempts" and labels[0] in PROVIDERS and labels[1] != "limited":
             calls.add_metric([PROVIDERS[Queue(labels[0])], labels[1]], count)
     yield from (*families.values(), calls)
 
@@ -102,8 +102,12 @@ _registry.register(_FromRedis())
 
 @metrics.get("/metrics")
 def scrape() -> Response:
-    """Prometheus' text format. With METRICS_TOKEN set, only for who shows it."""
+    """Prometheus' text format, for who shows METRICS_TOKEN; without one it is not there, for behind a proxy every address
+    may look like this machine's.
+    """
     wanted = settings().metrics_token
-    if wanted and not same(request.headers.get("Authorization", ""), f"Bearer {wanted}"):
+    if not wanted:
+        raise NotFound("nothing is here without METRICS_TOKEN; want it set")
+    if not same(request.headers.get("Authorization", ""), f"Bearer {wanted}"):
         raise Unauthorized("the token is missing or wrong; want Authorization: Bearer with METRICS_TOKEN")
     return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)

@@ -134,16 +134,17 @@ _REASONS = {
     400: "a parameter or the body is malformed",
     401: "no valid API key",
     404: "no such row of yours",
-    409: "not now, or the key was used for something else",
+    409: "not now",
     413: "the body is too large",
     415: "the body is not application/json",
-    422: "a field of the body is wrong; `errors` names it",
+    422: "a field of the body is wrong, `errors` names it; or the Idempotency-Key was used for another content",
+    429: "too many requests with this key, or wrong keys of this address; Retry-After says when to come again",
     503: "the database does not answer; Retry-After says when to come again",
 }
 
 
 def _operation(name: str, about: str, answers: dict[int, str], body: str = "", parameters: list[Json] | None = None) -> Json:
-    problems = [400, 401, 404, 503, *((413, 415, 422) if body else ()), *((409,) if name in ("say", "resend") else ())]
+    problems = [400, 401, 404, 429, 503, *((413, 415, 422) if body else ()), *((409,) if name == "resend" else ())]
     found: Json = {"operationId": name, "summary": about, "parameters": parameters or [], "responses": {}}
     for status, schema in answers.items():
         content = {"content": {"application/json": {"schema": _ref(schema)}}} if schema else {}

@@ -6,7 +6,7 @@ import re
 from datetime import date
 
 from flask import request
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from shared.payloads import MAX_ROW_ID
 
@@ -43,3 +43,8 @@ def idempotency_key() -> str | None:
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequest("Idempotency-Key: want 1 to 200 printable ASCII characters without spaces")
     return key
+
+
+def used_otherwise() -> UnprocessableEntity:
+    """For a key that comes again with another content (draft-ietf-httpapi-idempotency-key-header, section 2.7)."""
+    return UnprocessableEntity("this Idempotency-Key was used for another content; want a new key for a new message")

@@ -10,6 +10,8 @@ from web.inbound import Inbound, Status
 
 #: Groups, broadcasts, channels.
 _CROWDS = ("@g.us", "@broadcast", "@newsletter", "@call")
+#: Events that tell how a session is, and nothing that somebody wrote.
+STATE_EVENTS = ("session.status", "connection.update")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.qr_gateway import WAHA_CONNECTED
+from shared.qr_gateway import WAHA_CONNECTED, bare_id
 from web.inbound import Inbound, Odd, Status, member, text
 from web.qr_payload import Reader, SessionNews, described, is_crowd
 
@@ -51,7 +51,7 @@ def _ack(payload: dict[str, Any]) -> Status | None:
         raise Odd("message.ack without " + ("ack" if identity else "id"))
     if payload.get("fromMe") is False or ack not in _ACKS:
         return None
-    return Status(_ACKS[ack], identity, None, "WhatsApp QR: the gateway reports an error" if ack < 0 else None)
+    return Status(_ACKS[ack], bare_id(identity), None, "WhatsApp QR: the gateway reports an error" if ack < 0 else None)
 
 
 def _session(payload: dict[str, Any]) -> SessionNews:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 HOOK = "whatsapp_cloud"
 #: Bytes: Meta batches up to 3 MB.
 MAX_BODY = 3 * 1024 * 1024
+#: Why a change is kept that may be taken later (web/replay.py).
+NO_PLACE = "no active account has this phone number id"
 
 _CHATBOT = "select chatbot_id from whatsapp_cloud_account where phone_number_id = %s and active"
 
@@ -52,9 +54,21 @@ def _take(value: dict[str, Any]) -> None:
     number = text(inbound.member(value, "metadata", "phone_number_id"))
     chatbot_id = _chatbot_of(number)
     if chatbot_id is None:
-        inbound.reject(HOOK, "no active account has this phone number id", number or None, value)
+        inbound.reject(HOOK, NO_PLACE, number or None, value)
         count(HOOK, "unknown_number")
         return
+    _take_for(chatbot_id, number, value)
+
+
+def take_kept(number: str, value: dict[str, Any]) -> bool:
+    """Takes a change that was kept; False if its number is still nobody's."""
+    chatbot_id = _chatbot_of(number)
+    if chatbot_id is not None:
+        _take_for(chatbot_id, number, value)
+    return chatbot_id is not None
+
+
+def _take_for(chatbot_id: int, number: str, value: dict[str, Any]) -> None:
     contacts = objects(value.get("contacts"))
     for raw in _items(value, "messages", number):
         inbound.item(HOOK, number, raw, lambda raw=raw: _message(chatbot_id, raw, contacts))  # type: ignore[misc]  # default binds

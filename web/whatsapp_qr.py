@@ -12,7 +12,7 @@ from shared.config import settings
 from shared.secrets import decrypt
 from web import evolution_payload, inbound, waha_payload
 from web.inbound import Inbound, Odd, Status, count
-from web.qr_payload import Reader
+from web.qr_payload import STATE_EVENTS, Reader
 from web.safety import takes
 from web.signatures import evolution_authorised, waha_signed
 
@@ -21,6 +21,8 @@ hook = Blueprint("whatsapp_qr", __name__, url_prefix="/webhooks/whatsapp/qr")
 HOOK = "whatsapp_qr"
 #: Bytes: gateways may send a picture's preview along.
 MAX_BODY = 1024 * 1024
+#: Why an event is kept that may be taken later (web/replay.py).
+NO_PLACE = "there is no active session of this name"
 
 _SESSION = "select id, chatbot_id, dialect, webhook_secret, active from whatsapp_qr_session where session_name = %s"
 _READ = {"waha": waha_payload.read, "evolution": evolution_payload.read}
@@ -41,7 +43,7 @@ def receive(session: str, event: str = "") -> Response:
         )
     body = inbound.body(HOOK, '{"event": …}')
     if found is None or not found["active"]:
-        inbound.reject(HOOK, "there is no active session of this name", session[:100], body)
+        inbound.reject(HOOK, NO_PLACE, session[:100], body)
         count(HOOK, "unknown_session")
     else:
         _take(found, session, body)
@@ -58,6 +60,16 @@ def _authentic(found: dict[str, Any] | None, session: str, raw: bytes) -> bool:
         if signed or found is not None:
             return signed
     return evolution_authorised(headers.get("apikey", ""), headers.get("Authorization", ""), secret)
+
+
+def take_kept(session: str, body: dict[str, Any]) -> bool:
+    """Takes an event that was kept; False if its session is still nobody's. How a session was then is no news any more."""
+    found = db.row(_SESSION, [session])
+    if found is None or not found["active"]:
+        return False
+    if inbound.text(body.get("event")).lower().replace("_", ".") not in STATE_EVENTS:
+        _take(found, session, body)
+    return True
 
 
 def _take(found: dict[str, Any], session: str, body: dict[str, Any]) -> None:

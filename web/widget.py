@@ -16,10 +16,10 @@ from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
 from web.live import Full, Hub, stream
-from web.parameters import idempotency_key, number
+from web.parameters import idempotency_key, number, used_otherwise
+from web.request_limits import check_message, check_session
 from web.widget_access import check_origin, find_bot, is_foreign
-from web.widget_conversation import MAX_PAGE, history, news
-from web.widget_limits import check_rate
+from web.widget_conversation import MAX_PAGE, content_of, history, news
 from web.widget_visitor import Visitor, new_token, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
@@ -60,6 +60,7 @@ def _visitor() -> Visitor:
 @api.post("/sessions")
 def begin() -> tuple[Response, int]:
     """A token for a new visitor. Nothing is stored."""
+    check_session()
     return jsonify(token=new_token(g.bot.id), chatbot={"name": g.bot.name}), 201
 
 
@@ -70,10 +71,11 @@ def say() -> tuple[Response, int]:
     key, said = idempotency_key(), request.get_json()
     if not isinstance(said, dict) or set(said) != {"content"} or not isinstance(said["content"], str):
         raise BadRequest('the body is not as it must be; want {"content": "the text"}')
-    check_rate(visitor)
+    check_message(visitor)
     accepted = _accept(visitor, said["content"], key)
     answer = jsonify(id=accepted.message_id, status="ACCEPTED")
     if not accepted.new:
+        _same(accepted.message_id, said["content"])
         answer.headers["Idempotency-Replayed"] = "true"
     return answer, 202
 
@@ -91,6 +93,12 @@ def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
         return _service.accept_message(message)
     except InvalidPayload as problem:
         raise UnprocessableEntity(str(problem)) from None
+
+
+def _same(message_id: int, content: str) -> None:
+    """Raises UnprocessableEntity if a message that was accepted before said something else."""
+    if content_of(message_id) not in (content, None):  # None: pruned this moment
+        raise used_otherwise()
 
 
 @api.get("/messages")

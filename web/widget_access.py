@@ -9,12 +9,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
 
-#: The largest id of PostgreSQL's bigint has 19 digits; longer names are looked for among the public keys only.
-_DIGITS = 18
-
-_BOT = """
-    select id, name, public_key, allowed_origins from chatbot where public_key = %(name)s or id = %(id)s limit 1
-"""
+_BOT = "select id, name, public_key, allowed_origins from chatbot where public_key = %s"
 
 
 @dataclass(frozen=True)
@@ -27,12 +22,11 @@ class Bot:
     allowed_origins: tuple[str, ...]
 
 
-def find_bot(name: str) -> Bot:
-    """The chatbot of a public key or an id. Raises NotFound."""
-    number = int(name) if name.isascii() and name.isdigit() and len(name) <= _DIGITS else None
-    found = db.row(_BOT, {"name": name, "id": number}) if "\x00" not in name else None
+def find_bot(public_key: str) -> Bot:
+    """The chatbot of a public key. Raises NotFound. Its id is no name here: ids can be counted through."""
+    found = db.row(_BOT, [public_key]) if "\x00" not in public_key else None
     if found is None:
-        raise NotFound("there is no such chatbot; want its public key (pk_…) or its id")
+        raise NotFound("there is no such chatbot; want its public key (pk_…)")
     return Bot(**{**found, "allowed_origins": tuple(found["allowed_origins"])})
 
 

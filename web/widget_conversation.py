@@ -55,6 +55,14 @@ _NEWS = f"""
 """
 
 
+# A message is in the ledger until it is saved. The other of the two may be gone already, or not there yet.
+_CONTENT = """
+    select content from message where id = %(id)s
+    union all
+    select payload ->> 'content' from job where message_id = %(id)s and queue = 'incoming-messages' limit 1
+"""
+
+
 @dataclass(frozen=True)
 class News:
     """Messages that are new or have another status, each with its revision; `cursor` is where the next read begins."""
@@ -69,6 +77,11 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     found = db.row(_HISTORY, params) or {}
     saved = found["saved"]
     return {"messages": [*saved[-limit:], *found["accepted"]], "cursor": found["cursor"], "more": len(saved) > limit}
+
+
+def content_of(message_id: int) -> str | None:
+    """What an accepted message says."""
+    return db.scalar(_CONTENT, {"id": message_id})  # type: ignore[no-any-return]  # a text
 
 
 def news(visitor: Visitor, after: int) -> News:

@@ -119,6 +119,7 @@ def _keep(console: Console) -> None:
     for what, where in door_addresses(os.environ):
         console.print(f"  {what}: {where}", markup=False)
     console.print(f"  the dashboard's password: {os.environ['DASHBOARD_PASSWORD']}", markup=False)
+    console.print(f"  the token of /metrics: {os.environ['METRICS_TOKEN']}", markup=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
     try:
         signal.pause()

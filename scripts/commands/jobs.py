@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from scripts.local.environment import use_running_services
 from shared import db, payloads
 from shared.errors import InvalidPayload
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
+from web.replay import replay
 
 console = Console(width=None if sys.stdout.isatty() else 160)
 
@@ -48,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     failed.set_defaults(run=_failed)
     rejects = commands.add_parser("rejects", help="what channels sent that found no place, newest first")
     rejects.add_argument("--limit", type=int, default=20)
+    rejects.add_argument("--replay", action="store_true", help="takes what can be taken by now")
     rejects.set_defaults(run=_rejects)
     _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
     return parser.parse_args()
@@ -97,10 +100,21 @@ def _failed(arguments: argparse.Namespace) -> int:
 
 
 def _rejects(arguments: argparse.Namespace) -> int:
+    if arguments.replay:
+        return _replay()
     table = Table("reject", "received at", "source", "number or session", "reason")
     for reject in db.rows(_REJECTS, [arguments.limit]):
         table.add_row(*("" if value is None else str(value) for value in reject.values()))
     console.print(table)
+    return 0
+
+
+def _replay() -> int:
+    outcomes: Counter[str] = Counter()
+    for found in replay():
+        outcomes[found.outcome] += 1
+        console.print(f"reject {found.id} of {found.source} {found.subject}: {found.outcome}", markup=False, highlight=False)
+    print("jobs: " + (", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "nothing to replay"))
     return 0
 
 

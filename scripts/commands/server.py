@@ -28,6 +28,8 @@ def main() -> int:
         print("server: running; Ctrl-C stops it", flush=True)
         for what, where in door_addresses(environment):
             print(f"server: {what}: {where}", flush=True)
+        if not os.environ.get("METRICS_TOKEN") and environment.get("METRICS_TOKEN"):
+            print(f"server: the token of /metrics: {environment['METRICS_TOKEN']}", flush=True)
         if not os.environ.get("DASHBOARD_PASSWORD") and environment.get("DASHBOARD_PASSWORD"):  # made for this machine only
             print(f"server: the dashboard's password: {environment['DASHBOARD_PASSWORD']}", flush=True)
         try:

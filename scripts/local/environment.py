@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from cryptography.fernet import Fernet
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def local_settings(data_dir: Path) -> dict[str, str]:
 
 def _door_secrets(key: str) -> dict[str, str]:
     """Secrets of the front door, for a system of this machine only: made of its key, so the same after a restart."""
-    names = ("WHATSAPP_VERIFY_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_QR_WEBHOOK_SECRET", "DASHBOARD_PASSWORD")
+    names = ("WHATSAPP_VERIFY_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_QR_WEBHOOK_SECRET", "DASHBOARD_PASSWORD", "METRICS_TOKEN")
     made = {name: hashlib.sha256(f"{name} {key}".encode()).hexdigest()[:20] for name in names}
     return {**made, "DASHBOARD_USER": "operator"}
 
@@ -51,15 +52,24 @@ def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """What there is to see at the front door: (what, where)."""
     url = f"http://{environment.get('WEB_HOST', '127.0.0.1')}:{environment['PORT']}"
     found = [
-        ("web widget of chatbot 1", f"{url}/widget/1"),
+        ("web widget of the first chatbot", f"{url}/widget/{_public_key(environment['DATABASE_URL'])}"),
         ("hook for Meta", f"{url}/webhooks/whatsapp/cloud"),
         ("hook for QR gateways", f"{url}/webhooks/whatsapp/qr/<session>"),
         ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
-        ("health, metrics", f"{url}/readyz, {url}/metrics"),
+        ("health, metrics", f"{url}/readyz, {url}/metrics (with METRICS_TOKEN as bearer token)"),
     ]
     if environment.get("DASHBOARD_PASSWORD"):
         found.append(("dashboard", f"{url}/dashboard/ (DASHBOARD_USER={environment.get('DASHBOARD_USER')} and its password)"))
     return found
+
+
+def _public_key(database_url: str) -> str:
+    connection = psycopg2.connect(database_url)
+    with connection.cursor() as cursor:
+        cursor.execute("select public_key from chatbot order by id limit 1")
+        found = cursor.fetchone()
+    connection.close()
+    return found[0] if found else "pk_… (scripts/connect business prints it)"
 
 
 def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:

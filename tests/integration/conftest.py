@@ -6,7 +6,7 @@ import pytest
 
 from shared import config
 from tests.builders import World
-from tests.integration.front_door import APP_SECRET, DASHBOARD, QR_SECRET, VERIFY_TOKEN, FrontDoor
+from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
 from web.app import create_app
 
 
@@ -18,6 +18,7 @@ def door(world: World, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     monkeypatch.setenv("WHATSAPP_QR_WEBHOOK_SECRET", QR_SECRET)
     monkeypatch.setenv("DASHBOARD_USER", DASHBOARD[0])
     monkeypatch.setenv("DASHBOARD_PASSWORD", DASHBOARD[1])
+    monkeypatch.setenv("METRICS_TOKEN", METRICS)
     config.reset()
     app = create_app()
     return FrontDoor(app, app.test_client(), world)

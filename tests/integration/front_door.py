@@ -16,6 +16,7 @@ from tests.builders import World
 
 APP_SECRET, VERIFY_TOKEN, QR_SECRET = "app-secret-1", "verify-1", "qr-secret-1"
 DASHBOARD = ("operator", "dashboard-password-1")
+METRICS = "metrics-token-1"
 CLOUD = "/webhooks/whatsapp/cloud"
 
 

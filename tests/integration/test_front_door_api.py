@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from werkzeug.test import TestResponse
 
 from scripts.local.simulator.client import Simulator
-from shared import api_keys, db
+from shared import api_keys, config, db
 from tests.integration.front_door import FrontDoor
 
 API = "/api/v1"
@@ -92,7 +92,9 @@ def test_a_business_speaks_into_a_conversation_once_per_key(door: FrontDoor, min
     assert (first.status_code, first.json["status"]) == (202, "PENDING")  # type: ignore[index]
     again = mine("POST", path, {"content": "Your parcel has left."}, **key)
     assert (again.status_code, again.json["id"]) == (200, first.json["id"])  # type: ignore[index]
-    assert mine("POST", path, {"content": "Something else"}, **key).status_code == 409
+    other = mine("POST", path, {"content": "Something else"}, **key)
+    assert (other.status_code, other.mimetype) == (422, "application/problem+json")
+    assert "used for another content" in other.text
     assert mine("POST", path, {"content": "x" * 4_097}).status_code == 422
     door.world.drain()
     assert [sent["text"] for sent in simulator.record("graph")][1:] == ["Your parcel has left."]
@@ -200,7 +202,10 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
     assert _everything_of(mine.customer) == before
 
 
-def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business) -> None:
+def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_REQUESTS_PER_MINUTE", "100000")
+    monkeypatch.setattr("web.request_limits.WRONG_KEYS", 100_000)
+    config.reset()
     db.rows("update webhook_event set status = 'FAILED', error = 'x', delivered_at = null")
     schema = schemathesis.openapi.from_wsgi(API + "/openapi.json", door.app)
     known = {
@@ -216,6 +221,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business) ->
         @given(case=operation.as_strategy())
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         def fits(case: schemathesis.Case) -> None:
+            db.rows("update message set idempotency_key = null")  # a key that was used for another content is a 422
             for name, value in (case.path_parameters or {}).items():
                 if isinstance(value, int) and value % 2:  # every second one meets a row
                     case.path_parameters[name] = known[name]
@@ -224,3 +230,29 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business) ->
         fits()
     routes = [rule for rule in door.app.url_map.iter_rules() if rule.endpoint.startswith("api.")]
     assert described == len(routes)
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_go_on(
+    mine: Business, other: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_REQUESTS_PER_MINUTE", "2")
+    config.reset()
+    answers = [mine("GET", "/queues") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].mimetype == "application/problem+json"
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert "this API key may make 2 requests a minute" in answers[-1].text
+    assert other("GET", "/queues").status_code == 200, "another key"
+
+
+def test_who_shows_wrong_keys_is_slowed_and_others_of_the_address_are_not(door: FrontDoor, mine: Business) -> None:
+    wrong = {"Authorization": "Bearer sk_" + "a" * 43}
+    codes = [door.client.get(API + "/queues", headers=wrong).status_code for _ in range(21)]
+    assert codes == [401] * 20 + [429]
+    assert mine("GET", "/queues").status_code == 200
+
+
+def test_without_redis_the_api_answers(mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    config.reset()
+    assert mine("GET", "/conversations").status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from scripts.commands import connect, jobs, keys
 from shared import api_keys, db
 from shared.secrets import decrypt
-from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
+from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook, written
 
 
 def run(command: object, *arguments: str, typed: str = "") -> int:
@@ -39,15 +39,60 @@ def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[
 def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(keys, "create", "--customer", str(door.world.customer)) == 0
     key = capsys.readouterr().out.strip()
-    assert api_keys.customer_of(key) == door.world.customer
+    owner = api_keys.owner_of(key)
+    assert owner is not None
+    assert owner.customer_id == door.world.customer
     assert run(keys, "list") == 0
     assert key not in capsys.readouterr().out
     assert run(keys, "revoke", str(db.scalar("select id from api_key"))) == 0
     assert run(keys, "revoke", "4711") == run(keys, "create", "--customer", "4711") == 1
-    assert api_keys.customer_of(key) is None
+    assert api_keys.owner_of(key) is None
 
 
 def test_rejects_are_listed(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
     door.meta(webhook(change("999", messages=[written("wamid.1")])))
     assert run(jobs, "rejects") == 0
     assert "999" in capsys.readouterr().out
+
+
+def test_what_found_no_place_is_replayed_once_its_number_is_connected(
+    door: FrontDoor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.meta(webhook(change("999", messages=[written("wamid.1", "First"), written("wamid.2", "Second")])))
+    door.waha(waha_message("A1"), session="later")
+    door.waha(waha_event("session.status", {"status": "STOPPED"}), session="later")
+    door.meta(webhook(change("888", messages=[written("wamid.3")])))
+    door.meta(webhook(change("777", messages=[written("wamid.4", "x" * 40_000)])))
+    door.meta(webhook(change(door.number, messages=[{"type": "text"}])))  # odd, and stays so
+    db.rows("delete from whatsapp_cloud_account")
+    for number in ("999", "777"):
+        _, chatbot = door.world.tenant()
+        db.rows("update whatsapp_cloud_account set phone_number_id = %s where chatbot_id = %s", [number, chatbot])
+    db.rows("update whatsapp_qr_session set session_name = 'later' where chatbot_id = %s", [chatbot])
+    assert run(jobs, "rejects", "--replay") == 0
+    assert capsys.readouterr().out.strip().endswith("jobs: 3 taken, 1 not connected, 1 too long, was not kept whole")
+    assert [row["subject"] for row in db.rows("select subject from inbound_reject order by id")] == ["888", "777", door.number]
+    assert db.scalar("select state from whatsapp_qr_session where session_name = 'later'") == "unknown", "old news"
+    for _ in ("another operator", "after a crash"):
+        assert run(jobs, "rejects", "--replay") == 0
+    door.world.drain()
+    said = door.world.messages(role="user")
+    assert [(message["external_id"], message["content"]) for message in said if message["channel"] == "whatsapp_cloud"] == [
+        ("wamid.1", "First"),
+        ("wamid.2", "Second"),
+    ]
+    assert len(said) == len(door.world.messages(role="assistant", status="SENT")) == 3
+
+
+def test_a_replay_that_crashed_takes_nothing_twice(door: FrontDoor) -> None:
+    door.meta(webhook(change("999", messages=[written("wamid.1")])))
+    db.rows("update whatsapp_cloud_account set phone_number_id = '999'")
+    kept = db.row("select source, reason, subject, payload from inbound_reject")
+    assert kept is not None
+    assert run(jobs, "rejects", "--replay") == 0
+    db.rows("insert into inbound_reject (source, reason, subject, payload) values (%s, %s, %s, %s)", list(kept.values()))
+    door.world.drain()
+    assert run(jobs, "rejects", "--replay") == 0
+    door.world.drain()
+    assert len(door.world.messages(role="assistant")) == 1
+    assert db.scalar("select count(*) from inbound_reject") == 0

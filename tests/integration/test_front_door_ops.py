@@ -13,6 +13,7 @@ from shared.sweep import sweep_alone
 from tests.integration.front_door import (
     APP_SECRET,
     DASHBOARD,
+    METRICS,
     QR_SECRET,
     VERIFY_TOKEN,
     FrontDoor,
@@ -23,6 +24,7 @@ from tests.integration.front_door import (
 )
 
 LOGIN = {"Authorization": "Basic " + base64.b64encode(":".join(DASHBOARD).encode()).decode()}
+SCRAPER = {"Authorization": f"Bearer {METRICS}"}
 NOWHERE = "127.0.0.1:1"
 
 
@@ -49,8 +51,9 @@ def test_while_redis_is_away_messages_are_accepted(no_redis: FrontDoor) -> None:
     assert no_redis.waha(waha_message("A1")).status_code == 200
     assert db.scalar("select count(*) from job where state = 'waiting'") == 2
     ready = no_redis.client.get("/readyz")
-    assert (ready.status_code, ready.json["checks"]["postgres"]) == (503, "ok")  # type: ignore[index]
-    assert no_redis.client.get("/metrics").status_code == 200
+    assert (ready.status_code, ready.json["status"]) == (200, "degraded")  # type: ignore[index]
+    assert ready.json["checks"] == {"postgres": "ok", "redis": "failed: ConnectionError", "sweep": "failed: ConnectionError"}  # type: ignore[index]
+    assert no_redis.client.get("/metrics", headers=SCRAPER).status_code == 200
 
 
 def test_while_postgres_is_away_the_channel_is_told_to_come_again(no_postgres: FrontDoor) -> None:
@@ -58,19 +61,21 @@ def test_while_postgres_is_away_the_channel_is_told_to_come_again(no_postgres: F
         no_postgres.meta(webhook(change(no_postgres.number, messages=[written("wamid.1")]))),
         no_postgres.waha(waha_message("A1")),
         no_postgres.client.get("/api/v1/conversations", headers={"Authorization": "Bearer sk_" + "a" * 43}),
-        no_postgres.client.get("/metrics"),
+        no_postgres.client.get("/metrics", headers=SCRAPER),
     ]
     for answer in answers:
         assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
         assert int(answer.headers["Retry-After"]) > 0
         assert "Traceback" not in answer.text
         assert NOWHERE not in answer.text
-    assert no_postgres.client.get("/readyz").status_code == 503
+    ready = no_postgres.client.get("/readyz")
+    assert (ready.status_code, ready.json["status"]) == (503, "not ready")  # type: ignore[index]
     assert no_postgres.client.get("/healthz").status_code == 200
 
 
-def test_ready_means_that_somebody_sweeps(door: FrontDoor) -> None:
-    assert door.client.get("/readyz").status_code == 503
+def test_well_means_that_somebody_sweeps(door: FrontDoor) -> None:
+    never = door.client.get("/readyz")
+    assert (never.status_code, never.json["status"]) == (200, "degraded")  # type: ignore[index]
     sweep_alone()
     assert door.client.get("/readyz").json == {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok"}}
     client: Any = broker.get_broker().client
@@ -87,21 +92,34 @@ def _value(text: str, name: str) -> float:
 def test_metrics(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     door.meta(webhook(change(door.number, messages=[written("wamid.1")])))
     door.meta({}, secret="wrong")
-    text = door.client.get("/metrics").text
+    text = door.client.get("/metrics", headers=SCRAPER).text
     assert _value(text, 'switchboard_jobs{queue="incoming-messages",state="waiting"}') == 1
     assert _value(text, 'switchboard_oldest_job_seconds{queue="incoming-messages"}') > 0
     door.world.drain()
-    text = door.client.get("/metrics").text
+    text = door.client.get("/metrics", headers=SCRAPER).text
     assert _value(text, 'switchboard_jobs{queue="incoming-messages",state="waiting"}') == 0
     assert _value(text, 'switchboard_attempts_total{outcome="completed",queue="ai-processing"}') == 1
     assert _value(text, 'switchboard_provider_calls_total{provider="whatsapp_cloud",result="completed"}') == 1
     assert _value(text, 'switchboard_stage_seconds_total{queue="ai-processing"}') > 0
     assert _value(text, 'switchboard_tokens_total{kind="prompt"}') > 0
     assert _value(text, 'switchboard_inbound_total{hook="whatsapp_cloud",outcome="bad_signature"}') == 1
-    monkeypatch.setenv("METRICS_TOKEN", "scraper-1")
-    config.reset()
     assert door.client.get("/metrics").status_code == 401
-    assert door.client.get("/metrics", headers={"Authorization": "Bearer scraper-1"}).status_code == 200
+    monkeypatch.delenv("METRICS_TOKEN")
+    config.reset()
+    for headers in ({}, SCRAPER, {"Authorization": "Bearer "}):
+        assert door.client.get("/metrics", headers=headers).status_code == 404
+
+
+def test_what_a_limit_keeps_back_is_no_call_of_a_provider(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "1/1h")
+    config.reset()
+    door.meta(webhook(change(door.number, messages=[written("wamid.1"), written("wamid.2", **{"from": "4912345"})])))
+    door.world.drain()
+    text = door.client.get("/metrics", headers=SCRAPER).text
+    assert _value(text, 'switchboard_attempts_total{outcome="limited",queue="ai-processing"}') == 1
+    assert _value(text, 'switchboard_jobs{queue="ai-processing",state="delayed"}') == 1
+    assert _value(text, 'switchboard_provider_calls_total{provider="ai",result="completed"}') == 1
+    assert 'provider="ai",result="limited"' not in text
 
 
 def test_dashboard_has_a_login(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db, secrets
+from shared.qr_gateway import dialect
 from tests.integration.front_door import (
     QR_SECRET,
     FrontDoor,
@@ -114,6 +115,30 @@ def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
         payload = {"id": reply["external_id"], "from": "5511912345678@c.us", "fromMe": True, "ack": ack, "ackName": "X"}
         assert door.waha(waha_event("message.ack", payload)).status_code == 200
         assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+@pytest.mark.parametrize("decorated", ["true_5511912345678@c.us_{}", "true_98765@lid_{}", "{}", "true_98765@lid_{}_1@lid"])
+def test_a_waha_ack_is_the_replys_whatever_it_calls_the_chat(door: FrontDoor, decorated: str) -> None:
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    assert reply["external_id"].startswith("3EB0")
+    for identity, wanted in (("3EB0OTHER", "SENT"), (reply["external_id"], "READ")):
+        payload = {"id": decorated.format(identity), "from": "987654321@lid", "fromMe": True, "ack": 3, "ackName": "READ"}
+        assert door.waha(waha_event("message.ack", payload)).status_code == 200
+        assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+def test_a_waha_ack_by_lid_before_the_sends_answer_is_applied(door: FrontDoor) -> None:
+    door.waha(waha_message("A1"))
+    while not (jobs := door.world.jobs(queue="whatsapp-qr-send")):
+        door.world.drain(rounds=1)
+    [own] = dialect("waha").expected_ids("5511912345678@c.us", door.world.messages(role="assistant")[0]["id"])
+    payload = {"id": f"true_987654321@lid_{own}", "from": "987654321@lid", "fromMe": True, "ack": 2, "ackName": "DEVICE"}
+    assert door.waha(waha_event("message.ack", payload)).status_code == 200
+    door.world.run(jobs[0]["id"])
+    assert door.world.messages(role="assistant")[0]["status"] == "DELIVERED"
+    assert db.scalar("select count(*) from parked_status") == 0
 
 
 @pytest.mark.parametrize(

@@ -413,7 +413,7 @@ def test_a_status_before_the_sends_answer_is_kept_and_applied(world: World, simu
     while not (jobs := world.jobs(queue="whatsapp-qr-send")):
         world.drain(rounds=1)
     reply = world.messages(role="assistant")[0]
-    early = dialect("waha").expected_ids("49123", reply["id"])[1]
+    [early] = dialect("waha").expected_ids("49123", reply["id"])
     assert apply_delivery_status("DELIVERED", provider_id=early) == "parked"
     world.run(jobs[0]["id"])
     assert world.messages(role="assistant")[0]["status"] == "DELIVERED"

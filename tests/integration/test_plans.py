@@ -8,6 +8,7 @@ from shared.delivery_status import apply_delivery_status
 from shared.prune import prune
 from shared.sweep import sweep
 from tests.builders import World
+from web import api_figures
 
 GROWING = ("conversation", "message", "job", "webhook_event", "usage_log")
 #: psycopg2's statements are planned each time, those within functions at most five times and then for good.
@@ -50,3 +51,13 @@ def _drain_without_looking(world: World) -> None:
             return
         for row in ready:
             world.run(row["id"])
+
+
+def test_how_a_business_stands_is_counted_without_looking_at_everybodys_jobs(world: World) -> None:
+    fill(world.chatbot, world.customer, messages=1_000, jobs=60_000)
+    other, _ = world.tenant()
+    db.rows("update job set customer_id = %s where id %% 50 = 0", [other])
+    db.rows("vacuum analyze job")
+    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {api_figures.STATS}", {"customer_id": other}))
+    assert "Seq Scan" not in plan, plan
+    assert "Index Only Scan using job_customer_idx" in plan, plan

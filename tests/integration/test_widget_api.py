@@ -104,8 +104,9 @@ def test_what_waits_in_line_is_shown_as_well(page: Page, world: World) -> None:
     assert [message["role"] for message in page.history()].count("assistant") == 2
 
 
-def test_the_chatbots_id_does_as_well_as_its_key(client: FlaskClient, world: World) -> None:
-    assert Page(client, str(world.chatbot)).say().status_code == 202
+def test_a_chatbot_is_known_by_its_public_key_only(client: FlaskClient, world: World) -> None:
+    assert client.post(f"/api/v1/chatbots/{world.chatbot}/sessions").status_code == 404
+    assert client.get(f"/widget/{world.chatbot}").status_code == 404
     answer = client.post("/api/v1/chatbots/pk_nobody/sessions")
     assert answer.status_code == 404
     assert "public key" in answer.get_data(as_text=True)
@@ -240,6 +241,20 @@ def test_the_same_key_is_the_same_message(page: Page, client: FlaskClient, world
     assert other.get_json()["id"] != first.get_json()["id"], "another visitor's key is another key"
 
 
+def test_a_key_that_comes_again_with_another_content_is_refused(page: Page, world: World) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    assert page.say("When do you ship?", **key).status_code == 202
+    for _ in ("it waits", "it is answered", "its job is pruned"):
+        answer = page.say("Something else", **key)
+        assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+        assert "used for another content" in answer.get_data(as_text=True)
+        assert page.say("When do you ship?", **key).status_code == 202
+        if world.messages():
+            db.rows("delete from job")
+        world.drain()
+    assert [message["content"] for message in world.messages(role="user")] == ["When do you ship?"]
+
+
 BODIES: list[Any] = [{}, {"content": ""}, {"content": 7}, {"content": "x", "more": 1}, {"content": "x" * 16_001}, []]
 
 
@@ -280,6 +295,40 @@ def test_without_redis_a_message_is_accepted(page: Page, monkeypatch: pytest.Mon
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     config.reset()
     assert page.say().status_code == 202
+
+
+def test_an_address_that_begins_too_many_sessions_is_told_when_to_go_on(
+    client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIDGET_SESSIONS_PER_MINUTE", "2")
+    config.reset()
+    url = f"/api/v1/chatbots/{key_of(world.chatbot)}/sessions"
+
+    def begin(address: str, **headers: str) -> int:
+        return client.post(url, headers=headers, environ_overrides={"REMOTE_ADDR": address}).status_code
+
+    forwarded = {"X-Forwarded-For": "198.51.100.9"}
+    assert [begin("192.0.2.1") for _ in range(3)] == [201, 201, 429]
+    assert begin("192.0.2.1", **forwarded) == 429, "the header is anybody's"
+    assert begin("192.0.2.2") == 201
+    assert [begin(f"2001:db8:1:2::{number}") for number in (1, 2, 3)] == [201, 201, 429], "one site of IPv6"
+    assert begin("2001:db8:1:3::1") == 201
+    answer = client.post(url, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_behind_a_trusted_proxy_the_visitors_own_address_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDGET_SESSIONS_PER_MINUTE", "1")
+    monkeypatch.setenv("TRUSTED_PROXIES", "1")
+    config.reset()
+    client, url = create_app().test_client(), f"/api/v1/chatbots/{key_of(world.chatbot)}/sessions"
+
+    def begin(forwarded: str) -> int:
+        return client.post(url, headers={"X-Forwarded-For": forwarded}).status_code
+
+    assert [begin("192.0.2.1"), begin("192.0.2.2")] == [201, 201]
+    assert begin("192.0.2.77, 192.0.2.1") == 429, "what the visitor wrote before the proxy's own is not believed"
 
 
 # ---- live

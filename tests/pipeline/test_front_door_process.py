@@ -19,7 +19,7 @@ from tests.builders import World
 from tests.integration.front_door import change, webhook, written
 from tests.pipeline.test_workers import idle, until
 
-SECRET = "app-secret-2"
+SECRET, METRICS = "app-secret-2", "metrics-token-2"
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def url(environment: dict[str, str], root: Path) -> Iterator[str]:
     """Web and workers."""
     port = free_port(0)
     chosen = {**os.environ, "PORT": str(port), "WHATSAPP_APP_SECRET": SECRET, "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "2"}
+    chosen["METRICS_TOKEN"] = METRICS
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MODULES.values(), "maintenance"])
     manager.start()
     url = f"http://127.0.0.1:{port}"
@@ -55,4 +56,4 @@ def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simula
 
 
 def _text(url: str) -> str:
-    return requests.get(url, timeout=10).text
+    return requests.get(url, headers={"Authorization": f"Bearer {METRICS}"}, timeout=10).text

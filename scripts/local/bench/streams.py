@@ -68,7 +68,7 @@ class Streams:
 class _Page:
     """A raw connection: 500 client libraries would be measured instead."""
 
-    def __init__(self, port: int, chatbot: int, token: str) -> None:
+    def __init__(self, port: int, chatbot: str, token: str) -> None:
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         request = f"GET /api/v1/chatbots/{chatbot}/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
         self.connection.sendall(request.encode())
@@ -103,6 +103,7 @@ def measure(streams: int, data: Path, say: Say) -> Streams:
         stack.callback(services.stop)
         port = _free_port()
         environment = {**services.environment(), "WIDGET_MAX_STREAMS": str(streams), "PORT": str(port), "WEB_CONCURRENCY": "1"}
+        environment["WIDGET_SESSIONS_PER_MINUTE"] = "1000000"  # all from one address
         os.environ.update(environment)
         config.reset()
         migrate(services.database_url)
@@ -115,10 +116,11 @@ def measure(streams: int, data: Path, say: Say) -> Streams:
 
 def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Streams:
     chatbot, visitors = _visitors(streams)
-    _wait_for(port, chatbot)
+    key = str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
+    _wait_for(port, key)
     worker = psutil.Process(manager.pids("web")[-1])
     before, begun = worker.memory_info().rss, time.monotonic()
-    pages = [_Page(port, chatbot, token) for token, _ in visitors]
+    pages = [_Page(port, key, token) for token, _ in visitors]
     watch = _Watch(pages)
     opened = watch.until(b"retry:", set(pages)) - begun
     say(f"  {streams} streams are open after {opened:.1f} s")
@@ -129,7 +131,7 @@ def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Stre
     times = [_tell(watch, [page], [talk]) for page, (_, talk) in list(zip(pages, visitors, strict=True))[:MESSAGES]]
     together = _tell(watch, pages, [talk for _, talk in visitors])
     say("  the news are told; now requests beside the streams")
-    requested, refused = _requests(port, chatbot), _refused(port, chatbot)
+    requested, refused = _requests(port, key), _refused(port, key, new_token(chatbot))
     for page in pages:
         page.connection.close()
     mib = 1024 * 1024
@@ -166,7 +168,7 @@ def _tell(watch: _Watch, pages: list[_Page], talks: list[int]) -> float:
     return (watch.until(marker.encode(), set(pages)) - begun) * 1000
 
 
-def _requests(port: int, chatbot: int) -> list[float]:
+def _requests(port: int, chatbot: str) -> list[float]:
     with requests.Session() as session:
         session.trust_env = False
         return [_timed(session, f"http://127.0.0.1:{port}/api/v1/chatbots/{chatbot}/sessions") for _ in range(REQUESTS)]
@@ -178,9 +180,9 @@ def _timed(session: requests.Session, url: str) -> float:
     return (time.monotonic() - begun) * 1000
 
 
-def _refused(port: int, chatbot: int) -> int:
+def _refused(port: int, chatbot: str, token: str) -> int:
     """The status that one stream too many gets."""
-    bearer = {"Authorization": f"Bearer {new_token(chatbot)}"}
+    bearer = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{port}/api/v1/chatbots/{chatbot}/events"
     return requests.get(url, headers=bearer, timeout=PATIENCE, stream=True).status_code
 
@@ -189,7 +191,7 @@ def _p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
 
-def _wait_for(port: int, chatbot: int) -> None:
+def _wait_for(port: int, chatbot: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shared import db
+from shared.qr_gateway import bare_id
 
 _COUNTS = """
     select
@@ -137,7 +138,7 @@ def _message_of(seen: dict[str, Any], by_provider_id: dict[str, int]) -> int | N
     own = seen.get("callback_data")
     if own:
         return int(str(own).removeprefix("msg_"))
-    return by_provider_id.get(seen["answered_id"])
+    return by_provider_id.get(bare_id(seen["answered_id"]))
 
 
 def _sent_out_of_order(known: dict[int, dict[str, Any]], times: dict[int, list[int]]) -> int:

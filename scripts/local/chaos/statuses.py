@@ -9,6 +9,7 @@ from typing import Any
 
 from shared import db
 from shared.delivery_status import apply_delivery_status
+from shared.qr_gateway import bare_id
 
 _WAHA = {1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ", -1: "FAILED"}
 
@@ -31,7 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _updates(body: dict[str, Any]) -> list[dict[str, Any]]:
     if body.get("event") == "message.ack":
         payload = body["payload"]
-        return [{"status": _WAHA[payload["ack"]], "provider_id": payload["id"]}] if payload["ack"] in _WAHA else []
+        return [{"status": _WAHA[payload["ack"]], "provider_id": bare_id(payload["id"])}] if payload["ack"] in _WAHA else []
     changes = [change["value"] for entry in body.get("entry", []) for change in entry["changes"]]
     return [
         {

@@ -17,6 +17,7 @@ from shared import db
 #: Seconds that a request to our own front door may take.
 TIMEOUT = 30.0
 
+_PUBLIC_KEY = "select public_key from chatbot where id = %s"
 _MESSAGE = "select id from message where role = 'user' and channel = %s and external_id = %s"
 _SENDER = """
     select c.phone_number_id, q.session_name, q.dialect from whatsapp_cloud_account c
@@ -64,7 +65,7 @@ class Door:
         return db.scalar(_MESSAGE, [talk.channel, identity])  # type: ignore[no-any-return]  # an id
 
     def _widget(self, talk: Talk, bot: int, text: str, identity: str) -> None:
-        api = f"{self.url}/api/v1/chatbots/{bot}"
+        api = f"{self.url}/api/v1/chatbots/{db.scalar(_PUBLIC_KEY, [bot])}"
         if talk.user not in self._tokens:
             self._tokens[talk.user] = self._post(f"{api}/sessions", b"", {}).json()["token"]
         headers = {"Authorization": f"Bearer {self._tokens[talk.user]}", "Idempotency-Key": identity}

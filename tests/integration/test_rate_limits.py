@@ -1,0 +1,207 @@
+"""Limits on real Redis: windows hold, turns are kept, and a job that waits for one has lost nothing."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import broker, config, db, rate_limits
+from shared.broker import get_broker
+from shared.consumer import outage
+from shared.errors import Later
+from shared.ledger import Claim
+from shared.queues import Queue
+from tests.builders import World
+
+Limit = Callable[..., None]
+
+
+@pytest.fixture
+def limit(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Limit:
+    """Sets rate limits by the ends of their names."""
+
+    def set_limits(**texts: str) -> None:
+        for name, text in texts.items():
+            monkeypatch.setenv(f"RATE_LIMIT_{name}", text)
+        config.reset()
+
+    return set_limits
+
+
+def job(number: int, queue: Queue = Queue.AI, priority: int = 5, age: float = 0.0) -> Claim:
+    """A claim as far as a limit looks at it."""
+    nothing = dict.fromkeys(("customer_id", "message_id", "webhook_event_id", "outcome_unknown_for", "loaded"))
+    return Claim(
+        job_id=number, number=1, queue=queue, priority=priority, payload={}, attempt=1, lost_claims=0, age=age, **nothing
+    )
+
+
+def ask(claimed: Claim, number: str | None = None) -> float:
+    """Seconds that a job has to wait; 0 if it was let through."""
+    try:
+        rate_limits.admit(claimed, number)
+    except Later as later:
+        return later.delay
+    return 0.0
+
+
+def test_without_limits_redis_is_not_asked(limit: Limit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "_ask", lambda *_: pytest.fail("asked"))
+    limit(WEBHOOK_DELIVERY="1/1s")
+    assert ask(job(1)) == ask(job(2, Queue.WHATSAPP_CLOUD), "whatsapp_cloud 777") == 0
+
+
+def test_no_window_sees_more_than_the_limit(limit: Limit) -> None:
+    limit(AI_PROCESSING="10/1s")
+
+    def until_it_passes(number: int) -> tuple[int, float]:
+        asked = 1
+        while delay := ask(job(number)):
+            time.sleep(delay + random.uniform(0, 0.01))
+            asked += 1
+        return asked, _passed_at(number)
+
+    with ThreadPoolExecutor(40) as pool:
+        asked, times = zip(*pool.map(until_it_passes, range(1, 41)), strict=True)
+    times = sorted(times)
+    assert min(later - earlier for earlier, later in zip(times, times[10:], strict=False)) >= 1000
+    assert sum(asked) < 40 * 4, "who waits comes about once, not over and over"
+
+
+def _passed_at(number: int) -> float:
+    """When a job was let through, in milliseconds of Redis' clock."""
+    passed = get_broker().client.zrange("dramatiq:rate:ai-processing:passed", 0, -1, withscores=True)
+    [at] = [at for member, at in passed if member.startswith(f"{number}@".encode())]
+    return float(at)
+
+
+def test_two_processes_share_a_limit(limit: Limit) -> None:
+    limit(AI_PROCESSING="3/1m")
+    assert [ask(job(1)), ask(job(2))] == [0, 0]
+    broker.reset()  # another process: a broker and a connection of its own
+    assert ask(job(3)) == 0
+    assert 55 < ask(job(4)) < 61
+
+
+def test_turns_go_by_priority_then_by_age_and_are_spread(limit: Limit) -> None:
+    limit(AI_PROCESSING="2/1m")
+    assert [ask(job(1)), ask(job(2))] == [0, 0]
+    basic = [ask(job(number)) for number in range(10, 16)]
+    rounds = [round(delay / 60) for delay in basic]
+    assert rounds == [1, 1, 2, 2, 3, 3], "each comes when there is a place for it"
+    assert round(ask(job(99, priority=1)) / 60) == 1, "the newest premium job goes before them all"
+    assert round(ask(job(9)) / 60) == 1, "an older one of the same plan goes before the younger"
+    assert round(ask(job(10)) / 60) == 2
+
+
+def test_who_waits_may_not_be_overtaken_by_who_comes_later(limit: Limit) -> None:
+    limit(AI_PROCESSING="1/1s")
+    assert ask(job(1)) == 0
+    delay = ask(job(2))
+    time.sleep(delay + 0.01)
+    assert ask(job(3)) > 0, "there is a place, and it is job 2's"
+    assert ask(job(2)) == 0
+
+
+def test_who_never_comes_holds_up_nobody(limit: Limit) -> None:
+    limit(AI_PROCESSING="1/1s")
+    assert ask(job(1)) == 0
+    delay = ask(job(2))
+    assert ask(job(3)) > 0
+    time.sleep(delay + rate_limits.PATIENCE + 0.1)
+    assert ask(job(4)) > 0, "job 3 is in time yet"
+    assert ask(job(3)) == 0
+
+
+def test_a_number_has_its_own_limit_beside_the_queues(limit: Limit) -> None:
+    limit(WHATSAPP_NUMBER="1/1m", WHATSAPP_CLOUD_SEND="3/1m")
+    cloud = Queue.WHATSAPP_CLOUD
+    assert ask(job(1, cloud), "whatsapp_cloud 1") == 0
+    for number in range(2, 6):  # refused for their number: they take no place of the queue
+        assert ask(job(number, cloud), "whatsapp_cloud 1") > 0
+    assert ask(job(10, cloud), "whatsapp_cloud 2") > 0, "older jobs of the queue wait"
+    get_broker().client.delete("dramatiq:rate:whatsapp-cloud-send:line")  # an eviction: the line forms anew
+    assert ask(job(10, cloud), "whatsapp_cloud 2") == 0
+    assert ask(job(11, cloud), "whatsapp_cloud 3") == 0
+    assert ask(job(12, cloud), "whatsapp_cloud 4") > 0
+
+
+def test_a_job_too_old_for_its_turn_asks_once_more_and_then_fails(limit: Limit) -> None:
+    limit(AI_PROCESSING="1/1h")
+    assert ask(job(1)) == 0
+    assert ask(job(2)) > 3500
+    assert 90 < ask(job(3, age=3500.0)) < 100, "before its age ends"
+    assert ask(job(3, age=3598.0)) > 100, "too late for that: the wrapper fails it"
+
+
+def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
+    limit: Limit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    broker.reset()
+    outage.over()  # another test's
+    caplog.clear()
+    limit(AI_PROCESSING="1/1h")
+    assert [ask(job(number)) for number in range(1, 6)] == [0] * 5
+    assert [record.getMessage() for record in caplog.records if "redis" in record.getMessage()] == [
+        "redis does not answer; waiting for it"
+    ]
+
+
+def test_a_limited_job_is_delayed_and_has_lost_nothing(world: World, simulator: Simulator, limit: Limit) -> None:
+    limit(WHATSAPP_NUMBER="1/1m", INCOMING_MESSAGES="100/1m")
+    for number in range(3):
+        world.say(channel="whatsapp_cloud", user=f"4912{number}")
+    world.drain()
+    sends = world.jobs(queue="whatsapp-cloud-send")
+    assert [(send["state"], send["attempts"]) for send in sends] == [("completed", 1), ("delayed", 0), ("delayed", 0)]
+    assert (sends[1]["claimed_by"], sends[1]["lease_until"], sends[1]["outcome_unknown_since"]) == (None, None, None)
+    assert sends[1]["last_error"] == f"rate limit of whatsapp_cloud {777000 + world.chatbot}: 1/1m"
+    assert simulator.counts()["graph"]["requests"] == 1
+    assert [message["attempts"] for message in world.messages(role="assistant")] == [1, 0, 0]
+    limit(WHATSAPP_NUMBER="")
+    db.rows("update job set run_at = clock_timestamp() where state = 'delayed'")
+    for send in sends[1:]:
+        world.run(send["id"])
+    assert [(send["state"], send["attempts"]) for send in world.jobs(queue="whatsapp-cloud-send")] == [("completed", 1)] * 3
+
+
+def test_a_job_past_its_age_fails_with_the_limits_name(world: World, limit: Limit) -> None:
+    limit(INCOMING_MESSAGES="1/1h")
+    first, second = world.say(user="v-1"), world.say(user="v-2")
+    db.rows("update job set created_at = created_at - interval '2 hours' where message_id = %s", [second])
+    for message in (first, second):
+        world.run(world.jobs(message_id=message)[0]["id"])
+    [failed] = world.jobs(message_id=second, queue="incoming-messages")
+    assert (failed["state"], failed["attempts"]) == ("failed", 1)
+    assert failed["last_error"].startswith("rate limit of incoming-messages: 1/1h; still so after 72")
+
+
+def test_many_give_their_claims_back_in_few_commits(world: World, limit: Limit, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(INCOMING_MESSAGES="1/1h")
+    for number in range(40):
+        world.say(user=f"v-{number}")
+    jobs = [row["id"] for row in world.jobs()]
+    world.run(jobs[0])
+    executed: list[Any] = []
+    execute = db.Pool.execute_sql
+    monkeypatch.setattr(
+        db.Pool, "execute_sql", lambda self, sql, params=None: (executed.append(sql), execute(self, sql, params))[1]
+    )
+    ready = threading.Barrier(39)
+
+    def run(job_id: int) -> None:
+        ready.wait()
+        world.run(job_id)
+
+    with ThreadPoolExecutor(39) as pool:
+        list(pool.map(run, jobs[1:]))
+    assert {row["state"] for row in world.jobs()[1:40]} == {"delayed"}
+    assert len([sql for sql in executed if sql.startswith("execute job_later")]) < 30

@@ -1,0 +1,44 @@
+"""What a rate limit's setting may say."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import rates
+from shared.config import ConfigError, read_settings, variables
+
+LIMITS = [name for name in variables() if name.startswith("RATE_LIMIT_")]
+
+
+@pytest.mark.parametrize(("text", "most", "window"), [("10/1s", 10, 1), ("600/1m", 600, 60), ("5000/2h", 5000, 7200)])
+def test_a_rate_is_read(text: str, most: int, window: int) -> None:
+    rate = rates.parse(text)
+    assert rate is not None
+    assert (rate.most, rate.window, str(rate)) == (most, window, text)
+
+
+def test_nothing_is_no_limit() -> None:
+    assert rates.parse("") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["10 per sec", "10", "0/1s", "10/0s", "-1/1s", "1.5/1s", "10/s", "10/1d", " 10/1s", "999999/1s", "١/1s"]
+)
+@pytest.mark.parametrize("name", [LIMITS[0], "RATE_LIMIT_WHATSAPP_NUMBER"])
+def test_a_malformed_rate_stops_the_process_and_says_the_right_form(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="like 10/1s"):
+        rates.parse(text)
+    for other, value in (("DATABASE_URL", "postgresql://h/db"), ("REDIS_URL", "redis://h/0"), ("CREDENTIALS_KEY", "k")):
+        monkeypatch.setenv(other, value)
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigError, match=f"^{name}: .*like 10/1s"):
+        read_settings()
+
+
+def test_each_queue_has_its_setting() -> None:
+    from shared.queues import Queue
+
+    wanted = {f"RATE_LIMIT_{queue.replace('-', '_').upper()}" for queue in Queue}
+    assert set(LIMITS) == wanted | {"RATE_LIMIT_WHATSAPP_NUMBER"}

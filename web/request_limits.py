@@ -1,0 +1,90 @@
+"""How often one may come: a visitor, a chatbot's visitors, an address, an API key. Counted in Redis, over a sliding minute.
+
+While Redis is away nothing is counted: what comes is accepted then as well, and PostgreSQL keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+
+import redis
+from flask import request
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from werkzeug.exceptions import TooManyRequests
+
+from shared.broker import connect_redis
+from shared.config import Settings, settings
+from shared.consumer import outage
+from web.widget_visitor import Visitor
+
+log = logging.getLogger(__name__)
+
+#: Wrong API keys that one address may show in a minute: a server that was given a revoked key, and not a search.
+WRONG_KEYS = 20
+#: Bits of an IPv6 address that are one household's or server's: the rest are its own to choose.
+IPV6_SITE = 64
+
+
+@lru_cache(maxsize=4)
+def _limiter(conf: Settings) -> SlidingWindowCounterRateLimiter:
+    pool = connect_redis(conf).connection_pool
+    storage = RedisStorage(conf.redis_address, connection_pool=pool, key_prefix=f"{conf.redis_namespace}:request-limit")
+    return SlidingWindowCounterRateLimiter(storage)
+
+
+def check_message(visitor: Visitor) -> None:
+    """Counts a visitor's message. Raises TooManyRequests, which says when to come again."""
+    conf = settings()
+    _count(conf.widget_messages_per_minute, f"visitor:{visitor.line}", "this visitor may send {} messages")
+    everybody = "all visitors of this chatbot may send {} messages"
+    _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", everybody)
+
+
+def check_session() -> None:
+    """Counts a new visitor of the request's address. Raises TooManyRequests."""
+    most = settings().widget_sessions_per_minute
+    _count(most, f"sessions:{_address()}", "visitors of this address may begin {} sessions")
+
+
+def check_api_key(key_id: int) -> None:
+    """Counts a request with this key. Raises TooManyRequests."""
+    _count(settings().api_requests_per_minute, f"key:{key_id}", "this API key may make {} requests")
+
+
+def check_wrong_key() -> None:
+    """Counts a wrong key of the request's address. Raises TooManyRequests. Good keys of the same address go on."""
+    _count(WRONG_KEYS, f"wrong-keys:{_address()}", "this address may show {} wrong API keys")
+
+
+def _count(most: int, name: str, allowed: str) -> None:
+    limiter, item = _limiter(settings()), RateLimitItemPerMinute(most)
+    try:
+        if limiter.hit(item, name):
+            return
+        wait = max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return
+    raise TooManyRequests(f"{allowed.format(most)} a minute; want the next in {wait} s", retry_after=wait)
+
+
+def _address() -> str:
+    """Who asks: an address, or an IPv6 site. Behind proxies the one that TRUSTED_PROXIES leads to."""
+    if "X-Forwarded-For" in request.headers and not settings().trusted_proxies:
+        _warn_of_proxies()
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    return str(address if address.version == 4 else ip_network((address, IPV6_SITE), strict=False))
+
+
+@lru_cache(maxsize=1)  # once
+def _warn_of_proxies() -> None:
+    log.warning("requests come through a proxy, and all who use it count as one address; want TRUSTED_PROXIES set")
