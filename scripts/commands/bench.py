@@ -52,11 +52,11 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _print_figures(lines: list[Figure], with_peer: bool) -> None:
-    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio", "bar", "") if with_peer else ()))
+    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio") if with_peer else ()), "bar", "")
     for line in lines:
-        peers = ("" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio))
+        peers = ["" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio)] if with_peer else []
         verdict = ("met" if line.met else "MISSED") if line.bar else ""
-        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *((*peers, line.bar, verdict) if with_peer else ()))
+        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *peers, line.bar, verdict)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -97,7 +97,8 @@ def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> in
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
-        "throughput, latency, ai-concurrency: one after the other with all; scale: the time of a message on an empty and on a "
+        "throughput, latency, ai-concurrency; isolation: how soon endpoints hear while a tenth of them hangs; all of these with "
+        "all; scale: the time of a message on an empty and on a "
         "full database; streams: what open pages cost a web process; "
         "front-door: the inbound hook at 200 and 600 requests a second"
     )

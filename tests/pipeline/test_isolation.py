@@ -1,0 +1,43 @@
+"""Endpoints that hang do not hold up those that do not: with real worker processes, decided by order, not by time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.queue_service import enqueue_webhook_delivery
+from tests.builders import World
+from tests.pipeline.test_workers import until
+
+THREADS = 2
+HANGING = 12
+
+
+@pytest.fixture
+def webhooks(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+    """The webhooks' process, with few threads."""
+    chosen = {**os.environ, "WEBHOOKS_THREADS": str(THREADS), "HTTP_TIMEOUT_SECONDS": "100"}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["webhooks"])
+    manager.start()
+    yield manager
+    manager.stop(timeout=1)  # calls hang
+
+
+def test_hanging_endpoints_do_not_hold_up_the_others(world: World, webhooks: ProcessManager, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": 120_000}])
+    hanging = [world.endpoint(world.customer, f"hangs-{number}") for number in range(HANGING)]
+    well = world.endpoint(world.customer, "well")
+    for endpoint in [*hanging, *[well] * 20]:
+        enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+    delivered = "select count(*) from webhook_event where status = 'DELIVERED'"
+    until(lambda: db.scalar(delivered) == 20)
+    until(lambda: len(world.jobs(queue="webhook-delivery", state="active")) == HANGING)  # each under way, no other failed
+    seen = [row["path"] for row in simulator.record("webhook")]
+    assert sorted(seen) == sorted(["/customer/well"] * 20 + [f"/customer/hangs-{number}" for number in range(HANGING)])
+    assert not any(webhooks.restarts().values())
