@@ -15,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, scale, streams
+from scripts.local.bench import front_door, plot, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
+from scripts.local.bench.rig import rig
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -41,7 +42,12 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     names = list(MODES) if arguments.mode == "all" else [arguments.mode]
     path = arguments.peer.resolve() if arguments.peer else None
     try:
-        lines = compare(names, arguments.pairs, arguments.messages, path, arguments.data.resolve(), say)
+        if arguments.plot:
+            plot.require()
+        with rig(path, arguments.data.resolve()) as place:
+            lines = compare(names, arguments.pairs, arguments.messages, place, say)
+        if arguments.plot:
+            plot.draw(place.samples, arguments.plot)
     except RuntimeError as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
@@ -110,6 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
     parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")
     parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw latencies and each stage's throughput over time")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     return parser.parse_args()
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.local.bench import modes, peer
+from scripts.local.bench.idle import JOBS, idle
 from scripts.local.bench.isolation import isolation
 from scripts.local.bench.modes import Run
-from scripts.local.bench.rig import Rig, rig
+from scripts.local.bench.priority import AI_MS, priority
+from scripts.local.bench.progress import progress
+from scripts.local.bench.rig import Rig
 
 Say = Callable[[str], None]
 #: A value, and whether less is better.
@@ -55,6 +58,20 @@ MODES = {
         {"messages/s": (0.60, False)},
     ),
     "isolation": Mode(1_000, isolation, limits={"p99 ms": (1_000, True)}),
+    "priority": Mode(
+        10_000,
+        priority,
+        limits={"premium waits, p99 ms": (1_000 + AI_MS, True), "basic beside full premium, %": (1, False)},
+    ),
+    "idle": Mode(
+        JOBS,
+        idle,
+        limits={
+            "CPU of the busiest, %": (1, True),
+            "Redis commands/s, busiest": (5, True),
+            "start after due, p99 ms": (50, True),
+        },
+    ),
 }
 
 
@@ -71,12 +88,11 @@ class Figure:
     met: bool = True
 
 
-def compare(names: list[str], pairs: int, messages: int | None, path: Path | None, data: Path, say: Say) -> list[Figure]:
+def compare(names: list[str], pairs: int, messages: int | None, place: Rig, say: Say) -> list[Figure]:
     """Runs each mode `pairs` times, ours and theirs in turns; a mode that the peer does not have once."""
-    with rig(path, data) as place:
-        if path is not None:
-            peer.seed(path)
-        return [line for name in names for line in _mode(name, MODES[name], pairs, messages, place, say)]
+    if place.peer is not None:
+        peer.seed(place.peer)
+    return [line for name in names for line in _mode(name, MODES[name], pairs, messages, place, say)]
 
 
 def _mode(name: str, mode: Mode, pairs: int, messages: int | None, place: Rig, say: Say) -> list[Figure]:
@@ -84,12 +100,26 @@ def _mode(name: str, mode: Mode, pairs: int, messages: int | None, place: Rig, s
     theirs: list[dict[str, float]] = []
     count, runs = messages or mode.messages, pairs if mode.theirs else 1
     for number in range(runs):
+        progress.begin(f"{name} {number + 1}/{runs}, ours")
         ours.append(mode.ours(place, count))
+        progress.end()
         say(f"{name} {number + 1}/{runs}, ours: {modes.rounded(ours[-1])}")
         if place.peer is not None and mode.theirs is not None:
+            progress.begin(f"{name} {number + 1}/{runs}, peer")
             theirs.append(mode.theirs(place.peer, count))
+            _keep(name, theirs[-1], place)
+            progress.end()
             say(f"{name} {number + 1}/{runs}, peer: {modes.rounded(theirs[-1])}")
     return [_figure(name, figure, mode, ours, theirs) for figure in ours[0]]
+
+
+def _keep(name: str, run: Run, place: Rig) -> None:
+    """What a picture shows of the peer."""
+    if name == "latency":
+        marks = {0.0: "min ms", 0.5: "p50 ms", 0.95: "p95 ms", 0.99: "p99 ms", 1.0: "max ms"}
+        place.samples.peer_quantiles = {share: run[figure] for share, figure in marks.items()}
+    else:
+        place.samples.peer_rates[name] = run["messages/s"]
 
 
 def _figure(name: str, figure: str, mode: Mode, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> Figure:

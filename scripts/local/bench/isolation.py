@@ -56,7 +56,7 @@ _UNHEARD = """
 def isolation(place: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
     """A steady load on so many endpoints, a tenth of which hang. Raises RuntimeError if a count is not exact."""
     place.empty()
-    with Simulator.start(seed=1) as outside, _tenants(endpoints, outside.url) as bots:
+    with Simulator.start(seed=1) as outside, tenants(endpoints, outside.url) as bots:
         outside.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": HANG_MS}])
         world = World(outside.environment(), [outside.pid])
         with place.workers(world, {}) as pids:
@@ -71,7 +71,7 @@ def isolation(place: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
 
 
 @contextmanager
-def _tenants(count: int, url: str) -> Iterator[list[int]]:
+def tenants(count: int, url: str) -> Iterator[list[int]]:
     """Customers with one chatbot and one endpoint each, for the length of the block; yields the chatbots."""
     with db.transaction():
         made = [_tenant(number, url) for number in range(count)]

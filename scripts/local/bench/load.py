@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scripts.local.bench.progress import progress
 from shared import db, secrets
 from shared.dispatch import enqueue
 from shared.ledger import tickets_of
@@ -96,12 +97,12 @@ def chatbots() -> list[int]:
     return [row["id"] for row in db.rows("select id from chatbot order by id")]
 
 
-def fill(name: str, messages: int, conversations: int) -> Callable[[], None]:
+def fill(name: str, messages: int, conversations: int, to: list[int] | None = None) -> Callable[[], None]:
     """Accepts messages in PostgreSQL; the returned function hands them to Redis: that is when the clock starts."""
     params = {
         "channel": "whatsapp_cloud",
         "texts": list(TEXTS),
-        "bots": chatbots(),
+        "bots": to or chatbots(),
         "conversations": conversations,
         "prefix": "1999" if name == "warm-up" else "1555",
         "name": name,
@@ -122,6 +123,7 @@ def send_paced(name: str, messages: int, every: float, to: list[int] | None = No
     bots, begun, sent = to or chatbots(), time.monotonic(), {}
     for number in range(messages):
         time.sleep(max(0.0, begun + number * every - time.monotonic()))
+        progress.tell(f"{number:,} of {messages:,} messages written")
         who = f"{'1999' if name == 'warm-up' else '1777'}{number:06d}7"  # …0000404 is nobody's, at the simulator
         sent[who] = time.monotonic_ns()
         enqueue_incoming_message(
@@ -147,6 +149,7 @@ def until_sent(target: int, patience: float = 600.0) -> float:
             return now
         if now - begun > patience:
             raise RuntimeError(f"only {sent} of {target} sent after {patience:.0f} s")
+        progress.tell(f"{sent:,} of {target:,} replies sent")
         left = (now - begun) * (target - sent) / sent if sent else 0.5
         time.sleep(min(0.5, max(0.01, left / 2)))
 
@@ -161,6 +164,7 @@ def until(happened: Callable[[], object], what: str, patience: float) -> None:
     while not happened():
         if time.monotonic() > deadline:
             raise RuntimeError(f"{what} after {patience:.0f} s")
+        progress.tell(f"waits, {what}")
         time.sleep(0.1)
 
 
