@@ -120,6 +120,7 @@ def _made(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
     migrate(environment["DATABASE_URL"])
     made = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
     made.empty()
+    db.rows("truncate customer cascade")  # of a run that was killed
     seed_tenants()
     return made
 
