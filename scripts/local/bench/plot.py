@@ -83,7 +83,8 @@ def _stages(part: Any, mode: str, stages: Sequence[str], found: Mapping[str, lis
             axes.axhline(peer, color=PEER, linestyle=":", linewidth=1)
         _plain(axes)
     if peer is not None:
-        rows[0, 0].annotate("peer, messages/s", (1, peer), xycoords=("axes fraction", "data"), ha="right", fontsize=7, color=PEER)
+        where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        rows[0, 0].annotate("peer, messages/s", (1, peer), fontsize=7, color=PEER, **where)
     rows[-1, 0].set_xlabel("s")
 
 
