@@ -69,6 +69,8 @@ def priority(place: Rig, messages: int) -> Run:
             waiting = int(db.scalar(_WAITING))
         load.until(lambda: db.row(_BUSY) is None, "jobs are still open", PATIENCE)
         _check(messages + premium + STREAM, premium + STREAM)
+    if not share["calls"]:
+        raise RuntimeError(f"{messages} messages do not fill the AI stage for {START} s; want 2,000 or more")
     times = percentiles([row["ms"] for row in db.rows(_WAITS)])
     return {
         **{f"premium waits, {name}": value for name, value in times.items()},
