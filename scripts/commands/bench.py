@@ -43,7 +43,7 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     path = arguments.peer.resolve() if arguments.peer else None
     try:
         if arguments.plot:
-            plot.require()
+            plot.require(names)
         with rig(path, arguments.data.resolve()) as place:
             lines = compare(names, arguments.pairs, arguments.messages, place, say)
         if arguments.plot:
@@ -118,7 +118,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw latencies and each stage's throughput over time")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for name in ("pairs", "streams", "messages"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            parser.error(f"--{name}: got {value}; want 1 or more")
+    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
+        parser.error(f"--plot: there is no folder {arguments.plot.absolute().parent}")
+    return arguments
 
 
 def _print(result: scale.Scale) -> None:

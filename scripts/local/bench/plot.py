@@ -11,11 +11,13 @@ from typing import Any
 
 from shared.queues import Queue
 
+#: Modes that there are pictures of.
+DRAWN = frozenset({"throughput", "latency", "ai-concurrency"})
 #: Colours that people with any colour vision tell apart (Okabe and Ito).
 OURS, PEER = "#0072B2", "#D55E00"
 #: Seconds of one point of a stage's line.
 BIN = 0.5
-_INSTALL = 'bench: --plot wants matplotlib: .venv/bin/pip install "matplotlib>=3.10,<4", or the extra `plot` of setup.cfg'
+_INSTALL = '--plot wants matplotlib: .venv/bin/pip install "matplotlib>=3.10,<4", or the extra `plot` of setup.cfg'
 
 
 @dataclass
@@ -30,8 +32,10 @@ class Samples:
     peer_rates: dict[str, float] = field(default_factory=dict)
 
 
-def require() -> None:
-    """Raises RuntimeError, before an hour is measured, if there is nothing to draw with."""
+def require(modes: Sequence[str]) -> None:
+    """Raises RuntimeError, before anything is measured, if there is nothing to draw, or nothing to draw with."""
+    if not DRAWN & set(modes):
+        raise RuntimeError(f"--plot: got {', '.join(modes)}; want all, or one of {', '.join(sorted(DRAWN))}")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -44,8 +48,6 @@ def draw(samples: Samples, path: Path) -> None:
 
     stages = [queue.value for queue in Queue if any(queue in found for found in samples.stages.values())]
     columns = len(samples.stages) + bool(samples.latencies)
-    if not columns:
-        raise RuntimeError("bench: nothing to draw; --plot is for throughput, latency, ai-concurrency and all")
     figure = Figure(figsize=(5.2 * columns, 6.4), layout="constrained", dpi=140)
     parts = list(figure.subfigures(1, columns, squeeze=False)[0])
     if samples.latencies:
