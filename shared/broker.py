@@ -59,6 +59,8 @@ class Broker(RedisBroker):
         self.in_hand: dict[str, set[str]] = {}
         self.done: dict[str, deque[str]] = {}
         self.forgotten: dict[str, set[str]] = {}
+        #: Threads beyond those that the process began with (shared/crew.py).
+        self.stretched = 0
         self._channel = f"{namespace}:__wake__:"
         self._put, self._take, self._rescue = (
             client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
@@ -134,6 +136,12 @@ class Broker(RedisBroker):
             raise QueueNotFound(queue_name)
         self._listen()
         return WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
+
+    def stretch(self, threads: int) -> None:
+        """Fetches for so many threads more, or fewer if negative. One caller at a time."""
+        self.stretched += threads
+        for wake in self.wakes.values():
+            wake.set()
 
     def close(self) -> None:
         """Ends the listener."""

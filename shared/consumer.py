@@ -70,7 +70,8 @@ class WokenConsumer(Consumer):
 
     def _room(self) -> int:
         """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
-        return self.prefetch - len(self._held) if len(self._held) <= self.threads else 0
+        held = len(self._held) - self.broker.stretched
+        return self.prefetch - held if held <= self.threads else 0
 
     def _look(self) -> None:
         """Takes what there is room for. To ask is the heartbeat as well."""
@@ -131,9 +132,10 @@ class WokenConsumer(Consumer):
 
     def _free(self, ids: list[str]) -> None:
         """There is room again; the consumer is woken when there is enough to fetch."""
-        enough = len(self._held) > self.threads
+        threads = self.threads + self.broker.stretched
+        enough = len(self._held) > threads
         self._held.difference_update(ids)
-        if enough and len(self._held) <= self.threads:
+        if enough and len(self._held) <= threads:
             self._wake.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:

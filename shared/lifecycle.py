@@ -14,6 +14,7 @@ from shared.broker import Broker as SwitchboardBroker
 from shared.broker import get_broker, warn_about_forgetful_redis
 from shared.config import settings
 from shared.dispatch import enqueue, message_for
+from shared.fair_queue import FairQueue
 from shared.observability import configure_logging, configure_sentry, job_in_hand
 from shared.queues import Queue
 
@@ -35,10 +36,14 @@ def boot(queue: Queue | None = None) -> SwitchboardBroker:
 
 
 class Lifecycle(Middleware):
-    """Renews leases while the worker lives; at its end gives back what is unfinished."""
+    """Gives the worker its queue, renews leases while it lives, and at its end gives back what is unfinished."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
+
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Lanes take turns."""
+        worker.work_queue = FairQueue()
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared import http, payloads, webhook_signing
+from shared import http, lifecycle, payloads, webhook_signing
+from shared.bulkhead import Bulkhead
 from shared.config import settings
+from shared.crew import Crew
 from shared.ending import Ending
 from shared.errors import Later, Permanent
 from shared.ledger import Claim, Claiming
@@ -17,10 +19,12 @@ from shared.stage import stage
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
+_bulkhead = Bulkhead(Crew.of(lifecycle.boot()))
+
 claim = Claiming(
     Queue.WEBHOOKS,
     """
-    select v.id, v.event, v.payload, v.status, e.url, e.secret, e.active,
+    select v.id, v.endpoint_id, v.event, v.payload, v.status, e.url, e.secret, e.active,
         to_char(v.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id where v.id = mine.webhook_event_id
     """,
@@ -56,7 +60,8 @@ def deliver(claimed: Claim) -> None:
     event = claimed.loaded
     if event is None or not event["active"]:
         raise Permanent("the endpoint is gone or switched off")
-    answer = _post(event, claimed.attempt)
+    with _bulkhead.place(event["endpoint_id"], claimed.age):
+        answer = _post(event, claimed.attempt)
     if answer.status == 429:
         raise Later(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
     if not answer.ok:

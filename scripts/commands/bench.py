@@ -15,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, scale, streams
+from scripts.local.bench import front_door, plot, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
+from scripts.local.bench.rig import rig
 from scripts.local.chaos.lab import Conditions, laboratory
 from scripts.local.chaos.scenarios import SCENARIOS
 
@@ -41,7 +42,12 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     names = list(MODES) if arguments.mode == "all" else [arguments.mode]
     path = arguments.peer.resolve() if arguments.peer else None
     try:
-        lines = compare(names, arguments.pairs, arguments.messages, path, arguments.data.resolve(), say)
+        if arguments.plot:
+            plot.require(names)
+        with rig(path, arguments.data.resolve()) as place:
+            lines = compare(names, arguments.pairs, arguments.messages, place, say)
+        if arguments.plot:
+            plot.draw(place.samples, arguments.plot)
     except RuntimeError as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
@@ -52,11 +58,11 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _print_figures(lines: list[Figure], with_peer: bool) -> None:
-    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio", "bar", "") if with_peer else ()))
+    table = Table("mode", "figure (median)", "ours", *(("peer", "ratio") if with_peer else ()), "bar", "")
     for line in lines:
-        peers = ("" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio))
+        peers = ["" if value is None else f"{value:,.2f}" for value in (line.theirs, line.ratio)] if with_peer else []
         verdict = ("met" if line.met else "MISSED") if line.bar else ""
-        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *((*peers, line.bar, verdict) if with_peer else ()))
+        table.add_row(line.mode, line.name, f"{line.ours:,.2f}", *peers, line.bar, verdict)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -97,8 +103,9 @@ def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> in
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
-        "throughput, latency, ai-concurrency: one after the other with all; scale: the time of a message on an empty and on a "
-        "full database; streams: what open pages cost a web process; "
+        "throughput, latency, ai-concurrency; isolation: how soon endpoints hear while a tenth of them hangs; priority: what "
+        "premium waits behind 10,000 basic jobs; idle: what doing nothing costs, how punctual delayed jobs are; all: these six. "
+        "scale: the time of a message on an empty and on a full database; streams: what open pages cost a web process; "
         "front-door: the inbound hook at 200 and 600 requests a second"
     )
     parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
@@ -109,8 +116,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--old-messages", type=int, default=5_000_000, help="already there in the full database")
     parser.add_argument("--old-jobs", type=int, default=2_000_000, help="job records already there")
     parser.add_argument("--data", type=Path, default=DATA, help="where its services live (emptied first)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw latencies and each stage's throughput over time")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for name in ("pairs", "streams", "messages"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            parser.error(f"--{name}: got {value}; want 1 or more")
+    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
+        parser.error(f"--plot: there is no folder {arguments.plot.absolute().parent}")
+    return arguments
 
 
 def _print(result: scale.Scale) -> None:

@@ -79,6 +79,26 @@ def test_a_stock_client_may_enqueue(environment: dict[str, str]) -> None:
     assert Message.decode(data).args == (7,)
 
 
+def test_a_stock_clients_delayed_message_comes_when_it_is_due(environment: dict[str, str]) -> None:
+    message: Message[object] = Message(queue_name=LANE, actor_name=LANE, args=(7,), kwargs={}, options={})
+    _stock(environment).enqueue(message, delay=300)
+    assert get_broker().take(LANE, 10)[1] == []
+    time.sleep(0.35)
+    [data] = get_broker().take(LANE, 10)[1]
+    assert Message.decode(data).args == (7,)
+
+
+def test_a_stock_worker_may_take_and_ack(environment: dict[str, str]) -> None:
+    get_broker().put([ticket(1)])
+    stock = _stock(environment)
+    consumer = stock.consume(LANE, prefetch=1, timeout=100)  # type: ignore[no-untyped-call]
+    taken = next(message for message in consumer if message is not None)
+    assert taken.args == (1,)
+    consumer.ack(taken)
+    assert get_broker().missing(LANE, ["job-1"]) == {"job-1"}
+    assert get_broker().put([ticket(1)]) == 1
+
+
 def test_the_dashboard_shows_our_queues(environment: dict[str, str]) -> None:
     from web.dashboard import application
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scripts.local.bench.progress import progress
 from shared import db, secrets
 from shared.dispatch import enqueue
 from shared.ledger import tickets_of
@@ -48,7 +49,7 @@ _FILL = """
         'chatbot_id', bot.id, 'channel', %(channel)s::text, 'external_user_id', bot.who, 'external_id', bot.text_id,
         'content', (%(texts)s::text[])[1 + bot.n %% cardinality(%(texts)s::text[])], 'metadata', '{}'::jsonb)) as accepted
     from (select n, (%(bots)s::bigint[])[1 + n %% %(conversations)s %% cardinality(%(bots)s::bigint[])] as id,
-                 %(prefix)s || lpad((n %% %(conversations)s)::text, 7, '0') as who, %(name)s || '-' || n as text_id
+                 %(prefix)s || lpad((n %% %(conversations)s)::text, 6, '0') || '7' as who, %(name)s || '-' || n as text_id
           from generate_series(0, %(messages)s - 1) n) bot
 """
 
@@ -96,12 +97,12 @@ def chatbots() -> list[int]:
     return [row["id"] for row in db.rows("select id from chatbot order by id")]
 
 
-def fill(name: str, messages: int, conversations: int) -> Callable[[], None]:
+def fill(name: str, messages: int, conversations: int, to: list[int] | None = None) -> Callable[[], None]:
     """Accepts messages in PostgreSQL; the returned function hands them to Redis: that is when the clock starts."""
     params = {
         "channel": "whatsapp_cloud",
         "texts": list(TEXTS),
-        "bots": chatbots(),
+        "bots": to or chatbots(),
         "conversations": conversations,
         "prefix": "1999" if name == "warm-up" else "1555",
         "name": name,
@@ -117,12 +118,13 @@ def fill(name: str, messages: int, conversations: int) -> Callable[[], None]:
     return go
 
 
-def send_paced(name: str, messages: int, every: float) -> dict[str, int]:
-    """One message every `every` seconds, each from a new sender; {sender: monotonic ns just before the call}."""
-    bots, begun, sent = chatbots(), time.monotonic(), {}
+def send_paced(name: str, messages: int, every: float, to: list[int] | None = None) -> dict[str, int]:
+    """One message every `every` seconds, each from a new sender, to all chatbots or these; {sender: monotonic ns before it}."""
+    bots, begun, sent = to or chatbots(), time.monotonic(), {}
     for number in range(messages):
         time.sleep(max(0.0, begun + number * every - time.monotonic()))
-        who = f"1777{number:07d}" if name != "warm-up" else f"1999{number:07d}"
+        progress.tell(f"{number:,} of {messages:,} messages written")
+        who = f"{'1999' if name == 'warm-up' else '1777'}{number:06d}7"  # …0000404 is nobody's, at the simulator
         sent[who] = time.monotonic_ns()
         enqueue_incoming_message(
             chatbot_id=bots[number % len(bots)],
@@ -147,8 +149,23 @@ def until_sent(target: int, patience: float = 600.0) -> float:
             return now
         if now - begun > patience:
             raise RuntimeError(f"only {sent} of {target} sent after {patience:.0f} s")
+        progress.tell(f"{sent:,} of {target:,} replies sent")
         left = (now - begun) * (target - sent) / sent if sent else 0.5
         time.sleep(min(0.5, max(0.01, left / 2)))
+
+
+# Webhooks may be tried for long; who has them looks at them.
+_BUSY = "select 1 from job where closed_at is null and id > 0 and queue <> 'webhook-delivery' limit 1"
+
+
+def until(happened: Callable[[], object], what: str, patience: float) -> None:
+    """Waits for it. Raises RuntimeError, saying `what`, if it does not happen within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not happened():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} after {patience:.0f} s")
+        progress.tell(f"waits, {what}")
+        time.sleep(0.1)
 
 
 _COUNTS = """
@@ -163,9 +180,7 @@ _COUNTS = """
 
 def check(messages: int) -> None:
     """Raises RuntimeError unless each message has exactly one reply, one send and one charge of each kind."""
-    deadline = time.monotonic() + 30
-    while db.row("select 1 from job where closed_at is null and id > 0 limit 1") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: db.row(_BUSY) is None, "jobs are still open", 30)
     counts = db.row(_COUNTS) or {}
     expected = {**dict.fromkeys(counts, messages), "fallbacks": 0}
     wrong = {name: value for name, value in counts.items() if value != expected[name]}

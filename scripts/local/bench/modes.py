@@ -25,29 +25,36 @@ Run = dict[str, float]
 def throughput(place: Rig, messages: int, conversations: int) -> Run:
     """A full queue, workers connected; from the start to the last reply SENT."""
     with instant(place) as world:
-        return _drain(place, world, messages, conversations, {})
+        return _drain("throughput", place, world, messages, conversations, {})
 
 
 def ai_concurrency(place: Rig, messages: int, in_flight: int) -> Run:
     """The same with an AI that takes a second and that many calls at once."""
     with slow(place, 1_000) as world:
-        run = _drain(place, world, messages, max(in_flight * 4, 2_000), {"AI_THREADS": str(in_flight)})
+        run = _drain("ai-concurrency", place, world, messages, max(in_flight * 4, 2_000), {"AI_THREADS": str(in_flight)})
         run["bound"] = float(in_flight)
         return run
 
 
-def _drain(place: Rig, world: World, messages: int, conversations: int, threads: dict[str, str]) -> Run:
+def _drain(mode: str, place: Rig, world: World, messages: int, conversations: int, threads: dict[str, str]) -> Run:
     place.empty()
     with place.workers(world, threads) as pids:
         _warm_up(place)
         go = load.fill("load", messages, conversations)
-        before, begun = cost(pids, world.pids, place.client), time.monotonic()
+        before, begun, clock = cost(pids, world.pids, place.client), time.monotonic(), time.time()
         with _watched() as seen:
             go()
             took = load.until_sent(messages + WARM_UP) - begun
         spent = cost(pids, world.pids, place.client).since(before)
         load.check(messages + WARM_UP)
+        place.samples.stages[mode] = {row["queue"]: row["ended"] for row in db.rows(_ENDED, [clock, clock])}
         return {"messages/s": messages / took, "memory MB": memory_mb(pids), **per_message(spent, messages), **seen.most()}
+
+
+_ENDED = """
+    select queue, array_agg(extract(epoch from closed_at)::float8 - %s) as ended from job
+    where closed_at > to_timestamp(%s) group by queue
+"""
 
 
 def _warm_up(place: Rig) -> None:
@@ -80,7 +87,8 @@ def latency(place: Rig, messages: int, every: float) -> Run:
         load.check(messages + 20)
         arrivals = world.arrivals()
     took = sorted((arrivals[who] - at) / 1e6 for who, at in sent.items())
-    return {**percentiles(took), **per_message(spent, messages)}
+    place.samples.latencies = took
+    return {**percentiles(took), "min ms": took[0], "max ms": took[-1], **per_message(spent, messages)}
 
 
 def percentiles(sorted_ms: list[float]) -> dict[str, float]:

@@ -39,7 +39,8 @@ def ai_concurrency(peer: Path, messages: int, in_flight: int) -> Run:
 def latency(peer: Path, messages: int, every: float) -> Run:
     """An idle system."""
     found = _bench(peer, ["latency", "--n", messages, "--every", int(every * 1000)])
-    return {"p50 ms": found["p50_ms"], "p95 ms": found["p95_ms"], "p99 ms": found["p99_ms"], **_per_message(found, messages)}
+    times = {f"{name} ms": found[f"{name}_ms"] for name in ("p50", "p95", "p99", "min", "max")}
+    return {**times, **_per_message(found, messages)}
 
 
 def _drained(found: dict[str, Any], messages: int) -> Run:

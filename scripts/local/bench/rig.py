@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ import redis
 
 from scripts.commands.migrate import migrate
 from scripts.local.bench.load import seed_tenants
+from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, local_settings
 from scripts.local.processes import ProcessManager
@@ -54,31 +55,36 @@ class Rig:
     data: Path
     peer: Path | None
     client: redis.Redis = field(init=False)
+    samples: Samples = field(default_factory=Samples)
 
     def __post_init__(self) -> None:
         self.client = redis.Redis.from_url(self.environment["REDIS_URL"])
 
     @contextmanager
-    def workers(self, world: World, threads: Mapping[str, str]) -> Iterator[list[int]]:
-        """Our processes, ready and connected, for the length of the block; yields their pids."""
+    def workers(self, world: World, threads: Mapping[str, str], names: Sequence[str] = STAGES) -> Iterator[list[int]]:
+        """Our processes (or these), ready and connected, for the length of the block; yields their pids."""
         environment = {**os.environ, **self.environment, **world.environment, **threads}
         log = (self.data / "workers.log").open("a", buffering=1)
         manager = ProcessManager(
-            ROOT / "Procfile", environment, ROOT, STAGES, on_line=lambda name, line: print(name, line.rstrip(), file=log)
+            ROOT / "Procfile", environment, ROOT, list(names), on_line=lambda name, line: print(name, line.rstrip(), file=log)
         )
+        ready = self._ready()
         manager.start()
         try:
-            self._until_ready()
-            yield [pid for name in STAGES for pid in manager.pids(name)]
+            self._until_ready(ready + len([name for name in names if name != "scheduler"]))
+            yield [pid for name in names for pid in manager.pids(name)]
         finally:
             manager.stop()
 
-    def _until_ready(self) -> None:
-        """Each process that consumes has a heartbeat in Redis."""
+    def _ready(self) -> int:
+        """How many processes consume: each has a heartbeat in Redis."""
+        return int(self.client.zcard("dramatiq:__heartbeats__"))
+
+    def _until_ready(self, wanted: int) -> None:
         deadline = time.monotonic() + BOOT
-        while (ready := self.client.zcard("dramatiq:__heartbeats__")) < len(STAGES):
+        while (ready := self._ready()) < wanted:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"only {ready} of {len(STAGES)} processes took jobs after {BOOT:.0f} s; see workers.log")
+                raise RuntimeError(f"only {ready} of {wanted} processes took jobs after {BOOT:.0f} s; see workers.log")
             time.sleep(0.05)
 
     def empty(self) -> None:
@@ -114,6 +120,7 @@ def _made(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
     migrate(environment["DATABASE_URL"])
     made = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
     made.empty()
+    db.rows("truncate customer cascade")  # of a run that was killed
     seed_tenants()
     return made
 

@@ -1,0 +1,62 @@
+"""Endpoints that hang do not hold up those that do not: with real worker processes, decided by order, not by time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.queue_service import enqueue_webhook_delivery
+from tests.builders import World
+from tests.pipeline.test_workers import until
+
+THREADS = 2
+HANGING = 12
+#: More than one endpoint has room for.
+EVENTS = 60
+
+
+@pytest.fixture
+def webhooks(request: pytest.FixtureRequest, environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+    """The webhooks' process, with few threads, and as patient as the test says."""
+    chosen = {**os.environ, "WEBHOOKS_THREADS": str(THREADS), "HTTP_TIMEOUT_SECONDS": str(request.param)}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["webhooks"])
+    manager.start()
+    yield manager
+    manager.stop(timeout=1)  # calls hang
+
+
+@pytest.mark.parametrize("webhooks", [100], indirect=True)
+def test_hanging_endpoints_do_not_hold_up_the_others(world: World, webhooks: ProcessManager, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": 120_000}])
+    hanging = [world.endpoint(world.customer, f"hangs-{number}") for number in range(HANGING)]
+    well = world.endpoint(world.customer, "well")
+    for endpoint in [*hanging, *[well] * 20]:
+        enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+    delivered = "select count(*) from webhook_event where status = 'DELIVERED'"
+    until(lambda: db.scalar(delivered) == 20)
+    until(lambda: len(world.jobs(queue="webhook-delivery", state="active")) == HANGING)  # each under way, no other failed
+    seen = [row["path"] for row in simulator.record("webhook")]
+    assert sorted(seen) == sorted(["/customer/well"] * 20 + [f"/customer/hangs-{number}" for number in range(HANGING)])
+    assert not any(webhooks.restarts().values())
+
+
+@pytest.mark.parametrize("webhooks", [1], indirect=True)
+def test_what_finds_no_room_burns_no_attempt_and_comes_when_the_endpoint_is_back(
+    world: World, webhooks: ProcessManager, simulator: Simulator
+) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "timeout", "ms": 60_000}])
+    endpoint = world.endpoint(world.customer)
+    for _ in range(EVENTS):
+        enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+    until(lambda: db.scalar("select count(*) from job where attempts = 0 and last_error like 'the endpoint has %%'"))
+    simulator.clear_faults()
+    until(lambda: db.scalar("select count(*) from webhook_event where status = 'DELIVERED'") == EVENTS)
+    jobs = world.jobs(queue="webhook-delivery")
+    assert any(job["claims"] > job["attempts"] for job in jobs)
+    assert not any(job["lost_claims"] for job in jobs)
