@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +28,7 @@ from redis.retry import Retry
 from shared import queues
 from shared.config import Settings, host_of, settings
 from shared.consumer import WokenConsumer, now_ms
+from shared.intake import Intake
 from shared.observability import Reporting
 
 log = logging.getLogger(__name__)
@@ -53,15 +53,13 @@ class Broker(RedisBroker):
     def __init__(self, client: redis.Redis, middleware: list[Middleware], namespace: str) -> None:
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
-        self.wakes: dict[str, threading.Event] = {}
-        # Messages that this process has taken; those of them that it has done with and not told Redis of yet; and those
-        # that Redis has forgotten already, with the enqueue of what followed from them.
-        self.in_hand: dict[str, set[str]] = {}
-        self.done: dict[str, deque[str]] = {}
-        self.forgotten: dict[str, set[str]] = {}
+        self.intakes: dict[str, Intake] = {}
         #: Threads beyond those that the process began with (shared/crew.py).
         self.stretched = 0
+        #: Whether this process takes nothing any more.
+        self.retired = False
         self._channel = f"{namespace}:__wake__:"
+        self._hands = f"{namespace}:__hand__:{self.broker_id}:"
         self._put, self._take, self._rescue = (
             client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
         )
@@ -73,8 +71,7 @@ class Broker(RedisBroker):
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
-            self.wakes[queue_name] = threading.Event()
-            self.in_hand[queue_name], self.done[queue_name], self.forgotten[queue_name] = set(), deque(), set()
+            self.intakes[queue_name] = Intake()
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -93,11 +90,14 @@ class Broker(RedisBroker):
             args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
         new = int(self._put(keys=[self.namespace], args=[self._channel, self.broker_id, now_ms(), *args]))
         for queue_name, message_id in done:
-            self.forgotten[queue_name].add(message_id)
+            self.intakes[queue_name].forget([message_id])
         return new
 
     def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
-        """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due."""
+        """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due.
+
+        Who gets fewer is handed so many more as soon as they come.
+        """
         due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
         return int(due), messages
 
@@ -121,7 +121,8 @@ class Broker(RedisBroker):
         """Puts back what Redis believes this process works on and it does not: an answer lost with a connection."""
         key = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
         believed = {message_id.decode() for message_id in cast(set[bytes], self.client.smembers(key))}
-        lost = believed - self.in_hand[queue_name]
+        intake = self.intakes[queue_name]
+        lost = believed - intake.held - {Message.decode(data).options["redis_message_id"] for data in list(intake.handed)}
         if lost:
             self.give_back(queue_name, sorted(lost))
 
@@ -132,7 +133,7 @@ class Broker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
-        if queue_name not in self.wakes:
+        if queue_name not in self.intakes:
             raise QueueNotFound(queue_name)
         self._listen()
         return WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
@@ -140,8 +141,15 @@ class Broker(RedisBroker):
     def stretch(self, threads: int) -> None:
         """Fetches for so many threads more, or fewer if negative. One caller at a time."""
         self.stretched += threads
-        for wake in self.wakes.values():
-            wake.set()
+        for intake in self.intakes.values():
+            intake.bell.set()
+
+    def retire(self) -> None:
+        """Takes nothing any more and is handed nothing; what is under way goes on. Raises redis.RedisError."""
+        self.retired = True
+        for name, intake in self.intakes.items():
+            self.client.hdel(f"{self.namespace}:__waiting__.{name}", self.broker_id)
+            intake.bell.set()
 
     def close(self) -> None:
         """Ends the listener."""
@@ -164,16 +172,18 @@ class Broker(RedisBroker):
     def _hear_until_broken(self) -> None:
         with self.client.pubsub(ignore_subscribe_messages=True) as subscription:
             # Its own queues only: a wake-up costs each process that hears it a tenth of a millisecond.
-            heard_queues = list(self.wakes)
-            subscription.subscribe(*(self._channel + name for name in heard_queues))
-            for name in heard_queues:
-                self.wakes[name].set()  # what was published while nobody listened
-            while not self._closing.is_set() and len(heard_queues) == len(self.wakes):
+            known = dict(self.intakes)
+            told: dict[bytes, Callable[[bytes], None]] = {}
+            for name, intake in known.items():
+                told[f"{self._channel}{name}".encode()] = intake.call
+                told[f"{self._hands}{name}".encode()] = intake.hand
+            subscription.subscribe(*told)
+            for intake in known.values():
+                intake.lost_sight()
+            while not self._closing.is_set() and len(known) == len(self.intakes):
                 heard = subscription.get_message(timeout=1.0)
                 if heard:
-                    woken = self.wakes.get(heard["channel"].decode().removeprefix(self._channel))
-                    if woken is not None:
-                        woken.set()
+                    told[heard["channel"]](heard["data"])
 
 
 def addressed(message: Message[Any], delay: int | None) -> Message[Any]:

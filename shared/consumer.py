@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,17 @@ class WokenConsumer(Consumer):
     def __init__(self, broker: Broker, queue_name: str, threads: int) -> None:
         self.broker, self.queue_name = broker, queue_name
         self.threads, self.prefetch = threads, max(threads + 2, int(threads * PREFETCH_PER_THREAD))
-        self._wake = broker.wakes[queue_name]
-        self._cache: list[bytes] = []
+        self._intake = broker.intakes[queue_name]
+        self._intake.reclaim = True
+        self._cache: deque[bytes] = self._intake.handed
         self._exhausted, self._next_look = False, 0.0
-        # The broker's, for a consumer is replaced when its connection breaks and the threads work on.
-        self._held, self._done = broker.in_hand[queue_name], broker.done[queue_name]
-        self._forgotten = broker.forgotten[queue_name]
+        self._held, self._done = self._intake.held, self._intake.done
         self._acking = threading.Lock()
-        self._reclaimed = False
 
     def __next__(self) -> MessageProxy | None:
         try:
+            if self.broker.retired:
+                self.requeue([])
             if not self._cache and not self._rested():
                 self._look()
         except (redis.ConnectionError, redis.TimeoutError) as problem:
@@ -63,31 +64,35 @@ class WokenConsumer(Consumer):
         pause = self._next_look - time.monotonic()
         if pause <= 0 or (self._room() and not self._exhausted):
             return False
-        if self._wake.wait(pause):
-            self._wake.clear()
-            self._exhausted = False
+        if self._intake.bell.wait(pause):
+            self._intake.bell.clear()
+            self._exhausted = self._exhausted and not self._intake.called
         return True
 
     def _room(self) -> int:
         """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
         held = len(self._held) - self.broker.stretched
-        return self.prefetch - held if held <= self.threads else 0
+        return self.prefetch - held if held <= self.threads and not self.broker.retired else 0
 
     def _look(self) -> None:
         """Takes what there is room for. To ask is the heartbeat as well."""
-        if not self._reclaimed:
+        if self._intake.reclaim:
+            self._intake.reclaim = False
             self._tell()  # what the consumer before this one could not
             self.broker.reclaim(self.queue_name)
-            self._reclaimed = True
-        self._wake.clear()
+        self._intake.bell.clear()
+        self._intake.called = False
         room = self._room()
-        due, self._cache = self.broker.take(self.queue_name, room)
-        self._exhausted = len(self._cache) < room
+        due, taken = self.broker.take(self.queue_name, room)
+        self._cache.extend(taken)
+        self._exhausted = len(taken) < room
         pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
+        if self.broker.retired and room:
+            pause = 0.0  # retired meanwhile: says so
         self._next_look = time.monotonic() + pause
 
     def _hand_out(self) -> MessageProxy:
-        message: Message[Any] = Message.decode(self._cache.pop(0))
+        message: Message[Any] = Message.decode(self._cache.popleft())
         self._held.add(message.options["redis_message_id"])
         # A delay that is over; Dramatiq would delay the message again.
         message.options.pop("eta", None)
@@ -96,8 +101,8 @@ class WokenConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Forgets a message that was worked on, unless its job's end did. While one thread tells Redis, others leave theirs."""
         message_id = message.options["redis_message_id"]
-        if message_id in self._forgotten:
-            self._forgotten.discard(message_id)
+        if message_id in self._intake.forgotten:
+            self._intake.forgotten.discard(message_id)
             self._free([message_id])
             return
         self._done.append(message_id)
@@ -115,7 +120,7 @@ class WokenConsumer(Consumer):
         try:
             if ids:
                 self.broker.put([], [(self.queue_name, message_id) for message_id in ids])
-                self._forgotten.difference_update(ids)
+                self._intake.forgotten.difference_update(ids)
         except (redis.ConnectionError, redis.TimeoutError) as problem:
             self._done.extend(ids)
             raise ConnectionClosed(problem) from None
@@ -136,12 +141,12 @@ class WokenConsumer(Consumer):
         enough = len(self._held) > threads
         self._held.difference_update(ids)
         if enough and len(self._held) <= threads:
-            self._wake.set()
+            self._intake.bell.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Gives back what was taken and not begun, and what is still in the cache."""
         ids = [message.options["redis_message_id"] for message in messages]
-        ids += [Message.decode(data).options["redis_message_id"] for data in self._cache]
-        self._cache = []
+        while self._cache:
+            ids.append(Message.decode(self._cache.popleft()).options["redis_message_id"])
         if ids:
             self.broker.give_back(self.queue_name, ids)

@@ -6,7 +6,10 @@ import logging
 import threading
 from typing import Any
 
+import redis
 from dramatiq.broker import Broker
+from dramatiq.common import iter_queue
+from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from shared import db, ledger
@@ -60,6 +63,17 @@ class Lifecycle(Middleware):
                     log.exception("leases could not be renewed")
                 else:
                     db.outage.noticed(problem)
+
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        """Leaves to other workers, at once, what this one has not begun; Dramatiq would after its last job."""
+        if not isinstance(broker, SwitchboardBroker):
+            return
+        try:
+            broker.retire()
+            for item in iter_queue(worker.work_queue):
+                worker.consumers[item.message.queue_name].requeue_messages([item.message])
+        except (redis.RedisError, BrokerConnectionError) as problem:
+            log.warning("what was not begun could not be given back; it will be missed", extra={"error": str(problem)})
 
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         """Hands back what did not end in time: another worker goes on at once, and no attempt is burnt."""

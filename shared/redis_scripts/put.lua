@@ -4,24 +4,59 @@
 -- for each new message: queue, id, data, place ("tail" or "head").
 -- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing,
 -- which is what lets the sweep put every job that should be there without looking first.
--- Who sleeps with room for more has found the queue empty: a queue that is not needs no wake-up. A delayed message
--- always does, for it may be due before the one that a sleeper waits for.
+-- A worker that waits with room for more (take.lua) is handed the message at once, and need not ask for it. Otherwise: who
+-- sleeps has found the queue empty, so a queue that is not needs no wake-up. A delayed message always does, for it may
+-- be due before the one that a sleeper waits for.
 -- Returns how many were new.
 local namespace, channel, worker, done = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
-if done > 0 then redis.call("zadd", namespace .. ":__heartbeats__", ARGV[3], worker) end
+local heartbeats = namespace .. ":__heartbeats__"
+-- ms; who waits looks every 4 s (IDLE_LOOK). A frozen process still counts as a listener, and would be handed messages.
+local alive = tonumber(ARGV[3]) - 6000
+
+if done > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
 for i = 5, 4 + 2 * done, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
+    local waiting = namespace .. ":__waiting__." .. queue
     redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id)
     redis.call("hdel", namespace .. ":" .. queue .. ".msgs", id)
+    if redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
 end
+
+-- Whoever waits for a queue with the most room, or nil.
+local function roomiest(waiting)
+    local rooms, best, most = redis.call("hgetall", waiting), nil, 0
+    for i = 1, #rooms, 2 do
+        if tonumber(rooms[i + 1]) > most then best, most = rooms[i], tonumber(rooms[i + 1]) end
+    end
+    return best
+end
+
+local function hand(queue, id, data)
+    local waiting = namespace .. ":__waiting__." .. queue
+    local to = roomiest(waiting)
+    while to do
+        local seen = tonumber(redis.call("zscore", heartbeats, to) or 0)
+        if seen > alive and redis.call("publish", namespace .. ":__hand__:" .. to .. ":" .. queue, data) > 0 then
+            redis.call("sadd", namespace .. ":__acks__." .. to .. "." .. queue, id)
+            if redis.call("hincrby", waiting, to, -1) < 1 then redis.call("hdel", waiting, to) end
+            return true
+        end
+        redis.call("hdel", waiting, to) -- nobody is there
+        to = roomiest(waiting)
+    end
+    return false
+end
+
 local new, woken = 0, {}
 for i = 5 + 2 * done, #ARGV, 4 do
     local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local name = namespace .. ":" .. queue
     if redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
-        local length = redis.call(place == "head" and "lpush" or "rpush", name, id)
         local served, delayed = string.gsub(queue, "%.DQ$", "")
-        if length == 1 or delayed == 1 then woken[served] = true end
+        if delayed == 1 or not hand(queue, id, data) then
+            local length = redis.call(place == "head" and "lpush" or "rpush", name, id)
+            if length == 1 or delayed == 1 then woken[served] = true end
+        end
         new = new + 1
     end
 end

@@ -16,6 +16,7 @@ for _, worker in ipairs(redis.call("zrangebyscore", heartbeats, 0, limit)) do
             end
         end
         redis.call("del", acks)
+        redis.call("hdel", namespace .. ":__waiting__." .. ARGV[i], worker)
         if #ids > 0 then redis.call("publish", channel .. ARGV[i], "1") end
     end
     redis.call("zrem", heartbeats, worker)

@@ -1,6 +1,7 @@
 -- Takes up to `count` messages off a queue for a worker, after moving to it what was delayed until now.
 -- KEYS: namespace. ARGV: worker id, queue, count, now (ms).
--- Returns {ms of the next delayed message or -1, data, data, ...}.
+-- Returns {ms of the next delayed message or -1, data, data, ...}. If there were fewer than that, the queue is empty, and the
+-- worker waits: what comes next is handed to it (put.lua).
 --
 -- Delayed messages wait in Dramatiq's own place (<queue>.DQ and <queue>.DQ.msgs); an index by time beside it,
 -- <queue>.DQ.due, is filled here from that list, so that a stock client's delayed messages are found too.
@@ -48,5 +49,12 @@ for _ = 1, count do
         redis.call("sadd", acks, id)
         answer[#answer + 1] = data
     end
+end
+
+local waiting, room = namespace .. ":__waiting__." .. queue, count - (#answer - 1)
+if room > 0 then
+    redis.call("hset", waiting, worker, room)
+else
+    redis.call("hdel", waiting, worker)
 end
 return answer

@@ -96,5 +96,5 @@ def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment:
     # Dramatiq makes a new consumer when the connection broke; the threads that left their acks to another do not come again.
     fresh = WokenConsumer(get_broker(), LANE, 2)
     next(fresh)
-    assert get_broker().in_hand[LANE] == set()
+    assert get_broker().intakes[LANE].held == set()
     assert get_broker().take(LANE, 10)[1] == []
