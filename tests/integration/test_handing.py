@@ -1,0 +1,146 @@
+"""A message goes straight to a worker that waits, and to the queue where nobody does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+import redis
+from dramatiq.broker import MessageProxy
+from dramatiq.message import Message
+
+from shared.broker import Broker, addressed, connect_redis, get_broker
+from shared.config import settings
+from shared.consumer import WokenConsumer, now_ms
+from shared.dispatch import message_for
+from shared.ledger import Ticket
+from shared.queues import Queue
+
+LANE = Queue.OUTGOING.value
+#: Seconds in which a message that is on its way has come.
+SOON = 10.0
+
+
+def ticket(number: int) -> Message[object]:
+    """An addressed message of a job."""
+    return addressed(message_for(Ticket(number, Queue.OUTGOING, 5)), None)
+
+
+@pytest.fixture
+def worker(environment: dict[str, str]) -> Iterator[Broker]:
+    """The broker of another process."""
+    broker = Broker(connect_redis(settings()), [], settings().redis_namespace)
+    broker.declare_queue(LANE)
+    yield broker
+    broker.close()
+
+
+def consume(worker: Broker, threads: int = 2) -> WokenConsumer:
+    """Its consumer, which has looked once, found nothing, and listens."""
+    consumer = cast(WokenConsumer, worker.consume(LANE, prefetch=threads * 2))
+    channel = f"{worker.namespace}:__hand__:{worker.broker_id}:{LANE}"
+    assert next(consumer) is None
+    until = time.monotonic() + SOON
+    while dict(worker.client.pubsub_numsub(channel))[channel.encode()] == 0:
+        assert time.monotonic() < until, "nobody listens"
+        time.sleep(0.01)
+    return consumer
+
+
+def come(consumer: WokenConsumer) -> MessageProxy:
+    """The next message."""
+    until = time.monotonic() + SOON
+    while time.monotonic() < until:
+        message = next(consumer)
+        if message is not None:
+            return message
+    raise AssertionError("no message came")
+
+
+def waiting(client: redis.Redis) -> int:
+    """Messages in the queue's list."""
+    return cast(int, client.llen(f"dramatiq:{LANE}"))
+
+
+def room(worker: Broker) -> int | None:
+    """How much room Redis knows of this worker; None if it does not wait."""
+    found = cast(bytes | None, worker.client.hget(f"dramatiq:__waiting__.{LANE}", worker.broker_id))
+    return None if found is None else int(found)
+
+
+def test_a_waiting_worker_is_handed_what_comes(worker: Broker) -> None:
+    consumer = consume(worker)
+    known = room(worker)
+    get_broker().put([ticket(1)])
+    assert waiting(worker.client) == 0
+    assert known is not None
+    assert room(worker) == known - 1
+    message = come(consumer)
+    assert message.message_id == "job-1"
+    consumer.ack(message)
+    assert room(worker) == known
+    assert get_broker().put([ticket(1)]) == 1, "it was forgotten"
+
+
+def test_what_has_no_room_waits_in_the_queue_and_is_taken_from_there(worker: Broker) -> None:
+    consumer = consume(worker, threads=2)
+    known = room(worker) or 0
+    get_broker().put([ticket(number) for number in range(known + 3)])
+    assert waiting(worker.client) == 3
+    assert room(worker) is None
+    seen = set()
+    for _ in range(known + 3):
+        message = come(consumer)
+        seen.add(message.message_id)
+        consumer.ack(message)
+    assert seen == {f"job-{number}" for number in range(known + 3)}
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["dead", "frozen"])
+def test_who_is_not_there_is_handed_nothing(worker: Broker, frozen: bool) -> None:
+    if frozen:  # it listens, and has not been heard of for a minute
+        consume(worker)
+        worker.client.zadd("dramatiq:__heartbeats__", {worker.broker_id: now_ms() - 60_000})
+    else:
+        worker.take(LANE, 5)
+    assert room(worker)
+    get_broker().put([ticket(1)])
+    assert waiting(worker.client) == 1
+    assert room(worker) is None
+
+
+def test_the_one_with_most_room_is_handed_it(worker: Broker, environment: dict[str, str]) -> None:
+    small = consume(worker, threads=1)
+    other = Broker(connect_redis(settings()), [], settings().redis_namespace)
+    other.declare_queue(LANE)
+    try:
+        big = consume(other, threads=20)
+        get_broker().put([ticket(1)])
+        assert come(big).message_id == "job-1"
+        assert not small._cache
+    finally:
+        other.close()
+
+
+def test_what_was_handed_over_while_nobody_listened_comes_back(worker: Broker) -> None:
+    consumer = consume(worker)
+    worker.client.hset(f"dramatiq:{LANE}.msgs", "job-7", ticket(7).encode())
+    worker.client.sadd(f"dramatiq:__acks__.{worker.broker_id}.{LANE}", "job-7")  # Redis said it into a broken connection
+    worker.client.client_kill_filter(_type="pubsub")
+    assert come(consumer).message_id == "job-7"
+
+
+def test_a_worker_that_retires_leaves_the_rest_to_others(worker: Broker) -> None:
+    consumer = consume(worker)
+    get_broker().put([ticket(1), ticket(2)])
+    until = time.monotonic() + SOON
+    while len(consumer._cache) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    worker.retire()
+    assert next(consumer) is None
+    assert waiting(worker.client) == 2
+    get_broker().put([ticket(3)])
+    assert waiting(worker.client) == 3
+    assert room(worker) is None
