@@ -1,4 +1,4 @@
-"""The one door to the outside for sends and webhooks: timeouts, keep-alive, a size cap, and what an error means.
+"""The one door to the outside, for AI, sends and webhooks: timeouts, keep-alive, a size cap, and what an error means.
 
 Connections are kept. Redirects are not followed. `timeout` bounds the whole exchange,
 a server that drips its answer included.
@@ -21,7 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueErro
 
 from shared.errors import OutcomeUnknown, Permanent
 
-#: Bytes of an answer that are read; nobody we talk to has more to say.
+#: Bytes of an answer that are read; nobody we talk to has more to say, but for a model, whose caller gives its own limit.
 MAX_ANSWER = 64 * 1024
 #: Seconds for a TCP connection and TLS, part of the whole.
 CONNECT_TIMEOUT = 5.0
@@ -30,6 +30,8 @@ EXCERPT = 300
 USER_AGENT = "Switchboard/1"
 #: Bytes of one read.
 CHUNK = 8192
+#: Idle connections that are kept for a host: one for each thread of a big process. More than these are closed after use.
+MAX_CONNECTIONS = 1_000
 
 
 class NotSent(Exception):
@@ -38,7 +40,7 @@ class NotSent(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: `body` is at most MAX_ANSWER bytes."""
+    """What came back; what `body` holds beyond the asker's limit was not read."""
 
     status: int
     body: bytes
@@ -75,8 +77,8 @@ def retry_after(header: str | None, default: float) -> float:
 
 _local = threading.local()
 
-#: Connections to services of our own settings, shared by all threads; more than these are closed after use.
-_pool = urllib3.PoolManager(num_pools=20, maxsize=64)
+#: Connections to services of our own settings, shared by all threads.
+_pool = urllib3.PoolManager(num_pools=20, maxsize=MAX_CONNECTIONS)
 
 
 def _guarded_session() -> requests.Session:
@@ -100,27 +102,32 @@ def _new_guarded_session() -> requests.Session:
     return session
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float, *, private_allowed: bool = True) -> Answer:
-    """POSTs JSON bytes. Raises NotSent, OutcomeUnknown (no whole answer in time), Permanent (the address is refused)."""
-    return _exchange("POST", url, body, {"Content-Type": "application/json", **headers}, timeout, private_allowed)
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], timeout: float, *, private_allowed: bool = True, most: int = MAX_ANSWER
+) -> Answer:
+    """POSTs JSON bytes; at most `most` bytes of the answer are read.
+
+    Raises NotSent, OutcomeUnknown (no whole answer in time), Permanent (the address is refused).
+    """
+    return _exchange("POST", url, body, {"Content-Type": "application/json", **headers}, timeout, private_allowed, most)
 
 
 def get(url: str, headers: Mapping[str, str], timeout: float) -> Answer:
     """GETs from a service of ours. Raises as `post` does."""
-    return _exchange("GET", url, None, headers, timeout, private_allowed=True)
+    return _exchange("GET", url, None, headers, timeout, private_allowed=True, most=MAX_ANSWER)
 
 
 def _exchange(
-    method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float, private_allowed: bool
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float, private_allowed: bool, most: int
 ) -> Answer:
     exchange = _trusted if private_allowed else _guarded
     try:
-        return exchange(method, url, body, headers, timeout)
+        return exchange(method, url, body, headers, timeout, most)
     except (requests.exceptions.RequestException, HTTPError) as problem:
         raise _meaning(problem, url) from problem
 
 
-def _trusted(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Answer:
+def _trusted(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float, most: int) -> Answer:
     """To a service of our own settings: what `requests` adds to urllib3 costs a third of a millisecond a call."""
     deadline = time.monotonic() + timeout
     times = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
@@ -130,34 +137,34 @@ def _trusted(method: str, url: str, body: bytes | None, headers: Mapping[str, st
     )
     answered = False
     try:
-        answer = Answer(response.status, _read(response.stream(CHUNK), deadline), response.headers)
-        answered = len(answer.body) < MAX_ANSWER
+        answer = Answer(response.status, _read(response.stream(CHUNK), deadline, most), response.headers)
+        answered = len(answer.body) < most
     finally:
         # What was not read to its end must not be read by the next call.
         response.release_conn() if answered else response.close()
     return answer
 
 
-def _guarded(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Answer:
+def _guarded(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float, most: int) -> Answer:
     """To an address that a customer gave."""
     deadline = time.monotonic() + timeout
     times = (min(CONNECT_TIMEOUT, timeout), timeout)
     with _guarded_session().request(
         method, url, data=body, headers=dict(headers), timeout=times, allow_redirects=False, stream=True
     ) as response:
-        return Answer(response.status_code, _read(response.iter_content(CHUNK), deadline), response.headers)
+        return Answer(response.status_code, _read(response.iter_content(CHUNK), deadline, most), response.headers)
 
 
-def _read(parts: Iterable[bytes], deadline: float) -> bytes:
+def _read(parts: Iterable[bytes], deadline: float, most: int) -> bytes:
     whole, size = [], 0
     for part in parts:
         whole.append(part)
         size += len(part)
-        if size >= MAX_ANSWER:
+        if size >= most:
             break
         if time.monotonic() > deadline:
             raise requests.exceptions.ReadTimeout("the answer did not end in time")
-    return b"".join(whole)[:MAX_ANSWER]
+    return b"".join(whole)[:most]
 
 
 def _meaning(problem: Exception, url: str) -> Exception:

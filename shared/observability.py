@@ -60,7 +60,7 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("dramatiq.worker").addFilter(lambda record: not str(record.msg).startswith(_REPEATED))
-    for chatty in ("openai", "httpx2", "urllib3", "dramatiq.middleware.retries.Retries"):
+    for chatty in ("urllib3", "dramatiq.middleware.retries.Retries"):
         logging.getLogger(chatty).setLevel("WARNING")
 
 
