@@ -14,6 +14,7 @@ from rich.table import Table
 from scripts.local.chaos.audit import Audit
 from scripts.local.chaos.lab import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
+from scripts.local.terminal import count
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
@@ -57,15 +58,30 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
-    parser.add_argument("scenario", nargs="*", default=["all"], choices=[*SCENARIOS, "each"], help="default: all")
-    parser.add_argument("--messages", type=int, help="how many (default 3000; backlog 20000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the load and the harm")
-    parser.add_argument("--ambiguous", choices=("resend", "hold"), default="resend", help="AMBIGUOUS_SEND of the workers")
+    known = "\n".join(f"  {name:15} {scenario.about}" for name, scenario in SCENARIOS.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/chaos",
+        description=__doc__,
+        epilog=f"scenarios:\n{known}\n  {'each':15} all of them but calm and all, one after another",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scenario", nargs="*", type=_scenario, default=["all"], help="see below (default: all)")
+    parser.add_argument("--messages", type=count, help="how many (default 3000; backlog 20000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the load and the harm (default 1)")
+    parser.add_argument(
+        "--ambiguous", choices=("resend", "hold"), default="resend", help="the workers' AMBIGUOUS_SEND (default resend)"
+    )
     parser.add_argument("--statuses", action="store_true", help="the channels report what they took")
-    parser.add_argument("--data", type=Path, default=LABORATORY, help="where its services live (emptied first)")
+    parser.add_argument("--data", type=Path, default=LABORATORY, help="where its services live, emptied first (.local/chaos)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     return parser.parse_args()
+
+
+def _scenario(name: str) -> str:
+    # Not argparse's `choices`: with nargs="*" it holds the default list against them, and refuses it.
+    if name not in (*SCENARIOS, "each"):
+        raise argparse.ArgumentTypeError(f"there is no {name!r}; want {', '.join(SCENARIOS)} or each")
+    return name
 
 
 def _print(results: list[Audit], path: Path | None) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
+import re
 import secrets as random_secrets
 import sys
+from collections.abc import Callable
 
 import peewee
+import psycopg2.errors
 
-from scripts.local.environment import use_running_services
+from scripts.local.terminal import count, with_database
 from shared import db
 from shared.secrets import encrypt
 
@@ -30,38 +32,68 @@ _QR = """
         api_key = excluded.api_key, webhook_secret = excluded.webhook_secret, active = true, state = 'unknown'
 """
 
+_WHOSE = "whose: scripts/connect business prints its id; a chatbot has one, a second replaces it"
+
 
 def main() -> int:
-    """Runs one command; 1 if the database refuses it."""
+    """Runs one command; 1 if the database refuses it, or does not answer."""
     arguments = _arguments()
-    if not os.environ.get("DATABASE_URL"):
-        use_running_services("connect", "DATABASE_URL")
     try:
-        result: int = arguments.run(arguments)
+        return with_database("connect", arguments.run, arguments)
     except peewee.IntegrityError as problem:
-        print(
-            f"connect: refused: {str(problem).splitlines()[0]}; want ids that exist, and a number of one chatbot", file=sys.stderr
-        )
+        print(f"connect: refused: {_reason(problem, arguments)}", file=sys.stderr)
         return 1
-    return result
+
+
+def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> str:
+    """What the database refused, in the command's words."""
+    if isinstance(problem.__context__, psycopg2.errors.ForeignKeyViolation):
+        return f"there is no chatbot {arguments.chatbot}; want the id that scripts/connect business printed"
+    if isinstance(problem.__context__, psycopg2.errors.UniqueViolation):
+        what = f"session {arguments.session}" if "session" in arguments else f"number {arguments.phone_number_id}"
+        return f"{what} is another chatbot's; want one that is free"
+    return str(problem).splitlines()[0]
+
+
+def _dollars(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,2})?", text):
+        raise argparse.ArgumentTypeError(f"got {text!r}; want dollars a month, like 50 or 49.90")
+    return float(text)
+
+
+def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
+    """An argument that the schema's constraint of this pattern takes."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"got {text!r}; want {wanted}")
+        return text
+
+    return check
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/connect", description=__doc__)
     commands = parser.add_subparsers(required=True)
     business = commands.add_parser("business", help="a customer and its chatbot; prints their ids")
-    business.add_argument("name")
-    business.add_argument("--plan", type=float, default=0, help="dollars a month")
-    business.add_argument("--bot", default="Assistant", help="the chatbot's name")
+    business.add_argument("name", type=_matching(r"(?s).*\S.*", "a name"), help="the business's")
+    business.add_argument(
+        "--plan", type=_dollars, default=0.0, help="dollars a month, by which its AI jobs have priority (default 0)"
+    )
+    business.add_argument(
+        "--bot", default="Assistant", type=_matching(r"(?s).*\S.*", "a name"), help="the chatbot's name (default: Assistant)"
+    )
     business.set_defaults(run=_business)
     cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
-    cloud.add_argument("--chatbot", type=int, required=True)
-    cloud.add_argument("--phone-number-id", required=True, help="Meta's id of the number, not the number")
+    cloud.add_argument("--chatbot", type=count, required=True, help=_WHOSE)
+    number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
+    cloud.add_argument("--phone-number-id", type=number, required=True, help="Meta's id of the number, not the number")
     cloud.set_defaults(run=_cloud)
     qr = commands.add_parser("qr", help="a session of a QR gateway; asks for the gateway's API key, prints the hook's secret")
-    qr.add_argument("--chatbot", type=int, required=True)
-    qr.add_argument("--session", required=True, help="its name at the gateway")
-    qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha")
+    qr.add_argument("--chatbot", type=count, required=True, help=_WHOSE)
+    name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and _ . -")
+    qr.add_argument("--session", type=name, required=True, help="its name at the gateway")
+    qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha", help="what the gateway speaks (default: waha)")
     qr.set_defaults(run=_qr)
     return parser.parse_args()
 
@@ -70,7 +102,7 @@ def _business(arguments: argparse.Namespace) -> int:
     with db.transaction():
         customer = db.scalar(_BUSINESS, [arguments.name, round(arguments.plan * 100)])
         bot = db.row(_BOT, [customer, arguments.bot]) or {}
-    print(f"customer {customer}, chatbot {bot['id']}, public key {bot['public_key']}")
+    print(f"customer {customer}, chatbot {bot['id']}, public key {bot['public_key']}; its chat is /widget/{bot['public_key']}")
     return 0
 
 

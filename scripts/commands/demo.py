@@ -22,7 +22,7 @@ from scripts.local.demo.door import Door
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Line, Play, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, made_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.simulator.client import Simulator
 
@@ -56,7 +56,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
     return parser.parse_args()
 
 
@@ -118,8 +118,8 @@ def _keep(console: Console) -> None:
     console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
     for what, where in door_addresses(os.environ):
         console.print(f"  {what}: {where}", markup=False)
-    console.print(f"  the dashboard's password: {os.environ['DASHBOARD_PASSWORD']}", markup=False)
-    console.print(f"  the token of /metrics: {os.environ['METRICS_TOKEN']}", markup=False)
+    for secret in made_secrets(os.environ, {}):
+        console.print(f"  {secret}", markup=False, highlight=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
     try:
         signal.pause()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.environment import use_running_services
+from scripts.local.terminal import cell, count, with_database
 from shared import db, payloads
 from shared.errors import InvalidPayload
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
@@ -25,6 +24,13 @@ _FAILED = """
     from job where state = 'failed' order by id desc limit %s
 """
 
+#: An inbound message's jobs and its replies': `message_id` is whichever of them a job works on.
+_MESSAGE = """
+    select j.id, j.queue, j.state, j.attempts, j.message_id, m.status, j.created_at, j.closed_at, j.last_error
+    from job j left join message m on m.id = j.message_id
+    where j.message_id in (select %s::bigint union all select id from message where reply_to = %s)
+    order by j.id
+"""
 
 _REJECTS = "select id, received_at, source, subject, reason from inbound_reject order by id desc limit %s"
 
@@ -32,10 +38,7 @@ _REJECTS = "select id, received_at, source, subject, reason from inbound_reject 
 def main() -> int:
     """Runs one command; 1 if there is nothing to show, 2 if the input is wrong."""
     arguments = _arguments()
-    if not os.environ.get("DATABASE_URL"):
-        use_running_services("jobs", "DATABASE_URL")
-    result: int = arguments.run(arguments)
-    return result
+    return with_database("jobs", arguments.run, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -43,13 +46,16 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True)
     commands.add_parser("stats", help="jobs of each queue by state").set_defaults(run=_stats)
     show = commands.add_parser("show", help="everything the ledger knows of a job")
-    show.add_argument("id", type=int)
+    show.add_argument("id", type=count, help="the job's id; of a message: scripts/jobs message")
     show.set_defaults(run=_show)
+    message = commands.add_parser("message", help="where a message is: its jobs, and its replies'")
+    message.add_argument("id", type=count, help="as enqueue, the hooks and the API tell it")
+    message.set_defaults(run=_message)
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
-    failed.add_argument("--limit", type=int, default=20)
+    failed.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     failed.set_defaults(run=_failed)
     rejects = commands.add_parser("rejects", help="what channels sent that found no place, newest first")
-    rejects.add_argument("--limit", type=int, default=20)
+    rejects.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     rejects.add_argument("--replay", action="store_true", help="takes what can be taken by now")
     rejects.set_defaults(run=_rejects)
     _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
@@ -57,10 +63,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _enqueue_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("content")
-    parser.add_argument("--chatbot", type=int, required=True)
+    parser.add_argument("content", help="what the customer writes")
+    parser.add_argument("--chatbot", type=count, required=True, help="its id: scripts/connect business prints it")
     parser.add_argument("--user", required=True, help="who writes: a visitor's id or a phone number")
-    parser.add_argument("--channel", default="widget", help=", ".join(payloads.CHANNELS))
+    parser.add_argument("--channel", default="widget", help=f"{', '.join(payloads.CHANNELS)} (default: widget)")
     parser.add_argument("--external-id", help="the channel's id of the message; the same id again does nothing")
     parser.set_defaults(run=_enqueue)
 
@@ -82,7 +88,19 @@ def _show(arguments: argparse.Namespace) -> int:
         if name == "payload":
             value = json.dumps(_without_text(value))
         if value is not None:
-            console.print(f"{name:22} {value}", markup=False, highlight=False)
+            console.print(f"{name:22} {cell(value)}", markup=False, highlight=False)
+    return 0
+
+
+def _message(arguments: argparse.Namespace) -> int:
+    found = list(db.rows(_MESSAGE, [arguments.id, arguments.id]))
+    if not found:
+        print(f"jobs: no job knows a message {arguments.id}; they were pruned, or it never was", file=sys.stderr)
+        return 1
+    table = Table("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error")
+    for row in found:
+        table.add_row(*map(cell, row.values()))
+    console.print(table)
     return 0
 
 
@@ -94,7 +112,7 @@ def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
 def _failed(arguments: argparse.Namespace) -> int:
     table = Table("job", "queue", "customer", "message", "attempts", "failed at", "error")
     for job in db.rows(_FAILED, [arguments.limit]):
-        table.add_row(*("" if value is None else str(value) for value in job.values()))
+        table.add_row(*map(cell, job.values()))
     console.print(table)
     return 0
 
@@ -104,7 +122,7 @@ def _rejects(arguments: argparse.Namespace) -> int:
         return _replay()
     table = Table("reject", "received at", "source", "number or session", "reason")
     for reject in db.rows(_REJECTS, [arguments.limit]):
-        table.add_row(*("" if value is None else str(value) for value in reject.values()))
+        table.add_row(*map(cell, reject.values()))
     console.print(table)
     return 0
 
@@ -130,7 +148,7 @@ def _enqueue(arguments: argparse.Namespace) -> int:
     except InvalidPayload as problem:
         print(f"jobs: {problem}", file=sys.stderr)
         return 2
-    print(f"message {message_id} accepted")
+    print(f"message {message_id} accepted; scripts/jobs message {message_id} tells where it is")
     return 0
 
 

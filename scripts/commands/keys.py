@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.environment import use_running_services
+from scripts.local.terminal import cell, count, with_database
 from shared import api_keys, db
 
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -18,22 +17,20 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 def main() -> int:
     """Runs one command; 1 if there is no such customer or key."""
     arguments = _arguments()
-    if not os.environ.get("DATABASE_URL"):
-        use_running_services("keys", "DATABASE_URL")
-    result: int = arguments.run(arguments)
-    return result
+    return with_database("keys", arguments.run, arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/keys", description=__doc__)
     commands = parser.add_subparsers(required=True)
     create = commands.add_parser("create", help="prints a new key, once")
-    create.add_argument("--customer", type=int, required=True)
-    create.add_argument("--name", default="server", help="what it is for")
+    create.add_argument("--customer", type=count, required=True, help="its id: scripts/connect business prints it")
+    create.add_argument("--name", default="server", help="what it is for (default: server)")
     create.set_defaults(run=_create)
-    commands.add_parser("list", help="all keys, without what opens anything").set_defaults(run=_list)
+    listed = commands.add_parser("list", help="all keys: whose, what for, since when; the keys themselves are not kept")
+    listed.set_defaults(run=_list)
     revoke = commands.add_parser("revoke", help="ends a key")
-    revoke.add_argument("id", type=int)
+    revoke.add_argument("id", type=count, help="as scripts/keys list shows it")
     revoke.set_defaults(run=_revoke)
     return parser.parse_args()
 
@@ -51,7 +48,7 @@ def _create(arguments: argparse.Namespace) -> int:
 def _list(_: argparse.Namespace) -> int:
     table = Table("id", "customer", "name", "created", "revoked")
     for row in db.rows("select id, customer_id, name, created_at, revoked_at from api_key order by id"):
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*map(cell, row.values()))
     console.print(table)
     return 0
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg2
 
+from scripts.local.terminal import no_arguments, unreachable
+
 MIGRATIONS = Path(__file__).parents[2] / "shared" / "migrations"
 #: Two releases at once take turns; the number is ours.
 LOCK = 7_217_000
@@ -55,10 +57,11 @@ def _apply(cursor: Any, path: Path) -> str:
 
 def main() -> int:
     """Migrates DATABASE_URL, or the embedded database."""
+    no_arguments("migrate", __doc__)
     try:
         applied = _migrate_somewhere()
     except psycopg2.OperationalError as problem:
-        print(f"migrate: the database of DATABASE_URL cannot be reached: {str(problem).strip()}", file=sys.stderr)
+        print(f"migrate: {unreachable(problem)}", file=sys.stderr)
         return 1
     except psycopg2.Error as problem:
         print(f"migrate: a migration failed and was rolled back: {problem}", file=sys.stderr)

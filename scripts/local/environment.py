@@ -17,6 +17,14 @@ from cryptography.fernet import Fernet
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".local"
 DEMO_DATA = DEFAULT_DATA / "demo"
+#: What opens the front door. A system of this machine gets its own.
+DOOR_SECRETS = (
+    "WHATSAPP_VERIFY_TOKEN",
+    "WHATSAPP_APP_SECRET",
+    "WHATSAPP_QR_WEBHOOK_SECRET",
+    "DASHBOARD_PASSWORD",
+    "METRICS_TOKEN",
+)
 
 
 def local_settings(data_dir: Path) -> dict[str, str]:
@@ -32,8 +40,7 @@ def local_settings(data_dir: Path) -> dict[str, str]:
 
 def _door_secrets(key: str) -> dict[str, str]:
     """Secrets of the front door, for a system of this machine only: made of its key, so the same after a restart."""
-    names = ("WHATSAPP_VERIFY_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_QR_WEBHOOK_SECRET", "DASHBOARD_PASSWORD", "METRICS_TOKEN")
-    made = {name: hashlib.sha256(f"{name} {key}".encode()).hexdigest()[:20] for name in names}
+    made = {name: hashlib.sha256(f"{name} {key}".encode()).hexdigest()[:20] for name in DOOR_SECRETS}
     return {**made, "DASHBOARD_USER": "operator"}
 
 
@@ -53,14 +60,19 @@ def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     url = f"http://{environment.get('WEB_HOST', '127.0.0.1')}:{environment['PORT']}"
     found = [
         ("web widget of the first chatbot", f"{url}/widget/{_public_key(environment['DATABASE_URL'])}"),
-        ("hook for Meta", f"{url}/webhooks/whatsapp/cloud"),
+        ("hook for Meta", f"{url}/webhooks/whatsapp/cloud (signed with WHATSAPP_APP_SECRET)"),
         ("hook for QR gateways", f"{url}/webhooks/whatsapp/qr/<session>"),
         ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
         ("health, metrics", f"{url}/readyz, {url}/metrics (with METRICS_TOKEN as bearer token)"),
     ]
     if environment.get("DASHBOARD_PASSWORD"):
-        found.append(("dashboard", f"{url}/dashboard/ (DASHBOARD_USER={environment.get('DASHBOARD_USER')} and its password)"))
+        found.append(("dashboard", f"{url}/dashboard/ (as {environment.get('DASHBOARD_USER')}, with DASHBOARD_PASSWORD)"))
     return found
+
+
+def made_secrets(environment: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    """The front door's secrets that were made for this machine, as NAME=value; what the user gave is not shown."""
+    return [f"{name}={environment[name]}" for name in DOOR_SECRETS if name in environment and not given.get(name)]
 
 
 def _public_key(database_url: str) -> str:

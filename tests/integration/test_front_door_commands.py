@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
 
-from scripts.commands import connect, jobs, keys
+from scripts.commands import chaos, connect, jobs, keys, migrate, server
 from shared import api_keys, db
 from shared.secrets import decrypt
 from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook, written
@@ -19,6 +21,12 @@ def run(command: object, *arguments: str, typed: str = "") -> int:
         patch.setattr(sys, "argv", ["command", *arguments])
         patch.setattr(sys, "stdin", io.StringIO(typed))
         return int(command.main())  # type: ignore[attr-defined]  # modules of scripts/commands
+
+
+def in_a_process(command: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A command as it is typed, under these settings; it has to end by itself."""
+    words = [sys.executable, "-m", f"scripts.commands.{command}", *arguments]
+    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
 
 
 def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +42,68 @@ def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[
     assert run(connect, "whatsapp", "--chatbot", "999", "--phone-number-id", "1", typed="t\n") == 1
     with pytest.raises(SystemExit, match="nothing was given"):
         run(connect, "whatsapp", "--chatbot", str(chatbot), "--phone-number-id", "1")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        (connect, ("business", " "), "got ' '; want a name"),
+        (connect, ("business", "Shop", "--plan", "nan"), "got 'nan'; want dollars a month"),
+        (connect, ("whatsapp", "--chatbot", "1", "--phone-number-id", "+49 170"), "got '+49 170'; want Meta's id"),
+        (connect, ("qr", "--chatbot", "1", "--session", "a/b"), "got 'a/b'; want letters, digits"),
+        (jobs, ("rejects", "--limit", "-3"), "got '-3'; want a whole number from 1"),
+        (jobs, ("failed", "--limit", "0"), "got '0'; want a whole number from 1"),
+        (keys, ("revoke", "one"), "got 'one'; want a whole number from 1"),
+        (chaos, ("kill-worker",), "there is no 'kill-worker'; want calm, kill-workers"),
+        (migrate, ("--dry-run",), "unrecognized arguments: --dry-run"),
+        (server, ("stop",), "unrecognized arguments: stop"),
+    ],
+)
+def test_a_wrong_argument_is_told_what_is_right(
+    command: object, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(command, *arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_chaos_without_a_scenario_means_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["chaos"])
+    assert chaos._arguments().scenario == ["all"]
+
+
+def test_what_the_database_refuses_is_said_in_the_commands_words(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    _, other = door.world.tenant()
+    assert run(connect, "whatsapp", "--chatbot", "999", "--phone-number-id", "1", typed="t\n") == 1
+    assert "there is no chatbot 999" in capsys.readouterr().err
+    assert run(connect, "whatsapp", "--chatbot", str(other), "--phone-number-id", door.number, typed="t\n") == 1
+    assert f"number {door.number} is another chatbot's" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_wrong_stops_the_server_before_it_starts_anything(door: FrontDoor) -> None:
+    done = in_a_process("server", RATE_LIMIT_AI_PROCESSING="10")
+    assert done.returncode == 1
+    assert "RATE_LIMIT_AI_PROCESSING: invalid: ['want how often" in done.stderr
+    assert not done.stdout
+
+
+def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(jobs, "enqueue", "Hello", "--chatbot", str(door.world.chatbot), "--user", "visitor-7") == 0
+    message = capsys.readouterr().out.split()[1]
+    door.world.drain()
+    assert run(jobs, "message", message) == 0
+    told = capsys.readouterr().out
+    assert all(queue in told for queue in ("incoming-messages", "ai-processing", "outgoing-messages"))
+    assert "SENT" in told
+    assert run(jobs, "message", "4711") == 1
+
+
+@pytest.mark.parametrize(("command", "arguments"), [("jobs", ("stats",)), ("keys", ("list",)), ("migrate", ()), ("server", ())])
+def test_a_database_that_does_not_answer_is_named(door: FrontDoor, command: str, arguments: tuple[str, ...]) -> None:
+    done = in_a_process(command, *arguments, DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{command}: the database of DATABASE_URL cannot be reached:")
+    assert "secret" not in done.stderr
 
 
 def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:

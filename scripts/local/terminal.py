@@ -1,0 +1,49 @@
+"""What the commands share of a terminal: arguments with clear errors, cells of tables, a database that does not answer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+
+import peewee
+
+from scripts.local.environment import use_running_services
+
+
+def no_arguments(program: str, description: str | None) -> None:
+    """For a command that takes none: --help says what it does, anything else is refused before it does it."""
+    wide = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(prog=f"scripts/{program}", description=description, formatter_class=wide).parse_args()
+
+
+def count(text: str) -> int:
+    """An argument that is a whole number from 1."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"got {text!r}; want a whole number from 1")
+    return int(text)
+
+
+def cell(value: object) -> str:
+    """A value of a table: nothing for null, times to the second."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return "" if value is None else str(value)
+
+
+def with_database(program: str, run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Runs a command on DATABASE_URL or the services that another script runs; 1 if the database does not answer."""
+    if not os.environ.get("DATABASE_URL"):
+        use_running_services(program, "DATABASE_URL")
+    try:
+        return run(arguments)
+    except (peewee.OperationalError, peewee.InterfaceError) as problem:
+        print(f"{program}: {unreachable(problem)}", file=sys.stderr)
+        return 1
+
+
+def unreachable(problem: Exception) -> str:
+    """What a database that does not answer is called; libpq names the host, never the password."""
+    return f"the database of DATABASE_URL cannot be reached: {str(problem).strip()}"
