@@ -36,7 +36,7 @@ def install(app: Flask) -> None:
 def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """A problem document; `more` are members of its own."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return Response(json.dumps(body), status, headers=headers, mimetype=MIMETYPE)
+    return Response(json.dumps(body, ensure_ascii=False), status, headers=headers, mimetype=MIMETYPE)
 
 
 def _http(error: HTTPException) -> Response:
