@@ -48,6 +48,10 @@ def _serve(environment: Mapping[str, str], given: Mapping[str, str], stopping: t
     processes.start()
     told = [f"{what}: {where}" for what, where in door_addresses(environment)]
     made = [f"made for this machine: {secret}" for secret in made_secrets(environment, given)]
+    if not environment.get("OPENAI_API_KEY"):
+        told.append(
+            "OPENAI_API_KEY is not set: chatbots without a key of their own say their fallback message (or: scripts/simulator)"
+        )
     for line in ("running; Ctrl-C stops it", *told, *made):
         print(f"server: {line}", flush=True)
     try:

@@ -1,4 +1,7 @@
-"""python -m scripts.local.simulator [--port 8088] [--seed 1]: runs until it is ended, or its parent is."""
+"""scripts/simulator: the outside world (an AI, Meta, a QR gateway, customers' endpoints) for a local Switchboard.
+
+Runs until Ctrl-C; prints the settings with which scripts/server uses it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import asyncio
 import sys
 
+from scripts.local.simulator.client import settings_for
 from scripts.local.simulator.server import World
 
 #: Connections that may wait to be accepted: 500 AI calls begin at once.
@@ -15,7 +19,13 @@ BACKLOG = 2_048
 async def _main(port: int, seed: int | None, follow_stdin: bool) -> None:
     world = World(seed)
     server = await asyncio.start_server(world.serve, "127.0.0.1", port, backlog=BACKLOG)
-    print(f"simulator ready on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    print(f"simulator ready on {url}", flush=True)
+    if not follow_stdin:
+        print(
+            "simulator: " + " ".join(f"{name}={value}" for name, value in settings_for(url).items()) + " scripts/server",
+            flush=True,
+        )
     if follow_stdin:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     else:
@@ -24,8 +34,8 @@ async def _main(port: int, seed: int | None, follow_stdin: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scripts/simulator", description=__doc__)
-    parser.add_argument("--port", type=int, default=8088, help="0: a free one")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--port", type=int, default=8088, help="default 8088; 0: a free one")
+    parser.add_argument("--seed", type=int, help="of the faults that are drawn by lot")
     parser.add_argument("--follow-stdin", action="store_true", help="end when standard input is closed")
     arguments = parser.parse_args()
     try:

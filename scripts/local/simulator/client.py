@@ -13,6 +13,17 @@ import requests
 ROOT = Path(__file__).parents[3]
 
 
+def settings_for(url: str) -> dict[str, str]:
+    """The settings that send Switchboard to a simulator at this address."""
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "sk-simulated",
+        "WHATSAPP_GRAPH_URL": url,
+        "WHATSAPP_QR_SERVICE_URL": url,
+        "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
+    }
+
+
 class Simulator:
     """A running simulator process."""
 
@@ -42,13 +53,7 @@ class Simulator:
 
     def environment(self) -> dict[str, str]:
         """The settings that send Switchboard here."""
-        return {
-            "OPENAI_BASE_URL": f"{self.url}/v1",
-            "OPENAI_API_KEY": "sk-simulated",
-            "WHATSAPP_GRAPH_URL": self.url,
-            "WHATSAPP_QR_SERVICE_URL": self.url,
-            "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
-        }
+        return settings_for(self.url)
 
     def faults(self, rules: list[dict[str, Any]]) -> None:
         """Puts these rules in force (faults.py), in place of the earlier ones."""
