@@ -110,7 +110,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
     parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
-    parser.add_argument("--pairs", type=int, default=3, help="runs of each; the medians are printed (default 3)")
+    parser.add_argument(
+        "--pairs", type=int, default=3, help="runs of each mode that the peer has too; the medians are printed (default 3)"
+    )
     parser.add_argument("--streams", type=int, default=500, help="of streams: open pages (default 500)")
     parser.add_argument("--messages", type=int, help="of each load (default: the mode's own)")
     parser.add_argument(

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -93,15 +94,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _message(arguments: argparse.Namespace) -> int:
-    found = list(db.rows(_MESSAGE, [arguments.id, arguments.id]))
+    found = db.rows(_MESSAGE, [arguments.id, arguments.id])
     if not found:
         print(f"jobs: no job knows a message {arguments.id}; they were pruned, or it never was", file=sys.stderr)
         return 1
-    table = Table("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error")
-    for row in found:
-        table.add_row(*map(cell, row.values()))
-    console.print(table)
-    return 0
+    columns = ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error")
+    return _listed(columns, found, "")
 
 
 def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
@@ -110,20 +108,25 @@ def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed(arguments: argparse.Namespace) -> int:
-    table = Table("job", "queue", "customer", "message", "attempts", "failed at", "error")
-    for job in db.rows(_FAILED, [arguments.limit]):
-        table.add_row(*map(cell, job.values()))
-    console.print(table)
-    return 0
+    columns = ("job", "queue", "customer", "message", "attempts", "failed at", "error")
+    return _listed(columns, db.rows(_FAILED, [arguments.limit]), "no job failed for good, or all that did are pruned")
 
 
 def _rejects(arguments: argparse.Namespace) -> int:
     if arguments.replay:
         return _replay()
-    table = Table("reject", "received at", "source", "number or session", "reason")
-    for reject in db.rows(_REJECTS, [arguments.limit]):
-        table.add_row(*map(cell, reject.values()))
-    console.print(table)
+    columns = ("reject", "received at", "source", "number or session", "reason")
+    return _listed(columns, db.rows(_REJECTS, [arguments.limit]), "nothing was rejected in the last week, or all was replayed")
+
+
+def _listed(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], nothing: str) -> int:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*map(cell, row.values()))
+    if table.row_count:
+        console.print(table)
+    else:
+        print(f"jobs: {nothing}")
     return 0
 
 

@@ -120,6 +120,8 @@ def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.Captur
 
 
 def test_rejects_are_listed(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(jobs, "rejects") == 0
+    assert capsys.readouterr().out.startswith("jobs: nothing was rejected")
     door.meta(webhook(change("999", messages=[written("wamid.1")])))
     assert run(jobs, "rejects") == 0
     assert "999" in capsys.readouterr().out

@@ -103,13 +103,13 @@ def _mode(name: str, mode: Mode, pairs: int, messages: int | None, place: Rig, s
         progress.begin(f"{name} {number + 1}/{runs}, ours")
         ours.append(mode.ours(place, count))
         progress.end()
-        say(f"{name} {number + 1}/{runs}, ours: {modes.rounded(ours[-1])}")
+        say(f"{name} {number + 1}/{runs}, ours: {modes.told(ours[-1])}")
         if place.peer is not None and mode.theirs is not None:
             progress.begin(f"{name} {number + 1}/{runs}, peer")
             theirs.append(mode.theirs(place.peer, count))
             _keep(name, theirs[-1], place)
             progress.end()
-            say(f"{name} {number + 1}/{runs}, peer: {modes.rounded(theirs[-1])}")
+            say(f"{name} {number + 1}/{runs}, peer: {modes.told(theirs[-1])}")
     return [_figure(name, figure, mode, ours, theirs) for figure in ours[0]]
 
 

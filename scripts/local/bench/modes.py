@@ -134,6 +134,8 @@ def _watched() -> Iterator[_Watch]:
         thread.join()
 
 
-def rounded(figures: dict[str, Any]) -> dict[str, Any]:
+def told(figures: dict[str, Any]) -> str:
     """For people."""
-    return {name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}
+    return ", ".join(
+        f"{name}: {value:,.2f}" if isinstance(value, float) else f"{name}: {value}" for name, value in figures.items()
+    )
