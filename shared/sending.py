@@ -18,6 +18,7 @@ from shared.errors import Later, Permanent
 from shared.http import NotSent
 from shared.ledger import Claim, Claiming
 from shared.queues import Queue
+from shared.texts import storable
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ _sent = Ending(
 
 def finish(claimed: Claim, parcel: Parcel, channel: str, provider_id: str | None, ids: list[str]) -> None:
     """Keeps the provider's answer: SENT (or what a status said meanwhile), usage, event, the job's end."""
-    known = provider_id or parcel.external_id
+    known = storable(provider_id or "")[: payloads.MAX_ID] or parcel.external_id
     values = {
         "message_id": parcel.message_id,
         "provider_id": known or None,

@@ -40,10 +40,15 @@ def evolution(door: FrontDoor) -> FrontDoor:
     return door
 
 
+def encoded(part: str) -> str:
+    """A part of a JWT."""
+    return base64.urlsafe_b64encode(part.encode()).decode().rstrip("=")
+
+
 def jwt(secret: str, algorithm: str = "HS256", expires: float = 60) -> str:
     """A token as Evolution makes it with jwt_key."""
     parts = [{"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time() + expires), "app": "evolution", "action": "webhook"}]
-    head = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    head = ".".join(encoded(json.dumps(part)) for part in parts)
     signature = hmac.digest(secret.encode(), head.encode(), "sha256")
     return head + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
 
@@ -199,6 +204,8 @@ def test_evolution_by_jwt(evolution: FrontDoor) -> None:
     assert status(jwt(QR_SECRET)) == 200
     assert status(jwt("wrong")) == status(jwt(QR_SECRET, "none")) == status(jwt(QR_SECRET, expires=-900)) == 401
     assert status("a.b.c") == status("..") == status("") == status(jwt(QR_SECRET).rpartition(".")[0] + ".") == 401
+    endless, deep = encoded('{"exp": 1' + "0" * 400 + "}"), encoded("[" * 5_000 + "]" * 5_000)
+    assert status(f"{encoded('{}')}.{endless}.AAAA") == status(f"{deep}.{deep}.AAAA") == 401
 
 
 def test_evolution_key_in_the_body_opens_nothing_and_is_not_kept(evolution: FrontDoor) -> None:
