@@ -210,8 +210,11 @@ create table parked_status (
     provider_id text not null check (provider_id <> ''),
     status      text not null check (status in ('SENT', 'DELIVERED', 'READ', 'FAILED')),
     error       text,
-    received_at timestamptz not null default now()
+    received_at timestamptz not null default now(),
+    -- Whose number or session told it: it moves no other's messages. Null where the teller knows no tenants.
+    chatbot_id  bigint references chatbot on delete cascade
 );
+create index parked_status_chatbot_idx on parked_status (chatbot_id);
 create index parked_status_provider_idx on parked_status (provider_id);
 create index parked_status_received_idx on parked_status (received_at);
 

@@ -13,6 +13,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db, secrets
 from shared.qr_gateway import dialect
+from shared.sweep import sweep
 from tests.integration.front_door import (
     QR_SECRET,
     FrontDoor,
@@ -120,6 +121,24 @@ def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
         payload = {"id": reply["external_id"], "from": "5511912345678@c.us", "fromMe": True, "ack": ack, "ackName": "X"}
         assert door.waha(waha_event("message.ack", payload)).status_code == 200
         assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+def test_anothers_session_moves_no_reply_whenever_it_tells(door: FrontDoor, simulator: Simulator) -> None:
+    session = f"s{door.world.tenant()[1]}"
+
+    def told(message_id: int) -> None:
+        [guessed] = dialect("waha").expected_ids("", message_id)
+        payload = {"id": f"true_1@c.us_{guessed}", "from": "1@c.us", "fromMe": True, "ack": -1, "ackName": "ERROR"}
+        assert door.waha(waha_event("message.ack", payload), session=session).status_code == 200
+
+    told(2)  # before the reply has its id
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    assert (reply["id"], reply["status"]) == (2, "SENT")
+    told(2)
+    sweep()
+    assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 
 
 @pytest.mark.parametrize("decorated", ["true_5511912345678@c.us_{}", "true_98765@lid_{}", "{}", "true_98765@lid_{}_1@lid"])
