@@ -210,8 +210,11 @@ create table parked_status (
     provider_id text not null check (provider_id <> ''),
     status      text not null check (status in ('SENT', 'DELIVERED', 'READ', 'FAILED')),
     error       text,
-    received_at timestamptz not null default now()
+    received_at timestamptz not null default now(),
+    -- Whose number or session told it: it moves no other's messages. Null where the teller knows no tenants.
+    chatbot_id  bigint references chatbot on delete cascade
 );
+create index parked_status_chatbot_idx on parked_status (chatbot_id);
 create index parked_status_provider_idx on parked_status (provider_id);
 create index parked_status_received_idx on parked_status (received_at);
 
@@ -524,6 +527,7 @@ create function message_accept(p_chatbot_id bigint, p_channel text, p_external_u
 declare
     v_customer bigint := (select customer_id from chatbot where id = p_chatbot_id);
     v_dedup    text := md5(jsonb_build_array(p_chatbot_id, p_channel, p_external_id)::text);
+    v_line     text := p_chatbot_id || ':' || p_channel || ':' || p_external_user_id;
     v_id       bigint;
 begin
     if v_customer is null then
@@ -542,9 +546,11 @@ begin
             return jsonb_build_object('message_id', v_id, 'accepted', false, 'tickets', '[]'::jsonb);
         end if;
     end if;
+    -- Before the number: of two that come at once, the lower number stands first in line, and is answered first.
+    perform job_lock('incoming-messages', array[v_line]);
     v_id := nextval(pg_get_serial_sequence('message', 'id'));
     return jsonb_build_object('message_id', v_id, 'accepted', true, 'tickets', job_add(jsonb_build_array(jsonb_build_object(
         'queue', 'incoming-messages', 'customer_id', v_customer, 'message_id', v_id, 'dedup_key', v_dedup,
-        'ordering_key', p_chatbot_id || ':' || p_channel || ':' || p_external_user_id,
+        'ordering_key', v_line,
         'payload', p_payload || jsonb_build_object('message_id', v_id)))));
 end $$;

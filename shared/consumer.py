@@ -53,7 +53,7 @@ class WokenConsumer(Consumer):
                 self.requeue([])
             if not self._cache and not self._rested():
                 self._look()
-        except (redis.ConnectionError, redis.TimeoutError) as problem:
+        except redis.RedisError as problem:  # one that refuses (full, a replica since its failover) is as good as away
             outage.noticed(problem)
             raise ConnectionClosed(problem) from None
         outage.over()
@@ -121,7 +121,7 @@ class WokenConsumer(Consumer):
             if ids:
                 self.broker.put([], [(self.queue_name, message_id) for message_id in ids])
                 self._intake.forgotten.difference_update(ids)
-        except (redis.ConnectionError, redis.TimeoutError) as problem:
+        except redis.RedisError as problem:
             self._done.extend(ids)
             raise ConnectionClosed(problem) from None
         self._free(ids)
@@ -131,7 +131,7 @@ class WokenConsumer(Consumer):
         message_id = message.options["redis_message_id"]
         try:
             self.broker.do_nack(self.queue_name, message_id)
-        except (redis.ConnectionError, redis.TimeoutError) as problem:
+        except redis.RedisError as problem:
             raise ConnectionClosed(problem) from None
         self._free([message_id])
 

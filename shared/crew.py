@@ -41,7 +41,10 @@ class Crew(Middleware):
         with self._lock:
             if self._worker is None:
                 return False
-            self._worker._add_worker()
+            try:
+                self._worker._add_worker()
+            except RuntimeError:  # the system has no thread to spare: those who are there go on
+                return False
         self._broker.stretch(1)
         return True
 

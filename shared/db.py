@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg2
 import psycopg2.extensions
-from peewee import DatabaseProxy, InterfaceError, OperationalError
+from peewee import DatabaseError, DatabaseProxy, InterfaceError, OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extras import Json
 
@@ -75,6 +75,13 @@ class Session(psycopg2.extensions.connection):
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no types
     """peewee's pool; a broken connection leaves it instead of being handed out again."""
 
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Runs a statement. What is wrong with it is told without what PostgreSQL quotes: that would be customers' words."""
+        try:
+            return super().execute_sql(sql, params)
+        except DatabaseError as problem:
+            raise _without_quotes(problem) from None
+
     def _is_closed(self, conn: Session) -> bool:
         """peewee asks the server at each check-out: a round trip for every statement. One that was just used is trusted."""
         if conn.closed or time.monotonic() - conn.used < TRUSTED_FOR:
@@ -84,6 +91,17 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no 
     def _can_reuse(self, conn: Session) -> bool:
         conn.used = time.monotonic()
         return bool(super()._can_reuse(conn))
+
+
+def _without_quotes(problem: DatabaseError) -> DatabaseError:
+    """The same error without statement, row and parameter (LINE, DETAIL, CONTEXT)."""
+    reported = getattr(problem, "orig", None)
+    said = getattr(getattr(reported, "diag", None), "message_primary", None)
+    if not said:  # not PostgreSQL's, but the connection's
+        return problem
+    plain = type(problem)(f"{said} (SQLSTATE {getattr(reported, 'pgcode', None)})")
+    plain.orig = reported  # type: ignore[attr-defined]  # peewee's own place for it
+    return plain
 
 
 def connect(conf: Settings | None = None) -> Pool:

@@ -24,7 +24,10 @@ _KNOWN = """
       and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s)) limit 1
 """
 
-_PARK = "insert into parked_status (provider_id, status, error) values (%(provider_id)s, %(status)s, %(error)s)"
+_PARK = """
+    insert into parked_status (provider_id, status, error, chatbot_id)
+    values (%(provider_id)s, %(status)s, %(error)s, %(chatbot_id)s)
+"""
 
 STATUSES = ("SENT", "DELIVERED", "READ", "FAILED")
 
@@ -59,20 +62,22 @@ def apply_delivery_status(
 
 
 _UNPARK = """
-    with best as (
-        select provider_id, status, error from parked_status where provider_id = %(provider_id)s
-        order by status_rank(status) desc limit 1
+    with known as (
+        select p.id, p.status, p.error, m.id as message_id
+        from parked_status p join message m on m.external_id = p.provider_id and m.role = 'assistant'
+            and m.chatbot_id = coalesce(p.chatbot_id, m.chatbot_id)
+        where p.provider_id = %(provider_id)s
+    ), best as (
+        select distinct on (message_id) message_id, status, error from known order by message_id, status_rank(status) desc
     ), moved as (
         update message set status = best.status, updated_at = clock_timestamp(),
             error = case when best.status = 'FAILED'
                 then coalesce(best.error, 'the channel reported a failure') else message.error end
-        from best where message.external_id = best.provider_id and role = 'assistant'
+        from best where message.id = best.message_id
             and status_rank(message.status) < status_rank(best.status)
         returning message.id
     )
-    delete from parked_status where provider_id = %(provider_id)s
-        and exists (select from message m where m.external_id = %(provider_id)s and m.role = 'assistant')
-    returning id
+    delete from parked_status where id in (select id from known) returning id
 """
 
 

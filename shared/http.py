@@ -20,6 +20,7 @@ from requests_hardened import Config, Manager
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, NewConnectionError, SSLError
 
 from shared.errors import OutcomeUnknown, Permanent
+from shared.texts import storable
 
 #: Bytes of an answer that are read; nobody we talk to has more to say, but for a model, whose caller gives its own limit.
 MAX_ANSWER = 64 * 1024
@@ -27,6 +28,8 @@ MAX_ANSWER = 64 * 1024
 CONNECT_TIMEOUT = 5.0
 #: Characters of a foreign answer that go into an error.
 EXCERPT = 300
+#: Seconds to stay away from who asks for a pause, also for one of none: it costs no attempt, and would be asked on and on.
+LEAST_WAIT = 1.0
 USER_AGENT = "Switchboard/1"
 #: Bytes of one read.
 CHUNK = 8192
@@ -55,12 +58,12 @@ class Answer:
         """The body as JSON; an empty dict if it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
 
     def excerpt(self) -> str:
         """The beginning of the body, for an error."""
-        return self.body[:EXCERPT].decode("utf-8", "replace").strip()
+        return storable(self.body[:EXCERPT].decode("utf-8", "replace")).strip()
 
     def retry_after(self, default: float) -> float:
         """Seconds of the Retry-After header, if it is a number."""
@@ -68,9 +71,9 @@ class Answer:
 
 
 def retry_after(header: str | None, default: float) -> float:
-    """Seconds that a Retry-After header asks for; `default` where it does not say, or says a date."""
+    """Seconds that a Retry-After header asks for, no less than LEAST_WAIT; `default` where it does not say, or says a date."""
     try:
-        return max(0.0, float(header)) if header else default
+        return max(LEAST_WAIT, float(header)) if header else default
     except ValueError:
         return default
 

@@ -17,6 +17,7 @@ from shared.config import settings
 from shared.errors import LostClaim
 from shared.queues import MODULES, VISIBLE, Queue
 from shared.statements import Statement
+from shared.texts import storable
 
 #: Who we are in `claimed_by`; a new one for each process.
 WORKER_ID = f"worker-{uuid.uuid4().hex[:12]}"
@@ -173,8 +174,8 @@ def end_attempt(
     params = {
         **claimed.params,
         "attempt": claimed.attempt,
-        "error": error[:MAX_ERROR],
-        "traceback": traceback[-MAX_TRACEBACK:] if traceback else None,
+        "error": storable(error)[:MAX_ERROR],
+        "traceback": storable(traceback)[-MAX_TRACEBACK:] if traceback else None,
         "retry_in": retry_in,
         "unknown": outcome_unknown,
         "response_status": response_status,
@@ -204,7 +205,7 @@ _later = Statement(
 
 def postpone(claimed: Claim, delay: float, reason: str) -> None:
     """Gives a job back for `delay` seconds, and its attempt with it. Raises LostClaim."""
-    found = _later({**claimed.params, "delay": delay, "reason": reason[:MAX_ERROR]})
+    found = _later({**claimed.params, "delay": delay, "reason": storable(reason)[:MAX_ERROR]})
     leases.drop(claimed)
     if found is None:
         raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over")

@@ -165,6 +165,7 @@ class ParkedStatus(Base):
     status = TextField()
     error = TextField(null=True)
     received_at = _time()
+    chatbot = ForeignKeyField(Chatbot, null=True)
 
 
 class UsageLog(Base):

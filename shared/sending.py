@@ -18,6 +18,7 @@ from shared.errors import Later, Permanent
 from shared.http import NotSent
 from shared.ledger import Claim, Claiming
 from shared.queues import Queue
+from shared.texts import storable
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ _sent = Ending(
         select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, provider_id text,
             ids text[], attempt int, metadata jsonb, customer_id bigint, channel text)
     ), early as (
-        delete from parked_status p using mine where p.provider_id = any (mine.ids) returning mine.n, p.status, p.error
+        delete from parked_status p using mine join message m on m.id = mine.message_id
+        where p.provider_id = any (mine.ids) and coalesce(p.chatbot_id, m.chatbot_id) = m.chatbot_id
+        returning mine.n, p.status, p.error
     ), best as (
         select distinct on (n) n, status, error from (
             select n, status, error from early union all select n, 'SENT', null from mine) heard
@@ -99,7 +102,7 @@ _sent = Ending(
 
 def finish(claimed: Claim, parcel: Parcel, channel: str, provider_id: str | None, ids: list[str]) -> None:
     """Keeps the provider's answer: SENT (or what a status said meanwhile), usage, event, the job's end."""
-    known = provider_id or parcel.external_id
+    known = storable(provider_id or "")[: payloads.MAX_ID] or parcel.external_id
     values = {
         "message_id": parcel.message_id,
         "provider_id": known or None,
@@ -129,9 +132,15 @@ def send_once(claimed: Claim, parcel: Parcel, channel: str, ids: list[str], send
     finish(claimed, parcel, channel, provider_id, ids)
 
 
+_HEARD = """
+    select 1 from parked_status p join message m on m.id = %(message_id)s and m.chatbot_id = coalesce(p.chatbot_id, m.chatbot_id)
+    where p.provider_id = any (%(ids)s) limit 1
+"""
+
+
 def _settled(claimed: Claim, ids: list[str]) -> bool:
     """Whether a status proves that an ambiguous send arrived. Raises Later while one may come, Permanent to hold."""
-    if ids and db.row("select 1 from parked_status where provider_id = any (%s) limit 1", [ids]) is not None:
+    if ids and db.row(_HEARD, {"message_id": claimed.message_id, "ids": ids}) is not None:
         return True
     conf = settings()
     waited = claimed.outcome_unknown_for or 0.0

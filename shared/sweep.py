@@ -36,6 +36,7 @@ _PAGE = """
 # A status that came between a send's statement and its commit found neither the message nor its own time to come back.
 _FOUND = """
     select distinct p.provider_id from parked_status p join message m on m.external_id = p.provider_id and m.role = 'assistant'
+        and m.chatbot_id = coalesce(p.chatbot_id, m.chatbot_id)
     limit %(page)s
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from io import BytesIO
 from typing import cast
-from urllib.parse import urlsplit
 
 from dramatiq_dashboard import DashboardApp
 from flask import Blueprint, Response, request
@@ -20,6 +19,7 @@ from shared import queues
 from shared.broker import Broker, get_broker
 from shared.config import settings
 from web.signatures import same
+from web.widget_access import is_foreign
 
 dashboard = Blueprint("dashboard", __name__)
 
@@ -43,7 +43,7 @@ def _admit() -> None:
             "the login is missing or wrong; want DASHBOARD_USER and DASHBOARD_PASSWORD", www_authenticate=challenge
         )
     origin = request.headers.get("Origin", "")
-    if request.method == "POST" and origin and urlsplit(origin).netloc != request.host:
+    if request.method == "POST" and is_foreign(origin, request.host):
         raise Forbidden("this form came from another site; want one of the dashboard's own pages")
 
 

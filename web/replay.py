@@ -10,8 +10,10 @@ from typing import Any
 from shared import db
 from web import whatsapp_cloud, whatsapp_qr
 
+#: Rejects that are read at once, of 32 kB at most: a week of a busy number is more than fits into memory.
+PAGE = 200
 # In the order in which it came, so that a conversation keeps its own.
-_KEPT = "select id, source, subject, payload from inbound_reject where reason = any (%s) order by id"
+_KEPT = "select id, source, subject, payload from inbound_reject where reason = any (%s) and id > %s order by id limit %s"
 _FORGET = "delete from inbound_reject where id = %s"
 
 _TAKE: dict[str, Callable[[str, dict[str, Any]], bool]] = {
@@ -35,11 +37,18 @@ TAKEN, NOT_CONNECTED, CUT_OFF = "taken", "not connected", "too long, was not kep
 
 def replay() -> Iterator[Replayed]:
     """Goes through all of them, oldest first. Nothing twice: who replays after a crash finds the messages accepted."""
-    for kept in db.rows(_KEPT, [[whatsapp_cloud.NO_PLACE, whatsapp_qr.NO_PLACE]]):
+    for kept in _kept():
         outcome = _again(kept)
         if outcome == TAKEN:
             db.rows(_FORGET, [kept["id"]])
         yield Replayed(kept["id"], kept["source"], kept["subject"] or "", outcome)
+
+
+def _kept() -> Iterator[dict[str, Any]]:
+    after = 0
+    while page := db.rows(_KEPT, [[whatsapp_cloud.NO_PLACE, whatsapp_qr.NO_PLACE], after, PAGE]):
+        yield from page
+        after = page[-1]["id"]
 
 
 def _again(kept: dict[str, Any]) -> str:

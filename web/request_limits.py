@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import redis
 from flask import request
@@ -82,7 +82,10 @@ def _address() -> str:
         address = ip_address(request.remote_addr or "")
     except ValueError:
         return "unknown"
-    return str(address if address.version == 4 else ip_network((address, IPV6_SITE), strict=False))
+    if isinstance(address, IPv4Address):
+        return str(address)
+    # A socket for both families sees IPv4 as ::ffff:1.2.3.4, all of it in one /64.
+    return str(address.ipv4_mapped or ip_network((address, IPV6_SITE), strict=False))
 
 
 @lru_cache(maxsize=1)  # once

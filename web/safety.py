@@ -11,6 +11,8 @@ from flask import Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
+from shared.texts import storable
+
 #: Bytes of a body, where a route does not say otherwise (`takes`).
 MAX_BODY = 64 * 1024
 #: Levels of nesting in JSON: Meta's deepest webhook has nine.
@@ -53,23 +55,16 @@ def _no_constant(name: str) -> NoReturn:
 
 def _checked(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return storable(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise BadJson("holds a number that is too large; want one of at most 1.8e308")
     if isinstance(value, dict | list):
         if depth == 0:
             raise BadJson(f"is nested too deep; want at most {MAX_DEPTH} levels")
         if isinstance(value, dict):
-            return {_text(name): _checked(item, depth - 1) for name, item in value.items()}
+            return {storable(name): _checked(item, depth - 1) for name, item in value.items()}
         return [_checked(item, depth - 1) for item in value]
     return value
-
-
-def _text(text: str) -> str:
-    """The text as PostgreSQL can keep it: NUL and half surrogate pairs become the replacement character."""
-    if text.isascii():
-        return text.replace("\x00", "\ufffd") if "\x00" in text else text
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 class SafeRequest(Request):

@@ -11,7 +11,8 @@ from typing import Any
 
 from web.live import close_streams
 
-#: Requests of one thread may wait this long on a slow client (seconds); an open stream is not bounded by it.
+#: Seconds in which a request has to arrive whole, and a client to take what it is sent (web/slow_clients.py); how long an open
+#: stream lasts is not bounded by it.
 timeout = 30
 #: Seconds in which a process must end after SIGTERM: a platform's 30, less a margin.
 graceful_timeout = 20

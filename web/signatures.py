@@ -43,7 +43,7 @@ def jwt_valid(token: str, secret: str) -> bool:
         header, claims = (json.loads(_decoded(part)) for part in head.split("."))
         given = _decoded(signature)
         expires = float(claims.get("exp", 0))
-    except (ValueError, TypeError, AttributeError, binascii.Error):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
         return False
     right = hmac.digest(secret.encode(), head.encode(), "sha256")
     return header.get("alg") == "HS256" and hmac.compare_digest(given, right) and time.time() < expires + LEEWAY

@@ -32,7 +32,15 @@ def find_bot(public_key: str) -> Bot:
 
 def is_foreign(origin: str, host: str) -> bool:
     """Whether a request comes from another site's page. Browsers send `Origin` then; our own page's is our host."""
-    return bool(origin) and urlsplit(origin).netloc != host
+    return bool(origin) and site_of(origin) != host
+
+
+def site_of(origin: str) -> str:
+    """Host and port of an `Origin`; "" for one that no browser writes."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def check_origin(bot: Bot, origin: str, host: str) -> None:

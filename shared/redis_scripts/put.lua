@@ -7,13 +7,12 @@
 -- A worker that waits with room for more (take.lua) is handed the message at once, and need not ask for it. Otherwise: who
 -- sleeps has found the queue empty, so a queue that is not needs no wake-up. A delayed message always does, for it may
 -- be due before the one that a sleeper waits for.
+-- A full Redis refuses only a script whose first write needs memory: what is done is forgotten first, and makes the room.
 -- Returns how many were new.
 local namespace, channel, worker, done = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
 local heartbeats = namespace .. ":__heartbeats__"
 -- ms; who waits looks every 4 s (IDLE_LOOK). A frozen process still counts as a listener, and would be handed messages.
 local alive = tonumber(ARGV[3]) - 6000
-
-if done > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
 for i = 5, 4 + 2 * done, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
     local waiting = namespace .. ":__waiting__." .. queue
@@ -21,6 +20,7 @@ for i = 5, 4 + 2 * done, 2 do
     redis.call("hdel", namespace .. ":" .. queue .. ".msgs", id)
     if redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
 end
+if done > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
 
 -- Whoever waits for a queue with the most room, or nil.
 local function roomiest(waiting)

@@ -5,12 +5,11 @@
 --
 -- Delayed messages wait in Dramatiq's own place (<queue>.DQ and <queue>.DQ.msgs); an index by time beside it,
 -- <queue>.DQ.due, is filled here from that list, so that a stock client's delayed messages are found too.
+-- The first write is the lpop: a full Redis refuses scripts that begin with one that needs memory, and would stay full.
 local namespace, worker, queue = KEYS[1], ARGV[1], ARGV[2]
 local count, now = tonumber(ARGV[3]), tonumber(ARGV[4])
 local name = namespace .. ":" .. queue
 local delayed, due = name .. ".DQ", name .. ".DQ.due"
-
-redis.call("zadd", namespace .. ":__heartbeats__", now, worker)
 
 for _ = 1, 1000 do -- a bounded bite; the rest follows with the next call
     local id = redis.call("lpop", delayed)
@@ -22,6 +21,8 @@ for _ = 1, 1000 do -- a bounded bite; the rest follows with the next call
         redis.call("zadd", due, eta, id)
     end
 end
+
+redis.call("zadd", namespace .. ":__heartbeats__", now, worker)
 
 for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 1000)) do
     local data = redis.call("hget", delayed .. ".msgs", id)

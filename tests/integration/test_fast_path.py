@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
+import redis
 from dramatiq.errors import ConnectionClosed
 
 from scripts.local.embedded import Services
@@ -98,3 +101,39 @@ def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment:
     next(fresh)
     assert get_broker().intakes[LANE].held == set()
     assert get_broker().take(LANE, 10)[1] == []
+
+
+@contextmanager
+def _refusing(*command: str) -> Iterator[None]:
+    """Redis answers, and takes no writes: its disk is full, or it became a replica."""
+    client = get_broker().client
+    client.execute_command(*command)
+    try:
+        yield
+    finally:
+        client.execute_command("replicaof", "no", "one")
+        client.config_set("maxmemory", "0")
+
+
+def test_an_ack_that_redis_refused_leaves_room_when_it_takes_it(environment: dict[str, str]) -> None:
+    consumer = _consumer(messages=1)
+    first = next(consumer)
+    assert first is not None
+    with _refusing("replicaof", "127.0.0.1", "1"), pytest.raises(ConnectionClosed):
+        consumer.ack(first)
+    assert next(WokenConsumer(get_broker(), LANE, 2)) is None
+    assert get_broker().intakes[LANE].held == set()
+
+
+def test_a_full_redis_is_emptied_by_who_works(environment: dict[str, str]) -> None:
+    consumer = _consumer(messages=6)
+    first = next(consumer)
+    assert first is not None
+    with _refusing("config", "set", "maxmemory", "1"):
+        consumer.ack(first)
+        assert len(get_broker().take(LANE, 3)[1]) > 0
+        follower = addressed(message_for(Ticket(9, Queue.OUTGOING, 5)), None)
+        assert get_broker().put([follower], [(LANE, "job-2")]) == 1
+        with pytest.raises(redis.RedisError):
+            get_broker().put([addressed(message_for(Ticket(10, Queue.OUTGOING, 5)), None)])
+    assert get_broker().missing(LANE, ["job-1", "job-2", "job-9"]) == {"job-1", "job-2"}

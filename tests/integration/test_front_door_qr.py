@@ -13,6 +13,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db, secrets
 from shared.qr_gateway import dialect
+from shared.sweep import sweep
 from tests.integration.front_door import (
     QR_SECRET,
     FrontDoor,
@@ -40,10 +41,15 @@ def evolution(door: FrontDoor) -> FrontDoor:
     return door
 
 
+def encoded(part: str) -> str:
+    """A part of a JWT."""
+    return base64.urlsafe_b64encode(part.encode()).decode().rstrip("=")
+
+
 def jwt(secret: str, algorithm: str = "HS256", expires: float = 60) -> str:
     """A token as Evolution makes it with jwt_key."""
     parts = [{"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time() + expires), "app": "evolution", "action": "webhook"}]
-    head = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    head = ".".join(encoded(json.dumps(part)) for part in parts)
     signature = hmac.digest(secret.encode(), head.encode(), "sha256")
     return head + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
 
@@ -115,6 +121,24 @@ def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
         payload = {"id": reply["external_id"], "from": "5511912345678@c.us", "fromMe": True, "ack": ack, "ackName": "X"}
         assert door.waha(waha_event("message.ack", payload)).status_code == 200
         assert door.world.messages(role="assistant")[0]["status"] == wanted
+
+
+def test_anothers_session_moves_no_reply_whenever_it_tells(door: FrontDoor, simulator: Simulator) -> None:
+    session = f"s{door.world.tenant()[1]}"
+
+    def told(message_id: int) -> None:
+        [guessed] = dialect("waha").expected_ids("", message_id)
+        payload = {"id": f"true_1@c.us_{guessed}", "from": "1@c.us", "fromMe": True, "ack": -1, "ackName": "ERROR"}
+        assert door.waha(waha_event("message.ack", payload), session=session).status_code == 200
+
+    told(2)  # before the reply has its id
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    [reply] = door.world.messages(role="assistant")
+    assert (reply["id"], reply["status"]) == (2, "SENT")
+    told(2)
+    sweep()
+    assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 
 
 @pytest.mark.parametrize("decorated", ["true_5511912345678@c.us_{}", "true_98765@lid_{}", "{}", "true_98765@lid_{}_1@lid"])
@@ -199,6 +223,8 @@ def test_evolution_by_jwt(evolution: FrontDoor) -> None:
     assert status(jwt(QR_SECRET)) == 200
     assert status(jwt("wrong")) == status(jwt(QR_SECRET, "none")) == status(jwt(QR_SECRET, expires=-900)) == 401
     assert status("a.b.c") == status("..") == status("") == status(jwt(QR_SECRET).rpartition(".")[0] + ".") == 401
+    endless, deep = encoded('{"exp": 1' + "0" * 400 + "}"), encoded("[" * 5_000 + "]" * 5_000)
+    assert status(f"{encoded('{}')}.{endless}.AAAA") == status(f"{deep}.{deep}.AAAA") == 401
 
 
 def test_evolution_key_in_the_body_opens_nothing_and_is_not_kept(evolution: FrontDoor) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -110,3 +112,18 @@ def test_a_status_that_nobody_waits_for_is_dropped_after_an_hour(world: World) -
     assert db.scalar("select count(*) from parked_status") == 1
     db.rows("update parked_status set received_at = received_at - interval '61 minutes'")
     assert prune()["parked_statuses"] == 1
+
+
+def test_messages_of_one_conversation_are_numbered_as_they_stand_in_line(world: World) -> None:
+    ready = threading.Barrier(16)
+
+    def say(number: int) -> None:
+        ready.wait()
+        for again in range(6):
+            world.say(f"question {number}.{again}")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(say, range(16)))
+    in_line = [job["message_id"] for job in world.jobs(queue="incoming-messages")]
+    assert len(in_line) == 96
+    assert in_line == sorted(in_line)

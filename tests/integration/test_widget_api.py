@@ -188,7 +188,7 @@ def test_only_listed_origins_get_in(client: FlaskClient, world: World) -> None:
     assert answer.status_code == 202
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "Access-Control-Allow-Credentials" not in answer.headers
-    for origin in ("https://evil.example", "null", "https://shop.example.evil.example", "http://shop.example"):
+    for origin in ("https://evil.example", "null", "https://shop.example.evil.example", "http://shop.example", "http://[", "//"):
         answer = client.post(f"/api/v1/chatbots/{key}/sessions", headers={"Origin": origin})
         assert answer.status_code == 403
         assert "Access-Control-Allow-Origin" not in answer.headers
@@ -313,6 +313,8 @@ def test_an_address_that_begins_too_many_sessions_is_told_when_to_go_on(
     assert begin("192.0.2.2") == 201
     assert [begin(f"2001:db8:1:2::{number}") for number in (1, 2, 3)] == [201, 201, 429], "one site of IPv6"
     assert begin("2001:db8:1:3::1") == 201
+    assert [begin(f"::ffff:192.0.2.{number}") for number in (31, 32, 33)] == [201] * 3, "IPv4 at a socket for both families"
+    assert begin("::ffff:192.0.2.1") == 429, "the same IPv4 address"
     answer = client.post(url, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
     assert answer.mimetype == "application/problem+json"

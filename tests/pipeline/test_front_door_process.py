@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +42,7 @@ def url(environment: dict[str, str], root: Path) -> Iterator[str]:
 def _status(url: str) -> int:
     try:
         return requests.get(url, timeout=10).status_code
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return 0
 
 
@@ -53,6 +56,47 @@ def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simula
     until(lambda: world.messages(role="assistant", status="SENT") and idle())
     assert [sent["key"] for sent in simulator.record("graph")] == ["5511912345678"]
     until(lambda: 'switchboard_attempts_total{outcome="completed",queue="ai-processing"} 1.0' in _text(f"{url}/metrics"), 10)
+
+
+def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_THREADS", "1")
+    port = free_port(0)
+    chosen = {
+        **os.environ,
+        "PORT": str(port),
+        "WEB_HOST": "127.0.0.1",
+        "WIDGET_MAX_STREAMS": "1",
+        "GUNICORN_CMD_ARGS": "--timeout 3",
+    }
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web"])
+    manager.start()
+    url = f"http://127.0.0.1:{port}/healthz"
+    try:
+        until(lambda: _status(url) == 200)
+        drips = [
+            _dripping(port, head)
+            for head in (b"GET /healthz HTTP/1.1\r\nX-a: ", b"POST /webhooks/whatsapp/cloud HTTP/1.1\r\n") * 2
+        ]
+        ended = threading.Event()
+        threading.Thread(target=_drip, args=(drips, ended), daemon=True).start()
+        until(lambda: _status(url) == 200, seconds=20)
+        ended.set()
+    finally:
+        manager.stop()
+
+
+def _dripping(port: int, head: bytes) -> socket.socket:
+    """A request that has begun."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(head + b"Host: x\r\nContent-Length: 1000\r\n\r\n{" if head.startswith(b"POST") else head)
+    return connection
+
+
+def _drip(connections: list[socket.socket], ended: threading.Event) -> None:
+    while not ended.wait(0.2):
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(b" ")
 
 
 def _text(url: str) -> str:

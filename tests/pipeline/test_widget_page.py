@@ -149,6 +149,26 @@ def test_a_page_without_a_stream_polls(browser: Browser, world: World, root: Pat
             browser.until(f"{NEWEST}.includes('within two days')")
 
 
+#: What would run a script if a page took it for more than text.
+HOSTILE = """</script>"'><img src=x onerror="document.title='owned'"><svg onload="document.title='owned'"> javascript:alert(1)"""
+
+
+def test_nobodys_words_are_more_than_text(browser: Browser, site: Site, world: World, simulator: Simulator) -> None:
+    completion = {"choices": [{"message": {"content": f'{HOSTILE} http://x.example/"onmouseover=alert(1)'}}]}
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": completion}])
+    db.rows("update chatbot set name = %s where id = %s", [HOSTILE, world.chatbot])
+    browser.open(site.page)
+    say(browser, HOSTILE)
+    browser.until(f"{NEWEST}.includes('x.example')")
+    assert HOSTILE in browser.texts("#messages .user .bubble")[0]
+    assert HOSTILE in browser.run(f"return {NEWEST}")
+    assert "owned" not in browser.run("return document.title").replace(HOSTILE, "")
+    assert (
+        browser.run("return document.querySelectorAll('img, [onerror], [onload], [onmouseover], script:not([src])').length") == 0
+    )
+    assert browser.log() == [], "not even the policy was needed"
+
+
 @pytest.fixture
 def shop(tmp_path: Path, site: Site, world: World) -> Iterator[str]:
     """A business's page on another origin, which embeds the chat by its one line."""

@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
 
+from shared.broker import Broker
 from shared.bulkhead import ROOM, Bulkhead
+from shared.crew import Crew
 from shared.errors import Later, OutcomeUnknown, Permanent
 
 
@@ -135,3 +138,21 @@ def test_counts_hold_when_many_threads_call() -> None:
     assert crew.more == 0
     assert not bulkhead._calls
     assert not bulkhead._endpoints
+
+
+class NoThreads:
+    """Dramatiq's worker on a system that has no thread to spare."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def _add_worker(self) -> None:
+        self.asked += 1
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_system_without_threads_to_spare_is_asked_again() -> None:
+    worker, crew = NoThreads(), Crew(cast(Broker, None))
+    crew.after_worker_boot(cast(Broker, None), worker)
+    with Bulkhead(crew).place(1, age=0):
+        until(lambda: worker.asked >= 2)

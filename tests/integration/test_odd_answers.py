@@ -1,0 +1,113 @@
+"""What providers and endpoints answer that nobody expects: it costs an attempt, never a worker, and tells nobody's words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import peewee
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from tests.builders import World
+
+QUESTION = "the customer's own words"
+
+
+def completion(content: str, **more: Any) -> str:
+    """An answer of the AI as JSON text, with whatever is in it escaped."""
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    return json.dumps({"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": {"prompt_tokens": 3}, **more})
+
+
+def answers(world: World, simulator: Simulator, kind: str, queue: str, body: str, status: int = 200, **headers: str) -> Any:
+    """The queue's job after one service answered so, once."""
+    rule = {"kind": kind, "fault": "status", "status": status, "body": body, "headers": headers, "times": 1}
+    simulator.faults([rule])
+    world.say(QUESTION, channel="whatsapp_cloud", user="49123")
+    world.drain()
+    return world.jobs(queue=queue)[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (completion("cut in half \ud83d"), "cut in half ?"),
+        (completion("NUL \x00here"), "NUL here"),
+        (completion("odd names", id="\x00", model="\ud800"), "odd names"),
+        (completion("no id", id=[1]), "no id"),
+        ('{"id": NaN, "choices": [{"message": {"content": "not a number"}}]}', "not a number"),
+        (completion("counts wrong", usage={"prompt_tokens": 10**12, "completion_tokens": -5}), "counts wrong"),
+    ],
+)
+def test_an_odd_completion_is_kept(world: World, simulator: Simulator, body: str, text: str) -> None:
+    assert answers(world, simulator, "ai", "ai-processing", body)["state"] == "completed"
+    [reply] = world.messages(role="assistant")
+    assert (reply["content"], reply["status"]) == (text, "SENT")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        completion("\x00"),
+        '{"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": Infinity}}',
+        "[" * 100_000,
+        '{"choices": ' + "[" * 5_000 + "]" * 5_000 + "}",
+        json.dumps({"choices": [{"message": {"content": "x" * 5_000_000}}]}),
+    ],
+    ids=["only NUL", "infinite tokens", "deep", "deep within", "5 MB"],
+)
+def test_what_is_no_completion_is_asked_for_again(world: World, simulator: Simulator, body: str) -> None:
+    job = answers(world, simulator, "ai", "ai-processing", body)
+    assert (job["state"], job["attempts"]) == ("delayed", 1)
+    assert job["last_error"].startswith("ProviderTrouble: AI provider: ")
+
+
+def test_an_ai_that_drips_its_answer_holds_nobody_longer_than_its_timeout(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "1")
+    config.reset()
+    simulator.faults([{"kind": "ai", "fault": "drip", "times": 1}])  # a byte each 0.1 s: half a minute for all
+    world.say()
+    world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    assert job["state"] == "delayed"
+    assert "AI provider: no answer" in job["last_error"]
+
+
+def test_an_error_that_postgres_cannot_keep_as_it_is_still_ends_the_attempt(world: World, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    job = answers(world, simulator, "webhook", "webhook-delivery", "NUL \x00here", status=500)
+    assert (job["state"], job["last_error"]) == ("delayed", "EndpointRefused: the endpoint answered HTTP 500: NUL \ufffdhere")
+
+
+def test_an_error_with_half_a_character_still_fails_the_message(world: World, simulator: Simulator) -> None:
+    error = json.dumps({"error": {"code": 100, "message": "half \ud83d"}})
+    job = answers(world, simulator, "graph", "whatsapp-cloud-send", error, status=400)
+    assert (job["state"], job["last_error"]) == ("failed", "WhatsApp Cloud: HTTP 400, code 100, half ?")
+
+
+@pytest.mark.parametrize(
+    "body", ['{"messages": [{"id": "wamid.\\u0000"}]}', "[" * 50_000, json.dumps({"messages": [{"id": "w" * 9_000}]})]
+)
+def test_what_meta_took_is_not_sent_again_whatever_it_says(world: World, simulator: Simulator, body: str) -> None:
+    job = answers(world, simulator, "graph", "whatsapp-cloud-send", body)
+    assert (job["state"], job["attempts"]) == ("completed", 1)
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+
+
+@pytest.mark.parametrize("header", ["0", "-5", "1e-9", "nan"])
+def test_who_asks_for_no_pause_gets_one(world: World, simulator: Simulator, header: str) -> None:
+    world.endpoint(world.customer)
+    job = answers(world, simulator, "webhook", "webhook-delivery", "{}", 429, **{"Retry-After": header})
+    assert job["state"] == "delayed"
+    assert (job["run_at"] - job["started_at"]).total_seconds() >= 1
+
+
+def test_an_error_of_postgres_quotes_nobody(environment: dict[str, str]) -> None:
+    with pytest.raises(peewee.DatabaseError) as caught:
+        db.rows("select %s::jsonb", [f'{{"content": "{QUESTION}" half}}'])
+    assert str(caught.value) == "invalid input syntax for type json (SQLSTATE 22P02)"
+    assert caught.value.__suppress_context__
