@@ -55,21 +55,16 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
 
 
 def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared import ai, http
+    from shared import http
 
     held: list[int] = []
     pool: Any = db.connect()
-    complete, post = ai.complete, http.post
-
-    def watched_complete(*arguments: Any) -> Any:
-        held.append(len(pool._in_use))
-        return complete(*arguments)
+    post = http.post
 
     def watched_post(*arguments: Any, **named: Any) -> Any:
         held.append(len(pool._in_use))
         return post(*arguments, **named)
 
-    monkeypatch.setattr("shared.ai.complete", watched_complete)
     for module in ("shared.http", "shared.graph_api", "shared.qr_gateway"):
         monkeypatch.setattr(f"{module}.post", watched_post)
     world.endpoint(world.customer)
