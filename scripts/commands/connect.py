@@ -47,9 +47,10 @@ def main() -> int:
 
 def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> str:
     """What the database refused, in the command's words."""
-    if isinstance(problem.__context__, psycopg2.errors.ForeignKeyViolation):
+    refusal = getattr(problem, "orig", None)
+    if isinstance(refusal, psycopg2.errors.ForeignKeyViolation):
         return f"there is no chatbot {arguments.chatbot}; want the id that scripts/connect business printed"
-    if isinstance(problem.__context__, psycopg2.errors.UniqueViolation):
+    if isinstance(refusal, psycopg2.errors.UniqueViolation):
         what = f"session {arguments.session}" if "session" in arguments else f"number {arguments.phone_number_id}"
         return f"{what} is another chatbot's; want one that is free"
     return str(problem).splitlines()[0]
