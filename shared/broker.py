@@ -1,9 +1,10 @@
 """The Redis broker: Dramatiq's own keys and layout, but woken instead of polling.
 
-Stock `RedisBroker` sleeps between looks at a queue; an idle pipeline of four hops pays 200 ms for that. Here every
-enqueue publishes on its queue's wake channel, each worker process listens once, and an ack that frees a slot wakes
-the consumer of its own process. Delayed messages are moved by whoever takes from their queue, who sleeps until the
-next one is due. Nothing depends on a wake-up: a consumer looks by itself every `IDLE_LOOK` seconds.
+Stock `RedisBroker` sleeps between looks at a queue; an idle pipeline of four hops pays 200 ms for that. Here a worker that
+found less than it has room for waits, and the enqueue hands it the message; where nobody waits, the first message of
+an empty queue is published on its wake channel. Each worker process listens once, and an ack that frees a slot wakes the
+consumer of its own process. Delayed messages are moved by whoever takes from their queue, who sleeps until the
+next one is due. Nothing depends on being heard: a consumer looks by itself every `IDLE_LOOK` seconds.
 """
 
 from __future__ import annotations
@@ -88,10 +89,13 @@ class Broker(RedisBroker):
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
             args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
-        new = int(self._put(keys=[self.namespace], args=[self._channel, self.broker_id, now_ms(), *args]))
+        return int(self._put(keys=[self.namespace], args=[self._channel, self.broker_id, now_ms(), *args]))
+
+    def end(self, done: Sequence[Delivery], messages: Iterable[Message[Any]]) -> None:
+        """Puts what follows from jobs that ended, whose deliveries are done with: the acks to come have nothing to tell."""
+        self.put(messages, done)
         for queue_name, message_id in done:
-            self.intakes[queue_name].forget([message_id])
-        return new
+            self.intakes[queue_name].forgotten.add(message_id)
 
     def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
         """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due.

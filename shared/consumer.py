@@ -120,7 +120,6 @@ class WokenConsumer(Consumer):
         try:
             if ids:
                 self.broker.put([], [(self.queue_name, message_id) for message_id in ids])
-                self._intake.forgotten.difference_update(ids)
         except redis.RedisError as problem:
             self._done.extend(ids)
             raise ConnectionClosed(problem) from None

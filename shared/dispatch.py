@@ -50,6 +50,6 @@ def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:
     if not messages and not done:
         return
     try:
-        get_broker().put(messages, done)
+        get_broker().end(done, messages)
     except redis.RedisError as problem:
         outage.noticed(problem)

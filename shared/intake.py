@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 
 
 class Intake:
@@ -39,7 +38,3 @@ class Intake:
         """A message is here."""
         self.handed.append(message)
         self.bell.set()
-
-    def forget(self, message_ids: Iterable[str]) -> None:
-        """Redis has forgotten these; their acks have nothing left to tell."""
-        self.forgotten.update(message_ids)

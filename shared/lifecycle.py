@@ -7,9 +7,8 @@ import threading
 from typing import Any
 
 import redis
-from dramatiq.broker import Broker
+from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import iter_queue
-from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from shared import db, ledger
@@ -70,10 +69,13 @@ class Lifecycle(Middleware):
             return
         try:
             broker.retire()
+            not_begun: dict[str, list[MessageProxy]] = {}
             for item in iter_queue(worker.work_queue):
-                worker.consumers[item.message.queue_name].requeue_messages([item.message])
-        except (redis.RedisError, BrokerConnectionError) as problem:
-            log.warning("what was not begun could not be given back; it will be missed", extra={"error": str(problem)})
+                not_begun.setdefault(item.message.queue_name, []).append(item.message)
+            for queue_name, messages in not_begun.items():
+                worker.consumers[queue_name].requeue_messages(messages)
+        except redis.RedisError as problem:
+            log.warning("what was not begun comes back when this process counts as dead", extra={"error": str(problem)})
 
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         """Hands back what did not end in time: another worker goes on at once, and no attempt is burnt."""

@@ -6,7 +6,6 @@ order. Here a job that is refused gets its turn, by priority and age, so that it
 
 from __future__ import annotations
 
-import random
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ OF_NUMBERS = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR})
 MARGIN = 0.05
 #: Seconds after its turn for which a place in line is kept: a retry of Redis or a busy worker, not a dead one.
 PATIENCE = 2.0
-#: Seconds before the end of its age at which a job asks for the last time, whatever its turn.
-LAST_CALL = 5.0
 
 _SCRIPT = (Path(__file__).with_name("redis_scripts") / "admit.lua").read_text()
 
@@ -48,7 +45,7 @@ def admit(claimed: Claim, number: str | None = None) -> None:
         return
     if wait:
         name, rate = list(limits.items())[by - 1]
-        raise Limited(_within_age(claimed, wait / 1000), f"rate limit of {name}: {rate}")
+        raise Limited(wait / 1000, f"rate limit of {name}: {rate}")
 
 
 def _limits(queue: Queue, number: str | None) -> dict[str, rates.Rate]:
@@ -74,9 +71,3 @@ def _ask(broker: Broker, claimed: Claim, limits: tuple[tuple[str, rates.Rate], .
 @lru_cache(maxsize=1)
 def _script(broker: Broker) -> Any:
     return broker.client.register_script(_SCRIPT)
-
-
-def _within_age(claimed: Claim, delay: float) -> float:
-    """A turn that comes after the job's age is not waited for: it asks once more before that, and only then fails."""
-    left = settings().job_max_age - claimed.age
-    return left - random.uniform(0, LAST_CALL) if delay > left > LAST_CALL else delay

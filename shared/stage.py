@@ -7,6 +7,7 @@ Dramatiq's Retries middleware; the wrapper tells it, by the message's options, w
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ FIRST_BACKOFF = 1.0
 POISON_AFTER = 3
 #: Seconds after which a suspect asks again whether it may run.
 QUARANTINE_DELAY = 1.0
+#: Seconds before the end of its age at which a job that waits is tried for the last time, at the most.
+LAST_CALL = 5.0
 #: Seconds until a message is looked at again whose job could not be, because PostgreSQL was down.
 OUTAGE_DELAY = 2.0
 
@@ -145,13 +148,22 @@ def _settle(claimed: Claim, problem: Exception, phases: Phases) -> None:
 
 
 def _postpone(claimed: Claim, later: Later) -> None:
-    if claimed.age + later.delay > settings().job_max_age:
+    delay = _within_age(claimed, later.delay)
+    if delay is None:
         _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
         return
-    ledger.postpone(claimed, later.delay, str(later))
+    ledger.postpone(claimed, delay, str(later))
     _count(claimed, "limited" if isinstance(later, Limited) else "later", Phases())
-    log.info("later", extra={"reason": str(later), "delay": later.delay})
-    enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(later.delay * 1000))])
+    log.info("later", extra={"reason": str(later), "delay": delay})
+    enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(delay * 1000))])
+
+
+def _within_age(claimed: Claim, delay: float) -> float | None:
+    """The delay; a shorter one if the job would be too old by then: it is tried once more, and only then given up (None)."""
+    left = settings().job_max_age - claimed.age
+    if delay <= left:
+        return delay
+    return left - random.uniform(0, LAST_CALL) if left > LAST_CALL else None
 
 
 def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db, dead_letter, ledger, queues, stage
+from shared.config import settings
 from shared.errors import Later, Permanent
 from shared.queues import Queue
 from tests.builders import World, claim_of, work_of
@@ -273,6 +275,28 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
             assert "job" in str(raised)  # noqa: PT017 - either ends as told
         found = world.jobs(id=job["id"])[0]
         assert (found["state"], found["attempts"]) == (state, attempts)
+
+
+def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(world: World) -> None:
+    def work(claimed: ledger.Claim) -> None:
+        raise Later(100_000, "the provider asks for a day")
+
+    world.say()
+    [job] = world.jobs()
+    stage.run(job["id"], work, claim_of(Queue.INCOMING))
+    [job] = world.jobs()
+    limit = job["created_at"] + timedelta(seconds=settings().job_max_age)
+    assert job["state"] == "delayed"
+    assert limit - timedelta(seconds=stage.LAST_CALL + 1) < job["run_at"] <= limit
+    db.rows(
+        "update job set run_at = now(), created_at = now() - make_interval(secs => %s)",
+        [settings().job_max_age - stage.LAST_CALL + 0.5],
+    )
+    with pytest.raises(Exception, match="ended"):
+        stage.run(job["id"], work, claim_of(Queue.INCOMING))
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert "asks for a day; still so after" in job["last_error"]
 
 
 def test_a_late_result_is_dropped(world: World) -> None:

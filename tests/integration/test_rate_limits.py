@@ -133,14 +133,6 @@ def test_a_number_has_its_own_limit_beside_the_queues(limit: Limit) -> None:
     assert ask(job(12, cloud), "whatsapp_cloud 4") > 0
 
 
-def test_a_job_too_old_for_its_turn_asks_once_more_and_then_fails(limit: Limit) -> None:
-    limit(AI_PROCESSING="1/1h")
-    assert ask(job(1)) == 0
-    assert ask(job(2)) > 3500
-    assert 90 < ask(job(3, age=3500.0)) < 100, "before its age ends"
-    assert ask(job(3, age=3598.0)) > 100, "too late for that: the wrapper fails it"
-
-
 def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
     limit: Limit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -171,6 +163,17 @@ def test_a_limited_job_is_delayed_and_has_lost_nothing(world: World, simulator: 
     for send in sends[1:]:
         world.run(send["id"])
     assert [(send["state"], send["attempts"]) for send in world.jobs(queue="whatsapp-cloud-send")] == [("completed", 1)] * 3
+
+
+def test_a_job_too_old_for_its_turn_asks_once_more_before_its_age_ends(world: World, limit: Limit) -> None:
+    limit(INCOMING_MESSAGES="1/1h")
+    first, second = world.say(user="v-1"), world.say(user="v-2")
+    db.rows("update job set created_at = clock_timestamp() - interval '3500 seconds' where message_id = %s", [second])
+    for message in (first, second):
+        world.run(world.jobs(message_id=message)[0]["id"])
+    [waiting] = world.jobs(message_id=second, queue="incoming-messages")
+    assert (waiting["state"], waiting["attempts"]) == ("delayed", 0)
+    assert 3590 < (waiting["run_at"] - waiting["created_at"]).total_seconds() < 3600
 
 
 def test_a_job_past_its_age_fails_with_the_limits_name(world: World, limit: Limit) -> None:

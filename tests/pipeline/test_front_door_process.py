@@ -80,6 +80,7 @@ def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch:
         ended = threading.Event()
         threading.Thread(target=_drip, args=(drips, ended), daemon=True).start()
         until(lambda: _status(url) == 200, seconds=20)
+        assert [_status(url) for _ in range(5)] == [200] * 5, "and stays so"
         ended.set()
     finally:
         manager.stop()

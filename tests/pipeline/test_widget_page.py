@@ -135,6 +135,7 @@ def test_the_page_stays_live_when_the_web_process_is_replaced(browser: Browser, 
     until(lambda: answers(site.page))
     say(browser, "Can I return it?")
     browser.until(f"{NEWEST}.includes('thirty days')", seconds=30)
+    assert not browser.shown(".failed")
 
 
 def test_a_page_without_a_stream_polls(browser: Browser, world: World, root: Path) -> None:
@@ -211,5 +212,6 @@ def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site,
     browser.run(f"{LAUNCHER}.click()")
     browser.frame_in_shadow("switchboard-chat")
     browser.until("!document.getElementById('form')")
+    assert not browser.run("return document.getElementById('log')"), "nothing of the chat is there"
     browser.frame(None)
     until(lambda: any("frame-ancestors" in line for line in browser.log()), seconds=10)

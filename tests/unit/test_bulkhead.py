@@ -156,3 +156,4 @@ def test_a_system_without_threads_to_spare_is_asked_again() -> None:
     crew.after_worker_boot(cast(Broker, None), worker)
     with Bulkhead(crew).place(1, age=0):
         until(lambda: worker.asked >= 2)
+    assert worker.asked >= 2
