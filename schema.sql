@@ -347,8 +347,9 @@ begin
         where key is not null order by line) lines;
 end $$;
 
--- What a caller must hand to Redis after its commit: {id, queue, priority, delay_ms}.
-create function job_ticket(j job) returns jsonb language sql stable as $$
+-- What a caller must hand to Redis after its commit: {id, queue, priority, delay_ms}. Volatile, as its clock is: PostgreSQL
+-- takes it into the caller's plan then, and plans it anew for each call otherwise.
+create function job_ticket(j job) returns jsonb language sql volatile as $$
     select jsonb_build_object('id', j.id, 'queue', j.queue, 'priority', j.priority, 'delay_ms',
         case when j.state = 'delayed'
              then greatest(0, ceil(extract(epoch from j.run_at - clock_timestamp()) * 1000)::bigint) else 0 end)

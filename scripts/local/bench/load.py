@@ -43,6 +43,8 @@ TEXTS = (
     "My payment was declined twice, which cards do you accept?",
 )
 TENANTS = 20
+#: Messages of one transaction: each holds some locks until its end, and a stock PostgreSQL has room for 6,400.
+PAGE = 1_000
 
 _FILL = """
     select message_accept(bot.id, %(channel)s, bot.who, bot.text_id, jsonb_build_object(
@@ -50,7 +52,7 @@ _FILL = """
         'content', (%(texts)s::text[])[1 + bot.n %% cardinality(%(texts)s::text[])], 'metadata', '{}'::jsonb)) as accepted
     from (select n, (%(bots)s::bigint[])[1 + n %% %(conversations)s %% cardinality(%(bots)s::bigint[])] as id,
                  %(prefix)s || lpad((n %% %(conversations)s)::text, 6, '0') || '7' as who, %(name)s || '-' || n as text_id
-          from generate_series(0, %(messages)s - 1) n) bot
+          from generate_series(%(first)s, least(%(first)s + %(page)s, %(messages)s) - 1) n) bot
 """
 
 
@@ -107,13 +109,14 @@ def fill(name: str, messages: int, conversations: int, to: list[int] | None = No
         "prefix": "1999" if name == "warm-up" else "1555",
         "name": name,
         "messages": messages,
+        "page": PAGE,
     }
-    accepted = [row["accepted"] for row in db.rows(_FILL, params)]
+    accepted = [row["accepted"] for first in range(0, messages, PAGE) for row in db.rows(_FILL, {**params, "first": first})]
     tickets = [ticket for one in accepted for ticket in tickets_of(one["tickets"])]
 
     def go() -> None:
-        for start in range(0, len(tickets), 1_000):
-            enqueue(tickets[start : start + 1_000])
+        for start in range(0, len(tickets), PAGE):
+            enqueue(tickets[start : start + PAGE])
 
     return go
 
