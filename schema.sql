@@ -501,6 +501,19 @@ begin
     return v_tickets;
 end $$;
 
+-- What jobs of one queue leave behind that the statement which calls this has closed itself: a stage that only talks to
+-- PostgreSQL claims nothing (shared/passing.py). `p_keys`: their ordering keys; the rest as job_finish has it.
+create function job_pass(p_queue text, p_keys text[], p_next jsonb, p_events jsonb, p_seen boolean)
+returns jsonb language plpgsql as $$
+begin
+    if not p_seen then
+        perform set_config('synchronous_commit', 'off', true);
+    end if;
+    -- After the closing: who joined the line before this saw its head, and is found now.
+    perform job_lock(p_queue, p_keys);
+    return job_follow_up(p_next, p_events) || job_release(p_queue, p_keys);
+end $$;
+
 -- Closes a failed job when its dead letter is written. Returns null if that was done before.
 create function job_bury(p_id bigint, p_next jsonb default '[]', p_events jsonb default '[]')
 returns jsonb language plpgsql as $$

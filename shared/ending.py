@@ -25,16 +25,22 @@ class _Done(NamedTuple):
     delivery: Delivery | None
 
 
+class Ended(NamedTuple):
+    """A job that ended, and the message that it was about, where the statement says so."""
+
+    message_id: int | None
+
+
 class Ending:
     """A stage's finishing statement. Its rows have `job_id` and `claim` beside what the stage gives.
 
     It answers with one row: `done`, the `n` of those whose results found their place, and `tickets`, what job_finish said;
-    with none if nobody's did.
+    with none if nobody's did. One that does a stage's whole work (shared/passing.py) says in `messages` whose they were.
     """
 
     def __init__(self, name: str, sql: str) -> None:
         self._statement = Statement(name, sql)
-        self._batch: Batch[_Done, bool] = Batch(self._run)
+        self._batch: Batch[_Done, Ended | None] = Batch(self._run)
 
     def __call__(self, claimed: Claim, values: Mapping[str, Any] | None = None) -> bool:
         """Ends the job; False if there was nothing to write the results to: then nothing was. Raises LostClaim."""
@@ -47,14 +53,24 @@ class Ending:
             raise LostClaim(f"job {claimed.job_id}: claim {claimed.number} is over") from problem
         if done:
             leases.drop(claimed)
-        return done
+        return done is not None
 
-    def _run(self, items: Sequence[_Done]) -> list[bool]:
+    def at_once(self, job_id: int) -> Ended | None:
+        """Takes, does and ends a job that nobody has begun; None, and nothing happened, if it is none or does not go through.
+
+        Only for statements that do a stage's whole work.
+        """
+        return self._batch(_Done({"job_id": job_id, "claim": 0}, delivery()))
+
+    def _run(self, items: Sequence[_Done]) -> list[Ended | None]:
+        ended: list[Ended | None] = [None] * len(items)
         for answer in self._statement.execute([item.values for item in items]):
-            ended = [items[n].delivery for n in answer["done"]]
-            enqueue(tickets_of(answer["tickets"]), [delivered for delivered in ended if delivered])
-            return [n in answer["done"] for n in range(len(items))]
-        return [False] * len(items)
+            deliveries = [items[n].delivery for n in answer["done"]]
+            enqueue(tickets_of(answer["tickets"]), [delivered for delivered in deliveries if delivered])
+            messages = answer.get("messages", {})
+            for n in answer["done"]:
+                ended[n] = Ended(messages.get(str(n)))
+        return ended
 
 
 #: Ends jobs that leave nothing behind.

@@ -48,6 +48,11 @@ def admit(claimed: Claim, number: str | None = None) -> None:
         raise Limited(wait / 1000, f"rate limit of {name}: {rate}")
 
 
+def limited(queue: Queue) -> bool:
+    """Whether the queue has a limit, which a job must be claimed to ask for."""
+    return bool(_limits(queue, None))
+
+
 def _limits(queue: Queue, number: str | None) -> dict[str, rates.Rate]:
     conf = settings()
     wanted = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}

@@ -21,9 +21,11 @@ from dramatiq.middleware import CurrentMessage
 from shared import dead_letter, ledger, lifecycle, queues, rate_limits, tally
 from shared.config import settings
 from shared.dispatch import enqueue
+from shared.ending import Ending
 from shared.errors import Later, Limited, LostClaim, OutcomeUnknown, Permanent, ServiceDown
 from shared.ledger import Claim, Claiming, NotNow, Ticket
 from shared.observability import Phases, job_in_hand
+from shared.queues import Queue
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,11 @@ class _Retry(Retry):
     """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
 
 
-def stage(claim: Claiming, work: Work) -> list[dramatiq.Actor[[int], None]]:
-    """Registers the actors of a stage: one for each lane, and its dead letter."""
+def stage(claim: Claiming, work: Work, whole: Ending | None = None) -> list[dramatiq.Actor[[int], None]]:
+    """Registers the actors of a stage: one for each lane, and its dead letter.
+
+    `whole` is the statement of a stage that only talks to PostgreSQL: it does the stage's whole work (shared/passing.py).
+    """
     queue = claim.queue
     broker = lifecycle.boot(queue)
     dead_letter.declare(queue, broker)
@@ -61,22 +66,24 @@ def stage(claim: Claiming, work: Work) -> list[dramatiq.Actor[[int], None]]:
             min_backoff=int(FIRST_BACKOFF * 1000),
             on_retry_exhausted=queues.dead_letter_name(queue),
             broker=broker,
-        )(_runner(work, claim))
+        )(_runner(work, claim, whole))
         for priority, lane in queues.lanes(queue).items()
     ]
 
 
-def _runner(work: Work, claim: Claiming) -> Callable[[int], None]:
+def _runner(work: Work, claim: Claiming, whole: Ending | None) -> Callable[[int], None]:
     def run_job(job_id: int) -> None:
-        run(job_id, work, claim)
+        run(job_id, work, claim, whole)
 
     return run_job
 
 
-def run(job_id: int, work: Work, claim: Claiming) -> None:
-    """One delivery of a job's id: claims it, works, records what became of it."""
+def run(job_id: int, work: Work, claim: Claiming, whole: Ending | None = None) -> None:
+    """One delivery of a job's id: claims it, works, records what became of it; all at once where that goes."""
     phases = Phases()
     try:
+        if whole is not None and _goes_at_once(job_id, claim.queue, whole, phases):
+            return
         claimed = claim(job_id)
     except ServiceDown:
         raise _retry_unrecorded(f"job {job_id} waits for postgres") from None
@@ -86,6 +93,30 @@ def run(job_id: int, work: Work, claim: Claiming) -> None:
     phases.mark("claim")
     with job_in_hand(job=job_id, queue=claimed.queue, message=claimed.message_id, attempt=claimed.attempt):
         _execute(claimed, work, phases)
+
+
+def _goes_at_once(job_id: int, queue: Queue, whole: Ending, phases: Phases) -> bool:
+    """Whether the job ended in one statement. What does not is claimed next: its failure then has a place on the row."""
+    if rate_limits.limited(queue):
+        return False
+    try:
+        ended = whole.at_once(job_id)
+    except ServiceDown:
+        raise
+    except Exception as problem:
+        log.debug("does not go at once", extra={"job": job_id, "error": str(problem)})
+        return False
+    if ended is None:
+        return False
+    phases.mark("work")
+    with job_in_hand(job=job_id, queue=queue, message=ended.message_id, attempt=1):
+        _completed(queue, phases)
+    return True
+
+
+def _completed(queue: Queue, phases: Phases) -> None:
+    log.info("completed", extra={"ms": phases.ms})
+    _count(queue, "completed", phases)
 
 
 def _not_now(job_id: int, found: NotNow) -> None:
@@ -109,8 +140,7 @@ def _execute(claimed: Claim, work: Work, phases: Phases) -> None:
     except Exception as problem:
         _settle(claimed, problem, phases)
     else:
-        log.info("completed", extra={"ms": phases.ms})
-        _count(claimed, "completed", phases)
+        _completed(claimed.queue, phases)
 
 
 def _refuse_poison(claimed: Claim) -> None:
@@ -153,7 +183,7 @@ def _postpone(claimed: Claim, later: Later) -> None:
         _fail(claimed, Permanent(f"{later}; still so after {claimed.age:.0f} s"), Phases())
         return
     ledger.postpone(claimed, delay, str(later))
-    _count(claimed, "limited" if isinstance(later, Limited) else "later", Phases())
+    _count(claimed.queue, "limited" if isinstance(later, Limited) else "later", Phases())
     log.info("later", extra={"reason": str(later), "delay": delay})
     enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(delay * 1000))])
 
@@ -181,7 +211,7 @@ def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:
     )
     phases.mark("work")
     unknown = isinstance(problem, OutcomeUnknown)
-    _count(claimed, "failed" if final else "unknown" if unknown else "retried", phases)
+    _count(claimed.queue, "failed" if final else "unknown" if unknown else "retried", phases)
     extra = {"error": error, "retry_in": backoff, "ms": phases.ms}
     if final:
         log.error("failed for good", extra={**extra, "traceback": trace})
@@ -191,9 +221,9 @@ def _fail(claimed: Claim, problem: Exception, phases: Phases) -> None:
     raise _outcome(claimed, error, backoff) from None
 
 
-def _count(claimed: Claim, outcome: str, phases: Phases) -> None:
-    tally.add("attempts", claimed.queue.value, outcome)
-    tally.add("seconds", claimed.queue.value, by=sum(phases.ms.values()) / 1000)
+def _count(queue: Queue, outcome: str, phases: Phases) -> None:
+    tally.add("attempts", queue.value, outcome)
+    tally.add("seconds", queue.value, by=sum(phases.ms.values()) / 1000)
 
 
 def _outcome(claimed: Claim, error: str, backoff: float | None) -> _Retry:

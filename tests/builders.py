@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.local.simulator.client import Simulator
 from shared import db, queues, secrets, stage, webhook_signing
+from shared.ending import Ending
 from shared.ledger import Claim, Claiming
 from shared.queue_service import QueueService
 from shared.queues import Queue
@@ -31,6 +32,12 @@ def work_of(queue: Queue) -> Callable[[Claim], None]:
 def claim_of(queue: Queue) -> Claiming:
     """How a stage takes its jobs."""
     return importlib.import_module(f"workers.{queues.MODULES[queue]}").claim  # type: ignore[no-any-return]
+
+
+def whole_of(queue: Queue) -> Ending | None:
+    """The one statement of a stage that only talks to PostgreSQL."""
+    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
+    return getattr(module, "whole", None)
 
 
 class World:
@@ -101,7 +108,7 @@ class World:
         """One delivery of a job; returns what the wrapper raised for Dramatiq."""
         queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
         try:
-            stage.run(job_id, work_of(queue), claim_of(queue))
+            stage.run(job_id, work_of(queue), claim_of(queue), whole_of(queue))
         except Exception as raised:
             return raised
         return None

@@ -6,20 +6,23 @@ from shared import payloads
 from shared.ending import Ending
 from shared.errors import Permanent
 from shared.ledger import Claim, Claiming
+from shared.passing import ENDED, TAKES, asked
 from shared.queues import Queue
 from shared.stage import stage
 
 # Conversation, message, usage, event, this job's end and the AI job are one statement. The AI reads the last ten
 # messages when its turn comes, not here: by then the replies to the earlier ones are among them. A batch goes in the
 # order of its conversations, so that two processes never wait for each other.
-_received = Ending(
+whole = Ending(
     "incoming_received",
-    """
-    with mine as materialized (
-        select a.*, b.customer_id, b.debounce_seconds, c.priority
-        from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, chatbot_id bigint, channel text,
+    f"""
+    with {asked(Queue.INCOMING)}, taken as (
+        update job set {ENDED} from asked, chatbot b join customer c on c.id = b.customer_id
+        where {TAKES} and b.id = (job.payload ->> 'chatbot_id')::bigint
+        returning n, ordering_key, payload, b.customer_id, b.debounce_seconds, c.priority
+    ), mine as materialized (
+        select taken.*, said.* from taken, jsonb_to_record(payload) as said(message_id bigint, chatbot_id bigint, channel text,
             external_user_id text, external_id text, content text, metadata jsonb)
-        join chatbot b on b.id = a.chatbot_id join customer c on c.id = b.customer_id
     ), talk as (
         insert into conversation (chatbot_id, channel, external_user_id)
         select distinct chatbot_id, channel, external_user_id from mine order by 1, 2, 3
@@ -27,7 +30,7 @@ _received = Ending(
         returning id, chatbot_id, channel, external_user_id
     ), said as (
         insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata)
-        select message_id, talk.id, chatbot_id, channel, 'user', content, 'DELIVERED', external_id, metadata
+        select message_id, talk.id, chatbot_id, channel, 'user', content, 'DELIVERED', external_id, coalesce(metadata, '{{}}')
         from mine join talk using (chatbot_id, channel, external_user_id)
         returning id, conversation_id
     ), done as (
@@ -35,9 +38,9 @@ _received = Ending(
     ), usage as (
         insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from done
     )
-    select jsonb_agg(n) as done, job_finish(
-        jsonb_object_agg(job_id, claim),
-        jsonb_agg(jsonb_build_object('queue', 'ai-processing', 'priority', priority, 'customer_id', customer_id,
+    select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages, job_pass(
+        '{Queue.INCOMING}', array_agg(ordering_key),
+        jsonb_agg(jsonb_build_object('queue', '{Queue.AI}', 'priority', priority, 'customer_id', customer_id,
             'message_id', message_id, 'ordering_key', conversation_id::text,
             'delay_seconds', debounce_seconds, 'debounce', debounce_seconds > 0,
             'payload', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id))),
@@ -52,9 +55,9 @@ _received = Ending(
 def receive(claimed: Claim) -> None:
     """Saves the message. Raises Permanent if its chatbot is gone or the payload is garbage."""
     message = payloads.read(Queue.INCOMING, claimed.payload)
-    if not _received(claimed, message):
+    if not whole(claimed):
         raise Permanent(f"chatbot {message['chatbot_id']} does not exist any more")
 
 
 claim = Claiming(Queue.INCOMING)
-actors = stage(claim, receive)
+actors = stage(claim, receive, whole)

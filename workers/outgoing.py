@@ -6,61 +6,50 @@ from shared import payloads
 from shared.ending import Ending
 from shared.errors import Permanent
 from shared.ledger import Claim, Claiming
+from shared.passing import ENDED, TAKES, asked
 from shared.queues import Queue
 from shared.stage import stage
 
 # A widget's status numbers its conversation (widget_changed), so the conversations are locked first, in the order in which
 # incoming-messages goes through them: two processes never wait for each other.
-_shown = Ending(
-    "outgoing_shown",
-    """
-    with mine as materialized (
-        select * from jsonb_to_recordset($1)
-            as a(n int, job_id bigint, claim int, message_id bigint, attempt int, customer_id bigint)
+whole = Ending(
+    "outgoing_routed",
+    f"""
+    with {asked(Queue.OUTGOING)}, mine as materialized (
+        update job set {ENDED} from asked, message m
+        where {TAKES} and m.id = (job.payload ->> 'message_id')::bigint and m.role = 'assistant'
+          and (m.channel <> 'widget' or status_rank(m.status) <= status_rank('SENT'))
+        returning n, ordering_key, customer_id, job.attempts, m.id as message_id, m.conversation_id, m.channel, m.reply_to
     ), talk as materialized (
-        select id from conversation
-        where id = any (array(select conversation_id from message where id = any (array(select message_id from mine))))
+        select id from conversation where id = any (array(select conversation_id from mine where channel = 'widget'))
         order by chatbot_id, channel, external_user_id for no key update
-    ), sent as (
-        update message m set status = 'SENT', attempts = mine.attempt, updated_at = clock_timestamp()
+    ), shown as (
+        update message m set status = 'SENT', attempts = mine.attempts, updated_at = clock_timestamp()
         from mine, (select count(*) from talk) locked
-        where m.id = mine.message_id and m.role = 'assistant' and status_rank(m.status) <= status_rank('SENT')
-        returning mine.*, m.conversation_id, m.channel, m.reply_to
+        where m.id = mine.message_id and mine.channel = 'widget'
+        returning m.id
     )
-    select jsonb_agg(n) as done, job_finish(
-        jsonb_object_agg(job_id, claim), '[]',
-        jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
+    select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages, job_pass(
+        '{Queue.OUTGOING}', array_agg(ordering_key),
+        coalesce(jsonb_agg(jsonb_build_object(
+            'queue', case channel when 'whatsapp_cloud' then '{Queue.WHATSAPP_CLOUD}' else '{Queue.WHATSAPP_QR}' end,
+            'customer_id', customer_id, 'message_id', message_id, 'ordering_key', conversation_id::text,
+            'payload', jsonb_build_object('message_id', message_id))) filter (where channel <> 'widget'), '[]'),
+        coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
             'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'channel', channel,
-                'reply_to', reply_to)))) as tickets
-    from sent having count(*) > 0
+                'reply_to', reply_to))) filter (where channel = 'widget'), '[]'),
+        p_seen => bool_or(channel = 'widget')) as tickets
+    from mine, (select count(*) from shown) first having count(*) > 0
     """,
 )
-
-_handed_over = Ending(
-    "outgoing_handed_over",
-    """
-    select jsonb_agg(n) as done, job_finish(
-        jsonb_object_agg(job_id, claim),
-        jsonb_agg(jsonb_build_object('queue', queue, 'customer_id', customer_id, 'message_id', message_id,
-            'ordering_key', conversation_id::text, 'payload', jsonb_build_object('message_id', message_id))),
-        p_seen => false) as tickets
-    from jsonb_to_recordset($1) as mine(n int, job_id bigint, claim int, message_id bigint, conversation_id bigint,
-        customer_id bigint, queue text)
-    """,
-)
-
-SEND_QUEUES = {"whatsapp_cloud": Queue.WHATSAPP_CLOUD, "whatsapp_qr": Queue.WHATSAPP_QR}
 
 
 def route(claimed: Claim) -> None:
-    """Marks a widget's reply SENT, or hands it to the channel's send stage."""
+    """Marks a widget's reply SENT, or hands it to the channel's send stage. Raises Permanent if there is none."""
     reply = payloads.read(Queue.OUTGOING, claimed.payload)
-    queue = SEND_QUEUES.get(reply["channel"])
-    ending = _shown if queue is None else _handed_over
-    values = {**reply, "customer_id": claimed.customer_id, "attempt": claimed.attempt, "queue": queue}
-    if not ending(claimed, values):
+    if not whole(claimed):
         raise Permanent(f"there is no reply {reply['message_id']} to deliver")
 
 
 claim = Claiming(Queue.OUTGOING)
-actors = stage(claim, route)
+actors = stage(claim, route, whole)

@@ -20,7 +20,7 @@ from shared.consumer import WokenConsumer
 from shared.dispatch import message_for
 from shared.ledger import Ticket
 from shared.queues import Queue
-from tests.builders import World, claim_of, work_of
+from tests.builders import World, claim_of, whole_of, work_of
 
 LANE = Queue.OUTGOING.value
 
@@ -46,7 +46,7 @@ def test_neighbours_of_one_batch_each_have_their_own_end(world: World) -> None:
     def run(job_id: int) -> None:
         ready.wait()
         try:
-            stage.run(job_id, work_of(Queue.INCOMING), claim_of(Queue.INCOMING))
+            stage.run(job_id, work_of(Queue.INCOMING), claim_of(Queue.INCOMING), whole_of(Queue.INCOMING))
         except Exception:  # what it tells Dramatiq of the one that fails
             return
 

@@ -13,11 +13,11 @@ from standardwebhooks import Webhook
 from scripts.local.simulator.client import Simulator
 from shared import config, db, dead_letter, ledger, queues, stage
 from shared.config import settings
-from shared.errors import Later, Permanent
+from shared.errors import Later, LostClaim, Permanent
 from shared.queues import Queue
-from tests.builders import World, claim_of, work_of
+from tests.builders import World, claim_of, whole_of, work_of
 
-BUDGET = {Queue.INCOMING: 2, Queue.AI: 2, Queue.OUTGOING: 2, Queue.WHATSAPP_CLOUD: 2, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 2}
+BUDGET = {Queue.INCOMING: 1, Queue.AI: 2, Queue.OUTGOING: 1, Queue.WHATSAPP_CLOUD: 2, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 2}
 
 
 def test_a_message_goes_through_every_channel(world: World, simulator: Simulator) -> None:
@@ -50,7 +50,7 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
     while ready := db.rows("select id, queue from job where state = 'waiting' and not held order by id"):
         statements.clear()
         queue = Queue(ready[0]["queue"])
-        stage.run(ready[0]["id"], work_of(queue), claim_of(queue))
+        stage.run(ready[0]["id"], work_of(queue), claim_of(queue), whole_of(queue))
         seen[queue] = len([sql for sql in statements if not sql.startswith(("BEGIN", "COMMIT", "prepare ", "discard "))])
     assert len(seen) >= 4
     assert all(count <= BUDGET[queue] for queue, count in seen.items()), seen
@@ -299,22 +299,51 @@ def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(wo
     assert "asks for a day; still so after" in job["last_error"]
 
 
+def _claimed_twice(world: World, job_id: int) -> tuple[ledger.Claim, ledger.Claim]:
+    """A claim that ran out, and the one that took the job over."""
+    late = world.claim(job_id)
+    db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where id = %s", [job_id])
+    return late, world.claim(job_id)
+
+
 def test_a_late_result_is_dropped(world: World) -> None:
     world.say()
-    [job] = world.jobs()
-    late = world.claim(job["id"])
-    db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
-    current = world.claim(job["id"])
-    from shared.errors import LostClaim
-
+    world.run(world.jobs()[0]["id"])
+    [job] = world.jobs(queue="ai-processing")
+    late, current = _claimed_twice(world, job["id"])
     with pytest.raises(LostClaim):
-        work_of(Queue.INCOMING)(late)
-    assert world.messages() == []
-    work_of(Queue.INCOMING)(current)
+        work_of(Queue.AI)(late)
+    assert world.messages(role="assistant") == []
+    work_of(Queue.AI)(current)
     with pytest.raises(LostClaim):
         ledger.end_attempt(late, "too late", retry_in=None)
+    assert len(world.messages(role="assistant")) == 1
+    assert world.jobs(queue="ai-processing")[0]["state"] == "completed"
+
+
+def test_a_late_result_of_one_statement_is_dropped(world: World) -> None:
+    world.say()
+    [job] = world.jobs()
+    late, current = _claimed_twice(world, job["id"])
+    with pytest.raises(Permanent):
+        work_of(Queue.INCOMING)(late)
+    with pytest.raises(LostClaim):
+        ledger.end_attempt(late, "nothing of it happened", retry_in=None)
+    assert world.messages() == []
+    work_of(Queue.INCOMING)(current)
     assert len(world.messages()) == 1
     assert world.jobs(queue="incoming-messages")[0]["state"] == "completed"
+
+
+def test_a_limited_queue_is_claimed_to_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_INCOMING_MESSAGES", "1/1h")
+    config.reset()
+    for user in ("v-1", "v-2"):
+        world.say(user=user)
+    for job in world.jobs():
+        world.run(job["id"])
+    states = [(job["state"], job["claims"], job["attempts"]) for job in world.jobs(queue="incoming-messages")]
+    assert states == [("completed", 1, 1), ("delayed", 1, 0)]
 
 
 def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
