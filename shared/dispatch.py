@@ -53,3 +53,5 @@ def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:
         get_broker().end(done, messages)
     except redis.RedisError as problem:
         outage.noticed(problem)
+    else:
+        outage.over()

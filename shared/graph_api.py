@@ -12,6 +12,8 @@ from shared.config import settings
 from shared.errors import Later, Permanent
 from shared.http import Answer, post
 
+#: Characters of one message (code 100 for more); counted in UTF-16 units, so that it holds either way.
+MAX_TEXT = 4_096
 #: code -> seconds to stay away. 131056 is Meta's pair limit of one message in 6 s to the same person.
 THROTTLED = {130429: 5.0, 131056: 6.0, 131057: 30.0, 80007: 30.0, 4: 30.0}
 #: Codes that a later try may not meet, though the HTTP status says 4xx.
@@ -23,13 +25,13 @@ class GraphTrouble(Exception):
     """Meta failed; it may do better next time."""
 
 
-def callback_id(message_id: int) -> str:
-    """Our id in Meta's status webhooks (`biz_opaque_callback_data`)."""
-    return f"msg_{message_id}"
+def callback_id(message_id: int, part: int | None = None) -> str:
+    """Our id in Meta's status webhooks (`biz_opaque_callback_data`); an earlier part's is nobody's, for the last one counts."""
+    return f"msg_{message_id}" if part is None else f"msg_{message_id}/{part}"
 
 
-def send_text(phone_number_id: str, token: str, recipient: str, text: str, message_id: int) -> str:
-    """Sends a text; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
+def send_text(phone_number_id: str, token: str, recipient: str, text: str, callback: str) -> str:
+    """Sends a text of up to MAX_TEXT; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
 
     Raises Later, Permanent, GraphTrouble, and what shared.http raises.
     """
@@ -41,7 +43,7 @@ def send_text(phone_number_id: str, token: str, recipient: str, text: str, messa
         **who,
         "type": "text",
         "text": {"preview_url": False, "body": text},
-        "biz_opaque_callback_data": callback_id(message_id),
+        "biz_opaque_callback_data": callback,
     }
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"
     answer = post(url, json.dumps(body).encode(), {"Authorization": f"Bearer {token}"}, conf.http_timeout)

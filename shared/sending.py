@@ -25,13 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parcel:
-    """A message ready to leave. `sender` is the channel's row: credentials and address."""
+    """A message ready to leave. `sender` is the channel's row: credentials and address; `parts_sent` are gone already."""
 
     message_id: int
     content: str
     status: str
     external_id: str | None
     recipient: str
+    parts_sent: int
     sender: dict[str, Any]
 
 
@@ -45,7 +46,8 @@ def claiming(queue: Queue) -> Claiming:
     return Claiming(
         queue,
         f"""
-        select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender
+        select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender,
+            coalesce((m.metadata ->> 'parts_sent')::int, 0) as parts_sent
         from message m join conversation c on c.id = m.conversation_id
         left join {_TABLES[queue]} s on s.chatbot_id = m.chatbot_id and s.active
         where m.id = mine.message_id and m.role = 'assistant'
@@ -114,6 +116,14 @@ def finish(claimed: Claim, parcel: Parcel, channel: str, provider_id: str | None
     }
     if not _sent(claimed, values):
         raise Permanent(f"message {parcel.message_id} is gone")
+
+
+_PART_SENT = "update message set metadata = metadata || jsonb_build_object('parts_sent', %s::int) where id = %s"
+
+
+def part_sent(parcel: Parcel, count: int) -> None:
+    """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them."""
+    db.patiently(lambda: db.rows(_PART_SENT, [count, parcel.message_id]), patience=settings().job_lease)
 
 
 def send_once(claimed: Claim, parcel: Parcel, channel: str, ids: list[str], send: Callable[[], str]) -> None:

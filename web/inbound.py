@@ -115,9 +115,18 @@ def item(hook: str, subject: str, raw: Any, work: Callable[[], str]) -> str:
 def reject(hook: str, reason: str, subject: str | None, raw: Any) -> str:
     """Keeps something for inspection, without its secrets; returns "rejected"."""
     log.warning("inbound rejected", extra={"hook": hook, "subject": subject, "reason": reason})
-    kept = json.dumps(_without_secrets(raw))[:MAX_KEPT]
+    kept = _kept(raw)[:MAX_KEPT]
     db.patiently(lambda: db.rows(_REJECT, [hook, reason, subject, kept]), PATIENCE)
     return "rejected"
+
+
+def fits(raw: Any) -> bool:
+    """Whether `reject` keeps it whole."""
+    return len(_kept(raw)) <= MAX_KEPT
+
+
+def _kept(raw: Any) -> str:
+    return json.dumps(_without_secrets(raw))
 
 
 def _without_secrets(value: Any) -> Any:

@@ -7,6 +7,7 @@ Source: Meta's Cloud API webhooks reference of 2026. A contact may be known by p
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from web.inbound import Inbound, Odd, Status, member, objects, text
@@ -21,6 +22,39 @@ def changes(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The values of all changes of all entries that tell of messages."""
     found = [change for entry in objects(body.get("entry")) for change in objects(entry.get("changes"))]
     return [change["value"] for change in found if change.get("field") == "messages" and isinstance(change.get("value"), dict)]
+
+
+def pieces(value: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    """A change as several, in order, each with as many of its messages and statuses as fit; one item is not cut."""
+    messages, statuses = _listed(value, "messages"), _listed(value, "statuses")
+    if len(messages) + len(statuses) < 2 or fits(value):
+        yield value
+        return
+    m, s = len(messages) // 2, len(statuses) // 2
+    halves = (
+        ((messages, []), ([], statuses))
+        if messages and statuses
+        else ((messages[:m], statuses[:s]), (messages[m:], statuses[s:]))
+    )
+    for some, others in halves:
+        yield from pieces({**value, "messages": some, "statuses": others, "contacts": _contacts_of(value, some)}, fits)
+
+
+def _listed(value: dict[str, Any], name: str) -> list[Any]:
+    found = value.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _contacts_of(value: dict[str, Any], messages: list[Any]) -> list[dict[str, Any]]:
+    """Those who wrote them; the only one of a change may be meant without being named."""
+    contacts, senders = objects(value.get("contacts")), set()
+    for raw in objects(messages):
+        senders |= {text(raw.get("from")), text(raw.get("from_user_id"))} - {""}
+    return (
+        contacts
+        if len(contacts) < 2
+        else [one for one in contacts if senders & {text(one.get("wa_id")), text(one.get("user_id"))}]
+    )
 
 
 def message(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> Inbound | None:

@@ -10,6 +10,7 @@ import math
 import time
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
+from urllib.parse import urlsplit
 
 import redis
 from flask import request
@@ -65,11 +66,13 @@ def check_wrong_key() -> None:
 def _count(most: int, name: str, allowed: str) -> None:
     limiter, item = _limiter(settings()), RateLimitItemPerMinute(most)
     try:
-        if limiter.hit(item, name):
-            return
-        wait = max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
+        fine = limiter.hit(item, name)
+        wait = 0 if fine else max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
     except redis.RedisError as problem:
         outage.noticed(problem)
+        return
+    outage.over()
+    if fine:
         return
     raise TooManyRequests(f"{allowed.format(most)} a minute; want the next in {wait} s", retry_after=wait)
 
@@ -79,13 +82,18 @@ def _address() -> str:
     if "X-Forwarded-For" in request.headers and not settings().trusted_proxies:
         _warn_of_proxies()
     try:
-        address = ip_address(request.remote_addr or "")
+        address = ip_address(_without_port(request.remote_addr or ""))
     except ValueError:
         return "unknown"
     if isinstance(address, IPv4Address):
         return str(address)
     # A socket for both families sees IPv4 as ::ffff:1.2.3.4, all of it in one /64.
     return str(address.ipv4_mapped or ip_network((address, IPV6_SITE), strict=False))
+
+
+def _without_port(address: str) -> str:
+    """Some proxies forward `1.2.3.4:5678` and `[::1]:5678`."""
+    return urlsplit(f"//{address}").hostname or "" if address.startswith("[") or address.count(":") == 1 else address
 
 
 @lru_cache(maxsize=1)  # once

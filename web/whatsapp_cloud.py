@@ -54,7 +54,8 @@ def _take(value: dict[str, Any]) -> None:
     number = text(inbound.member(value, "metadata", "phone_number_id"))
     chatbot_id = _chatbot_of(number)
     if chatbot_id is None:
-        inbound.reject(HOOK, NO_PLACE, number or None, value)
+        for piece in meta_payload.pieces(value, inbound.fits):
+            inbound.reject(HOOK, NO_PLACE, number or None, piece)
         count(HOOK, "unknown_number")
         return
     _take_for(chatbot_id, number, value)

@@ -21,11 +21,13 @@ from shared.secrets import encrypt
 
 _BUSINESS = "insert into customer (name, plan_price_cents) values (%s, %s) returning id"
 _BOT = "insert into chatbot (customer_id, name) values (%s, %s) returning id, public_key"
+_CLOUD_BEFORE = "select phone_number_id from whatsapp_cloud_account where chatbot_id = %s"
 _CLOUD = """
     insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)
     on conflict (chatbot_id) do update
         set phone_number_id = excluded.phone_number_id, access_token = excluded.access_token, active = true
 """
+_QR_BEFORE = "select session_name from whatsapp_qr_session where chatbot_id = %s"
 _QR = """
     insert into whatsapp_qr_session (chatbot_id, session_name, dialect, api_key, webhook_secret) values (%s, %s, %s, %s, %s)
     on conflict (chatbot_id) do update set session_name = excluded.session_name, dialect = excluded.dialect,
@@ -109,18 +111,31 @@ def _business(arguments: argparse.Namespace) -> int:
 
 def _cloud(arguments: argparse.Namespace) -> int:
     token = _asked("access token")
-    db.rows(_CLOUD, [arguments.chatbot, arguments.phone_number_id, encrypt(token)])
-    print(f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s; Meta's hook is /webhooks/whatsapp/cloud")
+    with db.transaction():
+        before = db.scalar(_CLOUD_BEFORE, [arguments.chatbot])
+        db.rows(_CLOUD, [arguments.chatbot, arguments.phone_number_id, encrypt(token)])
+    replaced = _in_place_of("number", before, arguments.phone_number_id)
+    print(
+        f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s{replaced}; Meta's hook is /webhooks/whatsapp/cloud"
+    )
     return 0
 
 
 def _qr(arguments: argparse.Namespace) -> int:
     key, secret = _asked("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", empty=True), random_secrets.token_urlsafe(24)
     params = [arguments.chatbot, arguments.session, arguments.dialect, encrypt(key) if key else None, encrypt(secret)]
-    db.rows(_QR, params)
-    print(f"session {arguments.session} is chatbot {arguments.chatbot}'s; its hook is /webhooks/whatsapp/qr/{arguments.session}")
-    print(f"the hook's secret, shown once: {secret}")
+    with db.transaction():
+        before = db.scalar(_QR_BEFORE, [arguments.chatbot])
+        db.rows(_QR, params)
+    whose = f"chatbot {arguments.chatbot}'s{_in_place_of('session', before, arguments.session)}"
+    print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
+    print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")
     return 0
+
+
+def _in_place_of(what: str, before: str | None, now: str) -> str:
+    """What a chatbot had until now, for whoever connected the wrong chatbot."""
+    return "" if before in (None, now) else f", in place of {what} {before}"
 
 
 def _asked(what: str, empty: bool = False) -> str:

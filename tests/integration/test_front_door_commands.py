@@ -44,6 +44,19 @@ def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[
         run(connect, "whatsapp", "--chatbot", str(chatbot), "--phone-number-id", "1")
 
 
+def test_what_a_second_connection_replaces_is_named(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    chatbot = str(door.world.chatbot)
+    assert run(connect, "whatsapp", "--chatbot", chatbot, "--phone-number-id", "4711", typed="t\n") == 0
+    assert f"number 4711 is chatbot {chatbot}'s, in place of number {door.number};" in capsys.readouterr().out
+    assert run(connect, "whatsapp", "--chatbot", chatbot, "--phone-number-id", "4711", typed="t\n") == 0
+    assert "in place of" not in capsys.readouterr().out
+    for session, named in (("shop-9", f", in place of session {door.session}"), ("shop-9", "")):
+        assert run(connect, "qr", "--chatbot", chatbot, "--session", session, typed="\n") == 0
+        told = capsys.readouterr().out
+        assert f"session {session} is chatbot {chatbot}'s{named};" in told
+        assert "shown once; the earlier one no longer holds: " in told
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
@@ -155,6 +168,23 @@ def test_what_found_no_place_is_replayed_once_its_number_is_connected(
         ("wamid.2", "Second"),
     ]
     assert len(said) == len(door.world.messages(role="assistant", status="SENT")) == 3
+
+
+def test_a_batch_of_hundreds_is_kept_whole_and_replayed_in_its_order(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    sent = [written(f"wamid.{number}", f"{number} {'x' * 400}", **{"from": f"49{number % 7}"}) for number in range(300)]
+    statuses = [{"id": f"wamid.s{number}", "status": "read"} for number in range(900)]
+    people = [{"wa_id": f"49{number}", "profile": {"name": f"Person {number}"}} for number in range(7)]
+    assert door.meta(webhook(change("999", messages=sent, statuses=statuses, contacts=people))).status_code == 200
+    assert db.scalar("select count(*) from inbound_reject") > 5
+    db.rows("update whatsapp_cloud_account set phone_number_id = '999'")
+    assert run(jobs, "rejects", "--replay") == 0
+    assert "too long" not in capsys.readouterr().out
+    door.world.drain()
+    said = door.world.messages(role="user")
+    assert [message["external_id"] for message in said] == [f"wamid.{number}" for number in range(300)]
+    names = [message["metadata"]["profile_name"] for message in said]
+    assert names == [f"Person {number % 7}" for number in range(300)]
+    assert db.scalar("select count(*) from parked_status") == 900
 
 
 def test_a_replay_that_crashed_takes_nothing_twice(door: FrontDoor) -> None:

@@ -47,6 +47,33 @@ def test_an_odd_completion_is_kept(world: World, simulator: Simulator, body: str
     assert (reply["content"], reply["status"]) == (text, "SENT")
 
 
+def test_an_answer_too_long_for_meta_leaves_in_parts(world: World, simulator: Simulator) -> None:
+    paragraphs = ["a" * 3_000, "b" * 3_000, "c" * 3_000]
+    job = answers(world, simulator, "ai", "whatsapp-cloud-send", completion("\n\n".join(paragraphs)))
+    assert job["state"] == "completed"
+    sent = simulator.record("graph")
+    assert [one["text"] for one in sent] == paragraphs
+    [reply] = world.messages(role="assistant")
+    assert [one["callback_data"] for one in sent] == [f"msg_{reply['id']}/1", f"msg_{reply['id']}/2", f"msg_{reply['id']}"]
+    assert (reply["status"], reply["external_id"]) == ("SENT", sent[-1]["answered_id"])
+    assert db.scalar("select count(*) from usage_log where kind = 'whatsapp_cloud'") == 1
+
+
+def test_a_part_that_is_refused_is_sent_again_and_not_the_ones_before_it(world: World, simulator: Simulator) -> None:
+    refused = {"kind": "graph", "fault": "rate_limit", "match": "bbb", "times": 1}
+    body = completion("a" * 3_000 + "\n\n" + "b" * 3_000)
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": body}, refused])
+    world.say(QUESTION, channel="whatsapp_cloud", user="49123")
+    world.drain()
+    [job] = world.jobs(queue="whatsapp-cloud-send")
+    assert (job["state"], job["attempts"]) == ("delayed", 0), "a limit is nobody's mistake"
+    assert world.messages(role="assistant")[0]["metadata"]["parts_sent"] == 1
+    db.rows("update job set state = 'waiting', run_at = null where id = %s", [job["id"]])
+    world.drain()
+    taken = [one["text"][0] for one in simulator.record("graph") if one["answered_id"]]
+    assert (taken, world.messages(role="assistant")[0]["status"]) == (["a", "b"], "SENT")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from shared import config, db
+from shared import broker, config, db
 from tests.builders import World
 from web import live
 from web.app import create_app
@@ -331,6 +331,22 @@ def test_behind_a_trusted_proxy_the_visitors_own_address_counts(world: World, mo
 
     assert [begin("192.0.2.1"), begin("192.0.2.2")] == [201, 201]
     assert begin("192.0.2.77, 192.0.2.1") == 429, "what the visitor wrote before the proxy's own is not believed"
+    assert begin("192.0.2.1:50123") == 429, "some proxies tell the port as well"
+    assert [begin("[2001:db8::1]:50123"), begin("[2001:db8::2]:50124"), begin("2001:db8::3")] == [201, 429, 429]
+    assert [begin("nobody"), begin("[::1"), begin("")] == [201, 429, 201], "what is no address is one of its own"
+
+
+def test_each_outage_of_redis_is_told_of_to_its_end(
+    client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, here = f"/api/v1/chatbots/{key_of(world.chatbot)}/sessions", config.settings().redis_url
+    for address in ("redis://127.0.0.1:1/0", here) * 2:
+        monkeypatch.setenv("REDIS_URL", address)
+        config.reset()
+        broker.reset()
+        assert client.post(url).status_code == 201
+    told = [record.getMessage() for record in caplog.records if "redis" in record.getMessage()]
+    assert told == ["redis does not answer; waiting for it", "redis answers again"] * 2
 
 
 # ---- live

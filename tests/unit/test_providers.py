@@ -22,7 +22,7 @@ def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _graph(simulator: Simulator, to: str = "491") -> str:
-    return graph_api.send_text("777001", "token", to, "Hello", 12)
+    return graph_api.send_text("777001", "token", to, "Hello", graph_api.callback_id(12))
 
 
 def _waha(simulator: Simulator, session: str = "s1") -> str:

@@ -1,0 +1,34 @@
+"""A long text in parts: none too long, none empty, no word lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.texts import parts
+
+TEXT = st.text(st.sampled_from("ab. \n\U0001f600é"), max_size=60).filter(str.strip)
+
+
+@given(TEXT, st.integers(2, 12))
+def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
+    found = parts(text, limit)
+    assert all(part.strip() and len(part.encode("utf-16-le")) <= 2 * limit for part in found)
+    assert "".join("".join(found).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("short", ["short"]),
+        ("One line.\n\nTwo words", ["One line.", "Two words"]),
+        ("One line\nand another", ["One line", "and another"]),
+        ("It ends. It begins again", ["It ends.", "It begins", "again"]),
+        ("word another more", ["word another", "more"]),
+        ("x" * 30, ["x" * 14, "x" * 14, "xx"]),
+        ("\U0001f600" * 8, ["\U0001f600" * 7, "\U0001f600"]),
+    ],
+)
+def test_the_best_seam_is_taken(text: str, expected: list[str]) -> None:
+    assert parts(text, 14) == expected
