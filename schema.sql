@@ -408,9 +408,10 @@ begin
                               webhook_event_id, dedup_key)
         select queue, case when late then 'delayed' else 'waiting' end,
             case when late then clock_timestamp() + make_interval(secs => delay_seconds) end, payload, ordering_key,
-            ordering_key is not null and (place > 1 or exists (
-                select from job r where r.queue = asked.queue and r.ordering_key = asked.ordering_key
-                                    and r.closed_at is null and not r.held)),
+            -- No `exists`: of two plans for one PostgreSQL may keep that which reads the whole table, made while it was empty.
+            ordering_key is not null and (place > 1 or (
+                select true from job r where r.queue = asked.queue and r.ordering_key = asked.ordering_key
+                                         and r.closed_at is null and not r.held) is not null),
             coalesce(priority, 5), customer_id, message_id, webhook_event_id, dedup_key
         from asked order by ord
         returning case when not held then job_ticket(j) end as ticket

@@ -38,6 +38,18 @@ def test_no_query_of_the_pipeline_scans_a_table(world: World) -> None:
     assert len(world.messages(status="SENT", role="assistant", conversation_id=_newest())) > 0
 
 
+def test_no_plan_that_was_made_on_empty_tables_reads_them_whole(world: World) -> None:
+    world.endpoint(world.customer)
+    world.say(channel="whatsapp_cloud", user="49", external_id="first")
+    _drain_without_looking(world)
+    scans = _counts("seq_scan")
+    for number in range(MESSAGES):
+        world.say(channel="whatsapp_cloud", user=f"49{number % 2}", external_id=f"later-{number}")
+        _drain_without_looking(world)
+        apply_delivery_status("READ", provider_id=f"wamid.unknown-{number}")
+    assert _counts("seq_scan") == scans
+
+
 def _newest() -> int:
     return int(db.scalar("select max(id) from conversation"))
 
