@@ -231,12 +231,16 @@ def json(value: Any) -> Json:
 
 def is_outage(problem: BaseException) -> bool:
     """Whether the server is gone or going, as against a statement that is wrong, or that lost a deadlock (class 40)."""
+    if isinstance(problem, ServiceDown):
+        return True
     if str(getattr(getattr(problem, "orig", problem), "pgcode", None) or "").startswith("40"):
         return False
     return isinstance(problem, OperationalError | InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError)
 
 
 outage = Outage("postgres")
+#: Seconds that somebody outside waits for a database that went away: a restart of our own connection, no outage.
+PATIENCE = 0.3
 
 
 def patiently(work: Callable[[], T], patience: float) -> T:

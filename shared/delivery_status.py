@@ -5,24 +5,38 @@ from __future__ import annotations
 import logging
 
 from shared import db
+from shared.statements import Statement
 
 log = logging.getLogger(__name__)
 
-# By our own id or by the provider's. One statement: the guard and the move cannot be parted.
-_APPLY = """
-    update message set status = %(status)s, updated_at = clock_timestamp(),
-        external_id = coalesce(external_id, %(provider_id)s),
-        error = case when %(status)s = 'FAILED' then coalesce(%(error)s, 'the channel reported a failure') else error end
-    where role = 'assistant' and status_rank(status) < status_rank(%(status)s)
-      and chatbot_id = coalesce(%(chatbot_id)s, chatbot_id)
-      and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s))
-    returning id
-"""
-
-_KNOWN = """
-    select 1 from message where role = 'assistant' and chatbot_id = coalesce(%(chatbot_id)s, chatbot_id)
-      and (id = %(message_id)s or (%(message_id)s is null and external_id = %(provider_id)s)) limit 1
-"""
+# By our own id or by the provider's. One statement: the guard and the move cannot be parted. Of several statuses of one
+# message the furthest moves it; messages are gone through in the order of their ids, so that two processes never wait for
+# each other.
+_apply = Statement(
+    "status_told",
+    """
+    with told as (
+        select * from jsonb_to_recordset($1)
+            as t(n int, status text, provider_id text, message_id bigint, error text, chatbot_id bigint)
+    ), known as materialized (
+        select told.*, m.id from told join message m on m.id = told.message_id
+        where m.role = 'assistant' and m.chatbot_id = coalesce(told.chatbot_id, m.chatbot_id)
+        union all
+        select told.*, m.id from told join message m on m.external_id = told.provider_id
+        where told.message_id is null and m.role = 'assistant' and m.chatbot_id = coalesce(told.chatbot_id, m.chatbot_id)
+    ), furthest as materialized (
+        select distinct on (id) * from known order by id, status_rank(status) desc, n
+    ), moved as (
+        update message m set status = f.status, updated_at = clock_timestamp(),
+            external_id = coalesce(m.external_id, f.provider_id),
+            error = case when f.status = 'FAILED' then coalesce(f.error, 'the channel reported a failure') else m.error end
+        from furthest f where m.id = f.id and status_rank(m.status) < status_rank(f.status)
+        returning f.n
+    )
+    select n, bool_or(moved.n is not null) as applied from known left join moved using (n) group by n
+    """,
+    db.PATIENCE,
+)
 
 _PARK = """
     insert into parked_status (provider_id, status, error, chatbot_id)
@@ -43,20 +57,18 @@ def apply_delivery_status(
     """Applies a status by our message id or the provider's id: "applied", "stale" (not forward) or "parked".
 
     `chatbot_id`, where the channel tells whose number it was, keeps one tenant's ids from moving another's messages.
-    A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour.
+    A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour. Raises ServiceDown.
     """
     if status not in STATUSES:
         raise ValueError(f"status: got {status!r}; want one of {', '.join(STATUSES)}")
-    params = {"status": status, "provider_id": provider_id, "message_id": message_id, "error": error}
-    params["chatbot_id"] = chatbot_id
-    if db.row(_APPLY, params) is not None:
-        return "applied"
-    if db.row(_KNOWN, params) is not None:
-        return "stale"
+    params = {"status": status, "provider_id": provider_id, "message_id": message_id, "error": error, "chatbot_id": chatbot_id}
+    known = _apply(params)
+    if known is not None:
+        return "applied" if known["applied"] else "stale"
     if provider_id is None:
         log.warning("status for an unknown message", extra={"message_id": message_id, "status": status})
         return "parked"
-    db.rows(_PARK, params)
+    db.patiently(lambda: db.rows(_PARK, params), db.PATIENCE)
     # The send's answer may have been stored between the two looks; then nobody else would come for this one.
     return "applied" if apply_parked(provider_id) else "parked"
 

@@ -6,11 +6,12 @@ service.enqueue_incoming_message(chatbot_id=1, channel="widget", external_user_i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared import db, ledger
+from shared.batching import Batch
 from shared.dispatch import InsideTransaction, enqueue
 from shared.errors import InvalidPayload, UnknownChatbot
 from shared.payloads import IncomingMessage, WebhookDelivery, check
@@ -18,7 +19,13 @@ from shared.queues import Queue
 
 STATES = ("waiting", "active", "completed", "failed", "delayed")
 
-_ACCEPT = "select message_accept(%(chatbot_id)s, %(channel)s, %(external_user_id)s, %(external_id)s, %(payload)s)"
+# In the order in which job_lock goes through lines: two processes never wait for each other.
+_ACCEPT = f"""
+    select n, message_accept(chatbot_id, channel, external_user_id, external_id, payload) as found
+    from (select n, payload, said.* from jsonb_to_recordset($1) as a(n int, payload jsonb),
+              jsonb_to_record(payload) as said(chatbot_id bigint, channel text, external_user_id text, external_id text)
+          order by hashtextextended('{Queue.INCOMING} ' || chatbot_id || ':' || channel || ':' || external_user_id, 0), n) a
+"""
 
 _DELIVER = """
     with event as (
@@ -59,7 +66,8 @@ class QueueService:
         """Accepts a customer's message; returns its message id.
 
         The same external id (of this chatbot and channel) accepted again returns the first message's id and does
-        nothing else. Raises InvalidPayload (UnknownChatbot among them); then nothing is stored.
+        nothing else. Raises InvalidPayload (UnknownChatbot among them); then nothing is stored. Raises ServiceDown if
+        PostgreSQL does not answer; then it may be, and only an external id makes it safe to call again.
         """
         return self.accept_message(
             {
@@ -76,11 +84,10 @@ class QueueService:
         """As enqueue_incoming_message, and tells whether the message was new."""
         _refuse_inside_transaction()
         payload = check(IncomingMessage, "message", message)
-        found = db.scalar(_ACCEPT, {**payload, "payload": db.json(payload)})
-        if found is None:
+        accepted = _accept(payload)
+        if accepted is None:
             raise UnknownChatbot(payload["chatbot_id"])
-        enqueue(ledger.tickets_of(found["tickets"]))
-        return Accepted(found["message_id"], found["accepted"])
+        return accepted
 
     def enqueue_webhook_delivery(self, *, endpoint_id: int, event: str, data: Mapping[str, Any]) -> int:
         """Delivers an event to one endpoint; returns the event's id. Raises InvalidPayload."""
@@ -101,6 +108,20 @@ class QueueService:
             stats[found["queue"]][found["state"]] = found["jobs"]
             stats["total"][found["state"]] += found["jobs"]
         return stats
+
+
+def _accept_all(payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
+    """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
+    numbered = db.json([{"n": n, "payload": payload} for n, payload in enumerate(payloads)])
+    # A second try would accept again what has no external id.
+    patience = db.PATIENCE if all(payload["external_id"] for payload in payloads) else 0.0
+    answers = {row["n"]: row["found"] for row in db.patiently(lambda: db.prepared("accept", _ACCEPT, numbered), patience)}
+    found = [answers[n] for n in range(len(payloads))]
+    enqueue(ledger.tickets_of([ticket for one in found if one for ticket in one["tickets"]]))
+    return [Accepted(one["message_id"], one["accepted"]) if one else None for one in found]
+
+
+_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(_accept_all)
 
 
 def _refuse_inside_transaction() -> None:

@@ -17,10 +17,13 @@ Row = dict[str, Any]
 
 
 class Statement:
-    """A statement under a name that is unique in this program. Call it with a row's values."""
+    """A statement under a name that is unique in this program. Call it with a row's values.
 
-    def __init__(self, name: str, sql: str) -> None:
-        self.name, self.sql = name, sql
+    `patience`: the seconds that it waits for a PostgreSQL that went away; a lease's, unless somebody outside waits for it.
+    """
+
+    def __init__(self, name: str, sql: str, patience: float | None = None) -> None:
+        self.name, self.sql, self.patience = name, sql, patience
         self._batch: Batch[Mapping[str, Any], Row | None] = Batch(self._run)
 
     def __call__(self, values: Mapping[str, Any]) -> Row | None:
@@ -30,7 +33,8 @@ class Statement:
     def execute(self, items: Sequence[Mapping[str, Any]]) -> list[Row]:
         """One execution for all items, again if PostgreSQL went away meanwhile. Raises ServiceDown."""
         numbered = db.json([{**item, "n": n} for n, item in enumerate(items)])
-        return db.patiently(lambda: db.prepared(self.name, self.sql, numbered), patience=settings().job_lease)
+        patience = settings().job_lease if self.patience is None else self.patience
+        return db.patiently(lambda: db.prepared(self.name, self.sql, numbered), patience)
 
     def _run(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
         found: list[Row | None] = [None] * len(items)

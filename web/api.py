@@ -12,7 +12,6 @@ from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
 from shared import db
 from shared.api_keys import owner_of
 from shared.payloads import MAX_ROW_ID
-from web.inbound import PATIENCE
 from web.parameters import number
 from web.request_limits import check_api_key, check_wrong_key
 
@@ -25,7 +24,7 @@ MAX_PAGE, PAGE = 100, 50
 @api.before_request
 def _open() -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    owner = db.patiently(lambda: owner_of(key.strip()), PATIENCE) if scheme.lower() == "bearer" else None
+    owner = db.patiently(lambda: owner_of(key.strip()), db.PATIENCE) if scheme.lower() == "bearer" else None
     if owner is None:
         check_wrong_key()
         wanted = "no valid API key; want Authorization: Bearer sk_… with a key of scripts/keys create"

@@ -23,8 +23,6 @@ from shared.queue_service import QueueService
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a request looks for a database that went away: a restart of its own connection, no outage.
-PATIENCE = 0.3
 #: Bytes of what is kept for inspection.
 MAX_KEPT = 32_000
 #: Names of members whose values are secrets (Evolution sends its key along).
@@ -76,21 +74,17 @@ def accept(hook: str, chatbot_id: int, message: Inbound) -> str:
         "external_id": message.external_id,
         "metadata": metadata,
     }
-    accepted = db.patiently(lambda: _service.accept_message(given), PATIENCE)
-    return "accepted" if accepted.new else "duplicate"
+    return "accepted" if _service.accept_message(given).new else "duplicate"
 
 
 def apply(chatbot_id: int, told: Status) -> str:
     """Applies a status: "status_applied", "status_stale" or "status_parked". Raises ServiceDown."""
-    found = db.patiently(
-        lambda: apply_delivery_status(
-            told.status,
-            provider_id=told.provider_id,
-            message_id=told.message_id,
-            error=told.error,
-            chatbot_id=chatbot_id,
-        ),
-        PATIENCE,
+    found = apply_delivery_status(
+        told.status,
+        provider_id=told.provider_id,
+        message_id=told.message_id,
+        error=told.error,
+        chatbot_id=chatbot_id,
     )
     return f"status_{found}"
 
@@ -116,7 +110,7 @@ def reject(hook: str, reason: str, subject: str | None, raw: Any) -> str:
     """Keeps something for inspection, without its secrets; returns "rejected"."""
     log.warning("inbound rejected", extra={"hook": hook, "subject": subject, "reason": reason})
     kept = _kept(raw)[:MAX_KEPT]
-    db.patiently(lambda: db.rows(_REJECT, [hook, reason, subject, kept]), PATIENCE)
+    db.patiently(lambda: db.rows(_REJECT, [hook, reason, subject, kept]), db.PATIENCE)
     return "rejected"
 
 

@@ -88,7 +88,7 @@ def _chatbot_of(number: str) -> int | None:
     known = _chatbots.get(key)
     if known and now < known[1]:
         return known[0]
-    found: int | None = db.patiently(lambda: db.scalar(_CHATBOT, [number]), inbound.PATIENCE)
+    found: int | None = db.patiently(lambda: db.scalar(_CHATBOT, [number]), db.PATIENCE)
     _chatbots.pop(key, None)
     if found is not None:
         _chatbots[key] = found, now + REMEMBERED

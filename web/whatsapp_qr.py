@@ -34,7 +34,7 @@ _READ = {"waha": waha_payload.read, "evolution": evolution_payload.read}
 def receive(session: str, event: str = "") -> Response:
     """Takes messages, statuses and the session's state. 401 unless it shows the session's secret; 503: send it again."""
     raw = request.get_data()
-    found = db.patiently(lambda: db.row(_SESSION, [session]), inbound.PATIENCE) if "\x00" not in session else None
+    found = db.patiently(lambda: db.row(_SESSION, [session]), db.PATIENCE) if "\x00" not in session else None
     if not _authentic(found, session, raw):
         count(HOOK, "bad_signature")
         raise Unauthorized(
@@ -92,5 +92,5 @@ def _item(found: dict[str, Any], reader: Reader, raw: dict[str, Any]) -> str:
         return inbound.apply(found["chatbot_id"], read)
     if read is None:
         return "ignored"
-    noted = db.patiently(lambda: qr_session.note(found["id"], read.connected, read.detail, read.at), inbound.PATIENCE)
+    noted = db.patiently(lambda: qr_session.note(found["id"], read.connected, read.detail, read.at), db.PATIENCE)
     return "session_noted" if noted else "session_stale"

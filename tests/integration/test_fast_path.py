@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Any
 
+import psycopg2
 import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
@@ -16,7 +18,9 @@ from scripts.local.embedded import Services
 from shared import consumer as consumers
 from shared import db, stage
 from shared.broker import addressed, get_broker
+from shared.config import settings
 from shared.consumer import WokenConsumer
+from shared.delivery_status import apply_delivery_status
 from shared.dispatch import message_for
 from shared.ledger import Ticket
 from shared.queues import Queue
@@ -55,6 +59,58 @@ def test_neighbours_of_one_batch_each_have_their_own_end(world: World) -> None:
     states = [job["state"] for job in world.jobs(queue="incoming-messages")]
     assert states == ["completed", "completed", "completed", "failed", "completed", "completed"]
     assert len(world.messages(role="user")) == 5
+
+
+@contextmanager
+def _held_up(table: str) -> Iterator[None]:
+    """Nobody writes to the table meanwhile: what threads say of it goes out together afterwards."""
+    with closing(psycopg2.connect(settings().database_url)) as other:
+        other.cursor().execute(f"lock table {table} in exclusive mode")
+        yield
+        time.sleep(0.2)  # most are waiting by now; where one is not, the outcome is the same
+        other.rollback()
+
+
+def _together(table: str, works: list[Callable[[], Any]]) -> list[Any]:
+    """What each returned, or raised."""
+    with ThreadPoolExecutor(len(works)) as pool, _held_up(table):
+        running = [pool.submit(work) for work in works]
+    return [future.exception() or future.result() for future in running]
+
+
+def test_messages_that_are_accepted_together_each_have_their_own_answer(world: World) -> None:
+    def say(user: str, external_id: str | None, chatbot_id: int = world.chatbot) -> Callable[[], int]:
+        return lambda: world.say(channel="whatsapp_cloud", user=user, external_id=external_id, chatbot_id=chatbot_id)
+
+    first, second, same, again, nobodys, *plain = _together(
+        "job",
+        [say("491", "a"), say("492", "b"), say("491", "c"), say("491", "c"), say("493", "d", 999_999)]
+        + [say(f"49{number}", None) for number in range(4, 12)],
+    )
+    assert same == again
+    assert "there is no chatbot 999999" in str(nobodys)
+    assert len({first, second, same, *plain}) == 11
+    assert sorted(job["message_id"] for job in world.jobs(queue="incoming-messages")) == sorted({first, second, same, *plain})
+    held = [job["message_id"] for job in world.jobs(queue="incoming-messages", held=True)]
+    assert held == [max(first, same)]
+
+
+def test_of_statuses_that_come_together_the_furthest_counts(world: World) -> None:
+    world.say(channel="whatsapp_cloud", user="491", external_id="a")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+
+    def told(status: str, **whose: Any) -> Callable[[], str]:
+        return lambda: apply_delivery_status(status, **whose)
+
+    mine = {"provider_id": reply["external_id"]}
+    others = {**mine, "chatbot_id": world.tenant()[1]}
+    works = [told("DELIVERED", **mine), told("READ", message_id=reply["id"]), told("READ", **mine), told("SENT", **mine)]
+    works += [told("READ", **others), told("READ", provider_id="wamid.nobodys")]
+    outcomes = _together("message", works)
+    assert outcomes[1:3].count("applied") == 1
+    assert outcomes[3:] == ["stale", "parked", "parked"]
+    assert [message["status"] for message in world.messages(role="assistant")] == ["READ"]
 
 
 def _consumer(messages: int, threads: int = 2) -> WokenConsumer:
