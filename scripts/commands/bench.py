@@ -104,9 +104,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
         "throughput, latency, ai-concurrency; isolation: how soon endpoints hear while a tenth of them hangs; priority: what "
-        "premium waits behind 10,000 basic jobs; idle: what doing nothing costs, how punctual delayed jobs are; all: these six. "
-        "scale: the time of a message on an empty and on a full database; streams: what open pages cost a web process; "
-        "front-door: the inbound hook at 200 and 600 requests a second"
+        "premium waits behind 10,000 basic jobs; steady: what each process type takes at 10 and 100 messages a second; idle: "
+        "what doing nothing costs, how punctual delayed jobs are; all: these seven. scale: the time of a message on an empty and "
+        "on a full database; streams: what open pages cost a web process; front-door: the inbound hook at 200 and 600 requests "
+        "a second"
     )
     parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
     parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")

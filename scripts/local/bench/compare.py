@@ -14,6 +14,7 @@ from scripts.local.bench.modes import Run
 from scripts.local.bench.priority import AI_MS, priority
 from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import Rig
+from scripts.local.bench.steady import steady
 
 Say = Callable[[str], None]
 #: A value, and whether less is better.
@@ -63,6 +64,7 @@ MODES = {
         priority,
         limits={"premium waits, p99 ms": (1_000 + AI_MS, True), "basic beside full premium, %": (1, False)},
     ),
+    "steady": Mode(3_000, steady),
     "idle": Mode(
         JOBS,
         idle,

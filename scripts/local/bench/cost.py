@@ -35,16 +35,17 @@ def cost(workers: Iterable[int], mocks: Iterable[int], client: redis.Redis) -> C
     """What these processes and the two servers have spent until now."""
     server, counts = client.info("cpu"), client.info("commandstats")
     return Cost(
-        worker=sum(_cpu(pid) for pid in workers),
+        worker=sum(cpu(pid) for pid in workers),
         postgres=_postgres_cpu(),
         redis=server["used_cpu_sys"] + server["used_cpu_user"],
-        mock=sum(_cpu(pid) for pid in mocks),
+        mock=sum(cpu(pid) for pid in mocks),
         commits=int(db.scalar(_COMMITS)),
         redis_commands=sum(row["calls"] for name, row in counts.items() if name.removeprefix("cmdstat_") not in _OURS),
     )
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used; 0 if it is gone."""
     try:
         used = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:
@@ -58,7 +59,7 @@ def _postgres_cpu() -> float:
     postmaster = backend.parent() or backend
     used = postmaster.cpu_times()
     ended = used.children_user + used.children_system
-    return used.user + used.system + ended + sum(_cpu(child.pid) for child in postmaster.children())
+    return used.user + used.system + ended + sum(cpu(child.pid) for child in postmaster.children())
 
 
 def memory_mb(pids: Iterable[int]) -> float:

@@ -14,6 +14,7 @@ from contextlib import suppress
 import psutil
 
 from scripts.local.bench import load
+from scripts.local.bench.cost import cpu
 from scripts.local.bench.isolation import tenants
 from scripts.local.bench.modes import Run, percentiles
 from scripts.local.bench.progress import progress
@@ -60,10 +61,10 @@ def idle(place: Rig, jobs: int = JOBS) -> Run:
 
 def _rest(place: Rig, pids: list[int]) -> Run:
     """Percent of a core and commands a second, of the busiest process and of all."""
-    used, commits, commands = {pid: _cpu(pid) for pid in pids}, int(db.scalar(_COMMITS)), _Commands(place)
+    used, commits, commands = {pid: cpu(pid) for pid in pids}, int(db.scalar(_COMMITS)), _Commands(place)
     progress.tell(f"measures {IDLE:.0f} s of nothing")
     time.sleep(IDLE)
-    spent = {pid: 100 * (_cpu(pid) - used[pid]) / IDLE for pid in pids}
+    spent = {pid: 100 * (cpu(pid) - used[pid]) / IDLE for pid in pids}
     statements = int(db.scalar(_COMMITS)) - commits
     asked = {pid: count / IDLE for pid, count in commands.end(pids).items()}
     return {
@@ -104,13 +105,6 @@ def _ports(pid: int) -> set[int]:
     with suppress(psutil.NoSuchProcess):
         return {connection.laddr.port for connection in psutil.Process(pid).net_connections("inet")}
     return set()
-
-
-def _cpu(pid: int) -> float:
-    with suppress(psutil.NoSuchProcess):
-        used = psutil.Process(pid).cpu_times()
-        return used.user + used.system
-    return 0.0
 
 
 def _punctuality(jobs: int) -> list[float]:

@@ -42,7 +42,7 @@ def _drain(mode: str, place: Rig, world: World, messages: int, conversations: in
         _warm_up(place)
         go = load.fill("load", messages, conversations)
         before, begun, clock = cost(pids, world.pids, place.client), time.monotonic(), time.time()
-        with _watched() as seen:
+        with watched() as seen:
             go()
             took = load.until_sent(messages + WARM_UP) - begun
         spent = cost(pids, world.pids, place.client).since(before)
@@ -123,7 +123,8 @@ _CONNECTIONS = "select count(*) from pg_stat_activity where datname = current_da
 
 
 @contextmanager
-def _watched() -> Iterator[_Watch]:
+def watched() -> Iterator[_Watch]:
+    """Watches the connections to PostgreSQL for the length of the block."""
     watch = _Watch()
     thread = threading.Thread(target=watch.look, daemon=True)
     thread.start()
