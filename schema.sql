@@ -548,6 +548,9 @@ begin
     if v_customer is null then
         return null;
     end if;
+    -- Before the number: of two that come at once, the lower number stands first in line, and is answered first. And before
+    -- the external id: who accepts many goes through lines in their order, and two of them never wait for each other.
+    perform job_lock('incoming-messages', array[v_line]);
     if p_external_id is null then
         v_dedup := null;
     else
@@ -561,8 +564,6 @@ begin
             return jsonb_build_object('message_id', v_id, 'accepted', false, 'tickets', '[]'::jsonb);
         end if;
     end if;
-    -- Before the number: of two that come at once, the lower number stands first in line, and is answered first.
-    perform job_lock('incoming-messages', array[v_line]);
     v_id := nextval(pg_get_serial_sequence('message', 'id'));
     return jsonb_build_object('message_id', v_id, 'accepted', true, 'tickets', job_add(jsonb_build_array(jsonb_build_object(
         'queue', 'incoming-messages', 'customer_id', v_customer, 'message_id', v_id, 'dedup_key', v_dedup,

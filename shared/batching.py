@@ -97,9 +97,16 @@ class Batch(Generic[Item, Result]):
         except ServiceDown as problem:
             answers = [problem] * len(batch)
         except Exception as problem:
-            answers = [problem] if len(batch) == 1 else [self._alone(place.item) for place in batch]
+            answers = [problem] if len(batch) == 1 else self._one_by_one(batch)
         for place, answer in zip(batch, answers, strict=True):
             place.settle(answer)
+
+    def _one_by_one(self, batch: list[_Place[Item, Result]]) -> list[Result | Exception]:
+        answers: list[Result | Exception] = []
+        for place in batch:
+            down = answers and isinstance(answers[-1], ServiceDown)
+            answers.append(answers[-1] if down else self._alone(place.item))
+        return answers
 
     def _alone(self, item: Item) -> Result | Exception:
         try:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psycopg2
 import psycopg2.extensions
 from peewee import DatabaseError, DatabaseProxy, InterfaceError, OperationalError
-from playhouse.pool import PooledPostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.extras import Json
 
 from shared.config import Settings, settings
@@ -46,8 +46,9 @@ _PLANNING = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
 #: PostgreSQL keeps a plan made on an empty table until that is analyzed, a minute later. So a session plans anew after a
-#: statement that took these seconds (planning all of a stage's takes about as long), but not more often than this.
-SLOW_STATEMENT, REPLAN_EVERY = 0.005, 2.0
+#: statement that took these seconds (planning all of a stage's takes about as long): two seconds after it began to plan, then
+#: after twice the time that this took, for most slow statements are a slow disk's.
+SLOW_STATEMENT, FIRST_REPLAN, REPLAN_BACKOFF = 0.005, 2.0, 2.0
 
 
 class Session(psycopg2.extensions.connection):
@@ -57,6 +58,7 @@ class Session(psycopg2.extensions.connection):
         super().__init__(*arguments, **named)
         self.prepared: set[str] = set()
         self.planned = self.used = time.monotonic()
+        self.replan_after = FIRST_REPLAN
         self.suspect = False
 
     def took(self, seconds: float) -> None:
@@ -66,9 +68,10 @@ class Session(psycopg2.extensions.connection):
     def plans_are_bad(self) -> bool:
         """Whether to plan anew; asking begins the next term."""
         now = time.monotonic()
-        bad = self.suspect and now - self.planned > REPLAN_EVERY
+        bad = self.suspect and now - self.planned > self.replan_after
         if bad:
             self.planned, self.suspect = now, False
+            self.replan_after *= REPLAN_BACKOFF
         return bad
 
 
@@ -156,7 +159,12 @@ def connection() -> Iterator[Pool]:
     if not database.is_closed():
         yield database
         return
-    database.connect()
+    try:
+        database.connect()
+    except MaxConnectionsExceeded as problem:
+        raise ServiceDown(
+            f"none of DB_POOL_SIZE={settings().db_pool_size} connections was free for {POOL_TIMEOUT} s"
+        ) from problem
     try:
         yield database
     finally:
@@ -254,11 +262,11 @@ def patiently(work: Callable[[], T], patience: float) -> T:
         try:
             result = work()
         except Exception as problem:
-            if not is_outage(problem):
+            if isinstance(problem, ServiceDown) or not is_outage(problem):
                 raise
-            outage.noticed(problem)
             if time.monotonic() + pause > deadline:
                 raise ServiceDown("postgres does not answer") from problem
+            outage.noticed(problem)
             time.sleep(pause)
             pause = min(pause * 2, most)
         else:

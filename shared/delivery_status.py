@@ -20,9 +20,11 @@ _apply = Statement(
             as t(n int, status text, provider_id text, message_id bigint, error text, chatbot_id bigint)
     ), known as materialized (
         select told.*, m.id from told join message m on m.id = told.message_id
+            and m.id = any (array(select message_id from told)) -- by the index, also where the plan was made on an empty table
         where m.role = 'assistant' and m.chatbot_id = coalesce(told.chatbot_id, m.chatbot_id)
         union all
         select told.*, m.id from told join message m on m.external_id = told.provider_id
+            and m.external_id = any (array(select provider_id from told))
         where told.message_id is null and m.role = 'assistant' and m.chatbot_id = coalesce(told.chatbot_id, m.chatbot_id)
     ), furthest as materialized (
         select distinct on (id) * from known order by id, status_rank(status) desc, n

@@ -14,6 +14,7 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validat
 
 from shared.errors import InvalidPayload, Permanent
 from shared.queues import Queue
+from shared.texts import storable
 
 CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
 WHATSAPP = ("whatsapp_cloud", "whatsapp_qr")
@@ -34,8 +35,8 @@ def not_blank(text: str) -> None:
     """A marshmallow check of texts that people read. Raises ValidationError."""
     if not text.strip():
         raise ValidationError("is empty; want some text")
-    if "\x00" in text:
-        raise ValidationError("holds a NUL character; want plain text")
+    if storable(text) != text:
+        raise ValidationError("holds a NUL or half a surrogate pair; want plain text")
 
 
 def _outside_id(**options: Any) -> fields.String:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from shared import db, ledger
@@ -84,7 +85,7 @@ class QueueService:
         """As enqueue_incoming_message, and tells whether the message was new."""
         _refuse_inside_transaction()
         payload = check(IncomingMessage, "message", message)
-        accepted = _accept(payload)
+        accepted = _accept(payload) if payload["external_id"] else _accept_once(payload)
         if accepted is None:
             raise UnknownChatbot(payload["chatbot_id"])
         return accepted
@@ -110,18 +111,18 @@ class QueueService:
         return stats
 
 
-def _accept_all(payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
+def _accept_all(payloads: Sequence[Mapping[str, Any]], patience: float) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
     numbered = db.json([{"n": n, "payload": payload} for n, payload in enumerate(payloads)])
-    # A second try would accept again what has no external id.
-    patience = db.PATIENCE if all(payload["external_id"] for payload in payloads) else 0.0
     answers = {row["n"]: row["found"] for row in db.patiently(lambda: db.prepared("accept", _ACCEPT, numbered), patience)}
     found = [answers[n] for n in range(len(payloads))]
     enqueue(ledger.tickets_of([ticket for one in found if one for ticket in one["tickets"]]))
     return [Accepted(one["message_id"], one["accepted"]) if one else None for one in found]
 
 
-_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(_accept_all)
+_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, patience=db.PATIENCE))
+#: For those without an external id: a second try would accept them again.
+_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, patience=0.0))
 
 
 def _refuse_inside_transaction() -> None:

@@ -80,13 +80,15 @@ _sent = Ending(
         select distinct on (n) n, status, error from (
             select n, status, error from early union all select n, 'SENT', null from mine) heard
         order by n, status_rank(status) desc
+    ), locked as materialized ( -- in the order in which statuses go through them (shared/delivery_status.py)
+        select id from message where id = any (array(select message_id from mine)) order by id for no key update
     ), sent as (
         update message m set
             status = case when status_rank(best.status) > status_rank(m.status) then best.status else m.status end,
             error = case when best.status = 'FAILED' then coalesce(best.error, 'the channel reported a failure') end,
             external_id = coalesce(mine.provider_id, m.external_id), attempts = mine.attempt, updated_at = clock_timestamp(),
             metadata = m.metadata || mine.metadata
-        from mine join best using (n) where m.id = mine.message_id
+        from mine join best using (n), (select count(*) from locked) first where m.id = mine.message_id
         returning mine.n, mine.job_id, mine.claim, mine.customer_id, mine.provider_id,
             m.id, m.conversation_id, m.channel, m.reply_to
     ), usage as (

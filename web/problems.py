@@ -9,7 +9,6 @@ from typing import Any
 import sentry_sdk
 from flask import Flask, Response, request
 from peewee import InterfaceError, OperationalError
-from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from shared import db
@@ -28,7 +27,7 @@ def install(app: Flask) -> None:
     """Answers every error of the application."""
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(InvalidPayload, _invalid)
-    for outage in (OperationalError, InterfaceError, MaxConnectionsExceeded, ServiceDown):
+    for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
     app.register_error_handler(Exception, _unexpected)
 

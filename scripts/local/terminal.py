@@ -11,6 +11,7 @@ from datetime import datetime
 import peewee
 
 from scripts.local.environment import use_running_services
+from shared.errors import ServiceDown
 
 
 def no_arguments(program: str, description: str | None) -> None:
@@ -40,8 +41,11 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
     try:
         return run(arguments)
     except (peewee.OperationalError, peewee.InterfaceError) as problem:
-        print(f"{program}: {unreachable(problem)}", file=sys.stderr)
-        return 1
+        told: Exception = problem
+    except ServiceDown as problem:
+        told = problem.__cause__ if isinstance(problem.__cause__, Exception) else problem
+    print(f"{program}: {unreachable(told)}", file=sys.stderr)
+    return 1
 
 
 def unreachable(problem: Exception) -> str:

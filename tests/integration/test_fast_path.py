@@ -16,7 +16,7 @@ from dramatiq.errors import ConnectionClosed
 
 from scripts.local.embedded import Services
 from shared import consumer as consumers
-from shared import db, stage
+from shared import db, queue_service, stage
 from shared.broker import addressed, get_broker
 from shared.config import settings
 from shared.consumer import WokenConsumer
@@ -93,6 +93,28 @@ def test_messages_that_are_accepted_together_each_have_their_own_answer(world: W
     assert sorted(job["message_id"] for job in world.jobs(queue="incoming-messages")) == sorted({first, second, same, *plain})
     held = [job["message_id"] for job in world.jobs(queue="incoming-messages", held=True)]
     assert held == [max(first, same)]
+
+
+def test_processes_that_accept_the_same_messages_do_not_wait_for_each_other(world: World) -> None:
+    def payload(external_id: str) -> dict[str, Any]:
+        whose = {"chatbot_id": world.chatbot, "channel": "whatsapp_qr", "external_user_id": "49"}
+        return {**whose, "content": "Hello", "external_id": external_id, "metadata": {}}
+
+    with closing(psycopg2.connect(settings().database_url)) as other, ThreadPoolExecutor(2) as pool:
+        other.cursor().execute("select job_lock('incoming-messages', array[%s])", [f"{world.chatbot}:whatsapp_qr:49"])
+        both = pool.submit(queue_service._accept_all, [payload("a"), payload("b")], 0.0)
+        _until_waiting(1)
+        again = pool.submit(queue_service._accept_all, [payload("b")], 0.0)
+        _until_waiting(2)
+        other.rollback()
+    assert [accepted.new for accepted in both.result() + again.result() if accepted] == [True, True, False]
+
+
+def _until_waiting(threads: int) -> None:
+    given_up = time.monotonic() + 10
+    while db.scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted") < threads:
+        assert time.monotonic() < given_up
+        time.sleep(0.01)
 
 
 def test_of_statuses_that_come_together_the_furthest_counts(world: World) -> None:

@@ -111,7 +111,16 @@ def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFix
     assert run(jobs, "message", "4711") == 1
 
 
-@pytest.mark.parametrize(("command", "arguments"), [("jobs", ("stats",)), ("keys", ("list",)), ("migrate", ()), ("server", ())])
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("jobs", ("stats",)),
+        ("jobs", ("enqueue", "Hello", "--chatbot", "1", "--user", "visitor-7")),
+        ("keys", ("list",)),
+        ("migrate", ()),
+        ("server", ()),
+    ],
+)
 def test_a_database_that_does_not_answer_is_named(door: FrontDoor, command: str, arguments: tuple[str, ...]) -> None:
     done = in_a_process(command, *arguments, DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/x")
     assert done.returncode == 1

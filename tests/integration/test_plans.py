@@ -50,6 +50,29 @@ def test_no_plan_that_was_made_on_empty_tables_reads_them_whole(world: World) ->
     assert _counts("seq_scan") == scans
 
 
+def test_a_status_is_found_by_its_index_though_the_plan_was_made_on_an_empty_table(world: World) -> None:
+    world.say(channel="whatsapp_cloud", user="49", external_id="first")
+    _drain_without_looking(world)
+    [reply] = world.messages(role="assistant")
+    assert apply_delivery_status("SENT", provider_id=reply["external_id"]) == "stale"
+    db.rows(
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status, external_id)"
+        " select conversation_id, chatbot_id, channel, role, content, 'SENT', 'wamid.more-' || n"
+        " from message, generate_series(1, 5000) n where id = %s",
+        [reply["id"]],
+    )
+    read = _index_rows()
+    assert apply_delivery_status("DELIVERED", provider_id="wamid.more-77") == "applied"
+    assert apply_delivery_status("READ", message_id=reply["id"]) == "applied"
+    assert _index_rows() - read < 100
+
+
+def _index_rows() -> int:
+    """Entries of the indexes of `message` that were read until now."""
+    db.rows("select pg_stat_force_next_flush()")
+    return int(db.scalar("select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'message'"))
+
+
 def _newest() -> int:
     return int(db.scalar("select max(id) from conversation"))
 

@@ -68,6 +68,26 @@ def test_a_bad_item_fails_alone() -> None:
     assert batch(7) == 14, "the next one leads again"
 
 
+def test_an_outage_that_begins_among_single_items_is_everybodys_after_it() -> None:
+    begun, go = threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        asked.append(len(items))
+        begun.set()
+        assert go.wait(5)
+        if len(items) > 1:
+            raise ValueError("a bad neighbour")
+        if items != [0]:
+            raise ServiceDown("postgres does not answer")
+        return items
+
+    for call in _crowd(Batch(run), begun, go, range(4))[1:]:
+        with pytest.raises(ServiceDown):
+            call.result()
+    assert asked == [1, 3, 1]
+
+
 def test_an_outage_is_everybodys_and_is_not_asked_again() -> None:
     _, batches, calls = _held_up(fail=3, problem=ServiceDown)
     for call in calls[1:]:

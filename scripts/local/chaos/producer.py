@@ -26,7 +26,7 @@ PAUSE = 0.2
 
 def produce(messages: int, seed: int, poison_every: int) -> None:
     """Enqueues every message of the plan."""
-    bots = _patient(chatbot_ids)
+    bots = patient(chatbot_ids)
     lines: list[list[Planned]] = [[] for _ in range(THREADS)]
     for planned in plan(messages, seed, poison_every):
         lines[int(planned.external_user_id) // 10 % THREADS].append(planned)
@@ -41,7 +41,7 @@ def _send_all(line: list[Planned], bots: list[int]) -> None:
 
 
 def _send(planned: Planned, bots: list[int]) -> None:
-    _patient(
+    patient(
         lambda: enqueue_incoming_message(
             chatbot_id=bots[planned.chatbot],
             channel=planned.channel,
@@ -52,7 +52,8 @@ def _send(planned: Planned, bots: list[int]) -> None:
     )
 
 
-def _patient(work: Callable[[], T]) -> T:
+def patient(work: Callable[[], T]) -> T:
+    """Works again until PostgreSQL is there."""
     while True:
         try:
             return work()

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from shared import db
+from scripts.local.chaos.producer import patient
 from shared.delivery_status import apply_delivery_status
 from shared.qr_gateway import bare_id
 
@@ -19,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         try:
             for update in _updates(body):
-                db.patiently(lambda update=update: apply_delivery_status(**update), patience=20)  # type: ignore[misc]  # default binds
+                patient(lambda update=update: apply_delivery_status(**update))  # type: ignore[misc]  # default binds
         finally:
             self.send_response(200)
             self.send_header("Content-Length", "0")
