@@ -46,9 +46,8 @@ _PLANNING = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
 #: PostgreSQL keeps a plan made on an empty table until that is analyzed, a minute later. So a session plans anew after a
-#: statement that took these seconds (planning all of a stage's takes about as long): two seconds after it began to plan, then
-#: after twice the time that this took, for most slow statements are a slow disk's.
-SLOW_STATEMENT, FIRST_REPLAN, REPLAN_BACKOFF = 0.005, 2.0, 2.0
+#: statement that took these seconds (planning all of a stage's takes about as long), but not more often than this.
+SLOW_STATEMENT, REPLAN_EVERY = 0.005, 2.0
 
 
 class Session(psycopg2.extensions.connection):
@@ -58,7 +57,6 @@ class Session(psycopg2.extensions.connection):
         super().__init__(*arguments, **named)
         self.prepared: set[str] = set()
         self.planned = self.used = time.monotonic()
-        self.replan_after = FIRST_REPLAN
         self.suspect = False
 
     def took(self, seconds: float) -> None:
@@ -68,10 +66,9 @@ class Session(psycopg2.extensions.connection):
     def plans_are_bad(self) -> bool:
         """Whether to plan anew; asking begins the next term."""
         now = time.monotonic()
-        bad = self.suspect and now - self.planned > self.replan_after
+        bad = self.suspect and now - self.planned > REPLAN_EVERY
         if bad:
             self.planned, self.suspect = now, False
-            self.replan_after *= REPLAN_BACKOFF
         return bad
 
 
