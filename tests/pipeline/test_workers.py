@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.local.processes import ProcessManager
@@ -25,8 +27,6 @@ def until(happened: Callable[[], object], seconds: float = 45) -> None:
 @pytest.fixture
 def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
     """All stages and the housekeeping; a lease is short, so that a kill is noticed soon."""
-    import os
-
     names = [*queues.MODULES.values(), "maintenance", "scheduler"]
     chosen = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1"}
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
@@ -84,3 +84,15 @@ def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessM
     until(lambda: world.messages(role="assistant", status="SENT") and idle(), seconds=10)
     [job] = world.jobs(queue="ai-processing")
     assert (job["claims"], job["attempts"], job["lost_claims"]) == (2, 1, 0)
+
+
+def test_a_worker_killed_while_it_boots_is_started_again(environment: dict[str, str], root: Path) -> None:
+    manager = ProcessManager(root / "Procfile", env=dict(os.environ), cwd=root, names=["outgoing"])
+    manager.start()
+    try:
+        until(lambda: len(manager.pids("outgoing")) == 2)
+        [child] = psutil.Process(manager.pids("outgoing")[0]).children()
+        child.kill()
+        until(lambda: manager.restarts()["outgoing"] == 1, 20)  # Dramatiq's own patience with a booting one is 30 s
+    finally:
+        manager.stop()
