@@ -258,8 +258,10 @@ def patiently(work: Callable[[], T], patience: float) -> T:
     while True:
         try:
             result = work()
+        except ServiceDown:  # whoever raised it has been patient
+            raise
         except Exception as problem:
-            if isinstance(problem, ServiceDown) or not is_outage(problem):
+            if not is_outage(problem):
                 raise
             if time.monotonic() + pause > deadline:
                 raise ServiceDown("postgres does not answer") from problem

@@ -17,11 +17,12 @@ from shared.dispatch import InsideTransaction, enqueue
 from shared.errors import InvalidPayload, UnknownChatbot
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.queues import Queue
+from shared.statements import Statement
 
 STATES = ("waiting", "active", "completed", "failed", "delayed")
 
 # In the order in which job_lock goes through lines: two processes never wait for each other.
-_ACCEPT = f"""
+_ACCEPTED = f"""
     select n, message_accept(chatbot_id, channel, external_user_id, external_id, payload) as found
     from (select n, payload, said.* from jsonb_to_recordset($1) as a(n int, payload jsonb),
               jsonb_to_record(payload) as said(chatbot_id bigint, channel text, external_user_id text, external_id text)
@@ -68,7 +69,7 @@ class QueueService:
 
         The same external id (of this chatbot and channel) accepted again returns the first message's id and does
         nothing else. Raises InvalidPayload (UnknownChatbot among them); then nothing is stored. Raises ServiceDown if
-        PostgreSQL does not answer; then it may be, and only an external id makes it safe to call again.
+        PostgreSQL does not answer; whether it is stored is not known then, and only an external id makes it safe to call again.
         """
         return self.accept_message(
             {
@@ -111,18 +112,21 @@ class QueueService:
         return stats
 
 
-def _accept_all(payloads: Sequence[Mapping[str, Any]], patience: float) -> list[Accepted | None]:
+_again = Statement("accept", _ACCEPTED, db.PATIENCE)
+#: For those without an external id: a second try would accept them again.
+_once = Statement("accept_once", _ACCEPTED, 0.0)
+
+
+def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
-    numbered = db.json([{"n": n, "payload": payload} for n, payload in enumerate(payloads)])
-    answers = {row["n"]: row["found"] for row in db.patiently(lambda: db.prepared("accept", _ACCEPT, numbered), patience)}
+    answers = {row["n"]: row["found"] for row in statement.execute([{"payload": payload} for payload in payloads])}
     found = [answers[n] for n in range(len(payloads))]
     enqueue(ledger.tickets_of([ticket for one in found if one for ticket in one["tickets"]]))
     return [Accepted(one["message_id"], one["accepted"]) if one else None for one in found]
 
 
-_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, patience=db.PATIENCE))
-#: For those without an external id: a second try would accept them again.
-_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, patience=0.0))
+_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _again))
+_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _once))
 
 
 def _refuse_inside_transaction() -> None:

@@ -102,9 +102,9 @@ def test_processes_that_accept_the_same_messages_do_not_wait_for_each_other(worl
 
     with closing(psycopg2.connect(settings().database_url)) as other, ThreadPoolExecutor(2) as pool:
         other.cursor().execute("select job_lock('incoming-messages', array[%s])", [f"{world.chatbot}:whatsapp_qr:49"])
-        both = pool.submit(queue_service._accept_all, [payload("a"), payload("b")], 0.0)
+        both = pool.submit(queue_service._accept_all, queue_service._once, [payload("a"), payload("b")])
         _until_waiting(1)
-        again = pool.submit(queue_service._accept_all, [payload("b")], 0.0)
+        again = pool.submit(queue_service._accept_all, queue_service._once, [payload("b")])
         _until_waiting(2)
         other.rollback()
     assert [accepted.new for accepted in both.result() + again.result() if accepted] == [True, True, False]

@@ -86,13 +86,18 @@ def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessM
     assert (job["claims"], job["attempts"], job["lost_claims"]) == (2, 1, 0)
 
 
-def test_a_worker_killed_while_it_boots_is_started_again(environment: dict[str, str], root: Path) -> None:
-    manager = ProcessManager(root / "Procfile", env=dict(os.environ), cwd=root, names=["outgoing"])
+def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:
+    world.say()
+    manager = ProcessManager(root / "Procfile", env=dict(os.environ), cwd=root, names=["incoming"])
     manager.start()
     try:
-        until(lambda: len(manager.pids("outgoing")) == 2)
-        [child] = psutil.Process(manager.pids("outgoing")[0]).children()
+        until(lambda: len(manager.pids("incoming")) == 2)
+        [child] = psutil.Process(manager.pids("incoming")[0]).children()
         child.kill()
-        until(lambda: manager.restarts()["outgoing"] == 1, 20)  # Dramatiq's own patience with a booting one is 30 s
+        until(lambda: manager.restarts()["incoming"] == 1, 20)  # Dramatiq's own patience with a booting one is 30 s
+        until(lambda: world.jobs(queue="incoming-messages", state="completed"))
     finally:
         manager.stop()
+    assert [message["role"] for message in world.messages()] == ["user"]
+    [job] = world.jobs(queue="incoming-messages")
+    assert job["lost_claims"] == 0, "it was killed before it had begun"

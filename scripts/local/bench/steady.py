@@ -43,9 +43,11 @@ def _at(rate: int, messages: int, threads: dict[str, str], place: Rig) -> Run:
         spent, now = cost(pids, world.pids, place.client).since(before), _cpu(types)
         load.check(messages + WARM_UP)
         late = sorted((at - sent[who]) / 1e6 - AI_MS for who, at in world.arrivals().items() if who in sent)
-        taken = {name: (100 * (now[name] - used[name]) / seconds, memory_mb(types[name])) for name in types}
+        taken: Run = {}
+        for name, theirs in types.items():
+            taken |= {f"{name}, CPU %": 100 * (now[name] - used[name]) / seconds, f"{name}, MB": memory_mb(theirs)}
     return {
-        **{f"{name}, {unit}": value for name, two in taken.items() for unit, value in zip(("CPU %", "MB"), two, strict=True)},
+        **taken,
         "PostgreSQL, CPU %": 100 * spent.postgres / seconds,
         "all, CPU %": 100 * (spent.worker + spent.postgres + spent.redis) / seconds,
         "sent after the AI's second, p95 ms": percentiles(late)["p95 ms"],
