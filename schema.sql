@@ -1,6 +1,6 @@
 -- Switchboard: the whole truth about what PostgreSQL remembers (PostgreSQL 14 or newer).
 --
--- This file is what a database looks like today; shared/migrations/ is how an old one gets here, and a test
+-- This file is what a database looks like today; shared/db/migrations/ is how an old one gets here, and a test
 -- proves that both ways end in the same place. Money is integer cents, every time is a timestamptz, and what
 -- must never happen is forbidden here, not only in Python.
 
@@ -68,7 +68,7 @@ create table chatbot (
     max_tokens         integer not null default 500 check (max_tokens between 1 and 32000),
     -- A provider of its own; both null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
     provider_base_url  text check (provider_base_url ~ '^https?://'),
-    provider_api_key   text, -- encrypted (shared/secrets.py)
+    provider_api_key   text, -- encrypted (shared/db/credentials.py)
     -- Messages of one conversation that arrive within this many seconds are answered by one reply. 0: each its own.
     debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
     created_at         timestamptz not null default now(),
@@ -100,13 +100,13 @@ create table whatsapp_qr_session (
     api_key      text, -- encrypted; null: WHATSAPP_QR_API_KEY of the environment
     active       boolean not null default true,
     webhook_secret text, -- encrypted; signs what its gateway sends us; null: WHATSAPP_QR_WEBHOOK_SECRET
-    -- What its gateway last said; sends to a session that is not connected wait (shared/qr_session.py).
+    -- What its gateway last said; sends to a session that is not connected wait (shared/channels/whatsapp_qr/session.py).
     state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
     state_detail text, -- in the gateway's own word: WORKING, SCAN_QR_CODE, close
     state_at     timestamptz
 );
 
--- A key of a business's server (shared/api_keys.py). Only its SHA-256 is kept: 256 random bits need no slow hash.
+-- A key of a business's server (web/api/keys.py). Only its SHA-256 is kept: 256 random bits need no slow hash.
 create table api_key (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
@@ -171,7 +171,7 @@ create table message (
     updated_at      timestamptz not null default now(),
     -- The conversation's number of this message's newest change; only in a widget.
     revision        bigint,
-    -- Of what a business's server says (web/api_messages.py): the same key in the same conversation is the same message.
+    -- Of what a business's server says (web/api/messages.py): the same key in the same conversation is the same message.
     idempotency_key text,
     foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
         on delete cascade,
@@ -204,7 +204,7 @@ create trigger message_widget_status before update of status on message
     for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
 -- A status that came before we knew the provider's id of the message; applied when the send's answer is kept,
--- dropped after a while (shared/delivery_status.py).
+-- dropped after a while (shared/channels/delivery_status.py).
 create table parked_status (
     id          bigint generated always as identity primary key,
     provider_id text not null check (provider_id <> ''),
@@ -300,7 +300,7 @@ create table job (
     claims          integer not null default 0 check (claims >= attempts),
     -- Claims that ran out because their worker vanished: three make the job a poison.
     lost_claims     integer not null default 0 check (lost_claims <= claims),
-    -- A send left the house and its answer was not kept (shared/sending.py).
+    -- A send left the house and its answer was not kept (shared/channels/sending.py).
     outcome_unknown_since timestamptz,
     last_error      text,
     last_traceback  text,
@@ -335,7 +335,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 
 -- The verbs below are functions for two reasons: each step of a job costs one round trip, and each statement in
 -- a volatile function sees what others committed while it waited for the lock of an ordering key. They take many jobs
--- at once: the threads of a process end theirs together (shared/batching.py).
+-- at once: the threads of a process end theirs together (shared/db/batching.py).
 
 -- Those who add to a line and those who close its head take turns; the lock ends with the transaction. Lines are
 -- locked in the order of the stages, those of one stage in the order of their numbers: two transactions never wait
@@ -503,7 +503,7 @@ begin
 end $$;
 
 -- What jobs of one queue leave behind that the statement which calls this has closed itself: a stage that only talks to
--- PostgreSQL claims nothing (shared/passing.py). `p_keys`: their ordering keys; the rest as job_finish has it.
+-- PostgreSQL claims nothing (shared/jobs/single_statement.py). `p_keys`: their ordering keys; the rest as job_finish has it.
 create function job_pass(p_queue text, p_keys text[], p_next jsonb, p_events jsonb, p_seen boolean)
 returns jsonb language plpgsql as $$
 begin

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from environs import Env, EnvError, validate
 
-from shared import rates
+from shared.broker import rates
 
 AMBIGUOUS_POLICIES = ("resend", "hold")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Later(Exception):
+class Snooze(Exception):
     """Not now: throttled, or not its turn. Costs no attempt; bounded by the job's age.
 
     `delay` is in seconds.
@@ -14,11 +14,11 @@ class Later(Exception):
         self.delay = delay
 
 
-class Limited(Later):
-    """Later, for a rate limit of ours: nobody outside was asked."""
+class RateLimited(Snooze):
+    """Snooze, for a rate limit of ours: nobody outside was asked."""
 
 
-class Permanent(Exception):
+class PermanentError(Exception):
     """It will never pass: a bad payload, a refused recipient, a spent quota. The message is the reason."""
 
 
@@ -26,7 +26,7 @@ class OutcomeUnknown(Exception):
     """A request left and its answer never came: the other side may have acted on it."""
 
 
-class LostClaim(Exception):
+class LeaseLost(Exception):
     """The job was taken over, finished or given up meanwhile: this execution's result must not count."""
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
-from shared.errors import InvalidPayload, Permanent
+from shared.errors import InvalidPayload, PermanentError
 from shared.queues import Queue
-from shared.texts import storable
 
 CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
 WHATSAPP = ("whatsapp_cloud", "whatsapp_qr")
@@ -27,6 +26,13 @@ EVENTS = ("message.received", "message.sent", "message.failed")
 MAX_ROW_ID = 2**63 - 1
 
 
+def strip_invalid(text: str) -> str:
+    """NUL and half surrogate pairs, which PostgreSQL refuses, become replacement characters."""
+    if text.isascii():
+        return text.replace("\x00", "\ufffd") if "\x00" in text else text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def _row_id(**options: Any) -> fields.Integer:
     return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="want a positive row id"), **options)
 
@@ -35,7 +41,7 @@ def not_blank(text: str) -> None:
     """A marshmallow check of texts that people read. Raises ValidationError."""
     if not text.strip():
         raise ValidationError("is empty; want some text")
-    if storable(text) != text:
+    if strip_invalid(text) != text:
         raise ValidationError("holds a NUL or half a surrogate pair; want plain text")
 
 
@@ -130,11 +136,11 @@ def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str,
 
 
 def read(queue: Queue, payload: Any) -> dict[str, Any]:
-    """The payload of a claimed job. Raises Permanent: garbage does not get better."""
+    """The payload of a claimed job. Raises PermanentError: garbage does not get better."""
     try:
         return dict(_readers[queue].load(payload))
     except ValidationError as problem:
-        raise Permanent(f"bad payload: {_messages(problem)}") from None
+        raise PermanentError(f"bad payload: {_messages(problem)}") from None
 
 
 def _messages(problem: ValidationError) -> dict[str, Any]:

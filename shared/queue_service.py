@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from shared import db, ledger
-from shared.batching import Batch
-from shared.dispatch import InsideTransaction, enqueue
+from shared import db
+from shared.broker.enqueue import EnqueueInTransactionError, enqueue
+from shared.db.batching import Batch
+from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
+from shared.jobs import ledger
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.queues import Queue
-from shared.statements import Statement
 
 STATES = ("waiting", "active", "completed", "failed", "delayed")
 
@@ -112,7 +113,7 @@ class QueueService:
         return stats
 
 
-_again = Statement("accept", _ACCEPTED, db.PATIENCE)
+_again = Statement("accept", _ACCEPTED, db.WEB_RETRY_SECONDS)
 #: For those without an external id: a second try would accept them again.
 _once = Statement("accept_once", _ACCEPTED, 0.0)
 
@@ -131,7 +132,7 @@ _accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_
 
 def _refuse_inside_transaction() -> None:
     if db.in_transaction():
-        raise InsideTransaction("accepting a job inside an open transaction: it would be enqueued before it is committed")
+        raise EnqueueInTransactionError("accepting a job inside an open transaction: it would be enqueued before it is committed")
 
 
 _service = QueueService()

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.local.simulator.client import Simulator
-from shared import db, queues, secrets, stage, webhook_signing
-from shared.ending import Ending
-from shared.ledger import Claim, Claiming
+from shared import db, queues
+from shared.db import credentials
+from shared.jobs import stage
+from shared.jobs.completion import Ending
+from shared.jobs.ledger import Claim, Claiming
 from shared.queue_service import QueueService
 from shared.queues import Queue
+from shared.webhooks import signing
 
 _WORK = {
     Queue.INCOMING: "receive",
@@ -61,7 +64,7 @@ class World:
         self.know(base, "Returns", "You can return goods for thirty days.")
         db.rows(
             "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-            [chatbot, str(777000 + chatbot), secrets.encrypt("token")],
+            [chatbot, str(777000 + chatbot), credentials.encrypt("token")],
         )
         db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [chatbot, f"s{chatbot}"])
         if webhook:
@@ -80,11 +83,11 @@ class World:
 
     def endpoint(self, customer: int, path: str = "hook") -> int:
         """A webhook endpoint of a customer at the simulator; its secret is in `self.secret`."""
-        self.secret = webhook_signing.new_secret()
+        self.secret = signing.new_secret()
         return int(
             db.scalar(
                 "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s) returning id",
-                [customer, f"{self.simulator.url}/customer/{path}", secrets.encrypt(self.secret)],
+                [customer, f"{self.simulator.url}/customer/{path}", credentials.encrypt(self.secret)],
             )
         )
 

@@ -13,7 +13,10 @@ import redis
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
-from shared import broker, config, db, ledger, tally
+from shared import config, db
+from shared.broker import redis_broker
+from shared.jobs import ledger
+from shared.telemetry import metrics
 from tests.builders import World
 
 _numbers = itertools.count(1)
@@ -85,9 +88,9 @@ def environment(
 def _forget() -> None:
     config.reset()
     db.reset()
-    broker.reset()
+    redis_broker.reset()
     ledger.leases.clear()
-    tally.reset()
+    metrics.reset()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The WSGI application. It stores and enqueues; it never calls anybody outside, and it never works on a job.
 
-gunicorn "web.app:create_app()" --worker-class web.slow_clients.Worker
+gunicorn "web.app:create_app()" --worker-class web.gunicorn_worker.Worker
 """
 
 from __future__ import annotations
@@ -8,22 +8,23 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from shared.broker import get_broker
+from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.observability import configure_logging, configure_sentry
-from web import api_figures, api_messages, api_webhooks, problems, safety
-from web.api import api
-from web.dashboard import dashboard
-from web.health import health
-from web.metrics import metrics
-from web.openapi import document
-from web.whatsapp_cloud import hook as cloud_hook
-from web.whatsapp_qr import hook as qr_hook
-from web.widget import api as widget_api
-from web.widget_page import page as widget_page
+from shared.telemetry.logs import configure_logging, configure_sentry
+from web import hardening, problems
+from web.api import messages, usage, webhooks
+from web.api.api import api
+from web.api.openapi import document
+from web.hooks.whatsapp_cloud import hook as cloud_hook
+from web.hooks.whatsapp_qr import hook as qr_hook
+from web.ops.dashboard import dashboard
+from web.ops.health import health
+from web.ops.metrics import metrics
+from web.widget.api import api as widget_api
+from web.widget.page import page as widget_page
 
 #: The modules that add their routes to `api`.
-API_ROUTES = (api_messages, api_webhooks, api_figures)
+API_ROUTES = (messages, webhooks, usage)
 BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page, api, document, health, metrics, dashboard)
 
 
@@ -36,7 +37,7 @@ def create_app() -> Flask:
     app = Flask("web")
     if conf.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way
-    safety.install(app)
+    hardening.install(app)
     problems.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

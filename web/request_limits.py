@@ -19,10 +19,10 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from shared.broker import connect_redis
+from shared.broker.consumer import outage
+from shared.broker.redis_broker import connect_redis
 from shared.config import Settings, settings
-from shared.consumer import outage
-from web.widget_visitor import Visitor
+from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import ai, knowledge, payloads, tally
+from shared import payloads
+from shared.ai import knowledge, provider
 from shared.config import settings
-from shared.ending import Ending, end
-from shared.errors import Permanent
-from shared.ledger import Claim, Claiming
+from shared.db.credentials import decrypt
+from shared.errors import PermanentError
+from shared.jobs.completion import Ending, end
+from shared.jobs.ledger import Claim, Claiming
+from shared.jobs.stage import stage
 from shared.queues import Queue
-from shared.secrets import decrypt
-from shared.stage import stage
+from shared.telemetry import metrics
 
 #: Messages of the conversation that the provider sees.
 CONTEXT = 10
@@ -72,21 +74,21 @@ def answer(claimed: Claim) -> None:
     message_id = payloads.read(Queue.AI, claimed.payload)["message_id"]
     loaded = claimed.loaded
     if loaded is None:
-        raise Permanent(f"there is no user message {message_id} to answer")
+        raise PermanentError(f"there is no user message {message_id} to answer")
     if loaded["reply_id"] is not None:
         end(claimed)
         return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        _save(claimed, message_id, ai.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
+        _save(claimed, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = [knowledge.Item(**item) for item in loaded["items"] or []]
-    completion = ai.complete(_provider(loaded), ai.prompt(loaded["system_prompt"], items, loaded["history"]))
+    completion = provider.complete(_provider(loaded), provider.prompt(loaded["system_prompt"], items, loaded["history"]))
     _save(claimed, message_id, completion, items)
 
 
-def _provider(loaded: dict[str, Any]) -> ai.Provider:
+def _provider(loaded: dict[str, Any]) -> provider.Provider:
     conf, key = settings(), loaded["provider_api_key"]
-    return ai.Provider(
+    return provider.Provider(
         base_url=loaded["provider_base_url"] or conf.openai_base_url,
         api_key=decrypt(key, f"chatbot {loaded['chatbot_id']}") if key else conf.openai_api_key,
         model=loaded["model"],
@@ -95,7 +97,7 @@ def _provider(loaded: dict[str, Any]) -> ai.Provider:
     )
 
 
-def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: list[knowledge.Item]) -> None:
+def _save(claimed: Claim, message_id: int, completion: provider.Completion, items: list[knowledge.Item]) -> None:
     metadata = {
         "model": completion.model,
         "knowledge_item_ids": [item.id for item in items],
@@ -112,9 +114,9 @@ def _save(claimed: Claim, message_id: int, completion: ai.Completion, items: lis
         "model": completion.model,
     }
     if not _answered(claimed, values):
-        raise Permanent(f"message {message_id} is gone")
-    tally.add("tokens", "prompt", by=completion.prompt_tokens)
-    tally.add("tokens", "completion", by=completion.completion_tokens)
+        raise PermanentError(f"message {message_id} is gone")
+    metrics.increment("tokens", "prompt", by=completion.prompt_tokens)
+    metrics.increment("tokens", "completion", by=completion.completion_tokens)
 
 
 actors = stage(claim, answer)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from shared import payloads
-from shared.ending import Ending
-from shared.errors import Permanent
-from shared.ledger import Claim, Claiming
-from shared.passing import ENDED, TAKES, asked
+from shared.errors import PermanentError
+from shared.jobs.completion import Ending
+from shared.jobs.ledger import Claim, Claiming
+from shared.jobs.single_statement import ENDED, TAKES, asked
+from shared.jobs.stage import stage
 from shared.queues import Queue
-from shared.stage import stage
 
 # Conversation, message, usage, event, this job's end and the AI job are one statement. The AI reads the last ten
 # messages when its turn comes, not here: by then the replies to the earlier ones are among them. A batch goes in the
@@ -53,10 +53,10 @@ whole = Ending(
 
 
 def receive(claimed: Claim) -> None:
-    """Saves the message. Raises Permanent if its chatbot is gone or the payload is garbage."""
+    """Saves the message. Raises PermanentError if its chatbot is gone or the payload is garbage."""
     message = payloads.read(Queue.INCOMING, claimed.payload)
     if not whole(claimed):
-        raise Permanent(f"chatbot {message['chatbot_id']} does not exist any more")
+        raise PermanentError(f"chatbot {message['chatbot_id']} does not exist any more")
 
 
 claim = Claiming(Queue.INCOMING)

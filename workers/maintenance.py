@@ -15,11 +15,11 @@ from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
-from shared import lifecycle
 from shared.config import settings
-from shared.prune import prune
+from shared.jobs import worker_process
+from shared.jobs.prune import prune
+from shared.jobs.sweep import sweep_if_alone
 from shared.queues import MAINTENANCE_QUEUE
-from shared.sweep import sweep_alone
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ class Ticker(Middleware):
     def _tick(self) -> None:
         while not self._stopping.wait(settings().sweep_interval):
             try:
-                sweep_alone()
+                sweep_if_alone()
             except Exception as problem:
                 # The next tick tries again; an outage is told of by those who have jobs in hand.
                 log.warning("sweep failed", extra={"error": f"{type(problem).__name__}: {problem}"})
 
 
-broker = lifecycle.boot()
+broker = worker_process.boot()
 broker.add_middleware(PeriodiqMiddleware(skip_delay=30))
 broker.add_middleware(Ticker())
 
@@ -61,4 +61,4 @@ def prune_jobs() -> None:
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
-    sweep_alone()
+    sweep_if_alone()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from shared import payloads
-from shared.ending import Ending
-from shared.errors import Permanent
-from shared.ledger import Claim, Claiming
-from shared.passing import ENDED, TAKES, asked
+from shared.errors import PermanentError
+from shared.jobs.completion import Ending
+from shared.jobs.ledger import Claim, Claiming
+from shared.jobs.single_statement import ENDED, TAKES, asked
+from shared.jobs.stage import stage
 from shared.queues import Queue
-from shared.stage import stage
 
 # A widget's status numbers its conversation (widget_changed), so the conversations are locked first, in the order in which
 # incoming-messages goes through them: two processes never wait for each other.
@@ -45,10 +45,10 @@ whole = Ending(
 
 
 def route(claimed: Claim) -> None:
-    """Marks a widget's reply SENT, or hands it to the channel's send stage. Raises Permanent if there is none."""
+    """Marks a widget's reply SENT, or hands it to the channel's send stage. Raises PermanentError if there is none."""
     reply = payloads.read(Queue.OUTGOING, claimed.payload)
     if not whole(claimed):
-        raise Permanent(f"there is no reply {reply['message_id']} to deliver")
+        raise PermanentError(f"there is no reply {reply['message_id']} to deliver")
 
 
 claim = Claiming(Queue.OUTGOING)

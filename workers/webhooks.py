@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared import http, lifecycle, payloads, webhook_signing
-from shared.bulkhead import Bulkhead
+from shared import http, payloads
+from shared.broker.thread_pool import Crew
 from shared.config import settings
-from shared.crew import Crew
-from shared.ending import Ending
-from shared.errors import Later, Permanent
-from shared.ledger import Claim, Claiming
+from shared.db.credentials import decrypt
+from shared.errors import PermanentError, Snooze
+from shared.http.bulkhead import Bulkhead
+from shared.jobs import worker_process
+from shared.jobs.completion import Ending
+from shared.jobs.ledger import Claim, Claiming
+from shared.jobs.stage import stage
 from shared.queues import Queue
-from shared.secrets import decrypt
-from shared.stage import stage
+from shared.webhooks import signing
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
-_bulkhead = Bulkhead(Crew.of(lifecycle.boot()))
+_bulkhead = Bulkhead(Crew.of(worker_process.boot()))
 
 claim = Claiming(
     Queue.WEBHOOKS,
@@ -59,11 +61,11 @@ def deliver(claimed: Claim) -> None:
     payloads.read(Queue.WEBHOOKS, claimed.payload)
     event = claimed.loaded
     if event is None or not event["active"]:
-        raise Permanent("the endpoint is gone or switched off")
+        raise PermanentError("the endpoint is gone or switched off")
     with _bulkhead.place(event["endpoint_id"], claimed.age):
         answer = _post(event, claimed.attempt)
     if answer.status == 429:
-        raise Later(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
+        raise Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
     if not answer.ok:
         raise EndpointRefused(answer)
     _delivered(claimed, {"id": event["id"], "attempt": claimed.attempt, "response_status": answer.status})
@@ -72,14 +74,14 @@ def deliver(claimed: Claim) -> None:
 def _post(event: dict[str, Any], attempt: int) -> http.Answer:
     conf = settings()
     told = {
-        "id": webhook_signing.event_id(event["id"]),
+        "id": signing.event_id(event["id"]),
         "type": event["event"],
         "timestamp": event["created_at"],
         "data": event["payload"],
     }
     body = json.dumps(told, separators=(",", ":")).encode()
     secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
-    headers = webhook_signing.headers(secret, event["id"], event["event"], attempt, body)
+    headers = signing.headers(secret, event["id"], event["event"], attempt, body)
     return http.post(event["url"], body, headers, conf.http_timeout, private_allowed=conf.webhooks_to_private)
 
 

@@ -17,7 +17,7 @@ import psycopg2.errors
 
 from scripts.local.terminal import count, with_database
 from shared import db
-from shared.secrets import encrypt
+from shared.db.credentials import encrypt
 
 _BUSINESS = "insert into customer (name, plan_price_cents) values (%s, %s) returning id"
 _BOT = "insert into chatbot (customer_id, name) values (%s, %s) returning id, public_key"

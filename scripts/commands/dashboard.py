@@ -11,8 +11,8 @@ import sys
 from wsgiref.simple_server import make_server
 
 from scripts.local.environment import use_running_services
-from shared.broker import get_broker
-from web.dashboard import application
+from shared.broker.redis_broker import get_broker
+from web.ops.dashboard import application
 
 
 def main() -> int:

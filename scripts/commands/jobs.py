@@ -16,7 +16,7 @@ from scripts.local.terminal import cell, count, with_database
 from shared import db, payloads
 from shared.errors import InvalidPayload
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
-from web.replay import replay
+from web.hooks.replay import replay
 
 console = Console(width=None if sys.stdout.isatty() else 160)
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.local.terminal import cell, count, with_database
-from shared import api_keys, db
+from shared import db
+from web.api import keys
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -37,7 +38,7 @@ def _arguments() -> argparse.Namespace:
 
 def _create(arguments: argparse.Namespace) -> int:
     try:
-        print(api_keys.create(arguments.customer, arguments.name))
+        print(keys.create(arguments.customer, arguments.name))
     except ValueError as problem:
         print(f"keys: {problem}", file=sys.stderr)
         return 1
@@ -54,7 +55,7 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    if not api_keys.revoke(arguments.id):
+    if not keys.revoke(arguments.id):
         print(f"keys: there is no key {arguments.id} that could be revoked", file=sys.stderr)
         return 1
     print(f"key {arguments.id} is revoked")

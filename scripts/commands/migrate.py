@@ -1,4 +1,4 @@
-"""scripts/migrate: brings a database to the newest schema, by the numbered files of shared/migrations. Safe to repeat.
+"""scripts/migrate: brings a database to the newest schema, by the numbered files of shared/db/migrations. Safe to repeat.
 
 On a platform it is the release phase: python -m scripts.commands.migrate, with DATABASE_URL.
 """
@@ -14,7 +14,7 @@ import psycopg2
 
 from scripts.local.terminal import no_arguments, unreachable
 
-MIGRATIONS = Path(__file__).parents[2] / "shared" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "shared" / "db" / "migrations"
 #: Two releases at once take turns; the number is ours.
 LOCK = 7_217_000
 

@@ -12,9 +12,9 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 
 from shared import queues
-from shared.broker import Broker, addressed, get_broker, warn_about_forgetful_redis
-from shared.dispatch import message_for
-from shared.ledger import Ticket
+from shared.broker.enqueue import message_for
+from shared.broker.redis_broker import Broker, addressed, get_broker, warn_about_forgetful_redis
+from shared.jobs.ledger import Ticket
 from shared.queues import Queue
 
 LANE = Queue.OUTGOING.value
@@ -100,7 +100,7 @@ def test_a_stock_worker_may_take_and_ack(environment: dict[str, str]) -> None:
 
 
 def test_the_dashboard_shows_our_queues(environment: dict[str, str]) -> None:
-    from web.dashboard import application
+    from web.ops.dashboard import application
 
     broker: Broker = get_broker()
     broker.put([ticket(1), ticket(2)])
@@ -120,7 +120,7 @@ def test_a_redis_that_forgets_is_named_at_start(environment: dict[str, str], cap
     try:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")
-        with caplog.at_level("WARNING", logger="shared.broker"):
+        with caplog.at_level("WARNING", logger="shared.broker.redis_broker"):
             warn_about_forgetful_redis(client)
     finally:
         for name, value in before.items():

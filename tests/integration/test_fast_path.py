@@ -15,14 +15,15 @@ import redis
 from dramatiq.errors import ConnectionClosed
 
 from scripts.local.embedded import Services
-from shared import consumer as consumers
-from shared import db, queue_service, stage
-from shared.broker import addressed, get_broker
+from shared import db, queue_service
+from shared.broker import consumer as consumers
+from shared.broker.consumer import WokenConsumer
+from shared.broker.enqueue import message_for
+from shared.broker.redis_broker import addressed, get_broker
+from shared.channels.delivery_status import apply_delivery_status
 from shared.config import settings
-from shared.consumer import WokenConsumer
-from shared.delivery_status import apply_delivery_status
-from shared.dispatch import message_for
-from shared.ledger import Ticket
+from shared.jobs import stage
+from shared.jobs.ledger import Ticket
 from shared.queues import Queue
 from tests.builders import World, claim_of, whole_of, work_of
 

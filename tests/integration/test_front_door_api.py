@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from werkzeug.test import TestResponse
 
 from scripts.local.simulator.client import Simulator
-from shared import api_keys, config, db
+from shared import config, db
 from tests.integration.front_door import FrontDoor
+from web.api import keys
 
 API = "/api/v1"
 
@@ -22,7 +23,7 @@ class Business:
     """A customer's server with its key."""
 
     def __init__(self, door: FrontDoor, customer: int) -> None:
-        self.customer, self.key, self._client = customer, api_keys.create(customer, "test"), door.client
+        self.customer, self.key, self._client = customer, keys.create(customer, "test"), door.client
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
         given = {"Authorization": f"Bearer {self.key}", **headers}
@@ -59,10 +60,10 @@ def test_without_a_key_nothing_opens(door: FrontDoor, header: str | None) -> Non
 def test_keys_are_kept_as_hashes_and_can_be_revoked(mine: Business) -> None:
     assert mine.key not in json.dumps(db.rows("select name, hash from api_key"))
     assert mine("GET", "/conversations").status_code == 200
-    assert api_keys.revoke(db.scalar("select id from api_key")) is True
+    assert keys.revoke(db.scalar("select id from api_key")) is True
     assert mine("GET", "/conversations").status_code == 401
     with pytest.raises(ValueError, match="no customer"):
-        api_keys.create(4711, "x")
+        keys.create(4711, "x")
 
 
 def test_conversations_and_messages_by_pages(door: FrontDoor, mine: Business) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import config, db, tally
+from shared import config, db
+from shared.telemetry import metrics
 from tests.integration.front_door import CLOUD, VERIFY_TOKEN, FrontDoor, change, webhook, written
 
 
@@ -45,7 +46,7 @@ def test_a_wrong_signature_is_401_and_nothing_is_stored(door: FrontDoor, signatu
     assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
     assert not accepted()
     assert not rejects()
-    assert tally.read()["inbound", "whatsapp_cloud", "bad_signature"] == 1
+    assert metrics.read()["inbound", "whatsapp_cloud", "bad_signature"] == 1
 
 
 def test_a_message_is_answered(door: FrontDoor, simulator: Simulator) -> None:
@@ -90,7 +91,7 @@ def test_the_same_delivery_again_is_the_same_message(door: FrontDoor, simulator:
     assert door.meta(body).status_code == 200
     door.world.drain()
     assert len(simulator.record("graph")) == len(door.world.messages(role="user")) == 1
-    assert tally.read()["inbound", "whatsapp_cloud", "duplicate"] == 3
+    assert metrics.read()["inbound", "whatsapp_cloud", "duplicate"] == 3
 
 
 CHOICES = [
@@ -178,7 +179,7 @@ def test_an_unknown_number_is_200_counted_and_kept(door: FrontDoor) -> None:
     assert door.meta(webhook(change("999", messages=[written("wamid.1")]))).status_code == 200
     [kept] = rejects()
     assert (kept["subject"], "wamid.1" in kept["payload"]) == ("999", True)
-    assert tally.read()["inbound", "whatsapp_cloud", "unknown_number"] == 1
+    assert metrics.read()["inbound", "whatsapp_cloud", "unknown_number"] == 1
     assert not accepted()
 
 

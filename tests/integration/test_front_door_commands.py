@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from scripts.commands import chaos, connect, jobs, keys, migrate, server
-from shared import api_keys, db
-from shared.secrets import decrypt
+from shared import db
+from shared.db.credentials import decrypt
 from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook, written
+from web.api import keys as api_keys
 
 
 def run(command: object, *arguments: str, typed: str = "") -> int:

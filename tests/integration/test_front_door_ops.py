@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared import broker, config, db, tally
-from shared.sweep import sweep_alone
+from shared import config, db
+from shared.broker import redis_broker
+from shared.jobs.sweep import sweep_if_alone
+from shared.telemetry import metrics
 from tests.integration.front_door import (
     APP_SECRET,
     DASHBOARD,
@@ -33,7 +35,7 @@ def no_redis(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     """Redis is away."""
     monkeypatch.setenv("REDIS_URL", f"redis://{NOWHERE}/0")
     config.reset()
-    broker.reset()
+    redis_broker.reset()
     return door
 
 
@@ -76,9 +78,9 @@ def test_while_postgres_is_away_the_channel_is_told_to_come_again(no_postgres: F
 def test_well_means_that_somebody_sweeps(door: FrontDoor) -> None:
     never = door.client.get("/readyz")
     assert (never.status_code, never.json["status"]) == (200, "degraded")  # type: ignore[index]
-    sweep_alone()
+    sweep_if_alone()
     assert door.client.get("/readyz").json == {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok"}}
-    client: Any = broker.get_broker().client
+    client: Any = redis_broker.get_broker().client
     client.set("dramatiq:swept-at", 1)
     assert "ago" in door.client.get("/readyz").json["checks"]["sweep"]  # type: ignore[index]
 
@@ -182,9 +184,9 @@ def test_no_answer_tells_a_secret_or_a_stack_trace(door: FrontDoor, monkeypatch:
 
 
 def test_counts_that_redis_could_not_take_come_later(no_redis: FrontDoor, services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    tally.add("inbound", "x", "y")
-    tally.flush()
+    metrics.increment("inbound", "x", "y")
+    metrics.flush()
     monkeypatch.setenv("REDIS_URL", services.redis_url)
     config.reset()
-    broker.reset()
-    assert tally.read()["inbound", "x", "y"] == 1
+    redis_broker.reset()
+    assert metrics.read()["inbound", "x", "y"] == 1

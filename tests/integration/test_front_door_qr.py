@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import config, db, secrets
-from shared.qr_gateway import dialect
-from shared.sweep import sweep
+from shared import config, db
+from shared.channels.whatsapp_qr.gateway import dialect
+from shared.db import credentials
+from shared.jobs.sweep import sweep
 from tests.integration.front_door import (
     QR_SECRET,
     FrontDoor,
@@ -94,7 +95,7 @@ def test_waha_must_be_signed(door: FrontDoor, secret: str) -> None:
 
 
 def test_a_session_has_a_secret_of_its_own(door: FrontDoor) -> None:
-    db.rows("update whatsapp_qr_session set webhook_secret = %s", [secrets.encrypt("its-own")])
+    db.rows("update whatsapp_qr_session set webhook_secret = %s", [credentials.encrypt("its-own")])
     assert door.waha(waha_message("A1")).status_code == 401
     assert door.waha(waha_message("A1"), secret="its-own").status_code == 200
 

@@ -11,11 +11,11 @@ import redis
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
 
-from shared.broker import Broker, addressed, connect_redis, get_broker
+from shared.broker.consumer import WokenConsumer, now_ms
+from shared.broker.enqueue import message_for
+from shared.broker.redis_broker import Broker, addressed, connect_redis, get_broker
 from shared.config import settings
-from shared.consumer import WokenConsumer, now_ms
-from shared.dispatch import message_for
-from shared.ledger import Ticket
+from shared.jobs.ledger import Ticket
 from shared.queues import Queue
 
 LANE = Queue.OUTGOING.value

@@ -10,12 +10,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import db, ledger
-from shared.delivery_status import apply_delivery_status
-from shared.ledger import Claim
-from shared.prune import prune
+from shared import db
+from shared.channels.delivery_status import apply_delivery_status
+from shared.jobs import ledger
+from shared.jobs.ledger import Claim
+from shared.jobs.prune import prune
+from shared.jobs.sweep import sweep
 from shared.queues import Queue
-from shared.sweep import sweep
 from tests.builders import World, claim_of
 
 STEPS = st.lists(st.tuples(st.sampled_from(["deliver", "crash", "expire", "sweep", "again"]), st.integers(0, 5)), max_size=25)
@@ -85,7 +86,7 @@ def test_any_interleaving_ends_with_one_reply_each(world: World, steps: list[tup
 
 
 def test_a_job_that_redis_lost_is_put_back(world: World) -> None:
-    from shared.broker import get_broker
+    from shared.broker.redis_broker import get_broker
 
     world.say()
     get_broker().client.flushall()

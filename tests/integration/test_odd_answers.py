@@ -88,7 +88,7 @@ def test_a_part_that_is_refused_is_sent_again_and_not_the_ones_before_it(world: 
 def test_what_is_no_completion_is_asked_for_again(world: World, simulator: Simulator, body: str) -> None:
     job = answers(world, simulator, "ai", "ai-processing", body)
     assert (job["state"], job["attempts"]) == ("delayed", 1)
-    assert job["last_error"].startswith("ProviderTrouble: AI provider: ")
+    assert job["last_error"].startswith("ProviderError: AI provider: ")
 
 
 def test_an_ai_that_drips_its_answer_holds_nobody_longer_than_its_timeout(

@@ -11,9 +11,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from scripts.local.simulator.client import Simulator
-from shared import config, db, dead_letter, ledger, queues, stage
+from shared import config, db, queues
 from shared.config import settings
-from shared.errors import Later, LostClaim, Permanent
+from shared.errors import LeaseLost, PermanentError, Snooze
+from shared.jobs import dead_letter, ledger, stage
 from shared.queues import Queue
 from tests.builders import World, claim_of, whole_of, work_of
 
@@ -67,7 +68,12 @@ def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator,
         held.append(len(pool._in_use))
         return post(*arguments, **named)
 
-    for module in ("shared.http", "shared.graph_api", "shared.qr_gateway"):
+    for module in (
+        "shared.http",
+        "shared.http.client",
+        "shared.channels.whatsapp_cloud.graph_api",
+        "shared.channels.whatsapp_qr.gateway",
+    ):
         monkeypatch.setattr(f"{module}.post", watched_post)
     world.endpoint(world.customer)
     for channel in ("whatsapp_cloud", "whatsapp_qr"):
@@ -96,12 +102,12 @@ def test_a_job_delivered_twice_finds_itself_closed(world: World, simulator: Simu
 
 
 def test_the_conversation_so_far_is_told_to_the_ai(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared import ai
+    from shared.ai import provider
 
     prompts: list[Any] = []
-    complete = ai.complete
+    complete = provider.complete
     monkeypatch.setattr(
-        "shared.ai.complete", lambda provider, messages: (prompts.append(messages), complete(provider, messages))[1]
+        "shared.ai.provider.complete", lambda provider, messages: (prompts.append(messages), complete(provider, messages))[1]
     )
     for number in range(7):
         world.say(f"question {number} about shipping")
@@ -129,7 +135,7 @@ def test_retries_wait_1_2_and_4_seconds_then_the_fallback_goes_out_once(world: W
     [failed] = world.jobs(queue="ai-processing")
     assert (failed["state"], failed["attempts"], failed["closed_at"]) == ("failed", 4, None)
     assert "HTTP 500" in failed["last_error"]
-    assert "ProviderTrouble" in failed["last_traceback"]
+    assert "ProviderError" in failed["last_traceback"]
     assert dead_letter.bury(job["id"])
     assert not dead_letter.bury(job["id"])
     world.drain()
@@ -263,8 +269,8 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
         return work
 
     for problem, state, attempts in (
-        (Later(5, "wait"), "delayed", 0),
-        (Permanent("no"), "failed", 1),
+        (Snooze(5, "wait"), "delayed", 0),
+        (PermanentError("no"), "failed", 1),
         (KeyError("x"), "delayed", 1),
     ):
         world.say(user=str(problem))
@@ -279,7 +285,7 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
 
 def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(world: World) -> None:
     def work(claimed: ledger.Claim) -> None:
-        raise Later(100_000, "the provider asks for a day")
+        raise Snooze(100_000, "the provider asks for a day")
 
     world.say()
     [job] = world.jobs()
@@ -287,10 +293,10 @@ def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(wo
     [job] = world.jobs()
     limit = job["created_at"] + timedelta(seconds=settings().job_max_age)
     assert job["state"] == "delayed"
-    assert limit - timedelta(seconds=stage.LAST_CALL + 1) < job["run_at"] <= limit
+    assert limit - timedelta(seconds=stage.FINAL_ATTEMPT_WINDOW + 1) < job["run_at"] <= limit
     db.rows(
         "update job set run_at = now(), created_at = now() - make_interval(secs => %s)",
-        [settings().job_max_age - stage.LAST_CALL + 0.5],
+        [settings().job_max_age - stage.FINAL_ATTEMPT_WINDOW + 0.5],
     )
     with pytest.raises(Exception, match="ended"):
         stage.run(job["id"], work, claim_of(Queue.INCOMING))
@@ -311,11 +317,11 @@ def test_a_late_result_is_dropped(world: World) -> None:
     world.run(world.jobs()[0]["id"])
     [job] = world.jobs(queue="ai-processing")
     late, current = _claimed_twice(world, job["id"])
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         work_of(Queue.AI)(late)
     assert world.messages(role="assistant") == []
     work_of(Queue.AI)(current)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         ledger.end_attempt(late, "too late", retry_in=None)
     assert len(world.messages(role="assistant")) == 1
     assert world.jobs(queue="ai-processing")[0]["state"] == "completed"
@@ -325,9 +331,9 @@ def test_a_late_result_of_one_statement_is_dropped(world: World) -> None:
     world.say()
     [job] = world.jobs()
     late, current = _claimed_twice(world, job["id"])
-    with pytest.raises(Permanent):
+    with pytest.raises(PermanentError):
         work_of(Queue.INCOMING)(late)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         ledger.end_attempt(late, "nothing of it happened", retry_in=None)
     assert world.messages() == []
     work_of(Queue.INCOMING)(current)
@@ -420,7 +426,7 @@ def test_an_ambiguous_send_waits_then_follows_the_policy(
 
 
 def test_a_status_settles_an_ambiguous_send(world: World, simulator: Simulator) -> None:
-    from shared.delivery_status import apply_delivery_status
+    from shared.channels.delivery_status import apply_delivery_status
 
     simulator.faults([{"kind": "graph", "fault": "reset_after", "times": 1}])
     world.say(channel="whatsapp_cloud", user="49123")
@@ -435,7 +441,7 @@ def test_a_status_settles_an_ambiguous_send(world: World, simulator: Simulator) 
 
 
 def test_statuses_only_move_forward(world: World) -> None:
-    from shared.delivery_status import apply_delivery_status
+    from shared.channels.delivery_status import apply_delivery_status
 
     world.say(channel="whatsapp_cloud", user="49123")
     world.drain()
@@ -454,8 +460,8 @@ def test_statuses_only_move_forward(world: World) -> None:
 
 
 def test_a_status_before_the_sends_answer_is_kept_and_applied(world: World, simulator: Simulator) -> None:
-    from shared.delivery_status import apply_delivery_status
-    from shared.qr_gateway import dialect
+    from shared.channels.delivery_status import apply_delivery_status
+    from shared.channels.whatsapp_qr.gateway import dialect
 
     world.say(channel="whatsapp_qr", user="49123")
     while not (jobs := world.jobs(queue="whatsapp-qr-send")):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from scripts.local.volume import fill
 from shared import db
-from shared.delivery_status import apply_delivery_status
-from shared.prune import prune
-from shared.sweep import sweep
+from shared.channels.delivery_status import apply_delivery_status
+from shared.jobs.prune import prune
+from shared.jobs.sweep import sweep
 from tests.builders import World
-from web import api_figures
+from web.api import usage
 
 GROWING = ("conversation", "message", "job", "webhook_event", "usage_log")
 #: psycopg2's statements are planned each time, those within functions at most five times and then for good.
@@ -93,6 +93,6 @@ def test_how_a_business_stands_is_counted_without_looking_at_everybodys_jobs(wor
     other, _ = world.tenant()
     db.rows("update job set customer_id = %s where id %% 50 = 0", [other])
     db.rows("vacuum analyze job")
-    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {api_figures.STATS}", {"customer_id": other}))
+    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {usage.STATS}", {"customer_id": other}))
     assert "Seq Scan" not in plan, plan
     assert "job_customer_idx" in plan, plan  # by index or by bitmap

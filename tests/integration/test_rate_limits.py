@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import broker, config, db, rate_limits
-from shared.broker import get_broker
-from shared.consumer import outage
-from shared.errors import Later
-from shared.ledger import Claim
+from shared import config, db
+from shared.broker import rate_limits, redis_broker
+from shared.broker.consumer import outage
+from shared.broker.redis_broker import get_broker
+from shared.errors import Snooze
+from shared.jobs.ledger import Claim
 from shared.queues import Queue
 from tests.builders import World
 
@@ -47,7 +48,7 @@ def ask(claimed: Claim, number: str | None = None) -> float:
     """Seconds that a job has to wait; 0 if it was let through."""
     try:
         rate_limits.admit(claimed, number)
-    except Later as later:
+    except Snooze as later:
         return later.delay
     return 0.0
 
@@ -85,7 +86,7 @@ def _passed_at(number: int) -> float:
 def test_two_processes_share_a_limit(limit: Limit) -> None:
     limit(AI_PROCESSING="3/1m")
     assert [ask(job(1)), ask(job(2))] == [0, 0]
-    broker.reset()  # another process: a broker and a connection of its own
+    redis_broker.reset()  # another process: a broker and a connection of its own
     assert ask(job(3)) == 0
     assert 55 < ask(job(4)) < 61
 
@@ -137,7 +138,7 @@ def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
     limit: Limit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    broker.reset()
+    redis_broker.reset()
     outage.over()  # another test's
     caplog.clear()
     limit(AI_PROCESSING="1/1h")

@@ -12,13 +12,14 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from shared import broker, config, db
+from shared import config, db
+from shared.broker import redis_broker
 from tests.builders import World
-from web import live
 from web.app import create_app
-from web.live import Full, Hub
-from web.widget_conversation import news
-from web.widget_visitor import Visitor, new_token, visitor_of
+from web.widget import sse
+from web.widget.conversation import news
+from web.widget.sse import Hub, StreamLimitReached
+from web.widget.visitor import Visitor, new_token, visitor_of
 
 SHOP = "https://shop.example"
 
@@ -343,7 +344,7 @@ def test_each_outage_of_redis_is_told_of_to_its_end(
     for address in ("redis://127.0.0.1:1/0", here) * 2:
         monkeypatch.setenv("REDIS_URL", address)
         config.reset()
-        broker.reset()
+        redis_broker.reset()
         assert client.post(url).status_code == 201
     told = [record.getMessage() for record in caplog.records if "redis" in record.getMessage()]
     assert told == ["redis does not answer; waiting for it", "redis answers again"] * 2
@@ -374,7 +375,7 @@ def visitor_with_news(world: World) -> tuple[Hub, Visitor]:
 def test_a_sleeping_stream_is_woken_by_a_commit(world: World) -> None:
     hub, visitor = visitor_with_news(world)
     with hub.subscribe(visitor, 0) as place:
-        told = live.stream(hub, place)
+        told = sse.stream(hub, place)
         assert next(told).startswith("retry:")
         place.woken.clear()
         time.sleep(1.5)  # it listens by now, and has reconciled
@@ -388,11 +389,11 @@ def test_a_sleeping_stream_is_woken_by_a_commit(world: World) -> None:
 
 
 def test_a_lost_notification_costs_seconds_and_no_news(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "RECONCILE", 0.5)
+    monkeypatch.setattr(sse, "RECONCILE", 0.5)
     monkeypatch.setattr(Hub, "wake", lambda self, topic: None)
     hub, visitor = visitor_with_news(world)
     with hub.subscribe(visitor, 0) as place:
-        told = live.stream(hub, place)
+        told = sse.stream(hub, place)
         next(told)
         place.woken.clear()
         world.say()
@@ -404,7 +405,7 @@ def test_a_lost_notification_costs_seconds_and_no_news(world: World, monkeypatch
 def test_the_listener_comes_back_when_its_connection_breaks(world: World) -> None:
     hub, visitor = visitor_with_news(world)
     with hub.subscribe(visitor, 0) as place:
-        told = live.stream(hub, place)
+        told = sse.stream(hub, place)
         next(told)
         time.sleep(0.5)
         place.woken.clear()
@@ -470,22 +471,22 @@ def test_streams_have_a_cap_and_the_page_is_told_to_poll(
 
 def test_one_visitor_does_not_take_every_stream(world: World) -> None:
     hub = Hub(limit=100)
-    places = [hub.enter(Visitor(world.chatbot, "v-1"), 0) for _ in range(live.PER_VISITOR)]
-    with pytest.raises(Full, match="this visitor"):
+    places = [hub.enter(Visitor(world.chatbot, "v-1"), 0) for _ in range(sse.PER_VISITOR)]
+    with pytest.raises(StreamLimitReached, match="this visitor"):
         hub.enter(Visitor(world.chatbot, "v-1"), 0)
     hub.leave(places[0])
     hub.leave(places[0])
-    assert hub.count == live.PER_VISITOR - 1
+    assert hub.count == sse.PER_VISITOR - 1
     hub.close()
 
 
 def test_a_shutdown_ends_every_stream(world: World) -> None:
     hub, visitor = visitor_with_news(world)
     place = hub.enter(visitor, 0)
-    told = live.stream(hub, place)
+    told = sse.stream(hub, place)
     next(told)
     hub.close()
     assert list(told) == []
     assert hub.count == 0
-    with pytest.raises(Full):
+    with pytest.raises(StreamLimitReached):
         hub.enter(visitor, 0)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from shared.batching import Batch
+from shared.db.batching import Batch
 from shared.errors import ServiceDown
 
 

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from shared.broker import Broker
-from shared.bulkhead import ROOM, Bulkhead
-from shared.crew import Crew
-from shared.errors import Later, OutcomeUnknown, Permanent
+from shared.broker.redis_broker import Broker
+from shared.broker.thread_pool import Crew
+from shared.errors import OutcomeUnknown, PermanentError, Snooze
+from shared.http.bulkhead import ROOM, Bulkhead
 
 
 class Counted:
@@ -74,24 +74,24 @@ def test_silence_halves_an_endpoints_room_and_answers_give_it_back() -> None:
     bulkhead = Bulkhead(Counted())
     for _ in range(10):
         unanswered(bulkhead, 1, OutcomeUnknown("silence"))
-    with bulkhead.place(1, age=0), pytest.raises(Later), bulkhead.place(1, age=0):
+    with bulkhead.place(1, age=0), pytest.raises(Snooze), bulkhead.place(1, age=0):
         pass
     with bulkhead.place(1, age=0):
         pass
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)  # one, and one for each answer
-        with pytest.raises(Later), bulkhead.place(1, age=0):
+        with pytest.raises(Snooze), bulkhead.place(1, age=0):
             pass
 
 
 def test_a_refusal_is_an_answer_and_endpoints_do_not_share() -> None:
     bulkhead = Bulkhead(Counted())
-    unanswered(bulkhead, 1, Permanent("HTTP 500"))
+    unanswered(bulkhead, 1, PermanentError("HTTP 500"))
     for _ in range(10):
         unanswered(bulkhead, 2, OutcomeUnknown("silence"))
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, ROOM)
-        with pytest.raises(Later), bulkhead.place(1, age=0):
+        with pytest.raises(Snooze), bulkhead.place(1, age=0):
             pass
 
 
@@ -101,7 +101,7 @@ def test_who_finds_no_room_waits_longer_the_older_it_is() -> None:
         hold(stack, bulkhead, 1, ROOM)
         delays = []
         for age in (0, 100):
-            with pytest.raises(Later) as told, bulkhead.place(1, age=age):
+            with pytest.raises(Snooze) as told, bulkhead.place(1, age=age):
                 pass
             delays.append(told.value.delay)
     assert delays == [2, 50]
@@ -114,7 +114,7 @@ def test_when_all_slow_places_are_taken_the_silent_wait_and_the_others_do_not() 
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)
         until(lambda: crew.more == 2)
-        with pytest.raises(Later), bulkhead.place(7, age=0):
+        with pytest.raises(Snooze), bulkhead.place(7, age=0):
             pass
         hold(stack, bulkhead, 8, 1)
         assert crew.more == 2

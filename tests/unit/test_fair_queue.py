@@ -8,7 +8,7 @@ from queue import Empty
 
 import pytest
 
-from shared.fair_queue import WEIGHTS, FairQueue
+from shared.broker.fair_queue import WEIGHTS, FairQueue
 from shared.queues import PRIORITIES
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import InvalidPayload, Permanent
+from shared.errors import InvalidPayload, PermanentError
 from shared.payloads import CHANNELS, MAX_CONTENT, IncomingMessage, check, read
 from shared.queues import Queue
 
@@ -71,7 +71,7 @@ def test_garbage_is_refused_and_never_crashes(data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("payload", [None, [], "text", {}, {"message_id": "x"}, {"message_id": -1, "conversation_id": 1}])
 def test_a_garbage_row_is_permanent(payload: Any) -> None:
-    with pytest.raises(Permanent, match="bad payload"):
+    with pytest.raises(PermanentError, match="bad payload"):
         read(Queue.AI, payload)
 
 

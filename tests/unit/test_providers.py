@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import ai, graph_api, http, qr_gateway
-from shared.errors import Later, OutcomeUnknown, Permanent
-from shared.knowledge import Item
+from shared import http
+from shared.ai import provider
+from shared.ai.knowledge import Item
+from shared.channels.whatsapp_cloud import graph_api
+from shared.channels.whatsapp_qr import gateway
+from shared.errors import OutcomeUnknown, PermanentError, Snooze
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +29,14 @@ def _graph(simulator: Simulator, to: str = "491") -> str:
 
 
 def _waha(simulator: Simulator, session: str = "s1") -> str:
-    return qr_gateway.dialect("waha").send_text(session, "key", "491@c.us", "Hello", 12)
+    return gateway.dialect("waha").send_text(session, "key", "491@c.us", "Hello", 12)
 
 
-def _ask(simulator: Simulator, key: str = "sk") -> ai.Completion:
-    provider = ai.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
-    return ai.complete(provider, ai.prompt("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")]))
+def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
+    asked = provider.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
+    return provider.complete(
+        asked, provider.prompt("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")])
+    )
 
 
 def test_graph_send_carries_our_id_and_returns_the_wamid(simulator: Simulator) -> None:
@@ -49,15 +54,15 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
 @pytest.mark.parametrize(
     ("rule", "expected", "says"),
     [
-        ({"fault": "rate_limit", "retry_after": 7}, Later, "130429"),
-        ({"fault": "status", "status": 400, "body": {"error": {"code": 131056, "message": "pair"}}}, Later, "131056"),
+        ({"fault": "rate_limit", "retry_after": 7}, Snooze, "130429"),
+        ({"fault": "status", "status": 400, "body": {"error": {"code": 131056, "message": "pair"}}}, Snooze, "131056"),
         (
             {"fault": "status", "status": 400, "body": {"error": {"code": 131047, "message": "window closed"}}},
-            Permanent,
+            PermanentError,
             "131047",
         ),
-        ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, Permanent, "190"),
-        ({"fault": "status", "status": 503, "body": "oops"}, graph_api.GraphTrouble, "503"),
+        ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, PermanentError, "190"),
+        ({"fault": "status", "status": 503, "body": "oops"}, graph_api.GraphApiError, "503"),
         ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
         ({"fault": "half"}, OutcomeUnknown, "did not answer"),
         ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
@@ -68,27 +73,27 @@ def test_what_a_graph_answer_means(simulator: Simulator, rule: dict[str, Any], e
     simulator.faults([{"kind": "graph", **rule}])
     with pytest.raises(expected, match=says) as caught:
         _graph(simulator)
-    if isinstance(caught.value, Later) and "retry_after" in rule:
+    if isinstance(caught.value, Snooze) and "retry_after" in rule:
         assert caught.value.delay == 7
 
 
 def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
-    with pytest.raises(Permanent, match=r"131026.*not a WhatsApp user"):
+    with pytest.raises(PermanentError, match=r"131026.*not a WhatsApp user"):
         _graph(simulator, "490000404")
 
 
 def test_nobody_there_is_not_an_unknown_outcome() -> None:
-    with pytest.raises(http.NotSent):
+    with pytest.raises(http.ConnectFailed):
         http.post("http://127.0.0.1:9/x", b"{}", {}, 1.0)
 
 
 def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
     first, second = _waha(simulator), _waha(simulator)
     assert first == second
-    assert first in qr_gateway.dialect("waha").expected_ids("491@c.us", 12)
+    assert first in gateway.dialect("waha").expected_ids("491@c.us", 12)
 
 
-@pytest.mark.parametrize(("session", "expected"), [("stopped-1", Later), ("unknown-1", Permanent)])
+@pytest.mark.parametrize(("session", "expected"), [("stopped-1", Snooze), ("unknown-1", PermanentError)])
 def test_what_a_waha_session_means(simulator: Simulator, session: str, expected: type[Exception]) -> None:
     with pytest.raises(expected):
         _waha(simulator, session)
@@ -97,12 +102,12 @@ def test_what_a_waha_session_means(simulator: Simulator, session: str, expected:
 @pytest.mark.parametrize("said", ["X", {"_serialized": "X"}, {"id": "X"}])
 def test_a_gateway_id_is_found_wherever_the_engine_puts_it(said: Any) -> None:
     for body in ({"id": said}, {"key": {"id": "X"}}, {"_data": {"id": said}}):
-        assert qr_gateway._id_in(body) == "X"
+        assert gateway._id_in(body) == "X"
 
 
 def test_an_unknown_dialect_is_permanent() -> None:
-    with pytest.raises(Permanent, match="want one of"):
-        qr_gateway.dialect("smoke-signals")
+    with pytest.raises(PermanentError, match="want one of"):
+        gateway.dialect("smoke-signals")
 
 
 def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None:
@@ -114,15 +119,19 @@ def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None
 @pytest.mark.parametrize(
     ("rule", "expected", "says"),
     [
-        ({"fault": "rate_limit", "retry_after": 3}, Later, "rate_limit_exceeded"),
-        ({"fault": "quota"}, Permanent, "insufficient_quota"),
-        ({"fault": "bad_key"}, Permanent, "invalid_api_key"),
-        ({"fault": "status", "status": 500}, ai.ProviderTrouble, "500"),
-        ({"fault": "garbage"}, ai.ProviderTrouble, "not a completion"),
-        ({"fault": "status", "status": 200, "body": {"choices": []}}, ai.ProviderTrouble, "not a completion"),
-        ({"fault": "status", "status": 200, "body": {"choices": [{"message": {"content": " "}}]}}, ai.ProviderTrouble, "empty"),
-        ({"fault": "reset_before"}, ai.ProviderTrouble, "no answer"),
-        ({"fault": "timeout", "ms": 1500}, ai.ProviderTrouble, "no answer"),
+        ({"fault": "rate_limit", "retry_after": 3}, Snooze, "rate_limit_exceeded"),
+        ({"fault": "quota"}, PermanentError, "insufficient_quota"),
+        ({"fault": "bad_key"}, PermanentError, "invalid_api_key"),
+        ({"fault": "status", "status": 500}, provider.ProviderError, "500"),
+        ({"fault": "garbage"}, provider.ProviderError, "not a completion"),
+        ({"fault": "status", "status": 200, "body": {"choices": []}}, provider.ProviderError, "not a completion"),
+        (
+            {"fault": "status", "status": 200, "body": {"choices": [{"message": {"content": " "}}]}},
+            provider.ProviderError,
+            "empty",
+        ),
+        ({"fault": "reset_before"}, provider.ProviderError, "no answer"),
+        ({"fault": "timeout", "ms": 1500}, provider.ProviderError, "no answer"),
     ],
 )
 def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], expected: type[Exception], says: str) -> None:
@@ -132,7 +141,7 @@ def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], exp
 
 
 def test_no_key_is_permanent_and_says_what_to_do(simulator: Simulator) -> None:
-    with pytest.raises(Permanent, match="set OPENAI_API_KEY"):
+    with pytest.raises(PermanentError, match="set OPENAI_API_KEY"):
         _ask(simulator, key="")
 
 
@@ -149,6 +158,6 @@ def test_redirects_are_not_followed(simulator: Simulator) -> None:
 
 
 def test_private_addresses_are_refused_for_webhooks(simulator: Simulator) -> None:
-    with pytest.raises(Permanent, match="private address"):
+    with pytest.raises(PermanentError, match="private address"):
         http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0, private_allowed=False)
     assert simulator.record("webhook") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared import rates
+from shared.broker import rates
 from shared.config import ConfigError, read_settings, variables
 
 LIMITS = [name for name in variables() if name.startswith("RATE_LIMIT_")]

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.texts import parts
+from shared.channels.split import split_message
 
 TEXT = st.text(st.sampled_from("ab. \n\U0001f600é"), max_size=60).filter(str.strip)
 
 
 @given(TEXT, st.integers(2, 12))
 def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
-    found = parts(text, limit)
+    found = split_message(text, limit)
     assert all(part.strip() and len(part.encode("utf-16-le")) <= 2 * limit for part in found)
     assert "".join("".join(found).split()) == "".join(text.split())
 
@@ -31,4 +31,4 @@ def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
     ],
 )
 def test_the_best_seam_is_taken(text: str, expected: list[str]) -> None:
-    assert parts(text, 14) == expected
+    assert split_message(text, 14) == expected

@@ -20,8 +20,9 @@ from scripts.local.bench.modes import Run, percentiles
 from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import STAGES, Rig, World
 from scripts.local.simulator.client import Simulator
-from shared import db, ledger
-from shared.dispatch import enqueue
+from shared import db
+from shared.broker.enqueue import enqueue
+from shared.jobs import ledger
 
 #: Seconds until everybody has come to rest, and over which is measured.
 SETTLE, IDLE = 6.0, 30.0

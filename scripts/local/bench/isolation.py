@@ -16,8 +16,10 @@ from scripts.local.bench.cost import cost, memory_mb
 from scripts.local.bench.modes import Run, per_message, percentiles
 from scripts.local.bench.rig import Rig, World
 from scripts.local.simulator.client import Simulator
-from shared import db, secrets, webhook_signing
-from shared.stage import MAX_RETRIES
+from shared import db
+from shared.db import credentials
+from shared.jobs.stage import MAX_RETRIES
+from shared.webhooks import signing
 
 #: Seconds between messages: 50 events a second, of which 5 hang.
 EVERY = 0.04
@@ -84,9 +86,9 @@ def tenants(count: int, url: str) -> Iterator[list[int]]:
 def _tenant(number: int, url: str) -> tuple[int, int]:
     customer = int(db.scalar(_TENANT, [f"Shop {number}"]))
     bot = int(db.scalar(_BOT, [customer]))
-    db.rows(_ACCOUNT, [bot, f"2000{bot:06d}", secrets.encrypt("token")])
+    db.rows(_ACCOUNT, [bot, f"2000{bot:06d}", credentials.encrypt("token")])
     path = f"{'hangs' if number % HANGS == HANGS - 1 else 'well'}-{number}"
-    db.rows(_ENDPOINT, [customer, f"{url}/customer/{path}", secrets.encrypt(webhook_signing.new_secret())])
+    db.rows(_ENDPOINT, [customer, f"{url}/customer/{path}", credentials.encrypt(signing.new_secret())])
     return customer, bot
 
 

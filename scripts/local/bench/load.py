@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.local.bench.progress import progress
-from shared import db, secrets
-from shared.dispatch import enqueue
-from shared.ledger import tickets_of
+from shared import db
+from shared.broker.enqueue import enqueue
+from shared.db import credentials
+from shared.jobs.ledger import tickets_of
 from shared.queue_service import enqueue_incoming_message
 
 PRICES = (2_000, 4_900, 5_000, 9_900, 10_000, 25_000)
@@ -75,7 +76,7 @@ def _seed_tenant(number: int) -> None:
     )
     db.rows(
         "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-        [bot, f"1000{bot:06d}", secrets.encrypt(f"token-{bot}")],
+        [bot, f"1000{bot:06d}", credentials.encrypt(f"token-{bot}")],
     )
 
 

@@ -25,7 +25,8 @@ from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, local_settings
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
-from shared import broker, config, db, queues
+from shared import config, db, queues
+from shared.broker import redis_broker
 
 #: The stages that a message passes; a run starts no others, the peer's process neither.
 STAGES = [*queues.MODULES.values(), "maintenance"]
@@ -115,7 +116,7 @@ def rig(peer: Path | None, data: Path) -> Iterator[Rig]:
 
 def _made(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
     os.environ.update(environment)
-    for module in (config, db, broker):
+    for module in (config, db, redis_broker):
         module.reset()
     migrate(environment["DATABASE_URL"])
     made = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)

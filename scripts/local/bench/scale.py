@@ -15,9 +15,9 @@ from scripts.local.chaos.lab import Lab
 from scripts.local.chaos.plan import CHANNELS, chatbot_ids
 from scripts.local.volume import fill
 from shared import db
-from shared.prune import prune
+from shared.jobs.prune import prune
+from shared.jobs.sweep import sweep
 from shared.queue_service import enqueue_incoming_message
-from shared.sweep import sweep
 
 #: A statement of the housekeeping may not take longer (milliseconds). Others do when the disk stalls a commit.
 SLOW = 200
@@ -51,7 +51,7 @@ class Scale:
 
     @property
     def ratio(self) -> float:
-        """Full to empty, of the medians."""
+        """StreamLimitReached to empty, of the medians."""
         return statistics.median(self.full) / statistics.median(self.empty)
 
 

@@ -21,7 +21,7 @@ from scripts.local.embedded import Services
 from scripts.local.environment import ROOT
 from scripts.local.processes import ProcessManager
 from shared import config, db
-from web.widget_visitor import new_token, visitor_of
+from web.widget.visitor import new_token, visitor_of
 
 #: Seconds of doing nothing over which CPU is measured; each stream says "still here" at least once in it.
 IDLE = 30.0

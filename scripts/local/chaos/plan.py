@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from shared import db, secrets, webhook_signing
+from shared import db
+from shared.db import credentials
+from shared.webhooks import signing
 
 CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
 #: Plan prices of the tenants, in cents: one in each lane.
@@ -61,12 +63,12 @@ def seed_tenants(simulator_url: str) -> None:
 def _connect(customer: Any, bot: Any, index: int, simulator_url: str) -> None:
     db.rows(
         "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-        [bot, f"77700{index}", secrets.encrypt("token")],
+        [bot, f"77700{index}", credentials.encrypt("token")],
     )
     db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [bot, f"session-{index}"])
     db.rows(
         "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s)",
-        [customer, f"{simulator_url}/customer/{index}", secrets.encrypt(webhook_signing.new_secret())],
+        [customer, f"{simulator_url}/customer/{index}", credentials.encrypt(signing.new_secret())],
     )
 
 

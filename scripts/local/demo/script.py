@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared import secrets, webhook_signing
-from shared.db import transaction
+from shared.db import credentials, transaction
 from shared.models import (
     Chatbot,
     Customer,
@@ -18,6 +17,7 @@ from shared.models import (
     WhatsappCloudAccount,
     WhatsappQrSession,
 )
+from shared.webhooks import signing
 
 FILE = Path(__file__).with_name("shop.json")
 #: This tenant's endpoint for failures is down at first.
@@ -98,7 +98,7 @@ def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
         KnowledgeItem.insert(knowledge_base=base, **item).execute()
     chatbot_id = _chatbot(customer.id, base.id, shop)
     WhatsappCloudAccount.insert(
-        chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=secrets.encrypt("demo-token")
+        chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=credentials.encrypt("demo-token")
     ).execute()
     WhatsappQrSession.insert(chatbot=chatbot_id, session_name=f"shop-{number}", dialect=shop.get("qr_dialect", "waha")).execute()
     keys = {
@@ -126,8 +126,8 @@ def _path(number: int, what: str) -> str:
 
 
 def _endpoint(customer_id: int, number: int, what: str, events: list[str], simulator_url: str) -> tuple[str, str]:
-    secret = webhook_signing.new_secret()
+    secret = signing.new_secret()
     WebhookEndpoint.insert(
-        customer=customer_id, url=simulator_url + _path(number, what), secret=secrets.encrypt(secret), events=events
+        customer=customer_id, url=simulator_url + _path(number, what), secret=credentials.encrypt(secret), events=events
     ).execute()
     return _path(number, what), secret

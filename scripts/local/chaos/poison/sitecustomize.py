@@ -14,10 +14,10 @@ _MARK = "poison-pill"
 
 
 class _Poisoner(importlib.abc.MetaPathFinder):
-    """Lets shared.ai load as it is, then wraps complete()."""
+    """Lets shared.ai.provider load as it is, then wraps complete()."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != "shared.ai":
+        if name != "shared.ai.provider":
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path)

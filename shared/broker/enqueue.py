@@ -1,0 +1,57 @@
+"""Hands tickets to Redis, after the commit. Losing one is no loss: the sweep finds the job in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import redis
+from dramatiq.message import Message
+from dramatiq.middleware import CurrentMessage
+
+from shared import db, queues
+from shared.broker.consumer import now_ms, outage
+from shared.broker.redis_broker import Delivery, addressed, get_broker
+from shared.jobs.ledger import Ticket
+
+
+class EnqueueInTransactionError(RuntimeError):
+    """Somebody tried to enqueue what is not committed yet."""
+
+
+def message_for(ticket: Ticket) -> Message[Any]:
+    """The Dramatiq message of a job: its id and nothing else; the ledger has the rest."""
+    lane = queues.lane(ticket.queue, ticket.priority)
+    return Message(
+        queue_name=lane,
+        actor_name=queues.actor_name(lane),
+        args=(ticket.id,),
+        kwargs={},
+        options={"redis_message_id": f"job-{ticket.id}"},
+        message_id=f"job-{ticket.id}",
+        message_timestamp=now_ms(),
+    )
+
+
+def delivery() -> Delivery | None:
+    """What brought the job that this thread works on; None outside a worker."""
+    message = CurrentMessage.get_current_message()
+    return (message.queue_name, message.options["redis_message_id"]) if message is not None else None
+
+
+def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:
+    """Puts jobs on their Redis queues and forgets the deliveries of those that ended, in one round trip.
+
+    Raises EnqueueInTransactionError; a Redis that is down, or full, is logged once and left to the sweep.
+    """
+    if db.in_transaction():
+        raise EnqueueInTransactionError("enqueue() inside an open transaction: a worker could look for the job before it exists")
+    messages = [addressed(message_for(ticket), ticket.delay_ms) for ticket in tickets]
+    if not messages and not done:
+        return
+    try:
+        get_broker().end(done, messages)
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+    else:
+        outage.over()

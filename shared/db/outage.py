@@ -1,0 +1,57 @@
+"""What to do when PostgreSQL does not answer: recognise it, say it once, try again for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg2
+from peewee import InterfaceError, OperationalError
+
+from shared.errors import ServiceDown
+from shared.telemetry.logs import Outage
+
+T = TypeVar("T")
+
+#: Seconds between attempts to reach a database that is down, at first and at most.
+OUTAGE_BACKOFF = (0.1, 2.0)
+
+
+def is_outage(problem: BaseException) -> bool:
+    """Whether the server is gone or going, as against a statement that is wrong, or that lost a deadlock (class 40)."""
+    if isinstance(problem, ServiceDown):
+        return True
+    if str(getattr(getattr(problem, "orig", problem), "pgcode", None) or "").startswith("40"):
+        return False
+    return isinstance(problem, OperationalError | InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError)
+
+
+outage = Outage("postgres")
+#: Seconds that somebody outside waits for a database that went away: a restart of our own connection, no outage.
+WEB_RETRY_SECONDS = 0.3
+
+
+def retry_on_outage(work: Callable[[], T], patience: float) -> T:
+    """Runs `work`, and again when PostgreSQL went away meanwhile, for `patience` seconds.
+
+    Only for work that may run twice: reads, and statements under a claim's fence. Raises ServiceDown.
+    """
+    pause, most = OUTAGE_BACKOFF
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            result = work()
+        except ServiceDown:  # whoever raised it has been patient
+            raise
+        except Exception as problem:
+            if not is_outage(problem):
+                raise
+            if time.monotonic() + pause > deadline:
+                raise ServiceDown("postgres does not answer") from problem
+            outage.noticed(problem)
+            time.sleep(pause)
+            pause = min(pause * 2, most)
+        else:
+            outage.over()
+            return result
