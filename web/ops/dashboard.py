@@ -35,7 +35,7 @@ _POLICY = (
 def _admit() -> None:
     conf, given = settings(), request.authorization
     if not (conf.dashboard_user and conf.dashboard_password):
-        raise NotFound("there is no dashboard; want DASHBOARD_USER and DASHBOARD_PASSWORD to be set")
+        raise NotFound("The dashboard is disabled. Set DASHBOARD_USER and DASHBOARD_PASSWORD.")
     user, password = (given.username or "", given.password or "") if given and given.type == "basic" else ("", "")
     if not (constant_time_equal(user, conf.dashboard_user) & constant_time_equal(password, conf.dashboard_password)):
         challenge = WWWAuthenticate("basic", {"realm": "Switchboard"})
