@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     for name in ("pairs", "streams", "messages"):
         if (value := getattr(arguments, name)) is not None and value < 1:
-            parser.error(f"--{name}: got {value}; want 1 or more")
+            parser.error(f"--{name} must be 1 or more, got {value}")
     if arguments.plot and not arguments.plot.absolute().parent.is_dir():
         parser.error(f"--plot: there is no folder {arguments.plot.absolute().parent}")
     return arguments

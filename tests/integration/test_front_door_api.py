@@ -183,7 +183,11 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
     }
-    bodies = {"send_message": {"content": "x"}, "create_endpoint": {"url": "https://x.example"}, "update_endpoint": {"active": False}}
+    bodies = {
+        "send_message": {"content": "x"},
+        "create_endpoint": {"url": "https://x.example"},
+        "update_endpoint": {"active": False},
+    }
     before, walked = _everything_of(mine.customer), 0
     for rule in door.app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
