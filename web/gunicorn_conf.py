@@ -1,6 +1,6 @@
-"""gunicorn's settings (--config python:web.gunicorn_conf). How many processes and threads is the Procfile's business.
+"""gunicorn's settings (--config python:web.gunicorn_conf). The Procfile says how many processes and threads.
 
-gthread: an open stream is a sleeping thread, and psycopg2 stays what it is; no monkey patching under it.
+gthread: an open stream is a sleeping thread, and psycopg2 needs no monkey patching.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from web.widget.sse import close_streams
 
-#: Seconds in which a request has to arrive whole, and a client to take what it is sent (web/gunicorn_worker.py); how long an open
-#: stream lasts is not bounded by it.
+#: Seconds for a whole request to arrive, and for a client to read its answer (web/gunicorn_worker.py). It does not bound how long
+#: an open stream lasts.
 timeout = 30
 #: Seconds in which a process must end after SIGTERM: a platform's 30, less a margin.
 graceful_timeout = 20

@@ -13,7 +13,7 @@ const $ = (id) => document.getElementById(id);
 const SILENCE = 45_000;
 /** Milliseconds after which an answer is called late. */
 const LATE = 60_000;
-/** Milliseconds after which a page that nobody sees gives its stream back. */
+/** Milliseconds after which a hidden page gives its stream back. */
 const UNSEEN = 60_000;
 /** Attempts at sending before the visitor is asked. */
 const ATTEMPTS = 3;
@@ -93,7 +93,7 @@ function forgetVisitor() {
   draw();
 }
 
-/** A pause that ends early when there is reason to look: a message was accepted, the network is back, the page is seen. */
+/** A pause that ends early when there may be news: a message was accepted, the network is back, the page is visible again. */
 let nudge = () => {};
 const rest = (ms) => new Promise((done) => setTimeout((nudge = done), ms));
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -130,7 +130,7 @@ function visible() {
 }
 
 async function listen() {
-  if (streaming || !messages.size) return; // who has said nothing is told nothing, and costs no stream
+  if (streaming || !messages.size) return; // a visitor who has written nothing needs no stream
   streaming = new AbortController();
   const { signal } = streaming;
   for (let failures = 0; !signal.aborted; ) {
@@ -277,7 +277,7 @@ function waiting() {
   return asked > Math.max(0, ...list.map(({ reply_to }) => reply_to ?? 0));
 }
 
-let atEnd = true; // whoever reads further up is not carried away by what arrives
+let atEnd = true; // a new message does not scroll the page of a visitor who reads further up
 
 function nearEnd() {
   const log = $("log");

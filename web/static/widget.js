@@ -8,10 +8,10 @@
   const script = document.currentScript;
   const chatbot = script && script.dataset.chatbot;
   if (!chatbot) {
-    console.error('switchboard: the script tag has no data-chatbot; want data-chatbot="pk_..."');
+    console.error('switchboard: the script tag has no data-chatbot. Set data-chatbot="pk_...".');
     return;
   }
-  if (document.querySelector("switchboard-chat")) return; // the tag stands in the page twice
+  if (document.querySelector("switchboard-chat")) return; // the page has the tag twice
   const host = new URL(script.src).origin;
   const color = /^#[0-9a-f]{6}$/i.test(script.dataset.color || "") ? script.dataset.color : "#3b5bdb";
   const label = script.dataset.label || "Chat with us";
