@@ -21,8 +21,7 @@ from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import STAGES, Rig, World
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.broker.enqueue import enqueue
-from shared.jobs import ledger
+from shared.broker.enqueue import enqueue, tickets_of
 
 #: Seconds until everybody has come to rest, and over which is measured.
 SETTLE, IDLE = 6.0, 30.0
@@ -37,9 +36,8 @@ _DELAY = """
         select customer_id, id, 'message.sent', '{}' from webhook_endpoint, generate_series(1, %(jobs)s)
         returning id, customer_id
     )
-    select job_add(jsonb_agg(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', customer_id, 'webhook_event_id', id,
-        'payload', jsonb_build_object('webhook_event_id', id),
-        'delay_seconds', %(first)s + random() * %(spread)s::float8))) from told
+    select job_add_v1(jsonb_agg(delivery_job_v1(customer_id, id)
+        || jsonb_build_object('delay_seconds', %(first)s + random() * %(spread)s::float8))) from told
 """
 _DUE = "select id, extract(epoch from run_at)::float8 as at from job where state = 'delayed'"
 _BEGUN = "select id, extract(epoch from started_at)::float8 as at, claims from job where state = 'completed'"
@@ -112,7 +110,7 @@ def _punctuality(jobs: int) -> list[float]:
     """Milliseconds from a delayed job's time to its claim, sorted; negative: before it."""
     added = db.scalar(_DELAY, {"jobs": jobs, "first": FIRST, "spread": SPREAD})
     due = {row["id"]: row["at"] for row in db.rows(_DUE)}
-    enqueue(ledger.tickets_of(added))
+    enqueue(tickets_of(added))
     load.until(lambda: not db.scalar(_OPEN), "delayed jobs are still open", FIRST + SPREAD + 30)
     begun = db.rows(_BEGUN)
     if {row["id"] for row in begun} != set(due) or any(row["claims"] != 1 for row in begun):

@@ -15,7 +15,7 @@ from scripts.local.chaos.lab import Lab
 from scripts.local.chaos.plan import CHANNELS, chatbot_ids
 from scripts.local.volume import fill
 from shared import db
-from shared.jobs.prune import prune
+from shared.jobs.prune import prune_jobs
 from shared.jobs.sweep import sweep
 from shared.queue_service import enqueue_incoming_message
 
@@ -72,7 +72,7 @@ def measure(messages: int, old_messages: int, old_jobs: int, lab: Lab, say: Say)
         say(f"  full, round {number + 1}: {result.full[-1]:.2f} ms a message")
     result.sweep_seconds = _timed(sweep)
     before = int(db.scalar("select count(*) from job"))
-    result.prune_seconds = _timed(prune)
+    result.prune_seconds = _timed(prune_jobs)
     result.pruned = before - int(db.scalar("select count(*) from job"))
     result.slow = _slow_statements(lab.services.postgres_log)
     return result
