@@ -13,12 +13,14 @@ from standardwebhooks import Webhook
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
+from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.errors import LeaseLost, PermanentError, Snooze
 from shared.jobs import ledger
 from shared.jobs.leases import leases
 from shared.jobs.ledger import Job
 from shared.jobs.stage import Stage
+from shared.jobs.sweep import sweep
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
 
@@ -372,6 +374,40 @@ def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
     [job] = world.jobs()
     assert job["state"] == "failed"
     assert "poison" in job["last_error"]
+
+
+def _dies_with_everything_in_hand(world: World) -> None:
+    """A worker takes what is in incoming-messages' queue and is never heard of again; the sweep notices."""
+    broker = get_broker()
+    broker.take(Queue.INCOMING.value, 10)
+    broker.client.zadd(f"{broker.namespace}:__heartbeats__", {broker.broker_id: 0})
+    sweep()
+
+
+def test_a_job_that_kills_its_process_is_given_up_though_its_stage_claims_nothing(world: World) -> None:
+    world.say()
+    _dies_with_everything_in_hand(world)
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"], job["lost_claims"]) == ("waiting", 0, 1)
+    for _ in range(2):  # from now on it is claimed before it runs
+        world.claim(job["id"])
+        leases.clear()
+        db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+    world.run(job["id"])
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"], "poison" in job["last_error"]) == ("failed", 3, True)
+
+
+def test_who_was_in_the_hands_of_a_dead_worker_is_only_claimed_first(world: World) -> None:
+    for user in ("v-1", "v-2"):
+        world.say(user=user)
+    for _ in range(3):
+        _dies_with_everything_in_hand(world)
+    for job in world.jobs():
+        assert job["lost_claims"] == 1
+        world.run(job["id"])
+    states = [(job["state"], job["attempts"], job["lost_claims"]) for job in world.jobs(queue="incoming-messages")]
+    assert states == [("completed", 1, 1)] * 2
 
 
 def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
