@@ -197,4 +197,4 @@ def _answered() -> int:
 
 
 def _patient(sql: str) -> int:
-    return int(db.retry_on_outage(lambda: db.scalar(sql), patience=60))
+    return int(db.retry_on_outage(lambda: db.scalar(sql), seconds=60))
