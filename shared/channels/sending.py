@@ -13,6 +13,8 @@ from typing import Any
 
 from shared import db, payloads
 from shared.broker import rate_limits
+from shared.channels import registry
+from shared.channels.registry import channel_of
 from shared.config import settings
 from shared.errors import PermanentError, Snooze
 from shared.http import ConnectFailed
@@ -37,11 +39,6 @@ class OutboundMessage:
     sender: dict[str, Any]
 
 
-_TABLES = {Queue.WHATSAPP_CLOUD: "whatsapp_cloud_account", Queue.WHATSAPP_QR: "whatsapp_qr_session"}
-#: The column of a sender's row that names its WhatsApp number to the outside.
-_NUMBERS = {"whatsapp_cloud": "phone_number_id", "whatsapp_qr": "session_name"}
-
-
 def claiming(queue: Queue) -> Claiming:
     """Takes the jobs of a send stage, with what `load_message` needs."""
     return Claiming(
@@ -50,7 +47,7 @@ def claiming(queue: Queue) -> Claiming:
         select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender,
             coalesce((m.metadata ->> 'parts_sent')::int, 0) as parts_sent
         from message m join conversation c on c.id = m.conversation_id
-        left join {_TABLES[queue]} s on s.chatbot_id = m.chatbot_id and s.active
+        left join {channel_of(queue).account_table} s on s.chatbot_id = m.chatbot_id and s.active
         where m.id = mine.message_id and m.role = 'assistant'
         """,
     )
@@ -62,7 +59,7 @@ def load_message(claimed: Claim) -> OutboundMessage:
     if claimed.loaded is None:
         raise PermanentError(f"there is no reply {message_id} to send")
     if claimed.loaded["sender"] is None:
-        raise PermanentError(f"the chatbot has no active {_TABLES[claimed.queue]}; connect one and send again")
+        raise PermanentError(f"the chatbot has no active {channel_of(claimed.queue).account_table}; connect one and send again")
     return OutboundMessage(message_id=message_id, **claimed.loaded)
 
 
@@ -137,7 +134,7 @@ def send_once(claimed: Claim, parcel: OutboundMessage, channel: str, ids: list[s
     if claimed.outcome_unknown_for is not None and _settled(claimed, ids):
         finish(claimed, parcel, channel, ids[0], ids)
         return
-    rate_limits.admit(claimed, f"{channel} {parcel.sender[_NUMBERS[channel]]}")
+    rate_limits.admit(claimed, f"{channel} {parcel.sender[registry.channel(channel).account_column]}")
     try:
         provider_id = send()
     except ConnectFailed as problem:
