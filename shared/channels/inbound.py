@@ -102,5 +102,5 @@ def get_path(value: Any, *path: str) -> Any:
 
 def get_text(value: Any, *path: str) -> str:
     """The text at a path, without space around it; "" if there is none."""
-    found = get_path(value, *path)
-    return found.strip() if isinstance(found, str) else ""
+    text = get_path(value, *path)
+    return text.strip() if isinstance(text, str) else ""

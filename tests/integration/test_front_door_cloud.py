@@ -158,8 +158,8 @@ def test_reactions_are_not_answered(door: FrontDoor) -> None:
 
 
 def status_of(door: FrontDoor, wamid: str, status: str, **more: Any) -> None:
-    told = {"id": wamid, "status": status, "timestamp": "1784232500", "recipient_id": "5511912345678", **more}
-    assert door.meta(webhook(change(door.number, statuses=[told]))).status_code == 200
+    report = {"id": wamid, "status": status, "timestamp": "1784232500", "recipient_id": "5511912345678", **more}
+    assert door.meta(webhook(change(door.number, statuses=[report]))).status_code == 200
 
 
 def test_statuses_move_the_reply_forward_only(door: FrontDoor) -> None:
@@ -187,8 +187,8 @@ def test_a_status_with_another_tenants_message_id_moves_nothing(door: FrontDoor)
     door.world.drain()
     [reply] = door.world.messages(role="assistant")
     _, other = door.world.tenant()
-    told = {"id": "wamid.theirs", "status": "failed", "biz_opaque_callback_data": f"msg_{reply['id']}"}
-    door.meta(webhook(change(str(777000 + other), statuses=[told])))
+    report = {"id": "wamid.theirs", "status": "failed", "biz_opaque_callback_data": f"msg_{reply['id']}"}
+    door.meta(webhook(change(str(777000 + other), statuses=[report])))
     assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 
 
@@ -237,8 +237,8 @@ class _Walk:
         self.files: list[str] = []
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        _, found, file = frame.f_code.co_filename.rpartition("/web/")
-        if event == "call" and found and (not self.files or self.files[-1] != file):
+        _, in_web, file = frame.f_code.co_filename.rpartition("/web/")
+        if event == "call" and in_web and (not self.files or self.files[-1] != file):
             self.files.append(file)
 
 

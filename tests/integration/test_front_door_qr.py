@@ -132,17 +132,17 @@ def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
 def test_anothers_session_moves_no_reply_whenever_it_tells(door: FrontDoor, simulator: Simulator) -> None:
     session = f"s{door.world.tenant()[1]}"
 
-    def told(message_id: int) -> None:
+    def report_failure(message_id: int) -> None:
         [guessed] = dialect("waha").expected_ids(message_id)
         payload = {"id": f"true_1@c.us_{guessed}", "from": "1@c.us", "fromMe": True, "ack": -1, "ackName": "ERROR"}
         assert door.waha(waha_event("message.ack", payload), session=session).status_code == 200
 
-    told(2)  # before the reply has its id
+    report_failure(2)  # before the reply has its id
     door.waha(waha_message("A1"))
     door.world.drain()
     [reply] = door.world.messages(role="assistant")
     assert (reply["id"], reply["status"]) == (2, "SENT")
-    told(2)
+    report_failure(2)
     sweep()
     assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 

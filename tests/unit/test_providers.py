@@ -100,9 +100,9 @@ def test_what_a_waha_session_means(simulator: Simulator, session: str, expected:
         _waha(simulator, session)
 
 
-@pytest.mark.parametrize("said", ["X", {"_serialized": "X"}, {"id": "X"}])
-def test_a_gateway_id_is_found_wherever_the_engine_puts_it(said: Any) -> None:
-    for body in ({"id": said}, {"key": {"id": "X"}}, {"_data": {"id": said}}):
+@pytest.mark.parametrize("message_id", ["X", {"_serialized": "X"}, {"id": "X"}])
+def test_a_gateway_id_is_found_wherever_the_engine_puts_it(message_id: Any) -> None:
+    for body in ({"id": message_id}, {"key": {"id": "X"}}, {"_data": {"id": message_id}}):
         assert message_id_in(body) == "X"
 
 

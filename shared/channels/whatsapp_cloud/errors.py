@@ -33,7 +33,7 @@ class GraphApiError(Exception):
 
 
 def classify_error(answer: Answer) -> Exception:
-    """What a send stage is told of an answer that is not 2xx: Snooze, PermanentError or GraphApiError."""
+    """What a send stage raises for an answer that is not 2xx: Snooze, PermanentError or GraphApiError."""
     error = get_path(answer.json(), "error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code")

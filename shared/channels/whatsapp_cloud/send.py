@@ -47,5 +47,5 @@ def _wamid(answer: Answer) -> str:
     try:
         return str(answer.json()["messages"][0]["id"])
     except (KeyError, IndexError, TypeError):
-        # 2xx: Meta has it, whatever else it said. Sending again would be a second message.
+        # 2xx: Meta accepted it, whatever else it answered. Sending again would be a second message.
         return ""

@@ -131,7 +131,7 @@ def _message(raw: dict[str, Any]) -> InboundItem:
 
 def _unwrapped(parts: Any) -> dict[str, Any]:
     for _ in _WRAPPERS:
-        inner = next((found for name in _WRAPPERS if (found := get_path(parts, name, "message"))), None)
+        inner = next((part for name in _WRAPPERS if (part := get_path(parts, name, "message"))), None)
         if inner is None:
             break
         parts = inner

@@ -36,10 +36,10 @@ def call_get(path: str, headers: dict[str, str]) -> Answer:
 def message_id_in(body: Any) -> str:
     """The message id of a gateway's answer, wherever its engine puts it: id, id._serialized, key.id, _data.id; "" if nowhere."""
     for name in ("id", "key", "_data"):
-        found = get_path(body, name)
-        if isinstance(found, str) and found:
-            return found
-        inner = get_path(found, "_serialized") or get_path(found, "id")
+        holder = get_path(body, name)
+        if isinstance(holder, str) and holder:
+            return holder
+        inner = get_path(holder, "_serialized") or get_path(holder, "id")
         if inner:
             return inner if isinstance(inner, str) else message_id_in({"id": inner})
     return ""

@@ -1,4 +1,4 @@
-"""QR sessions: whose one is, whether its phone is connected as far as its gateway told us, and what a send does about it."""
+"""QR sessions: whose a session is, what its gateway last reported of its phone, and how a send waits for one that is offline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIND = """
 """
 
 CONNECTED, DISCONNECTED = "connected", "disconnected"
-#: Seconds for which a gateway's word that a session is down is believed; then a send asks, for the news of its return may
+#: Seconds for which a reported disconnection is believed. Then a send asks the gateway, because the report of its return may
 #: have been lost.
 BELIEVED = 30.0
 
@@ -76,7 +76,7 @@ def wait_until_connected(session: Mapping[str, Any], dialect: Dialect, api_key: 
         raise Snooze(SESSION_DOWN, reason)
     try:
         state = dialect.session_state(session["session_name"], api_key)
-    except (ConnectFailed, OutcomeUnknown):  # of a question, not of a send
+    except (ConnectFailed, OutcomeUnknown):  # of this question; nothing was sent
         raise Snooze(SESSION_DOWN, f"{reason}, and its gateway does not answer") from None
     record_state(session["id"], state)
     if not state.connected:
