@@ -15,8 +15,7 @@ from web import hardening, problems
 from web.api import messages, usage, webhooks
 from web.api.api import api
 from web.api.openapi import document
-from web.hooks.whatsapp_cloud import hook as cloud_hook
-from web.hooks.whatsapp_qr import hook as qr_hook
+from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
 from web.ops.metrics import metrics
@@ -25,7 +24,8 @@ from web.widget.page import page as widget_page
 
 #: The modules that add their routes to `api`.
 API_ROUTES = (messages, webhooks, usage)
-BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page, api, document, health, metrics, dashboard)
+HOOKS = tuple(module.hook for module in hook_modules().values())
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, api, document, health, metrics, dashboard)
 
 
 def create_app() -> Flask:

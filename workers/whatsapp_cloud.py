@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shared.channels import sending
+from shared.channels.registry import channel
 from shared.channels.sending import OutboundMessage
 from shared.channels.split import split_message
-from shared.channels.whatsapp_cloud import graph_api
+from shared.channels.whatsapp_cloud.send import MAX_TEXT, callback_id, send_text
 from shared.db import sql
 from shared.db.credentials import decrypt
 from shared.jobs.dead_letter import DeadLetter
@@ -15,7 +16,7 @@ from shared.queues import Queue
 
 queries = sql.load(__file__)
 
-CHANNEL = "whatsapp_cloud"
+CHANNEL = channel("whatsapp_cloud")
 
 
 @actor(
@@ -25,7 +26,7 @@ CHANNEL = "whatsapp_cloud"
     on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=sending.queries["attempt_failed"],
-    at_most_once=True,
+    at_most_once=CHANNEL.at_most_once,
     durable_claims=True,
     limits_itself=True,
 )
@@ -34,17 +35,17 @@ def send(job: Job) -> None:
     message = sending.load_message(job)
     number = message.sender["phone_number_id"]
     token = decrypt(message.sender["access_token"], f"WhatsApp number {number}")
-    sending.send_once(job, message, CHANNEL, number, [], lambda: _send_parts(message, token))
+    sending.send_once(job, message, CHANNEL, [], lambda: _send_parts(message, token))
 
 
 def _send_parts(message: OutboundMessage, token: str) -> str:
     """A text too long for Meta leaves in parts, one after another; the last one's wamid stands for the message."""
-    *earlier, last = split_message(message.content, graph_api.MAX_TEXT)
+    *earlier, last = split_message(message.content, MAX_TEXT)
     for number, part in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
-        _send_text(message, token, part, graph_api.callback_id(message.message_id, number))
+        _send_text(message, token, part, callback_id(message.message_id, number))
         sending.keep_parts_sent(message, number)
-    return _send_text(message, token, last, graph_api.callback_id(message.message_id))
+    return _send_text(message, token, last, callback_id(message.message_id))
 
 
 def _send_text(message: OutboundMessage, token: str, text: str, callback: str) -> str:
-    return graph_api.send_text(message.sender["phone_number_id"], token, message.recipient, text, callback)
+    return send_text(message.sender["phone_number_id"], token, message.recipient, text, callback)

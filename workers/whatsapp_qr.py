@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from shared.channels import sending
-from shared.channels.whatsapp_qr import gateway, session
+from shared.channels.registry import channel
+from shared.channels.whatsapp_qr import session
+from shared.channels.whatsapp_qr.dialects import dialect
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -14,7 +16,7 @@ from shared.queues import Queue
 
 queries = sql.load(__file__)
 
-CHANNEL = "whatsapp_qr"
+CHANNEL = channel("whatsapp_qr")
 
 
 @actor(
@@ -24,7 +26,7 @@ CHANNEL = "whatsapp_qr"
     on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=sending.queries["attempt_failed"],
-    at_most_once=True,
+    at_most_once=CHANNEL.at_most_once,
     durable_claims=True,
     limits_itself=True,
 )
@@ -33,14 +35,13 @@ def send(job: Job) -> None:
     message = sending.load_message(job)
     name, stored_key = message.sender["session_name"], message.sender["api_key"]
     api_key = decrypt(stored_key, f"QR session {name}") if stored_key else settings().qr_api_key
-    dialect = gateway.dialect(message.sender["dialect"])
+    gateway = dialect(message.sender["dialect"])
     if message.status == "PENDING":
-        session.wait_until_connected(message.sender, dialect, api_key)
+        session.wait_until_connected(message.sender, gateway, api_key)
     sending.send_once(
         job,
         message,
         CHANNEL,
-        name,
-        dialect.expected_ids(message.recipient, message.message_id),
-        lambda: dialect.send_text(name, api_key, message.recipient, message.content, message.message_id),
+        gateway.expected_ids(message.message_id),
+        lambda: gateway.send_text(name, api_key, message.recipient, message.content, message.message_id),
     )

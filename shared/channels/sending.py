@@ -13,6 +13,7 @@ from typing import Any
 
 from shared import db, payloads
 from shared.broker import rate_limits
+from shared.channels.registry import Channel, channel_of
 from shared.config import settings
 from shared.db import sql
 from shared.errors import PermanentError, Snooze
@@ -46,11 +47,11 @@ def load_message(job: Job) -> OutboundMessage:
     if job.loaded is None:
         raise PermanentError(f"there is no reply {message_id} to send")
     if job.loaded["sender"] is None:
-        raise PermanentError(f"the chatbot has no active sender for {job.queue}; connect one and send again")
+        raise PermanentError(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
     return OutboundMessage(message_id=message_id, **job.loaded)
 
 
-def finish(job: Job, message: OutboundMessage, channel: str, provider_id: str | None, ids: list[str]) -> None:
+def finish(job: Job, message: OutboundMessage, channel: Channel, provider_id: str | None, ids: list[str]) -> None:
     """Keeps the provider's answer: SENT (or what a status said meanwhile), usage, event, the job's end."""
     known_id = strip_invalid(provider_id or "")[: payloads.MAX_ID] or message.external_id
     values = {
@@ -61,7 +62,7 @@ def finish(job: Job, message: OutboundMessage, channel: str, provider_id: str | 
         "attempt": job.attempt,
         "metadata": {"provider_id": known_id, "attempts": job.attempt},
         "customer_id": job.customer_id,
-        "channel": channel,
+        "channel": channel.name,
     }
     if not _record_send(job, values):
         raise PermanentError(f"message {message.message_id} is gone")
@@ -73,21 +74,15 @@ def keep_parts_sent(message: OutboundMessage, count: int) -> None:
     db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease)
 
 
-def send_once(
-    job: Job, message: OutboundMessage, channel: str, sender_name: str, ids: list[str], send: Callable[[], str]
-) -> None:
-    """Sends, unless an earlier attempt did.
-
-    `sender_name` is what a rate limit counts by: a number or session. `ids` are those that the provider may give the
-    message, where they are known before.
-    """
+def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[str], send: Callable[[], str]) -> None:
+    """Sends, unless an earlier attempt did. `ids`: those that the provider may give the message, where they are known before."""
     if message.status != "PENDING":
         finish(job, message, channel, None, ids)
         return
     if job.outcome_unknown_for is not None and _delivery_confirmed(job, ids):
         finish(job, message, channel, ids[0], ids)
         return
-    rate_limits.admit(job.id, job.queue, job.priority, f"{channel} {sender_name}")
+    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {message.sender[channel.account_column]}")
     try:
         provider_id = send()
     except ConnectFailed as error:

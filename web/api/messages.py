@@ -11,8 +11,9 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels.registry import channel
 from shared.errors import InvalidPayload
-from shared.payloads import MAX_CONTENT, check, not_blank
+from shared.payloads import check, not_blank
 from web.api.api import api, body, customer_id, found_or_404, page_of, row_id, to_json
 from web.parameters import idempotency_key, number, used_otherwise
 
@@ -93,9 +94,10 @@ def _conversation(conversation_id: int) -> dict[str, Any]:
     return found_or_404(db.row(_CONVERSATION, params), "conversation")
 
 
-def _fits(content: str, channel: str) -> None:
-    if len(content) > MAX_CONTENT[channel]:
-        problem = f"has {len(content)} characters; {channel} takes at most {MAX_CONTENT[channel]}"
+def _fits(content: str, name: str) -> None:
+    limit = channel(name).max_content
+    if len(content) > limit:
+        problem = f"must have at most {limit} characters on {name}, and has {len(content)}"
         raise InvalidPayload("message", {"content": problem})
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from shared.payloads import EVENTS, MAX_CONTENT, MAX_ROW_ID
+from shared.channels.registry import CHANNELS
+from shared.payloads import EVENTS, MAX_ROW_ID
 from shared.queue_service import STATES
 from shared.queues import Queue
 from web.api.api import MAX_PAGE, PAGE
@@ -49,7 +50,12 @@ _URL: Json = {
 }
 _EVENT_NAMES: Json = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(EVENTS)}}
 _ENDPOINT: dict[str, Any] = {"id": _ID, "url": _TEXT, "events": _EVENT_NAMES, "active": {"type": "boolean"}, "created_at": _TIME}
-_CONTENT: Json = {"type": "string", "minLength": 1, "maxLength": max(MAX_CONTENT.values()), "pattern": r"\S"}
+_CONTENT: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": max(channel.max_content for channel in CHANNELS.values()),
+    "pattern": r"\S",
+}
 _STATUSES: Json = {"type": "string", "enum": ["PENDING", "SENT", "DELIVERED", "READ", "FAILED"]}
 
 SCHEMAS: Json = {

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shared import db
-from shared.channels.whatsapp_qr.gateway import bare_id
+from shared.channels.whatsapp_qr.waha import bare_id
 
 _COUNTS = """
     select

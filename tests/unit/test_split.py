@@ -13,9 +13,9 @@ TEXT = st.text(st.sampled_from("ab. \n\U0001f600é"), max_size=60).filter(str.st
 
 @given(TEXT, st.integers(2, 12))
 def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
-    found = split_message(text, limit)
-    assert all(part.strip() and len(part.encode("utf-16-le")) <= 2 * limit for part in found)
-    assert "".join("".join(found).split()) == "".join(text.split())
+    parts = split_message(text, limit)
+    assert all(part.strip() and len(part.encode("utf-16-le")) <= 2 * limit for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
         ("\U0001f600" * 8, ["\U0001f600" * 7, "\U0001f600"]),
     ],
 )
-def test_the_best_seam_is_taken(text: str, expected: list[str]) -> None:
+def test_a_text_is_cut_at_the_best_break(text: str, expected: list[str]) -> None:
     assert split_message(text, 14) == expected
