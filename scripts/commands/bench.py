@@ -17,8 +17,8 @@ from rich.table import Table
 
 from scripts.local.bench import front_door, plot, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
-from scripts.local.bench.rig import rig
-from scripts.local.chaos.lab import Conditions, laboratory
+from scripts.local.bench.rig import open_rig
+from scripts.local.chaos.harness import Conditions, start_harness
 from scripts.local.chaos.scenarios import SCENARIOS
 
 DATA = Path(__file__).parents[2] / ".local" / "bench"
@@ -44,10 +44,10 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     try:
         if arguments.plot:
             plot.require(names)
-        with rig(path, arguments.data.resolve()) as place:
-            lines = compare(names, arguments.pairs, arguments.messages, place, say)
+        with open_rig(path, arguments.data.resolve()) as rig:
+            lines = compare(names, arguments.pairs, arguments.messages, rig, say)
         if arguments.plot:
-            plot.draw(place.samples, arguments.plot)
+            plot.draw(rig.samples, arguments.plot)
     except RuntimeError as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
@@ -69,8 +69,8 @@ def _print_figures(lines: list[Figure], with_peer: bool) -> None:
 def _scale(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     messages = arguments.messages or 2_000
     conditions = Conditions(messages, 1, "resend", False, arguments.data.resolve())
-    with laboratory(SCENARIOS["calm"], conditions, say) as lab:
-        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, lab, say)
+    with start_harness(SCENARIOS["calm"], conditions, say) as harness:
+        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, harness, say)
     _print(result)
     if arguments.json:
         arguments.json.write_text(json.dumps({**asdict(result), "ratio": result.ratio}, indent=2))
@@ -90,8 +90,8 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
-    with laboratory(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as lab:
-        result = front_door.measure(lab, say)
+    with start_harness(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as harness:
+        result = front_door.measure(harness, say)
     heads = ("1 message to 3 statuses", "messages", "messages")
     table = Table("", *(f"{load.rate}/s for {load.seconds} s: {what}" for load, what in zip(result.loads, heads, strict=True)))
     for row in front_door.lines(result):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.local.chaos.audit import Audit
-from scripts.local.chaos.lab import Conditions, run
+from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
 from scripts.local.terminal import count
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from honcho.environ import parse_procfile
 
 from scripts.local.embedded import Services
+from scripts.local.processes import parse_procfile
 from shared import config, models, queues
 
 CATALOG = """
@@ -48,7 +48,7 @@ def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...
 
 
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
-    lines = parse_procfile((root / "Procfile").read_text()).processes
+    lines = parse_procfile((root / "Procfile").read_text())
     assert set(queues.MODULES) == set(queues.Queue)
     assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler"}
     for queue, module in queues.MODULES.items():
