@@ -50,7 +50,7 @@ _REPLIES = """
     select m.id, m.external_id, c.phone_number_id from message m join whatsapp_cloud_account c on c.chatbot_id = m.chatbot_id
     where m.role = 'assistant' and m.channel = 'whatsapp_cloud' and m.external_id is not null order by m.id limit 500
 """
-_ANSWERED = "select count(*) from message where role = 'assistant' and status = 'SENT'"
+_ANSWERED = "select count(*) from message where role = 'assistant' and status in ('SENT', 'DELIVERED', 'READ')"
 
 
 @dataclass
