@@ -104,24 +104,22 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
         "throughput, latency, ai-concurrency; isolation: webhook latency while a tenth of the endpoints hang; priority: how long "
-        "premium jobs wait behind 10,000 basic ones; steady: CPU and memory of each process type at 10 and 100 messages a second; "
+        "premium jobs wait behind 10,000 basic ones; steady: CPU and memory of each process type at 10 and 100 messages/s; "
         "idle: cost of an idle system, punctuality of delayed jobs; all: these seven. scale: time per message on an empty and on "
         "a full database; streams: cost of open widget pages; front-door: the inbound hook at 200 and 600 requests a second"
     )
     parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
-    parser.add_argument(
-        "--peer", type=Path, help="folder of the BullMQ peer; it is measured in turns, on its servers and its mock"
-    )
+    parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(
         "--pairs", type=int, default=3, help="runs of each mode that the peer has as well; medians are printed (default 3)"
     )
     parser.add_argument("--streams", type=int, default=500, help="open pages of the mode streams (default 500)")
     parser.add_argument("--messages", type=int, help="messages of each load (default: depends on the mode)")
     parser.add_argument(
-        "--old-messages", type=int, default=5_000_000, help="messages in the full database of the mode scale (default 5,000,000)"
+        "--old-messages", type=int, default=5_000_000, help="mode scale: messages in the full database (default 5,000,000)"
     )
     parser.add_argument(
-        "--old-jobs", type=int, default=2_000_000, help="job records in the full database of the mode scale (default 2,000,000)"
+        "--old-jobs", type=int, default=2_000_000, help="mode scale: jobs in the full database (default 2,000,000)"
     )
     parser.add_argument("--data", type=Path, default=DATA, help="data folder of its services (default .local/bench)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot latencies and each stage's throughput over time")

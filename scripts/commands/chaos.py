@@ -72,9 +72,7 @@ def _arguments() -> argparse.Namespace:
         "--ambiguous", choices=("resend", "hold"), default="resend", help="the workers' AMBIGUOUS_SEND (default resend)"
     )
     parser.add_argument("--statuses", action="store_true", help="the channels report delivery statuses")
-    parser.add_argument(
-        "--data", type=Path, default=DATA, help="data folder of its services, emptied first (default .local/chaos)"
-    )
+    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/chaos)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
