@@ -23,6 +23,9 @@ CATALOG = """
     union all select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 """
 
+#: Together they name every setting and every queue.
+DOCUMENTS = ("README.md", "workers/README.md", "web/README.md", "scripts/README.md", "shared/README.md")
+
 
 def imports(path: Path) -> set[str]:
     """The top-level packages of ours and others that a file imports, with their second name."""
@@ -65,8 +68,8 @@ def test_env_example_is_the_configuration(root: Path) -> None:
         assert written[name] == expected, name
 
 
-def test_readme_names_every_setting_and_every_queue(root: Path) -> None:
-    text = (root / "README.md").read_text()
+def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
+    text = "\n".join((root / document).read_text() for document in DOCUMENTS)
     missing = [name for name in (*config.variables(), *queues.Queue) if name not in text]
     assert not missing
 
