@@ -153,7 +153,7 @@ def test_rejects_are_listed(door: FrontDoor, capsys: pytest.CaptureFixture[str])
 def test_what_found_no_place_is_replayed_once_its_number_is_connected(
     door: FrontDoor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.replay.PAGE", 2)
+    monkeypatch.setattr("web.hooks.replay.PAGE", 2)
     door.meta(webhook(change("999", messages=[written("wamid.1", "First"), written("wamid.2", "Second")])))
     door.waha(waha_message("A1"), session="later")
     door.waha(waha_event("session.status", {"status": "STOPPED"}), session="later")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from scripts.local.volume import fill
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.jobs.prune import prune
 from shared.jobs.sweep import sweep
-from tests.builders import World
+from tests.builders import World, prune
 from web.api import usage
 
 GROWING = ("conversation", "message", "job", "webhook_event", "usage_log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import psycopg2
@@ -28,13 +29,13 @@ DOCUMENTS = ("README.md", "workers/README.md", "web/README.md", "scripts/README.
 
 
 def imports(path: Path) -> set[str]:
-    """The top-level packages of ours and others that a file imports, with their second name."""
+    """What a file imports: modules, and the names it takes from them, which may be modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module}
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -48,6 +49,57 @@ def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...
     for path in files:
         wrong = {name for name in imports(path) if name.split(".")[0] in forbidden}
         assert not wrong, f"{path.relative_to(root)} imports {wrong}"
+
+
+#: The floors of shared/: a module may import what stands below it, and its own package.
+FLOORS = (
+    {"shared.config", "shared.errors", "shared.queues"},
+    {"shared.telemetry"},
+    {"shared.payloads"},
+    {"shared.db"},
+    {"shared.broker", "shared.http", "shared.models"},
+    {"shared.jobs"},
+    {"shared.ai", "shared.channels", "shared.webhooks"},
+    {"shared.queue_service"},
+)
+
+
+def room(module: str) -> str:
+    """The package or flat module of shared/ that a dotted name belongs to."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_shared_has_floors(root: Path) -> None:
+    floor_of = {name: number for number, names in enumerate(FLOORS) for name in names}
+    files = [path for path in sorted((root / "shared").rglob("*.py")) if path != root / "shared" / "__init__.py"]
+    for path in files:
+        here = room(".".join(path.relative_to(root).with_suffix("").parts))
+        for name in imports(path):
+            if name.startswith("shared.") and room(name) != here:
+                assert floor_of[room(name)] < floor_of[here], f"{path.relative_to(root)} imports {name}"
+
+
+def test_nothing_in_shared_sits_flat_but_the_vocabulary(root: Path) -> None:
+    flat = {path.stem for path in (root / "shared").glob("*.py")}
+    assert flat == {"__init__", "config", "errors", "models", "payloads", "queue_service", "queues"}
+
+
+@pytest.mark.parametrize("package", ["shared", "workers", "web", "scripts"])
+def test_there_is_no_circle_of_imports(root: Path, package: str) -> None:
+    graph = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): imports(path)
+        for path in (root / package).rglob("*.py")
+    }
+    within = {module: {name for name in names if name in graph and name != module} for module, names in graph.items()}
+    TopologicalSorter(within).prepare()  # raises CycleError, which names the modules
+
+
+def test_packages_say_what_belongs_in_them(root: Path) -> None:
+    for package in sorted((root / "shared").iterdir()):
+        if (package / "__init__.py").exists():
+            text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+            assert "What belongs here" in text, package.name
+            assert "What does not" in text, package.name
 
 
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:

@@ -10,9 +10,8 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.errors import InvalidPayload
-from shared.jobs import ledger
 from shared.payloads import MAX_CONTENT, check, not_blank
 from web.api.api import api, body, customer_id, found_or_404, page_of, row_id, to_json
 from web.parameters import idempotency_key, number, used_otherwise
@@ -48,11 +47,8 @@ _SAY = f"""
         on conflict (conversation_id, idempotency_key) where idempotency_key is not null do nothing
         returning *
     )
-    select {_SHOWN}, job_add(jsonb_build_array(jsonb_build_object(
-        'queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint, 'message_id', m.id,
-        'ordering_key', m.conversation_id::text,
-        'payload', jsonb_build_object('message_id', m.id, 'conversation_id', m.conversation_id,
-            'channel', m.channel)))) as tickets
+    select {_SHOWN}, job_add_v1(jsonb_build_array(
+        outgoing_job_v1(%(customer_id)s, m.id, m.conversation_id, m.channel))) as tickets
     from m
 """
 
@@ -88,7 +84,7 @@ def say(conversation_id: int) -> tuple[Response, int]:
     said = db.row(_SAY, params)
     if said is None:
         return jsonify(_earlier(params)), 200
-    enqueue(ledger.tickets_of(said.pop("tickets")))
+    enqueue(tickets_of(said.pop("tickets")))
     return jsonify(to_json(said)), 202
 
 

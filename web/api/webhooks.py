@@ -10,9 +10,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.exceptions import Conflict
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import encrypt
-from shared.jobs import ledger
 from shared.payloads import EVENTS, check
 from shared.webhooks import signing
 from web.api.api import api, body, customer_id, found_or_404, page_of, row_id, to_json
@@ -51,8 +50,7 @@ _RESEND = """
         update webhook_event set status = 'PENDING', delivered_at = null, error = null, response_status = null
         where customer_id = %(customer_id)s and id = %(id)s and status <> 'PENDING' returning id
     )
-    select id, job_add(jsonb_build_array(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', %(customer_id)s::bigint,
-        'webhook_event_id', id, 'payload', jsonb_build_object('webhook_event_id', id)))) as tickets from again
+    select id, job_add_v1(jsonb_build_array(delivery_job_v1(%(customer_id)s, id))) as tickets from again
 """
 
 
@@ -148,7 +146,7 @@ def resend(event_id: int) -> tuple[Response, int]:
     again = db.row(_RESEND, params)
     if again is None:
         raise Conflict("the event is under way; want DELIVERED or FAILED first")
-    enqueue(ledger.tickets_of(again["tickets"]))
+    enqueue(tickets_of(again["tickets"]))
     return jsonify(id=again["id"], status="PENDING"), 202
 
 

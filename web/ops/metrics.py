@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
-from shared.broker.consumer import outage
+from shared.broker.connection import outage
 from shared.channels.signatures import constant_time_equal
 from shared.config import settings
 from shared.jobs.sweep import swept_ago

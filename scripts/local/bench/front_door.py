@@ -34,7 +34,7 @@ MIX = 4
 CONNECTIONS = 64
 #: Seconds an answer may take; then the request is repeated, as Meta does.
 ANSWER_TIMEOUT = 20.0
-#: Senders, in turn. Messages of one sender are accepted one after the other (message_accept in schema.sql).
+#: Senders, in turn. Messages of one sender are accepted one after the other (message_accept_v1 in schema.sql).
 SENDERS = 1_000
 SECRET = "bench-secret"
 

@@ -21,8 +21,7 @@ from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import STAGES, Rig, World
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.broker.enqueue import enqueue
-from shared.jobs import ledger
+from shared.broker.enqueue import enqueue, tickets_of
 
 #: Seconds to let all processes come to rest, and seconds of the measurement.
 SETTLE, IDLE = 6.0, 30.0
@@ -38,9 +37,8 @@ _DELAY = """
         select customer_id, id, 'message.sent', '{}' from webhook_endpoint, generate_series(1, %(jobs)s)
         returning id, customer_id
     )
-    select job_add(jsonb_agg(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', customer_id, 'webhook_event_id', id,
-        'payload', jsonb_build_object('webhook_event_id', id),
-        'delay_seconds', %(first)s + random() * %(spread)s::float8))) from new_event
+    select job_add_v1(jsonb_agg(delivery_job_v1(customer_id, id)
+        || jsonb_build_object('delay_seconds', %(first)s + random() * %(spread)s::float8))) from new_event
 """
 _DUE = "select id, extract(epoch from run_at)::float8 as due_at from job where state = 'delayed'"
 _STARTED = "select id, extract(epoch from started_at)::float8 as started_at, claims from job where state = 'completed'"
@@ -115,7 +113,7 @@ def _start_delays(jobs: int) -> list[float]:
     """Milliseconds from each delayed job's due time to its claim, sorted; negative if it was claimed early."""
     tickets = db.scalar(_DELAY, {"jobs": jobs, "first": FIRST, "spread": SPREAD})
     due = {row["id"]: row["due_at"] for row in db.rows(_DUE)}
-    enqueue(ledger.tickets_of(tickets))
+    enqueue(tickets_of(tickets))
     load.until(lambda: not db.scalar(_OPEN), "delayed jobs are still open", FIRST + SPREAD + 30)
     started = db.rows(_STARTED)
     if {row["id"] for row in started} != set(due) or any(row["claims"] != 1 for row in started):

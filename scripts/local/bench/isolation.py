@@ -18,7 +18,7 @@ from scripts.local.bench.rig import Rig, World
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.db import credentials
-from shared.jobs.stage import MAX_RETRIES
+from shared.jobs.retry_policy import RetryPolicy
 from shared.webhooks import signing
 
 #: Seconds between messages: 50 events a second, of which 5 hang.
@@ -32,7 +32,7 @@ HANG_MS = 12_000
 #: Events of one message.
 EVENTS = 2
 #: Attempts after which an event fails.
-ATTEMPTS = MAX_RETRIES + 1
+ATTEMPTS = RetryPolicy().max_retries + 1
 #: Seconds after the last message in which the healthy endpoints must get all their events.
 TIMEOUT = 120.0
 

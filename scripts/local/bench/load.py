@@ -8,9 +8,8 @@ from typing import Any
 
 from scripts.local.bench.progress import progress
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db import credentials
-from shared.jobs.ledger import tickets_of
 from shared.queue_service import enqueue_incoming_message
 
 PRICES = (2_000, 4_900, 5_000, 9_900, 10_000, 25_000)
@@ -48,7 +47,7 @@ TENANTS = 20
 PAGE = 1_000
 
 _FILL = """
-    select message_accept(inbound.chatbot_id, %(channel)s, inbound.sender, inbound.external_id, jsonb_build_object(
+    select message_accept_v1(inbound.chatbot_id, %(channel)s, inbound.sender, inbound.external_id, jsonb_build_object(
         'chatbot_id', inbound.chatbot_id, 'channel', %(channel)s::text, 'external_user_id', inbound.sender,
         'external_id', inbound.external_id,
         'content', (%(texts)s::text[])[1 + inbound.n %% cardinality(%(texts)s::text[])], 'metadata', '{}'::jsonb)) as accepted

@@ -16,14 +16,14 @@ from scripts.local.chaos.plan import CHANNELS, chatbot_ids
 from scripts.local.environment import ROOT
 from scripts.local.volume import fill
 from shared import db
-from shared.jobs.prune import prune
+from shared.jobs.prune import prune_jobs
 from shared.jobs.sweep import sweep
 from shared.queue_service import enqueue_incoming_message
 
 #: Milliseconds that a statement of sweep or prune may take. Others take longer when the disk stalls a commit.
 SLOW = 200
 #: Characters by which a logged statement is recognised: those before its first parameter, which is a value in the log.
-RECOGNISED_BY = 30
+RECOGNISED_BY = 24
 #: Loads on each database, of which the median counts; one more load at the beginning warms up.
 ROUNDS = 3
 #: Threads that enqueue messages.
@@ -76,7 +76,7 @@ def measure(messages: int, old_messages: int, old_jobs: int, harness: Harness, s
         say(f"  full, round {number + 1}: {result.full[-1]:.2f} ms a message")
     result.sweep_seconds = _timed(sweep)
     before = int(db.scalar("select count(*) from job"))
-    result.prune_seconds = _timed(prune)
+    result.prune_seconds = _timed(prune_jobs)
     result.pruned = before - int(db.scalar("select count(*) from job"))
     result.slow = _slow_statements(harness.services.postgres_log)
     return result
