@@ -121,7 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--old-jobs", type=int, default=2_000_000, help="mode scale: jobs in the full database (default 2,000,000)"
     )
-    parser.add_argument("--data", type=Path, default=DATA, help="data folder of its services (default .local/bench)")
+    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/bench)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot latencies and each stage's throughput over time")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -102,7 +103,8 @@ class Rig:
 @contextmanager
 def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
     """On the peer's servers if there is a peer, otherwise on embedded ones of our own."""
-    data.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
     if peer is not None:
         subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)
         _create_database(PEER_POSTGRES)
