@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 def _scenario(name: str) -> str:
     # Not argparse's `choices`: with nargs="*" it checks the default list against them and refuses it.
     if name not in (*SCENARIOS, "each"):
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SCENARIOS)} or each, got {name!r}")
+        raise argparse.ArgumentTypeError(f"there is no scenario {name!r}; choose {', '.join(SCENARIOS)} or each")
     return name
 
 
