@@ -126,6 +126,22 @@ def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
     assert not missing
 
 
+def test_links_between_the_documents_lead_somewhere(root: Path) -> None:
+    texts = {(root / name).resolve(): (root / name).read_text() for name in DOCUMENTS}
+    anchors = {path: {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)} for path, text in texts.items()}
+    for path, text in texts.items():
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.exists(), f"{path.relative_to(root)}: {link}"
+            assert not anchor or anchor in anchors[target], f"{path.relative_to(root)}: {link}"
+
+
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
 def test_modules_are_short(root: Path) -> None:
     long = {
         str(path.relative_to(root)): count
