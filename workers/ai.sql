@@ -1,8 +1,7 @@
 -- name: claim
 -- The job, and in the same round trip what the provider must know: the chatbot, the last ten messages, the five items of
 -- knowledge that fit best. A reply belongs where its question stands, whatever its id.
-select claimed_jobs.*, to_jsonb(context) as loaded
-from job_claim_v1('ai-processing', $1) as claimed_jobs left join lateral (
+select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, chatbot.system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
         chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
         knowledge_search_v1(base.id, base.language, question.content) as items,
@@ -21,8 +20,10 @@ from job_claim_v1('ai-processing', $1) as claimed_jobs left join lateral (
     from message question join chatbot on chatbot.id = question.chatbot_id
     left join knowledge_base base on base.id = chatbot.knowledge_base_id
     left join message reply on reply.reply_to = question.id
-    where question.id = claimed_jobs.message_id and question.role = 'user'
-) context on true
+    -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
+    where question.id = claimed_jobs.message_id and question.role <> 'assistant'
+) context) as loaded
+from job_claim_v1('ai-processing', $1) as claimed_jobs
 
 -- name: save_reply
 -- The reply, its tokens, the job's end and the job that delivers it.

@@ -1,12 +1,12 @@
 -- name: claim
 -- The job, its event, and the endpoint that it goes to.
-select claimed_jobs.*, to_jsonb(delivery) as loaded
-from job_claim_v1('webhook-delivery', $1) as claimed_jobs left join lateral (
+select claimed_jobs.*, (select to_jsonb(delivery) from (
     select event.id, event.endpoint_id, event.event, event.payload, event.status, endpoint.url, endpoint.secret, endpoint.active,
         to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
-) delivery on true
+) delivery) as loaded
+from job_claim_v1('webhook-delivery', $1) as claimed_jobs
 
 -- name: record_delivery
 with input as materialized (
@@ -15,7 +15,7 @@ with input as materialized (
 ), delivered_events as (
     update webhook_event event set status = 'DELIVERED', attempts = input.attempt, response_status = input.response_status,
         error = null, delivered_at = clock_timestamp()
-    from input where event.id = input.id and event.status = 'PENDING'
+    from input where event.id = any (array(select id from input)) and event.id = input.id and event.status = 'PENDING'
 )
 select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input

@@ -1,7 +1,7 @@
 """Rate limits of queues and of WhatsApp numbers, shared by all processes through Redis (redis_scripts/admit.lua).
 
-Our own script and not a library's window: a window only says no, and whoever it refused must ask again and again, in no
-order. Here a job that is refused gets its turn, by priority and age, so that it comes again once, and then passes.
+Our own script and not a library's window: a window only refuses, and a refused job must ask again and again, in no order.
+Here a job that is refused gets a turn, by priority and age: it comes again once, and then passes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.config import settings
 from shared.errors import RateLimited
 from shared.queues import Queue
 
-#: Seconds by which a window is kept wider than it was set: what is let through does not take the same time to arrive.
+#: Seconds by which a window is kept wider than it was set, for what passes evenly may arrive bunched.
 MARGIN = 0.05
 #: Seconds after its turn for which a reserved slot is kept: enough for a retry of Redis or a busy worker, not for a dead one.
 GRACE = 2.0

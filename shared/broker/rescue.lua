@@ -1,4 +1,4 @@
--- Brings back what dead workers had taken from some queues, to the front: it is the oldest.
+-- Returns the messages of dead workers to the front of their queues, for they are the oldest.
 -- Forgets dead-lettered messages (they hold no more than a job's id) that are too old for the dashboard.
 -- KEYS: namespace. ARGV: oldest live heartbeat (ms), oldest dead letter to keep (ms), wake channel prefix,
 -- then the queues. Returns the messages that came back: {{queue, id}, …}.

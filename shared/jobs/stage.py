@@ -96,15 +96,17 @@ class Stage:
             self.work(job)
 
     def _failed(self, job: Job, error: Exception, timings: Timings) -> None:
+        reason: Exception | None = error
         if not job.claim and isinstance(error, PermanentError | DatabaseError):
-            reason = self._why_not_completed(job, timings)
-            if reason is None:
-                return
-            error = reason if isinstance(reason, PermanentError) else error
-        record_failure(self, job, error, timings)
+            try:
+                reason = self._look_again(job, error, timings)
+            except ServiceDown:
+                raise redeliver(f"job {job.id} waits for PostgreSQL") from None
+        if reason is not None:
+            record_failure(self, job, reason, timings)
 
-    def _why_not_completed(self, job: Job, timings: Timings) -> PermanentError | bool | None:
-        """Why a single statement did not take its job. None: there was nothing to do, or it is done now."""
+    def _look_again(self, job: Job, error: Exception, timings: Timings) -> Exception | None:
+        """Why a single statement did not complete its job; None if there is nothing to record: not its turn, or done now."""
         row = ledger.state_of(job.id)
         if row is None or row["closed"] or row["held"] or row["state"] == "failed" or row["delay_ms"] > 0:
             _nothing_to_do(job.id, ledger.why_not_claimed(row))
@@ -116,7 +118,7 @@ class Stage:
             payloads.read(self.queue, row["payload"])
         except PermanentError as bad_payload:
             return bad_payload
-        return True
+        return error
 
     def _run_claimed(self, job_id: int, timings: Timings) -> None:
         job = self.claim(job_id)

@@ -38,7 +38,7 @@ def ai_concurrency(rig: Rig, messages: int, in_flight: int) -> Run:
 def _drain(mode: str, rig: Rig, world: World, messages: int, conversations: int, threads: dict[str, str]) -> Run:
     rig.empty()
     with rig.workers(world, threads) as pids:
-        _warm_up(rig)
+        _warm_up()
         enqueue_all = load.fill("load", messages, conversations)
         before, begun, clock = cost(pids, world.pids, rig.client), time.monotonic(), time.time()
         with watch_connections() as connections:
@@ -61,7 +61,7 @@ _CLOSED = """
 """
 
 
-def _warm_up(rig: Rig) -> None:
+def _warm_up() -> None:
     load.fill("warm-up", WARM_UP, WARM_UP)()
     load.until_sent(WARM_UP)
 

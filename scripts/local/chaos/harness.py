@@ -199,4 +199,4 @@ def _answered() -> int:
 
 def _count(sql: str) -> int:
     """A count that waits for a PostgreSQL which a disruption has just crashed."""
-    return int(db.retry_on_outage(lambda: db.scalar(sql), patience=60))
+    return int(db.retry_on_outage(lambda: db.scalar(sql), seconds=60))

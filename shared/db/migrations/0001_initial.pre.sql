@@ -1,15 +1,3 @@
--- Switchboard: the whole truth about what PostgreSQL remembers (PostgreSQL 14 or newer).
---
--- This file is what a database looks like today. `scripts/migrate` runs it on an empty database; an older one gets here
--- by shared/db/migrations/, and a test proves that both ways end in the same place. Money is integer cents, every time is a
--- timestamptz, and what must never happen is forbidden here, not only in Python.
---
--- Functions that Python calls carry a version (job_claim_v1), for during a deploy old workers run beside a new schema. One
--- that was released never changes its arguments or its meaning: its successor is job_claim_v2, added by a migration
--- `NNNN_name.pre.sql`, which runs before the new workers start; job_claim_v1 is dropped by `NNNN_name.post.sql`, which runs
--- when the last old worker is gone (scripts/migrate --post). Columns follow the same rule: added nullable or with a
--- default before, dropped after. Functions without a version are called from this file only.
-
 -- --------------------------------------------------------------------------------------------------- channels
 
 -- The channels that there are; shared/channels/registry.py says the rest of each, and a test compares the two.
@@ -372,7 +360,8 @@ create index job_message_idx on job (message_id) where message_id is not null;
 
 -- The verbs of the ledger. Each step of a job costs one round trip, and each statement in a volatile function sees what
 -- others committed while it waited for a lock. They take many jobs at once, in rows numbered by `n`: the threads of a
--- process speak together (shared/db/batching.py). Which verb moves a job from which state to which:
+-- process speak together (shared/db/batching.py). `rows 1` makes a caller join each row to what it names by an index, also
+-- in a plan that was made while the tables were empty. Which verb moves a job from which state to which:
 --
 --   (new)                     job_add_v1            waiting, delayed
 --   waiting, delayed (due)    job_claim_v1          active        also an active job whose lease has expired
@@ -522,7 +511,7 @@ end $$;
 create function job_claim_v1(p_queue text, p_input jsonb)
 returns table (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
                lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint,
-               outcome_unknown_for float8) language plpgsql as $$
+               outcome_unknown_for float8) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
     if not (p_input -> 0 ->> 'durable')::boolean then
@@ -556,7 +545,7 @@ end $$;
 -- claimed first (shared/jobs/stage.py), so that a second loss is counted on it and on no neighbour.
 create function job_lock_runnable_v1(p_queue text, p_input jsonb)
 returns table (n integer, job_id bigint, claim integer, customer_id bigint, payload jsonb, attempt integer)
-language plpgsql as $$
+language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
     return query
@@ -612,7 +601,7 @@ end $$;
 -- active (claim 0: waiting, delayed) -> delayed. Costs no attempt. Each of `p_input`: {n, job_id, claim, delay, max_age,
 -- final_window (seconds), reason}. A wait that would outlast the job's maximum age is cut, so that the job is tried once
 -- more before that. Returns, for each job that is still this claim's, the seconds until it may run; null: it is too old.
-create function job_snooze_v1(p_input jsonb) returns table (n integer, delay float8, age float8) language plpgsql as $$
+create function job_snooze_v1(p_input jsonb) returns table (n integer, delay float8, age float8) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
     return query
@@ -646,7 +635,7 @@ end $$;
 -- Returns the row {attempt, retry_in, message_id, webhook_event_id}; none if it is not this claim's any longer.
 create function job_fail_attempt_v1(p_job_id bigint, p_claim integer, p_error text, p_traceback text,
                                     p_retry_delays float8[], p_outcome_unknown boolean)
-returns table (attempt integer, retry_in float8, message_id bigint, webhook_event_id bigint) language plpgsql as $$
+returns table (attempt integer, retry_in float8, message_id bigint, webhook_event_id bigint) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
     return query
