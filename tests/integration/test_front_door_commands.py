@@ -69,7 +69,7 @@ def test_what_a_second_connection_replaces_is_named(door: FrontDoor, capsys: pyt
         (jobs, ("rejects", "--limit", "-3"), "got '-3'; want a whole number from 1"),
         (jobs, ("failed", "--limit", "0"), "got '0'; want a whole number from 1"),
         (keys, ("revoke", "one"), "got 'one'; want a whole number from 1"),
-        (chaos, ("kill-worker",), "there is no 'kill-worker'; want calm, kill-workers"),
+        (chaos, ("kill-worker",), "there is no scenario 'kill-worker'; choose calm, kill-workers"),
         (migrate, ("--dry-run",), "unrecognized arguments: --dry-run"),
         (server, ("stop",), "unrecognized arguments: stop"),
     ],

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from honcho.environ import parse_procfile
 
 from scripts.local.embedded import Services
+from scripts.local.processes import parse_procfile
 from shared import config, models, queues
 from shared.channels.registry import SEND_QUEUES
 
@@ -25,6 +25,9 @@ CATALOG = """
     union all select 'function', proname, pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
     union all select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 """
+
+#: Together they name every setting and every queue.
+DOCUMENTS = ("README.md", "workers/README.md", "web/README.md", "scripts/README.md", "shared/README.md")
 
 
 def imports(path: Path) -> set[str]:
@@ -110,7 +113,7 @@ def test_the_table_of_channels_is_the_registry(database_url: str) -> None:
 
 
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
-    lines = parse_procfile((root / "Procfile").read_text()).processes
+    lines = parse_procfile((root / "Procfile").read_text())
     assert set(queues.MODULES) == set(queues.Queue)
     assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler"}
     for queue, module in queues.MODULES.items():
@@ -127,10 +130,26 @@ def test_env_example_is_the_configuration(root: Path) -> None:
         assert written[name] == expected, name
 
 
-def test_readme_names_every_setting_and_every_queue(root: Path) -> None:
-    text = (root / "README.md").read_text()
+def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
+    text = "\n".join((root / document).read_text() for document in DOCUMENTS)
     missing = [name for name in (*config.variables(), *queues.Queue) if name not in text]
     assert not missing
+
+
+def test_links_between_the_documents_lead_somewhere(root: Path) -> None:
+    texts = {(root / name).resolve(): (root / name).read_text() for name in DOCUMENTS}
+    anchors = {path: {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)} for path, text in texts.items()}
+    for path, text in texts.items():
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.exists(), f"{path.relative_to(root)}: {link}"
+            assert not anchor or anchor in anchors[target], f"{path.relative_to(root)}: {link}"
+
+
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def test_modules_are_short(root: Path) -> None:
