@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from shared import http, payloads
-from shared.broker.thread_pool import Crew
+from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.errors import PermanentError, Snooze
@@ -21,7 +21,7 @@ from shared.webhooks import signing
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
-_bulkhead = Bulkhead(Crew.of(worker_process.boot()))
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot()))
 
 claim = Claiming(
     Queue.WEBHOOKS,
@@ -51,7 +51,7 @@ _delivered = Ending(
 class EndpointRefused(Exception):
     """The endpoint answered, and not with 2xx."""
 
-    def __init__(self, answer: http.Answer) -> None:
+    def __init__(self, answer: http.Response) -> None:
         super().__init__(f"the endpoint answered HTTP {answer.status}: {answer.excerpt()}")
         self.response_status = answer.status
 
@@ -62,7 +62,7 @@ def deliver(claimed: Claim) -> None:
     event = claimed.loaded
     if event is None or not event["active"]:
         raise PermanentError("the endpoint is gone or switched off")
-    with _bulkhead.place(event["endpoint_id"], claimed.age):
+    with _bulkhead.slot(event["endpoint_id"], claimed.age):
         answer = _post(event, claimed.attempt)
     if answer.status == 429:
         raise Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
@@ -71,7 +71,7 @@ def deliver(claimed: Claim) -> None:
     _delivered(claimed, {"id": event["id"], "attempt": claimed.attempt, "response_status": answer.status})
 
 
-def _post(event: dict[str, Any], attempt: int) -> http.Answer:
+def _post(event: dict[str, Any], attempt: int) -> http.Response:
     conf = settings()
     told = {
         "id": signing.event_id(event["id"]),
@@ -82,7 +82,7 @@ def _post(event: dict[str, Any], attempt: int) -> http.Answer:
     body = json.dumps(told, separators=(",", ":")).encode()
     secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
     headers = signing.headers(secret, event["id"], event["event"], attempt, body)
-    return http.post(event["url"], body, headers, conf.http_timeout, private_allowed=conf.webhooks_to_private)
+    return http.post(event["url"], body, headers, conf.http_timeout, allow_private=conf.webhooks_to_private)
 
 
 actors = stage(claim, deliver)

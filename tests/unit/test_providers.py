@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import http
-from shared.ai import provider
+from shared.ai import prompt, provider
 from shared.ai.knowledge import Item
 from shared.channels.whatsapp_cloud import graph_api
 from shared.channels.whatsapp_qr import gateway
@@ -35,7 +34,7 @@ def _waha(simulator: Simulator, session: str = "s1") -> str:
 def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
     asked = provider.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
     return provider.complete(
-        asked, provider.prompt("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")])
+        asked, prompt.build("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")])
     )
 
 
@@ -80,11 +79,6 @@ def test_what_a_graph_answer_means(simulator: Simulator, rule: dict[str, Any], e
 def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
     with pytest.raises(PermanentError, match=r"131026.*not a WhatsApp user"):
         _graph(simulator, "490000404")
-
-
-def test_nobody_there_is_not_an_unknown_outcome() -> None:
-    with pytest.raises(http.ConnectFailed):
-        http.post("http://127.0.0.1:9/x", b"{}", {}, 1.0)
 
 
 def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
@@ -143,21 +137,3 @@ def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], exp
 def test_no_key_is_permanent_and_says_what_to_do(simulator: Simulator) -> None:
     with pytest.raises(PermanentError, match="set OPENAI_API_KEY"):
         _ask(simulator, key="")
-
-
-def test_an_answer_is_read_up_to_64_kib(simulator: Simulator) -> None:
-    simulator.faults([{"kind": "webhook", "fault": "big"}])
-    answer = http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0)
-    assert len(answer.body) == http.MAX_ANSWER
-
-
-def test_redirects_are_not_followed(simulator: Simulator) -> None:
-    simulator.faults([{"kind": "webhook", "fault": "redirect", "times": 1}])
-    assert http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0).status == 302
-    assert len(simulator.record("webhook")) == 1
-
-
-def test_private_addresses_are_refused_for_webhooks(simulator: Simulator) -> None:
-    with pytest.raises(PermanentError, match="private address"):
-        http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0, private_allowed=False)
-    assert simulator.record("webhook") == []

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from shared.config import settings
 from shared.errors import PermanentError, Snooze
-from shared.http import Answer, get, post
+from shared.http import Response, get, post
 
 #: Seconds to wait for a session that is not connected.
 SESSION_DOWN = 15.0
@@ -107,10 +107,10 @@ class Evolution:
         return SessionState(state == EVOLUTION_CONNECTED, state)
 
 
-def _ask(path: str, headers: dict[str, str]) -> Answer:
+def _ask(path: str, headers: dict[str, str]) -> Response:
     conf = settings()
     answer = get(f"{conf.qr_service_url}{path}", headers, conf.http_timeout)
-    return answer if isinstance(answer.json(), dict) else Answer(answer.status, b"{}", answer.headers)
+    return answer if isinstance(answer.json(), dict) else Response(answer.status, b"{}", answer.headers)
 
 
 DIALECTS: dict[str, QrGateway] = {"waha": Waha(), "evolution": Evolution()}
@@ -148,7 +148,7 @@ def _id_in(said: Any) -> str | None:
     return None
 
 
-def _classify_error(answer: Answer) -> Exception:
+def _classify_error(answer: Response) -> Exception:
     said = answer.json()
     words = answer.excerpt()
     if isinstance(said, dict):
@@ -161,7 +161,7 @@ def _classify_error(answer: Answer) -> Exception:
     return GatewayError(text) if answer.status >= 500 or answer.status == 408 else PermanentError(text)
 
 
-def _evolution_meaning(answer: Answer) -> Exception:
+def _evolution_meaning(answer: Response) -> Exception:
     """400 is final only where Evolution says that the number does not exist: every trouble of the phone is a 400 as well."""
     said = answer.json()
     told = said.get("response") if isinstance(said, dict) else None
