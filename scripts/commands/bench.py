@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, plot, scale, streams
+from scripts.local.bench import front_door, plot, provider_call, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import rig
 from scripts.local.chaos.lab import Conditions, laboratory
@@ -35,6 +35,8 @@ def main() -> int:
         return _streams(arguments, say)
     if arguments.mode == "front-door":
         return _front_door(arguments, say)
+    if arguments.mode == "provider-call":
+        return _provider_call()
     return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
 
 
@@ -100,6 +102,15 @@ def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> in
     return 0 if result.kept_all else 1
 
 
+def _provider_call() -> int:
+    ways = provider_call.measure()
+    table = Table("ms of CPU a call (median)", "1 thread", f"{provider_call.THREADS} threads")
+    for way in ways:
+        table.add_row(way.name, f"{way.one_thread:.2f}", f"{way.many_threads:.2f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0 if ways[0].one_thread <= provider_call.BUDGET else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
@@ -107,9 +118,9 @@ def _arguments() -> argparse.Namespace:
         "premium waits behind 10,000 basic jobs; steady: what each process type takes at 10 and 100 messages a second; idle: "
         "what doing nothing costs, how punctual delayed jobs are; all: these seven. scale: the time of a message on an empty and "
         "on a full database; streams: what open pages cost a web process; front-door: the inbound hook at 200 and 600 requests "
-        "a second"
+        "a second; provider-call: what a call to the AI costs, by our transport and by the openai client's own"
     )
-    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
+    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call"), help=modes)
     parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
     parser.add_argument(
         "--pairs", type=int, default=3, help="runs of each mode that the peer has too; the medians are printed (default 3)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import ssl
 import threading
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from scripts.local.simulator.client import Simulator
 from shared import http
 from shared.errors import OutcomeUnknown, PermanentError
-from shared.http import connections
+from shared.http import connections, httpx_transport
 from shared.http.bulkhead import Bulkhead
 
 #: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
@@ -72,6 +74,20 @@ def listen() -> Iterator[Callable[..., str]]:
     yield start
     for listener in listeners:
         listener.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """All of a request, for what is left unread when a connection closes resets it."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += connection.recv(4096)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0:
+        received = connection.recv(missing)
+        request, missing = request + received, missing - len(received)
+    return request
 
 
 def nobody() -> str:
@@ -256,7 +272,7 @@ HELLO = gzip.compress(b"hello")
 )
 def test_a_body_is_read_however_it_comes(listen: Callable[..., str], response: bytes) -> None:
     def answer(connection: socket.socket) -> None:
-        connection.recv(4096)
+        read_request(connection)
         for byte in b"HTTP/1.1 200 OK\r\n" + response:
             connection.sendall(bytes([byte]))
 
@@ -275,7 +291,7 @@ def test_a_body_is_read_however_it_comes(listen: Callable[..., str], response: b
 )
 def test_a_body_that_does_not_end_well_leaves_the_outcome_unknown(listen: Callable[..., str], response: bytes) -> None:
     def answer(connection: socket.socket) -> None:
-        connection.recv(4096)
+        read_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + response)
 
     with pytest.raises(OutcomeUnknown):
@@ -332,7 +348,7 @@ def test_tls_checks_the_name_of_the_url(
     def answer(connection: socket.socket) -> None:
         try:
             with server.wrap_socket(connection, server_side=True) as encrypted:
-                encrypted.recv(4096)
+                read_request(encrypted)
                 encrypted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         except OSError:
             pass  # the client refused the certificate
@@ -353,3 +369,32 @@ def test_tls_checks_the_name_of_the_url(
         connections.pool.cache_clear()
         connections._tls.cache_clear()
     assert sni == ["shop.example", "shop.example", "other.example"]
+
+
+def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
+    requests: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        head = b"Set-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + HELLO)
+
+    client, url = httpx_transport.httpx_client(max_bytes=4), f"http://{listen(answer)}/v1"
+    for _ in range(2):
+        assert client.post(url, json={"a": 1}, headers={"Authorization": "Bearer key"}).content == b"hell"
+    for request in requests:
+        assert b"authorization: Bearer key" in request
+        assert b"accept-encoding: identity" in request
+        assert b"tracked" not in request
+
+
+def test_failures_reach_a_library_of_httpx_in_its_own_classes(listen: Callable[..., str]) -> None:
+    client = httpx_transport.httpx_client(max_bytes=4)
+    with pytest.raises(httpx2.ConnectError, match="DNS"):
+        client.get(UNKNOWN)
+    with pytest.raises(httpx2.ReadError, match="did not answer"):
+        client.get(f"http://{listen(close)}/")
+    with pytest.raises(httpx2.ReadError, match="did not answer"):
+        client.get(f"http://{listen(say_nothing)}/", timeout=0.3)
+    with pytest.raises(PermanentError):
+        client.get("http://a..b/")

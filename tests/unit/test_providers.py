@@ -116,7 +116,18 @@ def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None
         ({"fault": "rate_limit", "retry_after": 3}, Snooze, "rate_limit_exceeded"),
         ({"fault": "quota"}, PermanentError, "insufficient_quota"),
         ({"fault": "bad_key"}, PermanentError, "invalid_api_key"),
-        ({"fault": "status", "status": 500}, provider.ProviderError, "500"),
+        ({"fault": "status", "status": 500}, provider.ProviderError, "HTTP 500"),
+        ({"fault": "status", "status": 408}, provider.ProviderError, "HTTP 408"),
+        ({"fault": "status", "status": 409}, provider.ProviderError, "HTTP 409"),
+        ({"fault": "status", "status": 302}, PermanentError, "HTTP 302"),
+        (
+            {"fault": "status", "status": 404, "body": {"error": {"code": "model_not_found", "message": "no such model"}}},
+            PermanentError,
+            "AI provider: HTTP 404 model_not_found no such model",
+        ),
+        ({"fault": "status", "status": 400, "body": {"error": "not as OpenAI does"}}, PermanentError, "HTTP 400"),
+        ({"fault": "status", "status": 403, "body": "<html>"}, PermanentError, "HTTP 403"),
+        ({"fault": "status", "status": 429, "body": {"error": {"type": ["odd"]}}}, Snooze, "HTTP 429"),
         ({"fault": "garbage"}, provider.ProviderError, "not a completion"),
         ({"fault": "status", "status": 200, "body": {"choices": []}}, provider.ProviderError, "not a completion"),
         (
@@ -132,6 +143,24 @@ def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], exp
     simulator.faults([{"kind": "ai", **rule}])
     with pytest.raises(expected, match=says):
         _ask(simulator)
+
+
+@pytest.mark.parametrize("base_url", ["http://a..b/v1", "http://\x00/v1", "http://"])
+def test_a_base_url_that_cannot_be_called_is_permanent(base_url: str) -> None:
+    with pytest.raises(PermanentError):
+        provider.complete(provider.Provider(base_url, "sk", "gpt", 0.3, 100), [])
+
+
+@pytest.mark.parametrize("key", ["sk-hunter2\n", "sk-hunter2-\u00e9"])
+def test_a_key_that_cannot_be_sent_is_permanent_and_not_shown(simulator: Simulator, key: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        _ask(simulator, key)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_unreachable_provider_may_be_back_later() -> None:
+    with pytest.raises(provider.ProviderError, match=r"no answer: private-llm\.invalid cannot be reached: DNS"):
+        provider.complete(provider.Provider("https://private-llm.invalid/v1", "sk", "gpt", 0.3, 100), [])
 
 
 def test_no_key_is_permanent_and_says_what_to_do(simulator: Simulator) -> None:
