@@ -12,10 +12,9 @@ from typing import Any
 
 import redis
 
-from shared.broker import rates
 from shared.broker.consumer import outage
 from shared.broker.redis_broker import Broker, get_broker
-from shared.config import settings
+from shared.config import Rate, settings
 from shared.errors import RateLimited
 from shared.jobs.ledger import Claim
 from shared.queues import Queue
@@ -53,22 +52,19 @@ def limited(queue: Queue) -> bool:
     return bool(_limits(queue, None))
 
 
-def _limits(queue: Queue, number: str | None) -> dict[str, rates.Rate]:
+def _limits(queue: Queue, number: str | None) -> dict[str, Rate]:
     conf = settings()
-    wanted = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}
+    wanted: dict[str, Rate | None] = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}
     if number is not None:
         wanted[number] = conf.rate_limit_whatsapp_number
-    return {name: rate for name, text in wanted.items() if (rate := _parsed(text)) is not None}
+    return {name: rate for name, rate in wanted.items() if rate is not None}
 
 
-_parsed = lru_cache(rates.parse)
-
-
-def _ask(broker: Broker, claimed: Claim, limits: tuple[tuple[str, rates.Rate], ...]) -> tuple[int, int]:
+def _ask(broker: Broker, claimed: Claim, limits: tuple[tuple[str, Rate], ...]) -> tuple[int, int]:
     keys = [f"{broker.namespace}:rate:{name}:{part}" for name, _ in limits for part in ("passed", "line", "due")]
     args: list[Any] = [claimed.job_id, claimed.priority, int(PATIENCE * 1000)]
     for _, rate in limits:
-        args += [rate.most, int((rate.window + MARGIN) * 1000)]
+        args += [rate.limit, int((rate.window + MARGIN) * 1000)]
     wait, by = _script(broker)(keys=keys, args=args)
     return int(wait), int(by)
 

@@ -12,6 +12,7 @@ from honcho.environ import parse_procfile
 
 from scripts.local.embedded import Services
 from shared import config, models, queues
+from tests.settings import variables
 
 CATALOG = """
     select 'column', table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default,
@@ -56,18 +57,24 @@ def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> N
         assert lines[module].startswith(f"dramatiq workers.{module} "), queue
 
 
-def test_env_example_is_the_configuration(root: Path) -> None:
+def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
-    wanted = config.variables()
-    assert set(written) == set(wanted)
-    for name, default in wanted.items():
-        expected = "" if default is ... else str(default).lower() if isinstance(default, bool) else str(default)
-        assert written[name] == expected, name
+    assert set(written) == variables()
+    required = {"DATABASE_URL": "postgresql://h/db", "REDIS_HOST": "h", "CREDENTIALS_KEY": "k"}
+    for name in written:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in required.items():
+        assert written[name] == "", name
+        monkeypatch.setenv(name, value)
+    defaults = vars(config.read_settings())
+    for name, value in (written | required).items():
+        monkeypatch.setenv(name, value)
+    assert vars(config.read_settings()) == defaults
 
 
 def test_readme_names_every_setting_and_every_queue(root: Path) -> None:
     text = (root / "README.md").read_text()
-    missing = [name for name in (*config.variables(), *queues.Queue) if name not in text]
+    missing = [name for name in (*variables(), *queues.Queue) if name not in text]
     assert not missing
 
 
