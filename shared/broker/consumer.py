@@ -13,7 +13,7 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
-from shared.telemetry.logs import Outage
+from shared.telemetry.outage import Outage
 
 if TYPE_CHECKING:  # the broker makes consumers
     from shared.broker.redis_broker import Broker

@@ -30,7 +30,8 @@ from shared import queues
 from shared.broker.consumer import WokenConsumer, now_ms
 from shared.broker.queue_state import Intake
 from shared.config import Settings, host_of, settings
-from shared.telemetry.logs import WorkerLogging
+from shared.telemetry import metrics
+from shared.telemetry.worker_logging import WorkerLogging
 
 log = logging.getLogger(__name__)
 
@@ -249,6 +250,7 @@ def get_broker() -> Broker:
             conf = settings()
             _broker = Broker(connect_redis(conf), middleware(), conf.redis_namespace)
             dramatiq.set_broker(_broker)
+            metrics.use(_broker.client)
             log.debug("broker is set up", extra={"redis": host_of(conf.redis_address)})
     return _broker
 

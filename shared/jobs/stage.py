@@ -28,7 +28,8 @@ from shared.jobs.completion import Ending
 from shared.jobs.ledger import Claim, Claiming, NotNow, Ticket
 from shared.queues import Queue
 from shared.telemetry import metrics
-from shared.telemetry.logs import Timings, log_context
+from shared.telemetry.logs import log_context
+from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
 

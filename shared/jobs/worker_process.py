@@ -19,7 +19,8 @@ from shared.broker.redis_broker import get_broker, warn_about_forgetful_redis
 from shared.config import settings
 from shared.jobs import ledger
 from shared.queues import Queue
-from shared.telemetry.logs import configure_logging, configure_sentry, log_context
+from shared.telemetry.logs import configure_logging, log_context
+from shared.telemetry.sentry import configure_sentry
 
 log = logging.getLogger(__name__)
 
