@@ -136,7 +136,7 @@ class Broker(RedisBroker):
         self.do_requeue(queue_name, *message_ids)
         self.client.publish(self._channel + queue_name, "1")
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.intakes:
             raise QueueNotFound(queue_name)

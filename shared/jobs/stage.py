@@ -59,7 +59,7 @@ def stage(claim: Claiming, work: Work, whole: Ending | None = None) -> list[dram
     `whole` is the statement of a stage that only talks to PostgreSQL: it does the stage's whole work .
     """
     queue = claim.queue
-    broker = worker_process.boot(queue)
+    broker = worker_process.boot()
     dead_letter.declare(queue, broker)
     return [
         dramatiq.actor(
@@ -222,7 +222,7 @@ def _fail(claimed: Claim, problem: Exception, phases: Timings) -> None:
         sentry_sdk.capture_exception(problem)
     else:
         log.warning("failed, will be retried", extra={**extra, "traceback": trace})
-    raise _outcome(claimed, error, backoff) from None
+    raise _outcome(claimed, backoff) from None
 
 
 def _count(queue: Queue, outcome: str, phases: Timings) -> None:
@@ -230,7 +230,7 @@ def _count(queue: Queue, outcome: str, phases: Timings) -> None:
     metrics.increment("seconds", queue.value, by=sum(phases.ms.values()) / 1000)
 
 
-def _outcome(claimed: Claim, error: str, backoff: float | None) -> _Retry:
+def _outcome(claimed: Claim, backoff: float | None) -> _Retry:
     """What Retries needs: the ledger's count of retries, and a delay or none left."""
     message = CurrentMessage.get_current_message()
     if message is not None:

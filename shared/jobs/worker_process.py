@@ -18,7 +18,6 @@ from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker, warn_about_forgetful_redis
 from shared.config import settings
 from shared.jobs import ledger
-from shared.queues import Queue
 from shared.telemetry.logs import configure_logging, log_context
 from shared.telemetry.sentry import configure_sentry
 
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 RENEWALS_PER_LEASE = 3
 
 
-def boot(queue: Queue | None = None) -> SwitchboardBroker:
+def boot() -> SwitchboardBroker:
     """Settings, logs, Sentry and the broker of a process, in that order; safe to call again."""
     conf = settings()
     configure_logging(conf.log_level)
@@ -45,11 +44,11 @@ class Lifecycle(Middleware):
     def __init__(self) -> None:
         self._stopping = threading.Event()
 
-    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Lanes take turns."""
         worker.work_queue = FairQueue()
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the renewal of leases."""
         threading.Thread(target=self._keep_leases, name="leases", daemon=True).start()
         if isinstance(broker, SwitchboardBroker):
@@ -79,7 +78,7 @@ class Lifecycle(Middleware):
         except redis.RedisError as problem:
             log.warning("what was not begun comes back when this process counts as dead", extra={"error": str(problem)})
 
-    def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+    def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Hands back what did not end in time: another worker goes on at once, and no attempt is burnt."""
         self._stopping.set()
         try:

@@ -34,7 +34,7 @@ _READ = {"waha": waha_parse.read, "evolution": evolution_parse.read}
 @hook.post("/<session>")
 @hook.post("/<session>/<event>")  # Evolution's "webhook by events"
 @max_body(MAX_BODY)
-def receive(session: str, event: str = "") -> Response:
+def receive(session: str, event: str = "") -> Response:  # noqa: ARG001 - a part of the URL that the body repeats
     """Takes messages, statuses and the session's state. 401 unless it shows the session's secret; 503: send it again."""
     raw = request.get_data()
     found = db.retry_on_outage(lambda: db.row(_SESSION, [session]), db.WEB_RETRY_SECONDS) if "\x00" not in session else None

@@ -39,7 +39,7 @@ def ai_concurrency(place: Rig, messages: int, in_flight: int) -> Run:
 def _drain(mode: str, place: Rig, world: World, messages: int, conversations: int, threads: dict[str, str]) -> Run:
     place.empty()
     with place.workers(world, threads) as pids:
-        _warm_up(place)
+        _warm_up()
         go = load.fill("load", messages, conversations)
         before, begun, clock = cost(pids, world.pids, place.client), time.monotonic(), time.time()
         with watched() as seen:
@@ -57,7 +57,7 @@ _ENDED = """
 """
 
 
-def _warm_up(place: Rig) -> None:
+def _warm_up() -> None:
     load.fill("warm-up", WARM_UP, WARM_UP)()
     load.until_sent(WARM_UP)
 

@@ -133,7 +133,7 @@ def _suffer(lab: Lab, scenario: Scenario, messages: int, seed: int, say: Say) ->
     harms = [threading.Thread(target=one, args=(target,), daemon=True) for one in scenario.harms]
     producers = [_producer(lab, scenario, messages, seed) for _ in range(scenario.copies)]
     if scenario.ai_pause:
-        copies = _without_ai(lab, scenario.ai_pause, messages, say)
+        copies = _without_ai(lab, scenario.ai_pause, say)
     for thread in harms:
         thread.start()
     _wait_for_load(producers, messages, say)
@@ -159,7 +159,7 @@ def _producer(lab: Lab, scenario: Scenario, messages: int, seed: int) -> subproc
     return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
 
 
-def _without_ai(lab: Lab, seconds: float, messages: int, say: Say) -> int:
+def _without_ai(lab: Lab, seconds: float, say: Say) -> int:
     """Lets a backlog grow and wait; returns how many ids Redis held more than once."""
     lab.processes.stop_one("ai")
     say(f"  no AI worker for {seconds:.0f} s")

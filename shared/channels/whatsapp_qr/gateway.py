@@ -60,7 +60,7 @@ class Waha:
         # The same id for each attempt: WAHA takes it as the message's, so acks can be matched to our row.
         return "3EB0" + hashlib.sha256(f"switchboard:{message_id}".encode()).hexdigest()[:18].upper()
 
-    def expected_ids(self, chat_id: str, message_id: int) -> list[str]:
+    def expected_ids(self, chat_id: str, message_id: int) -> list[str]:  # noqa: ARG002 - QrGateway's signature
         """Ours, bare: acks are compared without what engines add."""
         return [self._own_id(message_id)]
 
@@ -85,11 +85,11 @@ class Waha:
 class Evolution:
     """https://github.com/EvolutionAPI/evolution-api, version 2."""
 
-    def expected_ids(self, chat_id: str, message_id: int) -> list[str]:
+    def expected_ids(self, chat_id: str, message_id: int) -> list[str]:  # noqa: ARG002 - QrGateway's signature
         """None: Evolution makes its own and tells them with the answer only."""
         return []
 
-    def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int) -> str:
+    def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int) -> str:  # noqa: ARG002 - as above
         """POST /message/sendText/{instance}. 201 with PENDING is acceptance; a messages.update tells more."""
         conf = settings()
         body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}

@@ -16,7 +16,7 @@ _MARK = "poison-pill"
 class _Poisoner(importlib.abc.MetaPathFinder):
     """Lets shared.ai.provider load as it is, then wraps complete()."""
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:  # noqa: ARG002 - importlib's signature
         if name != "shared.ai.provider":
             return None
         sys.meta_path.remove(self)
