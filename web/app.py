@@ -10,7 +10,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.telemetry.logs import configure_logging, configure_sentry
+from shared.telemetry.logs import configure_logging
+from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
 from web.api import messages, usage, webhooks
 from web.api.api import api

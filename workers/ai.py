@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared import payloads
-from shared.ai import knowledge, provider
+from shared.ai import knowledge, prompt, provider
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -42,7 +42,7 @@ def answer(job: Job) -> None:
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = [knowledge.Item(**item) for item in loaded["items"] or []]
-    completion = provider.complete(_provider(loaded), provider.prompt(loaded["system_prompt"], items, loaded["history"]))
+    completion = provider.complete(_provider(loaded), prompt.build(loaded["system_prompt"], items, loaded["history"]))
     _save(job, message_id, completion, items)
 
 

@@ -30,11 +30,11 @@ class Ticker(Middleware):
     def __init__(self) -> None:
         self._stopping = threading.Event()
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the ticking."""
         threading.Thread(target=self._tick, name="sweep", daemon=True).start()
 
-    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Ends it."""
         self._stopping.set()
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from shared import http, payloads
-from shared.broker.thread_pool import Crew
+from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -27,13 +27,13 @@ queries = sql.load(__file__)
 
 record_delivery = CompletionStatement(queries["record_delivery"])
 
-_bulkhead = Bulkhead(Crew.of(worker_process.boot()))
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot()))
 
 
 class EndpointRefused(Exception):
     """The endpoint answered, and not with 2xx."""
 
-    def __init__(self, answer: http.Answer) -> None:
+    def __init__(self, answer: http.Response) -> None:
         super().__init__(f"the endpoint answered HTTP {answer.status}: {answer.excerpt()}")
         #: What `attempt_failed` keeps beside the error.
         self.details = {"response_status": answer.status}
@@ -54,7 +54,7 @@ def deliver(job: Job) -> None:
     event = job.loaded
     if event is None or not event["active"]:
         raise PermanentError("the endpoint is gone or switched off")
-    with _bulkhead.place(event["endpoint_id"], job.age):
+    with _bulkhead.slot(event["endpoint_id"], job.age):
         answer = _post(event, job.attempt)
     if answer.status == 429:
         raise Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
@@ -63,7 +63,7 @@ def deliver(job: Job) -> None:
     record_delivery(job, {"id": event["id"], "attempt": job.attempt, "response_status": answer.status})
 
 
-def _post(event: dict[str, Any], attempt: int) -> http.Answer:
+def _post(event: dict[str, Any], attempt: int) -> http.Response:
     conf = settings()
     envelope = {
         "id": signing.event_id(event["id"]),
@@ -74,4 +74,4 @@ def _post(event: dict[str, Any], attempt: int) -> http.Answer:
     body = json.dumps(envelope, separators=(",", ":")).encode()
     secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
     headers = signing.headers(secret, event["id"], event["event"], attempt, body)
-    return http.post(event["url"], body, headers, conf.http_timeout, private_allowed=conf.webhooks_to_private)
+    return http.post(event["url"], body, headers, conf.http_timeout, allow_private=conf.webhooks_to_private)

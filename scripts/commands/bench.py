@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, plot, scale, streams
+from scripts.local.bench import front_door, plot, provider_call, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
@@ -35,6 +35,8 @@ def main() -> int:
         return _streams(arguments, say)
     if arguments.mode == "front-door":
         return _front_door(arguments, say)
+    if arguments.mode == "provider-call":
+        return _provider_call()
     return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
 
 
@@ -100,15 +102,25 @@ def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> in
     return 0 if result.kept_all else 1
 
 
+def _provider_call() -> int:
+    ways = provider_call.measure()
+    table = Table("ms of CPU a call (median)", "1 thread", f"{provider_call.THREADS} threads")
+    for way in ways:
+        table.add_row(way.name, f"{way.one_thread:.2f}", f"{way.many_threads:.2f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0 if ways[0].one_thread <= provider_call.BUDGET else 1
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
         "throughput, latency, ai-concurrency; isolation: webhook latency while a tenth of the endpoints hang; priority: how long "
         "premium jobs wait behind 10,000 basic ones; steady: CPU and memory of each process type at 10 and 100 messages/s; "
         "idle: cost of an idle system, punctuality of delayed jobs; all: these seven. scale: time per message on an empty and on "
-        "a full database; streams: cost of open widget pages; front-door: the inbound hook at 200 and 600 requests a second"
+        "a full database; streams: cost of open widget pages; front-door: the inbound hook at 200 and 600 requests a second; "
+        "provider-call: CPU of a call to the AI, by our transport and by the openai client's own"
     )
-    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door"), help=modes)
+    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call"), help=modes)
     parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(
         "--pairs", type=int, default=3, help="runs of each mode that the peer has as well; medians are printed (default 3)"

@@ -70,7 +70,7 @@ class ProcessManager:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
         }
-        self._cwd, self._on_line = cwd, on_line or (lambda name, line: None)
+        self._cwd, self._on_line = cwd, on_line or (lambda _name, _line: None)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="process-keeper", daemon=True)

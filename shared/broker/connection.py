@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.config import Settings
-from shared.telemetry.logs import Outage
+from shared.telemetry.outage import Outage
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ WEIGHTS = {1: 15, 3: 4, 5: 1}
 class FairQueue(PriorityQueue[Any]):
     """Replaces Dramatiq's work queue. Items have a `priority`; one that has no weight goes before all others."""
 
-    def _init(self, maxsize: int) -> None:
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002 - queue.Queue's signature
         self._lanes: dict[int, deque[Any]] = {}
         self._turn: dict[int, float] = {}  # the position of each lane
         self._now = 0.0

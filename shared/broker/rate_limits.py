@@ -12,10 +12,9 @@ from typing import Any
 
 import redis
 
-from shared.broker import rates
 from shared.broker.connection import outage
 from shared.broker.redis_broker import Broker, get_broker
-from shared.config import settings
+from shared.config import Rate, settings
 from shared.errors import RateLimited
 from shared.queues import Queue
 
@@ -45,22 +44,19 @@ def admit(job_id: int, queue: Queue, priority: int, number: str | None = None) -
         raise RateLimited(wait / 1000, f"rate limit of {name}: {rate}")
 
 
-def _limits(queue: Queue, number: str | None) -> dict[str, rates.Rate]:
+def _limits(queue: Queue, number: str | None) -> dict[str, Rate]:
     conf = settings()
-    configured = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}
+    configured: dict[str, Rate | None] = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}
     if number is not None:
         configured[number] = conf.rate_limit_whatsapp_number
-    return {name: rate for name, text in configured.items() if (rate := _parsed(text)) is not None}
+    return {name: rate for name, rate in configured.items() if rate is not None}
 
 
-_parsed = lru_cache(rates.parse)
-
-
-def _ask(broker: Broker, job_id: int, priority: int, limits: tuple[tuple[str, rates.Rate], ...]) -> tuple[int, int]:
+def _ask(broker: Broker, job_id: int, priority: int, limits: tuple[tuple[str, Rate], ...]) -> tuple[int, int]:
     keys = [f"{broker.namespace}:rate:{name}:{part}" for name, _ in limits for part in ("passed", "line", "due")]
     args: list[Any] = [job_id, priority, int(GRACE * 1000)]
     for _, rate in limits:
-        args += [rate.most, int((rate.window + MARGIN) * 1000)]
+        args += [rate.limit, int((rate.window + MARGIN) * 1000)]
     wait, limit_number = _script(broker)(keys=keys, args=args)
     return int(wait), int(limit_number)
 

@@ -29,7 +29,8 @@ from shared.broker.connection import Delivery, connect_redis, now_ms
 from shared.broker.consumer import WokenConsumer
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
-from shared.telemetry.logs import WorkerLogging
+from shared.telemetry import metrics
+from shared.telemetry.worker_logging import WorkerLogging
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Broker(RedisBroker):
         self.do_requeue(queue_name, *message_ids)
         self.client.publish(self._wake_channel + queue_name, "1")
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.states:
             raise QueueNotFound(queue_name)
@@ -221,6 +222,7 @@ def get_broker() -> Broker:
             conf = settings()
             _broker = Broker(connect_redis(conf), middleware(), conf.redis_namespace)
             dramatiq.set_broker(_broker)
+            metrics.use(_broker.client)
             log.debug("broker_ready", extra={"redis": host_of(conf.redis_address)})
     return _broker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import PermanentError, Snooze
-from shared.http import Answer
+from shared.http import Response
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fail:
 Reaction = Wait | Retry | Fail
 
 
-def error_of(reaction: Reaction, text: str, answer: Answer, retryable: type[Exception]) -> Exception:
+def error_of(reaction: Reaction, text: str, answer: Response, retryable: type[Exception]) -> Exception:
     """The exception by which a send stage hears of a reaction; `retryable` is the channel's own, for Retry."""
     match reaction:
         case Wait(seconds):

@@ -10,7 +10,7 @@ import psycopg2
 from peewee import InterfaceError, OperationalError
 
 from shared.errors import ServiceDown
-from shared.telemetry.logs import Outage
+from shared.telemetry.outage import Outage
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry import metrics
-from shared.telemetry.logs import Timings, log_context
+from shared.telemetry.logs import log_context
+from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,8 @@ from shared.jobs.outcome import record_failure, redeliver, report_completed
 from shared.jobs.quarantine import POISON_AFTER, quarantine
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
-from shared.telemetry.logs import Timings, log_context
+from shared.telemetry.logs import log_context
+from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.jobs.leases import leases
-from shared.telemetry.logs import configure_logging, configure_sentry
+from shared.telemetry.logs import configure_logging
+from shared.telemetry.sentry import configure_sentry
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,11 @@ class Lifecycle(Middleware):
     def __init__(self) -> None:
         self._stopping = threading.Event()
 
-    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Lanes take turns."""
         worker.work_queue = FairQueue()
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the renewal of leases."""
         threading.Thread(target=self._keep_leases, name="leases", daemon=True).start()
         if isinstance(broker, SwitchboardBroker):
@@ -80,7 +81,7 @@ class Lifecycle(Middleware):
             # They return when this process's heartbeat expires.
             log.warning("prefetched_messages_not_requeued", extra={"error": str(problem)})
 
-    def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+    def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Gives back what did not end in time: another worker goes on at once, and no attempt is spent."""
         self._stopping.set()
         try:

@@ -64,23 +64,17 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
 
 
 def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared import http
+    from shared.http import client
 
     held: list[int] = []
     pool: Any = db.connect()
-    post = http.post
+    exchange = client.exchange
 
-    def watched_post(*arguments: Any, **named: Any) -> Any:
+    def watched_exchange(*arguments: Any, **named: Any) -> Any:
         held.append(len(pool._in_use))
-        return post(*arguments, **named)
+        return exchange(*arguments, **named)
 
-    for module in (
-        "shared.http",
-        "shared.http.client",
-        "shared.channels.whatsapp_cloud.send",
-        "shared.channels.whatsapp_qr.gateway",
-    ):
-        monkeypatch.setattr(f"{module}.post", watched_post)
+    monkeypatch.setattr(client, "exchange", watched_exchange)
     world.endpoint(world.customer)
     for channel in ("whatsapp_cloud", "whatsapp_qr"):
         world.say(channel=channel, user="49123")

@@ -15,7 +15,7 @@ from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChan
 from shared.channels.whatsapp_cloud.errors import ERRORS, GraphApiError, classify_error
 from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.errors import PermanentError, Snooze
-from shared.http import Answer
+from shared.http import Response
 from shared.queues import MODULES, Queue
 from web.hooks import hook_modules
 
@@ -101,7 +101,7 @@ def test_a_dialect_parses_whatever_comes_into_at_least_one_item(dialect: Any, da
 def _classified(status: int, code: Any = None, **headers: str) -> Exception:
     error = {} if code is None else {"code": code, "message": "why", "error_data": {"details": "how"}}
     body = str({"error": error}).replace("'", '"').encode()
-    return classify_error(Answer(status, body, headers))
+    return classify_error(Response(status, body, headers))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import http
-from shared.ai import provider
+from shared.ai import prompt, provider
 from shared.ai.knowledge import Item
 from shared.channels.whatsapp_cloud import errors, send
 from shared.channels.whatsapp_qr.dialects import dialect
@@ -36,7 +35,7 @@ def _waha(simulator: Simulator, session: str = "s1") -> str:
 def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
     asked = provider.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
     return provider.complete(
-        asked, provider.prompt("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")])
+        asked, prompt.build("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [("user", "do you ship?")])
     )
 
 
@@ -83,11 +82,6 @@ def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
         _graph(simulator, "490000404")
 
 
-def test_nobody_there_is_not_an_unknown_outcome() -> None:
-    with pytest.raises(http.ConnectFailed):
-        http.post("http://127.0.0.1:9/x", b"{}", {}, 1.0)
-
-
 def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
     first, second = _waha(simulator), _waha(simulator)
     assert first == second
@@ -123,7 +117,18 @@ def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None
         ({"fault": "rate_limit", "retry_after": 3}, Snooze, "rate_limit_exceeded"),
         ({"fault": "quota"}, PermanentError, "insufficient_quota"),
         ({"fault": "bad_key"}, PermanentError, "invalid_api_key"),
-        ({"fault": "status", "status": 500}, provider.ProviderError, "500"),
+        ({"fault": "status", "status": 500}, provider.ProviderError, "HTTP 500"),
+        ({"fault": "status", "status": 408}, provider.ProviderError, "HTTP 408"),
+        ({"fault": "status", "status": 409}, provider.ProviderError, "HTTP 409"),
+        ({"fault": "status", "status": 302}, PermanentError, "HTTP 302"),
+        (
+            {"fault": "status", "status": 404, "body": {"error": {"code": "model_not_found", "message": "no such model"}}},
+            PermanentError,
+            "AI provider: HTTP 404 model_not_found no such model",
+        ),
+        ({"fault": "status", "status": 400, "body": {"error": "not as OpenAI does"}}, PermanentError, "HTTP 400"),
+        ({"fault": "status", "status": 403, "body": "<html>"}, PermanentError, "HTTP 403"),
+        ({"fault": "status", "status": 429, "body": {"error": {"type": ["odd"]}}}, Snooze, "HTTP 429"),
         ({"fault": "garbage"}, provider.ProviderError, "not a completion"),
         ({"fault": "status", "status": 200, "body": {"choices": []}}, provider.ProviderError, "not a completion"),
         (
@@ -141,24 +146,24 @@ def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], exp
         _ask(simulator)
 
 
+@pytest.mark.parametrize("base_url", ["http://a..b/v1", "http://\x00/v1", "http://"])
+def test_a_base_url_that_cannot_be_called_is_permanent(base_url: str) -> None:
+    with pytest.raises(PermanentError):
+        provider.complete(provider.Provider(base_url, "sk", "gpt", 0.3, 100), [])
+
+
+@pytest.mark.parametrize("key", ["sk-hunter2\n", "sk-hunter2-\u00e9"])
+def test_a_key_that_cannot_be_sent_is_permanent_and_not_shown(simulator: Simulator, key: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        _ask(simulator, key)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_unreachable_provider_may_be_back_later() -> None:
+    with pytest.raises(provider.ProviderError, match=r"no answer: private-llm\.invalid cannot be reached: DNS"):
+        provider.complete(provider.Provider("https://private-llm.invalid/v1", "sk", "gpt", 0.3, 100), [])
+
+
 def test_no_key_is_permanent_and_says_what_to_do(simulator: Simulator) -> None:
     with pytest.raises(PermanentError, match="set OPENAI_API_KEY"):
         _ask(simulator, key="")
-
-
-def test_an_answer_is_read_up_to_64_kib(simulator: Simulator) -> None:
-    simulator.faults([{"kind": "webhook", "fault": "big"}])
-    answer = http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0)
-    assert len(answer.body) == http.MAX_ANSWER
-
-
-def test_redirects_are_not_followed(simulator: Simulator) -> None:
-    simulator.faults([{"kind": "webhook", "fault": "redirect", "times": 1}])
-    assert http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0).status == 302
-    assert len(simulator.record("webhook")) == 1
-
-
-def test_private_addresses_are_refused_for_webhooks(simulator: Simulator) -> None:
-    with pytest.raises(PermanentError, match="private address"):
-        http.post(f"{simulator.url}/customer/x", b"{}", {}, 5.0, private_allowed=False)
-    assert simulator.record("webhook") == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shared.channels.inbound import get_path
 from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
-from shared.http import Answer
+from shared.http import Response
 
 #: code -> what happens to the send. A code that is not here goes by its HTTP status (`_reaction`): so 131026 (no WhatsApp user),
 #: 131047 (24 hours since the customer wrote) and 190 (access token expired) fail the message, for Meta sends them with 4xx.
@@ -32,7 +32,7 @@ class GraphApiError(Exception):
     """Meta failed; it may do better next time."""
 
 
-def classify_error(answer: Answer) -> Exception:
+def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx: Snooze, PermanentError or GraphApiError."""
     error = get_path(answer.json(), "error")
     error = error if isinstance(error, dict) else {}

@@ -10,7 +10,7 @@ import re
 
 from shared.channels.whatsapp_cloud.errors import classify_error
 from shared.config import settings
-from shared.http import Answer, post
+from shared.http import Response, post
 
 #: Characters of one message (code 100 for more); counted in UTF-16 units, so that it holds either way.
 MAX_TEXT = 4_096
@@ -43,7 +43,7 @@ def send_text(phone_number_id: str, token: str, recipient: str, text: str, callb
     return _wamid(answer)
 
 
-def _wamid(answer: Answer) -> str:
+def _wamid(answer: Response) -> str:
     try:
         return str(answer.json()["messages"][0]["id"])
     except (KeyError, IndexError, TypeError):

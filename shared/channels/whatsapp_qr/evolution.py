@@ -38,7 +38,7 @@ from shared.channels.whatsapp_qr.gateway import (
     message_id_in,
 )
 from shared.errors import PermanentError, Snooze
-from shared.http import Answer
+from shared.http import Response
 
 #: How Evolution calls a session that can send.
 CONNECTED = "open"
@@ -187,7 +187,7 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"apikey": api_key} if api_key else {}
 
 
-def _classify_error(answer: Answer) -> Exception:
+def _classify_error(answer: Response) -> Exception:
     """Final is a 400 only where Evolution says that the number does not exist."""
     messages = get_path(answer.json(), "response", "message")
     messages = messages if isinstance(messages, list) else [messages]

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.channels.inbound import InboundItem, InboundMessage, get_path
 from shared.config import settings
-from shared.http import Answer, get, post
+from shared.http import Response, get, post
 
 #: Seconds to wait for a session that is not connected.
 SESSION_DOWN = 15.0
@@ -21,13 +21,13 @@ class GatewayError(Exception):
     """The gateway failed; it may do better next time."""
 
 
-def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:
+def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:
     """POSTs to the gateway. Raises what shared.http raises."""
     conf = settings()
     return post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout)
 
 
-def call_get(path: str, headers: dict[str, str]) -> Answer:
+def call_get(path: str, headers: dict[str, str]) -> Response:
     """GETs from the gateway. Raises what shared.http raises."""
     conf = settings()
     return get(f"{conf.qr_service_url}{path}", headers, conf.http_timeout)

@@ -33,7 +33,7 @@ from shared.channels.whatsapp_qr.gateway import (
     message_id_in,
 )
 from shared.errors import Snooze
-from shared.http import Answer
+from shared.http import Response
 
 #: How WAHA calls a session that can send.
 CONNECTED = "WORKING"
@@ -148,7 +148,7 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"X-Api-Key": api_key} if api_key else {}
 
 
-def _classify_error(answer: Answer) -> Exception:
+def _classify_error(answer: Response) -> Exception:
     body = answer.json()
     words = get_path(body, "message") or get_path(body, "error") or answer.excerpt()
     text = f"WhatsApp QR: HTTP {answer.status}, {words}"

@@ -16,7 +16,7 @@ _MARK = "poison-pill"
 class _ProviderPatcher(importlib.abc.MetaPathFinder):
     """Loads shared.ai.provider unchanged, then wraps its complete()."""
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:  # noqa: ARG002 - importlib's signature
         if name != "shared.ai.provider":
             return None
         sys.meta_path.remove(self)
