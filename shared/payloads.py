@@ -133,7 +133,12 @@ def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str,
     try:
         return dict(_strict(schema).load(data))
     except ValidationError as problem:
-        raise InvalidPayload(what, _explain(_messages(problem), data)) from None
+        raise refusal(what, _messages(problem), data) from None
+
+
+def refusal(what: str, messages: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidPayload:
+    """What `check` raises for a schema's messages; for those who load one themselves."""
+    return InvalidPayload(what, _explain(messages, data))
 
 
 def read(queue: Queue, payload: Any) -> dict[str, Any]:

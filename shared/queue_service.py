@@ -6,10 +6,13 @@ service.enqueue_incoming_message(chatbot_id=1, channel="widget", external_user_i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from peewee import Alias, Cast, Function, Value, fn
 
 from shared import db
 from shared.broker.enqueue import EnqueueInTransactionError, enqueue, tickets_of
@@ -17,6 +20,7 @@ from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
+from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.queues import Queue
 
@@ -75,21 +79,44 @@ class QueueService:
     def enqueue_webhook_delivery(self, *, endpoint_id: int, event: str, data: Mapping[str, Any]) -> int:
         """Delivers an event to one endpoint; returns the event's id. Raises InvalidPayload."""
         _refuse_inside_transaction()
-        given = {"endpoint_id": endpoint_id, "event": event, "data": data}
-        payload = check(WebhookDelivery, "webhook delivery", given)
-        delivery = queries["add_delivery"].row(**{**payload, "data": db.json(payload["data"])})
-        if delivery is None:
+        payload = check(WebhookDelivery, "webhook delivery", {"endpoint_id": endpoint_id, "event": event, "data": data})
+        is_listening = (WebhookEndpoint.id == endpoint_id) & WebhookEndpoint.active
+        values = WebhookEndpoint.select(
+            WebhookEndpoint.customer, WebhookEndpoint.id, Value(event), Cast(Value(json.dumps(payload["data"])), "jsonb")
+        ).where(is_listening)
+        columns = [WebhookEvent.customer, WebhookEvent.endpoint, WebhookEvent.event, WebhookEvent.payload]
+        new_event = db.row(WebhookEvent.insert_from(values, columns).returning(WebhookEvent.id, delivery_job_tickets()))
+        if new_event is None:
             raise InvalidPayload("webhook delivery", {"endpoint_id": f"there is no active endpoint {endpoint_id}"})
-        enqueue(tickets_of(delivery["tickets"]))
-        return int(delivery["id"])
+        enqueue(tickets_of(new_event["tickets"]))
+        return int(new_event["id"])
 
     def get_queue_stats(self) -> dict[str, dict[str, int]]:
         """Jobs by state, for each queue and in `total`: {queue: {waiting, active, completed, failed, delayed}}."""
         stats = {name: dict.fromkeys(STATES, 0) for name in (*(queue.value for queue in Queue), "total")}
-        for row in queries["queue_stats"].rows():
+        counts = Job.select(Job.queue, Job.state, fn.COUNT(Job.id).alias("jobs")).group_by(Job.queue, Job.state)
+        for row in db.rows(counts):
             stats[row["queue"]][row["state"]] = row["jobs"]
             stats["total"][row["state"]] += row["jobs"]
         return stats
+
+
+# A row and the job that follows from it are written by one statement, `Message.insert(…).returning(…, outgoing_job_tickets(7))`;
+# the caller hands the row's `tickets` to `enqueue`.
+
+
+def outgoing_job_tickets(customer_id: int) -> Alias:
+    """For `returning` of a reply: adds the job that delivers it."""
+    return _tickets(fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel))
+
+
+def delivery_job_tickets() -> Alias:
+    """For `returning` of a webhook event: adds the job that delivers it."""
+    return _tickets(fn.delivery_job_v1(WebhookEvent.customer, WebhookEvent.id))
+
+
+def _tickets(job: Function) -> Alias:
+    return Alias(fn.job_add_v1(fn.jsonb_build_array(job)), "tickets")
 
 
 _accept_statement = Statement(queries["accept_messages"], db.WEB_RETRY_SECONDS)

@@ -13,9 +13,7 @@ from shared.config import settings
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
-from web.api import messages, usage, webhooks
-from web.api.api import api
-from web.api.openapi import document
+from web.api import document, messages, usage, webhooks
 from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
@@ -23,10 +21,10 @@ from web.ops.metrics import metrics
 from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
 
-#: The modules that add their routes to `api`.
+#: The modules that add their routes to the API.
 API_ROUTES = (messages, webhooks, usage)
 HOOKS = tuple(module.hook for module in hook_modules().values())
-BLUEPRINTS = (*HOOKS, widget_api, widget_page, api, document, health, metrics, dashboard)
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 
 
 def create_app() -> Flask:
@@ -42,4 +40,5 @@ def create_app() -> Flask:
     problems.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    document.install(app)
     return app

@@ -50,11 +50,12 @@ from replies having count(*) > 0
 
 -- name: dead_letter(job_id)
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.
-with dead_job as (
+with dead_job as materialized (
     select job.customer_id, job.message_id, job.last_error, question.conversation_id, question.chatbot_id, question.channel,
         chatbot.fallback_message
     from job left join message question on question.id = job.message_id left join chatbot on chatbot.id = question.chatbot_id
     where job.id = :job_id and job.state = 'failed' and job.closed_at is null
+    for update of job -- an operator may requeue it at this moment
 ), unanswered_message as (
     update message set error = dead_job.last_error, updated_at = clock_timestamp()
     from dead_job where message.id = dead_job.message_id

@@ -32,8 +32,9 @@ with failed_attempt as (
 select attempt, retry_in from failed_attempt
 
 -- name: dead_letter(job_id)
-with dead_job as (
+with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
+    for update of job -- an operator may requeue it at this moment
 ), failed_event as (
     update webhook_event set status = 'FAILED', error = dead_job.last_error
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'

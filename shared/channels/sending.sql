@@ -52,8 +52,9 @@ select attempt, retry_in from failed_attempt
 
 -- name: dead_letter(job_id)
 -- The reply is FAILED, unless a status says that it arrived, and its customer's endpoints hear of it.
-with dead_job as (
+with dead_job as materialized (
     select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
+    for update of job -- an operator may requeue it at this moment
 ), failed_message as materialized (
     select dead_job.customer_id, dead_job.last_error, message.id, message.conversation_id, message.channel, message.reply_to,
         message_set_status_v1(message.id, 'FAILED', dead_job.last_error) as has_moved

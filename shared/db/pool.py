@@ -105,7 +105,8 @@ def connect(conf: Settings | None = None) -> Pool:
         if proxy.obj is None:
             conf = conf or settings()
             parameters = _parameters(conf.database_url)
-            proxy.initialize(Pool(max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, **parameters))
+            # No autoconnect: a query outside `connection()` would keep a connection for as long as its thread lives.
+            proxy.initialize(Pool(max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, autoconnect=False, **parameters))
     return cast(Pool, proxy.obj)
 
 

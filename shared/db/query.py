@@ -1,4 +1,4 @@
-"""Runs statements and returns rows as dictionaries."""
+"""Runs statements, in SQL or as a query of the models, and returns rows as dictionaries."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peewee import BaseQuery
 from psycopg2.extras import Json
 
 from shared.db.pool import Session, connection
 
+#: What the values of a text's placeholders are given as.
+Params = Mapping[str, Any] | Sequence[Any] | None
 
-def rows(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
-    """Runs one statement, its own transaction unless one is open, and returns its rows."""
+
+def rows(statement: str | BaseQuery, params: Params = None) -> list[dict[str, Any]]:
+    """Runs one statement, its own transaction unless one is open, and returns its rows by the names of their columns.
+
+    `params` are for SQL; a query of the models has its own.
+    """
     with connection() as database:
-        return _rows_of(database.execute_sql(sql, params))
+        if isinstance(statement, BaseQuery):
+            return _rows_of(database.execute(statement))
+        return _rows_of(database.execute_sql(statement, params))
 
 
 def _rows_of(cursor: Any) -> list[dict[str, Any]]:
@@ -40,14 +49,14 @@ def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any
             session.record_duration(time.monotonic() - started)
 
 
-def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:
+def row(statement: str | BaseQuery, params: Params = None) -> dict[str, Any] | None:
     """The statement's first row, or None."""
-    return next(iter(rows(sql, params)), None)
+    return next(iter(rows(statement, params)), None)
 
 
-def scalar(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+def scalar(statement: str | BaseQuery, params: Params = None) -> Any:
     """The first column of the statement's first row, or None."""
-    first = row(sql, params)
+    first = row(statement, params)
     return next(iter(first.values())) if first else None
 
 

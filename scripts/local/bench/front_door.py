@@ -21,7 +21,7 @@ import psutil
 import requests
 
 from scripts.local.chaos.harness import Harness
-from scripts.local.demo.door import meta_webhook, signed
+from scripts.local.demo.http_client import meta_webhook, signed
 from scripts.local.environment import ROOT, free_port
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from shared import db

@@ -306,7 +306,7 @@ create table job (
     -- delayed   may run at `run_at`: a retry, a throttle, a debounce
     -- active    a worker has claimed it, until `lease_until`
     -- completed its effects are committed
-    -- failed    for good; `closed_at` is set when the dead letter has done its work
+    -- failed    for good; `closed_at` is set when the dead letter has done its work. `held`: an operator deleted it in line
     state           text not null default 'waiting'
         check (state in ('waiting', 'delayed', 'active', 'completed', 'failed')),
     priority        smallint not null default 5 check (priority in (1, 3, 5)),
@@ -338,7 +338,7 @@ create table job (
     check ((state = 'active') = (lease_until is not null)),
     check ((state = 'active') = (claimed_by is not null)),
     check ((state = 'delayed') = (run_at is not null)),
-    check (not held or (state in ('waiting', 'delayed') and ordering_key is not null)),
+    check (not held or (state in ('waiting', 'delayed', 'failed') and ordering_key is not null)),
     check (state <> 'failed' or last_error is not null),
     check (case state when 'completed' then closed_at is not null when 'failed' then true else closed_at is null end)
 ) with (fillfactor = 70);
@@ -812,4 +812,62 @@ begin
         'queue', 'incoming-messages', 'customer_id', v_customer, 'message_id', v_id, 'dedup_key', v_dedup_key,
         'ordering_key', v_ordering_key,
         'payload', p_payload || jsonb_build_object('message_id', v_id)))));
+end $$;
+
+-- ------------------------------------------------------------------------------------------- operators' verbs
+--
+-- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a row that a worker has locked: the
+-- job is 'busy' then. Rows are locked in everybody's order: the job, its message, then the ordering key.
+
+-- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
+-- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held, ticket}; or why not:
+-- {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
+create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
+declare
+    v_job     job;
+    v_refusal text;
+begin
+    select * into v_job from job where id = p_id for update skip locked;
+    v_refusal := case
+        when not found then (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id)
+        when v_job.state <> 'failed' then v_job.state
+        -- A question has one reply: the fallback message, if nothing else.
+        when v_job.queue = 'ai-processing' and exists (select from message where reply_to = v_job.message_id) then 'answered'
+        when v_job.webhook_event_id is not null and v_job.closed_at is not null and not exists (
+            select from webhook_event where id = v_job.webhook_event_id and status = 'FAILED') then 'redelivered' end;
+    if v_refusal is not null then
+        return jsonb_build_object('outcome', v_refusal);
+    end if;
+    update message set status = 'PENDING', error = null, updated_at = clock_timestamp()
+    where id = v_job.message_id and status = 'FAILED';
+    update webhook_event set status = 'PENDING', error = null, response_status = null
+    where id = v_job.webhook_event_id and status = 'FAILED';
+    perform job_lock(v_job.queue, array[v_job.ordering_key]);
+    -- The clock of its maximum age begins anew; the fence (claims) goes on. Whoever requeues a send of unknown outcome wants it
+    -- sent.
+    update job j set state = 'waiting', created_at = clock_timestamp(), started_at = null, closed_at = null,
+        attempts = 0, lost_claims = 0, outcome_unknown_since = null, last_error = null, last_traceback = null,
+        held = j.ordering_key is not null and exists (
+            select from job head where head.queue = j.queue and head.ordering_key = j.ordering_key
+                                   and head.closed_at is null and not head.held and head.id <> p_id)
+    where id = p_id returning * into v_job;
+    return jsonb_build_object('outcome', 'requeued', 'held', v_job.held, 'ticket', job_ticket(v_job));
+end $$;
+
+-- waiting, delayed, failed -> failed for this reason; a held job stays held. Its dead letter, for which the caller asks next,
+-- closes it and lets its ordering key go on. Returns 'discarded'; or why not: 'gone', 'busy' or the job's state.
+create function job_discard_v1(p_id bigint, p_reason text) returns text language plpgsql as $$
+declare
+    v_job job;
+begin
+    select * into v_job from job where id = p_id for update skip locked;
+    if not found then
+        return (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id);
+    elsif v_job.state not in ('waiting', 'delayed', 'failed') then
+        return v_job.state;
+    end if;
+    update job set state = 'failed', run_at = null, last_traceback = null,
+        last_error = concat_ws('; it had failed: ', p_reason, case when state = 'failed' then last_error end)
+    where id = p_id and not (state = 'failed' and starts_with(last_error, p_reason));
+    return 'discarded';
 end $$;
