@@ -1,101 +1,123 @@
-"""The only reader of the environment: read once, checked whole, `.env.example` mirrors it.
+"""The only reader of the environment: read once, checked as a whole. `.env.example` explains each setting.
 
-A process with a missing or malformed setting stops at once and names the variable.
+A process with a missing or malformed setting stops at once and names the variable. No text shows a value: it may be a secret.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
 from urllib.parse import quote, urlsplit
 
-from environs import Env, EnvError, validate
+from environs import Env, EnvValidationError, ValidationError, validate
 
-from shared.broker import rates
-
-AMBIGUOUS_POLICIES = ("resend", "hold")
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
+_NOT_BLANK = validate.Regexp(r"\s*\S", error="Must not be empty.")
+_HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
+_DATABASE_URL = validate.Regexp(r"^postgres(ql)?://", error="Must be a URL like postgresql://user:password@host/database.")
+_NAMESPACE = validate.Regexp(r"^[\w-]+$", error="Must consist of letters, digits, _ and -.")
+_GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+$", error="Must be a version like v25.0.")
+_AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
+_LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must be one of: {choices}.")
+#: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
+_RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class ConfigError(Exception):
-    """A setting is missing or malformed; the text names it and says what it wants."""
-
-
-def _setting(reader: str, name: str, default: Any = ..., check: Any = None, **options: Any) -> Any:
-    """A settings field, read as `reader` (a method of environs.Env) from the variable `name`."""
-    return field(metadata={"reader": reader, "name": name, "default": default, "check": check, "options": options})
-
-
-def _positive(name: str, default: float, reader: str = "float") -> Any:
-    return _setting(reader, name, default, validate.Range(min=0, min_inclusive=False))
-
-
-def _url(name: str, default: Any = ...) -> Any:
-    return _setting("str", name, default, validate.Regexp(r"^https?://[^\s/]+", error="want an http(s) URL"))
-
-
-def _text(name: str, default: Any = "") -> Any:
-    return _setting("str", name, default)
-
-
-def _rate(name: str) -> Any:
-    return _setting("str", name, "", validate.Regexp(f"^(?:{rates.PATTERN.pattern})?$", error=rates.WANTED))
+    """Settings are missing or malformed; the text has a line for each."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Times are in seconds."""
+class Rate:
+    """`limit` times in any `window` seconds."""
 
-    database_url: str = _setting("str", "DATABASE_URL", ..., validate.Regexp(r"^postgres(ql)?://", error="want postgresql://…"))
-    db_pool_size: int = _positive("DB_POOL_SIZE", 8, "int")
-    redis_url: str = _setting("str", "REDIS_URL", "", validate.Regexp(r"^$|^rediss?://|^unix://", error="want redis://…"))
-    redis_host: str = _text("REDIS_HOST")
-    redis_port: int = _positive("REDIS_PORT", 6379, "int")
-    redis_password: str = _text("REDIS_PASSWORD")
-    redis_namespace: str = _setting("str", "REDIS_NAMESPACE", "dramatiq", validate.Regexp(r"^[\w-]+$"))
-    credentials_key: str = _text("CREDENTIALS_KEY", ...)
-    openai_base_url: str = _url("OPENAI_BASE_URL", "https://api.openai.com/v1")
-    openai_api_key: str = _text("OPENAI_API_KEY")
-    ai_timeout: float = _positive("AI_TIMEOUT_SECONDS", 45)
-    graph_url: str = _url("WHATSAPP_GRAPH_URL", "https://graph.facebook.com")
-    graph_version: str = _setting(
-        "str", "WHATSAPP_GRAPH_VERSION", "v25.0", validate.Regexp(r"^v\d+\.\d+$", error="want v25.0 or alike")
-    )
-    qr_service_url: str = _url("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000")
-    qr_api_key: str = _text("WHATSAPP_QR_API_KEY")
-    whatsapp_verify_token: str = _text("WHATSAPP_VERIFY_TOKEN")
-    whatsapp_app_secret: str = _text("WHATSAPP_APP_SECRET")
-    qr_webhook_secret: str = _text("WHATSAPP_QR_WEBHOOK_SECRET")
-    http_timeout: float = _positive("HTTP_TIMEOUT_SECONDS", 10)
-    webhooks_to_private: bool = _setting("bool", "WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
-    ambiguous_send: str = _setting("str", "AMBIGUOUS_SEND", "resend", validate.OneOf(AMBIGUOUS_POLICIES))
-    ambiguous_wait: float = _positive("AMBIGUOUS_SEND_WAIT_SECONDS", 10)
-    keep_completed: float = _positive("KEEP_COMPLETED_JOBS_SECONDS", 3600)
-    keep_failed: float = _positive("KEEP_FAILED_JOBS_SECONDS", 86400)
-    job_lease: float = _positive("JOB_LEASE_SECONDS", 15)
-    job_max_age: float = _positive("JOB_MAX_AGE_SECONDS", 3600)
-    sweep_interval: float = _positive("SWEEP_INTERVAL_SECONDS", 5)
-    rate_limit_incoming_messages: str = _rate("RATE_LIMIT_INCOMING_MESSAGES")
-    rate_limit_ai_processing: str = _rate("RATE_LIMIT_AI_PROCESSING")
-    rate_limit_outgoing_messages: str = _rate("RATE_LIMIT_OUTGOING_MESSAGES")
-    rate_limit_whatsapp_cloud_send: str = _rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND")
-    rate_limit_whatsapp_qr_send: str = _rate("RATE_LIMIT_WHATSAPP_QR_SEND")
-    rate_limit_webhook_delivery: str = _rate("RATE_LIMIT_WEBHOOK_DELIVERY")
-    rate_limit_whatsapp_number: str = _rate("RATE_LIMIT_WHATSAPP_NUMBER")
-    widget_max_streams: int = _positive("WIDGET_MAX_STREAMS", 500, "int")
-    widget_messages_per_minute: int = _positive("WIDGET_MESSAGES_PER_MINUTE", 20, "int")
-    widget_chatbot_messages_per_minute: int = _positive("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", 600, "int")
-    widget_sessions_per_minute: int = _positive("WIDGET_SESSIONS_PER_MINUTE", 120, "int")
-    api_requests_per_minute: int = _positive("API_REQUESTS_PER_MINUTE", 600, "int")
-    trusted_proxies: int = _setting("int", "TRUSTED_PROXIES", 0, validate.Range(0, 10))
-    dashboard_user: str = _text("DASHBOARD_USER")
-    dashboard_password: str = _text("DASHBOARD_PASSWORD")
-    metrics_token: str = _text("METRICS_TOKEN")
-    sentry_dsn: str = _text("SENTRY_DSN")
-    sentry_environment: str = _text("SENTRY_ENVIRONMENT", "production")
-    log_level: str = _setting("str", "LOG_LEVEL", "INFO", validate.OneOf(LOG_LEVELS))
+    limit: int
+    window: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_rate(text: str) -> Rate | None:
+    """The rate that a setting says, None for no limit. Raises ValidationError."""
+    if not text:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValidationError("Must be a count and a time, like 10/1s, 600/1m or 5000/1h, or empty for no limit.")
+    return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
+
+
+def _parse_redis_url(url: str, host: str) -> str:
+    if not url and not host:
+        raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValidationError("Must be a URL like redis://host:6379/0.")
+    return url
+
+
+class Settings:
+    """Times are in seconds. `seal()` of the environment that it read tells whether they are all right."""
+
+    def __init__(self, env: Env) -> None:
+        env.add_parser("rate", parse_rate)
+        env.add_parser("redis_url", _parse_redis_url)
+
+        self.database_url = env.str("DATABASE_URL", validate=_DATABASE_URL)
+        self.db_pool_size = env.int("DB_POOL_SIZE", 8, validate=_POSITIVE)
+        self.redis_host = env.str("REDIS_HOST", "")
+        self.redis_url: str = env.redis_url("REDIS_URL", "", host=self.redis_host)
+        self.redis_port = env.int("REDIS_PORT", 6379, validate=_POSITIVE)
+        self.redis_password = env.str("REDIS_PASSWORD", "")
+        self.redis_namespace = env.str("REDIS_NAMESPACE", "dramatiq", validate=_NAMESPACE)
+        self.credentials_key = env.str("CREDENTIALS_KEY", validate=_NOT_BLANK)
+
+        self.openai_base_url = env.str("OPENAI_BASE_URL", "https://api.openai.com/v1", validate=_HTTP_URL)
+        self.openai_api_key = env.str("OPENAI_API_KEY", "")
+        self.ai_timeout = env.float("AI_TIMEOUT_SECONDS", 45, validate=_POSITIVE)
+        self.graph_url = env.str("WHATSAPP_GRAPH_URL", "https://graph.facebook.com", validate=_HTTP_URL)
+        self.graph_version = env.str("WHATSAPP_GRAPH_VERSION", "v25.0", validate=_GRAPH_VERSION)
+        self.qr_service_url = env.str("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000", validate=_HTTP_URL)
+        self.qr_api_key = env.str("WHATSAPP_QR_API_KEY", "")
+        self.whatsapp_verify_token = env.str("WHATSAPP_VERIFY_TOKEN", "")
+        self.whatsapp_app_secret = env.str("WHATSAPP_APP_SECRET", "")
+        self.qr_webhook_secret = env.str("WHATSAPP_QR_WEBHOOK_SECRET", "")
+        self.http_timeout = env.float("HTTP_TIMEOUT_SECONDS", 10, validate=_POSITIVE)
+        self.webhooks_to_private = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
+        self.ambiguous_send = env.str("AMBIGUOUS_SEND", "resend", validate=_AMBIGUOUS_SEND)
+        self.ambiguous_wait = env.float("AMBIGUOUS_SEND_WAIT_SECONDS", 10, validate=_POSITIVE)
+
+        self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)
+        self.keep_failed = env.float("KEEP_FAILED_JOBS_SECONDS", 86400, validate=_POSITIVE)
+        self.job_lease = env.float("JOB_LEASE_SECONDS", 15, validate=_POSITIVE)
+        self.job_max_age = env.float("JOB_MAX_AGE_SECONDS", 3600, validate=_POSITIVE)
+        self.sweep_interval = env.float("SWEEP_INTERVAL_SECONDS", 5, validate=_POSITIVE)
+
+        self.rate_limit_incoming_messages: Rate | None = env.rate("RATE_LIMIT_INCOMING_MESSAGES", "")
+        self.rate_limit_ai_processing: Rate | None = env.rate("RATE_LIMIT_AI_PROCESSING", "")
+        self.rate_limit_outgoing_messages: Rate | None = env.rate("RATE_LIMIT_OUTGOING_MESSAGES", "")
+        self.rate_limit_whatsapp_cloud_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "")
+        self.rate_limit_whatsapp_qr_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_QR_SEND", "")
+        self.rate_limit_webhook_delivery: Rate | None = env.rate("RATE_LIMIT_WEBHOOK_DELIVERY", "")
+        self.rate_limit_whatsapp_number: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_NUMBER", "")
+
+        self.widget_max_streams = env.int("WIDGET_MAX_STREAMS", 500, validate=_POSITIVE)
+        self.widget_messages_per_minute = env.int("WIDGET_MESSAGES_PER_MINUTE", 20, validate=_POSITIVE)
+        self.widget_chatbot_messages_per_minute = env.int("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", 600, validate=_POSITIVE)
+        self.widget_sessions_per_minute = env.int("WIDGET_SESSIONS_PER_MINUTE", 120, validate=_POSITIVE)
+        self.api_requests_per_minute = env.int("API_REQUESTS_PER_MINUTE", 600, validate=_POSITIVE)
+        self.trusted_proxies = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
+        self.dashboard_user = env.str("DASHBOARD_USER", "")
+        self.dashboard_password = env.str("DASHBOARD_PASSWORD", "")
+        self.metrics_token = env.str("METRICS_TOKEN", "")
+        self.sentry_dsn = env.str("SENTRY_DSN", "")
+        self.sentry_environment = env.str("SENTRY_ENVIRONMENT", "production")
+        self.log_level = env.str("LOG_LEVEL", "INFO", validate=_LOG_LEVEL)
 
     @property
     def redis_address(self) -> str:
@@ -106,46 +128,16 @@ class Settings:
         return f"redis://{secret}{self.redis_host}:{self.redis_port}/0"
 
 
-def variables() -> dict[str, Any]:
-    """Each variable with its default (`...` where it is required)."""
-    return {f.metadata["name"]: f.metadata["default"] for f in fields(Settings)}
-
-
 def read_settings() -> Settings:
     """Reads the environment. Raises ConfigError, which names every variable that is wrong."""
-    env, values, problems = Env(), {}, []
-    for spec in (f.metadata | {"attribute": f.name} for f in fields(Settings)):
-        try:
-            values[spec["attribute"]] = _read(env, spec)
-        except EnvError as problem:
-            problems.append(_explain(spec["name"], str(problem)))
-    settings = Settings(**values) if not problems else None
-    if settings is not None and not (settings.redis_url or settings.redis_host):
-        problems.append("REDIS_URL: not set; want redis://host:6379/0, or set REDIS_HOST")
-    if settings is None or problems:
-        raise ConfigError("\n".join(problems))
-    return settings
-
-
-def _read(env: Env, spec: dict[str, Any]) -> Any:
-    checks = [spec["check"]] if spec["check"] is not None else []
-    value = getattr(env, spec["reader"])(spec["name"], spec["default"], validate=checks, **spec["options"])
-    if isinstance(value, str) and spec["default"] is ... and not value.strip():
-        raise EnvError("is empty")
-    return value
-
-
-def _explain(name: str, problem: str) -> str:
-    # environs repeats the variable's value in some texts; a password in a URL must not reach a log.
-    text = re.sub(r"://[^@\s]*@", "://…@", problem.replace(f'Environment variable "{name}"', "").strip(" :"))
-    return f"{name}: {text} (see .env.example)"
-
-
-def _settings_or_exit() -> Settings:
+    env = Env(eager=False)
+    read = Settings(env)
     try:
-        return read_settings()
-    except ConfigError as problem:
-        sys.exit(f"switchboard: configuration is wrong, nothing was started\n{problem}")
+        env.seal()
+    except EnvValidationError as problem:
+        messages = cast(Mapping[str, list[str]], problem.error_messages)
+        raise ConfigError("\n".join(f"{name}: {' '.join(texts)}" for name, texts in messages.items())) from None
+    return read
 
 
 def host_of(url: str) -> str:
@@ -158,14 +150,17 @@ _loaded: Settings | None = None
 
 
 def settings() -> Settings:
-    """This process's settings; stops the process, naming the variable, when they are wrong."""
+    """This process's settings. If they are wrong, ends the process and says what is wrong."""
     global _loaded  # noqa: PLW0603 - the one place where a process keeps its settings
     if _loaded is None:
-        _loaded = _settings_or_exit()
+        try:
+            _loaded = read_settings()
+        except ConfigError as problem:
+            sys.exit(f"Switchboard did not start: these settings are wrong (.env.example explains them).\n{problem}")
     return _loaded
 
 
 def reset() -> None:
-    """Forgets the settings; for programs that change their environment (tests, the laboratory)."""
+    """Reads the environment again at the next call of settings(). For programs that change it: tests, bench, chaos."""
     global _loaded  # noqa: PLW0603
     _loaded = None

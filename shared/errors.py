@@ -1,13 +1,13 @@
-"""How a stage says what became of a job. Only `shared.stage` maps these to the ledger."""
+"""How a stage says what becomes of a job. Only shared/jobs/stage.py turns these into a state of the ledger.
+
+Anything else that a stage raises is an attempt that failed: it is retried by the stage's policy.
+"""
 
 from __future__ import annotations
 
 
 class Snooze(Exception):
-    """Not now: throttled, or not its turn. Costs no attempt; bounded by the job's age.
-
-    `delay` is in seconds.
-    """
+    """Not now: throttled, or not its turn. The job runs again in `delay` seconds; costs no attempt, bounded by the job's age."""
 
     def __init__(self, delay: float, reason: str) -> None:
         super().__init__(reason)
@@ -15,26 +15,23 @@ class Snooze(Exception):
 
 
 class RateLimited(Snooze):
-    """Snooze, for a rate limit of ours: nobody outside was asked."""
+    """A rate limit of our own is reached; no provider was called."""
 
 
 class PermanentError(Exception):
-    """It will never pass: a bad payload, a refused recipient, a spent quota. The message is the reason."""
+    """The job can never succeed: a bad payload, a refused recipient, a spent quota. The message is the reason."""
 
 
 class OutcomeUnknown(Exception):
-    """A request left and its answer never came: the other side may have acted on it."""
+    """A request was sent, but no response came: the other side may have acted on it."""
 
 
 class LeaseLost(Exception):
-    """The job was taken over, finished or given up meanwhile: this execution's result must not count."""
+    """The job was claimed by another worker, finished or given up meanwhile, so this execution's result must not count."""
 
 
 class InvalidPayload(ValueError):
-    """A producer sent something that the queue does not take.
-
-    `errors` maps each field to what it got and what it wants.
-    """
+    """A producer's payload breaks the queue's rules. `errors` maps each field to what is wrong with it."""
 
     def __init__(self, what: str, errors: dict[str, str]) -> None:
         details = "; ".join(f"{field}: {problem}" for field, problem in sorted(errors.items()))
@@ -43,11 +40,11 @@ class InvalidPayload(ValueError):
 
 
 class UnknownChatbot(InvalidPayload):
-    """There is no chatbot of that id."""
+    """No chatbot has this id."""
 
     def __init__(self, chatbot_id: int) -> None:
-        super().__init__("message", {"chatbot_id": f"there is no chatbot {chatbot_id}; want the id of an existing one"})
+        super().__init__("message", {"chatbot_id": f"there is no chatbot {chatbot_id}; use the id of an existing one"})
 
 
 class ServiceDown(Exception):
-    """PostgreSQL or Redis does not answer; nothing is wrong with the job."""
+    """PostgreSQL or Redis is unavailable; nothing is wrong with the job."""

@@ -15,24 +15,18 @@ from typing import Any
 from peewee import Alias, Cast, Function, Value, fn
 
 from shared import db
-from shared.broker.enqueue import EnqueueInTransactionError, enqueue
+from shared.broker.enqueue import EnqueueInTransactionError, enqueue, tickets_of
+from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
-from shared.jobs import ledger
 from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.queues import Queue
 
-STATES = ("waiting", "active", "completed", "failed", "delayed")
+queries = sql.load(__file__)
 
-# In the order in which job_lock goes through lines: two processes never wait for each other.
-_ACCEPTED = f"""
-    select n, message_accept(chatbot_id, channel, external_user_id, external_id, payload) as found
-    from (select n, payload, said.* from jsonb_to_recordset($1) as a(n int, payload jsonb),
-              jsonb_to_record(payload) as said(chatbot_id bigint, channel text, external_user_id text, external_id text)
-          order by hashtextextended('{Queue.INCOMING} ' || chatbot_id || ':' || channel || ':' || external_user_id, 0), n) a
-"""
+STATES = ("waiting", "active", "completed", "failed", "delayed")
 
 
 @dataclass(frozen=True)
@@ -93,9 +87,8 @@ class QueueService:
         columns = [WebhookEvent.customer, WebhookEvent.endpoint, WebhookEvent.event, WebhookEvent.payload]
         new_event = db.row(WebhookEvent.insert_from(values, columns).returning(WebhookEvent.id, delivery_job_tickets()))
         if new_event is None:
-            problem = f"there is no active endpoint {endpoint_id}; want the id of one"
-            raise InvalidPayload("webhook delivery", {"endpoint_id": problem})
-        enqueue(ledger.tickets_of(new_event["tickets"]))
+            raise InvalidPayload("webhook delivery", {"endpoint_id": f"there is no active endpoint {endpoint_id}"})
+        enqueue(tickets_of(new_event["tickets"]))
         return int(new_event["id"])
 
     def get_queue_stats(self) -> dict[str, dict[str, int]]:
@@ -114,43 +107,33 @@ class QueueService:
 
 def outgoing_job_tickets(customer_id: int) -> Alias:
     """For `returning` of a reply: adds the job that delivers it."""
-    payload = fn.jsonb_build_object("message_id", Message.id, "conversation_id", Message.conversation, "channel", Message.channel)
-    return _added_job(
-        Queue.OUTGOING,
-        payload,
-        ordering_key=Cast(Message.conversation, "text"),
-        customer_id=customer_id,
-        message_id=Message.id,
-    )
+    return _tickets(fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel))
 
 
 def delivery_job_tickets() -> Alias:
     """For `returning` of a webhook event: adds the job that delivers it."""
-    payload = fn.jsonb_build_object("webhook_event_id", WebhookEvent.id)
-    return _added_job(Queue.WEBHOOKS, payload, customer_id=WebhookEvent.customer, webhook_event_id=WebhookEvent.id)
+    return _tickets(fn.delivery_job_v1(WebhookEvent.customer, WebhookEvent.id))
 
 
-def _added_job(queue: Queue, payload: Function, **columns: Any) -> Alias:
-    members = [part for pair in columns.items() for part in pair]
-    job = fn.jsonb_build_object("queue", queue.value, "payload", payload, *members)
-    return Alias(fn.job_add(fn.jsonb_build_array(job)), "tickets")
+def _tickets(job: Function) -> Alias:
+    return Alias(fn.job_add_v1(fn.jsonb_build_array(job)), "tickets")
 
 
-_again = Statement("accept", _ACCEPTED, db.WEB_RETRY_SECONDS)
+_accept_statement = Statement(queries["accept_messages"], db.WEB_RETRY_SECONDS)
 #: For those without an external id: a second try would accept them again.
-_once = Statement("accept_once", _ACCEPTED, 0.0)
+_accept_once_statement = Statement(queries["accept_messages"], 0.0, name="accept_messages_once")
 
 
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
-    answers = {row["n"]: row["found"] for row in statement.execute([{"payload": payload} for payload in payloads])}
-    found = [answers[n] for n in range(len(payloads))]
-    enqueue(ledger.tickets_of([ticket for one in found if one for ticket in one["tickets"]]))
-    return [Accepted(one["message_id"], one["accepted"]) if one else None for one in found]
+    rows = statement.answers([{"payload": payload} for payload in payloads])
+    answers = [row["accepted"] if row else None for row in rows]
+    enqueue(tickets_of([ticket for answer in answers if answer for ticket in answer["tickets"]]))
+    return [Accepted(answer["message_id"], answer["accepted"]) if answer else None for answer in answers]
 
 
-_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _again))
-_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _once))
+_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_statement))
+_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_once_statement))
 
 
 def _refuse_inside_transaction() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 from peewee import Value
 
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
+from shared.channels.delivery_status import prune_inbound
 from shared.db import credentials
-from shared.jobs import stage
-from shared.jobs.completion import Ending
-from shared.jobs.ledger import Claim, Claiming
+from shared.jobs import ledger
+from shared.jobs.prune import prune_jobs
+from shared.jobs.stage import Stage, stage_of
 from shared.models import (
     Chatbot,
     Customer,
@@ -29,31 +29,15 @@ from shared.queue_service import QueueService
 from shared.queues import Queue
 from shared.webhooks import signing
 
-_WORK = {
-    Queue.INCOMING: "receive",
-    Queue.AI: "answer",
-    Queue.OUTGOING: "route",
-    Queue.WHATSAPP_CLOUD: "send",
-    Queue.WHATSAPP_QR: "send",
-    Queue.WEBHOOKS: "deliver",
-}
+
+def stage_of_queue(queue: Queue) -> Stage:
+    """The stage of a queue, as its worker module declares it."""
+    return stage_of(vars(importlib.import_module(f"workers.{queues.MODULES[queue]}")))
 
 
-def work_of(queue: Queue) -> Callable[[Claim], None]:
-    """A stage's function."""
-    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
-    return getattr(module, _WORK[queue])  # type: ignore[no-any-return]
-
-
-def claim_of(queue: Queue) -> Claiming:
-    """How a stage takes its jobs."""
-    return importlib.import_module(f"workers.{queues.MODULES[queue]}").claim  # type: ignore[no-any-return]
-
-
-def whole_of(queue: Queue) -> Ending | None:
-    """The one statement of a stage that only talks to PostgreSQL."""
-    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
-    return getattr(module, "whole", None)
+def prune() -> dict[str, int]:
+    """What workers.maintenance prunes."""
+    return prune_jobs() | prune_inbound()
 
 
 def _rows_of(model: type[Job | Message], where: dict[str, Any]) -> list[dict[str, Any]]:
@@ -123,16 +107,29 @@ class World:
         """One delivery of a job; returns what the wrapper raised for Dramatiq."""
         queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
         try:
-            stage.run(job_id, work_of(queue), claim_of(queue), whole_of(queue))
+            stage_of_queue(queue).run(job_id)
         except Exception as raised:
             return raised
         return None
 
-    def claim(self, job_id: int) -> Claim:
+    def claim(self, job_id: int) -> ledger.Job:
         """Claims a job as a worker would."""
-        claimed = claim_of(Queue(db.scalar("select queue from job where id = %s", [job_id])))(job_id)
-        assert isinstance(claimed, Claim), claimed
+        claimed = self.stage(job_id).claim(job_id)
+        assert isinstance(claimed, ledger.Job), claimed
         return claimed
+
+    def stage(self, job_id: int) -> Stage:
+        """The stage of a job."""
+        return stage_of_queue(Queue(db.scalar("select queue from job where id = %s", [job_id])))
+
+    def dead_letter(self, job_id: int) -> bool:
+        """What the dead_letter actor of a job's stage does; False if that was done before."""
+        return self.stage(job_id).dead_letter.process(job_id)
+
+    def dead_letters(self) -> None:
+        """Processes all that are due."""
+        for row in db.rows("select id from job where state = 'failed' and closed_at is null order by id"):
+            self.dead_letter(row["id"])
 
     def drain(self, rounds: int = 50) -> None:
         """Runs whatever may run now, until nothing may."""

@@ -10,11 +10,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.telemetry.logs import configure_logging, configure_sentry
+from shared.telemetry.logs import configure_logging
+from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
 from web.api import document, messages, usage, webhooks
-from web.hooks.whatsapp_cloud import hook as cloud_hook
-from web.hooks.whatsapp_qr import hook as qr_hook
+from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
 from web.ops.metrics import metrics
@@ -23,7 +23,8 @@ from web.widget.page import page as widget_page
 
 #: The modules that add their routes to the API.
 API_ROUTES = (messages, webhooks, usage)
-BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page, health, metrics, dashboard)
+HOOKS = tuple(module.hook for module in hook_modules().values())
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 
 
 def create_app() -> Flask:

@@ -35,7 +35,7 @@ logconfig_dict: dict[str, Any] = {
 }
 
 
-def post_worker_init(worker: Any) -> None:
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """At SIGTERM the streams end first: gunicorn waits for its threads, and these would sleep until they are killed."""
     before = signal.getsignal(signal.SIGTERM)
 

@@ -40,7 +40,7 @@ class SafeJson(DefaultJSONProvider):
 
     sort_keys = False
 
-    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
         """Raises ValueError, which says what is wrong."""
         try:
             value = json.loads(s.decode() if isinstance(s, bytes) else s, parse_constant=_refuse_constant)

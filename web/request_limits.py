@@ -19,8 +19,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from shared.broker.consumer import outage
-from shared.broker.redis_broker import connect_redis
+from shared.broker.connection import connect_redis, outage
 from shared.config import Settings, settings
 from web.widget.visitor import Visitor
 

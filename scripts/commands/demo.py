@@ -22,7 +22,7 @@ from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, made_secrets
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.simulator.client import Simulator
 
@@ -118,7 +118,7 @@ def _keep(console: Console) -> None:
     console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
     for what, where in door_addresses(os.environ):
         console.print(f"  {what}: {where}", markup=False)
-    for secret in made_secrets(os.environ, {}):
+    for secret in generated_secrets(os.environ, {}):
         console.print(f"  {secret}", markup=False, highlight=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
     try:

@@ -12,7 +12,8 @@ from typing import Any
 from peewee import JOIN
 
 from scripts.local.terminal import cell, count, print_table, with_database
-from shared import db, payloads
+from shared import db
+from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.jobs import operator
 from shared.models import InboundReject, Job, Message
@@ -56,7 +57,7 @@ def _enqueue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("content", help="what the customer writes")
     parser.add_argument("--chatbot", type=count, required=True, help="its id: scripts/connect business prints it")
     parser.add_argument("--user", required=True, help="who writes: a visitor's id or a phone number")
-    parser.add_argument("--channel", default="widget", help=f"{', '.join(payloads.CHANNELS)} (default: widget)")
+    parser.add_argument("--channel", default="widget", help=f"{', '.join(CHANNELS)} (default: widget)")
     parser.add_argument("--external-id", help="the channel's id of the message; the same id again does nothing")
     parser.set_defaults(run=_enqueue)
 

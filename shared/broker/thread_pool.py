@@ -1,4 +1,4 @@
-"""The threads of a worker process: one steps in for each whose call hangs, as ForkJoinPool's compensating threads do."""
+"""The threads of a worker process: one is added for each whose call hangs, as ForkJoinPool's compensating threads are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dramatiq.worker import Worker, WorkerThread
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 
 
-class Crew(Middleware):
-    """Adds threads to Dramatiq's worker and takes them away; the broker fetches for those that are there."""
+class ThreadPool(Middleware):
+    """Adds threads to Dramatiq's worker and retires them; the broker fetches messages for those that are there."""
 
     def __init__(self, broker: SwitchboardBroker) -> None:
         self._broker = broker
@@ -21,38 +21,38 @@ class Crew(Middleware):
         self._worker: Worker | None = None
 
     @classmethod
-    def of(cls, broker: SwitchboardBroker) -> Crew:
-        """The crew of the process whose broker this is."""
-        crew = cls(broker)
-        broker.add_middleware(crew)
-        return crew
+    def of(cls, broker: SwitchboardBroker) -> ThreadPool:
+        """The thread pool of the process whose broker this is."""
+        threads = cls(broker)
+        broker.add_middleware(threads)
+        return threads
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
-        """From now on there is somebody to add to."""
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """From now on there is a worker to add threads to."""
         self._worker = worker
 
-    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
-        """Whoever is there now is waited for; nobody comes or goes any more."""
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """From now on threads are neither added nor retired: the shutdown waits for those that are there."""
         with self._lock:
             self._worker = None
 
-    def step_in(self) -> bool:
-        """One thread more; False if the worker is not there, or ends."""
+    def add_thread(self) -> bool:
+        """Adds a thread; False if the worker has not started, or is shutting down."""
         with self._lock:
             if self._worker is None:
                 return False
             try:
                 self._worker._add_worker()
-            except RuntimeError:  # the system has no thread to spare: those who are there go on
+            except RuntimeError:  # the system has no thread to spare; those that are there go on
                 return False
-        self._broker.stretch(1)
+        self._broker.add_capacity(1)
         return True
 
-    def step_out(self) -> None:
-        """The calling thread ends when its job is done."""
+    def retire_thread(self) -> None:
+        """Ends the calling thread after its job."""
         thread = threading.current_thread()
         with self._lock:
             if self._worker is not None and isinstance(thread, WorkerThread):
                 thread.stop()
                 self._worker.workers.remove(thread)
-        self._broker.stretch(-1)
+        self._broker.add_capacity(-1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 #: Where a text may be cut, the best place first, with what of it stays with the part before.
-_SEAMS = (("\n\n", ""), ("\n", ""), (". ", "."), (" ", ""))
+_BREAKS = (("\n\n", ""), ("\n", ""), (". ", "."), (" ", ""))
 
 
 def split_message(text: str, limit: int) -> list[str]:
     """The text in parts of at most `limit` UTF-16 units, cut between paragraphs, lines, sentences or words."""
-    found = []
+    parts = []
     while (head := _head(text, limit)) != text:
         part, rest = _cut(head)
-        found.append(part)
+        parts.append(part)
         text = (rest + text[len(head) :]).lstrip()
-    return [part for part in (*found, text) if part] or [text]
+    return [part for part in (*parts, text) if part] or [text]
 
 
 def _head(text: str, limit: int) -> str:
@@ -21,9 +21,9 @@ def _head(text: str, limit: int) -> str:
 
 
 def _cut(head: str) -> tuple[str, str]:
-    """The last seam in the second half of what fits, so that parts stay few; the hard end if there is none."""
-    for seam, stays in _SEAMS:
-        at = head.rfind(seam, len(head) // 2)
+    """Cuts at the last break in the second half of what fits, so that parts stay few; at its end if there is none."""
+    for mark, stays in _BREAKS:
+        at = head.rfind(mark, len(head) // 2)
         if at >= 0:
-            return head[:at].rstrip() + stays, head[at + len(seam) :]
+            return head[:at].rstrip() + stays, head[at + len(mark) :]
     return head, ""

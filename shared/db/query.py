@@ -22,11 +22,11 @@ def rows(statement: str | BaseQuery, params: Params = None) -> list[dict[str, An
     """
     with connection() as database:
         if isinstance(statement, BaseQuery):
-            return _fetched(database.execute(statement))
-        return _fetched(database.execute_sql(statement, params))
+            return _rows_of(database.execute(statement))
+        return _rows_of(database.execute_sql(statement, params))
 
 
-def _fetched(cursor: Any) -> list[dict[str, Any]]:
+def _rows_of(cursor: Any) -> list[dict[str, Any]]:
     if cursor.description is None:
         return []
     names = [column.name for column in cursor.description]
@@ -37,28 +37,27 @@ def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
     with connection() as database:
         session: Session = database.connection()
-        if session.plans_are_bad():
+        if session.should_replan():
             database.execute_sql("discard plans")
         if name not in session.prepared:
             database.execute_sql(f"prepare {name} (jsonb) as {sql}")
             session.prepared.add(name)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
+            return _rows_of(database.execute_sql(f"execute {name} (%s)", [parameter]))
         finally:
-            session.took(time.monotonic() - begun)
+            session.record_duration(time.monotonic() - started)
 
 
 def row(statement: str | BaseQuery, params: Params = None) -> dict[str, Any] | None:
     """The statement's first row, or None."""
-    found = rows(statement, params)
-    return found[0] if found else None
+    return next(iter(rows(statement, params)), None)
 
 
 def scalar(statement: str | BaseQuery, params: Params = None) -> Any:
     """The first column of the statement's first row, or None."""
-    found = row(statement, params)
-    return next(iter(found.values())) if found else None
+    first = row(statement, params)
+    return next(iter(first.values())) if first else None
 
 
 def json(value: Any) -> Json:

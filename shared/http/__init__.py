@@ -1,10 +1,18 @@
 """HTTP to everything outside: one client, deadlines, the SSRF guard, error classification, bulkheads.
 
-What belongs here: whatever is true of any call to any service.
-What does not: what a particular service means by its answers (shared/channels, shared/ai, shared/webhooks).
-It may import: config, errors, payloads, telemetry. Used by ai, channels, webhooks and their workers.
+What belongs here: what is true of any call to any service, and nothing of any one of them.
+    client.py           the calls (`post`, `get`), and the response with its size cap
+    connections.py      the two pools of connections; one of them refuses private addresses
+    failures.py         what an exception means: never sent, or sent and without an answer
+    httpx_transport.py  the same client below a library that speaks httpx (openai)
+    bulkhead.py         limits on the calls to one endpoint
+What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
+
+It may import shared.errors and shared.payloads. It is imported by shared.ai, shared.channels and the workers that call
+somebody; the web process calls nobody.
 """
 
-from shared.http.client import MAX_ANSWER, USER_AGENT, Answer, ConnectFailed, get, post, retry_after
+from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, get, post, retry_after
+from shared.http.failures import ConnectFailed
 
-__all__ = ["MAX_ANSWER", "USER_AGENT", "Answer", "ConnectFailed", "get", "post", "retry_after"]
+__all__ = ["MAX_RESPONSE_BYTES", "USER_AGENT", "ConnectFailed", "Response", "get", "post", "retry_after"]

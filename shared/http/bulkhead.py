@@ -1,12 +1,12 @@
-"""What hangs holds no room of the others: a bulkhead around calls to addresses that are not ours (Nygard, "Release It!").
+"""A bulkhead around calls to customers' endpoints: one that hangs must not exhaust the worker's threads (Nygard, "Release It!").
 
-Three rules, all of one process, without a word to anybody:
+Three rules, each of one process, without any coordination between processes:
 
-- A call that takes long stops counting: a thread is added for the one that waits. So endpoints of which nobody
-  knows yet that they hang may hang by the hundred.
-- Each endpoint has a number of calls that may be under way, halved by each that gets no answer, one more with each that does
-  (AIMD, as TCP does). A dead endpoint soon has one, which is also the probe that finds it well again.
-- What finds no room is put off, for longer the older it is, and burns no attempt.
+- A call that takes long no longer counts: the process gets another thread in its place. So endpoints that are not yet
+  known to hang may hang by the hundred.
+- Each endpoint has a limit on its concurrent calls: halved by each call that gets no response, raised by one with each that
+  does (AIMD, as in TCP). A dead endpoint soon has a limit of one; that one call also finds out when it is well again.
+- A job whose endpoint has no free slot is snoozed, for longer the older it is, which costs no attempt.
 """
 
 from __future__ import annotations
@@ -19,111 +19,112 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.errors import OutcomeUnknown, Snooze
-from shared.http import ConnectFailed
+from shared.http.failures import ConnectFailed
 
-#: Calls to one endpoint that may be under way: all of a default process' threads.
-ROOM = 32
-#: Seconds after which a call counts as slow: longer than nearly every endpoint takes, short for those who wait behind it.
+#: Concurrent calls to one endpoint that works: all of a default process's threads.
+MAX_SLOTS = 32
+#: Seconds after which a call counts as slow: longer than nearly every endpoint takes, short for the jobs that wait behind it.
 SLOW_AFTER = 0.5
-#: Seconds between looks at the calls under way; nobody looks when there are none.
-LOOK = 0.1
-#: Slow calls of a process, a sleeping thread (about 0.2 MB) each; then endpoints that gave no answer wait.
-MOST_SLOW = 500
-#: What finds no room waits so many seconds, or this part of its age: looks at a backlog of n cost n times log(hour).
-PUT_OFF, PUT_OFF_OF_AGE = 2.0, 0.5
+#: Seconds between two checks for slow calls; there are none while no call is under way.
+CHECK_INTERVAL = 0.1
+#: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, endpoints that gave no response get no slot.
+MAX_SLOW_CALLS = 500
+#: Seconds that a job without a slot waits, or this share of its age if that is more: it is retried O(log age) times.
+MIN_SNOOZE, SNOOZE_OF_AGE = 2.0, 0.5
 
 
-class Crew(Protocol):
-    """Who works: a thread more, or this thread the last time."""
+class ThreadPool(Protocol):
+    """The worker's threads, which can become more and fewer (shared/broker/thread_pool.py)."""
 
-    def step_in(self) -> bool:
-        """One more; False if there can be none now."""
+    def add_thread(self) -> bool:
+        """Adds one; False if that is not possible now."""
 
-    def step_out(self) -> None:
-        """The calling thread ends when its job is done."""
+    def retire_thread(self) -> None:
+        """Ends the calling thread after its job."""
 
 
 @dataclass
 class _Endpoint:
-    room: int = ROOM
-    under_way: int = 0
+    slots: int = MAX_SLOTS
+    in_flight: int = 0
 
 
 @dataclass(eq=False)
 class _Call:
-    began: float
+    started: float
     replaced: bool = False
 
 
 class Bulkhead:
-    """Calls by the endpoint that they go to."""
+    """The calls under way, by the endpoint that they go to."""
 
-    def __init__(self, crew: Crew, most_slow: int = MOST_SLOW) -> None:
-        self._crew, self._most_slow = crew, most_slow
+    def __init__(self, threads: ThreadPool, max_slow_calls: int = MAX_SLOW_CALLS) -> None:
+        self._threads, self._max_slow_calls = threads, max_slow_calls
         self._lock = threading.Lock()
         self._endpoints: dict[int, _Endpoint] = {}
-        self._calls: dict[_Call, None] = {}  # in the order in which they began
-        self._slow = 0
-        self._busy = threading.Event()
+        self._calls: dict[_Call, None] = {}  # in the order in which they started
+        self._slow_calls = 0
+        self._has_calls = threading.Event()
         self._watcher: threading.Thread | None = None
 
     @contextmanager
-    def place(self, endpoint: int, age: float) -> Iterator[None]:
+    def slot(self, endpoint: int, age: float) -> Iterator[None]:
         """Room for one call, of a job `age` seconds old. Raises Snooze if the endpoint has none left."""
-        call = self._enter(endpoint, age)
-        answered = True
+        call = self._acquire(endpoint, age)
+        responded = True
         try:
             yield
         except (ConnectFailed, OutcomeUnknown):
-            answered = False
+            responded = False
             raise
         finally:
-            self._leave(endpoint, call, answered)
+            self._release(endpoint, call, responded)
 
-    def _enter(self, endpoint: int, age: float) -> _Call:
+    def _acquire(self, endpoint_id: int, age: float) -> _Call:
         with self._lock:
-            known = self._endpoints.get(endpoint) or _Endpoint()
-            full = known.room < ROOM and self._slow >= self._most_slow
-            if full or known.under_way >= known.room:
-                raise Snooze(max(PUT_OFF, age * PUT_OFF_OF_AGE), f"the endpoint has {known.under_way} calls without an answer")
-            self._endpoints[endpoint] = known
-            known.under_way += 1
+            endpoint = self._endpoints.get(endpoint_id) or _Endpoint()
+            failing_and_full = endpoint.slots < MAX_SLOTS and self._slow_calls >= self._max_slow_calls
+            if failing_and_full or endpoint.in_flight >= endpoint.slots:
+                delay = max(MIN_SNOOZE, age * SNOOZE_OF_AGE)
+                raise Snooze(delay, f"the endpoint has {endpoint.in_flight} calls without a response")
+            self._endpoints[endpoint_id] = endpoint
+            endpoint.in_flight += 1
             call = _Call(time.monotonic())
             self._calls[call] = None
-            self._watch()
+            self._start_watching()
         return call
 
-    def _leave(self, endpoint: int, call: _Call, answered: bool) -> None:
+    def _release(self, endpoint_id: int, call: _Call, responded: bool) -> None:
         with self._lock:
-            known = self._endpoints[endpoint]
-            known.under_way -= 1
-            known.room = min(ROOM, known.room + 1) if answered else max(1, known.room // 2)
-            if known.room == ROOM and not known.under_way:
-                del self._endpoints[endpoint]  # as good as new
+            endpoint = self._endpoints[endpoint_id]
+            endpoint.in_flight -= 1
+            endpoint.slots = min(MAX_SLOTS, endpoint.slots + 1) if responded else max(1, endpoint.slots // 2)
+            if endpoint.slots == MAX_SLOTS and not endpoint.in_flight:
+                del self._endpoints[endpoint_id]  # the same as one that was never called
             del self._calls[call]
             if call.replaced:
-                self._slow -= 1
-                self._crew.step_out()
+                self._slow_calls -= 1
+                self._threads.retire_thread()
 
-    def _watch(self) -> None:
-        self._busy.set()
+    def _start_watching(self) -> None:
+        self._has_calls.set()
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._look_out, name="slow-calls", daemon=True)
+            self._watcher = threading.Thread(target=self._watch, name="slow-calls", daemon=True)
             self._watcher.start()
 
-    def _look_out(self) -> None:
-        while self._busy.wait():
-            time.sleep(LOOK)
+    def _watch(self) -> None:
+        while self._has_calls.wait():
+            time.sleep(CHECK_INTERVAL)
             with self._lock:
-                self._replace_slow()
+                self._replace_slow_calls()
                 if not self._calls:
-                    self._busy.clear()
+                    self._has_calls.clear()
 
-    def _replace_slow(self) -> None:
-        before = time.monotonic() - SLOW_AFTER
+    def _replace_slow_calls(self) -> None:
+        threshold = time.monotonic() - SLOW_AFTER
         for call in self._calls:
-            if call.began > before or self._slow >= self._most_slow:
+            if call.started > threshold or self._slow_calls >= self._max_slow_calls:
                 return
-            if not call.replaced and self._crew.step_in():
+            if not call.replaced and self._threads.add_thread():
                 call.replaced = True
-                self._slow += 1
+                self._slow_calls += 1

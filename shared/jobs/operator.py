@@ -8,11 +8,11 @@ import redis
 from dramatiq.common import xq_name
 
 from shared import db, queues
-from shared.broker.consumer import outage
-from shared.broker.enqueue import enqueue, message_for
+from shared.broker.connection import outage
+from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
-from shared.jobs import dead_letter, ledger
-from shared.jobs.ledger import Ticket
+from shared.jobs.dead_letter import request_dead_letter
+from shared.queues import Queue
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +41,22 @@ class Refused(Exception):
 
 def requeue(job_id: int) -> None:
     """Runs a failed job again, as if it were new: in its turn, if it has an ordering key. Raises Refused."""
-    dead_letter.bury(job_id)  # if nobody has yet: what it writes is taken back
     answer = db.scalar("select job_requeue_v1(%s)", [job_id])
     if answer["outcome"] != "requeued":
         raise Refused(job_id, answer["outcome"])
-    [ticket] = ledger.tickets_of([answer["ticket"]])
+    [ticket] = tickets_of([answer["ticket"]])
     log.warning("job_requeued", extra={"job": job_id, "queue": ticket.queue, "held": answer["held"]})
     enqueue([] if answer["held"] else [ticket])
     _forget_dead_message(ticket)
 
 
 def discard(job_id: int) -> None:
-    """Gives a job up, with all that follows from a failure. Raises Refused for one that runs, or has completed."""
+    """Gives a job up; its stage writes what follows from a failure. Raises Refused for one that runs, or has completed."""
     outcome = db.scalar("select job_discard_v1(%s, %s)", [job_id, REASON])
     if outcome != "discarded":
         raise Refused(job_id, outcome)
     log.warning("job_discarded", extra={"job": job_id})
-    dead_letter.bury(job_id)
+    request_dead_letter(Queue(db.scalar("select queue from job where id = %s", [job_id])), job_id, get_broker())
 
 
 def _forget_dead_message(ticket: Ticket) -> None:

@@ -1,7 +1,7 @@
-"""Counters of all processes together, for /metrics: added up here, and handed to Redis once a second.
+"""Counters of all processes together, for /metrics: added up here, and written to Redis once a second.
 
-They are figures for operators, not books: a killed process loses its last second, a lost Redis begins again at zero.
-What must be exact is counted in PostgreSQL.
+They are figures for operators, not books: a killed process loses its last second, a Redis that lost its data starts again
+at zero. What must be exact is counted in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -12,64 +12,72 @@ from typing import cast
 
 import redis
 
-from shared.broker.redis_broker import get_broker
 from shared.config import settings
 
-#: Seconds between two deliveries to Redis.
+#: Seconds between two writes to Redis.
 INTERVAL = 1.0
 
 _lock = threading.Lock()
-_waiting: dict[str, float] = defaultdict(float)
-_dirty = threading.Event()
-_flusher: threading.Thread | None = None
+_pending: dict[str, float] = defaultdict(float)
+_has_pending = threading.Event()
+_writer: threading.Thread | None = None
+_client: redis.Redis | None = None
+
+
+def use(client: redis.Redis) -> None:
+    """The Redis to which the counters go. The broker calls it; until then they wait in memory."""
+    global _client  # noqa: PLW0603 - one Redis a process, as there is one broker
+    _client = client
 
 
 def increment(metric: str, *labels: str, by: float = 1) -> None:
     """Adds to a counter. Never fails, never waits for Redis."""
     with _lock:
-        _waiting["|".join((metric, *labels))] += by
+        _pending["|".join((metric, *labels))] += by
         _start()
-    _dirty.set()
+    _has_pending.set()
 
 
 def _start() -> None:
-    global _flusher  # noqa: PLW0603 - one thread a process; a fork leaves a dead one behind
-    if _flusher is None or not _flusher.is_alive():
-        _flusher = threading.Thread(target=_keep_flushing, name="tally", daemon=True)
-        _flusher.start()
+    global _writer  # noqa: PLW0603 - one thread a process; a fork leaves a dead one behind
+    if _writer is None or not _writer.is_alive():
+        _writer = threading.Thread(target=_keep_writing, name="metrics", daemon=True)
+        _writer.start()
 
 
-def _keep_flushing() -> None:
+def _keep_writing() -> None:
     pause = threading.Event()
-    while _dirty.wait():
-        _dirty.clear()
+    while _has_pending.wait():
+        _has_pending.clear()
         flush()
         pause.wait(INTERVAL)
 
 
 def flush() -> None:
-    """Hands over what has come together; a Redis that is away gets it later."""
+    """Writes what was counted since the last time; while Redis is away it is kept for the next time."""
     with _lock:
-        counts = dict(_waiting)
-        _waiting.clear()
-    if not counts:
-        return
+        client, counts = _client, dict(_pending)
+        if client is None or not counts:
+            return
+        _pending.clear()
     try:
-        pipeline = get_broker().client.pipeline(transaction=False)
+        pipeline = client.pipeline(transaction=False)
         for name, count in counts.items():
             pipeline.hincrbyfloat(_key(), name, count)
         pipeline.execute()
     except redis.RedisError:
         with _lock:
             for name, count in counts.items():
-                _waiting[name] += count
+                _pending[name] += count
 
 
 def read() -> dict[tuple[str, ...], float]:
     """All counters: (metric, label, …) -> count. Raises redis.RedisError."""
     flush()
-    found = cast(dict[bytes, bytes], get_broker().client.hgetall(_key()))
-    return {tuple(name.decode().split("|")): float(count) for name, count in found.items()}
+    if _client is None:
+        return {}
+    counts = cast(dict[bytes, bytes], _client.hgetall(_key()))
+    return {tuple(name.decode().split("|")): float(count) for name, count in counts.items()}
 
 
 def _key() -> str:
@@ -77,6 +85,8 @@ def _key() -> str:
 
 
 def reset() -> None:
-    """Forgets what was not handed over; for programs that change their environment."""
+    """Forgets what was not written yet, and where to. For programs that change their environment: tests, bench, chaos."""
+    global _client  # noqa: PLW0603
     with _lock:
-        _waiting.clear()
+        _pending.clear()
+        _client = None

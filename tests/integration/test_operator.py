@@ -10,7 +10,7 @@ from dramatiq.message import Message
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.broker.redis_broker import get_broker
-from shared.jobs import dead_letter, operator
+from shared.jobs import operator
 from tests.builders import World
 
 REFUSED = {"kind": "graph", "fault": "status", "status": 400, "times": 1}
@@ -22,7 +22,7 @@ def failed_send(world: World, simulator: Simulator) -> int:
     world.say(channel="whatsapp_cloud", user="4912345")
     world.drain()
     [job] = world.jobs(queue="whatsapp-cloud-send")
-    assert dead_letter.bury(job["id"])
+    assert world.dead_letter(job["id"])
     world.drain()
     assert world.messages(role="assistant")[0]["status"] == "FAILED"
     return int(job["id"])
@@ -54,7 +54,7 @@ def test_a_job_whose_dead_letter_is_late_is_requeued_as_well(world: World, simul
     [job] = world.jobs(queue="whatsapp-cloud-send")
     assert (job["state"], job["closed_at"]) == ("failed", None)
     operator.requeue(job["id"])
-    assert not dead_letter.bury(job["id"]), "it comes too late"
+    assert not world.dead_letter(job["id"]), "it comes too late"
     world.drain()
     assert world.messages(role="assistant")[0]["status"] == "SENT"
 
@@ -121,6 +121,7 @@ def test_a_question_that_has_its_fallback_is_not_asked_again(world: World, simul
     world.say()
     world.drain()
     [job] = world.jobs(queue="ai-processing")
+    assert world.dead_letter(job["id"])
     with pytest.raises(operator.Refused, match="fallback"):
         operator.requeue(job["id"])
     world.drain()
@@ -133,7 +134,7 @@ def test_an_event_is_delivered_by_one_job_at_a_time(world: World, simulator: Sim
     [job] = world.jobs()
     db.rows("update webhook_endpoint set active = false")
     world.drain()
-    dead_letter.bury(job["id"])
+    world.dead_letter(job["id"])
     db.rows("update webhook_endpoint set active = true")
     db.rows("update webhook_event set status = 'PENDING', error = null")  # somebody redelivers it through the API
     with pytest.raises(operator.Refused, match="redelivered"):
@@ -154,10 +155,12 @@ def test_a_deleted_job_fails_and_its_line_goes_on(world: World, simulator: Simul
     first, held, _ = world.jobs(queue="whatsapp-cloud-send")
     assert (first["state"], held["held"]) == ("delayed", True)
     operator.discard(held["id"])
+    world.dead_letters()
     [job] = world.jobs(id=held["id"])
     assert (job["state"], job["last_error"], job["closed_at"] is not None) == ("failed", operator.REASON, True)
     assert world.jobs(queue="whatsapp-cloud-send")[2]["held"], "the first is still in front of it"
     operator.discard(first["id"])
+    world.dead_letters()
     world.drain()
     replies = world.messages(role="assistant")
     assert [reply["status"] for reply in replies] == ["FAILED", "FAILED", "SENT"]
@@ -172,6 +175,7 @@ def test_deleting_a_failed_job_keeps_what_it_failed_for(world: World, simulator:
     job_id = failed_send(world, simulator)
     for _ in range(2):
         operator.discard(job_id)
+    world.dead_letters()
     [job] = world.jobs(id=job_id)
     assert job["last_error"].startswith(f"{operator.REASON}; it had failed: ")
     assert job["last_error"].count(operator.REASON) == 1
@@ -183,8 +187,10 @@ def test_what_runs_or_is_done_is_not_deleted(world: World) -> None:
     claimed = world.claim(job["id"])
     with pytest.raises(operator.Refused, match="being worked on"):
         operator.discard(claimed.job_id)
+    world.dead_letters()
     with pytest.raises(operator.Refused, match="no job 4711"):
         operator.discard(4711)
+    world.dead_letters()
     with pytest.raises(operator.Refused, match="no job 4711"):
         operator.requeue(4711)
 

@@ -11,131 +11,131 @@ from typing import cast
 import pytest
 
 from shared.broker.redis_broker import Broker
-from shared.broker.thread_pool import Crew
+from shared.broker.thread_pool import ThreadPool
 from shared.errors import OutcomeUnknown, PermanentError, Snooze
-from shared.http.bulkhead import ROOM, Bulkhead
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead
 
 
-class Counted:
-    """A crew that only counts; at most `most` may step in."""
+class CountedThreads:
+    """A thread pool that only counts; at most `limit` threads can be added."""
 
-    def __init__(self, most: int = 1_000) -> None:
-        self.more, self._most = 0, most
+    def __init__(self, limit: int = 1_000) -> None:
+        self.added, self._limit = 0, limit
 
-    def step_in(self) -> bool:
+    def add_thread(self) -> bool:
         """Counts one more."""
-        if self.more >= self._most:
+        if self.added >= self._limit:
             return False
-        self.more += 1
+        self.added += 1
         return True
 
-    def step_out(self) -> None:
+    def retire_thread(self) -> None:
         """Counts one less."""
-        self.more -= 1
+        self.added -= 1
 
 
-def until(happened: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Waits; fails after 10 s."""
     deadline = time.monotonic() + 10
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def unanswered(bulkhead: Bulkhead, endpoint: int, problem: Exception) -> None:
-    """A call that ends so."""
-    with pytest.raises(type(problem)), bulkhead.place(endpoint, age=0):
+def failed_call(bulkhead: Bulkhead, endpoint: int, problem: Exception) -> None:
+    """A call that ends with this problem."""
+    with pytest.raises(type(problem)), bulkhead.slot(endpoint, age=0):
         raise problem
 
 
 def hold(stack: ExitStack, bulkhead: Bulkhead, endpoint: int, calls: int) -> None:
     """Calls that last as long as the stack."""
     for _ in range(calls):
-        stack.enter_context(bulkhead.place(endpoint, age=0))
+        stack.enter_context(bulkhead.slot(endpoint, age=0))
 
 
 def test_a_slow_call_is_replaced_while_it_lasts() -> None:
-    crew = Counted()
-    bulkhead = Bulkhead(crew)
-    with bulkhead.place(1, age=0), bulkhead.place(2, age=0):
-        until(lambda: crew.more == 2)
-    assert crew.more == 0
+    threads = CountedThreads()
+    bulkhead = Bulkhead(threads)
+    with bulkhead.slot(1, age=0), bulkhead.slot(2, age=0):
+        wait_until(lambda: threads.added == 2)
+    assert threads.added == 0
 
 
-def test_a_worker_that_ends_takes_nobody_on() -> None:
-    crew = Counted(most=0)
-    bulkhead = Bulkhead(crew)
-    with bulkhead.place(1, age=0):
+def test_a_worker_that_shuts_down_adds_no_thread() -> None:
+    threads = CountedThreads(limit=0)
+    bulkhead = Bulkhead(threads)
+    with bulkhead.slot(1, age=0):
         time.sleep(0.8)
-    assert crew.more == 0
+    assert threads.added == 0
 
 
-def test_silence_halves_an_endpoints_room_and_answers_give_it_back() -> None:
-    bulkhead = Bulkhead(Counted())
+def test_calls_without_a_response_halve_an_endpoints_slots_and_responses_give_them_back() -> None:
+    bulkhead = Bulkhead(CountedThreads())
     for _ in range(10):
-        unanswered(bulkhead, 1, OutcomeUnknown("silence"))
-    with bulkhead.place(1, age=0), pytest.raises(Snooze), bulkhead.place(1, age=0):
+        failed_call(bulkhead, 1, OutcomeUnknown("silence"))
+    with bulkhead.slot(1, age=0), pytest.raises(Snooze), bulkhead.slot(1, age=0):
         pass
-    with bulkhead.place(1, age=0):
+    with bulkhead.slot(1, age=0):
         pass
     with ExitStack() as stack:
-        hold(stack, bulkhead, 1, 3)  # one, and one for each answer
-        with pytest.raises(Snooze), bulkhead.place(1, age=0):
+        hold(stack, bulkhead, 1, 3)  # one, and one for each response
+        with pytest.raises(Snooze), bulkhead.slot(1, age=0):
             pass
 
 
-def test_a_refusal_is_an_answer_and_endpoints_do_not_share() -> None:
-    bulkhead = Bulkhead(Counted())
-    unanswered(bulkhead, 1, PermanentError("HTTP 500"))
+def test_a_refusal_is_a_response_and_endpoints_do_not_share_slots() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    failed_call(bulkhead, 1, PermanentError("HTTP 500"))
     for _ in range(10):
-        unanswered(bulkhead, 2, OutcomeUnknown("silence"))
+        failed_call(bulkhead, 2, OutcomeUnknown("silence"))
     with ExitStack() as stack:
-        hold(stack, bulkhead, 1, ROOM)
-        with pytest.raises(Snooze), bulkhead.place(1, age=0):
+        hold(stack, bulkhead, 1, MAX_SLOTS)
+        with pytest.raises(Snooze), bulkhead.slot(1, age=0):
             pass
 
 
-def test_who_finds_no_room_waits_longer_the_older_it_is() -> None:
-    bulkhead = Bulkhead(Counted())
+def test_a_job_without_a_slot_waits_longer_the_older_it_is() -> None:
+    bulkhead = Bulkhead(CountedThreads())
     with ExitStack() as stack:
-        hold(stack, bulkhead, 1, ROOM)
+        hold(stack, bulkhead, 1, MAX_SLOTS)
         delays = []
         for age in (0, 100):
-            with pytest.raises(Snooze) as told, bulkhead.place(1, age=age):
+            with pytest.raises(Snooze) as caught, bulkhead.slot(1, age=age):
                 pass
-            delays.append(told.value.delay)
+            delays.append(caught.value.delay)
     assert delays == [2, 50]
 
 
-def test_when_all_slow_places_are_taken_the_silent_wait_and_the_others_do_not() -> None:
-    crew = Counted()
-    bulkhead = Bulkhead(crew, most_slow=2)
-    unanswered(bulkhead, 7, OutcomeUnknown("silence"))
+def test_at_the_limit_of_slow_calls_failing_endpoints_wait_and_the_others_do_not() -> None:
+    threads = CountedThreads()
+    bulkhead = Bulkhead(threads, max_slow_calls=2)
+    failed_call(bulkhead, 7, OutcomeUnknown("silence"))
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)
-        until(lambda: crew.more == 2)
-        with pytest.raises(Snooze), bulkhead.place(7, age=0):
+        wait_until(lambda: threads.added == 2)
+        with pytest.raises(Snooze), bulkhead.slot(7, age=0):
             pass
         hold(stack, bulkhead, 8, 1)
-        assert crew.more == 2
-    assert crew.more == 0
+        assert threads.added == 2
+    assert threads.added == 0
 
 
 def test_counts_hold_when_many_threads_call() -> None:
-    crew = Counted()
-    bulkhead = Bulkhead(crew)
+    threads = CountedThreads()
+    bulkhead = Bulkhead(threads)
 
     def call(endpoint: int) -> None:
         for _ in range(200):
-            with bulkhead.place(endpoint, age=0):
+            with bulkhead.slot(endpoint, age=0):
                 pass
 
-    threads = [threading.Thread(target=call, args=(number % 3,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert crew.more == 0
+    callers = [threading.Thread(target=call, args=(number % 3,)) for number in range(12)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert threads.added == 0
     assert not bulkhead._calls
     assert not bulkhead._endpoints
 
@@ -152,8 +152,8 @@ class NoThreads:
 
 
 def test_a_system_without_threads_to_spare_is_asked_again() -> None:
-    worker, crew = NoThreads(), Crew(cast(Broker, None))
-    crew.after_worker_boot(cast(Broker, None), worker)
-    with Bulkhead(crew).place(1, age=0):
-        until(lambda: worker.asked >= 2)
+    worker, threads = NoThreads(), ThreadPool(cast(Broker, None))
+    threads.after_worker_boot(cast(Broker, None), worker)
+    with Bulkhead(threads).slot(1, age=0):
+        wait_until(lambda: worker.asked >= 2)
     assert worker.asked >= 2

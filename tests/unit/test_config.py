@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import ConfigError, read_settings, variables
+from shared.config import ConfigError, read_settings
+from tests.settings import variables
 
 GOOD = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "REDIS_URL": "redis://h:1/0", "CREDENTIALS_KEY": "k"}
 
@@ -61,17 +62,23 @@ def test_redis_by_host_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PASSWORD", "p@ss")
     assert read_settings().redis_address == "redis://:p%40ss@cache:6379/0"
     monkeypatch.delenv("REDIS_HOST")
-    with pytest.raises(ConfigError, match="REDIS_URL: not set"):
+    with pytest.raises(ConfigError, match=r"^REDIS_URL: Not set, and REDIS_HOST is not set either"):
         read_settings()
 
 
-def test_all_problems_are_told_at_once_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://u:hunter2@h/db")
-    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    monkeypatch.setenv("REDIS_URL", "http://u:hunter2@h")
+    monkeypatch.setenv("LOG_LEVEL", "hunter2")
+    monkeypatch.setenv("TRUSTED_PROXIES", "hunter2")
+    monkeypatch.setenv("RATE_LIMIT_WHATSAPP_NUMBER", "hunter2")
+    monkeypatch.delenv("CREDENTIALS_KEY")
     with pytest.raises(ConfigError) as caught:
         read_settings()
-    assert "DATABASE_URL" in str(caught.value)
-    assert "LOG_LEVEL" in str(caught.value)
+    lines = str(caught.value).splitlines()
+    wrong = {"DATABASE_URL", "REDIS_URL", "CREDENTIALS_KEY", "TRUSTED_PROXIES", "RATE_LIMIT_WHATSAPP_NUMBER", "LOG_LEVEL"}
+    assert {line.partition(":")[0] for line in lines} == wrong
+    assert all(line.endswith(".") for line in lines)
     assert "hunter2" not in str(caught.value)
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from environs import ValidationError
 
-from shared.broker import rates
-from shared.config import ConfigError, read_settings, variables
+from shared.config import ConfigError, parse_rate, read_settings
+from tests.settings import variables
 
-LIMITS = [name for name in variables() if name.startswith("RATE_LIMIT_")]
+LIMITS = [name for name in sorted(variables()) if name.startswith("RATE_LIMIT_")]
 
 
-@pytest.mark.parametrize(("text", "most", "window"), [("10/1s", 10, 1), ("600/1m", 600, 60), ("5000/2h", 5000, 7200)])
-def test_a_rate_is_read(text: str, most: int, window: int) -> None:
-    rate = rates.parse(text)
+@pytest.mark.parametrize(("text", "limit", "window"), [("10/1s", 10, 1), ("600/1m", 600, 60), ("5000/2h", 5000, 7200)])
+def test_a_rate_is_read(text: str, limit: int, window: int) -> None:
+    rate = parse_rate(text)
     assert rate is not None
-    assert (rate.most, rate.window, str(rate)) == (most, window, text)
+    assert (rate.limit, rate.window, str(rate)) == (limit, window, text)
 
 
 def test_nothing_is_no_limit() -> None:
-    assert rates.parse("") is None
+    assert parse_rate("") is None
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,8 @@ def test_nothing_is_no_limit() -> None:
 def test_a_malformed_rate_stops_the_process_and_says_the_right_form(
     name: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="like 10/1s"):
-        rates.parse(text)
+    with pytest.raises(ValidationError, match="like 10/1s"):
+        parse_rate(text)
     for other, value in (("DATABASE_URL", "postgresql://h/db"), ("REDIS_URL", "redis://h/0"), ("CREDENTIALS_KEY", "k")):
         monkeypatch.setenv(other, value)
     monkeypatch.setenv(name, text)

@@ -8,11 +8,10 @@ from peewee import ModelSelect
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels.registry import channel
 from shared.errors import InvalidPayload
-from shared.jobs import ledger
 from shared.models import Chatbot, Conversation, Message
-from shared.payloads import MAX_CONTENT
 from shared.queue_service import outgoing_job_tickets
 from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.schemas import (
@@ -99,7 +98,7 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
     sent = db.row(reply)
     if sent is None:
         return _earlier(conversation["id"], content, key), 200
-    enqueue(ledger.tickets_of(sent.pop("tickets")))
+    enqueue(tickets_of(sent.pop("tickets")))
     return sent, 202
 
 
@@ -112,9 +111,10 @@ def _conversation(conversation_id: int) -> dict[str, Any]:
     return row_or_404(_own(Conversation.select(*columns)).where(Conversation.id == row_id(conversation_id)), "conversation")
 
 
-def _check_length(content: str, channel: str) -> None:
-    if len(content) > MAX_CONTENT[channel]:
-        problem = f"has {len(content)} characters; {channel} takes at most {MAX_CONTENT[channel]}"
+def _check_length(content: str, name: str) -> None:
+    limit = channel(name).max_content
+    if len(content) > limit:
+        problem = f"must have at most {limit} characters on {name}, and has {len(content)}"
         raise InvalidPayload("message", {"content": problem})
 
 

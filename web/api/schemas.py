@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
-from shared.payloads import EVENTS, MAX_CONTENT, MAX_ROW_ID, not_blank
+from shared.channels.registry import CHANNELS
+from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
@@ -108,7 +109,7 @@ class NewMessageSchema(BodySchema):
     content = fields.String(
         required=True,
         validate=not_blank,
-        metadata={"minLength": 1, "maxLength": max(MAX_CONTENT.values()), "pattern": r"\S"},
+        metadata={"minLength": 1, "maxLength": max(channel.max_content for channel in CHANNELS.values()), "pattern": r"\S"},
     )
 
 

@@ -9,9 +9,8 @@ from peewee import Expression, ModelSelect
 from werkzeug.exceptions import Conflict
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import encrypt
-from shared.jobs import ledger
 from shared.models import WebhookEndpoint, WebhookEvent
 from shared.queue_service import delivery_job_tickets
 from shared.webhooks import signing
@@ -133,7 +132,7 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
     row = db.row(redelivery)
     if row is None:
         raise Conflict("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
-    enqueue(ledger.tickets_of(row.pop("tickets")))
+    enqueue(tickets_of(row.pop("tickets")))
     return row
 
 

@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
-from shared.broker.consumer import outage
+from shared.broker.connection import outage
+from shared.channels.registry import CHANNELS
 from shared.channels.signatures import constant_time_equal
 from shared.config import settings
 from shared.jobs.sweep import swept_ago
@@ -32,8 +33,7 @@ OPEN_STATES = ("waiting", "delayed", "active")
 #: Queues whose every attempt is one call of somebody outside, unless a limit of ours kept it from that.
 PROVIDERS = {
     Queue.AI: "ai",
-    Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
-    Queue.WHATSAPP_QR: "whatsapp_qr",
+    **{channel.send_queue: name for name, channel in CHANNELS.items() if channel.send_queue},
     Queue.WEBHOOKS: "webhook",
 }
 

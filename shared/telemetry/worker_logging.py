@@ -1,0 +1,23 @@
+"""Dramatiq's middleware that logs what its workers do; the line of each job is shared/jobs/stage.py's."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.middleware import Middleware
+
+log = logging.getLogger(__name__)
+
+
+class WorkerLogging(Middleware):
+    """A line when a worker is ready."""
+
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """The worker takes jobs from now on."""
+        log.info("worker_ready", extra={"queues": sorted(worker.consumers), "threads": worker.worker_threads})
+
+    def before_delay_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Not called, for the broker moves delayed messages itself. If it ever is, the line says so."""
+        log.warning("message_delayed_in_memory", extra={"message_id": message.message_id})

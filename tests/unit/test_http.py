@@ -1,0 +1,400 @@
+"""What each failure of a call means: never sent (ConnectFailed), sent (OutcomeUnknown), or never to pass (PermanentError)."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from scripts.local.simulator.client import Simulator
+from shared import http
+from shared.errors import OutcomeUnknown, PermanentError
+from shared.http import connections, httpx_transport
+from shared.http.bulkhead import Bulkhead
+
+#: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
+UNKNOWN = "https://private-llm.invalid/private/hook"
+both_pools = pytest.mark.parametrize("allow_private", [True, False], ids=["open", "guarded"])
+
+
+def call(url: str, timeout: float = 1.0, **options: Any) -> http.Response:
+    """A POST with a short deadline."""
+    return http.post(url, b"{}", {}, timeout, **options)
+
+
+@pytest.fixture
+def simulator(simulator: Simulator) -> Simulator:
+    """The outside world, in its right mind."""
+    simulator.reset()
+    return simulator
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets guarded calls reach this machine, the only one that a test has."""
+    monkeypatch.setattr(connections, "ALLOW_LOOPBACK", True)
+    connections.pool.cache_clear()
+    yield
+    connections.pool.cache_clear()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., str]]:
+    """Starts servers that give each connection to a function; returns host and port."""
+    listeners: list[socket.socket] = []
+
+    def start(handle: Callable[[socket.socket], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        threading.Thread(target=accept, args=(listener, handle), daemon=True).start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    def accept(listener: socket.socket, handle: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                handle(connection)
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """All of a request, for what is left unread when a connection closes resets it."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += connection.recv(4096)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0:
+        received = connection.recv(missing)
+        request, missing = request + received, missing - len(received)
+    return request
+
+
+def nobody() -> str:
+    """Host and port where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@both_pools
+def test_a_name_without_an_address_was_never_called(allow_private: bool) -> None:
+    with pytest.raises(http.ConnectFailed, match=r"private-llm\.invalid cannot be reached: DNS"):
+        call(UNKNOWN, allow_private=allow_private)
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+def test_a_refused_connection_was_never_called(allow_private: bool) -> None:
+    for scheme in ("http", "https"):
+        with pytest.raises(http.ConnectFailed, match="refused"):
+            call(f"{scheme}://{nobody()}/private", allow_private=allow_private)
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+def test_a_connection_that_never_comes_was_never_called(allow_private: bool) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        address = deaf.getsockname()
+        waiting = [socket.socket() for _ in range(4)]  # they fill the backlog; a further SYN gets no answer
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(address)
+        with pytest.raises(http.ConnectFailed, match="no connection in time"):
+            call(f"http://127.0.0.1:{address[1]}/", timeout=0.3, allow_private=allow_private)
+        for one in waiting:
+            one.close()
+
+
+def close(connection: socket.socket) -> None:
+    """Hangs up as soon as the other side has said something."""
+    connection.recv(1)
+
+
+def say_nothing(connection: socket.socket) -> None:
+    """Reads until the other side hangs up."""
+    while connection.recv(4096):
+        pass
+
+
+def speak_plain_http(connection: socket.socket) -> None:
+    """Answers TLS with HTTP."""
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+@pytest.mark.parametrize("server", [close, say_nothing, speak_plain_http])
+def test_a_failed_tls_handshake_was_never_called(
+    listen: Callable[..., str], server: Callable[[socket.socket], None], allow_private: bool
+) -> None:
+    with pytest.raises(http.ConnectFailed, match="the TLS handshake failed"):
+        call(f"https://{listen(server)}/private", timeout=0.3, allow_private=allow_private)
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+@pytest.mark.parametrize(
+    "fault", [{"fault": "reset_after"}, {"fault": "reset_before"}, {"fault": "half"}, {"fault": "timeout"}, {"fault": "drip"}]
+)
+def test_after_sending_the_outcome_is_unknown(simulator: Simulator, fault: dict[str, Any], allow_private: bool) -> None:
+    simulator.faults([{"kind": "webhook", **fault}])
+    with pytest.raises(OutcomeUnknown, match="did not answer"):
+        call(f"{simulator.url}/customer/private", timeout=0.3, allow_private=allow_private)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "10.1.2.3",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "[fd00::1]",
+        "2130706433",
+    ],
+)
+def test_a_guarded_call_refuses_addresses_that_are_not_public(host: str) -> None:
+    for scheme in ("http", "https"):
+        with pytest.raises(PermanentError, match=r"is a private address.*WEBHOOK_ALLOW_PRIVATE_ADDRESSES=true"):
+            call(f"{scheme}://{host}/", allow_private=False)
+
+
+def test_a_refused_address_is_not_called(simulator: Simulator) -> None:
+    with pytest.raises(PermanentError, match="private address"):
+        call(f"{simulator.url}/customer/x", allow_private=False)
+    assert simulator.record("webhook") == []
+
+
+@pytest.mark.usefixtures("loopback")
+def test_a_guarded_call_goes_to_the_very_address_that_was_checked(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, names = socket.getaddrinfo, []
+
+    def rebinding_dns(name: str, *arguments: Any, **options: Any) -> Any:
+        names.append(name)
+        return resolve("127.0.0.1" if name == "shop.example" and len(names) == 1 else name, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding_dns)
+    port = simulator.url.rpartition(":")[2]
+    assert call(f"http://shop.example:{port}/customer/x", allow_private=False).ok
+    assert names == ["shop.example", "127.0.0.1"]
+
+
+@both_pools
+@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://shop.example/x", "http://a..b/x", "http://[::1/x", ""])
+def test_what_is_no_url_is_permanent(url: str, allow_private: bool) -> None:
+    with pytest.raises(PermanentError, match="cannot be called; a URL must be like"):
+        call(url, allow_private=allow_private)
+
+
+def test_no_error_shows_credentials(simulator: Simulator) -> None:
+    with pytest.raises(http.ConnectFailed) as unreachable:
+        call(UNKNOWN.replace("//", "//user:hunter2@"))
+    with pytest.raises(PermanentError, match="characters that HTTP does not allow") as malformed:
+        http.post(f"{simulator.url}/customer/x", b"{}", {"Authorization": "Bearer hunter2\n"}, 1.0)
+    assert "hunter2" not in f"{unreachable.value} {malformed.value}"
+
+
+def test_both_kinds_of_no_answer_take_slots_from_an_endpoint() -> None:
+    class NoThreads:
+        def add_thread(self) -> bool:
+            return False
+
+        def retire_thread(self) -> None:
+            raise AssertionError
+
+    bulkhead = Bulkhead(NoThreads())
+    with pytest.raises(http.ConnectFailed), bulkhead.slot(1, age=0):
+        call(UNKNOWN, allow_private=False)
+    assert bulkhead._endpoints[1].slots < 32
+
+
+def test_a_response_is_read_up_to_64_kib(simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "big"}])
+    response = call(f"{simulator.url}/customer/x", timeout=5.0)
+    assert len(response.body) == http.MAX_RESPONSE_BYTES
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+def test_a_connection_is_kept_unless_its_response_was_cut_short(simulator: Simulator, allow_private: bool) -> None:
+    url = f"{simulator.url}/customer/x"
+    for _ in range(3):
+        assert call(url, allow_private=allow_private).ok
+    pool = connections.pool(guarded=not allow_private).connection_from_url(url)
+    assert pool.num_connections == 1
+    assert call(url, max_bytes=1, allow_private=allow_private).body == b"{"
+    assert call(url, allow_private=allow_private).ok
+    assert pool.num_connections == 1, "the same, opened again"
+    assert [one["path"] for one in simulator.record("webhook")] == ["/customer/x"] * 5
+
+
+HELLO = gzip.compress(b"hello")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(HELLO), HELLO),
+        b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(HELLO), HELLO),
+    ],
+    ids=["length", "until closed", "chunked", "gzip", "gzip, chunked"],
+)
+def test_a_body_is_read_however_it_comes(listen: Callable[..., str], response: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        read_request(connection)
+        for byte in b"HTTP/1.1 200 OK\r\n" + response:
+            connection.sendall(bytes([byte]))
+
+    assert call(f"http://{listen(answer)}/").body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"Content-Length: 6\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nl",
+        b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["short", "chunk cut", "no chunk", "no gzip"],
+)
+def test_a_body_that_does_not_end_well_leaves_the_outcome_unknown(listen: Callable[..., str], response: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + response)
+
+    with pytest.raises(OutcomeUnknown):
+        call(f"http://{listen(answer)}/")
+
+
+def test_redirects_are_not_followed(simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "redirect", "times": 1}])
+    assert call(f"{simulator.url}/customer/x").status == 302
+    assert len(simulator.record("webhook")) == 1
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate for shop.example, signed by itself, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "shop.example")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.KeyUsage(True, False, False, False, False, True, False, False, False),
+            critical=True,
+        )
+    )
+    signed = builder.sign(key, hashes.SHA256())
+    path = tmp_path / "shop.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@both_pools
+@pytest.mark.usefixtures("loopback")
+def test_tls_checks_the_name_of_the_url(
+    listen: Callable[..., str], certificate: Path, monkeypatch: pytest.MonkeyPatch, allow_private: bool
+) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    sni: list[str | None] = []
+    server.sni_callback = lambda _socket, name, _context: sni.append(name)
+
+    def answer(connection: socket.socket) -> None:
+        try:
+            with server.wrap_socket(connection, server_side=True) as encrypted:
+                read_request(encrypted)
+                encrypted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        except OSError:
+            pass  # the client refused the certificate
+
+    port = listen(answer).rpartition(":")[2]
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *more, **options: resolve(name and "127.0.0.1", *more, **options))
+    connections.pool.cache_clear()
+    connections._tls.cache_clear()
+    try:
+        with pytest.raises(http.ConnectFailed, match=r"the TLS handshake failed: self.signed certificate"):
+            call(f"https://shop.example:{port}/", allow_private=allow_private)
+        connections._tls().load_verify_locations(certificate)
+        assert call(f"https://shop.example:{port}/", allow_private=allow_private).status == 204
+        with pytest.raises(http.ConnectFailed, match=r"not valid for 'other\.example'"):
+            call(f"https://other.example:{port}/", allow_private=allow_private)
+    finally:
+        connections.pool.cache_clear()
+        connections._tls.cache_clear()
+    assert sni == ["shop.example", "shop.example", "other.example"]
+
+
+def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
+    requests: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        head = b"Connection: close\r\nSet-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + HELLO)
+
+    client, url = httpx_transport.httpx_client(max_bytes=4), f"http://{listen(answer)}/v1"
+    for _ in range(2):
+        assert client.post(url, json={"a": 1}, headers={"Authorization": "Bearer key"}).content == b"hell"
+    for request in requests:
+        assert b"authorization: Bearer key" in request
+        assert b"accept-encoding: identity" in request
+        assert b"tracked" not in request
+
+
+def test_failures_reach_a_library_of_httpx_in_its_own_classes(listen: Callable[..., str]) -> None:
+    client = httpx_transport.httpx_client(max_bytes=4)
+    with pytest.raises(httpx2.ConnectError, match="DNS"):
+        client.get(UNKNOWN)
+    with pytest.raises(httpx2.ReadError, match="did not answer"):
+        client.get(f"http://{listen(close)}/")
+    with pytest.raises(httpx2.ReadError, match="did not answer"):
+        client.get(f"http://{listen(say_nothing)}/", timeout=0.3)
+    with pytest.raises(PermanentError):
+        client.get("http://a..b/")
