@@ -6,7 +6,6 @@ The API and the widget share the fields of this module. The schemas of one route
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar, NoReturn
 
@@ -47,7 +46,7 @@ class WholeNumber(fields.Integer):
         super().__init__(validate=validate.Range(minimum, maximum), **options)
         self.minimum, self.maximum = minimum, maximum
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> int:  # noqa: ARG002 - marshmallow's
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         digits = value if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else ""
         if not digits or not self.minimum <= int(digits) <= self.maximum:
             span = f"from {self.minimum} to {self.maximum}"
@@ -58,7 +57,7 @@ class WholeNumber(fields.Integer):
 class Day(fields.Date):
     """A date of a query, like 2026-11-24."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> date:  # noqa: ARG002 - marshmallow's
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> date:
         try:
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
                 raise ValueError
@@ -82,7 +81,7 @@ class IdempotencyHeader(QuerySchema):
 class Parser(FlaskParser):
     """webargs, with our problem documents: 422 names the wrong members of a body, 400 says what else is wrong."""
 
-    def load_json(self, req: Request, schema: Schema) -> dict[str, Any]:  # noqa: ARG002 - webargs' signature
+    def load_json(self, req: Request, _schema: Schema) -> dict[str, Any]:
         """The body, which has to be a JSON object. Raises BadRequest, UnsupportedMediaType."""
         body = req.get_json()
         if not isinstance(body, dict):

@@ -12,6 +12,7 @@ from shared.broker.connection import outage
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
 from shared.jobs.dead_letter import request_dead_letter
+from shared.models import Job
 from shared.queues import Queue
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,11 @@ def discard(job_id: int) -> None:
     if outcome != "discarded":
         raise Refused(job_id, outcome)
     log.warning("job_discarded", extra={"job": job_id})
-    request_dead_letter(Queue(db.scalar("select queue from job where id = %s", [job_id])), job_id, get_broker())
+    queue = Queue(db.scalar(Job.select(Job.queue).where(Job.id == job_id)))
+    try:
+        request_dead_letter(queue, job_id, get_broker())
+    except redis.RedisError as problem:  # the sweep asks for it
+        outage.noticed(problem)
 
 
 def _forget_dead_message(ticket: Ticket) -> None:

@@ -77,6 +77,7 @@ def test_delete_gives_up_what_failed_and_what_is_delayed(
         browser.open(f"{dashboard}/queues/{SEND}/{tab}")
         browser.press("Delete")
         browser.until(NO_JOBS)
+    until(lambda: not world.jobs(queue=SEND, closed_at=None))  # the worker writes the dead letter
     failed, delayed = world.jobs(queue=SEND)
     assert failed["last_error"].startswith(operator.REASON)
     assert (delayed["state"], delayed["last_error"], delayed["closed_at"] is not None) == ("failed", operator.REASON, True)

@@ -103,11 +103,26 @@ def test_there_is_no_circle_of_imports(root: Path, package: str) -> None:
 
 
 def test_packages_say_what_belongs_in_them(root: Path) -> None:
-    for package in sorted((root / "shared").iterdir()):
+    for package in sorted([*(root / "shared").iterdir(), *(root / "web").iterdir()]):
         if (package / "__init__.py").exists():
             text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
             assert "What belongs here" in text, package.name
             assert "What does not" in text, package.name
+
+
+#: It keeps the list of what was applied, also before there is any table of a model.
+_WRITES_SQL = {"scripts/commands/migrate.py"}
+
+
+def test_the_front_door_and_the_commands_write_through_the_models(root: Path) -> None:
+    write = re.compile(r"\b(insert\s+into|delete\s+from|update\s+\w+\s+set)\b", re.I)
+    files = [
+        path
+        for room in ("web", "scripts/commands")
+        for path in (root / room).rglob("*")
+        if path.suffix in (".py", ".sql") and write.search(path.read_text())
+    ]
+    assert {str(path.relative_to(root)) for path in files} == _WRITES_SQL
 
 
 def test_the_table_of_channels_is_the_registry(database_url: str) -> None:

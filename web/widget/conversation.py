@@ -8,10 +8,12 @@ from typing import Any
 from peewee import Cast, ModelSelect, Value
 
 from shared import db
-from shared.db.sql import load
+from shared.db import sql
 from shared.models import Conversation, Job, Message
 from shared.queues import Queue
 from web.widget.visitor import Visitor
+
+queries = sql.load(__file__)
 
 #: Changes that are read at once; a page that is further behind gets the rest in the next read.
 BATCH = 200
@@ -22,7 +24,6 @@ MAX_PAGE = 100
 ACCEPTED = "ACCEPTED"
 
 _MEMBERS = ("id", "role", "content", "status", "reply_to")
-_queries = load(__file__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
 
 def news(visitor: Visitor, after: int) -> News:
     """What changed after that revision."""
-    row = _queries["news"].row(chatbot_id=visitor.chatbot_id, visitor_id=visitor.id, after=after, batch=BATCH)
+    row = queries["news"].row(chatbot_id=visitor.chatbot_id, visitor_id=visitor.id, after=after, batch=BATCH)
     if row is None:
         return News(after, [])
     changes = [(revision, message) for revision, message in row["changes"]]

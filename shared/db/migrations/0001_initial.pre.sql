@@ -816,17 +816,19 @@ end $$;
 
 -- ------------------------------------------------------------------------------------------- operators' verbs
 --
--- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a row that a worker has locked: the
--- job is 'busy' then. Rows are locked in everybody's order: the job, its message, then the ordering key.
+-- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a job that a worker has locked: it is
+-- 'busy' then.
 
 -- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
--- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held, ticket}; or why not:
--- {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
+-- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held,
+-- ticket}; or why not: {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
 create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
 declare
     v_job     job;
     v_refusal text;
 begin
+    -- The message first, then the job, then the ordering key: the order of its dead letter, which may run at this moment.
+    perform from message where id = (select message_id from job where id = p_id) for update;
     select * into v_job from job where id = p_id for update skip locked;
     v_refusal := case
         when not found then (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id)
