@@ -58,11 +58,11 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    known = "\n".join(f"  {name:15} {scenario.about}" for name, scenario in SCENARIOS.items())
+    scenarios = "\n".join(f"  {name:15} {scenario.about}" for name, scenario in SCENARIOS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/chaos",
         description=__doc__,
-        epilog=f"scenarios:\n{known}\n  {'each':15} all scenarios except calm and all, one after another",
+        epilog=f"scenarios:\n{scenarios}\n  {'each':15} all scenarios except calm and all, one after another",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenario", nargs="*", type=_scenario, default=["all"], help="see below (default: all)")

@@ -31,28 +31,28 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     with resolved_environment() as environment:
         environment = {**environment, "PORT": environment.get("PORT") or str(free_port())}
-        given = dict(os.environ)
+        own_environment = dict(os.environ)
         os.environ.update(environment)
-        config.settings()  # a wrong one is said once, here, and not by nine processes again and again
+        config.settings()  # a wrong one is reported once, here, and not by nine processes again and again
         try:
             migrate(environment["DATABASE_URL"])
         except psycopg2.OperationalError as problem:
             print(f"server: {unreachable(problem)}", file=sys.stderr)
             return 1
-        _serve(environment, given, stopping)
+        _serve(environment, own_environment, stopping)
     return 0
 
 
-def _serve(environment: Mapping[str, str], given: Mapping[str, str], stopping: threading.Event) -> None:
+def _serve(environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event) -> None:
     processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print, behind_web=BEHIND_WEB)
     processes.start()
-    told = [f"{what}: {where}" for what, where in door_addresses(environment)]
-    made = [f"made for this machine: {secret}" for secret in generated_secrets(environment, given)]
+    lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
+    secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]
     if not environment.get("OPENAI_API_KEY"):
-        told.append(
+        lines.append(
             "OPENAI_API_KEY is not set: chatbots without a key of their own say their fallback message (or: scripts/simulator)"
         )
-    for line in ("running; Ctrl-C stops it", *told, *made):
+    for line in ("running; Ctrl-C stops it", *lines, *secrets):
         print(f"server: {line}", flush=True)
     try:
         stopping.wait()

@@ -74,11 +74,11 @@ def customer_id() -> int:
     return owner
 
 
-def page(rows: ModelSelect[Any], limit: int, before: int = MAX_ROW_ID) -> dict[str, Any]:
+def page(query: ModelSelect[Any], limit: int, before: int = MAX_ROW_ID) -> dict[str, Any]:
     """A page of a query's rows, newest first: {"data": […], "next": the id to go on `before`, or null}."""
-    model_id = rows.model.id
-    found = db.rows(rows.where(model_id < before).order_by(model_id.desc()).limit(limit + 1))
-    return {"data": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None}
+    model_id = query.model.id
+    rows = db.rows(query.where(model_id < before).order_by(model_id.desc()).limit(limit + 1))
+    return {"data": rows[:limit], "next": rows[limit - 1]["id"] if len(rows) > limit else None}
 
 
 def row_or_404(query: Any, what: str) -> dict[str, Any]:

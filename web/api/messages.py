@@ -1,4 +1,4 @@
-"""/api/v1/conversations: what was said, and a message that the business itself says."""
+"""/api/v1/conversations: conversations, their messages, and messages that the business itself sends."""
 
 from __future__ import annotations
 

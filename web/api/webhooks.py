@@ -84,9 +84,9 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
 @api.delete("/webhook-endpoints/<int:endpoint_id>")
 @api.response(204)
 def delete_endpoint(endpoint_id: int) -> Response:
-    """Delete an endpoint and its events
+    """Delete an endpoint
 
-    Deliveries that are under way are given up.
+    Its events go with it; deliveries that are under way are given up.
     """
     row_or_404(WebhookEndpoint.delete().where(_is_own(endpoint_id)).returning(WebhookEndpoint.id), "webhook endpoint")
     return Response(status=204)

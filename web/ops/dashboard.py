@@ -94,10 +94,10 @@ def _job_of(req: Any) -> int:
 
 @dashboard.before_request
 def _authenticate() -> None:
-    conf, given = settings(), request.authorization
+    conf, login = settings(), request.authorization
     if not (conf.dashboard_user and conf.dashboard_password):
         raise NotFound("The dashboard is disabled. Set DASHBOARD_USER and DASHBOARD_PASSWORD.")
-    user, password = (given.username or "", given.password or "") if given and given.type == "basic" else ("", "")
+    user, password = (login.username or "", login.password or "") if login and login.type == "basic" else ("", "")
     if not (constant_time_equal(user, conf.dashboard_user) & constant_time_equal(password, conf.dashboard_password)):
         challenge = WWWAuthenticate("basic", {"realm": "Switchboard"})
         raise Unauthorized(
@@ -112,7 +112,7 @@ def _authenticate() -> None:
 @dashboard.route(PREFIX + "/<path:rest>", methods=["GET", "POST"])
 def show(rest: str) -> Response:
     """A page of the dashboard."""
-    form = request.get_data()  # through our limit: the dashboard reads whatever length it is told
+    form = request.get_data()  # through our limit: the dashboard would read any length
     environ = {**request.environ, "PATH_INFO": f"/{rest}", "wsgi.input": BytesIO(form), "CONTENT_LENGTH": str(len(form))}
     try:
         answer = Response.from_app(application(get_broker()), environ, buffered=True)

@@ -18,11 +18,11 @@ from shared.queues import Queue
 
 @dataclass(frozen=True)
 class Check:
-    """A promise, whether it was kept, and what was found."""
+    """A promise, whether it was kept, and what was observed."""
 
     promise: str
     kept: bool
-    found: str
+    observed: str
 
 
 def checks(scenario: Scenario, record: list[dict[str, Any]], real_ai: bool) -> Iterator[Check]:
@@ -63,15 +63,15 @@ def _outcomes(turns: list[tuple[Turn, dict[str, Any]]], real_ai: bool) -> Iterat
 
 def _failure(scenario: Scenario, turn: Turn, row: dict[str, Any]) -> Check:
     shops = {tenant.fallback for tenant in scenario.tenants}
-    found = f"{row['status']}, {row['attempts']} attempt(s) at the AI, {row['seconds']:.1f} s"
+    observed = f"{row['status']}, {row['attempts']} attempt(s) at the AI, {row['seconds']:.1f} s"
     kept = (turn.outcome == "failed") == (row["status"] == "FAILED")
     kept &= (turn.outcome == "fallback") == row["fallback"] == (row["content"] in shops)
     kept &= row["attempts"] == turn.ai_attempts and row["seconds"] >= turn.at_least_seconds
     kept &= all(words.lower() in (row["error"] or "").lower() for words in turn.error)
     kept &= len(set(turn.message_ids)) == 1
     if row["error"]:
-        found += f": {row['error']}"
-    return Check(turn.failure, kept, found)
+        observed += f": {row['error']}"
+    return Check(turn.failure, kept, observed)
 
 
 def _sends(record: list[dict[str, Any]]) -> Iterator[Check]:

@@ -56,8 +56,8 @@ class HttpClient:
         if dialogue.channel == "widget":
             external_id = f"{self._tokens[dialogue.user].split('.')[0]}:{external_id}"
         is_it = (Message.role == "user") & (Message.channel == dialogue.channel) & (Message.external_id == external_id)
-        found: int | None = db.scalar(Message.select(Message.id).where(is_it))
-        return found
+        message_id: int | None = db.scalar(Message.select(Message.id).where(is_it))
+        return message_id
 
     def _widget(self, dialogue: Dialogue, bot: int, text: str, external_id: str) -> None:
         public_key = db.scalar(Chatbot.select(Chatbot.public_key).where(Chatbot.id == bot))

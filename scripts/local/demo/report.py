@@ -42,8 +42,7 @@ def _dialogue(dialogue: Dialogue, bot: str) -> Table:
     table.add_column(overflow="fold")
     for turn in dialogue.turns:
         replies = Message.select(Message.content, Message.status, Message.error)
-        found = db.row(replies.where(Message.reply_to == turn.message_ids[0]))
-        reply = found or {"content": "", "status": "none", "error": None}
+        reply = db.row(replies.where(Message.reply_to == turn.message_ids[0])) or {"content": "", "status": "none", "error": None}
         table.add_row(f"[cyan]{escape(dialogue.who.split()[0])}[/cyan]", escape(turn.says))
         table.add_row(f"[magenta]{escape(bot)}[/magenta] {_MARKS.get(reply['status'], '?')}", _answer(reply, turn.failure))
     return table
@@ -91,7 +90,7 @@ def stats(console: Console) -> None:
 
 def verdicts(console: Console, results: list[Check]) -> None:
     """What was checked."""
-    table = Table("", "checked", "found", title="checks")
+    table = Table("", "checked", "observed", title="checks")
     for check in results:
-        table.add_row("[green]✓[/green]" if check.kept else "[red]✗[/red]", escape(check.promise), escape(check.found))
+        table.add_row("[green]✓[/green]" if check.kept else "[red]✗[/red]", escape(check.promise), escape(check.observed))
     console.print(table)
