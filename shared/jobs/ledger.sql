@@ -30,3 +30,9 @@ select id, queue, last_error from job where id = :job_id and state = 'failed' an
 -- Ends jobs that leave nothing behind.
 select jsonb_agg(n) as done, job_complete_v1(min(queue), jsonb_object_agg(job_id, claim)) as tickets
 from jsonb_to_recordset($1) as input(n integer, job_id bigint, claim integer, queue text)
+
+-- name: renew_leases(ids, claims, lease)
+select job_renew_leases_v1(:ids::bigint[], :claims::integer[], :lease)
+
+-- name: release_leases(ids, claims, at_most_once)
+select job_release_leases_v1(:ids::bigint[], :claims::integer[], :at_most_once::boolean[]) as tickets

@@ -18,7 +18,9 @@ as a failed attempt. One that a worker died with is claimed first, so that a sec
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dramatiq
@@ -28,18 +30,24 @@ from shared import payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, PermanentError, ServiceDown
+from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze
 from shared.jobs import ledger, worker_process
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed
 from shared.jobs.outcome import record_failure, redeliver, report_completed
-from shared.jobs.quarantine import POISON_AFTER, quarantine
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry.logs import log_context
 from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
+
+#: Claims that may vanish with their worker before the job counts as the cause.
+POISON_AFTER = 3
+#: Seconds after which a suspect asks again whether it may run.
+QUARANTINE_DELAY = 1.0
+
+_one_suspect = threading.Lock()
 
 #: A stage's work. It ends with a CompletionStatement, which writes results, the job's end and what follows.
 Work = Callable[[Job], None]
@@ -93,7 +101,7 @@ class Stage:
             raise PermanentError(f"poison: its worker vanished {job.lost_claims} times while working on it; given up")
         if not self.limits_itself:
             rate_limits.admit(job.id, self.queue, job.priority)
-        with quarantine(job):
+        with _quarantine(job):
             self.work(job)
 
     def _failed(self, job: Job, error: Exception, timings: Timings) -> None:
@@ -127,6 +135,23 @@ class Stage:
             _nothing_to_do(job_id, job)
         else:
             self._execute(job, timings)
+
+
+@contextmanager
+def _quarantine(job: Job) -> Iterator[None]:
+    """A job that is one lost worker short of poison runs beside no other such job, so that it is not blamed for its crash.
+
+    Raises Snooze while another suspect runs in this process.
+    """
+    if job.lost_claims < POISON_AFTER - 1:
+        yield
+        return
+    if not _one_suspect.acquire(blocking=False):
+        raise Snooze(QUARANTINE_DELAY, f"its worker vanished {job.lost_claims} times; waits until no other suspect runs")
+    try:
+        yield
+    finally:
+        _one_suspect.release()
 
 
 def _nothing_to_do(job_id: int, why: NotClaimed) -> None:

@@ -186,7 +186,7 @@ def test_what_runs_or_is_done_is_not_deleted(world: World) -> None:
     [job] = world.jobs()
     claimed = world.claim(job["id"])
     with pytest.raises(operator.Refused, match="being worked on"):
-        operator.discard(claimed.job_id)
+        operator.discard(claimed.id)
     world.dead_letters()
     with pytest.raises(operator.Refused, match="no job 4711"):
         operator.discard(4711)
