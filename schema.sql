@@ -567,7 +567,8 @@ begin
         and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
     where job.queue = p_queue and closed_at is null and not held
       and case input.claim
-          when 0 then lost_claims = 0 and (state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms')
+          when 0 then lost_claims = 0
+              and (state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms')
           else state = 'active' and claims = input.claim end
     order by job.id for update of job;
 end $$;
@@ -832,8 +833,8 @@ end $$;
 -- job is 'busy' then. Rows are locked in everybody's order: the job, its message, then the ordering key.
 
 -- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
--- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held, ticket}; or why not:
--- {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
+-- or event, if it ran already, is taken back, so that the stage does its work again. Returns
+-- {outcome: 'requeued', held, ticket}; or why not: {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
 create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
 declare
     v_job     job;
