@@ -107,7 +107,8 @@ def exchange(
     try:
         if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
             raise LocationValueError
-        response = connections.pool(guarded=not allow_private).urlopen(
+        pool = connections.OPEN if allow_private else connections.GUARDED
+        response = pool.urlopen(
             method,
             url,
             body=body,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from functools import lru_cache
 from typing import Any
 
 import certifi
@@ -29,24 +28,6 @@ OPEN_HOSTS, OPEN_IDLE = 20, 1_000
 GUARDED_HOSTS, GUARDED_IDLE = 64, 10
 #: Whether a guarded connection may go to this machine. Never; a test of TLS has nowhere else to go.
 ALLOW_LOOPBACK = False
-
-
-@lru_cache(maxsize=2)
-def pool(*, guarded: bool) -> urllib3.PoolManager:
-    """The process's connections, shared by its threads. Guarded ones refuse addresses that are not public."""
-    hosts, idle = (GUARDED_HOSTS, GUARDED_IDLE) if guarded else (OPEN_HOSTS, OPEN_IDLE)
-    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_tls())
-    manager.pool_classes_by_scheme = _GUARDED if guarded else _OPEN
-    return manager
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """One for all: reading the certificates for each connection costs 20 ms of CPU, as urllib3 does by itself."""
-    context = create_urllib3_context()
-    context.load_default_certs()
-    context.load_verify_locations(certifi.where())  # a slim container has none of its own
-    return context
 
 
 class _TlsConnection(HTTPSConnection):
@@ -111,5 +92,23 @@ class _GuardedTlsPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTlsConnection
 
 
-_OPEN = {"http": HTTPConnectionPool, "https": _TlsPool}
-_GUARDED = {"http": _GuardedPool, "https": _GuardedTlsPool}
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections. urllib3 by itself reads the certificates again for each: 20 ms of CPU."""
+    context = create_urllib3_context()
+    context.load_default_certs()
+    if not context.cert_store_stats()["x509_ca"]:  # a slim container has none
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPool]]) -> urllib3.PoolManager:
+    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_TLS)
+    manager.pool_classes_by_scheme = pools
+    return manager
+
+
+_TLS = _tls_context()
+#: The process's connections, shared by its threads.
+OPEN = _pool_manager(OPEN_HOSTS, OPEN_IDLE, {"http": HTTPConnectionPool, "https": _TlsPool})
+#: The same, but these refuse addresses that are not public.
+GUARDED = _pool_manager(GUARDED_HOSTS, GUARDED_IDLE, {"http": _GuardedPool, "https": _GuardedTlsPool})

@@ -97,7 +97,7 @@ def test_what_the_database_refuses_is_said_in_the_commands_words(door: FrontDoor
 def test_a_setting_that_is_wrong_stops_the_server_before_it_starts_anything(door: FrontDoor) -> None:
     done = in_a_process("server", RATE_LIMIT_AI_PROCESSING="10")
     assert done.returncode == 1
-    assert "RATE_LIMIT_AI_PROCESSING: invalid: ['want how often" in done.stderr
+    assert "RATE_LIMIT_AI_PROCESSING: Must be a count and a time, like 10/1s" in done.stderr
     assert not done.stdout
 
 
