@@ -1,7 +1,7 @@
 """peewee models of schema.sql: what a row looks like. No I/O, no rules; a test compares them with the database.
 
-The stages write by single statements (CTEs); everything else reads and writes through these. Columns that
-PostgreSQL computes (`priority`, `vector`) are read-only; times have the database's default.
+The pipeline's verbs are SQL; everything else reads and writes through these: `db.rows(Message.select(…))`. A column that is
+not given to `insert` gets the database's default. `priority`, `vector` and `revision` are PostgreSQL's to write.
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ def _time(**options: bool) -> DateTimeTZField:
     return DateTimeTZField(constraints=[SQL("default now()")], **options)
 
 
+class Channel(Base):
+    """A way to a customer; shared/channels/registry.py says what it can."""
+
+    id = None  # type: ignore[assignment]  # its name is the key
+    name = TextField(primary_key=True)
+    send_queue = TextField(null=True)
+
+
 class Customer(Base):
     """A tenant."""
 
@@ -69,7 +77,7 @@ class Chatbot(Base):
 
     customer = ForeignKeyField(Customer)
     name = TextField()
-    knowledge_base_id = BigIntegerField(null=True)
+    knowledge_base = ForeignKeyField(KnowledgeBase, null=True)
     system_prompt = TextField()
     fallback_message = TextField()
     model = TextField()
@@ -128,7 +136,7 @@ class InboundReject(Base):
 
 
 class Conversation(Base):
-    """A person on a channel."""
+    """One person on one channel of a chatbot."""
 
     chatbot = ForeignKeyField(Chatbot)
     channel = TextField()
@@ -139,10 +147,10 @@ class Conversation(Base):
 
 
 class Message(Base):
-    """What somebody said."""
+    """What a user or the assistant wrote. `chatbot` and `channel` are the conversation's."""
 
     conversation = ForeignKeyField(Conversation)
-    chatbot_id = BigIntegerField()
+    chatbot = ForeignKeyField(Chatbot)
     channel = TextField()
     role = TextField()
     content = TextField()
@@ -196,7 +204,7 @@ class WebhookEvent(Base):
     """One event for one endpoint."""
 
     customer = ForeignKeyField(Customer)
-    endpoint_id = BigIntegerField()
+    endpoint = ForeignKeyField(WebhookEndpoint)
     event = TextField()
     payload = BinaryJSONField(index=False)
     status = TextField()
@@ -208,7 +216,7 @@ class WebhookEvent(Base):
 
 
 class Job(Base):
-    """A row of the ledger."""
+    """A row of the ledger. It outlives what it names, so its ids are no foreign keys."""
 
     queue = TextField()
     state = TextField()

@@ -12,13 +12,10 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
+from shared.channels.registry import CHANNELS, channel
 from shared.errors import InvalidPayload, PermanentError
 from shared.queues import Queue
 
-CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
-WHATSAPP = ("whatsapp_cloud", "whatsapp_qr")
-#: Characters of a WhatsApp text (Meta's limit), and of a widget's: a page of text, not a book.
-MAX_CONTENT = {"widget": 16_000, "whatsapp_cloud": 4_096, "whatsapp_qr": 4_096}
 #: Characters of ids that others make.
 MAX_ID = 255
 EVENTS = ("message.received", "message.sent", "message.failed")
@@ -34,22 +31,24 @@ def strip_invalid(text: str) -> str:
 
 
 def _row_id(**options: Any) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="want a positive row id"), **options)
+    return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="must be a positive row id"), **options)
 
 
 def not_blank(text: str) -> None:
     """A marshmallow check of texts that people read. Raises ValidationError."""
     if not text.strip():
-        raise ValidationError("is empty; want some text")
+        raise ValidationError("must not be empty")
     if strip_invalid(text) != text:
-        raise ValidationError("holds a NUL or half a surrogate pair; want plain text")
+        raise ValidationError("must not contain NUL or half of a surrogate pair")
 
 
 def _outside_id(**options: Any) -> fields.String:
-    return fields.String(validate=[not_blank, validate.Length(max=MAX_ID, error=f"want at most {MAX_ID} characters")], **options)
+    return fields.String(
+        validate=[not_blank, validate.Length(max=MAX_ID, error=f"must have at most {MAX_ID} characters")], **options
+    )
 
 
-_channel = validate.OneOf(CHANNELS, error="want one of " + ", ".join(CHANNELS))
+_channel = validate.OneOf(CHANNELS, error="must be one of " + ", ".join(CHANNELS))
 
 
 class IncomingMessage(Schema):
@@ -64,10 +63,10 @@ class IncomingMessage(Schema):
 
     @validates_schema(skip_on_field_errors=True)
     def content_fits_channel(self, data: Mapping[str, Any], **_: Any) -> None:
-        """WhatsApp takes 4,096 characters."""
-        limit = MAX_CONTENT[data["channel"]]
-        if len(data["content"]) > limit:
-            raise ValidationError(f"has {len(data['content'])} characters; {data['channel']} takes at most {limit}", "content")
+        """Each channel has its own limit."""
+        length, limit = len(data["content"]), channel(data["channel"]).max_content
+        if length > limit:
+            raise ValidationError(f"must have at most {limit} characters on {data['channel']}, and has {length}", "content")
 
 
 class StoredIncoming(IncomingMessage):
@@ -101,7 +100,9 @@ class WebhookDelivery(Schema):
     """What other code asks to be delivered to one endpoint."""
 
     endpoint_id = _row_id(required=True)
-    event = fields.String(required=True, validate=validate.Regexp(r"^[a-z]+(\.[a-z_]+)+$", error="want a name like message.sent"))
+    event = fields.String(
+        required=True, validate=validate.Regexp(r"^[a-z]+(\.[a-z_]+)+$", error="must be a name like message.sent")
+    )
     data = fields.Dict(keys=fields.String(), required=True)
 
 
@@ -128,11 +129,16 @@ def _strict(schema: type[Schema]) -> Schema:
 
 
 def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data as the schema loads it. Raises InvalidPayload, which names each field, what it got and what it wants."""
+    """The data as the schema loads it. Raises InvalidPayload, which names each field, what is wrong with it and what it got."""
     try:
         return dict(_strict(schema).load(data))
     except ValidationError as problem:
-        raise InvalidPayload(what, _explain(_messages(problem), data)) from None
+        raise refusal(what, _messages(problem), data) from None
+
+
+def refusal(what: str, messages: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidPayload:
+    """What `check` raises for a schema's messages; for those who load one themselves."""
+    return InvalidPayload(what, _explain(messages, data))
 
 
 def read(queue: Queue, payload: Any) -> dict[str, Any]:

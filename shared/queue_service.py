@@ -6,43 +6,27 @@ service.enqueue_incoming_message(chatbot_id=1, channel="widget", external_user_i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from peewee import Alias, Cast, Function, Value, fn
+
 from shared import db
-from shared.broker.enqueue import EnqueueInTransactionError, enqueue
+from shared.broker.enqueue import EnqueueInTransactionError, enqueue, tickets_of
+from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
-from shared.jobs import ledger
+from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.queues import Queue
 
+queries = sql.load(__file__)
+
 STATES = ("waiting", "active", "completed", "failed", "delayed")
-
-# In the order in which job_lock goes through lines: two processes never wait for each other.
-_ACCEPTED = f"""
-    select n, message_accept(chatbot_id, channel, external_user_id, external_id, payload) as found
-    from (select n, payload, said.* from jsonb_to_recordset($1) as a(n int, payload jsonb),
-              jsonb_to_record(payload) as said(chatbot_id bigint, channel text, external_user_id text, external_id text)
-          order by hashtextextended('{Queue.INCOMING} ' || chatbot_id || ':' || channel || ':' || external_user_id, 0), n) a
-"""
-
-_DELIVER = """
-    with event as (
-        insert into webhook_event (customer_id, endpoint_id, event, payload)
-        select customer_id, id, %(event)s, %(data)s from webhook_endpoint where id = %(endpoint_id)s and active
-        returning id, customer_id
-    )
-    select id, job_add(jsonb_build_array(jsonb_build_object('queue', 'webhook-delivery',
-        'customer_id', customer_id, 'webhook_event_id', id,
-        'payload', jsonb_build_object('webhook_event_id', id)))) as tickets
-    from event
-"""
-
-_STATS = "select queue, state, count(*)::int as jobs from job group by queue, state"
 
 
 @dataclass(frozen=True)
@@ -95,39 +79,61 @@ class QueueService:
     def enqueue_webhook_delivery(self, *, endpoint_id: int, event: str, data: Mapping[str, Any]) -> int:
         """Delivers an event to one endpoint; returns the event's id. Raises InvalidPayload."""
         _refuse_inside_transaction()
-        given = {"endpoint_id": endpoint_id, "event": event, "data": data}
-        payload = check(WebhookDelivery, "webhook delivery", given)
-        found = db.row(_DELIVER, {**payload, "data": db.json(payload["data"])})
-        if found is None:
-            problem = f"there is no active endpoint {endpoint_id}; want the id of one"
-            raise InvalidPayload("webhook delivery", {"endpoint_id": problem})
-        enqueue(ledger.tickets_of(found["tickets"]))
-        return int(found["id"])
+        payload = check(WebhookDelivery, "webhook delivery", {"endpoint_id": endpoint_id, "event": event, "data": data})
+        is_listening = (WebhookEndpoint.id == endpoint_id) & WebhookEndpoint.active
+        values = WebhookEndpoint.select(
+            WebhookEndpoint.customer, WebhookEndpoint.id, Value(event), Cast(Value(json.dumps(payload["data"])), "jsonb")
+        ).where(is_listening)
+        columns = [WebhookEvent.customer, WebhookEvent.endpoint, WebhookEvent.event, WebhookEvent.payload]
+        new_event = db.row(WebhookEvent.insert_from(values, columns).returning(WebhookEvent.id, delivery_job_tickets()))
+        if new_event is None:
+            raise InvalidPayload("webhook delivery", {"endpoint_id": f"there is no active endpoint {endpoint_id}"})
+        enqueue(tickets_of(new_event["tickets"]))
+        return int(new_event["id"])
 
     def get_queue_stats(self) -> dict[str, dict[str, int]]:
         """Jobs by state, for each queue and in `total`: {queue: {waiting, active, completed, failed, delayed}}."""
         stats = {name: dict.fromkeys(STATES, 0) for name in (*(queue.value for queue in Queue), "total")}
-        for found in db.rows(_STATS):
-            stats[found["queue"]][found["state"]] = found["jobs"]
-            stats["total"][found["state"]] += found["jobs"]
+        counts = Job.select(Job.queue, Job.state, fn.COUNT(Job.id).alias("jobs")).group_by(Job.queue, Job.state)
+        for row in db.rows(counts):
+            stats[row["queue"]][row["state"]] = row["jobs"]
+            stats["total"][row["state"]] += row["jobs"]
         return stats
 
 
-_again = Statement("accept", _ACCEPTED, db.WEB_RETRY_SECONDS)
+# A row and the job that follows from it are written by one statement, `Message.insert(…).returning(…, outgoing_job_tickets(7))`;
+# the caller hands the row's `tickets` to `enqueue`.
+
+
+def outgoing_job_tickets(customer_id: int) -> Alias:
+    """For `returning` of a reply: adds the job that delivers it."""
+    return _tickets(fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel))
+
+
+def delivery_job_tickets() -> Alias:
+    """For `returning` of a webhook event: adds the job that delivers it."""
+    return _tickets(fn.delivery_job_v1(WebhookEvent.customer, WebhookEvent.id))
+
+
+def _tickets(job: Function) -> Alias:
+    return Alias(fn.job_add_v1(fn.jsonb_build_array(job)), "tickets")
+
+
+_accept_statement = Statement(queries["accept_messages"], db.WEB_RETRY_SECONDS)
 #: For those without an external id: a second try would accept them again.
-_once = Statement("accept_once", _ACCEPTED, 0.0)
+_accept_once_statement = Statement(queries["accept_messages"], 0.0, name="accept_messages_once")
 
 
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
-    answers = {row["n"]: row["found"] for row in statement.execute([{"payload": payload} for payload in payloads])}
-    found = [answers[n] for n in range(len(payloads))]
-    enqueue(ledger.tickets_of([ticket for one in found if one for ticket in one["tickets"]]))
-    return [Accepted(one["message_id"], one["accepted"]) if one else None for one in found]
+    rows = statement.answers([{"payload": payload} for payload in payloads])
+    answers = [row["accepted"] if row else None for row in rows]
+    enqueue(tickets_of([ticket for answer in answers if answer for ticket in answer["tickets"]]))
+    return [Accepted(answer["message_id"], answer["accepted"]) if answer else None for answer in answers]
 
 
-_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _again))
-_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _once))
+_accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_statement))
+_accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_once_statement))
 
 
 def _refuse_inside_transaction() -> None:

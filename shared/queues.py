@@ -30,9 +30,8 @@ MODULES: dict[Queue, str] = {
     Queue.WEBHOOKS: "webhooks",
 }
 
-#: Stages that tell somebody outside what PostgreSQL knows: what they claimed, and all that was committed before it, must
-#: outlive a crash. (The log is written in order: one durable commit makes those before it durable as well.)
-VISIBLE = frozenset({Queue.WHATSAPP_CLOUD, Queue.WHATSAPP_QR, Queue.WEBHOOKS})
+#: Stages that only talk to PostgreSQL: they complete a job in one statement, and claim nothing (shared/jobs/stage.py).
+UNCLAIMED = frozenset({Queue.INCOMING, Queue.OUTGOING})
 
 #: Redis queue of the periodic jobs of workers/maintenance.py; no stage.
 MAINTENANCE_QUEUE = "maintenance"

@@ -1,20 +1,19 @@
-"""A headless Chromium, driven by its own chromedriver over W3C WebDriver: no client library, and no network but loopback."""
+"""A headless Chromium, driven by selenium through the chromedriver on PATH: no downloads, and no network but loopback."""
 
 from __future__ import annotations
 
-import base64
-import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the standard's own name of a reference
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars --force-device-scale-factor=1"
@@ -28,30 +27,22 @@ def missing() -> str:
 
 
 class Browser:
-    """One window."""
+    """One window: what the tests ask of selenium again and again."""
 
-    def __init__(self, driver: str, profile: Path) -> None:
-        self._http = requests.Session()
-        self._http.trust_env = False
-        options = {"binary": shutil.which("chromium"), "args": [*_FLAGS.split(), f"--user-data-dir={profile}"]}
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        self._session = driver
-        self._session = f"{driver}/session/{self._do('POST', '/session', capabilities={'alwaysMatch': wanted})['sessionId']}"
-
-    def _do(self, method: str, path: str, **body: Any) -> Any:
-        answer = self._http.request(method, self._session + path, json=body if method == "POST" else None, timeout=60)
-        value = answer.json()["value"]
-        if not answer.ok:
-            raise RuntimeError(f"{path}: {value['error']}: {value['message'].splitlines()[0]}")
-        return value
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
 
     def open(self, url: str) -> None:
         """Goes there and waits until the page is loaded."""
-        self._do("POST", "/url", url=url)
+        self.driver.get(url)
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Runs a function's body in the page; returns its value."""
-        return self._do("POST", "/execute/sync", script=script, args=list(arguments))
+        return self.driver.execute_script(script, *arguments)
+
+    def press(self, label: str) -> None:
+        """A person's click on the first button of that label."""
+        self.driver.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
 
     def texts(self, selector: str) -> list[str]:
         """The texts of what the selector finds, those for screen readers included."""
@@ -76,54 +67,34 @@ class Browser:
 
     def type(self, text: str) -> None:
         """Keys to the element that has the focus."""
-        active = self._do("GET", "/element/active")[_ELEMENT]
-        self._do("POST", f"/element/{active}/value", text=text)
+        self.driver.switch_to.active_element.send_keys(text)
 
-    def frame(self, index: int | None) -> None:
-        """Into the page's frame of that number; None: back to the top."""
-        self._do("POST", "/frame", id=index)
+    def leave_frames(self) -> None:
+        """Back to the page itself."""
+        self.driver.switch_to.default_content()
 
     def frame_in_shadow(self, host: str) -> None:
         """Into the iframe inside an element's shadow root."""
-        self._do(
-            "POST", "/frame", id=self.run("return document.querySelector(arguments[0]).shadowRoot.querySelector('iframe')", host)
-        )
-
-    def cdp(self, command: str, **parameters: Any) -> Any:
-        """A command of the DevTools protocol."""
-        return self._do("POST", "/goog/cdp/execute", cmd=command, params=parameters)
-
-    def look(self, width: int, height: int, scheme: str = "light", mobile: bool = False, scale: float = 1) -> None:
-        """The window's size, and what its visitor prefers."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
-        self.cdp("Emulation.setDeviceMetricsOverride", **metrics)
-        self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-
-    def screenshot(self, path: Path) -> None:
-        """What is to be seen, as PNG."""
-        path.write_bytes(base64.b64decode(self._do("GET", "/screenshot")))
+        shadow = self.driver.find_element(By.CSS_SELECTOR, host).shadow_root
+        self.driver.switch_to.frame(shadow.find_element(By.CSS_SELECTOR, "iframe"))
 
     def log(self) -> list[str]:
         """What the console got since the last time."""
-        return [entry["message"] for entry in self._do("POST", "/se/log", type="browser")]
-
-    def close(self) -> None:
-        """Ends the window."""
-        self._do("DELETE", "")
+        return [entry["message"] for entry in self.driver.get_log("browser")]
 
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """A browser with a fresh profile, for the length of the block."""
-    driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert driver.stdout is not None
-    try:
-        port = next(found[1] for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
-        browser = Browser(f"http://127.0.0.1:{port}", profile)
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in (*_FLAGS.split(), f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "*")  # chromedriver is on loopback
+        driver = Chrome(options, Service(executable_path=shutil.which("chromedriver")))
         try:
-            yield browser
+            yield Browser(driver)
         finally:
-            browser.close()
-    finally:
-        driver.terminate()
-        driver.wait(10)
+            driver.quit()

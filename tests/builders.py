@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
+
+from peewee import Value
 
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
+from shared.channels.delivery_status import prune_inbound
 from shared.db import credentials
-from shared.jobs import stage
-from shared.jobs.completion import Ending
-from shared.jobs.ledger import Claim, Claiming
+from shared.jobs import ledger
+from shared.jobs.prune import prune_jobs
+from shared.jobs.stage import Stage, stage_of
+from shared.models import (
+    Chatbot,
+    Customer,
+    Job,
+    KnowledgeBase,
+    KnowledgeItem,
+    Message,
+    WebhookEndpoint,
+    WhatsappCloudAccount,
+    WhatsappQrSession,
+)
 from shared.queue_service import QueueService
 from shared.queues import Queue
 from shared.webhooks import signing
 
-_WORK = {
-    Queue.INCOMING: "receive",
-    Queue.AI: "answer",
-    Queue.OUTGOING: "route",
-    Queue.WHATSAPP_CLOUD: "send",
-    Queue.WHATSAPP_QR: "send",
-    Queue.WEBHOOKS: "deliver",
-}
+
+def stage_of_queue(queue: Queue) -> Stage:
+    """The stage of a queue, as its worker module declares it."""
+    return stage_of(vars(importlib.import_module(f"workers.{queues.MODULES[queue]}")))
 
 
-def work_of(queue: Queue) -> Callable[[Claim], None]:
-    """A stage's function."""
-    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
-    return getattr(module, _WORK[queue])  # type: ignore[no-any-return]
+def prune() -> dict[str, int]:
+    """What workers.maintenance prunes."""
+    return prune_jobs() | prune_inbound()
 
 
-def claim_of(queue: Queue) -> Claiming:
-    """How a stage takes its jobs."""
-    return importlib.import_module(f"workers.{queues.MODULES[queue]}").claim  # type: ignore[no-any-return]
-
-
-def whole_of(queue: Queue) -> Ending | None:
-    """The one statement of a stage that only talks to PostgreSQL."""
-    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
-    return getattr(module, "whole", None)
+def _rows_of(model: type[Job | Message], where: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = model.select().order_by(model.id)
+    for column, value in where.items():
+        rows = rows.where(getattr(model, column) == value)
+    return db.rows(rows)
 
 
 class World:
@@ -53,43 +57,37 @@ class World:
 
     def tenant(self, price: int = 12_000, webhook: bool = False, **bot: Any) -> tuple[int, int]:
         """A customer and its chatbot; returns both ids."""
-        customer = db.scalar("insert into customer (name, plan_price_cents) values ('Shop', %s) returning id", [price])
-        base = db.scalar("insert into knowledge_base (customer_id, name) values (%s, 'Facts') returning id", [customer])
-        chatbot = db.scalar(
-            "insert into chatbot (customer_id, name, knowledge_base_id, fallback_message, debounce_seconds)"
-            " values (%s, 'Bot', %s, 'We are busy.', %s) returning id",
-            [customer, base, bot.get("debounce_seconds", 0)],
-        )
-        self.know(base, "Shipping", "We ship within two days.")
-        self.know(base, "Returns", "You can return goods for thirty days.")
-        db.rows(
-            "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-            [chatbot, str(777000 + chatbot), credentials.encrypt("token")],
-        )
-        db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [chatbot, f"s{chatbot}"])
+        with db.transaction():
+            customer = Customer.create(name="Shop", plan_price_cents=price).id
+            base = KnowledgeBase.create(customer=customer, name="Facts").id
+            chatbot = Chatbot.create(
+                customer=customer,
+                name="Bot",
+                knowledge_base=base,
+                fallback_message="We are busy.",
+                **{"debounce_seconds": 0, **bot},
+            ).id
+            self.know(base, "Shipping", "We ship within two days.")
+            self.know(base, "Returns", "You can return goods for thirty days.")
+            token, number = credentials.encrypt("token"), str(777000 + chatbot)
+            WhatsappCloudAccount.create(chatbot=chatbot, phone_number_id=number, access_token=token)
+            WhatsappQrSession.create(chatbot=chatbot, session_name=f"s{chatbot}")
         if webhook:
             self.endpoint(customer)
         return customer, chatbot
 
     def know(self, base: int, title: str, content: str) -> int:
         """Adds an item to a knowledge base."""
-        return int(
-            db.scalar(
-                "insert into knowledge_item (knowledge_base_id, language, title, content)"
-                " select id, language, %s, %s from knowledge_base where id = %s returning id",
-                [title, content, base],
-            )
-        )
+        source = KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.language, Value(title), Value(content))
+        columns = [KnowledgeItem.knowledge_base, KnowledgeItem.language, KnowledgeItem.title, KnowledgeItem.content]
+        item = KnowledgeItem.insert_from(source.where(KnowledgeBase.id == base), columns)
+        return int(db.scalar(item.returning(KnowledgeItem.id)))
 
     def endpoint(self, customer: int, path: str = "hook") -> int:
         """A webhook endpoint of a customer at the simulator; its secret is in `self.secret`."""
         self.secret = signing.new_secret()
-        return int(
-            db.scalar(
-                "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s) returning id",
-                [customer, f"{self.simulator.url}/customer/{path}", credentials.encrypt(self.secret)],
-            )
-        )
+        url, secret = f"{self.simulator.url}/customer/{path}", credentials.encrypt(self.secret)
+        return int(db.scalar(WebhookEndpoint.insert(customer=customer, url=url, secret=secret).returning(WebhookEndpoint.id)))
 
     def say(self, content: str = "When do you ship?", channel: str = "widget", user: str = "v-1", **more: Any) -> int:
         """An inbound message; returns its id."""
@@ -99,28 +97,39 @@ class World:
 
     def jobs(self, **where: Any) -> list[dict[str, Any]]:
         """Rows of the ledger, oldest first."""
-        condition = " and ".join(f"{name} = %({name})s" for name in where) or "true"
-        return db.rows(f"select * from job where {condition} order by id", where)
+        return _rows_of(Job, where)
 
     def messages(self, **where: Any) -> list[dict[str, Any]]:
         """Messages, oldest first."""
-        condition = " and ".join(f"{name} = %({name})s" for name in where) or "true"
-        return db.rows(f"select * from message where {condition} order by id", where)
+        return _rows_of(Message, where)
 
     def run(self, job_id: int) -> Exception | None:
         """One delivery of a job; returns what the wrapper raised for Dramatiq."""
         queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
         try:
-            stage.run(job_id, work_of(queue), claim_of(queue), whole_of(queue))
+            stage_of_queue(queue).run(job_id)
         except Exception as raised:
             return raised
         return None
 
-    def claim(self, job_id: int) -> Claim:
+    def claim(self, job_id: int) -> ledger.Job:
         """Claims a job as a worker would."""
-        claimed = claim_of(Queue(db.scalar("select queue from job where id = %s", [job_id])))(job_id)
-        assert isinstance(claimed, Claim), claimed
+        claimed = self.stage(job_id).claim(job_id)
+        assert isinstance(claimed, ledger.Job), claimed
         return claimed
+
+    def stage(self, job_id: int) -> Stage:
+        """The stage of a job."""
+        return stage_of_queue(Queue(db.scalar("select queue from job where id = %s", [job_id])))
+
+    def dead_letter(self, job_id: int) -> bool:
+        """What the dead_letter actor of a job's stage does; False if that was done before."""
+        return self.stage(job_id).dead_letter.process(job_id)
+
+    def dead_letters(self) -> None:
+        """Processes all that are due."""
+        for row in db.rows("select id from job where state = 'failed' and closed_at is null order by id"):
+            self.dead_letter(row["id"])
 
     def drain(self, rounds: int = 50) -> None:
         """Runs whatever may run now, until nothing may."""

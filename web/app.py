@@ -13,20 +13,18 @@ from shared.config import settings
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
-from web.api import messages, usage, webhooks
-from web.api.api import api
-from web.api.openapi import document
-from web.hooks.whatsapp_cloud import hook as cloud_hook
-from web.hooks.whatsapp_qr import hook as qr_hook
+from web.api import document, messages, usage, webhooks
+from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
 from web.ops.metrics import metrics
 from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
 
-#: The modules that add their routes to `api`.
+#: The modules that add their routes to the API.
 API_ROUTES = (messages, webhooks, usage)
-BLUEPRINTS = (cloud_hook, qr_hook, widget_api, widget_page, api, document, health, metrics, dashboard)
+HOOKS = tuple(module.hook for module in hook_modules().values())
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 
 
 def create_app() -> Flask:
@@ -42,4 +40,5 @@ def create_app() -> Flask:
     problems.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    document.install(app)
     return app

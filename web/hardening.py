@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from shared.payloads import strip_invalid
 
-#: Bytes of a body, where a route does not say otherwise (`takes`).
+#: Bytes of a body, where a route does not say otherwise (`max_body`).
 MAX_BODY = 64 * 1024
 #: Levels of nesting in JSON: Meta's deepest webhook has nine.
 MAX_DEPTH = 32
@@ -32,7 +32,7 @@ _HSTS = "max-age=31536000"
 
 
 class BadJson(ValueError):
-    """JSON that we do not take."""
+    """JSON that we do not take; the text goes on from "The body"."""
 
 
 class SafeJson(DefaultJSONProvider):
@@ -43,27 +43,30 @@ class SafeJson(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
         """Raises ValueError, which says what is wrong."""
         try:
-            found = json.loads(s.decode() if isinstance(s, bytes) else s, parse_constant=_no_constant)
+            value = json.loads(s.decode() if isinstance(s, bytes) else s, parse_constant=_refuse_constant)
         except RecursionError:
-            raise BadJson(f"is nested too deep; want at most {MAX_DEPTH} levels") from None
-        return _checked(found, MAX_DEPTH)
+            raise BadJson(_TOO_DEEP) from None
+        return _storable(value, MAX_DEPTH)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise BadJson(f"holds {name}; want a number")
+_TOO_DEEP = f"is nested too deeply; at most {MAX_DEPTH} levels are allowed"
 
 
-def _checked(value: Any, depth: int) -> Any:
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadJson(f"holds {name}, which is not a JSON number")
+
+
+def _storable(value: Any, levels: int) -> Any:
     if isinstance(value, str):
         return strip_invalid(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadJson("holds a number that is too large; want one of at most 1.8e308")
+        raise BadJson("holds a number above 1.8e308, which is too large")
     if isinstance(value, dict | list):
-        if depth == 0:
-            raise BadJson(f"is nested too deep; want at most {MAX_DEPTH} levels")
+        if levels == 0:
+            raise BadJson(_TOO_DEEP)
         if isinstance(value, dict):
-            return {strip_invalid(name): _checked(item, depth - 1) for name, item in value.items()}
-        return [_checked(item, depth - 1) for item in value]
+            return {strip_invalid(name): _storable(item, levels - 1) for name, item in value.items()}
+        return [_storable(item, levels - 1) for item in value]
     return value
 
 
@@ -73,22 +76,22 @@ class SafeRequest(Request):
     def on_json_loading_failed(self, e: ValueError | None) -> Any:
         """Malformed JSON, or another content type."""
         if e is None:
-            raise UnsupportedMediaType("Content-Type is not JSON; want application/json")
+            raise UnsupportedMediaType("The Content-Type must be application/json.")
         if isinstance(e, json.JSONDecodeError):
-            raise BadRequest(f"the body is not JSON: {e.msg} at line {e.lineno}, column {e.colno}")
+            raise BadRequest(f"The body is not JSON: {e.msg} at line {e.lineno}, column {e.colno}.")
         if isinstance(e, UnicodeDecodeError):
-            raise BadRequest("the body is not UTF-8; want JSON in UTF-8")
-        raise BadRequest(f"the body {e}" if isinstance(e, BadJson) else "the body holds a number that is too long")
+            raise BadRequest("The body is not UTF-8. Send JSON in UTF-8.")
+        raise BadRequest(f"The body {e}." if isinstance(e, BadJson) else "The body holds a number with too many digits.")
 
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def max_body(most: int) -> Callable[[View], View]:
-    """Lets a view take bodies of up to `most` bytes; written next to the view, under its route."""
+def max_body(max_bytes: int) -> Callable[[View], View]:
+    """Lets a view take bodies of up to so many bytes; written next to the view, under its route."""
 
     def mark(view: View) -> View:
-        view.max_body = most  # type: ignore[attr-defined]  # a note on the function
+        view.max_body = max_bytes  # type: ignore[attr-defined]  # a note on the function
         return view
 
     return mark
@@ -96,23 +99,23 @@ def max_body(most: int) -> Callable[[View], View]:
 
 def install(app: Flask) -> None:
     """Puts the limits and the headers in force."""
-    app.before_request(_limit)
+    app.before_request(_limit_body)
     app.request_class = SafeRequest
     app.json = SafeJson(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_PARTS"] = 20
-    app.after_request(_headers)
+    app.after_request(_add_security_headers)
 
 
-def _limit() -> None:
-    """Refuses by the announced length, also where a view does not look at its body; what is not announced, when it is read."""
+def _limit_body() -> None:
+    """Refuses by the announced length, also where a view does not read its body; without one, when the body is read."""
     view = current_app.view_functions.get(request.endpoint or "")
-    request.max_content_length = most = getattr(view, "max_body", MAX_BODY)
-    if (request.content_length or 0) > most:
+    request.max_content_length = max_bytes = getattr(view, "max_body", MAX_BODY)
+    if (request.content_length or 0) > max_bytes:
         raise RequestEntityTooLarge
 
 
-def _headers(answer: Response) -> Response:
+def _add_security_headers(answer: Response) -> Response:
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
     if request.headers.get("X-Forwarded-Proto", request.scheme) == "https":

@@ -16,11 +16,11 @@ from shared.errors import InvalidPayload, ServiceDown
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a client may come again when PostgreSQL does not answer.
+#: Seconds after which a client may try again when PostgreSQL does not answer.
 RETRY_AFTER = 5
 MIMETYPE = "application/problem+json"
-#: Headers of an exception that are the answer's; its body and length are not.
-_KEPT = frozenset({"allow", "retry-after", "www-authenticate", "location"})
+#: Headers that an exception passes on to the answer; its body and length it does not.
+_PASSED_ON = frozenset({"allow", "retry-after", "www-authenticate", "location"})
 
 
 def install(app: Flask) -> None:
@@ -43,8 +43,8 @@ def _http(error: HTTPException) -> Response:
         return Response(status=error.response.status_code, headers={"Location": error.response.headers.get("Location", "/")})
     detail = error.description or error.name
     if isinstance(error, RequestEntityTooLarge):
-        detail = f"the body is too large; want at most {request.max_content_length} bytes"
-    headers = {name: value for name, value in error.get_headers() if name.lower() in _KEPT}
+        detail = f"The body is too large. At most {request.max_content_length} bytes are allowed."
+    headers = {name: value for name, value in error.get_headers() if name.lower() in _PASSED_ON}
     return problem(error.code or 500, error.name, detail, headers)
 
 
@@ -54,12 +54,13 @@ def _invalid(error: InvalidPayload) -> Response:
 
 def _outage(error: Exception) -> Response:
     db.outage.noticed(error)
-    detail = f"the database does not answer; nothing was stored. Want the same request again in {RETRY_AFTER} s"
+    # Whether the request took effect is not known: the answer to its commit may be what was lost.
+    detail = f"The database is unavailable. Retry the same request in {RETRY_AFTER} seconds."
     return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
 
 
 def _unexpected(error: Exception) -> Response:
     route = request.url_rule.rule if request.url_rule else None
-    log.error("a request failed", extra={"route": route}, exc_info=error)
+    log.error("request_failed", extra={"route": route}, exc_info=error)
     sentry_sdk.capture_exception(error)
-    return problem(500, InternalServerError().name, "the request could not be handled; the fault is ours and was recorded")
+    return problem(500, InternalServerError().name, "The request failed because of an error on our side, which was recorded.")

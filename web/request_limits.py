@@ -1,6 +1,6 @@
-"""How often one may come: a visitor, a chatbot's visitors, an address, an API key. Counted in Redis, over a sliding minute.
+"""Request limits: of a visitor, a chatbot's visitors, an address, an API key. Counted in Redis, over a sliding minute.
 
-While Redis is away nothing is counted: what comes is accepted then as well, and PostgreSQL keeps it.
+While Redis is down nothing is counted: requests are accepted then as well, and PostgreSQL keeps what they bring.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from shared.broker.consumer import outage
-from shared.broker.redis_broker import connect_redis
+from shared.broker.connection import connect_redis, outage
 from shared.config import Settings, settings
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
 
-#: Wrong API keys that one address may show in a minute: a server that was given a revoked key, and not a search.
+#: Wrong API keys that one address may send in a minute: enough for a server with a revoked key, too few for guessing.
 WRONG_KEYS = 20
-#: Bits of an IPv6 address that are one household's or server's: the rest are its own to choose.
+#: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
 
 
@@ -40,45 +39,44 @@ def _limiter(conf: Settings) -> SlidingWindowCounterRateLimiter:
 
 
 def check_message(visitor: Visitor) -> None:
-    """Counts a visitor's message. Raises TooManyRequests, which says when to come again."""
+    """Counts a visitor's message. Raises TooManyRequests, which says when to try again."""
     conf = settings()
-    _count(conf.widget_messages_per_minute, f"visitor:{visitor.line}", "this visitor may send {} messages")
-    everybody = "all visitors of this chatbot may send {} messages"
-    _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", everybody)
+    _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
+    together = "All visitors of this chatbot together may send {} messages"
+    _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
 
 
 def check_session() -> None:
     """Counts a new visitor of the request's address. Raises TooManyRequests."""
-    most = settings().widget_sessions_per_minute
-    _count(most, f"sessions:{_address()}", "visitors of this address may begin {} sessions")
+    limit = settings().widget_sessions_per_minute
+    _count(limit, f"sessions:{_address()}", "Visitors from this address may begin {} sessions")
 
 
 def check_api_key(key_id: int) -> None:
     """Counts a request with this key. Raises TooManyRequests."""
-    _count(settings().api_requests_per_minute, f"key:{key_id}", "this API key may make {} requests")
+    _count(settings().api_requests_per_minute, f"key:{key_id}", "This API key may make {} requests")
 
 
 def check_wrong_key() -> None:
     """Counts a wrong key of the request's address. Raises TooManyRequests. Good keys of the same address go on."""
-    _count(WRONG_KEYS, f"wrong-keys:{_address()}", "this address may show {} wrong API keys")
+    _count(WRONG_KEYS, f"wrong-keys:{_address()}", "This address may send {} wrong API keys")
 
 
-def _count(most: int, name: str, allowed: str) -> None:
-    limiter, item = _limiter(settings()), RateLimitItemPerMinute(most)
+def _count(limit: int, name: str, allowed: str) -> None:
+    limiter, item = _limiter(settings()), RateLimitItemPerMinute(limit)
     try:
-        fine = limiter.hit(item, name)
-        wait = 0 if fine else max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
+        is_allowed = limiter.hit(item, name)
+        wait = 0 if is_allowed else max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
     except redis.RedisError as problem:
         outage.noticed(problem)
         return
     outage.over()
-    if fine:
-        return
-    raise TooManyRequests(f"{allowed.format(most)} a minute; want the next in {wait} s", retry_after=wait)
+    if not is_allowed:
+        raise TooManyRequests(f"{allowed.format(limit)} a minute. Try again in {wait} s.", retry_after=wait)
 
 
 def _address() -> str:
-    """Who asks: an address, or an IPv6 site. Behind proxies the one that TRUSTED_PROXIES leads to."""
+    """The client's address, or its IPv6 site. Behind proxies the one that TRUSTED_PROXIES leads to."""
     if "X-Forwarded-For" in request.headers and not settings().trusted_proxies:
         _warn_of_proxies()
     try:
@@ -98,4 +96,4 @@ def _without_port(address: str) -> str:
 
 @lru_cache(maxsize=1)  # once
 def _warn_of_proxies() -> None:
-    log.warning("requests come through a proxy, and all who use it count as one address; want TRUSTED_PROXIES set")
+    log.warning("untrusted_proxy", extra={"advice": "all clients behind the proxy share one limit; set TRUSTED_PROXIES"})

@@ -15,9 +15,9 @@ from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
+from shared.channels import delivery_status
 from shared.config import settings
-from shared.jobs import worker_process
-from shared.jobs.prune import prune
+from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.queues import MAINTENANCE_QUEUE
 
@@ -41,10 +41,10 @@ class Ticker(Middleware):
     def _tick(self) -> None:
         while not self._stopping.wait(settings().sweep_interval):
             try:
-                sweep_if_alone()
-            except Exception as problem:
-                # The next tick tries again; an outage is told of by those who have jobs in hand.
-                log.warning("sweep failed", extra={"error": f"{type(problem).__name__}: {problem}"})
+                sweep()
+            except Exception as error:
+                # The next tick tries again; an outage is logged by those who have jobs in hand.
+                log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})
 
 
 broker = worker_process.boot()
@@ -52,13 +52,21 @@ broker.add_middleware(PeriodiqMiddleware(skip_delay=30))
 broker.add_middleware(Ticker())
 
 
+def sweep() -> None:
+    """One pass over jobs and over statuses that came too early."""
+    if sweep_if_alone():
+        delivery_status.apply_late_statuses()
+
+
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
-def prune_jobs() -> None:
-    """Forgets old job records."""
-    prune()
+def prune_records() -> None:
+    """Forgets old records: of jobs, of statuses that nobody waits for, of inbound items that found no place."""
+    deleted = prune.prune_jobs() | delivery_status.prune_inbound()
+    if any(deleted.values()):
+        log.info("records_pruned", extra=deleted)
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
-    sweep_if_alone()
+    sweep()

@@ -1,55 +1,33 @@
-"""outgoing-messages: routes a reply by its channel. A widget's is SENT here; the open page reads it from the database."""
+"""outgoing-messages: routes a reply by its channel. A widget's is SENT here; the open page reads it from the database.
+
+Like incoming-messages it is one statement (outgoing.sql). Where a channel's replies go says the table `channel`, which the
+registry mirrors (shared/channels/registry.py); there is no default.
+"""
 
 from __future__ import annotations
 
-from shared import payloads
+from shared.channels import sending
+from shared.db import sql
 from shared.errors import PermanentError
-from shared.jobs.completion import Ending
-from shared.jobs.ledger import Claim, Claiming
-from shared.jobs.single_statement import ENDED, TAKES, asked
-from shared.jobs.stage import stage
+from shared.jobs.completion import CompletionStatement
+from shared.jobs.dead_letter import DeadLetter
+from shared.jobs.ledger import Job
+from shared.jobs.stage import actor
 from shared.queues import Queue
 
-# A widget's status numbers its conversation (widget_changed), so the conversations are locked first, in the order in which
-# incoming-messages goes through them: two processes never wait for each other.
-whole = Ending(
-    "outgoing_routed",
-    f"""
-    with {asked(Queue.OUTGOING)}, mine as materialized (
-        update job set {ENDED} from asked, message m
-        where {TAKES} and m.id = (job.payload ->> 'message_id')::bigint and m.role = 'assistant'
-          and (m.channel <> 'widget' or status_rank(m.status) <= status_rank('SENT'))
-        returning n, ordering_key, customer_id, job.attempts, m.id as message_id, m.conversation_id, m.channel, m.reply_to
-    ), talk as materialized (
-        select id from conversation where id = any (array(select conversation_id from mine where channel = 'widget'))
-        order by chatbot_id, channel, external_user_id for no key update
-    ), shown as (
-        update message m set status = 'SENT', attempts = mine.attempts, updated_at = clock_timestamp()
-        from mine, (select count(*) from talk) locked
-        where m.id = mine.message_id and mine.channel = 'widget'
-        returning m.id
-    )
-    select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages, job_pass(
-        '{Queue.OUTGOING}', array_agg(ordering_key),
-        coalesce(jsonb_agg(jsonb_build_object(
-            'queue', case channel when 'whatsapp_cloud' then '{Queue.WHATSAPP_CLOUD}' else '{Queue.WHATSAPP_QR}' end,
-            'customer_id', customer_id, 'message_id', message_id, 'ordering_key', conversation_id::text,
-            'payload', jsonb_build_object('message_id', message_id))) filter (where channel <> 'widget'), '[]'),
-        coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
-            'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id, 'channel', channel,
-                'reply_to', reply_to))) filter (where channel = 'widget'), '[]'),
-        p_seen => bool_or(channel = 'widget')) as tickets
-    from mine, (select count(*) from shown) first having count(*) > 0
-    """,
+queries = sql.load(__file__)
+
+route_reply = CompletionStatement(queries["route_reply"])
+
+
+@actor(
+    Queue.OUTGOING,
+    max_retries=3,
+    min_backoff=1000,
+    on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
+    attempt_failed=sending.queries["attempt_failed"],
 )
-
-
-def route(claimed: Claim) -> None:
-    """Marks a widget's reply SENT, or hands it to the channel's send stage. Raises PermanentError if there is none."""
-    reply = payloads.read(Queue.OUTGOING, claimed.payload)
-    if not whole(claimed):
-        raise PermanentError(f"there is no reply {reply['message_id']} to deliver")
-
-
-claim = Claiming(Queue.OUTGOING)
-actors = stage(claim, route, whole)
+def route(job: Job) -> None:
+    """Marks a widget's reply SENT, or hands it to its channel's send stage. Raises PermanentError if there is none."""
+    if not route_reply(job):
+        raise PermanentError("there is no reply to deliver: it is gone, or was delivered before")

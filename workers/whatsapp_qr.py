@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from shared.channels import sending
-from shared.channels.whatsapp_qr import gateway, session
+from shared.channels.registry import channel
+from shared.channels.whatsapp_qr import session
+from shared.channels.whatsapp_qr.dialects import dialect
 from shared.config import settings
+from shared.db import sql
 from shared.db.credentials import decrypt
-from shared.jobs.ledger import Claim
-from shared.jobs.stage import stage
+from shared.jobs.dead_letter import DeadLetter
+from shared.jobs.ledger import Job
+from shared.jobs.stage import actor
 from shared.queues import Queue
 
-CHANNEL = "whatsapp_qr"
+queries = sql.load(__file__)
+
+CHANNEL = channel("whatsapp_qr")
 
 
-def send(claimed: Claim) -> None:
+@actor(
+    Queue.WHATSAPP_QR,
+    max_retries=3,
+    min_backoff=1000,
+    on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
+    claim=queries["claim"],
+    attempt_failed=sending.queries["attempt_failed"],
+    at_most_once=CHANNEL.at_most_once,
+    durable_claims=True,
+    limits_itself=True,
+)
+def send(job: Job) -> None:
     """Sends a reply to a chat id."""
-    parcel = sending.load_message(claimed)
-    name, stored = parcel.sender["session_name"], parcel.sender["api_key"]
-    api_key = decrypt(stored, f"QR session {name}") if stored else settings().qr_api_key
-    spoken = gateway.dialect(parcel.sender["dialect"])
-    if parcel.status == "PENDING":
-        session.wait_until_connected(parcel.sender, spoken, api_key)
+    message = sending.load_message(job)
+    name, stored_key = message.sender["session_name"], message.sender["api_key"]
+    api_key = decrypt(stored_key, f"QR session {name}") if stored_key else settings().qr_api_key
+    gateway = dialect(message.sender["dialect"])
+    if message.status == "PENDING":
+        session.wait_until_connected(message.sender, gateway, api_key)
     sending.send_once(
-        claimed,
-        parcel,
+        job,
+        message,
         CHANNEL,
-        spoken.expected_ids(parcel.recipient, parcel.message_id),
-        lambda: spoken.send_text(name, api_key, parcel.recipient, parcel.content, parcel.message_id),
+        gateway.expected_ids(message.message_id),
+        lambda: gateway.send_text(name, api_key, message.recipient, message.content, message.message_id),
     )
-
-
-claim = sending.claiming(Queue.WHATSAPP_QR)
-actors = stage(claim, send)

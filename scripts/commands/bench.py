@@ -1,4 +1,4 @@
-"""scripts/bench: how fast it is, by numbers that this machine makes; exact counts are checked before any is printed."""
+"""scripts/bench: measures how fast Switchboard is on this machine. It checks exact counts before it prints any figure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rich.table import Table
 
 from scripts.local.bench import front_door, plot, provider_call, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
-from scripts.local.bench.rig import rig
-from scripts.local.chaos.lab import Conditions, laboratory
+from scripts.local.bench.rig import open_rig
+from scripts.local.chaos.harness import Conditions, start_harness
 from scripts.local.chaos.scenarios import SCENARIOS
 
 DATA = Path(__file__).parents[2] / ".local" / "bench"
-#: A full database may cost a message this many times what an empty one does.
-WITHIN = 1.3
+#: Highest ratio of the time per message on a full database to that on an empty one.
+MAX_SCALE_RATIO = 1.3
 
 
 def main() -> int:
-    """Runs a benchmark; 0 if what it promises holds."""
+    """Runs a benchmark; 0 if all its bars are met."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # the workers' lines are in workers.log under --data
+    logging.disable(logging.CRITICAL)  # the workers' logs are in workers.log under --data
     say = Console(stderr=True).print
     if arguments.mode == "streams":
         return _streams(arguments, say)
@@ -46,10 +46,10 @@ def _compare(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     try:
         if arguments.plot:
             plot.require(names)
-        with rig(path, arguments.data.resolve()) as place:
-            lines = compare(names, arguments.pairs, arguments.messages, place, say)
+        with open_rig(path, arguments.data.resolve()) as rig:
+            lines = compare(names, arguments.pairs, arguments.messages, rig, say)
         if arguments.plot:
-            plot.draw(place.samples, arguments.plot)
+            plot.draw(rig.samples, arguments.plot)
     except RuntimeError as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
@@ -71,12 +71,12 @@ def _print_figures(lines: list[Figure], with_peer: bool) -> None:
 def _scale(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     messages = arguments.messages or 2_000
     conditions = Conditions(messages, 1, "resend", False, arguments.data.resolve())
-    with laboratory(SCENARIOS["calm"], conditions, say) as lab:
-        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, lab, say)
+    with start_harness(SCENARIOS["calm"], conditions, say) as harness:
+        result = scale.measure(messages, arguments.old_messages, arguments.old_jobs, harness, say)
     _print(result)
     if arguments.json:
         arguments.json.write_text(json.dumps({**asdict(result), "ratio": result.ratio}, indent=2))
-    return 0 if result.ratio <= WITHIN and not result.slow_housekeeping else 1
+    return 0 if result.ratio <= MAX_SCALE_RATIO and not result.slow_housekeeping else 1
 
 
 def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -92,8 +92,8 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
-    with laboratory(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as lab:
-        result = front_door.measure(lab, say)
+    with start_harness(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as harness:
+        result = front_door.measure(harness, say)
     heads = ("1 message to 3 statuses", "messages", "messages")
     table = Table("", *(f"{load.rate}/s for {load.seconds} s: {what}" for load, what in zip(result.loads, heads, strict=True)))
     for row in front_door.lines(result):
@@ -114,32 +114,34 @@ def _provider_call() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
-        "throughput, latency, ai-concurrency; isolation: how soon endpoints hear while a tenth of them hangs; priority: what "
-        "premium waits behind 10,000 basic jobs; steady: what each process type takes at 10 and 100 messages a second; idle: "
-        "what doing nothing costs, how punctual delayed jobs are; all: these seven. scale: the time of a message on an empty and "
-        "on a full database; streams: what open pages cost a web process; front-door: the inbound hook at 200 and 600 requests "
-        "a second; provider-call: what a call to the AI costs, by our transport and by the openai client's own"
+        "throughput, latency, ai-concurrency; isolation: webhook latency while a tenth of the endpoints hang; priority: how long "
+        "premium jobs wait behind 10,000 basic ones; steady: CPU and memory of each process type at 10 and 100 messages/s; "
+        "idle: cost of an idle system, punctuality of delayed jobs; all: these seven. scale: time per message on an empty and on "
+        "a full database; streams: cost of open widget pages; front-door: the inbound hook at 200 and 600 requests a second; "
+        "provider-call: CPU of a call to the AI, by our transport and by the openai client's own"
     )
     parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call"), help=modes)
-    parser.add_argument("--peer", type=Path, help="the folder of the BullMQ peer: measure it in turns, on its servers and mock")
+    parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(
-        "--pairs", type=int, default=3, help="runs of each mode that the peer has too; the medians are printed (default 3)"
+        "--pairs", type=int, default=3, help="runs of each mode that the peer has as well; medians are printed (default 3)"
     )
-    parser.add_argument("--streams", type=int, default=500, help="of streams: open pages (default 500)")
-    parser.add_argument("--messages", type=int, help="of each load (default: the mode's own)")
+    parser.add_argument("--streams", type=int, default=500, help="open pages of the mode streams (default 500)")
+    parser.add_argument("--messages", type=int, help="messages of each load (default: depends on the mode)")
     parser.add_argument(
-        "--old-messages", type=int, default=5_000_000, help="of scale: already there in the full database (default 5,000,000)"
+        "--old-messages", type=int, default=5_000_000, help="mode scale: messages in the full database (default 5,000,000)"
     )
-    parser.add_argument("--old-jobs", type=int, default=2_000_000, help="of scale: job records already there (default 2,000,000)")
-    parser.add_argument("--data", type=Path, default=DATA, help="where its services live, emptied first (.local/bench)")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw latencies and each stage's throughput over time")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument(
+        "--old-jobs", type=int, default=2_000_000, help="mode scale: jobs in the full database (default 2,000,000)"
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/bench)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot latencies and each stage's throughput over time")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     for name in ("pairs", "streams", "messages"):
         if (value := getattr(arguments, name)) is not None and value < 1:
-            parser.error(f"--{name}: got {value}; want 1 or more")
+            parser.error(f"--{name} must be 1 or more, got {value}")
     if arguments.plot and not arguments.plot.absolute().parent.is_dir():
-        parser.error(f"--plot: there is no folder {arguments.plot.absolute().parent}")
+        parser.error(f"--plot: the folder {arguments.plot.absolute().parent} does not exist")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""scripts/chaos: does harm to a working system and proves, by exact counts, that nothing was lost and nothing done twice."""
+"""scripts/chaos: disrupts a running system and proves by exact counts that nothing was lost and nothing was done twice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.local.chaos.audit import Audit
-from scripts.local.chaos.lab import Conditions, run
+from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
 from scripts.local.terminal import count
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
-LABORATORY = Path(__file__).parents[2] / ".local" / "chaos"
+DATA = Path(__file__).parents[2] / ".local" / "chaos"
 COLUMNS = (
     ("scenario", "scenario"),
     ("sent in", "messages"),
@@ -39,11 +39,11 @@ COLUMNS = (
 
 
 def main() -> int:
-    """Runs the named scenarios; 0 only if each count of each is exact."""
+    """Runs the named scenarios; 0 only if every count is exact."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # this process only watches; the workers' lines are in workers.log under --data
+    logging.disable(logging.CRITICAL)  # this process only observes; the workers' logs are in workers.log under --data
     console = Console(stderr=True)
-    names = [name for asked in arguments.scenario for name in (EACH if asked == "each" else [asked])]
+    names = [name for scenario in arguments.scenario for name in (EACH if scenario == "each" else [scenario])]
     results = []
     for name in names:
         scenario = SCENARIOS[name]
@@ -62,25 +62,25 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/chaos",
         description=__doc__,
-        epilog=f"scenarios:\n{known}\n  {'each':15} all of them but calm and all, one after another",
+        epilog=f"scenarios:\n{known}\n  {'each':15} all scenarios except calm and all, one after another",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenario", nargs="*", type=_scenario, default=["all"], help="see below (default: all)")
-    parser.add_argument("--messages", type=count, help="how many (default 3000; backlog 20000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the load and the harm (default 1)")
+    parser.add_argument("--messages", type=count, help="messages of each scenario (default 3000; backlog 20000)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the load and the disruptions (default 1)")
     parser.add_argument(
         "--ambiguous", choices=("resend", "hold"), default="resend", help="the workers' AMBIGUOUS_SEND (default resend)"
     )
-    parser.add_argument("--statuses", action="store_true", help="the channels report what they took")
-    parser.add_argument("--data", type=Path, default=LABORATORY, help="where its services live, emptied first (.local/chaos)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument("--statuses", action="store_true", help="the channels report delivery statuses")
+    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/chaos)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
 
 def _scenario(name: str) -> str:
-    # Not argparse's `choices`: with nargs="*" it holds the default list against them, and refuses it.
+    # Not argparse's `choices`: with nargs="*" it checks the default list against them and refuses it.
     if name not in (*SCENARIOS, "each"):
-        raise argparse.ArgumentTypeError(f"there is no {name!r}; want {', '.join(SCENARIOS)} or each")
+        raise argparse.ArgumentTypeError(f"there is no scenario {name!r}; choose {', '.join(SCENARIOS)} or each")
     return name
 
 
@@ -96,11 +96,11 @@ def _print(results: list[Audit], path: Path | None) -> None:
 
 def _figures(result: Audit) -> dict[str, object]:
     counts = result.counts
-    twice = counts["user_messages"] - counts["distinct_inbound"] + counts["replies"] - counts["distinct_replies"]
+    duplicates = counts["user_messages"] - counts["distinct_inbound"] + counts["replies"] - counts["distinct_replies"]
     return {
         **counts,
         **result.as_dict(),
-        "database_duplicates": twice,
+        "database_duplicates": duplicates,
         "longest_recovery": round(counts["longest_recovery"], 1),
         "verdict": "ok" if result.passed else "WRONG",
     }

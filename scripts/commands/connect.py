@@ -11,6 +11,7 @@ import re
 import secrets as random_secrets
 import sys
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import peewee
 import psycopg2.errors
@@ -18,23 +19,11 @@ import psycopg2.errors
 from scripts.local.terminal import count, with_database
 from shared import db
 from shared.db.credentials import encrypt
+from shared.models import Chatbot, Customer, WhatsappCloudAccount, WhatsappQrSession
 
-_BUSINESS = "insert into customer (name, plan_price_cents) values (%s, %s) returning id"
-_BOT = "insert into chatbot (customer_id, name) values (%s, %s) returning id, public_key"
-_CLOUD_BEFORE = "select phone_number_id from whatsapp_cloud_account where chatbot_id = %s"
-_CLOUD = """
-    insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)
-    on conflict (chatbot_id) do update
-        set phone_number_id = excluded.phone_number_id, access_token = excluded.access_token, active = true
-"""
-_QR_BEFORE = "select session_name from whatsapp_qr_session where chatbot_id = %s"
-_QR = """
-    insert into whatsapp_qr_session (chatbot_id, session_name, dialect, api_key, webhook_secret) values (%s, %s, %s, %s, %s)
-    on conflict (chatbot_id) do update set session_name = excluded.session_name, dialect = excluded.dialect,
-        api_key = excluded.api_key, webhook_secret = excluded.webhook_secret, active = true, state = 'unknown'
-"""
+Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession
 
-_WHOSE = "whose: scripts/connect business prints its id; a chatbot has one, a second replaces it"
+_CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
 
 def main() -> int:
@@ -48,28 +37,28 @@ def main() -> int:
 
 
 def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> str:
-    """What the database refused, in the command's words."""
+    """Why the database refused it, in the command's words."""
     refusal = getattr(problem, "orig", None)
     if isinstance(refusal, psycopg2.errors.ForeignKeyViolation):
-        return f"there is no chatbot {arguments.chatbot}; want the id that scripts/connect business printed"
+        return f"there is no chatbot {arguments.chatbot}; use the id that scripts/connect business printed"
     if isinstance(refusal, psycopg2.errors.UniqueViolation):
         what = f"session {arguments.session}" if "session" in arguments else f"number {arguments.phone_number_id}"
-        return f"{what} is another chatbot's; want one that is free"
+        return f"{what} is another chatbot's; connect another one, or the other chatbot first"
     return str(problem).splitlines()[0]
 
 
 def _dollars(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,2})?", text):
-        raise argparse.ArgumentTypeError(f"got {text!r}; want dollars a month, like 50 or 49.90")
+        raise argparse.ArgumentTypeError(f"must be dollars a month, like 50 or 49.90, got {text!r}")
     return float(text)
 
 
-def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
+def _matching(pattern: str, described: str) -> Callable[[str], str]:
     """An argument that the schema's constraint of this pattern takes."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise argparse.ArgumentTypeError(f"got {text!r}; want {wanted}")
+            raise argparse.ArgumentTypeError(f"must be {described}, got {text!r}")
         return text
 
     return check
@@ -79,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/connect", description=__doc__)
     commands = parser.add_subparsers(required=True)
     business = commands.add_parser("business", help="a customer and its chatbot; prints their ids")
-    business.add_argument("name", type=_matching(r"(?s).*\S.*", "a name"), help="the business's")
+    business.add_argument("name", type=_matching(r"(?s).*\S.*", "a name"), help="the name of the business")
     business.add_argument(
         "--plan", type=_dollars, default=0.0, help="dollars a month, by which its AI jobs have priority (default 0)"
     )
@@ -88,13 +77,13 @@ def _arguments() -> argparse.Namespace:
     )
     business.set_defaults(run=_business)
     cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
-    cloud.add_argument("--chatbot", type=count, required=True, help=_WHOSE)
+    cloud.add_argument("--chatbot", type=count, required=True, help=_CHATBOT_HELP)
     number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
     cloud.add_argument("--phone-number-id", type=number, required=True, help="Meta's id of the number, not the number")
     cloud.set_defaults(run=_cloud)
-    qr = commands.add_parser("qr", help="a session of a QR gateway; asks for the gateway's API key, prints the hook's secret")
-    qr.add_argument("--chatbot", type=count, required=True, help=_WHOSE)
-    name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and _ . -")
+    qr = commands.add_parser("qr", help="a session of a QR gateway; asks for its API key, prints the secret of the hook")
+    qr.add_argument("--chatbot", type=count, required=True, help=_CHATBOT_HELP)
+    name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and the characters _ . -")
     qr.add_argument("--session", type=name, required=True, help="its name at the gateway")
     qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha", help="what the gateway speaks (default: waha)")
     qr.set_defaults(run=_qr)
@@ -103,17 +92,16 @@ def _arguments() -> argparse.Namespace:
 
 def _business(arguments: argparse.Namespace) -> int:
     with db.transaction():
-        customer = db.scalar(_BUSINESS, [arguments.name, round(arguments.plan * 100)])
-        bot = db.row(_BOT, [customer, arguments.bot]) or {}
-    print(f"customer {customer}, chatbot {bot['id']}, public key {bot['public_key']}; its chat is /widget/{bot['public_key']}")
+        customer = Customer.create(name=arguments.name, plan_price_cents=round(arguments.plan * 100))
+        [bot] = db.rows(Chatbot.insert(customer=customer, name=arguments.bot).returning(Chatbot.id, Chatbot.public_key))
+    print(f"customer {customer.id}, chatbot {bot['id']}, public key {bot['public_key']}; its chat is /widget/{bot['public_key']}")
     return 0
 
 
 def _cloud(arguments: argparse.Namespace) -> int:
-    token = _asked("access token")
-    with db.transaction():
-        before = db.scalar(_CLOUD_BEFORE, [arguments.chatbot])
-        db.rows(_CLOUD, [arguments.chatbot, arguments.phone_number_id, encrypt(token)])
+    token = _read_secret("access token")
+    values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True}
+    before = _connect(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
     replaced = _in_place_of("number", before, arguments.phone_number_id)
     print(
         f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s{replaced}; Meta's hook is /webhooks/whatsapp/cloud"
@@ -122,15 +110,31 @@ def _cloud(arguments: argparse.Namespace) -> int:
 
 
 def _qr(arguments: argparse.Namespace) -> int:
-    key, secret = _asked("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", empty=True), random_secrets.token_urlsafe(24)
-    params = [arguments.chatbot, arguments.session, arguments.dialect, encrypt(key) if key else None, encrypt(secret)]
-    with db.transaction():
-        before = db.scalar(_QR_BEFORE, [arguments.chatbot])
-        db.rows(_QR, params)
+    key = _read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
+    secret = random_secrets.token_urlsafe(24)
+    values = {
+        "session_name": arguments.session,
+        "dialect": arguments.dialect,
+        "api_key": encrypt(key) if key else None,
+        "webhook_secret": encrypt(secret),
+        "active": True,
+        "state": "unknown",
+    }
+    before = _connect(WhatsappQrSession, arguments.chatbot, WhatsappQrSession.session_name, values)
     whose = f"chatbot {arguments.chatbot}'s{_in_place_of('session', before, arguments.session)}"
     print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
     print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")
     return 0
+
+
+def _connect(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
+    """Gives a chatbot its account, in place of the one that it had; returns the name of that."""
+    own = model.chatbot == chatbot_id
+    account = model.insert(chatbot=chatbot_id, **values).on_conflict(conflict_target=[model.chatbot], update=values)
+    with db.transaction():
+        before: str | None = db.scalar(model.select(name).where(own))
+        db.rows(account)
+    return before
 
 
 def _in_place_of(what: str, before: str | None, now: str) -> str:
@@ -138,12 +142,12 @@ def _in_place_of(what: str, before: str | None, now: str) -> str:
     return "" if before in (None, now) else f", in place of {what} {before}"
 
 
-def _asked(what: str, empty: bool = False) -> str:
-    """A secret: typed unseen, or piped in."""
-    given = getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()
-    if not given.strip() and not empty:
-        sys.exit(f"connect: {what}: nothing was given; want it on standard input")
-    return given.strip()
+def _read_secret(what: str, may_be_empty: bool = False) -> str:
+    """Typed unseen, or piped in."""
+    secret = (getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not secret and not may_be_empty:
+        sys.exit(f"connect: {what}: nothing was given; type it, or pipe it into standard input")
+    return secret
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scripts.commands.migrate import migrate
 from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
-from scripts.local.demo.door import Door
+from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.play import NoAnswer, perform
-from scripts.local.demo.script import Line, Play, faults, load
+from scripts.local.demo.script import Scenario, Turn, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, made_secrets
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.simulator.client import Simulator
 
@@ -40,15 +40,15 @@ def main() -> int:
             "[bold]Switchboard[/bold]: PostgreSQL, Redis, the front door, six workers and a simulated outside world are starting"
         )
         simulator, real_ai = stack.enter_context(_system())
-        play = load(simulator.url)
-        simulator.faults(faults(play, real_ai))
+        scenario = load(simulator.url)
+        simulator.faults(faults(scenario, real_ai))
         try:
-            _perform(console, play, Door.of_environment(play))
+            _perform(console, scenario, HttpClient.of_environment(scenario))
         except NoAnswer as problem:
             console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
             return 1
-        results = list(checks(play, simulator.record(), real_ai))
-        _print(console, play, results, real_ai)
+        results = list(checks(scenario, simulator.record(), real_ai))
+        _print(console, scenario, results, real_ai)
         if arguments.keep:
             _keep(console)
     return 0 if all(check.kept for check in results) else 1
@@ -86,23 +86,23 @@ def _log() -> Callable[[str, str], Any]:
     return lambda name, line: log.write(f"{name} {line.rstrip()}\n")
 
 
-def _perform(console: Console, play: Play, door: Door) -> None:
+def _perform(console: Console, scenario: Scenario, client: HttpClient) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("messages answered", total=len(play.lines()))
+        task = progress.add_task("messages answered", total=len(scenario.turns()))
 
-        def answered(line: Line) -> None:
+        def answered(turn: Turn) -> None:
             progress.advance(task)
-            if line.twist:
-                progress.console.print(f"  [yellow]{line.twist}[/yellow]: done")
+            if turn.failure:
+                progress.console.print(f"  [yellow]{turn.failure}[/yellow]: done")
 
-        perform(play, door, answered)
+        perform(scenario, client, answered)
 
 
-def _print(console: Console, play: Play, results: list[Check], real_ai: bool) -> None:
-    report.conversations(console, play)
+def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: bool) -> None:
+    report.conversations(console, scenario)
     console.print()
-    report.times(console, play)
+    report.times(console, scenario)
     report.stats(console)
     report.verdicts(console, results)
     if real_ai:
@@ -118,7 +118,7 @@ def _keep(console: Console) -> None:
     console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
     for what, where in door_addresses(os.environ):
         console.print(f"  {what}: {where}", markup=False)
-    for secret in made_secrets(os.environ, {}):
+    for secret in generated_secrets(os.environ, {}):
         console.print(f"  {secret}", markup=False, highlight=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
     try:

@@ -1,4 +1,4 @@
-"""scripts/jobs: looks at jobs, and at what failed and why; enqueues a message by hand."""
+"""scripts/jobs: shows jobs, what failed and why; runs a failed one again, gives one up, enqueues a message by hand."""
 
 from __future__ import annotations
 
@@ -6,38 +6,23 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from peewee import JOIN
 
-from scripts.local.terminal import cell, count, with_database
-from shared import db, payloads
+from scripts.local.terminal import cell, count, print_table, with_database
+from shared import db
+from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
+from shared.jobs import operator
+from shared.models import InboundReject, Job, Message
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
 from web.hooks.replay import replay
 
-console = Console(width=None if sys.stdout.isatty() else 160)
-
-_FAILED = """
-    select id, queue, customer_id, message_id, attempts, closed_at, last_error
-    from job where state = 'failed' order by id desc limit %s
-"""
-
-#: An inbound message's jobs and its replies': `message_id` is whichever of them a job works on.
-_MESSAGE = """
-    select j.id, j.queue, j.state, j.attempts, j.message_id, m.status, j.created_at, j.closed_at, j.last_error
-    from job j left join message m on m.id = j.message_id
-    where j.message_id in (select %s::bigint union all select id from message where reply_to = %s)
-    order by j.id
-"""
-
-_REJECTS = "select id, received_at, source, subject, reason from inbound_reject order by id desc limit %s"
-
 
 def main() -> int:
-    """Runs one command; 1 if there is nothing to show, 2 if the input is wrong."""
+    """Runs one command; 1 if there is nothing to show or to do, 2 if the input is wrong."""
     arguments = _arguments()
     return with_database("jobs", arguments.run, arguments)
 
@@ -46,18 +31,23 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/jobs", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("stats", help="jobs of each queue by state").set_defaults(run=_stats)
-    show = commands.add_parser("show", help="everything the ledger knows of a job")
-    show.add_argument("id", type=count, help="the job's id; of a message: scripts/jobs message")
-    show.set_defaults(run=_show)
+    for name, run, about in (
+        ("show", _show, "everything the ledger knows of a job"),
+        ("retry", _retry, "runs a failed job again, as if it were new"),
+        ("delete", _delete, "gives a job up, with all that follows from a failure"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("id", type=count, help="the job's id; scripts/jobs message finds it by its message's")
+        command.set_defaults(run=run)
     message = commands.add_parser("message", help="where a message is: its jobs, and its replies'")
-    message.add_argument("id", type=count, help="as enqueue, the hooks and the API tell it")
+    message.add_argument("id", type=count, help="the message's id, as enqueue and the API print it")
     message.set_defaults(run=_message)
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
     failed.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     failed.set_defaults(run=_failed)
-    rejects = commands.add_parser("rejects", help="what channels sent that found no place, newest first")
+    rejects = commands.add_parser("rejects", help="what channels sent that could not be taken, newest first")
     rejects.add_argument("--limit", type=count, default=20, help="how many (default 20)")
-    rejects.add_argument("--replay", action="store_true", help="takes what can be taken by now")
+    rejects.add_argument("--replay", action="store_true", help="take what can be taken by now")
     rejects.set_defaults(run=_rejects)
     _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
     return parser.parse_args()
@@ -67,21 +57,18 @@ def _enqueue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("content", help="what the customer writes")
     parser.add_argument("--chatbot", type=count, required=True, help="its id: scripts/connect business prints it")
     parser.add_argument("--user", required=True, help="who writes: a visitor's id or a phone number")
-    parser.add_argument("--channel", default="widget", help=f"{', '.join(payloads.CHANNELS)} (default: widget)")
+    parser.add_argument("--channel", default="widget", help=f"{', '.join(CHANNELS)} (default: widget)")
     parser.add_argument("--external-id", help="the channel's id of the message; the same id again does nothing")
     parser.set_defaults(run=_enqueue)
 
 
 def _stats(_: argparse.Namespace) -> int:
-    table = Table("queue", *STATES)
-    for name, counts in get_queue_stats().items():
-        table.add_row(name, *(str(counts[state]) for state in STATES))
-    console.print(table)
+    print_table(("queue", *STATES), ((name, *map(counts.get, STATES)) for name, counts in get_queue_stats().items()))
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    job = db.row("select * from job where id = %s", [arguments.id])
+    job = db.row(Job.select().where(Job.id == arguments.id))
     if job is None:
         print(f"jobs: there is no job {arguments.id}; it was pruned, or never was", file=sys.stderr)
         return 1
@@ -89,17 +76,56 @@ def _show(arguments: argparse.Namespace) -> int:
         if name == "payload":
             value = json.dumps(_without_text(value))
         if value is not None:
-            console.print(f"{name:22} {cell(value)}", markup=False, highlight=False)
+            print(f"{name:22} {cell(value)}")
+    return 0
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    return _operate(operator.requeue, arguments.id, "will run again")
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    return _operate(operator.discard, arguments.id, "is given up")
+
+
+def _operate(verb: Callable[[int], None], job_id: int, outcome: str) -> int:
+    try:
+        verb(job_id)
+    except operator.Refused as refusal:
+        print(f"jobs: {refusal}", file=sys.stderr)
+        return 1
+    print(f"job {job_id} {outcome}")
     return 0
 
 
 def _message(arguments: argparse.Namespace) -> int:
-    found = db.rows(_MESSAGE, [arguments.id, arguments.id])
-    if not found:
+    # An inbound message's jobs and its replies': `message_id` is whichever of them a job works on.
+    replies = Message.select(Message.id).where(Message.reply_to == arguments.id)
+    jobs = (
+        Job.select(
+            Job.id,
+            Job.queue,
+            Job.state,
+            Job.attempts,
+            Job.message_id,
+            Message.status,
+            Job.created_at,
+            Job.closed_at,
+            Job.last_error,
+        )
+        .join(Message, JOIN.LEFT_OUTER, on=Message.id == Job.message_id)
+        .where((Job.message_id == arguments.id) | Job.message_id.in_(replies))
+        .order_by(Job.id)
+    )
+    rows = db.rows(jobs)
+    if not rows:
         print(f"jobs: no job knows a message {arguments.id}; they were pruned, or it never was", file=sys.stderr)
         return 1
-    columns = ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error")
-    return _listed(columns, found, "")
+    print_table(
+        ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error"),
+        (row.values() for row in rows),
+    )
+    return 0
 
 
 def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
@@ -108,23 +134,24 @@ def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed(arguments: argparse.Namespace) -> int:
-    columns = ("job", "queue", "customer", "message", "attempts", "failed at", "error")
-    return _listed(columns, db.rows(_FAILED, [arguments.limit]), "no job failed for good, or all that did are pruned")
+    columns = (Job.id, Job.queue, Job.customer_id, Job.message_id, Job.attempts, Job.closed_at, Job.last_error)
+    jobs = Job.select(*columns).where(Job.state == "failed").order_by(Job.id.desc()).limit(arguments.limit)
+    heads = ("job", "queue", "customer", "message", "attempts", "failed at", "error")
+    return _list(heads, db.rows(jobs), "no job failed for good, or all that did are pruned")
 
 
 def _rejects(arguments: argparse.Namespace) -> int:
     if arguments.replay:
         return _replay()
-    columns = ("reject", "received at", "source", "number or session", "reason")
-    return _listed(columns, db.rows(_REJECTS, [arguments.limit]), "nothing was rejected in the last week, or all was replayed")
+    columns = (InboundReject.id, InboundReject.received_at, InboundReject.source, InboundReject.subject, InboundReject.reason)
+    rejects = InboundReject.select(*columns).order_by(InboundReject.id.desc()).limit(arguments.limit)
+    heads = ("reject", "received at", "source", "number or session", "reason")
+    return _list(heads, db.rows(rejects), "nothing was rejected in the last week, or all was replayed")
 
 
-def _listed(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], nothing: str) -> int:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*map(cell, row.values()))
-    if table.row_count:
-        console.print(table)
+def _list(heads: tuple[str, ...], rows: list[dict[str, Any]], nothing: str) -> int:
+    if rows:
+        print_table(heads, (row.values() for row in rows))
     else:
         print(f"jobs: {nothing}")
     return 0
@@ -132,9 +159,9 @@ def _listed(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], nothing: s
 
 def _replay() -> int:
     outcomes: Counter[str] = Counter()
-    for found in replay():
-        outcomes[found.outcome] += 1
-        console.print(f"reject {found.id} of {found.source} {found.subject}: {found.outcome}", markup=False, highlight=False)
+    for replayed in replay():
+        outcomes[replayed.outcome] += 1
+        print(f"reject {replayed.id} of {replayed.source} {replayed.subject}: {replayed.outcome}")
     print("jobs: " + (", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "nothing to replay"))
     return 0
 
@@ -151,7 +178,7 @@ def _enqueue(arguments: argparse.Namespace) -> int:
     except InvalidPayload as problem:
         print(f"jobs: {problem}", file=sys.stderr)
         return 2
-    print(f"message {message_id} accepted; scripts/jobs message {message_id} tells where it is")
+    print(f"message {message_id} accepted; scripts/jobs message {message_id} shows where it is")
     return 0
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
-from rich.table import Table
-
-from scripts.local.terminal import cell, count, with_database
+from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.models import ApiKey
 from web.api import keys
-
-console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> int:
@@ -47,16 +43,15 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _list(_: argparse.Namespace) -> int:
-    table = Table("id", "customer", "name", "created", "revoked")
-    for row in db.rows("select id, customer_id, name, created_at, revoked_at from api_key order by id"):
-        table.add_row(*map(cell, row.values()))
-    console.print(table)
+    columns = (ApiKey.id, ApiKey.customer, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+    rows = db.rows(ApiKey.select(*columns).order_by(ApiKey.id))
+    print_table(("id", "customer", "name", "created", "revoked"), (row.values() for row in rows))
     return 0
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
     if not keys.revoke(arguments.id):
-        print(f"keys: there is no key {arguments.id} that could be revoked", file=sys.stderr)
+        print(f"keys: there is no key {arguments.id}, or it was revoked before", file=sys.stderr)
         return 1
     print(f"key {arguments.id} is revoked")
     return 0

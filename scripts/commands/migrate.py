@@ -1,10 +1,14 @@
-"""scripts/migrate: brings a database to the newest schema, by the numbered files of shared/db/migrations. Safe to repeat.
+"""scripts/migrate: brings a database to the newest schema. Safe to repeat.
 
+An empty database gets schema.sql; an older one the files of shared/db/migrations that it lacks, in the order of their
+numbers. NNNN_name.pre.sql suits the workers of the last release and of this one; NNNN_name.post.sql takes away what only the
+last release needed, and waits for --post, or for a later release.
 On a platform it is the release phase: python -m scripts.commands.migrate, with DATABASE_URL.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -12,54 +16,88 @@ from typing import Any
 
 import psycopg2
 
-from scripts.local.terminal import no_arguments, unreachable
+from scripts.local.terminal import unreachable
 
-MIGRATIONS = Path(__file__).parents[2] / "shared" / "db" / "migrations"
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "schema.sql"
+MIGRATIONS = ROOT / "shared" / "db" / "migrations"
+MIGRATIONS_BEGIN = "0001_initial.pre.sql"
 #: Two releases at once take turns; the number is ours.
 LOCK = 7_217_000
 
 _RECORD = """
     create table if not exists schema_migration (
-        version integer primary key, name text not null, applied_at timestamptz not null default now())
+        name text primary key, applied_at timestamptz not null default now())
 """
+_IS_EMPTY = "select not exists (select from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r')"
 
 
-def migrate(database_url: str) -> list[str]:
-    """Applies what is missing, each file in a transaction of its own; returns the names of those files."""
+def migrate(database_url: str, post: bool = False) -> list[str]:
+    """Applies what is missing, each file in a transaction of its own; returns the names of what was applied.
+
+    `post`: no worker of an earlier release is left.
+    """
     connection = psycopg2.connect(database_url, connect_timeout=10)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(%s)", [LOCK])
+            cursor.execute(_IS_EMPTY)
+            [[is_empty]] = cursor.fetchall()
             cursor.execute(_RECORD)
-            cursor.execute("select version from schema_migration")
-            known = {version for (version,) in cursor.fetchall()}
-            return [_apply(cursor, path) for path in sorted(MIGRATIONS.glob("[0-9]*.sql")) if _version(path) not in known]
+            return _create(cursor) if is_empty else _upgrade(cursor, post)
     finally:
         connection.close()
 
 
-def _version(path: Path) -> int:
+def migrations(folder: Path = MIGRATIONS) -> list[Path]:
+    """The files in the order in which they apply: 0002_x.pre.sql, 0002_x.post.sql, 0003_y.pre.sql, …"""
+    return sorted(folder.glob("[0-9]*.sql"), key=lambda path: (_number(path), path.name.endswith(".post.sql")))
+
+
+def _create(cursor: Any) -> list[str]:
+    _apply(cursor, SCHEMA, [path.name for path in migrations()])
+    return [SCHEMA.name]
+
+
+def _upgrade(cursor: Any, post: bool) -> list[str]:
+    cursor.execute("select name from schema_migration")
+    applied = {name for (name,) in cursor.fetchall()}
+    if MIGRATIONS_BEGIN not in applied:
+        raise psycopg2.DatabaseError(f"this database was not made by {SCHEMA.name} or {MIGRATIONS_BEGIN}; empty it first")
+    newest = _number(migrations()[-1])
+    missing = [path for path in migrations() if path.name not in applied]
+    due = [path for path in missing if post or not path.name.endswith(".post.sql") or _number(path) < newest]
+    for path in due:
+        _apply(cursor, path, [path.name])
+    return [path.name for path in due]
+
+
+def _number(path: Path) -> int:
     return int(path.name.split("_")[0])
 
 
-def _apply(cursor: Any, path: Path) -> str:
+def _apply(cursor: Any, path: Path, names: list[str]) -> None:
     cursor.execute("begin")
     try:
         cursor.execute(path.read_text())
-        cursor.execute("insert into schema_migration (version, name) values (%s, %s)", [_version(path), path.stem])
+        for name in names:
+            cursor.execute("insert into schema_migration (name) values (%s)", [name])
         cursor.execute("commit")
     except Exception:
         cursor.execute("rollback")
         raise
-    return path.stem
 
 
 def main() -> int:
     """Migrates DATABASE_URL, or the embedded database."""
-    no_arguments("migrate", __doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/migrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--post", action="store_true", help="no worker of an earlier release runs any more")
+    arguments = parser.parse_args()
     try:
-        applied = _migrate_somewhere()
+        applied = _migrate_somewhere(arguments.post)
     except psycopg2.OperationalError as problem:
         print(f"migrate: {unreachable(problem)}", file=sys.stderr)
         return 1
@@ -70,13 +108,13 @@ def main() -> int:
     return 0
 
 
-def _migrate_somewhere() -> list[str]:
+def _migrate_somewhere(post: bool) -> list[str]:
     if os.environ.get("DATABASE_URL"):
-        return migrate(os.environ["DATABASE_URL"])
+        return migrate(os.environ["DATABASE_URL"], post)
     from scripts.local.embedded import resolved_environment  # not installed on a platform
 
     with resolved_environment() as environment:
-        return migrate(environment["DATABASE_URL"])
+        return migrate(environment["DATABASE_URL"], post)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import psycopg2
 
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import ROOT, door_addresses, free_port, made_secrets
+from scripts.local.environment import ROOT, door_addresses, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.terminal import no_arguments, unreachable
 from shared import config
@@ -47,7 +47,7 @@ def _serve(environment: Mapping[str, str], given: Mapping[str, str], stopping: t
     processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print, behind_web=BEHIND_WEB)
     processes.start()
     told = [f"{what}: {where}" for what, where in door_addresses(environment)]
-    made = [f"made for this machine: {secret}" for secret in made_secrets(environment, given)]
+    made = [f"made for this machine: {secret}" for secret in generated_secrets(environment, given)]
     if not environment.get("OPENAI_API_KEY"):
         told.append(
             "OPENAI_API_KEY is not set: chatbots without a key of their own say their fallback message (or: scripts/simulator)"

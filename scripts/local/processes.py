@@ -1,6 +1,6 @@
-"""A process manager for one machine: the Procfile's lines, each restarted when it dies, none left behind.
+"""A process manager for one machine: runs the Procfile's lines and restarts each one that ends, as a platform does.
 
-honcho stops everything when one process ends; a platform starts that one again, and so does this.
+Foreman and honcho stop everything when one process ends. This one also reports each line's pids, so that tests can kill them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from honcho.environ import parse_procfile
 
-#: Seconds before a dead process is started again, at first and at most; it counts as well after `WELL_AFTER`.
+#: Seconds before a process that ended is restarted, at first and at most; back to the first once it ran for STABLE_AFTER.
 BACKOFF = (0.2, 5.0)
-WELL_AFTER = 10.0
-#: Seconds a process has to end after SIGTERM: a platform's 30, less a margin.
+STABLE_AFTER = 10.0
+#: Seconds a process has to end after SIGTERM: a platform's 30 less a margin.
 STOP_TIMEOUT = 27.0
-#: Niceness of workers that share their machine with the front door.
+#: Niceness of workers that share a machine with the front door.
 BEHIND_WEB = 10
 _PR_SET_PDEATHSIG = 1
 
 OnLine = Callable[[str, str], object]
+
+
+def parse_procfile(text: str) -> dict[str, str]:
+    """The commands of a Procfile by name."""
+    lines = (line.partition(":") for line in text.splitlines() if ":" in line and not line.startswith("#"))
+    return {name.strip(): command.strip() for name, _, command in lines}
 
 
 @dataclass
@@ -44,7 +49,7 @@ class _Process:
 
 
 class ProcessManager:
-    """Runs the named lines of a Procfile (all but `release`, if none are named), `behind_web` at that niceness behind `web`."""
+    """Runs lines of a Procfile, by default all but `release`. `behind_web` is the niceness of all lines other than `web`."""
 
     def __init__(
         self,
@@ -55,11 +60,11 @@ class ProcessManager:
         on_line: OnLine | None = None,
         behind_web: int = 0,
     ) -> None:
-        lines = parse_procfile(procfile.read_text()).processes
-        chosen = names if names is not None else [name for name in lines if name != "release"]
+        commands = parse_procfile(procfile.read_text())
+        chosen = names if names is not None else [name for name in commands if name != "release"]
         # On one machine the front door goes first: a message that waits in the database is safe, one that waits outside is not.
-        kinder = f"nice -n {behind_web} " if behind_web else ""
-        self._processes = {name: _Process(name, lines[name] if name == "web" else kinder + lines[name]) for name in chosen}
+        nice = f"nice -n {behind_web} " if behind_web else ""
+        self._processes = {name: _Process(name, commands[name] if name == "web" else nice + commands[name]) for name in chosen}
         self._env = {
             **env,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
@@ -71,7 +76,7 @@ class ProcessManager:
         self._keeper = threading.Thread(target=self._keep, name="process-keeper", daemon=True)
 
     def start(self) -> None:
-        """Starts everything, and keeps it running."""
+        """Starts everything and keeps it running."""
         self._keeper.start()
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
@@ -86,11 +91,11 @@ class ProcessManager:
                 _reap(process, deadline)
 
     def restarts(self) -> dict[str, int]:
-        """How often each had to be started again."""
+        """How often each line was restarted."""
         return {name: process.restarts for name, process in self._processes.items()}
 
     def pids(self, name: str) -> list[int]:
-        """All processes of one line, its workers included."""
+        """All processes of one line, including its workers."""
         popen = self._processes[name].popen
         if popen is None or popen.poll() is not None:
             return []
@@ -101,16 +106,16 @@ class ProcessManager:
             return []
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """A signal to every process of one line."""
+        """Sends a signal to every process of one line."""
         for pid in self.pids(name):
             _kill(pid, how)
 
     def terminate(self, name: str) -> None:
-        """SIGTERM to a line, as a platform sends it; it is started again when it has ended."""
+        """Sends SIGTERM to a line, as a platform does; it is restarted when it has ended."""
         _signal_leader(self._processes[name], signal.SIGTERM)
 
     def stop_one(self, name: str) -> None:
-        """Ends one line and leaves it ended."""
+        """Ends one line without restarting it."""
         with self._lock:
             process = self._processes[name]
             process.wanted = False
@@ -118,11 +123,11 @@ class ProcessManager:
             _reap(process, time.monotonic() + STOP_TIMEOUT)
 
     def start_one(self, name: str) -> None:
-        """Starts it again."""
+        """Starts it again after stop_one."""
         self._processes[name].wanted = True
 
     def _keep(self) -> None:
-        # All starts are made by this thread: the kernel ends a child when the *thread* that started it dies.
+        # Only this thread starts processes: the kernel ends a child when the *thread* that started it ends.
         while not self._stopping.is_set():
             with self._lock:
                 for process in self._processes.values():
@@ -132,20 +137,20 @@ class ProcessManager:
     def _look_after(self, process: _Process) -> None:
         now = time.monotonic()
         if process.popen is not None and process.popen.poll() is not None:
-            self._bury(process, now)
+            self._after_exit(process, now)
         if process.popen is None and process.wanted and now >= process.next_start:
             process.popen, process.started = self._spawn(process), now
 
-    def _bury(self, process: _Process, now: float) -> None:
+    def _after_exit(self, process: _Process, now: float) -> None:
         assert process.popen is not None
         code = process.popen.returncode
-        _kill_group(process.popen.pid)  # workers that outlived a killed master
+        _kill_group(process.popen.pid)  # workers may outlive a killed master
         process.popen = None
         if process.wanted:
             process.restarts += 1
-            process.backoff = BACKOFF[0] if now - process.started > WELL_AFTER else min(process.backoff * 2, BACKOFF[1])
+            process.backoff = BACKOFF[0] if now - process.started > STABLE_AFTER else min(process.backoff * 2, BACKOFF[1])
             process.next_start = now + process.backoff
-            self._on_line(process.name, f"ended with {code}; starting again in {process.backoff:.1f} s")
+            self._on_line(process.name, f"ended with {code}; restarting in {process.backoff:.1f} s")
 
     def _spawn(self, process: _Process) -> subprocess.Popen[str]:
         popen = subprocess.Popen(
@@ -170,7 +175,7 @@ class ProcessManager:
 
 
 def _die_with_parent() -> None:
-    """So that a killed script leaves no workers behind (Linux; elsewhere it does nothing)."""
+    """Lets no workers outlive a killed script (on Linux; elsewhere it does nothing)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,11 +1,14 @@
-"""What the commands share of a terminal: arguments with clear errors, cells of tables, a database that does not answer."""
+"""What the commands share of a terminal: arguments with clear errors, tables, and a database that does not answer.
+
+A platform installs requirements.txt only, so nothing here needs the packages of the `local` extra.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import peewee
@@ -23,7 +26,7 @@ def no_arguments(program: str, description: str | None) -> None:
 def count(text: str) -> int:
     """An argument that is a whole number from 1."""
     if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"got {text!r}; want a whole number from 1")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
 
 
@@ -34,6 +37,16 @@ def cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Prints rows in columns that are as wide as their widest cell; the last one may be a sentence."""
+    lines = [list(columns), *([" ".join(cell(value).split()) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
 def with_database(program: str, run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Runs a command on DATABASE_URL or the services that another script runs; 1 if the database does not answer."""
     if not os.environ.get("DATABASE_URL"):
@@ -41,13 +54,13 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
     try:
         return run(arguments)
     except (peewee.OperationalError, peewee.InterfaceError) as problem:
-        told: Exception = problem
+        cause: Exception = problem
     except ServiceDown as problem:
-        told = problem.__cause__ if isinstance(problem.__cause__, Exception) else problem
-    print(f"{program}: {unreachable(told)}", file=sys.stderr)
+        cause = problem.__cause__ if isinstance(problem.__cause__, Exception) else problem
+    print(f"{program}: {unreachable(cause)}", file=sys.stderr)
     return 1
 
 
 def unreachable(problem: Exception) -> str:
-    """What a database that does not answer is called; libpq names the host, never the password."""
+    """The error of a database that does not answer; libpq names the host, never the password."""
     return f"the database of DATABASE_URL cannot be reached: {str(problem).strip()}"

@@ -1,4 +1,4 @@
-"""Years of traffic in a minute: rows as the pipeline leaves them, to see whether it stays as fast on top of them."""
+"""Fills a database with years of traffic in a minute: rows as the pipeline leaves them, to measure it on a large database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EVENTS = """
     from webhook_endpoint e, generate_series(1, %(jobs)s / 2) where e.customer_id = %(customer)s
 """
 
-# Closed over the last two hours: half of them are for prune to forget.
+# Closed over the last two hours, so that half of them are old enough for prune.
 _JOBS = """
     insert into job (queue, state, payload, ordering_key, customer_id, message_id, attempts, claims, created_at, closed_at)
     select (array['incoming-messages', 'ai-processing', 'outgoing-messages', 'webhook-delivery'])[1 + n %% 4], 'completed',
@@ -43,11 +43,10 @@ _JOBS = """
 
 
 def fill(chatbot: int, customer: int, messages: int, jobs: int) -> None:
-    """Adds about that many messages (ten to a conversation) usage and webhook events to go with them, and closed job
-    records; tells the planner."""
+    """Adds about this many messages (ten to a conversation) with usage and webhook events, and closed jobs; runs ANALYZE."""
     params = {"chatbot": chatbot, "customer": customer, "messages": messages, "jobs": jobs}
     with db.transaction():
-        db.rows("set local session_replication_role = replica")  # foreign keys hold by construction
+        db.rows("set local session_replication_role = replica")  # no foreign key checks: they hold by construction
         for statement in (_CONVERSATIONS, _QUESTIONS, _REPLIES, _USAGE, _EVENTS, _JOBS):
             db.rows(statement, params)
     db.rows("analyze")

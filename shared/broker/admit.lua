@@ -1,52 +1,52 @@
--- Lets a job through some rate limits, or tells it when its turn is. All limits or none: a place taken in one is used.
--- KEYS, three of each limit: what was let through (by time), who waits (in their order), when each of those comes again.
--- ARGV: job, priority, patience (ms), then of each limit: most, window (ms).
--- Returns {ms to wait, or 0; the limit that says so, counted from 1}.
+-- Lets a job pass its rate limits, or says when its turn is. It passes all of them or none, so that no slot is wasted.
+-- KEYS, three for each limit: jobs that passed (by time), jobs that wait (in order), the time at which each of those returns.
+-- ARGV: job, priority, grace (ms), then for each limit: limit, window (ms).
+-- Returns {ms to wait, or 0; the number of the limit that requires it, counted from 1}.
 --
--- A moving window: wherever it begins, it never sees more than `most`. Who is refused stays in line, by priority and then
--- by age, with the time at which a place is free for it: ten thousand who wait come one by one and find theirs, and who
--- comes later with a better priority goes first. Who does not come within `patience` of its time holds up nobody.
+-- A moving window: wherever it begins, it never contains more than `limit` jobs. A refused job is queued by priority and then
+-- by age, with the time at which a slot is free for it: ten thousand waiting jobs return one by one and find theirs, and a
+-- later job of a better priority goes first. A reserved slot expires `grace` ms after its time.
 -- Time is Redis' own: the clocks of the workers' machines may differ.
-local job, priority, patience = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local told = redis.call("time")
-local now = told[1] * 1000 + math.floor(told[2] / 1000)
-local DAY = 86400000 -- a line is kept no longer than this after the last that joined it
-local BEHIND = 1125899906842624 -- 2^50: every job's number is smaller, and a double keeps eight times that exactly
+local job, priority, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local clock = redis.call("time")
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local DAY = 86400000 -- ms for which the waiting jobs are kept after the last one joined
+local PRIORITY_STEP = 1125899906842624 -- 2^50: every job's id is smaller, and a double holds eight times that exactly
 
-local function wait(passed, line, due, most, window)
+local function wait(passed, waiting, due, limit, window)
     redis.call("zremrangebyscore", passed, "-inf", now - window)
-    for _, gone in ipairs(redis.call("zrangebyscore", due, "-inf", now - patience, "limit", 0, 1000)) do
-        redis.call("zrem", line, gone)
-        redis.call("zrem", due, gone)
+    for _, expired in ipairs(redis.call("zrangebyscore", due, "-inf", now - grace, "limit", 0, 1000)) do
+        redis.call("zrem", waiting, expired)
+        redis.call("zrem", due, expired)
     end
-    -- Redis was made to forget one of the two: who waits joins again when it comes.
-    if redis.call("zcard", line) ~= redis.call("zcard", due) then redis.call("del", line, due) end
-    redis.call("zadd", line, priority * BEHIND + tonumber(job), job)
+    -- An eviction took one of the two: waiting jobs join again when they return.
+    if redis.call("zcard", waiting) ~= redis.call("zcard", due) then redis.call("del", waiting, due) end
+    redis.call("zadd", waiting, priority * PRIORITY_STEP + tonumber(job), job)
     local used = redis.call("zcard", passed)
-    local before = redis.call("zrank", line, job) - (most - used)
-    if before < 0 then return 0 end
-    -- Places free in the order in which they were taken, and again a window later.
-    local place = before % most
-    local taken = redis.call("zrange", passed, place, place, "withscores")[2] or now
-    return math.max(1, taken + window * (1 + math.floor(before / most)) - now)
+    local ahead = redis.call("zrank", waiting, job) - (limit - used)
+    if ahead < 0 then return 0 end
+    -- Slots become free in the order in which they were used, and again a window later.
+    local slot = ahead % limit
+    local used_at = redis.call("zrange", passed, slot, slot, "withscores")[2] or now
+    return math.max(1, used_at + window * (1 + math.floor(ahead / limit)) - now)
 end
 
-local longest, by = 0, 0
+local longest, limiting = 0, 0
 for i = 1, #KEYS / 3 do
     local ms = wait(KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3]))
-    if ms > longest then longest, by = ms, i end
+    if ms > longest then longest, limiting = ms, i end
 end
 for i = 1, #KEYS / 3 do
-    local passed, line, due, window = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[2 * i + 3]
+    local passed, waiting, due, window = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[2 * i + 3]
     if longest == 0 then
-        redis.call("zrem", line, job)
+        redis.call("zrem", waiting, job)
         redis.call("zrem", due, job)
-        redis.call("zadd", passed, now, job .. "@" .. told[1] .. told[2])
+        redis.call("zadd", passed, now, job .. "@" .. clock[1] .. clock[2])
         redis.call("pexpire", passed, window)
     else
         redis.call("zadd", due, now + longest, job)
         redis.call("pexpire", due, DAY)
-        redis.call("pexpire", line, DAY)
+        redis.call("pexpire", waiting, DAY)
     end
 end
-return {longest, by}
+return {longest, limiting}

@@ -5,123 +5,137 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import redis
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
-from shared.telemetry.outage import Outage
+from shared.broker.connection import Delivery, now_ms, outage
+from shared.broker.queue_state import QueueState
 
-if TYPE_CHECKING:  # the broker makes consumers
-    from shared.broker.redis_broker import Broker
-
-#: Seconds between looks at an idle queue; wakes come by publish, this is for a lost one, and it is the heartbeat.
-IDLE_LOOK = 4.0
+#: Seconds between fetches from an idle queue. Wake-ups come by publish; this is for a lost one, and it is the heartbeat.
+IDLE_FETCH = 4.0
 #: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
 #: them: enough to save round trips, few enough that other processes get their share.
 PREFETCH_PER_THREAD = 1.5
 #: Messages of one ack: a millisecond of Redis.
 MAX_ACKS = 500
 
-outage = Outage("redis")
 
+class Queues(Protocol):
+    """What a consumer needs of its broker."""
 
-def now_ms() -> int:
-    """Wall-clock milliseconds, as Dramatiq writes them into `eta` and heartbeats."""
-    return int(time.time() * 1000)
+    states: dict[str, QueueState]
+    extra_threads: int
+    retired: bool
+
+    def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
+        """Puts messages, forgets deliveries."""
+
+    def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
+        """Takes messages."""
+
+    def reclaim(self, queue_name: str) -> None:
+        """Puts back what never arrived."""
+
+    def give_back(self, queue_name: str, message_ids: list[str]) -> None:
+        """Returns messages that were not begun."""
+
+    def do_nack(self, queue_name: str, message_id: str) -> Any:
+        """Dead-letters a message."""
 
 
 class WokenConsumer(Consumer):
     """Hands messages of one queue to the worker's threads; sleeps until woken, due, or free again."""
 
-    def __init__(self, broker: Broker, queue_name: str, threads: int) -> None:
+    def __init__(self, broker: Queues, queue_name: str, threads: int) -> None:
         self.broker, self.queue_name = broker, queue_name
         self.threads, self.prefetch = threads, max(threads + 2, int(threads * PREFETCH_PER_THREAD))
-        self._intake = broker.intakes[queue_name]
-        self._intake.reclaim = True
-        self._cache: deque[bytes] = self._intake.handed
-        self._exhausted, self._next_look = False, 0.0
-        self._held, self._done = self._intake.held, self._intake.done
+        self._state = broker.states[queue_name]
+        self._state.reclaim_needed = True
+        self._prefetched: deque[bytes] = self._state.prefetched
+        self._queue_empty, self._next_fetch = False, 0.0
+        self._in_flight, self._unacked = self._state.in_flight, self._state.unacked
         self._acking = threading.Lock()
 
     def __next__(self) -> MessageProxy | None:
         try:
             if self.broker.retired:
                 self.requeue([])
-            if not self._cache and not self._rested():
-                self._look()
+            if not self._prefetched and not self._slept():
+                self._fetch()
         except redis.RedisError as problem:  # one that refuses (full, a replica since its failover) is as good as away
             outage.noticed(problem)
             raise ConnectionClosed(problem) from None
         outage.over()
-        return self._hand_out() if self._cache else None
+        return self._next_message() if self._prefetched else None
 
-    def _rested(self) -> bool:
-        """Sleeps if nothing is left to take, or there is no room for it, until that may have changed or a look is due."""
-        pause = self._next_look - time.monotonic()
-        if pause <= 0 or (self._room() and not self._exhausted):
+    def _slept(self) -> bool:
+        """Sleeps if nothing is left to take, or there is no room for it, until that may have changed or a fetch is due."""
+        pause = self._next_fetch - time.monotonic()
+        if pause <= 0 or (self._room() and not self._queue_empty):
             return False
-        if self._intake.bell.wait(pause):
-            self._intake.bell.clear()
-            self._exhausted = self._exhausted and not self._intake.called
+        if self._state.wakeup.wait(pause):
+            self._state.wakeup.clear()
+            self._queue_empty = self._queue_empty and not self._state.messages_waiting
         return True
 
     def _room(self) -> int:
         """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
-        held = len(self._held) - self.broker.stretched
+        held = len(self._in_flight) - self.broker.extra_threads
         return self.prefetch - held if held <= self.threads and not self.broker.retired else 0
 
-    def _look(self) -> None:
+    def _fetch(self) -> None:
         """Takes what there is room for. To ask is the heartbeat as well."""
-        if self._intake.reclaim:
-            self._intake.reclaim = False
-            self._tell()  # what the consumer before this one could not
+        if self._state.reclaim_needed:
+            self._state.reclaim_needed = False
+            self._flush_acks()  # what the consumer before this one could not
             self.broker.reclaim(self.queue_name)
-        self._intake.bell.clear()
-        self._intake.called = False
+        self._state.wakeup.clear()
+        self._state.messages_waiting = False
         room = self._room()
         due, taken = self.broker.take(self.queue_name, room)
-        self._cache.extend(taken)
-        self._exhausted = len(taken) < room
-        pause = IDLE_LOOK if due < 0 else min(IDLE_LOOK, max(0.0, (due - now_ms()) / 1000))
+        self._prefetched.extend(taken)
+        self._queue_empty = len(taken) < room
+        pause = IDLE_FETCH if due < 0 else min(IDLE_FETCH, max(0.0, (due - now_ms()) / 1000))
         if self.broker.retired and room:
-            pause = 0.0  # retired meanwhile: says so
-        self._next_look = time.monotonic() + pause
+            pause = 0.0  # retired meanwhile: tell Redis at once
+        self._next_fetch = time.monotonic() + pause
 
-    def _hand_out(self) -> MessageProxy:
-        message: Message[Any] = Message.decode(self._cache.popleft())
-        self._held.add(message.options["redis_message_id"])
+    def _next_message(self) -> MessageProxy:
+        message: Message[Any] = Message.decode(self._prefetched.popleft())
+        self._in_flight.add(message.options["redis_message_id"])
         # A delay that is over; Dramatiq would delay the message again.
         message.options.pop("eta", None)
         return MessageProxy(message.copy(queue_name=self.queue_name))
 
     def ack(self, message: MessageProxy) -> None:
-        """Forgets a message that was worked on, unless its job's end did. While one thread tells Redis, others leave theirs."""
+        """Forgets a message that was worked on, unless the enqueue did. One thread flushes acks; the others queue theirs."""
         message_id = message.options["redis_message_id"]
-        if message_id in self._intake.forgotten:
-            self._intake.forgotten.discard(message_id)
+        if message_id in self._state.acked:
+            self._state.acked.discard(message_id)
             self._free([message_id])
             return
-        self._done.append(message_id)
-        self._tell()
+        self._unacked.append(message_id)
+        self._flush_acks()
 
-    def _tell(self) -> None:
-        while self._done and self._acking.acquire(blocking=False):
+    def _flush_acks(self) -> None:
+        while self._unacked and self._acking.acquire(blocking=False):
             try:
-                self._forget_some()
+                self._ack_some()
             finally:
                 self._acking.release()
 
-    def _forget_some(self) -> None:
-        ids = [self._done.popleft() for _ in range(min(len(self._done), MAX_ACKS))]
+    def _ack_some(self) -> None:
+        ids = [self._unacked.popleft() for _ in range(min(len(self._unacked), MAX_ACKS))]
         try:
             if ids:
                 self.broker.put([], [(self.queue_name, message_id) for message_id in ids])
         except redis.RedisError as problem:
-            self._done.extend(ids)
+            self._unacked.extend(ids)
             raise ConnectionClosed(problem) from None
         self._free(ids)
 
@@ -136,16 +150,16 @@ class WokenConsumer(Consumer):
 
     def _free(self, ids: list[str]) -> None:
         """There is room again; the consumer is woken when there is enough to fetch."""
-        threads = self.threads + self.broker.stretched
-        enough = len(self._held) > threads
-        self._held.difference_update(ids)
-        if enough and len(self._held) <= threads:
-            self._intake.bell.set()
+        threads = self.threads + self.broker.extra_threads
+        enough = len(self._in_flight) > threads
+        self._in_flight.difference_update(ids)
+        if enough and len(self._in_flight) <= threads:
+            self._state.wakeup.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Gives back what was taken and not begun, and what is still in the cache."""
         ids = [message.options["redis_message_id"] for message in messages]
-        while self._cache:
-            ids.append(Message.decode(self._cache.popleft()).options["redis_message_id"])
+        while self._prefetched:
+            ids.append(Message.decode(self._prefetched.popleft()).options["redis_message_id"])
         if ids:
             self.broker.give_back(self.queue_name, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -10,13 +11,28 @@ from dramatiq.message import Message
 from dramatiq.middleware import CurrentMessage
 
 from shared import db, queues
-from shared.broker.consumer import now_ms, outage
-from shared.broker.redis_broker import Delivery, addressed, get_broker
-from shared.jobs.ledger import Ticket
+from shared.broker.connection import Delivery, now_ms, outage
+from shared.broker.redis_broker import addressed, get_broker
+from shared.queues import Queue
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A job to be handed to Redis."""
+
+    id: int
+    queue: Queue
+    priority: int
+    delay_ms: int = 0
 
 
 class EnqueueInTransactionError(RuntimeError):
     """Somebody tried to enqueue what is not committed yet."""
+
+
+def tickets_of(rows: Iterable[dict[str, Any]]) -> list[Ticket]:
+    """The tickets that a verb of schema.sql returned."""
+    return [Ticket(row["id"], Queue(row["queue"]), row["priority"], row["delay_ms"]) for row in rows]
 
 
 def message_for(ticket: Ticket) -> Message[Any]:
@@ -33,7 +49,7 @@ def message_for(ticket: Ticket) -> Message[Any]:
     )
 
 
-def delivery() -> Delivery | None:
+def current_delivery() -> Delivery | None:
     """What brought the job that this thread works on; None outside a worker."""
     message = CurrentMessage.get_current_message()
     return (message.queue_name, message.options["redis_message_id"]) if message is not None else None
@@ -45,13 +61,13 @@ def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:
     Raises EnqueueInTransactionError; a Redis that is down, or full, is logged once and left to the sweep.
     """
     if db.in_transaction():
-        raise EnqueueInTransactionError("enqueue() inside an open transaction: a worker could look for the job before it exists")
+        raise EnqueueInTransactionError("enqueue() inside a transaction: a worker could look for the job before it is committed")
     messages = [addressed(message_for(ticket), ticket.delay_ms) for ticket in tickets]
     if not messages and not done:
         return
     try:
         get_broker().end(done, messages)
-    except redis.RedisError as problem:
-        outage.noticed(problem)
+    except redis.RedisError as error:
+        outage.noticed(error)
     else:
         outage.over()

@@ -1,9 +1,9 @@
-"""What a process works on next: better lanes first by a share, not for ever.
+"""What a process works on next: lanes take turns by weight, so that no lane starves another.
 
-Dramatiq's queue is strict: while premium alone can fill the stage, basic waits until the night. Here lanes take turns by weight
-(stride scheduling, Waldspurger and Weihl 1995): a lane with something to do moves on by 1/weight for each job that it gets,
-and who is furthest behind is next. One that was idle begins where the others are: it saves no turns up, and a premium job that
-comes now is the next.
+Dramatiq's queue is strict: while premium alone can fill the stage, basic never runs. Here lanes take turns by stride
+scheduling (Waldspurger and Weihl 1995): a lane that has work moves on by 1/weight for each job it gets, and the lane that
+is furthest behind is next. A lane that was idle starts where the others are: it saves up no turns, and a premium job that
+comes now is next.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections import deque
 from queue import PriorityQueue
 from typing import Any
 
-#: Turns by actor priority (shared/queues.py) while all have something to do: premium gets at least 15 of 20, basic one.
+#: Turns by actor priority (shared/queues.py) while all lanes have work: premium gets at least 15 of 20, basic one.
 WEIGHTS = {1: 15, 3: 4, 5: 1}
 
 
 class FairQueue(PriorityQueue[Any]):
-    """In the place of Dramatiq's work queue. Items have a `priority`; one that has no weight goes before all."""
+    """Replaces Dramatiq's work queue. Items have a `priority`; one that has no weight goes before all others."""
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - queue.Queue's signature
         self._lanes: dict[int, deque[Any]] = {}
-        self._turn: dict[int, float] = {}  # where each lane is
+        self._turn: dict[int, float] = {}  # the position of each lane
         self._now = 0.0
         self._size = 0
 

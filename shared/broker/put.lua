@@ -1,39 +1,38 @@
--- Forgets messages that a worker has done with, then puts messages on queues, in Dramatiq's own layout, and wakes whoever
--- waits there.
--- KEYS: namespace. ARGV: wake channel prefix, worker id, now (ms), how many are done, queue and id of each of those, then
--- for each new message: queue, id, data, place ("tail" or "head").
--- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing,
--- which is what lets the sweep put every job that should be there without looking first.
--- A worker that waits with room for more (take.lua) is handed the message at once, and need not ask for it. Otherwise: who
--- sleeps has found the queue empty, so a queue that is not needs no wake-up. A delayed message always does, for it may
--- be due before the one that a sleeper waits for.
--- A full Redis refuses only a script whose first write needs memory: what is done is forgotten first, and makes the room.
--- Returns how many were new.
-local namespace, channel, worker, done = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
+-- Forgets messages that a worker has finished, then puts messages on queues, in Dramatiq's own layout, and wakes workers.
+-- KEYS: namespace. ARGV: wake channel prefix, worker id, now (ms), how many are finished, queue and id of each of those, then
+-- for each new message: queue, id, data, place ("tail" or "head"). Returns how many messages were new.
+--
+-- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing, which is
+-- what lets the sweep put every job that should be there without looking first.
+-- A worker that waits with room to spare (take.lua) is pushed the message at once. Otherwise the first message of an empty
+-- queue wakes a worker: one that sleeps has found the queue empty, so a queue that has messages needs no wake-up. A delayed
+-- message always wakes one, for it may be due before the one that a sleeper waits for.
+-- A full Redis refuses only a script whose first write needs memory: finished messages are forgotten first, and make room.
+local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
 local heartbeats = namespace .. ":__heartbeats__"
--- ms; who waits looks every 4 s (IDLE_LOOK). A frozen process still counts as a listener, and would be handed messages.
+-- ms; a waiting worker fetches every 4 s (IDLE_FETCH). A frozen process still counts as a subscriber, and must be pushed nothing.
 local alive = tonumber(ARGV[3]) - 6000
-for i = 5, 4 + 2 * done, 2 do
+for i = 5, 4 + 2 * finished, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
     local waiting = namespace .. ":__waiting__." .. queue
     redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id)
     redis.call("hdel", namespace .. ":" .. queue .. ".msgs", id)
     if redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
 end
-if done > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
+if finished > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
 
--- Whoever waits for a queue with the most room, or nil.
-local function roomiest(waiting)
-    local rooms, best, most = redis.call("hgetall", waiting), nil, 0
+-- The waiting worker with the most room, or nil.
+local function with_most_room(waiting)
+    local rooms, best, most_room = redis.call("hgetall", waiting), nil, 0
     for i = 1, #rooms, 2 do
-        if tonumber(rooms[i + 1]) > most then best, most = rooms[i], tonumber(rooms[i + 1]) end
+        if tonumber(rooms[i + 1]) > most_room then best, most_room = rooms[i], tonumber(rooms[i + 1]) end
     end
     return best
 end
 
-local function hand(queue, id, data)
+local function push(queue, id, data)
     local waiting = namespace .. ":__waiting__." .. queue
-    local to = roomiest(waiting)
+    local to = with_most_room(waiting)
     while to do
         local seen = tonumber(redis.call("zscore", heartbeats, to) or 0)
         if seen > alive and redis.call("publish", namespace .. ":__hand__:" .. to .. ":" .. queue, data) > 0 then
@@ -41,19 +40,19 @@ local function hand(queue, id, data)
             if redis.call("hincrby", waiting, to, -1) < 1 then redis.call("hdel", waiting, to) end
             return true
         end
-        redis.call("hdel", waiting, to) -- nobody is there
-        to = roomiest(waiting)
+        redis.call("hdel", waiting, to) -- it is gone
+        to = with_most_room(waiting)
     end
     return false
 end
 
 local new, woken = 0, {}
-for i = 5 + 2 * done, #ARGV, 4 do
+for i = 5 + 2 * finished, #ARGV, 4 do
     local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local name = namespace .. ":" .. queue
     if redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
         local served, delayed = string.gsub(queue, "%.DQ$", "")
-        if delayed == 1 or not hand(queue, id, data) then
+        if delayed == 1 or not push(queue, id, data) then
             local length = redis.call(place == "head" and "lpush" or "rpush", name, id)
             if length == 1 or delayed == 1 then woken[served] = true end
         end

@@ -1,4 +1,12 @@
-"""What a process has of one Redis queue; it outlives a consumer, which is replaced when its connection breaks."""
+"""What a process has of one Redis queue; it outlives a consumer, which is replaced when its connection breaks.
+
+Each message that Redis believes is with this process is in one of these places (shared/README.md draws the way between them):
+
+    prefetched   taken from Redis, or pushed by it, and not handed to a thread yet
+    in_flight    handed to the worker: waiting for a thread, or being worked on
+    unacked      worked on, and Redis has not been told
+    acked        of those in flight: Redis has forgotten it already, together with the enqueue of what follows
+"""
 
 from __future__ import annotations
 
@@ -6,35 +14,32 @@ import threading
 from collections import deque
 
 
-class Intake:
-    """The bell by the door, and what came in. Threads of the worker, its consumer and the listener share it."""
+class QueueState:
+    """Shared by the worker's threads, the queue's consumer and the listener. Each step is one atomic call on a collection."""
 
     def __init__(self) -> None:
-        self.bell = threading.Event()
-        #: Messages that Redis sent along with the bell: taken already.
-        self.handed: deque[bytes] = deque()
-        #: Whether the bell said that something waits in the queue.
-        self.called = True
-        #: Whether Redis may believe that this process has what it has not.
-        self.reclaim = True
-        #: Ids of messages that the worker has, those that wait for a thread among them.
-        self.held: set[str] = set()
-        #: Of those, what it has done with and Redis was not told of yet.
-        self.done: deque[str] = deque()
-        #: Of those, what Redis has forgotten already, with the enqueue of what followed from it.
-        self.forgotten: set[str] = set()
+        #: Ends the consumer's sleep.
+        self.wakeup = threading.Event()
+        #: Whether messages wait in Redis, as far as this process was told.
+        self.messages_waiting = True
+        #: Whether Redis may believe that this process has messages which never arrived.
+        self.reclaim_needed = True
+        self.prefetched: deque[bytes] = deque()
+        self.in_flight: set[str] = set()
+        self.unacked: deque[str] = deque()
+        self.acked: set[str] = set()
 
-    def call(self, _message: bytes = b"") -> None:
-        """Something waits in the queue, or may."""
-        self.called = True
-        self.bell.set()
+    def notify(self, _message: bytes = b"") -> None:
+        """Messages wait in the queue, or may."""
+        self.messages_waiting = True
+        self.wakeup.set()
 
-    def lost_sight(self) -> None:
-        """Nobody listened for a while: what was called or handed over meanwhile was not heard."""
-        self.reclaim = True
-        self.call()
+    def on_reconnect(self) -> None:
+        """Nobody listened for a while: what was notified or pushed meanwhile was not heard."""
+        self.reclaim_needed = True
+        self.notify()
 
-    def hand(self, message: bytes) -> None:
-        """A message is here."""
-        self.handed.append(message)
-        self.bell.set()
+    def push(self, message: bytes) -> None:
+        """Redis hands a message over."""
+        self.prefetched.append(message)
+        self.wakeup.set()

@@ -1,10 +1,10 @@
 """The Redis broker: Dramatiq's own keys and layout, but woken instead of polling.
 
-Stock `RedisBroker` sleeps between looks at a queue; an idle pipeline of four hops pays 200 ms for that. Here a worker that
-found less than it has room for waits, and the enqueue hands it the message; where nobody waits, the first message of
-an empty queue is published on its wake channel. Each worker process listens once, and an ack that frees a slot wakes the
-consumer of its own process. Delayed messages are moved by whoever takes from their queue, who sleeps until the
-next one is due. Nothing depends on being heard: a consumer looks by itself every `IDLE_LOOK` seconds.
+Stock `RedisBroker` sleeps between fetches from a queue; an idle pipeline of four hops pays 200 ms for that. Here a worker
+that found less than it has room for waits, and the enqueue pushes the message to it; where nobody waits, the first message
+of an empty queue is published on its wake channel. Each worker process has one listener, and an ack that frees a slot wakes
+the consumer of its own process. Delayed messages are moved by whoever takes from their queue, and who sleeps until the
+next one is due. Nothing depends on a wake-up being heard: a consumer looks by itself every `IDLE_FETCH` seconds.
 """
 
 from __future__ import annotations
@@ -22,31 +22,25 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name
 from dramatiq.errors import QueueNotFound
 from dramatiq.message import Message
-from dramatiq.middleware import CurrentMessage, Middleware, Retries, ShutdownNotifications
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications
 
 from shared import queues
-from shared.broker.consumer import WokenConsumer, now_ms
-from shared.broker.queue_state import Intake
-from shared.config import Settings, host_of, settings
+from shared.broker.connection import Delivery, connect_redis, now_ms
+from shared.broker.consumer import WokenConsumer
+from shared.broker.queue_state import QueueState
+from shared.config import host_of, settings
 from shared.telemetry import metrics
 from shared.telemetry.worker_logging import WorkerLogging
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle looks,
+#: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle fetches,
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
-#: Seconds to wait for Redis to answer; it answers in microseconds or is gone.
-SOCKET_TIMEOUT = 5.0
 #: Seconds between attempts of the listener to reach a Redis that is down.
 RECONNECT_PAUSE = 0.5
 
 _SCRIPTS = Path(__file__).parent
-
-#: A message that a worker has taken: its Redis queue and its id there.
-Delivery = tuple[str, str]
 
 
 class Broker(RedisBroker):
@@ -55,13 +49,13 @@ class Broker(RedisBroker):
     def __init__(self, client: redis.Redis, middleware: list[Middleware], namespace: str) -> None:
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
-        self.intakes: dict[str, Intake] = {}
+        self.states: dict[str, QueueState] = {}
         #: Threads beyond those that the process began with (shared/broker/thread_pool.py).
-        self.stretched = 0
+        self.extra_threads = 0
         #: Whether this process takes nothing any more.
         self.retired = False
-        self._channel = f"{namespace}:__wake__:"
-        self._hands = f"{namespace}:__hand__:{self.broker_id}:"
+        self._wake_channel = f"{namespace}:__wake__:"
+        self._push_channel = f"{namespace}:__hand__:{self.broker_id}:"
         self._put, self._take, self._rescue = (
             client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
         )
@@ -73,7 +67,7 @@ class Broker(RedisBroker):
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
-            self.intakes[queue_name] = Intake()
+            self.states[queue_name] = QueueState()
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -90,28 +84,31 @@ class Broker(RedisBroker):
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
             args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
-        return int(self._put(keys=[self.namespace], args=[self._channel, self.broker_id, now_ms(), *args]))
+        return int(self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, now_ms(), *args]))
 
     def end(self, done: Sequence[Delivery], messages: Iterable[Message[Any]]) -> None:
-        """Puts what follows from jobs that ended, whose deliveries are done with: the acks to come have nothing to tell."""
+        """Puts what follows from jobs that ended and forgets their deliveries; Dramatiq's acks find nothing left to do."""
         self.put(messages, done)
         for queue_name, message_id in done:
-            self.intakes[queue_name].forgotten.add(message_id)
+            self.states[queue_name].acked.add(message_id)
 
     def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
         """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due.
 
-        Who gets fewer is handed so many more as soon as they come.
+        A process that gets fewer is pushed the missing number as soon as they come.
         """
         due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
         return int(due), messages
 
-    def rescue(self, dead_after: float = DEAD_AFTER) -> int:
-        """Brings back the messages of workers whose heartbeat stopped; returns how many."""
+    def rescue(self, dead_after: float = DEAD_AFTER) -> dict[str, list[str]]:
+        """Brings back the messages of workers whose heartbeat stopped; returns their ids by queue."""
         limit = now_ms() - int(dead_after * 1000)
         names = [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
         expired = now_ms() - self.dead_message_ttl
-        return int(self._rescue(keys=[self.namespace], args=[limit, expired, self._channel, *names]))
+        rescued: dict[str, list[str]] = {}
+        for queue_name, message_id in self._rescue(keys=[self.namespace], args=[limit, expired, self._wake_channel, *names]):
+            rescued.setdefault(queue_name.decode(), []).append(message_id.decode())
+        return rescued
 
     def missing(self, queue_name: str, message_ids: list[str]) -> set[str]:
         """Which of these messages Redis carries neither on the queue, nor delayed, nor in a worker's hands."""
@@ -125,70 +122,70 @@ class Broker(RedisBroker):
     def reclaim(self, queue_name: str) -> None:
         """Puts back what Redis believes this process works on and it does not: an answer lost with a connection."""
         key = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
-        believed = {message_id.decode() for message_id in cast(set[bytes], self.client.smembers(key))}
-        intake = self.intakes[queue_name]
-        lost = believed - intake.held - {Message.decode(data).options["redis_message_id"] for data in list(intake.handed)}
+        assigned = {message_id.decode() for message_id in cast(set[bytes], self.client.smembers(key))}
+        state = self.states[queue_name]
+        lost = assigned - state.in_flight - {Message.decode(data).options["redis_message_id"] for data in list(state.prefetched)}
         if lost:
             self.give_back(queue_name, sorted(lost))
 
     def give_back(self, queue_name: str, message_ids: list[str]) -> None:
         """Returns taken messages to their queue and wakes another worker for them."""
         self.do_requeue(queue_name, *message_ids)
-        self.client.publish(self._channel + queue_name, "1")
+        self.client.publish(self._wake_channel + queue_name, "1")
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
-        if queue_name not in self.intakes:
+        if queue_name not in self.states:
             raise QueueNotFound(queue_name)
-        self._listen()
+        self._start_listener()
         return WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
 
-    def stretch(self, threads: int) -> None:
+    def add_capacity(self, threads: int) -> None:
         """Fetches for so many threads more, or fewer if negative. One caller at a time."""
-        self.stretched += threads
-        for intake in self.intakes.values():
-            intake.bell.set()
+        self.extra_threads += threads
+        for state in self.states.values():
+            state.wakeup.set()
 
     def retire(self) -> None:
-        """Takes nothing any more and is handed nothing; what is under way goes on. Raises redis.RedisError."""
+        """Takes nothing any more and is pushed nothing; what is under way goes on. Raises redis.RedisError."""
         self.retired = True
-        for name, intake in self.intakes.items():
+        for name, state in self.states.items():
             self.client.hdel(f"{self.namespace}:__waiting__.{name}", self.broker_id)
-            intake.bell.set()
+            state.wakeup.set()
 
     def close(self) -> None:
         """Ends the listener."""
         self._closing.set()
         super().close()
 
-    def _listen(self) -> None:
+    def _start_listener(self) -> None:
         if self._listener is None:
-            self._listener = threading.Thread(target=self._hear, name="wake-listener", daemon=True)
+            self._listener = threading.Thread(target=self._keep_listening, name="wake-listener", daemon=True)
             self._listener.start()
 
-    def _hear(self) -> None:
+    def _keep_listening(self) -> None:
         while not self._closing.is_set():
             try:
-                self._hear_until_broken()
+                self._listen_until_broken()
             except (redis.RedisError, OSError):
                 # The consumers notice the outage themselves and log it; wakes are only a convenience.
                 self._closing.wait(RECONNECT_PAUSE)
 
-    def _hear_until_broken(self) -> None:
+    def _listen_until_broken(self) -> None:
         with self.client.pubsub(ignore_subscribe_messages=True) as subscription:
             # Its own queues only: a wake-up costs each process that hears it a tenth of a millisecond.
-            known = dict(self.intakes)
-            told: dict[bytes, Callable[[bytes], None]] = {}
-            for name, intake in known.items():
-                told[f"{self._channel}{name}".encode()] = intake.call
-                told[f"{self._hands}{name}".encode()] = intake.hand
-            subscription.subscribe(*told)
-            for intake in known.values():
-                intake.lost_sight()
-            while not self._closing.is_set() and len(known) == len(self.intakes):
-                heard = subscription.get_message(timeout=1.0)
-                if heard:
-                    told[heard["channel"]](heard["data"])
+            states = dict(self.states)
+            handlers: dict[bytes, Callable[[bytes], None]] = {}
+            for name, state in states.items():
+                handlers[f"{self._wake_channel}{name}".encode()] = state.notify
+                handlers[f"{self._push_channel}{name}".encode()] = state.push
+            subscription.subscribe(*handlers)
+            for state in states.values():
+                state.on_reconnect()
+            while not self._closing.is_set() and len(states) == len(self.states):
+                message = subscription.get_message(timeout=1.0)
+                if message:
+                    handlers[message["channel"]](message["data"])
 
 
 def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
@@ -204,38 +201,13 @@ def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
     return message.copy(queue_name=queue_name, options=options)
 
 
-def connect_redis(conf: Settings) -> redis.Redis:
-    """The process's Redis client; a thread-safe pool."""
-    return redis.Redis.from_url(
-        conf.redis_address,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=SOCKET_TIMEOUT,
-        # Dramatiq's own loops decide how long to wait; a hidden retry would only double an enqueue.
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def middleware() -> list[Middleware]:
-    """In the order in which they see a message: nothing here decides what becomes of a job (shared/jobs/stage.py does)."""
+    """In the order in which they see a message. A worker process adds Retries (shared/jobs/worker_process.py)."""
     return [
         WorkerLogging(),  # first in, so that the others' work is inside its context
         CurrentMessage(),  # the wrapper tells Retries by the message's options what the ledger decided
         ShutdownNotifications(notify_shutdown=False),
-        Retries(max_retries=3, min_backoff=1000),
     ]
-
-
-def warn_about_forgetful_redis(client: redis.Redis) -> None:
-    """Names, once at start, Redis settings that lose jobs; PostgreSQL remembers them, but a loss costs seconds."""
-    try:
-        policy = client.info("memory").get("maxmemory_policy", "unknown")
-        persistent = client.info("persistence").get("aof_enabled")
-    except redis.RedisError:
-        return
-    if policy != "noeviction":
-        log.warning("redis may evict jobs; set maxmemory-policy to noeviction", extra={"policy": policy})
-    if not persistent:
-        log.warning("redis forgets its queues when it restarts; set appendonly to yes")
 
 
 _setting_up = threading.Lock()
@@ -251,12 +223,12 @@ def get_broker() -> Broker:
             _broker = Broker(connect_redis(conf), middleware(), conf.redis_namespace)
             dramatiq.set_broker(_broker)
             metrics.use(_broker.client)
-            log.debug("broker is set up", extra={"redis": host_of(conf.redis_address)})
+            log.debug("broker_ready", extra={"redis": host_of(conf.redis_address)})
     return _broker
 
 
 def reset() -> None:
-    """Forgets the broker; for programs that change their environment (tests, the laboratory)."""
+    """Forgets the broker; for programs that change their environment: tests, bench, chaos."""
     global _broker  # noqa: PLW0603
     if _broker is not None:
         _broker.close()

@@ -1,9 +1,9 @@
--- Brings back what dead workers had taken from some queues, to the front: it is the oldest.
+-- Returns the messages of dead workers to the front of their queues, for they are the oldest.
 -- Forgets dead-lettered messages (they hold no more than a job's id) that are too old for the dashboard.
 -- KEYS: namespace. ARGV: oldest live heartbeat (ms), oldest dead letter to keep (ms), wake channel prefix,
--- then the queues. Returns how many messages came back.
+-- then the queues. Returns the messages that came back: {{queue, id}, …}.
 local namespace, limit, expired, channel = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local heartbeats, rescued = namespace .. ":__heartbeats__", 0
+local heartbeats, rescued = namespace .. ":__heartbeats__", {}
 for _, worker in ipairs(redis.call("zrangebyscore", heartbeats, 0, limit)) do
     for i = 4, #ARGV do
         local name = namespace .. ":" .. ARGV[i]
@@ -12,7 +12,7 @@ for _, worker in ipairs(redis.call("zrangebyscore", heartbeats, 0, limit)) do
         for _, id in ipairs(ids) do
             if redis.call("hexists", name .. ".msgs", id) == 1 then
                 redis.call("lpush", name, id)
-                rescued = rescued + 1
+                rescued[#rescued + 1] = {ARGV[i], id}
             end
         end
         redis.call("del", acks)

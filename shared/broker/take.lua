@@ -1,7 +1,7 @@
 -- Takes up to `count` messages off a queue for a worker, after moving to it what was delayed until now.
 -- KEYS: namespace. ARGV: worker id, queue, count, now (ms).
--- Returns {ms of the next delayed message or -1, data, data, ...}. If there were fewer than that, the queue is empty, and the
--- worker waits: what comes next is handed to it (put.lua).
+-- Returns {ms of the next delayed message or -1, data, data, ...}. With fewer than `count` the queue is empty, and the worker
+-- is registered as waiting: what comes next is pushed to it (put.lua).
 --
 -- Delayed messages wait in Dramatiq's own place (<queue>.DQ and <queue>.DQ.msgs); an index by time beside it,
 -- <queue>.DQ.due, is filled here from that list, so that a stock client's delayed messages are found too.
@@ -11,7 +11,7 @@ local count, now = tonumber(ARGV[3]), tonumber(ARGV[4])
 local name = namespace .. ":" .. queue
 local delayed, due = name .. ".DQ", name .. ".DQ.due"
 
-for _ = 1, 1000 do -- a bounded bite; the rest follows with the next call
+for _ = 1, 1000 do -- a bounded share; the rest follows with the next call
     local id = redis.call("lpop", delayed)
     if not id then break end
     local data = redis.call("hget", delayed .. ".msgs", id)

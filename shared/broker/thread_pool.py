@@ -45,7 +45,7 @@ class ThreadPool(Middleware):
                 self._worker._add_worker()
             except RuntimeError:  # the system has no thread to spare; those that are there go on
                 return False
-        self._broker.stretch(1)
+        self._broker.add_capacity(1)
         return True
 
     def retire_thread(self) -> None:
@@ -55,4 +55,4 @@ class ThreadPool(Middleware):
             if self._worker is not None and isinstance(thread, WorkerThread):
                 thread.stop()
                 self._worker.workers.remove(thread)
-        self._broker.stretch(-1)
+        self._broker.add_capacity(-1)

@@ -1,7 +1,7 @@
-"""What the two WhatsApp stages share: one message leaves at most once that we know of, and its book-keeping.
+"""What the send stages share: one message leaves at most once that we know of, and its book-keeping.
 
-A send whose answer was not kept (a kill, a read timeout) is ambiguous: neither gateway has idempotency keys. The next
-attempt first waits for a status update that settles it, then follows AMBIGUOUS_SEND.
+A send whose answer was not kept (a kill, a read timeout) is ambiguous: neither Meta nor the gateways have idempotency keys.
+The next attempt first waits for a status update that settles it, then follows AMBIGUOUS_SEND.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from typing import Any
 
 from shared import db, payloads
 from shared.broker import rate_limits
+from shared.channels.registry import Channel, channel_of
 from shared.config import settings
+from shared.db import sql
 from shared.errors import PermanentError, Snooze
 from shared.http import ConnectFailed
-from shared.jobs.completion import Ending
-from shared.jobs.ledger import Claim, Claiming
+from shared.jobs.completion import CompletionStatement
+from shared.jobs.ledger import Job
 from shared.payloads import strip_invalid
-from shared.queues import Queue
 
 log = logging.getLogger(__name__)
+queries = sql.load(__file__)
+
+_record_send = CompletionStatement(queries["record_send"])
 
 
 @dataclass(frozen=True)
 class OutboundMessage:
-    """A message ready to leave. `sender` is the channel's row: credentials and address; `parts_sent` are gone already."""
+    """A message ready to leave. `sender` is the channel's row: credentials and address; `parts_sent` have left already."""
 
     message_id: int
     content: str
@@ -37,129 +41,91 @@ class OutboundMessage:
     sender: dict[str, Any]
 
 
-_TABLES = {Queue.WHATSAPP_CLOUD: "whatsapp_cloud_account", Queue.WHATSAPP_QR: "whatsapp_qr_session"}
-#: The column of a sender's row that names its WhatsApp number to the outside.
-_NUMBERS = {"whatsapp_cloud": "phone_number_id", "whatsapp_qr": "session_name"}
-
-
-def claiming(queue: Queue) -> Claiming:
-    """Takes the jobs of a send stage, with what `load_message` needs."""
-    return Claiming(
-        queue,
-        f"""
-        select m.content, m.status, m.external_id, c.external_user_id as recipient, to_jsonb(s) as sender,
-            coalesce((m.metadata ->> 'parts_sent')::int, 0) as parts_sent
-        from message m join conversation c on c.id = m.conversation_id
-        left join {_TABLES[queue]} s on s.chatbot_id = m.chatbot_id and s.active
-        where m.id = mine.message_id and m.role = 'assistant'
-        """,
-    )
-
-
-def load_message(claimed: Claim) -> OutboundMessage:
+def load_message(job: Job) -> OutboundMessage:
     """What a claimed job is to send. Raises PermanentError if there is nothing, or nothing to send it with."""
-    message_id = payloads.read(claimed.queue, claimed.payload)["message_id"]
-    if claimed.loaded is None:
+    message_id = payloads.read(job.queue, job.payload)["message_id"]
+    if job.loaded is None:
         raise PermanentError(f"there is no reply {message_id} to send")
-    if claimed.loaded["sender"] is None:
-        raise PermanentError(f"the chatbot has no active {_TABLES[claimed.queue]}; connect one and send again")
-    return OutboundMessage(message_id=message_id, **claimed.loaded)
+    if job.loaded["sender"] is None:
+        raise PermanentError(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
+    return OutboundMessage(message_id=message_id, **job.loaded)
 
 
-# The status may have come before the answer was stored (parked_status), or may have settled the message already.
-_sent = Ending(
-    "send_sent",
-    """
-    with mine as materialized (
-        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, message_id bigint, provider_id text,
-            ids text[], attempt int, metadata jsonb, customer_id bigint, channel text)
-    ), early as (
-        delete from parked_status p using mine join message m on m.id = mine.message_id
-        where p.provider_id = any (mine.ids) and coalesce(p.chatbot_id, m.chatbot_id) = m.chatbot_id
-        returning mine.n, p.status, p.error
-    ), best as (
-        select distinct on (n) n, status, error from (
-            select n, status, error from early union all select n, 'SENT', null from mine) heard
-        order by n, status_rank(status) desc
-    ), locked as materialized ( -- in the order in which statuses go through them (shared/channels/delivery_status.py)
-        select id from message where id = any (array(select message_id from mine)) order by id for no key update
-    ), sent as (
-        update message m set
-            status = case when status_rank(best.status) > status_rank(m.status) then best.status else m.status end,
-            error = case when best.status = 'FAILED' then coalesce(best.error, 'the channel reported a failure') end,
-            external_id = coalesce(mine.provider_id, m.external_id), attempts = mine.attempt, updated_at = clock_timestamp(),
-            metadata = m.metadata || mine.metadata
-        from mine join best using (n), (select count(*) from locked) first where m.id = mine.message_id
-        returning mine.n, mine.job_id, mine.claim, mine.customer_id, mine.provider_id,
-            m.id, m.conversation_id, m.channel, m.reply_to
-    ), usage as (
-        insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent on conflict do nothing
-    )
-    select jsonb_agg(n) as done, job_finish(
-        jsonb_object_agg(job_id, claim), '[]',
-        jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.sent',
-            'data', jsonb_build_object('message_id', id, 'conversation_id', conversation_id, 'channel', channel,
-                'reply_to', reply_to, 'provider_id', provider_id)))) as tickets
-    from sent having count(*) > 0
-    """,
-)
-
-
-def finish(claimed: Claim, parcel: OutboundMessage, channel: str, provider_id: str | None, ids: list[str]) -> None:
+def finish(job: Job, message: OutboundMessage, channel: Channel, provider_id: str | None, ids: list[str]) -> None:
     """Keeps the provider's answer: SENT (or what a status said meanwhile), usage, event, the job's end."""
-    known = strip_invalid(provider_id or "")[: payloads.MAX_ID] or parcel.external_id
+    known_id = strip_invalid(provider_id or "")[: payloads.MAX_ID] or message.external_id
     values = {
-        "message_id": parcel.message_id,
-        "provider_id": known or None,
-        "ids": [*ids, *([known] if known else [])],
-        "attempt": claimed.attempt,
-        "metadata": {"provider_id": known, "attempts": claimed.attempt},
-        "customer_id": claimed.customer_id,
-        "channel": channel,
+        "queue": job.queue,
+        "message_id": message.message_id,
+        "provider_id": known_id or None,
+        "ids": [*ids, *([known_id] if known_id else [])],
+        "attempt": job.attempt,
+        "metadata": {"provider_id": known_id, "attempts": job.attempt},
+        "customer_id": job.customer_id,
+        "channel": channel.name,
     }
-    if not _sent(claimed, values):
-        raise PermanentError(f"message {parcel.message_id} is gone")
+    if not _record_send(job, values):
+        raise PermanentError(f"message {message.message_id} is gone")
 
 
-_PART_SENT = "update message set metadata = metadata || jsonb_build_object('parts_sent', %s::int) where id = %s"
-
-
-def part_sent(parcel: OutboundMessage, count: int) -> None:
+def keep_parts_sent(message: OutboundMessage, count: int) -> None:
     """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them."""
-    db.retry_on_outage(lambda: db.rows(_PART_SENT, [count, parcel.message_id]), patience=settings().job_lease)
+    query = queries["keep_parts_sent"]
+    db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease)
 
 
-def send_once(claimed: Claim, parcel: OutboundMessage, channel: str, ids: list[str], send: Callable[[], str]) -> None:
-    """Sends, unless an earlier attempt did. `ids` are those the provider may give it, where they are known before."""
-    if parcel.status != "PENDING":
-        finish(claimed, parcel, channel, None, ids)
+def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[str], send: Callable[[], str]) -> None:
+    """Sends, unless an earlier attempt did. `ids`: those that the provider may give the message, where they are known before."""
+    if message.status != "PENDING":
+        finish(job, message, channel, None, ids)
         return
-    if claimed.outcome_unknown_for is not None and _settled(claimed, ids):
-        finish(claimed, parcel, channel, ids[0], ids)
+    if job.outcome_unknown_for is not None and _delivery_confirmed(job, ids):
+        finish(job, message, channel, ids[0], ids)
         return
-    rate_limits.admit(claimed, f"{channel} {parcel.sender[_NUMBERS[channel]]}")
+    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {message.sender[channel.account_column]}")
     try:
         provider_id = send()
-    except ConnectFailed as problem:
-        raise ConnectionError(str(problem)) from problem
-    finish(claimed, parcel, channel, provider_id, ids)
+    except ConnectFailed as error:
+        raise ConnectionError(str(error)) from error
+    finish(job, message, channel, provider_id, ids)
 
 
-_HEARD = """
-    select 1 from parked_status p join message m on m.id = %(message_id)s and m.chatbot_id = coalesce(p.chatbot_id, m.chatbot_id)
-    where p.provider_id = any (%(ids)s) limit 1
-"""
-
-
-def _settled(claimed: Claim, ids: list[str]) -> bool:
+def _delivery_confirmed(job: Job, ids: list[str]) -> bool:
     """Whether a status proves that an ambiguous send arrived. Raises Snooze while one may come, PermanentError to hold."""
-    if ids and db.row(_HEARD, {"message_id": claimed.message_id, "ids": ids}) is not None:
+    if ids and queries["has_status_arrived"].row(message_id=job.message_id, ids=ids) is not None:
         return True
     conf = settings()
-    waited = claimed.outcome_unknown_for or 0.0
+    waited = job.outcome_unknown_for or 0.0
     if waited < conf.ambiguous_wait:
         raise Snooze(conf.ambiguous_wait - waited, "outcome unknown: waiting for a status of the earlier send")
     if conf.ambiguous_send == "hold":
         raise PermanentError("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
-    log.warning("outcome unknown, sending again", extra={"waited": round(waited, 1)})
+    log.warning("outcome_unknown_sending_again", extra={"waited": round(waited, 1)})
     return False
+
+
+#: Where a text may be cut, the best place first, with what of it stays with the part before.
+_BREAKS = (("\n\n", ""), ("\n", ""), (". ", "."), (" ", ""))
+
+
+def split_message(text: str, limit: int) -> list[str]:
+    """The text in parts of at most `limit` UTF-16 units, cut between paragraphs, lines, sentences or words."""
+    parts = []
+    while (head := _head(text, limit)) != text:
+        part, rest = _cut(head)
+        parts.append(part)
+        text = (rest + text[len(head) :]).lstrip()
+    return [part for part in (*parts, text) if part] or [text]
+
+
+def _head(text: str, limit: int) -> str:
+    return text if 2 * len(text) <= limit else text.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore")
+
+
+def _cut(head: str) -> tuple[str, str]:
+    """Cuts at the last break in the second half of what fits, so that parts stay few; at its end if there is none."""
+    for mark, stays in _BREAKS:
+        at = head.rfind(mark, len(head) // 2)
+        if at >= 0:
+            return head[:at].rstrip() + stays, head[at + len(mark) :]
+    return head, ""

@@ -1,8 +1,8 @@
-"""Natural batching: what the threads of a process have to say to a server at the same moment goes out together.
+"""Natural batching: calls that threads of a process make at the same moment share one round trip.
 
-While one round trip is under way the next one fills; nobody waits for a timer, and who comes alone goes at once. The
-thread that finds nobody talking leads: it takes everything that waits, speaks for all, and hands the lead to the first
-of those who came meanwhile.
+While one round trip is under way the next batch fills; there is no timer, and a lone call goes out at once. The thread that
+finds no round trip under way is the leader: it executes everything that waits, then passes the lead to the first thread
+that came meanwhile.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ Result = TypeVar("Result")
 LIMIT = 100
 
 
-class CutOff(RuntimeError):
-    """The thread that spoke for a batch was ended in the middle of it."""
+class LeaderInterrupted(RuntimeError):
+    """The leader thread was interrupted while it executed the batch."""
 
 
-class _Place(Generic[Item, Result]):
-    """One caller's item, its answer, and what the caller sleeps on until it is answered or has to lead."""
+class _Call(Generic[Item, Result]):
+    """One caller's item and answer, and the lock that the caller sleeps on until it is answered or has to lead."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.turn = threading.Lock()
         self.turn.acquire()
         self.answer: Result | None = None
-        self.problem: Exception | None = CutOff("its batch was cut off")
+        self.error: Exception | None = LeaderInterrupted("the leader of its batch was interrupted")
         self.answered = False
 
     def settle(self, answer: Result | Exception) -> None:
         if isinstance(answer, Exception):
-            self.problem = answer
+            self.error = answer
         else:
-            self.answer, self.problem = answer, None
+            self.answer, self.error = answer, None
 
 
 class Batch(Generic[Item, Result]):
@@ -53,63 +53,63 @@ class Batch(Generic[Item, Result]):
     def __init__(self, run: Callable[[Sequence[Item]], Sequence[Result]], limit: int = LIMIT) -> None:
         self._run, self._limit = run, limit
         self._lock = threading.Lock()
-        self._waiting: list[_Place[Item, Result]] = []
+        self._waiting: list[_Call[Item, Result]] = []
         self._busy = False
 
     def __call__(self, item: Item) -> Result:
         """The result for this item. Raises what `run` raised for it."""
-        place: _Place[Item, Result] = _Place(item)
-        if not self._leads(place):
-            place.turn.acquire()
-        if not place.answered:
+        call: _Call[Item, Result] = _Call(item)
+        if not self._leads(call):
+            call.turn.acquire()
+        if not call.answered:
             self._lead()
-        if place.problem is not None:
-            raise place.problem
-        return place.answer  # type: ignore[return-value]  # None only where Result is None
+        if call.error is not None:
+            raise call.error
+        return call.answer  # type: ignore[return-value]  # None only where Result is None
 
-    def _leads(self, place: _Place[Item, Result]) -> bool:
+    def _leads(self, call: _Call[Item, Result]) -> bool:
         with self._lock:
-            self._waiting.append(place)
+            self._waiting.append(call)
             alone, self._busy = not self._busy, True
             return alone
 
     def _lead(self) -> None:
-        time.sleep(0)  # lets go of the interpreter once: threads that are ready to speak join this batch
+        time.sleep(0)  # yields the interpreter once, so that threads which are ready join this batch
         with self._lock:
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
         try:
             self._settle(batch)
         finally:
-            self._hand_over()
-            for place in batch:
-                place.answered = True
-                place.turn.release()
+            self._pass_lead()
+            for call in batch:
+                call.answered = True
+                call.turn.release()
 
-    def _hand_over(self) -> None:
+    def _pass_lead(self) -> None:
         with self._lock:
             self._busy = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].turn.release()
 
-    def _settle(self, batch: list[_Place[Item, Result]]) -> None:
+    def _settle(self, batch: list[_Call[Item, Result]]) -> None:
         try:
-            answers: Sequence[Result | Exception] = self._run([place.item for place in batch])
-        except ServiceDown as problem:
-            answers = [problem] * len(batch)
-        except Exception as problem:
-            answers = [problem] if len(batch) == 1 else self._one_by_one(batch)
-        for place, answer in zip(batch, answers, strict=True):
-            place.settle(answer)
+            answers: Sequence[Result | Exception] = self._run([call.item for call in batch])
+        except ServiceDown as error:
+            answers = [error] * len(batch)
+        except Exception as error:
+            answers = [error] if len(batch) == 1 else self._one_by_one(batch)
+        for call, answer in zip(batch, answers, strict=True):
+            call.settle(answer)
 
-    def _one_by_one(self, batch: list[_Place[Item, Result]]) -> list[Result | Exception]:
+    def _one_by_one(self, batch: list[_Call[Item, Result]]) -> list[Result | Exception]:
         answers: list[Result | Exception] = []
-        for place in batch:
+        for call in batch:
             down = answers and isinstance(answers[-1], ServiceDown)
-            answers.append(answers[-1] if down else self._alone(place.item))
+            answers.append(answers[-1] if down else self._alone(call.item))
         return answers
 
     def _alone(self, item: Item) -> Result | Exception:
         try:
             return self._run([item])[0]
-        except Exception as problem:
-            return problem
+        except Exception as error:
+            return error

@@ -19,7 +19,7 @@ OUTAGE_BACKOFF = (0.1, 2.0)
 
 
 def is_outage(problem: BaseException) -> bool:
-    """Whether the server is gone or going, as against a statement that is wrong, or that lost a deadlock (class 40)."""
+    """Whether the server is gone or going; a statement that is wrong, or lost a deadlock (class 40), is no outage."""
     if isinstance(problem, ServiceDown):
         return True
     if str(getattr(getattr(problem, "orig", problem), "pgcode", None) or "").startswith("40"):
@@ -28,21 +28,21 @@ def is_outage(problem: BaseException) -> bool:
 
 
 outage = Outage("postgres")
-#: Seconds that somebody outside waits for a database that went away: a restart of our own connection, no outage.
+#: Seconds for which a web request retries after a dropped connection; a longer outage is answered with 503.
 WEB_RETRY_SECONDS = 0.3
 
 
-def retry_on_outage(work: Callable[[], T], patience: float) -> T:
-    """Runs `work`, and again when PostgreSQL went away meanwhile, for `patience` seconds.
+def retry_on_outage(work: Callable[[], T], seconds: float) -> T:
+    """Runs `work`, and again when PostgreSQL went away meanwhile, for so many seconds.
 
     Only for work that may run twice: reads, and statements under a claim's fence. Raises ServiceDown.
     """
-    pause, most = OUTAGE_BACKOFF
-    deadline = time.monotonic() + patience
+    pause, longest_pause = OUTAGE_BACKOFF
+    deadline = time.monotonic() + seconds
     while True:
         try:
             result = work()
-        except ServiceDown:  # whoever raised it has been patient
+        except ServiceDown:  # whoever raised it has retried already
             raise
         except Exception as problem:
             if not is_outage(problem):
@@ -51,7 +51,7 @@ def retry_on_outage(work: Callable[[], T], patience: float) -> T:
                 raise ServiceDown("postgres does not answer") from problem
             outage.noticed(problem)
             time.sleep(pause)
-            pause = min(pause * 2, most)
+            pause = min(pause * 2, longest_pause)
         else:
             outage.over()
             return result

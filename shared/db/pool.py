@@ -1,6 +1,6 @@
-"""PostgreSQL: the pool, the connection scope, the transaction, and what to do when it does not answer.
+"""The pool of connections, and their scopes.
 
-A connection is held for as long as `connection()` or `transaction()` says and no longer: never during an HTTP call.
+A connection is held for the length of a `connection()` or `transaction()` block and no longer: never during an HTTP call.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ proxy = DatabaseProxy()
 POOL_TIMEOUT = 30
 #: Seconds until a connection attempt to a silent host is given up.
 CONNECT_TIMEOUT = 5
-#: Seconds after its last use for which a connection needs no ping: a server that went since is noticed by the statement.
+#: Seconds after its last use for which a connection is not pinged: the next statement notices a server that went away.
 TRUSTED_FOR = 1.0
 
 _connecting = threading.Lock()
 
 
-#: How a session of ours plans: each statement touches a few rows by an index, on a table that may be empty when the plan
-#: is made and huge when it runs. A plan is good for any values, and kept (shared/db/prepared.py).
+#: How our sessions plan: each statement touches a few rows by an index, on a table that may be empty when the plan is made
+#: and huge when it runs. A plan suits any values, and is kept (shared/db/prepared.py).
 _PLANNING = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
-#: PostgreSQL keeps a plan made on an empty table until that is analyzed, a minute later. So a session plans anew after a
-#: statement that took these seconds (planning all of a stage's takes about as long), but not more often than this.
+#: PostgreSQL keeps a plan that was made on an empty table until the table is analyzed, a minute later. So a session discards
+#: its plans after a statement that took this long (about as long as planning takes), but not more often than every 2 s.
 SLOW_STATEMENT, REPLAN_EVERY = 0.005, 2.0
 
 
@@ -54,12 +54,12 @@ class Session(psycopg2.extensions.connection):
         self.planned = self.used = time.monotonic()
         self.suspect = False
 
-    def took(self, seconds: float) -> None:
+    def record_duration(self, seconds: float) -> None:
         """Notes how long a prepared statement took."""
         self.suspect = self.suspect or seconds > SLOW_STATEMENT
 
-    def plans_are_bad(self) -> bool:
-        """Whether to plan anew; asking begins the next term."""
+    def should_replan(self) -> bool:
+        """Whether to discard the plans now; a True starts the next interval."""
         now = time.monotonic()
         bad = self.suspect and now - self.planned > REPLAN_EVERY
         if bad:
@@ -71,14 +71,14 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no 
     """peewee's pool; a broken connection leaves it instead of being handed out again."""
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Runs a statement. What is wrong with it is told without what PostgreSQL quotes: that would be customers' words."""
+        """Runs a statement. Its errors do not repeat the values that PostgreSQL quotes: those are customers' words."""
         try:
             return super().execute_sql(sql, params)
         except DatabaseError as problem:
-            raise _without_quotes(problem) from None
+            raise _redacted(problem) from None
 
     def _is_closed(self, conn: Session) -> bool:
-        """peewee asks the server at each check-out: a round trip for every statement. One that was just used is trusted."""
+        """peewee pings at each check-out, a round trip for every statement; a connection that was just used is trusted."""
         if conn.closed or time.monotonic() - conn.used < TRUSTED_FOR:
             return bool(conn.closed)
         return bool(super()._is_closed(conn))
@@ -88,13 +88,13 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # playhouse has no 
         return bool(super()._can_reuse(conn))
 
 
-def _without_quotes(problem: DatabaseError) -> DatabaseError:
+def _redacted(problem: DatabaseError) -> DatabaseError:
     """The same error without statement, row and parameter (LINE, DETAIL, CONTEXT)."""
     reported = getattr(problem, "orig", None)
-    said = getattr(getattr(reported, "diag", None), "message_primary", None)
-    if not said:  # not PostgreSQL's, but the connection's
+    text = getattr(getattr(reported, "diag", None), "message_primary", None)
+    if not text:  # not PostgreSQL's, but the connection's
         return problem
-    plain = type(problem)(f"{said} (SQLSTATE {getattr(reported, 'pgcode', None)})")
+    plain = type(problem)(f"{text} (SQLSTATE {getattr(reported, 'pgcode', None)})")
     plain.orig = reported  # type: ignore[attr-defined]  # peewee's own place for it
     return plain
 
@@ -105,12 +105,13 @@ def connect(conf: Settings | None = None) -> Pool:
         if proxy.obj is None:
             conf = conf or settings()
             parameters = _parameters(conf.database_url)
-            proxy.initialize(Pool(max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, **parameters))
+            # No autoconnect: a query outside `connection()` would keep a connection for as long as its thread lives.
+            proxy.initialize(Pool(max_connections=conf.db_pool_size, timeout=POOL_TIMEOUT, autoconnect=False, **parameters))
     return cast(Pool, proxy.obj)
 
 
 def listener(channel: str) -> psycopg2.extensions.connection:
-    """A connection of its own, beside the pool, that hears this channel's notifications; the caller closes it."""
+    """A connection beside the pool that receives this channel's notifications; the caller closes it."""
     parameters = _parameters(settings().database_url)
     listening: psycopg2.extensions.connection = psycopg2.connect(**parameters)
     listening.autocommit = True
@@ -128,7 +129,7 @@ def reset() -> None:
 
 def _parameters(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
-    given = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
+    credentials = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
     return {
         "database": unquote(parts.path.lstrip("/")),
         "connect_timeout": CONNECT_TIMEOUT,
@@ -139,7 +140,7 @@ def _parameters(url: str) -> dict[str, Any]:
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        **{name: unquote(value) if isinstance(value, str) else value for name, value in given.items() if value},
+        **{name: unquote(value) if isinstance(value, str) else value for name, value in credentials.items() if value},
         **dict(parse_qsl(parts.query)),
     }
 

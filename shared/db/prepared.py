@@ -1,43 +1,58 @@
-"""Statements of the fast path: prepared once for each connection, and batched between threads.
+"""Statements of the fast path: prepared once for each connection, with many rows to an execution.
 
 A statement takes one jsonb array, `$1`, of rows that are numbered by `n`; it answers with rows that name the `n` they are
-for. Planning the pipeline's statements costs PostgreSQL more than running them, and so does a commit for each.
+for. Planning the pipeline's statements costs PostgreSQL more than running them, and so does a commit for each: callers
+put what several threads have to say into one execution (shared/db/batching.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared import db
 from shared.config import settings
 from shared.db.batching import Batch
+from shared.db.outage import retry_on_outage
+from shared.db.query import execute_prepared, json
+from shared.db.sql import Query, SqlFileError
 
 Row = dict[str, Any]
+_COLUMNS = re.compile(r"jsonb_to_recordset\(\$1\)\s+as\s+\w+\s*\(([^)]*)\)")
 
 
 class Statement:
-    """A statement under a name that is unique in this program. Call it with a row's values.
+    """A query that takes rows, prepared under its own name; names are unique in this program.
 
-    `patience`: the seconds that it waits for a PostgreSQL that went away; a lease's, unless somebody outside waits for it.
+    `retry_seconds`: how long it waits for a PostgreSQL that went away; a lease's length, unless somebody outside waits for it.
     """
 
-    def __init__(self, name: str, sql: str, patience: float | None = None) -> None:
-        self.name, self.sql, self.patience = name, sql, patience
-        self._batch: Batch[Mapping[str, Any], Row | None] = Batch(self._run)
-
-    def __call__(self, values: Mapping[str, Any]) -> Row | None:
-        """The row that answers these values, or None."""
-        return self._batch(values)
+    def __init__(self, query: Query, retry_seconds: float | None = None, name: str = "") -> None:
+        if not query.takes_rows:
+            raise SqlFileError(f"{query.where}: a prepared statement takes its rows as $1")
+        self.query, self.name, self._retry_seconds = query, name or query.name, retry_seconds
+        named = _COLUMNS.search(query.text)
+        self._columns = {column.split()[0] for column in named[1].split(",")} - {"n"} if named else None
 
     def execute(self, items: Sequence[Mapping[str, Any]]) -> list[Row]:
         """One execution for all items, again if PostgreSQL went away meanwhile. Raises ServiceDown."""
-        numbered = db.json([{**item, "n": n} for n, item in enumerate(items)])
-        patience = settings().job_lease if self.patience is None else self.patience
-        return db.retry_on_outage(lambda: db.execute_prepared(self.name, self.sql, numbered), patience)
+        numbered = json([self._checked(item) | {"n": n} for n, item in enumerate(items)])
+        seconds = settings().job_lease if self._retry_seconds is None else self._retry_seconds
+        return retry_on_outage(lambda: execute_prepared(self.name, self.query.text, numbered), seconds)
 
-    def _run(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
+    def answers(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
+        """The row that answers each item, or None."""
         found: list[Row | None] = [None] * len(items)
         for row in self.execute(items):
             found[row.pop("n")] = row
         return found
+
+    def batched(self) -> Batch[Mapping[str, Any], Row | None]:
+        """To be called with one item: what several threads call at the same moment is one execution."""
+        return Batch(self.answers)
+
+    def _checked(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        if self._columns is not None and item.keys() != self._columns:
+            odd = ", ".join(sorted(item.keys() ^ self._columns))
+            raise SqlFileError(f"{self.query.where}: an item and its columns differ in: {odd}")
+        return dict(item)

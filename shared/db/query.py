@@ -1,4 +1,4 @@
-"""Runs statements and returns rows as dictionaries."""
+"""Runs statements, in SQL or as a query of the models, and returns rows as dictionaries."""
 
 from __future__ import annotations
 
@@ -6,18 +6,27 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peewee import BaseQuery
 from psycopg2.extras import Json
 
 from shared.db.pool import Session, connection
 
+#: What the values of a text's placeholders are given as.
+Params = Mapping[str, Any] | Sequence[Any] | None
 
-def rows(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
-    """Runs one statement, its own transaction unless one is open, and returns its rows."""
+
+def rows(statement: str | BaseQuery, params: Params = None) -> list[dict[str, Any]]:
+    """Runs one statement, its own transaction unless one is open, and returns its rows by the names of their columns.
+
+    `params` are for SQL; a query of the models has its own.
+    """
     with connection() as database:
-        return _fetched(database.execute_sql(sql, params))
+        if isinstance(statement, BaseQuery):
+            return _rows_of(database.execute(statement))
+        return _rows_of(database.execute_sql(statement, params))
 
 
-def _fetched(cursor: Any) -> list[dict[str, Any]]:
+def _rows_of(cursor: Any) -> list[dict[str, Any]]:
     if cursor.description is None:
         return []
     names = [column.name for column in cursor.description]
@@ -28,28 +37,27 @@ def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
     with connection() as database:
         session: Session = database.connection()
-        if session.plans_are_bad():
+        if session.should_replan():
             database.execute_sql("discard plans")
         if name not in session.prepared:
             database.execute_sql(f"prepare {name} (jsonb) as {sql}")
             session.prepared.add(name)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            return _fetched(database.execute_sql(f"execute {name} (%s)", [parameter]))
+            return _rows_of(database.execute_sql(f"execute {name} (%s)", [parameter]))
         finally:
-            session.took(time.monotonic() - begun)
+            session.record_duration(time.monotonic() - started)
 
 
-def row(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> dict[str, Any] | None:
+def row(statement: str | BaseQuery, params: Params = None) -> dict[str, Any] | None:
     """The statement's first row, or None."""
-    found = rows(sql, params)
-    return found[0] if found else None
+    return next(iter(rows(statement, params)), None)
 
 
-def scalar(sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+def scalar(statement: str | BaseQuery, params: Params = None) -> Any:
     """The first column of the statement's first row, or None."""
-    found = row(sql, params)
-    return next(iter(found.values())) if found else None
+    first = row(statement, params)
+    return next(iter(first.values())) if first else None
 
 
 def json(value: Any) -> Json:

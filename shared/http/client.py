@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
+from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError, LocationValueError, TimeoutError
 
 from shared.http import connections
@@ -107,20 +108,29 @@ def exchange(
     try:
         if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
             raise LocationValueError
-        pool = connections.OPEN if allow_private else connections.GUARDED
-        response = pool.urlopen(
-            method,
-            url,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
+        response = (_call if allow_private else _call_guarded)(method, url, body, headers, timeout)
         return Response(response.status, _read(response, deadline, max_bytes), response.headers)
-    except (HTTPError, ValueError) as problem:
+    except (RequestException, HTTPError, ValueError) as problem:
         raise classify(problem, url) from problem
+
+
+def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
+    """To a service of our own settings."""
+    times = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
+    return connections.OPEN.urlopen(
+        method, url, body=body, headers=headers, timeout=times, retries=False, redirect=False, preload_content=False
+    )
+
+
+def _call_guarded(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float
+) -> urllib3.BaseHTTPResponse:
+    """To an address that a customer gave."""
+    times = (min(CONNECT_TIMEOUT, timeout), timeout)
+    session = connections.guarded_session()
+    response = session.request(method, url, data=body, headers=headers, timeout=times, allow_redirects=False, stream=True)
+    raw: urllib3.BaseHTTPResponse = response.raw
+    return raw
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float, max_bytes: int) -> bytes:

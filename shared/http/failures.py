@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     LocationValueError,
+    MaxRetryError,
     NameResolutionError,
     NewConnectionError,
 )
@@ -29,8 +31,12 @@ class TlsHandshakeFailed(HTTPError):
 
 #: Exception -> what it means for the job, and why. The first row that fits counts, so subclasses stand before their
 #: bases. Whatever is not listed happened after the request began to leave.
-FAILURES: tuple[tuple[type[Exception], type[Exception], str], ...] = (
-    (LocationValueError, PermanentError, "{host} cannot be called; a URL must be like https://example.com/hook"),
+FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Exception], str], ...] = (
+    (
+        (LocationValueError, InvalidURL, MissingSchema, InvalidSchema),
+        PermanentError,
+        "{host} cannot be called; a URL must be like https://example.com/hook",
+    ),
     (
         AddressRefused,
         PermanentError,
@@ -47,11 +53,18 @@ FAILURES: tuple[tuple[type[Exception], type[Exception], str], ...] = (
 
 def classify(problem: Exception, url: str) -> Exception:
     """PermanentError (it can never pass), ConnectFailed (never sent) or OutcomeUnknown (sent, and no whole answer)."""
-    host = _host(url)
+    host, problem = _host(url), _cause(problem)
     for kind, meaning, text in FAILURES:
         if isinstance(problem, kind):
             return meaning(text.format(host=host, problem=problem))
     return OutcomeUnknown(f"{host} did not answer: {type(problem).__name__}")
+
+
+def _cause(problem: Exception) -> Exception:
+    """What urllib3 raised, below the exceptions that requests wraps around it."""
+    while isinstance(problem, RequestException) and problem.args and isinstance(problem.args[0], Exception):
+        problem = problem.args[0]
+    return problem.reason if isinstance(problem, MaxRetryError) and problem.reason else problem
 
 
 def _host(url: str) -> str:

@@ -1,7 +1,7 @@
-"""A job's life in PostgreSQL: claim, renew, retry, fail, hand back, and what the sweep puts right.
+"""A job's life in PostgreSQL, as Python sees it: claim, snooze, fail an attempt. The verbs themselves are in schema.sql.
 
-Each verb is one statement. `claims` numbers a job's claims and is its fence: what an execution writes counts only
-while its claim is the job's last one (schema.sql, job_finish).
+`claim` numbers a job's claims and is its fence: what an execution writes counts only while its claim is the job's last one.
+A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed in one statement instead, with claim 0.
 """
 
 from __future__ import annotations
@@ -9,222 +9,60 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared import db
+from shared.broker.enqueue import Ticket, tickets_of
 from shared.config import settings
+from shared.db import sql
 from shared.db.prepared import Statement
 from shared.errors import LeaseLost
 from shared.payloads import strip_invalid
-from shared.queues import MODULES, VISIBLE, Queue
+from shared.queues import MODULES, Queue
+
+queries = sql.load(__file__)
 
 #: Who we are in `claimed_by`; a new one for each process.
 WORKER_ID = f"worker-{uuid.uuid4().hex[:12]}"
-#: Seconds before `run_at` at which a delayed job may be claimed: clocks of Redis' writer and Postgres differ a little.
+#: Seconds before `run_at` at which a delayed job may be claimed: clocks of Redis' writer and PostgreSQL differ a little.
 CLOCK_SKEW = 0.05
+#: Seconds before the end of its age at which a job that is snoozed is tried for the last time, at the most.
+FINAL_ATTEMPT_WINDOW = 5.0
+#: Milliseconds after which a job that another worker holds is looked at again, at the least.
+MIN_LOOK_AGAIN_MS = 50
 #: Characters of an error and of a stack trace that are kept on the row.
 MAX_ERROR, MAX_TRACEBACK = 2_000, 8_000
 
 
-@dataclass(frozen=True)
-class Ticket:
-    """A job to be handed to Redis."""
+@dataclass
+class Job:
+    """A job in a worker's hands. `claim` 0: not claimed, and nothing known of it but its id; a single statement does it all."""
 
     id: int
+    claim: int
     queue: Queue
-    priority: int
-    delay_ms: int = 0
+    priority: int = 5
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    lost_claims: int = 0
+    #: Seconds since it was added.
+    age: float = 0.0
+    customer_id: int | None = None
+    message_id: int | None = None
+    webhook_event_id: int | None = None
+    #: Seconds since an earlier attempt may have acted outside, and its answer was not kept.
+    outcome_unknown_for: float | None = None
+    #: What the stage's claim statement read along with the job.
+    loaded: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A job that this process may work on, until its lease ends."""
-
-    job_id: int
-    number: int
-    queue: Queue
-    priority: int
-    payload: Mapping[str, Any]
-    attempt: int
-    lost_claims: int
-    age: float
-    customer_id: int | None
-    message_id: int | None
-    webhook_event_id: int | None
-    outcome_unknown_for: float | None
-    loaded: dict[str, Any] | None
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What a finishing statement needs for job_finish."""
-        return {"job_id": self.job_id, "claim": self.number}
-
-
-@dataclass(frozen=True)
-class NotNow:
-    """A delivery that finds nothing to do: closed (`delay` None), held (None), or to be looked at in `delay` seconds."""
+class NotClaimed:
+    """There is nothing to do for a delivery: the job is `state`; `ticket` says when to look again, if ever."""
 
     state: str
     ticket: Ticket | None = None
-
-
-_CLAIM = """
-    with asked as materialized (
-        select *{hasty} from jsonb_to_recordset($1) as a(n int, id bigint, worker text, lease float8, early float8) order by id
-    ), mine as (
-        update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
-            lost_claims = lost_claims + (state = 'active')::int,
-            outcome_unknown_since = case when state = 'active' and starts_with(queue, 'whatsapp-')
-                then clock_timestamp() else outcome_unknown_since end,
-            claimed_by = asked.worker, lease_until = clock_timestamp() + make_interval(secs => asked.lease),
-            run_at = null, started_at = coalesce(started_at, clock_timestamp())
-        from asked
-        where job.id = any (array(select id from asked)) -- by the index, also where the plan was made on an empty table
-          and job.id = asked.id and queue = '{queue}' and closed_at is null and not held
-          and (state = 'waiting'
-               or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => asked.early)
-               or state = 'active' and lease_until < clock_timestamp())
-        returning n, job.id as job_id, claims as number, queue, priority, payload, attempts as attempt, lost_claims,
-            extract(epoch from clock_timestamp() - created_at)::float8 as age, customer_id, message_id, webhook_event_id,
-            extract(epoch from clock_timestamp() - outcome_unknown_since)::float8 as outcome_unknown_for
-    )
-    select mine.*, {loaded} as loaded from mine
-"""
-# A claim that a crash of PostgreSQL forgets costs one execution more.
-_HASTY = ", set_config('synchronous_commit', 'off', true) as hasty"
-
-
-class Claiming:
-    """How a stage takes its jobs: claims and, in the same round trip, what `load` selects for the claimed row `mine`.
-
-    `load` gives at most one row; it becomes the claim's `loaded`.
-    """
-
-    def __init__(self, queue: Queue, load: str = "") -> None:
-        self.queue = queue
-        hasty = "" if queue in VISIBLE else _HASTY
-        loaded = f"(select to_jsonb(found) from ({load}) found)" if load else "null::jsonb"
-        self._statement = Statement(f"claim_{MODULES[queue]}", _CLAIM.format(queue=queue, hasty=hasty, loaded=loaded))
-
-    def __call__(self, job_id: int) -> Claim | NotNow:
-        """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
-        found = self._statement({"id": job_id, "worker": WORKER_ID, "lease": settings().job_lease, "early": CLOCK_SKEW})
-        if found is None:
-            return _look(job_id)
-        taken = Claim(**{**found, "queue": Queue(found["queue"])})
-        leases.add(taken)
-        return taken
-
-
-_LOOK = """
-    select id, queue, priority, state, held, closed_at is not null as closed,
-        ceil(greatest(0, extract(epoch from coalesce(run_at, lease_until) - clock_timestamp())) * 1000)::int as delay_ms
-    from job where id = %(id)s
-"""
-
-
-def _look(job_id: int) -> NotNow:
-    found = db.retry_on_outage(lambda: db.row(_LOOK, {"id": job_id}), patience=settings().job_lease)
-    if found is None:
-        return NotNow("gone")
-    if found["closed"] or found["held"] or found["state"] == "failed":
-        return NotNow("held" if found["held"] else found["state"])
-    ticket = Ticket(found["id"], Queue(found["queue"]), found["priority"], max(found["delay_ms"], 50))
-    return NotNow(found["state"], ticket)
-
-
-def tickets_of(found: list[dict[str, Any]]) -> list[Ticket]:
-    """The tickets of a SQL verb's answer."""
-    return [Ticket(t["id"], Queue(t["queue"]), t["priority"], t["delay_ms"]) for t in found]
-
-
-_FAIL = """
-    with told as (
-        update message set attempts = %(attempt)s, error = %(error)s, updated_at = clock_timestamp(),
-            metadata = metadata || jsonb_build_object('attempts', %(attempt)s, 'last_error', %(error)s)
-        where id = %(message_id)s and role = 'assistant'
-    ), event as (
-        update webhook_event set attempts = %(attempt)s, error = %(error)s, response_status = %(response_status)s
-        where id = %(webhook_event_id)s and status = 'PENDING'
-    )
-    update job set
-        state = case when %(retry_in)s::float8 is null then 'failed' else 'delayed' end,
-        run_at = clock_timestamp() + make_interval(secs => %(retry_in)s),
-        last_error = %(error)s, last_traceback = %(traceback)s, lease_until = null, claimed_by = null,
-        outcome_unknown_since = case when %(unknown)s then clock_timestamp() else outcome_unknown_since end
-    where id = %(job_id)s and state = 'active' and claims = %(claim)s
-    returning id
-"""
-
-
-def end_attempt(
-    claimed: Claim,
-    error: str,
-    traceback: str | None = None,
-    *,
-    retry_in: float | None,
-    outcome_unknown: bool = False,
-    response_status: int | None = None,
-) -> None:
-    """Ends an execution that did not finish: to be run again in `retry_in` seconds, or failed (None).
-
-    The error goes to the job and to the message or webhook event that it is about. Raises LeaseLost.
-    """
-    params = {
-        **claimed.params,
-        "attempt": claimed.attempt,
-        "error": strip_invalid(error)[:MAX_ERROR],
-        "traceback": strip_invalid(traceback)[-MAX_TRACEBACK:] if traceback else None,
-        "retry_in": retry_in,
-        "unknown": outcome_unknown,
-        "response_status": response_status,
-        "message_id": claimed.message_id if claimed.queue is not Queue.INCOMING else None,
-        "webhook_event_id": claimed.webhook_event_id,
-    }
-    found = db.retry_on_outage(lambda: db.row(_FAIL, params), patience=settings().job_lease)
-    leases.drop(claimed)
-    if found is None:
-        raise LeaseLost(f"job {claimed.job_id}: claim {claimed.number} is over")
-
-
-_later = Statement(
-    "job_later",
-    """
-    with asked as materialized (
-        select * from jsonb_to_recordset($1) as a(n int, job_id bigint, claim int, delay float8, reason text) order by job_id
-    )
-    update job set state = 'delayed', run_at = clock_timestamp() + make_interval(secs => asked.delay), attempts = attempts - 1,
-        last_error = asked.reason, last_traceback = null, lease_until = null, claimed_by = null
-    from asked
-    where job.id = any (array(select job_id from asked)) and job.id = asked.job_id and state = 'active' and claims = asked.claim
-    returning n
-    """,
-)
-
-
-def postpone(claimed: Claim, delay: float, reason: str) -> None:
-    """Gives a job back for `delay` seconds, and its attempt with it. Raises LeaseLost."""
-    found = _later({**claimed.params, "delay": delay, "reason": strip_invalid(reason)[:MAX_ERROR]})
-    leases.drop(claimed)
-    if found is None:
-        raise LeaseLost(f"job {claimed.job_id}: claim {claimed.number} is over")
-
-
-_RENEW = """
-    update job set lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-    from unnest(%(ids)s::bigint[], %(claims)s::int[]) as mine(id, claim)
-    where job.id = mine.id and claims = mine.claim and state = 'active'
-"""
-
-_HAND_BACK = """
-    update job set state = 'waiting', attempts = attempts - 1, lease_until = null, claimed_by = null,
-        outcome_unknown_since = case when queue like 'whatsapp-%%'
-            then clock_timestamp() else outcome_unknown_since end
-    from unnest(%(ids)s::bigint[], %(claims)s::int[]) as mine(id, claim)
-    where job.id = mine.id and claims = mine.claim and state = 'active'
-    returning job.id, queue, priority, 0 as delay_ms
-"""
 
 
 class Leases:
@@ -232,38 +70,131 @@ class Leases:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[int, int] = {}
+        self._held: dict[int, tuple[int, bool]] = {}
 
-    def add(self, claimed: Claim) -> None:
-        """Remembers a claim."""
+    def add(self, job_id: int, claim: int, at_most_once: bool) -> None:
+        """Remembers a claim. `at_most_once`: given back unfinished, its outcome is unknown."""
         with self._lock:
-            self._held[claimed.job_id] = claimed.number
+            self._held[job_id] = claim, at_most_once
 
-    def drop(self, claimed: Claim) -> None:
+    def drop(self, job_id: int, claim: int) -> None:
         """Forgets a claim that ended."""
         with self._lock:
-            if self._held.get(claimed.job_id) == claimed.number:
-                del self._held[claimed.job_id]
+            if self._held.get(job_id, (0, False))[0] == claim:
+                self._held.pop(job_id, None)
 
     def clear(self) -> None:
         """Forgets all claims, without ending them: what a killed process does."""
         with self._lock:
             self._held.clear()
 
-    def _params(self) -> dict[str, Any]:
+    def _snapshot(self) -> tuple[list[int], list[int], list[bool]]:
         with self._lock:
-            return {"ids": list(self._held), "claims": list(self._held.values()), "lease": settings().job_lease}
+            claims = list(self._held.values())
+            return list(self._held), [claim for claim, _ in claims], [at_most_once for _, at_most_once in claims]
 
     def renew(self) -> None:
         """Extends every lease: a slow call must not be taken over."""
-        params = self._params()
-        if params["ids"]:
-            db.rows(_RENEW, params)
+        ids, claims, _ = self._snapshot()
+        if ids:
+            queries["renew_leases"].rows(ids=ids, claims=claims, lease=settings().job_lease)
 
-    def hand_back(self) -> list[Ticket]:
+    def release_all(self) -> list[Ticket]:
         """Gives every claim back, its attempt with it; returns the tickets to enqueue."""
-        params = self._params()
-        return tickets_of(db.rows(_HAND_BACK, params)) if params["ids"] else []
+        ids, claims, at_most_once = self._snapshot()
+        if not ids:
+            return []
+        return tickets_of(queries["release_leases"].scalar(ids=ids, claims=claims, at_most_once=at_most_once))
 
 
 leases = Leases()
+
+
+class ClaimStatement:
+    """How a stage takes its jobs: claims them and, in the same round trip, reads what its query selects beside them."""
+
+    def __init__(self, queue: Queue, query: sql.Query, at_most_once: bool = False, durable: bool = False) -> None:
+        self.queue, self.at_most_once = queue, at_most_once
+        self._row = {"queue": queue, "worker": WORKER_ID, "at_most_once": at_most_once, "durable": durable}
+        self._claim = Statement(query, name=f"claim_{MODULES[queue]}").batched()
+
+    def __call__(self, job_id: int) -> Job | NotClaimed:
+        """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
+        row = self._claim(self._row | {"job_id": job_id, "lease": settings().job_lease, "clock_skew": CLOCK_SKEW})
+        if row is None:
+            return why_not_claimed(state_of(job_id))
+        job = Job(id=row.pop("job_id"), queue=Queue(row.pop("queue")), **row)
+        leases.add(job.id, job.claim, self.at_most_once)
+        return job
+
+
+def state_of(job_id: int) -> dict[str, Any] | None:
+    """The job's row, as far as a delivery needs it; None if it is gone. Raises ServiceDown."""
+    return db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
+
+
+def why_not_claimed(row: Mapping[str, Any] | None) -> NotClaimed:
+    """What a delivery has to do about a job that it could not claim."""
+    if row is None:
+        return NotClaimed("gone")
+    if row["closed"] or row["held"] or row["state"] == "failed":
+        return NotClaimed("held" if row["held"] else row["state"])
+    delay = max(row["delay_ms"], MIN_LOOK_AGAIN_MS)
+    return NotClaimed(row["state"], Ticket(row["id"], Queue(row["queue"]), row["priority"], delay))
+
+
+_snooze = Statement(queries["snooze"], name="snooze").batched()
+
+
+def snooze(job: Job, delay: float, reason: str, max_age: float) -> tuple[float | None, float]:
+    """Gives a job back for `delay` seconds, and its attempt with it; returns the wait, and the job's age in seconds.
+
+    The wait is shorter where the job would be older than `max_age` by then, and None where it is that already: then
+    nothing happened. Raises LeaseLost, ServiceDown.
+    """
+    row = _snooze(
+        {
+            "job_id": job.id,
+            "claim": job.claim,
+            "delay": delay,
+            "max_age": max_age,
+            "final_window": FINAL_ATTEMPT_WINDOW,
+            "reason": strip_invalid(reason)[:MAX_ERROR],
+        }
+    )
+    if row is None or row["delay"] is not None:
+        leases.drop(job.id, job.claim)
+    if row is None:
+        raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
+    return row["delay"], row["age"]
+
+
+def fail_attempt(
+    job: Job,
+    query: sql.Query,
+    error: str,
+    traceback: str | None = None,
+    *,
+    retry_delays: list[float],
+    outcome_unknown: bool = False,
+    details: Mapping[str, Any] | None = None,
+) -> tuple[int, float | None]:
+    """Ends an execution that failed; returns the attempt's number, and the seconds until the next one (None: failed for good).
+
+    `query` is the stage's: it records the failure on the job and on what the job is about. Raises LeaseLost, ServiceDown.
+    """
+    parameters = {
+        "job_id": job.id,
+        "claim": job.claim,
+        "error": strip_invalid(error)[:MAX_ERROR],
+        "traceback": strip_invalid(traceback)[-MAX_TRACEBACK:] if traceback else None,
+        "retry_delays": retry_delays,
+        "outcome_unknown": outcome_unknown,
+        "details": db.json(dict(details or {})),
+    }
+    needed = {name: parameters[name] for name in query.parameters}
+    row = db.retry_on_outage(lambda: query.row(**needed), settings().job_lease)
+    leases.drop(job.id, job.claim)
+    if row is None:
+        raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
+    return row["attempt"], row["retry_in"]

@@ -1,248 +1,207 @@
-"""The wrapper around every actor: parse, claim, run, outcome. The only place that maps errors to the ledger.
+"""A stage: its actors, and the wrapper around their function. The only place that maps errors to the ledger.
 
-(Dramatiq swallows ordinary exceptions of middleware, so what must not fail is here.) The retries themselves are
-Dramatiq's Retries middleware; the wrapper tells it, by the message's options, what the ledger decided.
+One delivery of a job's id: claim the job, run the stage's function, record the outcome. (Dramatiq swallows ordinary
+exceptions of middleware, so what must not fail is here.) The waiting between attempts is Dramatiq's Retries middleware; the
+wrapper tells it, by the message's options, what the ledger decided.
+
+    the function        the job
+    returns             is completed (its last call was a CompletionStatement)
+    raises Snooze       is delayed, at no attempt's cost, until it is too old
+    PermanentError      fails at once
+    anything else       is retried by the stage's policy, then fails
+
+A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a
+claim. A job that this statement does not take is looked at: it may be done, not its turn, or impossible, which is recorded
+as a failed attempt. One that a worker died with is claimed first, so that a second death is counted on it and on no neighbour.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import dramatiq
-import sentry_sdk
-from dramatiq.errors import Retry
-from dramatiq.middleware import CurrentMessage
+from peewee import DatabaseError
 
-from shared import queues
+from shared import payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
-from shared.config import settings
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze
-from shared.jobs import dead_letter, ledger, worker_process
-from shared.jobs.completion import Ending
-from shared.jobs.ledger import Claim, Claiming, NotNow, Ticket
+from shared.db import sql
+from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze
+from shared.jobs import ledger, worker_process
+from shared.jobs.dead_letter import DeadLetter
+from shared.jobs.ledger import ClaimStatement, Job, NotClaimed
+from shared.jobs.outcome import record_failure, redeliver, report_completed
+from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
-from shared.telemetry import metrics
 from shared.telemetry.logs import log_context
 from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
 
-#: Executions of a job: the first and three retries, after 1, 2 and 4 s.
-MAX_RETRIES = 3
-FIRST_BACKOFF = 1.0
 #: Claims that may vanish with their worker before the job counts as the cause.
 POISON_AFTER = 3
 #: Seconds after which a suspect asks again whether it may run.
 QUARANTINE_DELAY = 1.0
-#: Seconds before the end of its age at which a job that waits is tried for the last time, at the most.
-FINAL_ATTEMPT_WINDOW = 5.0
-#: Seconds until a message is looked at again whose job could not be, because PostgreSQL was down.
-OUTAGE_DELAY = 2.0
-
-#: A stage's work; it ends with an Ending (shared/jobs/completion.py), which writes results, the job's end and what follows.
-Work = Callable[[Claim], None]
-
-
-class _Retry(Retry):
-    """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
-
-
-def stage(claim: Claiming, work: Work, whole: Ending | None = None) -> list[dramatiq.Actor[[int], None]]:
-    """Registers the actors of a stage: one for each lane, and its dead letter.
-
-    `whole` is the statement of a stage that only talks to PostgreSQL: it does the stage's whole work .
-    """
-    queue = claim.queue
-    broker = worker_process.boot()
-    dead_letter.declare(queue, broker)
-    return [
-        dramatiq.actor(
-            actor_name=queues.actor_name(lane),
-            queue_name=lane,
-            priority=priority,
-            max_retries=MAX_RETRIES,
-            min_backoff=int(FIRST_BACKOFF * 1000),
-            on_retry_exhausted=queues.dead_letter_name(queue),
-            broker=broker,
-        )(_runner(work, claim, whole))
-        for priority, lane in queues.lanes(queue).items()
-    ]
-
-
-def _runner(work: Work, claim: Claiming, whole: Ending | None) -> Callable[[int], None]:
-    def run_job(job_id: int) -> None:
-        run(job_id, work, claim, whole)
-
-    return run_job
-
-
-def run(job_id: int, work: Work, claim: Claiming, whole: Ending | None = None) -> None:
-    """One delivery of a job's id: claims it, works, records what became of it; all at once where that goes."""
-    phases = Timings()
-    try:
-        if whole is not None and _goes_at_once(job_id, claim.queue, whole, phases):
-            return
-        claimed = claim(job_id)
-    except ServiceDown:
-        raise _retry_unrecorded(f"job {job_id} waits for postgres") from None
-    if isinstance(claimed, NotNow):
-        _not_now(job_id, claimed)
-        return
-    phases.lap("claim")
-    with log_context(job=job_id, queue=claimed.queue, message=claimed.message_id, attempt=claimed.attempt):
-        _execute(claimed, work, phases)
-
-
-def _goes_at_once(job_id: int, queue: Queue, whole: Ending, phases: Timings) -> bool:
-    """Whether the job ended in one statement. What does not is claimed next: its failure then has a place on the row."""
-    if rate_limits.limited(queue):
-        return False
-    try:
-        ended = whole.at_once(job_id)
-    except ServiceDown:
-        raise
-    except Exception as problem:
-        log.debug("does not go at once", extra={"job": job_id, "error": str(problem)})
-        return False
-    if ended is None:
-        return False
-    phases.lap("work")
-    with log_context(job=job_id, queue=queue, message=ended.message_id, attempt=1):
-        _completed(queue, phases)
-    return True
-
-
-def _completed(queue: Queue, phases: Timings) -> None:
-    log.info("completed", extra={"ms": phases.ms})
-    _count(queue, "completed", phases)
-
-
-def _not_now(job_id: int, found: NotNow) -> None:
-    log.debug("nothing to do", extra={"job": job_id, "state": found.state})
-    if found.ticket is not None:
-        enqueue([found.ticket])
-
-
-def _execute(claimed: Claim, work: Work, phases: Timings) -> None:
-    try:
-        _refuse_poison(claimed)
-        if claimed.queue not in rate_limits.OF_NUMBERS:
-            rate_limits.admit(claimed)
-        with _quarantine(claimed):
-            work(claimed)
-        phases.lap("work")
-    except LeaseLost as lost:
-        log.warning("result dropped", extra={"reason": str(lost)})
-    except ServiceDown:
-        raise _retry_unrecorded(f"job {claimed.job_id} waits for postgres") from None
-    except Exception as problem:
-        _settle(claimed, problem, phases)
-    else:
-        _completed(claimed.queue, phases)
-
-
-def _refuse_poison(claimed: Claim) -> None:
-    if claimed.lost_claims >= POISON_AFTER:
-        raise PermanentError(f"poison: its worker vanished {claimed.lost_claims} times while working on it; given up")
-
 
 _one_suspect = threading.Lock()
 
+#: A stage's work. It ends with a CompletionStatement, which writes results, the job's end and what follows.
+Work = Callable[[Job], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage's decorator said of it. Called with a job, it does the stage's work."""
+
+    queue: Queue
+    work: Work
+    claim: ClaimStatement
+    retry: RetryPolicy
+    #: SQL that ends a failed attempt; what it writes besides is the stage's business.
+    attempt_failed: sql.Query
+    dead_letter: DeadLetter
+    #: Whether `work` asks the rate limits itself, at the last moment before it acts.
+    limits_itself: bool = False
+
+    def __call__(self, job: Job) -> None:
+        self.work(job)
+
+    def run(self, job_id: int) -> None:
+        """One delivery of a job's id. Raises what Dramatiq's Retries needs to bring it back, or to call the dead letter."""
+        timings = Timings()
+        try:
+            job = Job(job_id, 0, self.queue) if self.queue in queues.UNCLAIMED else self.claim(job_id)
+        except ServiceDown:
+            raise redeliver(f"job {job_id} waits for PostgreSQL") from None
+        if isinstance(job, NotClaimed):
+            _nothing_to_do(job_id, job)
+            return
+        timings.lap("claim")
+        self._execute(job, timings)
+
+    def _execute(self, job: Job, timings: Timings) -> None:
+        with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt):
+            try:
+                self._attempt(job)
+            except LeaseLost as error:
+                log.warning("result_dropped", extra={"reason": str(error)})
+            except ServiceDown:
+                raise redeliver(f"job {job.id} waits for PostgreSQL") from None
+            except Exception as error:
+                self._failed(job, error, timings)
+            else:
+                report_completed(job, timings)
+
+    def _attempt(self, job: Job) -> None:
+        if job.lost_claims >= POISON_AFTER:
+            raise PermanentError(f"poison: its worker vanished {job.lost_claims} times while working on it; given up")
+        if not self.limits_itself:
+            rate_limits.admit(job.id, self.queue, job.priority)
+        with _quarantine(job):
+            self.work(job)
+
+    def _failed(self, job: Job, error: Exception, timings: Timings) -> None:
+        reason: Exception | None = error
+        if not job.claim and isinstance(error, PermanentError | DatabaseError):
+            try:
+                reason = self._look_again(job, error, timings)
+            except ServiceDown:
+                raise redeliver(f"job {job.id} waits for PostgreSQL") from None
+        if reason is not None:
+            record_failure(self, job, reason, timings)
+
+    def _look_again(self, job: Job, error: Exception, timings: Timings) -> Exception | None:
+        """Why a single statement did not complete its job; None if there is nothing to record: not its turn, or done now."""
+        row = ledger.state_of(job.id)
+        if row is None or row["closed"] or row["held"] or row["state"] == "failed" or row["delay_ms"] > 0:
+            _nothing_to_do(job.id, ledger.why_not_claimed(row))
+            return None
+        if row["lost_claims"] or row["state"] == "active":
+            self._run_claimed(job.id, timings)
+            return None
+        try:
+            payloads.read(self.queue, row["payload"])
+        except PermanentError as bad_payload:
+            return bad_payload
+        return error
+
+    def _run_claimed(self, job_id: int, timings: Timings) -> None:
+        job = self.claim(job_id)
+        if isinstance(job, NotClaimed):
+            _nothing_to_do(job_id, job)
+        else:
+            self._execute(job, timings)
+
 
 @contextmanager
-def _quarantine(claimed: Claim) -> Iterator[None]:
-    """A job one lost worker short of poison runs beside no other such: who dies with a poison is not taken for one."""
-    suspect = claimed.lost_claims == POISON_AFTER - 1
-    if suspect and not _one_suspect.acquire(blocking=False):
-        raise Snooze(QUARANTINE_DELAY, f"its worker vanished {claimed.lost_claims} times: runs when no other suspect does")
+def _quarantine(job: Job) -> Iterator[None]:
+    """A job that is one lost worker short of poison runs beside no other such job, so that it is not blamed for its crash.
+
+    Raises Snooze while another suspect runs in this process.
+    """
+    if job.lost_claims < POISON_AFTER - 1:
+        yield
+        return
+    if not _one_suspect.acquire(blocking=False):
+        raise Snooze(QUARANTINE_DELAY, f"its worker vanished {job.lost_claims} times; waits until no other suspect runs")
     try:
         yield
     finally:
-        if suspect:
-            _one_suspect.release()
+        _one_suspect.release()
 
 
-def _settle(claimed: Claim, problem: Exception, phases: Timings) -> None:
-    """Records the end of an attempt that failed, and tells Retries about it."""
-    try:
-        if isinstance(problem, Snooze):
-            _postpone(claimed, problem)
-        else:
-            _fail(claimed, problem, phases)
-    except LeaseLost as lost:
-        log.warning("failure dropped", extra={"reason": str(lost)})
-    except ServiceDown:
-        raise _retry_unrecorded(f"job {claimed.job_id} waits for postgres") from None
+def _nothing_to_do(job_id: int, why: NotClaimed) -> None:
+    log.debug("nothing_to_do", extra={"job": job_id, "state": why.state})
+    if why.ticket is not None:
+        enqueue([why.ticket])
 
 
-def _postpone(claimed: Claim, later: Snooze) -> None:
-    delay = _within_age(claimed, later.delay)
-    if delay is None:
-        _fail(claimed, PermanentError(f"{later}; still so after {claimed.age:.0f} s"), Timings())
-        return
-    ledger.postpone(claimed, delay, str(later))
-    _count(claimed.queue, "limited" if isinstance(later, RateLimited) else "later", Timings())
-    log.info("later", extra={"reason": str(later), "delay": delay})
-    enqueue([Ticket(claimed.job_id, claimed.queue, claimed.priority, int(delay * 1000))])
+def actor(
+    queue: Queue,
+    *,
+    max_retries: int,
+    min_backoff: int,
+    on_retry_exhausted: DeadLetter,
+    retry: RetryPolicy | None = None,
+    claim: sql.Query = ledger.queries["claim"],
+    attempt_failed: sql.Query = ledger.queries["attempt_failed"],
+    at_most_once: bool = False,
+    durable_claims: bool = False,
+    limits_itself: bool = False,
+) -> Callable[[Work], Stage]:
+    """Makes a function the Dramatiq actor of a queue: one actor for each lane, and the dead letter that follows them.
+
+    `max_retries` and `min_backoff` (ms) are Dramatiq's, and say the stage's retry policy where `retry` does not.
+    `at_most_once`: a lost worker or answer leaves the outcome unknown, and the stage decides whether to act again.
+    `durable_claims`: somebody outside sees what the stage does, so a crash of PostgreSQL must not forget that it began.
+    """
+    policy = retry or RetryPolicy.doubling(max_retries, min_backoff)
+    claim_statement = ClaimStatement(queue, claim, at_most_once, durable_claims)
+
+    def decorate(work: Work) -> Stage:
+        stage = Stage(queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself)
+        broker = worker_process.boot()
+        dead_letter_name = on_retry_exhausted.declare(queue, broker)
+        for priority, lane in queues.lanes(queue).items():
+            dramatiq.actor(
+                actor_name=queues.actor_name(lane),
+                queue_name=lane,
+                priority=priority,
+                max_retries=max_retries,
+                min_backoff=min_backoff,
+                on_retry_exhausted=dead_letter_name,
+                broker=broker,
+            )(stage.run)
+        return stage
+
+    return decorate
 
 
-def _within_age(claimed: Claim, delay: float) -> float | None:
-    """The delay; a shorter one if the job would be too old by then: it is tried once more, and only then given up (None)."""
-    left = settings().job_max_age - claimed.age
-    if delay <= left:
-        return delay
-    return left - random.uniform(0, FINAL_ATTEMPT_WINDOW) if left > FINAL_ATTEMPT_WINDOW else None
-
-
-def _fail(claimed: Claim, problem: Exception, phases: Timings) -> None:
-    final = isinstance(problem, PermanentError) or claimed.attempt > MAX_RETRIES
-    backoff = None if final else FIRST_BACKOFF * 2 ** (claimed.attempt - 1)
-    error = f"{type(problem).__name__}: {problem}" if not isinstance(problem, PermanentError) else str(problem)
-    trace = "".join(traceback.format_exception(problem, limit=-12))
-    ledger.end_attempt(
-        claimed,
-        error,
-        trace,
-        retry_in=backoff,
-        outcome_unknown=isinstance(problem, OutcomeUnknown),
-        response_status=getattr(problem, "response_status", None),
-    )
-    phases.lap("work")
-    unknown = isinstance(problem, OutcomeUnknown)
-    _count(claimed.queue, "failed" if final else "unknown" if unknown else "retried", phases)
-    extra = {"error": error, "retry_in": backoff, "ms": phases.ms}
-    if final:
-        log.error("failed for good", extra={**extra, "traceback": trace})
-        sentry_sdk.capture_exception(problem)
-    else:
-        log.warning("failed, will be retried", extra={**extra, "traceback": trace})
-    raise _outcome(claimed, backoff) from None
-
-
-def _count(queue: Queue, outcome: str, phases: Timings) -> None:
-    metrics.increment("attempts", queue.value, outcome)
-    metrics.increment("seconds", queue.value, by=sum(phases.ms.values()) / 1000)
-
-
-def _outcome(claimed: Claim, backoff: float | None) -> _Retry:
-    """What Retries needs: the ledger's count of retries, and a delay or none left."""
-    message = CurrentMessage.get_current_message()
-    if message is not None:
-        message.options["retries"] = claimed.attempt - 1
-        message.options["max_retries"] = MAX_RETRIES if backoff is not None else 0
-    delay = None if backoff is None else int(backoff * 1000)
-    return _Retry(f"job {claimed.job_id}, attempt {claimed.attempt} ended", delay=delay)
-
-
-def _retry_unrecorded(reason: str) -> _Retry:
-    """The ledger cannot be reached: deliver the message again, whatever its count says."""
-    message = CurrentMessage.get_current_message()
-    if message is not None:
-        message.options["max_retries"] = None
-    return _Retry(reason, delay=int(OUTAGE_DELAY * 1000))
+def stage_of(module: Mapping[str, object]) -> Stage:
+    """The stage that a worker module (its `vars()`) declares."""
+    [stage] = [value for value in module.values() if isinstance(value, Stage)]
+    return stage

@@ -1,4 +1,4 @@
-"""What a worker process does besides jobs: starts, keeps its leases, and hands back what it cannot end."""
+"""What a worker process does besides jobs: starts, renews its leases, and gives back what it cannot finish."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 import redis
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import iter_queue
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, Retries
 
 from shared import db
-from shared.broker.enqueue import enqueue, message_for
+from shared.broker.connection import warn_about_forgetful_redis
+from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.fair_queue import FairQueue
 from shared.broker.redis_broker import Broker as SwitchboardBroker
-from shared.broker.redis_broker import get_broker, warn_about_forgetful_redis
+from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.jobs import ledger
-from shared.telemetry.logs import configure_logging, log_context
+from shared.jobs.ledger import leases
+from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 
 log = logging.getLogger(__name__)
@@ -28,18 +29,19 @@ RENEWALS_PER_LEASE = 3
 
 
 def boot() -> SwitchboardBroker:
-    """Settings, logs, Sentry and the broker of a process, in that order; safe to call again."""
+    """Settings, logs, Sentry and the broker of a worker process, in that order; safe to call again."""
     conf = settings()
     configure_logging(conf.log_level)
     configure_sentry(conf)
     broker = get_broker()
-    if not any(isinstance(known, Lifecycle) for known in broker.middleware):
+    if not any(isinstance(middleware, Lifecycle) for middleware in broker.middleware):
+        broker.add_middleware(Retries(max_retries=3, min_backoff=1000))  # each actor says its own (shared/jobs/stage.py)
         broker.add_middleware(Lifecycle())
     return broker
 
 
 class Lifecycle(Middleware):
-    """Gives the worker its queue, renews leases while it lives, and at its end gives back what is unfinished."""
+    """Gives the worker its fair queue, renews leases while it lives, and at its end gives back what is unfinished."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -57,15 +59,15 @@ class Lifecycle(Middleware):
     def _keep_leases(self) -> None:
         while not self._stopping.wait(settings().job_lease / RENEWALS_PER_LEASE):
             try:
-                ledger.leases.renew()
+                leases.renew()
             except Exception as problem:
                 if not db.is_outage(problem):
-                    log.exception("leases could not be renewed")
+                    log.exception("lease_renewal_failed")
                 else:
                     db.outage.noticed(problem)
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
-        """Leaves to other workers, at once, what this one has not begun; Dramatiq would after its last job."""
+        """Requeues at once what this worker has not begun; Dramatiq would do so after its last job."""
         if not isinstance(broker, SwitchboardBroker):
             return
         try:
@@ -76,25 +78,25 @@ class Lifecycle(Middleware):
             for queue_name, messages in not_begun.items():
                 worker.consumers[queue_name].requeue_messages(messages)
         except redis.RedisError as problem:
-            log.warning("what was not begun comes back when this process counts as dead", extra={"error": str(problem)})
+            # They return when this process's heartbeat expires.
+            log.warning("prefetched_messages_not_requeued", extra={"error": str(problem)})
 
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Hands back what did not end in time: another worker goes on at once, and no attempt is burnt."""
+        """Gives back what did not end in time: another worker goes on at once, and no attempt is spent."""
         self._stopping.set()
         try:
-            tickets = ledger.leases.hand_back()
+            tickets = leases.release_all()
         except Exception:
-            log.exception("unfinished jobs could not be handed back; their leases will run out")
+            log.exception("leases_not_released")  # they will expire
             return
         if tickets:
-            log.warning("handed back", extra={"jobs": [ticket.id for ticket in tickets]})
+            log.warning("leases_released", extra={"jobs": [ticket.id for ticket in tickets]})
             _drop_deliveries(broker, tickets)
             enqueue(tickets)
 
 
-def _drop_deliveries(broker: Broker, tickets: list[ledger.Ticket]) -> None:
+def _drop_deliveries(broker: Broker, tickets: list[Ticket]) -> None:
     """Acks the deliveries that die with this process, so that new ones are not taken for copies."""
-    with log_context(worker=ledger.WORKER_ID):
-        for ticket in tickets:
-            message = message_for(ticket)
-            broker.do_ack(message.queue_name, message.message_id)  # type: ignore[attr-defined]  # RedisBroker.__getattr__
+    for ticket in tickets:
+        message = message_for(ticket)
+        broker.do_ack(message.queue_name, message.message_id)  # type: ignore[attr-defined]  # RedisBroker.__getattr__

@@ -53,8 +53,8 @@ class FrontDoor:
 
     def evolution(self, body: Any, **headers: str) -> TestResponse:
         """A POST as Evolution makes it."""
-        given = headers or {"apikey": QR_SECRET}
-        return self.client.post(f"/webhooks/whatsapp/qr/{self.session}", data=json.dumps(body), headers=given)
+        sent_headers = headers or {"apikey": QR_SECRET}
+        return self.client.post(f"/webhooks/whatsapp/qr/{self.session}", data=json.dumps(body), headers=sent_headers)
 
 
 def change(number: str, **value: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 
 from shared import queues
-from shared.broker.enqueue import message_for
-from shared.broker.redis_broker import Broker, addressed, get_broker, warn_about_forgetful_redis
-from shared.jobs.ledger import Ticket
+from shared.broker.connection import warn_about_forgetful_redis
+from shared.broker.enqueue import Ticket, message_for
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.queues import Queue
 
 LANE = Queue.OUTGOING.value
@@ -53,7 +53,7 @@ def test_the_work_of_a_dead_worker_comes_back(environment: dict[str, str]) -> No
     assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
     assert broker.take(LANE, 10)[1] == []
     time.sleep(0.02)
-    assert broker.rescue(dead_after=0.01) == 1
+    assert broker.rescue(dead_after=0.01) == {LANE: ["job-1"]}
     assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
 
 
@@ -120,7 +120,7 @@ def test_a_redis_that_forgets_is_named_at_start(environment: dict[str, str], cap
     try:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")
-        with caplog.at_level("WARNING", logger="shared.broker.redis_broker"):
+        with caplog.at_level("WARNING", logger="shared.broker.connection"):
             warn_about_forgetful_redis(client)
     finally:
         for name, value in before.items():

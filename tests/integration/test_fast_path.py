@@ -18,14 +18,12 @@ from scripts.local.embedded import Services
 from shared import db, queue_service
 from shared.broker import consumer as consumers
 from shared.broker.consumer import WokenConsumer
-from shared.broker.enqueue import message_for
+from shared.broker.enqueue import Ticket, message_for
 from shared.broker.redis_broker import addressed, get_broker
 from shared.channels.delivery_status import apply_delivery_status
 from shared.config import settings
-from shared.jobs import stage
-from shared.jobs.ledger import Ticket
 from shared.queues import Queue
-from tests.builders import World, claim_of, whole_of, work_of
+from tests.builders import World
 
 LANE = Queue.OUTGOING.value
 
@@ -51,7 +49,7 @@ def test_neighbours_of_one_batch_each_have_their_own_end(world: World) -> None:
     def run(job_id: int) -> None:
         ready.wait()
         try:
-            stage.run(job_id, work_of(Queue.INCOMING), claim_of(Queue.INCOMING), whole_of(Queue.INCOMING))
+            world.stage(job_id).run(job_id)
         except Exception:  # what it tells Dramatiq of the one that fails
             return
 
@@ -103,9 +101,9 @@ def test_processes_that_accept_the_same_messages_do_not_wait_for_each_other(worl
 
     with closing(psycopg2.connect(settings().database_url)) as other, ThreadPoolExecutor(2) as pool:
         other.cursor().execute("select job_lock('incoming-messages', array[%s])", [f"{world.chatbot}:whatsapp_qr:49"])
-        both = pool.submit(queue_service._accept_all, queue_service._once, [payload("a"), payload("b")])
+        both = pool.submit(queue_service._accept_all, queue_service._accept_once_statement, [payload("a"), payload("b")])
         _until_waiting(1)
-        again = pool.submit(queue_service._accept_all, queue_service._once, [payload("b")])
+        again = pool.submit(queue_service._accept_all, queue_service._accept_once_statement, [payload("b")])
         _until_waiting(2)
         other.rollback()
     assert [accepted.new for accepted in both.result() + again.result() if accepted] == [True, True, False]
@@ -146,7 +144,7 @@ def _consumer(messages: int, threads: int = 2) -> WokenConsumer:
 def test_a_worker_whose_threads_are_all_busy_still_has_a_heartbeat(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "IDLE_LOOK", 0.05)
+    monkeypatch.setattr(consumers, "IDLE_FETCH", 0.05)
     consumer = _consumer(messages=10)
     taken = [next(consumer) for _ in range(consumer.prefetch)]
     assert all(taken)
@@ -178,7 +176,7 @@ def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment:
     # Dramatiq makes a new consumer when the connection broke; the threads that left their acks to another do not come again.
     fresh = WokenConsumer(get_broker(), LANE, 2)
     next(fresh)
-    assert get_broker().intakes[LANE].held == set()
+    assert get_broker().states[LANE].in_flight == set()
     assert get_broker().take(LANE, 10)[1] == []
 
 
@@ -201,7 +199,7 @@ def test_an_ack_that_redis_refused_leaves_room_when_it_takes_it(environment: dic
     with _refusing("replicaof", "127.0.0.1", "1"), pytest.raises(ConnectionClosed):
         consumer.ack(first)
     assert next(WokenConsumer(get_broker(), LANE, 2)) is None
-    assert get_broker().intakes[LANE].held == set()
+    assert get_broker().states[LANE].in_flight == set()
 
 
 def test_a_full_redis_is_emptied_by_who_works(environment: dict[str, str]) -> None:

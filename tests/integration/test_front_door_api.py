@@ -183,7 +183,11 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
     }
-    bodies = {"say": {"content": "x"}, "create_endpoint": {"url": "https://x.example"}, "change_endpoint": {"active": False}}
+    bodies = {
+        "send_message": {"content": "x"},
+        "create_endpoint": {"url": "https://x.example"},
+        "update_endpoint": {"active": False},
+    }
     before, walked = _everything_of(mine.customer), 0
     for rule in door.app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
@@ -242,7 +246,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_go_on(
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[-1].mimetype == "application/problem+json"
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
-    assert "this API key may make 2 requests a minute" in answers[-1].text
+    assert "This API key may make 2 requests a minute" in answers[-1].text
     assert other("GET", "/queues").status_code == 200, "another key"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -70,7 +72,14 @@ def test_a_contact_known_only_by_user_id_is_answered_as_recipient(door: FrontDoo
 
 
 def test_every_entry_change_message_and_status_counts_and_a_bad_one_drops_none(door: FrontDoor) -> None:
-    bad: list[Any] = [{}, {"id": "wamid.x"}, 7, None, {"id": "wamid.y", "from": "1", "type": "text", "text": "no object"}]
+    bad: list[Any] = [
+        {},
+        {"id": "wamid.x"},
+        7,
+        None,
+        written("w" * 256),
+        {"id": "wamid.y", "from": "1", "type": "text", "text": "no object"},
+    ]
     body = webhook(
         change(door.number, messages=[written("wamid.1", "one"), *bad, written("wamid.2", "two")], statuses=[{}, "odd"]),
         {"field": "account_update", "value": {}},
@@ -80,7 +89,15 @@ def test_every_entry_change_message_and_status_counts_and_a_bad_one_drops_none(d
     assert door.meta(body).status_code == 200
     texts = [message["content"] for message in accepted()]
     assert texts == ["one", "[text]", "two", "three", "four\ufffd?"]
-    assert len(rejects()) == 6
+    assert [reject["reason"].split(":")[0] for reject in rejects()] == [
+        "A message has no id.",
+        "A message has no from or from_user_id.",
+        "messages must be a list of objects.",
+        "messages must be a list of objects.",
+        "message refused",  # its id is too long
+        "A status has no id.",
+        "statuses must be a list of objects.",
+    ]
 
 
 def test_the_same_delivery_again_is_the_same_message(door: FrontDoor, simulator: Simulator) -> None:
@@ -141,8 +158,8 @@ def test_reactions_are_not_answered(door: FrontDoor) -> None:
 
 
 def status_of(door: FrontDoor, wamid: str, status: str, **more: Any) -> None:
-    told = {"id": wamid, "status": status, "timestamp": "1784232500", "recipient_id": "5511912345678", **more}
-    assert door.meta(webhook(change(door.number, statuses=[told]))).status_code == 200
+    report = {"id": wamid, "status": status, "timestamp": "1784232500", "recipient_id": "5511912345678", **more}
+    assert door.meta(webhook(change(door.number, statuses=[report]))).status_code == 200
 
 
 def test_statuses_move_the_reply_forward_only(door: FrontDoor) -> None:
@@ -170,8 +187,8 @@ def test_a_status_with_another_tenants_message_id_moves_nothing(door: FrontDoor)
     door.world.drain()
     [reply] = door.world.messages(role="assistant")
     _, other = door.world.tenant()
-    told = {"id": "wamid.theirs", "status": "failed", "biz_opaque_callback_data": f"msg_{reply['id']}"}
-    door.meta(webhook(change(str(777000 + other), statuses=[told])))
+    report = {"id": "wamid.theirs", "status": "failed", "biz_opaque_callback_data": f"msg_{reply['id']}"}
+    door.meta(webhook(change(str(777000 + other), statuses=[report])))
     assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 
 
@@ -188,7 +205,7 @@ def test_an_unknown_number_is_200_counted_and_kept(door: FrontDoor) -> None:
     [
         (b"{", "line 1, column 2"),
         (b"", "not JSON"),
-        (b"[]", "no object"),
+        (b"[]", "must be a JSON object"),
         (b'{"entry": NaN}', "NaN"),
         (b"\xff\xfe", "UTF-8"),
         (b'{"a":' * 40 + b"1" + b"}" * 40, "too deep"),
@@ -211,6 +228,30 @@ def test_signed_but_empty_is_200(door: FrontDoor, body: dict[str, Any]) -> None:
 
 def test_a_body_beyond_the_limit_is_413(door: FrontDoor) -> None:
     assert door.meta(b'"' + b"x" * (3 * 1024 * 1024) + b'"').status_code == 413
+
+
+class _Walk:
+    """The files of web/ that functions are called in, each time that it is another one."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        _, in_web, file = frame.f_code.co_filename.rpartition("/web/")
+        if event == "call" and in_web and (not self.files or self.files[-1] != file):
+            self.files.append(file)
+
+
+def test_a_message_is_read_from_the_hook_to_the_queue_without_running_to_and_fro(door: FrontDoor) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1")])))  # what is imported or made once
+    walk = _Walk()
+    sys.setprofile(walk)
+    try:
+        door.meta(webhook(change(door.number, messages=[written("wamid.2")])))
+    finally:
+        sys.setprofile(None)
+    assert {"hooks/whatsapp_cloud.py", "hooks/inbox.py"} < set(walk.files)
+    assert len(walk.files) - len(set(walk.files)) <= 3, walk.files
 
 
 def test_an_answer_takes_less_than_50_ms(door: FrontDoor) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.channels.whatsapp_qr.gateway import dialect
+from shared.channels.whatsapp_qr.dialects import dialect
 from shared.db import credentials
 from shared.jobs.sweep import sweep
 from tests.integration.front_door import (
@@ -49,8 +49,13 @@ def encoded(part: str) -> str:
 
 def jwt(secret: str, algorithm: str = "HS256", expires: float = 60) -> str:
     """A token as Evolution makes it with jwt_key."""
-    parts = [{"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time() + expires), "app": "evolution", "action": "webhook"}]
-    head = ".".join(encoded(json.dumps(part)) for part in parts)
+    claims = {"exp": int(time.time() + expires), "app": "evolution", "action": "webhook"}
+    return signed(json.dumps({"alg": algorithm, "typ": "JWT"}), json.dumps(claims), secret)
+
+
+def signed(header: str, claims: str, secret: str) -> str:
+    """A token of these parts, signed by HS256 whatever they say."""
+    head = f"{encoded(header)}.{encoded(claims)}"
     signature = hmac.digest(secret.encode(), head.encode(), "sha256")
     return head + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
 
@@ -127,17 +132,17 @@ def test_waha_acks_move_the_reply(door: FrontDoor) -> None:
 def test_anothers_session_moves_no_reply_whenever_it_tells(door: FrontDoor, simulator: Simulator) -> None:
     session = f"s{door.world.tenant()[1]}"
 
-    def told(message_id: int) -> None:
-        [guessed] = dialect("waha").expected_ids("", message_id)
+    def report_failure(message_id: int) -> None:
+        [guessed] = dialect("waha").expected_ids(message_id)
         payload = {"id": f"true_1@c.us_{guessed}", "from": "1@c.us", "fromMe": True, "ack": -1, "ackName": "ERROR"}
         assert door.waha(waha_event("message.ack", payload), session=session).status_code == 200
 
-    told(2)  # before the reply has its id
+    report_failure(2)  # before the reply has its id
     door.waha(waha_message("A1"))
     door.world.drain()
     [reply] = door.world.messages(role="assistant")
     assert (reply["id"], reply["status"]) == (2, "SENT")
-    told(2)
+    report_failure(2)
     sweep()
     assert door.world.messages(role="assistant")[0]["status"] == "SENT"
 
@@ -158,7 +163,7 @@ def test_a_waha_ack_by_lid_before_the_sends_answer_is_applied(door: FrontDoor) -
     door.waha(waha_message("A1"))
     while not (jobs := door.world.jobs(queue="whatsapp-qr-send")):
         door.world.drain(rounds=1)
-    [own] = dialect("waha").expected_ids("5511912345678@c.us", door.world.messages(role="assistant")[0]["id"])
+    [own] = dialect("waha").expected_ids(door.world.messages(role="assistant")[0]["id"])
     payload = {"id": f"true_987654321@lid_{own}", "from": "987654321@lid", "fromMe": True, "ack": 2, "ackName": "DEVICE"}
     assert door.waha(waha_event("message.ack", payload)).status_code == 200
     door.world.run(jobs[0]["id"])
@@ -217,6 +222,7 @@ def test_evolution_message_is_answered(evolution: FrontDoor, simulator: Simulato
     assert evolution.world.messages(role="assistant")[0]["status"] == "READ"
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_evolution_by_jwt(evolution: FrontDoor) -> None:
     def status(token: str) -> int:
         return evolution.evolution(evolution_message("E1"), Authorization=f"Bearer {token}").status_code
@@ -226,6 +232,32 @@ def test_evolution_by_jwt(evolution: FrontDoor) -> None:
     assert status("a.b.c") == status("..") == status("") == status(jwt(QR_SECRET).rpartition(".")[0] + ".") == 401
     endless, deep = encoded('{"exp": 1' + "0" * 400 + "}"), encoded("[" * 5_000 + "]" * 5_000)
     assert status(f"{encoded('{}')}.{endless}.AAAA") == status(f"{deep}.{deep}.AAAA") == 401
+    assert status(f"{encoded('[]')}.{encoded('{}')}.AAAA") == status(f"{encoded('7')}.{encoded('{}')}.AAAA") == 401
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({}, 401),  # a token must expire
+        ({"exp": None}, 401),
+        ({"exp": "tomorrow"}, 401),
+        ({"exp": 1}, 401),
+        ({"exp": 2**40}, 200),
+        ({"exp": str(2**40)}, 200),
+        ({"exp": 2**40, "iat": 2**41, "nbf": 2**41, "aud": "us", "iss": 7, "sub": 7, "jti": 7}, 200),  # Evolution's own business
+    ],
+)
+def test_only_its_expiry_is_asked_of_evolutions_jwt(evolution: FrontDoor, claims: dict[str, Any], status: int) -> None:
+    token = signed(json.dumps({"alg": "HS256", "typ": "JWT"}), json.dumps(claims), QR_SECRET)
+    assert evolution.evolution(evolution_message("E1"), Authorization=f"Bearer {token}").status_code == status
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_a_jwts_clock_may_differ_by_a_minute(evolution: FrontDoor) -> None:
+    for expires, status in ((-50, 200), (-70, 401)):
+        token = jwt(QR_SECRET, expires=expires)
+        assert evolution.evolution(evolution_message("E1"), Authorization=f"Bearer {token}").status_code == status
 
 
 def test_evolution_key_in_the_body_opens_nothing_and_is_not_kept(evolution: FrontDoor) -> None:

@@ -11,11 +11,11 @@ import redis
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
 
-from shared.broker.consumer import WokenConsumer, now_ms
-from shared.broker.enqueue import message_for
-from shared.broker.redis_broker import Broker, addressed, connect_redis, get_broker
+from shared.broker.connection import connect_redis, now_ms
+from shared.broker.consumer import WokenConsumer
+from shared.broker.enqueue import Ticket, message_for
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
-from shared.jobs.ledger import Ticket
 from shared.queues import Queue
 
 LANE = Queue.OUTGOING.value
@@ -119,7 +119,7 @@ def test_the_one_with_most_room_is_handed_it(worker: Broker, environment: dict[s
         big = consume(other, threads=20)
         get_broker().put([ticket(1)])
         assert come(big).message_id == "job-1"
-        assert not small._cache
+        assert not small._prefetched
     finally:
         other.close()
 
@@ -136,7 +136,7 @@ def test_a_worker_that_retires_leaves_the_rest_to_others(worker: Broker) -> None
     consumer = consume(worker)
     get_broker().put([ticket(1), ticket(2)])
     until = time.monotonic() + SOON
-    while len(consumer._cache) < 2 and time.monotonic() < until:
+    while len(consumer._prefetched) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     worker.retire()
     assert next(consumer) is None

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.jobs import ledger
-from shared.jobs.ledger import Claim
-from shared.jobs.prune import prune
+from shared.jobs.ledger import Job, leases
 from shared.jobs.sweep import sweep
-from shared.queues import Queue
-from tests.builders import World, claim_of
+from tests.builders import World, prune
 
 STEPS = st.lists(st.tuples(st.sampled_from(["deliver", "crash", "expire", "sweep", "again"]), st.integers(0, 5)), max_size=25)
 _users = itertools.count()
@@ -29,13 +26,14 @@ def _step(world: World, what: str, number: int, external_ids: list[str], user: s
     if what == "deliver":
         world.run(chosen)  # the same id as often as you like
     elif what == "crash":
-        claimed = claim_of(Queue(db.scalar("select queue from job where id = %s", [chosen])))(chosen)
-        if isinstance(claimed, Claim):
-            ledger.leases.drop(claimed)  # its worker is dead: nobody renews
+        claimed = world.stage(chosen).claim(chosen)
+        if isinstance(claimed, Job):
+            leases.drop(claimed.id, claimed.claim)  # its worker is dead: nobody renews
     elif what == "expire":
         db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'active'")
     elif what == "sweep":
         sweep()
+        world.dead_letters()
     else:
         world.say(external_id=external_ids[number % len(external_ids)], user=user)
 
@@ -48,6 +46,7 @@ def _finish(world: World) -> None:
         for row in ready:
             world.run(row["id"])
         sweep()
+        world.dead_letters()
         if db.scalar("select count(*) from job where closed_at is null") == 0:
             return
     raise AssertionError(f"still open: {world.jobs(closed_at=None)}")

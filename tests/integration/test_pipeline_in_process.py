@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from datetime import timedelta
@@ -12,11 +13,15 @@ from standardwebhooks import Webhook
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
+from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.errors import LeaseLost, PermanentError, Snooze
-from shared.jobs import dead_letter, ledger, stage
+from shared.jobs import ledger
+from shared.jobs.ledger import Job, leases
+from shared.jobs.stage import Stage
+from shared.jobs.sweep import sweep
 from shared.queues import Queue
-from tests.builders import World, claim_of, whole_of, work_of
+from tests.builders import World, stage_of_queue
 
 BUDGET = {Queue.INCOMING: 1, Queue.AI: 2, Queue.OUTGOING: 1, Queue.WHATSAPP_CLOUD: 2, Queue.WHATSAPP_QR: 3, Queue.WEBHOOKS: 2}
 
@@ -51,7 +56,7 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
     while ready := db.rows("select id, queue from job where state = 'waiting' and not held order by id"):
         statements.clear()
         queue = Queue(ready[0]["queue"])
-        stage.run(ready[0]["id"], work_of(queue), claim_of(queue), whole_of(queue))
+        stage_of_queue(queue).run(ready[0]["id"])
         seen[queue] = len([sql for sql in statements if not sql.startswith(("BEGIN", "COMMIT", "prepare ", "discard "))])
     assert len(seen) >= 4
     assert all(count <= BUDGET[queue] for queue, count in seen.items()), seen
@@ -130,8 +135,8 @@ def test_retries_wait_1_2_and_4_seconds_then_the_fallback_goes_out_once(world: W
     assert (failed["state"], failed["attempts"], failed["closed_at"]) == ("failed", 4, None)
     assert "HTTP 500" in failed["last_error"]
     assert "ProviderError" in failed["last_traceback"]
-    assert dead_letter.bury(job["id"])
-    assert not dead_letter.bury(job["id"])
+    assert world.dead_letter(job["id"])
+    assert not world.dead_letter(job["id"])
     world.drain()
     [reply] = world.messages(role="assistant")
     assert (reply["content"], reply["status"], reply["reply_to"]) == ("We are busy.", "SENT", message)
@@ -166,7 +171,7 @@ def test_a_failed_send_is_failed_with_metas_words(world: World, simulator: Simul
     world.say(channel="whatsapp_cloud", user="490000404")
     world.drain()
     [job] = world.jobs(queue="whatsapp-cloud-send")
-    dead_letter.bury(job["id"])
+    world.dead_letter(job["id"])
     [reply] = world.messages(role="assistant")
     assert reply["status"] == "FAILED"
     assert "131026" in reply["error"]
@@ -181,7 +186,7 @@ def test_a_reply_that_fails_lets_the_next_one_go(world: World, simulator: Simula
     world.drain()
     first, _ = world.jobs(queue="whatsapp-cloud-send")
     assert world.messages(role="assistant")[1]["status"] == "PENDING"
-    dead_letter.bury(first["id"])
+    world.dead_letter(first["id"])
     world.drain()
     assert [reply["status"] for reply in world.messages(role="assistant")] == ["FAILED", "SENT"]
 
@@ -191,7 +196,7 @@ def test_a_garbage_payload_is_dead_lettered(world: World) -> None:
     db.rows("update job set payload = '{\"nonsense\": 1}'")
     [job] = world.jobs()
     assert world.run(job["id"]) is not None
-    assert dead_letter.bury(job["id"])
+    assert world.dead_letter(job["id"])
     [job] = world.jobs()
     assert (job["state"], job["closed_at"] is not None) == ("failed", True)
     assert "bad payload" in job["last_error"]
@@ -255,6 +260,11 @@ def test_debounce_answers_a_burst_once(world: World, simulator: Simulator) -> No
     assert len(simulator.record("ai")) == 1
 
 
+def _stage(work: Any) -> Stage:
+    """The first stage, with another work."""
+    return dataclasses.replace(stage_of_queue(Queue.INCOMING), work=work)
+
+
 def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
     def raising(problem: Exception) -> Any:
         def work(_: Any) -> Any:
@@ -270,7 +280,7 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
         world.say(user=str(problem))
         job = world.jobs()[-1]
         try:
-            stage.run(job["id"], raising(problem), claim_of(Queue.INCOMING))
+            _stage(raising(problem)).run(job["id"])
         except Exception as raised:
             assert "job" in str(raised)  # noqa: PT017 - either ends as told
         found = world.jobs(id=job["id"])[0]
@@ -278,28 +288,28 @@ def test_the_vocabulary_maps_to_the_ledger(world: World) -> None:
 
 
 def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(world: World) -> None:
-    def work(claimed: ledger.Claim) -> None:
+    def work(claimed: Job) -> None:
         raise Snooze(100_000, "the provider asks for a day")
 
     world.say()
     [job] = world.jobs()
-    stage.run(job["id"], work, claim_of(Queue.INCOMING))
+    _stage(work).run(job["id"])
     [job] = world.jobs()
     limit = job["created_at"] + timedelta(seconds=settings().job_max_age)
     assert job["state"] == "delayed"
-    assert limit - timedelta(seconds=stage.FINAL_ATTEMPT_WINDOW + 1) < job["run_at"] <= limit
+    assert limit - timedelta(seconds=ledger.FINAL_ATTEMPT_WINDOW + 1) < job["run_at"] <= limit
     db.rows(
         "update job set run_at = now(), created_at = now() - make_interval(secs => %s)",
-        [settings().job_max_age - stage.FINAL_ATTEMPT_WINDOW + 0.5],
+        [settings().job_max_age - ledger.FINAL_ATTEMPT_WINDOW + 0.5],
     )
     with pytest.raises(Exception, match="ended"):
-        stage.run(job["id"], work, claim_of(Queue.INCOMING))
+        _stage(work).run(job["id"])
     [job] = world.jobs()
     assert (job["state"], job["attempts"]) == ("failed", 1)
     assert "asks for a day; still so after" in job["last_error"]
 
 
-def _claimed_twice(world: World, job_id: int) -> tuple[ledger.Claim, ledger.Claim]:
+def _claimed_twice(world: World, job_id: int) -> tuple[Job, Job]:
     """A claim that ran out, and the one that took the job over."""
     late = world.claim(job_id)
     db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where id = %s", [job_id])
@@ -312,11 +322,11 @@ def test_a_late_result_is_dropped(world: World) -> None:
     [job] = world.jobs(queue="ai-processing")
     late, current = _claimed_twice(world, job["id"])
     with pytest.raises(LeaseLost):
-        work_of(Queue.AI)(late)
+        stage_of_queue(Queue.AI)(late)
     assert world.messages(role="assistant") == []
-    work_of(Queue.AI)(current)
+    stage_of_queue(Queue.AI)(current)
     with pytest.raises(LeaseLost):
-        ledger.end_attempt(late, "too late", retry_in=None)
+        ledger.fail_attempt(late, ledger.queries["attempt_failed"], "too late", retry_delays=[])
     assert len(world.messages(role="assistant")) == 1
     assert world.jobs(queue="ai-processing")[0]["state"] == "completed"
 
@@ -326,16 +336,16 @@ def test_a_late_result_of_one_statement_is_dropped(world: World) -> None:
     [job] = world.jobs()
     late, current = _claimed_twice(world, job["id"])
     with pytest.raises(PermanentError):
-        work_of(Queue.INCOMING)(late)
+        stage_of_queue(Queue.INCOMING)(late)
     with pytest.raises(LeaseLost):
-        ledger.end_attempt(late, "nothing of it happened", retry_in=None)
+        ledger.fail_attempt(late, ledger.queries["attempt_failed"], "nothing of it happened", retry_delays=[])
     assert world.messages() == []
-    work_of(Queue.INCOMING)(current)
+    stage_of_queue(Queue.INCOMING)(current)
     assert len(world.messages()) == 1
     assert world.jobs(queue="incoming-messages")[0]["state"] == "completed"
 
 
-def test_a_limited_queue_is_claimed_to_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_of_a_limited_queue_waits_without_a_claim(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMIT_INCOMING_MESSAGES", "1/1h")
     config.reset()
     for user in ("v-1", "v-2"):
@@ -343,7 +353,7 @@ def test_a_limited_queue_is_claimed_to_ask(world: World, monkeypatch: pytest.Mon
     for job in world.jobs():
         world.run(job["id"])
     states = [(job["state"], job["claims"], job["attempts"]) for job in world.jobs(queue="incoming-messages")]
-    assert states == [("completed", 1, 1), ("delayed", 1, 0)]
+    assert states == [("completed", 1, 1), ("delayed", 0, 0)]
 
 
 def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
@@ -351,12 +361,46 @@ def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
     [job] = world.jobs()
     for _ in range(3):
         world.claim(job["id"])
-        ledger.leases.clear()
+        leases.clear()
         db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
     world.run(job["id"])
     [job] = world.jobs()
     assert job["state"] == "failed"
     assert "poison" in job["last_error"]
+
+
+def _dies_with_everything_in_hand(world: World) -> None:
+    """A worker takes what is in incoming-messages' queue and is never heard of again; the sweep notices."""
+    broker = get_broker()
+    broker.take(Queue.INCOMING.value, 10)
+    broker.client.zadd(f"{broker.namespace}:__heartbeats__", {broker.broker_id: 0})
+    sweep()
+
+
+def test_a_job_that_kills_its_process_is_given_up_though_its_stage_claims_nothing(world: World) -> None:
+    world.say()
+    _dies_with_everything_in_hand(world)
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"], job["lost_claims"]) == ("waiting", 0, 1)
+    for _ in range(2):  # from now on it is claimed before it runs
+        world.claim(job["id"])
+        leases.clear()
+        db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+    world.run(job["id"])
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"], "poison" in job["last_error"]) == ("failed", 3, True)
+
+
+def test_who_was_in_the_hands_of_a_dead_worker_is_only_claimed_first(world: World) -> None:
+    for user in ("v-1", "v-2"):
+        world.say(user=user)
+    for _ in range(3):
+        _dies_with_everything_in_hand(world)
+    for job in world.jobs():
+        assert job["lost_claims"] == 1
+        world.run(job["id"])
+    states = [(job["state"], job["attempts"], job["lost_claims"]) for job in world.jobs(queue="incoming-messages")]
+    assert states == [("completed", 1, 1)] * 2
 
 
 def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
@@ -366,12 +410,13 @@ def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
     first, second = world.jobs(queue="incoming-messages")
     began, go = threading.Event(), threading.Event()
 
-    def work(claimed: ledger.Claim) -> None:
-        began.set()
-        go.wait(10)
-        work_of(Queue.INCOMING)(claimed)
+    def work(claimed: Job) -> None:
+        if claimed.claim:  # who was lost before is claimed
+            began.set()
+            go.wait(10)
+        stage_of_queue(Queue.INCOMING)(claimed)
 
-    running = threading.Thread(target=stage.run, args=(first["id"], work, claim_of(Queue.INCOMING)))
+    running = threading.Thread(target=_stage(work).run, args=(first["id"],))
     running.start()
     assert began.wait(10)
     world.run(second["id"])
@@ -385,7 +430,7 @@ def test_a_shutdown_hands_back_without_burning_attempts(world: World) -> None:
     world.say()
     [job] = world.jobs()
     world.claim(job["id"])
-    [ticket] = ledger.leases.hand_back()
+    [ticket] = leases.release_all()
     [job] = world.jobs()
     assert ticket.id == job["id"]
     assert (job["state"], job["attempts"]) == ("waiting", 0)
@@ -455,13 +500,13 @@ def test_statuses_only_move_forward(world: World) -> None:
 
 def test_a_status_before_the_sends_answer_is_kept_and_applied(world: World, simulator: Simulator) -> None:
     from shared.channels.delivery_status import apply_delivery_status
-    from shared.channels.whatsapp_qr.gateway import dialect
+    from shared.channels.whatsapp_qr.dialects import dialect
 
     world.say(channel="whatsapp_qr", user="49123")
     while not (jobs := world.jobs(queue="whatsapp-qr-send")):
         world.drain(rounds=1)
     reply = world.messages(role="assistant")[0]
-    [early] = dialect("waha").expected_ids("49123", reply["id"])
+    [early] = dialect("waha").expected_ids(reply["id"])
     assert apply_delivery_status("DELIVERED", provider_id=early) == "parked"
     world.run(jobs[0]["id"])
     assert world.messages(role="assistant")[0]["status"] == "DELIVERED"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from scripts.local.volume import fill
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.jobs.prune import prune
 from shared.jobs.sweep import sweep
-from tests.builders import World
+from tests.builders import World, prune
 from web.api import usage
 
 GROWING = ("conversation", "message", "job", "webhook_event", "usage_log")
 #: psycopg2's statements are planned each time, those within functions at most five times and then for good.
 MESSAGES = 8
+CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
+#: Messages that wait, many beside the few entries that one may read.
+BACKLOG = 150
 
 _COUNTS = "select relname, seq_scan, idx_scan from pg_stat_user_tables where relname = any (%s)"
 
@@ -48,6 +50,28 @@ def test_no_plan_that_was_made_on_empty_tables_reads_them_whole(world: World) ->
         _drain_without_looking(world)
         apply_delivery_status("READ", provider_id=f"wamid.unknown-{number}")
     assert _counts("seq_scan") == scans
+
+
+def test_a_message_reads_few_index_entries_though_its_plans_were_made_on_empty_tables(world: World) -> None:
+    world.endpoint(world.customer)
+    for channel in CHANNELS:
+        world.say(channel=channel, user="49", external_id=f"first-{channel}")
+    _drain_without_looking(world)
+    for number in range(BACKLOG):
+        world.say(channel=CHANNELS[number % 3], user=f"49{number}", external_id=f"later-{number}")
+    before = _entries_read()
+    _drain_without_looking(world)
+    per_message = {index: (read - before[index]) / BACKLOG for index, read in _entries_read().items()}
+    # What this test itself looks for is on job's indexes.
+    many = {index: read for index, read in per_message.items() if read > 30 and not index.startswith("job_")}
+    assert not many
+    assert per_message["message_pkey"] > 1, "something was counted"
+
+
+def _entries_read() -> dict[str, int]:
+    db.rows("select pg_stat_force_next_flush()")
+    rows = db.rows("select indexrelname, idx_tup_read from pg_stat_user_indexes")
+    return {row["indexrelname"]: row["idx_tup_read"] for row in rows}
 
 
 def test_a_status_is_found_by_its_index_though_the_plan_was_made_on_an_empty_table(world: World) -> None:
@@ -93,6 +117,7 @@ def test_how_a_business_stands_is_counted_without_looking_at_everybodys_jobs(wor
     other, _ = world.tenant()
     db.rows("update job set customer_id = %s where id %% 50 = 0", [other])
     db.rows("vacuum analyze job")
-    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {usage.STATS}", {"customer_id": other}))
+    sql, values = usage.job_counts(other).sql()
+    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {sql}", values))
     assert "Seq Scan" not in plan, plan
     assert "job_customer_idx" in plan, plan  # by index or by bitmap

@@ -1,4 +1,4 @@
-"""A short stay in the laboratory; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
+"""Short runs of three chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     results = {result["scenario"]: result for result in json.loads(figures.read_text())}
-    assert results["kill-workers"]["blows"] > 0
-    assert results["lose-redis"]["blows"] == 4  # killed twice, back twice
+    assert results["kill-workers"]["injections"] > 0
+    assert results["lose-redis"]["injections"] == 4  # killed twice, restarted twice
     assert all(result["counts"]["sent"] == 300 and not result["duplicate_sends"] for result in results.values())

@@ -71,7 +71,7 @@ def site(world: World, root: Path) -> Iterator[Site]:
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=1).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
@@ -202,7 +202,7 @@ def test_a_business_embeds_it_by_one_line(browser: Browser, site: Site, world: W
     say(browser, "When do you ship?")
     browser.until(f"{NEWEST}.includes('within two days')")
     browser.type("\ue00c")  # Escape
-    browser.frame(None)
+    browser.leave_frames()
     browser.until(f"{FRAME}.hidden && {LAUNCHER}.getAttribute('aria-expanded') === 'false'")
 
 
@@ -213,5 +213,5 @@ def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site,
     browser.frame_in_shadow("switchboard-chat")
     browser.until("!document.getElementById('form')")
     assert not browser.run("return document.getElementById('log')"), "nothing of the chat is there"
-    browser.frame(None)
+    browser.leave_frames()
     until(lambda: any("frame-ancestors" in line for line in browser.log()), seconds=10)

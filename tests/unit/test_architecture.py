@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import closing
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import psycopg2
 import pytest
-from honcho.environ import parse_procfile
 
 from scripts.local.embedded import Services
+from scripts.local.processes import parse_procfile
 from shared import config, models, queues
+from shared.channels.registry import SEND_QUEUES
 from tests.settings import variables
 
 CATALOG = """
@@ -24,15 +27,18 @@ CATALOG = """
     union all select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 """
 
+#: Together they name every setting and every queue.
+DOCUMENTS = ("README.md", "workers/README.md", "web/README.md", "scripts/README.md", "shared/README.md")
+
 
 def imports(path: Path) -> set[str]:
-    """The top-level packages of ours and others that a file imports, with their second name."""
+    """What a file imports: modules, and the names it takes from them, which may be modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module}
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -48,8 +54,70 @@ def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...
         assert not wrong, f"{path.relative_to(root)} imports {wrong}"
 
 
+#: Pure data, which the vocabulary may ask.
+REGISTRY = "shared.channels.registry"
+#: The floors of shared/: a module may import what stands below it, and its own package.
+FLOORS = (
+    {"shared.config", "shared.errors", "shared.queues"},
+    {"shared.telemetry", REGISTRY},
+    {"shared.payloads"},
+    {"shared.db"},
+    {"shared.broker", "shared.http", "shared.models"},
+    {"shared.jobs"},
+    {"shared.ai", "shared.channels", "shared.webhooks"},
+    {"shared.queue_service"},
+)
+
+
+def room(module: str) -> str:
+    """The package or flat module of shared/ that a dotted name belongs to."""
+    return REGISTRY if module.startswith(REGISTRY) else ".".join(module.split(".")[:2])
+
+
+def test_shared_has_floors(root: Path) -> None:
+    floor_of = {name: number for number, names in enumerate(FLOORS) for name in names}
+    files = [path for path in sorted((root / "shared").rglob("*.py")) if path != root / "shared" / "__init__.py"]
+    for path in files:
+        here = room(".".join(path.relative_to(root).with_suffix("").parts))
+        for name in imports(path):
+            if name.startswith("shared.") and room(name) != here:
+                assert floor_of[room(name)] < floor_of[here], f"{path.relative_to(root)} imports {name}"
+
+
+def test_nothing_in_shared_sits_flat_but_the_vocabulary(root: Path) -> None:
+    flat = {path.stem for path in (root / "shared").glob("*.py")}
+    assert flat == {"__init__", "config", "errors", "models", "payloads", "queue_service", "queues"}
+
+
+@pytest.mark.parametrize("package", ["shared", "workers", "web", "scripts"])
+def test_there_is_no_circle_of_imports(root: Path, package: str) -> None:
+    graph = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): imports(path)
+        for path in (root / package).rglob("*.py")
+    }
+    # To name a sibling is to name the package as well, whose __init__ takes names from its modules: no circle.
+    within = {
+        module: {name for name in names if name in graph and not module.startswith(name)} for module, names in graph.items()
+    }
+    TopologicalSorter(within).prepare()  # raises CycleError, which names the modules
+
+
+def test_packages_say_what_belongs_in_them(root: Path) -> None:
+    for package in sorted((root / "shared").iterdir()):
+        if (package / "__init__.py").exists():
+            text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+            assert "What belongs here" in text, package.name
+            assert "What does not" in text, package.name
+
+
+def test_the_table_of_channels_is_the_registry(database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select name, send_queue from channel")
+        assert dict(cursor.fetchall()) == SEND_QUEUES
+
+
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
-    lines = parse_procfile((root / "Procfile").read_text()).processes
+    lines = parse_procfile((root / "Procfile").read_text())
     assert set(queues.MODULES) == set(queues.Queue)
     assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler"}
     for queue, module in queues.MODULES.items():
@@ -72,10 +140,26 @@ def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.Monkey
     assert vars(config.read_settings()) == defaults
 
 
-def test_readme_names_every_setting_and_every_queue(root: Path) -> None:
-    text = (root / "README.md").read_text()
+def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
+    text = "\n".join((root / document).read_text() for document in DOCUMENTS)
     missing = [name for name in (*variables(), *queues.Queue) if name not in text]
     assert not missing
+
+
+def test_links_between_the_documents_lead_somewhere(root: Path) -> None:
+    texts = {(root / name).resolve(): (root / name).read_text() for name in DOCUMENTS}
+    anchors = {path: {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)} for path, text in texts.items()}
+    for path, text in texts.items():
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.exists(), f"{path.relative_to(root)}: {link}"
+            assert not anchor or anchor in anchors[target], f"{path.relative_to(root)}: {link}"
+
+
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def test_modules_are_short(root: Path) -> None:

@@ -375,7 +375,7 @@ def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
 
     def answer(connection: socket.socket) -> None:
         requests.append(read_request(connection))
-        head = b"Set-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
+        head = b"Connection: close\r\nSet-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + HELLO)
 
     client, url = httpx_transport.httpx_client(max_bytes=4), f"http://{listen(answer)}/v1"

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import payloads
+from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 
 ANYTHING = st.one_of(
@@ -18,7 +19,7 @@ FIELDS = ["chatbot_id", "channel", "external_user_id", "content", "external_id",
 GOOD = st.fixed_dictionaries(
     {
         "chatbot_id": st.integers(1, payloads.MAX_ROW_ID),
-        "channel": st.sampled_from(payloads.CHANNELS),
+        "channel": st.sampled_from(list(CHANNELS)),
         "external_user_id": st.text("abc123-", min_size=1, max_size=255),
         "content": st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1).filter(str.strip),
     }

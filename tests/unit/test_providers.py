@@ -9,8 +9,9 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
 from shared.ai.knowledge import Item
-from shared.channels.whatsapp_cloud import graph_api
-from shared.channels.whatsapp_qr import gateway
+from shared.channels.whatsapp_cloud import errors, send
+from shared.channels.whatsapp_qr.dialects import dialect
+from shared.channels.whatsapp_qr.gateway import message_id_in
 from shared.errors import OutcomeUnknown, PermanentError, Snooze
 
 
@@ -24,11 +25,11 @@ def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _graph(simulator: Simulator, to: str = "491") -> str:
-    return graph_api.send_text("777001", "token", to, "Hello", graph_api.callback_id(12))
+    return send.send_text("777001", "token", to, "Hello", send.callback_id(12))
 
 
 def _waha(simulator: Simulator, session: str = "s1") -> str:
-    return gateway.dialect("waha").send_text(session, "key", "491@c.us", "Hello", 12)
+    return dialect("waha").send_text(session, "key", "491@c.us", "Hello", 12)
 
 
 def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
@@ -61,7 +62,7 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
             "131047",
         ),
         ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, PermanentError, "190"),
-        ({"fault": "status", "status": 503, "body": "oops"}, graph_api.GraphApiError, "503"),
+        ({"fault": "status", "status": 503, "body": "oops"}, errors.GraphApiError, "503"),
         ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
         ({"fault": "half"}, OutcomeUnknown, "did not answer"),
         ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
@@ -84,7 +85,7 @@ def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
 def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
     first, second = _waha(simulator), _waha(simulator)
     assert first == second
-    assert first in gateway.dialect("waha").expected_ids("491@c.us", 12)
+    assert first in dialect("waha").expected_ids(12)
 
 
 @pytest.mark.parametrize(("session", "expected"), [("stopped-1", Snooze), ("unknown-1", PermanentError)])
@@ -93,15 +94,15 @@ def test_what_a_waha_session_means(simulator: Simulator, session: str, expected:
         _waha(simulator, session)
 
 
-@pytest.mark.parametrize("said", ["X", {"_serialized": "X"}, {"id": "X"}])
-def test_a_gateway_id_is_found_wherever_the_engine_puts_it(said: Any) -> None:
-    for body in ({"id": said}, {"key": {"id": "X"}}, {"_data": {"id": said}}):
-        assert gateway._id_in(body) == "X"
+@pytest.mark.parametrize("message_id", ["X", {"_serialized": "X"}, {"id": "X"}])
+def test_a_gateway_id_is_found_wherever_the_engine_puts_it(message_id: Any) -> None:
+    for body in ({"id": message_id}, {"key": {"id": "X"}}, {"_data": {"id": message_id}}):
+        assert message_id_in(body) == "X"
 
 
 def test_an_unknown_dialect_is_permanent() -> None:
-    with pytest.raises(PermanentError, match="want one of"):
-        gateway.dialect("smoke-signals")
+    with pytest.raises(PermanentError, match="must be one of waha, evolution"):
+        dialect("smoke-signals")
 
 
 def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None:

@@ -1,78 +1,96 @@
-"""/api/v1 for businesses' servers: the key, whose rows it opens, pages, and parameters. The routes are in web/api_*.py."""
+"""/api/v1 for businesses' servers: the blueprint, who may call it, and pages. Its routes are in messages, webhooks and usage."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+import flask_smorest
+from flask import g, request
+from peewee import ModelSelect
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
+from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
 from shared.payloads import MAX_ROW_ID
 from web.api.keys import owner_of
-from web.parameters import number
+from web.parameters import Parser
 from web.request_limits import check_api_key, check_wrong_key
 
-api = Blueprint("api", __name__, url_prefix="/api/v1")
+#: What every route may answer, and every route that reads a body.
+_PROBLEMS = (400, 401, 404, 429, 503)
+_BODY_PROBLEMS = (413, 415, 422)
 
-#: Rows of a page at most, and where the request does not say.
-MAX_PAGE, PAGE = 100, 50
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+    """flask-smorest's, with our parser; it describes the problems that any route may answer, and names operations."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._prepare_doc_cbks.append(self._prepare_problems_doc)
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Callable[..., Any] | None = None, *more: Any, **options: Any
+    ) -> None:
+        """The view's name is its operation's id."""
+        if view_func is not None:
+            view_func = self.doc(operationId=view_func.__name__)(view_func)
+        super().add_url_rule(rule, endpoint, view_func, *more, **options)
+
+    def query(self, schema: Any) -> Callable[..., Any]:
+        """Reads the query by a schema: 400 if it is wrong."""
+        return self.arguments(schema, location="query", error_status_code=400)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _prepare_problems_doc(doc: dict[str, Any], _info: dict[str, Any], **_: Any) -> dict[str, Any]:
+        for status in (*_PROBLEMS, *(_BODY_PROBLEMS if "requestBody" in doc else ())):
+            doc.setdefault("responses", {})[status] = HTTPStatus(status).name
+        return doc
+
+
+api = Blueprint("api", __name__, url_prefix="/api/v1", description="The API for businesses' servers.")
 
 
 @api.before_request
-def _open() -> None:
+def _authenticate() -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     owner = db.retry_on_outage(lambda: owner_of(key.strip()), db.WEB_RETRY_SECONDS) if scheme.lower() == "bearer" else None
     if owner is None:
         check_wrong_key()
-        wanted = "no valid API key; want Authorization: Bearer sk_… with a key of scripts/keys create"
-        raise Unauthorized(wanted, www_authenticate=WWWAuthenticate("bearer"))
+        raise Unauthorized(
+            "The API key is missing or not valid. Send Authorization: Bearer sk_…, with a key that scripts/keys create made.",
+            www_authenticate=WWWAuthenticate("bearer"),
+        )
     check_api_key(owner.key_id)
     g.customer_id = owner.customer_id
 
 
 def customer_id() -> int:
     """Whose key opened this request."""
-    found: int = g.customer_id
-    return found
+    owner: int = g.customer_id
+    return owner
 
 
-def body() -> dict[str, Any]:
-    """The request's JSON object. Raises BadRequest."""
-    said = request.get_json()
-    if not isinstance(said, dict):
-        raise BadRequest("the body is no object; want a JSON object")
-    return said
+def page(rows: ModelSelect[Any], limit: int, before: int = MAX_ROW_ID) -> dict[str, Any]:
+    """A page of a query's rows, newest first: {"data": […], "next": the id to go on `before`, or null}."""
+    model_id = rows.model.id
+    found = db.rows(rows.where(model_id < before).order_by(model_id.desc()).limit(limit + 1))
+    return {"data": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None}
 
 
-def page_of(sql: str, **params: Any) -> Response:
-    """A page of rows, newest first: {"data": […], "next": the id to go on `before`, or null}.
-
-    `sql` has %(customer_id)s, %(before)s and %(limit)s, and selects `id`.
-    """
-    limit = number("limit", PAGE, most=MAX_PAGE) or PAGE
-    given = {"customer_id": customer_id(), "before": number("before", MAX_ROW_ID), "limit": limit + 1, **params}
-    found = db.rows(sql, given)
-    rows = [to_json(row) for row in found[:limit]]
-    return jsonify(data=rows, next=rows[-1]["id"] if len(found) > limit else None)
-
-
-def to_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as JSON shows it: times in ISO 8601."""
-    return {name: value.isoformat() if isinstance(value, datetime | date) else value for name, value in row.items()}
-
-
-def found_or_404(row: dict[str, Any] | None, what: str) -> dict[str, Any]:
-    """The row. Raises NotFound: another customer's row is no row."""
+def row_or_404(query: Any, what: str) -> dict[str, Any]:
+    """The query's row. Raises NotFound: another customer's row is no row."""
+    row = db.row(query)
     if row is None:
-        raise NotFound(f"there is no such {what}; want the id of one of yours")
+        raise NotFound(f"There is no such {what}. Use the id of one of yours.")
     return row
 
 
-def row_id(given: int) -> int:
+def row_id(number: int) -> int:
     """An id of a path. Raises NotFound for one that no row can have."""
-    if not 1 <= given <= MAX_ROW_ID:
-        raise NotFound("there is no such id; want one of yours")
-    return given
+    if not 1 <= number <= MAX_ROW_ID:
+        raise NotFound("No row has this id. Use the id of one of yours.")
+    return number

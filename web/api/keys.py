@@ -7,15 +7,12 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from peewee import Value, fn
+
 from shared import db
+from shared.models import ApiKey, Customer
 
 _KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
-
-_OWNER = "select id, customer_id from api_key where hash = %s and revoked_at is null"
-_CREATE = """
-    insert into api_key (customer_id, name, hash)
-    select id, %(name)s, %(hash)s from customer where id = %(customer_id)s returning id
-"""
 
 
 @dataclass(frozen=True)
@@ -29,21 +26,25 @@ class Owner:
 def create(customer_id: int, name: str) -> str:
     """A new key of a customer. Raises ValueError if there is no such customer."""
     key = "sk_" + secrets.token_urlsafe(32)
-    if db.row(_CREATE, {"customer_id": customer_id, "name": name, "hash": _hash(key)}) is None:
-        raise ValueError(f"there is no customer {customer_id}; want the id of one")
+    owner = Customer.select(Customer.id, Value(name), Value(_hash(key))).where(Customer.id == customer_id)
+    columns = [ApiKey.customer, ApiKey.name, ApiKey.hash]
+    if db.row(ApiKey.insert_from(owner, columns).returning(ApiKey.id)) is None:
+        raise ValueError(f"There is no customer {customer_id}; scripts/connect business prints the id of a new one.")
     return key
 
 
 def owner_of(key: str) -> Owner | None:
     """Whose key it is; None for one that nobody has, or that was revoked."""
-    found = db.row(_OWNER, [_hash(key)]) if _KEY.fullmatch(key) else None
-    return None if found is None else Owner(found["id"], found["customer_id"])
+    if not _KEY.fullmatch(key):
+        return None
+    row = db.row(ApiKey.select(ApiKey.id, ApiKey.customer).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
+    return None if row is None else Owner(row["id"], row["customer_id"])
 
 
 def revoke(key_id: int) -> bool:
     """Ends a key; False if there is no such key, or it has ended."""
-    sql = "update api_key set revoked_at = clock_timestamp() where id = %s and revoked_at is null returning id"
-    return db.row(sql, [key_id]) is not None
+    active = (ApiKey.id == key_id) & ApiKey.revoked_at.is_null()
+    return db.row(ApiKey.update(revoked_at=fn.clock_timestamp()).where(active).returning(ApiKey.id)) is not None
 
 
 def _hash(key: str) -> str:

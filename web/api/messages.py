@@ -2,111 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, jsonify
-from marshmallow import Schema, fields
+from peewee import ModelSelect
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels.registry import channel
 from shared.errors import InvalidPayload
-from shared.jobs import ledger
-from shared.payloads import MAX_CONTENT, check, not_blank
-from web.api.api import api, body, customer_id, found_or_404, page_of, row_id, to_json
-from web.parameters import idempotency_key, number, used_otherwise
+from shared.models import Chatbot, Conversation, Message
+from shared.queue_service import outgoing_job_tickets
+from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.schemas import (
+    ConversationPageSchema,
+    ConversationQuerySchema,
+    MessagePageSchema,
+    MessageSchema,
+    NewMessageSchema,
+    PageQuerySchema,
+)
+from web.parameters import IdempotencyHeader, key_reused
 
-_CONVERSATIONS = """
-    select c.id, c.chatbot_id, c.channel, c.external_user_id, c.created_at, c.updated_at
-    from conversation c join chatbot b on b.id = c.chatbot_id
-    where b.customer_id = %(customer_id)s and c.id < %(before)s
-      and (%(chatbot_id)s::bigint is null or c.chatbot_id = %(chatbot_id)s)
-    order by c.id desc limit %(limit)s
-"""
-
-_CONVERSATION = """
-    select c.id, c.channel from conversation c join chatbot b on b.id = c.chatbot_id
-    where c.id = %(conversation_id)s and b.customer_id = %(customer_id)s
-"""
-
-_SHOWN = "m.id, m.conversation_id, m.role, m.content, m.status, m.reply_to, m.error, m.created_at, m.updated_at"
-
-_MESSAGES = f"""
-    select {_SHOWN} from message m join chatbot b on b.id = m.chatbot_id
-    where m.conversation_id = %(conversation_id)s and b.customer_id = %(customer_id)s and m.id < %(before)s
-    order by m.id desc limit %(limit)s
-"""
-
-_SAY = f"""
-    with talk as (
-        select c.id, c.chatbot_id, c.channel from conversation c join chatbot b on b.id = c.chatbot_id
-        where c.id = %(conversation_id)s and b.customer_id = %(customer_id)s
-    ), m as (
-        insert into message (conversation_id, chatbot_id, channel, role, content, status, metadata, idempotency_key)
-        select id, chatbot_id, channel, 'assistant', %(content)s, 'PENDING', '{{"source": "api"}}', %(key)s from talk
-        on conflict (conversation_id, idempotency_key) where idempotency_key is not null do nothing
-        returning *
-    )
-    select {_SHOWN}, job_add(jsonb_build_array(jsonb_build_object(
-        'queue', 'outgoing-messages', 'customer_id', %(customer_id)s::bigint, 'message_id', m.id,
-        'ordering_key', m.conversation_id::text,
-        'payload', jsonb_build_object('message_id', m.id, 'conversation_id', m.conversation_id,
-            'channel', m.channel)))) as tickets
-    from m
-"""
-
-_SAID = f"select {_SHOWN} from message m where m.conversation_id = %(conversation_id)s and m.idempotency_key = %(key)s"
-
-
-class NewMessage(Schema):
-    """What a business says."""
-
-    content = fields.String(required=True, validate=not_blank)
+_MESSAGE = (
+    Message.id,
+    Message.conversation,
+    Message.role,
+    Message.content,
+    Message.status,
+    Message.reply_to,
+    Message.error,
+    Message.created_at,
+    Message.updated_at,
+)
 
 
 @api.get("/conversations")
-def conversations() -> Response:
-    """A page of conversations, newest first; `chatbot_id` for those of one."""
-    return page_of(_CONVERSATIONS, chatbot_id=number("chatbot_id", None))
+@api.query(ConversationQuerySchema)
+@api.response(200, ConversationPageSchema)
+def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
+    """List conversations"""
+    conversations = _own(
+        Conversation.select(
+            Conversation.id,
+            Conversation.chatbot,
+            Conversation.channel,
+            Conversation.external_user_id,
+            Conversation.created_at,
+            Conversation.updated_at,
+        )
+    )
+    if chatbot_id := query.pop("chatbot_id", None):
+        conversations = conversations.where(Conversation.chatbot == chatbot_id)
+    return page(conversations, **query)
 
 
 @api.get("/conversations/<int:conversation_id>/messages")
-def messages(conversation_id: int) -> Response:
-    """A page of a conversation's messages, newest first."""
-    _conversation(conversation_id)
-    return page_of(_MESSAGES, conversation_id=conversation_id)
+@api.query(PageQuerySchema)
+@api.response(200, MessagePageSchema)
+def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]:
+    """List the messages of a conversation"""
+    conversation = _conversation(conversation_id)
+    return page(Message.select(*_MESSAGE).where(Message.conversation == conversation["id"]), **query)
 
 
 @api.post("/conversations/<int:conversation_id>/messages")
-def say(conversation_id: int) -> tuple[Response, int]:
-    """Sends a message into a conversation: 202. The same Idempotency-Key again gives the first message, 200."""
-    talk, key = _conversation(conversation_id), idempotency_key()
-    content = check(NewMessage, "message", body())["content"]
-    _fits(content, talk["channel"])
-    params = {"conversation_id": talk["id"], "customer_id": customer_id(), "content": content, "key": key}
-    said = db.row(_SAY, params)
-    if said is None:
-        return jsonify(_earlier(params)), 200
-    enqueue(ledger.tickets_of(said.pop("tickets")))
-    return jsonify(to_json(said)), 202
+@api.arguments(IdempotencyHeader, location="headers", error_status_code=400)
+@api.arguments(NewMessageSchema)
+@api.response(202, MessageSchema)
+@api.alt_response(
+    200, schema=MessageSchema, description="The Idempotency-Key was used before: the message of then.", success=True
+)
+def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> tuple[dict[str, Any], int]:
+    """Send a message into a conversation"""
+    conversation, content, key = _conversation(conversation_id), message["content"], header.get("key")
+    _check_length(content, conversation["channel"])
+    reply = (
+        Message.insert(
+            conversation=conversation["id"],
+            chatbot=conversation["chatbot_id"],
+            channel=conversation["channel"],
+            role="assistant",
+            content=content,
+            status="PENDING",
+            metadata={"source": "api"},
+            idempotency_key=key,
+        )
+        .on_conflict(
+            action="ignore",
+            conflict_target=[Message.conversation, Message.idempotency_key],
+            conflict_where=Message.idempotency_key.is_null(False),
+        )
+        .returning(*_MESSAGE, outgoing_job_tickets(customer_id()))
+    )
+    sent = db.row(reply)
+    if sent is None:
+        return _earlier(conversation["id"], content, key), 200
+    enqueue(tickets_of(sent.pop("tickets")))
+    return sent, 202
+
+
+def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
+    return conversations.join(Chatbot).where(Chatbot.customer == customer_id())
 
 
 def _conversation(conversation_id: int) -> dict[str, Any]:
-    params = {"conversation_id": row_id(conversation_id), "customer_id": customer_id()}
-    return found_or_404(db.row(_CONVERSATION, params), "conversation")
+    columns = (Conversation.id, Conversation.chatbot, Conversation.channel)
+    return row_or_404(_own(Conversation.select(*columns)).where(Conversation.id == row_id(conversation_id)), "conversation")
 
 
-def _fits(content: str, channel: str) -> None:
-    if len(content) > MAX_CONTENT[channel]:
-        problem = f"has {len(content)} characters; {channel} takes at most {MAX_CONTENT[channel]}"
+def _check_length(content: str, name: str) -> None:
+    limit = channel(name).max_content
+    if len(content) > limit:
+        problem = f"must have at most {limit} characters on {name}, and has {len(content)}"
         raise InvalidPayload("message", {"content": problem})
 
 
-def _earlier(params: Mapping[str, Any]) -> dict[str, Any]:
-    earlier = db.row(_SAID, params)
-    if earlier is None:
-        raise NotFound("the conversation is gone; want one of yours")
-    if earlier["content"] != params["content"]:
-        raise used_otherwise()
-    return to_json(earlier)
+def _earlier(conversation_id: int, content: str, key: str | None) -> dict[str, Any]:
+    same_key = (Message.conversation == conversation_id) & (Message.idempotency_key == key)
+    message = db.row(Message.select(*_MESSAGE).where(same_key))
+    if message is None:
+        raise NotFound("The conversation is gone. Use the id of one of yours.")
+    if message["content"] != content:
+        raise key_reused()
+    return message

@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from flask import Response, jsonify
+from peewee import CompoundSelectQuery, ModelSelect, Select, fn
 
 from shared import db
+from shared.models import Job, UsageLog
 from shared.queue_service import STATES
 from shared.queues import Queue
-from web.api.api import api, customer_id, to_json
-from web.parameters import day, number
-
-#: Days of one answer at most.
-MAX_DAYS = 366
-
-# Closed jobs by job_customer_idx; of those that are open, everybody's are looked through: they are few beside them.
-STATS = """
-    select queue, state, count(*)::int as jobs from (
-        select queue, state from job where customer_id = %(customer_id)s and closed_at is not null
-        union all
-        select queue, state from job where customer_id = %(customer_id)s and closed_at is null and id > 0) j
-    group by queue, state
-"""
-_USAGE = """
-    select (created_at at time zone 'utc')::date as day, kind, sum(quantity)::bigint as quantity,
-        sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens
-    from usage_log
-    where customer_id = %(customer_id)s and created_at >= %(begin)s::date::timestamp at time zone 'utc'
-      and created_at < (%(begin)s::date + %(days)s)::timestamp at time zone 'utc'
-    group by 1, 2 order by 1, 2
-"""
+from web.api.api import api, customer_id
+from web.api.schemas import QueuesSchema, UsageQuerySchema, UsageSchema
 
 
 @api.get("/queues")
-def queues() -> Response:
-    """Jobs of this business by queue and state; closed ones until they are pruned."""
+@api.response(200, QueuesSchema)
+def queue_stats() -> dict[str, dict[str, int]]:
+    """Count your jobs by queue and state
+
+    Closed jobs are counted until they are pruned.
+    """
     stats = {queue.value: dict.fromkeys(STATES, 0) for queue in Queue}
-    for found in db.rows(STATS, {"customer_id": customer_id()}):
-        stats[found["queue"]][found["state"]] = found["jobs"]
-    return jsonify(stats)
+    for row in db.rows(job_counts(customer_id())):
+        stats[row["queue"]][row["state"]] = row["jobs"]
+    return stats
+
+
+def job_counts(customer: int) -> Select:
+    """A customer's jobs by queue and state.
+
+    Closed ones by job_customer_idx; of the open ones everybody's are looked through: they are few beside them.
+    """
+    own = Job.select(Job.queue, Job.state).where(Job.customer_id == customer)
+    jobs: CompoundSelectQuery = own.where(Job.closed_at.is_null(False)) + own.where(Job.closed_at.is_null(), Job.id > 0)
+    return jobs.select_from(jobs.c.queue, jobs.c.state, fn.COUNT(jobs.c.queue).alias("jobs")).group_by(jobs.c.queue, jobs.c.state)
 
 
 @api.get("/usage")
-def usage() -> Response:
-    """Usage by day (UTC) and kind: `days` days from `from` on; the last 30 days if they are not said."""
-    count = number("days", 30, most=MAX_DAYS) or 30
-    begin = day("from", datetime.now(UTC).date() - timedelta(count - 1))
-    params = {"customer_id": customer_id(), "begin": begin, "days": count}
-    return jsonify(data=[to_json(row) for row in db.rows(_USAGE, params)])
+@api.query(UsageQuerySchema)
+@api.response(200, UsageSchema)
+def usage(query: dict[str, Any]) -> dict[str, Any]:
+    """Show your usage by day (UTC) and kind"""
+    first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
+    return {"data": db.rows(_usage(first_day, query["days"]))}
+
+
+def _usage(first_day: date, days: int) -> ModelSelect[UsageLog]:
+    day = fn.date(fn.timezone("utc", UsageLog.created_at))
+    # PostgreSQL counts the days: Python's end with the year 9999.
+    begin = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
+    end = fn.timezone("utc", fn.timezone("utc", begin) + fn.make_interval(0, 0, 0, days))
+    return (
+        UsageLog.select(
+            day.alias("day"),
+            UsageLog.kind,
+            fn.SUM(UsageLog.quantity).alias("quantity"),
+            fn.SUM(UsageLog.prompt_tokens).alias("prompt_tokens"),
+            fn.SUM(UsageLog.completion_tokens).alias("completion_tokens"),
+        )
+        .where(UsageLog.customer == customer_id(), UsageLog.created_at >= begin, UsageLog.created_at < end)
+        .group_by(day, UsageLog.kind)
+        .order_by(day, UsageLog.kind)
+    )

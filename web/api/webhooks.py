@@ -3,154 +3,142 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import Response, jsonify
-from marshmallow import Schema, ValidationError, fields, validate
+from flask import Response
+from peewee import Expression, ModelSelect
 from werkzeug.exceptions import Conflict
 
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import encrypt
-from shared.jobs import ledger
-from shared.payloads import EVENTS, check
+from shared.models import WebhookEndpoint, WebhookEvent
+from shared.queue_service import delivery_job_tickets
 from shared.webhooks import signing
-from web.api.api import api, body, customer_id, found_or_404, page_of, row_id, to_json
+from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.schemas import (
+    EndpointChangesSchema,
+    EndpointPageSchema,
+    EndpointSchema,
+    EndpointWithSecretSchema,
+    EventPageSchema,
+    NewEndpointSchema,
+    PageQuerySchema,
+    RedeliverySchema,
+)
 
-#: Characters of a URL.
-MAX_URL = 2_000
-_COLUMNS = "id, url, events, active, created_at"  # never the secret
-
-_LIST = f"""
-    select {_COLUMNS} from webhook_endpoint where customer_id = %(customer_id)s and id < %(before)s
-    order by id desc limit %(limit)s
-"""
-_ONE = f"select {_COLUMNS} from webhook_endpoint where customer_id = %(customer_id)s and id = %(id)s"
-_CREATE = f"""
-    insert into webhook_endpoint (customer_id, url, secret, events, active)
-    values (%(customer_id)s, %(url)s, %(secret)s, %(events)s, %(active)s) returning {_COLUMNS}
-"""
-_CHANGE = f"""
-    update webhook_endpoint set url = coalesce(%(url)s, url), events = coalesce(%(events)s, events),
-        active = coalesce(%(active)s, active), secret = coalesce(%(secret)s, secret)
-    where customer_id = %(customer_id)s and id = %(id)s returning {_COLUMNS}
-"""
-_DELETE = "delete from webhook_endpoint where customer_id = %(customer_id)s and id = %(id)s returning id"
-
-_EVENTS = """
-    select id, endpoint_id, event, status, attempts, response_status, error, created_at, delivered_at
-    from webhook_event where customer_id = %(customer_id)s and id < %(before)s order by id desc limit %(limit)s
-"""
-_EVENT = """
-    select v.id, v.status, e.active from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id
-    where v.customer_id = %(customer_id)s and v.id = %(id)s
-"""
-# Not while it is under way: the guard and the new job are one statement.
-_RESEND = """
-    with again as (
-        update webhook_event set status = 'PENDING', delivered_at = null, error = null, response_status = null
-        where customer_id = %(customer_id)s and id = %(id)s and status <> 'PENDING' returning id
-    )
-    select id, job_add(jsonb_build_array(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', %(customer_id)s::bigint,
-        'webhook_event_id', id, 'payload', jsonb_build_object('webhook_event_id', id)))) as tickets from again
-"""
-
-
-def _address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValidationError("want an http(s) URL with a host and without a password")
-
-
-_url_checks: list[Any] = [validate.Length(max=MAX_URL, error=f"want at most {MAX_URL} characters"), _address]
-_events_checks = validate.Length(min=1, error="want at least one event")
-
-
-class NewEndpoint(Schema):
-    """An endpoint to be made."""
-
-    url = fields.String(required=True, validate=_url_checks)
-    events = fields.List(
-        fields.String(validate=validate.OneOf(EVENTS, error="want " + ", ".join(EVENTS))),
-        load_default=list(EVENTS),
-        validate=_events_checks,
-    )
-    active = fields.Boolean(load_default=True, truthy={True}, falsy={False})
-
-
-class ChangedEndpoint(NewEndpoint):
-    """What may change; `rotate_secret` makes a new secret, which the answer shows once."""
-
-    url = fields.String(load_default=None, validate=_url_checks)
-    events = fields.List(
-        fields.String(validate=validate.OneOf(EVENTS, error="want " + ", ".join(EVENTS))),
-        load_default=None,
-        validate=_events_checks,
-    )
-    active = fields.Boolean(load_default=None, truthy={True}, falsy={False})
-    rotate_secret = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+#: Never the secret.
+_ENDPOINT = (
+    WebhookEndpoint.id,
+    WebhookEndpoint.url,
+    WebhookEndpoint.events,
+    WebhookEndpoint.active,
+    WebhookEndpoint.created_at,
+)
 
 
 @api.get("/webhook-endpoints")
-def endpoints() -> Response:
-    """A page of endpoints, newest first; never a secret."""
-    return page_of(_LIST)
+@api.query(PageQuerySchema)
+@api.response(200, EndpointPageSchema)
+def list_endpoints(query: dict[str, Any]) -> dict[str, Any]:
+    """List webhook endpoints"""
+    return page(WebhookEndpoint.select(*_ENDPOINT).where(WebhookEndpoint.customer == customer_id()), **query)
 
 
 @api.post("/webhook-endpoints")
-def create_endpoint() -> tuple[Response, int]:
-    """A new endpoint: 201, with the secret that signs its deliveries, shown this once."""
-    given, secret = check(NewEndpoint, "webhook endpoint", body()), signing.new_secret()
-    made = found_or_404(db.row(_CREATE, {**given, "customer_id": customer_id(), "secret": encrypt(secret)}), "customer")
-    return jsonify({**to_json(made), "secret": secret}), 201
+@api.arguments(NewEndpointSchema)
+@api.response(201, EndpointWithSecretSchema)
+def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """Create an endpoint
+
+    The answer has the secret that signs its deliveries; it is shown this once.
+    """
+    secret = signing.new_secret()
+    new = WebhookEndpoint.insert(customer=customer_id(), secret=encrypt(secret), **endpoint)
+    return {**db.rows(new.returning(*_ENDPOINT))[0], "secret": secret}
 
 
 @api.get("/webhook-endpoints/<int:endpoint_id>")
-def endpoint(endpoint_id: int) -> Response:
-    """One endpoint."""
-    return jsonify(to_json(found_or_404(db.row(_ONE, _params(endpoint_id)), "webhook endpoint")))
+@api.response(200, EndpointSchema)
+def get_endpoint(endpoint_id: int) -> dict[str, Any]:
+    """Get an endpoint"""
+    return row_or_404(_endpoint(endpoint_id), "webhook endpoint")
 
 
 @api.patch("/webhook-endpoints/<int:endpoint_id>")
-def change_endpoint(endpoint_id: int) -> Response:
-    """Changes url, events or active; with `rotate_secret` the answer shows the new secret."""
-    params, given = _params(endpoint_id), check(ChangedEndpoint, "webhook endpoint", body())
-    secret = signing.new_secret() if given["rotate_secret"] else None
-    changed = db.row(_CHANGE, {**params, **given, "secret": encrypt(secret) if secret else None})
-    answer = to_json(found_or_404(changed, "webhook endpoint"))
-    return jsonify({**answer, "secret": secret} if secret else answer)
+@api.arguments(EndpointChangesSchema)
+@api.response(200, EndpointWithSecretSchema)
+def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
+    """Update an endpoint
+
+    With `rotate_secret` the answer has the new secret.
+    """
+    secret = signing.new_secret() if changes.pop("rotate_secret") else None
+    values = {name: value for name, value in changes.items() if value is not None}
+    if secret:
+        values["secret"] = encrypt(secret)
+    change = WebhookEndpoint.update(**values).where(_is_own(endpoint_id)).returning(*_ENDPOINT)
+    endpoint = row_or_404(change if values else _endpoint(endpoint_id), "webhook endpoint")
+    return {**endpoint, "secret": secret} if secret else endpoint
 
 
 @api.delete("/webhook-endpoints/<int:endpoint_id>")
-def delete_endpoint(endpoint_id: int) -> tuple[str, int]:
-    """Forgets an endpoint and its events; what is under way to it is given up."""
-    found_or_404(db.row(_DELETE, _params(endpoint_id)), "webhook endpoint")
-    return "", 204
+@api.response(204)
+def delete_endpoint(endpoint_id: int) -> Response:
+    """Delete an endpoint and its events
+
+    Deliveries that are under way are given up.
+    """
+    row_or_404(WebhookEndpoint.delete().where(_is_own(endpoint_id)).returning(WebhookEndpoint.id), "webhook endpoint")
+    return Response(status=204)
 
 
 @api.get("/webhook-events")
-def events() -> Response:
-    """A page of events, newest first."""
-    return page_of(_EVENTS)
+@api.query(PageQuerySchema)
+@api.response(200, EventPageSchema)
+def list_events(query: dict[str, Any]) -> dict[str, Any]:
+    """List webhook events"""
+    columns = (
+        WebhookEvent.id,
+        WebhookEvent.endpoint,
+        WebhookEvent.event,
+        WebhookEvent.status,
+        WebhookEvent.attempts,
+        WebhookEvent.response_status,
+        WebhookEvent.error,
+        WebhookEvent.created_at,
+        WebhookEvent.delivered_at,
+    )
+    return page(WebhookEvent.select(*columns).where(WebhookEvent.customer == customer_id()), **query)
 
 
 @api.post("/webhook-events/<int:event_id>/resend")
-def resend(event_id: int) -> tuple[Response, int]:
-    """Delivers an event once more, under its own id: 202. 409 while it is under way, or if its endpoint is switched off."""
-    params = _params(event_id)
-    event = found_or_404(db.row(_EVENT, params), "webhook event")
+@api.response(202, RedeliverySchema)
+@api.alt_response(409, response="CONFLICT")
+def redeliver_event(event_id: int) -> dict[str, Any]:
+    """Redeliver an event
+
+    It goes out under its own id once more.
+    """
+    own = (WebhookEvent.customer == customer_id()) & (WebhookEvent.id == row_id(event_id))
+    event = row_or_404(WebhookEvent.select(WebhookEndpoint.active).join(WebhookEndpoint).where(own), "webhook event")
     if not event["active"]:
-        raise Conflict("the event's endpoint is switched off; want it active first")
-    again = db.row(_RESEND, params)
-    if again is None:
-        raise Conflict("the event is under way; want DELIVERED or FAILED first")
-    enqueue(ledger.tickets_of(again["tickets"]))
-    return jsonify(id=again["id"], status="PENDING"), 202
+        raise Conflict("The event's endpoint is switched off. Set it active first.")
+    # Not while it is under way: the guard and the new job are one statement.
+    redelivery = (
+        WebhookEvent.update(status="PENDING", delivered_at=None, error=None, response_status=None)
+        .where(own, WebhookEvent.status != "PENDING")
+        .returning(WebhookEvent.id, WebhookEvent.status, delivery_job_tickets())
+    )
+    row = db.row(redelivery)
+    if row is None:
+        raise Conflict("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
+    enqueue(tickets_of(row.pop("tickets")))
+    return row
 
 
-def _params(given: int) -> dict[str, Any]:
-    return {"customer_id": customer_id(), "id": row_id(given)}
+def _endpoint(endpoint_id: int) -> ModelSelect[WebhookEndpoint]:
+    return WebhookEndpoint.select(*_ENDPOINT).where(_is_own(endpoint_id))
+
+
+def _is_own(endpoint_id: int) -> Expression:
+    return (WebhookEndpoint.customer == customer_id()) & (WebhookEndpoint.id == row_id(endpoint_id))

@@ -1,4 +1,4 @@
-"""What every hook does with what it has understood: a message is accepted, a status applied, the rest kept for inspection.
+"""Stores what hooks parsed: a message is accepted, a status applied, a session's state recorded, the rest kept for inspection.
 
 Each item stands for itself: one that cannot be stored never drops the others of its request. Only a database that is down
 fails the whole (503), so that the channel sends it again; what was accepted by then is recognised.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import request
@@ -16,106 +16,133 @@ from werkzeug.exceptions import BadRequest
 
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.channels.inbound import DeliveryStatus, InboundMessage, MalformedItem
+from shared.channels.inbound import (
+    Account,
+    DeliveryStatus,
+    InboundBatch,
+    InboundItem,
+    InboundMessage,
+    MalformedItem,
+    SessionState,
+)
+from shared.channels.registry import Channel
+from shared.channels.whatsapp_qr import session
 from shared.errors import InvalidPayload, ServiceDown
-from shared.payloads import MAX_CONTENT
+from shared.models import InboundReject
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-#: Bytes of what is kept for inspection.
-MAX_KEPT = 32_000
-#: Names of members whose values are secrets (Evolution sends its key along).
+#: Why a batch is rejected that may be stored later (web/hooks/replay.py).
+UNKNOWN_ACCOUNT = "No active number or session has this name; connect it, then replay."
+#: Parts of the names whose values are secrets (Evolution sends its key along).
 _SECRET = ("apikey", "token", "secret", "authorization")
 
 _service = QueueService()
 
-_REJECT = "insert into inbound_reject (source, reason, subject, payload) values (%s, %s, %s, %s)"
 
-
-def count(hook: str, outcome: str) -> None:
+def count(channel: Channel, outcome: str) -> None:
     """Counts what became of an item or a request, for /metrics."""
-    metrics.increment("inbound", hook, outcome)
+    metrics.increment("inbound", channel.name, outcome)
 
 
-def accept(hook: str, chatbot_id: int, message: InboundMessage) -> str:
-    """Stores and enqueues; "accepted", or "duplicate" for one that was there. Raises InvalidPayload, ServiceDown."""
-    limit = MAX_CONTENT[hook]
-    metadata = {**message.metadata, **({"truncated": True} if len(message.content) > limit else {})}
-    given = {
-        "chatbot_id": chatbot_id,
-        "channel": hook,
-        "external_user_id": message.user,
-        "content": message.content[:limit],
-        "external_id": message.external_id,
-        "metadata": metadata,
-    }
-    return "accepted" if _service.accept_message(given).new else "duplicate"
-
-
-def apply(chatbot_id: int, told: DeliveryStatus) -> str:
-    """Applies a status: "status_applied", "status_stale" or "status_parked". Raises ServiceDown."""
-    found = apply_delivery_status(
-        told.status,
-        provider_id=told.provider_id,
-        message_id=told.message_id,
-        error=told.error,
-        chatbot_id=chatbot_id,
-    )
-    return f"status_{found}"
-
-
-def item(hook: str, subject: str, raw: Any, work: Callable[[], str]) -> str:
-    """Does one item's work, counts it, and keeps what fails; returns the outcome. Raises ServiceDown only."""
+def read_body(channel: Channel, example: str) -> dict[str, Any]:
+    """The request's JSON object. Raises BadRequest, which says what is wrong."""
     try:
-        outcome = work()
+        body = request.get_json(force=True)
+        if not isinstance(body, dict):
+            raise BadRequest(f"The body must be a JSON object like {example}.")
+    except BadRequest:
+        count(channel, "malformed")
+        raise
+    return body
+
+
+def store(channel: Channel, account: Account | None, batch: InboundBatch) -> None:
+    """Stores each item of a batch, or keeps it whole if nobody has its account. Raises ServiceDown only."""
+    if account is None:
+        _reject(channel, batch.account_name, UNKNOWN_ACCOUNT, batch.raw)
+        count(channel, f"unknown_{channel.account_noun}")
+        return
+    for item in batch.items:
+        count(channel, _store_or_reject(channel, account, item))
+
+
+def _store_or_reject(channel: Channel, account: Account, item: InboundItem) -> str:
+    try:
+        return _store(channel, account, item)
     except ServiceDown:
         raise
-    except (MalformedItem, InvalidPayload) as problem:
-        outcome = reject(hook, str(problem), subject, raw)
+    except InvalidPayload as problem:
+        reason = str(problem)
     except Exception as problem:
         if db.is_outage(problem):
-            raise ServiceDown("postgres does not answer") from problem
-        log.exception("an inbound item failed", extra={"hook": hook, "subject": subject})
-        outcome = reject(hook, f"failed with {type(problem).__name__}; the log says more", subject, raw)
-    count(hook, outcome)
-    return outcome
+            raise ServiceDown("PostgreSQL does not answer.") from problem
+        log.exception("inbound_item_failed", extra={"hook": channel.name, "subject": account.name})
+        reason = f"Storing it failed with {type(problem).__name__}; the log has the traceback."
+    return _reject(channel, account.name, reason, item.raw)
 
 
-def reject(hook: str, reason: str, subject: str | None, raw: Any) -> str:
-    """Keeps something for inspection, without its secrets; returns "rejected"."""
-    log.warning("inbound rejected", extra={"hook": hook, "subject": subject, "reason": reason})
-    kept = _kept(raw)[:MAX_KEPT]
-    db.retry_on_outage(lambda: db.rows(_REJECT, [hook, reason, subject, kept]), db.WEB_RETRY_SECONDS)
+def _store(channel: Channel, account: Account, item: InboundItem) -> str:
+    """Returns the outcome as /metrics counts it."""
+    match item:
+        case InboundMessage():
+            return _accept_message(channel, account, item)
+        case DeliveryStatus():
+            return _apply_status(account, item)
+        case SessionState():  # only QR sessions have one
+            recorded = db.retry_on_outage(partial(session.record_state, account.id, item), db.WEB_RETRY_SECONDS)
+            return "session_noted" if recorded else "session_stale"
+        case MalformedItem():
+            return _reject(channel, account.name, item.reason, item.raw)
+    return "ignored"
+
+
+def _accept_message(channel: Channel, account: Account, message: InboundMessage) -> str:
+    truncated = {"truncated": True} if len(message.content) > channel.max_content else {}
+    accepted = _service.accept_message(
+        {
+            "chatbot_id": account.chatbot_id,
+            "channel": channel.name,
+            "external_user_id": message.external_user_id,
+            "content": message.content[: channel.max_content],
+            "external_id": message.external_id,
+            "metadata": {**message.metadata, **truncated},
+        }
+    )
+    return "accepted" if accepted.new else "duplicate"
+
+
+def _apply_status(account: Account, status: DeliveryStatus) -> str:
+    outcome = apply_delivery_status(
+        status.status,
+        provider_id=status.provider_id,
+        message_id=status.message_id,
+        error=status.error,
+        chatbot_id=account.chatbot_id,
+    )
+    return f"status_{outcome}"
+
+
+def _reject(channel: Channel, subject: str, reason: str, raw: Any) -> str:
+    """Keeps something for a week, whole but for its secrets (scripts/jobs rejects)."""
+    log.warning("inbound_rejected", extra={"hook": channel.name, "subject": subject, "reason": reason})
+    payload = json.dumps(_without_secrets(raw))
+    reject = InboundReject(source=channel.name, reason=reason, subject=subject or None, payload=payload)
+    db.retry_on_outage(partial(_insert, reject), db.WEB_RETRY_SECONDS)
     return "rejected"
 
 
-def fits(raw: Any) -> bool:
-    """Whether `reject` keeps it whole."""
-    return len(_kept(raw)) <= MAX_KEPT
-
-
-def _kept(raw: Any) -> str:
-    return json.dumps(_without_secrets(raw))
+def _insert(reject: InboundReject) -> None:
+    with db.connection():
+        reject.save(force_insert=True)
 
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: "(removed)" if any(word in name.lower() for word in _SECRET) else _without_secrets(item)
-            for name, item in value.items()
+            name: "(removed)" if any(word in name.lower() for word in _SECRET) else _without_secrets(inner)
+            for name, inner in value.items()
         }
-    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
-
-
-def body(hook: str, wanted: str) -> dict[str, Any]:
-    """The request's JSON object. Raises BadRequest, which says what was wrong, and `wanted`."""
-    try:
-        said = request.get_json(force=True)
-        if not isinstance(said, dict):
-            raise BadRequest(f"the body is no object; want {wanted}")
-    except BadRequest:
-        count(hook, "malformed")
-        raise
-    return said
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value

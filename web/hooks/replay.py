@@ -1,30 +1,23 @@
-"""Takes once more what found no place when it came, if its number or session is connected by now."""
+"""Stores once more what came for an account that nobody had, if its number or session is connected by now."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from shared import db
-from web.hooks import whatsapp_cloud, whatsapp_qr
+from shared.models import InboundReject
+from web.hooks import hook_modules
+from web.hooks.inbox import UNKNOWN_ACCOUNT
 
-#: Rejects that are read at once, of 32 kB at most: a week of a busy number is more than fits into memory.
-PAGE = 200
-# In the order in which it came, so that a conversation keeps its own.
-_KEPT = "select id, source, subject, payload from inbound_reject where reason = any (%s) and id > %s order by id limit %s"
-_FORGET = "delete from inbound_reject where id = %s"
-
-_TAKE: dict[str, Callable[[str, dict[str, Any]], bool]] = {
-    whatsapp_cloud.HOOK: whatsapp_cloud.replay_item,
-    whatsapp_qr.HOOK: whatsapp_qr.replay_item,
-}
+#: Rejects that are read at once: each is a whole request, of 3 MB at most, and a week of a busy number does not fit into memory.
+PAGE = 10
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of a reject; only one that was taken is forgotten."""
+    """What became of a reject; only one that was replayed is deleted."""
 
     id: int
     source: str
@@ -32,28 +25,30 @@ class Replayed:
     outcome: str
 
 
-TAKEN, NOT_CONNECTED, CUT_OFF = "taken", "not connected", "too long, was not kept whole"
+REPLAYED, NOT_CONNECTED = "replayed", "not connected"
 
 
 def replay() -> Iterator[Replayed]:
     """Goes through all of them, oldest first. Nothing twice: who replays after a crash finds the messages accepted."""
-    for kept in _kept():
-        outcome = _again(kept)
-        if outcome == TAKEN:
-            db.rows(_FORGET, [kept["id"]])
-        yield Replayed(kept["id"], kept["source"], kept["subject"] or "", outcome)
+    hooks = hook_modules()
+    for reject in _rejects():
+        subject = reject.subject or ""
+        stored = hooks[reject.source].replay(subject, json.loads(reject.payload))
+        if stored:
+            with db.connection():
+                reject.delete_instance()
+        yield Replayed(reject.id, reject.source, subject, REPLAYED if stored else NOT_CONNECTED)
 
 
-def _kept() -> Iterator[dict[str, Any]]:
+def _rejects() -> Iterator[InboundReject]:
     after = 0
-    while page := db.rows(_KEPT, [[whatsapp_cloud.UNKNOWN_ACCOUNT, whatsapp_qr.UNKNOWN_ACCOUNT], after, PAGE]):
+    while page := _page(after):
         yield from page
-        after = page[-1]["id"]
+        after = page[-1].id
 
 
-def _again(kept: dict[str, Any]) -> str:
-    try:
-        payload = json.loads(kept["payload"])
-    except ValueError:
-        return CUT_OFF
-    return TAKEN if _TAKE[kept["source"]](kept["subject"] or "", payload) else NOT_CONNECTED
+def _page(after: int) -> list[InboundReject]:
+    """In the order in which they came, so that a conversation keeps its own."""
+    rejects = InboundReject.select().where(InboundReject.reason == UNKNOWN_ACCOUNT, InboundReject.id > after)
+    with db.connection():
+        return list(rejects.order_by(InboundReject.id).limit(PAGE))

@@ -1,50 +1,111 @@
-"""/dashboard: dramatiq-dashboard on our queues, behind a login. Without DASHBOARD_USER and DASHBOARD_PASSWORD it is not there.
+"""/dashboard: dramatiq-dashboard on our queues, behind a login. Without DASHBOARD_USER and DASHBOARD_PASSWORD it is 404.
 
-It shows what Redis carries: ids of jobs, no texts. Its forms have a token of their own; here its cookie is made strict, and a
-form that another site sends is refused.
+It shows what Redis carries: ids of jobs, no texts. Its buttons act on the jobs: Requeue runs a failed one again, Delete gives
+one up. Its forms have a token of their own; here its cookie is made strict, and a form that another site sends is refused.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
+from dramatiq.common import q_name
 from dramatiq_dashboard import DashboardApp
+from dramatiq_dashboard.application import tab_from_q_name
+from dramatiq_dashboard.csrf import csrf_protect
+from dramatiq_dashboard.http import handler, redirect
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound, Unauthorized
 
 from shared import queues
 from shared.broker.redis_broker import Broker, get_broker
-from shared.channels.signatures import constant_time_equal
 from shared.config import settings
+from shared.db.credentials import constant_time_equal
+from shared.jobs import operator
 from web.widget.access import is_foreign
 
 dashboard = Blueprint("dashboard", __name__)
 
 PREFIX = "/dashboard"
-#: Its pages have their styles and scripts in themselves.
-_POLICY = (
-    "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
+_HEADERS = {
+    # Its pages have their styles and scripts in themselves.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    # With the other pages' no-referrer a browser sends its forms with `Origin: null`, which is every other site's as well.
+    "Referrer-Policy": "same-origin",
+}
+#: The id in Redis of the message of a job of the ledger (shared/broker/enqueue.py).
+_JOB = re.compile(r"job-([0-9]{1,18})")
+_CONFLICT = "409 Conflict"
+
+
+def _form(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that a form of the dashboard's pages posts to."""
+    return handler(csrf_protect(view))  # type: ignore[no-any-return]  # dramatiq-dashboard has no types
+
+
+class Dashboard(DashboardApp):  # type: ignore[misc]  # dramatiq-dashboard has no types
+    """dramatiq-dashboard, whose buttons act on the job of a message; messages without a job it handles as ever."""
+
+    def requeue_message(self, req: Any, start_response: Any) -> Any:
+        """Requeue: the failed job runs again, and its message leaves the dead-letter queue."""
+        handle = self._requeue_job if _job_of(req) else super().requeue_message
+        return handle(req, start_response)
+
+    def delete_message(self, req: Any, start_response: Any) -> Any:
+        """Delete: the job is given up, and its message forgotten."""
+        handle = self._delete_job if _job_of(req) else super().delete_message
+        return handle(req, start_response)
+
+    @_form
+    def _requeue_job(self, req: Any) -> Any:
+        try:
+            operator.requeue(_job_of(req))
+        except operator.Refused as refusal:
+            return _CONFLICT, str(refusal)
+        return self._back_to_the_list(req)
+
+    @_form
+    def _delete_job(self, req: Any) -> Any:
+        try:
+            operator.discard(_job_of(req))
+        except operator.Refused as refusal:
+            if refusal.state not in ("gone", "completed"):  # of those the message is all that is left
+                return _CONFLICT, str(refusal)
+        self.iface.delete_message(req.post_data["queue"], req.post_data["id"])
+        return self._back_to_the_list(req)
+
+    def _back_to_the_list(self, req: Any) -> Any:
+        queue = req.post_data["queue"]
+        return redirect(self.make_uri("queues", q_name(queue), tab_from_q_name(queue)))
+
+
+def _job_of(req: Any) -> int:
+    """The job whose message a form names; 0 if it is no job's. (A GET has no form.)"""
+    match = _JOB.fullmatch(req.post_data.get("id", ""))
+    return int(match[1]) if match else 0
 
 
 @dashboard.before_request
-def _admit() -> None:
+def _authenticate() -> None:
     conf, given = settings(), request.authorization
     if not (conf.dashboard_user and conf.dashboard_password):
-        raise NotFound("there is no dashboard; want DASHBOARD_USER and DASHBOARD_PASSWORD to be set")
+        raise NotFound("The dashboard is disabled. Set DASHBOARD_USER and DASHBOARD_PASSWORD.")
     user, password = (given.username or "", given.password or "") if given and given.type == "basic" else ("", "")
     if not (constant_time_equal(user, conf.dashboard_user) & constant_time_equal(password, conf.dashboard_password)):
         challenge = WWWAuthenticate("basic", {"realm": "Switchboard"})
         raise Unauthorized(
-            "the login is missing or wrong; want DASHBOARD_USER and DASHBOARD_PASSWORD", www_authenticate=challenge
+            "The login is missing or wrong. Log in with DASHBOARD_USER and DASHBOARD_PASSWORD.", www_authenticate=challenge
         )
     origin = request.headers.get("Origin", "")
     if request.method == "POST" and is_foreign(origin, request.host):
-        raise Forbidden("this form came from another site; want one of the dashboard's own pages")
+        raise Forbidden("This form came from another site. Use the dashboard's own pages.")
 
 
 @dashboard.route(PREFIX + "/", defaults={"rest": ""}, methods=["GET", "POST"])
@@ -56,16 +117,16 @@ def show(rest: str) -> Response:
     try:
         answer = Response.from_app(application(get_broker()), environ, buffered=True)
     except (ValueError, KeyError):
-        raise BadRequest("a parameter of the dashboard is wrong; want a link or form of its pages") from None
-    answer.headers["Content-Security-Policy"] = _POLICY
+        raise BadRequest("A parameter is wrong. Use the links and forms of the dashboard's pages.") from None
+    answer.headers.update(_HEADERS)
     cookies = answer.headers.getlist("Set-Cookie")
     answer.headers.setlist("Set-Cookie", [f"{cookie.replace('Path=/', f'Path={PREFIX}')}; SameSite=Strict" for cookie in cookies])
     return cast(Response, answer)
 
 
 @lru_cache(maxsize=1)
-def application(broker: Broker, prefix: str = PREFIX) -> DashboardApp:
-    """dramatiq-dashboard as it comes, without a login. It shows the queues that its broker has declared: all of ours."""
+def application(broker: Broker, prefix: str = PREFIX) -> Dashboard:
+    """The dashboard without a login. It shows the queues that its broker has declared: all of ours."""
     for name in (*queues.every_lane(), queues.MAINTENANCE_QUEUE):
         broker.declare_queue(name)
-    return DashboardApp(broker=broker, prefix=prefix)
+    return Dashboard(broker=broker, prefix=prefix)

@@ -1,7 +1,7 @@
-"""/healthz: this process answers. /readyz: it can take what comes; and whether Redis and the sweep are well.
+"""/healthz: this process answers. /readyz: it can accept messages; and whether Redis and the sweep are well.
 
-Messages are accepted as long as PostgreSQL answers: taking every web process out of a load balancer because Redis is away
-would turn messages that are only late into messages that were refused. So that is `degraded`, and no 503.
+Messages are accepted as long as PostgreSQL answers: taking every web process out of a load balancer because Redis is down
+would refuse messages that are only delayed. So a Redis that is down is `degraded`, and no 503.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def alive() -> Response:
 @health.get("/readyz")
 def ready() -> tuple[Response, int]:
     """503 if PostgreSQL does not answer, else 200; `status` is "ok" only if all `checks` are."""
-    checks = {"postgres": _tried(_postgres), "redis": _tried(_redis), "sweep": _tried(_sweep)}
-    able, good = checks["postgres"] == "ok", all(check == "ok" for check in checks.values())
-    return jsonify(status="ok" if good else "degraded" if able else "not ready", checks=checks), 200 if able else 503
+    checks = {"postgres": _run(_postgres), "redis": _run(_redis), "sweep": _run(_sweep)}
+    is_ready, is_well = checks["postgres"] == "ok", all(check == "ok" for check in checks.values())
+    return jsonify(status="ok" if is_well else "degraded" if is_ready else "not ready", checks=checks), 200 if is_ready else 503
 
 
-def _tried(check: Callable[[], str]) -> str:
+def _run(check: Callable[[], str]) -> str:
     try:
         return check()
-    except Exception as problem:  # whatever it is, it is not well
-        log.warning("a check failed", extra={"check": check.__name__.strip("_"), "error": type(problem).__name__})
+    except Exception as problem:  # whatever it is, the checked service is not well
+        log.warning("health_check_failed", extra={"check": check.__name__.strip("_"), "error": type(problem).__name__})
         return f"failed: {type(problem).__name__}"
 
 
@@ -58,7 +58,7 @@ def _redis() -> str:
 
 
 def _sweep() -> str:
-    ago, late = swept_ago(), max(AT_LEAST, LATE * settings().sweep_interval)
+    ago, limit = swept_ago(), max(AT_LEAST, LATE * settings().sweep_interval)
     if ago is None:
-        return "never ran; want the process type maintenance"
-    return "ok" if ago <= late else f"last ended {ago:.0f} s ago; want at most {late:.0f}"
+        return "never ran; start the process type maintenance"
+    return "ok" if ago <= limit else f"last ended {ago:.0f} s ago, at most {limit:.0f} s are expected; is maintenance running?"

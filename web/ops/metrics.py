@@ -1,5 +1,5 @@
-"""/metrics for Prometheus. What PostgreSQL knows is asked there, at each scrape; the rest are counters that every process
-adds to in Redis (shared/telemetry/metrics.py). No label names a customer.
+"""/metrics for Prometheus. Gauges are read from PostgreSQL at each scrape; counters from Redis, where every process adds to
+them (shared/telemetry/metrics.py). No label names a customer.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import redis
 from flask import Blueprint, Response, request
+from peewee import Cast, ModelSelect, fn
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,10 +17,12 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
-from shared.broker.consumer import outage
-from shared.channels.signatures import constant_time_equal
+from shared.broker.connection import outage
+from shared.channels.registry import CHANNELS
 from shared.config import settings
+from shared.db.credentials import constant_time_equal
 from shared.jobs.sweep import swept_ago
+from shared.models import Job, WhatsappQrSession
 from shared.queues import Queue
 from shared.telemetry import metrics as counters
 
@@ -30,17 +33,29 @@ OPEN_STATES = ("waiting", "delayed", "active")
 #: Queues whose every attempt is one call of somebody outside, unless a limit of ours kept it from that.
 PROVIDERS = {
     Queue.AI: "ai",
-    Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
-    Queue.WHATSAPP_QR: "whatsapp_qr",
+    **{channel.send_queue: name for name, channel in CHANNELS.items() if channel.send_queue},
     Queue.WEBHOOKS: "webhook",
 }
 
-_OPEN = """
-    select queue, state, held, count(*) as jobs, extract(epoch from clock_timestamp() - min(created_at))::float8 as oldest
-    from job where closed_at is null and id > 0 group by queue, state, held
-"""
-_FAILED = "select queue, count(*) as jobs from job where state = 'failed' and closed_at is not null group by queue"
-_SESSIONS = "select state, count(*) as sessions from whatsapp_qr_session where active group by state"
+
+def _open_jobs() -> ModelSelect[Job]:
+    age = Cast(fn.date_part("epoch", fn.clock_timestamp() - fn.MIN(Job.created_at)), "float8")
+    return (
+        Job.select(Job.queue, Job.state, Job.held, fn.COUNT(Job.id).alias("jobs"), age.alias("oldest"))
+        .where(Job.closed_at.is_null(), Job.id > 0)
+        .group_by(Job.queue, Job.state, Job.held)
+    )
+
+
+def _failed_jobs() -> ModelSelect[Job]:
+    is_kept = (Job.state == "failed") & Job.closed_at.is_null(False)
+    return Job.select(Job.queue, fn.COUNT(Job.id).alias("jobs")).where(is_kept).group_by(Job.queue)
+
+
+def _active_sessions() -> ModelSelect[WhatsappQrSession]:
+    state = WhatsappQrSession.state
+    sessions = fn.COUNT(WhatsappQrSession.id).alias("sessions")
+    return WhatsappQrSession.select(state, sessions).where(WhatsappQrSession.active).group_by(state)
 
 
 class _FromPostgres(Collector):
@@ -49,22 +64,22 @@ class _FromPostgres(Collector):
         oldest = GaugeMetricFamily("switchboard_oldest_job_seconds", "Age of the oldest open job", labels=["queue"])
         jobs = {(queue.value, state): 0 for queue in Queue for state in OPEN_STATES}
         ages = dict.fromkeys((queue.value for queue in Queue), 0.0)
-        for row in db.rows(_OPEN):
+        for row in db.rows(_open_jobs()):
             jobs[row["queue"], row["state"]] = jobs.get((row["queue"], row["state"]), 0) + row["jobs"]
             ages[row["queue"]] = max(ages[row["queue"]], row["oldest"])
         for labels, count in jobs.items():
             depth.add_metric(labels, count)
         for queue, age in ages.items():
             oldest.add_metric([queue], age)
-        yield from (depth, oldest, *_rest())
+        yield from (depth, oldest, *_failed_jobs_and_sessions())
 
 
-def _rest() -> Iterator[Metric]:
+def _failed_jobs_and_sessions() -> Iterator[Metric]:
     failed = GaugeMetricFamily("switchboard_failed_jobs", "Jobs that failed for good and are kept", labels=["queue"])
-    for row in db.rows(_FAILED):
+    for row in db.rows(_failed_jobs()):
         failed.add_metric([row["queue"]], row["jobs"])
     sessions = GaugeMetricFamily("switchboard_qr_sessions", "Active QR sessions by state", labels=["state"])
-    for row in db.rows(_SESSIONS):
+    for row in db.rows(_active_sessions()):
         sessions.add_metric([row["state"]], row["sessions"])
     yield from (failed, sessions)
 
@@ -78,15 +93,15 @@ class _FromRedis(Collector):
             return
         yield from _counters(counts)
         if swept is not None:
-            yield GaugeMetricFamily("switchboard_sweep_age_seconds", "Since the last sweep ended", value=swept)
+            yield GaugeMetricFamily("switchboard_sweep_age_seconds", "Seconds since the last sweep ended", value=swept)
 
 
 def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     attempts = CounterMetricFamily("switchboard_attempts", "Executions of jobs by outcome", labels=["queue", "outcome"])
-    calls = CounterMetricFamily("switchboard_provider_calls", "Calls of the outside by result", labels=["provider", "result"])
+    calls = CounterMetricFamily("switchboard_provider_calls", "External provider calls by result", labels=["provider", "result"])
     seconds = CounterMetricFamily("switchboard_stage_seconds", "Time that executions took", labels=["queue"])
     tokens = CounterMetricFamily("switchboard_tokens", "Tokens of the AI providers", labels=["kind"])
-    inbound = CounterMetricFamily("switchboard_inbound", "What became of what hooks were sent", labels=["hook", "outcome"])
+    inbound = CounterMetricFamily("switchboard_inbound", "Inbound webhook items by outcome", labels=["hook", "outcome"])
     families = {"attempts": attempts, "seconds": seconds, "tokens": tokens, "inbound": inbound}
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
@@ -103,12 +118,10 @@ _registry.register(_FromRedis())
 
 @metrics.get("/metrics")
 def scrape() -> Response:
-    """Prometheus' text format, for who shows METRICS_TOKEN; without one it is not there, for behind a proxy every address
-    may look like this machine's.
-    """
-    wanted = settings().metrics_token
-    if not wanted:
-        raise NotFound("nothing is here without METRICS_TOKEN; want it set")
-    if not constant_time_equal(request.headers.get("Authorization", ""), f"Bearer {wanted}"):
-        raise Unauthorized("the token is missing or wrong; want Authorization: Bearer with METRICS_TOKEN")
+    """Prometheus' text format. Requires METRICS_TOKEN, and is 404 where none is set: behind a proxy an address proves nothing."""
+    token = settings().metrics_token
+    if not token:
+        raise NotFound("Metrics are disabled. Set METRICS_TOKEN.")
+    if not constant_time_equal(request.headers.get("Authorization", ""), f"Bearer {token}"):
+        raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with METRICS_TOKEN.")
     return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
-
-_BOT = "select id, name, public_key, allowed_origins from chatbot where public_key = %s"
+from shared.models import Chatbot
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,11 @@ class Bot:
 
 def find_bot(public_key: str) -> Bot:
     """The chatbot of a public key. Raises NotFound. Its id is no name here: ids can be counted through."""
-    found = db.row(_BOT, [public_key]) if "\x00" not in public_key else None
-    if found is None:
-        raise NotFound("there is no such chatbot; want its public key (pk_…)")
-    return Bot(**{**found, "allowed_origins": tuple(found["allowed_origins"])})
+    columns = (Chatbot.id, Chatbot.name, Chatbot.public_key, Chatbot.allowed_origins)
+    row = db.row(Chatbot.select(*columns).where(Chatbot.public_key == public_key)) if "\x00" not in public_key else None
+    if row is None:
+        raise NotFound("There is no such chatbot. Use its public key (pk_…).")
+    return Bot(**{**row, "allowed_origins": tuple(row["allowed_origins"])})
 
 
 def is_foreign(origin: str, host: str) -> bool:
@@ -49,4 +49,4 @@ def check_origin(bot: Bot, origin: str, host: str) -> None:
     A request without an Origin is no page's; it has to show a visitor's token like every other.
     """
     if is_foreign(origin, host) and origin not in bot.allowed_origins:
-        raise Forbidden(f"pages of {origin[:200]} may not use this chatbot; want one of its allowed_origins")
+        raise Forbidden(f"Pages of {origin[:200]} may not use this chatbot. Add the site to its allowed_origins.")

@@ -15,16 +15,22 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, UnprocessableEnt
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
-from web.parameters import idempotency_key, number, used_otherwise
+from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
 from web.request_limits import check_message, check_session
 from web.widget.access import check_origin, find_bot, is_foreign
 from web.widget.conversation import MAX_PAGE, content_of, history, news
-from web.widget.sse import Hub, StreamLimitReached, stream
+from web.widget.sse import StreamHub, StreamLimitReached, stream
 from web.widget.visitor import Visitor, new_token, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
 _service = QueueService()
 
+#: Messages of a page where the request does not say.
+PAGE = 50
+#: A cursor or an id of a query; no revision gets there.
+MAX_CURSOR = 2**62
+#: Where the application keeps its streams.
+_HUB = "widget-hub"
 _CORS = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
@@ -33,19 +39,27 @@ _CORS = {
 }
 
 
+class HistoryQuerySchema(QuerySchema):
+    """Which messages: the newest (`limit`, `before` an id), or what changed `after` a cursor."""
+
+    limit = WholeNumber(1, MAX_PAGE, load_default=PAGE)
+    before = WholeNumber(1, MAX_CURSOR)
+    after = WholeNumber(0, MAX_CURSOR)
+
+
 @api.url_value_preprocessor
-def _take_bot(_endpoint: str | None, values: dict[str, Any] | None) -> None:
-    g.bot_name = (values or {}).pop("bot", "")
+def _take_public_key(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    g.public_key = (values or {}).pop("bot", "")
 
 
 @api.before_request
-def _admit() -> None:
-    g.bot = find_bot(g.bot_name)
+def _authorize() -> None:
+    g.bot = find_bot(g.public_key)
     check_origin(g.bot, request.headers.get("Origin", ""), request.host)
 
 
 @api.after_request
-def _finish(answer: Response) -> Response:
+def _add_cors_headers(answer: Response) -> Response:
     answer.vary.add("Origin")
     origin = request.headers.get("Origin", "")
     if is_foreign(origin, request.host) and "bot" in g and origin in g.bot.allowed_origins:
@@ -58,26 +72,34 @@ def _visitor() -> Visitor:
 
 
 @api.post("/sessions")
-def begin() -> tuple[Response, int]:
+def create_session() -> tuple[Response, int]:
     """A token for a new visitor. Nothing is stored."""
     check_session()
     return jsonify(token=new_token(g.bot.id), chatbot={"name": g.bot.name}), 201
 
 
 @api.post("/messages")
-def say() -> tuple[Response, int]:
+def send_message() -> tuple[Response, int]:
     """Accepts a message: 202 {id, status}. The same Idempotency-Key of the same visitor is the same message."""
     visitor = _visitor()
-    key, said = idempotency_key(), request.get_json()
-    if not isinstance(said, dict) or set(said) != {"content"} or not isinstance(said["content"], str):
-        raise BadRequest('the body is not as it must be; want {"content": "the text"}')
+    key: str | None = parser.parse(IdempotencyHeader, location="headers", error_status_code=400).get("key")
+    content = _content()
     check_message(visitor)
-    accepted = _accept(visitor, said["content"], key)
+    accepted = _accept(visitor, content, key)
     answer = jsonify(id=accepted.message_id, status="ACCEPTED")
     if not accepted.new:
-        _same(accepted.message_id, said["content"])
+        if content_of(accepted.message_id) not in (content, None):  # None: pruned this moment
+            raise key_reused()
         answer.headers["Idempotency-Replayed"] = "true"
     return answer, 202
+
+
+def _content() -> str:
+    body = request.get_json()
+    if not isinstance(body, dict) or set(body) != {"content"} or not isinstance(body["content"], str):
+        raise BadRequest('The body must be {"content": "the text"}.')
+    content: str = body["content"]
+    return content
 
 
 def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
@@ -95,49 +117,40 @@ def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
         raise UnprocessableEntity(str(problem)) from None
 
 
-def _same(message_id: int, content: str) -> None:
-    """Raises UnprocessableEntity if a message that was accepted before said something else."""
-    if content_of(message_id) not in (content, None):  # None: pruned this moment
-        raise used_otherwise()
-
-
 @api.get("/messages")
-def read() -> Response:
-    """The conversation's newest messages (`limit`, `before` an id), or with `after` what changed since that cursor."""
+def list_messages() -> Response:
+    """The conversation's newest messages, or with `after` what changed since that cursor."""
     visitor = _visitor()
-    after = number("after", None, 0, 2**62)
-    if after is None:
-        return jsonify(history(visitor, number("limit", 50, 1, MAX_PAGE) or 50, number("before", None, 1, 2**62)))
-    found = news(visitor, after)
-    return jsonify(messages=[message for _, message in found.messages], cursor=found.cursor, more=False)
+    query = parser.parse(HistoryQuerySchema, location="query", error_status_code=400)
+    if "after" not in query:
+        return jsonify(history(visitor, query["limit"], query.get("before")))
+    latest = news(visitor, query["after"])
+    return jsonify(messages=[message for _, message in latest.messages], cursor=latest.cursor, more=False)
 
 
 @api.get("/events")
-def events() -> Response:
+def stream_events() -> Response:
     """Messages as they come, as server-sent events whose ids are revisions; resumes behind Last-Event-ID."""
-    visitor, seen = _visitor(), request.headers.get("Last-Event-ID", "0").strip()
-    if not (seen.isascii() and seen.isdigit() and len(seen) < 20):
-        raise BadRequest(f"Last-Event-ID: got {seen[:40]!r}; want the id of an event of this stream")
+    visitor, last_event_id = _visitor(), request.headers.get("Last-Event-ID", "0").strip()
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 20):
+        raise BadRequest(f"Last-Event-ID must be the id of an event of this stream, got {last_event_id[:40]!r}.")
     streams = hub()
     try:
-        place = streams.enter(visitor, int(seen))
+        subscription = streams.enter(visitor, int(last_event_id))
     except StreamLimitReached as problem:
-        raise ServiceUnavailable(f"{problem}; want GET …/messages?after= meanwhile", retry_after=problem.retry) from None
-    answer = Response(stream(streams, place), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
-    answer.call_on_close(lambda: streams.leave(place))  # also when the page left before the first byte
+        raise ServiceUnavailable(f"{problem} Poll GET …/messages?after= meanwhile.", retry_after=problem.retry) from None
+    answer = Response(stream(streams, subscription), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    answer.call_on_close(lambda: streams.leave(subscription))  # also when the page left before the first byte
     return answer
 
 
-_making = threading.Lock()
+_creating_hub = threading.Lock()
 
 
-def hub() -> Hub:
+def hub() -> StreamHub:
     """This process's streams; made on first use, so after the fork."""
-    with _making:
-        return current_app.extensions.get("widget-hub") or _new_hub()
-
-
-def _new_hub() -> Hub:
-    made = Hub(settings().widget_max_streams)
-    current_app.extensions["widget-hub"] = made
-    return made
+    with _creating_hub:
+        if _HUB not in current_app.extensions:
+            current_app.extensions[_HUB] = StreamHub(settings().widget_max_streams)
+        streams: StreamHub = current_app.extensions[_HUB]
+        return streams

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import Cast, ModelSelect, Value
+
 from shared import db
+from shared.db.sql import load
+from shared.models import Conversation, Job, Message
+from shared.queues import Queue
 from web.widget.visitor import Visitor
 
 #: Changes that are read at once; a page that is further behind gets the rest in the next read.
@@ -13,54 +18,11 @@ BATCH = 200
 #: Messages of a page of history, at most.
 MAX_PAGE = 100
 
-_FIELDS = """jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status, 'reply_to', reply_to,
-    'created_at', created_at)"""
+#: The status of a message that was accepted and is not yet saved.
+ACCEPTED = "ACCEPTED"
 
-_MINE = "chatbot_id = %(chatbot_id)s and channel = 'widget' and external_user_id = %(visitor)s"
-
-# What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index.
-_HISTORY = f"""
-    with talk as (
-        select id, revision from conversation where {_MINE}
-    ), saved as (
-        select m.id, {_FIELDS} as message from message m
-        where m.conversation_id = (select id from talk) and m.status <> 'PENDING'
-          and (%(before)s::bigint is null or m.id < %(before)s)
-        order by m.id desc limit %(limit)s + 1
-    ), accepted as (
-        select message_id as id, 'user' as role, payload ->> 'content' as content, 'ACCEPTED' as status, null::bigint as reply_to,
-            created_at
-        from (select * from job where queue = 'incoming-messages' and ordering_key = %(line)s and closed_at is null and not held
-              union all
-              select * from job where queue = 'incoming-messages' and ordering_key = %(line)s and closed_at is null and held) j
-        where %(before)s::bigint is null
-    )
-    select coalesce((select revision from talk), 0) as cursor,
-        (select coalesce(jsonb_agg(message order by id), '[]') from saved) as saved,
-        (select coalesce(jsonb_agg({_FIELDS} order by id), '[]') from accepted) as accepted
-"""
-
-# A conversation's messages are few enough to be looked through; an index on revision would make every status a new entry.
-_NEWS = f"""
-    with talk as (
-        select id, revision from conversation where {_MINE} and revision > %(after)s
-    ), changed as (
-        select m.revision, {_FIELDS} as message from message m
-        where m.conversation_id = (select id from talk) and m.revision > %(after)s and m.status <> 'PENDING'
-        order by m.revision limit %(batch)s
-    )
-    select revision as newest,
-        (select coalesce(jsonb_agg(jsonb_build_array(revision, message) order by revision), '[]') from changed) as changed
-    from talk
-"""
-
-
-# A message is in the ledger until it is saved. The other of the two may be gone already, or not there yet.
-_CONTENT = """
-    select content from message where id = %(id)s
-    union all
-    select payload ->> 'content' from job where message_id = %(id)s and queue = 'incoming-messages' limit 1
-"""
+_MEMBERS = ("id", "role", "content", "status", "reply_to")
+_queries = load(__file__)
 
 
 @dataclass(frozen=True)
@@ -73,22 +35,60 @@ class News:
 
 def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     """The newest messages (before that id), oldest first: {messages, cursor, more}."""
-    params = {"chatbot_id": visitor.chatbot_id, "visitor": visitor.id, "line": visitor.line, "limit": limit, "before": before}
-    found = db.row(_HISTORY, params) or {}
-    saved = found["saved"]
-    return {"messages": [*saved[-limit:], *found["accepted"]], "cursor": found["cursor"], "more": len(saved) > limit}
-
-
-def content_of(message_id: int) -> str | None:
-    """What an accepted message says."""
-    return db.scalar(_CONTENT, {"id": message_id})  # type: ignore[no-any-return]  # a text
+    conversation = _conversation_of(visitor)
+    columns = (Message.id, Message.role, Message.content, Message.status, Message.reply_to, Message.created_at)
+    saved = Message.select(Message.revision, *columns).where(Message.conversation == conversation, Message.status != "PENDING")
+    saved = saved.order_by(Message.id.desc()).limit(limit + 1)
+    if before is None:
+        rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))
+    else:
+        rows = db.rows(saved.where(Message.id < before) + _cursor_row(conversation))
+    cursor = next((row["revision"] for row in rows if row["id"] is None), 0)
+    messages = sorted((row for row in rows if row["id"]), key=lambda row: (row["status"] == ACCEPTED, row["id"]))
+    more = sum(message["status"] != ACCEPTED for message in messages) > limit
+    return {"messages": [_to_json(message) for message in messages[more:]], "cursor": cursor, "more": more}
 
 
 def news(visitor: Visitor, after: int) -> News:
     """What changed after that revision."""
-    params = {"chatbot_id": visitor.chatbot_id, "visitor": visitor.id, "after": after, "batch": BATCH}
-    found = db.row(_NEWS, params)
-    if found is None:
+    row = _queries["news"].row(chatbot_id=visitor.chatbot_id, visitor_id=visitor.id, after=after, batch=BATCH)
+    if row is None:
         return News(after, [])
-    changed = [(revision, message) for revision, message in found["changed"]]
-    return News(changed[-1][0] if len(changed) == BATCH else found["newest"], changed)
+    changes = [(revision, message) for revision, message in row["changes"]]
+    return News(changes[-1][0] if len(changes) == BATCH else row["newest"], changes)
+
+
+def content_of(message_id: int) -> str | None:
+    """What an accepted message says."""
+    # A message is in the ledger until it is saved. The other of the two may be gone already, or not there yet.
+    saved = Message.select(Message.content).where(Message.id == message_id)
+    accepted = Job.select(Job.payload["content"]).where(Job.message_id == message_id, Job.queue == Queue.INCOMING)
+    content: str | None = db.scalar((saved + accepted).limit(1))
+    return content
+
+
+def _conversation_of(visitor: Visitor) -> ModelSelect[Conversation]:
+    return Conversation.select(Conversation.id).where(
+        Conversation.chatbot == visitor.chatbot_id,
+        Conversation.channel == "widget",
+        Conversation.external_user_id == visitor.id,
+    )
+
+
+def _accepted_messages(visitor: Visitor) -> Any:
+    """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
+    no_id = Cast(None, "bigint")
+    columns = (no_id, Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
+    accepted = Job.select(*columns).where(
+        Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
+    )
+    return accepted.where(~Job.held) + accepted.where(Job.held)
+
+
+def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
+    """The conversation's own revision, as a row without a message."""
+    return conversation.select(Conversation.revision, *[Value(None)] * 6)
+
+
+def _to_json(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _MEMBERS} | {"created_at": row["created_at"].isoformat()}

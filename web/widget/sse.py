@@ -1,8 +1,8 @@
-"""News for open pages: one LISTEN connection a process, one sleeping thread a stream.
+"""Server-sent events for open pages: one LISTEN connection a process, one sleeping thread a stream.
 
 PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql); the stream of that visitor
-wakes and reads what is newer than it has told. A lost notification costs seconds, not news: the hub compares the revisions
-of all its streams every RECONCILE seconds, and at once after its connection broke.
+wakes and reads what is newer than what it has sent. A lost notification delays a message by seconds and loses none: the hub
+compares the revisions of all its streams every RECONCILE seconds, and at once after its connection broke.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from peewee import ValuesList
+
 from shared import db
+from shared.models import Conversation
 from web.widget.conversation import News, news
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks for news that no notification told of: one statement for all streams of the process.
+#: Seconds between comparisons of all streams with the database, which find what no notification announced.
 RECONCILE = 10.0
 #: Seconds of silence after which a stream sends a comment: proxies keep it, and a dead page is noticed.
 HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
 LIFETIME = 900.0
-#: Streams of one visitor: its tabs, and one or two that it left and that are not noticed yet.
+#: Streams of one visitor: its tabs, and one or two that it has left and whose end is not noticed yet.
 PER_VISITOR = 6
 #: Seconds after which a page may ask again: of a process that has no stream to spare, and of one that is being replaced.
 FULL_RETRY = 30
@@ -45,8 +48,8 @@ RETRY = 1000
 class StreamLimitReached(Exception):
     """No stream to spare; the page polls meanwhile, and asks again after `retry` seconds."""
 
-    def __init__(self, why: str, retry: int) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, retry: int) -> None:
+        super().__init__(reason)
         self.retry = retry
 
 
@@ -59,7 +62,7 @@ class Subscription:
         self.woken.set()  # what happened before it came is read first
 
 
-class Hub:
+class StreamHub:
     """Wakes the streams of a process."""
 
     def __init__(self, limit: int) -> None:
@@ -84,25 +87,25 @@ class Hub:
         """Takes a place; `leave` gives it back. Raises StreamLimitReached."""
         with self._lock:
             if self.closed.is_set():
-                raise StreamLimitReached("this process ends", CLOSING_RETRY)
+                raise StreamLimitReached("This process is shutting down.", CLOSING_RETRY)
             if self._count >= self.limit:
-                raise StreamLimitReached(f"all {self.limit} streams of this process are taken", FULL_RETRY)
+                raise StreamLimitReached(f"All {self.limit} streams of this process are taken.", FULL_RETRY)
             if len(self._streams.get(visitor.topic, ())) >= PER_VISITOR:
-                raise StreamLimitReached(f"this visitor has {PER_VISITOR} streams open", FULL_RETRY)
+                raise StreamLimitReached(f"This visitor has {PER_VISITOR} streams open.", FULL_RETRY)
             subscription = Subscription(visitor, seen)
             self._streams[visitor.topic].add(subscription)
             self._count += 1
-            self._start()
+            self._start_listener()
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Gives a place back; a second time does nothing."""
         with self._lock:
-            mine = self._streams.get(subscription.visitor.topic, set())
-            if subscription in mine:
-                mine.remove(subscription)
+            subscriptions = self._streams.get(subscription.visitor.topic, set())
+            if subscription in subscriptions:
+                subscriptions.remove(subscription)
                 self._count -= 1
-            if not mine:
+            if not subscriptions:
                 self._streams.pop(subscription.visitor.topic, None)
 
     @property
@@ -124,41 +127,41 @@ class Hub:
                 subscription.woken.set()
 
     def reconcile(self) -> None:
-        """Wakes the streams whose conversation has moved on, whoever did not say so."""
-        for subscription in behind(self._everyone()):
+        """Wakes the streams whose conversation has moved on."""
+        for subscription in behind(self._all_streams()):
             subscription.woken.set()
 
-    def _everyone(self) -> list[Subscription]:
+    def _all_streams(self) -> list[Subscription]:
         with self._lock:
-            return [subscription for mine in self._streams.values() for subscription in mine]
+            return [subscription for subscriptions in self._streams.values() for subscription in subscriptions]
 
-    def _start(self) -> None:
+    def _start_listener(self) -> None:
         if self._listener is None:
-            self._listener = threading.Thread(target=self._hear, name="widget-listener", daemon=True)
+            self._listener = threading.Thread(target=self._listen, name="widget-listener", daemon=True)
             self._listener.start()
 
-    def _hear(self) -> None:
+    def _listen(self) -> None:
         while not self.closed.is_set():
             try:
-                self._hear_until_broken()
+                self._listen_until_broken()
             except Exception as problem:
                 if not db.is_outage(problem):
-                    log.exception("listening for widget news failed; again in a second")
+                    log.exception("widget_listener_failed")
                 else:
                     db.outage.noticed(problem)
                 self.closed.wait(RECONNECT_PAUSE)
 
-    def _hear_until_broken(self) -> None:
+    def _listen_until_broken(self) -> None:
         connection = db.listener("widget")
         try:
             db.outage.over()
-            looked = 0.0  # at once: what was told while nobody listened
+            reconciled_at = 0.0  # at once: what was announced while nobody listened
             ready = select.poll()  # select() takes no descriptor above 1023, and streams are many
             ready.register(connection, select.POLLIN)
             while not self.closed.is_set():
-                if time.monotonic() - looked >= RECONCILE:
+                if time.monotonic() - reconciled_at >= RECONCILE:
                     self.reconcile()
-                    looked = time.monotonic()
+                    reconciled_at = time.monotonic()
                 ready.poll(1000)
                 connection.poll()
                 while connection.notifies:
@@ -167,41 +170,38 @@ class Hub:
             connection.close()
 
 
-_hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
+_hubs: weakref.WeakSet[StreamHub] = weakref.WeakSet()
 
 
 def close_streams() -> None:
-    """Ends the streams of this process: gunicorn waits for its threads, and these would sleep until they are killed."""
+    """Ends the streams of this process: at a shutdown gunicorn waits for its threads, and these would sleep on."""
     for hub in list(_hubs):
         hub.close()
-
-
-_REVISIONS = """
-    select w.n, c.revision from unnest(%(numbers)s::int[], %(bots)s::bigint[], %(visitors)s::text[]) w (n, bot, visitor)
-    join conversation c on c.chatbot_id = w.bot and c.channel = 'widget' and c.external_user_id = w.visitor
-"""
 
 
 def behind(streams: list[Subscription]) -> list[Subscription]:
     """Those that have not seen the newest revision of their conversation."""
     if not streams:
         return []
-    params = {
-        "numbers": list(range(len(streams))),
-        "bots": [stream.visitor.chatbot_id for stream in streams],
-        "visitors": [stream.visitor.id for stream in streams],
-    }
-    return [streams[row["n"]] for row in db.rows(_REVISIONS, params) if row["revision"] > streams[row["n"]].seen]
+    visitors = [(number, stream.visitor.chatbot_id, stream.visitor.id) for number, stream in enumerate(streams)]
+    open_stream = ValuesList(visitors, columns=("number", "chatbot_id", "visitor_id"), alias="open_stream")
+    is_its_conversation = (
+        (Conversation.chatbot == open_stream.c.chatbot_id)
+        & (Conversation.channel == "widget")
+        & (Conversation.external_user_id == open_stream.c.visitor_id)
+    )
+    revisions = Conversation.select(open_stream.c.number, Conversation.revision).join(open_stream, on=is_its_conversation)
+    return [streams[row["number"]] for row in db.rows(revisions) if row["revision"] > streams[row["number"]].seen]
 
 
-def stream(hub: Hub, subscription: Subscription, read: Callable[[Visitor, int], News] = news) -> Iterator[str]:
+def stream(hub: StreamHub, subscription: Subscription, read: Callable[[Visitor, int], News] = news) -> Iterator[str]:
     """Server-sent events until the page leaves, the stream has lived, or the process ends. Gives its place back."""
     ends = time.monotonic() + LIFETIME * random.uniform(0.8, 1.2)
     try:
         yield f"retry: {RETRY}\n\n"
         while not hub.closed.is_set() and time.monotonic() < ends:
             if subscription.woken.wait(HEARTBEAT):
-                yield from _tell(subscription, read)
+                yield from _unseen_events(subscription, read)
             else:
                 yield ": still here\n\n"
     except Exception as problem:
@@ -212,17 +212,17 @@ def stream(hub: Hub, subscription: Subscription, read: Callable[[Visitor, int], 
         hub.leave(subscription)
 
 
-def _tell(subscription: Subscription, read: Callable[[Visitor, int], News]) -> Iterator[str]:
+def _unseen_events(subscription: Subscription, read: Callable[[Visitor, int], News]) -> Iterator[str]:
     while True:
         subscription.woken.clear()
-        found = read(subscription.visitor, subscription.seen)
-        for revision, message in found.messages:
+        latest = read(subscription.visitor, subscription.seen)
+        for revision, message in latest.messages:
             yield event("message", message, revision)
-        moved, subscription.seen = found.cursor > subscription.seen, found.cursor
-        if not moved:
+        moved_on, subscription.seen = latest.cursor > subscription.seen, latest.cursor
+        if not moved_on:
             return
 
 
-def event(name: str, data: dict[str, Any], number: int) -> str:
+def event(name: str, data: dict[str, Any], event_id: int) -> str:
     """One server-sent event; JSON has no line breaks of its own."""
-    return f"event: {name}\nid: {number}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {name}\nid: {event_id}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,7 +1,7 @@
 """Who a visitor of a widget is: a token that the page gets once, keeps, and shows with every request.
 
-A token is a random id, signed together with its chatbot; nothing is stored for who only looks. The id is the conversation's
-`external_user_id`, which the business sees in its webhooks; without the signature it opens nothing.
+A token is a random id, signed together with its chatbot; nothing is stored for a visitor who writes nothing. The id is the
+conversation's `external_user_id`, which the business sees in its webhooks; without the signature it opens nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Visitor:
         return hashlib.md5(f"{self.chatbot_id}:{self.id}".encode(), usedforsecurity=False).hexdigest()
 
     @property
-    def line(self) -> str:
+    def ordering_key(self) -> str:
         """The ordering key of this visitor's incoming jobs (message_accept in schema.sql)."""
         return f"{self.chatbot_id}:widget:{self.id}"
 
@@ -50,12 +50,12 @@ def new_token(chatbot_id: int) -> str:
 def visitor_of(chatbot_id: int, authorization: str) -> Visitor:
     """The visitor whose token an `Authorization: Bearer` header carries. Raises Unauthorized."""
     scheme, _, token = authorization.partition(" ")
-    found = _TOKEN.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
-    if found is None:
-        raise _unauthorized("the request carries no visitor token; want Authorization: Bearer with one of POST …/sessions")
-    visitor = Visitor(chatbot_id, found[1])
-    if not any(hmac.compare_digest(_signature(visitor, key), found[2]) for key in _keys()):
-        raise _unauthorized("the visitor token is not valid for this chatbot; want one of POST …/sessions of this chatbot")
+    match = _TOKEN.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
+    if match is None:
+        raise _unauthorized("The visitor token is missing. Send Authorization: Bearer with the token of POST …/sessions.")
+    visitor = Visitor(chatbot_id, match[1])
+    if not any(hmac.compare_digest(_signature(visitor, key), match[2]) for key in _keys()):
+        raise _unauthorized("The visitor token is not valid for this chatbot. Get one with POST …/sessions of this chatbot.")
     return visitor
 
 
@@ -69,5 +69,5 @@ def _keys() -> list[bytes]:
     return [hmac.digest(key.strip().encode(), _PURPOSE, "sha256") for key in settings().credentials_key.split(",")]
 
 
-def _unauthorized(why: str) -> Unauthorized:
-    return Unauthorized(why, www_authenticate=WWWAuthenticate("bearer"))
+def _unauthorized(detail: str) -> Unauthorized:
+    return Unauthorized(detail, www_authenticate=WWWAuthenticate("bearer"))

@@ -1,10 +1,11 @@
-"""Ours and the peer's in turns, on the same servers and the same mock; medians, and the ratios between them."""
+"""Runs ours and the peer's in turns, on the same servers and the same mock; reports medians and the ratios between them."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from scripts.local.bench import modes, peer
@@ -17,19 +18,19 @@ from scripts.local.bench.rig import Rig
 from scripts.local.bench.steady import steady
 
 Say = Callable[[str], None]
-#: A value, and whether less is better.
+#: A value, and whether lower is better.
 Bar = tuple[float, bool]
 #: Seconds between the messages of the latency mode.
-EVERY = 0.1
-#: Calls in flight of ai-concurrency.
+INTERVAL = 0.1
+#: AI calls in flight in ai-concurrency.
 IN_FLIGHT = 500
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A mode: how many messages, our run, the peer's if it has one, and the bars.
+    """A mode: how many messages, our run, the peer's if it has one, and what is required.
 
-    `bars` are ratios to the peer, `limits` our own figures: {figure: (value, whether less is better)}.
+    `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}.
     """
 
     messages: int
@@ -42,19 +43,19 @@ class Mode:
 MODES = {
     "throughput": Mode(
         5_000,
-        lambda place, n: modes.throughput(place, n, 200),
+        lambda rig, n: modes.throughput(rig, n, 200),
         lambda path, n: peer.throughput(path, n, 200),
         {"messages/s": (0.60, False), "worker CPU ms": (2.5, True)},
     ),
     "latency": Mode(
         200,
-        lambda place, n: modes.latency(place, n, EVERY),
-        lambda path, n: peer.latency(path, n, EVERY),
+        lambda rig, n: modes.latency(rig, n, INTERVAL),
+        lambda path, n: peer.latency(path, n, INTERVAL),
         {"p50 ms": (1.5, True), "p95 ms": (1.5, True)},
     ),
     "ai-concurrency": Mode(
         8_000,
-        lambda place, n: modes.ai_concurrency(place, n, IN_FLIGHT),
+        lambda rig, n: modes.ai_concurrency(rig, n, IN_FLIGHT),
         lambda path, n: peer.ai_concurrency(path, n, IN_FLIGHT),
         {"messages/s": (0.60, False)},
     ),
@@ -79,7 +80,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; `theirs` and `ratio` where there is a peer, `bar` where something was promised."""
+    """One row of the table; `theirs` and `ratio` where there is a peer, `bar` where something is required."""
 
     mode: str
     name: str
@@ -90,59 +91,63 @@ class Figure:
     met: bool = True
 
 
-def compare(names: list[str], pairs: int, messages: int | None, place: Rig, say: Say) -> list[Figure]:
-    """Runs each mode `pairs` times, ours and theirs in turns; a mode that the peer does not have once."""
-    if place.peer is not None:
-        peer.seed(place.peer)
-    return [line for name in names for line in _mode(name, MODES[name], pairs, messages, place, say)]
+def compare(names: list[str], pairs: int, messages: int | None, rig: Rig, say: Say) -> list[Figure]:
+    """Runs each mode `pairs` times, ours and the peer's in turns; a mode that the peer does not have runs once."""
+    if rig.peer is not None:
+        peer.seed(rig.peer)
+    return [figure for name in names for figure in _run_mode(name, MODES[name], pairs, messages, rig, say)]
 
 
-def _mode(name: str, mode: Mode, pairs: int, messages: int | None, place: Rig, say: Say) -> list[Figure]:
-    ours: list[dict[str, float]] = []
-    theirs: list[dict[str, float]] = []
+def _run_mode(name: str, mode: Mode, pairs: int, messages: int | None, rig: Rig, say: Say) -> list[Figure]:
+    ours: list[Run] = []
+    theirs: list[Run] = []
     count, runs = messages or mode.messages, pairs if mode.theirs else 1
-    for number in range(runs):
-        progress.begin(f"{name} {number + 1}/{runs}, ours")
-        ours.append(mode.ours(place, count))
-        progress.end()
-        say(f"{name} {number + 1}/{runs}, ours: {modes.told(ours[-1])}")
-        if place.peer is not None and mode.theirs is not None:
-            progress.begin(f"{name} {number + 1}/{runs}, peer")
-            theirs.append(mode.theirs(place.peer, count))
-            _keep(name, theirs[-1], place)
-            progress.end()
-            say(f"{name} {number + 1}/{runs}, peer: {modes.told(theirs[-1])}")
+    for number in range(1, runs + 1):
+        ours.append(_run_once(f"{name} {number}/{runs}, ours", partial(mode.ours, rig, count), say))
+        if rig.peer is not None and mode.theirs is not None:
+            theirs.append(_run_once(f"{name} {number}/{runs}, peer", partial(mode.theirs, rig.peer, count), say))
+            _keep_peer_samples(name, theirs[-1], rig)
     return [_figure(name, figure, mode, ours, theirs) for figure in ours[0]]
 
 
-def _keep(name: str, run: Run, place: Rig) -> None:
-    """What a picture shows of the peer."""
+def _run_once(title: str, run: Callable[[], Run], say: Say) -> Run:
+    progress.begin(title)
+    figures = run()
+    progress.end()
+    say(f"{title}: {modes.format_figures(figures)}")
+    return figures
+
+
+def _keep_peer_samples(name: str, run: Run, rig: Rig) -> None:
+    """What a plot shows of the peer."""
     if name == "latency":
-        marks = {0.0: "min ms", 0.5: "p50 ms", 0.95: "p95 ms", 0.99: "p99 ms", 1.0: "max ms"}
-        place.samples.peer_quantiles = {share: run[figure] for share, figure in marks.items()}
+        quantiles = {0.0: "min ms", 0.5: "p50 ms", 0.95: "p95 ms", 0.99: "p99 ms", 1.0: "max ms"}
+        rig.samples.peer_quantiles = {share: run[figure] for share, figure in quantiles.items()}
     else:
-        place.samples.peer_rates[name] = run["messages/s"]
+        rig.samples.peer_rates[name] = run["messages/s"]
 
 
-def _figure(name: str, figure: str, mode: Mode, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> Figure:
-    mine = statistics.median(run[figure] for run in ours)
+def _figure(name: str, figure: str, mode: Mode, ours: list[Run], theirs: list[Run]) -> Figure:
+    our_median = statistics.median(run[figure] for run in ours)
     if figure in mode.limits:
-        return Figure(name, figure, mine, bar=_words(mode.limits[figure]), met=_within(mine, mode.limits[figure]))
+        limit = mode.limits[figure]
+        return Figure(name, figure, our_median, bar=_format_bar(limit), met=_is_met(our_median, limit))
     if not theirs or figure not in theirs[0]:
-        return Figure(name, figure, mine)
+        return Figure(name, figure, our_median)
     pairs = zip(ours, theirs, strict=True)
     ratio = statistics.median(one[figure] / other[figure] if other[figure] else 0.0 for one, other in pairs)
-    peers = statistics.median(run[figure] for run in theirs)
+    peer_median = statistics.median(run[figure] for run in theirs)
     if figure not in mode.bars:
-        return Figure(name, figure, mine, peers, ratio)
-    return Figure(name, figure, mine, peers, ratio, f"{_words(mode.bars[figure])} ×", _within(ratio, mode.bars[figure]))
+        return Figure(name, figure, our_median, peer_median, ratio)
+    bar = mode.bars[figure]
+    return Figure(name, figure, our_median, peer_median, ratio, f"{_format_bar(bar)} ×", _is_met(ratio, bar))
 
 
-def _words(bar: Bar) -> str:
-    value, less = bar
-    return f"{'≤' if less else '≥'} {value:g}"
+def _format_bar(bar: Bar) -> str:
+    value, lower_is_better = bar
+    return f"{'≤' if lower_is_better else '≥'} {value:g}"
 
 
-def _within(value: float, bar: Bar) -> bool:
-    limit, less = bar
-    return value <= limit if less else value >= limit
+def _is_met(value: float, bar: Bar) -> bool:
+    limit, lower_is_better = bar
+    return value <= limit if lower_is_better else value >= limit

@@ -1,4 +1,4 @@
-"""What a run costs: CPU seconds by group of processes, memory, commits and Redis commands. Steadier than times."""
+"""What a run costs: CPU seconds by group of processes, memory, commits and Redis commands. These vary less than times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import redis
 from shared import db
 
 _COMMITS = "select xact_commit from pg_stat_database where datname = current_database()"
-#: Names of Redis commands that the measuring itself sends.
-_OURS = frozenset({"info"})
+#: Redis commands that the measurement itself sends.
+_IGNORED = frozenset({"info"})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU in seconds; `commits` and `redis_commands` as counts, since the servers started."""
+    """CPU in seconds, commits and Redis commands as counts, all since the processes started."""
 
     worker: float
     postgres: float
@@ -27,12 +27,12 @@ class Cost:
     redis_commands: int
 
     def since(self, earlier: Cost) -> Cost:
-        """What was spent between the two."""
+        """The difference between the two."""
         return Cost(*(now - then for now, then in zip(vars(self).values(), vars(earlier).values(), strict=True)))
 
 
 def cost(workers: Iterable[int], mocks: Iterable[int], client: redis.Redis) -> Cost:
-    """What these processes and the two servers have spent until now."""
+    """What these processes and the two servers have used so far."""
     server, counts = client.info("cpu"), client.info("commandstats")
     return Cost(
         worker=sum(cpu(pid) for pid in workers),
@@ -40,12 +40,12 @@ def cost(workers: Iterable[int], mocks: Iterable[int], client: redis.Redis) -> C
         redis=server["used_cpu_sys"] + server["used_cpu_user"],
         mock=sum(cpu(pid) for pid in mocks),
         commits=int(db.scalar(_COMMITS)),
-        redis_commands=sum(row["calls"] for name, row in counts.items() if name.removeprefix("cmdstat_") not in _OURS),
+        redis_commands=sum(row["calls"] for name, row in counts.items() if name.removeprefix("cmdstat_") not in _IGNORED),
     )
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used; 0 if it is gone."""
+    """CPU seconds that a process has used; 0 if it has ended."""
     try:
         used = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:
@@ -54,7 +54,7 @@ def cpu(pid: int) -> float:
 
 
 def _postgres_cpu() -> float:
-    """Of the postmaster, all its backends and those that ended."""
+    """CPU seconds of the postmaster, of its backends and of those that have ended."""
     backend = psutil.Process(int(db.scalar("select pg_backend_pid()")))
     postmaster = backend.parent() or backend
     used = postmaster.cpu_times()
@@ -63,7 +63,7 @@ def _postgres_cpu() -> float:
 
 
 def memory_mb(pids: Iterable[int]) -> float:
-    """Resident memory of these processes, in MB, pages that they share counted once for each that has them."""
+    """Resident memory of these processes in MB; shared pages count once for each process that maps them."""
     total = 0
     for pid in pids:
         try:

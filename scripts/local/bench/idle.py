@@ -1,7 +1,7 @@
-"""Idle: what worker processes cost while there is nothing to do, and how punctual they are when something is due.
+"""Idle: what worker processes cost while there is nothing to do, and how punctually delayed jobs start.
 
-Redis' MONITOR tells each command with the address that it came from, so each is counted for its process; the commands inside our
-scripts are not commands of a process.
+Redis' MONITOR shows each command with the port that it came from, so each is counted for its process. Commands inside our Lua
+scripts are not counted: no process sent them.
 """
 
 from __future__ import annotations
@@ -21,85 +21,86 @@ from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import STAGES, Rig, World
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.broker.enqueue import enqueue
-from shared.jobs import ledger
+from shared.broker.enqueue import enqueue, tickets_of
 
-#: Seconds until everybody has come to rest, and over which is measured.
+#: Seconds to let all processes come to rest, and seconds of the measurement.
 SETTLE, IDLE = 6.0, 30.0
-#: Delayed jobs, of which the first is due after so many seconds and the last so many later.
+#: Delayed jobs: how many, seconds until the first is due, and seconds from the first to the last.
 JOBS, FIRST, SPREAD = 200, 1.0, 5.0
-_OVER = "idle-is-over"
-_COMMITS = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
+#: Sent to Redis to end the monitor.
+_END_MARK = "idle-is-over"
+_TRANSACTIONS = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
 
 _DELAY = """
-    with told as (
+    with new_event as (
         insert into webhook_event (customer_id, endpoint_id, event, payload)
         select customer_id, id, 'message.sent', '{}' from webhook_endpoint, generate_series(1, %(jobs)s)
         returning id, customer_id
     )
-    select job_add(jsonb_agg(jsonb_build_object('queue', 'webhook-delivery', 'customer_id', customer_id, 'webhook_event_id', id,
-        'payload', jsonb_build_object('webhook_event_id', id),
-        'delay_seconds', %(first)s + random() * %(spread)s::float8))) from told
+    select job_add_v1(jsonb_agg(delivery_job_v1(customer_id, id)
+        || jsonb_build_object('delay_seconds', %(first)s + random() * %(spread)s::float8))) from new_event
 """
-_DUE = "select id, extract(epoch from run_at)::float8 as at from job where state = 'delayed'"
-_BEGUN = "select id, extract(epoch from started_at)::float8 as at, claims from job where state = 'completed'"
+_DUE = "select id, extract(epoch from run_at)::float8 as due_at from job where state = 'delayed'"
+_STARTED = "select id, extract(epoch from started_at)::float8 as started_at, claims from job where state = 'completed'"
 _OPEN = "select count(*) from job where closed_at is null and id > 0"
 
 
-def idle(place: Rig, jobs: int = JOBS) -> Run:
-    """Every stage, maintenance and scheduler. Raises RuntimeError unless each delayed job ran once."""
-    place.empty()
-    with Simulator.start(seed=1) as outside, tenants(1, outside.url):
-        with place.workers(World(outside.environment(), []), {}, [*STAGES, "scheduler"]) as pids:
+def idle(rig: Rig, jobs: int = JOBS) -> Run:
+    """All stages, maintenance and scheduler. Raises RuntimeError unless each delayed job ran once."""
+    rig.empty()
+    with Simulator.start(seed=1) as simulator, tenants(1, simulator.url):
+        with rig.workers(World(simulator.environment(), []), {}, [*STAGES, "scheduler"]) as pids:
             time.sleep(SETTLE)
-            resting = _rest(place, pids)
-            late = _punctuality(jobs)
-        told = outside.counts()["webhook"]["accepted"]
-    if told != jobs:
-        raise RuntimeError(f"counts are not exact: {told} events told of {jobs}")
-    return {**resting, **{f"start after due, {name}": value for name, value in percentiles(late).items()}, "latest ms": late[-1]}
+            resting = _measure_idle(rig, pids)
+            delays = _start_delays(jobs)
+        delivered = simulator.counts()["webhook"]["accepted"]
+    if delivered != jobs:
+        raise RuntimeError(f"Counts are not exact: {delivered} of {jobs} events were delivered.")
+    punctuality = {f"start after due, {name}": value for name, value in percentiles(delays).items()}
+    return {**resting, **punctuality, "latest ms": delays[-1]}
 
 
-def _rest(place: Rig, pids: list[int]) -> Run:
-    """Percent of a core and commands a second, of the busiest process and of all."""
-    used, commits, commands = {pid: cpu(pid) for pid in pids}, int(db.scalar(_COMMITS)), _Commands(place)
+def _measure_idle(rig: Rig, pids: list[int]) -> Run:
+    """Percent of a core and commands a second, of the busiest process and of all together."""
+    cpu_before, transactions_before = {pid: cpu(pid) for pid in pids}, int(db.scalar(_TRANSACTIONS))
+    commands = _CommandCounter(rig)
     progress.tell(f"measures {IDLE:.0f} s of nothing")
     time.sleep(IDLE)
-    spent = {pid: 100 * (cpu(pid) - used[pid]) / IDLE for pid in pids}
-    statements = int(db.scalar(_COMMITS)) - commits
-    asked = {pid: count / IDLE for pid, count in commands.end(pids).items()}
+    cpu_share = {pid: 100 * (cpu(pid) - cpu_before[pid]) / IDLE for pid in pids}
+    transactions = int(db.scalar(_TRANSACTIONS)) - transactions_before
+    command_rate = {pid: count / IDLE for pid, count in commands.end(pids).items()}
     return {
-        "CPU of the busiest, %": max(spent.values()),
-        "CPU of all, %": sum(spent.values()),
-        "Redis commands/s, busiest": max(asked.values()),
-        "Redis commands/s, all": sum(asked.values()),
-        "transactions/s, all": statements / IDLE,
+        "CPU of the busiest, %": max(cpu_share.values()),
+        "CPU of all, %": sum(cpu_share.values()),
+        "Redis commands/s, busiest": max(command_rate.values()),
+        "Redis commands/s, all": sum(command_rate.values()),
+        "transactions/s, all": transactions / IDLE,
     }
 
 
-class _Commands:
-    """Counts Redis commands by the port that they come from, from now on."""
+class _CommandCounter:
+    """Counts Redis commands by the client port that they come from, from its creation on."""
 
-    def __init__(self, place: Rig) -> None:
-        self._client, self._ports = place.client, Counter[int]()
-        self._monitor = place.client.monitor()
+    def __init__(self, rig: Rig) -> None:
+        self._client, self._by_port = rig.client, Counter[int]()
+        self._monitor = rig.client.monitor()
         self._monitor.__enter__()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
         for command in self._monitor.listen():
-            if _OVER in command["command"]:
+            if _END_MARK in command["command"]:
                 return
             if command["client_type"] != "lua":
-                self._ports[int(command["client_port"])] += 1
+                self._by_port[int(command["client_port"])] += 1
 
     def end(self, pids: list[int]) -> dict[int, int]:
-        """Commands of each process."""
-        self._client.echo(_OVER)
+        """Ends the counting; returns the commands of each process."""
+        self._client.echo(_END_MARK)
         self._thread.join()
         self._monitor.__exit__(None, None, None)
-        return {pid: sum(self._ports[port] for port in _ports(pid)) for pid in pids}
+        return {pid: sum(self._by_port[port] for port in _ports(pid)) for pid in pids}
 
 
 def _ports(pid: int) -> set[int]:
@@ -108,13 +109,13 @@ def _ports(pid: int) -> set[int]:
     return set()
 
 
-def _punctuality(jobs: int) -> list[float]:
-    """Milliseconds from a delayed job's time to its claim, sorted; negative: before it."""
-    added = db.scalar(_DELAY, {"jobs": jobs, "first": FIRST, "spread": SPREAD})
-    due = {row["id"]: row["at"] for row in db.rows(_DUE)}
-    enqueue(ledger.tickets_of(added))
+def _start_delays(jobs: int) -> list[float]:
+    """Milliseconds from each delayed job's due time to its claim, sorted; negative if it was claimed early."""
+    tickets = db.scalar(_DELAY, {"jobs": jobs, "first": FIRST, "spread": SPREAD})
+    due = {row["id"]: row["due_at"] for row in db.rows(_DUE)}
+    enqueue(tickets_of(tickets))
     load.until(lambda: not db.scalar(_OPEN), "delayed jobs are still open", FIRST + SPREAD + 30)
-    begun = db.rows(_BEGUN)
-    if {row["id"] for row in begun} != set(due) or any(row["claims"] != 1 for row in begun):
-        raise RuntimeError(f"counts are not exact: {len(begun)} jobs completed of {jobs}, each by one claim")
-    return sorted((row["at"] - due[row["id"]]) * 1000 for row in begun)
+    started = db.rows(_STARTED)
+    if {row["id"] for row in started} != set(due) or any(row["claims"] != 1 for row in started):
+        raise RuntimeError(f"Counts are not exact: {len(started)} of {jobs} jobs completed, or some took more than one claim.")
+    return sorted((row["started_at"] - due[row["id"]]) * 1000 for row in started)

@@ -1,4 +1,4 @@
-"""The load of a benchmark: tenants like the peer's, and messages put into both stores at once, or one by one."""
+"""The load of a benchmark: tenants like the peer's, and messages that are enqueued all at once or one by one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from scripts.local.bench.progress import progress
 from shared import db
-from shared.broker.enqueue import enqueue
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db import credentials
-from shared.jobs.ledger import tickets_of
 from shared.queue_service import enqueue_incoming_message
 
 PRICES = (2_000, 4_900, 5_000, 9_900, 10_000, 25_000)
@@ -44,21 +43,22 @@ TEXTS = (
     "My payment was declined twice, which cards do you accept?",
 )
 TENANTS = 20
-#: Messages of one transaction: each holds some locks until its end, and a stock PostgreSQL has room for 6,400.
+#: Messages of one transaction: each holds a few locks until it ends, and PostgreSQL has room for 6,400 by default.
 PAGE = 1_000
 
 _FILL = """
-    select message_accept(bot.id, %(channel)s, bot.who, bot.text_id, jsonb_build_object(
-        'chatbot_id', bot.id, 'channel', %(channel)s::text, 'external_user_id', bot.who, 'external_id', bot.text_id,
-        'content', (%(texts)s::text[])[1 + bot.n %% cardinality(%(texts)s::text[])], 'metadata', '{}'::jsonb)) as accepted
-    from (select n, (%(bots)s::bigint[])[1 + n %% %(conversations)s %% cardinality(%(bots)s::bigint[])] as id,
-                 %(prefix)s || lpad((n %% %(conversations)s)::text, 6, '0') || '7' as who, %(name)s || '-' || n as text_id
-          from generate_series(%(first)s, least(%(first)s + %(page)s, %(messages)s) - 1) n) bot
+    select message_accept_v1(inbound.chatbot_id, %(channel)s, inbound.sender, inbound.external_id, jsonb_build_object(
+        'chatbot_id', inbound.chatbot_id, 'channel', %(channel)s::text, 'external_user_id', inbound.sender,
+        'external_id', inbound.external_id,
+        'content', (%(texts)s::text[])[1 + inbound.n %% cardinality(%(texts)s::text[])], 'metadata', '{}'::jsonb)) as accepted
+    from (select n, (%(chatbots)s::bigint[])[1 + n %% %(conversations)s %% cardinality(%(chatbots)s::bigint[])] as chatbot_id,
+                 %(prefix)s || lpad((n %% %(conversations)s)::text, 6, '0') || '7' as sender, %(name)s || '-' || n as external_id
+          from generate_series(%(first)s, least(%(first)s + %(page)s, %(messages)s) - 1) n) inbound
 """
 
 
 def seed_tenants() -> None:
-    """Twenty customers with a chatbot and a WhatsApp number; every second knows twenty things (the peer's seed-db.js)."""
+    """Twenty customers with a chatbot and a WhatsApp number, half of them with knowledge; the same as the peer's seed-db.js."""
     with db.transaction():
         for number in range(TENANTS):
             _seed_tenant(number)
@@ -71,12 +71,12 @@ def _seed_tenant(number: int) -> None:
         [f"Customer {number}", PRICES[number % len(PRICES)]],
     )
     base = _knowledge(customer) if number % 2 else None
-    bot = db.scalar(
+    chatbot = db.scalar(
         "insert into chatbot (customer_id, name, knowledge_base_id) values (%s, 'Bot', %s) returning id", [customer, base]
     )
     db.rows(
         "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-        [bot, f"1000{bot:06d}", credentials.encrypt(f"token-{bot}")],
+        [chatbot, f"1000{chatbot:06d}", credentials.encrypt(f"token-{chatbot}")],
     )
 
 
@@ -96,16 +96,16 @@ def _knowledge(customer: Any) -> Any:
 
 
 def chatbots() -> list[int]:
-    """All of them."""
+    """The ids of all chatbots."""
     return [row["id"] for row in db.rows("select id from chatbot order by id")]
 
 
 def fill(name: str, messages: int, conversations: int, to: list[int] | None = None) -> Callable[[], None]:
-    """Accepts messages in PostgreSQL; the returned function hands them to Redis: that is when the clock starts."""
+    """Accepts messages in PostgreSQL; the returned function enqueues them in Redis, which is when the clock starts."""
     params = {
         "channel": "whatsapp_cloud",
         "texts": list(TEXTS),
-        "bots": to or chatbots(),
+        "chatbots": to or chatbots(),
         "conversations": conversations,
         "prefix": "1999" if name == "warm-up" else "1555",
         "name": name,
@@ -115,25 +115,28 @@ def fill(name: str, messages: int, conversations: int, to: list[int] | None = No
     accepted = [row["accepted"] for first in range(0, messages, PAGE) for row in db.rows(_FILL, {**params, "first": first})]
     tickets = [ticket for one in accepted for ticket in tickets_of(one["tickets"])]
 
-    def go() -> None:
+    def enqueue_all() -> None:
         for start in range(0, len(tickets), PAGE):
             enqueue(tickets[start : start + PAGE])
 
-    return go
+    return enqueue_all
 
 
-def send_paced(name: str, messages: int, every: float, to: list[int] | None = None) -> dict[str, int]:
-    """One message every `every` seconds, each from a new sender, to all chatbots or these; {sender: monotonic ns before it}."""
-    bots, begun, sent = to or chatbots(), time.monotonic(), {}
+def send_paced(name: str, messages: int, interval: float, to: list[int] | None = None) -> dict[str, int]:
+    """One message every `interval` seconds, each from a new sender, to these or all chatbots.
+
+    Returns the time just before each message: {sender: monotonic ns}.
+    """
+    recipients, begun, sent = to or chatbots(), time.monotonic(), {}
     for number in range(messages):
-        time.sleep(max(0.0, begun + number * every - time.monotonic()))
-        progress.tell(f"{number:,} of {messages:,} messages written")
-        who = f"{'1999' if name == 'warm-up' else '1777'}{number:06d}7"  # …0000404 is nobody's, at the simulator
-        sent[who] = time.monotonic_ns()
+        time.sleep(max(0.0, begun + number * interval - time.monotonic()))
+        progress.tell(f"{number:,} of {messages:,} messages enqueued")
+        sender = f"{'1999' if name == 'warm-up' else '1777'}{number:06d}7"  # never …0000404, which the simulator refuses
+        sent[sender] = time.monotonic_ns()
         enqueue_incoming_message(
-            chatbot_id=bots[number % len(bots)],
+            chatbot_id=recipients[number % len(recipients)],
             channel="whatsapp_cloud",
-            external_user_id=who,
+            external_user_id=sender,
             content=TEXTS[number % len(TEXTS)],
             external_id=f"{name}-{number}",
         )
@@ -143,32 +146,32 @@ def send_paced(name: str, messages: int, every: float, to: list[int] | None = No
 _SENT = "select count(*) from message where role = 'assistant' and status in ('SENT', 'DELIVERED', 'READ')"
 
 
-def until_sent(target: int, patience: float = 600.0) -> float:
-    """Waits for that many replies SENT; returns the time (monotonic seconds). Looks often only near the end."""
+def until_sent(target: int, timeout: float = 600.0) -> float:
+    """Waits until this many replies are SENT; returns the time (monotonic seconds). Polls often only near the end."""
     begun = time.monotonic()
     while True:
         sent = int(db.scalar(_SENT))
         now = time.monotonic()
         if sent >= target:
             return now
-        if now - begun > patience:
-            raise RuntimeError(f"only {sent} of {target} sent after {patience:.0f} s")
+        if now - begun > timeout:
+            raise RuntimeError(f"Only {sent} of {target} replies were sent after {timeout:.0f} s.")
         progress.tell(f"{sent:,} of {target:,} replies sent")
         left = (now - begun) * (target - sent) / sent if sent else 0.5
         time.sleep(min(0.5, max(0.01, left / 2)))
 
 
-# Webhooks may be tried for long; who has them looks at them.
+# Webhooks may be retried for long; the modes that have them check them.
 _BUSY = "select 1 from job where closed_at is null and id > 0 and queue <> 'webhook-delivery' limit 1"
 
 
-def until(happened: Callable[[], object], what: str, patience: float) -> None:
-    """Waits for it. Raises RuntimeError, saying `what`, if it does not happen within `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not happened():
+def until(condition: Callable[[], object], problem: str, timeout: float) -> None:
+    """Waits until the condition holds. Raises RuntimeError, naming the problem, if it does not within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{what} after {patience:.0f} s")
-        progress.tell(f"waits, {what}")
+            raise RuntimeError(f"After {timeout:.0f} s {problem}.")
+        progress.tell(f"waits: {problem}")
         time.sleep(0.1)
 
 
@@ -183,10 +186,10 @@ _COUNTS = """
 
 
 def check(messages: int) -> None:
-    """Raises RuntimeError unless each message has exactly one reply, one send and one charge of each kind."""
+    """Raises RuntimeError unless each message has exactly one reply, one send and one usage record of each kind."""
     until(lambda: db.row(_BUSY) is None, "jobs are still open", 30)
     counts = db.row(_COUNTS) or {}
     expected = {**dict.fromkeys(counts, messages), "fallbacks": 0}
     wrong = {name: value for name, value in counts.items() if value != expected[name]}
     if wrong:
-        raise RuntimeError(f"counts are not exact: {wrong}; want {messages} of each and no fallback")
+        raise RuntimeError(f"Counts are not exact: {wrong}; expected {messages} of each and no fallback.")

@@ -1,9 +1,10 @@
-"""Where a benchmark runs: the servers, the outside world, our workers. The peer's own, if there is a peer."""
+"""Where a benchmark runs: servers, outside world and our workers. With a peer, on the peer's own servers."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -28,20 +29,20 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
 from shared.broker import redis_broker
 
-#: The stages that a message passes; a run starts no others, the peer's process neither.
+#: Process types of a run: the stages and maintenance, as in the peer's process.
 STAGES = [*queues.MODULES.values(), "maintenance"]
-#: Where the peer's up.sh puts its servers.
+#: Addresses of the servers that the peer's up.sh starts.
 PEER_POSTGRES = "postgresql://postgres@127.0.0.1:5544/switchboard_bench"
 PEER_REDIS = "redis://127.0.0.1:6390/1"
 PEER_MOCK = "http://127.0.0.1:8090"
 SLOW_PORT = 8094
 #: Seconds for processes to boot.
-BOOT = 60.0
+BOOT_TIMEOUT = 60.0
 
 
 @dataclass
 class World:
-    """An outside world: where it is, its processes, and how to read the arrival times of sends ({recipient: ns})."""
+    """An outside world: the settings that lead to it, its processes, and the arrival times of sends ({recipient: ns})."""
 
     environment: dict[str, str]
     pids: list[int]
@@ -50,7 +51,7 @@ class World:
 
 @dataclass
 class Rig:
-    """Servers that are up, a database that is migrated and seeded, and this process connected to both."""
+    """Running servers, a migrated and seeded database, and this process connected to both."""
 
     environment: dict[str, str]
     data: Path
@@ -63,33 +64,35 @@ class Rig:
 
     @contextmanager
     def workers(self, world: World, threads: Mapping[str, str], names: Sequence[str] = STAGES) -> Iterator[list[int]]:
-        """Our processes (or these), ready and connected, for the length of the block; yields their pids."""
+        """Our processes, ready and connected, for the length of the block; yields their pids."""
         environment = {**os.environ, **self.environment, **world.environment, **threads}
         log = (self.data / "workers.log").open("a", buffering=1)
         manager = ProcessManager(
             ROOT / "Procfile", environment, ROOT, list(names), on_line=lambda name, line: print(name, line.rstrip(), file=log)
         )
-        ready = self._ready()
+        before = self._consumers()
         manager.start()
         try:
-            self._until_ready(ready + len([name for name in names if name != "scheduler"]))
+            self._until_ready(before + len([name for name in names if name != "scheduler"]))
             yield [pid for name in names for pid in manager.pids(name)]
         finally:
             manager.stop()
 
-    def _ready(self) -> int:
+    def _consumers(self) -> int:
         """How many processes consume: each has a heartbeat in Redis."""
         return int(self.client.zcard("dramatiq:__heartbeats__"))
 
     def _until_ready(self, wanted: int) -> None:
-        deadline = time.monotonic() + BOOT
-        while (ready := self._ready()) < wanted:
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while (ready := self._consumers()) < wanted:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"only {ready} of {wanted} processes took jobs after {BOOT:.0f} s; see workers.log")
+                raise RuntimeError(
+                    f"Only {ready} of {wanted} processes were ready after {BOOT_TIMEOUT:.0f} s; workers.log says why."
+                )
             time.sleep(0.05)
 
     def empty(self) -> None:
-        """Forgets messages and jobs of earlier runs, in both stores."""
+        """Deletes the messages and jobs of earlier runs from both stores."""
         with db.connection() as database:
             database.execute_sql("truncate conversation, message, usage_log, webhook_event, job, parked_status cascade")
             database.execute_sql("vacuum analyze")
@@ -98,36 +101,37 @@ class Rig:
 
 
 @contextmanager
-def rig(peer: Path | None, data: Path) -> Iterator[Rig]:
-    """The peer's servers if there is one, else embedded ones of our own."""
-    data.mkdir(parents=True, exist_ok=True)
+def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
+    """On the peer's servers if there is a peer, otherwise on embedded ones of our own."""
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
     if peer is not None:
         subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)
         _create_database(PEER_POSTGRES)
-        yield _made({"DATABASE_URL": PEER_POSTGRES, "REDIS_URL": PEER_REDIS, **local_settings(data)}, data, peer)
+        yield _prepare({"DATABASE_URL": PEER_POSTGRES, "REDIS_URL": PEER_REDIS, **local_settings(data)}, data, peer)
         return
     services = Services(data)
     services.start()
     try:
-        yield _made(services.environment(), data, None)
+        yield _prepare(services.environment(), data, None)
     finally:
         services.stop()
 
 
-def _made(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
+def _prepare(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
     os.environ.update(environment)
     for module in (config, db, redis_broker):
         module.reset()
     migrate(environment["DATABASE_URL"])
-    made = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
-    made.empty()
-    db.rows("truncate customer cascade")  # of a run that was killed
+    rig = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
+    rig.empty()
+    db.rows("truncate customer cascade")  # left by a run that was killed
     seed_tenants()
-    return made
+    return rig
 
 
 def _create_database(url: str) -> None:
-    """Afresh, so that no earlier schema is measured."""
+    """Replaces an existing one, so that no earlier schema is measured."""
     parts = urlsplit(url)
     connection = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
     connection.autocommit = True
@@ -138,25 +142,25 @@ def _create_database(url: str) -> None:
 
 
 @contextmanager
-def instant(place: Rig) -> Iterator[World]:
-    """A world that answers at once: the peer's nginx, or the simulator."""
-    if place.peer is not None:
+def instant(rig: Rig) -> Iterator[World]:
+    """A world that answers immediately: the peer's nginx, or the simulator."""
+    if rig.peer is not None:
         yield World(_addresses(PEER_MOCK), [pid for pid in psutil.pids() if _runs(pid, "nginx")])
         return
-    with slow(place, 0) as world:
+    with slow(rig, 0) as world:
         yield world
 
 
 @contextmanager
-def slow(place: Rig, ai_ms: int) -> Iterator[World]:
-    """A world whose AI takes `ai_ms`, and that notes when sends arrive."""
-    if place.peer is None:
+def slow(rig: Rig, ai_ms: int) -> Iterator[World]:
+    """A world whose AI takes `ai_ms` and that records when sends arrive."""
+    if rig.peer is None:
         with Simulator.start(seed=1) as simulator:
             simulator.faults([{"kind": "ai", "fault": "latency", "ms": ai_ms}] if ai_ms else [])
             yield World(simulator.environment(), [simulator.pid], lambda: _simulated_arrivals(simulator))
         return
     environment = {**os.environ, "PORT": str(SLOW_PORT), "LATENCY_MS": str(ai_ms), "RECORD": "1"}
-    mock = subprocess.Popen(["node", "mock/slow.js"], cwd=place.peer, env=environment, stdout=subprocess.PIPE, text=True)
+    mock = subprocess.Popen(["node", "mock/slow.js"], cwd=rig.peer, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert mock.stdout is not None
         mock.stdout.readline()
@@ -182,7 +186,7 @@ def _mock_arrivals() -> dict[str, int]:
 
 
 def _simulated_arrivals(simulator: Simulator) -> dict[str, int]:
-    """The record has wall-clock times; ours are monotonic."""
+    """The simulator records wall-clock times; ours are monotonic."""
     offset = time.monotonic_ns() - time.time_ns()
     return {row["key"]: row["at_ns"] + offset for row in simulator.record("graph")}
 
@@ -194,6 +198,6 @@ def _runs(pid: int, program: str) -> bool:
         return False
 
 
-def figures(line: str) -> dict[str, Any]:
-    """The last JSON object of a program's output."""
-    return dict(json.loads(line.strip().splitlines()[-1]))
+def figures(output: str) -> dict[str, Any]:
+    """The JSON object in the last line of a program's output."""
+    return dict(json.loads(output.strip().splitlines()[-1]))

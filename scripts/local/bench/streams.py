@@ -1,4 +1,4 @@
-"""What many open, idle pages cost one web process: memory, CPU, and how soon each hears its news."""
+"""What many open, idle pages cost one web process: memory, CPU, and how soon each gets its messages."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ import requests
 
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT
+from scripts.local.environment import ROOT, free_port
 from scripts.local.processes import ProcessManager
 from shared import config, db
 from web.widget.visitor import new_token, visitor_of
 
-#: Seconds of doing nothing over which CPU is measured; each stream says "still here" at least once in it.
+#: Seconds over which idle CPU is measured; every stream sends at least one heartbeat in that time.
 IDLE = 30.0
-#: Messages that are told one after the other.
+#: Messages that are sent one after the other.
 MESSAGES = 200
 #: Requests that are measured beside the open streams.
 REQUESTS = 100
 #: Seconds that a step may take.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 Say = Callable[[str], None]
 
 _TENANT = "insert into customer (name) values ('Shop') returning id"
-_BOT = "insert into chatbot (customer_id, name) values (%s, 'Bot') returning id"
-_TALK = "insert into conversation (chatbot_id, channel, external_user_id) values (%s, 'widget', %s) returning id"
-_TOLD = """
+_CHATBOT = "insert into chatbot (customer_id, name) values (%s, 'Bot') returning id"
+_CONVERSATION = "insert into conversation (chatbot_id, channel, external_user_id) values (%s, 'widget', %s) returning id"
+_SEND = """
     insert into message (conversation_id, chatbot_id, channel, role, content, status)
     select id, chatbot_id, channel, 'assistant', %s, 'SENT' from conversation where id = any (%s)
 """
@@ -66,29 +66,29 @@ class Streams:
 
 
 class _Page:
-    """A raw connection: 500 client libraries would be measured instead."""
+    """A raw connection: 500 instances of a client library would distort the measurement."""
 
     def __init__(self, port: int, chatbot: str, token: str) -> None:
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         request = f"GET /api/v1/chatbots/{chatbot}/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
         self.connection.sendall(request.encode())
         self.connection.setblocking(False)
 
 
-class _Watch:
-    """Reads all pages by one thread; knows when each last got a chunk with a marker in it."""
+class _PageReader:
+    """Reads all pages in one thread."""
 
     def __init__(self, pages: list[_Page]) -> None:
         self.selector = selectors.DefaultSelector()
         for page in pages:
             self.selector.register(page.connection, selectors.EVENT_READ, page)
 
-    def until(self, marker: bytes, wanted: set[_Page]) -> float:
-        """Waits until each of these pages has got it; returns when the last did."""
-        missing, deadline = set(wanted), time.monotonic() + PATIENCE
+    def until(self, marker: bytes, pages: set[_Page]) -> float:
+        """Waits until each of these pages has received the marker; returns when the last did."""
+        missing, deadline = set(pages), time.monotonic() + TIMEOUT
         while missing:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{len(missing)} of {len(wanted)} pages did not get {marker!r} within {PATIENCE:.0f} s")
+                raise RuntimeError(f"{len(missing)} of {len(pages)} pages did not receive {marker!r} within {TIMEOUT:.0f} s.")
             for key, _ in self.selector.select(1.0):
                 if marker in key.fileobj.recv(65536):  # type: ignore[union-attr]  # all are sockets
                     missing.discard(key.data)
@@ -96,12 +96,12 @@ class _Watch:
 
 
 def measure(streams: int, data: Path, say: Say) -> Streams:
-    """Opens that many streams on one web process with embedded services under `data`."""
+    """Opens this many streams on one web process with embedded services under `data`."""
     with ExitStack() as stack:
         services = Services(data)
         services.start()
         stack.callback(services.stop)
-        port = _free_port()
+        port = free_port(0)
         environment = {**services.environment(), "WIDGET_MAX_STREAMS": str(streams), "PORT": str(port), "WEB_CONCURRENCY": "1"}
         environment["WIDGET_SESSIONS_PER_MINUTE"] = "1000000"  # all from one address
         os.environ.update(environment)
@@ -121,16 +121,18 @@ def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Stre
     worker = psutil.Process(manager.pids("web")[-1])
     before, begun = worker.memory_info().rss, time.monotonic()
     pages = [_Page(port, key, token) for token, _ in visitors]
-    watch = _Watch(pages)
-    opened = watch.until(b"retry:", set(pages)) - begun
+    reader = _PageReader(pages)
+    opened = reader.until(b"retry:", set(pages)) - begun
     say(f"  {streams} streams are open after {opened:.1f} s")
-    used = sum(worker.cpu_times()[:2])
+    cpu_before = sum(worker.cpu_times()[:2])
     time.sleep(IDLE)
-    idle = (sum(worker.cpu_times()[:2]) - used) / IDLE * 100
+    idle = (sum(worker.cpu_times()[:2]) - cpu_before) / IDLE * 100
     memory = worker.memory_info().rss
-    times = [_tell(watch, [page], [talk]) for page, (_, talk) in list(zip(pages, visitors, strict=True))[:MESSAGES]]
-    together = _tell(watch, pages, [talk for _, talk in visitors])
-    say("  the news are told; now requests beside the streams")
+    conversations = [conversation for _, conversation in visitors]
+    pairs = list(zip(pages, conversations, strict=True))[:MESSAGES]
+    times = [_send(reader, [page], [conversation]) for page, conversation in pairs]
+    together = _send(reader, pages, conversations)
+    say("  all messages arrived; now requests beside the open streams")
     requested, refused = _requests(port, key), _refused(port, key, new_token(chatbot))
     for page in pages:
         page.connection.close()
@@ -151,21 +153,21 @@ def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Stre
 
 
 def _visitors(count: int) -> tuple[int, list[tuple[str, int]]]:
-    chatbot = int(db.scalar(_BOT, [db.scalar(_TENANT)]))
+    chatbot = int(db.scalar(_CHATBOT, [db.scalar(_TENANT)]))
     tokens = [new_token(chatbot) for _ in range(count)]
-    talks = [db.scalar(_TALK, [chatbot, visitor_of(chatbot, f"Bearer {token}").id]) for token in tokens]
-    return chatbot, list(zip(tokens, talks, strict=True))
+    conversations = [db.scalar(_CONVERSATION, [chatbot, visitor_of(chatbot, f"Bearer {token}").id]) for token in tokens]
+    return chatbot, list(zip(tokens, conversations, strict=True))
 
 
 _numbers = iter(range(1, 1_000_000))
 
 
-def _tell(watch: _Watch, pages: list[_Page], talks: list[int]) -> float:
+def _send(reader: _PageReader, pages: list[_Page], conversations: list[int]) -> float:
     """Milliseconds from the statement that saves a message for each page until all have it."""
-    marker = f"news-{next(_numbers)}."
+    marker = f"message-{next(_numbers)}."
     begun = time.monotonic()
-    db.rows(_TOLD, [marker, talks])
-    return (watch.until(marker.encode(), set(pages)) - begun) * 1000
+    db.rows(_SEND, [marker, conversations])
+    return (reader.until(marker.encode(), set(pages)) - begun) * 1000
 
 
 def _requests(port: int, chatbot: str) -> list[float]:
@@ -176,15 +178,15 @@ def _requests(port: int, chatbot: str) -> list[float]:
 
 def _timed(session: requests.Session, url: str) -> float:
     begun = time.monotonic()
-    session.post(url, timeout=PATIENCE).raise_for_status()
+    session.post(url, timeout=TIMEOUT).raise_for_status()
     return (time.monotonic() - begun) * 1000
 
 
 def _refused(port: int, chatbot: str, token: str) -> int:
-    """The status that one stream too many gets."""
+    """The HTTP status of one stream too many."""
     bearer = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{port}/api/v1/chatbots/{chatbot}/events"
-    return requests.get(url, headers=bearer, timeout=PATIENCE, stream=True).status_code
+    return requests.get(url, headers=bearer, timeout=TIMEOUT, stream=True).status_code
 
 
 def _p95(times: list[float]) -> float:
@@ -192,36 +194,30 @@ def _p95(times: list[float]) -> float:
 
 
 def _wait_for(port: int, chatbot: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
             if requests.get(f"http://127.0.0.1:{port}/widget/{chatbot}", timeout=5).ok:
                 return
         except requests.ConnectionError:
             time.sleep(0.1)
-    raise RuntimeError(f"the web process did not answer within {PATIENCE:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    raise RuntimeError(f"The web process did not answer within {TIMEOUT:.0f} s.")
 
 
 def lines(result: Streams) -> list[tuple[str, str]]:
-    """What to print."""
+    """The rows to print."""
     return [
         ("streams on one process", f"{result.streams}, opened in {result.open_seconds:.1f} s"),
         ("resident memory, MiB", f"{result.memory_before:.0f} before, {result.memory_open:.0f} open"),
         ("of one stream, KiB", f"{result.kib_each:.0f}"),
         ("CPU while idle, % of one core", f"{result.cpu_idle:.1f}"),
         ("from commit to page, ms (median, p95)", f"{result.news_median:.1f}, {result.news_p95:.1f}"),
-        ("news for all pages at once, ms", f"{result.all_at_once:.0f}"),
+        ("messages for all pages at once, ms", f"{result.all_at_once:.0f}"),
         ("a request meanwhile, ms (median, p95)", f"{result.request_median:.1f}, {result.request_p95:.1f}"),
         ("one stream too many", f"HTTP {result.refused}"),
     ]
 
 
 def as_dict(result: Streams) -> dict[str, Any]:
-    """For --json."""
+    """The figures for --json."""
     return {**asdict(result), "kib_each": result.kib_each}

@@ -1,1 +1,1 @@
-"""The laboratory of `scripts/chaos`: a load, the harm done to it, and the audit afterwards."""
+"""The test harness of `scripts/chaos`: a load, the disruptions injected while it runs, and the audit afterwards."""

@@ -1,13 +1,14 @@
-"""Counts, in PostgreSQL and at the simulator, what came of a load; exact or it is a failure."""
+"""Counts, in PostgreSQL and at the simulator, what became of a load: every count must be exact."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from shared import db
-from shared.channels.whatsapp_qr.gateway import bare_id
+from shared.channels.whatsapp_qr.waha import bare_id
 
 _COUNTS = """
     select
@@ -30,14 +31,14 @@ _COUNTS = """
             where lost_claims > 0 and lost_claims < 3)                                               as longest_recovery
 """
 
-# Replies are saved in the order of what they answer.
+# Replies are saved in the order of the messages that they answer.
 _SAVED_OUT_OF_ORDER = """
     select count(*) from (
         select r.id, lag(r.id) over (partition by r.conversation_id order by r.reply_to) as before
         from message r where r.role = 'assistant') o where o.before > o.id
 """
 
-# And what the user sent is saved in the order in which it came.
+# Users' messages are saved in the order in which they came.
 _INBOUND_OUT_OF_ORDER = """
     select count(*) from (
         select substr(external_id, 4)::int as number, lag(substr(external_id, 4)::int)
@@ -48,14 +49,14 @@ _INBOUND_OUT_OF_ORDER = """
 _SENDS = """
     select m.id, m.conversation_id, m.reply_to, m.external_id, m.channel,
         coalesce(bool_or(j.outcome_unknown_since is not null), false) as ambiguous
-    from message m left join job j on j.message_id = m.id and j.queue like 'whatsapp-%%'
+    from message m left join job j on j.message_id = m.id
     where m.role = 'assistant' and m.channel <> 'widget' group by m.id
 """
 
 
 @dataclass
 class Audit:
-    """One scenario's figures. `wrong` says, in words, what is not as promised."""
+    """One scenario's figures. `wrong` describes each count that is not as promised."""
 
     scenario: str
     messages: int
@@ -68,7 +69,7 @@ class Audit:
     redis_copies: int = 0
     longest_shutdown: float = 0.0
     seconds: float = 0.0
-    blows: int = 0
+    injections: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -85,78 +86,78 @@ def audit(scenario: str, messages: int, poisoned: int, record: list[dict[str, An
     """Compares the database with the load, and the simulator's record with the database."""
     result = Audit(scenario, messages, db.row(_COUNTS) or {})
     _check_database(result, poisoned)
-    _check_sends(result, [seen for seen in record if seen["accepted"] and seen["kind"] in ("graph", "waha")])
-    _check_webhooks(result, [seen for seen in record if seen["accepted"] and seen["kind"] == "webhook"])
-    accepted_ai = sum(1 for seen in record if seen["kind"] == "ai" and seen["accepted"])
-    result.repeated_ai_calls = max(0, accepted_ai - (result.counts["replies"] - result.counts["fallbacks"]))
+    accepted = [request for request in record if request["accepted"]]
+    _check_sends(result, [request for request in accepted if request["kind"] in ("graph", "waha")])
+    _check_webhooks(result, [request for request in accepted if request["kind"] == "webhook"])
+    ai_calls = sum(1 for request in accepted if request["kind"] == "ai")
+    result.repeated_ai_calls = max(0, ai_calls - (result.counts["replies"] - result.counts["fallbacks"]))
     return result
 
 
 def _check_database(result: Audit, poisoned: int) -> None:
-    found, n = result.counts, result.messages
-    expect = result.wrong.append
+    counts, messages, wrong = result.counts, result.messages, result.wrong
     for name in ("user_messages", "distinct_inbound", "replies", "distinct_replies", "charged"):
-        if found[name] != n:
-            expect(f"{name}: {found[name]} instead of {n}")
-    if found["sent"] + found["failed"] != n:
-        expect(f"{n - found['sent'] - found['failed']} replies are neither sent nor failed")
-    if found["failed_silent"] or found["open_jobs"]:
-        expect(f"{found['failed_silent']} failed without a reason, {found['open_jobs']} jobs left open")
-    if found["delivered"] + found["events_failed"] != found["events"] or found["events"] != 2 * n:
-        expect(
-            f"webhooks: {found['delivered']} delivered + {found['events_failed']} failed of {found['events']}, expected {2 * n}"
-        )
-    if found["given_up"] < poisoned:
-        expect(f"poison: {found['given_up']} given up instead of {poisoned}")
+        if counts[name] != messages:
+            wrong.append(f"{name}: {counts[name]} instead of {messages}")
+    unsettled = messages - counts["sent"] - counts["failed"]
+    if unsettled:
+        wrong.append(f"{unsettled} replies are neither SENT nor FAILED")
+    if counts["failed_silent"] or counts["open_jobs"]:
+        wrong.append(f"{counts['failed_silent']} replies FAILED without a reason, {counts['open_jobs']} jobs still open")
+    events, delivered, failed = counts["events"], counts["delivered"], counts["events_failed"]
+    if delivered + failed != events or events != 2 * messages:
+        wrong.append(f"webhooks: {delivered} delivered + {failed} failed of {events}, expected {2 * messages}")
+    if counts["given_up"] < poisoned:
+        wrong.append(f"poison: {counts['given_up']} given up instead of {poisoned}")
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
 
 def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> None:
-    known = {row["id"]: row for row in db.rows(_SENDS)}
-    by_provider_id = {row["external_id"]: row["id"] for row in known.values() if row["external_id"]}
+    replies = {row["id"]: row for row in db.rows(_SENDS)}
+    by_provider_id = {row["external_id"]: row["id"] for row in replies.values() if row["external_id"]}
     times: dict[int, list[int]] = defaultdict(list)
-    for seen in sends:
-        message_id = _message_of(seen, by_provider_id)
-        if message_id is None or message_id not in known:
-            result.wrong.append(f"a send at {seen['kind']} that no message knows: {seen['answered_id']}")
+    for send in sends:
+        message_id = _message_of(send, by_provider_id)
+        if message_id is None or message_id not in replies:
+            result.wrong.append(f"a send at {send['kind']} belongs to no message: {send['answered_id']}")
             continue
-        times[message_id].append(seen["at_ns"])
+        times[message_id].append(send["at_ns"])
     for message_id, arrivals in times.items():
         extra = len(arrivals) - 1
-        if known[message_id]["ambiguous"]:
+        if replies[message_id]["ambiguous"]:
             result.ambiguous_duplicates += extra
         else:
             result.duplicate_sends += extra
     if result.duplicate_sends:
-        result.wrong.append(f"{result.duplicate_sends} duplicate sends whose outcome was known")
-    result.order_violations += _sent_out_of_order(known, times)
+        result.wrong.append(f"{result.duplicate_sends} duplicate sends although the first one's outcome was known")
+    result.order_violations += _sent_out_of_order(replies, times)
     if result.order_violations:
         result.wrong.append(f"{result.order_violations} order violations")
 
 
-def _message_of(seen: dict[str, Any], by_provider_id: dict[str, int]) -> int | None:
-    own = seen.get("callback_data")
-    if own:
-        return int(str(own).removeprefix("msg_"))
-    return by_provider_id.get(bare_id(seen["answered_id"]))
+def _message_of(send: dict[str, Any], by_provider_id: dict[str, int]) -> int | None:
+    callback = send.get("callback_data")
+    if callback:
+        return int(str(callback).removeprefix("msg_"))
+    return by_provider_id.get(bare_id(send["answered_id"]))
 
 
-def _sent_out_of_order(known: dict[int, dict[str, Any]], times: dict[int, list[int]]) -> int:
-    talks: dict[int, list[tuple[int, int]]] = defaultdict(list)
+def _sent_out_of_order(replies: dict[int, dict[str, Any]], times: dict[int, list[int]]) -> int:
+    conversations: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for message_id, arrivals in times.items():
-        row = known[message_id]
-        talks[row["conversation_id"]].append((min(arrivals), row["reply_to"]))
+        reply = replies[message_id]
+        conversations[reply["conversation_id"]].append((min(arrivals), reply["reply_to"]))
     return sum(
-        1 for talk in talks.values() for one, other in zip(sorted(talk), sorted(talk)[1:], strict=False) if one[1] > other[1]
+        1 for sends in map(sorted, conversations.values()) for (_, earlier), (_, later) in pairwise(sends) if earlier > later
     )
 
 
 def _check_webhooks(result: Audit, deliveries: list[dict[str, Any]]) -> None:
-    ids = Counter(_header(seen["headers"], "webhook-id") for seen in deliveries)
+    ids = Counter(_event_id(delivery["headers"]) for delivery in deliveries)
     result.duplicate_webhooks = sum(ids.values()) - len(ids)
     if len(ids) < result.counts["delivered"]:
-        result.wrong.append(f"{result.counts['delivered']} events say DELIVERED, {len(ids)} arrived")
+        result.wrong.append(f"{result.counts['delivered']} events are DELIVERED, but only {len(ids)} arrived")
 
 
-def _header(headers: dict[str, str], name: str) -> str | None:
-    return next((value for key, value in headers.items() if key.lower() == name), None)
+def _event_id(headers: dict[str, str]) -> str | None:
+    return next((value for name, value in headers.items() if name.lower() == "webhook-id"), None)

@@ -1,4 +1,4 @@
-"""The load: which message goes to which conversation. The same seed makes the same plan in every process."""
+"""The load: which message belongs to which conversation. The same seed makes the same plan in every process."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ from shared import db
 from shared.db import credentials
 from shared.webhooks import signing
 
+#: The channels that every tenant is connected to (seed_tenants).
 CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
-#: Plan prices of the tenants, in cents: one in each lane.
+#: Plan prices of the tenants in cents, one for each lane of the AI queue.
 PRICES = (2_000, 6_000, 15_000)
-#: Messages of one conversation, on average: enough that order matters.
-MESSAGES_A_CONVERSATION = 8
+#: Messages of one conversation, on average: enough that their order matters.
+MESSAGES_PER_CONVERSATION = 8
 
+#: What a message contains that kills its worker (poison/sitecustomize.py).
 POISON_MARK = "poison-pill"
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedMessage:
     """One inbound message."""
 
     number: int
-    chatbot: int  # index of the tenant
+    tenant: int  # index
     channel: str
     external_user_id: str
     content: str
     external_id: str
 
 
-def plan(messages: int, seed: int, poison_every: int = 0) -> Iterator[Planned]:
-    """`messages` messages over many conversations; every `poison_every`-th kills the process that answers it."""
+def plan(messages: int, seed: int, poison_every: int = 0) -> Iterator[PlannedMessage]:
+    """Messages over many conversations; every `poison_every`-th kills the process that answers it."""
     choice = random.Random(seed)
-    conversations = max(1, messages // MESSAGES_A_CONVERSATION)
+    conversations = max(1, messages // MESSAGES_PER_CONVERSATION)
     for number in range(messages):
-        talk = choice.randrange(conversations)
-        poisonous = poison_every and number % poison_every == poison_every - 1
-        yield Planned(
+        conversation = choice.randrange(conversations)
+        poisoned = poison_every and number % poison_every == poison_every - 1
+        yield PlannedMessage(
             number=number,
-            chatbot=talk % len(PRICES),
-            channel=CHANNELS[talk // len(PRICES) % len(CHANNELS)],
-            external_user_id=f"49{talk:010d}7",
-            content=f"{POISON_MARK if poisonous else 'question'} number {number}",
+            tenant=conversation % len(PRICES),
+            channel=CHANNELS[conversation // len(PRICES) % len(CHANNELS)],
+            external_user_id=f"49{conversation:010d}7",
+            content=f"{POISON_MARK if poisoned else 'question'} number {number}",
             external_id=f"in-{number}",
         )
 

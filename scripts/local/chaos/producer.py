@@ -1,4 +1,4 @@
-"""Enqueues a plan, as a channel would: again and again with the same external id until it is accepted.
+"""Enqueues a plan as a channel would: it repeats each message with the same external id until it is accepted.
 
 Run as a process: python -m scripts.local.chaos.producer MESSAGES SEED POISON_EVERY
 """
@@ -12,57 +12,52 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from scripts.local.chaos.plan import Planned, chatbot_ids, plan
+from scripts.local.chaos.plan import PlannedMessage, chatbot_ids, plan
 from shared import db
 from shared.queue_service import enqueue_incoming_message
 
 T = TypeVar("T")
 
-#: Threads; each has its own conversations, whose messages it sends in order.
+#: Threads; each has its own conversations and sends their messages in order.
 THREADS = 4
 #: Seconds between attempts while PostgreSQL is down.
-PAUSE = 0.2
+RETRY_PAUSE = 0.2
 
 
 def produce(messages: int, seed: int, poison_every: int) -> None:
     """Enqueues every message of the plan."""
-    bots = patient(chatbot_ids)
-    lines: list[list[Planned]] = [[] for _ in range(THREADS)]
-    for planned in plan(messages, seed, poison_every):
-        lines[int(planned.external_user_id) // 10 % THREADS].append(planned)
+    chatbots = retry_until_up(chatbot_ids)
+    shares: list[list[PlannedMessage]] = [[] for _ in range(THREADS)]
+    for message in plan(messages, seed, poison_every):
+        shares[int(message.external_user_id) // 10 % THREADS].append(message)
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(lambda line: _send_all(line, bots), lines):
-            pass
+        list(pool.map(lambda share: _send_all(share, chatbots), shares))
 
 
-def _send_all(line: list[Planned], bots: list[int]) -> None:
-    for planned in line:
-        _send(planned, bots)
-
-
-def _send(planned: Planned, bots: list[int]) -> None:
-    patient(
-        lambda: enqueue_incoming_message(
-            chatbot_id=bots[planned.chatbot],
-            channel=planned.channel,
-            external_user_id=planned.external_user_id,
-            content=planned.content,
-            external_id=planned.external_id,
+def _send_all(messages: list[PlannedMessage], chatbots: list[int]) -> None:
+    for message in messages:
+        retry_until_up(
+            lambda message=message: enqueue_incoming_message(  # type: ignore[misc]  # the default binds this turn's message
+                chatbot_id=chatbots[message.tenant],
+                channel=message.channel,
+                external_user_id=message.external_user_id,
+                content=message.content,
+                external_id=message.external_id,
+            )
         )
-    )
 
 
-def patient(work: Callable[[], T]) -> T:
-    """Works again until PostgreSQL is there."""
+def retry_until_up(work: Callable[[], T]) -> T:
+    """Repeats the work until PostgreSQL answers."""
     while True:
         try:
             return work()
         except Exception as problem:
             if not db.is_outage(problem):
                 raise
-            time.sleep(PAUSE)
+            time.sleep(RETRY_PAUSE)
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)  # outages are this program's weather
+    logging.disable(logging.CRITICAL)  # outages are what this program is run through
     produce(*(int(argument) for argument in sys.argv[1:4]))

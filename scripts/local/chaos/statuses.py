@@ -1,4 +1,4 @@
-"""A tiny stand-in for the front door: takes Meta's and WAHA's status webhooks and applies them."""
+"""A minimal stand-in for the front door: receives status webhooks of Meta and WAHA and applies them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from scripts.local.chaos.producer import patient
+from scripts.local.chaos.producer import retry_until_up
 from shared.channels.delivery_status import apply_delivery_status
-from shared.channels.whatsapp_qr.gateway import bare_id
+from shared.channels.whatsapp_qr.waha import bare_id
 
 _WAHA = {1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ", -1: "FAILED"}
 
@@ -19,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         try:
             for update in _updates(body):
-                patient(lambda update=update: apply_delivery_status(**update))  # type: ignore[misc]  # default binds
+                retry_until_up(lambda update=update: apply_delivery_status(**update))  # type: ignore[misc]  # default binds
         finally:
             self.send_response(200)
             self.send_header("Content-Length", "0")

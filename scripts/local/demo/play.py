@@ -6,46 +6,47 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from scripts.local.demo.door import Door
-from scripts.local.demo.script import Line, Play, Talk
+from peewee import fn
+
+from scripts.local.demo.http_client import HttpClient
+from scripts.local.demo.script import Dialogue, Scenario, Turn
 from shared import db
+from shared.models import Job, Message
 
 #: Seconds after which an answer is not waited for any more.
-PATIENCE = 60.0
-
-_REPLY = "select id from message where reply_to = %s and status <> 'PENDING'"
-_OPEN = "select count(*) from job where closed_at is null and id > 0"
+ANSWER_TIMEOUT = 60.0
 
 
 class NoAnswer(Exception):
     """Something that should have happened did not."""
 
 
-def perform(play: Play, door: Door, answered: Callable[[Line], None]) -> None:
-    """Plays everything to its end, through the front door; `answered` is called after each line. Raises NoAnswer."""
-    _wait_for(door.is_open, "the front door did not open")
-    with ThreadPoolExecutor(len(play.talks)) as people:
-        list(people.map(lambda talk: _converse(door, talk, answered), play.talks))
-    _wait_for(lambda: db.scalar(_OPEN) == 0, "jobs are still open")
+def perform(scenario: Scenario, client: HttpClient, answered: Callable[[Turn], None]) -> None:
+    """Plays everything to its end, through the front door; `answered` is called after each turn. Raises NoAnswer."""
+    _wait_for(client.is_open, "the front door did not open")
+    with ThreadPoolExecutor(len(scenario.dialogues)) as people:
+        list(people.map(lambda dialogue: _converse(client, dialogue, answered), scenario.dialogues))
+    open_jobs = Job.select(fn.COUNT(Job.id)).where(Job.closed_at.is_null(), Job.id > 0)
+    _wait_for(lambda: db.scalar(open_jobs) == 0, "jobs are still open")
 
 
-def _converse(door: Door, talk: Talk, answered: Callable[[Line], None]) -> None:
-    for number, line in enumerate(talk.lines):
-        line.message_ids = [_say(door, talk, line, f"{talk.user}-{number}") for _ in range(line.copies)]
-        message_id = line.message_ids[0]
-        _wait_for(lambda asked=message_id: db.row(_REPLY, [asked]), f"no answer to {line.says!r}")  # type: ignore[misc]  # mypy cannot infer lambda defaults
-        answered(line)
+def _converse(client: HttpClient, dialogue: Dialogue, answered: Callable[[Turn], None]) -> None:
+    for number, turn in enumerate(dialogue.turns):
+        turn.message_ids = [_say(client, dialogue, turn, f"{dialogue.user}-{number}") for _ in range(turn.copies)]
+        reply = Message.select(Message.id).where(Message.reply_to == turn.message_ids[0], Message.status != "PENDING")
+        _wait_for(lambda reply=reply: db.row(reply), f"no answer to {turn.says!r}")  # type: ignore[misc]  # mypy cannot infer lambda defaults
+        answered(turn)
 
 
-def _say(door: Door, talk: Talk, line: Line, external_id: str) -> int:
-    door.say(talk, line.says, external_id)
-    _wait_for(lambda: door.message_id(talk, external_id), f"{line.says!r} was not saved")
-    return door.message_id(talk, external_id) or 0
+def _say(client: HttpClient, dialogue: Dialogue, turn: Turn, external_id: str) -> int:
+    client.say(dialogue, turn.says, external_id)
+    _wait_for(lambda: client.message_id(dialogue, external_id), f"{turn.says!r} was not saved")
+    return client.message_id(dialogue, external_id) or 0
 
 
 def _wait_for(happened: Callable[[], object], otherwise: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + ANSWER_TIMEOUT
     while not happened():
         if time.monotonic() > deadline:
-            raise NoAnswer(f"{otherwise} after {PATIENCE:.0f} s; the workers' log says why")
+            raise NoAnswer(f"{otherwise} after {ANSWER_TIMEOUT:.0f} s; the workers' log says why")
         time.sleep(0.05)

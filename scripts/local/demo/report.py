@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from peewee import fn
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from scripts.local.demo.checks import Check
-from scripts.local.demo.script import Play, Talk
+from scripts.local.demo.script import Dialogue, Scenario
 from shared import db
+from shared.models import Job, Message
 from shared.queue_service import STATES, get_queue_stats
+from shared.queues import Queue
 
 _STAGES = {
     "incoming-messages": "incoming",
@@ -21,56 +24,61 @@ _STAGES = {
     "whatsapp-cloud-send": "send",
     "whatsapp-qr-send": "send",
 }
-_REPLY = "select content, status, error from message where reply_to = %s"
-# From a job's birth to its end: waiting, work and retries together.
-_TIMES = """
-    select j.queue, round(extract(epoch from j.closed_at - j.created_at) * 1000)::int as ms
-    from job j join message m on m.id = j.message_id where %(id)s in (m.id, m.reply_to) and j.queue <> 'webhook-delivery'
-"""
 _MARKS = {"SENT": "[green]✓[/green]", "FAILED": "[red]✗[/red]"}
 
 
-def conversations(console: Console, play: Play) -> None:
+def conversations(console: Console, scenario: Scenario) -> None:
     """Who said what, and what was answered."""
-    for talk in play.talks:
-        shop = play.tenants[talk.tenant]
+    for dialogue in scenario.dialogues:
+        shop = scenario.tenants[dialogue.tenant]
         plan = f"${shop.price_cents // 100} plan"
-        console.print(f"\n[bold]{escape(talk.who)}[/bold] and {escape(shop.name)} [dim]({talk.channel}, {plan})[/dim]")
-        console.print(_dialogue(talk, shop.bot))
+        console.print(f"\n[bold]{escape(dialogue.who)}[/bold] and {escape(shop.name)} [dim]({dialogue.channel}, {plan})[/dim]")
+        console.print(_dialogue(dialogue, shop.bot))
 
 
-def _dialogue(talk: Talk, bot: str) -> Table:
+def _dialogue(dialogue: Dialogue, bot: str) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for line in talk.lines:
-        reply = db.row(_REPLY, [line.message_ids[0]]) or {"content": "", "status": "none", "error": None}
-        table.add_row(f"[cyan]{escape(talk.who.split()[0])}[/cyan]", escape(line.says))
-        table.add_row(f"[magenta]{escape(bot)}[/magenta] {_MARKS.get(reply['status'], '?')}", _answer(reply, line.twist))
+    for turn in dialogue.turns:
+        replies = Message.select(Message.content, Message.status, Message.error)
+        found = db.row(replies.where(Message.reply_to == turn.message_ids[0]))
+        reply = found or {"content": "", "status": "none", "error": None}
+        table.add_row(f"[cyan]{escape(dialogue.who.split()[0])}[/cyan]", escape(turn.says))
+        table.add_row(f"[magenta]{escape(bot)}[/magenta] {_MARKS.get(reply['status'], '?')}", _answer(reply, turn.failure))
     return table
 
 
-def _answer(reply: dict[str, Any], twist: str) -> Group:
+def _answer(reply: dict[str, Any], failure: str) -> Group:
     parts = [Text(reply["content"])]
     if reply["error"]:
         parts.append(Text(f"not delivered: {reply['error']}", style="red"))
-    if twist:
-        parts.append(Text(f"({twist})", style="yellow italic"))
+    if failure:
+        parts.append(Text(f"({failure})", style="yellow italic"))
     return Group(*parts)
 
 
-def times(console: Console, play: Play) -> None:
-    """How long each message took at each stage."""
+def times(console: Console, scenario: Scenario) -> None:
+    """How long each message milliseconds at each stage."""
     table = Table(
         "message", *dict.fromkeys(_STAGES.values()), "in all", title="milliseconds per stage, waiting and retries included"
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for _, line in play.lines():
-        took = {_STAGES[row["queue"]]: row["ms"] for row in db.rows(_TIMES, {"id": line.message_ids[0]})}
-        cells = [str(took.get(stage, "–")) for stage in dict.fromkeys(_STAGES.values())]
-        table.add_row(escape(line.says), *cells, str(sum(took.values())))
+    for turn in scenario.turns():
+        milliseconds = _milliseconds(turn.message_ids[0])
+        cells = [str(milliseconds.get(stage, "–")) for stage in dict.fromkeys(_STAGES.values())]
+        table.add_row(escape(turn.says), *cells, str(sum(milliseconds.values())))
     console.print(table)
+
+
+def _milliseconds(message_id: int) -> dict[str, int]:
+    """By stage, from a job's birth to its end: waiting, work and retries together."""
+    seconds = fn.date_part("epoch", Job.closed_at - Job.created_at).alias("seconds")
+    jobs = Job.select(Job.queue, seconds).join(Message, on=Message.id == Job.message_id)
+    is_its_own = (Message.id == message_id) | (Message.reply_to == message_id)
+    rows = db.rows(jobs.where(is_its_own, Job.queue != Queue.WEBHOOKS))
+    return {_STAGES[row["queue"]]: round(row["seconds"] * 1000) for row in rows}
 
 
 def stats(console: Console) -> None:

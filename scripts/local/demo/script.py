@@ -25,13 +25,16 @@ FLAKY_TENANT = 1
 
 
 @dataclass
-class Line:
-    """What a person says, what should come of it, and (after the play) the message it became."""
+class Turn:
+    """What a person says, what should come of it, and (after the play) the message it became.
+
+    `failure` says what goes wrong on the way, for the reader; `fault` is the simulator's rule that makes it so.
+    """
 
     says: str
     hears: str
     outcome: str = "answered"  # or fallback, failed
-    twist: str = ""
+    failure: str = ""
     fault: dict[str, Any] | None = None
     ai_attempts: int = 1
     at_least_seconds: float = 0
@@ -41,14 +44,14 @@ class Line:
 
 
 @dataclass
-class Talk:
+class Dialogue:
     """One person on one channel."""
 
     tenant: int
     channel: str
     who: str
     user: str
-    lines: list[Line]
+    turns: list[Turn]
 
 
 @dataclass
@@ -64,29 +67,29 @@ class Tenant:
 
 
 @dataclass
-class Play:
+class Scenario:
     """Everything that the demo plays."""
 
     tenants: list[Tenant]
-    talks: list[Talk]
+    dialogues: list[Dialogue]
 
-    def lines(self) -> list[tuple[Talk, Line]]:
-        """All lines, in the order of the file."""
-        return [(talk, line) for talk in self.talks for line in talk.lines]
+    def turns(self) -> list[Turn]:
+        """All of them, in the order of the file."""
+        return [turn for dialogue in self.dialogues for turn in dialogue.turns]
 
 
-def load(simulator_url: str) -> Play:
+def load(simulator_url: str) -> Scenario:
     """Reads the file and stores its tenants."""
     written = json.loads(FILE.read_text())
     with transaction():
         tenants = [_store(number, shop, simulator_url) for number, shop in enumerate(written["tenants"])]
-    talks = [Talk(**{**talk, "lines": [Line(**line) for line in talk["lines"]]}) for talk in written["conversations"]]
-    return Play(tenants, talks)
+    dialogues = [Dialogue(**{**one, "turns": [Turn(**turn) for turn in one["turns"]]}) for one in written["conversations"]]
+    return Scenario(tenants, dialogues)
 
 
-def faults(play: Play, real_ai: bool) -> list[dict[str, Any]]:
-    """The simulator's rules for the twists. A real AI provider does not fail on demand."""
-    planned = [{"match": line.says, **line.fault} for _, line in play.lines() if line.fault and not real_ai]
+def faults(scenario: Scenario, real_ai: bool) -> list[dict[str, Any]]:
+    """The simulator's rules for what goes wrong. A real AI provider does not fail on demand."""
+    planned = [{"match": turn.says, **turn.fault} for turn in scenario.turns() if turn.fault and not real_ai]
     flaky = {"kind": "webhook", "fault": "status", "status": 500, "match": _path(FLAKY_TENANT, "failures"), "times": 2}
     return [*planned, flaky]
 
@@ -95,30 +98,28 @@ def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
     customer = Customer.create(name=shop["name"], plan_price_cents=shop["plan_price_cents"])
     base = KnowledgeBase.create(customer=customer, name=f"{shop['name']}: questions and answers")
     for item in shop["knowledge"]:
-        KnowledgeItem.insert(knowledge_base=base, **item).execute()
+        KnowledgeItem.create(knowledge_base=base, **item)
     chatbot_id = _chatbot(customer.id, base.id, shop)
-    WhatsappCloudAccount.insert(
+    WhatsappCloudAccount.create(
         chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=credentials.encrypt("demo-token")
-    ).execute()
-    WhatsappQrSession.insert(chatbot=chatbot_id, session_name=f"shop-{number}", dialect=shop.get("qr_dialect", "waha")).execute()
-    keys = {
+    )
+    WhatsappQrSession.create(chatbot=chatbot_id, session_name=f"shop-{number}", dialect=shop.get("qr_dialect", "waha"))
+    secrets = {
         _endpoint(customer.id, number, "events", ["message.received", "message.sent"], simulator_url),
         _endpoint(customer.id, number, "failures", ["message.failed"], simulator_url),
     }
-    return Tenant(shop["name"], shop["plan_price_cents"], shop["bot"], chatbot_id, shop["fallback"], dict(keys))
+    return Tenant(shop["name"], shop["plan_price_cents"], shop["bot"], chatbot_id, shop["fallback"], dict(secrets))
 
 
 def _chatbot(customer_id: int, base_id: int, shop: dict[str, Any]) -> int:
-    return int(
-        Chatbot.insert(
-            customer=customer_id,
-            name=shop["bot"],
-            knowledge_base_id=base_id,
-            system_prompt=shop["system_prompt"],
-            fallback_message=shop["fallback"],
-            debounce_seconds=0,
-        ).execute()
-    )
+    return Chatbot.create(
+        customer=customer_id,
+        name=shop["bot"],
+        knowledge_base=base_id,
+        system_prompt=shop["system_prompt"],
+        fallback_message=shop["fallback"],
+        debounce_seconds=0,
+    ).id
 
 
 def _path(number: int, what: str) -> str:
@@ -127,7 +128,7 @@ def _path(number: int, what: str) -> str:
 
 def _endpoint(customer_id: int, number: int, what: str, events: list[str], simulator_url: str) -> tuple[str, str]:
     secret = signing.new_secret()
-    WebhookEndpoint.insert(
+    WebhookEndpoint.create(
         customer=customer_id, url=simulator_url + _path(number, what), secret=credentials.encrypt(secret), events=events
-    ).execute()
+    )
     return _path(number, what), secret

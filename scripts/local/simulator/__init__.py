@@ -1,1 +1,1 @@
-"""The outside world on one port: an OpenAI-compatible AI, Meta's Graph API, QR gateways, a customer's endpoint."""
+"""The outside world, simulated on one port: an OpenAI-compatible AI, Meta's Graph API, QR gateways, customers' endpoints."""

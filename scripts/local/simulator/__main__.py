@@ -1,6 +1,6 @@
-"""scripts/simulator: the outside world (an AI, Meta, a QR gateway, customers' endpoints) for a local Switchboard.
+"""scripts/simulator: simulates an AI provider, Meta, a QR gateway and customers' endpoints for a local Switchboard.
 
-Runs until Ctrl-C; prints the settings with which scripts/server uses it.
+Runs until Ctrl-C and prints the settings with which scripts/server uses it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from scripts.local.simulator.client import settings_for
 from scripts.local.simulator.server import World
 
-#: Connections that may wait to be accepted: 500 AI calls begin at once.
+#: Connections that may wait to be accepted: a benchmark starts 500 AI calls at once.
 BACKLOG = 2_048
 
 
@@ -34,9 +34,9 @@ async def _main(port: int, seed: int | None, follow_stdin: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scripts/simulator", description=__doc__)
-    parser.add_argument("--port", type=int, default=8088, help="default 8088; 0: a free one")
-    parser.add_argument("--seed", type=int, help="of the faults that are drawn by lot")
-    parser.add_argument("--follow-stdin", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--port", type=int, default=8088, help="default 8088; 0 picks a free one")
+    parser.add_argument("--seed", type=int, help="seed of random faults")
+    parser.add_argument("--follow-stdin", action="store_true", help="exit when standard input is closed")
     arguments = parser.parse_args()
     try:
         asyncio.run(_main(arguments.port, arguments.seed, arguments.follow_stdin))

@@ -1,4 +1,4 @@
-"""The simulator as its users drive it: demo, tests, laboratory."""
+"""The simulator's Python client, for demo, tests, bench and chaos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def settings_for(url: str) -> dict[str, str]:
-    """The settings that send Switchboard to a simulator at this address."""
+    """The settings with which Switchboard uses a simulator at this address."""
     return {
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": "sk-simulated",
@@ -43,30 +43,30 @@ class Simulator:
         assert process.stdout is not None
         line = process.stdout.readline()
         if "ready on" not in line:
-            raise RuntimeError(f"the simulator did not start: {line!r}")
+            raise RuntimeError(f"The simulator did not start; it printed {line!r}.")
         return cls(process, line.rsplit(" ", 1)[1].strip())
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """The process id."""
         return self._process.pid
 
     def environment(self) -> dict[str, str]:
-        """The settings that send Switchboard here."""
+        """The settings with which Switchboard uses this simulator."""
         return settings_for(self.url)
 
     def faults(self, rules: list[dict[str, Any]]) -> None:
-        """Puts these rules in force (faults.py), in place of the earlier ones."""
+        """Replaces the fault rules (faults.py)."""
         answer = self._session.post(f"{self.url}/__faults", json=rules, timeout=10)
         if not answer.ok:
             raise ValueError(answer.json()["error"])
 
     def clear_faults(self) -> None:
-        """Everything works again."""
+        """Removes all fault rules."""
         self.faults([])
 
     def record(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """What was seen: see record.py."""
+        """The requests that it received (record.py)."""
         query = {"kind": kind} if kind else {}
         return cast(list[dict[str, Any]], self._session.get(f"{self.url}/__record", params=query, timeout=60).json())
 
@@ -75,7 +75,7 @@ class Simulator:
         return cast(dict[str, dict[str, int]], self._session.get(f"{self.url}/__counts", timeout=10).json())
 
     def reset(self) -> None:
-        """Forgets what was seen, and all rules."""
+        """Clears the record and all fault rules."""
         self._session.post(f"{self.url}/__reset", timeout=10)
 
     def stop(self) -> None:

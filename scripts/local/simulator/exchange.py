@@ -1,4 +1,4 @@
-"""A request as the simulated services see it, and what they answer."""
+"""A request to a simulated service, and its reply."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Request:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty if it is none."""
+        """The body as a JSON object; an empty one if it is not an object."""
         try:
-            said = json.loads(self.body)
+            body = json.loads(self.body)
         except ValueError:
             return {}
-        return said if isinstance(said, dict) else {}
+        return body if isinstance(body, dict) else {}
 
 
 @dataclass
 class Reply:
-    """What a service answers, and what it notes of it: `accepted` if the request had its effect.
+    """A service's reply, and what the record keeps of it: `accepted` says whether the request had its effect.
 
-    `sender` is the phone number id or session that it was sent from.
+    `sender` is the phone number id or session that the request was sent from.
     """
 
     status: int

@@ -1,7 +1,7 @@
-"""Faults on demand: rules that say what goes wrong, for which requests, how often.
+"""Fault injection: rules that say which requests fail, how, and how often.
 
-A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}. `match` is looked for in the
-path and the raw body. `latency` and `statuses` go on to the next rule; every other fault ends the search.
+A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}. `match` is searched in the path and
+the raw body. After `latency` and `statuses` the next rules are tried as well; any other fault ends the search.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from typing import Any
 
 from scripts.local.simulator.exchange import Reply, Request
 
-#: Faults that let the request have its effect before they spoil the answer.
+#: The request has its effect, then the answer is spoilt.
 AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip"})
-#: Faults that refuse the request.
+#: The request is refused.
 REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before"})
+#: The request is answered as usual.
 CONTINUING = frozenset({"latency", "statuses"})
 _KNOWN = AFTER | REFUSALS | CONTINUING
 
 
 class Faults:
-    """The rules in force."""
+    """The current rules."""
 
     def __init__(self, seed: int | None) -> None:
         self._choice = random.Random(seed)
         self._rules: list[dict[str, Any]] = []
 
     def replace(self, rules: list[dict[str, Any]]) -> None:
-        """Puts these in force. Raises ValueError for a fault nobody knows."""
+        """Replaces the rules. Raises ValueError for an unknown fault."""
         for rule in rules:
             if rule.get("fault") not in _KNOWN:
-                raise ValueError(f"fault: got {rule.get('fault')!r}; want one of {', '.join(sorted(_KNOWN))}")
+                raise ValueError(f"fault must be one of {', '.join(sorted(_KNOWN))}, got {rule.get('fault')!r}.")
         self._rules = [dict(rule) for rule in rules]
 
     def draw(self, kind: str, request: Request) -> list[dict[str, Any]]:
-        """The rules that strike this request: some that go on, then at most one that ends it."""
-        struck = []
+        """The rules that apply to this request: continuing ones, then at most one other."""
+        drawn = []
         for rule in self._rules:
-            if rule["kind"] == kind and self._strikes(rule, request):
-                struck.append(rule)
+            if rule["kind"] == kind and self._applies(rule, request):
+                drawn.append(rule)
                 if rule["fault"] not in CONTINUING:
                     break
-        return struck
+        return drawn
 
-    def _strikes(self, rule: dict[str, Any], request: Request) -> bool:
+    def _applies(self, rule: dict[str, Any], request: Request) -> bool:
         match = rule.get("match")
         if match and match.encode() not in request.body and match not in request.path:
             return False
@@ -55,10 +56,10 @@ class Faults:
 
 
 def refusal(kind: str, rule: dict[str, Any]) -> Reply:
-    """What a refusing rule answers, in the words of the service."""
+    """The reply of a refusing rule, in the service's own format."""
     fault = rule["fault"]
     if fault == "rate_limit":
-        return Reply(429, _limit(kind), headers={"Retry-After": str(rule.get("retry_after", 1))})
+        return Reply(429, _rate_limit_body(kind), headers={"Retry-After": str(rule.get("retry_after", 1))})
     if fault == "quota":
         problem = {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": "insufficient_quota"}
         return Reply(429, {"error": problem})
@@ -72,7 +73,7 @@ def refusal(kind: str, rule: dict[str, Any]) -> Reply:
     return Reply(rule.get("status", 500), body.encode() if isinstance(body, str) else body, headers=rule.get("headers", {}))
 
 
-def _limit(kind: str) -> dict[str, Any]:
+def _rate_limit_body(kind: str) -> dict[str, Any]:
     if kind == "graph":
         details = {"messaging_product": "whatsapp", "details": "Cloud API message throughput has been reached."}
         return {"error": {"message": "(#130429) Rate limit hit", "type": "OAuthException", "code": 130429, "error_data": details}}

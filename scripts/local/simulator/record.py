@@ -1,4 +1,4 @@
-"""What the outside world has seen: one row a request."""
+"""The requests that the simulator received, one row each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Record:
         self._rows: list[dict[str, Any]] = []
 
     def note(self, kind: str, request: Request, reply: Reply, accepted: bool) -> None:
-        """Keeps a request: `accepted` if it had its effect outside, whatever became of the answer."""
+        """Adds a request; `accepted` says whether it had its effect, whatever became of the answer."""
         row = {
             "seq": len(self._rows),
             "kind": kind,
@@ -47,5 +47,5 @@ class Record:
         return dict(counts)
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Deletes all rows."""
         self._rows.clear()

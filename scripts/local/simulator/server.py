@@ -1,4 +1,4 @@
-"""The HTTP side: a small HTTP/1.1 server that can reset, halve, hold and drip its answers."""
+"""The HTTP side: a small HTTP/1.1 server that can reset, truncate, delay and drip its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from scripts.local.simulator import statuses
 from scripts.local.simulator.exchange import Reply, Request
-from scripts.local.simulator.faults import AFTER, Faults, refusal
+from scripts.local.simulator.faults import AFTER, CONTINUING, Faults, refusal
 from scripts.local.simulator.record import Record
 from scripts.local.simulator.services import SERVICES, kind_of
 
@@ -24,19 +24,19 @@ _REASONS = {
     404: "Not Found",
     429: "Too Many Requests",
 }
-#: Bytes of a `big` answer.
+#: Bytes of the answer of a `big` fault.
 BIG = 10 * 1024 * 1024
 
 
 class World:
-    """Everything outside, in one object."""
+    """All simulated services, their faults and their record."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.faults, self.record = Faults(seed), Record()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, request after request."""
+        """Serves one connection, request after request."""
         try:
             while (request := await _read(reader)) is not None:
                 if not await self._handle(request, writer):
@@ -47,25 +47,25 @@ class World:
             writer.close()
 
     async def _handle(self, request: Request, writer: asyncio.StreamWriter) -> bool:
-        """Answers; False if the connection is spoilt."""
+        """Answers the request; False if the connection cannot be used any longer."""
         kind = kind_of(request.path)
         if not kind:
             await _write(writer, self._control(request))
             return True
-        struck = self.faults.draw(kind, request)
-        for rule in struck:
+        drawn = self.faults.draw(kind, request)
+        for rule in drawn:
             if rule["fault"] == "latency":
                 await asyncio.sleep(rule["ms"] / 1000)
-        last = struck[-1] if struck and struck[-1]["fault"] not in ("latency", "statuses") else None
+        last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
         if last is None or last["fault"] in AFTER:
             reply = SERVICES[kind](request)
-            self._remember(kind, request, reply, struck)
-            return await _spoilt(writer, reply, last) if last else await _write(writer, reply)
+            self._note(kind, request, reply, drawn)
+            return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
         return await self._refuse(kind, request, writer, last)
 
-    def _remember(self, kind: str, request: Request, reply: Reply, struck: list[dict[str, Any]]) -> None:
+    def _note(self, kind: str, request: Request, reply: Reply, drawn: list[dict[str, Any]]) -> None:
         self.record.note(kind, request, reply, reply.accepted)
-        for rule in struck:
+        for rule in drawn:
             if rule["fault"] == "statuses" and reply.accepted:
                 task = asyncio.create_task(statuses.report(kind, rule, reply))
                 self._tasks.add(task)
@@ -92,7 +92,11 @@ class World:
             return Reply(200, {})
         if parts.path == "/__faults":
             return self._set_faults(request)
-        return Reply(200, {"ok": True}) if parts.path == "/" else Reply(404, {"error": "no such address in this simulator"})
+        return (
+            Reply(200, {"ok": True})
+            if parts.path == "/"
+            else Reply(404, {"error": f"The simulator has no address {parts.path}."})
+        )
 
     def _set_faults(self, request: Request) -> Reply:
         try:
@@ -130,8 +134,8 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply) -> bool:
     return True
 
 
-async def _spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[str, Any]) -> bool:
-    """The request had its effect; the answer is another matter. True if the connection is still good."""
+async def _write_spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[str, Any]) -> bool:
+    """Spoils the answer of a request that had its effect. False if the connection cannot be used any longer."""
     body, fault = reply.encoded(), rule["fault"]
     if fault == "garbage":
         return await _write(writer, Reply(200, b"<html>not what you asked for</html>"))
@@ -155,7 +159,7 @@ async def _spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[str, An
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Closes with RST, as a crashed peer does."""
+    """Closes the connection with RST, as a crashed peer does."""
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

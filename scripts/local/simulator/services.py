@@ -1,4 +1,4 @@
-"""What each service answers when nothing goes wrong; contracts as the vendors' documents of 2026 have them."""
+"""What each service answers without a fault, as the vendors' documentation of 2026 describes it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _STOP_WORDS = (
     "wann ich ihr sie mit ein eine haben kann gibt there will hello please thanks"
 )
 _STOP = frozenset(_STOP_WORDS.split())
-#: The oldest Graph version that Meta still answers in November 2026.
+#: The oldest Graph API version that Meta supports in November 2026.
 OLDEST_GRAPH = 21
-#: Recipients who are not on WhatsApp.
+#: Recipients whose number ends so are not on WhatsApp.
 NOBODY = "0000404"
 
 
 def kind_of(path: str) -> str:
-    """Which service a path belongs to; "" for none."""
+    """The service that a path belongs to; "" for none."""
     if path.endswith("/chat/completions"):
         return "ai"
     if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
@@ -41,13 +41,13 @@ def kind_of(path: str) -> str:
 
 
 def complete(request: Request) -> Reply:
-    """Chat completions: the item of the prompt's own knowledge that fits the question best."""
+    """Chat completions: answers with the knowledge item of the prompt that fits the question best."""
     if not request.headers.get("authorization", "").startswith("Bearer "):
         return Reply(
             401, {"error": {"message": "No API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
         )
-    said = request.json()
-    messages = said.get("messages") or []
+    sent = request.json()
+    messages = sent.get("messages") or []
     if not messages:
         return Reply(400, {"error": {"message": "'messages' is required", "type": "invalid_request_error", "code": None}})
     system = " ".join(m["content"] for m in messages if m["role"] == "system")
@@ -61,7 +61,7 @@ def complete(request: Request) -> Reply:
         "id": identity,
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": said.get("model", "?"),
+        "model": sent.get("model", "?"),
         "choices": [choice],
         "usage": usage,
     }
@@ -100,12 +100,12 @@ def _graph_error(status: int, code: int, message: str, details: str) -> Reply:
 
 def graph(request: Request) -> Reply:
     """POST /{version}/{phone_number_id}/messages."""
-    said = request.json()
-    recipient = said.get("to") or said.get("recipient") or ""
-    text = (said.get("text") or {}).get("body", "")
+    sent = request.json()
+    recipient = sent.get("to") or sent.get("recipient") or ""
+    text = (sent.get("text") or {}).get("body", "")
     reply = _graph_reply(request, recipient, text)
     reply.key, reply.text, reply.sender = recipient, text, request.path.split("/")[2]
-    reply.callback_data = said.get("biz_opaque_callback_data", "")
+    reply.callback_data = sent.get("biz_opaque_callback_data", "")
     return reply
 
 
@@ -131,12 +131,12 @@ def _graph_reply(request: Request, recipient: str, text: str) -> Reply:
 
 
 def waha(request: Request) -> Reply:
-    """POST /api/sendText, and what a client may ask of a session."""
+    """POST /api/sendText, and a session's state."""
     if request.method == "GET":
         name = request.path.rsplit("/", 1)[-1]
         return Reply(200, {"name": name, "status": "STOPPED" if name.startswith("stopped-") else "WORKING"})
-    said = request.json()
-    session, chat, text = said.get("session", ""), said.get("chatId", ""), said.get("text", "")
+    sent = request.json()
+    session, chat, text = sent.get("session", ""), sent.get("chatId", ""), sent.get("text", "")
     if session.startswith("unknown-"):
         return Reply(404, {"message": f"Session {session} not found", "statusCode": 404}, key=chat)
     if session.startswith("stopped-"):
@@ -144,7 +144,7 @@ def waha(request: Request) -> Reply:
         return Reply(422, {"error": problem, "session": session, "status": "STOPPED", "expected": ["WORKING"]}, key=chat)
     if not chat or not text:
         return Reply(400, {"message": "chatId and text are required", "statusCode": 400})
-    identity = f"true_{chat}_{said.get('id') or f'3EB0{next(_numbers):016X}'}"
+    identity = f"true_{chat}_{sent.get('id') or f'3EB0{next(_numbers):016X}'}"
     body = {
         "id": identity,
         "timestamp": int(time.time()),
@@ -164,8 +164,8 @@ def evolution(request: Request) -> Reply:
     if request.method == "GET":
         state = "close" if instance.startswith("stopped-") else "open"
         return Reply(200, {"instance": {"instanceName": instance, "state": state}})
-    said = request.json()
-    number, text = str(said.get("number", "")), said.get("text", "")
+    sent = request.json()
+    number, text = str(sent.get("number", "")), sent.get("text", "")
     refused = _evolution_refusal(instance, number, text)
     return refused or _evolution_sent(instance, number, text)
 
@@ -174,14 +174,14 @@ def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
     if instance.startswith("unknown-"):
         missing = f'The "{instance}" instance does not exist'
         return Reply(404, {"status": 404, "error": "Not Found", "response": {"message": [missing]}}, key=number)
-    if instance.startswith("stopped-"):  # Baileys' exceptions are 400s as well
+    if instance.startswith("stopped-"):  # Evolution answers 400 for Baileys' exceptions as well
         closed = {"status": 400, "error": "Bad Request", "response": {"message": ["Error: Connection Closed"]}}
         return Reply(400, closed, key=number)
     if not number or not text:
         return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [["number and text are required"]]}})
     if number.split("@")[0].endswith(NOBODY):
-        nobody = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
-        return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [nobody]}}, key=number)
+        unknown_number = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
+        return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": [unknown_number]}}, key=number)
     return None
 
 

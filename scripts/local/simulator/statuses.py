@@ -1,4 +1,4 @@
-"""Status webhooks as Meta and WAHA send them after a message was accepted."""
+"""Status webhooks as Meta, WAHA and Evolution send them after they accepted a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACKS = {"sent": 1, "delivered": 2, "read": 3, "failed": -1}
 
 
 async def report(kind: str, rule: dict[str, Any], reply: Reply) -> None:
-    """Sends the rule's statuses to its `url`, in which {sender} is the session, each `delay_ms` after the last."""
+    """Sends the rule's statuses to its `url` (with {sender} replaced by the session), each `delay_ms` after the last."""
     for status in rule.get("statuses", ["sent", "delivered", "read"]):
         await asyncio.sleep(rule.get("delay_ms", 100) / 1000)
         body = json.dumps(_BODIES[kind](status, reply)).encode()
@@ -37,18 +37,18 @@ def _post(rule: dict[str, Any], kind: str, body: bytes) -> None:
     try:
         urllib.request.urlopen(urllib.request.Request(rule["url"], body, headers), timeout=10).close()
     except OSError:
-        pass  # a real provider would try again; the laboratory's receiver is always there
+        pass  # a real provider would try again; here the receiver is always running
 
 
 def _meta(status: str, reply: Reply) -> dict[str, Any]:
-    told = {
+    item = {
         "id": reply.answered_id,
         "status": status,
         "timestamp": str(int(time.time())),
         "recipient_id": reply.key,
         "biz_opaque_callback_data": reply.callback_data,
     }
-    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": reply.sender}, "statuses": [told]}
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": reply.sender}, "statuses": [item]}
     return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
 
 

@@ -1,1 +1,8 @@
-""" """
+"""WhatsApp by Meta's Cloud API.
+
+verify (is a webhook Meta's), parse (its body), accounts (whose number it is), send (one call of the Graph API), errors (what
+Meta's error codes do to a send: the table to edit).
+What belongs here: whatever is true of Meta's Cloud API only.
+What does not: WhatsApp by QR code (whatsapp_qr), the bookkeeping of a send (shared/channels/sending.py).
+It may import what shared/channels may. Used by workers/whatsapp_cloud.py and web/hooks/whatsapp_cloud.py.
+"""

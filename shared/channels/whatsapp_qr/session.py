@@ -1,43 +1,73 @@
-"""Whether a QR session is connected: what its gateway last told us, and what a send does about it."""
+"""QR sessions: whose a session is, what its gateway last reported of its phone, and how a send waits for one that is offline."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from peewee import fn
+
 from shared import db
-from shared.channels.whatsapp_qr.gateway import SESSION_DOWN, QrGateway
+from shared.channels.inbound import Account, SessionState
+from shared.channels.whatsapp_qr.dialects import Dialect
+from shared.channels.whatsapp_qr.gateway import SESSION_DOWN
 from shared.errors import OutcomeUnknown, Snooze
 from shared.http import ConnectFailed
+from shared.models import WhatsappQrSession
 
 log = logging.getLogger(__name__)
 
+# Written out, for each webhook asks: peewee takes five times as long to put the same text together.
+_FIND = """
+    select id, chatbot_id, session_name, dialect, webhook_secret, active from whatsapp_qr_session where session_name = %s
+"""
+
 CONNECTED, DISCONNECTED = "connected", "disconnected"
-#: Seconds for which a gateway's word that a session is down is believed; then a send asks, for the news of its return may
+#: Seconds for which a reported disconnection is believed. Then a send asks the gateway, because the report of its return may
 #: have been lost.
 BELIEVED = 30.0
 
-# An older event that comes late changes nothing; a gateway's clock that runs ahead does not block ours.
-_NOTE = """
-    update whatsapp_qr_session set state = %(state)s, state_detail = %(detail)s, state_at = told.at
-    from (select least(clock_timestamp(), coalesce(to_timestamp(%(at)s), clock_timestamp())) as at) told
-    where id = %(id)s and (state_at is null or state_at <= told.at)
-    returning id
-"""
+
+def find(session_name: str) -> WhatsappQrSession | None:
+    """The row of a session, active or not. Raises ServiceDown."""
+    if "\x00" in session_name:  # no text of PostgreSQL's
+        return None
+    return db.retry_on_outage(partial(_load, session_name), db.WEB_RETRY_SECONDS)
 
 
-def note(session_id: int, connected: bool, detail: str, at: float | None = None) -> bool:
-    """Keeps what a gateway says of a session; `at` is its time (Unix seconds). False if something newer is known."""
-    state = CONNECTED if connected else DISCONNECTED
-    noted = db.row(_NOTE, {"id": session_id, "state": state, "detail": detail[:100], "at": at}) is not None
-    if noted:
-        log.info("qr session", extra={"session_id": session_id, "state": state, "detail": detail[:100]})
-    return noted
+def _load(session_name: str) -> WhatsappQrSession | None:
+    with db.connection():
+        return next(iter(WhatsappQrSession.raw(_FIND, session_name)), None)
 
 
-def wait_until_connected(session: Mapping[str, Any], gateway: QrGateway, api_key: str) -> None:
+def account_of(session: WhatsappQrSession | None) -> Account | None:
+    """The account that a session is, if it is active."""
+    if session is None or not session.active:
+        return None
+    return Account(session.id, session.session_name, session.chatbot_id)  # type: ignore[attr-defined]  # peewee makes it
+
+
+def record_state(session_id: int, state: SessionState) -> bool:
+    """Stores what a gateway says of a session; False if something newer is known.
+
+    An older event that comes late changes nothing; a gateway's clock that runs ahead does not block ours.
+    """
+    table, now = WhatsappQrSession, fn.clock_timestamp()
+    at = now if state.at is None else fn.least(now, fn.to_timestamp(state.at))
+    word, detail = CONNECTED if state.connected else DISCONNECTED, state.detail[:100]
+    update = table.update(state=word, state_detail=detail, state_at=at)
+    with db.connection():
+        query = update.where(table.id == session_id, table.state_at.is_null() | (table.state_at <= at))
+        changed: bool = query.execute() > 0
+    if changed:
+        log.info("qr_session_state", extra={"session_id": session_id, "state": word, "detail": detail})
+    return changed
+
+
+def wait_until_connected(session: Mapping[str, Any], dialect: Dialect, api_key: str) -> None:
     """Raises Snooze for a session that is not connected. `session` is a row of whatsapp_qr_session, as JSON."""
     if session["state"] != DISCONNECTED:
         return
@@ -45,11 +75,11 @@ def wait_until_connected(session: Mapping[str, Any], gateway: QrGateway, api_key
     if _age(session["state_at"]) < BELIEVED:
         raise Snooze(SESSION_DOWN, reason)
     try:
-        found = gateway.session_state(session["session_name"], api_key)
-    except (ConnectFailed, OutcomeUnknown):  # of a question, not of a send
+        state = dialect.session_state(session["session_name"], api_key)
+    except (ConnectFailed, OutcomeUnknown):  # of this question; nothing was sent
         raise Snooze(SESSION_DOWN, f"{reason}, and its gateway does not answer") from None
-    note(session["id"], found.connected, found.detail)
-    if not found.connected:
+    record_state(session["id"], state)
+    if not state.connected:
         raise Snooze(SESSION_DOWN, reason)
 
 

@@ -1,6 +1,6 @@
 """Loaded into the worker processes of the `poison` scenario (by PYTHONPATH): a marked prompt kills its process.
 
-Stands for whatever a payload may do to a process: a crash in a C library, the kernel's OOM killer.
+It stands for anything that a payload can do to a process: a crash in a C library, the kernel's OOM killer.
 """
 
 import importlib.abc
@@ -13,8 +13,8 @@ from typing import Any
 _MARK = "poison-pill"
 
 
-class _Poisoner(importlib.abc.MetaPathFinder):
-    """Lets shared.ai.provider load as it is, then wraps complete()."""
+class _ProviderPatcher(importlib.abc.MetaPathFinder):
+    """Loads shared.ai.provider unchanged, then wraps its complete()."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:  # noqa: ARG002 - importlib's signature
         if name != "shared.ai.provider":
@@ -27,13 +27,13 @@ class _Poisoner(importlib.abc.MetaPathFinder):
 
         def exec_module(module: Any) -> None:
             load(module)
-            module.complete = _deadly(module.complete)
+            module.complete = _kill_on_mark(module.complete)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
-def _deadly(complete: Any) -> Any:
+def _kill_on_mark(complete: Any) -> Any:
     def wrapped(provider: Any, messages: Any) -> Any:
         if _MARK in messages[-1]["content"]:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,4 +42,4 @@ def _deadly(complete: Any) -> Any:
     return wrapped
 
 
-sys.meta_path.insert(0, _Poisoner())
+sys.meta_path.insert(0, _ProviderPatcher())

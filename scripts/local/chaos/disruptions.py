@@ -1,0 +1,138 @@
+"""What disrupts the running system. Each disruption is a function that runs in its own thread until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.local.embedded import Services
+from scripts.local.processes import ProcessManager
+from shared import queues
+
+#: Seconds from a platform's SIGTERM to its SIGKILL.
+PLATFORM_GRACE = 25.0
+#: The process types that run jobs.
+STAGES = tuple(queues.MODULES.values())
+
+
+@dataclass
+class Target:
+    """The system under test. `report` is called once for each injection, `progress` returns the answered share of the load."""
+
+    services: Services
+    processes: ProcessManager
+    choice: random.Random
+    report: Callable[[str], None]
+    stopping: threading.Event
+    progress: Callable[[], float]
+    shutdowns: list[float] = field(default_factory=list)
+
+    def reached(self, share: float) -> bool:
+        """Waits until this share of the load is answered, so that the injection meets a busy system. False if the run is over."""
+        while not self.stopping.wait(0.2):
+            if self.progress() >= share:
+                return True
+        return False
+
+
+Disruption = Callable[[Target], None]
+
+
+def kill_workers(target: Target) -> None:
+    """kill -9 of a random worker process every second; the process manager restarts it."""
+    while not target.stopping.wait(1.0):
+        name = target.choice.choice(STAGES)
+        pids = _workers_of(target, name)
+        if pids:
+            victim = target.choice.choice(pids)
+            _signal(victim, signal.SIGKILL)
+            target.report(f"kill -9 {name} ({victim})")
+
+
+def lose_redis(target: Target) -> None:
+    """Redis killed and restarted empty, twice."""
+    for share in (0.15, 0.55):
+        if not target.reached(share):
+            return
+        target.services.redis_kill()
+        target.report("Redis killed")
+        time.sleep(1.0)
+        target.services.redis_start(empty=True)
+        target.report("Redis restarted, empty")
+
+
+def crash_postgres(target: Target) -> None:
+    """pg_ctl stop -m immediate and start, twice."""
+    for share in (0.25, 0.65):
+        if not target.reached(share):
+            return
+        target.services.postgres_crash()
+        target.report("PostgreSQL crashed")
+        time.sleep(1.0)
+        target.services.postgres_start()
+        target.report("PostgreSQL restarted")
+
+
+def deploy(target: Target) -> None:
+    """SIGTERM to every process type in turn, as a platform sends it; each has PLATFORM_GRACE seconds to end."""
+    for name in STAGES:
+        if target.stopping.wait(1.0):
+            return
+        before, begun = set(target.processes.pids(name)), time.monotonic()
+        target.processes.terminate(name)
+        while before & set(target.processes.pids(name)) and time.monotonic() - begun < PLATFORM_GRACE:
+            time.sleep(0.05)
+        for pid in before:
+            _signal(pid, signal.SIGKILL)
+        target.shutdowns.append(time.monotonic() - begun)
+        target.report(f"{name} deployed, ended after {target.shutdowns[-1]:.1f} s")
+
+
+def freeze(target: Target) -> None:
+    """The workers of a random process type stopped past their leases and continued, three times."""
+    for _ in range(3):
+        if target.stopping.wait(2.0):
+            return
+        name = target.choice.choice(STAGES)
+        pids = _workers_of(target, name)
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
+        target.report(f"{name} frozen")
+        target.stopping.wait(20.0)
+        for pid in pids:
+            _signal(pid, signal.SIGCONT)
+        target.report(f"{name} continued")
+
+
+def _workers_of(target: Target, name: str) -> list[int]:
+    """The processes that run jobs: those without children of their own."""
+    pids = target.processes.pids(name)
+    parents = {_parent(pid) for pid in pids}
+    return [pid for pid in pids if pid not in parents and _is_worker(pid)]
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"dramatiq" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError):
+        return 0
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass

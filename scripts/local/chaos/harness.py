@@ -1,0 +1,202 @@
+"""Runs one scenario: services, workers and a simulator of its own, the load, the disruptions, the wait, the audit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from scripts.commands.migrate import migrate
+from scripts.local.chaos.audit import Audit, audit
+from scripts.local.chaos.disruptions import PLATFORM_GRACE, Target, deploy
+from scripts.local.chaos.plan import seed_tenants
+from scripts.local.chaos.scenarios import Scenario
+from scripts.local.chaos.statuses import StatusReceiver
+from scripts.local.embedded import Services
+from scripts.local.environment import ROOT
+from scripts.local.processes import ProcessManager
+from scripts.local.simulator.client import Simulator
+from shared import config, db, queues
+
+#: Put first on PYTHONPATH, it makes marked messages kill the worker that processes them.
+POISON = Path(__file__).with_name("poison")
+#: Seconds a load may take to be finished after the last injection.
+RUN_TIMEOUT = 600.0
+#: The workers' timeouts (seconds): shorter than the defaults, so that a hanging provider does not set the pace of a run.
+TIMEOUTS = {"AI_TIMEOUT_SECONDS": "5", "HTTP_TIMEOUT_SECONDS": "4"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How much load, and under which settings: AMBIGUOUS_SEND, and whether the channels report statuses."""
+
+    messages: int
+    seed: int
+    ambiguous: str
+    statuses: bool
+    data: Path
+
+
+@dataclass(frozen=True)
+class Harness:
+    """A running system and its simulated outside world."""
+
+    services: Services
+    simulator: Simulator
+    processes: ProcessManager
+    environment: dict[str, str]
+
+
+def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
+    """Runs a scenario on fresh services and returns its audit."""
+    with start_harness(scenario, conditions, say) as harness:
+        begun = time.monotonic()
+        result = _run(harness, scenario, conditions, say)
+        result.seconds = round(time.monotonic() - begun, 1)
+        return result
+
+
+@contextmanager
+def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[Harness]:
+    """Fresh services, tenants, simulator and workers for the length of the block; this process uses them too."""
+    data = conditions.data
+    shutil.rmtree(data, ignore_errors=True)
+    with ExitStack() as stack:
+        services = Services(data)
+        services.start()
+        stack.callback(services.stop)
+        simulator = stack.enter_context(Simulator.start(seed=conditions.seed))
+        extra = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS}
+        environment = {**os.environ, **services.environment(), **simulator.environment(), **extra}
+        environment["PYTHONPATH"] = os.pathsep.join([str(POISON), str(ROOT)]) if scenario.poison_every else str(ROOT)
+        use_environment(environment)
+        migrate(environment["DATABASE_URL"])
+        seed_tenants(simulator.url)
+        simulator.faults([*scenario.faults, *_status_rules(stack, conditions.statuses)])
+        processes = ProcessManager(
+            ROOT / "Procfile",
+            env=environment,
+            cwd=ROOT,
+            names=[*queues.MODULES.values(), "maintenance", "scheduler"],
+            on_line=_log_to(data / "workers.log"),
+        )
+        processes.start()
+        stack.callback(processes.stop)
+        say(f"{scenario.name}: {scenario.about}")
+        yield Harness(services, simulator, processes, environment)
+
+
+def use_environment(environment: dict[str, str]) -> None:
+    """Makes these this process's settings; each scenario has new ports and keys."""
+    os.environ.update(environment)
+    config.reset()
+    db.reset()
+
+
+def _status_rules(stack: ExitStack, statuses: bool) -> list[dict[str, Any]]:
+    if not statuses:
+        return []
+    receiver = StatusReceiver()
+    stack.callback(receiver.stop)
+    rule = {"fault": "statuses", "url": receiver.url, "delay_ms": 200, "statuses": ["sent", "delivered"]}
+    return [{"kind": kind, **rule} for kind in ("graph", "waha")]
+
+
+def _log_to(path: Path) -> Callable[[str, str], None]:
+    log = path.open("a", buffering=1)
+    return lambda name, line: print(name, line.rstrip(), file=log)
+
+
+def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
+    messages = conditions.messages
+    injections: list[str] = []
+    stopping = threading.Event()
+
+    def report(injection: str) -> None:
+        injections.append(injection)
+        say(f"  {injection}")
+
+    choice = random.Random(conditions.seed)
+    target = Target(harness.services, harness.processes, choice, report, stopping, lambda: _answered() / messages)
+    threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
+    producers = [_start_producer(harness, scenario, conditions) for _ in range(scenario.copies)]
+    redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
+    for thread in threads:
+        thread.start()
+    _wait_for_load(producers, messages, say)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    _wait_until_idle(messages, say)
+    poisoned = messages // scenario.poison_every if scenario.poison_every else 0
+    result = audit(scenario.name, messages, poisoned, harness.simulator.record())
+    result.injections, result.redis_copies = len(injections), redis_copies
+    result.longest_shutdown = max(target.shutdowns, default=0.0)
+    if redis_copies:
+        result.wrong.append(f"Redis held {redis_copies} jobs twice")
+    # In the other scenarios a worker may be frozen or dead when its SIGTERM comes.
+    if scenario.disruptions == (deploy,) and result.longest_shutdown >= PLATFORM_GRACE:
+        result.wrong.append(f"a worker did not end within {PLATFORM_GRACE:.0f} s of its SIGTERM and was killed")
+    return result
+
+
+def _start_producer(harness: Harness, scenario: Scenario, conditions: Conditions) -> subprocess.Popen[bytes]:
+    arguments = [str(conditions.messages), str(conditions.seed), str(scenario.poison_every)]
+    environment = {**harness.environment, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
+
+
+def _pause_ai(harness: Harness, seconds: float, say: Say) -> int:
+    """Lets a backlog of AI jobs grow and wait; returns how many of its ids Redis held more than once."""
+    harness.processes.stop_one("ai")
+    say(f"  no AI worker for {seconds:.0f} s")
+    time.sleep(seconds)
+    client = redis.Redis.from_url(harness.environment["REDIS_URL"])
+    lanes = queues.lanes(queues.Queue.AI).values()
+    ids = [message_id for lane in lanes for message_id in client.lrange(f"dramatiq:{lane}", 0, -1)]
+    say(f"  {len(ids)} AI jobs wait in Redis, {len(set(ids))} of them different")
+    harness.processes.start_one("ai")
+    return len(ids) - len(set(ids))
+
+
+def _wait_for_load(producers: list[subprocess.Popen[bytes]], messages: int, say: Say) -> None:
+    """Until everything is enqueued and nine in ten are answered, so that disruptions meet a busy system."""
+    for producer in producers:
+        if producer.wait(RUN_TIMEOUT) != 0:
+            raise RuntimeError("The producer failed; its output above says why.")
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while _answered() < 0.9 * messages and time.monotonic() < deadline:
+        time.sleep(0.5)
+    say(f"  {_answered()} of {messages} answered; disruptions end")
+
+
+def _wait_until_idle(messages: int, say: Say) -> None:
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while time.monotonic() < deadline:
+        open_jobs = _count("select count(*) from job where closed_at is null and id > 0")
+        if open_jobs == 0 and _count("select count(*) from message where role = 'user'") >= messages:
+            return
+        time.sleep(0.5)
+    say(f"  jobs are still open after {RUN_TIMEOUT:.0f} s")
+
+
+def _answered() -> int:
+    return _count("select count(*) from message where role = 'assistant' and status <> 'PENDING'")
+
+
+def _count(sql: str) -> int:
+    """A count that waits for a PostgreSQL which a disruption has just crashed."""
+    return int(db.retry_on_outage(lambda: db.scalar(sql), seconds=60))

@@ -1,0 +1,117 @@
+"""The demo's people at the front door: a page's visitor, and the hooks that Meta, WAHA and Evolution call."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from typing import Any
+
+import requests
+
+from scripts.local.demo.script import Dialogue, Scenario
+from shared import db
+from shared.models import Chatbot, Message, WhatsappCloudAccount, WhatsappQrSession
+
+#: Seconds that a request to our own front door may take.
+TIMEOUT = 30.0
+
+
+class HttpClient:
+    """Says things as the channels do; safe to share between threads."""
+
+    def __init__(self, url: str, secrets: dict[str, str], scenario: Scenario) -> None:
+        self.url, self._secrets = url, secrets
+        self._bots = [tenant.chatbot_id for tenant in scenario.tenants]
+        self._tokens: dict[str, str] = {}
+
+    @classmethod
+    def of_environment(cls, scenario: Scenario) -> HttpClient:
+        """Of the front door that PORT and the secrets of this process's environment lead to."""
+        names = ("WHATSAPP_APP_SECRET", "WHATSAPP_QR_WEBHOOK_SECRET")
+        return cls(f"http://127.0.0.1:{os.environ['PORT']}", {name: os.environ[name] for name in names}, scenario)
+
+    def is_open(self) -> bool:
+        """Whether it answers yet."""
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=TIMEOUT).ok
+        except requests.ConnectionError:
+            return False
+
+    def say(self, dialogue: Dialogue, text: str, external_id: str) -> None:
+        """One message; the same external_id again is the same message."""
+        bot = self._bots[dialogue.tenant]
+        if dialogue.channel == "widget":
+            self._widget(dialogue, bot, text, external_id)
+            return
+        if dialogue.channel == "whatsapp_cloud":
+            self._meta(bot, dialogue, text, external_id)
+        else:
+            self._gateway(bot, dialogue, text, external_id)
+
+    def message_id(self, dialogue: Dialogue, external_id: str) -> int | None:
+        """The row it became, if it is saved yet."""
+        if dialogue.channel == "widget":
+            external_id = f"{self._tokens[dialogue.user].split('.')[0]}:{external_id}"
+        is_it = (Message.role == "user") & (Message.channel == dialogue.channel) & (Message.external_id == external_id)
+        found: int | None = db.scalar(Message.select(Message.id).where(is_it))
+        return found
+
+    def _widget(self, dialogue: Dialogue, bot: int, text: str, external_id: str) -> None:
+        public_key = db.scalar(Chatbot.select(Chatbot.public_key).where(Chatbot.id == bot))
+        api = f"{self.url}/api/v1/chatbots/{public_key}"
+        if dialogue.user not in self._tokens:
+            self._tokens[dialogue.user] = self._post(f"{api}/sessions", b"", {}).json()["token"]
+        headers = {"Authorization": f"Bearer {self._tokens[dialogue.user]}", "Idempotency-Key": external_id}
+        self._post(f"{api}/messages", json.dumps({"content": text}).encode(), headers)
+
+    def _meta(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
+        account = WhatsappCloudAccount
+        number = db.scalar(account.select(account.phone_number_id).where(account.chatbot == bot))
+        body = json.dumps(meta_webhook(number, dialogue.user, dialogue.who, text, external_id)).encode()
+        self._post(f"{self.url}/webhooks/whatsapp/cloud", body, signed(body, self._secrets["WHATSAPP_APP_SECRET"]))
+
+    def _gateway(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
+        sessions = WhatsappQrSession.select(WhatsappQrSession.session_name, WhatsappQrSession.dialect)
+        [session] = db.rows(sessions.where(WhatsappQrSession.chatbot == bot))
+        secret, dialect = self._secrets["WHATSAPP_QR_WEBHOOK_SECRET"], session["dialect"]
+        event = _waha(dialogue, text, external_id) if dialect == "waha" else _evolution(dialogue, text, external_id)
+        body = json.dumps(event).encode()
+        headers = {"apikey": secret}
+        if dialect == "waha":
+            headers = {"X-Webhook-Hmac": hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()}
+        self._post(f"{self.url}/webhooks/whatsapp/qr/{session['session_name']}", body, headers)
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+        answer = requests.post(url, body, headers={"Content-Type": "application/json", **headers}, timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer
+
+
+def meta_webhook(number: str, user: str, who: str, text: str, external_id: str) -> dict[str, Any]:
+    """A text as Meta reports it."""
+    message = {"from": user, "id": external_id, "timestamp": str(int(time.time())), "type": "text", "text": {"body": text}}
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "551130001000", "phone_number_id": number},
+        "contacts": [{"profile": {"name": who}, "wa_id": user}],
+        "messages": [message],
+    }
+    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
+
+
+def signed(body: bytes, secret: str) -> dict[str, str]:
+    """Meta's signature."""
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+def _waha(dialogue: Dialogue, text: str, external_id: str) -> dict[str, Any]:
+    payload = {"id": external_id, "from": f"{dialogue.user}@c.us", "fromMe": False, "body": text, "hasMedia": False}
+    return {"id": f"evt_{external_id}", "timestamp": int(time.time() * 1000), "event": "message", "payload": payload}
+
+
+def _evolution(dialogue: Dialogue, text: str, external_id: str) -> dict[str, Any]:
+    key = {"remoteJid": f"{dialogue.user}@s.whatsapp.net", "fromMe": False, "id": external_id}
+    return {"event": "messages.upsert", "data": {"key": key, "pushName": dialogue.who, "message": {"conversation": text}}}

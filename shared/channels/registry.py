@@ -1,0 +1,94 @@
+"""The channels: the only list of them in Python. Pure data, so that payloads, broker and web may ask it as well.
+
+To add a channel, for example Telegram:
+
+1. shared/queues.py: the send stage's queue and its module (`TELEGRAM = "telegram-send"`); shared/config.py and .env.example: its
+   RATE_LIMIT_TELEGRAM_SEND, and the secret of its webhook.
+2. `CHANNELS` below: its entry.
+3. shared/channels/telegram/: webhook (verify, parse), send, errors, accounts. Copy whatsapp_cloud/; sending.py has the rest.
+4. web/hooks/telegram.py: `hook` (a blueprint) and `replay`. web/hooks/__init__.py finds it by the channel's name.
+5. workers/telegram.py: the send stage; Procfile: its line.
+6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models.py: that table's model.
+7. scripts/commands/connect.py: connects an account. scripts/local/simulator: plays the provider.
+
+tests/unit/test_channels.py says what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import PermanentError
+from shared.queues import Queue
+
+
+class UnknownChannel(PermanentError):
+    """There is no channel of that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """What others must know of a channel. Whoever connects one (a phone number, a session) has an account of it."""
+
+    #: As rows, the API and metrics call it; its package, its hook and its worker are modules of this name.
+    name: str
+    #: Characters of a customer's text, which is cut there, and of a reply that a person writes.
+    max_content: int
+    #: The queue whose stage calls the provider; None: workers/outgoing.py delivers it, for there is nobody to call.
+    send_queue: Queue | None = None
+    #: The provider has no idempotency keys: a send whose outcome is unknown follows AMBIGUOUS_SEND instead of being retried.
+    at_most_once: bool = False
+    #: Customers' messages come in by web/hooks/<name>.py; what has no account there is kept, and replayed by that module.
+    has_hook: bool = False
+    #: The table of its accounts, the column by which the provider names one, and what people call such a name.
+    account_table: str = ""
+    account_column: str = ""
+    account_noun: str = ""
+
+
+CHANNELS: dict[str, Channel] = {
+    one.name: one
+    for one in (
+        # A page of text, not a book.
+        Channel(name="widget", max_content=16_000),
+        Channel(
+            name="whatsapp_cloud",
+            max_content=4_096,  # WhatsApp's own limit
+            send_queue=Queue.WHATSAPP_CLOUD,
+            at_most_once=True,
+            has_hook=True,
+            account_table="whatsapp_cloud_account",
+            account_column="phone_number_id",
+            account_noun="number",
+        ),
+        Channel(
+            name="whatsapp_qr",
+            max_content=4_096,
+            send_queue=Queue.WHATSAPP_QR,
+            at_most_once=True,
+            has_hook=True,
+            account_table="whatsapp_qr_session",
+            account_column="session_name",
+            account_noun="session",
+        ),
+    )
+}
+
+#: What the table `channel` must hold: the send queue of each channel.
+SEND_QUEUES: dict[str, str | None] = {one.name: one.send_queue and one.send_queue.value for one in CHANNELS.values()}
+
+
+def channel(name: str) -> Channel:
+    """The channel of this name. Raises UnknownChannel."""
+    try:
+        return CHANNELS[name]
+    except KeyError:
+        raise UnknownChannel(f"There is no channel {name!r}; it must be one of {', '.join(CHANNELS)}.") from None
+
+
+def channel_of(send_queue: Queue) -> Channel:
+    """The channel whose replies a send queue carries. Raises UnknownChannel for a queue that is no channel's."""
+    for one in CHANNELS.values():
+        if one.send_queue is send_queue:
+            return one
+    raise UnknownChannel(f"The queue {send_queue} sends for no channel; see shared/channels/registry.py.")

@@ -1,0 +1,66 @@
+-- What the send stages share, whatever their channel.
+
+-- name: record_send
+-- Keeps the provider's answer: SENT, or what a status said meanwhile (it may have come before the answer was stored, or may
+-- have settled the message already), usage, event, the job's end.
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, queue text, message_id bigint,
+        provider_id text, ids text[], attempt integer, metadata jsonb, customer_id bigint, channel text)
+), early_statuses as (
+    delete from parked_status parked using input join message on message.id = input.message_id
+    where parked.provider_id = any (input.ids) and coalesce(parked.chatbot_id, message.chatbot_id) = message.chatbot_id
+    returning input.n, parked.status, parked.error
+), furthest as (
+    select distinct on (n) n, status, error from (
+        select n, status, error from early_statuses union all select n, 'SENT', null from input) statuses
+    order by n, status_rank(status) desc
+), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
+    select id, conversation_id, channel, reply_to from message
+    where id = any (array(select message_id from input)) order by id for no key update
+), sent_messages as materialized (
+    select input.*, message.id, message.conversation_id, message.reply_to, message_set_status_v1(
+        message.id, furthest.status, furthest.error, input.provider_id, input.attempt, input.metadata) as is_kept
+    from input join furthest using (n) join locked_messages message on message.id = input.message_id
+), usage as (
+    insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent_messages where is_kept
+    on conflict do nothing
+)
+select jsonb_agg(n) as done, job_complete_v1(
+    min(queue), jsonb_object_agg(job_id, claim), '[]',
+    jsonb_agg(message_event_v1('message.sent', customer_id, id, conversation_id, channel, reply_to,
+        jsonb_build_object('provider_id', provider_id)))) as tickets
+from sent_messages where is_kept having count(*) > 0
+
+-- name: keep_parts_sent(message_id, count)
+update message set metadata = metadata || jsonb_build_object('parts_sent', :count::integer) where id = :message_id
+
+-- name: has_status_arrived(message_id, ids)
+select true from parked_status parked join message on message.id = :message_id
+    and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
+where parked.provider_id = any (:ids) limit 1
+
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown)
+-- The attempt is counted on the reply as well.
+with failed_attempt as (
+    select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
+), failed_message as (
+    update message set attempts = failed_attempt.attempt, error = :error, updated_at = clock_timestamp(),
+        metadata = metadata || jsonb_build_object('attempts', failed_attempt.attempt, 'last_error', :error::text)
+    from failed_attempt where message.id = failed_attempt.message_id and role = 'assistant'
+)
+select attempt, retry_in from failed_attempt
+
+-- name: dead_letter(job_id)
+-- The reply is FAILED, unless a status says that it arrived, and its customer's endpoints hear of it.
+with dead_job as materialized (
+    select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
+    for update of job -- an operator may requeue it at this moment
+), failed_message as materialized (
+    select dead_job.customer_id, dead_job.last_error, message.id, message.conversation_id, message.channel, message.reply_to,
+        message_set_status_v1(message.id, 'FAILED', dead_job.last_error) as has_moved
+    from dead_job join message on message.id = dead_job.message_id
+)
+select job_close_failed_v1(:job_id, '[]', (
+    select coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
+        jsonb_build_object('error', last_error))), '[]')
+    from failed_message where has_moved)) as tickets

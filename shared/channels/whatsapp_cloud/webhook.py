@@ -1,0 +1,133 @@
+"""Meta's webhook: whether it is Meta's, which numbers it is for, who wrote what, and how far our replies got.
+
+Source: Meta's Cloud API webhooks reference of 2026. A contact may be known by phone number, by business-scoped user id
+(BSUID), or by both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from shared.channels.inbound import (
+    DeliveryStatus,
+    Headers,
+    IgnoredItem,
+    InboundBatch,
+    InboundItem,
+    InboundMessage,
+    MalformedItem,
+    get_objects,
+    get_path,
+    get_text,
+    parse_item,
+)
+from shared.config import settings
+from shared.db.credentials import constant_time_equal, hmac_matches
+
+#: `sha256=<hex>`: the HMAC-SHA256 of the body with the app's secret.
+SIGNATURE = "X-Hub-Signature-256"
+STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
+#: Types of messages that nobody waits for an answer to.
+SILENT = frozenset({"reaction", "system"})
+#: Types of messages whose text is all that there is of them.
+TEXTS = frozenset({"text", "button", "interactive"})
+#: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
+_CALLBACK = re.compile(r"msg_(\d{1,18})")
+
+
+def is_signed(headers: Headers, body: bytes) -> bool:
+    """Whether the signature is right; never without WHATSAPP_APP_SECRET."""
+    scheme, _, signature = headers.get(SIGNATURE, "").partition("=")
+    return scheme == "sha256" and hmac_matches(signature, body, settings().whatsapp_app_secret, "sha256")
+
+
+def is_verify_token(token: str) -> bool:
+    """Whether Meta shows the token that was entered beside the address; never without WHATSAPP_VERIFY_TOKEN."""
+    return constant_time_equal(token, settings().whatsapp_verify_token)
+
+
+def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
+    """A batch for each change of each entry that is about messages."""
+    changes = [change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes"))]
+    values = [change.get("value") for change in changes if change.get("field") == "messages"]
+    return [parse_change(value) for value in values if isinstance(value, dict)]
+
+
+def parse_change(value: dict[str, Any]) -> InboundBatch:
+    """What a change reports of one number: its messages, then its statuses."""
+    parse_message = partial(_message, contacts=get_objects(value.get("contacts")))
+    items = [*_items(value, "messages", parse_message), *_items(value, "statuses", _status)]
+    return InboundBatch(get_text(value, "metadata", "phone_number_id"), items, value)
+
+
+def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], InboundItem]) -> list[InboundItem]:
+    raw_items, reason = value.get(name, []), f"{name} must be a list of objects."
+    if not isinstance(raw_items, list):
+        return [MalformedItem(raw=raw_items, reason=reason)]
+    return [parse_item(parse, raw) if isinstance(raw, dict) else MalformedItem(raw=raw, reason=reason) for raw in raw_items]
+
+
+def _message(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> InboundItem:
+    contact = _contact(raw, contacts)
+    user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
+    wamid, kind = get_text(raw, "id"), get_text(raw, "type") or "unknown"
+    if not wamid or not user_id:
+        return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
+    if kind in SILENT:
+        return IgnoredItem(raw=raw)
+    content, metadata = _content(raw, kind), {"profile_name": get_text(contact, "profile", "name")}
+    if not content:
+        content, metadata["unsupported"] = f"[{kind[:40]}]", kind[:40]
+    elif kind not in TEXTS:
+        metadata["attachment"] = kind[:40]
+    metadata = {name: value for name, value in metadata.items() if value}
+    return InboundMessage(raw=raw, external_user_id=user_id, content=content, external_id=wamid, metadata=metadata)
+
+
+def _contact(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The contact that a message is from; a message that names nobody is the only contact's."""
+    sender_ids = {get_text(raw, "from"), get_text(raw, "from_user_id")} - {""}
+    for contact in contacts:
+        if sender_ids & {get_text(contact, "wa_id"), get_text(contact, "user_id")}:
+            return contact
+    return contacts[0] if len(contacts) == 1 and not sender_ids else {}
+
+
+def _content(raw: dict[str, Any], kind: str) -> str:
+    """The words of a message: typed, chosen from buttons or lists, or under a picture."""
+    if kind == "text":
+        return get_text(raw, "text", "body")
+    if kind == "button":
+        return _first_text(raw.get("button"), "text", "payload")
+    if kind == "interactive":
+        return _first_text(get_path(raw, "interactive", get_text(raw, "interactive", "type")), "title", "body")
+    return get_text(raw, kind, "caption")
+
+
+def _status(raw: dict[str, Any]) -> InboundItem:
+    wamid, status = get_text(raw, "id"), get_text(raw, "status")
+    if not wamid or not status:
+        return MalformedItem(raw=raw, reason="A status has no " + ("status." if wamid else "id."))
+    if status not in STATUSES:
+        return IgnoredItem(raw=raw)
+    callback = _CALLBACK.fullmatch(get_text(raw, "biz_opaque_callback_data"))
+    return DeliveryStatus(
+        raw=raw,
+        status=STATUSES[status],
+        provider_id=wamid,
+        message_id=int(callback[1]) if callback else None,
+        error=_failure(raw) if status == "failed" else None,
+    )
+
+
+def _failure(raw: dict[str, Any]) -> str:
+    error = next(iter(get_objects(raw.get("errors"))), {})
+    words = [_first_text(error, "message", "title"), get_text(error, "error_data", "details")]
+    return f"WhatsApp Cloud: code {error.get('code')}, " + (": ".join(word for word in words if word) or "no reason given")
+
+
+def _first_text(value: Any, *names: str) -> str:
+    return next((text for name in names if (text := get_text(value, name))), "")

@@ -1,0 +1,40 @@
+"""The dialects of QR gateways: what each of their modules offers, and which there are."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from shared.channels.inbound import Headers, InboundItem, SessionState
+from shared.channels.whatsapp_qr import evolution, waha
+from shared.errors import PermanentError
+
+
+class Dialect(Protocol):
+    """What a dialect's module must offer."""
+
+    def verify(self, headers: Headers, body: bytes, secret: str, /) -> bool:
+        """Whether a webhook shows or is signed with the secret; False if there is none."""
+
+    def parse(self, body: dict[str, Any], /) -> list[InboundItem]:
+        """What a webhook reports, in order; at least one item. Raises nothing."""
+
+    def expected_ids(self, message_id: int, /) -> list[str]:
+        """The ids that the gateway may give our message, known before it is sent; none if it makes its own."""
+
+    def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
+        """Sends a text; returns the gateway's id. Raises Snooze, PermanentError, GatewayError, and what shared.http raises."""
+
+    def session_state(self, session: str, api_key: str, /) -> SessionState:
+        """Asks for a session's state. Raises what shared.http raises."""
+
+
+#: As whatsapp_qr_session.dialect names them.
+DIALECTS: dict[str, Dialect] = {"waha": waha, "evolution": evolution}
+
+
+def dialect(name: str) -> Dialect:
+    """The dialect of this name. Raises PermanentError for one that this version does not know."""
+    try:
+        return DIALECTS[name]
+    except KeyError:
+        raise PermanentError(f"There is no QR dialect {name!r}; it must be one of {', '.join(DIALECTS)}.") from None

@@ -1,0 +1,200 @@
+"""The dialect of Evolution API v2 (https://github.com/EvolutionAPI/evolution-api): its webhooks messages.upsert, messages.update
+and connection.update, and its API.
+
+Source: Evolution API 2.3. A reply goes to the chat id that was received (@s.whatsapp.net, @lid), never to one made of digits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+from jwt.types import Options
+from jwt.warnings import InsecureKeyLengthWarning
+
+from shared.channels.inbound import (
+    DeliveryStatus,
+    Headers,
+    IgnoredItem,
+    InboundItem,
+    MalformedItem,
+    SessionState,
+    get_objects,
+    get_path,
+    get_text,
+    parse_item,
+)
+from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
+from shared.channels.whatsapp_qr.gateway import (
+    REPORTED_FAILURE,
+    SESSION_DOWN,
+    GatewayError,
+    call_get,
+    call_post,
+    inbound_message,
+    is_crowd,
+    message_id_in,
+)
+from shared.db.credentials import constant_time_equal
+from shared.errors import PermanentError, Snooze
+from shared.http import Response
+
+#: How Evolution calls a session that can send.
+CONNECTED = "open"
+#: HTTP status -> what happens to the send; any other is retried, for 400 is also every trouble of the phone.
+ERRORS: dict[int, Reaction] = {401: Fail(), 403: Fail(), 404: Fail(), 429: Wait(5.0)}
+#: What Evolution (Baileys) says in a 400 when its phone is not connected: wait.
+_PHONE_IS_DOWN = ("connection closed", "not connected", "connection terminated", "timed out")
+#: Seconds by which a gateway's clock may differ from ours.
+LEEWAY = 60
+_STATUSES = {"SERVER_ACK": "SENT", "DELIVERY_ACK": "DELIVERED", "READ": "READ", "PLAYED": "READ", "ERROR": "FAILED"}
+#: Where WhatsApp's own protocol keeps the words of a message.
+_WORDS = (
+    ("conversation",),
+    ("extendedTextMessage", "text"),
+    ("buttonsResponseMessage", "selectedDisplayText"),
+    ("templateButtonReplyMessage", "selectedDisplayText"),
+    ("listResponseMessage", "title"),
+    ("imageMessage", "caption"),
+    ("videoMessage", "caption"),
+    ("documentMessage", "caption"),
+)
+#: Messages within messages: disappearing ones, those to be seen once, files with captions.
+_WRAPPERS = ("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "documentWithCaptionMessage")
+#: What nobody waits for an answer to.
+_SILENT = frozenset({"reactionMessage", "protocolMessage", "pollUpdateMessage", "senderKeyDistributionMessage", "editedMessage"})
+_TEXTS = frozenset({"conversation", "extendedTextMessage", "buttonsResponseMessage", "templateButtonReplyMessage"})
+
+# ------------------------------------------------------------------------------------------------------------- webhooks
+
+
+def verify(headers: Headers, _body: bytes, secret: str, /) -> bool:
+    """Whether the session's secret is the header `apikey` or a bearer token, or signs a JWT that is one."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return (
+        constant_time_equal(headers.get("apikey", ""), secret)
+        or constant_time_equal(bearer, secret)
+        or _jwt_valid(bearer, secret)
+    )
+
+
+# It is the gateway's operator who chooses the secret; PyJWT would say at each webhook that it is short.
+warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+#: A token must expire; what else it claims (iat, iss, sub) is Evolution's own business.
+_CLAIMS: Options = {
+    "require": ["exp"],
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+
+
+def _jwt_valid(token: str, secret: str) -> bool:
+    """Whether a JWT is signed by HS256 with this secret (no other algorithm counts) and has not expired."""
+    try:
+        return bool(secret and jwt.decode(token, secret, algorithms=["HS256"], options=_CLAIMS, leeway=LEEWAY))
+    except (jwt.PyJWTError, ValueError, RecursionError):  # the latter two: headers that are no JSON object of a sane depth
+        return False
+
+
+def parse(body: dict[str, Any], /) -> list[InboundItem]:
+    """The event's items."""
+    event, data = get_text(body, "event").lower().replace("_", "."), body.get("data")
+    parser = _PARSERS.get(event)
+    if parser is None:
+        return [IgnoredItem(raw=body)]
+    if not isinstance(data, dict | list):
+        return [MalformedItem(raw=body, reason=f"The data of {event} is not an object.")]
+    items = [parse_item(parser, raw) for raw in get_objects(data if isinstance(data, list) else [data])]
+    return items or [IgnoredItem(raw=body)]
+
+
+def _message(raw: dict[str, Any]) -> InboundItem:
+    chat_id, external_id = get_text(raw, "key", "remoteJid"), get_text(raw, "key", "id")
+    if get_path(raw, "key", "fromMe") or is_crowd(chat_id):
+        return IgnoredItem(raw=raw)
+    if not chat_id or not external_id:
+        return MalformedItem(raw=raw, reason="A message has no " + ("key.id." if chat_id else "key.remoteJid."))
+    parts = _unwrapped(raw.get("message"))
+    content = next((words for path in _WORDS if (words := get_text(parts, *path))), "")
+    kind = next((name for name in parts if name.endswith("Message") and name not in _TEXTS), "")
+    if not content and (not kind or kind in _SILENT):
+        return IgnoredItem(raw=raw)
+    attachment = kind.removesuffix("Message")[:40]
+    return inbound_message(raw, chat_id, content, external_id, attachment, get_text(raw, "pushName"))
+
+
+def _unwrapped(parts: Any) -> dict[str, Any]:
+    for _ in _WRAPPERS:
+        inner = next((part for name in _WRAPPERS if (part := get_path(parts, name, "message"))), None)
+        if inner is None:
+            break
+        parts = inner
+    return parts if isinstance(parts, dict) else {}
+
+
+def _update(raw: dict[str, Any]) -> InboundItem:
+    external_id = get_text(raw, "keyId") or get_text(raw, "key", "id")
+    status = get_text(raw, "status") or get_text(raw, "update", "status")
+    if not external_id:
+        return MalformedItem(raw=raw, reason="A messages.update has no keyId.")
+    if raw.get("fromMe") is False or status not in _STATUSES:
+        return IgnoredItem(raw=raw)
+    error = REPORTED_FAILURE if status == "ERROR" else None
+    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error)
+
+
+def _connection_update(raw: dict[str, Any]) -> InboundItem:
+    state = get_text(raw, "state")
+    if not state:
+        return MalformedItem(raw=raw, reason="A connection.update has no state.")
+    return SessionState(raw=raw, connected=state == CONNECTED, detail=state)
+
+
+_PARSERS = {"messages.upsert": _message, "messages.update": _update, "connection.update": _connection_update}
+
+# ----------------------------------------------------------------------------------------------------------------- sends
+
+
+def expected_ids(_message_id: int, /) -> list[str]:
+    """None: Evolution makes its own, and its answer is the first to say them."""
+    return []
+
+
+def send_text(session: str, api_key: str, chat_id: str, text: str, _message_id: int, /) -> str:
+    """POST /message/sendText/{instance}. 201 with PENDING is acceptance; a messages.update tells more."""
+    body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}
+    answer = call_post(f"/message/sendText/{quote(session, safe='')}", body, _headers(api_key))
+    if not answer.ok:
+        raise _classify_error(answer)
+    return message_id_in(answer.json())
+
+
+def session_state(session: str, api_key: str, /) -> SessionState:
+    """GET /instance/connectionState/{instance}."""
+    answer = call_get(f"/instance/connectionState/{quote(session, safe='')}", _headers(api_key))
+    instance = get_path(answer.json(), "instance")
+    state = str(instance.get("state")) if isinstance(instance, dict) else f"HTTP {answer.status}"
+    return SessionState(connected=state == CONNECTED, detail=state)
+
+
+def _headers(api_key: str) -> dict[str, str]:
+    return {"apikey": api_key} if api_key else {}
+
+
+def _classify_error(answer: Response) -> Exception:
+    """Final is a 400 only where Evolution says that the number does not exist."""
+    messages = get_path(answer.json(), "response", "message")
+    messages = messages if isinstance(messages, list) else [messages]
+    if any(isinstance(one, dict) and one.get("exists") is False for one in messages):
+        return PermanentError(f"WhatsApp QR: HTTP {answer.status}, the number is not on WhatsApp (exists: false)")
+    text = f"WhatsApp QR: HTTP {answer.status}, {'; '.join(str(one) for one in messages if one) or answer.excerpt()}"
+    if answer.status == 400 and any(words in text.lower() for words in _PHONE_IS_DOWN):
+        return Snooze(SESSION_DOWN, text)
+    return error_of(ERRORS.get(answer.status, Retry()), text, answer, GatewayError)

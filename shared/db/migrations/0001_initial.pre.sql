@@ -1,0 +1,873 @@
+-- --------------------------------------------------------------------------------------------------- channels
+
+-- The channels that there are; shared/channels/registry.py says the rest of each, and a test compares the two.
+create table channel (
+    name       text primary key check (name ~ '^[a-z][a-z_]*$'),
+    -- The queue of the stage that sends its replies; null: a reply is SENT when the open page may show it.
+    send_queue text unique check (send_queue ~ '^[a-z]+(-[a-z]+)*$')
+);
+insert into channel (name, send_queue) values
+    ('widget', null), ('whatsapp_cloud', 'whatsapp-cloud-send'), ('whatsapp_qr', 'whatsapp-qr-send');
+
+-- ---------------------------------------------------------------------------------------------------- tenants
+
+create table customer (
+    id               bigint generated always as identity primary key,
+    name             text not null check (name <> ''),
+    plan_price_cents integer not null default 0 check (plan_price_cents >= 0),
+    -- The lane of this customer's AI jobs: $100 and up 1, $50 and up 3, below 5 (shared/queues.py).
+    priority         smallint not null generated always as (
+        case when plan_price_cents >= 10000 then 1 when plan_price_cents >= 5000 then 3 else 5 end) stored,
+    created_at       timestamptz not null default now()
+);
+
+-- Text search needs its language at index time, and only constants are immutable: hence the list.
+create function knowledge_vector(language text, title text, content text) returns tsvector
+language sql immutable parallel safe as $$
+    select case language
+        when 'english'    then to_tsvector('english', title || ' ' || content)
+        when 'german'     then to_tsvector('german', title || ' ' || content)
+        when 'spanish'    then to_tsvector('spanish', title || ' ' || content)
+        when 'portuguese' then to_tsvector('portuguese', title || ' ' || content)
+        when 'french'     then to_tsvector('french', title || ' ' || content)
+        when 'italian'    then to_tsvector('italian', title || ' ' || content)
+        when 'dutch'      then to_tsvector('dutch', title || ' ' || content)
+        else to_tsvector('simple', title || ' ' || content)
+    end
+$$;
+
+create table knowledge_base (
+    id          bigint generated always as identity primary key,
+    customer_id bigint not null references customer on delete cascade,
+    name        text not null check (name <> ''),
+    language    text not null default 'english' check (language in (
+        'simple', 'english', 'german', 'spanish', 'portuguese', 'french', 'italian', 'dutch')),
+    unique (customer_id, id),
+    unique (id, language)
+);
+
+create table knowledge_item (
+    id                bigint generated always as identity primary key,
+    knowledge_base_id bigint not null,
+    language          text not null,
+    title             text not null check (title <> ''),
+    content           text not null check (content <> ''),
+    vector            tsvector not null generated always as (knowledge_vector(language, title, content)) stored,
+    -- An item speaks its base's language, also after the base changed it.
+    foreign key (knowledge_base_id, language) references knowledge_base (id, language)
+        on update cascade on delete cascade
+);
+create index knowledge_item_base_idx on knowledge_item (knowledge_base_id);
+create index knowledge_item_vector_idx on knowledge_item using gin (vector);
+
+-- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", for a
+-- visitor does not write search expressions. At most 5 items; one that ranks below a tenth of the best only shares a
+-- common word with the question. The first 1,000 characters of a question say what it is about.
+create function knowledge_search_v1(p_knowledge_base_id bigint, p_language text, p_question text)
+returns jsonb language plpgsql stable as $$
+begin
+    return (
+        with question as materialized (
+            select replace(plainto_tsquery(p_language::regconfig, left(p_question, 1000))::text, '&', '|')::tsquery as words
+        ), ranked_items as (
+            select item.id, item.title, item.content, ts_rank(item.vector, question.words) as rank
+            from knowledge_item item, question
+            where item.knowledge_base_id = p_knowledge_base_id and item.vector @@ question.words
+            order by rank desc, item.id limit 5
+        )
+        select jsonb_agg(jsonb_build_object('id', id, 'title', title, 'content', content) order by rank desc, id)
+        from ranked_items where rank >= 0.1 * (select max(rank) from ranked_items));
+end $$;
+
+create table chatbot (
+    id                 bigint generated always as identity primary key,
+    customer_id        bigint not null references customer on delete cascade,
+    name               text not null check (name <> ''),
+    knowledge_base_id  bigint,
+    system_prompt      text not null default 'You are a friendly and concise support assistant.',
+    fallback_message   text not null default
+        'Sorry, I cannot answer right now. A colleague will get back to you.' check (fallback_message <> ''),
+    model              text not null default 'gpt-4o-mini' check (model <> ''),
+    temperature        real not null default 0.3 check (temperature between 0 and 2),
+    max_tokens         integer not null default 500 check (max_tokens between 1 and 32000),
+    -- A provider of its own; both null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
+    provider_base_url  text check (provider_base_url ~ '^https?://'),
+    provider_api_key   text, -- encrypted (shared/db/credentials.py)
+    -- Messages of one conversation that arrive within this many seconds are answered by one reply. 0: each its own.
+    debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
+    created_at         timestamptz not null default now(),
+    -- How the widget names it in public: it opens nothing, and is not guessed from another.
+    public_key         text not null unique default ('pk_' || replace(gen_random_uuid()::text, '-', '')),
+    -- Sites (https://shop.example) whose pages may show the widget and call its API.
+    allowed_origins    text[] not null default '{}',
+    -- The answer to pictures, voice, and whatever else is no text.
+    unsupported_message text not null default
+        'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),
+    -- A chatbot never reads another tenant's knowledge.
+    foreign key (customer_id, knowledge_base_id) references knowledge_base (customer_id, id)
+);
+create index chatbot_customer_idx on chatbot (customer_id);
+
+create table whatsapp_cloud_account (
+    id              bigint generated always as identity primary key,
+    chatbot_id      bigint not null unique references chatbot on delete cascade,
+    phone_number_id text not null unique check (phone_number_id ~ '^[0-9]+$'),
+    access_token    text not null, -- encrypted
+    active          boolean not null default true
+);
+
+create table whatsapp_qr_session (
+    id           bigint generated always as identity primary key,
+    chatbot_id   bigint not null unique references chatbot on delete cascade,
+    session_name text not null unique check (session_name ~ '^[A-Za-z0-9_.-]+$'),
+    dialect      text not null default 'waha' check (dialect in ('waha', 'evolution')),
+    api_key      text, -- encrypted; null: WHATSAPP_QR_API_KEY of the environment
+    active       boolean not null default true,
+    webhook_secret text, -- encrypted; signs what its gateway sends us; null: WHATSAPP_QR_WEBHOOK_SECRET
+    -- What its gateway last said; sends to a session that is not connected wait (shared/channels/whatsapp_qr/session.py).
+    state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
+    state_detail text, -- in the gateway's own word: WORKING, SCAN_QR_CODE, close
+    state_at     timestamptz
+);
+
+-- A key of a business's server (web/api/keys.py). Only its SHA-256 is kept: 256 random bits need no slow hash.
+create table api_key (
+    id          bigint generated always as identity primary key,
+    customer_id bigint not null references customer on delete cascade,
+    name        text not null check (name <> ''),
+    hash        text not null unique check (hash ~ '^[0-9a-f]{64}$'),
+    created_at  timestamptz not null default now(),
+    revoked_at  timestamptz
+);
+create index api_key_customer_idx on api_key (customer_id);
+
+-- What a channel sent with a good signature and we could not place: an unknown number, a message of no use. Kept for a week.
+create table inbound_reject (
+    id          bigint generated always as identity primary key,
+    source      text not null references channel,
+    reason      text not null check (reason <> ''),
+    subject     text, -- phone number id or session
+    payload     text not null, -- text, not jsonb: what PostgreSQL's JSON refuses is kept as well
+    received_at timestamptz not null default now()
+);
+create index inbound_reject_received_idx on inbound_reject (received_at);
+
+-- ----------------------------------------------------------------------------------------------- conversations
+
+create table conversation (
+    id               bigint generated always as identity primary key,
+    chatbot_id       bigint not null references chatbot on delete cascade,
+    channel          text not null references channel,
+    external_user_id text not null check (external_user_id <> ''),
+    created_at       timestamptz not null default now(),
+    updated_at       timestamptz not null default now(),
+    -- The number of the newest change that a widget's page may see (widget_changed).
+    revision         bigint not null default 0,
+    unique (chatbot_id, channel, external_user_id),
+    unique (id, chatbot_id, channel)
+) with (fillfactor = 80);
+
+-- PENDING -> SENT -> DELIVERED -> READ, or FAILED. A status only moves to a higher rank: a late `sent` never
+-- undoes READ, FAILED never overwrites DELIVERED; a phone may report a delivery after another one failed.
+create function status_rank(status text) returns integer language sql immutable parallel safe as $$
+    select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2
+                       when 'DELIVERED' then 3 when 'READ' then 4 end
+$$;
+
+create table message (
+    -- By default, not always: an inbound message gets its id when it is accepted, before this row is written.
+    id              bigint generated by default as identity primary key,
+    conversation_id bigint not null,
+    -- Copied from the conversation, so that a unique index can say what "the same inbound message" is.
+    chatbot_id      bigint not null,
+    channel         text not null,
+    role            text not null check (role in ('user', 'assistant')),
+    content         text not null check (content <> ''),
+    -- A user's message has reached us, so it is DELIVERED; the others tell how far our reply got.
+    status          text not null check (status in ('PENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED')),
+    -- The channel's id: of an inbound message its own, of a reply what the provider answered (wamid, gateway id).
+    external_id     text check (external_id <> ''),
+    reply_to        bigint references message on delete cascade,
+    attempts        integer not null default 0 check (attempts >= 0),
+    error           text,
+    metadata        jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    created_at      timestamptz not null default now(),
+    updated_at      timestamptz not null default now(),
+    -- The conversation's number of this message's newest change; only in a widget.
+    revision        bigint,
+    -- Of what a business's server says (web/api/messages.py): the same key in the same conversation is the same message.
+    idempotency_key text,
+    foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
+        on delete cascade,
+    check (role = 'assistant' or (reply_to is null and status = 'DELIVERED')),
+    check (status <> 'FAILED' or error is not null)
+) with (fillfactor = 80);
+create index conversation_page_idx on conversation (chatbot_id, id desc);
+create unique index message_idempotency_idx on message (conversation_id, idempotency_key) where idempotency_key is not null;
+create index message_conversation_idx on message (conversation_id, id desc);
+create unique index message_one_reply_idx on message (reply_to) where reply_to is not null;
+create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
+create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
+
+-- The conversation's row is locked from here to the commit, so numbers become visible in their order: a page that has seen
+-- 7 never misses a 6 that was committed later. The notification names the visitor by a hash, and says nothing else.
+create function widget_changed() returns trigger language plpgsql as $$
+declare
+    v_conversation conversation;
+begin
+    update conversation set revision = revision + 1 where id = new.conversation_id returning * into v_conversation;
+    new.revision := v_conversation.revision;
+    perform pg_notify('widget', md5(v_conversation.chatbot_id || ':' || v_conversation.external_user_id));
+    return new;
+end $$;
+
+-- PENDING replies are not announced.
+create trigger message_widget_new before insert on message
+    for each row when (new.channel = 'widget' and new.status <> 'PENDING') execute function widget_changed();
+create trigger message_widget_status before update of status on message
+    for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
+
+-- A status that came before we knew the provider's id of the message; applied when the send's answer is kept,
+-- dropped after a while (shared/channels/delivery_status.py).
+create table parked_status (
+    id          bigint generated always as identity primary key,
+    provider_id text not null check (provider_id <> ''),
+    status      text not null check (status in ('SENT', 'DELIVERED', 'READ', 'FAILED')),
+    error       text,
+    received_at timestamptz not null default now(),
+    -- Whose number or session told it: it moves no other's messages. Null where the teller knows no tenants.
+    chatbot_id  bigint references chatbot on delete cascade
+);
+create index parked_status_chatbot_idx on parked_status (chatbot_id);
+create index parked_status_provider_idx on parked_status (provider_id);
+create index parked_status_received_idx on parked_status (received_at);
+
+-- ------------------------------------------------------------------------------------------------------- usage
+
+create table usage_log (
+    id                bigint generated always as identity primary key,
+    customer_id       bigint not null references customer on delete cascade,
+    -- 'message', 'ai', or the channel that sent it.
+    kind              text not null check (kind ~ '^[a-z][a-z_]*$'),
+    message_id        bigint not null references message on delete cascade,
+    quantity          integer not null default 1 check (quantity > 0),
+    prompt_tokens     integer not null default 0 check (prompt_tokens >= 0),
+    completion_tokens integer not null default 0 check (completion_tokens >= 0),
+    model             text,
+    created_at        timestamptz not null default now(),
+    -- Nobody pays twice.
+    unique (message_id, kind)
+);
+create index usage_log_customer_idx on usage_log (customer_id, created_at);
+
+-- ---------------------------------------------------------------------------------------------------- webhooks
+
+create table webhook_endpoint (
+    id          bigint generated always as identity primary key,
+    customer_id bigint not null references customer on delete cascade,
+    url         text not null check (url ~ '^https?://'),
+    secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
+    events      text[] not null default '{message.received,message.sent,message.failed}'
+        check (events <@ '{message.received,message.sent,message.failed}'::text[] and cardinality(events) > 0),
+    active      boolean not null default true,
+    created_at  timestamptz not null default now(),
+    unique (customer_id, id)
+);
+
+create table webhook_event (
+    id              bigint generated always as identity primary key,
+    customer_id     bigint not null references customer on delete cascade,
+    endpoint_id     bigint not null,
+    event           text not null check (event <> ''),
+    payload         jsonb not null check (jsonb_typeof(payload) = 'object'),
+    status          text not null default 'PENDING' check (status in ('PENDING', 'DELIVERED', 'FAILED')),
+    attempts        integer not null default 0 check (attempts >= 0),
+    response_status integer,
+    error           text,
+    created_at      timestamptz not null default now(),
+    delivered_at    timestamptz,
+    foreign key (customer_id, endpoint_id) references webhook_endpoint (customer_id, id) on delete cascade,
+    check ((status = 'DELIVERED') = (delivered_at is not null)),
+    check (status <> 'FAILED' or error is not null)
+) with (fillfactor = 80);
+create index webhook_event_customer_idx on webhook_event (customer_id, id desc);
+create index webhook_event_endpoint_idx on webhook_event (endpoint_id);
+
+-- -------------------------------------------------------------------------------------------------- the ledger
+--
+-- Redis carries a job's id; this row is the job. `closed_at` is the only column that indexes of open jobs look
+-- at, so a claim and its renewals rewrite no index (HOT updates).
+
+create table job (
+    id              bigint generated always as identity primary key,
+    -- One of shared/queues.py; a channel's send queue is named in `channel`.
+    queue           text not null check (queue ~ '^[a-z]+(-[a-z]+)*$'),
+    -- waiting   may run now, or is `held` until an older job of its ordering key is closed
+    -- delayed   may run at `run_at`: a retry, a throttle, a debounce
+    -- active    a worker has claimed it, until `lease_until`
+    -- completed its effects are committed
+    -- failed    for good; `closed_at` is set when the dead letter has done its work. `held`: an operator deleted it in line
+    state           text not null default 'waiting'
+        check (state in ('waiting', 'delayed', 'active', 'completed', 'failed')),
+    priority        smallint not null default 5 check (priority in (1, 3, 5)),
+    payload         jsonb not null,
+    ordering_key    text check (ordering_key <> ''),
+    held            boolean not null default false,
+    -- What makes a second submission of the same thing this job: a hash of tenant, channel and external id.
+    dedup_key       text,
+    customer_id     bigint,
+    -- No foreign keys: an incoming job names its message before the row exists, and records outlive what they tell of.
+    message_id      bigint,
+    webhook_event_id bigint,
+    -- Executions that count against max_retries: neither a snooze nor a shutdown does.
+    attempts        integer not null default 0 check (attempts >= 0),
+    -- Every claim ever: the fence that a late result of an earlier claim does not pass.
+    claims          integer not null default 0 check (claims >= attempts),
+    -- Claims that ran out because their worker vanished: three make the job a poison.
+    lost_claims     integer not null default 0 check (lost_claims <= claims),
+    -- Since when a send's outcome is unknown: it left, and its answer was not kept (shared/channels/sending.py).
+    outcome_unknown_since timestamptz,
+    last_error      text,
+    last_traceback  text,
+    claimed_by      text,
+    lease_until     timestamptz,
+    run_at          timestamptz,
+    created_at      timestamptz not null default now(),
+    started_at      timestamptz,
+    closed_at       timestamptz,
+    check ((state = 'active') = (lease_until is not null)),
+    check ((state = 'active') = (claimed_by is not null)),
+    check ((state = 'delayed') = (run_at is not null)),
+    check (not held or (state in ('waiting', 'delayed', 'failed') and ordering_key is not null)),
+    check (state <> 'failed' or last_error is not null),
+    check (case state when 'completed' then closed_at is not null when 'failed' then true else closed_at is null end)
+) with (fillfactor = 70);
+
+create unique index job_dedup_idx on job (dedup_key) where dedup_key is not null;
+-- At most one job of an ordering key may run ...
+create unique index job_runner_idx on job (queue, ordering_key)
+    where closed_at is null and not held and ordering_key is not null;
+-- ... and the oldest of those behind it is the next.
+create index job_held_idx on job (queue, ordering_key, id) where closed_at is null and held;
+-- For the sweep, which says `id > 0`. Statements about one ordering key do not say it, so that no plan made while few jobs
+-- are open ever reads all open jobs of a queue to find those of one key.
+create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
+-- No index has `state`: a claim, which changes that and nothing else that an index knows, then touches no index at all.
+create index job_closed_idx on job (closed_at) where closed_at is not null; -- prune
+-- For a business that asks how its jobs stand.
+create index job_customer_idx on job (customer_id, queue) where closed_at is not null;
+create index job_message_idx on job (message_id) where message_id is not null;
+
+-- The verbs of the ledger. Each step of a job costs one round trip, and each statement in a volatile function sees what
+-- others committed while it waited for a lock. They take many jobs at once, in rows numbered by `n`: the threads of a
+-- process speak together (shared/db/batching.py). `rows 1` makes a caller join each row to what it names by an index, also
+-- in a plan that was made while the tables were empty. Which verb moves a job from which state to which:
+--
+--   (new)                     job_add_v1            waiting, delayed
+--   waiting, delayed (due)    job_claim_v1          active        also an active job whose lease has expired
+--   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
+--   active                    job_snooze_v1         delayed       costs no attempt; a single-statement stage: waiting
+--   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
+--   active                    job_renew_leases_v1   active
+--   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
+--   waiting                   job_mark_lost_v1      waiting       its worker died with it in hand
+--   failed                    job_close_failed_v1   failed, closed
+
+-- Those who add to an ordering key and those who close its head take turns; the lock ends with the transaction. Keys are
+-- locked in the order of the stages, those of one stage in the order of their hashes, so that two transactions never
+-- wait for each other.
+create function job_lock(p_queue text, p_keys text[]) returns void language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock(key_hash) from (
+        select distinct hashtextextended(p_queue || ' ' || key, 0) as key_hash from unnest(p_keys) key
+        where key is not null order by key_hash) keys;
+end $$;
+
+-- What a caller must hand to Redis after its commit: {id, queue, priority, delay_ms}. Volatile, as its clock is: PostgreSQL
+-- takes it into the caller's plan then, and plans it anew for each call otherwise.
+create function job_ticket(j job) returns jsonb language sql volatile as $$
+    select jsonb_build_object('id', j.id, 'queue', j.queue, 'priority', j.priority, 'delay_ms',
+        case when j.state = 'delayed'
+             then greatest(0, ceil(extract(epoch from j.run_at - clock_timestamp()) * 1000)::bigint) else 0 end)
+$$;
+
+-- A job of the same ordering key that has not begun takes over the payload and message of `p_job`, and its delay begins
+-- anew: one reply that has seen them all. Returns the tickets, or null if there is no such job.
+create function job_debounce(p_job jsonb) returns jsonb language plpgsql as $$
+declare
+    v_job job;
+begin
+    update job set payload = p_job -> 'payload', message_id = (p_job ->> 'message_id')::bigint, state = 'delayed',
+                   run_at = clock_timestamp() + make_interval(secs => (p_job ->> 'delay_seconds')::float8)
+    where id = (select id from job
+                where queue = p_job ->> 'queue' and ordering_key = p_job ->> 'ordering_key' and closed_at is null
+                  and attempts = 0 and state in ('waiting', 'delayed') order by id desc limit 1)
+    returning * into v_job;
+    return case when not found then null when v_job.held then '[]'::jsonb else jsonb_build_array(job_ticket(v_job)) end;
+end $$;
+
+-- (new) -> waiting, delayed. Each of `p_jobs`: {queue, payload, ordering_key?, priority?, customer_id?, message_id?,
+-- webhook_event_id?, dedup_key?, delay_seconds?, debounce?}. Returns the tickets to enqueue: none for a held job.
+create function job_add_v1(p_jobs jsonb) returns jsonb language plpgsql as $$
+declare
+    v_new       jsonb := '[]';
+    v_tickets   jsonb := '[]';
+    v_debounced jsonb;
+    v_item      jsonb;
+    v_queue     text;
+begin
+    for v_queue in select distinct j ->> 'queue' from jsonb_array_elements(p_jobs) j
+                   where j ->> 'ordering_key' is not null order by 1 loop
+        perform job_lock(v_queue, array(select j ->> 'ordering_key' from jsonb_array_elements(p_jobs) j
+                                        where j ->> 'queue' = v_queue));
+    end loop;
+    if p_jobs @> '[{"debounce": true}]' then
+        for v_item in select jsonb_array_elements(p_jobs) loop
+            v_debounced := case when (v_item ->> 'debounce')::boolean then job_debounce(v_item) end;
+            if v_debounced is null then
+                v_new := v_new || jsonb_build_array(v_item);
+            else
+                v_tickets := v_tickets || v_debounced;
+            end if;
+        end loop;
+    else
+        v_new := p_jobs;
+    end if;
+    with input as (
+        select j.*, coalesce(j.delay_seconds, 0) > 0 as is_delayed,
+            row_number() over (partition by j.queue, j.ordering_key order by ord) as place, ord
+        from jsonb_array_elements(v_new) with ordinality as e(item, ord), jsonb_to_record(item) as j(
+            queue text, payload jsonb, ordering_key text, priority smallint, customer_id bigint, message_id bigint,
+            webhook_event_id bigint, dedup_key text, delay_seconds float8)
+    ), new_jobs as (
+        insert into job as j (queue, state, run_at, payload, ordering_key, held, priority, customer_id, message_id,
+                              webhook_event_id, dedup_key)
+        select queue, case when is_delayed then 'delayed' else 'waiting' end,
+            case when is_delayed then clock_timestamp() + make_interval(secs => delay_seconds) end, payload, ordering_key,
+            -- No `exists`: of two plans for one PostgreSQL may keep that which reads the whole table, made while it was empty.
+            ordering_key is not null and (place > 1 or (
+                select true from job head where head.queue = input.queue and head.ordering_key = input.ordering_key
+                                            and head.closed_at is null and not head.held) is not null),
+            coalesce(priority, 5), customer_id, message_id, webhook_event_id, dedup_key
+        from input order by ord
+        returning case when not held then job_ticket(j) end as ticket
+    )
+    select v_tickets || coalesce(jsonb_agg(ticket) filter (where ticket is not null), '[]'::jsonb) into v_tickets from new_jobs;
+    return v_tickets;
+end $$;
+
+-- Lets the next job of each ordering key go. Called by those who closed its head, under its lock.
+create function job_unhold_next(p_queue text, p_keys text[]) returns jsonb language plpgsql as $$
+declare
+    v_tickets jsonb;
+begin
+    with next_jobs as materialized (
+        select (select id from job where queue = p_queue and ordering_key = key and closed_at is null and held
+                order by id limit 1) as id
+        from unnest(p_keys) key
+        where not exists (select from job where queue = p_queue and ordering_key = key and closed_at is null and not held)
+    ), unheld_jobs as (
+        update job j set held = false where j.id = any (array(select id from next_jobs)) returning job_ticket(j) as ticket
+    )
+    select coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from unheld_jobs;
+    return v_tickets;
+end $$;
+
+-- Adds an event, and the job that delivers it, for each endpoint that listens: [{customer_id, event, data}].
+create function webhook_emit(p_events jsonb) returns jsonb language plpgsql as $$
+declare
+    v_jobs jsonb;
+begin
+    with new_events as (
+        insert into webhook_event (customer_id, endpoint_id, event, payload)
+        select endpoint.customer_id, endpoint.id, input.event, input.data
+        from jsonb_to_recordset(p_events) as input(customer_id bigint, event text, data jsonb)
+        join webhook_endpoint endpoint on endpoint.customer_id = input.customer_id and endpoint.active
+            and input.event = any (endpoint.events)
+        returning id, customer_id
+    )
+    select jsonb_agg(delivery_job_v1(customer_id, id) order by id) into v_jobs from new_events;
+    return case when v_jobs is null then '[]'::jsonb else job_add_v1(v_jobs) end;
+end $$;
+
+-- What jobs leave behind: `p_next` for job_add_v1, `p_events` for webhook_emit.
+create function job_follow_up(p_next jsonb, p_events jsonb) returns jsonb language plpgsql as $$
+declare
+    v_tickets jsonb := '[]';
+begin
+    if p_next <> '[]' then
+        v_tickets := job_add_v1(p_next);
+    end if;
+    if p_events <> '[]' then
+        v_tickets := v_tickets || webhook_emit(p_events);
+    end if;
+    return v_tickets;
+end $$;
+
+-- waiting, delayed (due), active (lease expired) -> active. Each of `p_input`: {n, job_id, worker, lease, clock_skew (both
+-- in seconds), at_most_once, durable}; the last two are the stage's, the same in each row. A stage that is at most once
+-- remembers that a lost worker may have acted: its outcome is unknown. `durable` false: a claim that a crash of PostgreSQL
+-- forgets costs one more execution, and nobody outside has seen anything.
+create function job_claim_v1(p_queue text, p_input jsonb)
+returns table (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
+               lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint,
+               outcome_unknown_for float8) language plpgsql rows 1 as $$
+#variable_conflict use_column
+begin
+    if not (p_input -> 0 ->> 'durable')::boolean then
+        perform set_config('synchronous_commit', 'off', true);
+    end if;
+    return query
+    with input as materialized (
+        select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, worker text, lease float8, clock_skew float8,
+            at_most_once boolean) order by job_id
+    )
+    update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
+        lost_claims = lost_claims + (state = 'active')::integer,
+        outcome_unknown_since = case when state = 'active' and input.at_most_once
+            then clock_timestamp() else outcome_unknown_since end,
+        claimed_by = input.worker, lease_until = clock_timestamp() + make_interval(secs => input.lease),
+        run_at = null, started_at = coalesce(started_at, clock_timestamp())
+    from input
+    where job.id = any (array(select job_id from input)) -- by the index, also where the plan was made on an empty table
+      and job.id = input.job_id and job.queue = p_queue and closed_at is null and not held
+      and (state = 'waiting'
+           or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => input.clock_skew)
+           or state = 'active' and lease_until < clock_timestamp())
+    returning input.n, job.id, job.claims, job.queue, job.priority, job.payload, job.attempts, job.lost_claims,
+        extract(epoch from clock_timestamp() - job.created_at)::float8, job.customer_id, job.message_id, job.webhook_event_id,
+        extract(epoch from clock_timestamp() - job.outcome_unknown_since)::float8;
+end $$;
+
+-- Locks the jobs that a single-statement stage may complete, in the order in which every process goes through them. Such a
+-- stage only talks to PostgreSQL: until the commit nothing has happened, and after it all has, so it claims nothing.
+-- Each of `p_input`: {n, job_id, claim}. Claim 0: nobody holds it, and no worker was lost with it. A job that lost one is
+-- claimed first (shared/jobs/stage.py), so that a second loss is counted on it and on no neighbour.
+create function job_lock_runnable_v1(p_queue text, p_input jsonb)
+returns table (n integer, job_id bigint, claim integer, customer_id bigint, payload jsonb, attempt integer)
+language plpgsql rows 1 as $$
+#variable_conflict use_column
+begin
+    return query
+    select input.n, job.id, input.claim, job.customer_id, job.payload, job.attempts + (state <> 'active')::integer
+    from jsonb_to_recordset(p_input) as input(n integer, job_id bigint, claim integer)
+    join job on job.id = input.job_id
+        and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
+    where job.queue = p_queue and closed_at is null and not held
+      and case input.claim
+          when 0 then lost_claims = 0 and (state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms')
+          else state = 'active' and claims = input.claim end
+    order by job.id for update of job;
+end $$;
+
+-- active -> completed; a job of a single-statement stage (claim 0): waiting, delayed -> completed. Call it in the statement
+-- that writes the results. `p_done`: {job id: the claim's number}; `p_next` and `p_events`: what follows. Raises SB001 if
+-- one of them is not this claim's any longer: then nothing of the statement happened. `p_durable` false commits
+-- asynchronously: nobody outside sees these results before a later durable commit, which makes all before it durable as
+-- well; if a crash forgets them first, the jobs run again.
+create function job_complete_v1(p_queue text, p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]',
+                                p_durable boolean default true)
+returns jsonb language plpgsql as $$
+declare
+    v_ids     bigint[] := array(select jsonb_object_keys(p_done)::bigint);
+    v_keys    text[];
+    v_closed  integer;
+    v_tickets jsonb;
+begin
+    if not p_durable then
+        perform set_config('synchronous_commit', 'off', true);
+    end if;
+    select array_agg(ordering_key) filter (where ordering_key is not null) into v_keys from job where id = any (v_ids);
+    if v_keys is not null then
+        perform job_lock(p_queue, v_keys);
+    end if;
+    update job set state = 'completed', closed_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),
+        claims = claims + (state <> 'active')::integer, attempts = attempts + (state <> 'active')::integer,
+        run_at = null, lease_until = null, claimed_by = null
+    where id = any (v_ids) and queue = p_queue and closed_at is null and not held
+      and case (p_done ->> id::text)::integer when 0 then state in ('waiting', 'delayed')
+          else state = 'active' and claims = (p_done ->> id::text)::integer end;
+    get diagnostics v_closed = row_count;
+    if v_closed < cardinality(v_ids) then
+        raise exception 'of the jobs %, only % still belong to these claims', p_done, v_closed using errcode = 'SB001';
+    end if;
+    v_tickets := job_follow_up(p_next, p_events);
+    if v_keys is not null then
+        v_tickets := v_tickets || job_unhold_next(p_queue, v_keys);
+    end if;
+    return v_tickets;
+end $$;
+
+-- active (claim 0: waiting, delayed) -> delayed. Costs no attempt. Each of `p_input`: {n, job_id, claim, delay, max_age,
+-- final_window (seconds), reason}. A wait that would outlast the job's maximum age is cut, so that the job is tried once
+-- more before that. Returns, for each job that is still this claim's, the seconds until it may run; null: it is too old.
+create function job_snooze_v1(p_input jsonb) returns table (n integer, delay float8, age float8) language plpgsql rows 1 as $$
+#variable_conflict use_column
+begin
+    return query
+    with input as (
+        select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, claim integer, delay float8, max_age float8,
+            final_window float8, reason text)
+    ), current_jobs as materialized (
+        select input.*, extract(epoch from clock_timestamp() - created_at)::float8 as age
+        from input join job on job.id = input.job_id
+            and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
+        where closed_at is null and not held
+          and case input.claim when 0 then state in ('waiting', 'delayed') else state = 'active' and claims = input.claim end
+        order by job.id for update of job
+    ), snoozed_jobs as (
+        select *, case when delay <= max_age - age then delay
+                       when max_age - age > final_window then max_age - age - random() * final_window end as allowed_delay
+        from current_jobs
+    ), delayed_jobs as (
+        update job set state = 'delayed', run_at = clock_timestamp() + make_interval(secs => allowed_delay),
+            attempts = attempts - (state = 'active')::integer, last_error = reason, last_traceback = null,
+            lease_until = null, claimed_by = null
+        from snoozed_jobs
+        where job.id = any (array(select job_id from snoozed_jobs)) and job.id = snoozed_jobs.job_id
+          and allowed_delay is not null
+        returning snoozed_jobs.n
+    )
+    select snoozed_jobs.n, allowed_delay, snoozed_jobs.age from snoozed_jobs left join delayed_jobs using (n);
+end $$;
+
+-- active (claim 0: waiting, delayed) -> delayed for p_retry_delays[attempt] seconds, or failed where there is none.
+-- Returns the row {attempt, retry_in, message_id, webhook_event_id}; none if it is not this claim's any longer.
+create function job_fail_attempt_v1(p_job_id bigint, p_claim integer, p_error text, p_traceback text,
+                                    p_retry_delays float8[], p_outcome_unknown boolean)
+returns table (attempt integer, retry_in float8, message_id bigint, webhook_event_id bigint) language plpgsql rows 1 as $$
+#variable_conflict use_column
+begin
+    return query
+    update job set
+        attempts = attempts + (state <> 'active')::integer, claims = claims + (state <> 'active')::integer,
+        state = case when p_retry_delays[attempts + (state <> 'active')::integer] is null then 'failed' else 'delayed' end,
+        run_at = clock_timestamp() + make_interval(secs => p_retry_delays[attempts + (state <> 'active')::integer]),
+        last_error = p_error, last_traceback = p_traceback, lease_until = null, claimed_by = null,
+        started_at = coalesce(started_at, clock_timestamp()),
+        outcome_unknown_since = case when p_outcome_unknown then clock_timestamp() else outcome_unknown_since end
+    where id = p_job_id and closed_at is null and not held
+      and case p_claim when 0 then state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms'
+          else state = 'active' and claims = p_claim end
+    returning job.attempts, p_retry_delays[job.attempts], job.message_id, job.webhook_event_id;
+end $$;
+
+-- active -> active, until `p_lease` seconds from now.
+create function job_renew_leases_v1(p_ids bigint[], p_claims integer[], p_lease float8) returns void language sql as $$
+    update job set lease_until = clock_timestamp() + make_interval(secs => p_lease)
+    from unnest(p_ids, p_claims) as lease(id, claim)
+    where job.id = any (p_ids) and job.id = lease.id and claims = lease.claim and state = 'active'
+$$;
+
+-- active -> waiting: a worker that shuts down gives back what it could not finish, and its attempt with it. Returns the
+-- tickets. `p_at_most_once`: for each job whether its outcome is unknown now.
+create function job_release_leases_v1(p_ids bigint[], p_claims integer[], p_at_most_once boolean[])
+returns jsonb language plpgsql as $$
+declare
+    v_tickets jsonb;
+begin
+    with released_jobs as (
+        update job j set state = 'waiting', attempts = attempts - 1, lease_until = null, claimed_by = null,
+            outcome_unknown_since = case when lease.at_most_once then clock_timestamp() else outcome_unknown_since end
+        from unnest(p_ids, p_claims, p_at_most_once) as lease(id, claim, at_most_once)
+        where j.id = any (p_ids) and j.id = lease.id and claims = lease.claim and state = 'active'
+        returning job_ticket(j) as ticket
+    )
+    select coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from released_jobs;
+    return v_tickets;
+end $$;
+
+-- waiting -> waiting: the worker that had it in hand is dead. Only once: from then on the job is claimed before it runs.
+create function job_mark_lost_v1(p_ids bigint[]) returns integer language plpgsql as $$
+declare
+    v_marked integer;
+begin
+    update job set lost_claims = 1, claims = claims + 1
+    where id = any (p_ids) and closed_at is null and state in ('waiting', 'delayed') and lost_claims = 0;
+    get diagnostics v_marked = row_count;
+    return v_marked;
+end $$;
+
+-- failed -> failed and closed: the stage's dead letter is written in the same statement. Returns the tickets, or null if
+-- that was done before.
+create function job_close_failed_v1(p_id bigint, p_next jsonb default '[]', p_events jsonb default '[]')
+returns jsonb language plpgsql as $$
+declare
+    v_job     job;
+    v_tickets jsonb;
+begin
+    select * into v_job from job where id = p_id;
+    perform job_lock(v_job.queue, array[v_job.ordering_key]);
+    update job set closed_at = clock_timestamp() where id = p_id and state = 'failed' and closed_at is null;
+    if not found then
+        return null;
+    end if;
+    v_tickets := job_follow_up(p_next, p_events);
+    if v_job.ordering_key is not null then
+        v_tickets := v_tickets || job_unhold_next(v_job.queue, array[v_job.ordering_key]);
+    end if;
+    return v_tickets;
+end $$;
+
+-- For the sweep: lets an ordering key go on whose head is gone. The locks leave none such; an operator's DELETE may.
+create function job_release_orphans_v1(p_queue text, p_key text) returns jsonb language plpgsql as $$
+begin
+    perform job_lock(p_queue, array[p_key]);
+    return job_unhold_next(p_queue, array[p_key]);
+end $$;
+
+-- ---------------------------------------------------------------------------------- what the pipeline's stages share
+--
+-- A stage writes the next stage's job in the statement that ends its own, so each kind of job is built in one place: these
+-- functions say what job_add_v1 and webhook_emit take (shared/payloads.py says the same of the payloads).
+
+-- incoming-messages -> ai-processing.
+create function answer_job_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint,
+                              p_debounce_seconds real) returns jsonb language sql stable as $$
+    select jsonb_build_object('queue', 'ai-processing', 'priority', p_priority, 'customer_id', p_customer_id,
+        'message_id', p_message_id, 'ordering_key', p_conversation_id::text,
+        'delay_seconds', p_debounce_seconds, 'debounce', p_debounce_seconds > 0,
+        'payload', jsonb_build_object('message_id', p_message_id, 'conversation_id', p_conversation_id))
+$$;
+
+-- A reply that was saved -> outgoing-messages.
+create function outgoing_job_v1(p_customer_id bigint, p_message_id bigint, p_conversation_id bigint, p_channel text)
+returns jsonb language sql stable as $$
+    select jsonb_build_object('queue', 'outgoing-messages', 'customer_id', p_customer_id, 'message_id', p_message_id,
+        'ordering_key', p_conversation_id::text, 'payload', jsonb_build_object(
+            'message_id', p_message_id, 'conversation_id', p_conversation_id, 'channel', p_channel))
+$$;
+
+-- outgoing-messages -> the channel's send queue.
+create function send_job_v1(p_queue text, p_customer_id bigint, p_message_id bigint, p_conversation_id bigint)
+returns jsonb language sql stable as $$
+    select jsonb_build_object('queue', p_queue, 'customer_id', p_customer_id, 'message_id', p_message_id,
+        'ordering_key', p_conversation_id::text, 'payload', jsonb_build_object('message_id', p_message_id))
+$$;
+
+-- An event -> webhook-delivery.
+create function delivery_job_v1(p_customer_id bigint, p_webhook_event_id bigint) returns jsonb language sql stable as $$
+    select jsonb_build_object('queue', 'webhook-delivery', 'customer_id', p_customer_id,
+        'webhook_event_id', p_webhook_event_id, 'payload', jsonb_build_object('webhook_event_id', p_webhook_event_id))
+$$;
+
+-- What webhook_emit says of a reply; `p_more` are further members of its data.
+create function message_event_v1(p_event text, p_customer_id bigint, p_message_id bigint, p_conversation_id bigint,
+                                 p_channel text, p_reply_to bigint, p_more jsonb default '{}')
+returns jsonb language sql stable as $$
+    select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', jsonb_build_object(
+        'message_id', p_message_id, 'conversation_id', p_conversation_id, 'channel', p_channel, 'reply_to', p_reply_to) || p_more)
+$$;
+
+-- The one place where a reply's status moves: to a higher rank, or not at all. `p_attempts` (with `p_metadata`) is given
+-- by a stage that ends an attempt: these are kept even where the status had moved further meanwhile, and an error of an
+-- earlier attempt is forgotten. Returns whether anything changed.
+create function message_set_status_v1(p_id bigint, p_status text, p_error text default null, p_external_id text default null,
+                                      p_attempts integer default null, p_metadata jsonb default '{}')
+returns boolean language plpgsql as $$
+begin
+    update message set
+        status = case when status_rank(p_status) > status_rank(status) then p_status else status end,
+        error = case when p_status = 'FAILED' then coalesce(p_error, 'the channel reported a failure')
+                     when p_attempts is null then error end,
+        external_id = case when p_attempts is null then coalesce(external_id, p_external_id)
+                           else coalesce(p_external_id, external_id) end,
+        attempts = coalesce(p_attempts, attempts), metadata = metadata || p_metadata, updated_at = clock_timestamp()
+    where id = p_id and role = 'assistant'
+      and (p_attempts is not null or status_rank(status) < status_rank(p_status));
+    return found;
+end $$;
+
+-- Accepts an inbound message: returns {message_id, accepted, tickets}. The same external id of the same chatbot
+-- and channel gives the first message's id, accepted false. Null if there is no such chatbot.
+create function message_accept_v1(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
+                                  p_payload jsonb) returns jsonb language plpgsql as $$
+declare
+    v_customer     bigint := (select customer_id from chatbot where id = p_chatbot_id);
+    v_dedup_key    text := md5(jsonb_build_array(p_chatbot_id, p_channel, p_external_id)::text);
+    v_ordering_key text := p_chatbot_id || ':' || p_channel || ':' || p_external_user_id;
+    v_id           bigint;
+begin
+    if v_customer is null then
+        return null;
+    end if;
+    -- Before the number: of two that come at once, the lower number is first in order, and is answered first. And before
+    -- the external id: who accepts many goes through ordering keys in their order, and two of them never wait for each other.
+    perform job_lock('incoming-messages', array[v_ordering_key]);
+    if p_external_id is null then
+        v_dedup_key := null;
+    else
+        perform pg_advisory_xact_lock(hashtextextended(v_dedup_key, 1));
+        select id into v_id from message where chatbot_id = p_chatbot_id and channel = p_channel
+                                           and external_id = p_external_id and role = 'user';
+        if not found then
+            select message_id into v_id from job where dedup_key = v_dedup_key;
+        end if;
+        if v_id is not null then
+            return jsonb_build_object('message_id', v_id, 'accepted', false, 'tickets', '[]'::jsonb);
+        end if;
+    end if;
+    v_id := nextval(pg_get_serial_sequence('message', 'id'));
+    return jsonb_build_object('message_id', v_id, 'accepted', true, 'tickets', job_add_v1(jsonb_build_array(jsonb_build_object(
+        'queue', 'incoming-messages', 'customer_id', v_customer, 'message_id', v_id, 'dedup_key', v_dedup_key,
+        'ordering_key', v_ordering_key,
+        'payload', p_payload || jsonb_build_object('message_id', v_id)))));
+end $$;
+
+-- ------------------------------------------------------------------------------------------- operators' verbs
+--
+-- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a row that a worker has locked: the
+-- job is 'busy' then. Rows are locked in everybody's order: the job, its message, then the ordering key.
+
+-- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
+-- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held, ticket}; or why not:
+-- {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
+create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
+declare
+    v_job     job;
+    v_refusal text;
+begin
+    select * into v_job from job where id = p_id for update skip locked;
+    v_refusal := case
+        when not found then (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id)
+        when v_job.state <> 'failed' then v_job.state
+        -- A question has one reply: the fallback message, if nothing else.
+        when v_job.queue = 'ai-processing' and exists (select from message where reply_to = v_job.message_id) then 'answered'
+        when v_job.webhook_event_id is not null and v_job.closed_at is not null and not exists (
+            select from webhook_event where id = v_job.webhook_event_id and status = 'FAILED') then 'redelivered' end;
+    if v_refusal is not null then
+        return jsonb_build_object('outcome', v_refusal);
+    end if;
+    update message set status = 'PENDING', error = null, updated_at = clock_timestamp()
+    where id = v_job.message_id and status = 'FAILED';
+    update webhook_event set status = 'PENDING', error = null, response_status = null
+    where id = v_job.webhook_event_id and status = 'FAILED';
+    perform job_lock(v_job.queue, array[v_job.ordering_key]);
+    -- The clock of its maximum age begins anew; the fence (claims) goes on. Whoever requeues a send of unknown outcome wants it
+    -- sent.
+    update job j set state = 'waiting', created_at = clock_timestamp(), started_at = null, closed_at = null,
+        attempts = 0, lost_claims = 0, outcome_unknown_since = null, last_error = null, last_traceback = null,
+        held = j.ordering_key is not null and exists (
+            select from job head where head.queue = j.queue and head.ordering_key = j.ordering_key
+                                   and head.closed_at is null and not head.held and head.id <> p_id)
+    where id = p_id returning * into v_job;
+    return jsonb_build_object('outcome', 'requeued', 'held', v_job.held, 'ticket', job_ticket(v_job));
+end $$;
+
+-- waiting, delayed, failed -> failed for this reason; a held job stays held. Its dead letter, for which the caller asks next,
+-- closes it and lets its ordering key go on. Returns 'discarded'; or why not: 'gone', 'busy' or the job's state.
+create function job_discard_v1(p_id bigint, p_reason text) returns text language plpgsql as $$
+declare
+    v_job job;
+begin
+    select * into v_job from job where id = p_id for update skip locked;
+    if not found then
+        return (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id);
+    elsif v_job.state not in ('waiting', 'delayed', 'failed') then
+        return v_job.state;
+    end if;
+    update job set state = 'failed', run_at = null, last_traceback = null,
+        last_error = concat_ws('; it had failed: ', p_reason, case when state = 'failed' then last_error end)
+    where id = p_id and not (state = 'failed' and starts_with(last_error, p_reason));
+    return 'discarded';
+end $$;

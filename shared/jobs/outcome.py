@@ -1,0 +1,124 @@
+"""What became of an attempt: recorded in the ledger, counted, logged, and told to Dramatiq's Retries."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Protocol
+
+import sentry_sdk
+from dramatiq.errors import Retry
+from dramatiq.middleware import CurrentMessage
+
+from shared.broker.enqueue import Ticket, enqueue
+from shared.db import sql
+from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze
+from shared.jobs import ledger
+from shared.jobs.ledger import Job
+from shared.jobs.retry_policy import RetryPolicy
+from shared.queues import Queue
+from shared.telemetry import metrics
+from shared.telemetry.logs import log_context
+from shared.telemetry.timings import Timings
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a message is delivered again whose outcome could not be recorded, because PostgreSQL was down.
+OUTAGE_DELAY = 2.0
+
+
+class Policies(Protocol):
+    """What recording an outcome needs to know of a stage."""
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
+
+    @property
+    def attempt_failed(self) -> sql.Query:
+        """SQL that ends a failed attempt."""
+
+
+class AttemptEnded(Retry):
+    """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
+
+
+def report_completed(job: Job, timings: Timings) -> None:
+    """Logs and counts a job that is completed."""
+    timings.lap("work")
+    with log_context(job=job.id, queue=job.queue, message=job.message_id, attempt=job.attempt):
+        log.info("job_completed", extra={"ms": timings.ms})
+    _count(job.queue, "completed", timings)
+
+
+def record_failure(stage: Policies, job: Job, error: Exception, timings: Timings) -> None:
+    """Ends an attempt that did not complete its job. Raises AttemptEnded, unless the job is snoozed or no longer ours."""
+    try:
+        if isinstance(error, Snooze):
+            too_old = _snooze(stage.retry, job, error)
+            if too_old is None:
+                return
+            error = too_old
+        _fail(stage, job, error, timings)
+    except LeaseLost as lost:
+        log.warning("failure_dropped", extra={"reason": str(lost)})
+    except ServiceDown:
+        raise redeliver(f"job {job.id} waits for PostgreSQL") from None
+
+
+def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
+    """Delays the job; returns its failure if it is too old for that."""
+    delay, age = ledger.snooze(job, snooze.delay, str(snooze), policy.age_limit)
+    if delay is None:
+        return PermanentError(f"{snooze}; still so after {age:.0f} s")
+    _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
+    log.info("job_snoozed", extra={"reason": str(snooze), "delay": delay})
+    enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000))])
+    return None
+
+
+def _fail(stage: Policies, job: Job, problem: Exception, timings: Timings) -> None:
+    is_permanent, is_unknown = isinstance(problem, PermanentError), isinstance(problem, OutcomeUnknown)
+    error = str(problem) if is_permanent else f"{type(problem).__name__}: {problem}"
+    trace = "".join(traceback.format_exception(problem, limit=-12))
+    attempt, retry_in = ledger.fail_attempt(
+        job,
+        stage.attempt_failed,
+        error,
+        trace,
+        retry_delays=[] if is_permanent else stage.retry.jittered(),
+        outcome_unknown=is_unknown,
+        details=getattr(problem, "details", None),
+    )
+    timings.lap("work")
+    _count(job.queue, "failed" if retry_in is None else "unknown" if is_unknown else "retried", timings)
+    extra = {"error": error, "retry_in": retry_in, "ms": timings.ms, "traceback": trace}
+    if retry_in is None:
+        log.error("job_failed", extra=extra)
+        sentry_sdk.capture_exception(problem)
+    else:
+        log.warning("attempt_failed", extra=extra)
+    raise _attempt_ended(job, attempt, retry_in, stage.retry.max_retries) from None
+
+
+def _count(queue: Queue, outcome: str, timings: Timings) -> None:
+    metrics.increment("attempts", queue.value, outcome)
+    metrics.increment("seconds", queue.value, by=sum(timings.ms.values()) / 1000)
+
+
+def _attempt_ended(job: Job, attempt: int, retry_in: float | None, max_retries: int) -> AttemptEnded:
+    """What Retries needs: the ledger's count of retries, and a delay or none left."""
+    message = CurrentMessage.get_current_message()
+    if message is not None:
+        message.options["retries"] = attempt - 1
+        message.options["max_retries"] = max_retries if retry_in is not None else 0
+    delay = None if retry_in is None else int(retry_in * 1000)
+    return AttemptEnded(f"job {job.id}, attempt {attempt} ended", delay=delay)
+
+
+def redeliver(reason: str) -> AttemptEnded:
+    """For when the ledger cannot be reached: deliver the message again, whatever its count says."""
+    message = CurrentMessage.get_current_message()
+    if message is not None:
+        message.options["max_retries"] = None
+    return AttemptEnded(reason, delay=int(OUTAGE_DELAY * 1000))

@@ -1,0 +1,75 @@
+"""/api/v1/openapi.json: the document that flask-smorest makes of the routes and their schemas; schemathesis tests it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+from flask import Flask, Response
+from flask_smorest.utils import prepare_response
+
+from web import problems
+from web.api.api import api
+from web.api.schemas import ProblemSchema
+
+#: What the statuses mean here, where their names do not say enough.
+_MEANINGS = {
+    400: "A parameter or the body is malformed.",
+    401: "The API key is missing or not valid.",
+    404: "There is no such row, or it is not yours.",
+    409: "The request conflicts with how the row stands now.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    422: "A member of the body is wrong (`errors` names it), or the Idempotency-Key was used for another content.",
+    429: "Too many requests with this key, or wrong keys from this address. Retry-After says when to try again.",
+    503: "The database is unavailable. Retry-After says when to try again.",
+}
+_SETTINGS = {
+    "API_TITLE": "Switchboard",
+    "API_VERSION": "1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/api/v1",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "The API for businesses' servers. Errors are problem documents (RFC 9457)."},
+        "security": [{"key": []}],
+        "components": {
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "sk_…; scripts/keys create makes one."}
+            }
+        },
+    },
+}
+#: Seconds that a client may keep the document.
+_MAX_AGE = 300
+
+
+class Document(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
+    """flask-smorest's, whose errors are our problem documents (web/problems.py)."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+    def _register_pagination_header(self) -> None:
+        pass  # our pages are in the bodies
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            response = {"description": _MEANINGS.get(status, status.phrase), "schema": self.ERROR_SCHEMA}
+            prepare_response(response, self.spec, problems.MIMETYPE)
+            self.spec.components.response(status.name, response, lazy=True)
+
+    def _openapi_json(self) -> Response:
+        answer: Response = super()._openapi_json()
+        answer.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}"
+        return answer
+
+
+def install(app: Flask) -> None:
+    """Serves the API and its document."""
+    app.config.update(_SETTINGS)
+    document: Any = Document(app)
+    document.register_blueprint(api)

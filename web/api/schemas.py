@@ -1,0 +1,237 @@
+"""The shapes of /api/v1: each is written once, reads or writes the JSON, and becomes a schema of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
+
+from shared.channels.registry import CHANNELS
+from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
+from shared.queue_service import STATES
+from shared.queues import Queue
+from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
+
+#: Rows of a page at most, and where the request does not say.
+MAX_PAGE, PAGE = 100, 50
+#: Days of one answer about usage at most, and where the request does not say.
+MAX_DAYS, DAYS = 366, 30
+#: Characters of a URL.
+MAX_URL = 2_000
+
+
+def _row_id(**options: Any) -> fields.Integer:
+    return fields.Integer(required=True, validate=validate.Range(1, MAX_ROW_ID), **options)
+
+
+def _text(*choices: str, **options: Any) -> fields.String:
+    return fields.String(required=True, validate=validate.OneOf(choices) if choices else None, **options)
+
+
+def _time(**options: Any) -> fields.DateTime:
+    return fields.DateTime(required=True, **options)
+
+
+def _number(**options: Any) -> fields.Integer:
+    return fields.Integer(required=True, **options)
+
+
+class ProblemSchema(Schema):
+    """RFC 9457."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    type = _text()
+    title = _text()
+    status = _number()
+    detail = _text(metadata={"description": "What is wrong, and what is right."})
+    errors = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "Each wrong member of the body."})
+
+
+# ---- pages
+
+
+class PageQuerySchema(QuerySchema):
+    """Which page of a list, newest first."""
+
+    limit = WholeNumber(1, MAX_PAGE, load_default=PAGE, metadata={"description": "Rows of a page."})
+    before = WholeNumber(metadata={"description": "`next` of the page before."})
+
+
+def _page_of(name: str, row: type[Schema]) -> type[Schema]:
+    members: dict[str, fields.Field[Any]] = {
+        "data": fields.List(fields.Nested(row), required=True),
+        "next": _row_id(allow_none=True, metadata={"description": "For `before` of the next page; null on the last one."}),
+    }
+    return BodySchema.from_dict(members, name=name)
+
+
+# ---- conversations and messages
+
+
+class ConversationSchema(BodySchema):
+    """One person on one channel of a chatbot."""
+
+    id = _row_id()
+    chatbot_id = _row_id()
+    channel = _text()
+    external_user_id = _text()
+    created_at = _time()
+    updated_at = _time()
+
+
+class ConversationQuerySchema(PageQuerySchema):
+    """Which conversations."""
+
+    chatbot_id = WholeNumber(metadata={"description": "Only conversations of this chatbot."})
+
+
+class MessageSchema(BodySchema):
+    """What a user or the assistant wrote."""
+
+    id = _row_id()
+    conversation_id = _row_id()
+    role = _text("user", "assistant")
+    content = _text()
+    status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED")
+    reply_to = _row_id(allow_none=True)
+    error = _text(allow_none=True)
+    created_at = _time()
+    updated_at = _time()
+
+
+class NewMessageSchema(BodySchema):
+    """What a business, or a visitor of the widget, says."""
+
+    what = "message"
+    content = fields.String(
+        required=True,
+        validate=not_blank,
+        metadata={"minLength": 1, "maxLength": max(channel.max_content for channel in CHANNELS.values()), "pattern": r"\S"},
+    )
+
+
+ConversationPageSchema = _page_of("ConversationPageSchema", ConversationSchema)
+MessagePageSchema = _page_of("MessagePageSchema", MessageSchema)
+
+
+# ---- webhooks
+
+
+def _is_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValidationError("must be an http(s) URL with a host and without a password")
+
+
+def _url(**options: Any) -> fields.String:
+    checks: list[Any] = [validate.Length(max=MAX_URL, error=f"must have at most {MAX_URL} characters"), _is_address]
+    # The pattern is narrower than what is taken, but every URL that fits it is.
+    described = {"format": "uri", "pattern": r"^https?://[a-z0-9.-]+\.[a-z]{2,}(/[A-Za-z0-9/_-]*)?$"}
+    return fields.String(validate=checks, metadata=described, **options)
+
+
+def _events(**options: Any) -> fields.List[Any]:
+    name = fields.String(validate=validate.OneOf(EVENTS, error="must be one of " + ", ".join(EVENTS)))
+    return fields.List(name, validate=validate.Length(min=1, error="must name at least one event"), **options)
+
+
+def _boolean(**options: Any) -> fields.Boolean:
+    return fields.Boolean(truthy={True}, falsy={False}, **options)
+
+
+class EndpointSchema(BodySchema):
+    """Where a business hears of events."""
+
+    id = _row_id()
+    url = _text()
+    events = _events(required=True)
+    active = _boolean(required=True)
+    created_at = _time()
+
+
+class EndpointWithSecretSchema(EndpointSchema):
+    """With the secret that signs deliveries (Standard Webhooks), when it is new."""
+
+    secret = fields.String(metadata={"description": "whsec_…, shown once."})
+
+
+class NewEndpointSchema(BodySchema):
+    """An endpoint to be created."""
+
+    what = "webhook endpoint"
+    url = _url(required=True)
+    events = _events(load_default=list(EVENTS))
+    active = _boolean(load_default=True)
+
+
+class EndpointChangesSchema(BodySchema):
+    """What changes; what is not named, or null, stays."""
+
+    what = "webhook endpoint"
+    url = _url(allow_none=True)
+    events = _events(allow_none=True)
+    active = _boolean(allow_none=True)
+    rotate_secret = _boolean(load_default=False, metadata={"description": "Makes a new secret, which the answer shows once."})
+
+
+class EventSchema(BodySchema):
+    """One event for one endpoint, and how its delivery went."""
+
+    id = _row_id()
+    endpoint_id = _row_id()
+    event = _text()
+    status = _text("PENDING", "DELIVERED", "FAILED")
+    attempts = _number()
+    response_status = _number(allow_none=True)
+    error = _text(allow_none=True)
+    created_at = _time()
+    delivered_at = _time(allow_none=True)
+
+
+class RedeliverySchema(BodySchema):
+    """An event that is delivered again."""
+
+    id = _row_id()
+    status = _text("PENDING")
+
+
+EndpointPageSchema = _page_of("EndpointPageSchema", EndpointSchema)
+EventPageSchema = _page_of("EventPageSchema", EventSchema)
+
+
+# ---- queues and usage
+
+StatesSchema = BodySchema.from_dict({state: _number() for state in STATES}, name="StatesSchema")
+QueuesSchema = BodySchema.from_dict(
+    {queue.value: fields.Nested(StatesSchema, required=True) for queue in Queue}, name="QueuesSchema"
+)
+
+
+class UsageQuerySchema(QuerySchema):
+    """Which days."""
+
+    first_day = Day(data_key="from", metadata={"description": "First day (UTC); without it, the days up to today."})
+    days = WholeNumber(1, MAX_DAYS, load_default=DAYS, metadata={"description": "How many days."})
+
+
+class DayUsageSchema(BodySchema):
+    """What was used on one day, by kind."""
+
+    day = fields.Date(required=True)
+    kind = _text()
+    quantity = _number()
+    prompt_tokens = _number()
+    completion_tokens = _number()
+
+
+class UsageSchema(BodySchema):
+    """Usage by day and kind."""
+
+    data = fields.List(fields.Nested(DayUsageSchema), required=True)

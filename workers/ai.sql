@@ -1,0 +1,73 @@
+-- name: claim
+-- The job, and in the same round trip what the provider must know: the chatbot, the last ten messages, the five items of
+-- knowledge that fit best. A reply belongs where its question stands, whatever its id.
+select claimed_jobs.*, (select to_jsonb(context) from (
+    select chatbot.id as chatbot_id, chatbot.system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
+        chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
+        knowledge_search_v1(base.id, base.language, question.content) as items,
+        -- Nothing to read: the question has no words, nor has any other since the last reply.
+        case when question.metadata ? 'unsupported' then not exists (
+            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
+                and earlier.id <= question.id and not earlier.metadata ? 'unsupported'
+                and earlier.id > coalesce((select max(answer.reply_to) from message answer
+                    where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
+        else false end as unreadable,
+        (select jsonb_agg(jsonb_build_array(turn.role, turn.content) order by coalesce(turn.reply_to, turn.id), turn.id)
+         from (select id, role, content, reply_to from message
+               where conversation_id = question.conversation_id and status <> 'FAILED'
+                 and (role = 'user' and id <= question.id or role = 'assistant' and coalesce(reply_to, id) < question.id)
+               order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
+    from message question join chatbot on chatbot.id = question.chatbot_id
+    left join knowledge_base base on base.id = chatbot.knowledge_base_id
+    left join message reply on reply.reply_to = question.id
+    -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
+    where question.id = claimed_jobs.message_id and question.role <> 'assistant'
+) context) as loaded
+from job_claim_v1('ai-processing', $1) as claimed_jobs
+
+-- name: save_reply
+-- The reply, its tokens, the job's end and the job that delivers it.
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
+        text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text)
+), new_replies as (
+    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
+    select conversation_id, chatbot_id, channel, 'assistant', input.text, 'PENDING', question.id, input.metadata
+    from input join message question on question.id = input.message_id order by n
+    returning id, conversation_id, channel, reply_to
+), replies as (
+    select input.*, new_replies.id as reply_id, conversation_id, channel
+    from input join new_replies on new_replies.reply_to = input.message_id
+), tokens as (
+    insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
+    select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from replies
+    where model <> '' -- else nobody was asked
+)
+select jsonb_agg(n) as done, job_complete_v1(
+    'ai-processing', jsonb_object_agg(job_id, claim),
+    jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)), p_durable => false) as tickets
+from replies having count(*) > 0
+
+-- name: dead_letter(job_id)
+-- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.
+with dead_job as materialized (
+    select job.customer_id, job.message_id, job.last_error, question.conversation_id, question.chatbot_id, question.channel,
+        chatbot.fallback_message
+    from job left join message question on question.id = job.message_id left join chatbot on chatbot.id = question.chatbot_id
+    where job.id = :job_id and job.state = 'failed' and job.closed_at is null
+    for update of job -- an operator may requeue it at this moment
+), unanswered_message as (
+    update message set error = dead_job.last_error, updated_at = clock_timestamp()
+    from dead_job where message.id = dead_job.message_id
+), fallback_reply as (
+    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
+    select conversation_id, chatbot_id, channel, 'assistant', fallback_message, 'PENDING', message_id,
+           jsonb_build_object('fallback', true, 'reason', last_error)
+    from dead_job where conversation_id is not null
+    on conflict (reply_to) where reply_to is not null do nothing
+    returning id, conversation_id, channel
+)
+select job_close_failed_v1(:job_id, (
+    select coalesce(jsonb_agg(outgoing_job_v1(customer_id, fallback_reply.id, fallback_reply.conversation_id,
+        fallback_reply.channel)), '[]')
+    from fallback_reply, dead_job)) as tickets
