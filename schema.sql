@@ -474,8 +474,9 @@ declare
     v_tickets jsonb;
 begin
     with next_jobs as materialized (
+        -- Not one that an operator deleted in line: its dead letter may be under way, and closes it.
         select (select id from job where queue = p_queue and ordering_key = key and closed_at is null and held
-                order by id limit 1) as id
+                                     and state <> 'failed' order by id limit 1) as id
         from unnest(p_keys) key
         where not exists (select from job where queue = p_queue and ordering_key = key and closed_at is null and not held)
     ), unheld_jobs as (
@@ -562,7 +563,8 @@ language plpgsql rows 1 as $$
 begin
     return query
     select input.n, job.id, input.claim, job.customer_id, job.payload, job.attempts + (state <> 'active')::integer
-    from jsonb_to_recordset(p_input) as input(n integer, job_id bigint, claim integer)
+    from (select distinct on (job_id) * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, claim integer)
+          order by job_id, n) input -- a job that was delivered twice is worked on once
     join job on job.id = input.job_id
         and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
     where job.queue = p_queue and closed_at is null and not held
@@ -626,7 +628,9 @@ begin
         from input join job on job.id = input.job_id
             and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
         where closed_at is null and not held
-          and case input.claim when 0 then state in ('waiting', 'delayed') else state = 'active' and claims = input.claim end
+          and case input.claim
+              when 0 then state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms'
+              else state = 'active' and claims = input.claim end
         order by job.id for update of job
     ), snoozed_jobs as (
         select *, case when delay <= max_age - age then delay
@@ -644,8 +648,8 @@ begin
     select snoozed_jobs.n, allowed_delay, snoozed_jobs.age from snoozed_jobs left join delayed_jobs using (n);
 end $$;
 
--- active (claim 0: waiting, delayed) -> delayed for p_retry_delays[attempt] seconds, or failed where there is none.
--- Returns the row {attempt, retry_in, message_id, webhook_event_id}; none if it is not this claim's any longer.
+-- active -> delayed for p_retry_delays[attempt] seconds, or failed where there is none. Returns {attempt, retry_in,
+-- message_id, webhook_event_id}; nothing if the job is not this claim's any longer.
 create function job_fail_attempt_v1(p_job_id bigint, p_claim integer, p_error text, p_traceback text,
                                     p_retry_delays float8[], p_outcome_unknown boolean)
 returns table (attempt integer, retry_in float8, message_id bigint, webhook_event_id bigint) language plpgsql rows 1 as $$
@@ -653,15 +657,11 @@ returns table (attempt integer, retry_in float8, message_id bigint, webhook_even
 begin
     return query
     update job set
-        attempts = attempts + (state <> 'active')::integer, claims = claims + (state <> 'active')::integer,
-        state = case when p_retry_delays[attempts + (state <> 'active')::integer] is null then 'failed' else 'delayed' end,
-        run_at = clock_timestamp() + make_interval(secs => p_retry_delays[attempts + (state <> 'active')::integer]),
+        state = case when p_retry_delays[attempts] is null then 'failed' else 'delayed' end,
+        run_at = clock_timestamp() + make_interval(secs => p_retry_delays[attempts]),
         last_error = p_error, last_traceback = p_traceback, lease_until = null, claimed_by = null,
-        started_at = coalesce(started_at, clock_timestamp()),
         outcome_unknown_since = case when p_outcome_unknown then clock_timestamp() else outcome_unknown_since end
-    where id = p_job_id and closed_at is null and not held
-      and case p_claim when 0 then state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms'
-          else state = 'active' and claims = p_claim end
+    where id = p_job_id and state = 'active' and claims = p_claim
     returning job.attempts, p_retry_delays[job.attempts], job.message_id, job.webhook_event_id;
 end $$;
 
@@ -778,16 +778,19 @@ $$;
 create function message_set_status_v1(p_id bigint, p_status text, p_error text default null, p_external_id text default null,
                                       p_attempts integer default null, p_metadata jsonb default '{}')
 returns boolean language plpgsql as $$
+declare
+    v_moves boolean;
 begin
+    select status_rank(status) < status_rank(p_status) into v_moves
+    from message where id = p_id and role = 'assistant' for no key update;
     update message set
-        status = case when status_rank(p_status) > status_rank(status) then p_status else status end,
-        error = case when p_status = 'FAILED' then coalesce(p_error, 'the channel reported a failure')
-                     when p_attempts is null then error end,
+        status = case when v_moves then p_status else status end,
+        error = case when v_moves and p_status = 'FAILED' then coalesce(p_error, 'the channel reported a failure')
+                     when p_attempts is null or status = 'FAILED' and not v_moves then error end,
         external_id = case when p_attempts is null then coalesce(external_id, p_external_id)
                            else coalesce(p_external_id, external_id) end,
         attempts = coalesce(p_attempts, attempts), metadata = metadata || p_metadata, updated_at = clock_timestamp()
-    where id = p_id and role = 'assistant'
-      and (p_attempts is not null or status_rank(status) < status_rank(p_status));
+    where id = p_id and role = 'assistant' and (v_moves or p_attempts is not null);
     return found;
 end $$;
 

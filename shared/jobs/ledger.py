@@ -1,7 +1,7 @@
 """A job's life in PostgreSQL, as Python sees it: claim, snooze, fail an attempt. The verbs themselves are in schema.sql.
 
 `claim` numbers a job's claims and is its fence: what an execution writes counts only while its claim is the job's last one.
-A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed in one statement instead, with claim 0.
+A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed or snoozed without one, with claim 0.
 """
 
 from __future__ import annotations
@@ -122,19 +122,15 @@ class ClaimStatement:
         """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
         row = self._claim(self._row | {"job_id": job_id, "lease": settings().job_lease, "clock_skew": CLOCK_SKEW})
         if row is None:
-            return why_not_claimed(state_of(job_id))
+            return _why_not_claimed(job_id)
         job = Job(id=row.pop("job_id"), queue=Queue(row.pop("queue")), **row)
         leases.add(job.id, job.claim, self.at_most_once)
         return job
 
 
-def state_of(job_id: int) -> dict[str, Any] | None:
-    """The job's row, as far as a delivery needs it; None if it is gone. Raises ServiceDown."""
-    return db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
-
-
-def why_not_claimed(row: Mapping[str, Any] | None) -> NotClaimed:
+def _why_not_claimed(job_id: int) -> NotClaimed:
     """What a delivery has to do about a job that it could not claim."""
+    row = db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
     if row is None:
         return NotClaimed("gone")
     if row["closed"] or row["held"] or row["state"] == "failed":
