@@ -15,7 +15,7 @@ from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.broker import redis_broker
-from shared.jobs.leases import leases
+from shared.jobs.ledger import leases
 from shared.telemetry import metrics
 from tests.builders import World
 

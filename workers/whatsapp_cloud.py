@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from shared.channels import sending
 from shared.channels.registry import channel
-from shared.channels.sending import OutboundMessage
-from shared.channels.split import split_message
+from shared.channels.sending import OutboundMessage, split_message
 from shared.channels.whatsapp_cloud.send import MAX_TEXT, callback_id, send_text
 from shared.db import sql
 from shared.db.credentials import decrypt

@@ -8,9 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
+
+
+class Headers(Protocol):
+    """The headers of a request, looked up whatever the case of their names."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """A header's value, or the default."""
 
 
 @dataclass(frozen=True, kw_only=True)

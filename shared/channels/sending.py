@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import DatabaseError
+
 from shared import db, payloads
 from shared.broker import rate_limits
 from shared.channels.registry import Channel, channel_of
 from shared.config import settings
 from shared.db import sql
-from shared.errors import PermanentError, Snooze
+from shared.errors import OutcomeUnknown, PermanentError, Snooze
 from shared.http import ConnectFailed
 from shared.jobs.completion import CompletionStatement
 from shared.jobs.ledger import Job
@@ -24,6 +26,9 @@ from shared.payloads import strip_invalid
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
+
+#: Attempts at recording that a message was sent.
+RECORD_TRIES = 3
 
 _record_send = CompletionStatement(queries["record_send"])
 
@@ -87,7 +92,18 @@ def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[st
         provider_id = send()
     except ConnectFailed as error:
         raise ConnectionError(str(error)) from error
-    finish(job, message, channel, provider_id, ids)
+    _finish_sent(job, message, channel, provider_id, ids)
+
+
+def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_id: str, ids: list[str]) -> None:
+    """Keeps the answer of a message that has left. Only the keeping is tried again; sending again would send it twice."""
+    for tries_left in reversed(range(RECORD_TRIES)):
+        try:
+            finish(job, message, channel, provider_id, ids)
+            return
+        except DatabaseError as error:  # a deadlock, for example; an outage is a ServiceDown
+            if not tries_left:
+                raise OutcomeUnknown(f"the message was sent, but this could not be recorded: {error}") from error
 
 
 def _delivery_confirmed(job: Job, ids: list[str]) -> bool:
@@ -102,3 +118,30 @@ def _delivery_confirmed(job: Job, ids: list[str]) -> bool:
         raise PermanentError("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
     log.warning("outcome_unknown_sending_again", extra={"waited": round(waited, 1)})
     return False
+
+
+#: Where a text may be cut, the best place first, with what of it stays with the part before.
+_BREAKS = (("\n\n", ""), ("\n", ""), (". ", "."), (" ", ""))
+
+
+def split_message(text: str, limit: int) -> list[str]:
+    """The text in parts of at most `limit` UTF-16 units, cut between paragraphs, lines, sentences or words."""
+    parts = []
+    while (head := _head(text, limit)) != text:
+        part, rest = _cut(head)
+        parts.append(part)
+        text = (rest + text[len(head) :]).lstrip()
+    return [part for part in (*parts, text) if part] or [text]
+
+
+def _head(text: str, limit: int) -> str:
+    return text if 2 * len(text) <= limit else text.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore")
+
+
+def _cut(head: str) -> tuple[str, str]:
+    """Cuts at the last break in the second half of what fits, so that parts stay few; at its end if there is none."""
+    for mark, stays in _BREAKS:
+        at = head.rfind(mark, len(head) // 2)
+        if at >= 0:
+            return head[:at].rstrip() + stays, head[at + len(mark) :]
+    return head, ""

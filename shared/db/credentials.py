@@ -5,6 +5,7 @@ Make a key: python -c "from cryptography.fernet import Fernet; print(Fernet.gene
 
 from __future__ import annotations
 
+import hmac
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -43,3 +44,13 @@ def decrypt(stored: str, whose: str) -> str:
         raise PermanentError(
             f"the credentials of {whose} cannot be decrypted: CREDENTIALS_KEY changed? Store them again"
         ) from None
+
+
+def constant_time_equal(received: str, secret: str) -> bool:
+    """Whether two secrets are equal; False if there is none."""
+    return bool(secret) and hmac.compare_digest(received.encode("utf-8", "replace"), secret.encode())
+
+
+def hmac_matches(received: str, body: bytes, secret: str, algorithm: str) -> bool:
+    """Whether a signature in hex is the body's HMAC with this secret; False if there is no secret."""
+    return bool(secret) and constant_time_equal(received, hmac.new(secret.encode(), body, algorithm).hexdigest())

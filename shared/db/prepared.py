@@ -18,7 +18,9 @@ from shared.db.query import execute_prepared, json
 from shared.db.sql import Query, SqlFileError
 
 Row = dict[str, Any]
-_COLUMNS = re.compile(r"jsonb_to_recordset\(\$1\)\s+as\s+\w+\s*\(([^)]*)\)")
+#: The columns of a statement's rows; a type may have parentheses of its own.
+_COLUMNS = re.compile(r"jsonb_to_recordset\(\$1\)\s+as\s+\w+\s*\(((?:[^()]|\([^()]*\))*)\)")
+_IN_PARENTHESES = re.compile(r"\([^()]*\)|--[^\n]*")
 
 
 class Statement:
@@ -32,7 +34,7 @@ class Statement:
             raise SqlFileError(f"{query.where}: a prepared statement takes its rows as $1")
         self.query, self.name, self._retry_seconds = query, name or query.name, retry_seconds
         named = _COLUMNS.search(query.text)
-        self._columns = {column.split()[0] for column in named[1].split(",")} - {"n"} if named else None
+        self._columns = {column.split()[0] for column in _IN_PARENTHESES.sub("", named[1]).split(",")} - {"n"} if named else None
 
     def execute(self, items: Sequence[Mapping[str, Any]]) -> list[Row]:
         """One execution for all items, again if PostgreSQL went away meanwhile. Raises ServiceDown."""

@@ -40,7 +40,7 @@ def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any
         if session.should_replan():
             database.execute_sql("discard plans")
         if name not in session.prepared:
-            database.execute_sql(f"prepare {name} (jsonb) as {sql}")
+            database.execute_sql(f"prepare {name} (jsonb) as {sql}".replace("%", "%%"))
             session.prepared.add(name)
         started = time.monotonic()
         try:

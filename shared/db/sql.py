@@ -20,6 +20,8 @@ from typing import Any
 from shared.db.query import row, rows, scalar
 
 _HEAD = re.compile(r"^-- name: (\w+)(?:\(([\w, ]*)\))?[ ]*$", re.M)
+#: What may be meant for a head.
+_LIKE_HEAD = re.compile(r"^\s*--\s*name\s*:", re.M | re.I)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 _TEXT_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
 
@@ -36,6 +38,8 @@ class Query:
         self.parameters, self.text = parameters, text
         code = _TEXT_OR_COMMENT.sub(" ", text)
         self.takes_rows = "$1" in code
+        if not code.strip():
+            raise SqlFileError(f"{self.where}: has no statement")
         self._check(set(_PARAMETER.findall(code)))
         self.sql = _as_psycopg(text)
 
@@ -78,9 +82,10 @@ def _as_psycopg(text: str) -> str:
 def load(module_file: str) -> Mapping[str, Query]:
     """The queries of the .sql file beside a module: `queries = load(__file__)`. Raises SqlFileError."""
     file = Path(module_file).with_suffix(".sql")
-    parts = _HEAD.split(file.read_text())
-    names = parts[1::3]
-    if not names or len(set(names)) < len(names):
+    text = file.read_text()
+    parts = _HEAD.split(text)
+    names, before = parts[1::3], _TEXT_OR_COMMENT.sub("", parts[0]).strip()
+    if not names or before or len(set(names)) < len(_LIKE_HEAD.findall(text)):
         raise SqlFileError(f"{file.parent.name}/{file.name}: each query must begin with a line `-- name: …` of its own")
     heads = zip(names, parts[2::3], parts[3::3], strict=True)
     return {name: Query(file, name, frozenset(re.findall(r"\w+", given or "")), text.strip()) for name, given, text in heads}

@@ -117,7 +117,7 @@ def exchange(
 def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
     """To a service of our own settings."""
     times = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
-    return connections.pool(guarded=False).urlopen(
+    return connections.OPEN.urlopen(
         method, url, body=body, headers=headers, timeout=times, retries=False, redirect=False, preload_content=False
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -36,21 +35,12 @@ GUARDED_HOSTS, GUARDED_IDLE = 64, 10
 ALLOW_LOOPBACK = False
 
 
-@lru_cache(maxsize=2)
-def pool(*, guarded: bool) -> urllib3.PoolManager:
-    """The process's connections, shared by its threads. Guarded ones refuse addresses that are not public."""
-    hosts, idle = (GUARDED_HOSTS, GUARDED_IDLE) if guarded else (OPEN_HOSTS, OPEN_IDLE)
-    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_tls())
-    manager.pool_classes_by_scheme = _GUARDED if guarded else _OPEN
-    return manager
-
-
 class _GuardedAdapter(HTTPAdapter):
     """requests over our guarded pool, which all sessions of the process share."""
 
     def get_connection_with_tls_context(self, request: Any, *_args: Any, **_options: Any) -> Any:
         """The pool of the request's host."""
-        return pool(guarded=True).connection_from_url(request.url)
+        return GUARDED.connection_from_url(request.url)
 
     def cert_verify(self, *_args: Any) -> None:
         """The pool's TLS context checks certificates; requests would read the file of them for each connection."""
@@ -71,15 +61,6 @@ def guarded_session() -> requests.Session:
             session.mount(scheme, _GuardedAdapter())
         _local.session = session
     return session
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """One for all: reading the certificates for each connection costs 20 ms of CPU, as urllib3 does by itself."""
-    context = create_urllib3_context()
-    context.load_default_certs()
-    context.load_verify_locations(certifi.where())  # a slim container has none of its own
-    return context
 
 
 class _TlsConnection(HTTPSConnection):
@@ -144,5 +125,23 @@ class _GuardedTlsPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTlsConnection
 
 
-_OPEN = {"http": HTTPConnectionPool, "https": _TlsPool}
-_GUARDED = {"http": _GuardedPool, "https": _GuardedTlsPool}
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections. urllib3 by itself reads the certificates again for each: 20 ms of CPU."""
+    context = create_urllib3_context()
+    context.load_default_certs()
+    context.load_verify_locations(certifi.where())  # a slim container has none of its own, an old one not all
+    return context
+
+
+def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPool]]) -> urllib3.PoolManager:
+    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_TLS)
+    manager.pool_classes_by_scheme = pools
+    return manager
+
+
+# Made at import: at the first call each thread of the process would make its own.
+_TLS = _tls_context()
+#: The process's connections, shared by its threads.
+OPEN = _pool_manager(OPEN_HOSTS, OPEN_IDLE, {"http": HTTPConnectionPool, "https": _TlsPool})
+#: The same, but these refuse addresses that are not public.
+GUARDED = _pool_manager(GUARDED_HOSTS, GUARDED_IDLE, {"http": _GuardedPool, "https": _GuardedTlsPool})

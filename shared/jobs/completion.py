@@ -13,8 +13,7 @@ from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import LeaseLost
-from shared.jobs.leases import leases
-from shared.jobs.ledger import Job, queries
+from shared.jobs.ledger import Job, leases, queries
 
 #: SQLSTATE that schema.sql raises when a claim is not the job's last.
 LEASE_LOST = "SB001"

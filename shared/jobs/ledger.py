@@ -1,23 +1,23 @@
 """A job's life in PostgreSQL, as Python sees it: claim, snooze, fail an attempt. The verbs themselves are in schema.sql.
 
 `claim` numbers a job's claims and is its fence: what an execution writes counts only while its claim is the job's last one.
-A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed in one statement instead, with claim 0.
+A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed or snoozed without one, with claim 0.
 """
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared import db
-from shared.broker.enqueue import Ticket
+from shared.broker.enqueue import Ticket, tickets_of
 from shared.config import settings
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.errors import LeaseLost
-from shared.jobs.leases import leases
 from shared.payloads import strip_invalid
 from shared.queues import MODULES, Queue
 
@@ -65,6 +65,51 @@ class NotClaimed:
     ticket: Ticket | None = None
 
 
+class Leases:
+    """The claims that this process holds now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[int, tuple[int, bool]] = {}
+
+    def add(self, job_id: int, claim: int, at_most_once: bool) -> None:
+        """Remembers a claim. `at_most_once`: given back unfinished, its outcome is unknown."""
+        with self._lock:
+            self._held[job_id] = claim, at_most_once
+
+    def drop(self, job_id: int, claim: int) -> None:
+        """Forgets a claim that ended."""
+        with self._lock:
+            if self._held.get(job_id, (0, False))[0] == claim:
+                self._held.pop(job_id, None)
+
+    def clear(self) -> None:
+        """Forgets all claims, without ending them: what a killed process does."""
+        with self._lock:
+            self._held.clear()
+
+    def _snapshot(self) -> tuple[list[int], list[int], list[bool]]:
+        with self._lock:
+            claims = list(self._held.values())
+            return list(self._held), [claim for claim, _ in claims], [at_most_once for _, at_most_once in claims]
+
+    def renew(self) -> None:
+        """Extends every lease: a slow call must not be taken over."""
+        ids, claims, _ = self._snapshot()
+        if ids:
+            queries["renew_leases"].rows(ids=ids, claims=claims, lease=settings().job_lease)
+
+    def release_all(self) -> list[Ticket]:
+        """Gives every claim back, its attempt with it; returns the tickets to enqueue."""
+        ids, claims, at_most_once = self._snapshot()
+        if not ids:
+            return []
+        return tickets_of(queries["release_leases"].scalar(ids=ids, claims=claims, at_most_once=at_most_once))
+
+
+leases = Leases()
+
+
 class ClaimStatement:
     """How a stage takes its jobs: claims them and, in the same round trip, reads what its query selects beside them."""
 
@@ -77,19 +122,15 @@ class ClaimStatement:
         """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
         row = self._claim(self._row | {"job_id": job_id, "lease": settings().job_lease, "clock_skew": CLOCK_SKEW})
         if row is None:
-            return why_not_claimed(state_of(job_id))
+            return _why_not_claimed(job_id)
         job = Job(id=row.pop("job_id"), queue=Queue(row.pop("queue")), **row)
         leases.add(job.id, job.claim, self.at_most_once)
         return job
 
 
-def state_of(job_id: int) -> dict[str, Any] | None:
-    """The job's row, as far as a delivery needs it; None if it is gone. Raises ServiceDown."""
-    return db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
-
-
-def why_not_claimed(row: Mapping[str, Any] | None) -> NotClaimed:
+def _why_not_claimed(job_id: int) -> NotClaimed:
     """What a delivery has to do about a job that it could not claim."""
+    row = db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
     if row is None:
         return NotClaimed("gone")
     if row["closed"] or row["held"] or row["state"] == "failed":

@@ -6,8 +6,8 @@ select claimed_jobs.*, null::jsonb as loaded
 from job_claim_v1($1 -> 0 ->> 'queue', $1) as claimed_jobs
 
 -- name: state_of_job(job_id)
--- Why a job could not be claimed or completed, and when to look again.
-select id, queue, priority, payload, state, held, lost_claims, closed_at is not null as closed,
+-- Why a job could not be claimed, and when to look again.
+select id, queue, priority, state, held, closed_at is not null as closed,
     ceil(greatest(0, extract(epoch from coalesce(run_at, lease_until) - clock_timestamp())) * 1000)::integer as delay_ms
 from job where id = :job_id
 
@@ -30,3 +30,9 @@ select id, queue, last_error from job where id = :job_id and state = 'failed' an
 -- Ends jobs that leave nothing behind.
 select jsonb_agg(n) as done, job_complete_v1(min(queue), jsonb_object_agg(job_id, claim)) as tickets
 from jsonb_to_recordset($1) as input(n integer, job_id bigint, claim integer, queue text)
+
+-- name: renew_leases(ids, claims, lease)
+select job_renew_leases_v1(:ids::bigint[], :claims::integer[], :lease)
+
+-- name: release_leases(ids, claims, at_most_once)
+select job_release_leases_v1(:ids::bigint[], :claims::integer[], :at_most_once::boolean[]) as tickets

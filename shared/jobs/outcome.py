@@ -66,6 +66,16 @@ def record_failure(stage: Policies, job: Job, error: Exception, timings: Timings
         raise redeliver(f"job {job.id} waits for PostgreSQL") from None
 
 
+def snooze_unclaimed(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
+    """Delays a job that nobody has claimed; returns its failure if it is too old for that. Raises AttemptEnded."""
+    try:
+        return _snooze(policy, job, snooze)
+    except LeaseLost:  # it is done, or its turn came some other way
+        return None
+    except ServiceDown:
+        raise redeliver(f"job {job.id} waits for PostgreSQL") from None
+
+
 def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
     """Delays the job; returns its failure if it is too old for that."""
     delay, age = ledger.snooze(job, snooze.delay, str(snooze), policy.age_limit)

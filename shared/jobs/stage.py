@@ -11,35 +11,43 @@ wrapper tells it, by the message's options, what the ledger decided.
     anything else       is retried by the stage's policy, then fails
 
 A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a
-claim. A job that this statement does not take is looked at: it may be done, not its turn, or impossible, which is recorded
-as a failed attempt. One that a worker died with is claimed first, so that a second death is counted on it and on no neighbour.
+claim: that either happens, or nothing has changed. Where nothing has, the job is claimed and the function runs again, so that
+a failure is recorded on the job. A job that a worker died with is claimed as well, so that a second death is counted on it and
+on no neighbour.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dramatiq
-from peewee import DatabaseError
 
 from shared import payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, PermanentError, ServiceDown
+from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze
 from shared.jobs import ledger, worker_process
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed
-from shared.jobs.outcome import record_failure, redeliver, report_completed
-from shared.jobs.quarantine import POISON_AFTER, quarantine
+from shared.jobs.outcome import record_failure, redeliver, report_completed, snooze_unclaimed
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry.logs import log_context
 from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
+
+#: Claims that may vanish with their worker before the job counts as the cause.
+POISON_AFTER = 3
+#: Seconds after which a suspect asks again whether it may run.
+QUARANTINE_DELAY = 1.0
+
+_one_suspect = threading.Lock()
 
 #: A stage's work. It ends with a CompletionStatement, which writes results, the job's end and what follows.
 Work = Callable[[Job], None]
@@ -64,69 +72,69 @@ class Stage:
 
     def run(self, job_id: int) -> None:
         """One delivery of a job's id. Raises what Dramatiq's Retries needs to bring it back, or to call the dead letter."""
-        timings = Timings()
-        try:
-            job = Job(job_id, 0, self.queue) if self.queue in queues.UNCLAIMED else self.claim(job_id)
-        except ServiceDown:
-            raise redeliver(f"job {job_id} waits for PostgreSQL") from None
-        if isinstance(job, NotClaimed):
-            _nothing_to_do(job_id, job)
-            return
-        timings.lap("claim")
-        self._execute(job, timings)
+        if self.queue in queues.UNCLAIMED:
+            self._execute(Job(job_id, 0, self.queue), Timings())
+        else:
+            self._run_claimed(job_id, Timings())
 
-    def _execute(self, job: Job, timings: Timings) -> None:
+    def _execute(self, job: Job, timings: Timings, is_admitted: bool = False) -> None:
         with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt):
             try:
+                if not is_admitted and not self.limits_itself:
+                    rate_limits.admit(job.id, self.queue, job.priority)
                 self._attempt(job)
             except LeaseLost as error:
                 log.warning("result_dropped", extra={"reason": str(error)})
             except ServiceDown:
                 raise redeliver(f"job {job.id} waits for PostgreSQL") from None
             except Exception as error:
-                self._failed(job, error, timings)
+                if job.claim:
+                    record_failure(self, job, error, timings)
+                elif not isinstance(error, Snooze):
+                    self._run_claimed(job.id, timings)
+                elif too_old := snooze_unclaimed(self.retry, job, error):
+                    self._run_claimed(job.id, timings, too_old)
             else:
                 report_completed(job, timings)
 
     def _attempt(self, job: Job) -> None:
         if job.lost_claims >= POISON_AFTER:
             raise PermanentError(f"poison: its worker vanished {job.lost_claims} times while working on it; given up")
-        if not self.limits_itself:
-            rate_limits.admit(job.id, self.queue, job.priority)
-        with quarantine(job):
+        if job.claim and self.queue in queues.UNCLAIMED:
+            payloads.read(self.queue, job.payload)  # the statement only says that it found nothing to do
+        with _quarantine(job):
             self.work(job)
 
-    def _failed(self, job: Job, error: Exception, timings: Timings) -> None:
-        reason: Exception | None = error
-        if not job.claim and isinstance(error, PermanentError | DatabaseError):
-            try:
-                reason = self._look_again(job, error, timings)
-            except ServiceDown:
-                raise redeliver(f"job {job.id} waits for PostgreSQL") from None
-        if reason is not None:
-            record_failure(self, job, reason, timings)
-
-    def _look_again(self, job: Job, error: Exception, timings: Timings) -> Exception | None:
-        """Why a single statement did not complete its job; None if there is nothing to record: not its turn, or done now."""
-        row = ledger.state_of(job.id)
-        if row is None or row["closed"] or row["held"] or row["state"] == "failed" or row["delay_ms"] > 0:
-            _nothing_to_do(job.id, ledger.why_not_claimed(row))
-            return None
-        if row["lost_claims"] or row["state"] == "active":
-            self._run_claimed(job.id, timings)
-            return None
+    def _run_claimed(self, job_id: int, timings: Timings, failure: Exception | None = None) -> None:
+        """Claims the job and runs it, or records what it failed for."""
         try:
-            payloads.read(self.queue, row["payload"])
-        except PermanentError as bad_payload:
-            return bad_payload
-        return error
-
-    def _run_claimed(self, job_id: int, timings: Timings) -> None:
-        job = self.claim(job_id)
+            job = self.claim(job_id)
+        except ServiceDown:
+            raise redeliver(f"job {job_id} waits for PostgreSQL") from None
         if isinstance(job, NotClaimed):
             _nothing_to_do(job_id, job)
+        elif failure is not None:
+            record_failure(self, job, failure, timings)
         else:
-            self._execute(job, timings)
+            timings.lap("claim")
+            self._execute(job, timings, is_admitted=self.queue in queues.UNCLAIMED)
+
+
+@contextmanager
+def _quarantine(job: Job) -> Iterator[None]:
+    """A job that is one lost worker short of poison runs beside no other such job, so that it is not blamed for its crash.
+
+    Raises Snooze while another suspect runs in this process.
+    """
+    if job.lost_claims < POISON_AFTER - 1:
+        yield
+        return
+    if not _one_suspect.acquire(blocking=False):
+        raise Snooze(QUARANTINE_DELAY, f"its worker vanished {job.lost_claims} times; waits until no other suspect runs")
+    try:
+        yield
+    finally:
+        _one_suspect.release()
 
 
 def _nothing_to_do(job_id: int, why: NotClaimed) -> None:

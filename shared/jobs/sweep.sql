@@ -14,7 +14,7 @@ select id from job where queue = :queue and closed_at is null and id > 0 and sta
 -- name: orphaned_keys(queue, page)
 -- Ordering keys whose jobs are all held.
 select held_job.ordering_key from job held_job
-where held_job.queue = :queue and held_job.closed_at is null and held_job.held and not exists (
+where held_job.queue = :queue and held_job.closed_at is null and held_job.held and held_job.state <> 'failed' and not exists (
     select from job head where head.queue = held_job.queue and head.ordering_key = held_job.ordering_key
                            and head.closed_at is null and not head.held)
 group by held_job.ordering_key limit :page

@@ -18,7 +18,7 @@ from shared.broker.fair_queue import FairQueue
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.jobs.leases import leases
+from shared.jobs.ledger import leases
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 

@@ -176,7 +176,7 @@ def test_no_answer_tells_a_secret_or_a_stack_trace(door: FrontDoor, monkeypatch:
     def broken(*_: Any) -> None:
         raise RuntimeError(f"with {APP_SECRET} in it")
 
-    monkeypatch.setattr("shared.channels.whatsapp_cloud.verify.is_signed", broken)
+    monkeypatch.setattr("shared.channels.whatsapp_cloud.webhook.is_signed", broken)
     answers = [door.client.post("/webhooks/whatsapp/cloud", json={}), door.client.get("/nothing"), door.client.get("/dashboard/")]
     assert [answer.status_code for answer in answers] == [500, 404, 401]
     for answer in answers:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.jobs.leases import leases
-from shared.jobs.ledger import Job
+from shared.jobs.ledger import Job, leases
 from shared.jobs.sweep import sweep
 from tests.builders import World, prune
 

@@ -17,8 +17,7 @@ from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.errors import LeaseLost, PermanentError, Snooze
 from shared.jobs import ledger
-from shared.jobs.leases import leases
-from shared.jobs.ledger import Job
+from shared.jobs.ledger import Job, leases
 from shared.jobs.stage import Stage
 from shared.jobs.sweep import sweep
 from shared.queues import Queue

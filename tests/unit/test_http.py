@@ -46,9 +46,9 @@ def simulator(simulator: Simulator) -> Simulator:
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets guarded calls reach this machine, the only one that a test has."""
     monkeypatch.setattr(connections, "ALLOW_LOOPBACK", True)
-    connections.pool.cache_clear()
+    connections.GUARDED.clear()
     yield
-    connections.pool.cache_clear()
+    connections.GUARDED.clear()
 
 
 @pytest.fixture
@@ -246,9 +246,11 @@ def test_a_response_is_read_up_to_64_kib(simulator: Simulator) -> None:
 @pytest.mark.usefixtures("loopback")
 def test_a_connection_is_kept_unless_its_response_was_cut_short(simulator: Simulator, allow_private: bool) -> None:
     url = f"{simulator.url}/customer/x"
+    manager = connections.OPEN if allow_private else connections.GUARDED
+    manager.clear()
     for _ in range(3):
         assert call(url, allow_private=allow_private).ok
-    pool = connections.pool(guarded=not allow_private).connection_from_url(url)
+    pool = manager.connection_from_url(url)
     assert pool.num_connections == 1
     assert call(url, max_bytes=1, allow_private=allow_private).body == b"{"
     assert call(url, allow_private=allow_private).ok
@@ -356,18 +358,15 @@ def test_tls_checks_the_name_of_the_url(
     port = listen(answer).rpartition(":")[2]
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda name, *more, **options: resolve(name and "127.0.0.1", *more, **options))
-    connections.pool.cache_clear()
-    connections._tls.cache_clear()
-    try:
-        with pytest.raises(http.ConnectFailed, match=r"the TLS handshake failed: self.signed certificate"):
-            call(f"https://shop.example:{port}/", allow_private=allow_private)
-        connections._tls().load_verify_locations(certificate)
-        assert call(f"https://shop.example:{port}/", allow_private=allow_private).status == 204
-        with pytest.raises(http.ConnectFailed, match=r"not valid for 'other\.example'"):
-            call(f"https://other.example:{port}/", allow_private=allow_private)
-    finally:
-        connections.pool.cache_clear()
-        connections._tls.cache_clear()
+    context = ssl.create_default_context()
+    manager = connections.OPEN if allow_private else connections.GUARDED
+    monkeypatch.setitem(manager.connection_pool_kw, "ssl_context", context)
+    with pytest.raises(http.ConnectFailed, match=r"the TLS handshake failed: self.signed certificate"):
+        call(f"https://shop.example:{port}/", allow_private=allow_private)
+    context.load_verify_locations(certificate)
+    assert call(f"https://shop.example:{port}/", allow_private=allow_private).status == 204
+    with pytest.raises(http.ConnectFailed, match=r"not valid for 'other\.example'"):
+        call(f"https://other.example:{port}/", allow_private=allow_private)
     assert sni == ["shop.example", "shop.example", "other.example"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.channels.split import split_message
+from shared.channels.sending import split_message
 
 TEXT = st.text(st.sampled_from("ab. \n\U0001f600é"), max_size=60).filter(str.strip)
 

@@ -35,6 +35,10 @@ def test_a_query_has_its_parameters_in_its_head(tmp_path: Path) -> None:
         ("-- name: rename(id)\nselect $1", r"stage.sql, query rename: takes rows \(\$1\)"),
         ("select 1", "stage.sql: each query must begin with a line `-- name"),
         ("-- name: a()\nselect 1\n-- name: a()\nselect 2", "stage.sql: each query must begin"),
+        ("select 0\n-- name: a()\nselect 1", "stage.sql: each query must begin"),
+        ("-- name: a()\nselect 1\n--name: b()\nselect 2", "stage.sql: each query must begin"),
+        ("-- name: a()\nselect 1\n-- Name: b()\nselect 2", "stage.sql: each query must begin"),
+        ("-- name: a()\n-- nothing\n", "stage.sql, query a: has no statement"),
     ],
 )
 def test_a_wrong_file_is_named_when_it_is_loaded(tmp_path: Path, text: str, problem: str) -> None:
@@ -48,6 +52,13 @@ def test_a_call_without_a_parameter_names_the_file_and_the_parameter(tmp_path: P
         SqlFileError, match=r"stage.sql, query rename: missing parameters \['name'\], unknown parameters \['nam'\]"
     ):
         query.rows(id=1, nam="x")
+
+
+def test_types_and_comments_among_the_columns_are_no_columns(tmp_path: Path) -> None:
+    columns = "n integer, price numeric(10, 2), -- in, for example, dollars\n name text"
+    statement = Statement(loaded(tmp_path, f"-- name: say\nselect n from jsonb_to_recordset($1) as i({columns})"))
+    with pytest.raises(SqlFileError, match="differ in: name, price, x"):
+        statement.execute([{"x": 1}])
 
 
 def test_an_item_without_a_column_names_the_file_and_the_column(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from shared.channels.registry import channel
-from shared.channels.whatsapp_cloud import accounts, parse, verify
+from shared.channels.whatsapp_cloud import accounts, webhook
 from web.hardening import max_body
 from web.hooks import inbox
 
@@ -23,7 +23,7 @@ MAX_BODY = 3 * 1024 * 1024
 def verify_address() -> Response:
     """Meta asks once, when the address is entered: echoes `hub.challenge` if the token is ours."""
     token = request.args.get("hub.verify_token", "")
-    if request.args.get("hub.mode") != "subscribe" or not verify.is_verify_token(token):
+    if request.args.get("hub.mode") != "subscribe" or not webhook.is_verify_token(token):
         raise Forbidden("hub.mode must be subscribe, and hub.verify_token the value of WHATSAPP_VERIFY_TOKEN.")
     return Response(request.args.get("hub.challenge", "")[:200], mimetype="text/plain")
 
@@ -32,11 +32,11 @@ def verify_address() -> Response:
 @max_body(MAX_BODY)
 def receive() -> Response:
     """Stores messages and statuses. 401 unless signed with WHATSAPP_APP_SECRET; 503 asks Meta to send it again."""
-    if not verify.is_signed(request.headers, request.get_data()):
+    if not webhook.is_signed(request.headers, request.get_data()):
         inbox.count(CHANNEL, "bad_signature")
         raise Unauthorized("X-Hub-Signature-256 must be sha256= and the body's HMAC-SHA256 with WHATSAPP_APP_SECRET.")
     body = inbox.read_body(CHANNEL, '{"object": "whatsapp_business_account", "entry": […]}')
-    for batch in parse.parse_body(body):
+    for batch in webhook.parse_body(body):
         inbox.store(CHANNEL, accounts.find(batch.account_name), batch)
     return Response("ok", mimetype="text/plain")
 
@@ -45,5 +45,5 @@ def replay(phone_number_id: str, value: dict[str, Any]) -> bool:
     """Stores a change that was rejected; False if its number is still nobody's."""
     account = accounts.find(phone_number_id)
     if account is not None:
-        inbox.store(CHANNEL, account, parse.parse_change(value))
+        inbox.store(CHANNEL, account, webhook.parse_change(value))
     return account is not None

@@ -23,8 +23,8 @@ from werkzeug.exceptions import BadRequest, Forbidden, NotFound, Unauthorized
 
 from shared import queues
 from shared.broker.redis_broker import Broker, get_broker
-from shared.channels.signatures import constant_time_equal
 from shared.config import settings
+from shared.db.credentials import constant_time_equal
 from shared.jobs import operator
 from web.widget.access import is_foreign
 

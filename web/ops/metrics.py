@@ -19,8 +19,8 @@ from werkzeug.exceptions import NotFound, Unauthorized
 from shared import db
 from shared.broker.connection import outage
 from shared.channels.registry import CHANNELS
-from shared.channels.signatures import constant_time_equal
 from shared.config import settings
+from shared.db.credentials import constant_time_equal
 from shared.jobs.sweep import swept_ago
 from shared.models import Job, WhatsappQrSession
 from shared.queues import Queue

@@ -1,7 +1,7 @@
 """What Meta's error codes do to a send. To change what a code does, edit `ERRORS`.
 
 Source: Meta's Cloud API reference, error codes. Branch on `code`, never on titles. Failures that Meta reports after it accepted a
-message come by webhook, and are stored as they are (shared/channels/whatsapp_cloud/parse.py).
+message come by webhook, and are stored as they are (shared/channels/whatsapp_cloud/webhook.py).
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from shared.channels.inbound import InboundItem, SessionState
-from shared.channels.signatures import Headers
+from shared.channels.inbound import Headers, InboundItem, SessionState
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.errors import PermanentError
 

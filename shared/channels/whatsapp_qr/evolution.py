@@ -16,6 +16,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 
 from shared.channels.inbound import (
     DeliveryStatus,
+    Headers,
     IgnoredItem,
     InboundItem,
     MalformedItem,
@@ -26,7 +27,6 @@ from shared.channels.inbound import (
     parse_item,
 )
 from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
-from shared.channels.signatures import Headers, constant_time_equal
 from shared.channels.whatsapp_qr.gateway import (
     REPORTED_FAILURE,
     SESSION_DOWN,
@@ -37,6 +37,7 @@ from shared.channels.whatsapp_qr.gateway import (
     is_crowd,
     message_id_in,
 )
+from shared.db.credentials import constant_time_equal
 from shared.errors import PermanentError, Snooze
 from shared.http import Response
 

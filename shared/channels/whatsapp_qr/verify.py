@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.channels.signatures import Headers
+from shared.channels.inbound import Headers
 from shared.channels.whatsapp_qr.dialects import DIALECTS, dialect
 from shared.config import settings
 from shared.db.credentials import decrypt

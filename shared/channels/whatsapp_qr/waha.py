@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from shared.channels.inbound import (
     DeliveryStatus,
+    Headers,
     IgnoredItem,
     InboundItem,
     MalformedItem,
@@ -21,7 +22,6 @@ from shared.channels.inbound import (
     parse_item,
 )
 from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
-from shared.channels.signatures import Headers, hmac_matches
 from shared.channels.whatsapp_qr.gateway import (
     REPORTED_FAILURE,
     SESSION_DOWN,
@@ -32,6 +32,7 @@ from shared.channels.whatsapp_qr.gateway import (
     is_crowd,
     message_id_in,
 )
+from shared.db.credentials import hmac_matches
 from shared.errors import Snooze
 from shared.http import Response
 

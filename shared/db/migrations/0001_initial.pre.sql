@@ -1,9 +1,9 @@
 -- --------------------------------------------------------------------------------------------------- channels
 
--- The channels that there are; shared/channels/registry.py says the rest of each, and a test compares the two.
+-- The list of channels. shared/channels/registry.py describes each one; a test compares the two.
 create table channel (
     name       text primary key check (name ~ '^[a-z][a-z_]*$'),
-    -- The queue of the stage that sends its replies; null: a reply is SENT when the open page may show it.
+    -- The queue of the stage that sends its replies. Null: nobody is called; a reply is SENT once the open page may show it.
     send_queue text unique check (send_queue ~ '^[a-z]+(-[a-z]+)*$')
 );
 insert into channel (name, send_queue) values
@@ -15,13 +15,13 @@ create table customer (
     id               bigint generated always as identity primary key,
     name             text not null check (name <> ''),
     plan_price_cents integer not null default 0 check (plan_price_cents >= 0),
-    -- The lane of this customer's AI jobs: $100 and up 1, $50 and up 3, below 5 (shared/queues.py).
+    -- The priority of this customer's AI jobs: 1 from $100, 3 from $50, 5 below (shared/queues.py).
     priority         smallint not null generated always as (
         case when plan_price_cents >= 10000 then 1 when plan_price_cents >= 5000 then 3 else 5 end) stored,
     created_at       timestamptz not null default now()
 );
 
--- Text search needs its language at index time, and only constants are immutable: hence the list.
+-- A generated column needs an immutable expression, and to_tsvector is immutable only for a constant language: hence the list.
 create function knowledge_vector(language text, title text, content text) returns tsvector
 language sql immutable parallel safe as $$
     select case language
@@ -53,16 +53,16 @@ create table knowledge_item (
     title             text not null check (title <> ''),
     content           text not null check (content <> ''),
     vector            tsvector not null generated always as (knowledge_vector(language, title, content)) stored,
-    -- An item speaks its base's language, also after the base changed it.
+    -- An item has its base's language, also after that changes.
     foreign key (knowledge_base_id, language) references knowledge_base (id, language)
         on update cascade on delete cascade
 );
 create index knowledge_item_base_idx on knowledge_item (knowledge_base_id);
 create index knowledge_item_vector_idx on knowledge_item using gin (vector);
 
--- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", for a
--- visitor does not write search expressions. At most 5 items; one that ranks below a tenth of the best only shares a
--- common word with the question. The first 1,000 characters of a question say what it is about.
+-- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", since
+-- visitors do not write search expressions. At most 5 items; an item that ranks below a tenth of the best only shares a common
+-- word with the question. Only the first 1,000 characters of a question are searched for.
 create function knowledge_search_v1(p_knowledge_base_id bigint, p_language text, p_question text)
 returns jsonb language plpgsql stable as $$
 begin
@@ -90,17 +90,17 @@ create table chatbot (
     model              text not null default 'gpt-4o-mini' check (model <> ''),
     temperature        real not null default 0.3 check (temperature between 0 and 2),
     max_tokens         integer not null default 500 check (max_tokens between 1 and 32000),
-    -- A provider of its own; both null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
+    -- The chatbot's own provider. Both null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
     provider_base_url  text check (provider_base_url ~ '^https?://'),
     provider_api_key   text, -- encrypted (shared/db/credentials.py)
-    -- Messages of one conversation that arrive within this many seconds are answered by one reply. 0: each its own.
+    -- Messages of one conversation that arrive within this many seconds get one reply. 0: each gets its own.
     debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
     created_at         timestamptz not null default now(),
-    -- How the widget names it in public: it opens nothing, and is not guessed from another.
+    -- How the widget refers to it in public: it grants nothing, and cannot be guessed from another chatbot's.
     public_key         text not null unique default ('pk_' || replace(gen_random_uuid()::text, '-', '')),
     -- Sites (https://shop.example) whose pages may show the widget and call its API.
     allowed_origins    text[] not null default '{}',
-    -- The answer to pictures, voice, and whatever else is no text.
+    -- The reply to pictures, voice messages and anything else that is not text.
     unsupported_message text not null default
         'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),
     -- A chatbot never reads another tenant's knowledge.
@@ -124,13 +124,13 @@ create table whatsapp_qr_session (
     api_key      text, -- encrypted; null: WHATSAPP_QR_API_KEY of the environment
     active       boolean not null default true,
     webhook_secret text, -- encrypted; signs what its gateway sends us; null: WHATSAPP_QR_WEBHOOK_SECRET
-    -- What its gateway last said; sends to a session that is not connected wait (shared/channels/whatsapp_qr/session.py).
+    -- As its gateway last reported; sends to a disconnected session wait (shared/channels/whatsapp_qr/session.py).
     state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
-    state_detail text, -- in the gateway's own word: WORKING, SCAN_QR_CODE, close
+    state_detail text, -- the gateway's own term: WORKING, SCAN_QR_CODE, close
     state_at     timestamptz
 );
 
--- A key of a business's server (web/api/keys.py). Only its SHA-256 is kept: 256 random bits need no slow hash.
+-- An API key of a business's server (web/api/keys.py). Only its SHA-256 is stored: 256 random bits need no slow hash.
 create table api_key (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
@@ -141,13 +141,13 @@ create table api_key (
 );
 create index api_key_customer_idx on api_key (customer_id);
 
--- What a channel sent with a good signature and we could not place: an unknown number, a message of no use. Kept for a week.
+-- Correctly signed items that could not be processed: an unknown number, a malformed message. Kept for a week.
 create table inbound_reject (
     id          bigint generated always as identity primary key,
     source      text not null references channel,
     reason      text not null check (reason <> ''),
     subject     text, -- phone number id or session
-    payload     text not null, -- text, not jsonb: what PostgreSQL's JSON refuses is kept as well
+    payload     text not null, -- not jsonb, which refuses some of what must be kept
     received_at timestamptz not null default now()
 );
 create index inbound_reject_received_idx on inbound_reject (received_at);
@@ -161,31 +161,31 @@ create table conversation (
     external_user_id text not null check (external_user_id <> ''),
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
-    -- The number of the newest change that a widget's page may see (widget_changed).
+    -- The number of the newest change that the widget's page may see (widget_changed).
     revision         bigint not null default 0,
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
 
--- PENDING -> SENT -> DELIVERED -> READ, or FAILED. A status only moves to a higher rank: a late `sent` never
--- undoes READ, FAILED never overwrites DELIVERED; a phone may report a delivery after another one failed.
+-- PENDING -> SENT -> DELIVERED -> READ, or FAILED. A status only moves to a higher rank: a late `sent` never undoes READ, and
+-- FAILED never overwrites DELIVERED, but one of several phones may still report a delivery after another failed.
 create function status_rank(status text) returns integer language sql immutable parallel safe as $$
     select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2
                        when 'DELIVERED' then 3 when 'READ' then 4 end
 $$;
 
 create table message (
-    -- By default, not always: an inbound message gets its id when it is accepted, before this row is written.
+    -- `by default`, not `always`: an inbound message gets its id when it is accepted, before this row is written.
     id              bigint generated by default as identity primary key,
     conversation_id bigint not null,
-    -- Copied from the conversation, so that a unique index can say what "the same inbound message" is.
+    -- Copied from the conversation for the unique index that recognises the same inbound message.
     chatbot_id      bigint not null,
     channel         text not null,
     role            text not null check (role in ('user', 'assistant')),
     content         text not null check (content <> ''),
-    -- A user's message has reached us, so it is DELIVERED; the others tell how far our reply got.
+    -- A user's message has reached us, so it is DELIVERED. The other values describe our replies.
     status          text not null check (status in ('PENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED')),
-    -- The channel's id: of an inbound message its own, of a reply what the provider answered (wamid, gateway id).
+    -- The provider's id: an inbound message came with it, a reply got it in the answer to its send (wamid, gateway id).
     external_id     text check (external_id <> ''),
     reply_to        bigint references message on delete cascade,
     attempts        integer not null default 0 check (attempts >= 0),
@@ -193,9 +193,9 @@ create table message (
     metadata        jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     created_at      timestamptz not null default now(),
     updated_at      timestamptz not null default now(),
-    -- The conversation's number of this message's newest change; only in a widget.
+    -- The conversation's revision when this message last changed; widget only.
     revision        bigint,
-    -- Of what a business's server says (web/api/messages.py): the same key in the same conversation is the same message.
+    -- Of messages sent through the API (web/api/messages.py): the same key in the same conversation is the same message.
     idempotency_key text,
     foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
         on delete cascade,
@@ -209,8 +209,8 @@ create unique index message_one_reply_idx on message (reply_to) where reply_to i
 create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 
--- The conversation's row is locked from here to the commit, so numbers become visible in their order: a page that has seen
--- 7 never misses a 6 that was committed later. The notification names the visitor by a hash, and says nothing else.
+-- The conversation's row stays locked until the commit, so revisions become visible in order: a page that has seen 7 never
+-- misses a 6 that was committed later. The notification contains a hash of the visitor and nothing else.
 create function widget_changed() returns trigger language plpgsql as $$
 declare
     v_conversation conversation;
@@ -227,15 +227,15 @@ create trigger message_widget_new before insert on message
 create trigger message_widget_status before update of status on message
     for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
--- A status that came before we knew the provider's id of the message; applied when the send's answer is kept,
--- dropped after a while (shared/channels/delivery_status.py).
+-- Statuses that came before the provider's id of their message was stored. Applied when it is, dropped after an hour
+-- (shared/channels/delivery_status.py).
 create table parked_status (
     id          bigint generated always as identity primary key,
     provider_id text not null check (provider_id <> ''),
     status      text not null check (status in ('SENT', 'DELIVERED', 'READ', 'FAILED')),
     error       text,
     received_at timestamptz not null default now(),
-    -- Whose number or session told it: it moves no other's messages. Null where the teller knows no tenants.
+    -- The chatbot whose number or session reported it: it must not move another tenant's messages. Null: not known.
     chatbot_id  bigint references chatbot on delete cascade
 );
 create index parked_status_chatbot_idx on parked_status (chatbot_id);
@@ -255,7 +255,7 @@ create table usage_log (
     completion_tokens integer not null default 0 check (completion_tokens >= 0),
     model             text,
     created_at        timestamptz not null default now(),
-    -- Nobody pays twice.
+    -- Nothing is charged twice.
     unique (message_id, kind)
 );
 create index usage_log_customer_idx on usage_log (customer_id, created_at);
@@ -295,8 +295,8 @@ create index webhook_event_endpoint_idx on webhook_event (endpoint_id);
 
 -- -------------------------------------------------------------------------------------------------- the ledger
 --
--- Redis carries a job's id; this row is the job. `closed_at` is the only column that indexes of open jobs look
--- at, so a claim and its renewals rewrite no index (HOT updates).
+-- Redis carries a job's id; this row is the job. Indexes of open jobs use `closed_at` and not `state`, so a claim and its
+-- renewals rewrite no index (HOT updates).
 
 create table job (
     id              bigint generated always as identity primary key,
@@ -306,26 +306,26 @@ create table job (
     -- delayed   may run at `run_at`: a retry, a throttle, a debounce
     -- active    a worker has claimed it, until `lease_until`
     -- completed its effects are committed
-    -- failed    for good; `closed_at` is set when the dead letter has done its work. `held`: an operator deleted it in line
+    -- failed    for good; `closed_at` is set when its dead letter is written; `held` if an operator deleted a held job
     state           text not null default 'waiting'
         check (state in ('waiting', 'delayed', 'active', 'completed', 'failed')),
     priority        smallint not null default 5 check (priority in (1, 3, 5)),
     payload         jsonb not null,
     ordering_key    text check (ordering_key <> ''),
     held            boolean not null default false,
-    -- What makes a second submission of the same thing this job: a hash of tenant, channel and external id.
+    -- A hash of chatbot, channel and external id: a second submission of the same message finds this job.
     dedup_key       text,
     customer_id     bigint,
-    -- No foreign keys: an incoming job names its message before the row exists, and records outlive what they tell of.
+    -- No foreign keys: an incoming job refers to its message before that row exists, and job records may outlive both.
     message_id      bigint,
     webhook_event_id bigint,
     -- Executions that count against max_retries: neither a snooze nor a shutdown does.
     attempts        integer not null default 0 check (attempts >= 0),
-    -- Every claim ever: the fence that a late result of an earlier claim does not pass.
+    -- All claims so far. The number is a fence: a late result of an earlier claim is refused.
     claims          integer not null default 0 check (claims >= attempts),
-    -- Claims that ran out because their worker vanished: three make the job a poison.
+    -- Claims whose worker vanished: with three the job counts as poison.
     lost_claims     integer not null default 0 check (lost_claims <= claims),
-    -- Since when a send's outcome is unknown: it left, and its answer was not kept (shared/channels/sending.py).
+    -- Since when a send's outcome is unknown: it was sent, and the answer was lost (shared/channels/sending.py).
     outcome_unknown_since timestamptz,
     last_error      text,
     last_traceback  text,
@@ -352,15 +352,15 @@ create index job_held_idx on job (queue, ordering_key, id) where closed_at is nu
 -- For the sweep, which says `id > 0`. Statements about one ordering key do not say it, so that no plan made while few jobs
 -- are open ever reads all open jobs of a queue to find those of one key.
 create index job_open_idx on job (queue, id) where closed_at is null and id > 0;
--- No index has `state`: a claim, which changes that and nothing else that an index knows, then touches no index at all.
+-- No index contains `state`, so that a claim, which changes no other indexed column, updates no index.
 create index job_closed_idx on job (closed_at) where closed_at is not null; -- prune
--- For a business that asks how its jobs stand.
+-- For the API's count of a business's jobs.
 create index job_customer_idx on job (customer_id, queue) where closed_at is not null;
 create index job_message_idx on job (message_id) where message_id is not null;
 
 -- The verbs of the ledger. Each step of a job costs one round trip, and each statement in a volatile function sees what
 -- others committed while it waited for a lock. They take many jobs at once, in rows numbered by `n`: the threads of a
--- process speak together (shared/db/batching.py). `rows 1` makes a caller join each row to what it names by an index, also
+-- process share statements (shared/db/batching.py). `rows 1` makes a caller join each row to what it names by an index, also
 -- in a plan that was made while the tables were empty. Which verb moves a job from which state to which:
 --
 --   (new)                     job_add_v1            waiting, delayed
@@ -373,7 +373,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   waiting                   job_mark_lost_v1      waiting       its worker died with it in hand
 --   failed                    job_close_failed_v1   failed, closed
 
--- Those who add to an ordering key and those who close its head take turns; the lock ends with the transaction. Keys are
+-- Transactions that add to an ordering key and those that close its head take turns; the lock ends with the transaction. Keys are
 -- locked in the order of the stages, those of one stage in the order of their hashes, so that two transactions never
 -- wait for each other.
 create function job_lock(p_queue text, p_keys text[]) returns void language plpgsql as $$
@@ -383,8 +383,8 @@ begin
         where key is not null order by key_hash) keys;
 end $$;
 
--- What a caller must hand to Redis after its commit: {id, queue, priority, delay_ms}. Volatile, as its clock is: PostgreSQL
--- takes it into the caller's plan then, and plans it anew for each call otherwise.
+-- What a caller must enqueue in Redis after its commit: {id, queue, priority, delay_ms}. Volatile, because its clock is: only
+-- then does PostgreSQL inline it into the caller's plan.
 create function job_ticket(j job) returns jsonb language sql volatile as $$
     select jsonb_build_object('id', j.id, 'queue', j.queue, 'priority', j.priority, 'delay_ms',
         case when j.state = 'delayed'
@@ -444,7 +444,7 @@ begin
                               webhook_event_id, dedup_key)
         select queue, case when is_delayed then 'delayed' else 'waiting' end,
             case when is_delayed then clock_timestamp() + make_interval(secs => delay_seconds) end, payload, ordering_key,
-            -- No `exists`: of two plans for one PostgreSQL may keep that which reads the whole table, made while it was empty.
+            -- Not `exists`: PostgreSQL makes two plans for that, and may keep the one that reads the whole table.
             ordering_key is not null and (place > 1 or (
                 select true from job head where head.queue = input.queue and head.ordering_key = input.ordering_key
                                             and head.closed_at is null and not head.held) is not null),
@@ -462,8 +462,9 @@ declare
     v_tickets jsonb;
 begin
     with next_jobs as materialized (
+        -- Not one that an operator deleted in line: its dead letter may be under way, and closes it.
         select (select id from job where queue = p_queue and ordering_key = key and closed_at is null and held
-                order by id limit 1) as id
+                                     and state <> 'failed' order by id limit 1) as id
         from unnest(p_keys) key
         where not exists (select from job where queue = p_queue and ordering_key = key and closed_at is null and not held)
     ), unheld_jobs as (
@@ -550,12 +551,14 @@ language plpgsql rows 1 as $$
 begin
     return query
     select input.n, job.id, input.claim, job.customer_id, job.payload, job.attempts + (state <> 'active')::integer
-    from jsonb_to_recordset(p_input) as input(n integer, job_id bigint, claim integer)
+    from (select distinct on (job_id) * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, claim integer)
+          order by job_id, n) input -- a job that was delivered twice is worked on once
     join job on job.id = input.job_id
         and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
     where job.queue = p_queue and closed_at is null and not held
       and case input.claim
-          when 0 then lost_claims = 0 and (state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms')
+          when 0 then lost_claims = 0
+              and (state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms')
           else state = 'active' and claims = input.claim end
     order by job.id for update of job;
 end $$;
@@ -613,7 +616,9 @@ begin
         from input join job on job.id = input.job_id
             and job.id = any (array(select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))
         where closed_at is null and not held
-          and case input.claim when 0 then state in ('waiting', 'delayed') else state = 'active' and claims = input.claim end
+          and case input.claim
+              when 0 then state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms'
+              else state = 'active' and claims = input.claim end
         order by job.id for update of job
     ), snoozed_jobs as (
         select *, case when delay <= max_age - age then delay
@@ -631,8 +636,8 @@ begin
     select snoozed_jobs.n, allowed_delay, snoozed_jobs.age from snoozed_jobs left join delayed_jobs using (n);
 end $$;
 
--- active (claim 0: waiting, delayed) -> delayed for p_retry_delays[attempt] seconds, or failed where there is none.
--- Returns the row {attempt, retry_in, message_id, webhook_event_id}; none if it is not this claim's any longer.
+-- active -> delayed for p_retry_delays[attempt] seconds, or failed where there is none. Returns {attempt, retry_in,
+-- message_id, webhook_event_id}; nothing if the job is not this claim's any longer.
 create function job_fail_attempt_v1(p_job_id bigint, p_claim integer, p_error text, p_traceback text,
                                     p_retry_delays float8[], p_outcome_unknown boolean)
 returns table (attempt integer, retry_in float8, message_id bigint, webhook_event_id bigint) language plpgsql rows 1 as $$
@@ -640,15 +645,11 @@ returns table (attempt integer, retry_in float8, message_id bigint, webhook_even
 begin
     return query
     update job set
-        attempts = attempts + (state <> 'active')::integer, claims = claims + (state <> 'active')::integer,
-        state = case when p_retry_delays[attempts + (state <> 'active')::integer] is null then 'failed' else 'delayed' end,
-        run_at = clock_timestamp() + make_interval(secs => p_retry_delays[attempts + (state <> 'active')::integer]),
+        state = case when p_retry_delays[attempts] is null then 'failed' else 'delayed' end,
+        run_at = clock_timestamp() + make_interval(secs => p_retry_delays[attempts]),
         last_error = p_error, last_traceback = p_traceback, lease_until = null, claimed_by = null,
-        started_at = coalesce(started_at, clock_timestamp()),
         outcome_unknown_since = case when p_outcome_unknown then clock_timestamp() else outcome_unknown_since end
-    where id = p_job_id and closed_at is null and not held
-      and case p_claim when 0 then state = 'waiting' or state = 'delayed' and run_at <= clock_timestamp() + interval '50 ms'
-          else state = 'active' and claims = p_claim end
+    where id = p_job_id and state = 'active' and claims = p_claim
     returning job.attempts, p_retry_delays[job.attempts], job.message_id, job.webhook_event_id;
 end $$;
 
@@ -765,16 +766,19 @@ $$;
 create function message_set_status_v1(p_id bigint, p_status text, p_error text default null, p_external_id text default null,
                                       p_attempts integer default null, p_metadata jsonb default '{}')
 returns boolean language plpgsql as $$
+declare
+    v_moves boolean;
 begin
+    select status_rank(status) < status_rank(p_status) into v_moves
+    from message where id = p_id and role = 'assistant' for no key update;
     update message set
-        status = case when status_rank(p_status) > status_rank(status) then p_status else status end,
-        error = case when p_status = 'FAILED' then coalesce(p_error, 'the channel reported a failure')
-                     when p_attempts is null then error end,
+        status = case when v_moves then p_status else status end,
+        error = case when v_moves and p_status = 'FAILED' then coalesce(p_error, 'the channel reported a failure')
+                     when p_attempts is null or status = 'FAILED' and not v_moves then error end,
         external_id = case when p_attempts is null then coalesce(external_id, p_external_id)
                            else coalesce(p_external_id, external_id) end,
         attempts = coalesce(p_attempts, attempts), metadata = metadata || p_metadata, updated_at = clock_timestamp()
-    where id = p_id and role = 'assistant'
-      and (p_attempts is not null or status_rank(status) < status_rank(p_status));
+    where id = p_id and role = 'assistant' and (v_moves or p_attempts is not null);
     return found;
 end $$;
 

@@ -1,4 +1,4 @@
-"""Meta's webhook: which numbers it is for, who wrote what, and how far our replies got.
+"""Meta's webhook: whether it is Meta's, which numbers it is for, who wrote what, and how far our replies got.
 
 Source: Meta's Cloud API webhooks reference of 2026. A contact may be known by phone number, by business-scoped user id
 (BSUID), or by both.
@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.channels.inbound import (
     DeliveryStatus,
+    Headers,
     IgnoredItem,
     InboundBatch,
     InboundItem,
@@ -23,7 +24,11 @@ from shared.channels.inbound import (
     get_text,
     parse_item,
 )
+from shared.config import settings
+from shared.db.credentials import constant_time_equal, hmac_matches
 
+#: `sha256=<hex>`: the HMAC-SHA256 of the body with the app's secret.
+SIGNATURE = "X-Hub-Signature-256"
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Types of messages that nobody waits for an answer to.
 SILENT = frozenset({"reaction", "system"})
@@ -31,6 +36,17 @@ SILENT = frozenset({"reaction", "system"})
 TEXTS = frozenset({"text", "button", "interactive"})
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
+
+
+def is_signed(headers: Headers, body: bytes) -> bool:
+    """Whether the signature is right; never without WHATSAPP_APP_SECRET."""
+    scheme, _, signature = headers.get(SIGNATURE, "").partition("=")
+    return scheme == "sha256" and hmac_matches(signature, body, settings().whatsapp_app_secret, "sha256")
+
+
+def is_verify_token(token: str) -> bool:
+    """Whether Meta shows the token that was entered beside the address; never without WHATSAPP_VERIFY_TOKEN."""
+    return constant_time_equal(token, settings().whatsapp_verify_token)
 
 
 def parse_body(body: dict[str, Any]) -> list[InboundBatch]:

@@ -1,0 +1,61 @@
+"""How many files a WhatsApp text passes on its way from Meta's hook to Meta's API: shared/README.md names them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from shared import db
+from tests.integration.front_door import FrontDoor, change, webhook, written
+
+ROOT = Path(__file__).parents[2]
+#: What every request and every job stands on, whatever it is about: settings, logs, connections, limits that are not set.
+FOUNDATION = re.compile(
+    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections)|web/hardening"
+)
+MOST = 25
+
+
+@contextmanager
+def traced(files: set[str]) -> Iterator[None]:
+    """Notes the files whose functions are called in the block."""
+
+    def note(frame: FrameType, event: str, _argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ("shared", "web", "workers"):
+            files.add(str(path.relative_to(ROOT)))
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def send(door: FrontDoor, number: int) -> None:
+    """A text from a customer of this number."""
+    message = {**written(f"wamid.{number}"), "from": f"49170{number}"}
+    assert door.meta(webhook(change(door.number, messages=[message]))).status_code == 200
+
+
+def test_a_whatsapp_text_passes_few_files_and_the_readme_names_them(door: FrontDoor) -> None:
+    send(door, 1)
+    door.world.drain()  # what is made once a process is made
+    files: set[str] = set()
+    with traced(files):
+        send(door, 2)
+    while ready := db.rows("select id from job where state = 'waiting' and not held and queue <> 'webhook-delivery'"):
+        stage = door.world.stage(ready[0]["id"])
+        with traced(files):
+            stage.run(ready[0]["id"])
+    assert [message["status"] for message in door.world.messages(role="assistant")] == ["SENT", "SENT"]
+    # In a process of its own a worker also has the consumer that takes the job from Redis.
+    passed = {file for file in files if not FOUNDATION.match(file)} | {"shared/broker/consumer.py"}
+    assert len(passed) <= MOST, sorted(passed)
+    section = (ROOT / "shared" / "README.md").read_text().partition("## The way of one WhatsApp text")[2]
+    assert set(re.findall(r"`((?:shared|web|workers)/[\w/]+\.py)`", section)) == passed
