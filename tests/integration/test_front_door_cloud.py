@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -230,6 +231,9 @@ def test_a_body_beyond_the_limit_is_413(door: FrontDoor) -> None:
     assert door.meta(b'"' + b"x" * (3 * 1024 * 1024) + b'"').status_code == 413
 
 
+_WEB = f"{Path(__file__).parents[2] / 'web'}/"
+
+
 class _Walk:
     """The files of web/ that functions are called in, each time that it is another one."""
 
@@ -237,8 +241,9 @@ class _Walk:
         self.files: list[str] = []
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        _, in_web, file = frame.f_code.co_filename.rpartition("/web/")
-        if event == "call" and in_web and (not self.files or self.files[-1] != file):
+        path = frame.f_code.co_filename
+        file = path.removeprefix(_WEB)
+        if event == "call" and file != path and (not self.files or self.files[-1] != file):
             self.files.append(file)
 
 
