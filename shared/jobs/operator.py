@@ -56,7 +56,11 @@ def discard(job_id: int) -> None:
     if outcome != "discarded":
         raise Refused(job_id, outcome)
     log.warning("job_discarded", extra={"job": job_id})
-    request_dead_letter(Queue(db.scalar("select queue from job where id = %s", [job_id])), job_id, get_broker())
+    queue = Queue(db.scalar("select queue from job where id = %s", [job_id]))
+    try:
+        request_dead_letter(queue, job_id, get_broker())
+    except redis.RedisError as error:  # the sweep asks again
+        outage.noticed(error)
 
 
 def _forget_dead_message(ticket: Ticket) -> None:
