@@ -26,7 +26,9 @@ _WHY_NOT = {
     "waiting": "Job {id} has not failed: it is waiting, and will run.",
     "delayed": "Job {id} has not failed: it is delayed, and will run.",
     "completed": "Job {id} is completed.",
-    "answered": "The message of job {id} has its reply already, the chatbot's fallback message if no other.",
+    "answered": (
+        "The message of job {id} was already answered (by the fallback message, if the AI failed), so it is not asked again."
+    ),
     "redelivered": "The event of job {id} is gone, or was redelivered by another job.",
 }
 
