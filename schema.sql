@@ -181,7 +181,7 @@ create table conversation (
 
 -- PENDING -> SENT -> DELIVERED -> READ, or FAILED. A status only moves to a higher rank: a late `sent` never undoes READ, and
 -- FAILED never overwrites DELIVERED, but one of several phones may still report a delivery after another failed.
-create function status_rank(status text) returns integer language sql immutable parallel safe as $$
+create function status_rank_v1(status text) returns integer language sql immutable parallel safe as $$
     select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2
                        when 'DELIVERED' then 3 when 'READ' then 4 end
 $$;
@@ -382,8 +382,10 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
 --   active                    job_renew_leases_v1   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
---   waiting                   job_mark_lost_v1      waiting       its worker died with it in hand
+--   waiting, delayed          job_mark_lost_v1      the same      its worker died with it in hand
 --   failed                    job_close_failed_v1   failed, closed
+--   failed                    job_requeue_v1        waiting       an operator runs it again
+--   waiting, delayed, failed  job_discard_v1        failed        an operator gives it up
 
 -- Transactions that add to an ordering key and those that close its head take turns; the lock ends with the transaction. Keys are
 -- locked in the order of the stages, those of one stage in the order of their hashes, so that two transactions never
@@ -690,7 +692,7 @@ begin
     return v_tickets;
 end $$;
 
--- waiting -> waiting: the worker that had it in hand is dead. Only once: from then on the job is claimed before it runs.
+-- The worker that had it in hand is dead; the state stays. Only once: from then on the job is claimed before it runs.
 create function job_mark_lost_v1(p_ids bigint[]) returns integer language plpgsql as $$
 declare
     v_marked integer;
@@ -709,7 +711,7 @@ declare
     v_job     job;
     v_tickets jsonb;
 begin
-    select * into v_job from job where id = p_id;
+    select * into v_job from job where id = p_id for update;
     perform job_lock(v_job.queue, array[v_job.ordering_key]);
     update job set closed_at = clock_timestamp() where id = p_id and state = 'failed' and closed_at is null;
     if not found then
@@ -781,7 +783,7 @@ returns boolean language plpgsql as $$
 declare
     v_moves boolean;
 begin
-    select status_rank(status) < status_rank(p_status) into v_moves
+    select status_rank_v1(status) < status_rank_v1(p_status) into v_moves
     from message where id = p_id and role = 'assistant' for no key update;
     update message set
         status = case when v_moves then p_status else status end,
@@ -832,19 +834,18 @@ end $$;
 
 -- ------------------------------------------------------------------------------------------- operators' verbs
 --
--- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a job that a worker has locked: it is
--- 'busy' then.
+-- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a row that a worker has locked: the
+-- job is 'busy' then. They lock the job, then its message, then its ordering key, as dead letters do. A job in front of it,
+-- whose end takes the ordering key first, never waits for a failed one (job_unhold_next).
 
 -- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
--- or event, if it ran already, is taken back, so that the stage does its work again. Returns {outcome: 'requeued', held,
--- ticket}; or why not: {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
+-- or event, if it ran already, is taken back, so that the stage does its work again. Returns
+-- {outcome: 'requeued', held, ticket}; or why not: {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
 create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
 declare
     v_job     job;
     v_refusal text;
 begin
-    -- The message first, then the job, then the ordering key: the order of its dead letter, which may run at this moment.
-    perform from message where id = (select message_id from job where id = p_id) for update;
     select * into v_job from job where id = p_id for update skip locked;
     v_refusal := case
         when not found then (select case when count(*) = 0 then 'gone' else 'busy' end from job where id = p_id)

@@ -126,7 +126,7 @@ _accept_once_statement = Statement(queries["accept_messages"], 0.0, name="accept
 
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
-    rows = statement.answers([{"payload": payload} for payload in payloads])
+    rows = statement.rows_by_item([{"payload": payload} for payload in payloads])
     answers = [row["accepted"] if row else None for row in rows]
     enqueue(tickets_of([ticket for answer in answers if answer for ticket in answer["tickets"]]))
     return [Accepted(answer["message_id"], answer["accepted"]) if answer else None for answer in answers]

@@ -9,7 +9,7 @@ with runnable_jobs as materialized (
         message.channel, message.reply_to, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
-    where message.role = 'assistant' and (channel.send_queue is not null or status_rank(message.status) <= status_rank('SENT'))
+    where message.role = 'assistant' and (channel.send_queue is not null or status_rank_v1(message.status) <= status_rank_v1('SENT'))
 ), locked_conversations as materialized (
     select id from conversation where id = any (array(select conversation_id from replies where send_queue is null))
     order by chatbot_id, channel, external_user_id for no key update

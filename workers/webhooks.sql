@@ -40,3 +40,4 @@ with dead_job as materialized (
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
 )
 select job_close_failed_v1(:job_id) as tickets
+from (select count(*) from dead_job) locked -- before it is closed

@@ -26,25 +26,36 @@ Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession
 _CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
 
+class _Refused(Exception):
+    """The command cannot do that; its text says why."""
+
+
 def main() -> int:
     """Runs one command; 1 if the database refuses it, or does not answer."""
     arguments = _arguments()
     try:
         return with_database("connect", arguments.run, arguments)
     except peewee.IntegrityError as problem:
-        print(f"connect: refused: {_reason(problem, arguments)}", file=sys.stderr)
-        return 1
+        reason = _reason(problem, arguments)
+    except _Refused as refusal:
+        reason = str(refusal)
+    print(f"connect: refused: {reason}", file=sys.stderr)
+    return 1
 
 
 def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> str:
     """Why the database refused it, in the command's words."""
     refusal = getattr(problem, "orig", None)
     if isinstance(refusal, psycopg2.errors.ForeignKeyViolation):
-        return f"there is no chatbot {arguments.chatbot}; use the id that scripts/connect business printed"
+        return _no_chatbot(arguments.chatbot)
     if isinstance(refusal, psycopg2.errors.UniqueViolation):
         what = f"session {arguments.session}" if "session" in arguments else f"number {arguments.phone_number_id}"
         return f"{what} is another chatbot's; connect another one, or the other chatbot first"
     return str(problem).splitlines()[0]
+
+
+def _no_chatbot(chatbot_id: int) -> str:
+    return f"there is no chatbot {chatbot_id}; use the id that scripts/connect business printed"
 
 
 def _dollars(text: str) -> float:
@@ -99,6 +110,7 @@ def _business(arguments: argparse.Namespace) -> int:
 
 
 def _cloud(arguments: argparse.Namespace) -> int:
+    _require_chatbot(arguments.chatbot)
     token = _read_secret("access token")
     values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True}
     before = _connect(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
@@ -110,6 +122,7 @@ def _cloud(arguments: argparse.Namespace) -> int:
 
 
 def _qr(arguments: argparse.Namespace) -> int:
+    _require_chatbot(arguments.chatbot)
     key = _read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
     secret = random_secrets.token_urlsafe(24)
     values = {
@@ -125,6 +138,12 @@ def _qr(arguments: argparse.Namespace) -> int:
     print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
     print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")
     return 0
+
+
+def _require_chatbot(chatbot_id: int) -> None:
+    """Ends the command before it asks for a secret that it could not store. Raises _Refused."""
+    if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
+        raise _Refused(_no_chatbot(chatbot_id))
 
 
 def _connect(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
@@ -143,8 +162,11 @@ def _in_place_of(what: str, before: str | None, now: str) -> str:
 
 
 def _read_secret(what: str, may_be_empty: bool = False) -> str:
-    """Typed unseen, or piped in."""
-    secret = (getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    """Typed unseen, or piped in. Ctrl-D and Ctrl-C at the prompt end the command."""
+    try:
+        secret = (getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    except (EOFError, KeyboardInterrupt):
+        sys.exit(f"\nconnect: {what}: nothing was given, so nothing was connected")
     if not secret and not may_be_empty:
         sys.exit(f"connect: {what}: nothing was given; type it, or pipe it into standard input")
     return secret

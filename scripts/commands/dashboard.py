@@ -22,7 +22,12 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     arguments = parser.parse_args()
     _find_services()
-    with make_server(arguments.host, arguments.port, application(get_broker(), prefix="")) as server:
+    try:
+        server = make_server(arguments.host, arguments.port, application(get_broker(), prefix=""))
+    except (OSError, OverflowError) as problem:
+        reason = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem).rstrip(".")
+        sys.exit(f"dashboard: port {arguments.port} cannot be used: {reason}. Choose another one with --port.")
+    with server:
         print(f"dashboard: http://{arguments.host}:{arguments.port}", flush=True)
         try:
             server.serve_forever()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from web.hooks.replay import replay
 def main() -> int:
     """Runs one command; 1 if there is nothing to show or to do, 2 if the input is wrong."""
     arguments = _arguments()
+    # Without a handler Python would print the bare log event beside the command's own line.
+    operator.log.addHandler(logging.NullHandler())
     return with_database("jobs", arguments.run, arguments)
 
 

@@ -73,6 +73,7 @@ class ProcessManager:
         self._cwd, self._on_line = cwd, on_line or (lambda _name, _line: None)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
+        self._stop_timeout = STOP_TIMEOUT
         self._keeper = threading.Thread(target=self._keep, name="process-keeper", daemon=True)
 
     def start(self) -> None:
@@ -81,14 +82,9 @@ class ProcessManager:
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """SIGTERM to all, SIGKILL to what is left after `timeout` seconds."""
+        self._stop_timeout = timeout
         self._stopping.set()
         self._keeper.join()
-        with self._lock:
-            for process in self._processes.values():
-                _signal_leader(process, signal.SIGTERM)
-            deadline = time.monotonic() + timeout
-            for process in self._processes.values():
-                _reap(process, deadline)
 
     def restarts(self) -> dict[str, int]:
         """How often each line was restarted."""
@@ -127,12 +123,19 @@ class ProcessManager:
         self._processes[name].wanted = True
 
     def _keep(self) -> None:
-        # Only this thread starts processes: the kernel ends a child when the *thread* that started it ends.
+        # Only this thread starts processes, and it outlives them: the kernel sends a child a SIGTERM when the *thread* that
+        # started it ends, and a second SIGTERM makes Dramatiq kill its workers.
         while not self._stopping.is_set():
             with self._lock:
                 for process in self._processes.values():
                     self._look_after(process)
             self._stopping.wait(0.05)
+        with self._lock:
+            for process in self._processes.values():
+                _signal_leader(process, signal.SIGTERM)
+            deadline = time.monotonic() + self._stop_timeout
+            for process in self._processes.values():
+                _reap(process, deadline)
 
     def _look_after(self, process: _Process) -> None:
         now = time.monotonic()

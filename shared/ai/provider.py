@@ -17,7 +17,8 @@ import openai
 
 from shared.config import settings
 from shared.errors import PermanentError, Snooze
-from shared.http import httpx_transport, retry_after
+from shared.http import retry_after
+from shared.http.httpx_transport import CarriedClient
 from shared.payloads import MAX_ID, strip_invalid
 
 #: Seconds to stay away when a provider says 429 and not for how long.
@@ -80,7 +81,7 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
     return _completion(response.content, provider.model)
 
 
-_http_client = httpx_transport.httpx_client(MAX_RESPONSE_BYTES)
+_http_client = CarriedClient(MAX_RESPONSE_BYTES)
 
 
 @lru_cache(maxsize=256)

@@ -47,6 +47,6 @@ def warn_about_forgetful_redis(client: redis.Redis) -> None:
     except redis.RedisError:
         return
     if policy != "noeviction":
-        log.warning("redis may evict jobs; set maxmemory-policy to noeviction", extra={"policy": policy})
+        log.warning("redis_may_evict_jobs", extra={"policy": policy, "advice": "set maxmemory-policy to noeviction"})
     if not persistent:
-        log.warning("redis forgets its queues when it restarts; set appendonly to yes")
+        log.warning("redis_not_persistent", extra={"advice": "set appendonly to yes"})

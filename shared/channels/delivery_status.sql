@@ -14,7 +14,7 @@ with input as (
     where input.message_id is null and message.role = 'assistant'
       and message.chatbot_id = coalesce(input.chatbot_id, message.chatbot_id)
 ), furthest as materialized (
-    select distinct on (id) * from matches order by id, status_rank(status) desc, n
+    select distinct on (id) * from matches order by id, status_rank_v1(status) desc, n
 ), moved as materialized (
     select n, message_set_status_v1(id, status, error, provider_id) as has_moved from furthest
 )
@@ -30,7 +30,7 @@ with matches as (
         and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
     where parked.provider_id = :provider_id
 ), furthest as materialized (
-    select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank(status) desc
+    select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank_v1(status) desc
 ), moved as materialized (
     select message_set_status_v1(message_id, status, error) as has_moved from furthest
 )

@@ -13,7 +13,7 @@ with input as materialized (
 ), furthest as (
     select distinct on (n) n, status, error from (
         select n, status, error from early_statuses union all select n, 'SENT', null from input) statuses
-    order by n, status_rank(status) desc
+    order by n, status_rank_v1(status) desc
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
     select id, conversation_id, channel, reply_to from message
     where id = any (array(select message_id from input)) order by id for no key update

@@ -23,6 +23,10 @@ _COLUMNS = re.compile(r"jsonb_to_recordset\(\$1\)\s+as\s+\w+\s*\(((?:[^()]|\([^(
 _IN_PARENTHESES = re.compile(r"\([^()]*\)|--[^\n]*")
 
 
+#: The statements of this program, by the names under which connections prepare them.
+_texts: dict[str, str] = {}
+
+
 class Statement:
     """A query that takes rows, prepared under its own name; names are unique in this program.
 
@@ -33,6 +37,8 @@ class Statement:
         if not query.takes_rows:
             raise SqlFileError(f"{query.where}: a prepared statement takes its rows as $1")
         self.query, self.name, self._retry_seconds = query, name or query.name, retry_seconds
+        if _texts.setdefault(self.name, query.text) != query.text:
+            raise SqlFileError(f"{query.where}: another statement is prepared as {self.name}; give one of them another name")
         named = _COLUMNS.search(query.text)
         self._columns = {column.split()[0] for column in _IN_PARENTHESES.sub("", named[1]).split(",")} - {"n"} if named else None
 
@@ -42,7 +48,7 @@ class Statement:
         seconds = settings().job_lease if self._retry_seconds is None else self._retry_seconds
         return retry_on_outage(lambda: execute_prepared(self.name, self.query.text, numbered), seconds)
 
-    def answers(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
+    def rows_by_item(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
         """The row that answers each item, or None."""
         found: list[Row | None] = [None] * len(items)
         for row in self.execute(items):
@@ -51,7 +57,7 @@ class Statement:
 
     def batched(self) -> Batch[Mapping[str, Any], Row | None]:
         """To be called with one item: what several threads call at the same moment is one execution."""
-        return Batch(self.answers)
+        return Batch(self.rows_by_item)
 
     def _checked(self, item: Mapping[str, Any]) -> dict[str, Any]:
         if self._columns is not None and item.keys() != self._columns:

@@ -7,6 +7,7 @@ response a byte at a time.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,11 +65,12 @@ class Response:
 
 
 def retry_after(header: str | None, default: float) -> float:
-    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing or a date."""
+    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing, a date or nonsense."""
     try:
-        return max(MIN_RETRY_AFTER, float(header)) if header else default
+        seconds = float(header) if header else default
     except ValueError:
         return default
+    return max(MIN_RETRY_AFTER, seconds) if math.isfinite(seconds) else default
 
 
 def post(

@@ -35,7 +35,7 @@ class CompletionStatement:
 
     def __init__(self, query: sql.Query) -> None:
         self._statement = Statement(query)
-        self._batch: Batch[_Item, dict[str, Any] | None] = Batch(self._complete)
+        self._batch: Batch[_Item, dict[str, Any] | None] = Batch(self._run_batch)
 
     def __call__(self, job: Job, values: Mapping[str, Any] | None = None) -> bool:
         """Completes the job; False if there was nothing to write the results to: then nothing happened.
@@ -56,7 +56,7 @@ class CompletionStatement:
         job.message_id = completed.get("message_id", job.message_id)
         return True
 
-    def _complete(self, items: Sequence[_Item]) -> list[dict[str, Any] | None]:
+    def _run_batch(self, items: Sequence[_Item]) -> list[dict[str, Any] | None]:
         completed: list[dict[str, Any] | None] = [None] * len(items)
         for row in self._statement.execute([item.values for item in items]):
             deliveries = [items[n].delivery for n in row["done"]]
@@ -67,9 +67,9 @@ class CompletionStatement:
         return completed
 
 
-_complete = CompletionStatement(queries["complete"])
+_complete_statement = CompletionStatement(queries["complete"])
 
 
 def complete(job: Job) -> None:
     """Ends a job that leaves nothing behind. Raises LeaseLost, ServiceDown."""
-    _complete(job, {"queue": job.queue})
+    _complete_statement(job, {"queue": job.queue})

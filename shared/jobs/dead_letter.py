@@ -51,7 +51,7 @@ class DeadLetter:
         """Registers the actor in the stage's process, in front of the stage's own queue; returns its name."""
         dramatiq.actor(
             actor_name=queues.dead_letter_name(queue),
-            queue_name=_lane(queue),
+            queue_name=_first_lane(queue),
             priority=0,
             max_retries=None,  # the database will be back; the sweep would do it too
             max_backoff=MAX_BACKOFF,
@@ -65,7 +65,7 @@ def request_dead_letter(queue: Queue, job_id: int, broker: Broker) -> None:
     identity = f"dead-letter-{job_id}"
     broker.enqueue(
         Message(
-            queue_name=_lane(queue),
+            queue_name=_first_lane(queue),
             actor_name=queues.dead_letter_name(queue),
             args=({"args": [job_id]}, {}),
             kwargs={},
@@ -75,5 +75,5 @@ def request_dead_letter(queue: Queue, job_id: int, broker: Broker) -> None:
     )
 
 
-def _lane(queue: Queue) -> str:
+def _first_lane(queue: Queue) -> str:
     return next(iter(queues.lanes(queue).values()))

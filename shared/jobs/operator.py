@@ -27,7 +27,9 @@ _WHY_NOT = {
     "waiting": "Job {id} has not failed: it is waiting, and will run.",
     "delayed": "Job {id} has not failed: it is delayed, and will run.",
     "completed": "Job {id} is completed.",
-    "answered": "The message of job {id} has its reply already, the chatbot's fallback message if no other.",
+    "answered": (
+        "The message of job {id} was already answered (by the fallback message, if the AI failed), so it is not asked again."
+    ),
     "redelivered": "The event of job {id} is gone, or was redelivered by another job.",
 }
 
@@ -60,8 +62,8 @@ def discard(job_id: int) -> None:
     queue = Queue(db.scalar(Job.select(Job.queue).where(Job.id == job_id)))
     try:
         request_dead_letter(queue, job_id, get_broker())
-    except redis.RedisError as problem:  # the sweep asks for it
-        outage.noticed(problem)
+    except redis.RedisError as error:  # the sweep asks again
+        outage.noticed(error)
 
 
 def _forget_dead_message(ticket: Ticket) -> None:

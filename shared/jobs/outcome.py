@@ -46,7 +46,7 @@ class AttemptEnded(Retry):
 def report_completed(job: Job, timings: Timings) -> None:
     """Logs and counts a job that is completed."""
     timings.lap("work")
-    with log_context(job=job.id, queue=job.queue, message=job.message_id, attempt=job.attempt):
+    with log_context(job=job.id, queue=job.queue, message=job.message_id, attempt=job.attempt if job.claim else None):
         log.info("job_completed", extra={"ms": timings.ms})
     _count(job.queue, "completed", timings)
 

@@ -1,4 +1,4 @@
-"""When a stage tries a failed job again, and for how long it waits for one that is only told "later"."""
+"""When a stage tries a failed job again, and for how long a job may only be snoozed."""
 
 from __future__ import annotations
 

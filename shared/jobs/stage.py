@@ -78,7 +78,7 @@ class Stage:
             self._run_claimed(job_id, Timings())
 
     def _execute(self, job: Job, timings: Timings, is_admitted: bool = False) -> None:
-        with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt):
+        with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt if job.claim else None):
             try:
                 if not is_admitted and not self.limits_itself:
                     rate_limits.admit(job.id, self.queue, job.priority)

@@ -126,6 +126,6 @@ def test_a_redis_that_forgets_is_named_at_start(environment: dict[str, str], cap
         for name, value in before.items():
             client.config_set(name, value)
     assert [record.message for record in caplog.records] == [
-        "redis may evict jobs; set maxmemory-policy to noeviction",
-        "redis forgets its queues when it restarts; set appendonly to yes",
+        "redis_may_evict_jobs",
+        "redis_not_persistent",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -93,10 +94,30 @@ def test_chaos_without_a_scenario_means_all(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_the_database_refuses_is_said_in_the_commands_words(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
     _, other = door.world.tenant()
-    assert run(connect, "whatsapp", "--chatbot", "999", "--phone-number-id", "1", typed="t\n") == 1
-    assert "there is no chatbot 999" in capsys.readouterr().err
+    for account in (("whatsapp", "--phone-number-id", "1"), ("qr", "--session", "shop-9")):
+        assert run(connect, account[0], "--chatbot", "999", *account[1:]) == 1  # refused before it asks for the secret
+        assert "there is no chatbot 999" in capsys.readouterr().err
     assert run(connect, "whatsapp", "--chatbot", str(other), "--phone-number-id", door.number, typed="t\n") == 1
     assert f"number {door.number} is another chatbot's" in capsys.readouterr().err
+
+
+def test_ctrl_d_at_a_secrets_prompt_ends_connect_in_a_sentence(door: FrontDoor) -> None:
+    words = [sys.executable, "-m", "scripts.commands.connect", "whatsapp", "--chatbot", str(door.world.chatbot)]
+    words += ["--phone-number-id", "4711"]
+    terminal, end = os.openpty()
+    with subprocess.Popen(words, stdin=end, stdout=end, stderr=end, start_new_session=True) as process:
+        os.close(end)
+        printed = b""
+        while b"access token" not in printed:
+            printed += os.read(terminal, 1_024)
+        os.write(terminal, b"\x04")
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while piece := os.read(terminal, 1_024):
+                printed += piece
+    os.close(terminal)
+    assert process.returncode == 1
+    assert b"connect: access token: nothing was given" in printed
+    assert b"Traceback" not in printed
 
 
 def test_a_setting_that_is_wrong_stops_the_server_before_it_starts_anything(door: FrontDoor) -> None:
@@ -174,6 +195,15 @@ def test_a_job_is_run_again_and_given_up(door: FrontDoor, capsys: pytest.Capture
     assert "There is no job 4711" in capsys.readouterr().err
     assert run(jobs, "show", str(job["id"])) == 0
     assert "deleted by an operator" in capsys.readouterr().out
+
+
+def test_a_retried_job_is_reported_by_one_line(door: FrontDoor) -> None:
+    door.world.simulator.faults([{"kind": "graph", "fault": "status", "status": 400, "times": 1}])
+    door.world.say(channel="whatsapp_cloud", user="4912345")
+    door.world.drain()
+    [job] = door.world.jobs(state="failed")
+    done = in_a_process("jobs", "retry", str(job["id"]))
+    assert (done.stdout, done.stderr) == (f"job {job['id']} will run again\n", "")
 
 
 def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,19 +69,6 @@ def requeued(job_id: int) -> str:
     return ""
 
 
-def test_requeueing_locks_the_message_before_the_job_as_the_dead_letter_does(world: World, simulator: Simulator) -> None:
-    """The other way round both would wait for each other, and PostgreSQL would end one of them with an error."""
-    job_id = failed_send(world, simulator)
-    with ThreadPoolExecutor(1) as other:
-        with db.transaction():
-            db.rows("select from message where role = 'assistant' for update")
-            requeueing = other.submit(requeued, job_id)
-            while not db.row("select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%%job_requeue%%'"):
-                db.rows("select pg_stat_clear_snapshot()")
-            db.rows("select from job where id = %s for update nowait", [job_id])
-        assert requeueing.result() in ("", "busy")
-
-
 def test_a_requeued_job_waits_for_the_one_that_runs(world: World, simulator: Simulator) -> None:
     job_id = failed_send(world, simulator)
     simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 60, "times": 1}])

@@ -16,7 +16,7 @@ from shared import config, db, queues
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.errors import LeaseLost, PermanentError, Snooze
-from shared.jobs import ledger
+from shared.jobs import ledger, operator
 from shared.jobs.ledger import Job, leases
 from shared.jobs.stage import Stage
 from shared.jobs.sweep import sweep
@@ -223,6 +223,36 @@ def test_a_webhook_is_signed_and_only_2xx_succeeds(world: World, simulator: Simu
     )
     assert Webhook(world.secret).verify(seen["body"], seen["headers"])["data"] == {"message_id": 1}
     assert json.loads(seen["body"])["type"] == "message.sent"
+
+
+def test_an_event_that_fails_for_good_is_failed_and_can_be_delivered_again(world: World, simulator: Simulator) -> None:
+    endpoint = world.endpoint(world.customer)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 404, "times": 4}])
+    world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+    [job] = world.jobs()
+    for _ in range(4):
+        db.rows("update job set run_at = clock_timestamp() where state = 'delayed'")
+        world.run(job["id"])
+    assert world.dead_letter(job["id"])
+    event = db.row("select status, attempts, response_status, error from webhook_event")
+    assert event is not None
+    assert (event["status"], event["attempts"], event["response_status"]) == ("FAILED", 4, 404)
+    assert "HTTP 404" in event["error"]
+    operator.requeue(job["id"])
+    world.drain()
+    assert db.scalar("select status from webhook_event") == "DELIVERED"
+
+
+@pytest.mark.parametrize("asked", ["inf", "1e999", "nan", "-inf"])
+def test_an_endpoint_that_asks_for_eternity_is_asked_again_soon(world: World, simulator: Simulator, asked: str) -> None:
+    endpoint = world.endpoint(world.customer)
+    simulator.faults([{"kind": "webhook", "fault": "rate_limit", "retry_after": asked}])
+    world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+    [job] = world.jobs()
+    world.run(job["id"])
+    [job] = world.jobs()
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+    assert db.scalar("select run_at < clock_timestamp() + interval '1 minute' from job")
 
 
 def test_a_tenants_knowledge_stays_its_own(world: World, simulator: Simulator) -> None:

@@ -378,17 +378,17 @@ def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
         head = b"Connection: close\r\nSet-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + HELLO)
 
-    client, url = httpx_transport.httpx_client(max_bytes=4), f"http://{listen(answer)}/v1"
+    client, url = httpx_transport.CarriedClient(max_bytes=4), f"http://{listen(answer)}/v1"
     for _ in range(2):
         assert client.post(url, json={"a": 1}, headers={"Authorization": "Bearer key"}).content == b"hell"
     for request in requests:
         assert b"authorization: Bearer key" in request
-        assert b"accept-encoding: identity" in request
+        assert b"accept-encoding: identity" in request.lower()
         assert b"tracked" not in request
 
 
 def test_failures_reach_a_library_of_httpx_in_its_own_classes(listen: Callable[..., str]) -> None:
-    client = httpx_transport.httpx_client(max_bytes=4)
+    client = httpx_transport.CarriedClient(max_bytes=4)
     with pytest.raises(httpx2.ConnectError, match="DNS"):
         client.get(UNKNOWN)
     with pytest.raises(httpx2.ReadError, match="did not answer"):

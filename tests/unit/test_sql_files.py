@@ -56,7 +56,7 @@ def test_a_call_without_a_parameter_names_the_file_and_the_parameter(tmp_path: P
 
 def test_types_and_comments_among_the_columns_are_no_columns(tmp_path: Path) -> None:
     columns = "n integer, price numeric(10, 2), -- in, for example, dollars\n name text"
-    statement = Statement(loaded(tmp_path, f"-- name: say\nselect n from jsonb_to_recordset($1) as i({columns})"))
+    statement = Statement(loaded(tmp_path, f"-- name: price\nselect n from jsonb_to_recordset($1) as i({columns})"))
     with pytest.raises(SqlFileError, match="differ in: name, price, x"):
         statement.execute([{"x": 1}])
 
@@ -69,3 +69,10 @@ def test_an_item_without_a_column_names_the_file_and_the_column(tmp_path: Path) 
         statement.execute([{"job_id": 1, "claim": 2}])
     with pytest.raises(SqlFileError, match="takes its rows as"):
         Statement(loaded(tmp_path, "-- name: say(id)\nselect :id"))
+
+
+def test_two_statements_of_one_name_are_refused(tmp_path: Path) -> None:
+    Statement(loaded(tmp_path, "-- name: greet\nselect 1 as n, $1"))
+    Statement(loaded(tmp_path, "-- name: greet\nselect 1 as n, $1"))
+    with pytest.raises(SqlFileError, match="another statement is prepared as greet"):
+        Statement(loaded(tmp_path, "-- name: greet\nselect 2 as n, $1"))

@@ -37,7 +37,7 @@ class Visitor:
 
     @property
     def ordering_key(self) -> str:
-        """The ordering key of this visitor's incoming jobs (message_accept in schema.sql)."""
+        """The ordering key of this visitor's incoming jobs (message_accept_v1 in schema.sql)."""
         return f"{self.chatbot_id}:widget:{self.id}"
 
 

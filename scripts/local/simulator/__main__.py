@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
 from scripts.local.simulator.client import settings_for
@@ -18,7 +19,11 @@ BACKLOG = 2_048
 
 async def _main(port: int, seed: int | None, follow_stdin: bool) -> None:
     world = World(seed)
-    server = await asyncio.start_server(world.serve, "127.0.0.1", port, backlog=BACKLOG)
+    try:
+        server = await asyncio.start_server(world.serve, "127.0.0.1", port, backlog=BACKLOG)
+    except (OSError, OverflowError) as problem:
+        reason = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem).rstrip(".")
+        sys.exit(f"simulator: port {port} cannot be used: {reason}. Choose another one with --port; --port 0 takes a free one.")
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(f"simulator ready on {url}", flush=True)
     if not follow_stdin:

@@ -1,7 +1,8 @@
 """Fault injection: rules that say which requests fail, how, and how often.
 
-A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}. `match` is searched in the path and
-the raw body. After `latency` and `statuses` the next rules are tried as well; any other fault ends the search.
+A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}; rules.py has the fields of each fault.
+`match` is searched in the path and the raw body. After `latency` and `statuses` the next rules are tried as well; any other fault
+ends the search.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 from typing import Any
 
 from scripts.local.simulator.exchange import Reply, Request
+from scripts.local.simulator.rules import checked
 
 #: The request has its effect, then the answer is spoilt.
 AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip"})
@@ -27,12 +29,13 @@ class Faults:
         self._choice = random.Random(seed)
         self._rules: list[dict[str, Any]] = []
 
-    def replace(self, rules: list[dict[str, Any]]) -> None:
-        """Replaces the rules. Raises ValueError for an unknown fault."""
-        for rule in rules:
-            if rule.get("fault") not in _KNOWN:
-                raise ValueError(f"fault must be one of {', '.join(sorted(_KNOWN))}, got {rule.get('fault')!r}.")
-        self._rules = [dict(rule) for rule in rules]
+    def replace(self, rules: object) -> None:
+        """Replaces the rules. Raises ValueError, and keeps the old ones, unless all are valid."""
+        self._rules = checked(rules, _KNOWN)
+
+    def current(self) -> list[dict[str, Any]]:
+        """The rules; `times` is how often each still applies."""
+        return self._rules
 
     def draw(self, kind: str, request: Request) -> list[dict[str, Any]]:
         """The rules that apply to this request: continuing ones, then at most one other."""

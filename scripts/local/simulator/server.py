@@ -13,6 +13,7 @@ from scripts.local.simulator import statuses
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.faults import AFTER, CONTINUING, Faults, refusal
 from scripts.local.simulator.record import Record
+from scripts.local.simulator.rules import not_json
 from scripts.local.simulator.services import SERVICES, kind_of
 
 _REASONS = {
@@ -26,6 +27,12 @@ _REASONS = {
 }
 #: Bytes of the answer of a `big` fault.
 BIG = 10 * 1024 * 1024
+
+
+_ADDRESSES = (
+    "/v1/chat/completions (AI), /v25.0/<phone number id>/messages (Meta), /api/sendText (WAHA), /message/sendText/<instance> "
+    "(Evolution API), /customer/<anything> (webhooks), and /__faults, /__record, /__counts, /__reset"
+)
 
 
 class World:
@@ -91,19 +98,27 @@ class World:
             self.faults.replace([])
             return Reply(200, {})
         if parts.path == "/__faults":
-            return self._set_faults(request)
-        return (
-            Reply(200, {"ok": True})
-            if parts.path == "/"
-            else Reply(404, {"error": f"The simulator has no address {parts.path}."})
-        )
+            return self._faults(request)
+        if parts.path == "/":
+            return Reply(200, {"ok": True})
+        return Reply(404, {"error": f"The simulator has no address {parts.path}. It has {_ADDRESSES}."})
 
-    def _set_faults(self, request: Request) -> Reply:
+    def _faults(self, request: Request) -> Reply:
+        """GET shows the rules, POST replaces all of them, DELETE removes them."""
+        if request.method == "GET":
+            return Reply(200, self.faults.current())
         try:
-            self.faults.replace([] if request.method == "DELETE" else json.loads(request.body))
-        except (ValueError, TypeError, KeyError) as problem:
+            self.faults.replace([] if request.method == "DELETE" else _rules(request.body))
+        except ValueError as problem:
             return Reply(400, {"error": str(problem)})
         return Reply(200, {})
+
+
+def _rules(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise not_json(body) from None
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

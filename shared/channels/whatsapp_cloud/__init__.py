@@ -1,6 +1,6 @@
 """WhatsApp by Meta's Cloud API.
 
-verify (is a webhook Meta's), parse (its body), accounts (whose number it is), send (one call of the Graph API), errors (what
+webhook (is it Meta's, and what does its body say), accounts (whose number it is), send (one call of the Graph API), errors (what
 Meta's error codes do to a send: the table to edit).
 What belongs here: whatever is true of Meta's Cloud API only.
 What does not: WhatsApp by QR code (whatsapp_qr), the bookkeeping of a send (shared/channels/sending.py).

@@ -1,0 +1,102 @@
+"""What the simulator says to a wrong fault rule, a wrong address and a port that is taken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from scripts.local.simulator.client import ROOT, Simulator
+
+AI = {"kind": "ai", "fault": "status"}
+
+
+@pytest.fixture(autouse=True)
+def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
+    """The simulator serves the other tests too."""
+    yield
+    simulator.clear_faults()
+
+
+@pytest.mark.parametrize(
+    ("rules", "error"),
+    [
+        ({**AI}, "The body must be a JSON list of rules, like "),
+        (7, "The body must be a JSON list of rules, like "),
+        (["status"], "Rule 1 must be a JSON object, like "),
+        ([AI, {"kind": "ai"}], "Rule 2: fault must be one of bad_key, big, "),
+        ([{"kind": "ai", "fault": ["status"]}], "Rule 1: fault must be one of bad_key, big, "),
+        ([{"kind": "meta", "fault": "half"}], "Rule 1: kind must be one of ai, graph, waha, evolution, webhook, got 'meta'."),
+        ([{"fault": "half"}], "Rule 1: kind must be one of ai, graph, waha, evolution, webhook, and is missing."),
+        (
+            [{**AI, "staus": 503}],
+            "Rule 1: the fault status has no field staus; its fields are kind, fault, match, rate, times, status, body, headers.",
+        ),
+        ([{"kind": "ai", "fault": "half", "ms": 5}], "Rule 1: the fault half has no field ms; "),
+        ([{**AI, "rate": "high"}], "Rule 1: rate must be a number from 0 to 1, got 'high'."),
+        ([{**AI, "rate": 2}], "Rule 1: rate must be a number from 0 to 1, got 2."),
+        ([{**AI, "times": -1}], "Rule 1: times must be how many requests it applies to at most, a whole number, got -1."),
+        ([{**AI, "times": True}], "Rule 1: times must be how many requests it applies to at most, a whole number, got True."),
+        ([{**AI, "match": None}], "Rule 1: match must be a text, got None."),
+        ([{**AI, "status": 99}], "Rule 1: status must be an HTTP status from 200 to 599, a whole number, got 99."),
+        ([{**AI, "headers": {"A": 1}}], "Rule 1: headers must be an object of texts, got {'A': 1}."),
+        ([{"kind": "ai", "fault": "latency"}], "Rule 1: ms must be milliseconds from 0, a whole number, and is missing."),
+        ([{"kind": "ai", "fault": "timeout", "ms": "x"}], "Rule 1: ms must be milliseconds from 0, a whole number, got 'x'."),
+        ([{"kind": "graph", "fault": "statuses"}], "Rule 1: url must be an http(s) address, and is missing."),
+        (
+            [{"kind": "ai", "fault": "statuses", "url": "http://127.0.0.1:1/"}],
+            "Rule 1: kind must be one of graph, waha, evolution, got 'ai'.",
+        ),
+        (
+            [{"kind": "graph", "fault": "statuses", "url": "http://127.0.0.1:1/{sender}", "statuses": [["sent"]]}],
+            "Rule 1: statuses must be a list of sent, delivered, read, failed, got [['sent']].",
+        ),
+    ],
+)
+def test_a_wrong_rule_is_refused_in_a_sentence(simulator: Simulator, rules: Any, error: str) -> None:
+    simulator.faults([AI])
+    answer = requests.post(f"{simulator.url}/__faults", json=rules, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(error)
+    assert requests.get(f"{simulator.url}/__faults", timeout=5).json() == [AI]
+
+
+@pytest.mark.parametrize("body", [b"x", b"", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_not_json_is_refused_in_a_sentence(simulator: Simulator, body: bytes) -> None:
+    answer = requests.post(f"{simulator.url}/__faults", data=body, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith('The body must be a JSON list of rules, like [{"kind": "ai"')
+
+
+def test_rules_are_shown_replaced_and_removed(simulator: Simulator) -> None:
+    rules = [
+        {"kind": "graph", "fault": "statuses", "url": "http://localhost:8000/webhooks/whatsapp/qr/{sender}", "delay_ms": 5},
+        {"kind": "ai", "fault": "latency", "ms": 1, "rate": 0.5, "times": 3, "match": "tea"},
+    ]
+    address = f"{simulator.url}/__faults"
+    simulator.faults([AI])
+    assert requests.post(address, json=rules, timeout=5).status_code == 200
+    assert requests.get(address, timeout=5).json() == rules
+    assert requests.delete(address, timeout=5).status_code == 200
+    assert requests.get(address, timeout=5).json() == []
+
+
+def test_an_unknown_address_is_answered_with_the_valid_ones(simulator: Simulator) -> None:
+    answer = requests.post(f"{simulator.url}/webhook/shop", timeout=5)
+    assert answer.status_code == 404
+    assert answer.json()["error"].startswith("The simulator has no address /webhook/shop. It has /v1/chat/completions (AI), ")
+    assert "/customer/<anything>" in answer.json()["error"]
+
+
+def test_a_port_that_is_taken_is_named_in_a_sentence(simulator: Simulator) -> None:
+    port = simulator.url.rsplit(":", 1)[1]
+    words = [sys.executable, "-m", "scripts.local.simulator", "--port", port]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"simulator: port {port} cannot be used: ")
+    assert done.stderr.endswith("Choose another one with --port; --port 0 takes a free one.\n")
+    assert done.stderr.count("\n") == 1
