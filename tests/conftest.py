@@ -63,6 +63,17 @@ def database_url(services: Services, template: str) -> Iterator[str]:
     connection.close()
 
 
+@pytest.fixture
+def empty_database_url(services: Services) -> Iterator[str]:
+    """A database without any table."""
+    name = f"empty_{next(_numbers)}"
+    connection = _admin(services)
+    connection.cursor().execute(f"create database {name}")
+    yield services.database_url.replace("/switchboard", f"/{name}")
+    connection.cursor().execute(f"drop database {name} with (force)")
+    connection.close()
+
+
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
     """The outside world."""

@@ -25,7 +25,7 @@ MIGRATIONS_BEGIN = "0001_initial.pre.sql"
 #: Two releases at once take turns; the number is ours.
 LOCK = 7_217_000
 
-_RECORD = """
+RECORD = """
     create table if not exists schema_migration (
         name text primary key, applied_at timestamptz not null default now())
 """
@@ -44,15 +44,15 @@ def migrate(database_url: str, post: bool = False) -> list[str]:
             cursor.execute("select pg_advisory_lock(%s)", [LOCK])
             cursor.execute(_IS_EMPTY)
             [[is_empty]] = cursor.fetchall()
-            cursor.execute(_RECORD)
+            cursor.execute(RECORD)
             return _create(cursor) if is_empty else _upgrade(cursor, post)
     finally:
         connection.close()
 
 
-def migrations(folder: Path = MIGRATIONS) -> list[Path]:
+def migrations() -> list[Path]:
     """The files in the order in which they apply: 0002_x.pre.sql, 0002_x.post.sql, 0003_y.pre.sql, …"""
-    return sorted(folder.glob("[0-9]*.sql"), key=lambda path: (_number(path), path.name.endswith(".post.sql")))
+    return sorted(MIGRATIONS.glob("[0-9]*.sql"), key=lambda path: (_number(path), path.name.endswith(".post.sql")))
 
 
 def _create(cursor: Any) -> list[str]:

@@ -1,0 +1,63 @@
+"""Migrations: schema.sql for an empty database, files in their order for an older one, post files when they are due."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from scripts.commands import migrate as command
+from scripts.commands.migrate import migrate
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Migrations of a small project; its schema is what the first of them makes."""
+    monkeypatch.setattr(command, "MIGRATIONS", tmp_path)
+    monkeypatch.setattr(command, "SCHEMA", tmp_path / "schema.sql")
+    for name in (command.SCHEMA.name, command.MIGRATIONS_BEGIN):
+        (tmp_path / name).write_text("create table thing (id integer)")
+    return tmp_path
+
+
+def columns(url: str) -> list[str]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select column_name from information_schema.columns where table_name = 'thing' order by 1")
+        return [name for (name,) in cursor.fetchall()]
+
+
+def test_an_empty_database_gets_the_schema_and_no_migration(folder: Path, empty_database_url: str) -> None:
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    assert migrate(empty_database_url) == ["schema.sql"]
+    assert migrate(empty_database_url) == []
+    assert columns(empty_database_url) == ["id"]
+
+
+def test_post_files_wait_for_the_last_old_worker_or_the_next_release(folder: Path, empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    (folder / "0002_name.post.sql").write_text("alter table thing drop id")
+    assert migrate(empty_database_url) == ["0002_name.pre.sql"]
+    assert columns(empty_database_url) == ["id", "name"]
+    (folder / "0003_size.pre.sql").write_text("alter table thing add size integer")
+    (folder / "0003_size.post.sql").write_text("alter table thing drop name")
+    assert migrate(empty_database_url) == ["0002_name.post.sql", "0003_size.pre.sql"]
+    assert migrate(empty_database_url, post=True) == ["0003_size.post.sql"]
+    assert columns(empty_database_url) == ["size"]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(folder: Path, empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    (folder / "0002_bad.pre.sql").write_text("alter table thing add name text; select 1 / 0")
+    with pytest.raises(psycopg2.Error):
+        migrate(empty_database_url)
+    assert columns(empty_database_url) == ["id"]
+
+
+def test_a_database_of_another_origin_is_refused(folder: Path, empty_database_url: str) -> None:
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("create table somebody_elses (id integer)")
+    with pytest.raises(psycopg2.DatabaseError, match=r"was not made by schema\.sql"):
+        migrate(empty_database_url)
