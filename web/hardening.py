@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
@@ -95,6 +96,19 @@ def max_body(max_bytes: int) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def is_foreign(origin: str, host: str) -> bool:
+    """Whether a request comes from another site's page. Browsers send `Origin` then; our own page's is our host."""
+    return bool(origin) and _site_of(origin) != host
+
+
+def _site_of(origin: str) -> str:
+    """Host and port of an `Origin`; "" for one that no browser writes."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def install(app: Flask) -> None:

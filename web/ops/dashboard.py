@@ -26,7 +26,7 @@ from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.jobs import operator
-from web.widget.access import is_foreign
+from web.hardening import is_foreign
 
 dashboard = Blueprint("dashboard", __name__)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
 from shared.models import Chatbot
+from web.hardening import is_foreign
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,6 @@ def find_bot(public_key: str) -> Bot:
     if row is None:
         raise NotFound("There is no such chatbot. Use its public key (pk_…).")
     return Bot(**{**row, "allowed_origins": tuple(row["allowed_origins"])})
-
-
-def is_foreign(origin: str, host: str) -> bool:
-    """Whether a request comes from another site's page. Browsers send `Origin` then; our own page's is our host."""
-    return bool(origin) and site_of(origin) != host
-
-
-def site_of(origin: str) -> str:
-    """Host and port of an `Origin`; "" for one that no browser writes."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
 
 
 def check_origin(bot: Bot, origin: str, host: str) -> None:

@@ -15,9 +15,10 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, UnprocessableEnt
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
+from web.hardening import is_foreign
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
 from web.request_limits import check_message, check_session
-from web.widget.access import check_origin, find_bot, is_foreign
+from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
 from web.widget.sse import StreamHub, StreamLimitReached, stream
 from web.widget.visitor import Visitor, new_token, visitor_of
