@@ -246,7 +246,7 @@ def test_an_event_that_fails_for_good_is_failed_and_can_be_delivered_again(world
 @pytest.mark.parametrize("asked", ["inf", "1e999", "nan", "-inf"])
 def test_an_endpoint_that_asks_for_eternity_is_asked_again_soon(world: World, simulator: Simulator, asked: str) -> None:
     endpoint = world.endpoint(world.customer)
-    simulator.faults([{"kind": "webhook", "fault": "rate_limit", "retry_after": asked}])
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 429, "headers": {"Retry-After": asked}}])
     world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
     [job] = world.jobs()
     world.run(job["id"])
