@@ -159,9 +159,8 @@ def test_refused_connections_are_refused(proxy: Proxy) -> None:
 
 def test_new_connections_may_be_reset_too(proxy: Proxy) -> None:
     proxy.treat(Mode.RESET)
-    client = socket.create_connection(proxy.address, timeout=5)
     with pytest.raises(ConnectionError):
-        said(client, b"hello")
+        said(socket.create_connection(proxy.address, timeout=5), b"hello")
 
 
 def test_a_server_that_is_away_resets_its_clients(echo: Echo) -> None:
