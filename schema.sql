@@ -62,8 +62,9 @@ create table knowledge_item (
     id                bigint generated always as identity primary key,
     knowledge_base_id bigint not null,
     language          text not null,
-    title             text not null check (title <> ''),
-    content           text not null check (content <> ''),
+    title             text not null check (title <> '' and length(title) <= 500),
+    -- A long page. The prompt takes the beginning of an item (shared/ai/prompt.py): what is longer belongs in several items.
+    content           text not null check (content <> '' and length(content) <= 50000),
     vector            tsvector not null generated always as (knowledge_vector(language, title, content)) stored,
     -- An item has its base's language, also after that changes.
     foreign key (knowledge_base_id, language) references knowledge_base (id, language)
@@ -74,8 +75,9 @@ create index knowledge_item_vector_idx on knowledge_item using gin (vector);
 
 -- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", since
 -- visitors do not write search expressions. At most 5 items; an item that ranks below a tenth of the best only shares a common
--- word with the question. Only the first 1,000 characters of a question are searched for.
-create function knowledge_search_v1(p_knowledge_base_id bigint, p_language text, p_question text)
+-- word with the question. Only the first 1,000 characters of a question are searched for, and of each item only the first
+-- `p_characters` are returned.
+create function knowledge_search_v2(p_knowledge_base_id bigint, p_language text, p_question text, p_characters integer)
 returns jsonb language plpgsql stable as $$
 begin
     return (
@@ -87,7 +89,9 @@ begin
             where item.knowledge_base_id = p_knowledge_base_id and item.vector @@ question.words
             order by rank desc, item.id limit 5
         )
-        select jsonb_agg(jsonb_build_object('id', id, 'title', title, 'content', content) order by rank desc, id)
+        -- Cut here, where only the best are left: PostgreSQL then reads no other item's text.
+        select jsonb_agg(jsonb_build_object(
+            'id', id, 'title', left(title, 500), 'content', left(content, p_characters)) order by rank desc, id)
         from ranked_items where rank >= 0.1 * (select max(rank) from ranked_items));
 end $$;
 
@@ -96,7 +100,8 @@ create table chatbot (
     customer_id        bigint not null references customer on delete cascade,
     name               text not null check (name <> ''),
     knowledge_base_id  bigint,
-    system_prompt      text not null default 'You are a friendly and concise support assistant.',
+    system_prompt      text not null default 'You are a friendly and concise support assistant.'
+        check (length(system_prompt) <= 20000), -- it is paid for with each reply
     fallback_message   text not null default
         'Sorry, I cannot answer right now. A colleague will get back to you.' check (fallback_message <> ''),
     model              text not null default 'gpt-4o-mini' check (model <> ''),

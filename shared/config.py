@@ -80,6 +80,7 @@ class Settings:
         self.openai_base_url = env.str("OPENAI_BASE_URL", "https://api.openai.com/v1", validate=_HTTP_URL)
         self.openai_api_key = env.str("OPENAI_API_KEY", "")
         self.ai_timeout = env.float("AI_TIMEOUT_SECONDS", 45, validate=_POSITIVE)
+        self.ai_patience = env.float("AI_PATIENCE_SECONDS", 60, validate=_POSITIVE)
         self.graph_url = env.str("WHATSAPP_GRAPH_URL", "https://graph.facebook.com", validate=_HTTP_URL)
         self.graph_version = env.str("WHATSAPP_GRAPH_VERSION", "v25.0", validate=_GRAPH_VERSION)
         self.qr_service_url = env.str("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000", validate=_HTTP_URL)

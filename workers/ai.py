@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from shared import payloads
-from shared.ai import knowledge, prompt, provider
+from shared.ai import knowledge, patience, prompt, provider
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -41,12 +42,22 @@ def answer(job: Job) -> None:
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
-    items = [knowledge.Item(**item) for item in loaded["items"] or []]
-    completion = provider.complete(_provider(loaded), prompt.build(loaded["system_prompt"], items, loaded["history"]))
+    items = prompt.fitting([knowledge.Item(**item) for item in loaded["items"] or []])
+    completion = _ask(job, loaded, prompt.build(loaded["system_prompt"], items, loaded["history"]))
     _save(job, message_id, completion, items)
 
 
-def _provider(loaded: dict[str, Any]) -> provider.Provider:
+def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> provider.Completion:
+    begun, tried_for = time.monotonic(), loaded["tried_for"] or 0.0
+    timeout = patience.timeout(tried_for) if job.attempt > 1 else settings().ai_timeout
+    try:
+        return provider.complete(_provider(loaded, timeout), messages)
+    except provider.Throttled as refusal:
+        tried_for += time.monotonic() - begun
+        raise patience.later(str(refusal), tried_for, refusal.retry_after) from refusal
+
+
+def _provider(loaded: dict[str, Any], timeout: float) -> provider.Provider:
     conf, key = settings(), loaded["provider_api_key"]
     return provider.Provider(
         base_url=loaded["provider_base_url"] or conf.openai_base_url,
@@ -54,6 +65,7 @@ def _provider(loaded: dict[str, Any]) -> provider.Provider:
         model=loaded["model"],
         temperature=loaded["temperature"],
         max_tokens=loaded["max_tokens"],
+        timeout=timeout,
     )
 
 

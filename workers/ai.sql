@@ -1,10 +1,14 @@
 -- name: claim
 -- The job, and in the same round trip what the provider must know: the chatbot, the last ten messages, the five items of
--- knowledge that fit best. A reply belongs where its question stands, whatever its id.
+-- knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read as far as a prompt takes
+-- them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
-    select chatbot.id as chatbot_id, chatbot.system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
+    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
         chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
-        knowledge_search_v1(base.id, base.language, question.content) as items,
+        knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
+        -- Since when the job is tried; null at its first attempt. As the job was before this statement.
+        (select extract(epoch from clock_timestamp() - job.started_at) from job where job.id = claimed_jobs.job_id)::float8
+            as tried_for,
         -- Nothing to read: the question has no words, nor has any other since the last reply.
         case when question.metadata ? 'unsupported' then not exists (
             select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
@@ -12,7 +16,9 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 and earlier.id > coalesce((select max(answer.reply_to) from message answer
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
         else false end as unreadable,
-        (select jsonb_agg(jsonb_build_array(turn.role, turn.content) order by coalesce(turn.reply_to, turn.id), turn.id)
+        (select jsonb_agg(jsonb_build_array(turn.role,
+                case when turn.id = question.id then turn.content else left(turn.content, 4001) end)
+                order by coalesce(turn.reply_to, turn.id), turn.id)
          from (select id, role, content, reply_to from message
                where conversation_id = question.conversation_id and status <> 'FAILED'
                  and (role = 'user' and id <= question.id or role = 'assistant' and coalesce(reply_to, id) < question.id)

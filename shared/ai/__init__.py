@@ -1,7 +1,7 @@
 """What the bot knows and says: the provider, the prompt, the knowledge that goes into it.
 
 What belongs here: calls to AI providers and what their answers mean; what a prompt consists of.
-What does not: the search in a chatbot's knowledge (knowledge_search_v1 in schema.sql), what becomes of a reply
+What does not: the search in a chatbot's knowledge (knowledge_search_v2 in schema.sql), what becomes of a reply
 (workers/ai.py), HTTP itself (shared/http).
 
 It may import shared.http, shared.config, shared.errors and shared.payloads. It is imported by workers/ai.py.

@@ -1,4 +1,4 @@
-"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v1 in schema.sql)."""
+"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v2 in schema.sql)."""
 
 from __future__ import annotations
 

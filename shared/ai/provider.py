@@ -8,6 +8,7 @@ spends four times the CPU on checking dicts that we have built and a response of
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,15 @@ class ProviderError(Exception):
     """The provider failed, or its response is no completion. The next attempt may succeed."""
 
 
+class Throttled(Snooze):
+    """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
+
+    def __init__(self, reason: str, header: str | None) -> None:
+        seconds = retry_after(header, math.nan)
+        self.retry_after = None if math.isnan(seconds) else seconds
+        super().__init__(self.retry_after or DEFAULT_THROTTLE, reason)
+
+
 @dataclass(frozen=True)
 class Provider:
     """Whom to ask, and how: a chatbot's own settings, or else those of the environment."""
@@ -46,6 +56,8 @@ class Provider:
     model: str
     temperature: float
     max_tokens: int
+    #: Seconds for the whole call; 0: AI_TIMEOUT_SECONDS.
+    timeout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Completion:
 
 
 def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
-    """Asks once. Raises Snooze (throttled), PermanentError (bad key, no quota, refused request) or ProviderError."""
+    """Asks once. Raises Throttled, PermanentError (bad key, no quota, refused request) or ProviderError."""
     if not provider.api_key:
         raise PermanentError("no API key: set OPENAI_API_KEY, or give the chatbot its own")
     body = {
@@ -72,7 +84,7 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
     }
     try:
         client = _client(provider.base_url, provider.api_key)
-        options = openai.RequestOptions(timeout=settings().ai_timeout)
+        options = openai.RequestOptions(timeout=provider.timeout or settings().ai_timeout)
         response = client.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
     except openai.APIError as problem:
         raise _classify_error(problem) from problem
@@ -95,7 +107,7 @@ def _classify_error(problem: openai.APIError) -> Exception:
         case openai.APIConnectionError():  # APITimeoutError is one
             return ProviderError(f"AI provider: no answer: {problem.__cause__ or problem}")
         case openai.RateLimitError() if not {str(problem.code), str(problem.type)} & QUOTA_EXHAUSTED:
-            return Snooze(retry_after(problem.response.headers.get("Retry-After"), DEFAULT_THROTTLE), _describe(problem))
+            return Throttled(_describe(problem), problem.response.headers.get("Retry-After"))
         case openai.InternalServerError() | openai.ConflictError() | openai.APIStatusError(status_code=408):
             return ProviderError(_describe(problem))
         case openai.APIStatusError():  # 400, 401, 403, 404, 422, a spent quota and whatever else

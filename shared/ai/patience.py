@@ -1,0 +1,40 @@
+"""How long a person waits for a provider that takes no more: AI_PATIENCE_SECONDS from the first attempt, then the fallback.
+
+The ledger's own limit, JOB_MAX_AGE_SECONDS, suits what nobody waits for. Here somebody looks at a chat, and what they write next
+stands in line behind the question.
+"""
+
+from __future__ import annotations
+
+import random
+
+from shared.config import settings
+from shared.errors import PermanentError, Snooze
+
+#: Seconds before a provider that does not say when is asked again. Each further wait is as long as all before
+#: it together: six questions in a minute, and not twelve.
+FIRST_WAIT = 2.0
+#: The share by which such a wait may be longer or shorter, so that not all questions come back at once.
+JITTER = 0.2
+#: Seconds of a call that follows one that failed, at the least: shorter ones would fail as well.
+MIN_TIMEOUT = 10.0
+
+
+def later(reason: str, tried_for: float, retry_after: float | None = None) -> Snooze | PermanentError:
+    """What becomes of a job that is refused, `tried_for` seconds after its first attempt.
+
+    `retry_after`: in how many seconds the provider takes it; None: it does not say.
+    """
+    patience = settings().ai_patience
+    left = patience - tried_for
+    wait = min(left, max(FIRST_WAIT, tried_for) * random.uniform(1 - JITTER, 1 + JITTER)) if retry_after is None else retry_after
+    if wait > left or left < FIRST_WAIT:
+        asked = f"it asks for {retry_after:,.0f} s, and " if retry_after is not None else ""
+        return PermanentError(f"{reason}; {asked}{max(0.0, left):.0f} s are left of AI_PATIENCE_SECONDS={patience:g}")
+    return Snooze(wait, reason)
+
+
+def timeout(tried_for: float) -> float:
+    """Seconds for a call of an attempt that follows a failed one: what is left of the person's patience."""
+    conf = settings()
+    return min(conf.ai_timeout, max(MIN_TIMEOUT, conf.ai_patience - tried_for))

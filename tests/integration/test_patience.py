@@ -1,0 +1,126 @@
+"""A provider that takes no more: the person waits as long as somebody waits in a chat, then hears the fallback message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.ai import patience
+from shared.errors import PermanentError, Snooze
+from tests.builders import World
+
+
+def throttled(simulator: Simulator, retry_after: str | None = None) -> None:
+    """From now on the AI answers 429."""
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    rule = {"kind": "ai", "fault": "status", "status": 429, "body": {"error": {"message": "tokens per day"}}, "headers": headers}
+    simulator.faults([rule])
+
+
+def ai_job(world: World) -> dict[str, Any]:
+    """The first job of the AI stage."""
+    return world.jobs(queue="ai-processing")[0]
+
+
+@pytest.mark.parametrize("retry_after", ["51123", "3600", "61", "1e300", "86400.5"])
+def test_a_wait_that_nobody_has_the_patience_for_falls_back_at_once(world: World, simulator: Simulator, retry_after: str) -> None:
+    throttled(simulator, retry_after)
+    first, second = world.say("one"), world.say("two")
+    world.drain()
+    job = ai_job(world)
+    assert (job["state"], job["attempts"], len(simulator.record("ai"))) == ("failed", 1, 1)
+    assert "AI_PATIENCE_SECONDS=60" in job["last_error"]
+    assert "tokens per day" in job["last_error"]
+    world.dead_letters()
+    simulator.clear_faults()
+    world.drain()
+    replies = {reply["reply_to"]: reply for reply in world.messages(role="assistant")}
+    assert replies[first]["content"] == "We are busy."
+    assert "fallback" not in replies[second]["metadata"], "the next message is not held"
+
+
+@pytest.mark.parametrize("retry_after", [None, "inf", "nan", "Wed, 25 Nov 2026 10:00:00 GMT", "soon"])
+def test_a_provider_that_does_not_say_when_is_asked_ever_more_seldom_and_not_after_a_minute(
+    world: World, simulator: Simulator, retry_after: str | None
+) -> None:
+    throttled(simulator, retry_after)
+    world.say()
+    world.drain()
+    waits: list[float] = []
+    while (job := ai_job(world))["state"] == "delayed":
+        wait = db.scalar("select extract(epoch from run_at - clock_timestamp())::float8 from job where id = %s", [job["id"]])
+        waits.append(wait)
+        db.rows(
+            "update job set run_at = null, state = 'waiting', started_at = started_at - make_interval(secs => %s) where id = %s",
+            [wait, job["id"]],
+        )
+        world.drain()
+    assert job["state"] == "failed"
+    assert 4 <= len(waits) <= 9
+    assert sum(waits) < 61
+    assert waits[-2] > 3 * waits[0]
+
+
+def test_a_wait_that_fits_is_kept_and_counts_from_the_first_attempt(world: World, simulator: Simulator) -> None:
+    throttled(simulator, "40")
+    world.say()
+    world.drain()
+    job = ai_job(world)
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+    db.rows(
+        "update job set run_at = null, state = 'waiting', started_at = started_at - interval '40 s' where id = %s", [job["id"]]
+    )
+    world.run(job["id"])
+    assert ai_job(world)["state"] == "failed", "20 s are left, and it asks for 40"
+
+
+def test_a_job_that_was_not_tried_yet_has_all_of_the_patience(world: World, simulator: Simulator) -> None:
+    throttled(simulator, "40")
+    world.say()
+    db.rows("update job set created_at = created_at - interval '10 minutes'")
+    world.drain()
+    db.rows("update job set created_at = created_at - interval '10 minutes'")
+    assert ai_job(world)["state"] == "delayed", "a backlog, a debounce or an outage of ours is not the provider's wait"
+
+
+def test_patience_is_a_setting(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_PATIENCE_SECONDS", "5")
+    config.reset()
+    throttled(simulator, "6")
+    world.say()
+    world.drain()
+    assert ai_job(world)["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("tried_for", "retry_after", "wait"),
+    [(0, 60, 60), (0, 61, None), (30, 30, 30), (30, 31, None), (59, 1, None), (0, 1, 1), (200, 1, None), (200, None, None)],
+)
+def test_how_long_a_job_waits(
+    environment: dict[str, str], tried_for: float, retry_after: float | None, wait: float | None
+) -> None:
+    outcome = patience.later("HTTP 429", tried_for, retry_after)
+    assert isinstance(outcome, PermanentError if wait is None else Snooze)
+    assert getattr(outcome, "delay", None) == wait
+
+
+def test_a_call_after_one_that_failed_has_what_is_left(environment: dict[str, str]) -> None:
+    assert [patience.timeout(tried_for) for tried_for in (2, 46, 100)] == [45, 14, 10]
+
+
+def test_huge_items_cannot_be_stored_and_stored_ones_are_not_read_whole(world: World, simulator: Simulator) -> None:
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])
+    with pytest.raises(Exception, match="knowledge_item_content_check"):
+        world.know(base, "Everything", "ship " * 1_000_000)
+    db.rows("alter table knowledge_item drop constraint knowledge_item_content_check")  # as in a database of an earlier release
+    for number in range(5):
+        world.know(base, f"Shipping {number}", "ship " * 100_000)
+    world.say("ship")
+    job_id = world.jobs(queue="incoming-messages")[0]["id"]
+    world.run(job_id)
+    claimed = world.claim(ai_job(world)["id"])
+    assert claimed.loaded is not None
+    assert sum(len(item["content"]) for item in claimed.loaded["items"]) <= 5 * 8_001
