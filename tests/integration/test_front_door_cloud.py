@@ -266,3 +266,18 @@ def test_an_answer_takes_less_than_50_ms(door: FrontDoor) -> None:
         door.meta(webhook(change(door.number, messages=[written(f"wamid.{number}")])))
         took.append(time.perf_counter() - begun)
     assert sorted(took)[20] < 0.05, took
+
+
+@pytest.mark.parametrize("change_of_account", ["active = false", "phone_number_id = '1'", "chatbot_id = {other}"])
+def test_a_number_that_was_switched_off_or_moved_is_so_at_once(door: FrontDoor, change_of_account: str) -> None:
+    _, other = door.world.tenant()
+    db.rows("delete from whatsapp_cloud_account where chatbot_id = %s", [other])
+    number = door.number
+    door.meta(webhook(change(number, messages=[written("wamid.1")])))
+    db.rows(
+        f"update whatsapp_cloud_account set {change_of_account.format(other=other)} where chatbot_id = %s", [door.world.chatbot]
+    )
+    assert door.meta(webhook(change(number, messages=[written("wamid.2")]))).status_code == 200
+    accepted = [(job["payload"]["external_id"], job["payload"]["chatbot_id"]) for job in door.world.jobs()]
+    moved = [("wamid.2", other)] if "chatbot_id" in change_of_account else []
+    assert accepted == [("wamid.1", door.world.chatbot), *moved]
