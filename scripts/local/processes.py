@@ -106,6 +106,11 @@ class ProcessManager:
         for pid in self.pids(name):
             _kill(pid, how)
 
+    def lose(self, name: str) -> None:
+        """kill -9 of every process of one line, which is not restarted: its machine is gone."""
+        self._processes[name].wanted = False
+        self.kill(name)
+
     def terminate(self, name: str) -> None:
         """Sends SIGTERM to a line, as a platform does; it is restarted when it has ended."""
         _signal_leader(self._processes[name], signal.SIGTERM)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from scripts.local.chaos.plan import POISON_MARK
+from scripts.local.chaos.scenarios import Scenario
 from shared import db
 from shared.channels.whatsapp_qr.waha import bare_id
 
@@ -25,10 +27,18 @@ _COUNTS = """
         (select count(*) from webhook_event where status = 'FAILED')                                 as events_failed,
         (select count(*) from usage_log where kind = 'message')                                      as charged,
         (select count(*) from job where closed_at is null)                                           as open_jobs,
-        (select count(*) from job where lost_claims >= 3)                                            as given_up,
         (select count(*) from job where lost_claims > 0)                                             as taken_over,
         (select coalesce(max(extract(epoch from closed_at - started_at)), 0)::float8 from job
-            where lost_claims > 0 and lost_claims < 3)                                               as longest_recovery
+            where lost_claims > 0 and state = 'completed')                                           as longest_recovery,
+        (select extract(epoch from max(updated_at))::float8 from message where role = 'assistant')   as last_reply_at
+"""
+
+# Fallback messages because of poison: to those that are, and to their neighbours.
+_GIVEN_UP = """
+    select count(*) filter (where starts_with(question.content, %(mark)s)) as poisoned,
+        count(*) filter (where not starts_with(question.content, %(mark)s)) as neighbours
+    from message reply join message question on question.id = reply.reply_to
+    where starts_with(reply.metadata ->> 'reason', 'poison')
 """
 
 # Replies are saved in the order of the messages that they answer.
@@ -54,6 +64,14 @@ _SENDS = """
 """
 
 
+#: Seconds after the last outage within which the last reply has left.
+RECOVERY = 30.0
+#: Seconds for which the poisons of a load may keep the AI stage from asking anything, all in all.
+MAX_DOWN = 30.0
+#: Seconds without a call of the AI that count as the stage being down.
+SILENCE = 1.0
+
+
 @dataclass
 class Audit:
     """One scenario's figures. `wrong` describes each count that is not as promised."""
@@ -67,6 +85,10 @@ class Audit:
     repeated_ai_calls: int = 0
     order_violations: int = 0
     redis_copies: int = 0
+    neighbours_given_up: int = 0
+    #: Seconds without calls of the AI, in `poison`; from the last outage's end until the last reply.
+    ai_down: float = 0.0
+    last_reply: float = 0.0
     longest_shutdown: float = 0.0
     seconds: float = 0.0
     injections: int = 0
@@ -82,19 +104,54 @@ class Audit:
         return {**asdict(self), "passed": self.passed}
 
 
-def audit(scenario: str, messages: int, poisoned: int, record: list[dict[str, Any]]) -> Audit:
-    """Compares the database with the load, and the simulator's record with the database."""
-    result = Audit(scenario, messages, db.row(_COUNTS) or {})
-    _check_database(result, poisoned)
+def audit(scenario: Scenario, messages: int, record: list[dict[str, Any]], over_at: float) -> Audit:
+    """Compares the database with the load, and the simulator's record with the database. `over_at`: the last outage's end."""
+    result = Audit(scenario.name, messages, db.row(_COUNTS) or {})
+    _check_database(result)
+    _check_poison(result, messages // scenario.poison_every if scenario.poison_every else 0)
     accepted = [request for request in record if request["accepted"]]
     _check_sends(result, [request for request in accepted if request["kind"] in ("graph", "waha")])
     _check_webhooks(result, [request for request in accepted if request["kind"] == "webhook"])
-    ai_calls = sum(1 for request in accepted if request["kind"] == "ai")
-    result.repeated_ai_calls = max(0, ai_calls - (result.counts["replies"] - result.counts["fallbacks"]))
+    ai_calls = [request["at_ns"] for request in record if request["kind"] == "ai"]
+    result.repeated_ai_calls = max(0, len(ai_calls) - (result.counts["replies"] - result.counts["fallbacks"]))
+    if scenario.harmless:
+        _check_harmless(result)
+    if over_at:
+        result.last_reply = round(max(0.0, (result.counts["last_reply_at"] or 0.0) - over_at), 1)
+        if result.last_reply > RECOVERY:
+            result.wrong.append(f"the last reply left {result.last_reply} s after the last outage, not within {RECOVERY:.0f} s")
+    if scenario.poison_every and not scenario.disruptions:
+        result.ai_down = _silence(ai_calls)
+        if result.ai_down > MAX_DOWN:
+            result.wrong.append(f"the AI stage was down for {result.ai_down} s in all, not less than {MAX_DOWN:.0f} s")
     return result
 
 
-def _check_database(result: Audit, poisoned: int) -> None:
+def _check_poison(result: Audit, poisoned: int) -> None:
+    given_up = db.row(_GIVEN_UP, {"mark": POISON_MARK}) or {}
+    result.neighbours_given_up = given_up["neighbours"]
+    if given_up["poisoned"] != poisoned:
+        result.wrong.append(f"poison: {given_up['poisoned']} given up instead of {poisoned}")
+    if result.neighbours_given_up:
+        result.wrong.append(f"poison: {result.neighbours_given_up} neighbours were given up with it")
+
+
+def _check_harmless(result: Audit) -> None:
+    """No worker vanished, and every answer from outside arrived."""
+    lost, again = result.counts["taken_over"], result.ambiguous_duplicates
+    if lost:
+        result.wrong.append(f"{lost} jobs count a lost worker, but none died")
+    if again:
+        result.wrong.append(f"{again} messages left a second time although the first one's answer was received")
+
+
+def _silence(at_ns: list[int]) -> float:
+    """Seconds in which nothing was asked, of pauses longer than SILENCE."""
+    pauses = [(later - earlier) / 1e9 for earlier, later in pairwise(sorted(at_ns))]
+    return round(sum(pause for pause in pauses if pause > SILENCE), 1)
+
+
+def _check_database(result: Audit) -> None:
     counts, messages, wrong = result.counts, result.messages, result.wrong
     for name in ("user_messages", "distinct_inbound", "replies", "distinct_replies", "charged"):
         if counts[name] != messages:
@@ -107,8 +164,6 @@ def _check_database(result: Audit, poisoned: int) -> None:
     events, delivered, failed = counts["events"], counts["delivered"], counts["events_failed"]
     if delivered + failed != events or events != 2 * messages:
         wrong.append(f"webhooks: {delivered} delivered + {failed} failed of {events}, expected {2 * messages}")
-    if counts["given_up"] < poisoned:
-        wrong.append(f"poison: {counts['given_up']} given up instead of {poisoned}")
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.local.chaos.surroundings import Surroundings
 from scripts.local.embedded import Services
 from scripts.local.processes import ProcessManager
 from shared import queues
@@ -31,7 +32,15 @@ class Target:
     report: Callable[[str], None]
     stopping: threading.Event
     progress: Callable[[], float]
+    around: Surroundings = field(default_factory=Surroundings)
     shutdowns: list[float] = field(default_factory=list)
+    #: When the last outage was over (Unix time); 0.0: there was none.
+    over_at: float = 0.0
+
+    def over(self, what: str) -> None:
+        """Reports the end of an outage: everything works again, at least for new connections."""
+        self.over_at = time.time()
+        self.report(what)
 
     def reached(self, share: float) -> bool:
         """Waits until this share of the load is answered, so that the injection meets a busy system. False if the run is over."""

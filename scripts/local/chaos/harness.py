@@ -23,6 +23,7 @@ from scripts.local.chaos.disruptions import PLATFORM_GRACE, Target, deploy
 from scripts.local.chaos.plan import seed_tenants
 from scripts.local.chaos.scenarios import Scenario
 from scripts.local.chaos.statuses import StatusReceiver
+from scripts.local.chaos.surroundings import Surroundings, add_door, add_others, put_before_servers
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT
 from scripts.local.processes import ProcessManager
@@ -31,8 +32,6 @@ from shared import config, db, queues
 
 #: Put first on PYTHONPATH, it makes marked messages kill the worker that processes them.
 POISON = Path(__file__).with_name("poison")
-#: Seconds a load may take to be finished after the last injection.
-RUN_TIMEOUT = 600.0
 #: The workers' timeouts (seconds): shorter than the defaults, so that a hanging provider does not set the pace of a run.
 TIMEOUTS = {"AI_TIMEOUT_SECONDS": "5", "HTTP_TIMEOUT_SECONDS": "4"}
 
@@ -52,12 +51,13 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Harness:
-    """A running system and its simulated outside world."""
+    """A running system and its simulated outside world. `environment` is that of its processes."""
 
     services: Services
     simulator: Simulator
     processes: ProcessManager
     environment: dict[str, str]
+    around: Surroundings
 
 
 def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
@@ -71,7 +71,10 @@ def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
 
 @contextmanager
 def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[Harness]:
-    """Fresh services, tenants, simulator and workers for the length of the block; this process uses them too."""
+    """Fresh services, tenants, simulator and workers for the length of the block; this process uses them too.
+
+    The workers reach the servers through what the scenario puts before them, this process directly.
+    """
     data = conditions.data
     shutil.rmtree(data, ignore_errors=True)
     with ExitStack() as stack:
@@ -85,18 +88,20 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         use_environment(environment)
         migrate(environment["DATABASE_URL"])
         seed_tenants(simulator.url)
+        around = put_before_servers(scenario.setup, services, stack)
+        environment |= around.settings
         simulator.faults([*scenario.faults, *_status_rules(stack, conditions.statuses)])
-        processes = ProcessManager(
-            ROOT / "Procfile",
-            env=environment,
-            cwd=ROOT,
-            names=[*queues.MODULES.values(), "maintenance", "scheduler"],
-            on_line=_log_to(data / "workers.log"),
-        )
+        on_line = _log_to(data / "workers.log")
+        names = [*queues.MODULES.values(), "maintenance"]
+        processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, "scheduler"], on_line)
         processes.start()
         stack.callback(processes.stop)
+        if scenario.setup.clock_offset:
+            add_others(around, environment, scenario.setup.clock_offset, names, on_line, stack)
+        if scenario.setup.door:
+            add_door(around, environment, conditions.messages, conditions.seed, on_line, stack)
         say(f"{scenario.name}: {scenario.about}")
-        yield Harness(services, simulator, processes, environment)
+        yield Harness(services, simulator, processes, environment, around)
 
 
 def use_environment(environment: dict[str, str]) -> None:
@@ -130,23 +135,29 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
         say(f"  {injection}")
 
     choice = random.Random(conditions.seed)
-    target = Target(harness.services, harness.processes, choice, report, stopping, lambda: _answered() / messages)
+    target = Target(harness.services, harness.processes, choice, report, stopping, lambda: _answered() / messages, harness.around)
     threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
+    if harness.around.door:
+        harness.around.door.wait_until_open()
+    deadline = time.monotonic() + scenario.limit
     producers = [_start_producer(harness, scenario, conditions) for _ in range(scenario.copies)]
     redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
     for thread in threads:
         thread.start()
-    _wait_for_load(producers, messages, say)
+    wrong = [*_wait_for_load(producers, messages, deadline, say)]
     stopping.set()
     for thread in threads:
-        thread.join()
-    _wait_until_idle(messages, say)
-    poisoned = messages // scenario.poison_every if scenario.poison_every else 0
-    result = audit(scenario.name, messages, poisoned, harness.simulator.record())
+        thread.join(max(1.0, deadline - time.monotonic()))
+    wrong += _wait_until_idle(messages, scenario.limit, deadline)
+    result = audit(scenario, messages, harness.simulator.record(), target.over_at)
+    result.wrong[:0] = wrong
+    result.wrong += harness.around.door.wrong if harness.around.door else []
     result.injections, result.redis_copies = len(injections), redis_copies
     result.longest_shutdown = max(target.shutdowns, default=0.0)
     if redis_copies:
         result.wrong.append(f"Redis held {redis_copies} jobs twice")
+    if scenario.disruptions and not injections:
+        result.wrong.append("nothing was disrupted: the load was answered before; take more --messages")
     # In the other scenarios a worker may be frozen or dead when its SIGTERM comes.
     if scenario.disruptions == (deploy,) and result.longest_shutdown >= PLATFORM_GRACE:
         result.wrong.append(f"a worker did not end within {PLATFORM_GRACE:.0f} s of its SIGTERM and was killed")
@@ -154,7 +165,7 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
 
 
 def _start_producer(harness: Harness, scenario: Scenario, conditions: Conditions) -> subprocess.Popen[bytes]:
-    arguments = [str(conditions.messages), str(conditions.seed), str(scenario.poison_every)]
+    arguments = [str(conditions.messages), str(conditions.seed), str(scenario.poison_every), str(scenario.spread)]
     environment = {**harness.environment, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
 
@@ -172,25 +183,39 @@ def _pause_ai(harness: Harness, seconds: float, say: Say) -> int:
     return len(ids) - len(set(ids))
 
 
-def _wait_for_load(producers: list[subprocess.Popen[bytes]], messages: int, say: Say) -> None:
-    """Until everything is enqueued and nine in ten are answered, so that disruptions meet a busy system."""
+def _wait_for_load(producers: list[subprocess.Popen[bytes]], messages: int, deadline: float, say: Say) -> Iterator[str]:
+    """Until everything is enqueued and nine in ten are answered, so that disruptions meet a busy system; what went wrong."""
     for producer in producers:
-        if producer.wait(RUN_TIMEOUT) != 0:
-            raise RuntimeError("The producer failed; its output above says why.")
-    deadline = time.monotonic() + RUN_TIMEOUT
+        try:
+            if producer.wait(max(1.0, deadline - time.monotonic())) != 0:
+                yield "the producer failed; its output above says why"
+        except subprocess.TimeoutExpired:
+            producer.kill()
+            yield "the producer was not done in time: a call that enqueues a message hangs, or fails again and again"
     while _answered() < 0.9 * messages and time.monotonic() < deadline:
         time.sleep(0.5)
     say(f"  {_answered()} of {messages} answered; disruptions end")
 
 
-def _wait_until_idle(messages: int, say: Say) -> None:
-    deadline = time.monotonic() + RUN_TIMEOUT
+def _wait_until_idle(messages: int, limit: float, deadline: float) -> Iterator[str]:
+    """Until no job is open and no message is missing; what is left over at the deadline."""
     while time.monotonic() < deadline:
-        open_jobs = _count("select count(*) from job where closed_at is null and id > 0")
-        if open_jobs == 0 and _count("select count(*) from message where role = 'user'") >= messages:
+        if _is_idle(messages):
             return
         time.sleep(0.5)
-    say(f"  jobs are still open after {RUN_TIMEOUT:.0f} s")
+    if not _is_idle(messages):
+        open_jobs = db.rows(
+            "select queue, state, count(*) from job where closed_at is null and id > 0 group by 1, 2 order by 1, 2"
+        )
+        left = ", ".join(f"{row['count']} {row['state']} in {row['queue']}" for row in open_jobs)
+        yield f"not done within {limit:.0f} s; jobs: {left or 'none open'}"
+
+
+def _is_idle(messages: int) -> bool:
+    return (
+        _count("select count(*) from job where closed_at is null and id > 0") == 0
+        and _count("select count(*) from message where role = 'user'") >= messages
+    )
 
 
 def _answered() -> int:

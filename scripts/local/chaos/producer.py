@@ -1,6 +1,6 @@
 """Enqueues a plan as a channel would: it repeats each message with the same external id until it is accepted.
 
-Run as a process: python -m scripts.local.chaos.producer MESSAGES SEED POISON_EVERY
+Run as a process: python -m scripts.local.chaos.producer MESSAGES SEED POISON_EVERY SPREAD
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ THREADS = 4
 RETRY_PAUSE = 0.2
 
 
-def produce(messages: int, seed: int, poison_every: int) -> None:
-    """Enqueues every message of the plan."""
+def produce(messages: int, seed: int, poison_every: int, spread: float) -> None:
+    """Enqueues every message of the plan, spread over so many seconds."""
     chatbots = retry_until_up(chatbot_ids)
     shares: list[list[PlannedMessage]] = [[] for _ in range(THREADS)]
     for message in plan(messages, seed, poison_every):
         shares[int(message.external_user_id) // 10 % THREADS].append(message)
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda share: _send_all(share, chatbots), shares))
+        begun, interval = time.monotonic(), spread / messages
+        list(pool.map(lambda share: _send_all(share, chatbots, begun, interval), shares))
 
 
-def _send_all(messages: list[PlannedMessage], chatbots: list[int]) -> None:
+def _send_all(messages: list[PlannedMessage], chatbots: list[int], begun: float, interval: float) -> None:
     for message in messages:
+        time.sleep(max(0.0, begun + message.number * interval - time.monotonic()))
         retry_until_up(
             lambda message=message: enqueue_incoming_message(  # type: ignore[misc]  # the default binds this turn's message
                 chatbot_id=chatbots[message.tenant],
@@ -60,4 +62,4 @@ def retry_until_up(work: Callable[[], T]) -> T:
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # outages are what this program is run through
-    produce(*(int(argument) for argument in sys.argv[1:4]))
+    produce(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

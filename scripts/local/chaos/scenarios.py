@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.local.chaos import network
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
+from scripts.local.chaos.surroundings import Setup
 
 
 def _bad_provider(kind: str, rate: float) -> list[dict[str, Any]]:
@@ -22,6 +24,15 @@ def _bad_provider(kind: str, rate: float) -> list[dict[str, Any]]:
     return [{"kind": kind, "rate": rate / len(failures), **failure} for failure in failures]
 
 
+def _slow_calls(ms: int = 300) -> tuple[dict[str, Any], ...]:
+    """Calls that take a moment, so that an outage meets some that are under way."""
+    return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", "graph", "waha", "webhook"))
+
+
+#: Nothing around the system; proxies and a front door.
+PLAIN, PROXIED = Setup(), Setup(proxied=True, door=True)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A load and what disrupts it. `copies` processes enqueue the same messages; `ai_pause` seconds pass without AI workers."""
@@ -34,6 +45,19 @@ class Scenario:
     poison_every: int = 0
     ai_pause: float = 0.0
     messages: int | None = None
+    setup: Setup = PLAIN
+    #: Seconds over which the load is spread; 0: it comes as fast as it is accepted.
+    spread: float = 0.0
+    #: No worker dies and no answer from outside is lost: then no claim counts as lost, and nothing leaves twice.
+    harmless: bool = False
+    #: Seconds from the load's first message until all is done; then the scenario ends, and what is not done is wrong.
+    limit: float = 900.0
+
+
+def _outage(name: str, about: str, disruption: Disruption, setup: Setup = PROXIED, **more: Any) -> Scenario:
+    """A scenario that ends no worker: a steady load meets outages of a server or of the way to it."""
+    settings: dict[str, Any] = {"faults": _slow_calls(), "spread": 40.0, "harmless": True, "limit": 240.0, **more}
+    return Scenario(name, about, (disruption,), setup=setup, **settings)
 
 
 BAD_PROVIDERS = tuple(rule for kind in ("ai", "graph", "waha", "webhook") for rule in _bad_provider(kind, 0.10))
@@ -51,6 +75,26 @@ SCENARIOS = {
         Scenario("freeze", "workers stopped past their leases, then continued", (freeze,)),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),
+        _outage("failover", "PostgreSQL read-only; then only new sessions may write", network.failover, Setup(door=True)),
+        _outage("postgres-outage", "PostgreSQL down for 40 s, longer than two leases", network.outlast_leases, Setup(door=True)),
+        _outage("half-open-postgres", "all connections to PostgreSQL half open, twice", network.lose_postgres_connections),
+        _outage("half-open-redis", "Redis' listening connections half open, later all", network.lose_redis_connections),
+        _outage("stall", "PostgreSQL stalls for 20 s, later Redis; the door says 503", network.stall),
+        _outage("bad-network", "resets, cut answers, delays and stalls, no worker dies", network.bad_network),
+        _outage("pgbouncer", "through PgBouncer, which is killed twice", network.restart_pooler, Setup(pooled=True)),
+        Scenario(
+            "small-redis", "Redis takes 20 connections", setup=Setup(redis_clients=20), spread=20.0, harmless=True, limit=240.0
+        ),
+        *(
+            _outage(
+                f"clock-{where}",
+                f"a second machine, its clock 300 s {where}, is lost",
+                network.lose_other_machine,
+                Setup(clock_offset=offset),
+                harmless=False,
+            )
+            for where, offset in (("ahead", 300.0), ("behind", -300.0))
+        ),
         Scenario(
             "all",
             "everything at once",
@@ -60,4 +104,10 @@ SCENARIOS = {
             poison_every=600,
         ),
     )
+}
+
+#: Known to fail: `scripts/chaos each` leaves them out until their causes are mended.
+UNSOLVED = {
+    *("failover", "postgres-outage", "half-open-postgres", "half-open-redis", "stall", "bad-network"),
+    *("pgbouncer", "small-redis", "clock-ahead"),
 }

@@ -1,0 +1,65 @@
+"""PgBouncer between the workers and PostgreSQL, as many platforms have it: session mode, its own defaults."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from urllib.parse import urlsplit, urlunsplit
+
+from scripts.local.embedded import Services, _as_unprivileged
+from scripts.local.environment import free_port
+
+#: Seconds for it to listen after its start.
+START_TIMEOUT = 10.0
+
+_CONFIGURATION = """
+[databases]
+{database} = host={host} port={port} user={user}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {own_port}
+auth_type = any
+pool_mode = session
+default_pool_size = 100
+"""
+
+
+class PgBouncer:
+    """The program `pgbouncer`, which has to be installed. It trusts this machine, as the embedded server does."""
+
+    def __init__(self, services: Services) -> None:
+        self._program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+        if self._program is None:
+            raise RuntimeError("The scenario pgbouncer needs the program pgbouncer; apt-get install pgbouncer, or leave it out.")
+        parts = urlsplit(services.database_url)
+        self._port = free_port(0)
+        self.url = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._port}"))
+        # Beside PostgreSQL's files: the user that runs it may read them, and neither server runs as root.
+        self._file = services.postgres_log.with_name("pgbouncer.ini")
+        names = {"database": parts.path[1:], "host": parts.hostname, "port": parts.port, "user": parts.username}
+        self._file.write_text(_CONFIGURATION.format(**names, own_port=self._port))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, and waits until it listens."""
+        with self._file.with_suffix(".log").open("ab") as log:
+            command = [str(self._program), str(self._file)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **_as_unprivileged())
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self._port)).close()
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"pgbouncer did not start:\n{self._file.with_suffix('.log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """kill -9: every connection through it breaks."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()

@@ -1,0 +1,95 @@
+"""What some scenarios put around the system: proxies, a pooler, a web process, more workers with a wrong clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from scripts.local.chaos.door import Door
+from scripts.local.chaos.plan import plan
+from scripts.local.chaos.pooler import PgBouncer
+from scripts.local.embedded import Services
+from scripts.local.environment import ROOT, free_port
+from scripts.local.processes import ProcessManager
+from scripts.local.proxy import Proxy
+
+#: Put first on PYTHONPATH, it sets a process's clock wrong.
+CLOCK = Path(__file__).with_name("clock")
+
+OnLine = Callable[[str, str], object]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a scenario needs around the system."""
+
+    #: A proxy before PostgreSQL, and one before Redis.
+    proxied: bool = False
+    #: PgBouncer before PostgreSQL.
+    pooled: bool = False
+    #: Redis refuses more connections than this; 0: its own default of 10,000.
+    redis_clients: int = 0
+    #: A web process, which is asked during outages.
+    door: bool = False
+    #: Seconds by which the clock of a second set of workers is wrong; 0: there is none.
+    clock_offset: float = 0.0
+
+
+@dataclass
+class Surroundings:
+    """What there is; None where the scenario has no such thing."""
+
+    postgres: Proxy | None = None
+    redis: Proxy | None = None
+    pooler: PgBouncer | None = None
+    door: Door | None = None
+    others: ProcessManager | None = None
+    #: Settings of the workers and of whoever enqueues: the way through proxies or pooler.
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def put_before_servers(setup: Setup, services: Services, stack: ExitStack) -> Surroundings:
+    """What stands between the system and its servers. It ends with the stack."""
+    around = Surroundings()
+    if setup.proxied:
+        around.postgres = stack.enter_context(Proxy.to(services.database_url))
+        around.redis = stack.enter_context(Proxy.to(services.redis_url))
+        around.settings = {"DATABASE_URL": around.postgres.url, "REDIS_URL": around.redis.url}
+    if setup.pooled:
+        around.pooler = PgBouncer(services)
+        stack.callback(around.pooler.kill)
+        around.pooler.start()
+        around.settings = {"DATABASE_URL": around.pooler.url}
+    if setup.redis_clients:
+        with redis.Redis.from_url(services.redis_url) as client:
+            client.config_set("maxclients", setup.redis_clients)
+    return around
+
+
+def add_door(
+    around: Surroundings, environment: Mapping[str, str], messages: int, seed: int, on_line: OnLine, stack: ExitStack
+) -> None:
+    """A web process, and a channel that repeats the plan's first WhatsApp message."""
+    port = free_port(0)
+    settings = {**environment, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
+    web = ProcessManager(ROOT / "Procfile", env=settings, cwd=ROOT, names=["web"], on_line=on_line)
+    stack.callback(web.stop)
+    web.start()
+    first = next(message for message in plan(messages, seed) if message.channel == "whatsapp_cloud")
+    around.door = Door(port, environment["WHATSAPP_APP_SECRET"], first)
+
+
+def add_others(
+    around: Surroundings, environment: Mapping[str, str], offset: float, names: list[str], on_line: OnLine, stack: ExitStack
+) -> None:
+    """The same processes once more, as on a second machine whose clock is wrong by `offset` seconds."""
+    path = os.pathsep.join([str(CLOCK), str(ROOT)])
+    settings = {**environment, "PYTHONPATH": path, "CHAOS_CLOCK_OFFSET": str(offset)}
+    around.others = ProcessManager(ROOT / "Procfile", env=settings, cwd=ROOT, names=names, on_line=on_line)
+    stack.callback(around.others.stop)
+    around.others.start()
