@@ -837,6 +837,14 @@ begin
         'payload', p_payload || jsonb_build_object('message_id', v_id)))));
 end $$;
 
+-- ------------------------------------------------------------------------------------------------- readiness
+
+-- One row, written by each /readyz: it says ok only while PostgreSQL takes writes.
+create table readiness (
+    id         smallint primary key check (id = 1),
+    checked_at timestamptz not null
+);
+
 -- ------------------------------------------------------------------------------------------- operators' verbs
 --
 -- What an operator does to a job by hand (shared/jobs/operator.py). Neither waits for a row that a worker has locked: the

@@ -14,10 +14,11 @@ from urllib.parse import quote, urlsplit
 
 from environs import Env, EnvValidationError, ValidationError, validate
 
+from shared import database_url
+
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
 _NOT_BLANK = validate.Regexp(r"\s*\S", error="Must not be empty.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
-_DATABASE_URL = validate.Regexp(r"^postgres(ql)?://", error="Must be a URL like postgresql://user:password@host/database.")
 _NAMESPACE = validate.Regexp(r"^[\w-]+$", error="Must consist of letters, digits, _ and -.")
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+$", error="Must be a version like v25.0.")
 _AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
@@ -53,6 +54,13 @@ def parse_rate(text: str) -> Rate | None:
     return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
 
 
+def _check_database_url(url: str) -> str:
+    try:
+        return database_url.check(url)
+    except ValueError as problem:
+        raise ValidationError(str(problem)) from None
+
+
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
@@ -66,9 +74,10 @@ class Settings:
 
     def __init__(self, env: Env) -> None:
         env.add_parser("rate", parse_rate)
+        env.add_parser("database_url", _check_database_url)
         env.add_parser("redis_url", _parse_redis_url)
 
-        self.database_url = env.str("DATABASE_URL", validate=_DATABASE_URL)
+        self.database_url: str = env.database_url("DATABASE_URL")
         self.db_pool_size = env.int("DB_POOL_SIZE", 8, validate=_POSITIVE)
         self.redis_host = env.str("REDIS_HOST", "")
         self.redis_url: str = env.redis_url("REDIS_URL", "", host=self.redis_host)
@@ -142,9 +151,8 @@ def read_settings() -> Settings:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for messages: never its credentials."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    """Hosts and ports of a URL, for messages: never its credentials."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 _loaded: Settings | None = None

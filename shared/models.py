@@ -242,4 +242,11 @@ class Job(Base):
     closed_at = DateTimeTZField(null=True)
 
 
+class Readiness(Base):
+    """The one row that each /readyz writes."""
+
+    id = SmallIntegerField(primary_key=True)
+    checked_at = _time()
+
+
 TABLES: tuple[type[Base], ...] = tuple(Base.__subclasses__())

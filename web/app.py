@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from shared import db
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.telemetry.logs import configure_logging
@@ -32,6 +33,8 @@ def create_app() -> Flask:
     conf = settings()
     configure_logging(conf.log_level)
     configure_sentry(conf)
+    db.use(db.WEB)
+    db.check_address()
     get_broker()
     app = Flask("web")
     if conf.trusted_proxies:

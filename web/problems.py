@@ -60,6 +60,8 @@ def _outage(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if db.is_outage(error):  # read only, a prepared statement lost: the database's errors of other classes
+        return _outage(error)
     route = request.url_rule.rule if request.url_rule else None
     log.error("request_failed", extra={"route": route}, exc_info=error)
     sentry_sdk.capture_exception(error)

@@ -5,26 +5,31 @@ What does not: rules about jobs (shared/jobs), models (shared/models.py), any ot
 It may import: config, errors, telemetry. Everybody may import it.
 """
 
-from shared.db.outage import WEB_RETRY_SECONDS, is_outage, outage, retry_on_outage
+from shared.db.connecting import check_address
+from shared.db.outage import WEB_RETRY_SECONDS, is_outage, outage, retry_on_outage, service_down, word_for
 from shared.db.pool import (
-    POOL_TIMEOUT,
     Pool,
-    Session,
     connect,
     connection,
     in_transaction,
     listener,
+    patient,
     proxy,
     reset,
     transaction,
+    use,
 )
 from shared.db.query import execute_prepared, json, row, rows, scalar
+from shared.db.session import COMMAND, WEB, WORKER, Session
 
 __all__ = [
-    "POOL_TIMEOUT",
+    "COMMAND",
+    "WEB",
     "WEB_RETRY_SECONDS",
+    "WORKER",
     "Pool",
     "Session",
+    "check_address",
     "connect",
     "connection",
     "execute_prepared",
@@ -33,11 +38,15 @@ __all__ = [
     "json",
     "listener",
     "outage",
+    "patient",
     "proxy",
     "reset",
     "retry_on_outage",
     "row",
     "rows",
     "scalar",
+    "service_down",
     "transaction",
+    "use",
+    "word_for",
 ]

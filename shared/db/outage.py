@@ -1,13 +1,15 @@
-"""What to do when PostgreSQL does not answer: recognise it, say it once, try again for a while."""
+"""What PostgreSQL's errors mean to us: SQLSTATE classes decide, each with a word for the log and a consequence."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from enum import Enum
+from typing import NamedTuple, TypeVar
 
+import peewee
 import psycopg2
-from peewee import InterfaceError, OperationalError
 
 from shared.errors import ServiceDown
 from shared.telemetry.outage import Outage
@@ -16,20 +18,134 @@ T = TypeVar("T")
 
 #: Seconds between attempts to reach a database that is down, at first and at most.
 OUTAGE_BACKOFF = (0.1, 2.0)
+#: Times that a statement is repeated at once which PostgreSQL refused for its connection's or another transaction's sake.
+REPEATS = 2
+#: Seconds for which a web request retries after a dropped connection; a longer outage is answered with 503.
+WEB_RETRY_SECONDS = 0.3
+
+
+class Consequence(Enum):
+    """What follows from an error that is not the statement's own fault."""
+
+    RECONNECT = "not with this connection: it is closed, and another one made"
+    WAIT = "not now: the connection is good, and the statement may succeed later"
+    NONE = "the transaction lost against another one: nothing is wrong with PostgreSQL"
+
+
+class Kind(NamedTuple):
+    """What an error means. `repeat`: nothing has happened, and the same again, at once, may well succeed."""
+
+    word: str
+    consequence: Consequence
+    repeat: bool = False
+
+
+_LOST = Kind("connection lost", Consequence.RECONNECT)
+#: By SQLSTATE or the beginning of one, the longest that fits. What is not here is the statement's own fault.
+KINDS = {
+    "08": _LOST,
+    "08001": Kind("cannot be reached", Consequence.RECONNECT),
+    "0A000": Kind("a prepared statement is out of date", Consequence.RECONNECT, repeat=True),
+    "25006": Kind("read only", Consequence.RECONNECT, repeat=True),
+    "25P03": Kind("idle in a transaction for too long", Consequence.RECONNECT),
+    "25P04": Kind("transaction too long", Consequence.RECONNECT),
+    "26": Kind("a prepared statement was lost", Consequence.RECONNECT, repeat=True),
+    "28": Kind("credentials refused", Consequence.RECONNECT),
+    "3D000": Kind("no such database", Consequence.RECONNECT),
+    "40": Kind("lost against another transaction", Consequence.NONE, repeat=True),
+    "40003": _LOST,  # statement_completion_unknown
+    "42P05": Kind("a prepared statement is there twice", Consequence.RECONNECT, repeat=True),
+    "53": Kind("out of resources", Consequence.WAIT),
+    "53100": Kind("disk full", Consequence.WAIT),
+    "53200": Kind("out of memory", Consequence.WAIT),
+    "53300": Kind("too many connections", Consequence.WAIT),
+    "57014": Kind("statement too slow", Consequence.WAIT),
+    "57P01": Kind("shutting down", Consequence.RECONNECT),
+    "57P02": Kind("crashed", Consequence.RECONNECT),
+    "57P03": Kind("starting up or shutting down", Consequence.RECONNECT),
+    "57P04": Kind("no such database", Consequence.RECONNECT),
+    "57P05": Kind("connection idle for too long", Consequence.RECONNECT, repeat=True),
+    "58": Kind("input/output error", Consequence.WAIT),
+}
+#: libpq passes no SQLSTATE on when a connection is refused, only words: the server's, or a pooler's.
+_REFUSALS = (
+    ("53300", ("too many clients", "remaining connection slots", "too many connections", "no more connections", "max client")),
+    ("57P03", ("is starting up", "is shutting down", "not yet accepting", "not accepting", "in recovery mode")),
+    ("28000", ("authentication failed", "no pg_hba.conf entry", "no password supplied")),
+    ("3D000", ("no such database",)),
+    ("25006", ("session is read-only", "server is in hot standby mode")),
+    ("53200", ("out of memory",)),
+    ("53100", ("no space left",)),
+)
+
+
+class StatementOverdue(psycopg2.OperationalError):
+    """No answer within the time that a statement may take: the connection was cut, and what became of it is not known."""
+
+
+def kind_of(problem: BaseException) -> Kind | None:
+    """What an error of psycopg2 or peewee means; None where the statement is at fault, or it is no error of a database."""
+    reported = getattr(problem, "orig", problem)
+    state = getattr(reported, "pgcode", None)
+    if state:
+        return _kind_of_state(state)
+    if isinstance(reported, StatementOverdue):
+        return Kind("no answer in time", Consequence.RECONNECT)
+    if isinstance(
+        reported, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
+    ):
+        return _kind_of_state(_refusal(str(reported)))
+    return None
+
+
+def _kind_of_state(state: str) -> Kind | None:
+    return KINDS.get(state, KINDS.get(state[:2]))
+
+
+def _refusal(text: str) -> str:
+    text = text.lower()
+    if "does not exist" in text:
+        return "3D000" if "database" in text.split("fatal:")[-1] else "28000"
+    if text.startswith(("connection to server", "could not translate host name")):
+        return next((state for state, words in _REFUSALS if any(word in text for word in words)), "08001")
+    return next((state for state, words in _REFUSALS if any(word in text for word in words)), "08")
 
 
 def is_outage(problem: BaseException) -> bool:
-    """Whether the server is gone or going; a statement that is wrong, or lost a deadlock (class 40), is no outage."""
+    """Whether PostgreSQL, or the connection to it, is at fault; a statement that is wrong, or lost a deadlock, is no outage."""
+    kind = kind_of(problem)
+    return isinstance(problem, ServiceDown) or (kind is not None and kind.consequence is not Consequence.NONE)
+
+
+def word_for(problem: BaseException) -> str:
+    """What is wrong with PostgreSQL, in a few words."""
     if isinstance(problem, ServiceDown):
-        return True
-    if str(getattr(getattr(problem, "orig", problem), "pgcode", None) or "").startswith("40"):
-        return False
-    return isinstance(problem, OperationalError | InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError)
+        return word_for(problem.__cause__) if problem.__cause__ else str(problem)
+    kind = kind_of(problem)
+    return kind.word if kind else type(problem).__name__
 
 
-outage = Outage("postgres")
-#: Seconds for which a web request retries after a dropped connection; a longer outage is answered with 503.
-WEB_RETRY_SECONDS = 0.3
+#: A PostgreSQL that refuses writes still answers what reads.
+outage = Outage("postgres", word_for, calm=3.0)
+
+
+def service_down(problem: BaseException) -> ServiceDown:
+    """What callers are told of an outage."""
+    if isinstance(problem, ServiceDown):
+        return problem
+    return ServiceDown(f"PostgreSQL: {word_for(problem)}")
+
+
+def repeat_refused(work: Callable[[], T]) -> T:
+    """Runs `work`, and at once again where PostgreSQL refused it for its connection's or another transaction's sake."""
+    for _ in range(REPEATS):
+        try:
+            return work()
+        except Exception as problem:
+            kind = kind_of(problem)
+            if kind is None or not kind.repeat:
+                raise
+    return work()
 
 
 def retry_on_outage(work: Callable[[], T], seconds: float) -> T:
@@ -48,9 +164,9 @@ def retry_on_outage(work: Callable[[], T], seconds: float) -> T:
             if not is_outage(problem):
                 raise
             if time.monotonic() + pause > deadline:
-                raise ServiceDown("postgres does not answer") from problem
+                raise service_down(problem) from problem
             outage.noticed(problem)
-            time.sleep(pause)
+            time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, longest_pause)
         else:
             outage.over()

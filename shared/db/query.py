@@ -9,7 +9,8 @@ from typing import Any
 from peewee import BaseQuery
 from psycopg2.extras import Json
 
-from shared.db.pool import Session, connection
+from shared.db.outage import repeat_refused
+from shared.db.pool import connection, is_connected
 
 #: What the values of a text's placeholders are given as.
 Params = Mapping[str, Any] | Sequence[Any] | None
@@ -20,10 +21,14 @@ def rows(statement: str | BaseQuery, params: Params = None) -> list[dict[str, An
 
     `params` are for SQL; a query of the models has its own.
     """
-    with connection() as database:
-        if isinstance(statement, BaseQuery):
-            return _rows_of(database.execute(statement))
-        return _rows_of(database.execute_sql(statement, params))
+
+    def run() -> list[dict[str, Any]]:
+        with connection() as database:
+            if isinstance(statement, BaseQuery):
+                return _rows_of(database.execute(statement))  # type: ignore[no-untyped-call]  # peewee's
+            return _rows_of(database.execute_sql(statement, params))
+
+    return run() if is_connected() else repeat_refused(run)
 
 
 def _rows_of(cursor: Any) -> list[dict[str, Any]]:
@@ -35,8 +40,12 @@ def _rows_of(cursor: Any) -> list[dict[str, Any]]:
 
 def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
+    return repeat_refused(lambda: _execute_prepared(name, sql, parameter))
+
+
+def _execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
     with connection() as database:
-        session: Session = database.connection()
+        session = database.session
         if session.should_replan():
             database.execute_sql("discard plans")
         if name not in session.prepared:

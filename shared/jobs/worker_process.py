@@ -47,7 +47,8 @@ class Lifecycle(Middleware):
         self._stopping = threading.Event()
 
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Lanes take turns."""
+        """Lanes take turns. Ends the process where DATABASE_URL leads to a pooler that cannot do."""
+        db.check_address()
         worker.work_queue = FairQueue()
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature

@@ -5,31 +5,46 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 
-class Outage:
-    """Whether a service is away now, as far as this process knows."""
+def _name_of(problem: BaseException) -> str:
+    return type(problem).__name__
 
-    def __init__(self, service: str) -> None:
-        self._service = service
+
+class Outage:
+    """Whether a service is away now, as far as this process knows.
+
+    `word_for` says in a few words what a problem is. `calm`: seconds without a problem after which the outage is over.
+    """
+
+    def __init__(self, service: str, word_for: Callable[[BaseException], str] = _name_of, calm: float = 0.0) -> None:
+        self._service, self._word_for, self._calm = service, word_for, calm
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._noticed = 0.0
+        self._logged: set[str] = set()
 
     def noticed(self, problem: BaseException) -> None:
-        """Logs the first problem of an outage."""
+        """Logs the first problem of an outage, and the first of each other kind."""
+        word = self._word_for(problem)
         with self._lock:
-            if self._since is None:
-                self._since = time.monotonic()
-                log.error("service_unavailable", extra={"service": self._service, "error": str(problem).strip()})
+            self._noticed = time.monotonic()
+            self._since = self._noticed if self._since is None else self._since
+            if word not in self._logged:
+                self._logged.add(word)
+                extra = {"service": self._service, "reason": word, "error": str(problem).strip()}
+                log.error("service_unavailable", extra=extra)
 
     def over(self) -> None:
         """Logs the end of an outage, if there was one."""
         if self._since is None:  # the common case, without the lock
             return
         with self._lock:
-            if self._since is not None:
-                seconds = round(time.monotonic() - self._since, 1)
-                log.warning("service_recovered", extra={"service": self._service, "seconds": seconds})
+            now = time.monotonic()
+            if self._since is not None and now >= self._noticed + self._calm:
+                log.warning("service_recovered", extra={"service": self._service, "seconds": round(now - self._since, 1)})
                 self._since = None
+                self._logged.clear()

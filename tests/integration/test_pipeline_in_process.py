@@ -66,11 +66,11 @@ def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator,
     from shared.http import client
 
     held: list[int] = []
-    pool: Any = db.connect()
+    sessions = db.connect().sessions
     exchange = client.exchange
 
     def watched_exchange(*arguments: Any, **named: Any) -> Any:
-        held.append(len(pool._in_use))
+        held.append(sessions.in_use)
         return exchange(*arguments, **named)
 
     monkeypatch.setattr(client, "exchange", watched_exchange)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import ConfigError, read_settings
+from shared.config import ConfigError, host_of, read_settings
 from tests.settings import variables
 
 GOOD = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "REDIS_URL": "redis://h:1/0", "CREDENTIALS_KEY": "k"}
@@ -90,3 +90,59 @@ def test_a_worker_stops_at_once_and_names_the_variable(root: Path) -> None:
     for name in ("DATABASE_URL", "CREDENTIALS_KEY"):
         assert name.encode() in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://a:5432,b:5433/db?target_session_attrs=read-write",
+        "postgres://a,b/db",
+        "postgres://u:p%40ss@[::1]:5432/db?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgres://h/db?options=endpoint%3Dquiet-sea%20-c%20search_path%3Dchat&channel_binding=require",
+        "postgresql:///db?host=/var/run/postgresql",
+        "postgres://h/db?hostaddr=10.0.0.1&connect_timeout=3&keepalives_idle=5",
+        "postgres://h",
+    ],
+)
+def test_what_libpq_takes_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert read_settings().database_url == url
+    assert "@" not in host_of(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgres://h/db?schema=public", "no parameter schema"),
+        ("postgres://h/db?pgbouncer=true", "no parameter pgbouncer"),
+        ("postgres://h/db?sslmode=prefered", "sslmode"),
+        ("postgres://h/db?target_session_attrs=writable", "target_session_attrs"),
+        ("postgres://h/db?connect_timeout=soon", "connect_timeout"),
+        ("postgres://h:hunter2/db", "port"),
+        ("postgres://h:70000/db", "port"),
+        ("postgres://u:hunter2/x@h:5432/db", "port"),
+        ("postgres://a,b/db?port=1,2,3", "port"),
+        ("postgres://u:hunter2%zz@h/db", "%25"),
+        ("postgres://[::1/hunter2", "Must be a URL"),
+        ("host=h dbname=hunter2", "Must be a URL"),
+    ],
+)
+def test_a_database_url_that_libpq_refuses_is_a_wrong_setting(url: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(ConfigError, match=r"^DATABASE_URL: ") as caught:
+        read_settings()
+    assert named in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgres://u:secret@a:5432,b:5433/db", "a:5432,b:5433"),
+        ("postgres://u:secret@[::1]:5432/db", "[::1]:5432"),
+        ("redis://:secret@h:6379/0", "h:6379"),
+        ("redis://h:x/0", "h:x"),
+    ],
+)
+def test_messages_show_hosts_and_never_credentials(url: str, shown: str) -> None:
+    assert host_of(url) == shown

@@ -78,7 +78,7 @@ def _store_or_reject(channel: Channel, account: Account, item: InboundItem) -> s
         reason = str(problem)
     except Exception as problem:
         if db.is_outage(problem):
-            raise ServiceDown("PostgreSQL does not answer.") from problem
+            raise db.service_down(problem) from problem
         log.exception("inbound_item_failed", extra={"hook": channel.name, "subject": account.name})
         reason = f"Storing it failed with {type(problem).__name__}; the log has the traceback."
     return _reject(channel, account.name, reason, item.raw)

@@ -1,0 +1,71 @@
+"""DATABASE_URL as libpq reads it: several hosts, sslmode, options and what else PostgreSQL's own programs take."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+_EXAMPLE = "postgresql://user:password@host:5432/database"
+#: Where libpq lists the parameters.
+_PARAMETERS = "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"
+#: libpq reads these when it has reached a host: too late to say that the setting is wrong.
+_WHOLE_NUMBERS = (
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
+#: A place where no server listens: libpq checks every parameter before it tries to connect.
+_NOWHERE = "/nonexistent"
+
+
+def parse(url: str) -> dict[str, str]:
+    """libpq's parameters. Raises ValueError, whose text says what is wrong, and shows no value: it may be a secret."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(f"Must be a URL like {_EXAMPLE}.")
+    try:
+        parameters: dict[str, str] = parse_dsn(url)
+    except psycopg2.ProgrammingError as problem:
+        raise ValueError(_malformed(str(problem))) from None
+    return parameters
+
+
+def check(url: str) -> str:
+    """The URL, if libpq would connect with it. Raises ValueError as `parse` does."""
+    parameters = parse(url)
+    for name in _WHOLE_NUMBERS:
+        if not re.fullmatch(r"-?\d+", parameters.get(name, "0")):
+            raise ValueError(f"The parameter {name} must be a whole number.")
+    hosts = max(parameters.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
+    nowhere = {**parameters, "host": ",".join([_NOWHERE] * hosts), "hostaddr": ""}
+    try:
+        psycopg2.connect(**nowhere).close()  # type: ignore[call-overload]  # the names are libpq's
+    except psycopg2.OperationalError as problem:
+        if _NOWHERE not in str(problem):
+            raise ValueError(_refused(str(problem))) from None
+    return url
+
+
+def _malformed(reason: str) -> str:
+    unknown = re.search(r'invalid URI query parameter: "(\w+)"', reason)
+    if unknown:
+        return f"PostgreSQL knows no parameter {unknown[1]}. Remove it from the URL; {_PARAMETERS} lists those that there are."
+    if "percent-encoded" in reason:
+        return "Has a % that begins no code of two hexadecimal digits. Write a % in a password as %25."
+    return f"Must be a URL like {_EXAMPLE}; write / @ : ? # and % in a password as %2F %40 %3A %3F %23 %25."
+
+
+def _refused(reason: str) -> str:
+    named = re.search(r"invalid (?!port|integer)(\w+) value|weak (sslmode)|(?:connection )option \"(\w+)\"", reason)
+    name = next(filter(None, named.groups()), "port") if named else "port" if "port" in reason else None
+    if name == "port":
+        return "Each port must be a number from 1 to 65535. Write / @ : ? # in a password as %2F %40 %3A %3F %23."
+    return (
+        f"The parameter {name} has a value that PostgreSQL does not know; see {_PARAMETERS}."
+        if name
+        else (f"libpq does not accept its parameters; see {_PARAMETERS}.")
+    )

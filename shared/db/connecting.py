@@ -1,0 +1,146 @@
+"""How a connection is made: where to, which settings it gets, and whether it is a connection of its own at all.
+
+Settings go by a statement after connecting, not by the startup packet, which poolers refuse. A pooler in transaction mode, which
+hands each transaction to any connection, is recognised and refused: prepared statements and LISTEN belong to a connection.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from shared import database_url
+from shared.config import settings
+from shared.db.outage import StatementOverdue, is_outage, outage
+from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
+
+#: How our sessions plan: each statement touches a few rows by an index, on a table that may be empty when the plan is made
+#: and huge when it runs. A plan suits any values, and is kept (shared/db/prepared.py).
+_PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+#: A process or machine that vanished in the middle of a transaction gives its locks back this soon: seconds, and PostgreSQL's
+#: own watch over a silent network.
+_VANISHED = {
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+#: The same watch on our side; DATABASE_URL may say otherwise. Milliseconds for which sent data may stay unacknowledged.
+_NETWORK = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "switchboard",
+}
+_FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
+#: Seconds that an answer may take while a pooler's mode is found out: in session mode the second connection may have to wait.
+_PROBE_PATIENCE = 2.0
+#: How often a pooler is asked: it may have many connections to choose from.
+_PROBES = 5
+#: The addresses whose pooler is known to give each session a connection of its own.
+_in_session_mode: set[str] = set()
+
+
+class TransactionPooling(psycopg2.OperationalError):
+    """A pooler in transaction or statement mode is in between."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATABASE_URL leads to a connection pooler in transaction mode, which runs each transaction on another connection. "
+            "Switchboard needs connections of its own, for prepared statements and LISTEN. Use the pooler's session mode "
+            "(PgBouncer: pool_mode=session; Supabase: port 5432 instead of 6543) or the database's direct address "
+            "(Neon: the host name without -pooler)."
+        )
+
+
+def open_session(url: str, limits: Limits) -> Session:
+    """A new connection, set up. Raises psycopg2.Error, among them TransactionPooling."""
+    session = _connect(url, limits)
+    try:
+        # A pooler makes up the pid that it tells. Settings must not stay on a connection that others use as well.
+        pid = session.get_backend_pid()
+        [[real_pid, *_]] = _ask(session, f"select pg_backend_pid(), {_settings(limits, f'pg_backend_pid() <> {pid}')}")
+        if pid != real_pid:
+            if url not in _in_session_mode:
+                _refuse_transaction_mode(session, url, limits)
+                _in_session_mode.add(url)
+            _ask(session, f"select {_settings(limits, 'false')}")
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def free_connections(session: Session) -> int:
+    """How many more connections PostgreSQL would give to us; 0 or less if all are taken."""
+    [[free]] = _ask(session, _FREE_CONNECTIONS)
+    return int(free)
+
+
+def check_address() -> None:
+    """At the start of a process: ends it, saying why, if DATABASE_URL leads to a pooler that cannot do.
+
+    A PostgreSQL that is away is no reason not to start.
+    """
+    try:
+        open_session(settings().database_url, WORKER).close()
+    except TransactionPooling as problem:
+        sys.exit(f"Switchboard did not start. {problem}")
+    except psycopg2.Error as problem:
+        if not is_outage(problem):
+            raise
+        outage.noticed(problem)
+
+
+def _connect(url: str, limits: Limits) -> Session:
+    ours: dict[str, Any] = {**_NETWORK, "connect_timeout": limits.connect}
+    session: Session = psycopg2.connect(**{**ours, **database_url.parse(url)}, connection_factory=Session)
+    session.patience = limits.statement + ON_ITS_WAY
+    return session
+
+
+def _settings(limits: Limits, is_local: str) -> str:
+    values = {**_PLANNING, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
+    return ", ".join(f"set_config('{name}', '{value}', {is_local})" for name, value in values.items())
+
+
+def _refuse_transaction_mode(session: Session, url: str, limits: Limits) -> None:
+    """In session mode a session keeps its connection, and no other has it. Raises TransactionPooling."""
+    other = _connect(url, limits)
+    other.patience = _PROBE_PATIENCE
+    try:
+        for _ in range(_PROBES):
+            before = _pid(session)
+            _ask(other, "begin; select 1")
+            if _pid(other) == before or _pid(session) != before:
+                raise TransactionPooling
+            _ask(other, "rollback; select 1")
+    except StatementOverdue:
+        return  # it waits for the connection that the session keeps
+    except psycopg2.Error as problem:
+        if "statement pooling mode" in str(problem):
+            raise TransactionPooling from None
+        raise
+    finally:
+        other.close()
+
+
+def _pid(session: Session) -> int:
+    [[pid]] = _ask(session, "select pg_backend_pid()")
+    return int(pid)
+
+
+def _ask(session: Session, sql: str) -> list[tuple[Any, ...]]:
+    with session.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()

@@ -1,0 +1,143 @@
+"""PostgreSQL that answers and cannot do: after a failover, without its prepared statements, read only, ended under our hands.
+
+Warm connections heal by themselves; until something works the front door says 503 and when to come again, never 500.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+
+from scripts.local.embedded import Services
+from shared import config, db
+from shared.errors import ServiceDown
+from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
+from web.ops.write_check import postgres_write
+
+#: Connections that are open when it happens.
+WARM = 4
+
+
+class Server:
+    """The server's own administrator, whom none of it concerns."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg2.connect(url)
+        self._connection.autocommit = True
+        self.run("set default_transaction_read_only = off")
+
+    def run(self, statement: str) -> None:
+        """One statement."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def close(self) -> None:
+        """Puts everything back."""
+        self.run("alter system reset default_transaction_read_only")
+        self.run("alter role shop reset all")
+        self.run("select pg_reload_conf()")
+        self._connection.close()
+
+
+@pytest.fixture
+def server(services: Services) -> Iterator[Server]:
+    """The server, with a role `shop` to be ours."""
+    running = Server(services.database_url)
+    running.run("drop role if exists shop")
+    running.run("create role shop superuser login")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def warm_door(door: FrontDoor, server: Server, database_url: str, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
+    """The front door with several connections that have prepared their statements."""
+    monkeypatch.setenv("DATABASE_URL", database_url.replace("postgres@", "shop@"))
+    config.reset()
+    db.reset()
+    db.use(db.WEB)
+    for number in range(WARM):
+        assert _post(door, f"wamid.warm{number}") == 200
+    _on_each_connection(lambda: db.rows("select 1"))
+    return door
+
+
+def _on_each_connection(work: Callable[[], object]) -> None:
+    """Does it on WARM connections at the same time, so that there are so many."""
+    together = threading.Barrier(WARM)
+
+    def one() -> None:
+        with db.connection():
+            together.wait(20)
+            work()
+            together.wait(20)
+
+    with ThreadPoolExecutor(WARM) as pool:
+        for done in [pool.submit(one) for _ in range(WARM)]:
+            done.result()
+
+
+def _post(door: FrontDoor, external_id: str) -> int:
+    return door.meta(webhook(change(door.number, messages=[written(external_id)]))).status_code
+
+
+@contextmanager
+def _read_only(server: Server) -> Iterator[None]:
+    """Open sessions are read only from now on, as those to the old primary after a failover are."""
+    server.run("alter system set default_transaction_read_only = on")
+    server.run("select pg_reload_conf(), pg_sleep(0.2)")
+    yield
+    server.run("alter system set default_transaction_read_only = off")
+    server.run("select pg_reload_conf(), pg_sleep(0.2)")
+
+
+def _lose_statements() -> None:
+    _on_each_connection(lambda: db.rows("discard all"))
+
+
+def _prepare_twice() -> None:
+    _on_each_connection(lambda: db.connect().session.prepared.clear())
+
+
+def _end_backends(server: Server) -> None:
+    server.run("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'shop'")
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [lambda _: _lose_statements(), lambda _: _prepare_twice(), _end_backends],
+    ids=["prepared statements lost", "prepared statements there twice", "backends ended"],
+)
+def test_warm_connections_heal(warm_door: FrontDoor, server: Server, happens: Callable[[Server], None]) -> None:
+    happens(server)
+    assert [_post(warm_door, f"wamid.{number}") for number in range(2 * WARM)] == [200] * 2 * WARM
+    assert len(warm_door.world.jobs(queue="incoming-messages")) == 3 * WARM
+
+
+def test_after_a_failover_warm_connections_go_to_the_new_primary(warm_door: FrontDoor, server: Server) -> None:
+    server.run("alter role shop set default_transaction_read_only = off")  # new sessions may write
+    with _read_only(server):
+        assert [_post(warm_door, f"wamid.{number}") for number in range(2 * WARM)] == [200] * 2 * WARM
+        assert warm_door.client.get("/readyz").json["checks"]["postgres"] == "ok"  # type: ignore[index]
+        assert postgres_write() == "ok"
+    assert len(warm_door.world.jobs(queue="incoming-messages")) == 3 * WARM
+
+
+def test_while_nothing_can_be_written_the_door_says_when_to_come_again(
+    warm_door: FrontDoor, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _read_only(server):
+        answers = [warm_door.meta(webhook(change(warm_door.number, messages=[written(f"wamid.{n}")]))) for n in range(WARM)]
+        assert [answer.status_code for answer in answers] == [503] * WARM
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+        assert warm_door.waha(waha_message("A1")).status_code == 503
+        with pytest.raises(ServiceDown, match="PostgreSQL: read only"):
+            postgres_write()
+        assert {record.reason for record in caplog.records if record.msg == "service_unavailable"} == {"read only"}  # type: ignore[attr-defined]  # an extra
+    assert _post(warm_door, "wamid.1") == 200
+    assert postgres_write() == "ok"

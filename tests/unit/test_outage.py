@@ -1,0 +1,137 @@
+"""What PostgreSQL's errors mean: the word, and what becomes of the connection and the statement."""
+
+from __future__ import annotations
+
+import peewee
+import psycopg2
+import psycopg2.errors
+import pytest
+
+from shared.db.outage import is_outage, kind_of, repeat_refused, retry_on_outage, word_for
+from shared.db.session import StatementOverdue
+from shared.errors import ServiceDown
+
+
+class Reported(psycopg2.DatabaseError):
+    """An error with the SQLSTATE that a server would send."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"said the server: {state}")
+        self.state = state
+
+    @property
+    def pgcode(self) -> str:  # type: ignore[override]  # psycopg2 sets it from a result
+        """The SQLSTATE."""
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("state", "word", "consequence"),
+    [
+        ("08006", "connection lost", "RECONNECT"),
+        ("08P01", "connection lost", "RECONNECT"),
+        ("25006", "read only", "RECONNECT"),
+        ("26000", "a prepared statement was lost", "RECONNECT"),
+        ("42P05", "a prepared statement is there twice", "RECONNECT"),
+        ("0A000", "a prepared statement is out of date", "RECONNECT"),
+        ("28P01", "credentials refused", "RECONNECT"),
+        ("3D000", "no such database", "RECONNECT"),
+        ("53100", "disk full", "WAIT"),
+        ("53200", "out of memory", "WAIT"),
+        ("53300", "too many connections", "WAIT"),
+        ("53400", "out of resources", "WAIT"),
+        ("57014", "statement too slow", "WAIT"),
+        ("57P01", "shutting down", "RECONNECT"),
+        ("57P02", "crashed", "RECONNECT"),
+        ("57P03", "starting up or shutting down", "RECONNECT"),
+        ("57P05", "connection idle for too long", "RECONNECT"),
+        ("25P03", "idle in a transaction for too long", "RECONNECT"),
+        ("58030", "input/output error", "WAIT"),
+        ("40001", "lost against another transaction", "NONE"),
+        ("40P01", "lost against another transaction", "NONE"),
+        ("40003", "connection lost", "RECONNECT"),
+    ],
+)
+def test_an_sqlstate_has_a_word_and_a_consequence(state: str, word: str, consequence: str) -> None:
+    for problem in (Reported(state), peewee.InternalError(Reported(state))):
+        kind = kind_of(problem)
+        assert kind is not None
+        assert (kind.word, kind.consequence.name) == (word, consequence)
+        assert is_outage(problem) is (consequence != "NONE")
+
+
+@pytest.mark.parametrize("state", ["23505", "22P02", "42601", "42703", "SB001", "P0001"])
+def test_a_wrong_statement_is_no_outage(state: str) -> None:
+    assert kind_of(Reported(state)) is None
+    assert not is_outage(peewee.IntegrityError(Reported(state)))
+
+
+def _to_server(words: str) -> str:
+    return f'connection to server at "10.0.0.1", port 5432 failed: {words}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (_to_server("Connection refused"), "cannot be reached"),
+        (_to_server("timeout expired"), "cannot be reached"),
+        ('could not translate host name "db" to address: Name or service not known', "cannot be reached"),
+        (_to_server("FATAL:  sorry, too many clients already"), "too many connections"),
+        (_to_server("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER"), "too many connections"),
+        (_to_server('FATAL:  too many connections for role "app"'), "too many connections"),
+        (_to_server("FATAL:  no more connections allowed (max_client_conn)"), "too many connections"),
+        (_to_server("FATAL:  Max client connections reached"), "too many connections"),
+        (_to_server("FATAL:  the database system is starting up"), "starting up or shutting down"),
+        (_to_server("FATAL:  the database system is not yet accepting connections"), "starting up or shutting down"),
+        (_to_server('FATAL:  password authentication failed for user "app"'), "credentials refused"),
+        (_to_server('FATAL:  role "app" does not exist'), "credentials refused"),
+        (_to_server('FATAL:  database "shop" does not exist'), "no such database"),
+        (_to_server("session is read-only"), "read only"),
+        ("server closed the connection unexpectedly", "connection lost"),
+        ("SSL SYSCALL error: EOF detected", "connection lost"),
+    ],
+)
+def test_a_refused_connection_has_a_word_too(text: str, word: str) -> None:
+    """libpq passes the words on, and no SQLSTATE."""
+    assert word_for(psycopg2.OperationalError(text)) == word
+    assert word_for(peewee.OperationalError(psycopg2.OperationalError(text))) == word
+
+
+def test_an_overdue_statement_is_an_outage() -> None:
+    assert word_for(StatementOverdue("no answer within 4 s")) == "no answer in time"
+    assert word_for(psycopg2.InterfaceError("connection already closed")) == "connection lost"
+
+
+def _failing(times: int, problem: Exception) -> tuple[list[int], object]:
+    calls: list[int] = []
+
+    def work() -> int:
+        calls.append(1)
+        if len(calls) <= times:
+            raise problem
+        return 7
+
+    return calls, work
+
+
+@pytest.mark.parametrize("state", ["25006", "26000", "42P05", "40P01"])
+def test_what_was_refused_is_repeated_at_once(state: str) -> None:
+    calls, work = _failing(2, Reported(state))
+    assert repeat_refused(work) == 7  # type: ignore[arg-type]
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("state", ["57P01", "53100", "08006", "23505"])
+def test_what_may_have_happened_is_not_repeated(state: str) -> None:
+    calls, work = _failing(1, Reported(state))
+    with pytest.raises(Reported):
+        repeat_refused(work)  # type: ignore[arg-type]
+    assert len(calls) == 1
+
+
+def test_an_outage_is_waited_for_and_named() -> None:
+    calls, work = _failing(1, Reported("53100"))
+    assert retry_on_outage(work, 5) == 7  # type: ignore[arg-type]
+    assert len(calls) == 2
+    with pytest.raises(ServiceDown, match=r"^PostgreSQL: disk full$"):
+        retry_on_outage(_failing(9, Reported("53100"))[1], 0.0)  # type: ignore[arg-type]

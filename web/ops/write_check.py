@@ -1,0 +1,23 @@
+"""Whether PostgreSQL takes writes, found out by one: a server that answers may be read only, full, or short of connections."""
+
+from __future__ import annotations
+
+from peewee import fn
+
+from shared import db
+from shared.models import Readiness
+
+CROWDED = "no connection left; processes take turns. Lower DB_POOL_SIZE, run fewer processes, or raise max_connections"
+
+
+def postgres_write() -> str:
+    """Commits a write; returns "ok", or what nevertheless slows work down. Raises ServiceDown, which says why there was none."""
+    now = fn.clock_timestamp()
+    write = Readiness.insert(id=1, checked_at=now).on_conflict(conflict_target=[Readiness.id], update={Readiness.checked_at: now})
+    try:
+        db.rows(write)
+    except Exception as problem:
+        if db.is_outage(problem):
+            raise db.service_down(problem) from problem
+        raise
+    return CROWDED if db.connect().sessions.is_crowded else "ok"
