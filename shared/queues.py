@@ -45,6 +45,10 @@ LOWEST = PRIORITIES[-1]
 _AI_LANES = {1: "ai-processing.premium", 3: "ai-processing.pro", 5: "ai-processing.basic"}
 
 
+#: The stage of each Redis queue that has another name than its stage.
+_STAGES = dict.fromkeys(_AI_LANES.values(), Queue.AI.value)
+
+
 def priority_for(plan_price_cents: int) -> int:
     """1 from $100 up, 3 from $50 up, 5 below."""
     return next(priority for price, priority in PLAN_PRIORITIES if plan_price_cents >= price)
@@ -58,6 +62,11 @@ def lanes(queue: Queue) -> dict[int, str]:
 def lane(queue: Queue, priority: int) -> str:
     """The Redis queue that carries a job of this priority."""
     return lanes(queue).get(priority, lanes(queue)[LOWEST])
+
+
+def stage(redis_queue: str) -> str:
+    """The queue, as the ledger names it, that a Redis queue is a lane of."""
+    return _STAGES.get(redis_queue, redis_queue)
 
 
 def actor_name(redis_queue: str) -> str:

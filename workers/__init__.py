@@ -1,1 +1,1 @@
-"""One module per queue: `dramatiq workers.<module>` runs that stage and nothing else."""
+"""One module per queue: `dramatiq workers.<module>` runs that stage and nothing else, several modules run several stages."""

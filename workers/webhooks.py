@@ -27,7 +27,7 @@ queries = sql.load(__file__)
 
 record_delivery = CompletionStatement(queries["record_delivery"])
 
-_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot()))
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.WEBHOOKS))
 
 
 class EndpointRefused(Exception):

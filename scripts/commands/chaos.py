@@ -53,7 +53,9 @@ def main() -> int:
     for name in names:
         scenario = SCENARIOS[name]
         messages = arguments.messages or scenario.messages or 3_000
-        conditions = Conditions(messages, arguments.seed, arguments.ambiguous, arguments.statuses, arguments.data.resolve())
+        conditions = Conditions(
+            messages, arguments.seed, arguments.ambiguous, arguments.statuses, arguments.data.resolve(), arguments.small
+        )
         result = run(scenario, conditions, console.print)
         results.append(result)
         for wrong in result.wrong:
@@ -84,9 +86,13 @@ def _arguments() -> argparse.Namespace:
         "--ambiguous", choices=("resend", "hold"), default="resend", help="the workers' AMBIGUOUS_SEND (default resend)"
     )
     parser.add_argument("--statuses", action="store_true", help="the channels report delivery statuses")
+    parser.add_argument("--small", action="store_true", help="one process runs all stages, the Procfile's `worker`")
     parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/chaos)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.small and {"backlog", "each"} & set(arguments.scenario):
+        parser.error("--small: the scenario backlog stops the AI's process, and has none to stop")
+    return arguments
 
 
 def _scenario(name: str) -> str:

@@ -1,10 +1,11 @@
-"""scripts/server: every process of the Procfile, on your DATABASE_URL and REDIS_URL or on embedded services.
+"""scripts/server: web and a process for each stage, on your DATABASE_URL and REDIS_URL or on embedded services.
 
 Embedded PostgreSQL and Redis keep their data under .local. PORT is 8000, or a free one if that is taken. Ctrl-C stops it.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -16,8 +17,8 @@ import psycopg2
 from scripts.commands.migrate import migrate
 from scripts.local.embedded import resolved_environment
 from scripts.local.environment import ROOT, door_addresses, free_port, generated_secrets
-from scripts.local.processes import BEHIND_WEB, ProcessManager
-from scripts.local.terminal import no_arguments, unreachable
+from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
+from scripts.local.terminal import unreachable
 from shared import config
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
@@ -25,7 +26,7 @@ _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
 
 def main() -> int:
     """Runs until Ctrl-C or SIGTERM; 1, and nothing started, if a setting is wrong or the database does not answer."""
-    no_arguments("server", __doc__)
+    arguments = _arguments()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -39,12 +40,21 @@ def main() -> int:
         except psycopg2.OperationalError as problem:
             print(f"server: {unreachable(problem)}", file=sys.stderr)
             return 1
-        _serve(environment, own_environment, stopping)
+        _serve(environment, own_environment, stopping, SMALL if arguments.small else None)
     return 0
 
 
-def _serve(environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event) -> None:
-    processes = ProcessManager(ROOT / "Procfile", env=environment, cwd=ROOT, on_line=_print, behind_web=BEHIND_WEB)
+def _arguments() -> argparse.Namespace:
+    wide = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__, formatter_class=wide)
+    parser.add_argument("--small", action="store_true", help="all stages in one process, the Procfile's `worker`")
+    return parser.parse_args()
+
+
+def _serve(
+    environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event, names: list[str] | None
+) -> None:
+    processes = ProcessManager(ROOT / "Procfile", environment, ROOT, names, on_line=_print, behind_web=BEHIND_WEB)
     processes.start()
     lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
     secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]

@@ -27,6 +27,11 @@ STOP_TIMEOUT = 27.0
 BEHIND_WEB = 10
 _PR_SET_PDEATHSIG = 1
 
+#: Lines that do not run beside the others: `release` runs once, before them, and `worker` does what all of them but web do.
+_NOT_BESIDE = {"release", "worker"}
+#: What a small system runs.
+SMALL = ["web", "worker"]
+
 OnLine = Callable[[str, str], object]
 
 
@@ -49,7 +54,7 @@ class _Process:
 
 
 class ProcessManager:
-    """Runs lines of a Procfile, by default all but `release`. `behind_web` is the niceness of all lines other than `web`."""
+    """Runs lines of a Procfile, by default those of a process per stage. `behind_web` is the niceness of all but `web`."""
 
     def __init__(
         self,
@@ -61,7 +66,7 @@ class ProcessManager:
         behind_web: int = 0,
     ) -> None:
         commands = parse_procfile(procfile.read_text())
-        chosen = names if names is not None else [name for name in commands if name != "release"]
+        chosen = names if names is not None else [name for name in commands if name not in _NOT_BESIDE]
         # On one machine the front door goes first: a message that waits in the database is safe, one that waits outside is not.
         nice = f"nice -n {behind_web} " if behind_web else ""
         self._processes = {name: _Process(name, commands[name] if name == "web" else nice + commands[name]) for name in chosen}

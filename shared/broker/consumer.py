@@ -29,7 +29,6 @@ class Queues(Protocol):
     """What a consumer needs of its broker."""
 
     states: dict[str, QueueState]
-    extra_threads: int
     retired: bool
 
     def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
@@ -85,7 +84,7 @@ class WokenConsumer(Consumer):
 
     def _room(self) -> int:
         """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
-        held = len(self._in_flight) - self.broker.extra_threads
+        held = len(self._in_flight) - self._state.extra_threads
         return self.prefetch - held if held <= self.threads and not self.broker.retired else 0
 
     def _fetch(self) -> None:
@@ -150,7 +149,7 @@ class WokenConsumer(Consumer):
 
     def _free(self, ids: list[str]) -> None:
         """There is room again; the consumer is woken when there is enough to fetch."""
-        threads = self.threads + self.broker.extra_threads
+        threads = self.threads + self._state.extra_threads
         enough = len(self._in_flight) > threads
         self._in_flight.difference_update(ids)
         if enough and len(self._in_flight) <= threads:

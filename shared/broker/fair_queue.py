@@ -1,47 +1,160 @@
-"""What a process works on next: lanes take turns by weight, so that no lane starves another.
+"""What a process works on next: stages and lanes take turns by weight, so that none starves another.
 
 Dramatiq's queue is strict: while premium alone can fill the stage, basic never runs. Here lanes take turns by stride
 scheduling (Waldspurger and Weihl 1995): a lane that has work moves on by 1/weight for each job it gets, and the lane that
 is furthest behind is next. A lane that was idle starts where the others are: it saves up no turns, and a premium job that
-comes now is next.
+comes now is next. Stages that share a process take turns in the same way, all with the same weight.
+
+A stage that calls somebody outside may have only a share of the threads of a process that runs other stages as well
+(thread_limits): a provider that hangs stops its own stage and no other.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Mapping
 from queue import PriorityQueue
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from shared import queues
+from shared.queues import Queue
+
+Who = TypeVar("Who", bound=Hashable)
 
 #: Turns by actor priority (shared/queues.py) while all lanes have work: premium gets at least 15 of 20, basic one.
 WEIGHTS = {1: 15, 3: 4, 5: 1}
+#: The share of a process's threads that a stage may have which waits for somebody outside. The AI takes seconds.
+SHARES = {Queue.AI: 1 / 2, Queue.WHATSAPP_CLOUD: 1 / 4, Queue.WHATSAPP_QR: 1 / 4, Queue.WEBHOOKS: 1 / 4}
+#: The share that all of these may have together: what is left saves and routes messages whatever hangs outside.
+SHARE_OF_ALL = 7 / 8
+#: The name under which thread_limits limits them together.
+OUTSIDE = "outside"
+
+
+def thread_limits(threads: int, stages: Iterable[str]) -> dict[str, int]:
+    """How many of a process's threads each of its stages may have, and all that call outside together.
+
+    Nothing is limited in a process that runs one stage alone.
+    """
+    served = set(stages)
+    if len(served) < 2:
+        return {}
+    shares = {stage.value: share for stage, share in SHARES.items() if stage in served} | {OUTSIDE: SHARE_OF_ALL}
+    return {name: max(1, int(threads * share)) for name, share in shares.items()}
+
+
+class _Turns(Generic[Who]):
+    """Stride scheduling: how far each participant has come."""
+
+    def __init__(self) -> None:
+        self._place: dict[Who, float] = {}
+        self._now = 0.0
+
+    def join(self, who: Who) -> None:
+        """Has work again, and saved up no turns meanwhile."""
+        self._place[who] = max(self._place.get(who, 0.0), self._now)
+
+    def next(self, waiting: Iterable[Who], weights: Mapping[Who, int]) -> Who:
+        """The one that is furthest behind moves on by its weight (1 unless `weights` says so)."""
+        who = min(waiting, key=self._place.__getitem__)
+        self._now = self._place[who]
+        self._place[who] += 1 / weights.get(who, 1)
+        return who
+
+
+class _Stage:
+    """The messages of one stage, by lane."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, deque[Any]] = {priority: deque() for priority in WEIGHTS}
+        self._turns: _Turns[int] = _Turns()
+        self.size = 0
+
+    def put(self, item: Any) -> None:
+        lane = self._lanes[item.priority]
+        if not lane:
+            self._turns.join(item.priority)
+        lane.append(item)
+        self.size += 1
+
+    def get(self) -> Any:
+        self.size -= 1
+        return self._lanes[self._turns.next((lane for lane, items in self._lanes.items() if items), WEIGHTS)].popleft()
 
 
 class FairQueue(PriorityQueue[Any]):
-    """Replaces Dramatiq's work queue. Items have a `priority`; one that has no weight goes before all others."""
+    """Replaces Dramatiq's work queue. Items have a `priority`; one that has no weight goes before all others.
+
+    A thread that gets an item calls `task_done` when it has worked on it: until then it counts for the item's stage, and
+    `limits` says how many may. What waits for a thread of its stage is not there for `get`.
+    """
+
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        self._limits = dict(limits or {})
+        super().__init__()
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - queue.Queue's signature
-        self._lanes: dict[int, deque[Any]] = {}
-        self._turn: dict[int, float] = {}  # the position of each lane
-        self._now = 0.0
-        self._size = 0
+        self._urgent: deque[Any] = deque()
+        self._stages: dict[str, _Stage] = {}
+        self._turns: _Turns[str] = _Turns()
+        self._threads = Counter[str]()  # by stage, and OUTSIDE
+        self._stage_of_thread: dict[int, str] = {}
 
     def _qsize(self) -> int:
-        return self._size
+        return len(self._urgent) + sum(self._stages[name].size for name in self._runnable())
 
     def _put(self, item: Any) -> None:
-        lane = self._lanes.setdefault(item.priority, deque())
-        if not lane:
-            self._turn[item.priority] = max(self._turn.get(item.priority, 0.0), self._now)
-        lane.append(item)
-        self._size += 1
+        if item.priority not in WEIGHTS:
+            self._urgent.append(item)
+            return
+        name = queues.stage(item.message.queue_name)
+        stage = self._stages.setdefault(name, _Stage())
+        if not stage.size:
+            self._turns.join(name)
+        stage.put(item)
 
     def _get(self) -> Any:
-        priority = min((lane for lane, items in self._lanes.items() if items), key=self._place)
-        self._size -= 1
-        if priority in WEIGHTS:
-            self._now = self._turn[priority]
-            self._turn[priority] += 1 / WEIGHTS[priority]
-        return self._lanes[priority].popleft()
+        if self._urgent:
+            return self._urgent.popleft()
+        name = self._turns.next(self._runnable(), {})
+        if self._limits:
+            self._stage_of_thread[threading.get_ident()] = name
+            self._threads.update(_limited_as(name))
+        return self._stages[name].get()
 
-    def _place(self, priority: int) -> tuple[bool, float, int]:
-        return priority in WEIGHTS, self._turn[priority], priority
+    def _runnable(self) -> list[str]:
+        """The stages that have work, and may have another thread."""
+        return [name for name, stage in self._stages.items() if stage.size and not self._is_full(name)]
+
+    def _is_full(self, stage: str) -> bool:
+        limits = self._limits
+        return any(name in limits and self._threads[name] >= limits[name] for name in _limited_as(stage)) if limits else False
+
+    def task_done(self) -> None:
+        """The calling thread has worked on its item: another one may work for the same stage."""
+        with self.mutex:
+            stage = self._stage_of_thread.pop(threading.get_ident(), None)
+            if stage is not None:
+                self._threads.subtract(_limited_as(stage))
+                self.not_empty.notify()
+        super().task_done()
+
+    def add_threads(self, stage: str, count: int) -> None:
+        """So many threads more, or fewer if negative, are there for this stage alone."""
+        with self.mutex:
+            for name in _limited_as(stage):
+                if name in self._limits:
+                    self._limits[name] += count
+            self.not_empty.notify()
+
+    def drain(self) -> list[Any]:
+        """Takes everything out, also what waits for a thread of its stage. Nothing is limited afterwards."""
+        with self.mutex:
+            self._limits = {}
+            return [self._get() for _ in range(self._qsize())]
+
+
+def _limited_as(stage: str) -> tuple[str, ...]:
+    """The limits under which a stage's threads fall."""
+    return (stage, OUTSIDE) if stage in SHARES else (stage,)

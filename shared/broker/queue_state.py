@@ -18,6 +18,8 @@ class QueueState:
     """Shared by the worker's threads, the queue's consumer and the listener. Each step is one atomic call on a collection."""
 
     def __init__(self) -> None:
+        #: Threads beyond those that the process began with (shared/broker/thread_pool.py).
+        self.extra_threads = 0
         #: Ends the consumer's sleep.
         self.wakeup = threading.Event()
         #: Whether messages wait in Redis, as far as this process was told.

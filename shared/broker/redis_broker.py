@@ -29,6 +29,7 @@ from shared.broker.connection import Delivery, connect_redis, now_ms
 from shared.broker.consumer import WokenConsumer
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
+from shared.queues import Queue
 from shared.telemetry import metrics
 from shared.telemetry.worker_logging import WorkerLogging
 
@@ -50,8 +51,8 @@ class Broker(RedisBroker):
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
         self.states: dict[str, QueueState] = {}
-        #: Threads beyond those that the process began with (shared/broker/thread_pool.py).
-        self.extra_threads = 0
+        #: How many threads a stage may have in a process that it shares with others (shared/broker/fair_queue.py).
+        self.thread_limits: dict[str, int] = {}
         #: Whether this process takes nothing any more.
         self.retired = False
         self._wake_channel = f"{namespace}:__wake__:"
@@ -138,13 +139,14 @@ class Broker(RedisBroker):
         if queue_name not in self.states:
             raise QueueNotFound(queue_name)
         self._start_listener()
-        return WokenConsumer(self, queue_name, threads=max(1, prefetch // 2))
+        threads = max(1, prefetch // 2)
+        return WokenConsumer(self, queue_name, min(threads, self.thread_limits.get(queues.stage(queue_name), threads)))
 
-    def add_capacity(self, threads: int) -> None:
-        """Fetches for so many threads more, or fewer if negative. One caller at a time."""
-        self.extra_threads += threads
-        for state in self.states.values():
-            state.wakeup.set()
+    def add_capacity(self, stage: Queue, threads: int) -> None:
+        """Fetches a stage's messages for so many threads more, or fewer if negative. One caller at a time."""
+        for lane in queues.lanes(stage).values():
+            self.states[lane].extra_threads += threads
+            self.states[lane].wakeup.set()
 
     def retire(self) -> None:
         """Takes nothing any more and is pushed nothing; what is under way goes on. Raises redis.RedisError."""

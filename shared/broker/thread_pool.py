@@ -7,23 +7,24 @@ from typing import Any
 
 from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
-from dramatiq.worker import Worker, WorkerThread
+from dramatiq.worker import WorkerThread
 
 from shared.broker.redis_broker import Broker as SwitchboardBroker
+from shared.queues import Queue
 
 
 class ThreadPool(Middleware):
-    """Adds threads to Dramatiq's worker and retires them; the broker fetches messages for those that are there."""
+    """Adds threads for a stage to Dramatiq's worker and retires them; the broker fetches messages for those that are there."""
 
-    def __init__(self, broker: SwitchboardBroker) -> None:
-        self._broker = broker
+    def __init__(self, broker: SwitchboardBroker, stage: Queue) -> None:
+        self._broker, self._stage = broker, stage
         self._lock = threading.Lock()
-        self._worker: Worker | None = None
+        self._worker: Any = None  # Dramatiq's, with a FairQueue (shared/jobs/worker_process.py)
 
     @classmethod
-    def of(cls, broker: SwitchboardBroker) -> ThreadPool:
-        """The thread pool of the process whose broker this is."""
-        threads = cls(broker)
+    def of(cls, broker: SwitchboardBroker, stage: Queue) -> ThreadPool:
+        """A stage's threads in the process whose broker this is."""
+        threads = cls(broker, stage)
         broker.add_middleware(threads)
         return threads
 
@@ -45,7 +46,8 @@ class ThreadPool(Middleware):
                 self._worker._add_worker()
             except RuntimeError:  # the system has no thread to spare; those that are there go on
                 return False
-        self._broker.add_capacity(1)
+            self._worker.work_queue.add_threads(self._stage, 1)
+        self._broker.add_capacity(self._stage, 1)
         return True
 
     def retire_thread(self) -> None:
@@ -55,4 +57,5 @@ class ThreadPool(Middleware):
             if self._worker is not None and isinstance(thread, WorkerThread):
                 thread.stop()
                 self._worker.workers.remove(thread)
-        self._broker.add_capacity(-1)
+                self._worker.work_queue.add_threads(self._stage, -1)
+        self._broker.add_capacity(self._stage, -1)

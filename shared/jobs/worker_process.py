@@ -8,13 +8,12 @@ from typing import Any
 
 import redis
 from dramatiq.broker import Broker, MessageProxy
-from dramatiq.common import iter_queue
 from dramatiq.middleware import Middleware, Retries
 
-from shared import db
+from shared import db, queues
 from shared.broker.connection import warn_about_forgetful_redis
 from shared.broker.enqueue import Ticket, enqueue, message_for
-from shared.broker.fair_queue import FairQueue
+from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
@@ -46,10 +45,16 @@ class Lifecycle(Middleware):
     def __init__(self) -> None:
         self._stopping = threading.Event()
 
-    def before_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Lanes take turns. Ends the process where DATABASE_URL leads to a pooler that cannot do."""
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Lanes and stages take turns, and no stage may take all threads from the others.
+
+        Ends the process where DATABASE_URL leads to a pooler that cannot do.
+        """
         db.check_address()
-        worker.work_queue = FairQueue()
+        limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))
+        worker.work_queue = FairQueue(limits)
+        if isinstance(broker, SwitchboardBroker):
+            broker.thread_limits = limits
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the renewal of leases."""
@@ -74,7 +79,7 @@ class Lifecycle(Middleware):
         try:
             broker.retire()
             not_begun: dict[str, list[MessageProxy]] = {}
-            for item in iter_queue(worker.work_queue):
+            for item in worker.work_queue.drain():
                 not_begun.setdefault(item.message.queue_name, []).append(item.message)
             for queue_name, messages in not_begun.items():
                 worker.consumers[queue_name].requeue_messages(messages)

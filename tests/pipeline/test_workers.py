@@ -35,12 +35,23 @@ def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]
     manager.stop()
 
 
+@pytest.fixture
+def small(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+    """All stages in one process with four threads."""
+    manager = ProcessManager(root / "Procfile", env={**os.environ, "WORKER_THREADS": "4"}, cwd=root, names=["worker"])
+    manager.start()
+    yield manager
+    manager.stop()
+
+
 def idle() -> bool:
     """Whether nothing is left to do."""
     return bool(db.scalar("select count(*) = 0 from job where closed_at is null"))
 
 
-def test_messages_go_through_all_six_queues(world: World, workers: ProcessManager, simulator: Simulator) -> None:
+@pytest.mark.parametrize("way", ["workers", "small"])
+def test_messages_go_through_all_six_queues(world: World, way: str, request: pytest.FixtureRequest, simulator: Simulator) -> None:
+    workers: ProcessManager = request.getfixturevalue(way)
     world.endpoint(world.customer)
     for channel, user in (("widget", "v-1"), ("whatsapp_cloud", "4912345"), ("whatsapp_qr", "4912346")):
         world.say(channel=channel, user=user)
@@ -84,6 +95,15 @@ def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessM
     until(lambda: world.messages(role="assistant", status="SENT") and idle(), seconds=10)
     [job] = world.jobs(queue="ai-processing")
     assert (job["claims"], job["attempts"], job["lost_claims"]) == (2, 1, 0)
+
+
+def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small: ProcessManager, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 60_000}])
+    for number in range(8):
+        world.say(user=f"v-{number}")
+    until(lambda: len(world.messages(role="user")) == 8)  # more than there are threads
+    assert 1 <= len(world.jobs(queue="ai-processing", state="active")) <= 2, "half of the threads"
+    small.kill("worker")
 
 
 def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:

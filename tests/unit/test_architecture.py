@@ -136,10 +136,17 @@ def test_the_table_of_channels_is_the_registry(database_url: str) -> None:
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
     lines = parse_procfile((root / "Procfile").read_text())
     assert set(queues.MODULES) == set(queues.Queue)
-    assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler"}
+    assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler", "worker"}
     for queue, module in queues.MODULES.items():
         assert (root / "workers" / f"{module}.py").exists()
         assert lines[module].startswith(f"dramatiq workers.{module} "), queue
+
+
+def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
+    modules = {f"workers.{path.stem}" for path in (root / "workers").glob("*.py")} - {"workers.__init__"}
+    started = parse_procfile((root / "Procfile").read_text())["worker"].split(" --")[0].split()
+    assert started[0] == "dramatiq"
+    assert set(started[1:]) == modules
 
 
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

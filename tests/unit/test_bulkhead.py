@@ -14,6 +14,7 @@ from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
 from shared.errors import OutcomeUnknown, PermanentError, Snooze
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead
+from shared.queues import Queue
 
 
 class CountedThreads:
@@ -152,7 +153,7 @@ class NoThreads:
 
 
 def test_a_system_without_threads_to_spare_is_asked_again() -> None:
-    worker, threads = NoThreads(), ThreadPool(cast(Broker, None))
+    worker, threads = NoThreads(), ThreadPool(cast(Broker, None), Queue.WEBHOOKS)
     threads.after_worker_boot(cast(Broker, None), worker)
     with Bulkhead(threads).slot(1, age=0):
         wait_until(lambda: worker.asked >= 2)

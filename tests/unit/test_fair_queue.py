@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
-from queue import Empty
+from queue import Empty, SimpleQueue
 
 import pytest
 
-from shared.broker.fair_queue import WEIGHTS, FairQueue
-from shared.queues import PRIORITIES
+from shared import queues
+from shared.broker.fair_queue import OUTSIDE, SHARES, WEIGHTS, FairQueue, thread_limits
+from shared.queues import PRIORITIES, Queue
+
+
+@dataclass(frozen=True)
+class Message:
+    """What the queue reads of a message: which Redis queue it came from."""
+
+    queue_name: str
 
 
 @dataclass(frozen=True)
 class Item:
-    """As the worker's: a priority, and something to tell them apart."""
+    """As the worker's: a priority, a message, and something to tell them apart."""
 
     priority: int
     number: int = 0
+    message: Message = Message("ai-processing.basic")
+
+    @property
+    def stage(self) -> str:
+        """Where it comes from."""
+        return queues.stage(self.message.queue_name)
 
 
 def served(queue: FairQueue, count: int) -> list[int]:
@@ -32,6 +48,45 @@ def filled(*lanes: int, each: int = 100) -> FairQueue:
         for number in range(each):
             queue.put(Item(lane, number))
     return queue
+
+
+def put(queue: FairQueue, stage: Queue, count: int = 100) -> None:
+    """So many items of a stage."""
+    for number in range(count):
+        queue.put(Item(queues.LOWEST, number, Message(queues.lane(stage, queues.LOWEST))))
+
+
+class Threads:
+    """Threads that each take an item and keep it until they are told to go on; then each takes the next one."""
+
+    def __init__(self, queue: FairQueue, count: int) -> None:
+        self._queue, self._taken = queue, SimpleQueue[tuple[Item, threading.Event]]()
+        self._kept: list[threading.Event] = []
+        for _ in range(count):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            item, go_on = self._queue.get(), threading.Event()
+            self._taken.put((item, go_on))
+            go_on.wait()
+            self._queue.task_done()
+
+    def take(self, count: int) -> Counter[str]:
+        """Waits until so many items more are taken; their stages."""
+        taken = [self._taken.get(timeout=10) for _ in range(count)]
+        self._kept += [go_on for _, go_on in taken]
+        return Counter(item.stage for item, _ in taken)
+
+    def take_nothing(self) -> bool:
+        """Whether no further item is taken, although there are threads without any."""
+        time.sleep(0.1)
+        return self._taken.empty()
+
+    def go_on(self) -> None:
+        """Lets the threads end all items that were taken until now."""
+        while self._kept:
+            self._kept.pop().set()
 
 
 def test_each_lane_has_a_weight() -> None:
@@ -70,3 +125,86 @@ def test_a_dead_letter_goes_before_all() -> None:
     queue = filled(1, 5)
     queue.put(Item(0))
     assert served(queue, 1) == [0]
+
+
+ALL_STAGES = [stage.value for stage in Queue]
+
+
+def test_stages_take_turns_whatever_their_lanes() -> None:
+    queue = FairQueue()
+    for number in range(100):
+        queue.put(Item(1, number, Message("ai-processing.premium")))
+    put(queue, Queue.INCOMING)
+    put(queue, Queue.WEBHOOKS)
+    assert Counter(queue.get_nowait().stage for _ in range(30)) == {
+        "ai-processing": 10,
+        "incoming-messages": 10,
+        "webhook-delivery": 10,
+    }
+
+
+def test_a_process_of_one_stage_gives_it_all_threads() -> None:
+    assert all(thread_limits(32, [stage]) == {} for stage in ALL_STAGES)
+    queue = FairQueue(thread_limits(4, ["ai-processing"] * 3))
+    put(queue, Queue.AI)
+    assert Threads(queue, 4).take(4) == {"ai-processing": 4}
+
+
+@pytest.mark.parametrize("stage", SHARES)
+def test_a_stage_that_waits_outside_never_has_all_threads(stage: Queue) -> None:
+    limits = thread_limits(16, ALL_STAGES)
+    queue = FairQueue(limits)
+    put(queue, stage)
+    threads = Threads(queue, 16)
+    assert threads.take(limits[stage]) == {stage: limits[stage]}
+    assert threads.take_nothing()
+    put(queue, Queue.INCOMING, 1)
+    assert threads.take(1) == {"incoming-messages": 1}
+    threads.go_on()
+    assert threads.take(limits[stage]) == {stage: limits[stage]}
+
+
+def test_all_stages_that_wait_outside_leave_threads_to_the_others() -> None:
+    limits = thread_limits(16, ALL_STAGES)
+    queue = FairQueue(limits)
+    for stage in SHARES:
+        put(queue, stage)
+    threads = Threads(queue, 16)
+    threads.take(limits[OUTSIDE])
+    assert threads.take_nothing()
+    put(queue, Queue.OUTGOING, 5)
+    assert threads.take(2) == {"outgoing-messages": 2}
+
+
+@pytest.mark.parametrize("stage", [Queue.INCOMING, Queue.OUTGOING])
+def test_a_stage_that_waits_for_nobody_is_not_limited(stage: Queue) -> None:
+    queue = FairQueue(thread_limits(4, ALL_STAGES))
+    put(queue, stage)
+    assert Threads(queue, 4).take(4) == {stage: 4}
+
+
+def test_each_stage_has_a_thread_in_the_smallest_process() -> None:
+    assert min(thread_limits(1, ALL_STAGES).values()) == 1
+
+
+def test_threads_that_were_added_for_a_stage_are_its_own() -> None:
+    limits = thread_limits(8, ALL_STAGES)
+    queue = FairQueue(limits)
+    put(queue, Queue.WEBHOOKS)
+    put(queue, Queue.AI)
+    queue.add_threads(Queue.WEBHOOKS, 4)
+    threads = Threads(queue, 16)
+    assert threads.take(10) == {"webhook-delivery": limits[Queue.WEBHOOKS] + 4, "ai-processing": limits[Queue.AI]}
+    assert threads.take_nothing()
+    queue.add_threads(Queue.WEBHOOKS, -4)
+    assert threads.take_nothing()
+    threads.go_on()
+    assert threads.take(6) == {"webhook-delivery": limits[Queue.WEBHOOKS], "ai-processing": limits[Queue.AI]}
+
+
+def test_a_shutdown_gets_what_waits_for_a_thread_too() -> None:
+    queue = FairQueue(thread_limits(8, ALL_STAGES))
+    put(queue, Queue.AI, 20)
+    Threads(queue, 8).take(4)
+    assert [item.number for item in queue.drain()] == list(range(4, 20))
+    assert queue.empty()

@@ -59,6 +59,12 @@ MODES = {
         lambda path, n: peer.ai_concurrency(path, n, IN_FLIGHT),
         {"messages/s": (0.60, False)},
     ),
+    "worker": Mode(
+        5_000,
+        lambda rig, n: modes.worker(rig, n, 200, INTERVAL),
+        lambda path, n: peer.worker(path, n, 200, INTERVAL),
+        {"messages/s": (0.85, False), "memory MB": (1.15, True), "p50 ms": (1.2, True)},
+    ),
     "isolation": Mode(1_000, isolation, limits={"p99 ms": (1_000, True)}),
     "priority": Mode(
         10_000,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from scripts.local.bench import load
 from scripts.local.bench.cost import Cost, cost, memory_mb
-from scripts.local.bench.rig import Rig, World, instant, slow
+from scripts.local.bench.rig import SMALL, STAGES, Rig, World, instant, slow
 from shared import db
 
 #: Messages before the clock starts: they open connections and prepare statements.
@@ -21,10 +21,16 @@ WARM_UP = 60
 Run = dict[str, float]
 
 
-def throughput(rig: Rig, messages: int, conversations: int) -> Run:
+def throughput(rig: Rig, messages: int, conversations: int, names: Sequence[str] = STAGES) -> Run:
     """Messages wait, workers are connected; measured from the enqueue to the last reply SENT."""
     with instant(rig) as world:
-        return _drain("throughput", rig, world, messages, conversations, {})
+        return _drain("throughput", rig, world, messages, conversations, {}, names)
+
+
+def worker(rig: Rig, messages: int, conversations: int, interval: float) -> Run:
+    """Throughput, memory and latency of the one process that runs all stages, as the peer's does."""
+    paced = latency(rig, max(20, messages // 25), interval, SMALL)
+    return {**throughput(rig, messages, conversations, SMALL), **{name: paced[name] for name in ("p50 ms", "p95 ms")}}
 
 
 def ai_concurrency(rig: Rig, messages: int, in_flight: int) -> Run:
@@ -35,9 +41,17 @@ def ai_concurrency(rig: Rig, messages: int, in_flight: int) -> Run:
         return run
 
 
-def _drain(mode: str, rig: Rig, world: World, messages: int, conversations: int, threads: dict[str, str]) -> Run:
+def _drain(
+    mode: str,
+    rig: Rig,
+    world: World,
+    messages: int,
+    conversations: int,
+    threads: dict[str, str],
+    names: Sequence[str] = STAGES,
+) -> Run:
     rig.empty()
-    with rig.workers(world, threads) as pids:
+    with rig.workers(world, threads, names) as pids:
         _warm_up()
         enqueue_all = load.fill("load", messages, conversations)
         before, begun, clock = cost(pids, world.pids, rig.client), time.monotonic(), time.time()
@@ -78,10 +92,10 @@ def per_message(total: Cost, messages: int) -> dict[str, float]:
     }
 
 
-def latency(rig: Rig, messages: int, interval: float) -> Run:
+def latency(rig: Rig, messages: int, interval: float, names: Sequence[str] = STAGES) -> Run:
     """An idle system, a message every `interval` seconds from a new sender: from the call until the send arrives at Meta."""
     rig.empty()
-    with slow(rig, 0) as world, rig.workers(world, {}) as pids:
+    with slow(rig, 0) as world, rig.workers(world, {}, names) as pids:
         load.send_paced("warm-up", 20, interval)
         load.until_sent(20)
         before = cost(pids, world.pids, rig.client)

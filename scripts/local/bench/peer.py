@@ -30,6 +30,12 @@ def throughput(peer: Path, messages: int, conversations: int) -> Run:
     return _drained(_bench(peer, ["throughput", "--n", messages, "--conversations", conversations]), messages)
 
 
+def worker(peer: Path, messages: int, conversations: int, interval: float) -> Run:
+    """Throughput, memory and latency of the same process."""
+    paced = latency(peer, max(20, messages // 25), interval)
+    return {**throughput(peer, messages, conversations), **{name: paced[name] for name in ("p50 ms", "p95 ms")}}
+
+
 def ai_concurrency(peer: Path, messages: int, in_flight: int) -> Run:
     """An AI of a second."""
     arguments = ["ai-concurrency", "--n", messages, "--ai-concurrency", in_flight, "--conversations", max(in_flight * 4, 2_000)]

@@ -31,6 +31,8 @@ from shared.broker import redis_broker
 
 #: Process types of a run: the stages and maintenance, as in the peer's process.
 STAGES = [*queues.MODULES.values(), "maintenance"]
+#: All of them in one process, and the clock.
+SMALL = ["worker"]
 #: Addresses of the servers that the peer's up.sh starts.
 PEER_POSTGRES = "postgresql://postgres@127.0.0.1:5544/switchboard_bench"
 PEER_REDIS = "redis://127.0.0.1:6390/1"

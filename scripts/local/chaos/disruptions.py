@@ -7,27 +7,30 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.local.chaos.surroundings import Surroundings
 from scripts.local.embedded import Services
 from scripts.local.processes import ProcessManager
-from shared import queues
 
 #: Seconds from a platform's SIGTERM to its SIGKILL.
 PLATFORM_GRACE = 25.0
-#: The process types that run jobs.
-STAGES = tuple(queues.MODULES.values())
+#: Seconds that a process which is killed again and again is left to start (scripts/local/processes.py) and to work.
+RECOVERY = 12.0
 
 
 @dataclass
 class Target:
-    """The system under test. `report` is called once for each injection, `progress` returns the answered share of the load."""
+    """The system under test. `report` is called once for each injection, `progress` returns the answered share of the load.
+
+    `workers` are the process types that run jobs.
+    """
 
     services: Services
     processes: ProcessManager
+    workers: Sequence[str]
     choice: random.Random
     report: Callable[[str], None]
     stopping: threading.Event
@@ -54,14 +57,16 @@ Disruption = Callable[[Target], None]
 
 
 def kill_workers(target: Target) -> None:
-    """kill -9 of a random worker process every second; the process manager restarts it."""
-    while not target.stopping.wait(1.0):
-        name = target.choice.choice(STAGES)
+    """kill -9 of a random worker process every second; the process manager restarts it. Of a single one, every 12 s."""
+    pause = 1.0
+    while not target.stopping.wait(pause):
+        name = target.choice.choice(target.workers)
         pids = _workers_of(target, name)
         if pids:
             victim = target.choice.choice(pids)
             _signal(victim, signal.SIGKILL)
             target.report(f"kill -9 {name} ({victim})")
+            pause = 1.0 if len(target.workers) > 1 else RECOVERY
 
 
 def lose_redis(target: Target) -> None:
@@ -90,7 +95,7 @@ def crash_postgres(target: Target) -> None:
 
 def deploy(target: Target) -> None:
     """SIGTERM to every process type in turn, as a platform sends it; each has PLATFORM_GRACE seconds to end."""
-    for name in STAGES:
+    for name in target.workers:
         if target.stopping.wait(1.0):
             return
         before, begun = set(target.processes.pids(name)), time.monotonic()
@@ -108,7 +113,7 @@ def freeze(target: Target) -> None:
     for _ in range(3):
         if target.stopping.wait(2.0):
             return
-        name = target.choice.choice(STAGES)
+        name = target.choice.choice(target.workers)
         pids = _workers_of(target, name)
         for pid in pids:
             _signal(pid, signal.SIGSTOP)

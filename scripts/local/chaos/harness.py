@@ -40,13 +40,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Conditions:
-    """How much load, and under which settings: AMBIGUOUS_SEND, and whether the channels report statuses."""
+    """How much load, and under which settings: AMBIGUOUS_SEND, and whether the channels report statuses.
+
+    `small`: one process runs all stages.
+    """
 
     messages: int
     seed: int
     ambiguous: str
     statuses: bool
     data: Path
+    small: bool = False
+
+    @property
+    def workers(self) -> list[str]:
+        """The process types that run jobs."""
+        return ["worker"] if self.small else list(queues.MODULES.values())
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,9 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         environment |= around.settings
         simulator.faults([*scenario.faults, *_status_rules(stack, conditions.statuses)])
         on_line = _log_to(data / "workers.log")
-        names = [*queues.MODULES.values(), "maintenance"]
-        processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, "scheduler"], on_line)
+        names = conditions.workers if conditions.small else [*conditions.workers, "maintenance"]
+        scheduler = [] if conditions.small else ["scheduler"]
+        processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, *scheduler], on_line)
         processes.start()
         stack.callback(processes.stop)
         if scenario.setup.clock_offset:
@@ -135,7 +145,16 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
         say(f"  {injection}")
 
     choice = random.Random(conditions.seed)
-    target = Target(harness.services, harness.processes, choice, report, stopping, lambda: _answered() / messages, harness.around)
+    target = Target(
+        harness.services,
+        harness.processes,
+        conditions.workers,
+        choice,
+        report,
+        stopping,
+        lambda: _answered() / messages,
+        harness.around,
+    )
     threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
     if harness.around.door:
         harness.around.door.wait_until_open()
