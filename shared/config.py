@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -61,6 +62,11 @@ def _check_database_url(url: str) -> str:
         raise ValidationError(str(problem)) from None
 
 
+def _is_file(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ValidationError("This is not a file. Name the file of a certificate authority, or leave it empty.")
+
+
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
@@ -83,6 +89,9 @@ class Settings:
         self.redis_url: str = env.redis_url("REDIS_URL", "", host=self.redis_host)
         self.redis_port = env.int("REDIS_PORT", 6379, validate=_POSITIVE)
         self.redis_password = env.str("REDIS_PASSWORD", "")
+        self.redis_tls_verify = env.bool("REDIS_TLS_VERIFY", True)
+        self.redis_ca_file = env.str("REDIS_CA_FILE", "", validate=_is_file)
+        self.redis_pool_size = env.int("REDIS_POOL_SIZE", 1, validate=_POSITIVE)
         self.redis_namespace = env.str("REDIS_NAMESPACE", "dramatiq", validate=_NAMESPACE)
         self.credentials_key = env.str("CREDENTIALS_KEY", validate=_NOT_BLANK)
 

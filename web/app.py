@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared import db
+from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.telemetry.logs import configure_logging
@@ -35,7 +36,7 @@ def create_app() -> Flask:
     configure_sentry(conf)
     db.use(db.WEB)
     db.check_address()
-    get_broker()
+    get_broker(DOOR)
     app = Flask("web")
     if conf.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way

@@ -19,8 +19,9 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from shared.broker.connection import connect_redis, outage
-from shared.config import Settings, settings
+from shared.broker.connection import outage
+from shared.broker.redis_broker import Broker, get_broker
+from shared.config import settings
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ IPV6_SITE = 64
 
 
 @lru_cache(maxsize=4)
-def _limiter(conf: Settings) -> SlidingWindowCounterRateLimiter:
-    pool = connect_redis(conf).connection_pool
-    storage = RedisStorage(conf.redis_address, connection_pool=pool, key_prefix=f"{conf.redis_namespace}:request-limit")
+def _limiter(broker: Broker) -> SlidingWindowCounterRateLimiter:
+    pool = broker.client.connection_pool
+    storage = RedisStorage(settings().redis_address, connection_pool=pool, key_prefix=f"{broker.namespace}:request-limit")
     return SlidingWindowCounterRateLimiter(storage)
 
 
@@ -63,7 +64,7 @@ def check_wrong_key() -> None:
 
 
 def _count(limit: int, name: str, allowed: str) -> None:
-    limiter, item = _limiter(settings()), RateLimitItemPerMinute(limit)
+    limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(limit)
     try:
         is_allowed = limiter.hit(item, name)
         wait = 0 if is_allowed else max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))

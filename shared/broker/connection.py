@@ -1,9 +1,11 @@
-"""The connection to Redis: its client, its outages, its clock's unit, and settings of it that lose jobs."""
+"""The connections to Redis: the pool of a process, outages, Redis' clock, and settings of it that lose jobs."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,8 +16,21 @@ from shared.telemetry.outage import Outage
 
 log = logging.getLogger(__name__)
 
-#: Seconds to wait for Redis to answer; it answers in microseconds or is gone.
-SOCKET_TIMEOUT = 5.0
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a process waits for a Redis that does not answer; it answers in microseconds or is gone."""
+
+    #: Seconds for a connection, for an answer, and for a free connection of the pool.
+    timeout: float
+    #: Seconds in which Redis is not asked again after that.
+    pause: float
+
+
+#: A worker has nothing else to do.
+WORKER = Patience(timeout=5.0, pause=0.0)
+#: Somebody waits at the front door, and what they sent is in PostgreSQL: Redis hears of it from the sweep.
+DOOR = Patience(timeout=1.0, pause=1.0)
 
 outage = Outage("redis")
 
@@ -24,19 +39,61 @@ Delivery = tuple[str, str]
 
 
 def now_ms() -> int:
-    """Wall-clock milliseconds, as Dramatiq writes them into `eta` and heartbeats."""
+    """This machine's clock in milliseconds, as Dramatiq writes them into messages. It may be wrong: nothing is decided by it."""
     return int(time.time() * 1000)
 
 
-def connect_redis(conf: Settings) -> redis.Redis:
+def redis_now_ms(client: redis.Redis) -> int:
+    """Redis' clock, which decides for all processes."""
+    seconds, microseconds = client.time()
+    return seconds * 1000 + microseconds // 1000
+
+
+class Pool(redis.BlockingConnectionPool):
+    """As many connections as are set, and who finds none waits for one. One that breaks takes the idle ones along.
+
+    They are as dead as it is where Redis was lost without a word, and each would cost its user the whole timeout.
+    """
+
+    def __init__(self, patience: Patience, **kwargs: Any) -> None:
+        self._pause, self._away_until = patience.pause, 0.0
+        timeouts = {"socket_timeout": patience.timeout, "socket_connect_timeout": patience.timeout}
+        super().__init__(timeout=patience.timeout, **{**timeouts, **kwargs})  # type: ignore[no-untyped-call]
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """A connection. Raises redis.ConnectionError: at once, if Redis is not to be asked again yet."""
+        if time.monotonic() < self._away_until:
+            raise redis.ConnectionError("Redis did not answer a moment ago")
+        return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def release(self, connection: Any) -> None:
+        """Takes a connection back; one that is closed has failed."""
+        if not connection.is_connected:
+            self._away_until = time.monotonic() + self._pause
+            self.disconnect(inuse_connections=False)
+        super().release(connection)  # type: ignore[no-untyped-call]
+
+
+def connect_redis(conf: Settings, patience: Patience = WORKER) -> redis.Redis:
     """The process's Redis client; a thread-safe pool."""
-    return redis.Redis.from_url(
+    pool = Pool.from_url(
         conf.redis_address,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=SOCKET_TIMEOUT,
+        patience=patience,
+        max_connections=conf.redis_pool_size + 1,  # the listener keeps one
         # Dramatiq's own loops decide how long to wait; a hidden retry would only double an enqueue.
         retry=Retry(NoBackoff(), 0),
+        **_tls(conf),
     )
+    return redis.Redis(connection_pool=pool)
+
+
+def _tls(conf: Settings) -> dict[str, Any]:
+    """What REDIS_TLS_VERIFY and REDIS_CA_FILE say about a rediss:// address."""
+    if not conf.redis_address.startswith("rediss://"):
+        return {}
+    if not conf.redis_tls_verify:
+        return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {"ssl_ca_certs": conf.redis_ca_file} if conf.redis_ca_file else {}
 
 
 def warn_about_forgetful_redis(client: redis.Redis) -> None:

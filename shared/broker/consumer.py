@@ -6,14 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import redis
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
-from shared.broker.connection import Delivery, now_ms, outage
+from shared.broker.connection import Delivery, outage
 from shared.broker.queue_state import QueueState
 
 #: Seconds between fetches from an idle queue. Wake-ups come by publish; this is for a lost one, and it is the heartbeat.
@@ -25,6 +25,16 @@ PREFETCH_PER_THREAD = 1.5
 MAX_ACKS = 500
 
 
+class Taken(NamedTuple):
+    """What a process got from a queue."""
+
+    messages: list[bytes]
+    #: Seconds until the next delayed message is due.
+    due_in: float | None
+    #: How many messages of the queue the process has now, as far as Redis knows.
+    assigned: int
+
+
 class Queues(Protocol):
     """What a consumer needs of its broker."""
 
@@ -34,13 +44,13 @@ class Queues(Protocol):
     def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
         """Puts messages, forgets deliveries."""
 
-    def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
+    def take(self, queue_name: str, count: int) -> Taken:
         """Takes messages."""
 
-    def reclaim(self, queue_name: str) -> None:
+    def reclaim(self, queue_name: str, suspects: set[str] | None = None) -> set[str]:
         """Puts back what never arrived."""
 
-    def give_back(self, queue_name: str, message_ids: list[str]) -> None:
+    def give_back(self, queue_name: str, message_ids: Sequence[str]) -> None:
         """Returns messages that were not begun."""
 
     def do_nack(self, queue_name: str, message_id: str) -> Any:
@@ -59,6 +69,7 @@ class WokenConsumer(Consumer):
         self._queue_empty, self._next_fetch = False, 0.0
         self._in_flight, self._unacked = self._state.in_flight, self._state.unacked
         self._acking = threading.Lock()
+        self._next_look, self._suspects = 0.0, set[str]()
 
     def __next__(self) -> MessageProxy | None:
         try:
@@ -96,13 +107,25 @@ class WokenConsumer(Consumer):
         self._state.wakeup.clear()
         self._state.messages_waiting = False
         room = self._room()
-        due, taken = self.broker.take(self.queue_name, room)
-        self._prefetched.extend(taken)
-        self._queue_empty = len(taken) < room
-        pause = IDLE_FETCH if due < 0 else min(IDLE_FETCH, max(0.0, (due - now_ms()) / 1000))
+        taken = self.broker.take(self.queue_name, room)
+        self._prefetched.extend(taken.messages)
+        self._queue_empty = len(taken.messages) < room
+        pause = IDLE_FETCH if taken.due_in is None else min(IDLE_FETCH, taken.due_in)
         if self.broker.retired and room:
             pause = 0.0  # retired meanwhile: tell Redis at once
         self._next_fetch = time.monotonic() + pause
+        self._look_for_lost(taken.assigned)
+
+    def _look_for_lost(self, assigned: int) -> None:
+        """Puts back what Redis has pushed and this process has not got; twice missing is lost, for a push may be under way."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + IDLE_FETCH
+        if assigned > self._state.count():
+            self._suspects = self.broker.reclaim(self.queue_name, self._suspects)
+        else:
+            self._suspects = set()
 
     def _next_message(self) -> MessageProxy:
         message: Message[Any] = Message.decode(self._prefetched.popleft())

@@ -1,6 +1,6 @@
 -- Forgets messages that a worker has finished, then puts messages on queues, in Dramatiq's own layout, and wakes workers.
--- KEYS: namespace. ARGV: wake channel prefix, worker id, now (ms), how many are finished, queue and id of each of those, then
--- for each new message: queue, id, data, place ("tail" or "head"). Returns how many messages were new.
+-- KEYS: namespace. ARGV: wake channel prefix, worker id, how many are finished, queue and id of each of those, then for each
+-- new message: queue, id, data, place ("tail" or "head"), delay (ms; 0 for none). Returns how many messages were new.
 --
 -- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing, which is
 -- what lets the sweep put every job that should be there without looking first.
@@ -8,18 +8,20 @@
 -- queue wakes a worker: one that sleeps has found the queue empty, so a queue that has messages needs no wake-up. A delayed
 -- message always wakes one, for it may be due before the one that a sleeper waits for.
 -- A full Redis refuses only a script whose first write needs memory: finished messages are forgotten first, and make room.
-local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
+local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local clock = redis.call("time")
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local heartbeats = namespace .. ":__heartbeats__"
 -- ms; a waiting worker fetches every 4 s (IDLE_FETCH). A frozen process still counts as a subscriber, and must be pushed nothing.
-local alive = tonumber(ARGV[3]) - 6000
-for i = 5, 4 + 2 * finished, 2 do
+local alive = now - 6000
+for i = 4, 3 + 2 * finished, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
     local waiting = namespace .. ":__waiting__." .. queue
     redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id)
     redis.call("hdel", namespace .. ":" .. queue .. ".msgs", id)
     if redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
 end
-if finished > 0 then redis.call("zadd", heartbeats, ARGV[3], worker) end
+if finished > 0 then redis.call("zadd", heartbeats, now, worker) end
 
 -- The waiting worker with the most room, or nil.
 local function with_most_room(waiting)
@@ -47,14 +49,18 @@ local function push(queue, id, data)
 end
 
 local new, woken = 0, {}
-for i = 5 + 2 * finished, #ARGV, 4 do
-    local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for i = 4 + 2 * finished, #ARGV, 5 do
+    local queue, id, data, place, delay = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
     local name = namespace .. ":" .. queue
-    if redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
-        local served, delayed = string.gsub(queue, "%.DQ$", "")
-        if delayed == 1 or not push(queue, id, data) then
+    if delay > 0 then
+        if redis.call("hsetnx", name .. ".DQ.msgs", id, data) == 1 then
+            redis.call("zadd", name .. ".DQ.due", now + delay, id)
+            woken[queue], new = true, new + 1
+        end
+    elseif redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
+        if not push(queue, id, data) then
             local length = redis.call(place == "head" and "lpush" or "rpush", name, id)
-            if length == 1 or delayed == 1 then woken[served] = true end
+            if length == 1 then woken[queue] = true end
         end
         new = new + 1
     end

@@ -13,6 +13,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from dramatiq.message import Message
+
 
 class QueueState:
     """Shared by the worker's threads, the queue's consumer and the listener. Each step is one atomic call on a collection."""
@@ -30,6 +32,15 @@ class QueueState:
         self.in_flight: set[str] = set()
         self.unacked: deque[str] = deque()
         self.acked: set[str] = set()
+
+    def held(self) -> set[str]:
+        """The ids of all that this process has."""
+        waiting = [Message.decode(data).options["redis_message_id"] for data in list(self.prefetched)]
+        return self.in_flight.union(waiting)
+
+    def count(self) -> int:
+        """How many of them Redis should count as this process's, or a few more: one at a time moves."""
+        return len(self.prefetched) + len(self.in_flight) - len(self.acked)
 
     def notify(self, _message: bytes = b"") -> None:
         """Messages wait in the queue, or may."""

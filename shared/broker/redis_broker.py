@@ -2,9 +2,9 @@
 
 Stock `RedisBroker` sleeps between fetches from a queue; an idle pipeline of four hops pays 200 ms for that. Here a worker
 that found less than it has room for waits, and the enqueue pushes the message to it; where nobody waits, the first message
-of an empty queue is published on its wake channel. Each worker process has one listener, and an ack that frees a slot wakes
-the consumer of its own process. Delayed messages are moved by whoever takes from their queue, and who sleeps until the
-next one is due. Nothing depends on a wake-up being heard: a consumer looks by itself every `IDLE_FETCH` seconds.
+of an empty queue is published on its wake channel. Each worker process has one listener (listener.py), and an ack that frees
+a slot wakes the consumer of its own process. Delayed messages are moved by whoever takes from their queue, and who sleeps
+until the next one is due. Nothing depends on a wake-up being heard: a consumer looks by itself every `IDLE_FETCH` seconds.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import dramatiq
 import redis
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import dq_name
+from dramatiq.common import dq_name, q_name
 from dramatiq.errors import QueueNotFound
 from dramatiq.message import Message
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications
 
 from shared import queues
-from shared.broker.connection import Delivery, connect_redis, now_ms
-from shared.broker.consumer import WokenConsumer
+from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, redis_now_ms
+from shared.broker.consumer import Taken, WokenConsumer
+from shared.broker.listener import Listener
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
 from shared.queues import Queue
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 #: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle fetches,
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
-#: Seconds between attempts of the listener to reach a Redis that is down.
-RECONNECT_PAUSE = 0.5
 
 _SCRIPTS = Path(__file__).parent
 
@@ -56,12 +55,10 @@ class Broker(RedisBroker):
         #: Whether this process takes nothing any more.
         self.retired = False
         self._wake_channel = f"{namespace}:__wake__:"
-        self._push_channel = f"{namespace}:__hand__:{self.broker_id}:"
-        self._put, self._take, self._rescue = (
-            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "rescue")
+        self._put, self._take, self._requeue, self._rescue = (
+            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "requeue", "rescue")
         )
-        self._listener: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
     def declare_queue(self, queue_name: str) -> None:
         """Declares a queue, without a consumer for its delayed messages: whoever takes from it moves those."""
@@ -84,8 +81,11 @@ class Broker(RedisBroker):
         args: list[str | bytes | int] = [len(done), *(part for delivery in done for part in delivery)]
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
-            args += [message.queue_name, message.options["redis_message_id"], message.encode(), place]
-        return int(self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, now_ms(), *args]))
+            queue_name = q_name(message.queue_name)
+            # Its time was set by this process's clock a moment ago (addressed); Redis counts the delay by its own.
+            delay = 0 if message.queue_name == queue_name else max(1, message.options["eta"] - now_ms())
+            args += [queue_name, message.options["redis_message_id"], message.encode(), place, delay]
+        return int(self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, *args]))
 
     def end(self, done: Sequence[Delivery], messages: Iterable[Message[Any]]) -> None:
         """Puts what follows from jobs that ended and forgets their deliveries; Dramatiq's acks find nothing left to do."""
@@ -93,21 +93,16 @@ class Broker(RedisBroker):
         for queue_name, message_id in done:
             self.states[queue_name].acked.add(message_id)
 
-    def take(self, queue_name: str, count: int) -> tuple[int, list[bytes]]:
-        """Up to `count` messages, and the time (ms, -1 for none) when the next delayed one is due.
-
-        A process that gets fewer is pushed the missing number as soon as they come.
-        """
-        due, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count, now_ms()])
-        return int(due), messages
+    def take(self, queue_name: str, count: int) -> Taken:
+        """Takes up to `count` messages. A process that gets fewer is pushed the missing number as soon as they come."""
+        due, assigned, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count])
+        return Taken(messages, None if due < 0 else due / 1000, assigned)
 
     def rescue(self, dead_after: float = DEAD_AFTER) -> dict[str, list[str]]:
         """Brings back the messages of workers whose heartbeat stopped; returns their ids by queue."""
-        limit = now_ms() - int(dead_after * 1000)
-        names = [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
-        expired = now_ms() - self.dead_message_ttl
         rescued: dict[str, list[str]] = {}
-        for queue_name, message_id in self._rescue(keys=[self.namespace], args=[limit, expired, self._wake_channel, *names]):
+        args = [int(dead_after * 1000), self.dead_message_ttl, self._wake_channel, *_every_queue()]
+        for queue_name, message_id in self._rescue(keys=[self.namespace], args=args):
             rescued.setdefault(queue_name.decode(), []).append(message_id.decode())
         return rescued
 
@@ -120,25 +115,42 @@ class Broker(RedisBroker):
         found = zip(message_ids, ready, delayed, strict=True)
         return {message_id for message_id, one, other in found if one is None and other is None}
 
-    def reclaim(self, queue_name: str) -> None:
-        """Puts back what Redis believes this process works on and it does not: an answer lost with a connection."""
-        key = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
-        assigned = {message_id.decode() for message_id in cast(set[bytes], self.client.smembers(key))}
-        state = self.states[queue_name]
-        lost = assigned - state.in_flight - {Message.decode(data).options["redis_message_id"] for data in list(state.prefetched)}
-        if lost:
-            self.give_back(queue_name, sorted(lost))
+    def reclaim(self, queue_name: str, suspects: set[str] | None = None) -> set[str]:
+        """Puts back what Redis believes this process has and it does not: an answer or a push lost with a connection.
 
-    def give_back(self, queue_name: str, message_ids: list[str]) -> None:
-        """Returns taken messages to their queue and wakes another worker for them."""
-        self.do_requeue(queue_name, *message_ids)
-        self.client.publish(self._wake_channel + queue_name, "1")
+        A push may be under way: with `suspects`, what was missing before, only those go back. Returns all that is missing.
+        """
+        assigned = self._assigned(self.broker_id, queue_name)
+        missing = assigned - self.states[queue_name].held()
+        lost = missing if suspects is None else missing & suspects
+        if lost:
+            log.warning("lost_messages_reclaimed", extra={"redis_queue": queue_name, "messages": len(lost)})
+            self.give_back(queue_name, sorted(lost))
+        return missing - lost
+
+    def _assigned(self, worker: str, queue_name: str) -> set[str]:
+        members = cast(set[bytes], self.client.smembers(f"{self.namespace}:__acks__.{worker}.{queue_name}"))
+        return {message_id.decode() for message_id in members}
+
+    def give_back(self, queue_name: str, message_ids: Sequence[str], worker: str | None = None) -> None:
+        """Returns messages that this process has, or another, to the front of their queue, and wakes a worker for them."""
+        self._requeue(keys=[self.namespace], args=[self._wake_channel, worker or self.broker_id, queue_name, *message_ids])
+
+    def in_hand(self) -> set[Hand]:
+        """What workers have in hand, as far as Redis knows."""
+        workers = cast(list[bytes], self.client.zrange(f"{self.namespace}:__heartbeats__", 0, -1))
+        places = [(worker.decode(), name) for worker in workers for name in _every_queue()]
+        pipe = self.client.pipeline(transaction=False)
+        for worker, name in places:
+            pipe.smembers(f"{self.namespace}:__acks__.{worker}.{name}")
+        found = zip(places, pipe.execute(), strict=True)
+        return {Hand(worker, name, message_id.decode()) for (worker, name), ids in found for message_id in ids}
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.states:
             raise QueueNotFound(queue_name)
-        self._start_listener()
+        self._listener.start()
         threads = max(1, prefetch // 2)
         return WokenConsumer(self, queue_name, min(threads, self.thread_limits.get(queues.stage(queue_name), threads)))
 
@@ -157,37 +169,32 @@ class Broker(RedisBroker):
 
     def close(self) -> None:
         """Ends the listener."""
-        self._closing.set()
+        self._listener.close()
         super().close()
 
-    def _start_listener(self) -> None:
-        if self._listener is None:
-            self._listener = threading.Thread(target=self._keep_listening, name="wake-listener", daemon=True)
-            self._listener.start()
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """Dramatiq's own commands. Each writes a heartbeat, so each is told Redis' time instead of this machine's."""
+        dispatch = self.scripts["dispatch"]
 
-    def _keep_listening(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._listen_until_broken()
-            except (redis.RedisError, OSError):
-                # The consumers notice the outage themselves and log it; wakes are only a convenience.
-                self._closing.wait(RECONNECT_PAUSE)
+        def do_dispatch(queue_name: str, *args: Any) -> Any:
+            times = [self.heartbeat_timeout, self.dead_message_ttl]
+            unpack_size = self._max_unpack_size()  # type: ignore[no-untyped-call]
+            head = [command, redis_now_ms(self.client), queue_name, self.broker_id, *times, 0, unpack_size]
+            return dispatch(keys=[self.namespace], args=[*head, *args])
 
-    def _listen_until_broken(self) -> None:
-        with self.client.pubsub(ignore_subscribe_messages=True) as subscription:
-            # Its own queues only: a wake-up costs each process that hears it a tenth of a millisecond.
-            states = dict(self.states)
-            handlers: dict[bytes, Callable[[bytes], None]] = {}
-            for name, state in states.items():
-                handlers[f"{self._wake_channel}{name}".encode()] = state.notify
-                handlers[f"{self._push_channel}{name}".encode()] = state.push
-            subscription.subscribe(*handlers)
-            for state in states.values():
-                state.on_reconnect()
-            while not self._closing.is_set() and len(states) == len(self.states):
-                message = subscription.get_message(timeout=1.0)
-                if message:
-                    handlers[message["channel"]](message["data"])
+        return do_dispatch
+
+
+class Hand(NamedTuple):
+    """A message in a worker's hands."""
+
+    worker: str
+    queue: str
+    message_id: str
+
+
+def _every_queue() -> list[str]:
+    return [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
 
 
 def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
@@ -216,13 +223,13 @@ _setting_up = threading.Lock()
 _broker: Broker | None = None
 
 
-def get_broker() -> Broker:
+def get_broker(patience: Patience = WORKER) -> Broker:
     """The process's broker, made on first use; a process consumes the queues whose actors it declares."""
     global _broker  # noqa: PLW0603 - Dramatiq keeps one broker a process as well
     with _setting_up:
         if _broker is None:
             conf = settings()
-            _broker = Broker(connect_redis(conf), middleware(), conf.redis_namespace)
+            _broker = Broker(connect_redis(conf, patience), middleware(), conf.redis_namespace)
             dramatiq.set_broker(_broker)
             metrics.use(_broker.client)
             log.debug("broker_ready", extra={"redis": host_of(conf.redis_address)})

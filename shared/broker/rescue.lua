@@ -1,8 +1,10 @@
 -- Returns the messages of dead workers to the front of their queues, for they are the oldest.
 -- Forgets dead-lettered messages (they hold no more than a job's id) that are too old for the dashboard.
--- KEYS: namespace. ARGV: oldest live heartbeat (ms), oldest dead letter to keep (ms), wake channel prefix,
+-- KEYS: namespace. ARGV: age (ms) of a heartbeat that counts as dead, age (ms) of a dead letter to forget, wake channel prefix,
 -- then the queues. Returns the messages that came back: {{queue, id}, …}.
-local namespace, limit, expired, channel = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local namespace, channel, clock = KEYS[1], ARGV[3], redis.call("time")
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local limit, expired = now - tonumber(ARGV[1]), now - tonumber(ARGV[2])
 local heartbeats, rescued = namespace .. ":__heartbeats__", {}
 for _, worker in ipairs(redis.call("zrangebyscore", heartbeats, 0, limit)) do
     for i = 4, #ARGV do

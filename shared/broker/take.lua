@@ -1,13 +1,16 @@
 -- Takes up to `count` messages off a queue for a worker, after moving to it what was delayed until now.
--- KEYS: namespace. ARGV: worker id, queue, count, now (ms).
--- Returns {ms of the next delayed message or -1, data, data, ...}. With fewer than `count` the queue is empty, and the worker
--- is registered as waiting: what comes next is pushed to it (put.lua).
+-- KEYS: namespace. ARGV: worker id, queue, count.
+-- Returns {ms until the next delayed message or -1, how many messages the worker has now as far as Redis knows, data, data, ...}.
+-- With fewer than `count` the queue is empty, and the worker is registered as waiting: what comes next is pushed to it (put.lua).
+--
+-- Time is Redis' own, here and in the other scripts: a worker whose clock is wrong is missed when it dies, and delays nothing.
 --
 -- Delayed messages wait in Dramatiq's own place (<queue>.DQ and <queue>.DQ.msgs); an index by time beside it,
 -- <queue>.DQ.due, is filled here from that list, so that a stock client's delayed messages are found too.
 -- The first write is the lpop: a full Redis refuses scripts that begin with one that needs memory, and would stay full.
 local namespace, worker, queue = KEYS[1], ARGV[1], ARGV[2]
-local count, now = tonumber(ARGV[3]), tonumber(ARGV[4])
+local count, clock = tonumber(ARGV[3]), redis.call("time")
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local name = namespace .. ":" .. queue
 local delayed, due = name .. ".DQ", name .. ".DQ.due"
 
@@ -37,9 +40,9 @@ for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 10
     end
 end
 
-local answer = {-1}
+local answer = {-1, 0}
 local first = redis.call("zrange", due, 0, 0, "withscores")
-if first[2] then answer[1] = math.max(tonumber(first[2]), now + 5) end
+if first[2] then answer[1] = math.max(math.ceil(tonumber(first[2])) - now, 5) end
 
 local acks = namespace .. ":__acks__." .. worker .. "." .. queue
 for _ = 1, count do
@@ -52,7 +55,8 @@ for _ = 1, count do
     end
 end
 
-local waiting, room = namespace .. ":__waiting__." .. queue, count - (#answer - 1)
+local waiting, room = namespace .. ":__waiting__." .. queue, count - (#answer - 2)
+answer[2] = redis.call("scard", acks)
 if room > 0 then
     redis.call("hset", waiting, worker, room)
 else

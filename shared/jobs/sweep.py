@@ -6,14 +6,15 @@ All of it may be done at any time, by anybody, twice. It goes through open jobs 
 from __future__ import annotations
 
 import logging
-import time
 
 from shared import db, queues
+from shared.broker.connection import redis_now_ms
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
 from shared.jobs.dead_letter import request_dead_letter
+from shared.jobs.stuck import StuckMessages
 from shared.queues import Queue
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,12 @@ GRACE = 2.0
 #: Two sweepers at once would only do the work twice; the number is ours.
 LOCK = 7_217_001
 
+stuck_messages = StuckMessages(queries["unclaimed_jobs"])
+
 
 def sweep() -> dict[str, int]:
     """One pass over everything; returns how many of each kind it put right. Logs only if there was any."""
-    repaired = {"rescued": _rescue(), "enqueued": 0, "dead_letters": 0, "released": 0}
+    repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0, "released": 0}
     for queue in Queue:
         repaired["released"] += _release_orphans(queue)
         repaired["enqueued"] += _enqueue_lost_jobs(queue)
@@ -98,7 +101,8 @@ def sweep_if_alone() -> bool:
             return False
         try:
             sweep()
-            get_broker().client.set(_swept_key(), int(time.time()))
+            client = get_broker().client
+            client.set(_swept_key(), redis_now_ms(client) // 1000)
         finally:
             database.execute_sql("select pg_advisory_unlock(%s)", [LOCK])
     return True
@@ -106,8 +110,9 @@ def sweep_if_alone() -> bool:
 
 def swept_ago() -> float | None:
     """Seconds since the last sweep ended; None if there was none that Redis remembers."""
-    swept_at = get_broker().client.get(_swept_key())
-    return None if swept_at is None else max(0.0, time.time() - float(swept_at))
+    client = get_broker().client
+    swept_at = client.get(_swept_key())
+    return None if swept_at is None else max(0.0, redis_now_ms(client) / 1000 - float(swept_at))
 
 
 def _swept_key() -> str:

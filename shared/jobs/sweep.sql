@@ -7,6 +7,12 @@ select id, queue, priority,
         or state = 'active' and lease_until < clock_timestamp()) as due
 from job where queue = :queue and closed_at is null and id > 0 and id > :after order by id limit :page
 
+-- name: unclaimed_jobs(ids)
+-- Of these, the open jobs that may run now and that no worker is working on.
+select id from job
+where id = any (:ids::bigint[]) and closed_at is null and not held
+  and (state = 'waiting' or state = 'delayed' and run_at < clock_timestamp() or state = 'active' and lease_until < clock_timestamp())
+
 -- name: late_dead_letters(queue, page)
 -- Failed jobs whose dead letter is late, or was lost.
 select id from job where queue = :queue and closed_at is null and id > 0 and state = 'failed' order by id limit :page

@@ -34,27 +34,28 @@ def test_a_job_is_carried_once(environment: dict[str, str]) -> None:
     broker = get_broker()
     assert broker.put([ticket(1), ticket(1), ticket(2)]) == 2
     assert broker.put([ticket(1)]) == 0
-    assert ids(broker.take(LANE, 10)[1]) == ["job-1", "job-2"]
+    assert ids(broker.take(LANE, 10).messages) == ["job-1", "job-2"]
 
 
 def test_a_delayed_job_comes_when_it_is_due(environment: dict[str, str]) -> None:
     broker = get_broker()
     broker.put([ticket(1, delay_ms=300)])
-    due, taken = broker.take(LANE, 10)
-    assert not taken
-    assert due > 0
+    taken = broker.take(LANE, 10)
+    assert not taken.messages
+    assert taken.due_in is not None
+    assert 0 < taken.due_in <= 0.3
     time.sleep(0.35)
-    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
+    assert ids(broker.take(LANE, 10).messages) == ["job-1"]
 
 
 def test_the_work_of_a_dead_worker_comes_back(environment: dict[str, str]) -> None:
     broker = get_broker()
     broker.put([ticket(1)])
-    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
-    assert broker.take(LANE, 10)[1] == []
+    assert ids(broker.take(LANE, 10).messages) == ["job-1"]
+    assert broker.take(LANE, 10).messages == []
     time.sleep(0.02)
     assert broker.rescue(dead_after=0.01) == {LANE: ["job-1"]}
-    assert ids(broker.take(LANE, 10)[1]) == ["job-1"]
+    assert ids(broker.take(LANE, 10).messages) == ["job-1"]
 
 
 def test_a_dead_letter_overtakes_what_waits(environment: dict[str, str]) -> None:
@@ -63,7 +64,7 @@ def test_a_dead_letter_overtakes_what_waits(environment: dict[str, str]) -> None
     name = queues.dead_letter_name(Queue.OUTGOING)
     letter: Message[object] = Message(queue_name=LANE, actor_name=name, args=({},), kwargs={}, options={}, message_id="dead")
     broker.enqueue(letter)
-    assert ids(broker.take(LANE, 10)[1]) == ["dead", "job-1"]
+    assert ids(broker.take(LANE, 10).messages) == ["dead", "job-1"]
 
 
 def _stock(environment: dict[str, str]) -> RedisBroker:
@@ -75,16 +76,16 @@ def _stock(environment: dict[str, str]) -> RedisBroker:
 def test_a_stock_client_may_enqueue(environment: dict[str, str]) -> None:
     stock = _stock(environment)
     stock.enqueue(Message(queue_name=LANE, actor_name=LANE, args=(7,), kwargs={}, options={}))
-    [data] = get_broker().take(LANE, 10)[1]
+    [data] = get_broker().take(LANE, 10).messages
     assert Message.decode(data).args == (7,)
 
 
 def test_a_stock_clients_delayed_message_comes_when_it_is_due(environment: dict[str, str]) -> None:
     message: Message[object] = Message(queue_name=LANE, actor_name=LANE, args=(7,), kwargs={}, options={})
     _stock(environment).enqueue(message, delay=300)
-    assert get_broker().take(LANE, 10)[1] == []
+    assert get_broker().take(LANE, 10).messages == []
     time.sleep(0.35)
-    [data] = get_broker().take(LANE, 10)[1]
+    [data] = get_broker().take(LANE, 10).messages
     assert Message.decode(data).args == (7,)
 
 

@@ -177,7 +177,7 @@ def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment:
     fresh = WokenConsumer(get_broker(), LANE, 2)
     next(fresh)
     assert get_broker().states[LANE].in_flight == set()
-    assert get_broker().take(LANE, 10)[1] == []
+    assert get_broker().take(LANE, 10).messages == []
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def test_a_full_redis_is_emptied_by_who_works(environment: dict[str, str]) -> No
     assert first is not None
     with _refusing("config", "set", "maxmemory", "1"):
         consumer.ack(first)
-        assert len(get_broker().take(LANE, 3)[1]) > 0
+        assert len(get_broker().take(LANE, 3).messages) > 0
         follower = addressed(message_for(Ticket(9, Queue.OUTGOING, 5)), None)
         assert get_broker().put([follower], [(LANE, "job-2")]) == 1
         with pytest.raises(redis.RedisError):
