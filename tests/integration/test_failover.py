@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
@@ -49,7 +50,7 @@ def server(services: Services) -> Iterator[Server]:
     """The server, with a role `shop` to be ours."""
     running = Server(services.database_url)
     running.run("drop role if exists shop")
-    running.run("create role shop superuser login")
+    running.run(f"create role shop superuser login password '{urlsplit(services.database_url).password}'")
     yield running
     running.close()
 
@@ -57,7 +58,7 @@ def server(services: Services) -> Iterator[Server]:
 @pytest.fixture
 def warm_door(door: FrontDoor, server: Server, database_url: str, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     """The front door with several connections that have prepared their statements."""
-    monkeypatch.setenv("DATABASE_URL", database_url.replace("postgres@", "shop@"))
+    monkeypatch.setenv("DATABASE_URL", database_url.replace("//postgres:", "//shop:"))
     config.reset()
     db.reset()
     db.use(db.WEB)

@@ -11,15 +11,16 @@ import time
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
-from scripts.local.embedded import Services, _as_unprivileged
+from scripts.local.embedded import Services
 from scripts.local.environment import free_port
+from scripts.local.programs import as_postgres_user
 
 #: Seconds for it to listen after its start.
 START_TIMEOUT = 10.0
 
 _CONFIGURATION = """
 [databases]
-{database} = host={host} port={port} user={user}
+{database} = host={host} port={port} user={user} password={password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {own_port}
@@ -30,7 +31,7 @@ default_pool_size = 100
 
 
 class PgBouncer:
-    """The program `pgbouncer`, which has to be installed. It trusts this machine, as the embedded server does."""
+    """The program `pgbouncer`, which has to be installed. It knows the server's password and trusts this machine."""
 
     def __init__(self, services: Services) -> None:
         self._program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
@@ -41,15 +42,16 @@ class PgBouncer:
         self.url = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._port}"))
         # Beside PostgreSQL's files: the user that runs it may read them, and neither server runs as root.
         self._file = services.postgres_log.with_name("pgbouncer.ini")
-        names = {"database": parts.path[1:], "host": parts.hostname, "port": parts.port, "user": parts.username}
-        self._file.write_text(_CONFIGURATION.format(**names, own_port=self._port))
+        where = {"database": parts.path[1:], "host": parts.hostname, "port": parts.port}
+        who = {"user": parts.username, "password": parts.password}
+        self._file.write_text(_CONFIGURATION.format(**where, **who, own_port=self._port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it, and waits until it listens."""
         with self._file.with_suffix(".log").open("ab") as log:
             command = [str(self._program), str(self._file)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **_as_unprivileged())
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **as_postgres_user())
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(OSError):
