@@ -74,4 +74,12 @@ def _post(event: dict[str, Any], attempt: int) -> http.Response:
     body = json.dumps(envelope, separators=(",", ":")).encode()
     secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
     headers = signing.headers(secret, event["id"], event["event"], attempt, body)
-    return http.post(event["url"], body, headers, conf.http_timeout, allow_private=conf.webhooks_to_private)
+    return http.post(
+        event["url"],
+        body,
+        headers,
+        conf.http_timeout,
+        allow_private=conf.webhooks_to_private,
+        needs_body=False,  # the status is the answer
+        key=("endpoint", event["endpoint_id"]),
+    )

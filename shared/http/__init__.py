@@ -2,7 +2,9 @@
 
 What belongs here: what is true of any call to any service, and nothing of any one of them.
     client.py           the calls (`post`, `get`), and the response with its size cap
+    exchange.py         a call under way: one deadline for all of it, and how to end it from another thread
     connections.py      the two pools of connections; one of them refuses private addresses
+    addresses.py        where a name leads, in time, and which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer
     httpx_transport.py  the same client below a library that speaks httpx (openai)
     bulkhead.py         limits on the calls to one endpoint
@@ -13,6 +15,18 @@ somebody; the web process calls nobody.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, get, post, retry_after
-from shared.http.failures import ConnectFailed
+from shared.http.exchange import cancel_calls, keys_of_calls
+from shared.http.failures import CallCancelled, ConnectFailed
 
-__all__ = ["MAX_RESPONSE_BYTES", "USER_AGENT", "ConnectFailed", "Response", "get", "post", "retry_after"]
+__all__ = [
+    "MAX_RESPONSE_BYTES",
+    "USER_AGENT",
+    "CallCancelled",
+    "ConnectFailed",
+    "Response",
+    "cancel_calls",
+    "get",
+    "keys_of_calls",
+    "post",
+    "retry_after",
+]

@@ -1,30 +1,28 @@
 """The one door to the outside, for AI, sends and webhooks: deadlines, keep-alive, a size cap, and what an error means.
 
-Connections are kept. Redirects are not followed. `timeout` bounds the whole exchange, also with a server that sends its
-response a byte at a time.
+Connections are kept. Redirects are not followed. `timeout` bounds the whole exchange from the look-up of the name on, also
+with a server that sends its response a byte at a time (exchange.py).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 import urllib3
-from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError, LocationValueError, TimeoutError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from shared.http import connections
-from shared.http.failures import classify
+from shared.http.exchange import under_way
+from shared.http.failures import CallCancelled, classify, host_of
 from shared.payloads import strip_invalid
 
 #: Bytes of a response that are read. Only a model has more to say, and its caller gives a limit of its own.
 MAX_RESPONSE_BYTES = 64 * 1024
-#: Seconds for a TCP connection and TLS, part of the whole.
-CONNECT_TIMEOUT = 5.0
 #: Characters of a foreign response that go into an error.
 EXCERPT = 300
 #: The least that a Retry-After is honoured with. `Retry-After: 0` waits too: a snoozed job costs no attempt and would loop.
@@ -33,11 +31,13 @@ USER_AGENT = "Switchboard/1"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 #: Bytes of one read.
 CHUNK = 8192
+#: Neither retries nor redirects: exceptions and answers come as they are.
+_ONCE = urllib3.Retry(False, redirect=False)
 
 
 @dataclass(frozen=True)
 class Response:
-    """What came back, up to the caller's limit of bytes; the rest was not read."""
+    """What came back, up to the caller's limit of bytes; the rest was not read. `body` is what came of one that broke off."""
 
     status: int
     body: bytes
@@ -81,10 +81,21 @@ def post(
     *,
     allow_private: bool = True,
     max_bytes: int = MAX_RESPONSE_BYTES,
+    needs_body: bool = True,
+    key: Hashable = None,
 ) -> Response:
-    """POSTs JSON; reads at most `max_bytes` of the response. Raises as `exchange` does."""
-    headers = {**_HEADERS, "Content-Type": "application/json", **headers}
-    return exchange("POST", url, body, headers, timeout, allow_private=allow_private, max_bytes=max_bytes)
+    """POSTs JSON; reads at most `max_bytes` of the response. The rest, and what is raised, is as of `exchange`."""
+    return exchange(
+        "POST",
+        url,
+        body,
+        {**_HEADERS, "Content-Type": "application/json", **headers},
+        timeout,
+        allow_private=allow_private,
+        max_bytes=max_bytes,
+        needs_body=needs_body,
+        key=key,
+    )
 
 
 def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
@@ -101,55 +112,47 @@ def exchange(
     *,
     allow_private: bool = True,
     max_bytes: int = MAX_RESPONSE_BYTES,
+    needs_body: bool = True,
+    key: Hashable = None,
 ) -> Response:
     """One request and its response. Every call to the outside passes here.
 
-    Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), PermanentError (the address is refused).
+    `needs_body` False: the status says it all, so a body that breaks off, or does not end in time, is no failure.
+    `key`: the call can be ended from another thread (`cancel_calls`).
+
+    Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), CallCancelled (an OutcomeUnknown),
+    PermanentError (the address is refused).
     """
-    deadline = time.monotonic() + timeout
+    chunks: list[bytes] = []
+    raw: urllib3.BaseHTTPResponse | None = None
+    with under_way(timeout, max_bytes, key) as call:
+        try:
+            if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
+                raise LocationValueError
+            manager = connections.OPEN if allow_private else connections.GUARDED
+            raw = manager.urlopen(
+                method, url, body=body, headers=headers, timeout=None, retries=_ONCE, redirect=False, preload_content=False
+            )
+            _read(raw, max_bytes, chunks)
+        except (HTTPError, HTTPException, OSError, ValueError) as problem:
+            if call.status is None or needs_body or call.cancelled:
+                raise classify(problem, url, call) from problem
+        if call.cancelled:  # its end looked like the end of the body
+            raise CallCancelled(f"the call to {host_of(url)} was ended from here")
+        return Response(call.status or 0, b"".join(chunks)[:max_bytes], raw.headers if raw else {})
+
+
+def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, chunks: list[bytes]) -> None:
+    """Adds the body to `chunks`, up to `max_bytes`. Keeps the connection if the response ended, closes it otherwise."""
+    size, ended = 0, False
     try:
-        if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
-            raise LocationValueError
-        response = (_call if allow_private else _call_guarded)(method, url, body, headers, timeout)
-        return Response(response.status, _read(response, deadline, max_bytes), response.headers)
-    except (RequestException, HTTPError, ValueError) as problem:
-        raise classify(problem, url) from problem
-
-
-def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
-    """To a service of our own settings."""
-    times = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
-    return connections.OPEN.urlopen(
-        method, url, body=body, headers=headers, timeout=times, retries=False, redirect=False, preload_content=False
-    )
-
-
-def _call_guarded(
-    method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float
-) -> urllib3.BaseHTTPResponse:
-    """To an address that a customer gave."""
-    times = (min(CONNECT_TIMEOUT, timeout), timeout)
-    session = connections.guarded_session()
-    response = session.request(method, url, data=body, headers=headers, timeout=times, allow_redirects=False, stream=True)
-    raw: urllib3.BaseHTTPResponse = response.raw
-    return raw
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline: float, max_bytes: int) -> bytes:
-    """The body, up to `max_bytes`. Keeps the connection if the response ended, closes it otherwise."""
-    chunks, size, ended = [], 0, False
-    try:
-        # read1 returns what has come; read and stream would wait until CHUNK is full, and so past the deadline.
         while size < max_bytes and not ended:
-            chunk = response.read1(CHUNK)
+            chunk = response.read1(CHUNK)  # what has come, without waiting for all of it
             chunks.append(chunk)
             size += len(chunk)
             ended = not chunk
-            if not ended and time.monotonic() > deadline:
-                raise TimeoutError("the response did not end in time")
     finally:
         if ended:
             response.release_conn()
         else:
             response.close()
-    return b"".join(chunks)[:max_bytes]

@@ -1,69 +1,112 @@
 """The two pools of connections: to services of our own settings, and to addresses that customers give.
 
-Customers' addresses are called through `requests`, for it is strict about URLs, headers and redirects that we did not write;
-services of our own through urllib3 below it, which costs 0.21 ms of CPU a call instead of 0.45. Of requests-hardened the
-filter is used, at the one moment that matters: between DNS's answer and the connection. Its own adapter would ask DNS again
-for each request.
+Both are urllib3's, below which stand our own sockets (exchange.py) and our own look-up of names (addresses.py). Customers'
+connections are made to public addresses only, checked between DNS's answer and the connection, so that a second answer of
+DNS (a rebinding attack) is never asked for. `requests` is not between: of a redirect that nobody follows it reads the whole
+body and parses the Location, and of connections it takes a hand in TLS.
 """
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
-import threading
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NoReturn
 
 import certifi
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests_hardened.ip_filter import InvalidIPAddress, get_ip_address
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from shared.http.failures import AddressRefused, TlsHandshakeFailed
+from shared.http.addresses import AddressInfo, are_public, parse_ip, resolve
+from shared.http.exchange import Exchange, WireSocket, WireTlsSocket, current
+from shared.http.failures import AddressRefused, NoPublicAddress, TlsHandshakeFailed
 
+#: Seconds for a TCP connection to one address, and for TLS over it; part of the whole.
+CONNECT_TIMEOUT = 5.0
 #: Hosts of our own settings (providers, Meta, gateways) whose idle connections are kept, and how many of each: one for each
 #: thread of a big process.
 OPEN_HOSTS, OPEN_IDLE = 20, 1_000
 #: The same for customers' hosts. Each idle connection is a file descriptor, of which a process may have only 1,024.
 GUARDED_HOSTS, GUARDED_IDLE = 64, 10
-#: Whether a guarded connection may go to this machine. Never; a test of TLS has nowhere else to go.
-ALLOW_LOOPBACK = False
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """requests over our guarded pool, which all sessions of the process share."""
+class _Response(http.client.HTTPResponse):
+    """Skips informational responses, and tells the exchange what the final one is as soon as it is known."""
 
-    def get_connection_with_tls_context(self, request: Any, *_args: Any, **_options: Any) -> Any:
-        """The pool of the request's host."""
-        return GUARDED.connection_from_url(request.url)
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._exchange: Exchange = sock.exchange
 
-    def cert_verify(self, *_args: Any) -> None:
-        """The pool's TLS context checks certificates; requests would read the file of them for each connection."""
-
-
-_local = threading.local()
-
-
-def guarded_session() -> requests.Session:
-    """This thread's session for addresses that customers give: public ones only, no redirects, no cookies, no proxies."""
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None:
-        session = requests.Session()
-        session.trust_env = False
-        session.headers.clear()
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _GuardedAdapter())
-        _local.session = session
-    return session
+    def begin(self, **limits: Any) -> None:
+        """Reads heads until the final one (RFC 9110, 15.2). http.client skips `100 Continue` and takes others for final."""
+        super().begin(**limits)
+        while self.status < 200:
+            if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                raise http.client.UnknownProtocol("an upgrade that nobody asked for")
+            self.headers = self.msg = None  # type: ignore[assignment]  # as http.client itself has it before the first head
+            super().begin(**limits)
+        self._exchange.status = self.status
 
 
-class _TlsConnection(HTTPSConnection):
+class _Connection(HTTPConnection):
+    """A connection whose every wait ends with the exchange that it serves."""
+
+    response_class = _Response
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may serve another exchange: it is open, and nothing is left over of the last one."""
+        sock: Any = self.sock
+        if sock is None or sock.has_leftover or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+            return False
+        return super().is_connected
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Sends the request, over the connection that is there or a new one."""
+        sock: Any = self.sock  # a WireSocket
+        if sock is not None:
+            sock.serve(current())
+        super().request(*arguments, **options)
+        current().request_left = True
+
+    def _addresses(self, exchange: Exchange) -> list[AddressInfo]:
+        return resolve(self._dns_host, self.port, exchange)  # with the name's trailing dot, if it has one
+
+    def _new_conn(self) -> socket.socket:
+        exchange = current()
+        try:
+            return _connect(self._addresses(exchange), exchange)
+        except UnicodeError:
+            raise LocationParseError(self.host) from None
+        except socket.gaierror as problem:
+            raise NameResolutionError(self.host, self, problem) from problem
+        except TimeoutError as problem:
+            raise ConnectTimeoutError(self, "no connection in time") from problem
+        except OSError as problem:
+            raise NewConnectionError(self, str(problem)) from problem
+
+
+def _connect(infos: list[AddressInfo], exchange: Exchange) -> socket.socket:
+    """A connection to the first address that answers; each has its share of the time. Raises OSError."""
+    problem: OSError = OSError("the name has no address")
+    for number, (family, kind, protocol, _, address) in enumerate(infos):
+        sock = WireSocket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.serve(exchange)
+            sock.settimeout(min(CONNECT_TIMEOUT, exchange.left() / (len(infos) - number)))
+            sock.connect(address)
+            return sock
+        except OSError as failure:
+            problem = failure
+            sock.close()
+    raise problem
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
     """Tells a failed handshake, before which nothing was sent, from an error of TLS later on."""
 
     def connect(self) -> None:
@@ -77,40 +120,28 @@ class _TlsConnection(HTTPSConnection):
             raise TlsHandshakeFailed(getattr(problem, "reason", None) or type(problem).__name__) from problem
 
 
-class _PublicOnly:
-    """Looks the name up once, refuses an address that is not public (SSRF), and connects to that very address.
+class _PublicOnly(_Connection):
+    """Refuses a host that is not public (SSRF). Who gave its name does not learn whether it exists."""
 
-    A second answer of DNS, the trick of a rebinding attack, is never asked for. `Host` and TLS keep the name.
-    """
-
-    def connect(self: Any) -> None:
-        name = self.host
-        self.host, self.server_hostname = _public_address(self), name
+    def _addresses(self, exchange: Exchange) -> list[AddressInfo]:
         try:
-            super().connect()  # type: ignore[misc]  # of the connection that this class is mixed into
-        finally:
-            self.host = name
+            infos = super()._addresses(exchange)
+        except (socket.gaierror, TimeoutError):
+            self._refuse()
+        if not are_public(self.host, infos):
+            self._refuse()
+        return infos
 
-
-def _public_address(connection: Any) -> str:
-    name = connection.host
-    try:
-        name.encode("idna")
-        return str(get_ip_address(name, connection.port, ALLOW_LOOPBACK)[0])
-    except InvalidIPAddress:
-        raise AddressRefused(name) from None
-    except socket.gaierror as problem:
-        raise NameResolutionError(name, connection, problem) from problem
-    except UnicodeError:
-        raise LocationParseError(name) from None
-
-
-class _GuardedConnection(_PublicOnly, HTTPConnection):
-    pass
+    def _refuse(self) -> NoReturn:
+        raise (AddressRefused if parse_ip(self.host) else NoPublicAddress)(self.host)
 
 
 class _GuardedTlsConnection(_PublicOnly, _TlsConnection):
     pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
 
 
 class _TlsPool(HTTPSConnectionPool):
@@ -118,7 +149,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _GuardedPool(HTTPConnectionPool):
-    ConnectionCls = _GuardedConnection
+    ConnectionCls = _PublicOnly
 
 
 class _GuardedTlsPool(HTTPSConnectionPool):
@@ -130,6 +161,7 @@ def _tls_context() -> ssl.SSLContext:
     context = create_urllib3_context()
     context.load_default_certs()
     context.load_verify_locations(certifi.where())  # a slim container has none of its own, an old one not all
+    context.sslsocket_class = WireTlsSocket
     return context
 
 
@@ -142,6 +174,6 @@ def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPoo
 # Made at import: at the first call each thread of the process would make its own.
 _TLS = _tls_context()
 #: The process's connections, shared by its threads.
-OPEN = _pool_manager(OPEN_HOSTS, OPEN_IDLE, {"http": HTTPConnectionPool, "https": _TlsPool})
+OPEN = _pool_manager(OPEN_HOSTS, OPEN_IDLE, {"http": _Pool, "https": _TlsPool})
 #: The same, but these refuse addresses that are not public.
 GUARDED = _pool_manager(GUARDED_HOSTS, GUARDED_IDLE, {"http": _GuardedPool, "https": _GuardedTlsPool})

@@ -23,8 +23,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 #: Dramatiq repeats these each second of an outage, from every thread; shared/telemetry/outage.py says it once.
 _REPEATED = ("Consumer encountered a connection error", "Restarting consumer", "Failed to post_process_message")
-#: Loggers with a line for each request or retry at level INFO.
-_CHATTY = ("urllib3", "httpx2", "dramatiq.middleware.retries.Retries")
+#: Loggers with a line for each request or retry at level INFO; urllib3's warnings quote URLs, which are customers'.
+_QUIET = {"urllib3": "ERROR", "httpx2": "WARNING", "dramatiq.middleware.retries.Retries": "WARNING"}
 
 
 class JsonLines(logging.Formatter):
@@ -53,8 +53,8 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("dramatiq.worker").addFilter(lambda record: not str(record.msg).startswith(_REPEATED))
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel("WARNING")
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(least)
 
 
 @contextmanager

@@ -8,22 +8,18 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from scripts.local.simulator.client import Simulator
 from shared import http
 from shared.errors import OutcomeUnknown, PermanentError
-from shared.http import connections, httpx_transport
+from shared.http import addresses, connections, httpx_transport
 from shared.http.bulkhead import Bulkhead
+from shared.http.exchange import WireTlsSocket
 
 #: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
 UNKNOWN = "https://private-llm.invalid/private/hook"
@@ -45,7 +41,7 @@ def simulator(simulator: Simulator) -> Simulator:
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets guarded calls reach this machine, the only one that a test has."""
-    monkeypatch.setattr(connections, "ALLOW_LOOPBACK", True)
+    monkeypatch.setattr(addresses, "ALLOW_LOOPBACK", True)
     connections.GUARDED.clear()
     yield
     connections.GUARDED.clear()
@@ -99,7 +95,7 @@ def nobody() -> str:
 @both_pools
 def test_a_name_without_an_address_was_never_called(allow_private: bool) -> None:
     with pytest.raises(http.ConnectFailed, match=r"private-llm\.invalid cannot be reached: DNS"):
-        call(UNKNOWN, allow_private=allow_private)
+        call(UNKNOWN, timeout=5.0, allow_private=allow_private)
 
 
 @both_pools
@@ -165,30 +161,93 @@ def test_after_sending_the_outcome_is_unknown(simulator: Simulator, fault: dict[
         call(f"{simulator.url}/customer/private", timeout=0.3, allow_private=allow_private)
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "localhost",
-        "10.1.2.3",
-        "192.168.0.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "[::1]",
-        "[::ffff:10.0.0.1]",
-        "[fd00::1]",
-        "2130706433",
-    ],
-)
+#: Addresses that are not of the whole internet, each with a sibling from the middle of its network.
+PRIVATE = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "172.31.0.1",
+    "192.168.0.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "100.127.255.254",
+    "0.0.0.0",
+    "192.0.0.8",
+    "192.88.99.1",
+    "198.18.0.1",
+    "203.0.113.7",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "[::]",
+    "[::1]",
+    "[::ffff:10.0.0.1]",
+    "[::127.0.0.1]",
+    "[::8.8.8.8]",
+    "[::ffff:0:127.0.0.1]",
+    "[::ffff:0:8.8.8.8]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::8.8.8.8]",
+    "[64:ff9b:1::1]",
+    "[100::1]",
+    "[2001::1]",
+    "[2001:20::1]",
+    "[2001:db8::1]",
+    "[2002:7f00:1::1]",
+    "[2002:808:808::1]",
+    "[3fff::1]",
+    "[4000::1]",
+    "[5f00::1]",
+    "[fc00::1]",
+    "[fd00::1]",
+    "[fe80::1]",
+    "[fec0::5]",
+    "[ff02::1]",
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
 def test_a_guarded_call_refuses_addresses_that_are_not_public(host: str) -> None:
     for scheme in ("http", "https"):
-        with pytest.raises(PermanentError, match=r"is a private address.*WEBHOOK_ALLOW_PRIVATE_ADDRESSES=true"):
+        with pytest.raises(PermanentError, match="is not a public address"):
             call(f"{scheme}://{host}/", allow_private=False)
 
 
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8"]
+)
+def test_public_addresses_are_public(address: str) -> None:
+    parsed = addresses.parse_ip(address)
+    assert parsed is not None
+    assert addresses.is_public(parsed)
+
+
+NO_ORACLE = "name.example cannot be reached: DNS knows no public address for it"
+
+
+@pytest.mark.parametrize(
+    "known_as",
+    [["10.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["2606:4700::1", "fd00::1"], ["fe80::1%lo"], ["127.0.0.1"], [], None],
+    ids=["private", "one of two", "one of two, IPv6", "with a scope", "this machine", "empty answer", "unknown"],
+)
+def test_who_gave_a_name_does_not_learn_what_is_behind_it(known_as: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dns(_name: str, port: int, *_: Any, **__: Any) -> Any:
+        if known_as is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known_as]
+
+    monkeypatch.setattr(socket, "getaddrinfo", dns)
+    with pytest.raises(http.ConnectFailed, match=NO_ORACLE):
+        call("http://name.example/hook", allow_private=False)
+
+
+@pytest.mark.parametrize("name", ["localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost."])
+def test_other_ways_to_write_this_machine_are_refused(name: str) -> None:
+    with pytest.raises(http.ConnectFailed, match="DNS knows no public address"):
+        call(f"http://{name}/", allow_private=False)
+
+
 def test_a_refused_address_is_not_called(simulator: Simulator) -> None:
-    with pytest.raises(PermanentError, match="private address"):
+    with pytest.raises(PermanentError, match="is not a public address"):
         call(f"{simulator.url}/customer/x", allow_private=False)
     assert simulator.record("webhook") == []
 
@@ -204,7 +263,7 @@ def test_a_guarded_call_goes_to_the_very_address_that_was_checked(simulator: Sim
     monkeypatch.setattr(socket, "getaddrinfo", rebinding_dns)
     port = simulator.url.rpartition(":")[2]
     assert call(f"http://shop.example:{port}/customer/x", allow_private=False).ok
-    assert names == ["shop.example", "127.0.0.1"]
+    assert names == ["shop.example"]
 
 
 @both_pools
@@ -306,37 +365,6 @@ def test_redirects_are_not_followed(simulator: Simulator) -> None:
     assert len(simulator.record("webhook")) == 1
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A key and a certificate for shop.example, signed by itself, in one file."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "shop.example")])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(True, False, False, False, False, True, False, False, False),
-            critical=True,
-        )
-    )
-    signed = builder.sign(key, hashes.SHA256())
-    path = tmp_path / "shop.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @both_pools
 @pytest.mark.usefixtures("loopback")
 def test_tls_checks_the_name_of_the_url(
@@ -359,6 +387,7 @@ def test_tls_checks_the_name_of_the_url(
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda name, *more, **options: resolve(name and "127.0.0.1", *more, **options))
     context = ssl.create_default_context()
+    context.sslsocket_class = WireTlsSocket
     manager = connections.OPEN if allow_private else connections.GUARDED
     monkeypatch.setitem(manager.connection_pool_kw, "ssl_context", context)
     with pytest.raises(http.ConnectFailed, match=r"the TLS handshake failed: self.signed certificate"):

@@ -64,9 +64,7 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
         ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, PermanentError, "190"),
         ({"fault": "status", "status": 503, "body": "oops"}, errors.GraphApiError, "503"),
         ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
-        ({"fault": "half"}, OutcomeUnknown, "did not answer"),
         ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
-        ({"fault": "drip"}, OutcomeUnknown, "did not answer"),
     ],
 )
 def test_what_a_graph_answer_means(simulator: Simulator, rule: dict[str, Any], expected: type[Exception], says: str) -> None:
@@ -75,6 +73,13 @@ def test_what_a_graph_answer_means(simulator: Simulator, rule: dict[str, Any], e
         _graph(simulator)
     if isinstance(caught.value, Snooze) and "retry_after" in rule:
         assert caught.value.delay == 7
+
+
+@pytest.mark.parametrize("fault", ["half", "drip", "garbage"])
+def test_what_was_accepted_is_sent_whatever_comes_of_the_body(simulator: Simulator, fault: str) -> None:
+    simulator.faults([{"kind": "graph", "fault": fault}, {"kind": "waha", "fault": fault}])
+    assert _graph(simulator) == "", "no wamid"
+    assert _waha(simulator) in dialect("waha").expected_ids(12), "its id is ours"
 
 
 def test_a_number_that_does_not_exist(simulator: Simulator) -> None:

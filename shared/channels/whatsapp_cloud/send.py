@@ -37,7 +37,8 @@ def send_text(phone_number_id: str, token: str, recipient: str, text: str, callb
         "biz_opaque_callback_data": callback,
     }
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"
-    answer = post(url, json.dumps(body).encode(), {"Authorization": f"Bearer {token}"}, conf.http_timeout)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = post(url, json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
     if not answer.ok:
         raise classify_error(answer)
     return _wamid(answer)

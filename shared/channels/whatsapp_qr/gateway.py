@@ -22,9 +22,9 @@ class GatewayError(Exception):
 
 
 def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:
-    """POSTs to the gateway. Raises what shared.http raises."""
+    """POSTs to the gateway. A 2xx whose body breaks off is one: it has sent the message. Raises what shared.http raises."""
     conf = settings()
-    return post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout)
+    return post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
 
 
 def call_get(path: str, headers: dict[str, str]) -> Response:

@@ -1,0 +1,110 @@
+"""Where a name leads, in time and to public addresses only.
+
+`getaddrinfo` has no timeout: a name whose DNS server is silent takes half a minute. So it is asked in a thread of its own, one
+for each name that is being looked up, and who waits for it waits until the exchange's deadline.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+from requests_hardened.ip_filter import EXTRA_BLOCKED_NET_RANGES
+
+from shared.http.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+#: What `getaddrinfo` says of an address: family, type, protocol, canonical name, socket address.
+AddressInfo = tuple[Any, Any, int, str, Any]
+
+#: Whether a guarded call may go to this machine. Never; a test of TLS has nowhere else to go.
+ALLOW_LOOPBACK = False
+
+_lock = threading.Lock()
+_lookups: dict[tuple[str, int], Future[list[AddressInfo]]] = {}
+
+
+def resolve(name: str, port: int, exchange: Exchange) -> list[AddressInfo]:
+    """The addresses of a host. Raises socket.gaierror, TimeoutError, or UnicodeError for what is no name."""
+    if parse_ip(name) is not None:
+        return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    name.encode("idna")  # getaddrinfo does it as well, and says no more than "encoding error"
+    return _look_up(name, port).result(exchange.left())
+
+
+def parse_ip(host: str) -> IpAddress | None:
+    """The address that a host is by itself, None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _look_up(name: str, port: int) -> Future[list[AddressInfo]]:
+    with _lock:
+        if (lookup := _lookups.get((name, port))) is not None:
+            return lookup
+        lookup = Future()
+        threading.Thread(target=_ask, args=(name, port, lookup), name="lookup", daemon=True).start()
+        _lookups[name, port] = lookup
+    return lookup
+
+
+def _ask(name: str, port: int, lookup: Future[list[AddressInfo]]) -> None:
+    try:
+        lookup.set_result(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
+    except OSError as problem:  # gaierror is one
+        lookup.set_exception(problem)
+    except Exception as problem:
+        lookup.set_exception(socket.gaierror(str(problem)))
+    finally:
+        with _lock:  # its start is over by then
+            del _lookups[name, port]
+
+
+#: IPv6 networks that stand for IPv4 ones, whatever a gateway makes of them.
+_EMBEDDING = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",  # IPv4-compatible
+        "::ffff:0:0:0/96",  # SIIT
+        "64:ff9b::/96",  # NAT64
+        "64:ff9b:1::/48",  # NAT64 of a site
+        "2001::/32",  # Teredo
+        "2002::/16",  # 6to4
+    )
+)
+
+
+def is_public(address: IpAddress) -> bool:
+    """Whether an address is one of the whole internet: what is not known to be global is refused."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address.is_site_local or address.scope_id or any(address in network for network in _EMBEDDING):
+            return False
+    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return False
+    return not any(address in network for network in EXTRA_BLOCKED_NET_RANGES)
+
+
+def are_public(host: str, infos: list[AddressInfo]) -> bool:
+    """Whether all addresses of a host are public: a name with one private address does not get another chance."""
+    refused = sorted({info[4][0] for info in infos if not _is_public_text(info[4][0])})
+    if refused:
+        # The log may name them; who gave the host must not learn what is behind it.
+        log.warning(
+            "address_refused", extra={"host": host, "addresses": refused, "allowed_by": "WEBHOOK_ALLOW_PRIVATE_ADDRESSES"}
+        )
+    return bool(infos) and not refused
+
+
+def _is_public_text(text: str) -> bool:
+    address = parse_ip(text)
+    return address is not None and (is_public(address) or (ALLOW_LOOPBACK and address.is_loopback))

@@ -1,0 +1,222 @@
+"""One call to the outside while it is under way: its deadline, how much it has read, and how to end it from another thread.
+
+A timeout of a socket bounds one wait, and so a server that sends a byte a second is never late. Here the exchange has one
+deadline, and each wait of each of its sockets gets what is left of it (`WireSocket`, `WireTlsSocket`): connecting, TLS, the
+request, informational responses, headers and body.
+
+A call with a `key` can be ended from outside: `cancel_calls(key)` closes the connections of all calls of this process that
+have it, and each of them raises CallCancelled at once. `keys_of_calls()` says which keys there are. So whoever deletes an
+endpoint, or looks whether it still exists, ends what goes to it:
+
+    http.post(url, body, headers, timeout, key=("endpoint", 12))
+    http.cancel_calls(("endpoint", 12))  # in any thread; returns how many it ended
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from urllib3.exceptions import HTTPError
+
+#: Bytes of heads (informational responses, headers) that are read, beyond the room for the body.
+MAX_HEAD_BYTES = 256 * 1024
+#: Bytes on the wire for one of a body: a chunk of a single byte takes six.
+WIRE_BYTES_PER_BYTE = 8
+
+
+class ResponseTooLong(HTTPError):
+    """More came than any honest response has: endless headers, trailers, or a body that decodes to nothing."""
+
+
+class ClientCertificateWanted(HTTPError):
+    """The server ended TLS for lack of a certificate of ours, before it looked at the request."""
+
+
+class Exchange:
+    """One request and its response. `status` is set as soon as the final response's head is there."""
+
+    def __init__(self, timeout: float, max_bytes: int) -> None:
+        self.timeout, self.deadline = timeout, time.monotonic() + timeout
+        self.bytes_left = MAX_HEAD_BYTES + WIRE_BYTES_PER_BYTE * max_bytes
+        #: Whether the whole request may have left. Nobody acts on half of one.
+        self.request_left = False
+        self.has_received = False
+        self.status: int | None = None
+        self.cancelled = False
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises TimeoutError when there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time of the whole exchange is over")
+        return left
+
+    def count(self, received: int) -> None:
+        """Adds to what was read. Raises ResponseTooLong."""
+        self.has_received = True
+        self.bytes_left -= received
+        if self.bytes_left < 0:
+            raise ResponseTooLong("the response is too long")
+
+    def attach(self, sock: socket.socket) -> None:
+        """The socket that the exchange waits for from now on. Raises TimeoutError for one that is cancelled already."""
+        with self._lock:
+            if self.cancelled:
+                raise TimeoutError("cancelled")
+            self._socket = sock
+
+    def detach(self) -> None:
+        """The exchange is done with its socket, which another may use."""
+        with self._lock:
+            self._socket = None
+
+    def cancel(self) -> None:
+        """Ends the exchange, whatever it waits for. For other threads."""
+        with self._lock:
+            self.cancelled = True
+            if self._socket is not None:
+                # Of the plain class: SSLSocket's would drop the TLS state under the thread that uses it.
+                try:
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                except OSError:
+                    pass  # it is closed already, or not connected yet
+
+
+_lock = threading.Lock()
+_calls: dict[Hashable, set[Exchange]] = {}
+_local = threading.local()
+
+
+def current() -> Exchange:
+    """The exchange that this thread has under way."""
+    return cast(Exchange, _local.exchange)
+
+
+@contextmanager
+def under_way(timeout: float, max_bytes: int, key: Hashable = None) -> Iterator[Exchange]:
+    """A new exchange: the current one of this thread, and to be found by its key."""
+    call = _local.exchange = Exchange(timeout, max_bytes)
+    if key is not None:
+        with _lock:
+            _calls.setdefault(key, set()).add(call)
+    try:
+        yield call
+    finally:
+        call.detach()
+        if key is not None:
+            _forget(key, call)
+
+
+def _forget(key: Hashable, call: Exchange) -> None:
+    with _lock:
+        _calls[key].discard(call)
+        if not _calls[key]:
+            del _calls[key]
+
+
+def cancel_calls(key: Hashable) -> int:
+    """Ends all calls of this process that have this key; returns how many there were."""
+    with _lock:
+        calls = list(_calls.get(key, ()))
+    for call in calls:
+        call.cancel()
+    return len(calls)
+
+
+def keys_of_calls() -> set[Hashable]:
+    """The keys of the calls that are under way in this process."""
+    with _lock:
+        return set(_calls)
+
+
+#: What a server says in TLS 1.3 when it wants to know who we are: after the handshake, and before it looks at a request.
+_CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
+
+
+class _Deadline:
+    """Mixed into a socket: each of its waits ends at the deadline of the exchange that it serves."""
+
+    #: None between two exchanges.
+    exchange: Exchange | None = None
+    #: Whether a response was followed by more bytes: the next request would take them for its own response.
+    has_leftover = False
+
+    def serve(self: Any, exchange: Exchange) -> None:
+        """Works for this exchange from now on."""
+        exchange.attach(self)
+        self.exchange = exchange
+
+    def recv_into(self: Any, *arguments: Any) -> int:
+        """As of any socket, until the deadline. Between exchanges there is nothing to read."""
+        exchange = self.exchange
+        if exchange is None:
+            return 0
+        self.settimeout(exchange.left())
+        try:
+            received: int = super().recv_into(*arguments)  # type: ignore[misc]  # of the socket that this is mixed into
+        except ssl.SSLError as problem:
+            if not exchange.has_received and str(problem.reason).endswith(_CERTIFICATE_ALERTS):
+                raise ClientCertificateWanted(problem.reason) from problem
+            raise
+        exchange.count(received)
+        return received
+
+    def send(self: Any, *arguments: Any) -> int:
+        """As of any socket, until the deadline."""
+        self.settimeout(self.exchange.left())
+        sent: int = super().send(*arguments)  # type: ignore[misc]
+        return sent
+
+    def sendall(self: Any, *arguments: Any) -> None:
+        """As of any socket, until the deadline."""
+        self.settimeout(self.exchange.left())
+        super().sendall(*arguments)  # type: ignore[misc]
+
+    def makefile(self: Any, *_: Any, **__: Any) -> Any:
+        """What http.client reads a response from."""
+        return _ResponseReader(super().makefile("rb", buffering=0), self)  # type: ignore[misc]
+
+
+class _ResponseReader(io.BufferedReader):
+    """Closed at the end of its response, when the connection goes back to the pool: looks whether anything is left in it."""
+
+    def __init__(self, raw: Any, sock: Any) -> None:
+        super().__init__(raw)
+        self._sock = sock
+
+    def close(self) -> None:
+        """Takes the socket out of its exchange."""
+        sock, self._sock = self._sock, None
+        if sock is not None and sock.exchange is not None:
+            sock.exchange.detach()
+            sock.exchange = None
+            sock.has_leftover = self._has_more()
+        super().close()
+
+    def _has_more(self) -> bool:
+        try:
+            return bool(self.peek(1))  # of the buffer only: without an exchange the socket has nothing to read
+        except OSError:  # a wait of it timed out
+            return True
+
+
+class WireSocket(_Deadline, socket.socket):
+    """A TCP socket that ends with its exchange."""
+
+
+class WireTlsSocket(_Deadline, ssl.SSLSocket):
+    """The same with TLS in between. Its handshake has the timeout of the TCP socket before it."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """The handshake as a whole, not each of its waits, ends in time."""
+        self.serve(current())
+        super().do_handshake(block)

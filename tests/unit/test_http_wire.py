@@ -1,0 +1,524 @@
+"""Servers that answer in every way there is: a call ends in time with an outcome, and the next one gets its own answer."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared import http
+from shared.errors import OutcomeUnknown
+from shared.http import addresses, connections
+from shared.http.httpx_transport import CarriedClient
+
+#: Seconds of a call's deadline, and those within which it has to be over on a machine that is busy with other things. What is
+#: tested would go on for ever.
+TIMEOUT, OVER = 0.3, 8.0
+both_pools = pytest.mark.parametrize("allow_private", [True, False], ids=["open", "guarded"])
+
+Handle = Callable[[socket.socket], None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loopback() -> Iterator[None]:
+    """Lets guarded calls reach this machine, the only one that a test has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(addresses, "ALLOW_LOOPBACK", True)
+        yield
+    connections.GUARDED.clear()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[[Handle], str]]:
+    """Starts servers that give each connection to a function, in a thread of its own; returns host and port."""
+    listeners: list[socket.socket] = []
+
+    def start(handle: Handle) -> str:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        listeners.append(listener)
+        threading.Thread(target=accept, args=(listener, handle), daemon=True).start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    def accept(listener: socket.socket, handle: Handle) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=run, args=(connection, handle), daemon=True).start()
+
+    def run(connection: socket.socket, handle: Handle) -> None:
+        with connection:
+            connection.settimeout(60)
+            try:
+                handle(connection)
+            except OSError:
+                pass  # the client has hung up
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """A whole request, b"" when there is none any more."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        received = connection.recv(4096)
+        if not received:
+            return b""
+        request += received
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    while length and len(body) < int(length[1]):
+        body += connection.recv(4096)
+    return head
+
+
+def call(url: str, timeout: float = TIMEOUT, **options: Any) -> http.Response:
+    """A POST with a short deadline."""
+    return http.post(url, b"{}", {}, timeout, **options)
+
+
+# ------------------------------------------------------------------------------------------------------ without an end
+
+#: What is sent at once, and what is repeated a byte at a time for as long as anybody listens.
+ENDLESS = {
+    "status line": (b"", b"H"),
+    "reason": (b"HTTP/1.1 200 ", b"x"),
+    "header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"b"),
+    "header lines": (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103 Early Hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+    "body until closed": (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "chunk size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "chunk extension": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n", b"x"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
+    "gzip of nothing": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", gzip.compress(b"")),
+    "silence": (b"", b""),
+    "silence after the head": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b""),
+}
+
+
+def endless(start: bytes, again: bytes) -> Handle:
+    """A server that begins so, and then says `again`, a byte at a time, without an end."""
+
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(start)
+        while again:
+            for byte in again:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.02)
+        connection.recv(1)
+
+    return handle
+
+
+@both_pools
+@pytest.mark.parametrize("where", ENDLESS)
+def test_a_response_without_an_end_is_cut_at_the_deadline(
+    serve: Callable[[Handle], str], where: str, allow_private: bool
+) -> None:
+    start, again = ENDLESS[where]
+    address, began = serve(endless(start, again)), time.monotonic()
+    with pytest.raises(OutcomeUnknown, match="did not answer"):
+        call(f"http://{address}/", allow_private=allow_private)
+    assert time.monotonic() - began < OVER
+
+
+@pytest.mark.parametrize("where", ["header lines", "103 Early Hints", "trailers", "gzip of nothing"])
+def test_a_flood_is_cut_before_the_deadline(serve: Callable[[Handle], str], where: str) -> None:
+    start, again = ENDLESS[where]
+
+    def flood(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(start)
+        while True:
+            connection.sendall(again * 1000)
+
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown, match="did not answer"):
+        call(f"http://{serve(flood)}/", timeout=50.0, max_bytes=1024)
+    assert time.monotonic() - began < 40
+
+
+@both_pools
+def test_a_status_whose_body_does_not_end_is_known(serve: Callable[[Handle], str], allow_private: bool) -> None:
+    for where in ("body", "chunk", "trailers", "gzip of nothing", "silence after the head"):
+        address = serve(endless(*ENDLESS[where]))
+        assert call(f"http://{address}/", allow_private=allow_private, needs_body=False).status == 200, where
+
+
+@both_pools
+def test_a_server_that_does_not_read_the_request_is_cut_at_the_deadline(
+    serve: Callable[[Handle], str], allow_private: bool
+) -> None:
+    address, began = serve(lambda connection: time.sleep(OVER)), time.monotonic()
+    with pytest.raises(http.ConnectFailed, match="the connection ended before the whole request had left"):
+        http.post(f"http://{address}/", b"x" * 50_000_000, {}, TIMEOUT, allow_private=allow_private)
+    assert time.monotonic() - began < OVER
+
+
+@both_pools
+def test_a_tls_handshake_a_byte_at_a_time_is_cut(serve: Callable[[Handle], str], allow_private: bool) -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.recv(4096)
+        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 5000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    address, began = serve(drip), time.monotonic()
+    with pytest.raises(http.ConnectFailed, match="the TLS handshake failed"):
+        call(f"https://{address}/", allow_private=allow_private)
+    assert time.monotonic() - began < OVER
+
+
+@both_pools
+def test_a_name_that_dns_says_nothing_of_is_given_up(monkeypatch: pytest.MonkeyPatch, allow_private: bool) -> None:
+    asked, answer = [], threading.Event()
+
+    def silent_dns(name: str, *_: Any, **__: Any) -> Any:
+        asked.append(name)
+        answer.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent_dns)
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(http.ConnectFailed, match=r"slow\.example cannot be reached"):
+            call("http://slow.example/", allow_private=allow_private)
+    assert time.monotonic() - began < OVER
+    assert asked == ["slow.example"], "one thread for a name, however many wait for it"
+    answer.set()
+
+
+def test_a_library_of_httpx_has_the_same_deadline(serve: Callable[[Handle], str]) -> None:
+    for where in ("header", "body", "100 Continue"):
+        client = CarriedClient(1024)
+        request = client.build_request("POST", f"http://{serve(endless(*ENDLESS[where]))}/", json={}, timeout=TIMEOUT)
+        began = time.monotonic()
+        with pytest.raises(httpx2.ReadError):
+            client.send(request)
+        assert time.monotonic() - began < OVER
+
+
+# -------------------------------------------------------------------------------------------- ended from another thread
+
+
+@both_pools
+@pytest.mark.parametrize("where", ["silence", "header", "body", "body until closed", "103 Early Hints"])
+def test_a_call_can_be_ended_from_another_thread(serve: Callable[[Handle], str], where: str, allow_private: bool) -> None:
+    address = serve(endless(*ENDLESS[where]))
+    ended = threading.Timer(0.2, lambda: http.cancel_calls(("endpoint", 1)))
+    ended.start()
+    began = time.monotonic()
+    for needs_body in (True, False):
+        with pytest.raises(http.CallCancelled, match="was ended from here"):
+            call(f"http://{address}/", 60.0, allow_private=allow_private, key=("endpoint", 1), needs_body=needs_body)
+        ended = threading.Timer(0.2, lambda: http.cancel_calls(("endpoint", 1)))
+        ended.start()
+    assert time.monotonic() - began < 50
+    assert http.keys_of_calls() == set()
+
+
+def test_only_the_calls_of_the_key_are_ended(serve: Callable[[Handle], str]) -> None:
+    def answer_late(connection: socket.socket) -> None:
+        while head := read_request(connection):
+            time.sleep(0.5)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + head.split()[1][-2:])
+
+    address, answers = serve(answer_late), dict[str, Any]()
+
+    def one(name: str) -> None:
+        try:
+            answers[name] = call(f"http://{address}/{name}", 60.0, key=name).body
+        except http.CallCancelled:
+            answers[name] = "cancelled"
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("aa", "bb")]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    assert http.keys_of_calls() == {"aa", "bb"}
+    assert http.cancel_calls("aa") == 1
+    assert http.cancel_calls("cc") == 0
+    for thread in threads:
+        thread.join()
+    assert answers == {"aa": "cancelled", "bb": b"bb"}
+
+
+# --------------------------------------------------------------------------------------------- whose response is whose
+
+
+def answers(first: bytes, later: bytes = b"") -> Handle:
+    """A server that answers the first request with these bytes, and each further one on the connection with its own path."""
+
+    def handle(connection: socket.socket) -> None:
+        head = read_request(connection)
+        connection.sendall(first)
+        if later:
+            time.sleep(0.2)
+            connection.sendall(later)
+        while head := read_request(connection):
+            path = head.split()[1]
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+
+    return handle
+
+
+def first_then(first: bytes, second: bytes) -> Handle:
+    """A server that answers the first request of its first connection so, and that of every other one otherwise."""
+    used = []
+
+    def handle(connection: socket.socket) -> None:
+        used.append(connection)
+        answers(first if len(used) == 1 else second)(connection)
+
+    return handle
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+INFORMATIONAL = [
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 102 Processing\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 199 Whatever\r\n\r\n",
+]
+
+
+@both_pools
+@pytest.mark.parametrize("before", [*INFORMATIONAL, b"".join(INFORMATIONAL), INFORMATIONAL[2] * 200])
+def test_informational_responses_are_not_the_response(serve: Callable[[Handle], str], before: bytes, allow_private: bool) -> None:
+    for handle in (answers(before + OK), answers(before, OK)):
+        address = serve(handle)
+        first = call(f"http://{address}/first", 30.0, allow_private=allow_private)
+        assert (first.status, first.body) == (200, b"ok")
+        assert call(f"http://{address}/second", 30.0, allow_private=allow_private).body == b"/second"
+
+
+@both_pools
+def test_an_upgrade_is_refused(serve: Callable[[Handle], str], allow_private: bool) -> None:
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    address = serve(first_then(upgrade + OK, OK))
+    with pytest.raises(OutcomeUnknown):
+        call(f"http://{address}/first", 30.0, allow_private=allow_private)
+    assert call(f"http://{address}/second", 30.0, allow_private=allow_private).body == b"ok"
+
+
+@both_pools
+@pytest.mark.parametrize(
+    ("first", "leftover"),
+    [
+        (OK, b"HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n"),
+        (OK, b"x"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"x"),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"hello"),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"hello"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"0\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"?" * 9000),
+    ],
+)
+def test_a_connection_with_something_left_over_is_not_used_again(
+    serve: Callable[[Handle], str], first: bytes, leftover: bytes, allow_private: bool
+) -> None:
+    address = serve(first_then(first + leftover, OK))
+    assert call(f"http://{address}/first", 30.0, allow_private=allow_private).status < 400
+    assert call(f"http://{address}/second", 30.0, allow_private=allow_private).body == b"ok"
+
+
+# ------------------------------------------------------------------------------------------------- every way there is
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a server does with one request: `sent` of its bytes, at once or one by one, and then `ending`."""
+
+    response: bytes
+    sent: int
+    one_by_one: bool
+    ending: str
+
+
+_heads = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.1 204 No Content\r\n",
+        b"HTTP/1.1 304 Not Modified\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n",
+        b"HTTP/1.1 429 Slow\r\nRetry-After: nan\r\n",
+        b"HTTP/1.1 500\r\n",
+        b"HTTP/1.1 999 Odd\r\n",
+        b"HTTP/1.1 99 Too Small\r\n",
+        b"HTTP/2 200\r\n",
+        b"HTTP/1.1 2x0 OK\r\n",
+        b"ICY 200 OK\r\n",
+        b"\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ]
+)
+_fields = st.lists(
+    st.sampled_from(
+        [
+            b"Content-Length: 2\r\n",
+            b"Content-Length: 0\r\n",
+            b"Content-Length: 3\r\n",
+            b"Content-Length: 2, 2\r\n",
+            b"Content-Length: 2, 3\r\n",
+            b"Content-Length: -1\r\n",
+            b"Content-Length: +2\r\n",
+            b"Content-Length: 2_0\r\n",
+            b"Content-Length: nonsense\r\n",
+            b"Content-Length: 99999999999999999999\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: gzip, chunked\r\n",
+            b"Content-Encoding: gzip\r\n",
+            b"Content-Encoding: deflate, br\r\n",
+            b"Connection: close\r\n",
+            b"Connection: upgrade\r\n",
+            b"Set-Cookie: a=b\r\n",
+            b"X-Fold: a\r\n b\r\n",
+            b"no colon\r\n",
+            b": no name\r\n",
+            b"X-\xff: \xff\r\n",
+            b"X-Null: \x00\r\n",
+            b"X-Bare: a\rb\n",
+            b"X-Long: " + b"a" * 70_000 + b"\r\n",
+            b"X-Many: b\r\n" * 120,
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+_bodies = st.sampled_from(
+    [
+        b"",
+        b"ok",
+        b"okay",
+        b"2\r\nok\r\n0\r\n\r\n",
+        b"2;x=y\r\nok\r\n0\r\nTrailer: a\r\n\r\n",
+        b"2\r\nokay\r\n0\r\n\r\n",
+        b"-2\r\nok\r\n0\r\n\r\n",
+        b"0x2\r\nok\r\n0\r\n\r\n",
+        b"fffffffffffffffff\r\nok",
+        b"\r\n",
+        gzip.compress(b"ok"),
+        gzip.compress(b"ok")[:-3],
+        OK,
+    ]
+)
+_responses = st.builds(
+    lambda before, head, fields, body: b"".join(before) + head + fields + b"\r\n" + body,
+    st.lists(st.sampled_from([*INFORMATIONAL, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]), max_size=2),
+    _heads,
+    _fields,
+    _bodies,
+)
+_scripts = _responses.flatmap(
+    lambda response: st.builds(
+        Script,
+        st.just(response),
+        st.one_of(st.just(len(response)), st.integers(0, min(len(response), 400))),
+        st.booleans(),
+        st.sampled_from(["close", "reset", "stall", "go on"]),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def theatre(serve: Callable[[Handle], str]) -> tuple[str, list[Script]]:
+    """A server whose /script plays the last of a list, and which answers any other path with the path."""
+    scripts: list[Script] = []
+
+    def handle(connection: socket.socket) -> None:
+        while head := read_request(connection):
+            path = head.split()[1]
+            if path == b"/script":
+                if play(scripts[-1], connection):
+                    return
+            else:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+
+    return serve(handle), scripts
+
+
+def play(script: Script, connection: socket.socket) -> bool:
+    """Plays a script; returns whether the connection is over."""
+    sent = script.response[: script.sent]
+    # What follows a whole response one by one would come after the next request was sent: nobody can tell it from an answer.
+    for piece in (sent[at : at + 1] for at in range(len(sent))) if script.one_by_one and len(sent) < 400 else [sent]:
+        connection.sendall(piece)
+    if script.ending == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if script.ending == "stall":
+        connection.recv(1)
+    return script.ending != "go on"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=_scripts, allow_private=st.booleans(), needs_body=st.booleans())
+def test_whatever_a_server_does_has_an_outcome_in_time_and_the_next_call_gets_its_own_answer(
+    theatre: tuple[str, list[Script]], script: Script, allow_private: bool, needs_body: bool
+) -> None:
+    address, scripts = theatre
+    scripts.append(script)
+    began = time.monotonic()
+    with suppress(OutcomeUnknown, http.ConnectFailed):
+        answer = call(f"http://{address}/script", allow_private=allow_private, needs_body=needs_body)
+        assert 200 <= answer.status <= 999
+        assert len(answer.body) < 1000
+    assert time.monotonic() - began < OVER
+    # One by one, with bytes after the response's end, is the one case that HTTP/1.1 itself cannot tell.
+    if not script.one_by_one:
+        own = f"/{len(scripts)}"
+        with suppress(OutcomeUnknown):  # the server closes a connection that seemed to be good
+            assert call(f"http://{address}{own}", 30.0, allow_private=allow_private).body.decode() == own
+        assert call(f"http://{address}{own}", 30.0, allow_private=allow_private).body.decode() == own
+
+
+# ---------------------------------------------------------------------------------------------------------------- TLS
+
+
+def test_a_server_that_wants_a_certificate_of_ours_was_never_asked(
+    serve: Callable[[Handle], str], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    server.load_verify_locations(certificate)
+    server.verify_mode = ssl.CERT_REQUIRED
+    context = connections._tls_context()
+    context.load_verify_locations(certificate)
+    monkeypatch.setitem(connections.OPEN.connection_pool_kw, "ssl_context", context)
+
+    def handle(connection: socket.socket) -> None:
+        with server.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as encrypted:
+            with pytest.raises(ssl.SSLError):
+                encrypted.do_handshake()
+            while socket.socket.recv(encrypted, 4096):  # its alert would be lost if it closed at once
+                pass
+
+    port = serve(handle).rpartition(":")[2]
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *more, **options: resolve("127.0.0.1", *more, **options))
+    with pytest.raises(http.ConnectFailed, match="wants a TLS certificate of ours"):
+        call(f"https://shop.example:{port}/", 30.0)
