@@ -115,8 +115,11 @@ create table chatbot (
     created_at         timestamptz not null default now(),
     -- How the widget refers to it in public: it grants nothing, and cannot be guessed from another chatbot's.
     public_key         text not null unique default ('pk_' || replace(gen_random_uuid()::text, '-', '')),
-    -- Sites (https://shop.example) whose pages may show the widget and call its API.
-    allowed_origins    text[] not null default '{}',
+    -- Sites (https://shop.example) whose pages may show the widget and call its API, as browsers name them: in lower case,
+    -- punycode, without a path. They become part of a header.
+    allowed_origins    text[] not null default '{}' check (
+        allowed_origins = '{}' or array_ndims(allowed_origins) = 1 and array_to_string(allowed_origins, ' ', '')
+            ~ '^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?( https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)*$'),
     -- The reply to pictures, voice messages and anything else that is not text.
     unsupported_message text not null default
         'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),

@@ -76,6 +76,20 @@ class QueueService:
             raise UnknownChatbot(payload["chatbot_id"])
         return accepted
 
+    def accept_messages(self, messages: Sequence[Mapping[str, Any]]) -> list[Accepted | InvalidPayload]:
+        """As accept_message, for several that all have an external id: in their order, by one statement.
+
+        One that is refused is answered by what would be raised, and drops no other. Raises ServiceDown.
+        """
+        _refuse_inside_transaction()
+        checked = [_checked(message) for message in messages]
+        payloads = [payload for payload in checked if not isinstance(payload, InvalidPayload)]
+        accepted = iter(_accept_page(payloads))
+        return [
+            payload if isinstance(payload, InvalidPayload) else next(accepted) or UnknownChatbot(payload["chatbot_id"])
+            for payload in checked
+        ]
+
     def enqueue_webhook_delivery(self, *, endpoint_id: int, event: str, data: Mapping[str, Any]) -> int:
         """Delivers an event to one endpoint; returns the event's id. Raises InvalidPayload."""
         _refuse_inside_transaction()
@@ -124,6 +138,13 @@ _accept_statement = Statement(queries["accept_messages"], db.WEB_RETRY_SECONDS)
 _accept_once_statement = Statement(queries["accept_messages"], 0.0, name="accept_messages_once")
 
 
+def _checked(message: Mapping[str, Any]) -> dict[str, Any] | InvalidPayload:
+    try:
+        return check(IncomingMessage, "message", message)
+    except InvalidPayload as refusal:
+        return refusal
+
+
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
     rows = statement.rows_by_item([{"payload": payload} for payload in payloads])
@@ -134,6 +155,11 @@ def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> 
 
 _accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_statement))
 _accept_once: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_once_statement))
+
+
+def _accept_page(payloads: Sequence[Mapping[str, Any]]) -> Sequence[Accepted | None]:
+    # One alone shares its commit with those that other threads accept at the moment.
+    return _accept_all(_accept_statement, payloads) if len(payloads) > 1 else [_accept(payload) for payload in payloads]
 
 
 def _refuse_inside_transaction() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.sansio.utils import host_is_trusted
 
+from shared.config import settings
 from shared.payloads import strip_invalid
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
@@ -30,6 +33,11 @@ _HEADERS = {
 }
 #: A year; browsers heed it over https only.
 _HSTS = "max-age=31536000"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What load balancers ask by an address of the machine.
+ANY_HOST = ("/healthz", "/readyz")
 
 
 class BadJson(ValueError):
@@ -113,12 +121,23 @@ def _site_of(origin: str) -> str:
 
 def install(app: Flask) -> None:
     """Puts the limits and the headers in force."""
+    app.before_request(_check_address)
     app.before_request(_limit_body)
     app.request_class = SafeRequest
     app.json = SafeJson(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_PARTS"] = 20
+    app.after_request(_redirect_here)
     app.after_request(_add_security_headers)
+
+
+def _check_address() -> None:
+    """Raises BadRequest for a host that is not ours, and for a path that no row's name can have."""
+    hosts = settings().allowed_hosts
+    if hosts and request.path not in ANY_HOST and not host_is_trusted(request.host.lower(), hosts):
+        raise BadRequest("This host is not served here. Use one of ALLOWED_HOSTS, or add it there.")
+    if _CONTROL.search(request.path):
+        raise BadRequest("The address has a control character. Remove it.")
 
 
 def _limit_body() -> None:
@@ -127,6 +146,14 @@ def _limit_body() -> None:
     request.max_content_length = max_bytes = getattr(view, "max_body", MAX_BODY)
     if (request.content_length or 0) > max_bytes:
         raise RequestEntityTooLarge
+
+
+def _redirect_here(answer: Response) -> Response:
+    """Takes the host out of a redirect of the router: it is what the request called us, which anybody may choose."""
+    if answer.location:
+        parts = urlsplit(answer.location)
+        answer.location = "/" + urlunsplit(("", "", parts.path.lstrip("/"), parts.query, ""))
+    return answer
 
 
 def _add_security_headers(answer: Response) -> Response:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import redis
 from flask import request
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 #: Wrong API keys that one address may send in a minute: enough for a server with a revoked key, too few for guessing.
 WRONG_KEYS = 20
+#: Wrong passwords of the dashboard, or wrong METRICS_TOKENs, of one address in a minute.
+WRONG_LOGINS = 10
+_GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
 
@@ -40,9 +43,14 @@ def _limiter(broker: Broker) -> SlidingWindowCounterRateLimiter:
 
 
 def check_message(visitor: Visitor) -> None:
-    """Counts a visitor's message. Raises TooManyRequests, which says when to try again."""
+    """Counts a visitor's message. Raises TooManyRequests, which says when to try again.
+
+    What one limit refuses does not count for the next: neither a visitor nor an address uses up what is the whole chatbot's.
+    """
     conf = settings()
+    address = f"address:{_address()}:{visitor.chatbot_id}"
     _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
+    _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
     together = "All visitors of this chatbot together may send {} messages"
     _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
 
@@ -63,17 +71,47 @@ def check_wrong_key() -> None:
     _count(WRONG_KEYS, f"wrong-keys:{_address()}", "This address may send {} wrong API keys")
 
 
+def check_guess(what: str) -> None:
+    """Raises TooManyRequests while the request's address is guessing: then a right password is no use either."""
+    limiter, item = _limiter(settings()), RateLimitItemPerMinute(WRONG_LOGINS)
+    try:
+        wait = 0 if limiter.test(item, _guesses(what)) else _seconds_left(item, _guesses(what))
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return
+    if wait:
+        raise _too_many(_GUESSING.format(WRONG_LOGINS), wait)
+
+
+def count_guess(what: str) -> None:
+    """Counts, and logs, a wrong password or token of the request's address. Raises TooManyRequests."""
+    log.warning("wrong_login", extra={"login": what, "address": _address()})
+    _count(WRONG_LOGINS, _guesses(what), _GUESSING)
+
+
+def _guesses(what: str) -> str:
+    return f"wrong-logins:{what}:{_address()}"
+
+
 def _count(limit: int, name: str, allowed: str) -> None:
     limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(limit)
     try:
         is_allowed = limiter.hit(item, name)
-        wait = 0 if is_allowed else max(1, math.ceil(limiter.get_window_stats(item, name).reset_time - time.time()))
+        wait = 0 if is_allowed else _seconds_left(item, name)
     except redis.RedisError as problem:
         outage.noticed(problem)
         return
     outage.over()
     if not is_allowed:
-        raise TooManyRequests(f"{allowed.format(limit)} a minute. Try again in {wait} s.", retry_after=wait)
+        raise _too_many(allowed.format(limit), wait)
+
+
+def _seconds_left(item: RateLimitItem, name: str) -> int:
+    return max(1, math.ceil(_limiter(settings()).get_window_stats(item, name).reset_time - time.time()))
+
+
+def _too_many(allowed: str, wait: int) -> TooManyRequests:
+    return TooManyRequests(f"{allowed} a minute. Try again in {wait} s.", retry_after=wait)
 
 
 def _address() -> str:

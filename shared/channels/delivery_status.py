@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from shared import db
 from shared.db import sql
@@ -20,45 +23,69 @@ KEEP_PARKED = 3_600
 #: Seconds that what could not be placed is kept for inspection: a week.
 KEEP_REJECTS = 7 * 86_400
 
-_apply_statuses = Statement(queries["apply_statuses"], db.WEB_RETRY_SECONDS).batched()
+_apply_statement = Statement(queries["apply_statuses"], db.WEB_RETRY_SECONDS)
+_apply_status = _apply_statement.batched()
 
 
-def apply_delivery_status(
-    status: str,
-    *,
-    provider_id: str | None = None,
-    message_id: int | None = None,
-    error: str | None = None,
-    chatbot_id: int | None = None,
-) -> str:
-    """Applies a status by our message id or the provider's id: "applied", "stale" (not forward) or "parked".
+@dataclass(frozen=True, kw_only=True)
+class StatusUpdate:
+    """A status by our message id or the provider's id.
 
     `chatbot_id`, where the channel tells whose number it was, keeps one tenant's ids from moving another's messages.
+    """
+
+    status: str
+    provider_id: str | None = None
+    message_id: int | None = None
+    error: str | None = None
+    chatbot_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {self.status!r}")
+
+
+def apply_delivery_status(status: str, **more: Any) -> str:
+    """Applies one status (the members of StatusUpdate); what becomes of it, as of those below. Raises ServiceDown."""
+    [outcome] = apply_delivery_statuses([StatusUpdate(status=status, **more)])
+    return outcome
+
+
+def apply_delivery_statuses(updates: Sequence[StatusUpdate]) -> list[str]:
+    """Applies statuses, in one statement; each is "applied", "stale" (not forward) or "parked".
+
     A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour. Raises ServiceDown.
     """
-    if status not in STATUSES:
-        raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {status!r}")
-    update = {"status": status, "provider_id": provider_id, "error": error, "chatbot_id": chatbot_id}
-    match = _apply_statuses({**update, "message_id": message_id})
-    if match is not None:
-        return "applied" if match["applied"] else "stale"
-    if provider_id is None:
-        log.warning("status_for_unknown_message", extra={"message_id": message_id, "status": status})
-        return "parked"
-    db.retry_on_outage(lambda: queries["park_status"].rows(**update), db.WEB_RETRY_SECONDS)
-    # The send's answer may have been stored between the two looks; then nobody else would come for this one.
-    return "applied" if apply_parked(provider_id) else "parked"
+    items = [asdict(update) for update in updates]
+    # One alone shares its round trip with those that other threads have at the moment.
+    rows = [_apply_status(items[0])] if len(items) == 1 else _apply_statement.rows_by_item(items)
+    outcomes = ["parked" if row is None else "applied" if row["applied"] else "stale" for row in rows]
+    _park([update for update, outcome in zip(updates, outcomes, strict=True) if outcome == "parked"])
+    return outcomes
 
 
-def apply_parked(provider_id: str) -> bool:
-    """Applies what was parked for a provider's id that is known by now."""
-    return bool(queries["apply_parked"].rows(provider_id=provider_id))
+def _park(updates: Sequence[StatusUpdate]) -> None:
+    for update in updates:
+        if update.provider_id is None:
+            log.warning("status_for_unknown_message", extra={"message_id": update.message_id, "status": update.status})
+    items = [asdict(update) for update in updates if update.provider_id is not None]
+    if not items:
+        return
+    db.retry_on_outage(lambda: queries["park_statuses"].rows(statuses=db.json(items)), db.WEB_RETRY_SECONDS)
+    # The send's answer may have been stored between the two looks; then nobody else would come for these.
+    apply_parked([item["provider_id"] for item in items])
+
+
+def apply_parked(provider_ids: Sequence[str]) -> None:
+    """Applies what was parked for providers' ids that are known by now."""
+    queries["apply_parked"].rows(provider_ids=list(provider_ids))
 
 
 def apply_late_statuses() -> None:
     """For the sweep: applies what was parked although its message is known."""
-    for row in queries["late_parked_statuses"].rows(page=PAGE):
-        apply_parked(row["provider_id"])
+    late = [row["provider_id"] for row in queries["late_parked_statuses"].rows(page=PAGE)]
+    if late:
+        apply_parked(late)
 
 
 def prune_inbound() -> dict[str, int]:

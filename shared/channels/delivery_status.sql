@@ -20,15 +20,17 @@ with input as (
 )
 select n, coalesce(bool_or(has_moved), false) as applied from matches left join moved using (n) group by n
 
--- name: park_status(provider_id, status, error, chatbot_id)
-insert into parked_status (provider_id, status, error, chatbot_id) values (:provider_id, :status, :error, :chatbot_id)
+-- name: park_statuses(statuses)
+insert into parked_status (provider_id, status, error, chatbot_id)
+select provider_id, status, error, chatbot_id
+from jsonb_to_recordset(:statuses) as input(provider_id text, status text, error text, chatbot_id bigint)
 
--- name: apply_parked(provider_id)
+-- name: apply_parked(provider_ids)
 with matches as (
     select parked.id, parked.status, parked.error, message.id as message_id
     from parked_status parked join message on message.external_id = parked.provider_id and message.role = 'assistant'
         and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
-    where parked.provider_id = :provider_id
+    where parked.provider_id = any (:provider_ids)
 ), furthest as materialized (
     select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank_v1(status) desc
 ), moved as materialized (

@@ -47,14 +47,22 @@ class FrontDoor:
 
     def waha(self, body: Any, secret: str = QR_SECRET, session: str = "") -> TestResponse:
         """A signed POST as WAHA makes it."""
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        name = session or self.session
+        raw = body if isinstance(body, bytes) else json.dumps(_of(name, "session", body)).encode()
         headers = {"X-Webhook-Hmac": hmac.new(secret.encode(), raw, hashlib.sha512).hexdigest()}
-        return self.client.post(f"/webhooks/whatsapp/qr/{session or self.session}", data=raw, headers=headers)
+        return self.client.post(f"/webhooks/whatsapp/qr/{name}", data=raw, headers=headers)
 
     def evolution(self, body: Any, **headers: str) -> TestResponse:
         """A POST as Evolution makes it."""
         sent_headers = headers or {"apikey": QR_SECRET}
-        return self.client.post(f"/webhooks/whatsapp/qr/{self.session}", data=json.dumps(body), headers=sent_headers)
+        return self.client.post(
+            f"/webhooks/whatsapp/qr/{self.session}", data=json.dumps(_of(self.session, "instance", body)), headers=sent_headers
+        )
+
+
+def _of(session: str, member: str, body: Any) -> Any:
+    """The body as the gateway of this session sends it."""
+    return {**body, member: session} if isinstance(body, dict) and member in body else body
 
 
 def change(number: str, **value: Any) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, cast
 
 from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
-from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
     DeliveryStatus,
@@ -36,8 +39,25 @@ log = logging.getLogger(__name__)
 
 #: Why a batch is rejected that may be stored later (web/hooks/replay.py).
 UNKNOWN_ACCOUNT = "No active number or session has this name; connect it, then replay."
-#: Parts of the names whose values are secrets (Evolution sends its key along).
-_SECRET = ("apikey", "token", "secret", "authorization")
+#: Items of one statement: a few milliseconds of it.
+PAGE = 100
+#: Parts of the names whose values are secrets, without what joins words (Evolution sends its key along).
+_SECRET = (
+    "apikey",
+    "token",
+    "secret",
+    "authorization",
+    "password",
+    "passwd",
+    "jwt",
+    "hash",
+    "hmac",
+    "signature",
+    "cookie",
+    "credential",
+)
+#: The same in a URL's query, where links to media carry their keys.
+_SECRET_IN_URL = re.compile(rf"([?&][^=&\s]*(?:api[-_]?key|{'|'.join(_SECRET[1:])})[^=&\s]*=)[^&#\s]*", re.I)
 
 _service = QueueService()
 
@@ -62,87 +82,118 @@ def read_body(channel: Channel, example: str) -> dict[str, Any]:
 def store(channel: Channel, account: Account | None, batch: InboundBatch) -> None:
     """Stores each item of a batch, or keeps it whole if nobody has its account. Raises ServiceDown only."""
     if account is None:
-        _reject(channel, batch.account_name, UNKNOWN_ACCOUNT, batch.raw)
+        _reject(channel, batch.account_name, UNKNOWN_ACCOUNT, [batch.raw])
         count(channel, f"unknown_{channel.account_noun}")
         return
-    for item in batch.items:
-        count(channel, _store_or_reject(channel, account, item))
+    for page in _pages(batch.items):
+        for outcome in _store_or_reject(channel, account, page):
+            count(channel, outcome)
 
 
-def _store_or_reject(channel: Channel, account: Account, item: InboundItem) -> str:
+def _pages(items: Sequence[InboundItem]) -> Iterator[list[InboundItem]]:
+    """Neighbours of one kind, in their order: a body of thousands of items takes some statements, not thousands."""
+    for _, alike in groupby(items, key=type):
+        while page := list(islice(alike, PAGE)):
+            yield page
+
+
+def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem]) -> list[str]:
+    """What became of each, as /metrics counts it."""
     try:
-        return _store(channel, account, item)
+        return _store(channel, account, items)
     except ServiceDown:
         raise
-    except InvalidPayload as problem:
-        reason = str(problem)
     except Exception as problem:
         if db.is_outage(problem):
             raise db.service_down(problem) from problem
+        if len(items) > 1:  # one of them, perhaps
+            return [outcome for item in items for outcome in _store_or_reject(channel, account, [item])]
         log.exception("inbound_item_failed", extra={"hook": channel.name, "subject": account.name})
         reason = f"Storing it failed with {type(problem).__name__}; the log has the traceback."
-    return _reject(channel, account.name, reason, item.raw)
+    return _reject(channel, account.name, reason, [items[0].raw])
 
 
-def _store(channel: Channel, account: Account, item: InboundItem) -> str:
-    """Returns the outcome as /metrics counts it."""
-    match item:
+def _store(channel: Channel, account: Account, items: list[InboundItem]) -> list[str]:
+    match items[0]:  # they are all of its kind
         case InboundMessage():
-            return _accept_message(channel, account, item)
+            return _accept_messages(channel, account, cast(list[InboundMessage], items))
         case DeliveryStatus():
-            return _apply_status(account, item)
+            return _apply_statuses(account, cast(list[DeliveryStatus], items))
         case SessionState():  # only QR sessions have one
-            recorded = db.retry_on_outage(partial(session.record_state, account.id, item), db.WEB_RETRY_SECONDS)
-            return "session_noted" if recorded else "session_stale"
+            return [_record_state(account, item) for item in cast(list[SessionState], items)]
         case MalformedItem():
-            return _reject(channel, account.name, item.reason, item.raw)
-    return "ignored"
+            return _reject_all(channel, account, cast(list[MalformedItem], items))
+    return ["ignored"] * len(items)
 
 
-def _accept_message(channel: Channel, account: Account, message: InboundMessage) -> str:
+def _accept_messages(channel: Channel, account: Account, messages: list[InboundMessage]) -> list[str]:
+    answers = _service.accept_messages([_as_payload(channel, account, message) for message in messages])
+    outcomes = []
+    for message, answer in zip(messages, answers, strict=True):
+        if isinstance(answer, InvalidPayload):
+            outcomes += _reject(channel, account.name, str(answer), [message.raw])
+        else:
+            outcomes.append("accepted" if answer.new else "duplicate")
+    return outcomes
+
+
+def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> dict[str, Any]:
     truncated = {"truncated": True} if len(message.content) > channel.max_content else {}
-    accepted = _service.accept_message(
-        {
-            "chatbot_id": account.chatbot_id,
-            "channel": channel.name,
-            "external_user_id": message.external_user_id,
-            "content": message.content[: channel.max_content],
-            "external_id": message.external_id,
-            "metadata": {**message.metadata, **truncated},
-        }
-    )
-    return "accepted" if accepted.new else "duplicate"
+    return {
+        "chatbot_id": account.chatbot_id,
+        "channel": channel.name,
+        "external_user_id": message.external_user_id,
+        "content": message.content[: channel.max_content],
+        "external_id": message.external_id,
+        "metadata": {**message.metadata, **truncated},
+    }
 
 
-def _apply_status(account: Account, status: DeliveryStatus) -> str:
-    outcome = apply_delivery_status(
-        status.status,
-        provider_id=status.provider_id,
-        message_id=status.message_id,
-        error=status.error,
-        chatbot_id=account.chatbot_id,
-    )
-    return f"status_{outcome}"
+def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[str]:
+    updates = [
+        StatusUpdate(
+            status=status.status,
+            provider_id=status.provider_id,
+            message_id=status.message_id,
+            error=status.error,
+            chatbot_id=account.chatbot_id,
+        )
+        for status in statuses
+    ]
+    return [f"status_{outcome}" for outcome in apply_delivery_statuses(updates)]
 
 
-def _reject(channel: Channel, subject: str, reason: str, raw: Any) -> str:
-    """Keeps something for a week, whole but for its secrets (scripts/jobs rejects)."""
-    log.warning("inbound_rejected", extra={"hook": channel.name, "subject": subject, "reason": reason})
-    payload = json.dumps(_without_secrets(raw))
-    reject = InboundReject(source=channel.name, reason=reason, subject=subject or None, payload=payload)
-    db.retry_on_outage(partial(_insert, reject), db.WEB_RETRY_SECONDS)
-    return "rejected"
+def _record_state(account: Account, state: SessionState) -> str:
+    recorded = db.retry_on_outage(partial(session.record_state, account.id, state), db.WEB_RETRY_SECONDS)
+    return "session_noted" if recorded else "session_stale"
 
 
-def _insert(reject: InboundReject) -> None:
-    with db.connection():
-        reject.save(force_insert=True)
+def _reject_all(channel: Channel, account: Account, items: list[MalformedItem]) -> list[str]:
+    raws_by_reason: dict[str, list[Any]] = {}
+    for item in items:
+        raws_by_reason.setdefault(item.reason, []).append(item.raw)
+    return [outcome for reason, raws in raws_by_reason.items() for outcome in _reject(channel, account.name, reason, raws)]
+
+
+def _reject(channel: Channel, subject: str, reason: str, raws: list[Any]) -> list[str]:
+    """Keeps things for a week, whole but for their secrets (scripts/jobs rejects)."""
+    log.warning("inbound_rejected", extra={"hook": channel.name, "subject": subject, "reason": reason, "items": len(raws)})
+    rows = [
+        {"source": channel.name, "reason": reason, "subject": subject or None, "payload": json.dumps(_without_secrets(raw))}
+        for raw in raws
+    ]
+    db.retry_on_outage(lambda: db.rows(InboundReject.insert_many(rows)), db.WEB_RETRY_SECONDS)
+    return ["rejected"] * len(raws)
 
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            name: "(removed)" if any(word in name.lower() for word in _SECRET) else _without_secrets(inner)
-            for name, inner in value.items()
-        }
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+        return {name: "(removed)" if _is_secret(name) else _without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
+    return _SECRET_IN_URL.sub(r"\1(removed)", value) if isinstance(value, str) else value
+
+
+def _is_secret(name: str) -> bool:
+    letters = "".join(filter(str.isalnum, name.lower()))
+    return any(word in letters for word in _SECRET)

@@ -34,6 +34,9 @@ def receive(session_name: str, _event: str = "") -> Response:
             "header apikey, as a bearer token, or as a JWT signed with it."
         )
     body = inbox.read_body(CHANNEL, '{"event": …}')
+    if parse.is_of_another_session(row, session_name, body):
+        inbox.count(CHANNEL, "bad_signature")
+        raise Unauthorized("The body names another session than the address. Give each session its own address at the gateway.")
     inbox.store(CHANNEL, session.account_of(row), parse.parse_body(row, session_name, body))
     return Response("ok", mimetype="text/plain")
 

@@ -27,6 +27,7 @@ from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.jobs import operator
 from web.hardening import is_foreign
+from web.request_limits import check_guess, count_guess
 
 dashboard = Blueprint("dashboard", __name__)
 
@@ -40,6 +41,7 @@ _HEADERS = {
     # With the other pages' no-referrer a browser sends its forms with `Origin: null`, which is every other site's as well.
     "Referrer-Policy": "same-origin",
 }
+CSRF_COOKIE, _CSRF_TOKEN = "__dd_csrf", re.compile(r"[0-9a-f]{64}")
 #: The id in Redis of the message of a job of the ledger (shared/broker/enqueue.py).
 _JOB = re.compile(r"job-([0-9]{1,18})")
 _CONFLICT = "409 Conflict"
@@ -97,8 +99,11 @@ def _authenticate() -> None:
     conf, login = settings(), request.authorization
     if not (conf.dashboard_user and conf.dashboard_password):
         raise NotFound("The dashboard is disabled. Set DASHBOARD_USER and DASHBOARD_PASSWORD.")
+    check_guess("dashboard")
     user, password = (login.username or "", login.password or "") if login and login.type == "basic" else ("", "")
     if not (constant_time_equal(user, conf.dashboard_user) & constant_time_equal(password, conf.dashboard_password)):
+        if login is not None:
+            count_guess("dashboard")
         challenge = WWWAuthenticate("basic", {"realm": "Switchboard"})
         raise Unauthorized(
             "The login is missing or wrong. Log in with DASHBOARD_USER and DASHBOARD_PASSWORD.", www_authenticate=challenge
@@ -113,15 +118,30 @@ def _authenticate() -> None:
 def show(rest: str) -> Response:
     """A page of the dashboard."""
     form = request.get_data()  # through our limit: the dashboard would read any length
-    environ = {**request.environ, "PATH_INFO": f"/{rest}", "wsgi.input": BytesIO(form), "CONTENT_LENGTH": str(len(form))}
+    environ = {
+        **request.environ,
+        "PATH_INFO": f"/{rest}",
+        "HTTP_COOKIE": _csrf_cookie(),
+        "wsgi.input": BytesIO(form),
+        "CONTENT_LENGTH": str(len(form)),
+    }
     try:
         answer = Response.from_app(application(get_broker()), environ, buffered=True)
     except (ValueError, KeyError):
         raise BadRequest("A parameter is wrong. Use the links and forms of the dashboard's pages.") from None
     answer.headers.update(_HEADERS)
+    kept = "; SameSite=Strict; Secure" if request.is_secure else "; SameSite=Strict"
     cookies = answer.headers.getlist("Set-Cookie")
-    answer.headers.setlist("Set-Cookie", [f"{cookie.replace('Path=/', f'Path={PREFIX}')}; SameSite=Strict" for cookie in cookies])
+    answer.headers.setlist("Set-Cookie", [cookie.replace("Path=/", f"Path={PREFIX}") + kept for cookie in cookies])
     return cast(Response, answer)
+
+
+def _csrf_cookie() -> str:
+    """The cookie that the dashboard made. It writes the cookie's value into its pages as it is, and a neighbouring subdomain
+    may have set another.
+    """
+    token = request.cookies.get(CSRF_COOKIE, "")
+    return f"{CSRF_COOKIE}={token}" if _CSRF_TOKEN.fullmatch(token) else ""
 
 
 @lru_cache(maxsize=1)

@@ -25,6 +25,7 @@ from shared.jobs.sweep import swept_ago
 from shared.models import Job, WhatsappQrSession
 from shared.queues import Queue
 from shared.telemetry import metrics as counters
+from web.request_limits import check_guess, count_guess
 
 metrics = Blueprint("metrics", __name__)
 log = logging.getLogger(__name__)
@@ -122,6 +123,10 @@ def scrape() -> Response:
     token = settings().metrics_token
     if not token:
         raise NotFound("Metrics are disabled. Set METRICS_TOKEN.")
-    if not constant_time_equal(request.headers.get("Authorization", ""), f"Bearer {token}"):
+    check_guess("metrics")
+    shown = request.headers.get("Authorization", "")
+    if not constant_time_equal(shown, f"Bearer {token}"):
+        if shown:
+            count_guess("metrics")
         raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with METRICS_TOKEN.")
     return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)

@@ -15,6 +15,9 @@ class Dialect(Protocol):
     def verify(self, headers: Headers, body: bytes, secret: str, /) -> bool:
         """Whether a webhook shows or is signed with the secret; False if there is none."""
 
+    def named_session(self, body: dict[str, Any], /) -> str:
+        """The session that a webhook says it is of; "" if it does not say."""
+
     def parse(self, body: dict[str, Any], /) -> list[InboundItem]:
         """What a webhook reports, in order; at least one item. Raises nothing."""
 

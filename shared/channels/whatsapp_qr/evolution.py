@@ -99,8 +99,13 @@ def _jwt_valid(token: str, secret: str) -> bool:
     """Whether a JWT is signed by HS256 with this secret (no other algorithm counts) and has not expired."""
     try:
         return bool(secret and jwt.decode(token, secret, algorithms=["HS256"], options=_CLAIMS, leeway=LEEWAY))
-    except (jwt.PyJWTError, ValueError, RecursionError):  # the latter two: headers that are no JSON object of a sane depth
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):  # parts that are JSON, and nothing sane
         return False
+
+
+def named_session(body: dict[str, Any], /) -> str:
+    """The event's `instance`."""
+    return get_text(body, "instance")
 
 
 def parse(body: dict[str, Any], /) -> list[InboundItem]:

@@ -33,8 +33,6 @@ BELIEVED = 30.0
 
 def find(session_name: str) -> WhatsappQrSession | None:
     """The row of a session, active or not. Raises ServiceDown."""
-    if "\x00" in session_name:  # no text of PostgreSQL's
-        return None
     return db.retry_on_outage(partial(_load, session_name), db.WEB_RETRY_SECONDS)
 
 

@@ -53,6 +53,11 @@ def verify(headers: Headers, body: bytes, secret: str, /) -> bool:
     return hmac_matches(headers.get("X-Webhook-Hmac", "").lower(), body, secret, "sha512")
 
 
+def named_session(body: dict[str, Any], /) -> str:
+    """The event's `session`."""
+    return get_text(body, "session")
+
+
 def parse(body: dict[str, Any], /) -> list[InboundItem]:
     """The event's one item."""
     event, payload = get_text(body, "event"), body.get("payload")
