@@ -1,8 +1,8 @@
 """scripts/migrate: brings a database to the newest schema. Safe to repeat.
 
 An empty database gets schema.sql; an older one the files of shared/db/migrations that it lacks, in the order of their
-numbers. NNNN_name.pre.sql suits the workers of the last release and of this one; NNNN_name.post.sql takes away what only the
-last release needed, and waits for --post, or for a later release.
+numbers. NNNN_name.pre.sql suits the workers of the last release and of this one; NNNN_name.post.sql, beside it, takes away what
+only the last release needed, and waits for --post, or for a later release. A release may bring several of each.
 On a platform it is the release phase: python -m scripts.commands.migrate, with DATABASE_URL.
 """
 
@@ -52,7 +52,7 @@ def migrate(database_url: str, post: bool = False) -> list[str]:
 
 def migrations() -> list[Path]:
     """The files in the order in which they apply: 0002_x.pre.sql, 0002_x.post.sql, 0003_y.pre.sql, …"""
-    return sorted(MIGRATIONS.glob("[0-9]*.sql"), key=lambda path: (_number(path), path.name.endswith(".post.sql")))
+    return sorted(MIGRATIONS.glob("[0-9]*.sql"), key=lambda path: (path.name.split("_")[0], _is_post(path)))
 
 
 def _create(cursor: Any) -> list[str]:
@@ -65,16 +65,25 @@ def _upgrade(cursor: Any, post: bool) -> list[str]:
     applied = {name for (name,) in cursor.fetchall()}
     if MIGRATIONS_BEGIN not in applied:
         raise psycopg2.DatabaseError(f"this database was not made by {SCHEMA.name} or {MIGRATIONS_BEGIN}; empty it first")
-    newest = _number(migrations()[-1])
-    missing = [path for path in migrations() if path.name not in applied]
-    due = [path for path in missing if post or not path.name.endswith(".post.sql") or _number(path) < newest]
+    due = _due(applied, post)
     for path in due:
         _apply(cursor, path, [path.name])
     return [path.name for path in due]
 
 
-def _number(path: Path) -> int:
-    return int(path.name.split("_")[0])
+def _due(applied: set[str], post: bool) -> list[Path]:
+    """What to apply now. A new release brings a pre file; then workers of the release before the last are gone."""
+    missing = [path for path in migrations() if path.name not in applied]
+    is_new_release = not all(_is_post(path) for path in missing)
+    return [
+        path
+        for path in missing
+        if post or not _is_post(path) or (is_new_release and path.name.replace(".post.", ".pre.") in applied)
+    ]
+
+
+def _is_post(path: Path) -> bool:
+    return path.name.endswith(".post.sql")
 
 
 def _apply(cursor: Any, path: Path, names: list[str]) -> None:
