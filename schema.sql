@@ -183,6 +183,10 @@ create table conversation (
     updated_at       timestamptz not null default now(),
     -- The number of the newest change that the widget's page may see (widget_changed).
     revision         bigint not null default 0,
+    -- Until when the bot is silent here, because it seems to talk to another bot; how often that has happened within a day
+    -- (shared/ai/brakes.py).
+    braked_until     timestamptz,
+    brakes           smallint not null default 0,
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
@@ -226,6 +230,8 @@ create index conversation_page_idx on conversation (chatbot_id, id desc);
 create unique index message_idempotency_idx on message (conversation_id, idempotency_key) where idempotency_key is not null;
 create index message_conversation_idx on message (conversation_id, id desc);
 create unique index message_one_reply_idx on message (reply_to) where reply_to is not null;
+-- The bot's replies of a conversation, by time: how many there were lately (workers/ai.sql).
+create index message_reply_idx on message (conversation_id, created_at) where reply_to is not null;
 create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 
@@ -287,8 +293,9 @@ create table webhook_endpoint (
     customer_id bigint not null references customer on delete cascade,
     url         text not null check (url ~ '^https?://'),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
-    events      text[] not null default '{message.received,message.sent,message.failed}'
-        check (events <@ '{message.received,message.sent,message.failed}'::text[] and cardinality(events) > 0),
+    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked}'
+        check (events <@ '{message.received,message.sent,message.failed,conversation.braked}'::text[]
+               and cardinality(events) > 0),
     active      boolean not null default true,
     created_at  timestamptz not null default now(),
     unique (customer_id, id)

@@ -67,6 +67,14 @@ def _is_file(path: str) -> None:
         raise ValidationError("This is not a file. Name the file of a certificate authority, or leave it empty.")
 
 
+def _parse_reply_limit(text: str) -> Rate | None:
+    """A rate that workers/ai.sql can see: it reads no more replies than that. Raises ValidationError."""
+    rate = parse_rate(text)
+    if rate is not None and not (5 <= rate.limit <= 100 and rate.window <= _SECONDS["h"]):
+        raise ValidationError("Must be 5 to 100 replies in at most an hour, like 60/10m, or empty for no limit.")
+    return rate
+
+
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
@@ -81,6 +89,7 @@ class Settings:
     def __init__(self, env: Env) -> None:
         env.add_parser("rate", parse_rate)
         env.add_parser("database_url", _check_database_url)
+        env.add_parser("reply_limit", _parse_reply_limit)
         env.add_parser("redis_url", _parse_redis_url)
 
         self.database_url: str = env.database_url("DATABASE_URL")
@@ -99,6 +108,8 @@ class Settings:
         self.openai_api_key = env.str("OPENAI_API_KEY", "")
         self.ai_timeout = env.float("AI_TIMEOUT_SECONDS", 45, validate=_POSITIVE)
         self.ai_patience = env.float("AI_PATIENCE_SECONDS", 60, validate=_POSITIVE)
+        self.reply_limit: Rate | None = env.reply_limit("CONVERSATION_REPLY_LIMIT", "60/10m")
+        self.brake_seconds = env.float("CONVERSATION_BRAKE_SECONDS", 1800, validate=_POSITIVE)
         self.graph_url = env.str("WHATSAPP_GRAPH_URL", "https://graph.facebook.com", validate=_HTTP_URL)
         self.graph_version = env.str("WHATSAPP_GRAPH_VERSION", "v25.0", validate=_GRAPH_VERSION)
         self.qr_service_url = env.str("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000", validate=_HTTP_URL)

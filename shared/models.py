@@ -144,6 +144,8 @@ class Conversation(Base):
     created_at = _time()
     updated_at = _time()
     revision = BigIntegerField(default=0)
+    braked_until = DateTimeTZField(null=True)
+    brakes = SmallIntegerField(default=0)
 
 
 class Message(Base):

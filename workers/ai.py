@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from shared import payloads
-from shared.ai import knowledge, patience, prompt, provider
+from shared.ai import brakes, knowledge, patience, prompt, provider
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -18,9 +19,12 @@ from shared.jobs.stage import actor
 from shared.queues import Queue
 from shared.telemetry import metrics
 
+log = logging.getLogger(__name__)
+
 queries = sql.load(__file__)
 
 save_reply = CompletionStatement(queries["save_reply"])
+brake_conversation = CompletionStatement(queries["brake"])
 
 
 @actor(
@@ -39,12 +43,33 @@ def answer(job: Job) -> None:
     if loaded["reply_id"] is not None:
         complete(job)
         return
+    if loaded["braked"] or (loaded["auto_submitted"] or "no") != "no":  # as RFC 3834 has it: another machine wrote it
+        log.info("not_answered", extra={"reason": "braked" if loaded["braked"] else "auto_submitted"})
+        complete(job)
+        return
+    if loaded["pace"] and (reason := brakes.reason(_replies(loaded), loaded["history"][-1][1], settings().reply_limit)):
+        _brake(job, message_id, reason)
+        return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = prompt.fitting([knowledge.Item(**item) for item in loaded["items"] or []])
     completion = _ask(job, loaded, prompt.build(loaded["system_prompt"], items, loaded["history"]))
     _save(job, message_id, completion, items)
+
+
+def _replies(loaded: dict[str, Any]) -> list[brakes.Reply]:
+    return [brakes.Reply(*reply) for reply in loaded["pace"]]
+
+
+def _brake(job: Job, message_id: int, reason: str) -> None:
+    """The bot falls silent here for a while; the business hears of it once."""
+    values = {"message_id": message_id, "customer_id": job.customer_id, "reason": reason}
+    limits = {"seconds": settings().brake_seconds, "most_doublings": brakes.MOST_DOUBLINGS}
+    if not brake_conversation(job, values | limits):
+        raise PermanentError(f"message {message_id} is gone")
+    log.warning("conversation_braked", extra={"reason": reason, "customer": job.customer_id})
+    metrics.increment("brakes", reason)
 
 
 def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> provider.Completion:

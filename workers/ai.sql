@@ -9,6 +9,19 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         -- Since when the job is tried; null at its first attempt. As the job was before this statement.
         (select extract(epoch from clock_timestamp() - job.started_at) from job where job.id = claimed_jobs.job_id)::float8
             as tried_for,
+        conversation.braked_until > now() as braked, question.metadata ->> 'auto_submitted' as auto_submitted,
+        -- The bot's replies of the last hour, newest first, if they are many: what shared/ai/brakes.py looks at.
+        (select case when count(*) >= 5 then jsonb_agg(jsonb_build_array(age, pause, is_same) order by age) end from (
+            select extract(epoch from now() - reply.created_at) as age, answered.content = question.content as is_same,
+                -- Seconds until the customer answered it; null for a message that was accepted before the reply was written.
+                case when lag(answered.id, 1, question.id) over newest_first > reply.id then extract(epoch from
+                    lag(answered.created_at, 1, question.created_at) over newest_first - reply.created_at) end as pause
+            from (select id, reply_to, created_at from message
+                  where conversation_id = question.conversation_id and reply_to is not null
+                    and created_at > now() - interval '1 hour' order by created_at desc limit 100) reply
+            join message answered on answered.id = reply.reply_to
+            window newest_first as (order by reply.created_at desc)
+        ) recent_replies) as pace,
         -- Nothing to read: the question has no words, nor has any other since the last reply.
         case when question.metadata ? 'unsupported' then not exists (
             select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
@@ -24,6 +37,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                  and (role = 'user' and id <= question.id or role = 'assistant' and coalesce(reply_to, id) < question.id)
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id
+    join conversation on conversation.id = question.conversation_id
     left join knowledge_base base on base.id = chatbot.knowledge_base_id
     left join message reply on reply.reply_to = question.id
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
@@ -53,6 +67,29 @@ select jsonb_agg(n) as done, job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim),
     jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)), p_durable => false) as tickets
 from replies having count(*) > 0
+
+-- name: brake
+-- The bot falls silent in a conversation, and its business hears of it. A brake within a day of the last one lasts twice as long.
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
+        reason text, seconds float8, most_doublings integer)
+), braked_conversations as (
+    update conversation set
+        brakes = recent_brakes.count + 1,
+        braked_until = clock_timestamp() + make_interval(secs => seconds * 2 ^ least(recent_brakes.count, most_doublings))
+    from input join message question on question.id = input.message_id
+        join conversation before on before.id = question.conversation_id,
+        lateral (select case when before.braked_until > now() - interval '1 day' then before.brakes else 0 end as count) recent_brakes
+    where conversation.id = before.id
+    returning input.n, input.job_id, input.claim, input.customer_id, input.reason, conversation.id, conversation.channel,
+        conversation.external_user_id, conversation.braked_until
+)
+select jsonb_agg(n) as done, job_complete_v1(
+    'ai-processing', jsonb_object_agg(job_id, claim), '[]',
+    jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'conversation.braked', 'data', jsonb_build_object(
+        'conversation_id', id, 'channel', channel, 'external_user_id', external_user_id, 'reason', reason,
+        'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))), p_durable => false) as tickets
+from braked_conversations having count(*) > 0
 
 -- name: dead_letter(job_id)
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.

@@ -50,6 +50,7 @@ def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
             Conversation.external_user_id,
             Conversation.created_at,
             Conversation.updated_at,
+            Conversation.braked_until,
         )
     )
     if chatbot_id := query.pop("chatbot_id", None):

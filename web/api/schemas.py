@@ -80,6 +80,7 @@ class ConversationSchema(BodySchema):
     external_user_id = _text()
     created_at = _time()
     updated_at = _time()
+    braked_until = _time(allow_none=True, metadata={"description": "Until when the bot is silent, because it met another bot."})
 
 
 class ConversationQuerySchema(PageQuerySchema):

@@ -103,7 +103,8 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     seconds = CounterMetricFamily("switchboard_stage_seconds", "Time that executions took", labels=["queue"])
     tokens = CounterMetricFamily("switchboard_tokens", "Tokens of the AI providers", labels=["kind"])
     inbound = CounterMetricFamily("switchboard_inbound", "Inbound webhook items by outcome", labels=["hook", "outcome"])
-    families = {"attempts": attempts, "seconds": seconds, "tokens": tokens, "inbound": inbound}
+    brakes = CounterMetricFamily("switchboard_brakes", "Conversations in which a bot fell silent", labels=["reason"])
+    families = {"attempts": attempts, "seconds": seconds, "tokens": tokens, "inbound": inbound, "brakes": brakes}
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
             families[metric].add_metric(labels, count)
