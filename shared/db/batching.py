@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 #: Items of one round trip at most: a statement of a few milliseconds.
 LIMIT = 100
+#: Seconds that a call waits for another thread's round trip before it makes its own; most take milliseconds.
+OVERDUE = 1.0
 
 
 class LeaderInterrupted(RuntimeError):
@@ -35,6 +37,7 @@ class _Call(Generic[Item, Result]):
         self.answer: Result | None = None
         self.error: Exception | None = LeaderInterrupted("the leader of its batch was interrupted")
         self.answered = False
+        self.leads = False
 
     def settle(self, answer: Result | Exception) -> None:
         if isinstance(answer, Exception):
@@ -54,15 +57,15 @@ class Batch(Generic[Item, Result]):
         self._run, self._limit = run, limit
         self._lock = threading.Lock()
         self._waiting: list[_Call[Item, Result]] = []
-        self._busy = False
+        self._leaders = 0
 
     def __call__(self, item: Item) -> Result:
         """The result for this item. Raises what `run` raised for it."""
         call: _Call[Item, Result] = _Call(item)
-        if not self._leads(call):
+        if not self._leads(call) and not call.turn.acquire(timeout=OVERDUE) and not self._takes_over(call):
             call.turn.acquire()
         if not call.answered:
-            self._lead()
+            self._lead(call)
         if call.error is not None:
             raise call.error
         return call.answer  # type: ignore[return-value]  # None only where Result is None
@@ -70,13 +73,26 @@ class Batch(Generic[Item, Result]):
     def _leads(self, call: _Call[Item, Result]) -> bool:
         with self._lock:
             self._waiting.append(call)
-            alone, self._busy = not self._busy, True
-            return alone
+            call.leads = not self._leaders
+            self._leaders += call.leads
+            return call.leads
 
-    def _lead(self) -> None:
-        time.sleep(0)  # yields the interpreter once, so that threads which are ready join this batch
+    def _takes_over(self, call: _Call[Item, Result]) -> bool:
+        """Whether a call that has waited for long leads now: not if its own item is under way."""
         with self._lock:
-            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            if call.leads:  # the lead was passed on to it at this moment
+                call.turn.acquire()
+            elif call in self._waiting:
+                call.leads = True
+                self._leaders += 1
+            return call.leads
+
+    def _lead(self, leader: _Call[Item, Result]) -> None:
+        time.sleep(0)  # yields the interpreter once, so that threads which are ready join this batch
+        with self._lock:  # who leads as well takes its own item
+            batch = [leader, *[call for call in self._waiting if not call.leads][: self._limit - 1]]
+            taken = set(batch)
+            self._waiting = [call for call in self._waiting if call not in taken]
         try:
             self._settle(batch)
         finally:
@@ -87,9 +103,12 @@ class Batch(Generic[Item, Result]):
 
     def _pass_lead(self) -> None:
         with self._lock:
-            self._busy = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].turn.release()
+            heir = next((call for call in self._waiting if not call.leads), None)
+            if heir is None:
+                self._leaders -= 1
+            else:
+                heir.leads = True
+                heir.turn.release()
 
     def _settle(self, batch: list[_Call[Item, Result]]) -> None:
         try:

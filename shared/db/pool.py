@@ -41,6 +41,11 @@ class Pool(PostgresqlDatabase):
         except DatabaseError as problem:
             raise _redacted(problem) from None
 
+    def rollback(self) -> None:
+        """Where the connection has ended so has the transaction; the error that ended it is the one to be told."""
+        if not self.session.has_ended():
+            super().rollback()
+
     @property
     def session(self) -> Session:
         """This thread's."""
@@ -85,7 +90,7 @@ def connect(conf: Settings | None = None) -> Pool:
 def listener(channel: str) -> Session:
     """A connection beside the pool that receives this channel's notifications; the caller closes it.
 
-    Nobody tells it when its connection dies in silence: ask now and then whether it `answers`.
+    Nobody tells it when its connection dies in silence: ask now and then whether it `answers`, best to the same `listen`.
     """
     listening = open_session(settings().database_url, _limits)
     listening.cursor().execute(f"listen {channel}")

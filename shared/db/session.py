@@ -83,11 +83,11 @@ class Session(psycopg2.extensions.connection):
         self.patience = seconds + ON_ITS_WAY
         self.cursor().execute("select set_config('statement_timeout', %s, false)", [f"{int(seconds * 1000)}ms"])
 
-    def answers(self, seconds: float) -> bool:
-        """Whether the server answers within so many seconds."""
+    def answers(self, seconds: float, statement: str = "select 1") -> bool:
+        """Whether the server answers a statement within so many seconds."""
         patience, self.patience = self.patience, min(self.patience, seconds)
         try:
-            self.cursor().execute("select 1")
+            self.cursor().execute(statement)
         except psycopg2.Error:
             return False
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from shared.db import batching
 from shared.db.batching import Batch
 from shared.errors import ServiceDown
 
@@ -94,3 +96,44 @@ def test_an_outage_is_everybodys_and_is_not_asked_again() -> None:
         with pytest.raises(ServiceDown):
             call.result()
     assert len(batches) == 2
+
+
+def test_one_round_trip_without_an_answer_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "OVERDUE", 0.05)
+    begun, go = threading.Event(), threading.Event()
+
+    def run(items: Sequence[int]) -> list[int]:
+        if 0 in items:
+            begun.set()
+            assert go.wait(20)
+        return [item * 2 for item in items]
+
+    batch = Batch(run)
+    with ThreadPoolExecutor(41) as pool:
+        stuck = pool.submit(batch, 0)
+        assert begun.wait(5)
+        others = [pool.submit(batch, number) for number in range(1, 41)]
+        assert [call.result(10) for call in others] == [2 * number for number in range(1, 41)]
+        assert not stuck.done()
+        go.set()
+        assert stuck.result(5) == 0
+    assert batch(7) == 14
+    assert (batch._waiting, batch._leaders) == ([], 0)
+
+
+def test_calls_that_all_lose_their_patience_at_once_are_each_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "OVERDUE", 0.001)
+    counted: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        assert items
+        time.sleep(0.001)
+        counted.extend(items)
+        return [item * 2 for item in items]
+
+    batch = Batch(run, limit=3)
+    numbers = range(2_000)
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(batch, numbers)) == [2 * number for number in numbers]
+    assert sorted(counted) == list(numbers)
+    assert (batch._waiting, batch._leaders) == ([], 0)

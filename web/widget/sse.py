@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between comparisons of all streams with the database, which find what no notification announced.
 RECONCILE = 10.0
+#: Seconds in which PostgreSQL answers on the listening connection; one that a network has forgotten never speaks again.
+ANSWER_WITHIN = 5.0
 #: Seconds of silence after which a stream sends a comment: proxies keep it, and a dead page is noticed.
 HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
@@ -160,6 +162,8 @@ class StreamHub:
             ready.register(connection, select.POLLIN)
             while not self.closed.is_set():
                 if time.monotonic() - reconciled_at >= RECONCILE:
+                    if not connection.answers(ANSWER_WITHIN, "listen widget"):
+                        return
                     self.reconcile()
                     reconciled_at = time.monotonic()
                 ready.poll(1000)
