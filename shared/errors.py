@@ -18,6 +18,10 @@ class RateLimited(Snooze):
     """A rate limit of our own is reached; no provider was called."""
 
 
+class WaitsForService(Snooze):
+    """PostgreSQL is unavailable, and nothing is wrong with the job: it waits without limit."""
+
+
 class PermanentError(Exception):
     """The job can never succeed: a bad payload, a refused recipient, a spent quota. The message is the reason."""
 
@@ -47,4 +51,4 @@ class UnknownChatbot(InvalidPayload):
 
 
 class ServiceDown(Exception):
-    """PostgreSQL or Redis is unavailable; nothing is wrong with the job."""
+    """PostgreSQL is unavailable; nothing is wrong with the job."""

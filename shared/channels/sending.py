@@ -15,13 +15,14 @@ from peewee import DatabaseError
 
 from shared import db, payloads
 from shared.broker import rate_limits
+from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.registry import Channel, channel_of
 from shared.config import settings
 from shared.db import sql
-from shared.errors import OutcomeUnknown, PermanentError, Snooze
+from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, Snooze
 from shared.http import ConnectFailed
 from shared.jobs.completion import CompletionStatement
-from shared.jobs.ledger import Job
+from shared.jobs.ledger import Job, insist
 from shared.payloads import strip_invalid
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def finish(job: Job, message: OutboundMessage, channel: Channel, provider_id: st
 def keep_parts_sent(message: OutboundMessage, count: int) -> None:
     """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them."""
     query = queries["keep_parts_sent"]
-    db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease)
+    insist(lambda: db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease))
 
 
 def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[str], send: Callable[[], str]) -> None:
@@ -101,6 +102,10 @@ def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_
         try:
             finish(job, message, channel, provider_id, ids)
             return
+        except LeaseLost:
+            # Who has the job now waits for a status that says what became of this send. Here is one.
+            apply_delivery_status("SENT", message_id=message.message_id, provider_id=provider_id or None)
+            raise
         except DatabaseError as error:  # a deadlock, for example; an outage is a ServiceDown
             if not tries_left:
                 raise OutcomeUnknown(f"the message was sent, but this could not be recorded: {error}") from error

@@ -67,6 +67,8 @@ KINDS = {
     "57P05": Kind("connection idle for too long", Consequence.RECONNECT, repeat=True),
     "58": Kind("input/output error", Consequence.WAIT),
 }
+#: Words that others ask for.
+TOO_MANY, TOO_SLOW = KINDS["53300"].word, KINDS["57014"].word
 #: libpq passes no SQLSTATE on when a connection is refused, only words: the server's, or a pooler's.
 _REFUSALS = (
     ("53300", ("too many clients", "remaining connection slots", "too many connections", "no more connections", "max client")),

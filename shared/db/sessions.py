@@ -16,7 +16,7 @@ from math import inf
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from shared.db.outage import KINDS, outage, service_down, word_for
+from shared.db.outage import TOO_MANY, outage, service_down, word_for
 from shared.db.session import Limits, Session
 from shared.errors import ServiceDown
 
@@ -32,8 +32,6 @@ SURVEY_EVERY, CROWDED_FOR = 5.0, 10.0
 TURN, PAUSE = 2.0, (0.2, 0.8)
 #: Seconds until a refused connection is asked for again.
 REFUSED_PAUSE = (0.1, 0.5)
-#: What PostgreSQL and poolers refuse when they are full.
-TOO_MANY = KINDS["53300"].word
 
 
 class Sessions:

@@ -13,7 +13,7 @@ from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import LeaseLost
-from shared.jobs.ledger import Job, leases, queries
+from shared.jobs.ledger import Job, insist, queries
 
 #: SQLSTATE that schema.sql raises when a claim is not the job's last.
 LEASE_LOST = "SB001"
@@ -40,19 +40,17 @@ class CompletionStatement:
     def __call__(self, job: Job, values: Mapping[str, Any] | None = None) -> bool:
         """Completes the job; False if there was nothing to write the results to: then nothing happened.
 
-        Raises LeaseLost, ServiceDown. A job that was not claimed learns its `message_id` here.
+        Raises LeaseLost, for a job that was not claimed also ServiceDown; such a job learns its `message_id` here.
         """
         item = _Item({"job_id": job.id, "claim": job.claim, **(values or {})}, current_delivery())
         try:
-            completed = self._batch(item)
+            completed = insist(lambda: self._batch(item)) if job.claim else self._batch(item)
         except peewee.DatabaseError as error:
             if getattr(getattr(error, "orig", None), "pgcode", None) != LEASE_LOST:
                 raise
-            leases.drop(job.id, job.claim)
             raise LeaseLost(f"job {job.id}: claim {job.claim} is over") from error
         if completed is None:
             return False
-        leases.drop(job.id, job.claim)
         job.message_id = completed.get("message_id", job.message_id)
         return True
 
@@ -71,5 +69,5 @@ _complete_statement = CompletionStatement(queries["complete"])
 
 
 def complete(job: Job) -> None:
-    """Ends a job that leaves nothing behind. Raises LeaseLost, ServiceDown."""
+    """Ends a job that leaves nothing behind. Raises LeaseLost."""
     _complete_statement(job, {"queue": job.queue})

@@ -6,18 +6,21 @@ A job of a stage that only talks to PostgreSQL (queues.UNCLAIMED) is completed o
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from shared import db
 from shared.broker.enqueue import Ticket, tickets_of
 from shared.config import settings
 from shared.db import sql
+from shared.db.outage import TOO_SLOW
 from shared.db.prepared import Statement
-from shared.errors import LeaseLost
+from shared.errors import LeaseLost, ServiceDown
 from shared.payloads import strip_invalid
 from shared.queues import MODULES, Queue
 
@@ -33,6 +36,13 @@ FINAL_ATTEMPT_WINDOW = 5.0
 MIN_LOOK_AGAIN_MS = 50
 #: Characters of an error and of a stack trace that are kept on the row.
 MAX_ERROR, MAX_TRACEBACK = 2_000, 8_000
+#: Seconds between attempts to record a result while PostgreSQL is away; each attempt takes up to a lease's length itself.
+INSIST_PAUSE = 0.5
+#: Such attempts of a statement that PostgreSQL ends for its slowness: a minute and more in all.
+SLOW_TRIES = 5
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass
@@ -94,7 +104,7 @@ class Leases:
             return list(self._held), [claim for claim, _ in claims], [at_most_once for _, at_most_once in claims]
 
     def renew(self) -> None:
-        """Extends every lease: a slow call must not be taken over."""
+        """Extends every lease: a slow call must not be taken over. A claim is held as long as a thread works on its job."""
         ids, claims, _ = self._snapshot()
         if ids:
             queries["renew_leases"].rows(ids=ids, claims=claims, lease=settings().job_lease)
@@ -139,6 +149,26 @@ def _why_not_claimed(job_id: int) -> NotClaimed:
     return NotClaimed(row["state"], Ticket(row["id"], Queue(row["queue"]), row["priority"], delay))
 
 
+def insist(write: Callable[[], T]) -> T:
+    """What came of a claimed job is kept in memory until PostgreSQL takes it, however long it is away.
+
+    Else a message that left would leave again, and an answer be paid for twice. The claim's fence decides what counts: while
+    this process lives Redis gives the job to nobody else, and when PostgreSQL is back its lease is renewed. At a shutdown
+    that comes first the lease is released, as that of any job which is not finished in time. Only a statement that PostgreSQL
+    itself has ended for its slowness is given up at last, with that error.
+    """
+    slow = 0
+    while True:
+        try:
+            return write()
+        except ServiceDown as problem:
+            slow += db.word_for(problem) == TOO_SLOW
+            if slow >= SLOW_TRIES and problem.__cause__ is not None:
+                raise problem.__cause__ from None
+            log.warning("result_kept_in_memory", extra={"reason": str(problem)})
+            time.sleep(INSIST_PAUSE)
+
+
 _snooze = Statement(queries["snooze"], name="snooze").batched()
 
 
@@ -146,20 +176,17 @@ def snooze(job: Job, delay: float, reason: str, max_age: float) -> tuple[float |
     """Gives a job back for `delay` seconds, and its attempt with it; returns the wait, and the job's age in seconds.
 
     The wait is shorter where the job would be older than `max_age` by then, and None where it is that already: then
-    nothing happened. Raises LeaseLost, ServiceDown.
+    nothing happened. Raises LeaseLost, for a job that was not claimed also ServiceDown.
     """
-    row = _snooze(
-        {
-            "job_id": job.id,
-            "claim": job.claim,
-            "delay": delay,
-            "max_age": max_age,
-            "final_window": FINAL_ATTEMPT_WINDOW,
-            "reason": strip_invalid(reason)[:MAX_ERROR],
-        }
-    )
-    if row is None or row["delay"] is not None:
-        leases.drop(job.id, job.claim)
+    values = {
+        "job_id": job.id,
+        "claim": job.claim,
+        "delay": delay,
+        "max_age": max_age,
+        "final_window": FINAL_ATTEMPT_WINDOW,
+        "reason": strip_invalid(reason)[:MAX_ERROR],
+    }
+    row = insist(lambda: _snooze(values)) if job.claim else _snooze(values)
     if row is None:
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
     return row["delay"], row["age"]
@@ -177,7 +204,7 @@ def fail_attempt(
 ) -> tuple[int, float | None]:
     """Ends an execution that failed; returns the attempt's number, and the seconds until the next one (None: failed for good).
 
-    `query` is the stage's: it records the failure on the job and on what the job is about. Raises LeaseLost, ServiceDown.
+    `query` is the stage's: it records the failure on the job and on what the job is about. Raises LeaseLost.
     """
     parameters = {
         "job_id": job.id,
@@ -189,8 +216,7 @@ def fail_attempt(
         "details": db.json(dict(details or {})),
     }
     needed = {name: parameters[name] for name in query.parameters}
-    row = db.retry_on_outage(lambda: query.row(**needed), settings().job_lease)
-    leases.drop(job.id, job.claim)
+    row = insist(lambda: db.retry_on_outage(lambda: query.row(**needed), settings().job_lease))
     if row is None:
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
     return row["attempt"], row["retry_in"]

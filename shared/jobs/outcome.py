@@ -12,7 +12,7 @@ from dramatiq.middleware import CurrentMessage
 
 from shared.broker.enqueue import Ticket, enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze
+from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds until a message is delivered again whose outcome could not be recorded, because PostgreSQL was down.
 OUTAGE_DELAY = 2.0
+#: Seconds: a century, for JSON knows no infinity.
+ANY_AGE = 3e9
 
 
 class Policies(Protocol):
@@ -62,8 +64,6 @@ def record_failure(stage: Policies, job: Job, error: Exception, timings: Timings
         _fail(stage, job, error, timings)
     except LeaseLost as lost:
         log.warning("failure_dropped", extra={"reason": str(lost)})
-    except ServiceDown:
-        raise redeliver(f"job {job.id} waits for PostgreSQL") from None
 
 
 def snooze_unclaimed(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
@@ -78,7 +78,8 @@ def snooze_unclaimed(policy: RetryPolicy, job: Job, snooze: Snooze) -> Permanent
 
 def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
     """Delays the job; returns its failure if it is too old for that."""
-    delay, age = ledger.snooze(job, snooze.delay, str(snooze), policy.age_limit)
+    age_limit = ANY_AGE if isinstance(snooze, WaitsForService) else policy.age_limit
+    delay, age = ledger.snooze(job, snooze.delay, str(snooze), age_limit)
     if delay is None:
         return PermanentError(f"{snooze}; still so after {age:.0f} s")
     _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())

@@ -26,15 +26,15 @@ from dataclasses import dataclass
 
 import dramatiq
 
-from shared import payloads, queues
+from shared import db, payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze
+from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger, worker_process
 from shared.jobs.dead_letter import DeadLetter
-from shared.jobs.ledger import ClaimStatement, Job, NotClaimed
-from shared.jobs.outcome import record_failure, redeliver, report_completed, snooze_unclaimed
+from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
+from shared.jobs.outcome import OUTAGE_DELAY, record_failure, redeliver, report_completed, snooze_unclaimed
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry.logs import log_context
@@ -85,11 +85,13 @@ class Stage:
                 self._attempt(job)
             except LeaseLost as error:
                 log.warning("result_dropped", extra={"reason": str(error)})
-            except ServiceDown:
-                raise redeliver(f"job {job.id} waits for PostgreSQL") from None
             except Exception as error:
+                if db.is_outage(error):
+                    error = WaitsForService(OUTAGE_DELAY, str(db.service_down(error)))
                 if job.claim:
                     record_failure(self, job, error, timings)
+                elif isinstance(error, WaitsForService):
+                    raise redeliver(f"job {job.id} waits for {error}") from None
                 elif not isinstance(error, Snooze):
                     self._run_claimed(job.id, timings)
                 elif too_old := snooze_unclaimed(self.retry, job, error):
@@ -113,11 +115,15 @@ class Stage:
             raise redeliver(f"job {job_id} waits for PostgreSQL") from None
         if isinstance(job, NotClaimed):
             _nothing_to_do(job_id, job)
-        elif failure is not None:
-            record_failure(self, job, failure, timings)
-        else:
-            timings.lap("claim")
-            self._execute(job, timings, is_admitted=self.queue in queues.UNCLAIMED)
+            return
+        try:
+            if failure is not None:
+                record_failure(self, job, failure, timings)
+            else:
+                timings.lap("claim")
+                self._execute(job, timings, is_admitted=self.queue in queues.UNCLAIMED)
+        finally:
+            leases.drop(job.id, job.claim)  # nobody works on it any more, whatever became of it
 
 
 @contextmanager

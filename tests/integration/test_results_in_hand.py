@@ -1,0 +1,185 @@
+"""PostgreSQL is away for longer than a lease while somebody outside is called: what came of that is kept, not asked for again.
+
+And nobody renews the lease of a job that nobody works on.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+
+from scripts.local.proxy import Mode, Proxy
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.db.session import Limits
+from shared.jobs import ledger
+from shared.jobs.ledger import leases
+from shared.queues import Queue
+from tests.builders import World, stage_of_queue
+
+#: Seconds of a lease in these tests.
+LEASE = 1
+
+
+class Partition:
+    """The way to PostgreSQL, which can be barred; `ask` goes round it, as another machine's connections would."""
+
+    def __init__(self, proxy: Proxy, url: str) -> None:
+        self._proxy, self._url = proxy, url
+
+    def begin(self) -> None:
+        """PostgreSQL is away, for new connections and for open ones."""
+        self._proxy.refuse()
+        self._proxy.reset()
+
+    def silence(self) -> None:
+        """As begin(), but nobody is told."""
+        self._proxy.treat(Mode.LOSE, new=False)
+        self._proxy.refuse()
+
+    def end(self) -> None:
+        """It is back."""
+        self._proxy.accept()
+
+    def ask(self, statement: str) -> Any:
+        """The first column of a statement's first row, None if it has none."""
+        with closing(psycopg2.connect(self._url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]  # it has a row then
+
+
+@pytest.fixture
+def partition(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Partition]:
+    """This process and PostgreSQL on two sides of a network."""
+    with Proxy.to(database_url) as proxy:
+        monkeypatch.setenv("DATABASE_URL", proxy.url)
+        monkeypatch.setenv("JOB_LEASE_SECONDS", str(LEASE))
+        monkeypatch.setattr(ledger, "INSIST_PAUSE", 0.1)
+        config.reset()
+        db.reset()
+        db.use(Limits(statement=1, connect=2, turn=3))
+        yield Partition(proxy, database_url)
+        db.reset()
+
+
+def _prepared_job(world: World, queue: Queue, channel: str) -> int:
+    """Everything that goes before is done; returns the id of the queue's job."""
+    world.endpoint(world.customer)
+    world.say(channel=channel, user="49123")
+    while not (jobs := world.jobs(queue=queue)):
+        world.run(world.jobs(state="waiting")[0]["id"])
+    return int(jobs[0]["id"])
+
+
+#: What each stage calls, as the simulator knows it.
+CALLS = [
+    (Queue.AI, "whatsapp_cloud", "ai"),
+    (Queue.WHATSAPP_CLOUD, "whatsapp_cloud", "graph"),
+    (Queue.WHATSAPP_QR, "whatsapp_qr", "waha"),
+    (Queue.WEBHOOKS, "whatsapp_cloud", "webhook"),
+]
+
+
+def _run_until_called(simulator: Simulator, queue: Queue, job_id: int, kind: str, *faults: dict[str, Any]) -> threading.Thread:
+    """The stage at work in a thread, in the middle of its call."""
+    simulator.faults([{"kind": kind, "fault": "latency", "ms": 1000, "times": 1}, *faults])
+    running = threading.Thread(target=_run, args=(queue, job_id), daemon=True)
+    running.start()
+    while db.scalar("select state from job where id = %s", [job_id]) != "active":
+        time.sleep(0.02)
+    time.sleep(0.2)  # from the claim to the call
+    return running
+
+
+def _run(queue: Queue, job_id: int) -> None:
+    try:
+        stage_of_queue(queue).run(job_id)
+    except Exception:  # what it tells Dramatiq
+        return
+
+
+def _away_for_two_leases(partition: Partition, running: threading.Thread, simulator: Simulator, kind: str) -> None:
+    time.sleep(1.5 + 2 * LEASE)  # the call's answer is there after one second
+    assert running.is_alive(), "it keeps what it has"
+    partition.end()
+    running.join(30)
+    assert not running.is_alive()
+    assert len(simulator.record(kind)) == 1
+
+
+@pytest.mark.parametrize("how", ["begin", "silence"])
+@pytest.mark.parametrize(("queue", "channel", "kind"), CALLS)
+def test_an_answer_that_was_received_is_kept(
+    partition: Partition, world: World, simulator: Simulator, queue: Queue, channel: str, kind: str, how: str
+) -> None:
+    job_id = _prepared_job(world, queue, channel)
+    running = _run_until_called(simulator, queue, job_id, kind)
+    getattr(partition, how)()
+    _away_for_two_leases(partition, running, simulator, kind)
+    [job] = world.jobs(id=job_id)
+    assert (job["state"], job["claims"], job["lost_claims"], job["outcome_unknown_since"]) == ("completed", 1, 0, None)
+    assert leases._snapshot()[0] == []
+    world.drain()
+    assert len(world.messages(role="assistant", status="SENT")) == 1
+
+
+def test_a_refusal_that_was_received_is_kept(partition: Partition, world: World, simulator: Simulator) -> None:
+    job_id = _prepared_job(world, Queue.WHATSAPP_CLOUD, "whatsapp_cloud")
+    refusal = {"kind": "graph", "fault": "status", "status": 400, "times": 1}
+    running = _run_until_called(simulator, Queue.WHATSAPP_CLOUD, job_id, "graph", refusal)
+    partition.begin()
+    _away_for_two_leases(partition, running, simulator, "graph")
+    [job] = world.jobs(id=job_id)
+    assert (job["state"] in ("failed", "delayed"), job["attempts"], job["claims"]) == (True, 1, 1)
+    assert leases._snapshot()[0] == []
+
+
+def test_who_took_the_job_over_meanwhile_learns_that_it_was_sent(
+    partition: Partition, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off from PostgreSQL alone, this process loses its lease to another one; that one waits before it sends again."""
+    job_id = _prepared_job(world, Queue.WHATSAPP_CLOUD, "whatsapp_cloud")
+    running = _run_until_called(simulator, Queue.WHATSAPP_CLOUD, job_id, "graph")
+    partition.begin()
+    time.sleep(1.5 * LEASE)
+    claim = {"n": 0, "job_id": job_id, "worker": "other", "lease": 0.1, "clock_skew": 0, "at_most_once": True, "durable": True}
+    assert partition.ask(f"select claim from job_claim_v1('whatsapp-cloud-send', '{json.dumps([claim])}')") == 2
+    partition.end()
+    running.join(30)
+    assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
+    time.sleep(0.2)
+    world.run(job_id)  # as the other one, when its wait is over
+    [job] = world.jobs(id=job_id)
+    assert (job["state"], job["claims"], len(simulator.record("graph"))) == ("completed", 3, 1)
+
+
+def test_a_lease_is_not_renewed_when_nobody_works_on_its_job(
+    partition: Partition, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _prepared_job(world, Queue.WHATSAPP_QR, "whatsapp_qr")
+    stage = stage_of_queue(Queue.WHATSAPP_QR)
+    claim = type(stage.claim).__call__
+
+    def claim_then_lose_postgres(*arguments: Any) -> Any:
+        job = claim(*arguments)
+        partition.begin()
+        return job
+
+    monkeypatch.setattr(type(stage.claim), "__call__", claim_then_lose_postgres)
+    running = threading.Thread(target=_run, args=(Queue.WHATSAPP_QR, job_id))
+    running.start()
+    time.sleep(2 * LEASE)
+    monkeypatch.undo()
+    partition.end()
+    running.join(30)
+    assert not running.is_alive()
+    assert leases._snapshot()[0] == []
+    [job] = world.jobs(id=job_id)
+    assert (job["state"], job["lost_claims"], job["attempts"]) in [("delayed", 0, 0), ("completed", 0, 1)]
