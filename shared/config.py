@@ -18,7 +18,7 @@ from environs import Env, EnvValidationError, ValidationError, validate
 from shared import database_url
 
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
-_NOT_BLANK = validate.Regexp(r"\s*\S", error="Must not be empty.")
+_PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
 _NAMESPACE = validate.Regexp(r"^[\w-]+$", error="Must consist of letters, digits, _ and -.")
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+$", error="Must be a version like v25.0.")
@@ -27,6 +27,15 @@ _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must b
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+#: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
+_SIZES = (
+    *("WEB_PROCESSES", "WEB_CONCURRENCY", "WEB_THREADS", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
+    *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
+    *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
+)
+#: 32 bytes of base64. Fernet itself skips what is not base64, and would take two keys with a space in between for the first.
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
+_NEW_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
 class ConfigError(Exception):
@@ -53,6 +62,29 @@ def parse_rate(text: str) -> Rate | None:
     if match is None:
         raise ValidationError("Must be a count and a time, like 10/1s, 600/1m or 5000/1h, or empty for no limit.")
     return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
+
+
+def _parse_size(text: str) -> str:
+    if text.strip() and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
+        raise ValidationError("Must be a whole number from 1 to 99999, or empty for the Procfile's own.")
+    return text
+
+
+def _parse_port(text: str) -> str:
+    if text and not (re.fullmatch(r"[1-9][0-9]{0,4}", text) and int(text) <= 65_535):
+        raise ValidationError("Must be a port, a whole number from 1 to 65535, or empty for the Procfile's own.")
+    return text
+
+
+def _parse_credentials_key(text: str) -> str:
+    keys = [key.strip() for key in text.split(",")]
+    for number, key in enumerate(keys, 1):
+        if not _FERNET_KEY.fullmatch(key):
+            which = f"key {number} of {len(keys)} is not one" if len(keys) > 1 else "this is not one"
+            raise ValidationError(
+                f"Must be a Fernet key, or several, the newest first, separated by commas; {which}. Make one with: {_NEW_KEY}"
+            )
+    return ",".join(keys)
 
 
 def _check_database_url(url: str) -> str:
@@ -91,18 +123,21 @@ class Settings:
         env.add_parser("database_url", _check_database_url)
         env.add_parser("reply_limit", _parse_reply_limit)
         env.add_parser("redis_url", _parse_redis_url)
+        env.add_parser("credentials_key", _parse_credentials_key)
+        env.add_parser("size", _parse_size)
+        env.add_parser("port", _parse_port)
 
         self.database_url: str = env.database_url("DATABASE_URL")
         self.db_pool_size = env.int("DB_POOL_SIZE", 8, validate=_POSITIVE)
         self.redis_host = env.str("REDIS_HOST", "")
         self.redis_url: str = env.redis_url("REDIS_URL", "", host=self.redis_host)
-        self.redis_port = env.int("REDIS_PORT", 6379, validate=_POSITIVE)
+        self.redis_port = env.int("REDIS_PORT", 6379, validate=_PORT)
         self.redis_password = env.str("REDIS_PASSWORD", "")
         self.redis_tls_verify = env.bool("REDIS_TLS_VERIFY", True)
         self.redis_ca_file = env.str("REDIS_CA_FILE", "", validate=_is_file)
         self.redis_pool_size = env.int("REDIS_POOL_SIZE", 1, validate=_POSITIVE)
         self.redis_namespace = env.str("REDIS_NAMESPACE", "dramatiq", validate=_NAMESPACE)
-        self.credentials_key = env.str("CREDENTIALS_KEY", validate=_NOT_BLANK)
+        self.credentials_key: str = env.credentials_key("CREDENTIALS_KEY")
 
         self.openai_base_url = env.str("OPENAI_BASE_URL", "https://api.openai.com/v1", validate=_HTTP_URL)
         self.openai_api_key = env.str("OPENAI_API_KEY", "")
@@ -150,6 +185,11 @@ class Settings:
         self.sentry_dsn = env.str("SENTRY_DSN", "")
         self.sentry_environment = env.str("SENTRY_ENVIRONMENT", "production")
         self.log_level = env.str("LOG_LEVEL", "INFO", validate=_LOG_LEVEL)
+
+        for name in _SIZES:
+            env.size(name, "")
+        env.port("PORT", "")
+        env.str("WEB_HOST", "")
 
     @property
     def redis_address(self) -> str:

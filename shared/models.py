@@ -33,6 +33,10 @@ class Base(Model):
         legacy_table_names = False
 
 
+class EncryptedField(TextField):
+    """A secret, as shared/db/credentials.py encrypts it. scripts/keys rotate-credentials goes through all of these."""
+
+
 def _time(**options: bool) -> DateTimeTZField:
     return DateTimeTZField(constraints=[SQL("default now()")], **options)
 
@@ -84,7 +88,7 @@ class Chatbot(Base):
     temperature = FloatField()
     max_tokens = IntegerField()
     provider_base_url = TextField(null=True)
-    provider_api_key = TextField(null=True)
+    provider_api_key = EncryptedField(null=True)
     debounce_seconds = FloatField()
     created_at = _time()
     public_key = TextField(constraints=[SQL("default ('pk_' || replace(gen_random_uuid()::text, '-', ''))")])
@@ -97,7 +101,7 @@ class WhatsappCloudAccount(Base):
 
     chatbot = ForeignKeyField(Chatbot)
     phone_number_id = TextField()
-    access_token = TextField()
+    access_token = EncryptedField()
     active = BooleanField()
 
 
@@ -107,9 +111,9 @@ class WhatsappQrSession(Base):
     chatbot = ForeignKeyField(Chatbot)
     session_name = TextField()
     dialect = TextField()
-    api_key = TextField(null=True)
+    api_key = EncryptedField(null=True)
     active = BooleanField()
-    webhook_secret = TextField(null=True)
+    webhook_secret = EncryptedField(null=True)
     state = TextField()
     state_detail = TextField(null=True)
     state_at = DateTimeTZField(null=True)
@@ -196,7 +200,7 @@ class WebhookEndpoint(Base):
 
     customer = ForeignKeyField(Customer)
     url = TextField()
-    secret = TextField()
+    secret = EncryptedField()
     events = ArrayField(TextField, index=False)
     active = BooleanField()
     created_at = _time()
@@ -252,3 +256,8 @@ class Readiness(Base):
 
 
 TABLES: tuple[type[Base], ...] = tuple(Base.__subclasses__())
+
+
+def encrypted_fields(model: type[Base]) -> list[EncryptedField]:
+    """The secrets of a table."""
+    return [field for field in model._meta.sorted_fields if isinstance(field, EncryptedField)]

@@ -1,14 +1,20 @@
-"""scripts/keys: makes, lists and revokes the API keys of a customer's servers."""
+"""scripts/keys: the API keys of customers' servers, and the encryption of stored secrets with the newest CREDENTIALS_KEY."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
-from shared.models import ApiKey
+from shared.db import credentials
+from shared.errors import PermanentError
+from shared.models import TABLES, ApiKey, Base, EncryptedField, encrypted_fields
 from web.api import keys
+
+#: Rows that are read and written at a time: others who write one of them wait for as long as these take.
+BATCH = 100
 
 
 def main() -> int:
@@ -29,6 +35,10 @@ def _arguments() -> argparse.Namespace:
     revoke = commands.add_parser("revoke", help="ends a key")
     revoke.add_argument("id", type=count, help="as scripts/keys list shows it")
     revoke.set_defaults(run=_revoke)
+    rotate = commands.add_parser(
+        "rotate-credentials", help="encrypts all stored tokens and secrets with the first key of CREDENTIALS_KEY; may be repeated"
+    )
+    rotate.set_defaults(run=_rotate)
     return parser.parse_args()
 
 
@@ -55,6 +65,51 @@ def _revoke(arguments: argparse.Namespace) -> int:
         return 1
     print(f"key {arguments.id} is revoked")
     return 0
+
+
+def _rotate(_: argparse.Namespace) -> int:
+    """1 if there is a secret that no key opens."""
+    lost = 0
+    for model in TABLES:
+        for field in encrypted_fields(model):
+            outcomes = _rotate_column(model, field)
+            lost += outcomes["lost"]
+            print(
+                f"{field.model.__name__}.{field.name}: {outcomes['rotated']} encrypted anew, {outcomes['current']} were already"
+            )
+    if lost:
+        print(
+            f"keys: no key of CREDENTIALS_KEY decrypts {lost} of these. Add the key that encrypted them, or store them "
+            "again; until then what needs them fails.",
+            file=sys.stderr,
+        )
+        return 1
+    print("All stored secrets are encrypted with the first key of CREDENTIALS_KEY.")
+    return 0
+
+
+def _rotate_column(model: type[Base], field: EncryptedField) -> Counter[str]:
+    outcomes, last = Counter[str](), 0
+    some = model.select(model.id, field).where(field.is_null(False)).order_by(model.id).limit(BATCH)
+    while rows := db.rows(some.where(model.id > last)):
+        with db.transaction():
+            outcomes.update(_rotate_secret(model, field, row["id"], row[field.name]) for row in rows)
+        last = rows[-1]["id"]
+    return outcomes
+
+
+def _rotate_secret(model: type[Base], field: EncryptedField, row_id: int, stored: str) -> str:
+    whose = f"{model.__name__} {row_id}"
+    try:
+        new = credentials.with_newest_key(stored, whose)
+    except PermanentError as problem:
+        print(f"keys: {problem}", file=sys.stderr)
+        return "lost"
+    if new == stored:
+        return "current"
+    # Only in place of what was read: whoever stores another secret meanwhile wins, and used the newest key.
+    db.rows(model.update({field: new}).where((model.id == row_id) & (field == stored)))
+    return "rotated"
 
 
 if __name__ == "__main__":

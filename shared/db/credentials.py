@@ -1,6 +1,6 @@
 """Credentials at rest: encrypted with CREDENTIALS_KEY, one or more Fernet keys, the newest first, by commas.
 
-Make a key: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"
+To replace a key, put the new one in front, run `scripts/keys rotate-credentials`, and take the old one away (scripts/README.md).
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ from shared.config import settings
 from shared.errors import PermanentError
 
 
-class InvalidCredentialsKey(ValueError):
-    """CREDENTIALS_KEY holds something that is no key."""
-
-
 @lru_cache(maxsize=4)
 def _vault(keys: str) -> MultiFernet:
-    try:
-        return MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
-    except ValueError:
-        raise InvalidCredentialsKey("CREDENTIALS_KEY: want 32 url-safe base64 bytes (Fernet keys, separated by commas)") from None
+    return MultiFernet([Fernet(key) for key in keys.split(",")])
 
 
 def encrypt(secret: str) -> str:
     """The secret as it is stored."""
     return _vault(settings().credentials_key).encrypt(secret.encode()).decode()
+
+
+def with_newest_key(stored: str, whose: str) -> str:
+    """The same secret, encrypted with the newest key; `stored` itself if it is already. Raises PermanentError as decrypt does."""
+    keys = settings().credentials_key
+    try:
+        _vault(keys.partition(",")[0]).decrypt(stored)
+    except InvalidToken:
+        return encrypt(decrypt(stored, whose))
+    return stored
 
 
 @lru_cache(maxsize=4096)

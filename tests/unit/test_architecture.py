@@ -152,7 +152,7 @@ def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
     assert set(written) == variables()
-    required = {"DATABASE_URL": "postgresql://h/db", "REDIS_HOST": "h", "CREDENTIALS_KEY": "k"}
+    required = {"DATABASE_URL": "postgresql://h/db", "REDIS_HOST": "h", "CREDENTIALS_KEY": "k" * 43 + "="}
     for name in written:
         monkeypatch.delenv(name, raising=False)
     for name, value in required.items():
@@ -162,6 +162,22 @@ def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.Monkey
     for name, value in (written | required).items():
         monkeypatch.setenv(name, value)
     assert vars(config.read_settings()) == defaults
+
+
+def test_the_procfile_reads_settings_and_has_the_defaults_of_env_example(root: Path) -> None:
+    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
+    read = re.findall(r"\$\{([A-Z_]+):-(\w[\w.]*)?", (root / "Procfile").read_text())
+    assert len(read) > 15
+    for name, default in read:
+        assert written.get(name) in ("", default), name
+
+
+def test_encrypted_columns_are_those_of_the_schema(root: Path) -> None:
+    tables = re.findall(r"^create table (\w+) (.*?)^\)", (root / "schema.sql").read_text(), re.M | re.S)
+    commented = {(table, column) for table, text in tables for column in re.findall(r"(\w+) +text[^\n]*-- encrypted", text)}
+    fields = {(m._meta.table_name, f.column_name) for m in models.TABLES for f in models.encrypted_fields(m)}  # type: ignore[attr-defined]  # peewee makes _meta
+    assert fields == commented
+    assert len(fields) >= 5
 
 
 def test_documents_name_every_setting_and_every_queue(root: Path) -> None:

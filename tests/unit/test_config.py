@@ -11,7 +11,8 @@ import pytest
 from shared.config import ConfigError, host_of, read_settings
 from tests.settings import variables
 
-GOOD = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "REDIS_URL": "redis://h:1/0", "CREDENTIALS_KEY": "k"}
+KEY, OLDER_KEY = "k" * 43 + "=", "o" * 43 + "="
+GOOD = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "REDIS_URL": "redis://h:1/0", "CREDENTIALS_KEY": KEY}
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +49,67 @@ def test_defaults() -> None:
         ("LOG_LEVEL", "LOUD"),
         ("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "perhaps"),
         ("OPENAI_BASE_URL", "api.openai.com"),
+        ("REDIS_PORT", "70000"),
+        ("PORT", "abc"),
+        ("PORT", "0"),
+        ("PORT", "-1"),
+        ("PORT", "99999"),
+        ("PORT", "8000.0"),
+        ("PORT", "127.0.0.1:8000"),
+        ("AI_THREADS", "abc"),
+        ("AI_THREADS", "0"),
+        ("AI_PROCESSES", "-1"),
+        ("INCOMING_THREADS", "16 32"),
+        ("OUTGOING_PROCESSES", "1.5"),
+        ("WHATSAPP_CLOUD_THREADS", "١٦"),
+        ("WEBHOOKS_THREADS", "$(nproc)"),
+        ("WORKER_THREADS", "auto"),
+        ("WEB_THREADS", "0x10"),
+        ("WEB_CONCURRENCY", "two"),
     ],
 )
 def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"^{name}: "):
         read_settings()
+
+
+@pytest.mark.parametrize("name", ["AI_THREADS", "WEB_PROCESSES", "PORT"])
+def test_an_empty_size_is_the_procfiles_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    read_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("abc", "this is not one"),
+        ("hunter2" * 6 + "=", "this is not one"),
+        (KEY[:-1], "this is not one"),
+        (KEY * 2, "this is not one"),
+        (f"{KEY},", "key 2 of 2 is not one"),
+        (f"abc,{KEY}", "key 1 of 2 is not one"),
+        (f"{KEY};{OLDER_KEY}", "this is not one"),
+        (f"{KEY} {OLDER_KEY}", "this is not one"),
+        ("é" * 44, "this is not one"),
+        (f"'{KEY}'", "this is not one"),
+    ],
+)
+def test_a_key_that_is_no_fernet_key_is_refused_with_what_makes_one(
+    text: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_KEY", text)
+    with pytest.raises(ConfigError) as caught:
+        read_settings()
+    said = str(caught.value)
+    assert said.startswith("CREDENTIALS_KEY: Must be a Fernet key")
+    assert f"; {wrong}. Make one with: python -c" in said
+    assert text not in said
+
+
+def test_several_keys_are_taken_with_spaces_around_the_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_KEY", f" {KEY} , {OLDER_KEY}\n")
+    assert read_settings().credentials_key == f"{KEY},{OLDER_KEY}"
 
 
 def test_redis_by_host_and_password(monkeypatch: pytest.MonkeyPatch) -> None:

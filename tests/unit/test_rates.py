@@ -31,7 +31,11 @@ def test_a_malformed_rate_stops_the_process_and_says_the_right_form(
 ) -> None:
     with pytest.raises(ValidationError, match="like 10/1s"):
         parse_rate(text)
-    for other, value in (("DATABASE_URL", "postgresql://h/db"), ("REDIS_URL", "redis://h/0"), ("CREDENTIALS_KEY", "k")):
+    for other, value in (
+        ("DATABASE_URL", "postgresql://h/db"),
+        ("REDIS_URL", "redis://h/0"),
+        ("CREDENTIALS_KEY", "k" * 43 + "="),
+    ):
         monkeypatch.setenv(other, value)
     monkeypatch.setenv(name, text)
     with pytest.raises(ConfigError, match=f"^{name}: .*like 10/1s"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import openai
+from cryptography.fernet import Fernet
 
 from scripts.local.simulator.client import Simulator
 from shared import config, http
@@ -24,7 +25,8 @@ BUDGET = 1.0
 #: Rounds, of which the median counts; calls of a way in each; threads that call at once in the second half of each.
 ROUNDS, CALLS, THREADS = 7, 320, 32
 #: Settings that config wants and a call to a provider has no use for.
-_UNUSED = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused/", "CREDENTIALS_KEY": "unused"}
+_KEY = Fernet.generate_key().decode()
+_UNUSED = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused/", "CREDENTIALS_KEY": _KEY}
 
 Call = Callable[[], object]
 
