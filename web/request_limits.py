@@ -73,7 +73,7 @@ def check_wrong_key() -> None:
 
 def check_guess(what: str) -> None:
     """Raises TooManyRequests while the request's address is guessing: then a right password is no use either."""
-    limiter, item = _limiter(settings()), RateLimitItemPerMinute(WRONG_LOGINS)
+    limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(WRONG_LOGINS)
     try:
         wait = 0 if limiter.test(item, _guesses(what)) else _seconds_left(item, _guesses(what))
     except redis.RedisError as problem:
@@ -107,7 +107,7 @@ def _count(limit: int, name: str, allowed: str) -> None:
 
 
 def _seconds_left(item: RateLimitItem, name: str) -> int:
-    return max(1, math.ceil(_limiter(settings()).get_window_stats(item, name).reset_time - time.time()))
+    return max(1, math.ceil(_limiter(get_broker()).get_window_stats(item, name).reset_time - time.time()))
 
 
 def _too_many(allowed: str, wait: int) -> TooManyRequests:
