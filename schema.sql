@@ -95,6 +95,11 @@ begin
         from ranked_items where rank >= 0.1 * (select max(rank) from ranked_items));
 end $$;
 
+-- Whether a URL is one as shared/http/urls.py makes it: scheme and host in lower case, no credentials, printable ASCII.
+create function url_is_normalized(url text) returns boolean language sql immutable parallel safe as $$
+    select url ~ '^https?://[^A-Z/?#@\\]+([/?][^#\\]*)?$' and url ~ '^[!-~]+$'
+$$;
+
 create table chatbot (
     id                 bigint generated always as identity primary key,
     customer_id        bigint not null references customer on delete cascade,
@@ -108,7 +113,7 @@ create table chatbot (
     temperature        real not null default 0.3 check (temperature between 0 and 2),
     max_tokens         integer not null default 500 check (max_tokens between 1 and 32000),
     -- The chatbot's own provider. Both null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
-    provider_base_url  text check (provider_base_url ~ '^https?://'),
+    provider_base_url  text check (url_is_normalized(provider_base_url)),
     provider_api_key   text, -- encrypted (shared/db/credentials.py)
     -- Messages of one conversation that arrive within this many seconds get one reply. 0: each gets its own.
     debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
@@ -123,6 +128,8 @@ create table chatbot (
     -- The reply to pictures, voice messages and anything else that is not text.
     unsupported_message text not null default
         'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),
+    -- The key of the environment never goes to a chatbot's own provider.
+    constraint chatbot_own_provider check ((provider_base_url is null) = (provider_api_key is null)),
     -- A chatbot never reads another tenant's knowledge.
     foreign key (customer_id, knowledge_base_id) references knowledge_base (customer_id, id)
 );
@@ -291,7 +298,7 @@ create index usage_log_customer_idx on usage_log (customer_id, created_at);
 create table webhook_endpoint (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
-    url         text not null check (url ~ '^https?://'),
+    url         text not null check (url_is_normalized(url)),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
     events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked}'
         check (events <@ '{message.received,message.sent,message.failed,conversation.braked}'::text[]

@@ -20,8 +20,8 @@ from shared import database_url
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
 _PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
-_NAMESPACE = validate.Regexp(r"^[\w-]+$", error="Must consist of letters, digits, _ and -.")
-_GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+$", error="Must be a version like v25.0.")
+_NAMESPACE = validate.Regexp(r"^[\w-]+\Z", error="Must consist of letters, digits, _ and -.")
+_GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+\Z", error="Must be a version like v25.0.")
 _AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
 _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must be one of: {choices}.")
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.

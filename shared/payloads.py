@@ -101,7 +101,7 @@ class WebhookDelivery(Schema):
 
     endpoint_id = _row_id(required=True)
     event = fields.String(
-        required=True, validate=validate.Regexp(r"^[a-z]+(\.[a-z_]+)+$", error="must be a name like message.sent")
+        required=True, validate=validate.Regexp(r"[a-z]+(\.[a-z_]+)+\Z", error="must be a name like message.sent")
     )
     data = fields.Dict(keys=fields.String(), required=True)
 

@@ -83,14 +83,18 @@ def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> pr
 
 
 def _provider(loaded: dict[str, Any], timeout: float) -> provider.Provider:
-    conf, key = settings(), loaded["provider_api_key"]
+    conf, owner = settings(), f"chatbot {loaded['chatbot_id']}"
+    own_url, own_key = loaded["provider_base_url"], loaded["provider_api_key"]
+    if (own_url is None) != (own_key is None):  # the key of the environment goes to nobody else's provider
+        raise PermanentError(f"{owner} has one of provider_base_url and provider_api_key; set both, or none")
     return provider.Provider(
-        base_url=loaded["provider_base_url"] or conf.openai_base_url,
-        api_key=decrypt(key, f"chatbot {loaded['chatbot_id']}") if key else conf.openai_api_key,
+        base_url=own_url or conf.openai_base_url,
+        api_key=decrypt(own_key, owner) if own_key else conf.openai_api_key,
         model=loaded["model"],
         temperature=loaded["temperature"],
         max_tokens=loaded["max_tokens"],
         timeout=timeout,
+        is_own=own_url is not None,
     )
 
 

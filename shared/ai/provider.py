@@ -58,6 +58,8 @@ class Provider:
     max_tokens: int
     #: Seconds for the whole call; 0: AI_TIMEOUT_SECONDS.
     timeout: float = 0.0
+    #: Whether it is a chatbot's own, whose address a customer gave.
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
         "max_tokens": provider.max_tokens,
     }
     try:
-        client = _client(provider.base_url, provider.api_key)
+        client = _client(provider.base_url, provider.api_key, not provider.is_own or settings().webhooks_to_private)
         options = openai.RequestOptions(timeout=provider.timeout or settings().ai_timeout)
         response = client.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
     except openai.APIError as problem:
@@ -93,12 +95,13 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
     return _completion(response.content, provider.model)
 
 
-_http_client = CarriedClient(MAX_RESPONSE_BYTES)
+#: By whether private addresses may be called.
+_http_clients = {allow: CarriedClient(MAX_RESPONSE_BYTES, allow_private=allow) for allow in (True, False)}
 
 
 @lru_cache(maxsize=256)
-def _client(base_url: str, api_key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=_http_client)
+def _client(base_url: str, api_key: str, allow_private: bool) -> openai.OpenAI:
+    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=_http_clients[allow_private])
 
 
 def _classify_error(problem: openai.APIError) -> Exception:

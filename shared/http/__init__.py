@@ -4,6 +4,7 @@ What belongs here: what is true of any call to any service, and nothing of any o
     client.py           the calls (`post`, `get`), and the response with its size cap
     exchange.py         a call under way: one deadline for all of it, and how to end it from another thread
     connections.py      the two pools of connections; one of them refuses private addresses
+    urls.py             URLs that people give, in one form; why one is refused
     addresses.py        where a name leads, in time, and which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer
     httpx_transport.py  the same client below a library that speaks httpx (openai)
@@ -11,7 +12,7 @@ What belongs here: what is true of any call to any service, and nothing of any o
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
 It may import shared.errors and shared.payloads. It is imported by shared.ai, shared.channels and the workers that call
-somebody; the web process calls nobody.
+somebody; the web process calls nobody, and imports urls.py only.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, get, post, retry_after

@@ -13,27 +13,31 @@ from shared.errors import OutcomeUnknown
 from shared.http import client
 from shared.http.failures import ConnectFailed
 
+#: The openai client's headers about the machine that it runs on: no provider needs them.
+_TELLS_OF_US = "x-stainless-"
 #: Headers that say how a body came over the wire, which `exchange` has decoded already; and cookies, for the openai client
 #: would send them with later calls.
 _DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 
 
 class CarriedClient(httpx2.Client):
-    """An httpx client whose requests the HTTP room carries; at most `max_bytes` of a response are read.
+    """An httpx client whose requests the HTTP room carries, as `exchange` does by these options.
 
     It replaces httpx's two public steps as a whole, and not its transport below them: cookies, redirects, hooks and merged
     URLs that nobody here uses cost a tenth of a call.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, allow_private: bool = True) -> None:
         super().__init__()
-        self._max_bytes = max_bytes
+        self._max_bytes, self._allow_private = max_bytes, allow_private
 
     def build_request(  # type: ignore[override]  # of what httpx takes, what a JSON API needs
         self, method: str, url: str, *, headers: Any = None, content: Any = None, json: Any = None, timeout: Any = None, **_: Any
     ) -> httpx2.Request:
         """The request as it leaves. `timeout` (its read timeout, if it is httpx's) is the deadline of the whole exchange."""
-        request = httpx2.Request(method, url, headers=headers, content=content, json=json)
+        kept = [(name, value) for name, value in httpx2.Headers(headers).items() if not name.startswith(_TELLS_OF_US)]
+        request = httpx2.Request(method, url, headers=kept, content=content, json=json)
+        request.headers["User-Agent"] = client.USER_AGENT
         known = timeout if isinstance(timeout, int | float | httpx2.Timeout) else self.timeout
         request.extensions = {"timeout": known.read if isinstance(known, httpx2.Timeout) else known}
         return request
@@ -43,7 +47,13 @@ class CarriedClient(httpx2.Client):
         headers, timeout = dict(request.headers.items()), request.extensions["timeout"]
         try:
             response = client.exchange(
-                request.method, str(request.url), request.content, headers, timeout, max_bytes=self._max_bytes
+                request.method,
+                str(request.url),
+                request.content,
+                headers,
+                timeout,
+                max_bytes=self._max_bytes,
+                allow_private=self._allow_private,
             )
         except ConnectFailed as problem:
             raise httpx2.ConnectError(str(problem)) from problem

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.channels.registry import CHANNELS, channel
 from shared.errors import InvalidPayload, PermanentError
-from shared.payloads import IncomingMessage, check, read
+from shared.payloads import IncomingMessage, WebhookDelivery, check, read
 from shared.queues import Queue
 
 GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
@@ -50,6 +50,12 @@ def test_a_customers_words_are_not_repeated_in_errors() -> None:
     with pytest.raises(InvalidPayload) as caught:
         check(IncomingMessage, "message", {**GOOD, "channel": "whatsapp_cloud", "content": "my secret " * 500})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("event", ["message.sent\n", "message", "Message.sent", "message.sent ", ".sent", "message..sent"])
+def test_an_events_name_is_a_name(event: str) -> None:
+    with pytest.raises(InvalidPayload, match=r"must be a name like message\.sent"):
+        check(WebhookDelivery, "event", {"endpoint_id": 1, "event": event, "data": {}})
 
 
 @given(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
 from shared.channels.registry import CHANNELS
+from shared.config import settings
+from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
@@ -17,8 +18,6 @@ from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 MAX_PAGE, PAGE = 100, 50
 #: Days of one answer about usage at most, and where the request does not say.
 MAX_DAYS, DAYS = 366, 30
-#: Characters of a URL.
-MAX_URL = 2_000
 
 
 def _row_id(**options: Any) -> fields.Integer:
@@ -121,21 +120,21 @@ MessagePageSchema = _page_of("MessagePageSchema", MessageSchema)
 # ---- webhooks
 
 
-def _is_address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValidationError("must be an http(s) URL with a host and without a password")
+class _Url(fields.String):
+    """Loads the URL as it is stored and called."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        try:
+            return normalize_url(super()._deserialize(value, attr, data, **options), allow_private=settings().webhooks_to_private)
+        except UrlRefused as problem:
+            raise ValidationError(str(problem)) from None
 
 
 def _url(**options: Any) -> fields.String:
-    checks: list[Any] = [validate.Length(max=MAX_URL, error=f"must have at most {MAX_URL} characters"), _is_address]
-    # The pattern is narrower than what is taken, but every URL that fits it is.
-    described = {"format": "uri", "pattern": r"^https?://[a-z0-9.-]+\.[a-z]{2,}(/[A-Za-z0-9/_-]*)?$"}
-    return fields.String(validate=checks, metadata=described, **options)
+    # The pattern is narrower than what is taken, but every URL that fits it is, and is stored as it was given.
+    pattern = r"^https?://([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,3}[a-z]{2,20}(/[A-Za-z0-9/_-]*)?$"
+    described = {"format": "uri", "maxLength": MAX_URL, "pattern": pattern}
+    return _Url(metadata=described, **options)
 
 
 def _events(**options: Any) -> fields.List[Any]:
