@@ -115,8 +115,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
         "throughput, latency, ai-concurrency; worker: one process for all stages; isolation: webhook latency while a tenth of "
-        "the endpoints hang; priority: how long premium jobs wait behind 10,000 basic ones; steady: CPU and memory of each "
-        "process type at 10 and 100 messages/s; idle: cost of an idle system, punctuality of delayed jobs; all: these eight. "
+        "the endpoints hang; priority: how long premium jobs wait behind 10,000 basic ones; flood: how "
+        "long a customer waits behind another one's 6,000 messages; steady: CPU and memory of each "
+        "process type at 10 and 100 messages/s; idle: cost of an idle system, punctuality of delayed jobs; all: these nine. "
         "scale: time per message on an empty and on a full database; streams: cost of open widget pages; front-door: the "
         "inbound hook at 200 and 600 requests a second; provider-call: CPU of a call to the AI, by our transport and by the "
         "openai client's own"

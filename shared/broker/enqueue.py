@@ -24,6 +24,8 @@ class Ticket:
     queue: Queue
     priority: int
     delay_ms: int = 0
+    #: Customers take turns within a queue.
+    customer: int | None = None
 
 
 class EnqueueInTransactionError(RuntimeError):
@@ -32,18 +34,19 @@ class EnqueueInTransactionError(RuntimeError):
 
 def tickets_of(rows: Iterable[dict[str, Any]]) -> list[Ticket]:
     """The tickets that a verb of schema.sql returned."""
-    return [Ticket(row["id"], Queue(row["queue"]), row["priority"], row["delay_ms"]) for row in rows]
+    return [Ticket(row["id"], Queue(row["queue"]), row["priority"], row["delay_ms"], row.get("customer_id")) for row in rows]
 
 
 def message_for(ticket: Ticket) -> Message[Any]:
-    """The Dramatiq message of a job: its id and nothing else; the ledger has the rest."""
+    """The Dramatiq message of a job: its id, and its customer's for turns; the ledger has the rest."""
     lane = queues.lane(ticket.queue, ticket.priority)
+    customer = {} if ticket.customer is None else {"customer": ticket.customer}
     return Message(
         queue_name=lane,
         actor_name=queues.actor_name(lane),
         args=(ticket.id,),
         kwargs={},
-        options={"redis_message_id": f"job-{ticket.id}"},
+        options={"redis_message_id": f"job-{ticket.id}", **customer},
         message_id=f"job-{ticket.id}",
         message_timestamp=now_ms(),
     )
@@ -53,6 +56,12 @@ def current_delivery() -> Delivery | None:
     """What brought the job that this thread works on; None outside a worker."""
     message = CurrentMessage.get_current_message()
     return (message.queue_name, message.options["redis_message_id"]) if message is not None else None
+
+
+def current_customer() -> int | None:
+    """Whose job this thread works on, as its message says."""
+    message = CurrentMessage.get_current_message()
+    return message.options.get("customer") if message is not None else None
 
 
 def enqueue(tickets: Iterable[Ticket], done: Sequence[Delivery] = ()) -> None:

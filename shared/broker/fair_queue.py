@@ -1,9 +1,10 @@
-"""What a process works on next: stages and lanes take turns by weight, so that none starves another.
+"""What a process works on next: stages and lanes take turns by weight, customers one by one, so that none starves another.
 
 Dramatiq's queue is strict: while premium alone can fill the stage, basic never runs. Here lanes take turns by stride
 scheduling (Waldspurger and Weihl 1995): a lane that has work moves on by 1/weight for each job it gets, and the lane that
 is furthest behind is next. A lane that was idle starts where the others are: it saves up no turns, and a premium job that
-comes now is next. Stages that share a process take turns in the same way, all with the same weight.
+comes now is next. Stages that share a process take turns in the same way, all with the same weight. Within a lane customers
+take turns, as they do in Redis (turns.lua): whoever sends thousands of messages waits for their own.
 
 A stage that calls somebody outside may have only a share of the threads of a process that runs other stages as well
 (thread_limits): a provider that hangs stops its own stage and no other.
@@ -12,7 +13,7 @@ A stage that calls somebody outside may have only a share of the threads of a pr
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable, Mapping
 from queue import PriorityQueue
 from typing import Any, Generic, TypeVar
@@ -63,11 +64,32 @@ class _Turns(Generic[Who]):
         return who
 
 
+class _Lane:
+    """The messages of one lane, by customer; None is a customer, too. The first customer is next."""
+
+    def __init__(self) -> None:
+        self._customers: OrderedDict[int | None, deque[Any]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._customers)
+
+    def put(self, item: Any) -> None:
+        self._customers.setdefault(item.message.options.get("customer"), deque()).append(item)
+
+    def get(self) -> Any:
+        customer, items = next(iter(self._customers.items()))
+        item = items.popleft()
+        self._customers.move_to_end(customer)
+        if not items:
+            del self._customers[customer]
+        return item
+
+
 class _Stage:
     """The messages of one stage, by lane."""
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[Any]] = {priority: deque() for priority in WEIGHTS}
+        self._lanes: dict[int, _Lane] = {priority: _Lane() for priority in WEIGHTS}
         self._turns: _Turns[int] = _Turns()
         self.size = 0
 
@@ -75,12 +97,12 @@ class _Stage:
         lane = self._lanes[item.priority]
         if not lane:
             self._turns.join(item.priority)
-        lane.append(item)
+        lane.put(item)
         self.size += 1
 
     def get(self) -> Any:
         self.size -= 1
-        return self._lanes[self._turns.next((lane for lane, items in self._lanes.items() if items), WEIGHTS)].popleft()
+        return self._lanes[self._turns.next((lane for lane, items in self._lanes.items() if items), WEIGHTS)].get()
 
 
 class FairQueue(PriorityQueue[Any]):

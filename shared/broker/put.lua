@@ -1,6 +1,6 @@
 -- Forgets messages that a worker has finished, then puts messages on queues, in Dramatiq's own layout, and wakes workers.
 -- KEYS: namespace. ARGV: wake channel prefix, worker id, how many are finished, queue and id of each of those, then for each
--- new message: queue, id, data, place ("tail" or "head"), delay (ms; 0 for none). Returns how many messages were new.
+-- new message: queue, id, data, place ("tail" or "head"), delay (ms; 0 for none), customer. Returns how many messages were new.
 --
 -- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing, which is
 -- what lets the sweep put every job that should be there without looking first.
@@ -49,8 +49,9 @@ local function push(queue, id, data)
 end
 
 local new, woken = 0, {}
-for i = 4 + 2 * finished, #ARGV, 5 do
-    local queue, id, data, place, delay = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+for i = 4 + 2 * finished, #ARGV, 6 do
+    local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    local delay, customer = tonumber(ARGV[i + 4]), ARGV[i + 5]
     local name = namespace .. ":" .. queue
     if delay > 0 then
         if redis.call("hsetnx", name .. ".DQ.msgs", id, data) == 1 then
@@ -59,8 +60,8 @@ for i = 4 + 2 * finished, #ARGV, 5 do
         end
     elseif redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
         if not push(queue, id, data) then
-            local length = redis.call(place == "head" and "lpush" or "rpush", name, id)
-            if length == 1 then woken[queue] = true end
+            if place == "head" then redis.call("lpush", name, id) else line_up(name, id, customer) end
+            if redis.call("llen", name) == 1 then woken[queue] = true end
         end
         new = new + 1
     end

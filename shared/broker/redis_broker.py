@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
 
-_SCRIPTS = Path(__file__).parent
-
 
 class Broker(RedisBroker):
     """A RedisBroker whose consumers are woken. Drop-in: stock clients and the dashboard see what they expect."""
@@ -55,9 +53,8 @@ class Broker(RedisBroker):
         #: Whether this process takes nothing any more.
         self.retired = False
         self._wake_channel = f"{namespace}:__wake__:"
-        self._put, self._take, self._requeue, self._rescue = (
-            client.register_script((_SCRIPTS / f"{name}.lua").read_text()) for name in ("put", "take", "requeue", "rescue")
-        )
+        self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
+        self._requeue, self._rescue = (client.register_script(_lua(name)) for name in ("requeue", "rescue"))
         self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
     def declare_queue(self, queue_name: str) -> None:
@@ -84,7 +81,8 @@ class Broker(RedisBroker):
             queue_name = q_name(message.queue_name)
             # Its time was set by this process's clock a moment ago (addressed); Redis counts the delay by its own.
             delay = 0 if message.queue_name == queue_name else max(1, message.options["eta"] - now_ms())
-            args += [queue_name, message.options["redis_message_id"], message.encode(), place, delay]
+            customer = message.options.get("customer", "")
+            args += [queue_name, message.options["redis_message_id"], message.encode(), place, delay, customer]
         return int(self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, *args]))
 
     def end(self, done: Sequence[Delivery], messages: Iterable[Message[Any]]) -> None:
@@ -191,6 +189,10 @@ class Hand(NamedTuple):
     worker: str
     queue: str
     message_id: str
+
+
+def _lua(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.lua").read_text()
 
 
 def _every_queue() -> list[str]:

@@ -34,8 +34,10 @@ for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 10
         redis.call("zrem", due, id)
         redis.call("hdel", delayed .. ".msgs", id)
         if data then
+            local known, message = pcall(cjson.decode, data)
+            local customer = known and type(message.options) == "table" and message.options.customer or ""
             redis.call("hset", name .. ".msgs", id, data)
-            redis.call("rpush", name, id)
+            line_up(name, id, tostring(customer))
         end
     end
 end
@@ -44,7 +46,7 @@ local answer = {-1, 0}
 local first = redis.call("zrange", due, 0, 0, "withscores")
 if first[2] then answer[1] = math.max(math.ceil(tonumber(first[2])) - now, 5) end
 
-local acks = namespace .. ":__acks__." .. worker .. "." .. queue
+local acks, gone = namespace .. ":__acks__." .. worker .. "." .. queue, {}
 for _ = 1, count do
     local id = redis.call("lpop", name)
     if not id then break end
@@ -53,7 +55,9 @@ for _ = 1, count do
         redis.call("sadd", acks, id)
         answer[#answer + 1] = data
     end
+    gone[#gone + 1] = id
 end
+if #gone > 0 then redis.call("zrem", name .. ".rounds", unpack(gone)) end
 
 local waiting, room = namespace .. ":__waiting__." .. queue, count - (#answer - 2)
 answer[2] = redis.call("scard", acks)

@@ -146,7 +146,7 @@ def _why_not_claimed(job_id: int) -> NotClaimed:
     if row["closed"] or row["held"] or row["state"] == "failed":
         return NotClaimed("held" if row["held"] else row["state"])
     delay = max(row["delay_ms"], MIN_LOOK_AGAIN_MS)
-    return NotClaimed(row["state"], Ticket(row["id"], Queue(row["queue"]), row["priority"], delay))
+    return NotClaimed(row["state"], Ticket(row["id"], Queue(row["queue"]), row["priority"], delay, row["customer_id"]))
 
 
 def insist(write: Callable[[], T]) -> T:

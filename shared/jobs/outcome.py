@@ -10,7 +10,7 @@ import sentry_sdk
 from dramatiq.errors import Retry
 from dramatiq.middleware import CurrentMessage
 
-from shared.broker.enqueue import Ticket, enqueue
+from shared.broker.enqueue import Ticket, current_customer, enqueue
 from shared.db import sql
 from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger
@@ -84,7 +84,7 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
         return PermanentError(f"{snooze}; still so after {age:.0f} s")
     _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
     log.info("job_snoozed", extra={"reason": str(snooze), "delay": delay})
-    enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000))])
+    enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000), job.customer_id or current_customer())])
     return None
 
 

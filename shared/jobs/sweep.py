@@ -57,7 +57,9 @@ def _enqueue_lost_jobs(queue: Queue) -> int:
     after, count = 0, 0
     while True:
         page = queries["open_jobs"].rows(queue=queue, after=after, page=PAGE, grace=GRACE)
-        lost = _not_carried([Ticket(row["id"], queue, row["priority"]) for row in page if row["due"]])
+        lost = _not_carried(
+            [Ticket(row["id"], queue, row["priority"], customer=row["customer_id"]) for row in page if row["due"]]
+        )
         enqueue(lost)
         count += len(lost)
         if len(page) < PAGE:

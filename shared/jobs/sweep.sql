@@ -1,7 +1,7 @@
 -- What the sweep looks for, in pages. All of it is on job_open_idx (`id > 0`) or job_held_idx.
 
 -- name: open_jobs(queue, after, page, grace)
-select id, queue, priority,
+select id, queue, priority, customer_id,
     not held and (state = 'waiting' and created_at < clock_timestamp() - make_interval(secs => :grace)
         or state = 'delayed' and run_at < clock_timestamp() - make_interval(secs => :grace)
         or state = 'active' and lease_until < clock_timestamp()) as due

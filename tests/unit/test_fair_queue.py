@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,15 @@ from shared.queues import PRIORITIES, Queue
 
 @dataclass(frozen=True)
 class Message:
-    """What the queue reads of a message: which Redis queue it came from."""
+    """What the queue reads of a message: which Redis queue it came from, and whose it is."""
 
     queue_name: str
+    customer: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As shared/broker/enqueue.py makes them."""
+        return {} if self.customer is None else {"customer": self.customer}
 
 
 @dataclass(frozen=True)
@@ -208,3 +215,49 @@ def test_a_shutdown_gets_what_waits_for_a_thread_too() -> None:
     Threads(queue, 8).take(4)
     assert [item.number for item in queue.drain()] == list(range(4, 20))
     assert queue.empty()
+
+
+def customers(queue: FairQueue, count: int) -> list[int | None]:
+    """Whose the next so many are."""
+    return [queue.get_nowait().message.customer for _ in range(count)]
+
+
+def put_of(queue: FairQueue, customer: int | None, count: int, lane: int = queues.LOWEST, queue_name: str = "x") -> None:
+    """So many items of a customer."""
+    for number in range(count):
+        queue.put(Item(lane, number, Message(queue_name, customer)))
+
+
+@pytest.mark.parametrize("lane", PRIORITIES)
+def test_a_customer_who_sends_one_message_is_next_but_one(lane: int) -> None:
+    queue = FairQueue()
+    put_of(queue, 1, 48, lane)
+    assert customers(queue, 3) == [1, 1, 1]
+    put_of(queue, 2, 1, lane)
+    assert 2 in customers(queue, 2)
+
+
+def test_customers_take_turns() -> None:
+    queue = FairQueue()
+    put_of(queue, 1, 30)
+    put_of(queue, 2, 3)
+    put_of(queue, None, 2)  # a stock client's
+    assert customers(queue, 9) == [1, 2, None, 1, 2, None, 1, 2, 1]
+    put_of(queue, 2, 1)
+    assert customers(queue, 3) == [1, 2, 1]
+
+
+def test_a_customers_messages_stay_in_order() -> None:
+    queue = FairQueue()
+    for number in range(20):
+        queue.put(Item(5, number, Message("x", number % 2)))
+    taken = [queue.get_nowait() for _ in range(20)]
+    for customer in (0, 1):
+        assert [item.number for item in taken if item.message.customer == customer] == list(range(customer, 20, 2))
+
+
+def test_a_premium_flood_of_one_customer_does_not_stop_the_basic_lane() -> None:
+    queue = FairQueue()
+    put_of(queue, 1, 200, lane=1)
+    put_of(queue, 2, 5, lane=5)
+    assert customers(queue, 33).count(2) >= 2, "one of sixteen"

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from scripts.local.bench import modes, peer
+from scripts.local.bench.flood import flood
 from scripts.local.bench.idle import JOBS, idle
 from scripts.local.bench.isolation import isolation
 from scripts.local.bench.modes import Run
@@ -71,6 +72,7 @@ MODES = {
         priority,
         limits={"premium waits, p99 ms": (1_000 + AI_MS, True), "basic beside full premium, %": (1, False)},
     ),
+    "flood": Mode(6_000, flood, limits={"waits, p50 ratio": (2, True), "waits, p95 ratio": (2, True)}),
     "steady": Mode(3_000, steady),
     "idle": Mode(
         JOBS,

@@ -56,7 +56,7 @@ def priority(rig: Rig, messages: int) -> Run:
     """Behind this many basic messages. Raises RuntimeError unless each premium message is answered once and none is lost."""
     rig.empty()
     premium = messages // PREMIUM_DIVISOR
-    premium_bots, basic_bots = _chatbots(PRIORITIES[0]), _chatbots(LOWEST)
+    premium_bots, basic_bots = chatbots_of(PRIORITIES[0]), chatbots_of(LOWEST)
     with slow(rig, AI_MS) as world, rig.workers(world, {}, [name for name in STAGES if name != "ai"]):
         for name, count, bots in (("basic", messages, basic_bots), ("premium", premium, premium_bots)):
             load.fill(name, count, count, bots)()
@@ -80,7 +80,8 @@ def priority(rig: Rig, messages: int) -> Run:
     }
 
 
-def _chatbots(rank: int) -> list[int]:
+def chatbots_of(rank: int) -> list[int]:
+    """The chatbots of the customers whose plan has this priority."""
     return [row["id"] for row in db.rows(_CHATBOTS, [rank])]
 
 
