@@ -11,12 +11,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 
 from scripts.local.terminal import unreachable
+from shared import database_url as urls
+from shared.db.connecting import open_session
+from shared.db.session import MIGRATION
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema.sql"
@@ -35,19 +40,17 @@ _IS_EMPTY = "select not exists (select from pg_class where relnamespace = 'publi
 def migrate(database_url: str, post: bool = False) -> list[str]:
     """Applies what is missing, each file in a transaction of its own; returns the names of what was applied.
 
-    `post`: no worker of an earlier release is left.
+    `post`: no worker of an earlier release is left. Raises ValueError for a wrong URL, psycopg2.Error.
     """
-    connection = psycopg2.connect(database_url, connect_timeout=10)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_lock(%s)", [LOCK])
+    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor:
+        with _turn(cursor):
             cursor.execute(_IS_EMPTY)
             [[is_empty]] = cursor.fetchall()
             cursor.execute(RECORD)
-            return _create(cursor) if is_empty else _upgrade(cursor, post)
-    finally:
-        connection.close()
+            if is_empty:
+                return _create(cursor)
+            due = _due(_applied(cursor), post)
+        return [path.name for path in due if _apply(cursor, path)]
 
 
 def migrations() -> list[Path]:
@@ -55,20 +58,33 @@ def migrations() -> list[Path]:
     return sorted(MIGRATIONS.glob("[0-9]*.sql"), key=lambda path: (path.name.split("_")[0], _is_post(path)))
 
 
+@contextmanager
+def _turn(cursor: Any) -> Iterator[None]:
+    """A transaction; those of two releases take turns. The lock ends with it, also on a connection that a pooler keeps."""
+    cursor.execute("begin")
+    try:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        yield
+        cursor.execute("commit")
+    except BaseException:
+        with suppress(psycopg2.Error):  # the connection may be what failed
+            cursor.execute("rollback")
+        raise
+
+
 def _create(cursor: Any) -> list[str]:
-    _apply(cursor, SCHEMA, [path.name for path in migrations()])
+    cursor.execute(SCHEMA.read_text())
+    for path in migrations():
+        _record(cursor, path)
     return [SCHEMA.name]
 
 
-def _upgrade(cursor: Any, post: bool) -> list[str]:
+def _applied(cursor: Any) -> set[str]:
     cursor.execute("select name from schema_migration")
     applied = {name for (name,) in cursor.fetchall()}
     if MIGRATIONS_BEGIN not in applied:
         raise psycopg2.DatabaseError(f"this database was not made by {SCHEMA.name} or {MIGRATIONS_BEGIN}; empty it first")
-    due = _due(applied, post)
-    for path in due:
-        _apply(cursor, path, [path.name])
-    return [path.name for path in due]
+    return applied
 
 
 def _due(applied: set[str], post: bool) -> list[Path]:
@@ -86,16 +102,18 @@ def _is_post(path: Path) -> bool:
     return path.name.endswith(".post.sql")
 
 
-def _apply(cursor: Any, path: Path, names: list[str]) -> None:
-    cursor.execute("begin")
-    try:
+def _apply(cursor: Any, path: Path) -> bool:
+    """Applies a file, unless another release did meanwhile."""
+    with _turn(cursor):
+        if path.name in _applied(cursor):
+            return False
         cursor.execute(path.read_text())
-        for name in names:
-            cursor.execute("insert into schema_migration (name) values (%s)", [name])
-        cursor.execute("commit")
-    except Exception:
-        cursor.execute("rollback")
-        raise
+        _record(cursor, path)
+        return True
+
+
+def _record(cursor: Any, path: Path) -> None:
+    cursor.execute("insert into schema_migration (name) values (%s)", [path.name])
 
 
 def main() -> int:
@@ -107,6 +125,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         applied = _migrate_somewhere(arguments.post)
+    except ValueError as problem:
+        print(f"migrate: DATABASE_URL: {problem}", file=sys.stderr)
+        return 1
     except psycopg2.OperationalError as problem:
         print(f"migrate: {unreachable(problem)}", file=sys.stderr)
         return 1
@@ -119,7 +140,7 @@ def main() -> int:
 
 def _migrate_somewhere(post: bool) -> list[str]:
     if os.environ.get("DATABASE_URL"):
-        return migrate(os.environ["DATABASE_URL"], post)
+        return migrate(urls.check(os.environ["DATABASE_URL"]), post)
     from scripts.local.embedded import resolved_environment  # not installed on a platform
 
     with resolved_environment() as environment:

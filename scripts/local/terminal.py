@@ -14,6 +14,8 @@ from datetime import datetime
 import peewee
 
 from scripts.local.environment import use_running_services
+from shared import db
+from shared.db.connecting import TransactionPooling
 from shared.errors import ServiceDown
 
 
@@ -51,6 +53,7 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
     """Runs a command on DATABASE_URL or the services that another script runs; 1 if the database does not answer."""
     if not os.environ.get("DATABASE_URL"):
         use_running_services(program, "DATABASE_URL")
+    db.use(db.COMMAND)
     try:
         return run(arguments)
     except (peewee.OperationalError, peewee.InterfaceError) as problem:
@@ -63,4 +66,6 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
 
 def unreachable(problem: Exception) -> str:
     """The error of a database that does not answer; libpq names the host, never the password."""
+    if isinstance(getattr(problem, "orig", problem), TransactionPooling):
+        return str(problem)
     return f"the database of DATABASE_URL cannot be reached: {str(problem).strip()}"

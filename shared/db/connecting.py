@@ -7,6 +7,7 @@ hands each transaction to any connection, is recognised and refused: prepared st
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,18 @@ class TransactionPooling(psycopg2.OperationalError):
         )
 
 
-def open_session(url: str, limits: Limits) -> Session:
-    """A new connection, set up. Raises psycopg2.Error, among them TransactionPooling."""
+def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNING) -> Session:
+    """A new connection, set up. Raises ValueError for a wrong URL, psycopg2.Error, among them TransactionPooling."""
     session = _connect(url, limits)
     try:
         # A pooler makes up the pid that it tells. Settings must not stay on a connection that others use as well.
         pid = session.get_backend_pid()
-        [[real_pid, *_]] = _ask(session, f"select pg_backend_pid(), {_settings(limits, f'pg_backend_pid() <> {pid}')}")
+        [[real_pid, *_]] = _ask(session, f"select pg_backend_pid(), {_settings(planning, limits, f'pg_backend_pid() <> {pid}')}")
         if pid != real_pid:
             if url not in _in_session_mode:
                 _refuse_transaction_mode(session, url, limits)
                 _in_session_mode.add(url)
-            _ask(session, f"select {_settings(limits, 'false')}")
+            _ask(session, f"select {_settings(planning, limits, 'false')}")
     except BaseException:
         session.close()
         raise
@@ -109,8 +110,8 @@ def _connect(url: str, limits: Limits) -> Session:
     return session
 
 
-def _settings(limits: Limits, is_local: str) -> str:
-    values = {**_PLANNING, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
+def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str:
+    values = {**planning, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
     return ", ".join(f"set_config('{name}', '{value}', {is_local})" for name, value in values.items())
 
 

@@ -43,6 +43,8 @@ WORKER = Limits(statement=8, connect=5, turn=30)
 WEB = Limits(statement=3, connect=2, turn=3)
 #: An operator has patience, and may ask for much.
 COMMAND = Limits(statement=600, connect=5, turn=30)
+#: A migration may rewrite a table.
+MIGRATION = Limits(statement=86_400, connect=5, turn=30)
 
 
 class Session(psycopg2.extensions.connection):

@@ -6,8 +6,11 @@ All of it may be done at any time, by anybody, twice. It goes through open jobs 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
-from shared import db, queues
+from redis.exceptions import LockError
+
+from shared import queues
 from shared.broker.connection import redis_now_ms
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
@@ -24,8 +27,8 @@ queries = sql.load(__file__)
 PAGE = 1_000
 #: Seconds for which a job is left to those who just wrote it.
 GRACE = 2.0
-#: Two sweepers at once would only do the work twice; the number is ours.
-LOCK = 7_217_001
+#: Seconds after which a sweeper counts as dead. Two at once would only do the work twice, so a longer sweep does no harm.
+LOCKED_FOR = 15
 
 stuck_messages = StuckMessages(queries["unclaimed_jobs"])
 
@@ -97,16 +100,17 @@ def _release_orphans(queue: Queue) -> int:
 
 def sweep_if_alone() -> bool:
     """Sweeps, unless another process is at it; returns whether it did."""
-    with db.connection() as database:
-        # A lock of the session, for the sweep is many transactions; it ends with the connection.
-        if not database.execute_sql("select pg_try_advisory_lock(%s)", [LOCK]).fetchone()[0]:
-            return False
-        try:
-            sweep()
-            client = get_broker().client
-            client.set(_swept_key(), redis_now_ms(client) // 1000)
-        finally:
-            database.execute_sql("select pg_advisory_unlock(%s)", [LOCK])
+    client = get_broker().client
+    # In Redis, for a sweep is many transactions, and a pooler may give each of them another session.
+    lock = client.lock(f"{settings().redis_namespace}:sweeping", timeout=LOCKED_FOR, blocking=False)
+    if not lock.acquire():
+        return False
+    try:
+        sweep()
+        client.set(_swept_key(), redis_now_ms(client) // 1000)
+    finally:
+        with suppress(LockError):  # it took longer than that, and the lock may be another's by now
+            lock.release()
     return True
 
 
