@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from shared import http, payloads
@@ -10,22 +11,25 @@ from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
-from shared.errors import PermanentError, Snooze
-from shared.http.bulkhead import Bulkhead
+from shared.errors import Snooze
+from shared.http.bulkhead import Bulkhead, Room, customer_room
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.queues import Queue
-from shared.webhooks import signing
+from shared.webhooks import gone, signing
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
 
+log = logging.getLogger(__name__)
+
 queries = sql.load(__file__)
 
 record_delivery = CompletionStatement(queries["record_delivery"])
+drop_event = CompletionStatement(queries["drop_event"])
 
 _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.WEBHOOKS))
 
@@ -53,14 +57,26 @@ def deliver(job: Job) -> None:
     payloads.read(Queue.WEBHOOKS, job.payload)
     event = job.loaded
     if event is None or not event["active"]:
-        raise PermanentError("the endpoint is gone or switched off")
-    with _bulkhead.slot(event["endpoint_id"], job.age):
-        answer = _post(event, job.attempt)
+        _drop(job)
+        return
+    gone.watch()
+    try:
+        with _bulkhead.slot(Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id), age=job.age):
+            answer = _post(event, job.attempt)
+    except http.CallCancelled:
+        _drop(job)
+        return
     if answer.status == 429:
         raise Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
     if not answer.ok:
         raise EndpointRefused(answer)
     record_delivery(job, {"id": event["id"], "attempt": job.attempt, "response_status": answer.status})
+
+
+def _drop(job: Job) -> None:
+    """The endpoint was deleted, and its events with it, or switched off: nobody's mistake."""
+    log.info("delivery_dropped", extra={"reason": "the endpoint is gone or switched off", "customer": job.customer_id})
+    drop_event(job, {"webhook_event_id": job.webhook_event_id})
 
 
 def _post(event: dict[str, Any], attempt: int) -> http.Response:

@@ -20,6 +20,18 @@ with input as materialized (
 select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
+-- name: drop_event
+-- Of an endpoint that was switched off; one that was deleted took its events with it.
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, webhook_event_id bigint)
+), dropped_events as (
+    update webhook_event event set status = 'FAILED', error = 'the endpoint was switched off'
+    from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
+        and event.status = 'PENDING'
+)
+select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
+from input
+
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, details)
 -- The attempt, its error and the endpoint's HTTP status are kept on the event as well.
 with failed_attempt as (

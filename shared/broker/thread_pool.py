@@ -28,6 +28,12 @@ class ThreadPool(Middleware):
         broker.add_middleware(threads)
         return threads
 
+    @property
+    def size(self) -> int:
+        """The threads that the process began with; 0 before it has."""
+        worker = self._worker
+        return worker.worker_threads if worker is not None else 0
+
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """From now on there is a worker to add threads to."""
         self._worker = worker

@@ -1,40 +1,61 @@
-"""A bulkhead around calls to customers' endpoints: one that hangs must not exhaust the worker's threads (Nygard, "Release It!").
+"""A bulkhead around calls to addresses that customers give: one that hangs must not exhaust the worker's threads, nor must one
+customer who has many of them (Nygard, "Release It!").
 
 Three rules, each of one process, without any coordination between processes:
 
 - A call that takes long no longer counts: the process gets another thread in its place. So endpoints that are not yet
   known to hang may hang by the hundred.
-- Each endpoint has a limit on its concurrent calls: halved by each call that gets no response, raised by one with each that
-  does (AIMD, as in TCP). A dead endpoint soon has a limit of one; that one call also finds out when it is well again.
-- A job whose endpoint has no free slot is snoozed, for longer the older it is, which costs no attempt.
+- A call needs a slot in each of its rooms: that of its endpoint, and that of its customer. The slots of a room are halved by
+  each call that gets no response, and one more with each that does (AIMD, as in TCP). A dead endpoint soon has a single one,
+  whose call also finds out when it is well again. A customer whose endpoints all hang keeps four.
+- A job whose call finds no slot is snoozed, for longer the older it is, which costs no attempt.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.errors import OutcomeUnknown, Snooze
 from shared.http.failures import ConnectFailed
 
-#: Concurrent calls to one endpoint that works: all of a default process's threads.
+#: Concurrent calls in one room whose calls are answered: all of a default process's threads, or half of a bigger one's.
 MAX_SLOTS = 32
 #: Seconds after which a call counts as slow: longer than nearly every endpoint takes, short for the jobs that wait behind it.
 SLOW_AFTER = 0.5
 #: Seconds between two checks for slow calls; there are none while no call is under way.
 CHECK_INTERVAL = 0.1
-#: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, endpoints that gave no response get no slot.
+#: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, rooms whose calls get no response take no more. One
+#: customer has at most MAX_SLOTS of them, and soon only its least.
 MAX_SLOW_CALLS = 500
 #: Seconds that a job without a slot waits, or this share of its age if that is more: it is retried O(log age) times.
 MIN_SNOOZE, SNOOZE_OF_AGE = 2.0, 0.5
 
 
+class Room(NamedTuple):
+    """What shares a limit on its calls. `least`: the calls that it may always have; one finds out whether it is well again."""
+
+    #: As an error says it: "the endpoint".
+    what: str
+    name: Hashable
+    least: int = 1
+
+
+def customer_room(customer_id: Hashable) -> Room:
+    """A customer's. One of its endpoints that hangs must not stop the others."""
+    return Room("the customer", customer_id, least=4)
+
+
 class ThreadPool(Protocol):
     """The worker's threads, which can become more and fewer (shared/broker/thread_pool.py)."""
+
+    @property
+    def size(self) -> int:
+        """The threads that the process began with."""
 
     def add_thread(self) -> bool:
         """Adds one; False if that is not possible now."""
@@ -44,8 +65,10 @@ class ThreadPool(Protocol):
 
 
 @dataclass
-class _Endpoint:
-    slots: int = MAX_SLOTS
+class _Calls:
+    """The calls in one room."""
+
+    slots: int
     in_flight: int = 0
 
 
@@ -56,55 +79,69 @@ class _Call:
 
 
 class Bulkhead:
-    """The calls under way, by the endpoint that they go to."""
+    """The calls under way, by the rooms that they are in. `no_response`: the exceptions that mean that no answer came."""
 
-    def __init__(self, threads: ThreadPool, max_slow_calls: int = MAX_SLOW_CALLS) -> None:
-        self._threads, self._max_slow_calls = threads, max_slow_calls
+    def __init__(
+        self,
+        threads: ThreadPool,
+        max_slow_calls: int = MAX_SLOW_CALLS,
+        no_response: tuple[type[Exception], ...] = (ConnectFailed, OutcomeUnknown),
+    ) -> None:
+        self._threads, self._max_slow_calls, self._no_response = threads, max_slow_calls, no_response
         self._lock = threading.Lock()
-        self._endpoints: dict[int, _Endpoint] = {}
+        self._rooms: dict[Room, _Calls] = {}
         self._calls: dict[_Call, None] = {}  # in the order in which they started
         self._slow_calls = 0
         self._has_calls = threading.Event()
         self._watcher: threading.Thread | None = None
 
     @contextmanager
-    def slot(self, endpoint: int, age: float) -> Iterator[None]:
-        """Room for one call, of a job `age` seconds old. Raises Snooze if the endpoint has none left."""
-        call = self._acquire(endpoint, age)
+    def slot(self, *rooms: Room, age: float) -> Iterator[None]:
+        """Room for one call, of a job `age` seconds old. Raises Snooze if one of its rooms has none left."""
+        call = self._acquire(rooms, age)
         responded = True
         try:
             yield
-        except (ConnectFailed, OutcomeUnknown):
+        except self._no_response:
             responded = False
             raise
         finally:
-            self._release(endpoint, call, responded)
+            self._release(rooms, call, responded)
 
-    def _acquire(self, endpoint_id: int, age: float) -> _Call:
+    def _acquire(self, rooms: tuple[Room, ...], age: float) -> _Call:
         with self._lock:
-            endpoint = self._endpoints.get(endpoint_id) or _Endpoint()
-            failing_and_full = endpoint.slots < MAX_SLOTS and self._slow_calls >= self._max_slow_calls
-            if failing_and_full or endpoint.in_flight >= endpoint.slots:
-                delay = max(MIN_SNOOZE, age * SNOOZE_OF_AGE)
-                raise Snooze(delay, f"the endpoint has {endpoint.in_flight} calls without a response")
-            self._endpoints[endpoint_id] = endpoint
-            endpoint.in_flight += 1
+            calls = [self._rooms.get(room) or _Calls(self._most_slots()) for room in rooms]
+            for room, known in zip(rooms, calls, strict=True):
+                failing_and_full = known.slots < self._most_slots() and self._slow_calls >= self._max_slow_calls
+                if failing_and_full or known.in_flight >= known.slots:
+                    delay = max(MIN_SNOOZE, age * SNOOZE_OF_AGE)
+                    raise Snooze(delay, f"{room.what} has {known.in_flight} calls without a response")
+            for room, known in zip(rooms, calls, strict=True):
+                self._rooms[room] = known
+                known.in_flight += 1
             call = _Call(time.monotonic())
             self._calls[call] = None
             self._start_watching()
         return call
 
-    def _release(self, endpoint_id: int, call: _Call, responded: bool) -> None:
+    def _most_slots(self) -> int:
+        return max(MAX_SLOTS, self._threads.size // 2)
+
+    def _release(self, rooms: tuple[Room, ...], call: _Call, responded: bool) -> None:
         with self._lock:
-            endpoint = self._endpoints[endpoint_id]
-            endpoint.in_flight -= 1
-            endpoint.slots = min(MAX_SLOTS, endpoint.slots + 1) if responded else max(1, endpoint.slots // 2)
-            if endpoint.slots == MAX_SLOTS and not endpoint.in_flight:
-                del self._endpoints[endpoint_id]  # the same as one that was never called
+            for room in rooms:
+                self._settle(room, responded)
             del self._calls[call]
             if call.replaced:
                 self._slow_calls -= 1
                 self._threads.retire_thread()
+
+    def _settle(self, room: Room, responded: bool) -> None:
+        calls, most = self._rooms[room], self._most_slots()
+        calls.in_flight -= 1
+        calls.slots = min(most, calls.slots + 1) if responded else max(room.least, calls.slots // 2)
+        if calls.slots == most and not calls.in_flight:
+            del self._rooms[room]  # the same as one that was never called
 
     def _start_watching(self) -> None:
         self._has_calls.set()

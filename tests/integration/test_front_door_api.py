@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -132,6 +133,37 @@ def test_endpoints_and_their_secret(mine: Business) -> None:
 )
 def test_a_wrong_address_is_refused(mine: Business, url: str) -> None:
     assert mine("POST", "/webhook-endpoints", {"url": url}).status_code == 422
+
+
+def test_a_customer_has_twenty_endpoints_and_those_that_were_more_stay(mine: Business, other: Business) -> None:
+    hook = {"url": "https://shop.example/hook"}
+    for _ in range(19):  # one is there
+        assert mine("POST", "/webhook-endpoints", hook).status_code == 201
+    refused = mine("POST", "/webhook-endpoints", hook)
+    assert (refused.status_code, refused.mimetype) == (409, "application/problem+json")
+    assert "20 are allowed" in refused.json["detail"]  # type: ignore[index]
+    assert other("POST", "/webhook-endpoints", hook).status_code == 201
+    db.rows("insert into webhook_endpoint (customer_id, url, secret) select customer_id, url, secret from webhook_endpoint")
+    first, *others = [row["id"] for row in db.rows("select id from webhook_endpoint where customer_id = %s", [mine.customer])]
+    assert len(others) == 39
+    assert mine("PATCH", f"/webhook-endpoints/{first}", {"active": True}).status_code == 200
+    for endpoint in others[:20]:
+        assert mine("DELETE", f"/webhook-endpoints/{endpoint}").status_code == 204
+        assert mine("POST", "/webhook-endpoints", hook).status_code == 409
+    mine("DELETE", f"/webhook-endpoints/{first}")
+    assert mine("POST", "/webhook-endpoints", hook).status_code == 201
+
+
+def test_two_requests_at_once_make_no_endpoint_too_many(door: FrontDoor, mine: Business) -> None:
+    for number in range(18):
+        door.world.endpoint(mine.customer, f"hook-{number}")
+    servers = [Business(door, mine.customer) for _ in range(6)]
+    for server in servers:
+        server._client = door.app.test_client()
+    with ThreadPoolExecutor(6) as pool:
+        hook = {"url": "https://shop.example/hook"}
+        statuses = list(pool.map(lambda server: server("POST", "/webhook-endpoints", hook).status_code, servers))
+    assert sorted(statuses) == [201, *[409] * 5]
 
 
 def test_an_event_is_delivered_again_under_its_id(door: FrontDoor, mine: Business, simulator: Simulator) -> None:

@@ -13,12 +13,15 @@ import pytest
 from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
 from shared.errors import OutcomeUnknown, PermanentError, Snooze
-from shared.http.bulkhead import MAX_SLOTS, Bulkhead
+from shared.http import ConnectFailed
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, Room, customer_room
 from shared.queues import Queue
 
 
 class CountedThreads:
     """A thread pool that only counts; at most `limit` threads can be added."""
+
+    size = 8
 
     def __init__(self, limit: int = 1_000) -> None:
         self.added, self._limit = 0, limit
@@ -35,6 +38,11 @@ class CountedThreads:
         self.added -= 1
 
 
+def endpoint_room(endpoint: int) -> Room:
+    """An endpoint's."""
+    return Room("the endpoint", endpoint)
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     """Waits; fails after 10 s."""
     deadline = time.monotonic() + 10
@@ -45,20 +53,20 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 def failed_call(bulkhead: Bulkhead, endpoint: int, problem: Exception) -> None:
     """A call that ends with this problem."""
-    with pytest.raises(type(problem)), bulkhead.slot(endpoint, age=0):
+    with pytest.raises(type(problem)), bulkhead.slot(endpoint_room(endpoint), age=0):
         raise problem
 
 
 def hold(stack: ExitStack, bulkhead: Bulkhead, endpoint: int, calls: int) -> None:
     """Calls that last as long as the stack."""
     for _ in range(calls):
-        stack.enter_context(bulkhead.slot(endpoint, age=0))
+        stack.enter_context(bulkhead.slot(endpoint_room(endpoint), age=0))
 
 
 def test_a_slow_call_is_replaced_while_it_lasts() -> None:
     threads = CountedThreads()
     bulkhead = Bulkhead(threads)
-    with bulkhead.slot(1, age=0), bulkhead.slot(2, age=0):
+    with bulkhead.slot(endpoint_room(1), age=0), bulkhead.slot(endpoint_room(2), age=0):
         wait_until(lambda: threads.added == 2)
     assert threads.added == 0
 
@@ -66,7 +74,7 @@ def test_a_slow_call_is_replaced_while_it_lasts() -> None:
 def test_a_worker_that_shuts_down_adds_no_thread() -> None:
     threads = CountedThreads(limit=0)
     bulkhead = Bulkhead(threads)
-    with bulkhead.slot(1, age=0):
+    with bulkhead.slot(endpoint_room(1), age=0):
         time.sleep(0.8)
     assert threads.added == 0
 
@@ -75,13 +83,13 @@ def test_calls_without_a_response_halve_an_endpoints_slots_and_responses_give_th
     bulkhead = Bulkhead(CountedThreads())
     for _ in range(10):
         failed_call(bulkhead, 1, OutcomeUnknown("silence"))
-    with bulkhead.slot(1, age=0), pytest.raises(Snooze), bulkhead.slot(1, age=0):
+    with bulkhead.slot(endpoint_room(1), age=0), pytest.raises(Snooze), bulkhead.slot(endpoint_room(1), age=0):
         pass
-    with bulkhead.slot(1, age=0):
+    with bulkhead.slot(endpoint_room(1), age=0):
         pass
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)  # one, and one for each response
-        with pytest.raises(Snooze), bulkhead.slot(1, age=0):
+        with pytest.raises(Snooze), bulkhead.slot(endpoint_room(1), age=0):
             pass
 
 
@@ -92,7 +100,7 @@ def test_a_refusal_is_a_response_and_endpoints_do_not_share_slots() -> None:
         failed_call(bulkhead, 2, OutcomeUnknown("silence"))
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, MAX_SLOTS)
-        with pytest.raises(Snooze), bulkhead.slot(1, age=0):
+        with pytest.raises(Snooze), bulkhead.slot(endpoint_room(1), age=0):
             pass
 
 
@@ -102,7 +110,7 @@ def test_a_job_without_a_slot_waits_longer_the_older_it_is() -> None:
         hold(stack, bulkhead, 1, MAX_SLOTS)
         delays = []
         for age in (0, 100):
-            with pytest.raises(Snooze) as caught, bulkhead.slot(1, age=age):
+            with pytest.raises(Snooze) as caught, bulkhead.slot(endpoint_room(1), age=age):
                 pass
             delays.append(caught.value.delay)
     assert delays == [2, 50]
@@ -115,7 +123,7 @@ def test_at_the_limit_of_slow_calls_failing_endpoints_wait_and_the_others_do_not
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)
         wait_until(lambda: threads.added == 2)
-        with pytest.raises(Snooze), bulkhead.slot(7, age=0):
+        with pytest.raises(Snooze), bulkhead.slot(endpoint_room(7), age=0):
             pass
         hold(stack, bulkhead, 8, 1)
         assert threads.added == 2
@@ -128,7 +136,7 @@ def test_counts_hold_when_many_threads_call() -> None:
 
     def call(endpoint: int) -> None:
         for _ in range(200):
-            with bulkhead.slot(endpoint, age=0):
+            with bulkhead.slot(endpoint_room(endpoint), age=0):
                 pass
 
     callers = [threading.Thread(target=call, args=(number % 3,)) for number in range(12)]
@@ -138,11 +146,75 @@ def test_counts_hold_when_many_threads_call() -> None:
         caller.join()
     assert threads.added == 0
     assert not bulkhead._calls
-    assert not bulkhead._endpoints
+    assert not bulkhead._rooms
+
+
+def hanging(stack: ExitStack, bulkhead: Bulkhead, customer: int, endpoints: range) -> list[str]:
+    """A call to each of a customer's endpoints, which lasts as long as the stack; what was said to those that found no room."""
+    refusals = []
+    for endpoint in endpoints:
+        try:
+            stack.enter_context(bulkhead.slot(endpoint_room(endpoint), customer_room(customer), age=0))
+        except Snooze as refusal:
+            refusals.append(str(refusal))
+    return refusals
+
+
+def test_a_customer_with_many_endpoints_has_no_more_room_than_one_with_one() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    with ExitStack() as stack:
+        refusals = hanging(stack, bulkhead, 1, range(620))
+        assert len(refusals) == 620 - MAX_SLOTS
+        assert set(refusals) == {f"the customer has {MAX_SLOTS} calls without a response"}
+        assert hanging(stack, bulkhead, 2, range(1_000, 1_001)) == []
+
+
+def test_a_customer_all_of_whose_endpoints_hang_keeps_few_threads_and_gets_the_others_back() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    for endpoint in range(40):
+        with pytest.raises(OutcomeUnknown), bulkhead.slot(endpoint_room(endpoint), customer_room(1), age=0):
+            raise OutcomeUnknown("silence")
+    with ExitStack() as stack:
+        assert len(hanging(stack, bulkhead, 1, range(100, 140))) == 36
+    for endpoint in range(100, 110):
+        with bulkhead.slot(endpoint_room(endpoint), customer_room(1), age=0):
+            pass
+    with ExitStack() as stack:
+        assert len(hanging(stack, bulkhead, 1, range(100, 140))) < 26
+
+
+def test_one_endpoint_that_hangs_does_not_stop_its_customers_others() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    for _ in range(10):
+        with pytest.raises(ConnectFailed), bulkhead.slot(endpoint_room(1), customer_room(1), age=0):
+            raise ConnectFailed("refused")
+    with ExitStack() as stack:
+        assert hanging(stack, bulkhead, 1, range(1, 2)) == []
+        [refusal] = hanging(stack, bulkhead, 1, range(1, 2))
+        assert refusal == "the endpoint has 1 calls without a response"
+        assert hanging(stack, bulkhead, 1, range(2, 5)) == []
+
+
+def test_a_call_that_is_refused_takes_no_room_anywhere() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    with ExitStack() as stack:
+        hanging(stack, bulkhead, 1, range(MAX_SLOTS))
+        assert hanging(stack, bulkhead, 1, range(700, 701))
+        assert bulkhead._rooms.keys() & {endpoint_room(700)} == set()
+
+
+def test_a_process_with_many_threads_gives_a_room_half_of_them() -> None:
+    threads = CountedThreads()
+    threads.size = 200
+    bulkhead = Bulkhead(threads)
+    with ExitStack() as stack:
+        assert len(hanging(stack, bulkhead, 1, range(620))) == 520
 
 
 class NoThreads:
     """Dramatiq's worker on a system that has no thread to spare."""
+
+    worker_threads = 8
 
     def __init__(self) -> None:
         self.asked = 0
@@ -155,6 +227,6 @@ class NoThreads:
 def test_a_system_without_threads_to_spare_is_asked_again() -> None:
     worker, threads = NoThreads(), ThreadPool(cast(Broker, None), Queue.WEBHOOKS)
     threads.after_worker_boot(cast(Broker, None), worker)
-    with Bulkhead(threads).slot(1, age=0):
+    with Bulkhead(threads).slot(endpoint_room(1), age=0):
         wait_until(lambda: worker.asked >= 2)
     assert worker.asked >= 2

@@ -18,7 +18,7 @@ from scripts.local.simulator.client import Simulator
 from shared import http
 from shared.errors import OutcomeUnknown, PermanentError
 from shared.http import addresses, connections, httpx_transport
-from shared.http.bulkhead import Bulkhead
+from shared.http.bulkhead import Bulkhead, Room
 from shared.http.exchange import WireTlsSocket
 
 #: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
@@ -283,16 +283,18 @@ def test_no_error_shows_credentials(simulator: Simulator) -> None:
 
 def test_both_kinds_of_no_answer_take_slots_from_an_endpoint() -> None:
     class NoThreads:
+        size = 8
+
         def add_thread(self) -> bool:
             return False
 
         def retire_thread(self) -> None:
             raise AssertionError
 
-    bulkhead = Bulkhead(NoThreads())
-    with pytest.raises(http.ConnectFailed), bulkhead.slot(1, age=0):
+    bulkhead, room = Bulkhead(NoThreads()), Room("the endpoint", 1)
+    with pytest.raises(http.ConnectFailed), bulkhead.slot(room, age=0):
         call(UNKNOWN, allow_private=False)
-    assert bulkhead._endpoints[1].slots < 32
+    assert bulkhead._rooms[room].slots < 32
 
 
 def test_a_response_is_read_up_to_64_kib(simulator: Simulator) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from peewee import Expression, ModelSelect
+from peewee import Expression, ModelSelect, fn
 from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import encrypt
-from shared.models import WebhookEndpoint, WebhookEvent
+from shared.models import Customer, WebhookEndpoint, WebhookEvent
 from shared.queue_service import delivery_job_tickets
 from shared.webhooks import signing
 from web.api.api import api, customer_id, page, row_id, row_or_404
@@ -26,6 +26,8 @@ from web.api.schemas import (
     RedeliverySchema,
 )
 
+#: Endpoints of a customer. Each message is told to all of them, so they multiply its events. Those that exist already stay.
+MAX_ENDPOINTS = 20
 #: Never the secret.
 _ENDPOINT = (
     WebhookEndpoint.id,
@@ -47,6 +49,7 @@ def list_endpoints(query: dict[str, Any]) -> dict[str, Any]:
 @api.post("/webhook-endpoints")
 @api.arguments(NewEndpointSchema)
 @api.response(201, EndpointWithSecretSchema)
+@api.alt_response(409, response="CONFLICT")
 def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
     """Create an endpoint
 
@@ -54,7 +57,14 @@ def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
     """
     secret = signing.new_secret()
     new = WebhookEndpoint.insert(customer=customer_id(), secret=encrypt(secret), **endpoint)
-    return {**db.rows(new.returning(*_ENDPOINT))[0], "secret": secret}
+    with db.transaction():
+        db.row(Customer.select(Customer.id).where(Customer.id == customer_id()).for_update())  # two at once take turns
+        count = int(
+            db.scalar(WebhookEndpoint.select(fn.COUNT(WebhookEndpoint.id)).where(WebhookEndpoint.customer == customer_id()))
+        )
+        if count >= MAX_ENDPOINTS:
+            raise Conflict(f"You have {count} endpoints, and {MAX_ENDPOINTS} are allowed. Delete one that you no longer need.")
+        return {**db.rows(new.returning(*_ENDPOINT))[0], "secret": secret}
 
 
 @api.get("/webhook-endpoints/<int:endpoint_id>")
