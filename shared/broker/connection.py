@@ -9,6 +9,13 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 from redis.retry import Retry
 
 from shared.config import Settings
@@ -32,7 +39,30 @@ WORKER = Patience(timeout=5.0, pause=0.0)
 #: Somebody waits at the front door, and what they sent is in PostgreSQL: Redis hears of it from the sweep.
 DOOR = Patience(timeout=1.0, pause=1.0)
 
-outage = Outage("redis")
+#: What redis-py's errors mean, the first that fits.
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (ReadOnlyError, "read only"),
+    (OutOfMemoryError, "full"),
+    (BusyLoadingError, "starting up"),
+    (AuthenticationError, "credentials refused"),
+    (NoPermissionError, "not permitted"),
+    (redis.TimeoutError, "no answer in time"),
+    (redis.ConnectionError, "cannot be reached"),
+)
+#: Where redis-py has no class for it: a script's error before Redis 7, and a connection that is refused.
+_TEXTS = {"READONLY": "read only", "max number of clients": "too many connections"}
+
+
+def word_for(problem: BaseException) -> str:
+    """What is wrong with Redis, in a few words."""
+    text = str(problem)
+    for part, word in _TEXTS.items():
+        if part in text:
+            return word
+    return next((word for kind, word in _WORDS if isinstance(problem, kind)), type(problem).__name__)
+
+
+outage = Outage("redis", word_for)
 
 #: A message that a worker has taken: its Redis queue and its id there.
 Delivery = tuple[str, str]

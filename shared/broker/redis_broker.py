@@ -144,6 +144,16 @@ class Broker(RedisBroker):
         found = zip(places, pipe.execute(), strict=True)
         return {Hand(worker, name, message_id.decode()) for (worker, name), ids in found for message_id in ids}
 
+    def taken_ago(self) -> dict[str, float]:
+        """Seconds since a worker last took from each queue, or looked; without those that none ever did."""
+        taken = cast(dict[bytes, bytes], self.client.hgetall(f"{self.namespace}:__taken__"))
+        now = redis_now_ms(self.client)
+        return {name.decode(): (now - int(at)) / 1000 for name, at in taken.items()}
+
+    def check_write(self) -> None:
+        """Writes something. Raises redis.RedisError: a Redis that is full, or a replica, still answers what reads."""
+        self.client.set(f"{self.namespace}:readiness", 1, ex=60)
+
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.states:

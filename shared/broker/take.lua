@@ -26,6 +26,7 @@ for _ = 1, 1000 do -- a bounded share; the rest follows with the next call
 end
 
 redis.call("zadd", namespace .. ":__heartbeats__", now, worker)
+redis.call("hset", namespace .. ":__taken__", queue, now) -- for /readyz
 
 for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 1000)) do
     local data = redis.call("hget", delayed .. ".msgs", id)

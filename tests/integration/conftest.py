@@ -8,6 +8,7 @@ from shared import config
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
 from web.app import create_app
+from web.ops import health
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def door(world: World, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     monkeypatch.setenv("DASHBOARD_USER", DASHBOARD[0])
     monkeypatch.setenv("DASHBOARD_PASSWORD", DASHBOARD[1])
     monkeypatch.setenv("METRICS_TOKEN", METRICS)
+    monkeypatch.setattr(health, "FRESH", 0.0)
     config.reset()
     app = create_app()
     return FrontDoor(app, app.test_client(), world)

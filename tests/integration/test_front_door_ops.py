@@ -54,7 +54,8 @@ def test_while_redis_is_away_messages_are_accepted(no_redis: FrontDoor) -> None:
     assert db.scalar("select count(*) from job where state = 'waiting'") == 2
     ready = no_redis.client.get("/readyz")
     assert (ready.status_code, ready.json["status"]) == (200, "degraded")  # type: ignore[index]
-    assert ready.json["checks"] == {"postgres": "ok", "redis": "failed: ConnectionError", "sweep": "failed: ConnectionError"}  # type: ignore[index]
+    away = dict.fromkeys(("redis", "sweep", "workers"), "failed: cannot be reached")
+    assert ready.json["checks"] == {"postgres": "ok", **away}  # type: ignore[index]
     assert no_redis.client.get("/metrics", headers=SCRAPER).status_code == 200
 
 
@@ -79,7 +80,7 @@ def test_well_means_that_somebody_sweeps(door: FrontDoor) -> None:
     never = door.client.get("/readyz")
     assert (never.status_code, never.json["status"]) == (200, "degraded")  # type: ignore[index]
     sweep_if_alone()
-    assert door.client.get("/readyz").json == {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok"}}
+    assert door.client.get("/readyz").json["checks"]["sweep"] == "ok"  # type: ignore[index]
     client: Any = redis_broker.get_broker().client
     client.set("dramatiq:swept-at", 1)
     assert "ago" in door.client.get("/readyz").json["checks"]["sweep"]  # type: ignore[index]

@@ -1,27 +1,39 @@
-"""/healthz: this process answers. /readyz: it can accept messages; and whether Redis and the sweep are well.
+"""/healthz: this process answers. /readyz: whether work can be done, and if not, what is missing.
 
-Messages are accepted as long as PostgreSQL answers: taking every web process out of a load balancer because Redis is down
-would refuse messages that are only delayed. So a Redis that is down is `degraded`, and no 503.
+Each check does what the work does: it writes to PostgreSQL and to Redis, and asks when each queue was last taken from. Messages
+are accepted as long as PostgreSQL takes them: taking every web process out of a load balancer because Redis or a worker is
+down would refuse messages that are only delayed. So that is `degraded`, and no 503, unless `?strict` asks for one.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable
-from typing import Any
 
-from flask import Blueprint, Response, jsonify
+import redis
+from flask import Blueprint, Response, jsonify, request
 
-from shared import db
-from shared.broker.redis_broker import get_broker
+from shared import db, queues
+from shared.broker.connection import word_for
+from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.config import settings
+from shared.errors import ServiceDown
 from shared.jobs.sweep import swept_ago
+from web.ops.write_check import postgres_write
 
 health = Blueprint("health", __name__)
 log = logging.getLogger(__name__)
 
 #: A sweep may be this many intervals late, and never less than so many seconds: a large backlog takes one a while.
 LATE, AT_LEAST = 6, 60.0
+#: Seconds for which an answer is given again: anybody may ask, and asking writes.
+FRESH = 0.5
+#: How a check begins that raised; a text without it says what slows work down.
+FAILED = "failed"
+
+Checks = dict[str, str]
 
 
 @health.get("/healthz")
@@ -32,28 +44,50 @@ def alive() -> Response:
 
 @health.get("/readyz")
 def ready() -> tuple[Response, int]:
-    """503 if PostgreSQL does not answer, else 200; `status` is "ok" only if all `checks` are."""
-    checks = {"postgres": _run(_postgres), "redis": _run(_redis), "sweep": _run(_sweep)}
-    is_ready, is_well = checks["postgres"] == "ok", all(check == "ok" for check in checks.values())
-    return jsonify(status="ok" if is_well else "degraded" if is_ready else "not ready", checks=checks), 200 if is_ready else 503
+    """503 if PostgreSQL takes no writes, and with `?strict` unless all is well; `status` is "ok" only if all `checks` are."""
+    checks = _latest.get()
+    is_ready, is_well = not checks["postgres"].startswith(FAILED), all(check == "ok" for check in checks.values())
+    status = "ok" if is_well else "degraded" if is_ready else "not ready"
+    return jsonify(status=status, checks=checks), 200 if is_well or (is_ready and "strict" not in request.args) else 503
 
 
-def _run(check: Callable[[], str]) -> str:
+class _Latest:
+    """The latest answer. One caller at a time asks anew; the others get the one before, if there is any."""
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._checks: Checks | None = None
+        self._at = 0.0
+
+    def get(self) -> Checks:
+        if self._asking.acquire(blocking=self._checks is None):
+            try:
+                if self._checks is None or time.monotonic() - self._at >= FRESH:
+                    self._checks = {name: _run(name, check) for name, check in _CHECKS.items()}
+                    self._at = time.monotonic()
+            finally:
+                self._asking.release()
+        assert self._checks is not None
+        return self._checks
+
+
+def _run(name: str, check: Callable[[], str]) -> str:
     try:
         return check()
     except Exception as problem:  # whatever it is, the checked service is not well
-        log.warning("health_check_failed", extra={"check": check.__name__.strip("_"), "error": type(problem).__name__})
-        return f"failed: {type(problem).__name__}"
+        word = _word(problem)
+        log.warning("health_check_failed", extra={"check": name, "reason": word})
+        return f"{FAILED}: {word}"
 
 
-def _postgres() -> str:
-    db.rows("select 1")
-    return "ok"
+def _word(problem: Exception) -> str:
+    if isinstance(problem, redis.RedisError):
+        return word_for(problem)
+    return db.word_for(problem) if isinstance(problem, ServiceDown) or db.is_outage(problem) else type(problem).__name__
 
 
 def _redis() -> str:
-    client: Any = get_broker().client
-    client.ping()
+    get_broker().check_write()
     return "ok"
 
 
@@ -62,3 +96,22 @@ def _sweep() -> str:
     if ago is None:
         return "never ran; start the process type maintenance"
     return "ok" if ago <= limit else f"last ended {ago:.0f} s ago, at most {limit:.0f} s are expected; is maintenance running?"
+
+
+def _workers() -> str:
+    """Whether somebody takes jobs of each queue; a worker looks every 4 s, also when it is busy."""
+    taken = get_broker().taken_ago()
+    silent = [
+        f"{queue} ({queues.MODULES[queue]}): {_since(ago)}"
+        for queue in queues.Queue
+        if (ago := max(taken.get(lane, float("inf")) for lane in queues.lanes(queue).values())) > DEAD_AFTER
+    ]
+    return f"nobody takes jobs of {'; '.join(silent)}" if silent else "ok"
+
+
+def _since(ago: float) -> str:
+    return "never" if ago == float("inf") else f"for {ago:.0f} s"
+
+
+_CHECKS: dict[str, Callable[[], str]] = {"postgres": postgres_write, "redis": _redis, "sweep": _sweep, "workers": _workers}
+_latest = _Latest()

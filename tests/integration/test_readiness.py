@@ -1,0 +1,114 @@
+"""/readyz says ok only if work can be done, and what is missing otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from shared import queues
+from shared.broker.connection import connect_redis
+from shared.broker.redis_broker import Broker, get_broker
+from shared.config import settings
+from shared.jobs.sweep import sweep_if_alone
+from shared.queues import Queue
+from tests.integration.front_door import FrontDoor
+from web.ops import health
+
+
+def ready(door: FrontDoor, strict: bool = False) -> tuple[int, dict[str, Any]]:
+    """The status code and the answer."""
+    answer = door.client.get("/readyz?strict" if strict else "/readyz")
+    body: dict[str, Any] = answer.json  # type: ignore[assignment]
+    return answer.status_code, body
+
+
+def work(*queues_served: Queue) -> None:
+    """Workers of these queues look once."""
+    worker = Broker(connect_redis(settings()), [], settings().redis_namespace)
+    for queue in queues_served or tuple(Queue):
+        for lane in queues.lanes(queue).values():
+            worker.take(lane, 1)
+
+
+@pytest.fixture
+def well(door: FrontDoor) -> FrontDoor:
+    """A system in which work can be done."""
+    sweep_if_alone()
+    work()
+    assert ready(door) == (
+        200,
+        {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok", "workers": "ok"}},
+    )
+    return door
+
+
+@contextmanager
+def _refusing(*command: str) -> Iterator[None]:
+    client = get_broker().client
+    client.execute_command(*command)
+    try:
+        yield
+    finally:
+        client.execute_command("replicaof", "no", "one")
+        client.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(("replicaof", "127.0.0.1", "1"), "failed: read only"), (("config", "set", "maxmemory", "1"), "failed: full")],
+)
+def test_a_redis_that_takes_no_writes_is_not_ok(well: FrontDoor, command: tuple[str, ...], says: str) -> None:
+    with _refusing(*command):
+        code, body = ready(well)
+        assert (code, body["status"], body["checks"]["redis"]) == (200, "degraded", says)
+        assert ready(well, strict=True)[0] == 503
+    assert ready(well, strict=True) == (200, ready(well)[1])
+    assert ready(well)[1]["status"] == "ok"
+
+
+@pytest.mark.parametrize("missing", list(Queue))
+def test_each_queue_needs_a_worker(door: FrontDoor, missing: Queue) -> None:
+    sweep_if_alone()
+    work(*(queue for queue in Queue if queue is not missing))
+    code, body = ready(door)
+    assert (code, body["status"]) == (200, "degraded")
+    assert body["checks"]["workers"] == f"nobody takes jobs of {missing} ({queues.MODULES[missing]}): never"
+    assert ready(door, strict=True)[0] == 503
+
+
+def test_each_lane_needs_a_worker(well: FrontDoor) -> None:
+    get_broker().client.hdel("dramatiq:__taken__", queues.lane(Queue.AI, 1))
+    assert "ai-processing (ai)" in ready(well)[1]["checks"]["workers"]
+
+
+def test_a_worker_that_died_is_missed(well: FrontDoor) -> None:
+    lane = Queue.OUTGOING.value
+    at = int(get_broker().client.hget("dramatiq:__taken__", lane))  # type: ignore[arg-type]
+    get_broker().client.hset("dramatiq:__taken__", lane, at - 60_000)
+    assert ready(well)[1]["checks"]["workers"].startswith(f"nobody takes jobs of {lane} (outgoing): for 6")
+    work(Queue.OUTGOING)
+    assert ready(well)[1]["status"] == "ok"
+
+
+def test_a_busy_worker_is_there(well: FrontDoor) -> None:
+    get_broker().client.delete("dramatiq:__taken__")
+    worker = Broker(connect_redis(settings()), [], settings().redis_namespace)
+    for lane in queues.every_lane():
+        worker.take(lane, 0)  # no room
+    assert ready(well)[1]["checks"]["workers"] == "ok"
+
+
+def test_anybody_may_ask_and_costs_little(well: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH", 60.0)
+    ready(well)
+    before = _writes()
+    for _ in range(50):
+        assert ready(well)[0] == 200
+    assert _writes() == before
+
+
+def _writes() -> int:
+    return int(get_broker().client.info("commandstats").get("cmdstat_set", {}).get("calls", 0))
