@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from shared import payloads
 from shared.ai import brakes, knowledge, patience, prompt, provider
+from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
 from shared.errors import PermanentError
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
+from shared.http.failures import host_of
+from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
@@ -25,6 +30,9 @@ queries = sql.load(__file__)
 
 save_reply = CompletionStatement(queries["save_reply"])
 brake_conversation = CompletionStatement(queries["brake"])
+
+#: Around calls to chatbots' own providers. The provider of the environment is the operator's to choose.
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response=(provider.NoAnswer,))
 
 
 @actor(
@@ -74,12 +82,22 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
 
 def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> provider.Completion:
     begun, tried_for = time.monotonic(), loaded["tried_for"] or 0.0
-    timeout = patience.timeout(tried_for) if job.attempt > 1 else settings().ai_timeout
+    asked = _provider(loaded, patience.timeout(tried_for) if job.attempt > 1 else settings().ai_timeout)
     try:
-        return provider.complete(_provider(loaded, timeout), messages)
-    except provider.Throttled as refusal:
+        with _bulkhead.slot(*_rooms(job, asked), age=tried_for) if asked.is_own else nullcontext():
+            return provider.complete(asked, messages)
+    except (provider.Throttled, NoRoom) as refusal:
+        if isinstance(refusal, NoRoom) and not refusal.is_failing:  # many questions, and answers: they are not the one to blame
+            raise
         tried_for += time.monotonic() - begun
-        raise patience.later(str(refusal), tried_for, refusal.retry_after) from refusal
+        raise patience.later(str(refusal), tried_for, getattr(refusal, "retry_after", None)) from refusal
+
+
+def _rooms(job: Job, own: provider.Provider) -> tuple[Room, ...]:
+    """Where a call to a chatbot's own provider needs a slot. What many customers have in common is slowed by none of them."""
+    host = host_of(own.base_url).lower()
+    shared_room = Room("the provider", host, least=MAX_SLOTS, times=4)
+    return Room("the chatbot's provider", (job.customer_id, host)), customer_room(job.customer_id), shared_room
 
 
 def _provider(loaded: dict[str, Any], timeout: float) -> provider.Provider:

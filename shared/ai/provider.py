@@ -38,6 +38,10 @@ class ProviderError(Exception):
     """The provider failed, or its response is no completion. The next attempt may succeed."""
 
 
+class NoAnswer(ProviderError):
+    """There was no connection, or no whole response in time."""
+
+
 class Throttled(Snooze):
     """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
 
@@ -108,7 +112,7 @@ def _classify_error(problem: openai.APIError) -> Exception:
     """What the client's error means for the job. Its words are the provider's, not the customer's."""
     match problem:
         case openai.APIConnectionError():  # APITimeoutError is one
-            return ProviderError(f"AI provider: no answer: {problem.__cause__ or problem}")
+            return NoAnswer(f"AI provider: no answer: {problem.__cause__ or problem}")
         case openai.RateLimitError() if not {str(problem.code), str(problem.type)} & QUOTA_EXHAUSTED:
             return Throttled(_describe(problem), problem.response.headers.get("Retry-After"))
         case openai.InternalServerError() | openai.ConflictError() | openai.APIStatusError(status_code=408):

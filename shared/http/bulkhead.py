@@ -32,8 +32,9 @@ CHECK_INTERVAL = 0.1
 #: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, rooms whose calls get no response take no more. One
 #: customer has at most MAX_SLOTS of them, and soon only its least.
 MAX_SLOW_CALLS = 500
-#: Seconds that a job without a slot waits, or this share of its age if that is more: it is retried O(log age) times.
-MIN_SNOOZE, SNOOZE_OF_AGE = 2.0, 0.5
+#: Seconds that a job without a slot waits, where calls get responses and where they do not, or this share of its age if that is
+#: more: it is retried O(log age) times.
+BUSY_SNOOZE, FAILING_SNOOZE, SNOOZE_OF_AGE = 0.5, 2.0, 0.5
 
 
 class Room(NamedTuple):
@@ -43,6 +44,17 @@ class Room(NamedTuple):
     what: str
     name: Hashable
     least: int = 1
+    #: How many times the usual slots it has; more than one for what customers share.
+    times: int = 1
+
+
+class NoRoom(Snooze):
+    """A room has no slot left. `is_failing`: because its calls get no responses, and not because they are many."""
+
+    def __init__(self, room: Room, in_flight: int, is_failing: bool, age: float) -> None:
+        self.is_failing = is_failing
+        delay = max(FAILING_SNOOZE if is_failing else BUSY_SNOOZE, age * SNOOZE_OF_AGE)
+        super().__init__(delay, f"{room.what} has {in_flight} calls without a response")
 
 
 def customer_room(customer_id: Hashable) -> Room:
@@ -97,7 +109,7 @@ class Bulkhead:
 
     @contextmanager
     def slot(self, *rooms: Room, age: float) -> Iterator[None]:
-        """Room for one call, of a job `age` seconds old. Raises Snooze if one of its rooms has none left."""
+        """A slot in each room for one call, of a job `age` seconds old. Raises NoRoom if one of them has none left."""
         call = self._acquire(rooms, age)
         responded = True
         try:
@@ -110,12 +122,11 @@ class Bulkhead:
 
     def _acquire(self, rooms: tuple[Room, ...], age: float) -> _Call:
         with self._lock:
-            calls = [self._rooms.get(room) or _Calls(self._most_slots()) for room in rooms]
+            calls = [self._rooms.get(room) or _Calls(self._most_slots(room)) for room in rooms]
             for room, known in zip(rooms, calls, strict=True):
-                failing_and_full = known.slots < self._most_slots() and self._slow_calls >= self._max_slow_calls
-                if failing_and_full or known.in_flight >= known.slots:
-                    delay = max(MIN_SNOOZE, age * SNOOZE_OF_AGE)
-                    raise Snooze(delay, f"{room.what} has {known.in_flight} calls without a response")
+                is_failing = known.slots < self._most_slots(room)
+                if known.in_flight >= known.slots or (is_failing and self._slow_calls >= self._max_slow_calls):
+                    raise NoRoom(room, known.in_flight, is_failing, age)
             for room, known in zip(rooms, calls, strict=True):
                 self._rooms[room] = known
                 known.in_flight += 1
@@ -124,8 +135,8 @@ class Bulkhead:
             self._start_watching()
         return call
 
-    def _most_slots(self) -> int:
-        return max(MAX_SLOTS, self._threads.size // 2)
+    def _most_slots(self, room: Room) -> int:
+        return room.times * max(MAX_SLOTS, self._threads.size // 2)
 
     def _release(self, rooms: tuple[Room, ...], call: _Call, responded: bool) -> None:
         with self._lock:
@@ -137,7 +148,7 @@ class Bulkhead:
                 self._threads.retire_thread()
 
     def _settle(self, room: Room, responded: bool) -> None:
-        calls, most = self._rooms[room], self._most_slots()
+        calls, most = self._rooms[room], self._most_slots(room)
         calls.in_flight -= 1
         calls.slots = min(most, calls.slots + 1) if responded else max(room.least, calls.slots // 2)
         if calls.slots == most and not calls.in_flight:

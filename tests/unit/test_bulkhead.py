@@ -14,7 +14,7 @@ from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
 from shared.errors import OutcomeUnknown, PermanentError, Snooze
 from shared.http import ConnectFailed
-from shared.http.bulkhead import MAX_SLOTS, Bulkhead, Room, customer_room
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.queues import Queue
 
 
@@ -113,7 +113,29 @@ def test_a_job_without_a_slot_waits_longer_the_older_it_is() -> None:
             with pytest.raises(Snooze) as caught, bulkhead.slot(endpoint_room(1), age=age):
                 pass
             delays.append(caught.value.delay)
-    assert delays == [2, 50]
+    assert delays == [0.5, 50]
+    failed_call(bulkhead, 2, OutcomeUnknown("silence"))
+    with ExitStack() as stack:
+        hold(stack, bulkhead, 2, MAX_SLOTS // 2)
+        with pytest.raises(NoRoom) as failing, bulkhead.slot(endpoint_room(2), age=0):
+            pass
+    assert (failing.value.delay, failing.value.is_failing) == (2, True)
+
+
+def test_what_customers_share_has_more_room_and_keeps_enough_for_the_others() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    shared = Room("the provider", "llm.example", least=MAX_SLOTS, times=4)
+    with ExitStack() as stack:
+        for number in range(4 * MAX_SLOTS):
+            stack.enter_context(bulkhead.slot(shared, customer_room(number), age=0))
+        with pytest.raises(NoRoom, match="the provider has 128 calls"), bulkhead.slot(shared, customer_room(500), age=0):
+            pass
+    for _ in range(20):
+        with pytest.raises(OutcomeUnknown), bulkhead.slot(shared, customer_room(1), age=0):
+            raise OutcomeUnknown("silence")
+    with ExitStack() as stack:
+        for number in range(2, 2 + MAX_SLOTS):
+            stack.enter_context(bulkhead.slot(shared, customer_room(number), age=0))
 
 
 def test_at_the_limit_of_slow_calls_failing_endpoints_wait_and_the_others_do_not() -> None:
