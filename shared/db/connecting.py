@@ -46,8 +46,8 @@ _NETWORK = {
 _FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
 #: Seconds that an answer may take while a pooler's mode is found out: in session mode the second connection may have to wait.
 _PROBE_PATIENCE = 2.0
-#: How often a pooler is asked: it may have many connections to choose from.
-_PROBES = 5
+#: How often a pooler is asked: it has many connections to choose from, and others ask it as well.
+_PROBES = 10
 #: The addresses whose pooler is known to give each session a connection of its own.
 _in_session_mode: set[str] = set()
 
@@ -122,16 +122,10 @@ def _refuse_transaction_mode(session: Session, url: str, limits: Limits) -> None
     try:
         for _ in range(_PROBES):
             before = _pid(session)
-            _ask(other, "begin; select 1")
             if _pid(other) == before or _pid(session) != before:
                 raise TransactionPooling
-            _ask(other, "rollback; select 1")
     except StatementOverdue:
         return  # it waits for the connection that the session keeps
-    except psycopg2.Error as problem:
-        if "statement pooling mode" in str(problem):
-            raise TransactionPooling from None
-        raise
     finally:
         other.close()
 

@@ -1,185 +1,170 @@
-"""Customers take turns in Redis: whoever sends thousands of messages waits for their own."""
+"""Fewer connections than processes and threads want: they take turns, give back what they do not need, and nobody starves."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
-import redis
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.message import Message
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from shared import db, queues
-from shared.broker.connection import connect_redis
-from shared.broker.enqueue import Ticket, message_for, tickets_of
-from shared.broker.redis_broker import Broker, addressed, get_broker
-from shared.config import settings
-from shared.jobs.sweep import sweep
-from shared.queues import Queue
+from scripts.local.embedded import Services
+from shared import config, db
+from shared.db import sessions as turns
+from shared.db.connecting import free_connections, open_session
+from shared.db.session import WORKER, Limits, watchdog
+from shared.db.sessions import Sessions
+from shared.errors import ServiceDown
 from tests.builders import World
+from web.ops.write_check import CROWDED, postgres_write
 
-LANE = Queue.OUTGOING.value
-
-
-def ticket(number: int, customer: int | None, delay_ms: int = 0, queue: Queue = Queue.OUTGOING) -> Message[object]:
-    """An addressed message of a customer's job."""
-    return addressed(message_for(Ticket(number, queue, 5, customer=customer)), delay_ms)
+#: Connections that the role has.
+CONNECTIONS = 2
 
 
-def flood(count: int = 50, queue: Queue = Queue.OUTGOING) -> None:
-    """Customer 1 sends many."""
-    get_broker().put([ticket(number, 1, queue=queue) for number in range(1, count + 1)])
+@pytest.fixture
+def few(services: Services, database_url: str) -> Iterator[str]:
+    """The database for a role that may have few connections."""
+    with closing(psycopg2.connect(services.database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        password = urlsplit(services.database_url).password
+        cursor.execute("drop role if exists small_plan")
+        cursor.execute(f"create role small_plan login connection limit {CONNECTIONS} password '{password}'")
+        cursor.execute("grant pg_read_all_data, pg_write_all_data to small_plan")
+        yield database_url.replace("//postgres:", "//small_plan:")
 
 
-def taken(count: int, lane: str = LANE) -> list[str]:
-    """The ids of the next so many."""
-    return [Message.decode(data).message_id for data in get_broker().take(lane, count).messages]
+@pytest.fixture
+def process(few: str) -> Iterator[Callable[..., Sessions]]:
+    """Makes the sessions of another process."""
+    made: list[Sessions] = []
+
+    def make(size: int = 4, limits: Limits = WORKER) -> Sessions:
+        sessions = Sessions(partial(open_session, few, limits), free_connections, size, limits)
+        watchdog.chores.append(sessions.tidy)
+        made.append(sessions)
+        return sessions
+
+    yield make
+    for sessions in made:
+        watchdog.chores.remove(sessions.tidy)
+        sessions.close_all()
 
 
-@pytest.mark.parametrize("queue", list(Queue))
-def test_one_message_does_not_wait_behind_a_flood(environment: dict[str, str], queue: Queue) -> None:
-    lane = queues.lane(queue, queues.LOWEST)
-    flood(queue=queue)
-    assert taken(3, lane) == ["job-1", "job-2", "job-3"]
-    get_broker().put([ticket(100, 2, queue=queue)])
-    assert taken(2, lane) == ["job-100", "job-4"]
-    get_broker().put([ticket(number, 3, queue=queue) for number in (200, 201)] + [ticket(101, 2, queue=queue)])
-    assert Counter(taken(6, lane)) == Counter(["job-5", "job-6", "job-7", "job-200", "job-201", "job-101"])
+class Busy:
+    """A process whose threads always want a connection; `uses` counts how often they had one."""
+
+    def __init__(self, sessions: Sessions, threads: int = 3) -> None:
+        self.uses = 0
+        self._sessions, self._stop = sessions, threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                session = self._sessions.take()
+            except ServiceDown:  # a job would be delivered again
+                continue
+            with session.cursor() as cursor:
+                cursor.execute("select pg_sleep(0.01)")
+            self._sessions.give_back(session)
+            self.uses += 1
+
+    def end(self) -> None:
+        """Its threads end."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(40)
 
 
-def test_a_flood_goes_on_when_the_others_have_had_their_turn(environment: dict[str, str]) -> None:
-    flood(5)
-    get_broker().put([ticket(100, 2)])
-    assert taken(20) == ["job-1", "job-100", "job-2", "job-3", "job-4", "job-5"]
-    get_broker().put([ticket(6, 1), ticket(7, 1), ticket(101, 2)])
-    assert taken(20) == ["job-6", "job-101", "job-7"]
+def test_processes_that_are_always_busy_take_turns(process: Callable[..., Sessions]) -> None:
+    busy = [Busy(process()) for _ in range(2 * CONNECTIONS)]
+    given_up = time.monotonic() + 90
+    while not all(one.uses for one in busy) and time.monotonic() < given_up:
+        time.sleep(0.1)
+    for one in busy:
+        one.end()
+    assert all(one.uses for one in busy), [one.uses for one in busy]
 
 
-def _redis_keys() -> set[str]:
-    return {key.decode() for key in get_broker().client.keys(f"dramatiq:{LANE}*")}
+def test_what_is_not_needed_is_given_to_others(process: Callable[..., Sessions], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SURPLUS_IDLE", 0.2)
+    monkeypatch.setattr(turns, "LAST_IDLE", 0.5)
+    first, second = process(), process()
+    held = [first.take() for _ in range(CONNECTIONS)]
+    for session in held:
+        first.give_back(session)
+    session = second.take()
+    second.give_back(session)
 
 
-def test_a_queue_that_was_emptied_leaves_next_to_nothing(environment: dict[str, str]) -> None:
-    flood(20)
-    get_broker().put([ticket(100, 2)])
-    ids = taken(30)
-    get_broker().put([], [(LANE, message_id) for message_id in ids])
-    assert _redis_keys() <= {f"dramatiq:{LANE}.turns"}
-    get_broker().put([ticket(101, 3)])
-    get_broker().client.delete(f"dramatiq:__waiting__.{LANE}")
-    assert get_broker().client.hlen(f"dramatiq:{LANE}.turns") <= 2, "customers of the past are forgotten"
+def test_threads_that_outnumber_the_pool_are_served_in_the_order_of_asking(process: Callable[..., Sessions]) -> None:
+    sessions = process(size=1)
+    held, order = sessions.take(), []
+
+    def ask(number: int) -> None:
+        session = sessions.take()
+        order.append(number)
+        sessions.give_back(session)
+
+    asking = []
+    for number in range(6):
+        asking.append(threading.Thread(target=ask, args=(number,)))
+        asking[-1].start()
+        while len(sessions._queue) <= number:
+            time.sleep(0.001)
+    sessions.give_back(held)
+    for thread in asking:
+        thread.join(20)
+    assert order == list(range(6))
 
 
-@pytest.mark.parametrize("trouble", ["hints lost", "a stock worker took", "an older release took", "requeued", "rescued"])
-def test_nothing_is_lost_whatever_happens_to_the_turns(environment: dict[str, str], trouble: str) -> None:
-    flood(30)
-    get_broker().put([ticket(100, 2)])
-    client, seen = get_broker().client, list[str]()
-    if trouble == "hints lost":
-        client.delete(f"dramatiq:{LANE}.turns", f"dramatiq:{LANE}.rounds")
-    elif trouble == "a stock worker took":
-        stock = RedisBroker(client=redis.Redis.from_url(environment["REDIS_URL"]), middleware=[])  # type: ignore[no-untyped-call]
-        seen += [Message.decode(data).message_id for data in stock.do_fetch(LANE, 15)]
-    elif trouble == "an older release took":
-        seen += [client.lpop(f"dramatiq:{LANE}").decode() for _ in range(20)]  # type: ignore[union-attr]
-    else:
-        worker = Broker(connect_redis(settings()), [], settings().redis_namespace)
-        ids = [Message.decode(data).message_id for data in worker.take(LANE, 15).messages]
-        if trouble == "requeued":
-            worker.give_back(LANE, ids)
-        else:
-            time.sleep(0.05)
-            assert set(get_broker().rescue(dead_after=0.02)[LANE]) == set(ids)
-    get_broker().put([ticket(number, number % 3) for number in range(200, 230)] + [ticket(300, 7)])
-    rest = taken(100)
-    assert Counter(seen + rest) == Counter(f"job-{number}" for number in (*range(1, 31), 100, *range(200, 230), 300))
-    if trouble in ("requeued", "rescued"):
-        assert rest.index("job-300") <= 15 + 4, "behind what was in hand, not behind the flood"
-    if trouble == "requeued":
-        assert [name for name in rest if int(name[4:]) <= 30] == [f"job-{number}" for number in range(1, 31)]
+def test_who_waits_in_vain_is_told_why(process: Callable[..., Sessions], few: str) -> None:
+    hasty = Limits(statement=1, connect=2, turn=1)
+    alone = process(size=1, limits=hasty)
+    held = alone.take()
+    with pytest.raises(ServiceDown, match="none of DB_POOL_SIZE=1 connections was free for 1 s"):
+        alone.take()
+    others = [psycopg2.connect(few) for _ in range(CONNECTIONS - 1)]
+    with pytest.raises(ServiceDown, match="PostgreSQL: too many connections"):
+        process(limits=hasty).take()
+    alone.give_back(held)
+    for other in others:
+        other.close()
 
 
-def test_what_is_due_lines_up_in_turn(environment: dict[str, str]) -> None:
-    flood()
-    get_broker().put([ticket(100, 2, delay_ms=100), ticket(101, 1, delay_ms=100)])
-    time.sleep(0.15)
-    first = taken(50)
-    assert first.index("job-100") <= 1
-    assert "job-101" not in first, "of the customer with the flood"
+def test_readiness_says_that_connections_are_short(world: World, few: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", few)
+    config.reset()
+    db.reset()
+    others = [psycopg2.connect(few) for _ in range(CONNECTIONS - 1)]
+    assert postgres_write() == CROWDED, "this process has the last one"
+    db.connect().sessions._crowded_until = 0.0
+    for other in others:
+        other.close()
+    db.reset()
+    given_up = time.monotonic() + 20
+    while (said := postgres_write()) != "ok" and time.monotonic() < given_up:
+        db.reset()
+    assert said == "ok"
 
 
-def test_a_stock_clients_message_has_a_turn_of_its_own(environment: dict[str, str]) -> None:
-    flood()
-    stock = RedisBroker(client=redis.Redis.from_url(environment["REDIS_URL"]), middleware=[])  # type: ignore[no-untyped-call]
-    stock.enqueue(Message(queue_name=LANE, actor_name=LANE, args=(7,), kwargs={}, options={}, message_id="stock"))
-    assert "stock" in taken(51)
-
-
-def test_a_lost_redis_is_filled_in_turn(world: World) -> None:
-    other, chatbot = world.tenant()
-    for number in range(30):
-        world.say(user=f"v-{number}")
-    world.say(user="b-1", chatbot_id=chatbot)
-    db.rows("update job set created_at = now() - interval '1 min'")
-    get_broker().client.flushall()
-    assert sweep()["enqueued"] == 31
-    whose = [Message.decode(data).options["customer"] for data in get_broker().take(Queue.INCOMING, 3).messages]
-    assert other in whose
-
-
-def test_every_ticket_says_whose_it_is(world: World) -> None:
-    world.endpoint(world.customer)
-    seen = []
-
-    def tickets(rows: object) -> object:
-        seen.extend(found := tickets_of(rows))  # type: ignore[arg-type]
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.queue_service.tickets_of", tickets)
-        patch.setattr("shared.jobs.completion.tickets_of", tickets)
-        world.say(channel="whatsapp_cloud", user="49123")
-        world.drain()
-    assert {ticket.queue for ticket in seen} == {Queue.INCOMING, Queue.AI, Queue.OUTGOING, Queue.WHATSAPP_CLOUD, Queue.WEBHOOKS}
-    assert {ticket.customer for ticket in seen} == {world.customer}
-
-
-steps = st.lists(st.tuples(st.sampled_from(["put", "put", "put", "take"]), st.integers(0, 4), st.integers(1, 6)), max_size=40)
-
-
-@given(steps=steps)
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_turns_are_exact(environment: dict[str, str], steps: list[tuple[str, int, int]]) -> None:
-    """Each message comes once, a customer's in their order, and nobody is overtaken by a customer more often than their turn."""
-    broker = get_broker()
-    broker.client.flushall()
-    waiting: dict[int, list[str]] = defaultdict(list)
-    #: For the first waiting message of each customer: how often each other customer was served since it was first in line.
-    overtaken: dict[int, Counter[int]] = defaultdict(Counter)
-    number = 0
-
-    def serve(count: int) -> None:
-        for message_id in taken(count):
-            customer = next(name for name, ids in waiting.items() if message_id in ids)
-            assert waiting[customer].pop(0) == message_id, "in order"
-            overtaken[customer].clear()
-            for other, ids in waiting.items():
-                if other != customer and ids:
-                    overtaken[other][customer] += 1
-                    assert overtaken[other][customer] <= 2
-        broker.client.delete(f"dramatiq:__waiting__.{LANE}")
-
-    for step, customer, count in steps:
-        if step == "take":
-            serve(count)
-            continue
-        for _ in range(count):
-            number += 1
-            broker.put([ticket(number, customer)])
-            waiting[customer].append(f"job-{number}")
-    serve(1_000)
-    assert not any(waiting.values())
+def test_a_pipeline_goes_on_with_one_connection(world: World, few: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", few)
+    config.reset()
+    db.reset()
+    other = psycopg2.connect(few)
+    threads = [threading.Thread(target=world.say, kwargs={"user": f"v-{number}"}) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    world.drain()
+    assert len(world.messages(role="assistant", status="SENT")) == 12
+    other.close()

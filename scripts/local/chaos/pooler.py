@@ -1,4 +1,4 @@
-"""PgBouncer between the workers and PostgreSQL, as many platforms have it: session mode, its own defaults."""
+"""PgBouncer between the workers and PostgreSQL, as many platforms have it: its own defaults, but for the mode and the size."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ START_TIMEOUT = 10.0
 
 _CONFIGURATION = """
 [databases]
-{database} = host={host} port={port} user={user} password={password}
+* = host={host} port={port} user={user} password={password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {own_port}
 auth_type = any
-pool_mode = session
-default_pool_size = 100
+pool_mode = {mode}
+default_pool_size = {size}
 """
+
+
+def installed() -> str | None:
+    """Where the program is, None if it is not."""
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 
 class PgBouncer:
     """The program `pgbouncer`, which has to be installed. It knows the server's password and trusts this machine."""
 
-    def __init__(self, services: Services) -> None:
-        self._program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    def __init__(self, services: Services, mode: str = "session", size: int = 100) -> None:
+        self._program = installed()
         if self._program is None:
             raise RuntimeError("The scenario pgbouncer needs the program pgbouncer; apt-get install pgbouncer, or leave it out.")
         parts = urlsplit(services.database_url)
@@ -42,9 +47,9 @@ class PgBouncer:
         self.url = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._port}"))
         # Beside PostgreSQL's files: the user that runs it may read them, and neither server runs as root.
         self._file = services.postgres_log.with_name("pgbouncer.ini")
-        where = {"database": parts.path[1:], "host": parts.hostname, "port": parts.port}
+        where = {"host": parts.hostname, "port": parts.port}
         who = {"user": parts.username, "password": parts.password}
-        self._file.write_text(_CONFIGURATION.format(**where, **who, own_port=self._port))
+        self._file.write_text(_CONFIGURATION.format(**where, **who, own_port=self._port, mode=mode, size=size))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
