@@ -357,7 +357,7 @@ create table job (
     attempts        integer not null default 0 check (attempts >= 0),
     -- All claims so far. The number is a fence: a late result of an earlier claim is refused.
     claims          integer not null default 0 check (claims >= attempts),
-    -- Claims whose worker vanished: with three the job counts as poison.
+    -- Workers that died with it. With one it is a suspect and runs alone; with three it counts as poison.
     lost_claims     integer not null default 0 check (lost_claims <= claims),
     -- Since when a send's outcome is unknown: it was sent, and the answer was lost (shared/channels/sending.py).
     outcome_unknown_since timestamptz,
@@ -398,13 +398,16 @@ create index job_message_idx on job (message_id) where message_id is not null;
 -- in a plan that was made while the tables were empty. Which verb moves a job from which state to which:
 --
 --   (new)                     job_add_v1            waiting, delayed
---   waiting, delayed (due)    job_claim_v1          active        also an active job whose lease has expired
+--   waiting, delayed (due)    job_claim_v2          active        also an active job whose lease has expired
 --   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
 --   active                    job_snooze_v1         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
 --   active                    job_renew_leases_v1   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
 --   waiting, delayed          job_mark_lost_v1      the same      its worker died with it in hand
+--   active                    job_begin_alone_v1    active        a worker died with it: it runs alone in a process
+--   active                    job_lost_alone_v1     active        that process died
+--   active                    job_expire_leases_v1  active        their worker is dead: others may claim them now
 --   failed                    job_close_failed_v1   failed, closed
 --   failed                    job_requeue_v1        waiting       an operator runs it again
 --   waiting, delayed, failed  job_discard_v1        failed        an operator gives it up
@@ -541,11 +544,22 @@ begin
     return v_tickets;
 end $$;
 
+-- The worker in `claimed_by`; its job may run beside it, alone in a process.
+create function worker_of(claimed_by text) returns text language sql immutable parallel safe as $$
+    select replace(claimed_by, 'alone:', '')
+$$;
+
 -- waiting, delayed (due), active (lease expired) -> active. Each of `p_input`: {n, job_id, worker, lease, clock_skew (both
--- in seconds), at_most_once, durable}; the last two are the stage's, the same in each row. A stage that is at most once
--- remembers that a lost worker may have acted: its outcome is unknown. `durable` false: a claim that a crash of PostgreSQL
--- forgets costs one more execution, and nobody outside has seen anything.
-create function job_claim_v1(p_queue text, p_input jsonb)
+-- in seconds), at_most_once, durable, begun}; at_most_once and durable are the stage's, the same in each row. A stage that is
+-- at most once remembers that a lost worker may have acted: its outcome is unknown. `durable` false: a claim that a crash of
+-- PostgreSQL forgets costs one more execution, and nobody outside has seen anything.
+--
+-- A worker is lost only if another one finds its job. The worker itself may take an active job of its own at once, for it asks
+-- only where no thread of it works on the job: either the answer to its claim was lost, and nothing has begun, so that this is
+-- the same attempt; or its work had begun under the claim `begun`, and what came of it could not be recorded. A job that a
+-- worker died with before runs in no worker again, but alone in a process (job_begin_alone_v1): only if that is lost with the
+-- worker does the loss count.
+create function job_claim_v2(p_queue text, p_input jsonb)
 returns table (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
                lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint,
                outcome_unknown_for float8) language plpgsql rows 1 as $$
@@ -557,11 +571,14 @@ begin
     return query
     with input as materialized (
         select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, worker text, lease float8, clock_skew float8,
-            at_most_once boolean) order by job_id
+            at_most_once boolean, begun integer) order by job_id
     )
-    update job set state = 'active', claims = claims + 1, attempts = attempts + 1,
-        lost_claims = lost_claims + (state = 'active')::integer,
-        outcome_unknown_since = case when state = 'active' and input.at_most_once
+    update job set state = 'active', claims = claims + 1,
+        attempts = attempts + (state <> 'active' or worker_of(claimed_by) <> input.worker or claims = input.begun)::integer,
+        lost_claims = lost_claims + (state = 'active' and worker_of(claimed_by) <> input.worker
+            and (lost_claims = 0 or claimed_by <> worker_of(claimed_by)))::integer,
+        outcome_unknown_since = case
+            when state = 'active' and input.at_most_once and (worker_of(claimed_by) <> input.worker or claims = input.begun)
             then clock_timestamp() else outcome_unknown_since end,
         claimed_by = input.worker, lease_until = clock_timestamp() + make_interval(secs => input.lease),
         run_at = null, started_at = coalesce(started_at, clock_timestamp())
@@ -570,7 +587,7 @@ begin
       and job.id = input.job_id and job.queue = p_queue and closed_at is null and not held
       and (state = 'waiting'
            or state = 'delayed' and run_at <= clock_timestamp() + make_interval(secs => input.clock_skew)
-           or state = 'active' and lease_until < clock_timestamp())
+           or state = 'active' and (lease_until < clock_timestamp() or worker_of(claimed_by) = input.worker))
     returning input.n, job.id, job.claims, job.queue, job.priority, job.payload, job.attempts, job.lost_claims,
         extract(epoch from clock_timestamp() - job.created_at)::float8, job.customer_id, job.message_id, job.webhook_event_id,
         extract(epoch from clock_timestamp() - job.outcome_unknown_since)::float8;
@@ -724,6 +741,26 @@ begin
     get diagnostics v_marked = row_count;
     return v_marked;
 end $$;
+
+-- active -> active: from now on it runs alone in a process, whose worker does not die with it. Returns whether it is still this
+-- claim's.
+create function job_begin_alone_v1(p_job_id bigint, p_claim integer) returns boolean language sql as $$
+    update job set claimed_by = 'alone:' || worker_of(claimed_by) where id = p_job_id and state = 'active' and claims = p_claim
+    returning true
+$$;
+
+-- active -> active: the process in which it ran alone died. Returns how many workers it lost so far; null if the job is not this
+-- claim's any longer.
+create function job_lost_alone_v1(p_job_id bigint, p_claim integer) returns integer language sql as $$
+    update job set lost_claims = lost_claims + 1 where id = p_job_id and state = 'active' and claims = p_claim
+    returning lost_claims
+$$;
+
+-- active -> active, with a lease that has ended: this worker is dead, and whoever started it says so. What runs alone may go on.
+create function job_expire_leases_v1(p_queues text[], p_worker text) returns void language sql as $$
+    update job set lease_until = clock_timestamp()
+    where queue = any (p_queues) and closed_at is null and id > 0 and state = 'active' and claimed_by = p_worker
+$$;
 
 -- failed -> failed and closed: the stage's dead letter is written in the same statement. Returns the tickets, or null if
 -- that was done before.

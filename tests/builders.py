@@ -12,6 +12,7 @@ from shared import db, queues
 from shared.channels.delivery_status import prune_inbound
 from shared.db import credentials
 from shared.jobs import ledger
+from shared.jobs.ledger import leases
 from shared.jobs.prune import prune_jobs
 from shared.jobs.stage import Stage, stage_of
 from shared.models import (
@@ -117,6 +118,16 @@ class World:
         claimed = self.stage(job_id).claim(job_id)
         assert isinstance(claimed, ledger.Job), claimed
         return claimed
+
+    def vanish(self, alone: bool = False) -> None:
+        """This process is dead, as far as PostgreSQL is concerned: its leases end, and whoever claims next is another worker.
+
+        `alone`: what it had in hand ran alone in processes of their own, and they are dead as well.
+        """
+        leases.clear()
+        claimed_by = "alone:worker-that-died" if alone else "worker-that-died"
+        ended = "lease_until = clock_timestamp() - interval '1 second'"
+        db.rows(f"update job set claimed_by = %s, {ended} where state = 'active'", [claimed_by])
 
     def stage(self, job_id: int) -> Stage:
         """The stage of a job."""

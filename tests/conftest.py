@@ -17,6 +17,7 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.broker import redis_broker
 from shared.jobs.ledger import leases
+from shared.jobs.stage import isolation
 from shared.telemetry import metrics
 from tests.builders import World
 
@@ -99,6 +100,7 @@ def _forget() -> None:
     db.reset()
     redis_broker.reset()
     leases.clear()
+    isolation.close()
     metrics.reset()
 
 

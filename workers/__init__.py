@@ -1,1 +1,1 @@
-"""One module per queue: `dramatiq workers.<module>` runs that stage and nothing else, several modules run several stages."""
+"""One module per queue. `python -m shared.jobs.supervisor workers.<module> …` runs one stage, or several in one process."""

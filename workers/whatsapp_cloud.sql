@@ -7,4 +7,4 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
     left join whatsapp_cloud_account account on account.chatbot_id = message.chatbot_id and account.active
     where message.id = claimed_jobs.message_id and message.role = 'assistant'
 ) reply) as loaded
-from job_claim_v1('whatsapp-cloud-send', $1) as claimed_jobs
+from job_claim_v2('whatsapp-cloud-send', $1) as claimed_jobs

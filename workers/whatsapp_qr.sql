@@ -7,4 +7,4 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
     left join whatsapp_qr_session session on session.chatbot_id = message.chatbot_id and session.active
     where message.id = claimed_jobs.message_id and message.role = 'assistant'
 ) reply) as loaded
-from job_claim_v1('whatsapp-qr-send', $1) as claimed_jobs
+from job_claim_v2('whatsapp-qr-send', $1) as claimed_jobs

@@ -25,6 +25,7 @@ from dramatiq.message import Message
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications
 
 from shared import queues
+from shared.broker import identity
 from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, redis_now_ms
 from shared.broker.consumer import Taken, WokenConsumer
 from shared.broker.listener import Listener
@@ -47,6 +48,8 @@ class Broker(RedisBroker):
     def __init__(self, client: redis.Redis, middleware: list[Middleware], namespace: str) -> None:
         # The stock maintenance by chance is off: rescue() does its work, by time.
         super().__init__(client=client, middleware=middleware, namespace=namespace, maintenance_chance=0)  # type: ignore[no-untyped-call]
+        if identity.is_given:
+            self.broker_id = identity.name
         self.states: dict[str, QueueState] = {}
         #: How many threads a stage may have in a process that it shares with others (shared/broker/fair_queue.py).
         self.thread_limits: dict[str, int] = {}
@@ -133,6 +136,10 @@ class Broker(RedisBroker):
     def give_back(self, queue_name: str, message_ids: Sequence[str], worker: str | None = None) -> None:
         """Returns messages that this process has, or another, to the front of their queue, and wakes a worker for them."""
         self._requeue(keys=[self.namespace], args=[self._wake_channel, worker or self.broker_id, queue_name, *message_ids])
+
+    def declare_dead(self, worker: str) -> None:
+        """The next rescue brings back what this worker had in hand, without waiting for its heartbeat to become old."""
+        self.client.zadd(f"{self.namespace}:__heartbeats__", {worker: 0}, xx=True)
 
     def in_hand(self) -> set[Hand]:
         """What workers have in hand, as far as Redis knows."""

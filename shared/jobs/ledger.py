@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from shared import db
+from shared.broker import identity
 from shared.broker.enqueue import Ticket, tickets_of
 from shared.config import settings
 from shared.db import sql
@@ -26,8 +28,6 @@ from shared.queues import MODULES, Queue
 
 queries = sql.load(__file__)
 
-#: Who we are in `claimed_by`; a new one for each process.
-WORKER_ID = f"worker-{uuid.uuid4().hex[:12]}"
 #: Seconds before `run_at` at which a delayed job may be claimed: clocks of Redis' writer and PostgreSQL differ a little.
 CLOCK_SKEW = 0.05
 #: Seconds before the end of its age at which a job that is snoozed is tried for the last time, at the most.
@@ -76,16 +76,42 @@ class NotClaimed:
 
 
 class Leases:
-    """The claims that this process holds now."""
+    """The claims that this process holds now.
+
+    At most one thread claims a job or works on it, whatever is delivered. So this process may take a job at once that PostgreSQL
+    believes it has: what it knew of that claim is lost, or it has given up (job_claim_v2).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[int, tuple[int, bool]] = {}
+        self._claiming: set[int] = set()
+        self._abandoned: dict[int, int] = {}
+
+    @contextmanager
+    def claiming(self, job_id: int) -> Iterator[bool]:
+        """For the thread that claims a job; False if another one does, or works on it."""
+        with self._lock:
+            is_free = job_id not in self._held and job_id not in self._claiming
+            if is_free:
+                self._claiming.add(job_id)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                with self._lock:
+                    self._claiming.discard(job_id)
+
+    def abandoned(self, job_id: int) -> int:
+        """The claim under which this process worked on a job, and could not record what came of it; 0: there is none."""
+        with self._lock:
+            return self._abandoned.get(job_id, 0)
 
     def add(self, job_id: int, claim: int, at_most_once: bool) -> None:
         """Remembers a claim. `at_most_once`: given back unfinished, its outcome is unknown."""
         with self._lock:
             self._held[job_id] = claim, at_most_once
+            self._abandoned.pop(job_id, None)
 
     def drop(self, job_id: int, claim: int) -> None:
         """Forgets a claim that ended."""
@@ -93,10 +119,18 @@ class Leases:
             if self._held.get(job_id, (0, False))[0] == claim:
                 self._held.pop(job_id, None)
 
+    def abandon(self, job_id: int, claim: int) -> None:
+        """Nobody works on the job any more, and its end could not be recorded; a claim that ended is none."""
+        with self._lock:
+            if self._held.get(job_id, (0, False))[0] == claim:
+                self._held.pop(job_id)
+                self._abandoned[job_id] = claim
+
     def clear(self) -> None:
         """Forgets all claims, without ending them: what a killed process does."""
         with self._lock:
             self._held.clear()
+            self._abandoned.clear()
 
     def _snapshot(self) -> tuple[list[int], list[int], list[bool]]:
         with self._lock:
@@ -125,17 +159,22 @@ class ClaimStatement:
 
     def __init__(self, queue: Queue, query: sql.Query, at_most_once: bool = False, durable: bool = False) -> None:
         self.queue, self.at_most_once = queue, at_most_once
-        self._row = {"queue": queue, "worker": WORKER_ID, "at_most_once": at_most_once, "durable": durable}
+        self._row = {"queue": queue, "worker": identity.name, "at_most_once": at_most_once, "durable": durable}
         self._claim = Statement(query, name=f"claim_{MODULES[queue]}").batched()
 
     def __call__(self, job_id: int) -> Job | NotClaimed:
         """Takes a job for this process, or says why there is nothing to do. Raises ServiceDown."""
-        row = self._claim(self._row | {"job_id": job_id, "lease": settings().job_lease, "clock_skew": CLOCK_SKEW})
-        if row is None:
-            return _why_not_claimed(job_id)
-        job = Job(id=row.pop("job_id"), queue=Queue(row.pop("queue")), **row)
-        leases.add(job.id, job.claim, self.at_most_once)
+        with leases.claiming(job_id) as is_free:
+            row = self._claim(self._row | self._values(job_id)) if is_free else None
+            if row is None:
+                return _why_not_claimed(job_id)
+            job = Job(id=row.pop("job_id"), queue=Queue(row.pop("queue")), **row)
+            leases.add(job.id, job.claim, self.at_most_once)
         return job
+
+    def _values(self, job_id: int) -> dict[str, Any]:
+        times = {"lease": settings().job_lease, "clock_skew": CLOCK_SKEW}
+        return {"job_id": job_id, "begun": leases.abandoned(job_id), **times}
 
 
 def _why_not_claimed(job_id: int) -> NotClaimed:
@@ -220,3 +259,28 @@ def fail_attempt(
     if row is None:
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
     return row["attempt"], row["retry_in"]
+
+
+def begin_alone(job: Job) -> None:
+    """Notes that a job runs alone in this process, and no more in the worker that claimed it. Raises LeaseLost."""
+    _insist_on(queries["begin_alone"], job)
+    leases.add(job.id, job.claim, at_most_once=False)
+
+
+def lost_alone(job: Job) -> int:
+    """Counts that the process died in which a job ran alone; returns how many workers it lost. Raises LeaseLost."""
+    return int(_insist_on(queries["lost_alone"], job))
+
+
+def _insist_on(query: sql.Query, job: Job) -> Any:
+    """What a statement about a claim answers. Raises LeaseLost if it answers nothing."""
+    write = partial(query.scalar, job_id=job.id, claim=job.claim)
+    answer = insist(lambda: db.retry_on_outage(write, settings().job_lease))
+    if answer is None:
+        raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
+    return answer
+
+
+def expire_leases_of(worker: str) -> None:
+    """Lets others claim at once what a worker had in hand that is known to be dead."""
+    queries["expire_leases"].rows(queues=[queue.value for queue in Queue], worker=worker)

@@ -3,7 +3,7 @@
 -- name: claim
 -- Without anything loaded beside the job.
 select claimed_jobs.*, null::jsonb as loaded
-from job_claim_v1($1 -> 0 ->> 'queue', $1) as claimed_jobs
+from job_claim_v2($1 -> 0 ->> 'queue', $1) as claimed_jobs
 
 -- name: state_of_job(job_id)
 -- Why a job could not be claimed, and when to look again.
@@ -33,6 +33,15 @@ from jsonb_to_recordset($1) as input(n integer, job_id bigint, claim integer, qu
 
 -- name: renew_leases(ids, claims, lease)
 select job_renew_leases_v1(:ids::bigint[], :claims::integer[], :lease)
+
+-- name: begin_alone(job_id, claim)
+select job_begin_alone_v1(:job_id, :claim) as has_begun
+
+-- name: lost_alone(job_id, claim)
+select job_lost_alone_v1(:job_id, :claim) as lost_claims
+
+-- name: expire_leases(queues, worker)
+select job_expire_leases_v1(:queues::text[], :worker)
 
 -- name: release_leases(ids, claims, at_most_once)
 select job_release_leases_v1(:ids::bigint[], :claims::integer[], :at_most_once::boolean[]) as tickets

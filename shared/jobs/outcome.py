@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import sentry_sdk
 from dramatiq.errors import Retry
@@ -42,7 +43,17 @@ class Policies(Protocol):
 
 
 class AttemptEnded(Retry):
-    """For the Retries middleware: run again in `delay` ms, or (delay None) never."""
+    """For the Retries middleware: run again in `delay` ms, or (delay None) never. `options` of the message are how it is told."""
+
+    def __init__(self, reason: str, delay: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason, delay=delay)
+        self.options = options or {}
+
+    def tell_dramatiq(self) -> None:
+        """Sets the options of the message that this thread works on."""
+        message = CurrentMessage.get_current_message()
+        if message is not None:
+            message.options.update(self.options)
 
 
 def report_completed(job: Job, timings: Timings) -> None:
@@ -119,17 +130,11 @@ def _count(queue: Queue, outcome: str, timings: Timings) -> None:
 
 def _attempt_ended(job: Job, attempt: int, retry_in: float | None, max_retries: int) -> AttemptEnded:
     """What Retries needs: the ledger's count of retries, and a delay or none left."""
-    message = CurrentMessage.get_current_message()
-    if message is not None:
-        message.options["retries"] = attempt - 1
-        message.options["max_retries"] = max_retries if retry_in is not None else 0
+    options = {"retries": attempt - 1, "max_retries": max_retries if retry_in is not None else 0}
     delay = None if retry_in is None else int(retry_in * 1000)
-    return AttemptEnded(f"job {job.id}, attempt {attempt} ended", delay=delay)
+    return AttemptEnded(f"job {job.id}, attempt {attempt} ended", delay, options)
 
 
 def redeliver(reason: str) -> AttemptEnded:
     """For when the ledger cannot be reached: deliver the message again, whatever its count says."""
-    message = CurrentMessage.get_current_message()
-    if message is not None:
-        message.options["max_retries"] = None
-    return AttemptEnded(reason, delay=int(OUTAGE_DELAY * 1000))
+    return AttemptEnded(reason, int(OUTAGE_DELAY * 1000), {"max_retries": None})

@@ -12,16 +12,14 @@ wrapper tells it, by the message's options, what the ledger decided.
 
 A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a
 claim: that either happens, or nothing has changed. Where nothing has, the job is claimed and the function runs again, so that
-a failure is recorded on the job. A job that a worker died with is claimed as well, so that a second death is counted on it and
-on no neighbour.
+a failure is recorded on the job. A job that a worker died with is claimed in any stage, and runs alone in a process of its own
+(isolation.py), so that a second death is counted on it and on no neighbour.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import dramatiq
@@ -30,11 +28,12 @@ from shared import db, payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, PermanentError, ServiceDown, Snooze, WaitsForService
+from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger, worker_process
 from shared.jobs.dead_letter import DeadLetter
+from shared.jobs.isolation import Isolation, ProcessDied
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
-from shared.jobs.outcome import OUTAGE_DELAY, record_failure, redeliver, report_completed, snooze_unclaimed
+from shared.jobs.outcome import OUTAGE_DELAY, AttemptEnded, record_failure, redeliver, report_completed, snooze_unclaimed
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry.logs import log_context
@@ -42,12 +41,13 @@ from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
 
-#: Claims that may vanish with their worker before the job counts as the cause.
+#: Processes that die with a job before it counts as the cause: one among others, the next two alone.
 POISON_AFTER = 3
-#: Seconds after which a suspect asks again whether it may run.
-QUARANTINE_DELAY = 1.0
 
-_one_suspect = threading.Lock()
+#: The stages that this process has imported.
+STAGES: dict[Queue, Stage] = {}
+
+isolation = Isolation()
 
 #: A stage's work. It ends with a CompletionStatement, which writes results, the job's end and what follows.
 Work = Callable[[Job], None]
@@ -72,10 +72,25 @@ class Stage:
 
     def run(self, job_id: int) -> None:
         """One delivery of a job's id. Raises what Dramatiq's Retries needs to bring it back, or to call the dead letter."""
-        if self.queue in queues.UNCLAIMED:
-            self._execute(Job(job_id, 0, self.queue), Timings())
-        else:
-            self._run_claimed(job_id, Timings())
+        try:
+            if self.queue in queues.UNCLAIMED:
+                self._execute(Job(job_id, 0, self.queue), Timings())
+            else:
+                self._run_claimed(job_id, Timings())
+        except AttemptEnded as ended:
+            ended.tell_dramatiq()
+            raise
+
+    def execute_alone(self, job: Job) -> AttemptEnded | None:
+        """Executes a suspect in a process of its own; returns what its worker has to tell Dramatiq."""
+        try:
+            ledger.begin_alone(job)
+            self._execute(job, Timings(), is_admitted=self.queue in queues.UNCLAIMED)
+        except AttemptEnded as ended:
+            return ended
+        except LeaseLost as error:
+            log.warning("result_dropped", extra={"reason": str(error)})
+        return None
 
     def _execute(self, job: Job, timings: Timings, is_admitted: bool = False) -> None:
         with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt if job.claim else None):
@@ -101,11 +116,10 @@ class Stage:
 
     def _attempt(self, job: Job) -> None:
         if job.lost_claims >= POISON_AFTER:
-            raise PermanentError(f"poison: its worker vanished {job.lost_claims} times while working on it; given up")
+            raise _poison(job.lost_claims)
         if job.claim and self.queue in queues.UNCLAIMED:
             payloads.read(self.queue, job.payload)  # the statement only says that it found nothing to do
-        with _quarantine(job):
-            self.work(job)
+        self.work(job)
 
     def _run_claimed(self, job_id: int, timings: Timings, failure: Exception | None = None) -> None:
         """Claims the job and runs it, or records what it failed for."""
@@ -117,30 +131,48 @@ class Stage:
             _nothing_to_do(job_id, job)
             return
         try:
+            timings.lap("claim")
             if failure is not None:
                 record_failure(self, job, failure, timings)
+            elif 0 < job.lost_claims < POISON_AFTER:
+                self._isolate(job, timings)
             else:
-                timings.lap("claim")
                 self._execute(job, timings, is_admitted=self.queue in queues.UNCLAIMED)
+        except AttemptEnded:
+            raise
+        except BaseException:
+            leases.abandon(job.id, job.claim)
+            raise
         finally:
             leases.drop(job.id, job.claim)  # nobody works on it any more, whatever became of it
 
+    def _isolate(self, job: Job, timings: Timings) -> None:
+        """Has a suspect executed in a process of its own. That process records the outcome, unless it dies."""
+        try:
+            ended = isolation.run(self.work.__module__, job)
+        except ProcessDied as death:
+            log.error("isolated_process_died", extra={"job": job.id, "queue": self.queue})
+            self._record_death(job, death, timings)
+        except Exception as error:  # a Snooze: others run; or none can be started
+            record_failure(self, job, error, timings)
+        else:
+            if ended is not None:
+                raise ended
 
-@contextmanager
-def _quarantine(job: Job) -> Iterator[None]:
-    """A job that is one lost worker short of poison runs beside no other such job, so that it is not blamed for its crash.
+    def _record_death(self, job: Job, death: ProcessDied, timings: Timings) -> None:
+        try:
+            lost = ledger.lost_alone(job)
+        except LeaseLost as error:
+            log.warning("failure_dropped", extra={"reason": str(error)})
+            return
+        if lost >= POISON_AFTER:
+            record_failure(self, job, _poison(lost), timings)
+        else:
+            record_failure(self, job, OutcomeUnknown(str(death)) if self.claim.at_most_once else death, timings)
 
-    Raises Snooze while another suspect runs in this process.
-    """
-    if job.lost_claims < POISON_AFTER - 1:
-        yield
-        return
-    if not _one_suspect.acquire(blocking=False):
-        raise Snooze(QUARANTINE_DELAY, f"its worker vanished {job.lost_claims} times; waits until no other suspect runs")
-    try:
-        yield
-    finally:
-        _one_suspect.release()
+
+def _poison(lost: int) -> PermanentError:
+    return PermanentError(f"poison: its worker vanished {lost} times while working on it; given up")
 
 
 def _nothing_to_do(job_id: int, why: NotClaimed) -> None:
@@ -172,7 +204,7 @@ def actor(
     claim_statement = ClaimStatement(queue, claim, at_most_once, durable_claims)
 
     def decorate(work: Work) -> Stage:
-        stage = Stage(queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself)
+        stage = STAGES[queue] = Stage(queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself)
         broker = worker_process.boot()
         dead_letter_name = on_retry_exhausted.declare(queue, broker)
         for priority, lane in queues.lanes(queue).items():

@@ -6,6 +6,7 @@ All of it may be done at any time, by anybody, twice. It goes through open jobs 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 
 from redis.exceptions import LockError
@@ -17,6 +18,7 @@ from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
 from shared.jobs.dead_letter import request_dead_letter
+from shared.jobs.ledger import expire_leases_of
 from shared.jobs.stuck import StuckMessages
 from shared.queues import Queue
 
@@ -48,11 +50,23 @@ def sweep() -> dict[str, int]:
 def _rescue() -> int:
     """Brings back what dead workers had in hand. Of stages that claim nothing, PostgreSQL learns here that a worker was lost."""
     rescued = get_broker().rescue()
-    unclaimed = [message_id for queue in queues.UNCLAIMED for message_id in rescued.get(queue, [])]
+    _mark_lost(message_id for queue in queues.UNCLAIMED for message_id in rescued.get(queue, []))
+    return sum(len(message_ids) for message_ids in rescued.values())
+
+
+def _mark_lost(unclaimed: Iterable[str]) -> None:
     ids = [int(message_id.removeprefix("job-")) for message_id in unclaimed if message_id.startswith("job-")]
     if ids:
         queries["mark_lost"].rows(ids=ids)
-    return sum(len(message_ids) for message_ids in rescued.values())
+
+
+def take_over_from(worker: str) -> None:
+    """Brings back at once what a worker had in hand that died. Raises what an outage raises; then the sweep does it, later."""
+    broker = get_broker()
+    expire_leases_of(worker)
+    _mark_lost(hand.message_id for hand in broker.in_hand() if hand.worker == worker and hand.queue in queues.UNCLAIMED)
+    broker.declare_dead(worker)
+    log.warning("work_of_dead_worker_taken_over", extra={"worker": worker, "messages": _rescue()})
 
 
 def _enqueue_lost_jobs(queue: Queue) -> int:

@@ -11,6 +11,7 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries
 
 from shared import db, queues
+from shared.broker import identity
 from shared.broker.connection import warn_about_forgetful_redis
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.fair_queue import FairQueue, thread_limits
@@ -18,6 +19,7 @@ from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.jobs.ledger import leases
+from shared.jobs.sweep import take_over_from
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 
@@ -57,20 +59,12 @@ class Lifecycle(Middleware):
             broker.thread_limits = limits
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Starts the renewal of leases."""
-        threading.Thread(target=self._keep_leases, name="leases", daemon=True).start()
+        """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
+        threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
+        if identity.predecessor:
+            threading.Thread(target=_take_over_from, args=(identity.predecessor,), name="take-over", daemon=True).start()
         if isinstance(broker, SwitchboardBroker):
             warn_about_forgetful_redis(broker.client)
-
-    def _keep_leases(self) -> None:
-        while not self._stopping.wait(settings().job_lease / RENEWALS_PER_LEASE):
-            try:
-                leases.renew()
-            except Exception as problem:
-                if not db.is_outage(problem):
-                    log.exception("lease_renewal_failed")
-                else:
-                    db.outage.noticed(problem)
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         """Requeues at once what this worker has not begun; Dramatiq would do so after its last job."""
@@ -99,6 +93,25 @@ class Lifecycle(Middleware):
             log.warning("leases_released", extra={"jobs": [ticket.id for ticket in tickets]})
             _drop_deliveries(broker, tickets)
             enqueue(tickets)
+
+
+def keep_leases(stopping: threading.Event) -> None:
+    """Renews this process's leases until it stops."""
+    while not stopping.wait(settings().job_lease / RENEWALS_PER_LEASE):
+        try:
+            leases.renew()
+        except Exception as problem:
+            if not db.is_outage(problem):
+                log.exception("lease_renewal_failed")
+            else:
+                db.outage.noticed(problem)
+
+
+def _take_over_from(predecessor: str) -> None:
+    try:
+        take_over_from(predecessor)
+    except Exception as problem:  # an outage: the sweep finds it when lease and heartbeat have ended
+        log.warning("work_not_taken_over", extra={"worker": predecessor, "error": f"{type(problem).__name__}: {problem}"})
 
 
 def _drop_deliveries(broker: Broker, tickets: list[Ticket]) -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.jobs.ledger import Job, leases
 from shared.jobs.sweep import sweep
 from tests.builders import World, prune
 
-STEPS = st.lists(st.tuples(st.sampled_from(["deliver", "crash", "expire", "sweep", "again"]), st.integers(0, 5)), max_size=25)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["deliver", "crash", "crash alone", "sweep", "again"]), st.integers(0, 5)), max_size=25
+)
 _users = itertools.count()
 
 
@@ -26,11 +27,11 @@ def _step(world: World, what: str, number: int, external_ids: list[str], user: s
     if what == "deliver":
         world.run(chosen)  # the same id as often as you like
     elif what == "crash":
-        claimed = world.stage(chosen).claim(chosen)
-        if isinstance(claimed, Job):
-            leases.drop(claimed.id, claimed.claim)  # its worker is dead: nobody renews
-    elif what == "expire":
-        db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'active'")
+        world.stage(chosen).claim(chosen)
+        world.vanish()
+    elif what == "crash alone":
+        world.stage(chosen).claim(chosen)
+        world.vanish(alone=True)
     elif what == "sweep":
         sweep()
         world.dead_letters()
@@ -40,7 +41,7 @@ def _step(world: World, what: str, number: int, external_ids: list[str], user: s
 
 def _finish(world: World) -> None:
     for _ in range(60):
-        db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'active'")
+        world.vanish()
         db.rows("update job set run_at = clock_timestamp() - interval '1 second' where state = 'delayed'")
         ready = db.rows("select id from job where closed_at is null and not held and state <> 'failed' order by id")
         for row in ready:

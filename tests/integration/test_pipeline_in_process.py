@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -342,7 +341,7 @@ def test_a_wait_beyond_the_age_of_a_job_ends_before_it_and_then_the_job_fails(wo
 def _claimed_twice(world: World, job_id: int) -> tuple[Job, Job]:
     """A claim that ran out, and the one that took the job over."""
     late = world.claim(job_id)
-    db.rows("update job set lease_until = clock_timestamp() - interval '1 second' where id = %s", [job_id])
+    world.vanish()
     return late, world.claim(job_id)
 
 
@@ -389,10 +388,9 @@ def test_a_job_of_a_limited_queue_waits_without_a_claim(world: World, monkeypatc
 def test_poison_is_given_up_after_three_lost_claims(world: World) -> None:
     world.say()
     [job] = world.jobs()
-    for _ in range(3):
+    for alone in (False, True, True):
         world.claim(job["id"])
-        leases.clear()
-        db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+        world.vanish(alone)
     world.run(job["id"])
     [job] = world.jobs()
     assert job["state"] == "failed"
@@ -412,10 +410,9 @@ def test_a_job_that_kills_its_process_is_given_up_though_its_stage_claims_nothin
     _dies_with_everything_in_hand(world)
     [job] = world.jobs()
     assert (job["state"], job["attempts"], job["lost_claims"]) == ("waiting", 0, 1)
-    for _ in range(2):  # from now on it is claimed before it runs
+    for _ in range(2):  # from now on it is claimed before it runs, and runs alone
         world.claim(job["id"])
-        leases.clear()
-        db.rows("update job set lease_until = clock_timestamp() - interval '1 second'")
+        world.vanish(alone=True)
     world.run(job["id"])
     [job] = world.jobs()
     assert (job["state"], job["attempts"], "poison" in job["last_error"]) == ("failed", 3, True)
@@ -431,29 +428,6 @@ def test_who_was_in_the_hands_of_a_dead_worker_is_only_claimed_first(world: Worl
         world.run(job["id"])
     states = [(job["state"], job["attempts"], job["lost_claims"]) for job in world.jobs(queue="incoming-messages")]
     assert states == [("completed", 1, 1)] * 2
-
-
-def test_who_dies_with_a_poison_is_not_taken_for_one(world: World) -> None:
-    for user in ("v-1", "v-2"):
-        world.say(user=user)
-    db.rows("update job set attempts = 2, claims = 2, lost_claims = 2")
-    first, second = world.jobs(queue="incoming-messages")
-    began, go = threading.Event(), threading.Event()
-
-    def work(claimed: Job) -> None:
-        if claimed.claim:  # who was lost before is claimed
-            began.set()
-            go.wait(10)
-        stage_of_queue(Queue.INCOMING)(claimed)
-
-    running = threading.Thread(target=_stage(work).run, args=(first["id"],))
-    running.start()
-    assert began.wait(10)
-    world.run(second["id"])
-    go.set()
-    running.join()
-    first, second = world.jobs(queue="incoming-messages")
-    assert (first["state"], second["state"], second["attempts"], second["lost_claims"]) == ("completed", "delayed", 2, 2)
 
 
 def test_a_shutdown_hands_back_without_burning_attempts(world: World) -> None:

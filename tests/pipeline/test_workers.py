@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,12 +17,13 @@ from shared import db, queues
 from tests.builders import World
 
 
-def until(happened: Callable[[], object], seconds: float = 45) -> None:
-    """Waits; fails if it does not happen."""
+def until(happened: Callable[[], Any], seconds: float = 45) -> Any:
+    """Waits, and returns what happened; fails if it does not."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not (found := happened()):
         assert time.monotonic() < deadline, f"did not happen within {seconds} s"
         time.sleep(0.05)
+    return found
 
 
 @pytest.fixture
@@ -76,6 +78,25 @@ def test_a_worker_killed_in_the_middle_of_a_call_loses_nothing(
     assert simulator.counts()["graph"]["accepted"] == 1
 
 
+def test_a_worker_that_dies_is_replaced_and_its_work_taken_over_at_once(world: World, root: Path, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 2_000, "times": 1}])
+    manager = ProcessManager(
+        root / "Procfile", env=dict(os.environ), cwd=root, names=["incoming", "ai"]
+    )  # a lease is 15 s, and nobody sweeps
+    manager.start()
+    try:
+        world.say()
+        [asked] = until(lambda: world.jobs(queue="ai-processing", state="active"))
+        [child] = psutil.Process(manager.pids("ai")[0]).children()
+        child.kill()
+        until(lambda: world.jobs(queue="ai-processing", state="completed"))
+        [done] = world.jobs(queue="ai-processing")
+        assert (done["lost_claims"], manager.restarts()["ai"]) == (1, 0)
+        assert done["closed_at"] < asked["lease_until"], "nobody waited for the lease to end"
+    finally:
+        manager.stop()
+
+
 def test_a_slow_call_is_not_taken_over(world: World, workers: ProcessManager, simulator: Simulator) -> None:
     simulator.faults([{"kind": "ai", "fault": "latency", "ms": 7_000, "times": 1}])  # more than two leases
     world.say()
@@ -114,8 +135,8 @@ def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Pat
         until(lambda: len(manager.pids("incoming")) == 2)
         [child] = psutil.Process(manager.pids("incoming")[0]).children()
         child.kill()
-        until(lambda: manager.restarts()["incoming"] == 1, 20)  # Dramatiq's own patience with a booting one is 30 s
-        until(lambda: world.jobs(queue="incoming-messages", state="completed"))
+        until(lambda: world.jobs(queue="incoming-messages", state="completed"), 20)
+        assert manager.restarts()["incoming"] == 0, "the supervisor replaced it"
     finally:
         manager.stop()
     assert [message["role"] for message in world.messages()] == ["user"]

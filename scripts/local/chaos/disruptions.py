@@ -125,17 +125,9 @@ def freeze(target: Target) -> None:
 
 
 def _workers_of(target: Target, name: str) -> list[int]:
-    """The processes that run jobs: those without children of their own."""
-    pids = target.processes.pids(name)
-    parents = {_parent(pid) for pid in pids}
-    return [pid for pid in pids if pid not in parents and _is_worker(pid)]
-
-
-def _is_worker(pid: int) -> bool:
-    try:
-        return b"dramatiq" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+    """The processes that run jobs: the children of the line's first process."""
+    leader, *others = target.processes.pids(name) or [0]
+    return [pid for pid in others if _parent(pid) == leader]
 
 
 def _parent(pid: int) -> int:

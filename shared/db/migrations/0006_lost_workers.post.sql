@@ -1,0 +1,1 @@
+drop function job_claim_v1(text, jsonb);
