@@ -1,10 +1,12 @@
 -- Forgets messages that a worker has finished, then puts messages on queues, in Dramatiq's own layout, and wakes workers.
 -- KEYS: namespace. ARGV: wake channel prefix, worker id, how many are finished, queue and id of each of those, then for each
--- new message: queue, id, data, place ("tail" or "head"), delay (ms; 0 for none), customer. Returns how many messages were new.
+-- new message: queue, id, data, place ("tail" or "head"), delay (ms; 0 for none), customer.
+-- Returns {how many messages were new, the number (from 1) of each one that the caller got itself}.
 --
 -- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing, which is
 -- what lets the sweep put every job that should be there without looking first.
--- A worker that waits with room to spare (take.lua) is pushed the message at once. Otherwise the first message of an empty
+-- A worker that waits with room to spare (take.lua) is pushed the message at once. A caller that does so gets what it puts
+-- itself, with the answer: it runs the next stage too, and nobody has to be woken. Otherwise the first message of an empty
 -- queue wakes a worker: one that sleeps has found the queue empty, so a queue that has messages needs no wake-up. A delayed
 -- message always wakes one, for it may be due before the one that a sleeper waits for.
 -- A full Redis refuses only a script whose first write needs memory: finished messages are forgotten first, and make room.
@@ -32,14 +34,27 @@ local function with_most_room(waiting)
     return best
 end
 
+local function assign(to, queue, id)
+    local waiting = namespace .. ":__waiting__." .. queue
+    redis.call("sadd", namespace .. ":__acks__." .. to .. "." .. queue, id)
+    if redis.call("hincrby", waiting, to, -1) < 1 then redis.call("hdel", waiting, to) end
+end
+
+-- Whether the caller gets the message.
+local function keep(queue, id)
+    local room = tonumber(redis.call("hget", namespace .. ":__waiting__." .. queue, worker) or 0)
+    if room > 0 then assign(worker, queue, id) end
+    return room > 0
+end
+
+-- Whether another worker gets it.
 local function push(queue, id, data)
     local waiting = namespace .. ":__waiting__." .. queue
     local to = with_most_room(waiting)
     while to do
         local seen = tonumber(redis.call("zscore", heartbeats, to) or 0)
         if seen > alive and redis.call("publish", namespace .. ":__hand__:" .. to .. ":" .. queue, data) > 0 then
-            redis.call("sadd", namespace .. ":__acks__." .. to .. "." .. queue, id)
-            if redis.call("hincrby", waiting, to, -1) < 1 then redis.call("hdel", waiting, to) end
+            assign(to, queue, id)
             return true
         end
         redis.call("hdel", waiting, to) -- it is gone
@@ -48,7 +63,7 @@ local function push(queue, id, data)
     return false
 end
 
-local new, woken = 0, {}
+local new, kept, woken = 0, {}, {}
 for i = 4 + 2 * finished, #ARGV, 6 do
     local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local delay, customer = tonumber(ARGV[i + 4]), ARGV[i + 5]
@@ -59,7 +74,9 @@ for i = 4 + 2 * finished, #ARGV, 6 do
             woken[queue], new = true, new + 1
         end
     elseif redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
-        if not push(queue, id, data) then
+        if keep(queue, id) then
+            kept[#kept + 1] = (i + 2 - 2 * finished) / 6
+        elseif not push(queue, id, data) then
             if place == "head" then redis.call("lpush", name, id) else line_up(name, id, customer) end
             if redis.call("llen", name) == 1 then woken[queue] = true end
         end
@@ -69,4 +86,4 @@ end
 for queue in pairs(woken) do
     redis.call("publish", channel .. queue, "1")
 end
-return new
+return {new, unpack(kept)}

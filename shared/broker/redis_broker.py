@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import dramatiq
 import redis
-from dramatiq.broker import Consumer
+from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name, q_name
 from dramatiq.errors import QueueNotFound
 from dramatiq.message import Message
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications
+from dramatiq.worker import ConsumerThread
 
 from shared import queues
 from shared.broker import identity
@@ -58,6 +59,8 @@ class Broker(RedisBroker):
         self._wake_channel = f"{namespace}:__wake__:"
         self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
         self._requeue, self._rescue = (client.register_script(_lua(name)) for name in ("requeue", "rescue"))
+        #: The worker's consumer threads, by queue; none in a process without a worker.
+        self.consumer_threads: Mapping[str, ConsumerThread] = {}
         self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
     def declare_queue(self, queue_name: str) -> None:
@@ -77,7 +80,11 @@ class Broker(RedisBroker):
         return message
 
     def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
-        """Forgets what is done and puts addressed messages on their queues, in one round trip; returns how many were new."""
+        """Forgets what is done and puts addressed messages on their queues, in one round trip; returns how many were new.
+
+        A message for which this process waits itself is handed to its worker.
+        """
+        messages = list(messages)
         args: list[str | bytes | int] = [len(done), *(part for delivery in done for part in delivery)]
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
@@ -86,7 +93,28 @@ class Broker(RedisBroker):
             delay = 0 if message.queue_name == queue_name else max(1, message.options["eta"] - now_ms())
             customer = message.options.get("customer", "")
             args += [queue_name, message.options["redis_message_id"], message.encode(), place, delay, customer]
-        return int(self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, *args]))
+        try:
+            new, *kept = self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, *args])
+        except redis.RedisError:
+            self._reclaim_soon(messages)
+            raise
+        for number in kept:
+            self._hand_over(messages[number - 1])
+        return int(new)
+
+    def _hand_over(self, message: Message[Any]) -> None:
+        """Gives the worker of this process a message that Redis has assigned to it."""
+        state, thread = self.states[message.queue_name], self.consumer_threads.get(message.queue_name)
+        if thread is None:
+            state.push(message.encode())
+        else:
+            state.in_flight.add(message.options["redis_message_id"])
+            thread.handle_message(MessageProxy(message))
+
+    def _reclaim_soon(self, messages: list[Message[Any]]) -> None:
+        """The answer was lost that would have said which of these messages are this process's own."""
+        for name in {message.queue_name for message in messages} & self.states.keys():
+            self.states[name].on_reconnect()
 
     def end(self, done: Sequence[Delivery], messages: Iterable[Message[Any]]) -> None:
         """Puts what follows from jobs that ended and forgets their deliveries; Dramatiq's acks find nothing left to do."""

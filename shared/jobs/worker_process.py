@@ -58,12 +58,13 @@ class Lifecycle(Middleware):
         if isinstance(broker, SwitchboardBroker):
             broker.thread_limits = limits
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
         threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
         if identity.predecessor:
             threading.Thread(target=_take_over_from, args=(identity.predecessor,), name="take-over", daemon=True).start()
         if isinstance(broker, SwitchboardBroker):
+            broker.consumer_threads = worker.consumers
             warn_about_forgetful_redis(broker.client)
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:

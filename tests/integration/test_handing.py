@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis
@@ -144,3 +144,37 @@ def test_a_worker_that_retires_leaves_the_rest_to_others(worker: Broker) -> None
     get_broker().put([ticket(3)])
     assert waiting(worker.client) == 3
     assert room(worker) is None
+
+
+def test_a_worker_that_runs_the_next_stage_too_hands_it_to_itself(worker: Broker, environment: dict[str, str]) -> None:
+    consumer = consume(worker, threads=2)
+    known = room(worker) or 0
+    other = Broker(connect_redis(settings()), [], settings().redis_namespace)
+    other.declare_queue(LANE)
+    try:
+        with_more_room = consume(other, threads=20)
+        assert worker.put([ticket(1), ticket(1), ticket(2)]) == 2
+        assert [come(consumer).message_id for _ in range(2)] == ["job-1", "job-2"]
+        assert not with_more_room._prefetched
+        assert room(worker) == known - 2
+        assert worker.client.smembers(f"dramatiq:__acks__.{worker.broker_id}.{LANE}") == {b"job-1", b"job-2"}
+        worker.put([ticket(number) for number in range(3, known + 3)])
+        assert come(with_more_room).message_id == f"job-{known + 1}", "what it has no room for is another's"
+    finally:
+        other.close()
+
+
+def test_what_a_worker_handed_to_itself_in_an_answer_that_was_lost_comes_back(worker: Broker) -> None:
+    consumer, broken = consume(worker), cast(Any, worker)
+    put = broken._put
+
+    def put_and_lose_the_answer(**arguments: Any) -> None:
+        put(**arguments)
+        raise redis.ConnectionError("reset by peer")
+
+    broken._put = put_and_lose_the_answer
+    with pytest.raises(redis.ConnectionError):
+        worker.put([ticket(7)])
+    broken._put = put
+    assert waiting(worker.client) == 0, "Redis assigned it"
+    assert come(consumer).message_id == "job-7"
