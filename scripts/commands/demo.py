@@ -73,7 +73,7 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
         chosen = {**simulator.environment(), **services.environment()}
         if real_ai:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
-        os.environ.update({**chosen, "PORT": str(free_port())})
+        os.environ.update({**chosen, "PORT": str(free_port(8000))})
         migrate(services.database_url)
         processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log(), behind_web=BEHIND_WEB)
         stack.callback(processes.stop)

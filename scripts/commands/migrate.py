@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -125,26 +126,51 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         applied = _migrate_somewhere(arguments.post)
-    except ValueError as problem:
-        print(f"migrate: DATABASE_URL: {problem}", file=sys.stderr)
+    except (psycopg2.Error, ValueError) as problem:
+        print(f"migrate: {why_not(problem)}", file=sys.stderr)
         return 1
-    except psycopg2.OperationalError as problem:
-        print(f"migrate: {unreachable(problem)}", file=sys.stderr)
-        return 1
-    except psycopg2.Error as problem:
-        print(f"migrate: a migration failed and was rolled back: {problem}", file=sys.stderr)
-        return 1
-    print("migrate: applied " + ", ".join(applied) if applied else "migrate: the schema is up to date")
+    print("migrate: applied " + ", ".join(applied) if applied else "migrate: the schema is up to date", flush=True)
+    if _is_beside_others():
+        _stay()
     return 0
 
 
 def _migrate_somewhere(post: bool) -> list[str]:
-    if os.environ.get("DATABASE_URL"):
-        return migrate(urls.check(os.environ["DATABASE_URL"]), post)
+    """Migrates, and says which database. Raises ValueError if DATABASE_URL is none."""
+    url = os.environ.get("DATABASE_URL")
+    if url:
+        where = urls.parse(urls.check(url))
+        place = ", ".join(where.get(name, "") for name in ("host", "port") if where.get(name)) or "this machine"
+        print(f"migrate: DATABASE_URL: database {where.get('dbname', where.get('user', ''))} at {place}", flush=True)
+        return migrate(url, post)
     from scripts.local.embedded import resolved_environment  # not installed on a platform
 
-    with resolved_environment() as environment:
+    print("migrate: DATABASE_URL is not set: the embedded database in .local", flush=True)
+    with resolved_environment(announce=False) as environment:
         return migrate(environment["DATABASE_URL"], post)
+
+
+def why_not(problem: Exception) -> str:
+    """What a migration's failure means."""
+    if isinstance(problem, psycopg2.OperationalError):
+        return unreachable(problem)
+    if isinstance(problem, psycopg2.Error):
+        return f"a migration failed and was rolled back: {problem}"
+    return f"DATABASE_URL: {problem}"
+
+
+def _is_beside_others() -> bool:
+    """Whether honcho or foreman runs this as the Procfile's `release`, together with all other lines."""
+    name = os.environ.get("HONCHO_PROCESS_NAME") or os.environ.get("PS", "")
+    return name.startswith("release.") and "DYNO" not in os.environ
+
+
+def _stay() -> None:
+    """Until SIGTERM: honcho and foreman end everything as soon as one process has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    print("migrate: waits, because honcho and foreman stop all processes when one ends", flush=True)
+    signal.pause()
 
 
 if __name__ == "__main__":

@@ -11,36 +11,44 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg2
+import redis
 
-from scripts.commands.migrate import migrate
+from scripts.commands.migrate import migrate, why_not
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import ROOT, door_addresses, free_port, generated_secrets
+from scripts.local.environment import DEFAULT_DATA, ROOT, door_addresses, door_url, free_port, generated_secrets, private_folder
+from scripts.local.front_door import bind_problem, readiness
+from scripts.local.occupied import Occupied, occupy
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
-from scripts.local.terminal import unreachable
+from scripts.local.programs import ServiceFailed
 from shared import config
+from shared.broker.connection import connect_redis
 
+#: The port that people expect.
+_PORT = 8000
+#: Seconds between two looks at /readyz, and after which, again and again, it is told what is missing.
+_LOOK, _TELL = 0.3, 20.0
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
 
 
+class _Refused(Exception):
+    """It cannot start; the text says why."""
+
+
 def main() -> int:
-    """Runs until Ctrl-C or SIGTERM; 1, and nothing started, if a setting is wrong or the database does not answer."""
+    """Runs until Ctrl-C or SIGTERM; 1, and no process started, if something is wrong: it is named."""
     arguments = _arguments()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    with resolved_environment() as environment:
-        environment = {**environment, "PORT": environment.get("PORT") or str(free_port())}
-        own_environment = dict(os.environ)
-        os.environ.update(environment)
-        config.settings()  # a wrong one is reported once, here, and not by nine processes again and again
-        try:
-            migrate(environment["DATABASE_URL"])
-        except psycopg2.OperationalError as problem:
-            print(f"server: {unreachable(problem)}", file=sys.stderr)
-            return 1
-        _serve(environment, own_environment, stopping, SMALL if arguments.small else None)
+    try:
+        _run(arguments, stopping)
+    except (_Refused, ServiceFailed) as problem:
+        print(f"server: {problem}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -48,14 +56,96 @@ def _arguments() -> argparse.Namespace:
     wide = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__, formatter_class=wide)
     parser.add_argument("--small", action="store_true", help="all stages in one process, the Procfile's `worker`")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data folder of the embedded services (default .local)")
     return parser.parse_args()
 
 
+def _run(arguments: argparse.Namespace, stopping: threading.Event) -> None:
+    data = arguments.data.resolve()
+    private_folder(data)
+    with ExitStack() as stack:
+        try:
+            occupation = stack.enter_context(occupy(data / "server.lock"))
+        except Occupied as other:
+            raise _Refused(f"already runs here ({other}). Stop that one first; it takes Ctrl-C, or SIGTERM.") from None
+        own = dict(os.environ)
+        environment = stack.enter_context(resolved_environment(data))
+        os.environ.update(environment)
+        config.settings()  # a wrong one is reported once, here, and not by nine processes again and again
+        environment = {**environment, "PORT": _port(environment)}
+        _check_redis()
+        _migrate(environment["DATABASE_URL"])
+        occupation.say(address=door_url(environment))
+        processes = ProcessManager(
+            ROOT / "Procfile",
+            environment,
+            ROOT,
+            SMALL if arguments.small else None,
+            on_line=_print,
+            behind_web=BEHIND_WEB,
+        )
+        _serve(processes, environment, own, stopping)
+
+
+def _port(environment: Mapping[str, str]) -> str:
+    """PORT, which has to be free; without one 8000, or another that is."""
+    host, chosen = environment.get("WEB_HOST", ""), environment.get("PORT", "")
+    if chosen:
+        if problem := bind_problem(host, int(chosen)):
+            raise _Refused(f"{problem} Free it, or choose another with PORT.")
+        return chosen
+    problem = bind_problem(host, _PORT)
+    if problem is None:
+        return str(_PORT)
+    another = free_port()
+    if bind_problem(host, another):  # it is not the port
+        raise _Refused(problem)
+    _say(f"{problem} This one takes port {another} instead.")
+    return str(another)
+
+
+def _check_redis() -> None:
+    try:
+        connect_redis(config.settings()).ping()
+    except redis.RedisError as problem:
+        raise _Refused(f"the Redis of REDIS_URL or REDIS_HOST cannot be used: {problem}") from None
+
+
+def _migrate(database_url: str) -> None:
+    try:
+        applied = migrate(database_url)
+    except psycopg2.Error as problem:
+        raise _Refused(why_not(problem)) from None
+    if applied:
+        _say(f"the database was brought to the newest schema ({', '.join(applied)})")
+
+
 def _serve(
-    environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event, names: list[str] | None
+    processes: ProcessManager, environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event
 ) -> None:
-    processes = ProcessManager(ROOT / "Procfile", environment, ROOT, names, on_line=_print, behind_web=BEHIND_WEB)
     processes.start()
+    _say("starting")
+    try:
+        _until_ready(door_url(environment), stopping)
+        if not stopping.is_set():
+            _introduce(environment, own_environment)
+            stopping.wait()
+    finally:
+        _say("stopping")
+        processes.stop()
+
+
+def _until_ready(url: str, stopping: threading.Event) -> None:
+    waited = 0.0
+    while not stopping.is_set() and (missing := readiness(url)) is not None:
+        if waited >= _TELL:
+            _say(f"not ready yet: {missing}")
+            waited = 0.0
+        stopping.wait(_LOOK)
+        waited += _LOOK
+
+
+def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str]) -> None:
     lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
     secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]
     if not environment.get("OPENAI_API_KEY"):
@@ -63,12 +153,11 @@ def _serve(
             "OPENAI_API_KEY is not set: chatbots without a key of their own say their fallback message (or: scripts/simulator)"
         )
     for line in ("running; Ctrl-C stops it", *lines, *secrets):
-        print(f"server: {line}", flush=True)
-    try:
-        stopping.wait()
-    finally:
-        print("server: stopping", flush=True)
-        processes.stop()
+        _say(line)
+
+
+def _say(line: str) -> None:
+    print(f"server: {line}", flush=True)
 
 
 def _print(name: str, line: str) -> None:

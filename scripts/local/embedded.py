@@ -11,24 +11,32 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import redis
 
-from scripts.local.environment import DEFAULT_DATA, announcement, local_settings, private_folder, running_services, write_private
+from scripts.local.environment import (
+    DEFAULT_DATA,
+    announcement,
+    free_port,
+    local_settings,
+    private_folder,
+    running_services,
+    services_lock,
+    write_private,
+)
+from scripts.local.occupied import Occupied, occupy
 from scripts.local.programs import (
-    REACHABLE,
     ServiceFailed,
     as_postgres_user,
-    give_to_postgres,
+    hand_over,
+    make_postgres_data,
     postgres_home,
     postgres_programs,
     redis_server,
@@ -52,6 +60,10 @@ _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _PG_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
+class ServicesBusy(ServiceFailed):
+    """Another process runs these servers."""
+
+
 class Services:
     """PostgreSQL and Redis under one folder. Ports and passwords stay the same across restarts."""
 
@@ -60,8 +72,9 @@ class Services:
         self._fast = fast
         self._postgres: subprocess.Popen[bytes] | None = None
         self._redis: subprocess.Popen[bytes] | None = None
-        self._postgres_port, self._redis_port = _free_port(), _free_port()
+        self._postgres_port, self._redis_port = free_port(), free_port()
         self._postgres_password, self._redis_password = "", secrets.token_hex(16)
+        self._held = ExitStack()
 
     @property
     def database_url(self) -> str:
@@ -82,19 +95,38 @@ class Services:
         """The settings of a process that uses these services."""
         return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, **local_settings(self.data_dir)}
 
-    def start(self) -> None:
-        """Starts both on the existing data. Ends servers that a killed script left running."""
+    def start(self, announce: bool = True) -> None:
+        """Starts both on the existing data. Ends servers that a killed script left running. Raises ServicesBusy.
+
+        `announce`: other scripts may use them, because they last.
+        """
         private_folder(self.data_dir)
+        try:
+            self._held.enter_context(occupy(services_lock(self.data_dir)))
+        except Occupied as holder:
+            raise ServicesBusy(f"The servers in {self.data_dir} belong to {holder}. Wait until it ends, or stop it.") from None
+        self._held.callback(self._stop)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        if announce:
+            write_private(announcement(self.data_dir), json.dumps(self.environment()))
+
+    def _start(self) -> None:
         self._home = postgres_home(self.data_dir)
         self.postgres_start()
         try:
             self.redis_start()
         except ServiceFailed:  # another server's version wrote this data; PostgreSQL knows all that it had
             self.redis_start(empty=True)
-        write_private(announcement(self.data_dir), json.dumps({"pid": os.getpid(), **self.environment()}))
 
     def stop(self) -> None:
         """Stops both cleanly."""
+        self._held.close()
+
+    def _stop(self) -> None:
         announcement(self.data_dir).unlink(missing_ok=True)
         _end(self._redis, signal.SIGTERM)
         _end(self._postgres, signal.SIGINT)  # "fast" shutdown: ends connections, flushes everything
@@ -105,8 +137,8 @@ class Services:
         data = self._home / "postgres"
         _end_leftover(data / "postmaster.pid", signal.SIGINT)
         if not (data / "PG_VERSION").exists():
-            _initdb(data, postgres_programs(self.data_dir) / "initdb")
-        _hand_over(data)
+            make_postgres_data(data, postgres_programs(self.data_dir) / "initdb")
+        hand_over(data)
         settings = {**_POSTGRES_SETTINGS, "port": str(self._postgres_port), **(_FAST if self._fast else {})}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = data / "server.log"
@@ -169,56 +201,30 @@ class Services:
 
 
 @contextmanager
-def resolved_environment(data_dir: Path = DEFAULT_DATA) -> Iterator[dict[str, str]]:
+def resolved_environment(data_dir: Path = DEFAULT_DATA, announce: bool = True) -> Iterator[dict[str, str]]:
     """The environment for child processes, with DATABASE_URL and REDIS_URL (or REDIS_HOST) as set or of embedded services.
 
-    Embedded services that another script runs in this folder are used. What is started here is stopped at the end of the block.
+    Embedded services that another script announced in this folder are used. What is started here is stopped at the end of the
+    block.
     """
     configured = {name: value for name, value in os.environ.items() if value}
     if "DATABASE_URL" in configured and ("REDIS_URL" in configured or "REDIS_HOST" in configured):
         yield configured
         return
-    running = running_services(data_dir)
-    if running:
-        yield {**running, **configured}
-        return
-    services = Services(data_dir)
-    services.start()
+    services, deadline = Services(data_dir), time.monotonic() + START_TIMEOUT
+    while (environment := running_services(data_dir)) is None:
+        try:
+            services.start(announce)
+            environment = services.environment()
+            break
+        except ServicesBusy:  # they will be announced, or stopped
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
     try:
-        yield {**services.environment(), **configured}
+        yield {**environment, **configured}
     finally:
         services.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _initdb(data: Path, initdb: Path) -> None:
-    """Makes PostgreSQL's data folder; elsewhere, where a user with a name has access, and moves it into its place."""
-    identity = as_postgres_user(named=True)
-    with tempfile.TemporaryDirectory(dir=REACHABLE if identity else data.parent) as folder:
-        made = Path(folder) / "postgres"
-        made.mkdir(mode=0o700)
-        if identity:
-            Path(folder).chmod(0o711)
-            os.chown(made, identity["user"], identity["group"])
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        done = subprocess.run([str(initdb), "-D", str(made), *options], capture_output=True, cwd="/", **identity)
-        if done.returncode:
-            raise ServiceFailed(f"initdb failed:\n{done.stderr.decode()[-2000:]}")
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.move(made, data)
-
-
-def _hand_over(data: Path) -> None:
-    """Gives the data folder to PostgreSQL's user: new data, or data of an earlier release, which ran as nobody."""
-    identity = as_postgres_user()
-    if identity and data.stat().st_uid != identity["user"]:
-        for path in (*data.rglob("*"), data):
-            give_to_postgres(path)
 
 
 def _password(path: Path) -> str:

@@ -9,11 +9,11 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 from cryptography.fernet import Fernet
 
+from scripts.local.occupied import is_occupied
 from scripts.local.programs import give_to_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,8 @@ def _door_secrets(key: str) -> dict[str, str]:
     return {**derived, "DASHBOARD_USER": "operator"}
 
 
-def free_port(preferred: int = 8000) -> int:
-    """This port of loopback, or another one if it is taken."""
+def free_port(preferred: int = 0) -> int:
+    """This port of loopback, or another one if it is taken; 0 is any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -73,9 +73,16 @@ def free_port(preferred: int = 8000) -> int:
         return int(probe.getsockname()[1])
 
 
+def door_url(environment: Mapping[str, str]) -> str:
+    """Where this machine reaches the front door."""
+    host = environment.get("WEB_HOST") or "0.0.0.0"
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"http://{here}:{environment['PORT']}"
+
+
 def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """The addresses of a local front door: (what, where)."""
-    url = f"http://{environment.get('WEB_HOST', '127.0.0.1')}:{environment['PORT']}"
+    url = door_url(environment)
     addresses = [
         ("web widget of the first chatbot", f"{url}/widget/{_public_key(environment['DATABASE_URL'])}"),
         ("hook for Meta", f"{url}/webhooks/whatsapp/cloud (signed with WHATSAPP_APP_SECRET)"),
@@ -104,10 +111,11 @@ def _public_key(database_url: str) -> str:
 
 def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     """The environment of the embedded services that another script is running, or None."""
+    if not is_occupied(services_lock(data_dir)):
+        return None
     try:
-        environment: dict[str, Any] = json.loads(announcement(data_dir.resolve()).read_text())
-        os.kill(environment.pop("pid"), 0)
-    except (OSError, ValueError, KeyError):
+        environment: dict[str, str] = json.loads(announcement(data_dir.resolve()).read_text())
+    except (OSError, ValueError):
         return None
     return environment
 
@@ -123,3 +131,8 @@ def use_running_services(program: str, variable: str) -> None:
 def announcement(data_dir: Path) -> Path:
     """The file in which running services publish their addresses."""
     return data_dir / "services.json"
+
+
+def services_lock(data_dir: Path) -> Path:
+    """Held by the process that runs the embedded services of a folder."""
+    return data_dir / "services.lock"

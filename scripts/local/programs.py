@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,3 +117,28 @@ def as_postgres_user(named: bool = False) -> dict[str, Any]:
         return {"user": POSTGRES_UID, "group": POSTGRES_UID, "extra_groups": []}
     user = pwd.getpwnam(NAMED_USER)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def make_postgres_data(data: Path, initdb: Path) -> None:
+    """Makes PostgreSQL's data folder; elsewhere, where a user with a name has access, and moves it into its place."""
+    identity = as_postgres_user(named=True)
+    with tempfile.TemporaryDirectory(dir=REACHABLE if identity else data.parent) as folder:
+        made = Path(folder) / "postgres"
+        made.mkdir(mode=0o700)
+        if identity:
+            Path(folder).chmod(0o711)
+            os.chown(made, identity["user"], identity["group"])
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        done = subprocess.run([str(initdb), "-D", str(made), *options], capture_output=True, cwd="/", **identity)
+        if done.returncode:
+            raise ServiceFailed(f"initdb failed:\n{done.stderr.decode()[-2000:]}")
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.move(made, data)
+
+
+def hand_over(data: Path) -> None:
+    """Gives the data folder to PostgreSQL's user: new data, or data of an earlier release, which ran as nobody."""
+    identity = as_postgres_user()
+    if identity and data.stat().st_uid != identity["user"]:
+        for path in (*data.rglob("*"), data):
+            give_to_postgres(path)

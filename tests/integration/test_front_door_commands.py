@@ -120,13 +120,6 @@ def test_ctrl_d_at_a_secrets_prompt_ends_connect_in_a_sentence(door: FrontDoor) 
     assert b"Traceback" not in printed
 
 
-def test_a_setting_that_is_wrong_stops_the_server_before_it_starts_anything(door: FrontDoor) -> None:
-    done = in_a_process("server", RATE_LIMIT_AI_PROCESSING="10")
-    assert done.returncode == 1
-    assert "RATE_LIMIT_AI_PROCESSING: Must be a count and a time, like 10/1s" in done.stderr
-    assert not done.stdout
-
-
 def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(jobs, "enqueue", "Hello", "--chatbot", str(door.world.chatbot), "--user", "visitor-7") == 0
     message = capsys.readouterr().out.split()[1]
@@ -145,7 +138,6 @@ def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFix
         ("jobs", ("enqueue", "Hello", "--chatbot", "1", "--user", "visitor-7")),
         ("keys", ("list",)),
         ("migrate", ()),
-        ("server", ()),
     ],
 )
 def test_a_database_that_does_not_answer_is_named(door: FrontDoor, command: str, arguments: tuple[str, ...]) -> None:

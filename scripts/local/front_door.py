@@ -1,0 +1,48 @@
+"""What scripts ask about a front door on this machine: whether its address is free, and whether it is ready."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import requests
+
+#: Seconds for /readyz to answer.
+_TIMEOUT = 5.0
+
+
+def bind_problem(host: str, port: int) -> str | None:
+    """Why nobody can listen at WEB_HOST and PORT, and what to do; None if somebody can."""
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(
+            host.strip("[]") or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as problem:
+        return _explained(problem, host, port)
+    return None
+
+
+def _explained(problem: OSError, host: str, port: int) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program."
+    if problem.errno == errno.EACCES:
+        return f"port {port} is not for this user: ports below 1024 are root's."
+    if isinstance(problem, socket.gaierror) or problem.errno == errno.EADDRNOTAVAIL:
+        return f"WEB_HOST={host} is not an address of this machine. Use 127.0.0.1 for this machine only, or 0.0.0.0 for all."
+    return f"port {port} of {host} cannot be used: {problem.strerror}."
+
+
+def readiness(url: str) -> str | None:
+    """What keeps the front door at this address from being ready, None if nothing does."""
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy for the outside is none for this machine
+            answer = session.get(f"{url}/readyz", timeout=_TIMEOUT).json()
+    except (requests.RequestException, ValueError) as problem:
+        return f"{url}/readyz does not answer ({type(problem).__name__})"
+    if answer.get("status") == "ok":
+        return None
+    return "; ".join(f"{name}: {found}" for name, found in answer.get("checks", {}).items() if found != "ok") or str(answer)

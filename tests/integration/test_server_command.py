@@ -1,0 +1,218 @@
+"""scripts/server and scripts/migrate: what is wrong is named before anything runs, one server a folder, running means ready."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from scripts.local.environment import free_port
+from scripts.local.front_door import bind_problem, readiness
+from scripts.local.occupied import Occupied, is_occupied, occupy
+from tests.integration.front_door import FrontDoor
+
+SERVER = [sys.executable, "-m", "scripts.commands.server", "--small", "--data"]
+
+
+def typed(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """scripts/server as it is typed; it has to end by itself."""
+    environment = {**os.environ, "WEB_HOST": "127.0.0.1", **settings}
+    return subprocess.run([*SERVER, str(folder)], env=environment, capture_output=True, text=True, timeout=60)
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """scripts/server from its first line to the one that says that it runs; yields these lines."""
+    environment = {**os.environ, "WEB_HOST": "127.0.0.1", **settings}
+    process = subprocess.Popen(
+        [*SERVER, str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            lines.append(line.strip())
+            if line.startswith("server: running"):
+                break
+        else:
+            pytest.fail("it ended: " + "\n".join(lines))
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield process, lines
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.terminate()
+        process.wait(40)
+        psutil.wait_procs(children, timeout=40)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port at which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"PORT": "abc"}, "PORT: Must be a port, a whole number from 1 to 65535"),
+        ({"PORT": "0"}, "PORT: Must be a port"),
+        ({"PORT": "99999"}, "PORT: Must be a port"),
+        ({"PORT": "-1"}, "PORT: Must be a port"),
+        ({"AI_THREADS": "abc"}, "AI_THREADS: Must be a whole number from 1"),
+        ({"WORKER_THREADS": "0"}, "WORKER_THREADS: Must be a whole number from 1"),
+        ({"WEB_CONCURRENCY": "-2"}, "WEB_CONCURRENCY: Must be a whole number from 1"),
+        ({"WEBHOOKS_PROCESSES": "1.5"}, "WEBHOOKS_PROCESSES: Must be a whole number from 1"),
+        ({"RATE_LIMIT_AI_PROCESSING": "10"}, "RATE_LIMIT_AI_PROCESSING: Must be a count and a time, like 10/1s"),
+        ({"CREDENTIALS_KEY": "hunter2"}, "CREDENTIALS_KEY: Must be a Fernet key"),
+        ({"WEB_HOST": "192.0.2.1"}, "WEB_HOST=192.0.2.1 is not an address of this machine"),
+        ({"WEB_HOST": "no.such.host.invalid"}, "WEB_HOST=no.such.host.invalid is not an address of this machine"),
+        ({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}, "the Redis of REDIS_URL or REDIS_HOST cannot be used: Error 111"),
+        ({"REDIS_URL": "redis://no.such.host.invalid"}, "the Redis of REDIS_URL or REDIS_HOST cannot be used: "),
+        ({"DATABASE_URL": "postgresql://nobody:hunter2@127.0.0.1:1/x"}, "the database of DATABASE_URL cannot be reached:"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    done = typed(tmp_path, **settings)
+    assert done.returncode == 1
+    assert said in done.stderr
+    for never in ("Traceback", "hunter2"):
+        assert never not in done.stderr
+    assert "server: starting" not in done.stdout
+
+
+def test_a_redis_that_wants_another_password_is_named(door: FrontDoor, tmp_path: Path) -> None:
+    wrong = os.environ["REDIS_URL"].replace("@", "x@")
+    done = typed(tmp_path, REDIS_URL=wrong)
+    assert done.returncode == 1
+    assert "the Redis of REDIS_URL or REDIS_HOST cannot be used: invalid username-password pair" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(door: FrontDoor, tmp_path: Path, taken: int) -> None:
+    done = typed(tmp_path, PORT=str(taken))
+    assert done.returncode == 1
+    assert done.stderr == f"server: port {taken} is taken by another program. Free it, or choose another with PORT.\n"
+
+
+def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: FrontDoor, tmp_path: Path) -> None:
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    with running(tmp_path, PORT=port) as (first, lines):
+        assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
+        assert "server: starting" in lines
+        second = typed(tmp_path, PORT=str(free_port()), OPENAI_API_KEY="sk-another")
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"server: already runs here (process {first.pid}, {url}).")
+        assert not second.stdout
+        children = psutil.Process(first.pid).children(recursive=True)
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+        psutil.wait_procs(children, timeout=40)
+    with running(tmp_path, PORT=port):  # what the killed one left behind does not block
+        assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
+
+
+def test_without_port_it_says_which_one_it_took_in_place_of_8000(door: FrontDoor, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        with running(tmp_path, PORT="") as (_, lines):
+            assert lines[0].startswith("server: port 8000 is taken by another program. This one takes port ")
+
+
+def test_a_lock_says_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "some.lock"
+    assert not is_occupied(path)
+    path.write_text("{")  # what a process that died while it wrote left behind
+    with occupy(path) as mine:
+        mine.say(address="http://127.0.0.1:8000")
+        assert is_occupied(path)
+        with pytest.raises(Occupied, match=rf"^process {os.getpid()}, http://127\.0\.0\.1:8000$"), occupy(path):
+            pass
+    assert not is_occupied(path)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "said"),
+    [
+        ("127.0.0.1", 0, None),
+        ("", 0, None),
+        ("[::1]", 0, None),
+        ("192.0.2.1", 0, "WEB_HOST=192.0.2.1 is not an address of this machine."),
+    ],
+)
+def test_an_address_that_cannot_be_listened_at_is_explained(host: str, port: int, said: str | None) -> None:
+    found = bind_problem(host, port)
+    assert found == said or str(found).startswith(str(said))
+
+
+def test_what_readyz_misses_is_told() -> None:
+    class Degraded(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "degraded", "checks": {"postgres": "ok", "redis": "failed: ConnectionError"}}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Degraded) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert readiness(url) == "redis: failed: ConnectionError"
+        server.shutdown()
+    assert readiness(url) == f"{url}/readyz does not answer (ConnectionError)"
+
+
+def migrated(**settings: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "scripts.commands.migrate"]
+    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+
+
+def test_migrate_says_which_database_it_took(door: FrontDoor) -> None:
+    done = migrated()
+    where, found = done.stdout.splitlines()
+    assert where.startswith("migrate: DATABASE_URL: database test_")
+    assert " at 127.0.0.1, " in where
+    assert os.environ["DATABASE_URL"].partition("@")[0].rpartition(":")[2] not in done.stdout, "the password"
+    assert found == "migrate: the schema is up to date"
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/x", "postgresql://u:hunter2@h:port/x", "postgres://u:hunter2%zz@h/x"])
+def test_migrate_refuses_what_is_no_database_url_and_shows_no_password(door: FrontDoor, url: str) -> None:
+    done = migrated(DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("migrate: DATABASE_URL: ")
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["HONCHO_PROCESS_NAME", "PS"])
+def test_release_stays_beside_the_other_lines_of_honcho_and_foreman(door: FrontDoor, name: str) -> None:
+    environment = {**os.environ, name: "release.1"}
+    with subprocess.Popen([sys.executable, "-m", "scripts.commands.migrate"], env=environment, stdout=subprocess.PIPE) as release:
+        assert release.stdout is not None
+        while line := release.stdout.readline():
+            if b"waits" in line:
+                break
+        assert line.startswith(b"migrate: waits, because honcho and foreman stop all processes when one ends")
+        assert release.poll() is None
+        release.terminate()
+        assert release.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"DYNO": "release.1234", "PS": "release.1"}, {"HONCHO_PROCESS_NAME": "web.1"}, {"PS": "web.1"}]
+)
+def test_release_ends_everywhere_else(door: FrontDoor, settings: dict[str, str]) -> None:
+    assert migrated(**settings).returncode == 0
