@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg2
 
+from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import unreachable
 from shared import database_url as urls
 from shared.db.connecting import open_session
@@ -126,7 +127,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         applied = _migrate_somewhere(arguments.post)
-    except (psycopg2.Error, ValueError) as problem:
+    except (psycopg2.Error, ValueError, ServiceFailed) as problem:
         print(f"migrate: {why_not(problem)}", file=sys.stderr)
         return 1
     print("migrate: applied " + ", ".join(applied) if applied else "migrate: the schema is up to date", flush=True)
@@ -156,7 +157,7 @@ def why_not(problem: Exception) -> str:
         return unreachable(problem)
     if isinstance(problem, psycopg2.Error):
         return f"a migration failed and was rolled back: {problem}"
-    return f"DATABASE_URL: {problem}"
+    return f"DATABASE_URL: {problem}" if isinstance(problem, ValueError) else str(problem)
 
 
 def _is_beside_others() -> bool:
