@@ -11,10 +11,12 @@ import threading
 from typing import Any
 
 import dramatiq
+import redis
 from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
+from shared.broker.connection import outage
 from shared.channels import delivery_status
 from shared.config import settings
 from shared.jobs import prune, worker_process
@@ -22,6 +24,9 @@ from shared.jobs.sweep import sweep_if_alone
 from shared.queues import MAINTENANCE_QUEUE
 
 log = logging.getLogger(__name__)
+
+#: Seconds after which a periodic job that waited is skipped. Long, for the scheduler's clock and ours may differ; each is quick.
+SKIP_AFTER = 3600
 
 
 class Ticker(Middleware):
@@ -47,8 +52,20 @@ class Ticker(Middleware):
                 log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})
 
 
+class Periodic(dramatiq.Actor[Any, Any]):
+    """An actor that the scheduler sends each minute. While Redis is away it sends nothing, and goes on."""
+
+    def send_with_options(self, **options: Any) -> dramatiq.Message[Any]:
+        """Sends; a Redis that is away is logged. The next minute's jobs do what these would have done."""
+        try:
+            return super().send_with_options(**options)
+        except redis.RedisError as problem:
+            outage.noticed(problem)
+            return self.message_with_options(args=(), kwargs={}, **options)
+
+
 broker = worker_process.boot()
-broker.add_middleware(PeriodiqMiddleware(skip_delay=30))
+broker.add_middleware(PeriodiqMiddleware(skip_delay=SKIP_AFTER))
 broker.add_middleware(Ticker())
 
 
@@ -58,7 +75,7 @@ def sweep() -> None:
         delivery_status.apply_late_statuses()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
     """Forgets old records: of jobs, of statuses that nobody waits for, of inbound items that found no place."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound()
@@ -66,7 +83,7 @@ def prune_records() -> None:
         log.info("records_pruned", extra=deleted)
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker)
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()

@@ -1,83 +1,41 @@
-"""Redis as platforms give it: behind TLS with a certificate of their own, for a user with few rights, with few connections."""
+"""Redis as platforms give it: behind TLS with a certificate of their own, and for a user with few rights."""
 
 from __future__ import annotations
 
-import socket
-import socketserver
-import ssl
-import threading
+import re
+import time
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from shared import config
-from shared.broker import redis_broker
+from shared.broker import rate_limits, redis_broker
 from shared.broker.connection import connect_redis
+from shared.broker.consumer import WokenConsumer
+from shared.broker.enqueue import Ticket, enqueue, message_for
+from shared.broker.redis_broker import addressed, get_broker
 from shared.config import settings
+from shared.jobs.sweep import sweep_if_alone
+from shared.queues import Queue
+from shared.telemetry import metrics
+from tests.integration.front_door import METRICS, FrontDoor, change, webhook, written
+from tests.tls import TlsProxy, self_signed
+from web.ops.dashboard import application
 
-
-def self_signed(folder: Path) -> Path:
-    """A certificate for localhost that nobody else signed, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
-    builder = builder.not_valid_after(now + timedelta(days=1))
-    certificate = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    pem, private, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file = folder / "redis.pem"
-    file.write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem) + key.private_bytes(pem, private, plain))
-    return file
-
-
-class TlsProxy(socketserver.ThreadingTCPServer):
-    """TLS in front of a server that speaks none, as stunnel does it."""
-
-    daemon_threads = True
-
-    def __init__(self, certificate: Path, target: tuple[str, int]) -> None:
-        super().__init__(("127.0.0.1", 0), _Through)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate)
-        self.target, self.port = target, self.server_address[1]
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-
-class _Through(socketserver.BaseRequestHandler):
-    server: TlsProxy
-
-    def handle(self) -> None:
-        with (
-            suppress(OSError),  # a client that does not trust us hangs up
-            self.server.context.wrap_socket(self.request, server_side=True) as client,
-            socket.create_connection(self.server.target) as server,
-        ):
-            threading.Thread(target=_copy, args=(server, client), daemon=True).start()
-            _copy(client, server)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError, ValueError):
-        while chunk := source.recv(65_536):
-            target.sendall(chunk)
+LANE = Queue.OUTGOING.value
 
 
 @pytest.fixture
 def tls(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """REDIS_URL as Heroku sets it; yields the certificate's file."""
-    certificate = self_signed(tmp_path)
-    port = int(environment["REDIS_URL"].split(":")[-1].split("/")[0])
-    proxy = TlsProxy(certificate, ("127.0.0.1", port))
-    monkeypatch.setenv("REDIS_URL", f"rediss://localhost:{proxy.port}/0")
+    certificate, plain = self_signed(tmp_path), urlsplit(environment["REDIS_URL"])
+    proxy = TlsProxy(certificate, (plain.hostname or "", plain.port or 0))
+    monkeypatch.setenv("REDIS_URL", f"rediss://:{plain.password or ''}@localhost:{proxy.port}/0")
     config.reset()
     redis_broker.reset()
     yield certificate
@@ -115,3 +73,105 @@ def test_an_authority_that_is_not_there_is_named_at_start(
     monkeypatch.setenv("REDIS_CA_FILE", str(tmp_path / "nowhere.pem"))
     with pytest.raises(config.ConfigError, match=r"REDIS_CA_FILE: .*not a file"):
         config.read_settings()
+
+
+@pytest.fixture
+def few_rights(door: FrontDoor, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+    """The user of workers/README.md; yields an administrator, who is told what was refused."""
+    [line] = re.findall(r"^ACL SETUSER (switchboard .*)$", (root / "workers" / "README.md").read_text(), re.M)
+    url = settings().redis_url
+    admin = redis.Redis.from_url(url)
+    admin.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "secret-1").split())
+    admin.execute_command("ACL", "LOG", "RESET")
+    monkeypatch.setenv("REDIS_URL", re.sub(r"//(.*@)?", "//switchboard:secret-1@", url, count=1))
+    config.reset()
+    redis_broker.reset()
+    metrics.reset()
+    yield admin
+    admin.execute_command("ACL", "DELUSER", "switchboard")
+
+
+def refused(admin: redis.Redis) -> list[Any]:
+    """What the user was not allowed."""
+    return [(entry["reason"], entry["object"], entry["context"]) for entry in admin.acl_log()]
+
+
+def test_the_documented_rights_suffice(few_rights: redis.Redis, door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "100/1s")
+    config.reset()
+    broker = get_broker()
+    _move_messages()
+    assert door.meta(webhook(change(door.number, messages=[written("wamid.1")]))).status_code == 200
+    door.world.drain()
+    assert len(door.world.messages(role="assistant", status="SENT")) == 1
+    rate_limits.admit(1, Queue.AI, 1)
+    assert sweep_if_alone()
+    broker.rescue(dead_after=0)
+    assert "switchboard_sweep_age_seconds" in door.client.get("/metrics", headers={"Authorization": f"Bearer {METRICS}"}).text
+    assert door.client.get("/readyz").json["checks"]["redis"] == "ok"  # type: ignore[index]
+    assert door.client.post("/widget/sessions", json={"chatbot": "x"}).status_code < 500
+    _look_at_the_dashboard()
+    assert refused(few_rights) == []
+
+
+def _move_messages() -> None:
+    """All that a worker does: it is pushed, takes, gives back, acks, fails and forgets messages."""
+    broker = get_broker()
+    broker.declare_queue(LANE)
+    consumer = cast(WokenConsumer, broker.consume(LANE, prefetch=8))
+    given_up = time.monotonic() + 20
+    while not (pushed := next(consumer)):
+        enqueue([Ticket(int(time.monotonic() * 1000), Queue.OUTGOING, 5, customer=1)])
+        assert time.monotonic() < given_up
+    consumer.ack(pushed)
+    broker.put([addressed(message_for(Ticket(number, Queue.OUTGOING, 5, customer=number % 2)), 0) for number in range(30)])
+    broker.put([addressed(message_for(Ticket(100, Queue.OUTGOING, 5)), 5)])
+    time.sleep(0.02)
+    first, second, third = _three(consumer)
+    consumer.nack(first)
+    consumer.requeue([second])
+    broker.end([(LANE, third.options["redis_message_id"])], [])
+    broker.missing(LANE, ["job-1"])
+    broker.reclaim(LANE)
+    broker.retire()
+    broker.retired = False
+    metrics.increment("attempts", LANE, "completed")
+    metrics.flush()
+    assert metrics.read()
+
+
+def _three(consumer: WokenConsumer) -> list[Any]:
+    taken: list[Any] = []
+    while len(taken) < 3:
+        message = next(consumer)
+        taken += [message] if message else []
+    return taken
+
+
+def _look_at_the_dashboard() -> None:
+    app = application(get_broker(), prefix="")
+    for path in ("/", f"/queues/{LANE}", f"/queues/{LANE}/failed", f"/queues/{LANE}/delayed"):
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        environ["PATH_INFO"] = path
+        statuses: list[str] = []
+        b"".join(app(environ, lambda status, _headers, *_rest, seen=statuses: seen.append(status)))
+        assert statuses, path
+        assert not statuses[0].startswith("5"), path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("GET", "other:key"),
+        ("SET", "other:key", "1"),
+        ("PUBLISH", "other", "1"),
+        ("FLUSHALL",),
+        ("KEYS", "*"),
+        ("CONFIG", "GET", "*"),
+        ("EVAL", "return redis.call('get', 'other:key')", "0"),
+    ],
+)
+def test_the_documented_rights_are_not_more(few_rights: redis.Redis, command: tuple[str, ...]) -> None:
+    with pytest.raises(redis.RedisError, match=r"(?i)permission|can.t access"):
+        get_broker().client.execute_command(*command)

@@ -206,6 +206,7 @@ def test_the_sweep_puts_back_a_dead_letter_that_is_stuck(environment: dict[str, 
 def test_the_door_does_not_wait_for_a_redis_that_stalls(
     door: FrontDoor, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, mode: Mode
 ) -> None:
+    url = settings().redis_url
     monkeypatch.setenv("REDIS_URL", proxy.url)
     config.reset()
     redis_broker.reset()
@@ -220,8 +221,29 @@ def test_the_door_does_not_wait_for_a_redis_that_stalls(
     assert max(waits) < 4.0, waits  # two visits to Redis of a second each, and a slow machine; it was ten
     assert sorted(waits)[2] < 0.5, f"most do not ask at all: {waits}"
     proxy.treat(Mode.PASS)
-    time.sleep(connection.DOOR.pause + 0.1)
-    door.meta(webhook(change(door.number, messages=[written("wamid.9", **{"from": "5511912345679"})])))
-    lane = f"dramatiq:{Queue.INCOMING}.msgs"
-    until(lambda: redis.Redis.from_url(settings().redis_url).hlen(lane) >= 2, "it goes on")
-    assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 8
+    lane, direct = f"dramatiq:{Queue.INCOMING}.msgs", redis.Redis.from_url(url)
+    users = iter(range(100))
+
+    def is_enqueued_again() -> bool:
+        door.meta(
+            webhook(change(door.number, messages=[written(f"wamid.again-{(user := next(users))}", **{"from": f"49{user}"})]))
+        )
+        time.sleep(0.3)
+        return direct.hlen(lane) >= 2
+
+    until(is_enqueued_again, "it goes on")
+    assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 7 + next(users)
+
+
+def test_the_scheduler_outlives_a_redis_that_is_away(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from workers import maintenance
+
+    connection.outage.over()
+    for actor in (maintenance.prune_records, maintenance.sweep_jobs):
+        monkeypatch.setattr(actor.broker, "put", _refuse)
+        actor.send_with_options(scheduled_at="2026-11-26T07:00:00+00:00")
+    assert connection.outage._since is not None, "it is logged"
+
+
+def _refuse(*_args: object) -> int:
+    raise redis.ConnectionError("max number of clients reached")

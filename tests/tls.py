@@ -1,0 +1,63 @@
+"""TLS as platforms put it in front of Redis: a certificate of their own, and a proxy that holds it."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for localhost that nobody else signed, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+    builder = builder.not_valid_after(now + timedelta(days=1))
+    certificate = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    pem, private, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file = folder / "redis.pem"
+    file.write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem) + key.private_bytes(pem, private, plain))
+    return file
+
+
+class TlsProxy(socketserver.ThreadingTCPServer):
+    """TLS in front of a server that speaks none, as stunnel does it."""
+
+    daemon_threads = True
+
+    def __init__(self, certificate: Path, target: tuple[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), _Through)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate)
+        self.target, self.port = target, self.server_address[1]
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class _Through(socketserver.BaseRequestHandler):
+    server: TlsProxy
+
+    def handle(self) -> None:
+        with (
+            suppress(OSError),  # a client that does not trust us hangs up
+            self.server.context.wrap_socket(self.request, server_side=True) as client,
+            socket.create_connection(self.server.target) as server,
+        ):
+            threading.Thread(target=_copy, args=(server, client), daemon=True).start()
+            _copy(client, server)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError, ValueError):
+        while chunk := source.recv(65_536):
+            target.sendall(chunk)
