@@ -22,11 +22,28 @@ class WaitsForService(Snooze):
     """PostgreSQL is unavailable, and nothing is wrong with the job: it waits without limit."""
 
 
+class OutsideFailure(Exception):
+    """Somebody outside failed or refused; nothing of ours is broken, so there is no traceback.
+
+    The text is ours: host, status, code. `words` are theirs, and may repeat a customer's message: they go to the row that its
+    customer sees, and never to logs, Sentry or the job. `level` is that of the log line (None: as the stage says).
+    """
+
+    def __init__(self, reason: str, words: str = "") -> None:
+        super().__init__(reason)
+        self.words = words
+        self.level: int | None = None
+
+
 class PermanentError(Exception):
-    """The job can never succeed: a bad payload, a refused recipient, a spent quota. The message is the reason."""
+    """The job can never succeed, by a fault of ours or of its producer: a bad payload, poison. The message is the reason."""
 
 
-class OutcomeUnknown(Exception):
+class PermanentRefusal(OutsideFailure, PermanentError):
+    """Somebody outside will never take it: a refused recipient, a spent quota, an address that cannot be called."""
+
+
+class OutcomeUnknown(OutsideFailure):
     """A request was sent, but no response came: the other side may have acted on it."""
 
 

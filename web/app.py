@@ -5,7 +5,10 @@ gunicorn "web.app:create_app()" --worker-class web.gunicorn_worker.Worker
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask
+from sentry_sdk.integrations.flask import FlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared import db
@@ -13,7 +16,7 @@ from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.telemetry.logs import configure_logging
-from shared.telemetry.sentry import configure_sentry
+from shared.telemetry.sentry import configure_sentry, forget_trace
 from web import hardening, problems
 from web.api import document, messages, usage, webhooks
 from web.hooks import hook_modules
@@ -29,15 +32,23 @@ HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 
 
+class _Application(Flask):
+    """Flask, for Sentry wraps its `__call__`, and this has to come before."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        forget_trace(environ)
+        return super().__call__(environ, start_response)
+
+
 def create_app() -> Flask:
     """The application of a web process; stops the process, naming the variable, when a setting is wrong."""
     conf = settings()
     configure_logging(conf.log_level)
-    configure_sentry(conf)
+    configure_sentry(conf, FlaskIntegration())
     db.use(db.WEB)
     db.check_address()
     get_broker(DOOR)
-    app = Flask("web")
+    app = _Application("web")
     if conf.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way
     hardening.install(app)

@@ -13,7 +13,7 @@ from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
-from shared.errors import PermanentError
+from shared.errors import OutsideFailure, PermanentError
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.http.failures import host_of
 from shared.jobs import worker_process
@@ -41,6 +41,8 @@ _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response
     min_backoff=1000,
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
+    attempt_failed=queries["attempt_failed"],
+    outside_level=logging.ERROR,  # every chatbot needs the platform's provider; of one's own see _blame_owner
 )
 def answer(job: Job) -> None:
     """Replies to a message; a reply that was saved is never asked for again."""
@@ -90,7 +92,19 @@ def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> pr
         if isinstance(refusal, NoRoom) and not refusal.is_failing:  # many questions, and answers: they are not the one to blame
             raise
         tried_for += time.monotonic() - begun
-        raise patience.later(str(refusal), tried_for, getattr(refusal, "retry_after", None)) from refusal
+        words = getattr(refusal, "words", "")
+        failure = patience.later(str(refusal), tried_for, getattr(refusal, "retry_after", None), words)
+        _blame_owner(failure, asked)
+        raise failure from refusal
+    except OutsideFailure as failure:
+        _blame_owner(failure, asked)
+        raise
+
+
+def _blame_owner(failure: Exception, asked: provider.Provider) -> None:
+    """A chatbot's own provider is its customer's to mend, and no error of ours."""
+    if isinstance(failure, OutsideFailure) and asked.is_own:
+        failure.level = logging.INFO
 
 
 def _rooms(job: Job, own: provider.Provider) -> tuple[Room, ...]:

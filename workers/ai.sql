@@ -91,6 +91,16 @@ select jsonb_agg(n) as done, job_complete_v1(
         'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))), p_durable => false) as tickets
 from braked_conversations having count(*) > 0
 
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error)
+-- The last failure is kept on the message with the provider's words; the job does not keep them.
+with failed_attempt as (
+    select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
+), unanswered_message as (
+    update message set error = :customer_error, updated_at = clock_timestamp()
+    from failed_attempt where message.id = failed_attempt.message_id and retry_in is null
+)
+select attempt, retry_in from failed_attempt
+
 -- name: dead_letter(job_id)
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.
 with dead_job as materialized (
@@ -100,7 +110,8 @@ with dead_job as materialized (
     where job.id = :job_id and job.state = 'failed' and job.closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), unanswered_message as (
-    update message set error = dead_job.last_error, updated_at = clock_timestamp()
+    update message set error = case when starts_with(error, last_error) then error else last_error end,
+        updated_at = clock_timestamp()
     from dead_job where message.id = dead_job.message_id
 ), fallback_reply as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)

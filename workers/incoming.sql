@@ -26,7 +26,8 @@ with runnable_jobs as materialized (
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from saved_messages
 )
-select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages, job_complete_v1(
+select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
+    jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
     'incoming-messages', jsonb_object_agg(job_id, claim),
     jsonb_agg(answer_job_v1(customer_id, priority, message_id, conversation_id, debounce_seconds)),
     jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',

@@ -17,7 +17,8 @@ with runnable_jobs as materialized (
     select message_set_status_v1(message_id, 'SENT', p_attempts => attempt) as is_shown
     from replies, (select count(*) from locked_conversations) locked where send_queue is null
 )
-select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages, job_complete_v1(
+select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
+    jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
     'outgoing-messages', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(send_job_v1(send_queue, customer_id, message_id, conversation_id))
         filter (where send_queue is not null), '[]'),

@@ -11,7 +11,7 @@ from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
-from shared.errors import Snooze
+from shared.errors import OutsideFailure, Snooze
 from shared.http.bulkhead import Bulkhead, Room, customer_room
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement
@@ -34,11 +34,11 @@ drop_event = CompletionStatement(queries["drop_event"])
 _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.WEBHOOKS))
 
 
-class EndpointRefused(Exception):
+class EndpointRefused(OutsideFailure):
     """The endpoint answered, and not with 2xx."""
 
     def __init__(self, answer: http.Response) -> None:
-        super().__init__(f"the endpoint answered HTTP {answer.status}: {answer.excerpt()}")
+        super().__init__(f"the endpoint answered HTTP {answer.status}", answer.excerpt())
         #: What `attempt_failed` keeps beside the error.
         self.details = {"response_status": answer.status}
 
@@ -51,6 +51,7 @@ class EndpointRefused(Exception):
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
     durable_claims=True,
+    outside_level=logging.INFO,  # a customer's endpoint is theirs to mend; who wants to know counts attempts
 )
 def deliver(job: Job) -> None:
     """POSTs an event: {"id", "type", "timestamp", "data"}."""

@@ -32,12 +32,12 @@ with input as materialized (
 select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
--- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, details)
--- The attempt, its error and the endpoint's HTTP status are kept on the event as well.
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
+-- The attempt, its error with the endpoint's words, and its HTTP status are kept on the event; the job does not keep the words.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), failed_event as (
-    update webhook_event set attempts = failed_attempt.attempt, error = :error,
+    update webhook_event set attempts = failed_attempt.attempt, error = :customer_error,
         response_status = (:details::jsonb ->> 'response_status')::integer
     from failed_attempt where webhook_event.id = failed_attempt.webhook_event_id and status = 'PENDING'
 )
@@ -48,7 +48,8 @@ with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), failed_event as (
-    update webhook_event set status = 'FAILED', error = dead_job.last_error
+    update webhook_event set status = 'FAILED',
+        error = case when starts_with(error, last_error) then error else last_error end
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
 )
 select job_close_failed_v1(:job_id) as tickets

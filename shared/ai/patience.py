@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from shared.config import settings
-from shared.errors import PermanentError, Snooze
+from shared.errors import PermanentRefusal, Snooze
 
 #: Seconds before a provider that does not say when is asked again. Each further wait is as long as all before
 #: it together: six questions in a minute, and not twelve.
@@ -20,17 +20,17 @@ JITTER = 0.2
 MIN_TIMEOUT = 10.0
 
 
-def later(reason: str, tried_for: float, retry_after: float | None = None) -> Snooze | PermanentError:
+def later(reason: str, tried_for: float, retry_after: float | None = None, words: str = "") -> Snooze | PermanentRefusal:
     """What becomes of a job that is refused, `tried_for` seconds after its first attempt.
 
-    `retry_after`: in how many seconds the provider takes it; None: it does not say.
+    `retry_after`: in how many seconds the provider takes it; None: it does not say. `words` are the provider's.
     """
     patience = settings().ai_patience
     left = patience - tried_for
     wait = min(left, max(FIRST_WAIT, tried_for) * random.uniform(1 - JITTER, 1 + JITTER)) if retry_after is None else retry_after
     if wait > left or left < FIRST_WAIT:
         asked = f"it asks for {retry_after:,.0f} s, and " if retry_after is not None else ""
-        return PermanentError(f"{reason}; {asked}{max(0.0, left):.0f} s are left of AI_PATIENCE_SECONDS={patience:g}")
+        return PermanentRefusal(f"{reason}; {asked}{max(0.0, left):.0f} s are left of AI_PATIENCE_SECONDS={patience:g}", words)
     return Snooze(wait, reason)
 
 

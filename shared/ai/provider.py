@@ -17,8 +17,8 @@ import httpx2
 import openai
 
 from shared.config import settings
-from shared.errors import PermanentError, Snooze
-from shared.http import retry_after
+from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
+from shared.http import code_of, retry_after
 from shared.http.httpx_transport import CarriedClient
 from shared.payloads import MAX_ID, strip_invalid
 
@@ -34,7 +34,7 @@ MAX_ERROR = 300
 MAX_TOKENS = 2**31 - 1
 
 
-class ProviderError(Exception):
+class ProviderError(OutsideFailure):
     """The provider failed, or its response is no completion. The next attempt may succeed."""
 
 
@@ -45,10 +45,11 @@ class NoAnswer(ProviderError):
 class Throttled(Snooze):
     """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
 
-    def __init__(self, reason: str, header: str | None) -> None:
+    def __init__(self, reason: str, words: str, header: str | None) -> None:
         seconds = retry_after(header, math.nan)
         self.retry_after = None if math.isnan(seconds) else seconds
         super().__init__(self.retry_after or DEFAULT_THROTTLE, reason)
+        self.words = words
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class Completion:
 
 
 def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
-    """Asks once. Raises Throttled, PermanentError (bad key, no quota, refused request) or ProviderError."""
+    """Asks once. Raises Throttled, PermanentRefusal (bad key, no quota, refused request), ProviderError, or PermanentError.
+
+    Their texts are ours; the provider's words, which may repeat the prompt, are apart.
+    """
     if not provider.api_key:
         raise PermanentError("no API key: set OPENAI_API_KEY, or give the chatbot its own")
     body = {
@@ -95,7 +99,7 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
     except openai.APIError as problem:
         raise _classify_error(problem) from problem
     except (httpx2.InvalidURL, UnicodeEncodeError):
-        raise PermanentError("AI provider: the base URL or the API key has characters that do not belong there") from None
+        raise PermanentRefusal("AI provider: the base URL or the API key has characters that do not belong there") from None
     return _completion(response.content, provider.model)
 
 
@@ -109,23 +113,24 @@ def _client(base_url: str, api_key: str, allow_private: bool) -> openai.OpenAI:
 
 
 def _classify_error(problem: openai.APIError) -> Exception:
-    """What the client's error means for the job. Its words are the provider's, not the customer's."""
+    """What the client's error means for the job."""
     match problem:
         case openai.APIConnectionError():  # APITimeoutError is one
             return NoAnswer(f"AI provider: no answer: {problem.__cause__ or problem}")
         case openai.RateLimitError() if not {str(problem.code), str(problem.type)} & QUOTA_EXHAUSTED:
-            return Throttled(_describe(problem), problem.response.headers.get("Retry-After"))
+            return Throttled(*_describe(problem), problem.response.headers.get("Retry-After"))
         case openai.InternalServerError() | openai.ConflictError() | openai.APIStatusError(status_code=408):
-            return ProviderError(_describe(problem))
+            return ProviderError(*_describe(problem))
         case openai.APIStatusError():  # 400, 401, 403, 404, 422, a spent quota and whatever else
-            return PermanentError(_describe(problem))
+            return PermanentRefusal(*_describe(problem))
         case _:
-            return ProviderError(f"AI provider: {problem}")
+            return ProviderError(f"AI provider: {type(problem).__name__}")
 
 
-def _describe(problem: openai.APIStatusError) -> str:
+def _describe(problem: openai.APIStatusError) -> tuple[str, str]:
+    """Status and code, and the provider's words."""
     message = problem.body.get("message", "") if isinstance(problem.body, dict) else ""
-    return f"AI provider: HTTP {problem.status_code} {problem.code or ''} {str(message)[:MAX_ERROR]}".strip()
+    return f"AI provider: HTTP {problem.status_code} {code_of(problem.code)}".strip(), str(message)[:MAX_ERROR]
 
 
 def _completion(body: bytes, requested_model: str) -> Completion:
@@ -135,7 +140,7 @@ def _completion(body: bytes, requested_model: str) -> Completion:
         content = choice["message"]["content"]
         text = strip_invalid(content.replace("\x00", "")).strip() if isinstance(content, str) else ""
         if not text:
-            raise ProviderError(f"AI provider: an empty reply (finish_reason {choice.get('finish_reason')})")
+            raise ProviderError(f"AI provider: an empty reply (finish_reason {code_of(choice.get('finish_reason')) or 'none'})")
         return Completion(
             text=text,
             model=_name(answer.get("model")) or requested_model,

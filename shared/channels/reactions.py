@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import PermanentError, Snooze
+from shared.errors import OutsideFailure, PermanentRefusal, Snooze
 from shared.http import Response
 
 
@@ -28,12 +28,15 @@ class Fail:
 Reaction = Wait | Retry | Fail
 
 
-def error_of(reaction: Reaction, text: str, answer: Response, retryable: type[Exception]) -> Exception:
-    """The exception by which a send stage hears of a reaction; `retryable` is the channel's own, for Retry."""
+def error_of(reaction: Reaction, text: str, words: str, answer: Response, retryable: type[OutsideFailure]) -> Exception:
+    """The exception by which a send stage hears of a reaction; `retryable` is the channel's own, for Retry.
+
+    `words`: the provider's, for the message's own error.
+    """
     match reaction:
         case Wait(seconds):
             return Snooze(answer.retry_after(seconds), text)
         case Retry():
-            return retryable(text)
+            return retryable(text, words)
         case Fail():
-            return PermanentError(text)
+            return PermanentRefusal(text, words)

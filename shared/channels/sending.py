@@ -19,8 +19,7 @@ from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.registry import Channel, channel_of
 from shared.config import settings
 from shared.db import sql
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, Snooze
-from shared.http import ConnectFailed
+from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
 from shared.jobs.completion import CompletionStatement
 from shared.jobs.ledger import Job, insist
 from shared.payloads import strip_invalid
@@ -53,7 +52,7 @@ def load_message(job: Job) -> OutboundMessage:
     if job.loaded is None:
         raise PermanentError(f"there is no reply {message_id} to send")
     if job.loaded["sender"] is None:
-        raise PermanentError(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
+        raise PermanentRefusal(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
     return OutboundMessage(message_id=message_id, **job.loaded)
 
 
@@ -89,11 +88,7 @@ def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[st
         finish(job, message, channel, ids[0], ids)
         return
     rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {message.sender[channel.account_column]}")
-    try:
-        provider_id = send()
-    except ConnectFailed as error:
-        raise ConnectionError(str(error)) from error
-    _finish_sent(job, message, channel, provider_id, ids)
+    _finish_sent(job, message, channel, send(), ids)
 
 
 def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_id: str, ids: list[str]) -> None:
@@ -120,7 +115,7 @@ def _delivery_confirmed(job: Job, ids: list[str]) -> bool:
     if waited < conf.ambiguous_wait:
         raise Snooze(conf.ambiguous_wait - waited, "outcome unknown: waiting for a status of the earlier send")
     if conf.ambiguous_send == "hold":
-        raise PermanentError("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
+        raise PermanentRefusal("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
     log.warning("outcome_unknown_sending_again", extra={"waited": round(waited, 1)})
     return False
 

@@ -39,13 +39,13 @@ select true from parked_status parked join message on message.id = :message_id
     and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
 where parked.provider_id = any (:ids) limit 1
 
--- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown)
--- The attempt is counted on the reply as well.
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error)
+-- The attempt is counted on the reply as well, which keeps the provider's words; the job does not.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), failed_message as (
-    update message set attempts = failed_attempt.attempt, error = :error, updated_at = clock_timestamp(),
-        metadata = metadata || jsonb_build_object('attempts', failed_attempt.attempt, 'last_error', :error::text)
+    update message set attempts = failed_attempt.attempt, error = :customer_error, updated_at = clock_timestamp(),
+        metadata = metadata || jsonb_build_object('attempts', failed_attempt.attempt, 'last_error', :customer_error::text)
     from failed_attempt where message.id = failed_attempt.message_id and role = 'assistant'
 )
 select attempt, retry_in from failed_attempt
@@ -56,11 +56,13 @@ with dead_job as materialized (
     select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), failed_message as materialized (
-    select dead_job.customer_id, dead_job.last_error, message.id, message.conversation_id, message.channel, message.reply_to,
-        message_set_status_v1(message.id, 'FAILED', dead_job.last_error) as has_moved
-    from dead_job join message on message.id = dead_job.message_id
+    select dead_job.customer_id, reason.text as error, message.id, message.conversation_id, message.channel, message.reply_to,
+        message_set_status_v1(message.id, 'FAILED', reason.text) as has_moved
+    from dead_job join message on message.id = dead_job.message_id,
+        -- With the provider's words, where they are those of this failure.
+        lateral (select case when starts_with(message.error, last_error) then message.error else last_error end as text) reason
 )
 select job_close_failed_v1(:job_id, '[]', (
     select coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
-        jsonb_build_object('error', last_error))), '[]')
+        jsonb_build_object('error', error))), '[]')
     from failed_message where has_moved)) as tickets

@@ -15,7 +15,7 @@ It may import shared.errors and shared.payloads. It is imported by shared.ai, sh
 somebody; the web process calls nobody, and imports urls.py only.
 """
 
-from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, get, post, retry_after
+from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, code_of, get, post, retry_after
 from shared.http.exchange import cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
 
@@ -26,6 +26,7 @@ __all__ = [
     "ConnectFailed",
     "Response",
     "cancel_calls",
+    "code_of",
     "get",
     "keys_of_calls",
     "post",

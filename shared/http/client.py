@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -29,6 +30,8 @@ EXCERPT = 300
 MIN_RETRY_AFTER = 1.0
 USER_AGENT = "Switchboard/1"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+#: What a provider's code looks like: model_not_found, insufficient_quota.
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Bytes of one read.
 CHUNK = 8192
 #: Neither retries nor redirects: exceptions and answers come as they are.
@@ -71,6 +74,11 @@ def retry_after(header: str | None, default: float) -> float:
     except ValueError:
         return default
     return max(MIN_RETRY_AFTER, seconds) if math.isfinite(seconds) else default
+
+
+def code_of(value: object) -> str:
+    """A code that a provider gave, if it is one: anything else may be words, which are not for logs."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else str(value) if isinstance(value, int) else ""
 
 
 def post(
@@ -121,7 +129,7 @@ def exchange(
     `key`: the call can be ended from another thread (`cancel_calls`).
 
     Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), CallCancelled (an OutcomeUnknown),
-    PermanentError (the address is refused).
+    PermanentRefusal (the address is refused).
     """
     chunks: list[bytes] = []
     raw: urllib3.BaseHTTPResponse | None = None

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, NameResolutionError, NewConnectionError
 
-from shared.errors import OutcomeUnknown, PermanentError
+from shared.errors import OutcomeUnknown, OutsideFailure, PermanentRefusal
 from shared.http.exchange import ClientCertificateWanted, Exchange, ResponseTooLong
 
 
-class ConnectFailed(Exception):
+class ConnectFailed(OutsideFailure):
     """There was no connection, or it ended before the whole request had left. Trying again is safe."""
 
 
@@ -32,9 +32,9 @@ class TlsHandshakeFailed(HTTPError):
 
 
 #: Exception -> what it means for the job, and why. The first row that fits counts, so subclasses stand before their bases.
-FAILURES: tuple[tuple[type[Exception], type[Exception], str], ...] = (
-    (LocationValueError, PermanentError, "{host} cannot be called; a URL must be like https://example.com/hook"),
-    (AddressRefused, PermanentError, "{host} is not a public address, and no others are called"),
+FAILURES: tuple[tuple[type[Exception], type[OutsideFailure], str], ...] = (
+    (LocationValueError, PermanentRefusal, "{host} cannot be called; a URL must be like https://example.com/hook"),
+    (AddressRefused, PermanentRefusal, "{host} is not a public address, and no others are called"),
     (NoPublicAddress, ConnectFailed, "{host} cannot be reached: DNS knows no public address for it"),
     (NameResolutionError, ConnectFailed, "{host} cannot be reached: DNS knows no address for it"),
     (NewConnectionError, ConnectFailed, "{host} cannot be reached: the connection was refused, or there is no route"),
@@ -45,8 +45,8 @@ FAILURES: tuple[tuple[type[Exception], type[Exception], str], ...] = (
 )
 
 
-def classify(problem: Exception, url: str, call: Exchange) -> Exception:
-    """PermanentError (it can never pass), ConnectFailed (never sent whole) or OutcomeUnknown (sent, and no whole answer)."""
+def classify(problem: Exception, url: str, call: Exchange) -> OutsideFailure:
+    """PermanentRefusal (it can never pass), ConnectFailed (never sent whole) or OutcomeUnknown (sent, and no whole answer)."""
     host = host_of(url)
     if call.cancelled:
         return CallCancelled(f"the call to {host} was ended from here")
@@ -58,7 +58,7 @@ def classify(problem: Exception, url: str, call: Exchange) -> Exception:
         return OutcomeUnknown(f"{host} did not answer{why}")
     if isinstance(problem, ValueError):
         # http.client checks a request's lines before it sends the first. Its text quotes the value, which may be a key.
-        return PermanentError(f"a header for {host} has characters that HTTP does not allow; does a key end in a line break?")
+        return PermanentRefusal(f"a header for {host} has characters that HTTP does not allow; does a key end in a line break?")
     return ConnectFailed(f"{host} cannot be reached: the connection ended before the whole request had left")
 
 

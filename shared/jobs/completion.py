@@ -30,7 +30,8 @@ class CompletionStatement:
     """A stage's finishing statement, which calls job_complete_v1. Its rows have `job_id` and `claim` beside what the stage gives.
 
     It answers with one row: `done`, the `n` of those whose results were written, and `tickets`, what follows; with none if
-    nobody's were. The statement of a stage that claims nothing adds `messages`, {n: the id of the message it was about}.
+    nobody's were. The statement of a stage that claims nothing adds `messages` and `customers`: of each `n`, the id of the
+    message it was about, and of its customer.
     """
 
     def __init__(self, query: sql.Query) -> None:
@@ -40,7 +41,8 @@ class CompletionStatement:
     def __call__(self, job: Job, values: Mapping[str, Any] | None = None) -> bool:
         """Completes the job; False if there was nothing to write the results to: then nothing happened.
 
-        Raises LeaseLost, for a job that was not claimed also ServiceDown; such a job learns its `message_id` here.
+        Raises LeaseLost, for a job that was not claimed also ServiceDown; such a job learns its message and
+        customer here.
         """
         item = _Item({"job_id": job.id, "claim": job.claim, **(values or {})}, current_delivery())
         try:
@@ -52,6 +54,7 @@ class CompletionStatement:
         if completed is None:
             return False
         job.message_id = completed.get("message_id", job.message_id)
+        job.customer_id = completed.get("customer_id", job.customer_id)
         return True
 
     def _run_batch(self, items: Sequence[_Item]) -> list[dict[str, Any] | None]:
@@ -59,9 +62,9 @@ class CompletionStatement:
         for row in self._statement.execute([item.values for item in items]):
             deliveries = [items[n].delivery for n in row["done"]]
             enqueue(tickets_of(row["tickets"]), [delivery for delivery in deliveries if delivery])
-            messages = row.get("messages", {})
+            messages, customers = row.get("messages", {}), row.get("customers", {})
             for n in row["done"]:
-                completed[n] = {"message_id": messages[str(n)]} if messages else {}
+                completed[n] = {"message_id": messages[str(n)], "customer_id": customers[str(n)]} if messages else {}
         return completed
 
 

@@ -43,8 +43,8 @@ class DeadLetter:
         if job is None or tickets is None:
             return False
         enqueue(tickets_of(tickets))
-        with log_context(job=job_id, queue=job["queue"]):
-            log.error("dead_letter_processed", extra={"error": job["last_error"]})
+        with log_context(job=job_id, queue=job["queue"], customer=job["customer_id"]):
+            log.info("dead_letter_processed", extra={"error": job["last_error"]})  # job_failed has said how bad it is
         return True
 
     def declare(self, queue: Queue, broker: Broker) -> str:

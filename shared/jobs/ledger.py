@@ -66,6 +66,11 @@ class Job:
     #: What the stage's claim statement read along with the job.
     loaded: dict[str, Any] | None = None
 
+    def log_ids(self) -> dict[str, Any]:
+        """What each log line about it says."""
+        attempt = self.attempt if self.claim else None
+        return {"job": self.id, "queue": self.queue, "customer": self.customer_id, "message": self.message_id, "attempt": attempt}
+
 
 @dataclass(frozen=True)
 class NotClaimed:
@@ -239,16 +244,19 @@ def fail_attempt(
     *,
     retry_delays: list[float],
     outcome_unknown: bool = False,
+    customer_error: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> tuple[int, float | None]:
     """Ends an execution that failed; returns the attempt's number, and the seconds until the next one (None: failed for good).
 
-    `query` is the stage's: it records the failure on the job and on what the job is about. Raises LeaseLost.
+    `query` is the stage's: it records the failure on the job and on what the job is about, which gets `customer_error`: the same
+    with the words of whoever refused. Raises LeaseLost.
     """
     parameters = {
         "job_id": job.id,
         "claim": job.claim,
         "error": strip_invalid(error)[:MAX_ERROR],
+        "customer_error": strip_invalid(customer_error or error)[:MAX_ERROR],
         "traceback": strip_invalid(traceback)[-MAX_TRACEBACK:] if traceback else None,
         "retry_delays": retry_delays,
         "outcome_unknown": outcome_unknown,

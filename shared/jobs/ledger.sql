@@ -24,7 +24,7 @@ from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::flo
 select job_close_failed_v1(:job_id) as tickets
 
 -- name: failed_job(job_id)
-select id, queue, last_error from job where id = :job_id and state = 'failed' and closed_at is null
+select id, queue, customer_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
 
 -- name: complete
 -- Ends jobs that leave nothing behind.

@@ -7,13 +7,22 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import sentry_sdk
 from dramatiq.errors import Retry
 from dramatiq.middleware import CurrentMessage
 
 from shared.broker.enqueue import Ticket, current_customer, enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, RateLimited, ServiceDown, Snooze, WaitsForService
+from shared.errors import (
+    LeaseLost,
+    OutcomeUnknown,
+    OutsideFailure,
+    PermanentError,
+    PermanentRefusal,
+    RateLimited,
+    ServiceDown,
+    Snooze,
+    WaitsForService,
+)
 from shared.jobs import ledger
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
@@ -38,6 +47,10 @@ class Policies(Protocol):
         """When to try again."""
 
     @property
+    def outside_level(self) -> int:
+        """The level of the log line of a job that failed by an OutsideFailure."""
+
+    @property
     def attempt_failed(self) -> sql.Query:
         """SQL that ends a failed attempt."""
 
@@ -59,7 +72,7 @@ class AttemptEnded(Retry):
 def report_completed(job: Job, timings: Timings) -> None:
     """Logs and counts a job that is completed."""
     timings.lap("work")
-    with log_context(job=job.id, queue=job.queue, message=job.message_id, attempt=job.attempt if job.claim else None):
+    with log_context(**job.log_ids()):
         log.info("job_completed", extra={"ms": timings.ms})
     _count(job.queue, "completed", timings)
 
@@ -92,7 +105,9 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
     age_limit = ANY_AGE if isinstance(snooze, WaitsForService) else policy.age_limit
     delay, age = ledger.snooze(job, snooze.delay, str(snooze), age_limit)
     if delay is None:
-        return PermanentError(f"{snooze}; still so after {age:.0f} s")
+        # A limit of our own that is too low is ours to mend.
+        kind = PermanentError if isinstance(snooze, RateLimited) else PermanentRefusal
+        return kind(f"{snooze}; still so after {age:.0f} s")
     _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
     log.info("job_snoozed", extra={"reason": str(snooze), "delay": delay})
     enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000), job.customer_id or current_customer())])
@@ -102,25 +117,32 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
 def _fail(stage: Policies, job: Job, problem: Exception, timings: Timings) -> None:
     is_permanent, is_unknown = isinstance(problem, PermanentError), isinstance(problem, OutcomeUnknown)
     error = str(problem) if is_permanent else f"{type(problem).__name__}: {problem}"
-    trace = "".join(traceback.format_exception(problem, limit=-12))
+    is_ours = not isinstance(problem, PermanentError | OutsideFailure)
     attempt, retry_in = ledger.fail_attempt(
         job,
         stage.attempt_failed,
         error,
-        trace,
+        "".join(traceback.format_exception(problem, limit=-12)) if is_ours else None,
         retry_delays=[] if is_permanent else stage.retry.jittered(),
         outcome_unknown=is_unknown,
+        customer_error=f"{error}: {words}" if (words := getattr(problem, "words", "")) else error,
         details=getattr(problem, "details", None),
     )
     timings.lap("work")
     _count(job.queue, "failed" if retry_in is None else "unknown" if is_unknown else "retried", timings)
-    extra = {"error": error, "retry_in": retry_in, "ms": timings.ms, "traceback": trace}
-    if retry_in is None:
-        log.error("job_failed", extra=extra)
-        sentry_sdk.capture_exception(problem)
+    extra = {"error": error, "retry_in": retry_in, "ms": timings.ms}
+    level = _level(stage, problem)
+    if retry_in is None:  # at ERROR, the line is also what Sentry is told
+        log.log(level, "job_failed", extra=extra, exc_info=problem if is_ours else None)
     else:
-        log.warning("attempt_failed", extra=extra)
+        log.log(min(level, logging.WARNING), "attempt_failed", extra=extra, exc_info=problem if is_ours else None)
     raise _attempt_ended(job, attempt, retry_in, stage.retry.max_retries) from None
+
+
+def _level(stage: Policies, problem: Exception) -> int:
+    if not isinstance(problem, OutsideFailure):
+        return logging.ERROR
+    return stage.outside_level if problem.level is None else problem.level
 
 
 def _count(queue: Queue, outcome: str, timings: Timings) -> None:

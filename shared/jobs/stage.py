@@ -66,6 +66,8 @@ class Stage:
     dead_letter: DeadLetter
     #: Whether `work` asks the rate limits itself, at the last moment before it acts.
     limits_itself: bool = False
+    #: The level of the log line of a job that failed by somebody outside. ERROR goes to Sentry as well.
+    outside_level: int = logging.WARNING
 
     def __call__(self, job: Job) -> None:
         self.work(job)
@@ -93,7 +95,7 @@ class Stage:
         return None
 
     def _execute(self, job: Job, timings: Timings, is_admitted: bool = False) -> None:
-        with log_context(job=job.id, queue=self.queue, message=job.message_id, attempt=job.attempt if job.claim else None):
+        with log_context(**job.log_ids()):
             try:
                 if not is_admitted and not self.limits_itself:
                     rate_limits.admit(job.id, self.queue, job.priority)
@@ -193,18 +195,22 @@ def actor(
     at_most_once: bool = False,
     durable_claims: bool = False,
     limits_itself: bool = False,
+    outside_level: int = logging.WARNING,
 ) -> Callable[[Work], Stage]:
     """Makes a function the Dramatiq actor of a queue: one actor for each lane, and the dead letter that follows them.
 
     `max_retries` and `min_backoff` (ms) are Dramatiq's, and say the stage's retry policy where `retry` does not.
     `at_most_once`: a lost worker or answer leaves the outcome unknown, and the stage decides whether to act again.
+    `outside_level`: whose fault it is that somebody outside fails; WARNING, if it is not ours and not a customer's own.
     `durable_claims`: somebody outside sees what the stage does, so a crash of PostgreSQL must not forget that it began.
     """
     policy = retry or RetryPolicy.doubling(max_retries, min_backoff)
     claim_statement = ClaimStatement(queue, claim, at_most_once, durable_claims)
 
     def decorate(work: Work) -> Stage:
-        stage = STAGES[queue] = Stage(queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself)
+        stage = STAGES[queue] = Stage(
+            queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself, outside_level
+        )
         broker = worker_process.boot()
         dead_letter_name = on_retry_exhausted.declare(queue, broker)
         for priority, lane in queues.lanes(queue).items():

@@ -57,6 +57,11 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(least)
 
 
+def context_ids() -> dict[str, Any]:
+    """The ids of `log_context` that every line gets now."""
+    return _context.get()
+
+
 @contextmanager
 def log_context(**ids: Any) -> Iterator[None]:
     """Adds these ids to every line of the block."""

@@ -107,13 +107,17 @@ def test_an_ai_that_drips_its_answer_holds_nobody_longer_than_its_timeout(
 def test_an_error_that_postgres_cannot_keep_as_it_is_still_ends_the_attempt(world: World, simulator: Simulator) -> None:
     world.endpoint(world.customer)
     job = answers(world, simulator, "webhook", "webhook-delivery", "NUL \x00here", status=500)
-    assert (job["state"], job["last_error"]) == ("delayed", "EndpointRefused: the endpoint answered HTTP 500: NUL \ufffdhere")
+    assert (job["state"], job["last_error"]) == ("delayed", "EndpointRefused: the endpoint answered HTTP 500")
+    assert db.scalar("select error from webhook_event") == "EndpointRefused: the endpoint answered HTTP 500: NUL \ufffdhere"
 
 
 def test_an_error_with_half_a_character_still_fails_the_message(world: World, simulator: Simulator) -> None:
     error = json.dumps({"error": {"code": 100, "message": "half \ud83d"}})
     job = answers(world, simulator, "graph", "whatsapp-cloud-send", error, status=400)
-    assert (job["state"], job["last_error"]) == ("failed", "WhatsApp Cloud: HTTP 400, code 100, half ?")
+    assert (job["state"], job["last_error"]) == ("failed", "WhatsApp Cloud: HTTP 400, code 100")
+    world.dead_letters()
+    [reply] = world.messages(role="assistant")
+    assert (reply["status"], reply["error"]) == ("FAILED", "WhatsApp Cloud: HTTP 400, code 100: half ?")
 
 
 @pytest.mark.parametrize(

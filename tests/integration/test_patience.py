@@ -33,8 +33,9 @@ def test_a_wait_that_nobody_has_the_patience_for_falls_back_at_once(world: World
     job = ai_job(world)
     assert (job["state"], job["attempts"], len(simulator.record("ai"))) == ("failed", 1, 1)
     assert "AI_PATIENCE_SECONDS=60" in job["last_error"]
-    assert "tokens per day" in job["last_error"]
+    assert "tokens per day" not in job["last_error"], "a provider's words are for its customer"
     world.dead_letters()
+    assert "tokens per day" in world.messages(id=first)[0]["error"]
     simulator.clear_faults()
     world.drain()
     replies = {reply["reply_to"]: reply for reply in world.messages(role="assistant")}

@@ -133,7 +133,7 @@ def test_retries_wait_1_2_and_4_seconds_then_the_fallback_goes_out_once(world: W
     [failed] = world.jobs(queue="ai-processing")
     assert (failed["state"], failed["attempts"], failed["closed_at"]) == ("failed", 4, None)
     assert "HTTP 500" in failed["last_error"]
-    assert "ProviderError" in failed["last_traceback"]
+    assert failed["last_traceback"] is None, "nothing of ours is broken"
     assert world.dead_letter(job["id"])
     assert not world.dead_letter(job["id"])
     world.drain()

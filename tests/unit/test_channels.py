@@ -14,7 +14,7 @@ from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, par
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
 from shared.channels.whatsapp_cloud.errors import ERRORS, GraphApiError, classify_error
 from shared.channels.whatsapp_qr.dialects import DIALECTS
-from shared.errors import PermanentError, Snooze
+from shared.errors import PermanentError, PermanentRefusal, Snooze
 from shared.http import Response
 from shared.queues import MODULES, Queue
 from web.hooks import hook_modules
@@ -109,12 +109,12 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
     [
         (400, 1, GraphApiError),
         (400, 131000, GraphApiError),
-        (400, 131026, PermanentError),
-        (400, 131047, PermanentError),
-        (401, 190, PermanentError),
-        (400, "131000", PermanentError),  # an exact match only
-        (400, 13100, PermanentError),
-        (400, [4], PermanentError),
+        (400, 131026, PermanentRefusal),
+        (400, 131047, PermanentRefusal),
+        (401, 190, PermanentRefusal),
+        (400, "131000", PermanentRefusal),  # an exact match only
+        (400, 13100, PermanentRefusal),
+        (400, [4], PermanentRefusal),
         (500, 131047, GraphApiError),
         (400, None, GraphApiError),
     ],
@@ -142,4 +142,6 @@ def test_what_meta_throttles_waits(status: int, code: Any, headers: dict[str, st
 
 def test_every_code_of_metas_is_one_row_of_the_table() -> None:
     assert all(isinstance(code, int) for code in ERRORS)
-    assert str(_classified(400, 131026)) == "WhatsApp Cloud: HTTP 400, code 131026, why: how"
+    refusal = _classified(400, 131026)
+    assert isinstance(refusal, PermanentRefusal)
+    assert (str(refusal), refusal.words) == ("WhatsApp Cloud: HTTP 400, code 131026", "why: how")

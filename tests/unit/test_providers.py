@@ -12,7 +12,7 @@ from shared.ai.knowledge import Item
 from shared.channels.whatsapp_cloud import errors, send
 from shared.channels.whatsapp_qr.dialects import dialect
 from shared.channels.whatsapp_qr.gateway import message_id_in
-from shared.errors import OutcomeUnknown, PermanentError, Snooze
+from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +83,9 @@ def test_what_was_accepted_is_sent_whatever_comes_of_the_body(simulator: Simulat
 
 
 def test_a_number_that_does_not_exist(simulator: Simulator) -> None:
-    with pytest.raises(PermanentError, match=r"131026.*not a WhatsApp user"):
+    with pytest.raises(PermanentRefusal, match="131026") as refusal:
         _graph(simulator, "490000404")
+    assert "not a WhatsApp user" in refusal.value.words
 
 
 def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
@@ -129,7 +130,7 @@ def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None
         (
             {"fault": "status", "status": 404, "body": {"error": {"code": "model_not_found", "message": "no such model"}}},
             PermanentError,
-            "AI provider: HTTP 404 model_not_found no such model",
+            "AI provider: HTTP 404 model_not_found$",
         ),
         ({"fault": "status", "status": 400, "body": {"error": "not as OpenAI does"}}, PermanentError, "HTTP 400"),
         ({"fault": "status", "status": 403, "body": "<html>"}, PermanentError, "HTTP 403"),
@@ -149,6 +150,29 @@ def test_what_an_ai_answer_means(simulator: Simulator, rule: dict[str, Any], exp
     simulator.faults([{"kind": "ai", **rule}])
     with pytest.raises(expected, match=says):
         _ask(simulator)
+
+
+#: What a provider says about the prompt that it refuses, and that no log may repeat.
+WORDS = "PERSONALWORDS my iban is DE89"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": WORDS}),
+        (400, {"message": WORDS, "code": WORDS, "type": WORDS}),
+        (422, {"message": [WORDS]}),
+        (429, {"message": WORDS, "code": WORDS}),
+        (500, {"message": WORDS, "code": {WORDS: 1}}),
+        (200, {"message": WORDS}),
+    ],
+)
+def test_the_words_of_a_provider_are_apart(simulator: Simulator, status: int, error: dict[str, Any]) -> None:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": status, "body": {"error": error}}])
+    with pytest.raises((OutsideFailure, Snooze)) as failure:
+        _ask(simulator)
+    assert WORDS not in str(failure.value)
+    assert WORDS in str(vars(failure.value).get("words")) or status == 200
 
 
 @pytest.mark.parametrize("base_url", ["http://a..b/v1", "http://\x00/v1", "http://"])

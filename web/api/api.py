@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
 from shared.payloads import MAX_ROW_ID
+from shared.telemetry.logs import log_context
 from web.api.keys import owner_of
 from web.parameters import Parser
 from web.request_limits import check_api_key, check_wrong_key
@@ -66,6 +67,14 @@ def _authenticate() -> None:
         )
     check_api_key(owner.key_id)
     g.customer_id = owner.customer_id
+    g.log_context = log_context(customer=owner.customer_id)
+    g.log_context.__enter__()
+
+
+@api.teardown_request
+def _end_log_context(_problem: BaseException | None) -> None:
+    if context := g.pop("log_context", None):
+        context.__exit__(None, None, None)
 
 
 def customer_id() -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from shared.channels.inbound import get_path
 from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
-from shared.http import Response
+from shared.errors import OutsideFailure
+from shared.http import Response, code_of
 
 #: code -> what happens to the send. A code that is not here goes by its HTTP status (`_reaction`): so 131026 (no WhatsApp user),
 #: 131047 (24 hours since the customer wrote) and 190 (access token expired) fail the message, for Meta sends them with 4xx.
@@ -28,7 +29,7 @@ ERRORS: dict[int, Reaction] = {
 THROTTLED = Wait(5.0)
 
 
-class GraphApiError(Exception):
+class GraphApiError(OutsideFailure):
     """Meta failed; it may do better next time."""
 
 
@@ -38,8 +39,8 @@ def classify_error(answer: Response) -> Exception:
     error = error if isinstance(error, dict) else {}
     code = error.get("code")
     words = ": ".join(str(part) for part in (error.get("message"), get_path(error, "error_data", "details")) if part)
-    text = f"WhatsApp Cloud: HTTP {answer.status}, code {code}, {words or answer.excerpt()}"
-    return error_of(_reaction(answer.status, code, bool(error)), text, answer, GraphApiError)
+    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(code)) else "")
+    return error_of(_reaction(answer.status, code, bool(error)), text, words or answer.excerpt(), answer, GraphApiError)
 
 
 def _reaction(status: int, code: object, explained: bool) -> Reaction:

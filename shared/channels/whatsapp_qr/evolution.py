@@ -38,7 +38,7 @@ from shared.channels.whatsapp_qr.gateway import (
     message_id_in,
 )
 from shared.db.credentials import constant_time_equal
-from shared.errors import PermanentError, Snooze
+from shared.errors import PermanentRefusal, Snooze
 from shared.http import Response
 
 #: How Evolution calls a session that can send.
@@ -198,8 +198,8 @@ def _classify_error(answer: Response) -> Exception:
     messages = get_path(answer.json(), "response", "message")
     messages = messages if isinstance(messages, list) else [messages]
     if any(isinstance(one, dict) and one.get("exists") is False for one in messages):
-        return PermanentError(f"WhatsApp QR: HTTP {answer.status}, the number is not on WhatsApp (exists: false)")
-    text = f"WhatsApp QR: HTTP {answer.status}, {'; '.join(str(one) for one in messages if one) or answer.excerpt()}"
-    if answer.status == 400 and any(words in text.lower() for words in _PHONE_IS_DOWN):
-        return Snooze(SESSION_DOWN, text)
-    return error_of(ERRORS.get(answer.status, Retry()), text, answer, GatewayError)
+        return PermanentRefusal(f"WhatsApp QR: HTTP {answer.status}, the number is not on WhatsApp (exists: false)")
+    text, words = f"WhatsApp QR: HTTP {answer.status}", "; ".join(str(one) for one in messages if one) or answer.excerpt()
+    if answer.status == 400 and any(sign in words.lower() for sign in _PHONE_IS_DOWN):
+        return Snooze(SESSION_DOWN, f"{text}, the phone is not connected")
+    return error_of(ERRORS.get(answer.status, Retry()), text, words, answer, GatewayError)

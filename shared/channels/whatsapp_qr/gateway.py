@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.channels.inbound import InboundItem, InboundMessage, get_path
 from shared.config import settings
+from shared.errors import OutsideFailure
 from shared.http import Response, get, post
 
 #: Seconds to wait for a session that is not connected.
@@ -17,7 +18,7 @@ REPORTED_FAILURE = "WhatsApp QR: the gateway reports an error"
 _CROWDS = ("@g.us", "@broadcast", "@newsletter", "@call")
 
 
-class GatewayError(Exception):
+class GatewayError(OutsideFailure):
     """The gateway failed; it may do better next time."""
 
 

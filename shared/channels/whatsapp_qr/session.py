@@ -15,7 +15,7 @@ from shared.channels.inbound import Account, SessionState
 from shared.channels.whatsapp_qr.dialects import Dialect
 from shared.channels.whatsapp_qr.gateway import SESSION_DOWN
 from shared.errors import OutcomeUnknown, Snooze
-from shared.http import ConnectFailed
+from shared.http import ConnectFailed, code_of
 from shared.models import WhatsappQrSession
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def record_state(session_id: int, state: SessionState) -> bool:
         query = update.where(table.id == session_id, table.state_at.is_null() | (table.state_at <= at))
         changed: bool = query.execute() > 0
     if changed:
-        log.info("qr_session_state", extra={"session_id": session_id, "state": word, "detail": detail})
+        log.info("qr_session_state", extra={"session_id": session_id, "state": word, "detail": code_of(detail)})
     return changed
 
 
@@ -69,7 +69,7 @@ def wait_until_connected(session: Mapping[str, Any], dialect: Dialect, api_key: 
     """Raises Snooze for a session that is not connected. `session` is a row of whatsapp_qr_session, as JSON."""
     if session["state"] != DISCONNECTED:
         return
-    reason = f"WhatsApp QR: session {session['session_name']} is not connected ({session['state_detail']})"
+    reason = f"WhatsApp QR: session {session['session_name']} is not connected ({code_of(session['state_detail']) or 'no state'})"
     if _age(session["state_at"]) < BELIEVED:
         raise Snooze(SESSION_DOWN, reason)
     try:

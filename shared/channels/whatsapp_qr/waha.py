@@ -34,7 +34,7 @@ from shared.channels.whatsapp_qr.gateway import (
 )
 from shared.db.credentials import hmac_matches
 from shared.errors import Snooze
-from shared.http import Response
+from shared.http import Response, code_of
 
 #: How WAHA calls a session that can send.
 CONNECTED = "WORKING"
@@ -156,9 +156,9 @@ def _headers(api_key: str) -> dict[str, str]:
 
 def _classify_error(answer: Response) -> Exception:
     body = answer.json()
-    words = get_path(body, "message") or get_path(body, "error") or answer.excerpt()
-    text = f"WhatsApp QR: HTTP {answer.status}, {words}"
+    words = str(get_path(body, "message") or get_path(body, "error") or answer.excerpt())
+    text = f"WhatsApp QR: HTTP {answer.status}"
     if answer.status == 422 and isinstance(body, dict) and "status" in body:
-        return Snooze(SESSION_DOWN, f"{text} (session is {body['status']})")
+        return Snooze(SESSION_DOWN, f"{text}, the session is {code_of(body['status']) or 'not connected'}")
     reaction = ERRORS.get(answer.status) or (Retry() if answer.status >= 500 else Fail())
-    return error_of(reaction, text, answer, GatewayError)
+    return error_of(reaction, text, words, answer, GatewayError)
