@@ -171,7 +171,12 @@ class Settings:
         self.rate_limit_webhook_delivery: Rate | None = env.rate("RATE_LIMIT_WEBHOOK_DELIVERY", "")
         self.rate_limit_whatsapp_number: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_NUMBER", "")
 
-        self.widget_max_streams = env.int("WIDGET_MAX_STREAMS", 500, validate=_POSITIVE)
+        self.web_threads = env.int("WEB_THREADS", 8, validate=_POSITIVE)
+        self.web_address_unfinished = env.int("WEB_ADDRESS_UNFINISHED_REQUESTS", 100, validate=_POSITIVE)
+        self.web_body_memory = env.int("WEB_BODY_MEMORY_MB", 64, validate=_POSITIVE)
+        self.widget_max_streams = env.int("WIDGET_MAX_STREAMS", 10_000, validate=_POSITIVE)
+        self.widget_address_max_streams = env.int("WIDGET_ADDRESS_MAX_STREAMS", 500, validate=_POSITIVE)
+        self.widget_chatbot_max_streams = env.int("WIDGET_CHATBOT_MAX_STREAMS", 5_000, validate=_POSITIVE)
         self.widget_messages_per_minute = env.int("WIDGET_MESSAGES_PER_MINUTE", 20, validate=_POSITIVE)
         self.widget_chatbot_messages_per_minute = env.int("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", 600, validate=_POSITIVE)
         self.widget_address_messages_per_minute = env.int("WIDGET_ADDRESS_MESSAGES_PER_MINUTE", 200, validate=_POSITIVE)

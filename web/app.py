@@ -1,6 +1,6 @@
 """The WSGI application. It stores and enqueues; it never calls anybody outside, and it never works on a job.
 
-gunicorn "web.app:create_app()" --worker-class web.gunicorn_worker.Worker
+web/server/ serves it.
 """
 
 from __future__ import annotations

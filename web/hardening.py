@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Blueprint, Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.datastructures import EnvironHeaders
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.utils import host_is_trusted
 
+from shared.channels.inbound import Headers
 from shared.config import settings
 from shared.payloads import strip_invalid
 
@@ -22,7 +24,7 @@ MAX_BODY = 64 * 1024
 #: Levels of nesting in JSON: Meta's deepest webhook has nine.
 MAX_DEPTH = 32
 
-_HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -106,6 +108,37 @@ def max_body(max_bytes: int) -> Callable[[View], View]:
     return mark
 
 
+Proof = Callable[[Headers], bool]
+_proofs: dict[str, Proof] = {}
+
+
+def reads_no_body_without(proof: Proof, blueprint: Blueprint) -> None:
+    """Lets a blueprint's views read bodies only of requests whose headers show a proof, whether it is right or not.
+
+    The others get their answer, which then is a refusal, as if their body were empty.
+    """
+    _proofs[blueprint.name] = proof
+
+
+def body_limit(app: Flask, environ: dict[str, Any]) -> int:
+    """Bytes of the body that this request's view reads; 0 if it reads none, lacks the proof, or is nowhere."""
+    if environ["REQUEST_METHOD"] not in ("POST", "PUT", "PATCH"):
+        return 0
+    try:
+        endpoint, _ = app.url_map.bind_to_environ(environ).match()
+    except HTTPException:
+        return 0
+    proof = _proofs.get(endpoint.rpartition(".")[0])
+    if proof is not None and not proof(EnvironHeaders(environ)):
+        return 0
+    return int(getattr(app.view_functions[endpoint], "max_body", MAX_BODY))
+
+
+def bearer(pattern: re.Pattern[str]) -> Proof:
+    """A proof: a bearer token of this shape."""
+    return lambda headers: pattern.fullmatch(headers.get("Authorization", "").removeprefix("Bearer ").strip()) is not None
+
+
 def is_foreign(origin: str, host: str) -> bool:
     """Whether a request comes from another site's page. Browsers send `Origin` then; our own page's is our host."""
     return bool(origin) and _site_of(origin) != host
@@ -157,7 +190,7 @@ def _redirect_here(answer: Response) -> Response:
 
 
 def _add_security_headers(answer: Response) -> Response:
-    for name, value in _HEADERS.items():
+    for name, value in SECURITY_HEADERS.items():
         answer.headers.setdefault(name, value)
     if request.headers.get("X-Forwarded-Proto", request.scheme) == "https":
         answer.headers.setdefault("Strict-Transport-Security", _HSTS)

@@ -25,7 +25,7 @@ _PASSED_ON = frozenset({"allow", "retry-after", "www-authenticate", "location"})
 
 def install(app: Flask) -> None:
     """Answers every error of the application."""
-    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(HTTPException, answer_to)
     app.register_error_handler(InvalidPayload, _invalid)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
@@ -38,7 +38,8 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
     return Response(json.dumps(body, ensure_ascii=False), status, headers=headers, mimetype=MIMETYPE)
 
 
-def _http(error: HTTPException) -> Response:
+def answer_to(error: HTTPException) -> Response:
+    """The problem document of an HTTP error."""
     if error.response is not None:  # a redirect of the router
         return Response(status=error.response.status_code, headers={"Location": error.response.headers.get("Location", "/")})
     detail = error.description or error.name

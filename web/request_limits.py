@@ -48,7 +48,7 @@ def check_message(visitor: Visitor) -> None:
     What one limit refuses does not count for the next: neither a visitor nor an address uses up what is the whole chatbot's.
     """
     conf = settings()
-    address = f"address:{_address()}:{visitor.chatbot_id}"
+    address = f"address:{client_site()}:{visitor.chatbot_id}"
     _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
     _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
     together = "All visitors of this chatbot together may send {} messages"
@@ -58,7 +58,7 @@ def check_message(visitor: Visitor) -> None:
 def check_session() -> None:
     """Counts a new visitor of the request's address. Raises TooManyRequests."""
     limit = settings().widget_sessions_per_minute
-    _count(limit, f"sessions:{_address()}", "Visitors from this address may begin {} sessions")
+    _count(limit, f"sessions:{client_site()}", "Visitors from this address may begin {} sessions")
 
 
 def check_api_key(key_id: int) -> None:
@@ -68,7 +68,7 @@ def check_api_key(key_id: int) -> None:
 
 def check_wrong_key() -> None:
     """Counts a wrong key of the request's address. Raises TooManyRequests. Good keys of the same address go on."""
-    _count(WRONG_KEYS, f"wrong-keys:{_address()}", "This address may send {} wrong API keys")
+    _count(WRONG_KEYS, f"wrong-keys:{client_site()}", "This address may send {} wrong API keys")
 
 
 def check_guess(what: str) -> None:
@@ -85,12 +85,12 @@ def check_guess(what: str) -> None:
 
 def count_guess(what: str) -> None:
     """Counts, and logs, a wrong password or token of the request's address. Raises TooManyRequests."""
-    log.warning("wrong_login", extra={"login": what, "address": _address()})
+    log.warning("wrong_login", extra={"login": what, "address": client_site()})
     _count(WRONG_LOGINS, _guesses(what), _GUESSING)
 
 
 def _guesses(what: str) -> str:
-    return f"wrong-logins:{what}:{_address()}"
+    return f"wrong-logins:{what}:{client_site()}"
 
 
 def _count(limit: int, name: str, allowed: str) -> None:
@@ -114,12 +114,17 @@ def _too_many(allowed: str, wait: int) -> TooManyRequests:
     return TooManyRequests(f"{allowed} a minute. Try again in {wait} s.", retry_after=wait)
 
 
-def _address() -> str:
+def client_site() -> str:
     """The client's address, or its IPv6 site. Behind proxies the one that TRUSTED_PROXIES leads to."""
     if "X-Forwarded-For" in request.headers and not settings().trusted_proxies:
         _warn_of_proxies()
+    return site_of(request.remote_addr or "")
+
+
+def site_of(address_text: str) -> str:
+    """What an address is counted as."""
     try:
-        address = ip_address(_without_port(request.remote_addr or ""))
+        address = ip_address(_without_port(address_text))
     except ValueError:
         return "unknown"
     if isinstance(address, IPv4Address):

@@ -6,17 +6,22 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from shared import config, db
 from shared.broker import redis_broker
+from shared.errors import ServiceDown
 from tests.builders import World
+from tests.pipeline.test_workers import until
+from tests.site import read_events, serving
 from web.app import create_app
-from web.widget import sse
+from web.widget import conversation, sse
 from web.widget.conversation import news
 from web.widget.sse import StreamHub, StreamLimitReached
 from web.widget.visitor import Visitor, new_token, visitor_of
@@ -45,30 +50,26 @@ class Page:
         """What the page shows after a reload."""
         return self.call("get", "/messages").get_json()["messages"]  # type: ignore[no-any-return]
 
+    def stream(self, seen: int = 0, **headers: str) -> requests.Response:
+        """Opens the stream behind that revision, over HTTP."""
+        more = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": str(seen), **self.headers, **headers}
+        return requests.get(self.client.site.url + self.url + "/events", headers=more, stream=True, timeout=20)  # type: ignore[attr-defined]
+
     def events(self, seen: int, count: int) -> list[dict[str, Any]]:
         """The next `count` events behind that id, then the page leaves."""
-        answer = self.call("get", "/events", headers={"Last-Event-ID": str(seen)})
-        assert answer.status_code == 200, answer.get_data(as_text=True)
-        assert answer.mimetype == "text/event-stream"
-        found: list[dict[str, Any]] = []
-        for block in answer.response if count else ():
-            lines = (block.decode() if isinstance(block, bytes) else block).splitlines()
-            fields = dict(line.split(": ", 1) for line in lines if line)
-            if fields.get("event"):
-                found.append({**json.loads(fields["data"]), "revision": int(fields["id"])})
-            if len(found) == count:
-                break
-        answer.close()
-        return found
+        with self.stream(seen) as answer:
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            return list(islice(read_events(answer), count))
 
 
 @pytest.fixture
 def client(world: World) -> Iterator[FlaskClient]:
     app = create_app()
-    yield app.test_client()
-    hub = app.extensions.get("widget-hub")
-    if hub:
-        hub.close()
+    client = app.test_client()
+    with serving(app) as site:
+        client.site = site  # type: ignore[attr-defined]  # where it is served over HTTP
+        yield client
 
 
 def key_of(chatbot: int) -> str:
@@ -368,52 +369,84 @@ def test_news_come_live_and_resume_behind_the_last_event(page: Page, world: Worl
     assert page.call("get", "/messages").get_json()["cursor"] == later[1]["revision"]
 
 
-def visitor_with_news(world: World) -> tuple[StreamHub, Visitor]:
-    return StreamHub(limit=5), Visitor(world.chatbot, "v-1")
+def hub_of(client: FlaskClient) -> StreamHub:
+    return cast(StreamHub, client.application.extensions["widget-hub"])
 
 
-def test_a_sleeping_stream_is_woken_by_a_commit(world: World) -> None:
-    hub, visitor = visitor_with_news(world)
-    with hub.subscribe(visitor, 0) as place:
-        told = sse.stream(hub, place)
-        assert next(told).startswith("retry:")
-        place.woken.clear()
-        time.sleep(1.5)  # it listens by now, and has reconciled
-        world.say()
+def test_a_sleeping_stream_is_woken_by_a_commit(page: Page, world: World) -> None:
+    with page.stream() as answer:
+        events = read_events(answer)
+        time.sleep(1.5)  # it listens by now
+        page.say()
+        began = time.monotonic()
         world.drain()
-        begun = time.monotonic()
-        assert '"role": "user"' in next(told)
-        assert '"role": "assistant"' in next(told)
-        assert time.monotonic() - begun < 1
-    hub.close()
+        assert [next(events)["role"], next(events)["role"]] == ["user", "assistant"]
+        assert time.monotonic() - began < 5, "and not by the comparison every ten seconds"
 
 
-def test_a_lost_notification_costs_seconds_and_no_news(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "RECONCILE", 0.5)
-    monkeypatch.setattr(StreamHub, "wake", lambda self, topic: None)
-    hub, visitor = visitor_with_news(world)
-    with hub.subscribe(visitor, 0) as place:
-        told = sse.stream(hub, place)
-        next(told)
-        place.woken.clear()
-        world.say()
-        world.drain()
-        assert '"role": "user"' in next(told)
-    hub.close()
-
-
-def test_the_listener_comes_back_when_its_connection_breaks(world: World) -> None:
-    hub, visitor = visitor_with_news(world)
-    with hub.subscribe(visitor, 0) as place:
-        told = sse.stream(hub, place)
-        next(told)
+def test_a_lost_notification_costs_seconds_and_no_news(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "RECONCILE", 1.0)
+    monkeypatch.setattr(StreamHub, "hear", lambda self, topic: None)
+    with page.stream() as answer:
+        events = read_events(answer)
         time.sleep(0.5)
-        place.woken.clear()
-        db.rows("select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen widget'")
-        world.say()
+        page.say()
         world.drain()
-        assert '"role": "user"' in next(told)
-    hub.close()
+        assert next(events)["role"] == "user"
+
+
+def test_the_listener_comes_back_when_its_connection_breaks(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "RECONCILE", 3600.0)
+    with page.stream() as answer:
+        events = read_events(answer)
+        time.sleep(0.5)
+        db.rows("select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen widget'")
+        page.say()
+        world.drain()
+        assert next(events)["role"] == "user"
+
+
+def test_a_stream_outlives_an_outage_of_the_database(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, failures = sse.news_of_many, iter(range(2))
+
+    def failing(asked: Any) -> Any:
+        if next(failures, None) is not None:
+            raise ServiceDown("postgres does not answer")
+        return read(asked)
+
+    monkeypatch.setattr(sse, "news_of_many", failing)
+    page.say()
+    world.drain()
+    with page.stream() as answer:
+        assert next(read_events(answer))["role"] == "user"
+
+
+def test_a_page_that_is_far_behind_gets_all(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "BATCH", 2)
+    page.say()
+    world.drain()
+    insert = (
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status)"
+        " select id, chatbot_id, channel, 'assistant', %s, 'SENT' from conversation"
+    )
+    for number in range(5):
+        db.rows(insert, [f"more {number}"])
+    assert [event["content"] for event in page.events(2, 5)] == [f"more {number}" for number in range(5)]
+
+
+def test_a_silent_stream_says_that_it_is_there(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "HEARTBEAT", 0.5)
+    with page.stream() as answer:
+        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+        assert [next(lines) for _ in range(5)] == ["retry: 1000", "", ": still here", "", ": still here"]
+
+
+def test_an_old_stream_ends_and_the_page_resumes(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "LIFETIME", 1.0)
+    with page.stream() as answer:
+        assert list(read_events(answer)) == []
+    with page.stream() as answer:
+        assert answer.status_code == 200
 
 
 def test_notifications_carry_no_text_and_no_name(world: World) -> None:
@@ -454,39 +487,48 @@ def test_a_reply_on_its_way_is_nobodys_news(page: Page, world: World) -> None:
     assert [message["revision"] for message in world.messages()] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("limits", "whose"),
+    [
+        ({"WIDGET_MAX_STREAMS": "2"}, "this process"),
+        ({"WIDGET_CHATBOT_MAX_STREAMS": "2"}, "this chatbot"),
+        ({"WIDGET_ADDRESS_MAX_STREAMS": "2"}, "this address"),
+        ({}, "This visitor"),
+    ],
+)
 def test_streams_have_a_cap_and_the_page_is_told_to_poll(
-    page: Page, client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], whose: str
 ) -> None:
-    monkeypatch.setenv("WIDGET_MAX_STREAMS", "1")
+    for name, value in limits.items():
+        monkeypatch.setenv(name, value)
     config.reset()
-    page.say()
+    pages = [Page(client, key_of(world.chatbot)) for _ in range(3)] if limits else [Page(client, key_of(world.chatbot))] * 7
+    pages[0].say()
     world.drain()
-    first = page.call("get", "/events")
-    answer = page.call("get", "/events")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
-    assert "after=" in answer.get_data(as_text=True)
-    first.close()
-    assert len(page.events(0, 2)) == 2
+    *taken, refused = [page.stream() for page in pages]
+    assert [answer.status_code for answer in taken] == [200] * len(taken)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "30")
+    assert whose in refused.text
+    assert "after=" in refused.text
+    taken[0].close()
+    until(lambda: hub_of(client).count == len(taken) - 1)
+    assert len(pages[0].events(0, 2)) == 2, "a place that was given back"
+    for answer in taken:
+        answer.close()
+    until(lambda: hub_of(client).count == 0)
 
 
-def test_one_visitor_does_not_take_every_stream(world: World) -> None:
-    hub = StreamHub(limit=100)
-    places = [hub.enter(Visitor(world.chatbot, "v-1"), 0) for _ in range(sse.PER_VISITOR)]
-    with pytest.raises(StreamLimitReached, match="This visitor"):
-        hub.enter(Visitor(world.chatbot, "v-1"), 0)
-    hub.leave(places[0])
-    hub.leave(places[0])
-    assert hub.count == sse.PER_VISITOR - 1
-    hub.close()
+def test_a_head_request_takes_no_place(page: Page, client: FlaskClient) -> None:
+    assert page.call("head", "/events").status_code == 200
+    assert "widget-hub" not in client.application.extensions
 
 
-def test_a_shutdown_ends_every_stream(world: World) -> None:
-    hub, visitor = visitor_with_news(world)
-    place = hub.enter(visitor, 0)
-    told = sse.stream(hub, place)
-    next(told)
-    hub.close()
-    assert list(told) == []
-    assert hub.count == 0
+def test_a_shutdown_ends_every_stream(page: Page, client: FlaskClient, world: World) -> None:
+    answers = [page.stream() for _ in range(3)]
+    client.site.begin_stop()  # type: ignore[attr-defined]
+    for answer in answers:
+        assert list(read_events(answer)) == [], "ended, and properly"
+    assert client.site.stop() < 5  # type: ignore[attr-defined]
+    assert hub_of(client).count == 0
     with pytest.raises(StreamLimitReached):
-        hub.enter(visitor, 0)
+        hub_of(client).enter(Visitor(world.chatbot, "v-1"), 0, "192.0.2.1")

@@ -15,7 +15,8 @@ from werkzeug.exceptions import NotFound, Unauthorized
 from shared import db
 from shared.payloads import MAX_ROW_ID
 from shared.telemetry.logs import log_context
-from web.api.keys import owner_of
+from web.api.keys import KEY, owner_of
+from web.hardening import bearer, reads_no_body_without
 from web.parameters import Parser
 from web.request_limits import check_api_key, check_wrong_key
 
@@ -53,6 +54,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
 
 api = Blueprint("api", __name__, url_prefix="/api/v1", description="The API for businesses' servers.")
+
+reads_no_body_without(bearer(KEY), api)
 
 
 @api.before_request

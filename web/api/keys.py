@@ -12,7 +12,8 @@ from peewee import Value, fn
 from shared import db
 from shared.models import ApiKey, Customer
 
-_KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
+#: What a key looks like.
+KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def create(customer_id: int, name: str) -> str:
 
 def owner_of(key: str) -> Owner | None:
     """Whose key it is; None for one that nobody has, or that was revoked."""
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         return None
     row = db.row(ApiKey.select(ApiKey.id, ApiKey.customer).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
     return None if row is None else Owner(row["id"], row["customer_id"])

@@ -9,11 +9,12 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import accounts, webhook
-from web.hardening import max_body
+from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 
 hook = Blueprint("whatsapp_cloud", __name__, url_prefix="/webhooks/whatsapp/cloud")
 
+reads_no_body_without(webhook.shows_signature, hook)
 CHANNEL = channel("whatsapp_cloud")
 #: Bytes: Meta batches up to 3 MB.
 MAX_BODY = 3 * 1024 * 1024

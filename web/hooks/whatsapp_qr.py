@@ -11,11 +11,12 @@ from werkzeug.exceptions import Unauthorized
 from shared.channels.inbound import SessionState
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import parse, session, verify
-from web.hardening import max_body
+from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 
 hook = Blueprint("whatsapp_qr", __name__, url_prefix="/webhooks/whatsapp/qr")
 
+reads_no_body_without(verify.shows_proof, hook)
 CHANNEL = channel("whatsapp_qr")
 #: Bytes: gateways may send a picture's preview along.
 MAX_BODY = 1024 * 1024

@@ -26,10 +26,11 @@ from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.jobs import operator
-from web.hardening import is_foreign
+from web.hardening import is_foreign, reads_no_body_without
 from web.request_limits import check_guess, count_guess
 
 dashboard = Blueprint("dashboard", __name__)
+reads_no_body_without(lambda headers: headers.get("Authorization", "") != "", dashboard)
 
 PREFIX = "/dashboard"
 _HEADERS = {

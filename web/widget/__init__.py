@@ -2,5 +2,5 @@
 
 What belongs here: visitors' tokens, which sites may embed a chatbot, a visitor's own conversation.
 What does not: what businesses' servers call (web/api), how often one may come (web/request_limits.py).
-Who may import it: web/app.py, web/request_limits.py (a visitor), web/gunicorn_conf.py (its streams end at SIGTERM).
+Who may import it: web/app.py, web/request_limits.py (a visitor), web/server (which serves its streams).
 """

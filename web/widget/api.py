@@ -15,15 +15,16 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, UnprocessableEnt
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
-from web.hardening import is_foreign
+from web.hardening import bearer, is_foreign, reads_no_body_without
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
-from web.request_limits import check_message, check_session
+from web.request_limits import check_message, check_session, client_site
 from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
-from web.widget.sse import StreamHub, StreamLimitReached, stream
-from web.widget.visitor import Visitor, new_token, visitor_of
+from web.widget.sse import STREAM, StreamHub, StreamLimitReached, StreamLimits
+from web.widget.visitor import TOKEN, Visitor, new_token, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
+reads_no_body_without(bearer(TOKEN), api)
 _service = QueueService()
 
 #: Messages of a page where the request does not say.
@@ -131,18 +132,19 @@ def list_messages() -> Response:
 
 @api.get("/events")
 def stream_events() -> Response:
-    """Messages as they come, as server-sent events whose ids are revisions; resumes behind Last-Event-ID."""
+    """Messages as they come, as server-sent events whose ids are revisions; resumes behind Last-Event-ID.
+
+    This is the head of the answer; its events come from the stream's place in the hub (web/server/front.py).
+    """
     visitor, last_event_id = _visitor(), request.headers.get("Last-Event-ID", "0").strip()
     if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 20):
         raise BadRequest(f"Last-Event-ID must be the id of an event of this stream, got {last_event_id[:40]!r}.")
-    streams = hub()
     try:
-        subscription = streams.enter(visitor, int(last_event_id))
+        if request.method == "GET":  # and not HEAD
+            request.environ[STREAM] = hub().enter(visitor, int(last_event_id), client_site())
     except StreamLimitReached as problem:
         raise ServiceUnavailable(f"{problem} Poll GET …/messages?after= meanwhile.", retry_after=problem.retry) from None
-    answer = Response(stream(streams, subscription), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
-    answer.call_on_close(lambda: streams.leave(subscription))  # also when the page left before the first byte
-    return answer
+    return Response(mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 _creating_hub = threading.Lock()
@@ -152,6 +154,8 @@ def hub() -> StreamHub:
     """This process's streams; made on first use, so after the fork."""
     with _creating_hub:
         if _HUB not in current_app.extensions:
-            current_app.extensions[_HUB] = StreamHub(settings().widget_max_streams)
+            conf = settings()
+            limits = StreamLimits(conf.widget_max_streams, conf.widget_chatbot_max_streams, conf.widget_address_max_streams)
+            current_app.extensions[_HUB] = StreamHub(limits)
         streams: StreamHub = current_app.extensions[_HUB]
         return streams

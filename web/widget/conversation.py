@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,12 @@ from peewee import Cast, ModelSelect, Value
 
 from shared import db
 from shared.db import sql
+from shared.db.prepared import Statement
 from shared.models import Conversation, Job, Message
 from shared.queues import Queue
 from web.widget.visitor import Visitor
 
-queries = sql.load(__file__)
+_read_news = Statement(sql.load(__file__)["read_news"], db.WEB_RETRY_SECONDS)
 
 #: Changes that are read at once; a page that is further behind gets the rest in the next read.
 BATCH = 200
@@ -52,7 +54,19 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
 
 def news(visitor: Visitor, after: int) -> News:
     """What changed after that revision."""
-    row = queries["news"].row(chatbot_id=visitor.chatbot_id, visitor_id=visitor.id, after=after, batch=BATCH)
+    [latest] = news_of_many([(visitor, after)])
+    return latest
+
+
+def news_of_many(asked: Sequence[tuple[Visitor, int]]) -> list[News]:
+    """The news of many visitors, each after a revision, by one statement."""
+    items = [
+        {"chatbot_id": visitor.chatbot_id, "visitor_id": visitor.id, "after": after, "batch": BATCH} for visitor, after in asked
+    ]
+    return [_news_in(row, after) for row, (_, after) in zip(_read_news.rows_by_item(items), asked, strict=True)]
+
+
+def _news_in(row: dict[str, Any] | None, after: int) -> News:
     if row is None:
         return News(after, [])
     changes = [(revision, message) for revision, message in row["changes"]]

@@ -1,50 +1,56 @@
-"""Server-sent events for open pages: one LISTEN connection a process, one sleeping thread a stream.
+"""Server-sent events for open pages. A stream is a connection of the event loop (web/server) and costs no thread.
 
-PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql); the stream of that visitor
-wakes and reads what is newer than what it has sent. A lost notification delays a message by seconds and loses none: the hub
-compares the revisions of all its streams every RECONCILE seconds, and at once after its connection broke.
+PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql). One LISTEN connection a process
+hears it and wakes the visitor's streams; what is newer than they have sent is read for many of them by one statement. A lost
+notification delays a message by seconds and loses none: every stream is read anew every RECONCILE seconds, and all of them at
+once after the LISTEN connection broke.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
-import select
 import threading
 import time
 import weakref
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-from peewee import ValuesList
-
 from shared import db
-from shared.models import Conversation
-from web.widget.conversation import News, news
+from web.widget import notifications
+from web.widget.conversation import News, news_of_many
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
 
-#: Seconds between comparisons of all streams with the database, which find what no notification announced.
+#: Seconds within which each stream is compared with the database, which finds what no notification announced.
 RECONCILE = 10.0
-#: Seconds in which PostgreSQL answers on the listening connection; one that a network has forgotten never speaks again.
-ANSWER_WITHIN = 5.0
 #: Seconds of silence after which a stream sends a comment: proxies keep it, and a dead page is noticed.
 HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
 LIFETIME = 900.0
 #: Streams of one visitor: its tabs, and one or two that it has left and whose end is not noticed yet.
 PER_VISITOR = 6
+#: Streams that are read by one statement.
+PAGE = 200
 #: Seconds after which a page may ask again: of a process that has no stream to spare, and of one that is being replaced.
 FULL_RETRY = 30
 CLOSING_RETRY = 2
-#: Seconds between attempts to listen again.
+#: Seconds between attempts to read.
 RECONNECT_PAUSE = 1.0
 #: Milliseconds that an EventSource waits before it resumes.
 RETRY = 1000
+
+#: Where a view leaves the stream's place in the request's environ.
+STREAM = "switchboard.stream"
+#: How ASGI gives and takes messages.
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 class StreamLimitReached(Exception):
@@ -55,176 +61,238 @@ class StreamLimitReached(Exception):
         self.retry = retry
 
 
+@dataclass(frozen=True)
+class StreamLimits:
+    """Streams that a process serves at once: together, of one chatbot, of one address."""
+
+    together: int
+    chatbot: int
+    address: int
+
+
 class Subscription:
     """A stream's place in the hub. `seen` is the revision that its page has."""
 
-    def __init__(self, visitor: Visitor, seen: int) -> None:
-        self.visitor, self.seen = visitor, seen
-        self.woken = threading.Event()
-        self.woken.set()  # what happened before it came is read first
+    __slots__ = ("address", "ends", "hub", "seen", "send", "sent_at", "visitor", "writing")
+
+    def __init__(self, hub: StreamHub, visitor: Visitor, seen: int, address: str) -> None:
+        self.hub, self.visitor, self.seen, self.address = hub, visitor, seen, address
+        self.send: Send | None = None  # until it is served
+        self.writing = False
+        self.sent_at = time.monotonic()
+        self.ends = self.sent_at + LIFETIME * random.uniform(0.8, 1.2)
 
 
 class StreamHub:
-    """Wakes the streams of a process."""
+    """The streams of a process. Places are taken by requests' threads; everything else happens on the event loop."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.closed = threading.Event()
+    def __init__(self, limits: StreamLimits) -> None:
+        self.limits = limits
+        self.closed = False
         self._lock = threading.Lock()
         self._streams: dict[str, set[Subscription]] = defaultdict(set)
-        self._count = 0
-        self._listener: threading.Thread | None = None
+        self._by_chatbot: Counter[int] = Counter()
+        self._by_address: Counter[str] = Counter()
+        self._woken: dict[Subscription, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._something = asyncio.Event()
+        self._reader = ThreadPoolExecutor(1, "widget-reader")
+        self._tasks: set[asyncio.Task[None]] = set()
         _hubs.add(self)
 
-    @contextmanager
-    def subscribe(self, visitor: Visitor, seen: int) -> Iterator[Subscription]:
-        """A place for the length of the block. Raises StreamLimitReached."""
-        subscription = self.enter(visitor, seen)
-        try:
-            yield subscription
-        finally:
-            self.leave(subscription)
+    # ---- places
 
-    def enter(self, visitor: Visitor, seen: int) -> Subscription:
+    def enter(self, visitor: Visitor, seen: int, address: str) -> Subscription:
         """Takes a place; `leave` gives it back. Raises StreamLimitReached."""
         with self._lock:
-            if self.closed.is_set():
-                raise StreamLimitReached("This process is shutting down.", CLOSING_RETRY)
-            if self._count >= self.limit:
-                raise StreamLimitReached(f"All {self.limit} streams of this process are taken.", FULL_RETRY)
-            if len(self._streams.get(visitor.topic, ())) >= PER_VISITOR:
-                raise StreamLimitReached(f"This visitor has {PER_VISITOR} streams open.", FULL_RETRY)
-            subscription = Subscription(visitor, seen)
+            self._check_room(visitor, address)
+            subscription = Subscription(self, visitor, seen, address)
             self._streams[visitor.topic].add(subscription)
-            self._count += 1
-            self._start_listener()
+            self._by_chatbot[visitor.chatbot_id] += 1
+            self._by_address[address] += 1
         return subscription
+
+    def _check_room(self, visitor: Visitor, address: str) -> None:
+        if self.closed:
+            raise StreamLimitReached("This process is shutting down.", CLOSING_RETRY)
+        if len(self._streams.get(visitor.topic, ())) >= PER_VISITOR:
+            raise StreamLimitReached(f"This visitor has {PER_VISITOR} streams open.", FULL_RETRY)
+        for what, taken, limit in (
+            ("this address", self._by_address[address], self.limits.address),
+            ("this chatbot", self._by_chatbot[visitor.chatbot_id], self.limits.chatbot),
+            ("this process", self.count, self.limits.together),
+        ):
+            if taken >= limit:
+                raise StreamLimitReached(f"All {limit} streams of {what} are taken.", FULL_RETRY)
 
     def leave(self, subscription: Subscription) -> None:
         """Gives a place back; a second time does nothing."""
+        topic = subscription.visitor.topic
         with self._lock:
-            subscriptions = self._streams.get(subscription.visitor.topic, set())
+            subscriptions = self._streams.get(topic, set())
             if subscription in subscriptions:
                 subscriptions.remove(subscription)
-                self._count -= 1
+                _count_down(self._by_chatbot, subscription.visitor.chatbot_id)
+                _count_down(self._by_address, subscription.address)
             if not subscriptions:
-                self._streams.pop(subscription.visitor.topic, None)
+                self._streams.pop(topic, None)
+            self._woken.pop(subscription, None)
 
     @property
     def count(self) -> int:
         """Open streams."""
-        return self._count
+        return self._by_chatbot.total()
+
+    # ---- streams
+
+    async def serve(self, subscription: Subscription, receive: Receive, send: Send) -> None:
+        """Sends events until the page leaves, the stream has lived, or the process ends. Gives its place back.
+
+        The answer's head is sent. What remains of a stream that waits is this coroutine, in `receive`.
+        """
+        self._start()
+        subscription.send = send
+        try:
+            await self._write(subscription, f"retry: {RETRY}\n\n".encode())
+            self._wake([subscription])  # what happened before it came
+            if self.closed:
+                await self._end(subscription)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            subscription.send = None
+            self.leave(subscription)
 
     def close(self) -> None:
-        """Ends every stream, as a shutdown must: their pages resume elsewhere. Only flags: safe in a signal handler."""
-        self.closed.set()
-        for topic in list(self._streams):
-            for subscription in list(self._streams.get(topic, ())):
-                subscription.woken.set()
+        """Ends every stream, as a shutdown must: their pages resume elsewhere. On the event loop; a second time does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self._something.set()
+        for subscription in self._all_streams():
+            self._begin(self._end(subscription))
 
-    def wake(self, topic: str) -> None:
-        """Wakes the streams of one conversation."""
-        with self._lock:
-            for subscription in self._streams.get(topic, ()):
-                subscription.woken.set()
+    def _start(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._begin(self._keep_reading())
+            self._begin(self._keep_tending())
+            notifications.listen(self)
 
-    def reconcile(self) -> None:
-        """Wakes the streams whose conversation has moved on."""
-        for subscription in behind(self._all_streams()):
-            subscription.woken.set()
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop itself keeps no reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep_tending(self) -> None:
+        """Every second: comments for silent streams, the end of old ones, and a tenth of all is compared with the database."""
+        while not self.closed:
+            await asyncio.sleep(1.0)
+            now, streams = time.monotonic(), self._all_streams()
+            for subscription in streams:
+                if now > subscription.ends:
+                    self._begin(self._end(subscription))
+                elif now - subscription.sent_at > HEARTBEAT and not subscription.writing:
+                    self._begin(self._write(subscription, b": still here\n\n"))
+            turn, turns = int(now), max(1, round(RECONCILE))
+            self._wake(streams[turn % turns :: turns])
+
+    async def _write(self, subscription: Subscription, text: bytes, more: bool = True) -> None:
+        """Waits while the page does not read; the connection ends if that lasts (web/server/connection.py)."""
+        if subscription.send is None:
+            return
+        subscription.writing, subscription.sent_at = True, time.monotonic()
+        await subscription.send({"type": "http.response.body", "body": text, "more_body": more})
+        subscription.writing = False
+
+    async def _end(self, subscription: Subscription) -> None:
+        send, subscription.send = subscription.send, None
+        if send is not None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _all_streams(self) -> list[Subscription]:
         with self._lock:
             return [subscription for subscriptions in self._streams.values() for subscription in subscriptions]
 
-    def _start_listener(self) -> None:
-        if self._listener is None:
-            self._listener = threading.Thread(target=self._listen, name="widget-listener", daemon=True)
-            self._listener.start()
+    # ---- news
 
-    def _listen(self) -> None:
-        while not self.closed.is_set():
-            try:
-                self._listen_until_broken()
-            except Exception as problem:
-                if not db.is_outage(problem):
-                    log.exception("widget_listener_failed")
-                else:
-                    db.outage.noticed(problem)
-                self.closed.wait(RECONNECT_PAUSE)
+    def _wake(self, subscriptions: Iterable[Subscription]) -> None:
+        with self._lock:
+            self._woken.update(dict.fromkeys(subscriptions))
+        self._something.set()
 
-    def _listen_until_broken(self) -> None:
-        connection = db.listener("widget")
+    async def _keep_reading(self) -> None:
+        while not self.closed:
+            await self._something.wait()
+            self._something.clear()
+            while page := self._take_page():
+                await self._read(page)
+
+    def _take_page(self) -> list[Subscription]:
+        with self._lock:
+            page = [stream for stream in self._woken if stream.send is not None and not stream.writing][:PAGE]
+            for stream in page:
+                del self._woken[stream]
+            return page
+
+    async def _read(self, page: list[Subscription]) -> None:
+        """Reads what is newer, and sends it. While PostgreSQL is away the streams stay, and are read when it is back."""
+        asked = [(stream.visitor, stream.seen) for stream in page]
         try:
-            db.outage.over()
-            reconciled_at = 0.0  # at once: what was announced while nobody listened
-            ready = select.poll()  # select() takes no descriptor above 1023, and streams are many
-            ready.register(connection, select.POLLIN)
-            while not self.closed.is_set():
-                if time.monotonic() - reconciled_at >= RECONCILE:
-                    if not connection.answers(ANSWER_WITHIN, "listen widget"):
-                        return
-                    self.reconcile()
-                    reconciled_at = time.monotonic()
-                ready.poll(1000)
-                connection.poll()
-                while connection.notifies:
-                    self.wake(connection.notifies.pop(0).payload)
-        finally:
-            connection.close()
+            found: Sequence[News] = await asyncio.get_running_loop().run_in_executor(self._reader, news_of_many, asked)
+        except Exception as problem:
+            if db.is_outage(problem):
+                db.outage.noticed(problem)
+            else:
+                log.exception("widget_read_failed")
+            await asyncio.sleep(RECONNECT_PAUSE)
+            self._wake(page)
+            return
+        for stream, latest in zip(page, found, strict=True):
+            if latest.cursor > stream.seen:
+                stream.writing = True
+                self._begin(self._send_news(stream, latest))
+
+    async def _send_news(self, stream: Subscription, latest: News) -> None:
+        stream.seen = latest.cursor
+        events = [event("message", message, revision) for revision, message in latest.messages]
+        await self._write(stream, "".join(events).encode())
+        self._wake([stream])  # a page that is far behind gets the rest in the next read
+
+    # ---- notifications, from their thread
+
+    def hear(self, topic: str) -> None:
+        """Wakes the streams of one conversation."""
+        with self._lock:
+            subscriptions = list(self._streams.get(topic, ()))
+        if subscriptions:
+            self._wake_from_thread(subscriptions)
+
+    def miss(self) -> None:
+        """Wakes all streams: something may have been announced while nobody listened."""
+        self._wake_from_thread(self._all_streams())
+
+    def _wake_from_thread(self, subscriptions: list[Subscription]) -> None:
+        assert self._loop is not None, "nobody listens before the first stream"
+        try:
+            self._loop.call_soon_threadsafe(self._wake, subscriptions)
+        except RuntimeError:  # the loop is closed: the process ends
+            self.closed = True
 
 
 _hubs: weakref.WeakSet[StreamHub] = weakref.WeakSet()
 
 
 def close_streams() -> None:
-    """Ends the streams of this process: at a shutdown gunicorn waits for its threads, and these would sleep on."""
+    """Ends the streams of this process. On the event loop."""
     for hub in list(_hubs):
         hub.close()
 
 
-def behind(streams: list[Subscription]) -> list[Subscription]:
-    """Those that have not seen the newest revision of their conversation."""
-    if not streams:
-        return []
-    visitors = [(number, stream.visitor.chatbot_id, stream.visitor.id) for number, stream in enumerate(streams)]
-    open_stream = ValuesList(visitors, columns=("number", "chatbot_id", "visitor_id"), alias="open_stream")
-    is_its_conversation = (
-        (Conversation.chatbot == open_stream.c.chatbot_id)
-        & (Conversation.channel == "widget")
-        & (Conversation.external_user_id == open_stream.c.visitor_id)
-    )
-    revisions = Conversation.select(open_stream.c.number, Conversation.revision).join(open_stream, on=is_its_conversation)
-    return [streams[row["number"]] for row in db.rows(revisions) if row["revision"] > streams[row["number"]].seen]
-
-
-def stream(hub: StreamHub, subscription: Subscription, read: Callable[[Visitor, int], News] = news) -> Iterator[str]:
-    """Server-sent events until the page leaves, the stream has lived, or the process ends. Gives its place back."""
-    ends = time.monotonic() + LIFETIME * random.uniform(0.8, 1.2)
-    try:
-        yield f"retry: {RETRY}\n\n"
-        while not hub.closed.is_set() and time.monotonic() < ends:
-            if subscription.woken.wait(HEARTBEAT):
-                yield from _unseen_events(subscription, read)
-            else:
-                yield ": still here\n\n"
-    except Exception as problem:
-        if not db.is_outage(problem):
-            raise
-        db.outage.noticed(problem)  # the page resumes where this stream ended
-    finally:
-        hub.leave(subscription)
-
-
-def _unseen_events(subscription: Subscription, read: Callable[[Visitor, int], News]) -> Iterator[str]:
-    while True:
-        subscription.woken.clear()
-        latest = read(subscription.visitor, subscription.seen)
-        for revision, message in latest.messages:
-            yield event("message", message, revision)
-        moved_on, subscription.seen = latest.cursor > subscription.seen, latest.cursor
-        if not moved_on:
-            return
+def _count_down(counts: Counter[Any], name: Any) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
 
 
 def event(name: str, data: dict[str, Any], event_id: int) -> str:

@@ -20,10 +20,11 @@ from shared.config import settings
 
 #: Separates these signatures from every other use of CREDENTIALS_KEY.
 _PURPOSE = b"switchboard widget visitor 1"
-_TOKEN = re.compile(r"(w_[\w-]{22})\.([\w-]{43})", re.ASCII)
+#: What a token looks like.
+TOKEN = re.compile(r"(w_[\w-]{22})\.([\w-]{43})", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Visitor:
     """`id` is the external_user_id of the conversation."""
 
@@ -50,7 +51,7 @@ def new_token(chatbot_id: int) -> str:
 def visitor_of(chatbot_id: int, authorization: str) -> Visitor:
     """The visitor whose token an `Authorization: Bearer` header carries. Raises Unauthorized."""
     scheme, _, token = authorization.partition(" ")
-    match = _TOKEN.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
+    match = TOKEN.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
     if match is None:
         raise _unauthorized("The visitor token is missing. Send Authorization: Bearer with the token of POST …/sessions.")
     visitor = Visitor(chatbot_id, match[1])

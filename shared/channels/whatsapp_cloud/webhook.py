@@ -29,6 +29,7 @@ from shared.db.credentials import constant_time_equal, hmac_matches
 
 #: `sha256=<hex>`: the HMAC-SHA256 of the body with the app's secret.
 SIGNATURE = "X-Hub-Signature-256"
+_SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Types of messages that nobody waits for an answer to.
 SILENT = frozenset({"reaction", "system"})
@@ -36,6 +37,11 @@ SILENT = frozenset({"reaction", "system"})
 TEXTS = frozenset({"text", "button", "interactive"})
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
+
+
+def shows_signature(headers: Headers) -> bool:
+    """Whether there is something like a signature, and a secret to check it with: else the body needs no reading."""
+    return bool(settings().whatsapp_app_secret and _SIGNATURE.fullmatch(headers.get(SIGNATURE, "")))
 
 
 def is_signed(headers: Headers, body: bytes) -> bool:

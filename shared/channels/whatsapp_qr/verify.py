@@ -16,6 +16,11 @@ def is_authentic(session: WhatsappQrSession | None, headers: Headers, body: byte
     return any(one.verify(headers, body, secret) for one in dialects)
 
 
+def shows_proof(headers: Headers) -> bool:
+    """Whether there is anything that could prove a secret: else the body needs no reading."""
+    return any(headers.get(name, "") for name in ("X-Webhook-Hmac", "apikey", "Authorization"))
+
+
 def _secret(session: WhatsappQrSession | None) -> str:
     if session is None or not session.webhook_secret:
         return settings().qr_webhook_secret

@@ -1,0 +1,383 @@
+"""The front over sockets: odd HTTP, slow clients, large bodies, ends. Nothing takes a thread, and nothing is answered 500."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+import requests
+
+from shared import config, db
+from tests.builders import World
+from tests.integration.front_door import APP_SECRET, CLOUD, QR_SECRET, FrontDoor, change, webhook, written
+from tests.pipeline.test_workers import until
+from tests.site import Site, serving
+from web.server import admission, connection, front
+from web.server.gunicorn_conf import raise_descriptor_limit
+
+MIB = 1024 * 1024
+SHOWN = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
+
+
+@pytest.fixture
+def site(door: FrontDoor) -> Iterator[Site]:
+    with serving(door.app) as running:
+        yield running
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+
+def signed(body: bytes, secret: str = APP_SECRET) -> dict[str, str]:
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+def post(path: str, head: bytes, body: bytes = b"") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode() + head + b"\r\n" + body
+
+
+# ---- odd HTTP
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+ODD_BODIES = {
+    "chunk size of letters": (CHUNKED, b"ZZ\r\nabc\r\n0\r\n\r\n"),
+    "negative chunk size": (CHUNKED, b"-1\r\nabc\r\n0\r\n\r\n"),
+    "chunk size beyond 64 bits": (CHUNKED, b"F" * 17 + b"\r\nabc"),
+    "empty chunk size": (CHUNKED, b"\r\nabc\r\n0\r\n\r\n"),
+    "chunk longer than it says": (CHUNKED, b"3\r\nabcdef\r\n0\r\n\r\n"),
+    "long chunk extension": (CHUNKED, b"3;" + b"x" * 100_000 + b"\r\nabc\r\n0\r\n\r\n"),
+    "NUL in a chunk size": (CHUNKED, b"3\x00\r\nabc\r\n0\r\n\r\n"),
+    "endless trailers": (CHUNKED, b"0\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(20_000)) + b"\r\n"),
+    "a long trailer": (CHUNKED, b"0\r\nX: " + b"y" * 300_000 + b"\r\n\r\n"),
+    "another coding": (b"Transfer-Encoding: gzip\r\n", b"abc"),
+    "two lengths": (b"Content-Length: 3\r\nContent-Length: 5\r\n", b"abcde"),
+    "length and chunked": (b"Content-Length: 3\r\n" + CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
+    "negative length": (b"Content-Length: -3\r\n", b"abc"),
+    "length with a sign": (b"Content-Length: +3\r\n", b"abc"),
+    "length of letters": (b"Content-Length: three\r\n", b"abc"),
+    "length beyond 64 bits": (b"Content-Length: " + b"9" * 30 + b"\r\n", b"abc"),
+    "empty length": (b"Content-Length:\r\n", b""),
+    "wrong UTF-8": (b"Content-Length: 4\r\n", b"\xff\xfe{}"),
+    "a lone NUL": (b"Content-Length: 1\r\n", b"\x00"),
+    "too deep": (b"Content-Length: 60000\r\n", b"[" * 60_000),
+    "a huge number": (b"Content-Length: 9000\r\n", b"9" * 9_000),
+}
+PATHS = (
+    CLOUD,
+    "/webhooks/whatsapp/qr/s1",
+    "/api/v1/chatbots/pk_x/messages",
+    "/api/v1/webhook-endpoints",
+    "/dashboard/",
+    "/nowhere",
+)
+
+
+@pytest.mark.parametrize("name", ODD_BODIES)
+def test_odd_bodies_are_no_error_of_ours(site: Site, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    head, body = ODD_BODIES[name]
+    proofs = SHOWN + b"X-Webhook-Hmac: 0\r\nAuthorization: Bearer sk_" + b"x" * 43 + b"\r\nContent-Type: application/json\r\n"
+    for path in PATHS:
+        for shown in (b"", proofs):
+            status = status_of(site.ask(post(path, head + shown, body)))
+            assert 400 <= status < 500 or (status == 0 and len(body) > connection.MAX_HEAD), (path, status)
+    assert requests.get(f"{site.url}/healthz", timeout=5).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+ODD_HEADS = {
+    "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no version": b"GET /healthz\r\n\r\n",
+    "another version": b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
+    "raw bytes in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "a NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "percent without digits": b"GET /widget/%zz%2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "wrong UTF-8 in the path": b"GET /widget/%ff%fe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "an absolute address": b"GET http://evil.example/widget/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "CONNECT": b"CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "an unknown method": b"BREW /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "a websocket": b"GET /healthz2 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n",
+    "a NUL in a header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+    "a folded header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
+    "a space before the colon": b"GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n",
+    "a bare line feed": b"GET /healthz HTTP/1.1\nHost: x\nX\n\n",
+    "odd Hosts": b"GET /healthz HTTP/1.1\r\nHost: a b,c@d:99999\r\nConnection: close\r\n\r\n",
+    "a long header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 300_000 + b"\r\n\r\n",
+    "a long path": b"GET /" + b"y" * 300_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "many headers": b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+    "many requests ahead": b"GET /widget.js HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000,
+}
+
+
+@pytest.mark.parametrize("name", ODD_HEADS)
+def test_odd_heads_are_no_error_of_ours(site: Site, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    status = status_of(site.ask(ODD_HEADS[name]))
+    assert status in (0, 200) or 400 <= status < 500, "refused, or hung up on; folded headers are read"
+    assert requests.get(f"{site.url}/healthz", timeout=5).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_header_with_an_underscore_is_nobodys(world: World, monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
+    monkeypatch.setenv("TRUSTED_PROXIES", "1")
+    monkeypatch.setenv("WIDGET_SESSIONS_PER_MINUTE", "1")
+    config.reset()
+    from web.app import create_app
+
+    url = f"/api/v1/chatbots/{db.scalar('select public_key from chatbot')}/sessions"
+    with serving(create_app()) as site:
+        spoofs = [{"X-Forwarded-For": "192.0.2.1", "X_Forwarded_For": spoof} for spoof in ("192.0.2.2", "192.0.2.3")]
+        statuses = [requests.post(site.url + url, headers=spoof, timeout=5).status_code for spoof in spoofs]
+    assert statuses == [201, 429]
+
+
+# ---- bodies
+
+
+def test_a_signed_body_is_taken_however_it_comes(site: Site, door: FrontDoor) -> None:
+    for number, pieces in enumerate((1, 2, 50)):
+        body = json.dumps(webhook(change(door.number, messages=[written(f"wamid.{number}")]))).encode()
+        size = len(body) // pieces + 1
+        parts = (body[start : start + size] for start in range(0, len(body), size))
+        answer = requests.post(site.url + CLOUD, parts if pieces > 1 else body, headers=signed(body), timeout=5)
+        assert (answer.status_code, answer.text) == (200, "ok")
+    assert db.scalar("select count(*) from job") == 3
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_beyond_the_limit_is_413_and_the_connection_says_that_it_ends(site: Site, chunked: bool) -> None:
+    body = b"x" * (3 * MIB + 1)
+    data = (body[start : start + MIB] for start in range(0, len(body), MIB)) if chunked else body
+    with requests.Session() as session:
+        for _ in range(3):
+            answer = session.post(site.url + CLOUD, data if not chunked else iter([body]), headers=signed(body), timeout=10)
+            assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
+            assert str(3 * MIB) in answer.json()["detail"]
+            assert session.get(f"{site.url}/healthz", timeout=5).status_code == 200
+
+
+UNPROVEN = [
+    (CLOUD, {}),
+    (CLOUD, {"X-Hub-Signature-256": "sha256=abc"}),
+    ("/webhooks/whatsapp/qr/s1", {}),
+    ("/api/v1/webhook-endpoints", {}),
+    ("/api/v1/webhook-endpoints", {"Authorization": "Bearer nonsense"}),
+    ("/dashboard/", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "headers"), UNPROVEN)
+def test_a_body_without_proof_is_not_kept(
+    site: Site, path: str, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown: list[int] = []
+    monkeypatch.setattr(admission.Body, "grow", lambda self, size: grown.append(size))
+    answer = requests.post(site.url + path, b"x" * 1000, headers=headers, timeout=10)
+    assert (answer.status_code, answer.headers["Connection"], grown) == (401, "close", [])
+    expecting = post(path, b"Expect: 100-continue\r\nContent-Length: 60000\r\n")
+    assert b"100 Continue" not in site.ask(expecting), "it is not even asked for"
+
+
+def test_a_route_that_takes_no_body_reads_none(site: Site) -> None:
+    for method, path in (("GET", "/healthz"), ("DELETE", CLOUD), ("POST", "/nowhere"), ("POST", "/healthz")):
+        answer = requests.request(method, site.url + path, data=b"x" * MIB, timeout=5)
+        assert answer.status_code in (200, 404, 405)
+        assert answer.headers["Connection"] == "close"
+
+
+def test_who_expects_100_is_told_to_go_on(site: Site, door: FrontDoor) -> None:
+    body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
+    name, value = next(iter(signed(body).items()))
+    head = f"{name}: {value}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n".encode()
+    with site.raw(post(CLOUD, head)) as client:
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert status_of(client.recv(4096)) == 200
+
+
+def slow_bodies(site: Site, count: int, size: int = 1, path: str = CLOUD) -> list[socket.socket]:
+    """Requests whose bodies have begun, and do not end."""
+    proof = SHOWN if path == CLOUD else b"apikey: x\r\n"
+    return [site.raw(post(path, proof + b"Content-Length: 900000\r\n", b"{" * size)) for _ in range(count)]
+
+
+def answered(connections: list[socket.socket], seconds: float = 0.5) -> list[int]:
+    """The statuses of those that were answered by then."""
+    time.sleep(seconds)
+    statuses = []
+    for client in connections:
+        client.setblocking(False)
+        try:
+            statuses.append(status_of(client.recv(4096)))
+        except BlockingIOError:
+            pass
+        client.setblocking(True)
+    return statuses
+
+
+def test_an_address_has_so_many_unfinished_requests_and_complete_ones_go_on(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_ADDRESS_UNFINISHED_REQUESTS", "50")
+    monkeypatch.setenv("WEB_THREADS", "1")
+    config.reset()
+    with serving(door.app) as site:
+        connections = slow_bodies(site, 80)
+        assert answered(connections[:30]) == [429] * 30, "the oldest"
+        assert answered(connections[30:]) == []
+        assert [requests.get(f"{site.url}/healthz", timeout=5).status_code for _ in range(5)] == [200] * 5
+        for client in connections:
+            client.close()
+        body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
+        until(lambda: requests.post(site.url + CLOUD, iter([body]), headers=signed(body), timeout=5).status_code == 200, 5)
+
+
+def test_large_bodies_have_a_memory_and_an_address_a_part_of_it(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_BODY_MEMORY_MB", "4")
+    config.reset()
+    with serving(door.app) as site:
+        small = slow_bodies(site, 20, admission.SMALL)
+        large = slow_bodies(site, 3, 450_000)
+        assert answered([*small, *large], 1.0) == [429], "the oldest large one"
+        body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
+        assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=5).status_code == 200
+        for client in (*small, *large):
+            client.close()
+        until(lambda: not site.front._admission._bytes and not site.front._admission._unfinished, 5)
+
+
+def test_the_memory_of_all_is_bounded_and_the_oldest_goes() -> None:
+    gate, stopped = admission.Admission(unfinished=10, memory=4 * MIB), []
+    with ExitStack() as stack:
+        bodies = [stack.enter_context(gate.body(address)) for address in "abcdef"]
+        for body in bodies:
+            stack.enter_context(gate.unfinished(body))
+            body.stop = partial(stopped.append, body.address)
+        for body in bodies[:5]:
+            body.grow(MIB + admission.SMALL)
+        assert stopped == ["a"], "there is room for four"
+        assert bodies[0].why_stopped.code == 503
+        with pytest.raises(admission.Refused, match="This address"):
+            bodies[4].grow(1)
+        bodies[5].grow(MIB)
+        assert stopped == ["a", "b"]
+    assert not gate._bytes
+    assert not gate._unfinished
+    assert not gate._large
+
+
+def test_a_body_that_is_complete_is_not_given_up_for_another() -> None:
+    gate = admission.Admission(unfinished=10, memory=4 * MIB)
+    with gate.body("a") as complete, gate.body("a") as other:
+        with gate.unfinished(complete):
+            complete.grow(MIB)
+        with pytest.raises(admission.Refused, match="This address"):
+            other.grow(MIB)
+
+
+# ---- time
+
+
+def test_a_slow_request_ends_when_its_time_is_over(door: FrontDoor) -> None:
+    with serving(door.app, request_seconds=1.0) as site:
+        nothing, head, body = site.raw(b""), site.raw(b"GET /healthz HTTP/1.1\r\nX-a: "), slow_bodies(site, 1)[0]
+        began = time.monotonic()
+        for _ in range(15):
+            time.sleep(0.1)
+            for client in (head, body):
+                try:
+                    client.sendall(b" ")
+                except OSError:
+                    pass
+        assert status_of(body.recv(4096)) == 408
+        for client in (nothing, head):
+            try:
+                assert client.recv(10) == b""
+            except ConnectionResetError:
+                pass
+        assert time.monotonic() - began < 5
+
+
+def test_a_connection_is_kept_and_each_request_has_its_own_time(door: FrontDoor) -> None:
+    with serving(door.app, request_seconds=1.0) as site, site.raw(b"") as client:
+        for _ in range(4):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.4)
+            assert status_of(client.recv(4096)) == 200
+
+
+def test_who_does_not_read_is_cut_off(door: FrontDoor) -> None:
+    with serving(door.app, request_seconds=1.0) as site:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", site.port))
+        client.sendall(b"GET /static/widget.png HTTP/1.1\r\nHost: x\r\n\r\n" * 12)
+        connections = site._server.server_state.connections
+        until(lambda: len(connections) == 1, 5)
+        until(lambda: len(connections) == 0, 10)
+        client.close()
+
+
+def test_idle_connections_make_room_for_new_ones(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "max_connections", lambda: 20)
+    idle = [site.raw(b"GET / HT" if number % 2 else b"") for number in range(40)]
+    assert [requests.get(f"{site.url}/healthz", timeout=5).status_code for _ in range(3)] == [200] * 3
+    time.sleep(0.2)
+    assert len(site._server.server_state.connections) <= 20
+    for client in idle:
+        client.close()
+
+
+def test_the_soft_limit_of_descriptors_is_raised() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1_000, hard), hard))
+        raise_descriptor_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 1_048_576)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_end_lets_requests_finish_and_waits_for_no_slow_one(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "CLOSING_SECONDS", 1.0)
+    door.app.add_url_rule("/slow", view_func=lambda: time.sleep(2) or "done")  # type: ignore[func-returns-value]
+    site = Site(door.app)
+    idle, slow, [body] = site.raw(b""), site.raw(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"), slow_bodies(site, 1)
+    time.sleep(0.3)
+    assert 1.5 < site.stop() < 6
+    answer = slow.recv(4096)
+    assert (status_of(answer), answer.endswith(b"done"), b"connection: close" in answer.lower()) == (200, True, True)
+    assert status_of(body.recv(4096)) == 408
+    assert idle.recv(10) == b""
+
+
+def test_hooks_are_quick_beside_a_thousand_slow_bodies_and_open_pages(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_ADDRESS_UNFINISHED_REQUESTS", "1000")
+    monkeypatch.setenv("WEB_THREADS", "2")
+    config.reset()
+    with serving(door.app) as site:
+        connections = slow_bodies(site, 1_000)
+        assert answered(connections) == []
+        began = time.monotonic()
+        for number in range(20):
+            body = json.dumps(webhook(change(door.number, messages=[written(f"wamid.{number}")]))).encode()
+            assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=5).status_code == 200
+        assert time.monotonic() - began < 20, "and not after the 30 s of the slow ones"
+        for client_socket in connections:
+            client_socket.close()
+
+
+def test_what_a_qr_gateway_sends_has_a_larger_limit_than_the_rest(site: Site, door: FrontDoor) -> None:
+    body = json.dumps({"event": "x", "session": door.session, "pad": "x" * 500_000}).encode()
+    answer = requests.post(f"{site.url}/webhooks/whatsapp/qr/{door.session}", body, headers={"apikey": QR_SECRET}, timeout=5)
+    assert answer.status_code == 401, "WAHA signs; but it was read"
+    assert "Connection" not in answer.headers or answer.headers["Connection"] != "close"

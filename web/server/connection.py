@@ -1,0 +1,146 @@
+"""A client's connection, with deadlines for those that send or read slowly; and gunicorn's worker that has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn_worker import UvicornWorker
+
+if TYPE_CHECKING:  # gunicorn's master loads this module, and none of the application
+    from web.server.front import Front
+
+#: Bytes of a head, and of whatever else in a request is not its body: trailers, the sizes of chunks.
+MAX_HEAD = 64 * 1024
+#: Requests that a client may send ahead on one connection.
+MAX_PIPELINE = 16
+#: File descriptors that are not for connections: PostgreSQL, Redis, files, the listening socket.
+RESERVED_DESCRIPTORS = 200
+
+
+def max_connections() -> int:
+    """How many connections the limit of file descriptors leaves room for."""
+    return max(100, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, with deadlines. One that waits for a request makes room for a new one when descriptors run out."""
+
+    #: Connections without a complete head, the longest waiting first; of this process.
+    idle: dict[Connection, None] = {}  # noqa: RUF012 - there is one event loop
+    app: Any
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's own narrower type
+        self._overhead = 0
+        self._clocks: dict[str, asyncio.TimerHandle] = {}
+        self.transport.set_write_buffer_limits(high=0)  # pause_writing as soon as the client does not read
+        self.idle[self] = None
+        self._expect_request()
+        if len(self.connections) > max_connections():
+            self._make_room()
+
+    def _make_room(self) -> None:
+        longest_idle = next(iter(self.idle))
+        del self.idle[longest_idle]
+        self.connections.discard(longest_idle)  # it ends in the next round of the loop
+        longest_idle.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or was sent away."""
+        self.idle.pop(self, None)
+        for doing in tuple(self._clocks):
+            self._stop_clock(doing)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request. What is not its body is bounded here, and the body by those who read it."""
+        self._overhead += len(data)
+        super().data_received(data)
+        if self._overhead > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request, which from now on has its time."""
+        super().on_message_begin()
+        self._expect_request()
+
+    def on_headers_complete(self) -> None:
+        """The head is complete; the body's deadline is of those who read it."""
+        if len(self.pipeline) >= MAX_PIPELINE:
+            raise ValueError("too many requests ahead")  # httptools makes it a bad request
+        self._stop_clock("request")
+        self.idle.pop(self, None)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body."""
+        self._overhead -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        self._overhead = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The end of an answer: the connection waits for the next request, for as long as `keepalive` says."""
+        super().on_response_complete()
+        if not self.transport.is_closing() and self.cycle.response_complete:
+            self.idle[self] = None
+
+    def pause_writing(self) -> None:
+        """The client does not read; it has some time for that."""
+        super().pause_writing()
+        self._start_clock("answer")
+
+    def resume_writing(self) -> None:
+        """It has read all."""
+        super().resume_writing()
+        self._stop_clock("answer")
+
+    def shutdown(self) -> None:
+        """The process ends: streams first, for nobody else would end them."""
+        self.app.close()
+        super().shutdown()
+
+    def _expect_request(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self._start_clock("request")
+
+    def _start_clock(self, doing: str) -> None:
+        if doing not in self._clocks:
+            self._clocks[doing] = self.loop.call_later(self.app.request_seconds, self.transport.abort)
+
+    def _stop_clock(self, doing: str) -> None:
+        if clock := self._clocks.pop(doing, None):
+            clock.cancel()
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    """For --worker-class. gunicorn's `timeout` is what a client has for its request, and for reading the answer."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012 - as in its base
+        "loop": "asyncio",
+        "http": Connection,
+        "ws": "none",
+        "lifespan": "off",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # TRUSTED_PROXIES says whom to believe
+    }
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        logger = logging.getLogger("uvicorn.error")
+        logger.propagate = True
+        logger.setLevel(logging.ERROR)  # a bad request is no news
+
+    async def _serve(self) -> None:
+        front: Front = self.wsgi
+        front.request_seconds = float(self.cfg.timeout)
+        await super()._serve()

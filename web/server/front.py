@@ -1,0 +1,176 @@
+"""The ASGI application: reads a request without a thread, refuses what needs no reading, and has Flask answer it in one.
+
+Flask decides everything else: also who may open a stream, which its view then leaves in the environ, to be served here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from flask import Flask
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from shared.config import Settings, settings
+from web import app, problems
+from web.hardening import SECURITY_HEADERS, body_limit
+from web.request_limits import site_of
+from web.server.admission import Admission, Body, Refused
+from web.server.wsgi import Answer, Environ, call, environ_of
+from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which the rest of a refused body is read and dropped: a client that still sends would not see the answer.
+LINGER = 3.0
+#: Seconds that unfinished requests have when the process ends.
+CLOSING_SECONDS = 5.0
+#: Bytes of an answer that are sent at once; then the client has to read.
+PIECE = 256 * 1024
+
+
+class Front:
+    """One for each process."""
+
+    def __init__(self, flask: Flask, conf: Settings) -> None:
+        self.flask = flask
+        #: Seconds in which a whole request has to arrive, and in which a client has to read (gunicorn's --timeout).
+        self.request_seconds = 30.0
+        self._admission = Admission(conf.web_address_unfinished, conf.web_body_memory * 1024 * 1024)
+        self._threads = ThreadPoolExecutor(conf.web_threads, "request")
+        proxies = conf.trusted_proxies
+        self._closing = False
+        self._readings: set[asyncio.Timeout] = set()
+        self._fix_address: Any = ProxyFix(_nobody, x_for=proxies, x_proto=proxies) if proxies else _nobody
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """One request; of a stream only what serves it stays in memory."""
+        try:
+            subscription = await self._answer(environ_of(scope), receive, send)
+        except ClientDisconnected:
+            return
+        if subscription is not None:
+            scope["headers"].clear()
+            await subscription.hub.serve(subscription, receive, send)
+
+    def close(self) -> None:
+        """The process ends: streams end at once, and unfinished requests soon."""
+        if self._closing:
+            return
+        self._closing = True
+        close_streams()
+        for reading in self._readings:
+            reading.reschedule(asyncio.get_running_loop().time() + CLOSING_SECONDS)
+
+    async def _answer(self, environ: Environ, receive: Receive, send: Send) -> Subscription | None:
+        self._fix_address(environ, _nothing)
+        try:
+            with self._admission.body(site_of(environ["REMOTE_ADDR"])) as body:
+                content, is_read = await self._read(environ, receive, body)
+                answer = await asyncio.get_running_loop().run_in_executor(self._threads, call, self.flask, environ, content)
+        except Refused as refusal:
+            answer, is_read = _problem(refusal.error), False
+        subscription: Subscription | None = environ.get(STREAM)
+        if subscription is None:
+            await _send(answer, is_read, receive, send)
+        else:
+            await self._begin_stream(subscription, answer, send)
+        return subscription
+
+    async def _begin_stream(self, subscription: Subscription, answer: Answer, send: Send) -> None:
+        answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
+        try:
+            await send(answer.head)
+        except BaseException:
+            subscription.hub.leave(subscription)
+            raise
+
+    async def _read(self, environ: Environ, receive: Receive, body: Body) -> tuple[bytes, bool]:
+        """The body, and whether it was read to its end: not if the route takes none, or none so large, or without proof.
+
+        Flask says what is wrong then, as it would with the body. Raises Refused, ClientDisconnected.
+        """
+        announced = environ.get("CONTENT_LENGTH", "0")
+        if announced == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
+            return b"", True
+        limit = body_limit(self.flask, environ)
+        if limit == 0:
+            environ["CONTENT_LENGTH"] = "0"
+        if limit == 0 or int(announced) > limit:
+            return b"", False
+        with self._admission.unfinished(body):
+            content = await self._read_in_time(receive, body, limit)
+        if len(content) > limit:
+            environ["CONTENT_LENGTH"] = str(len(content))
+            return b"", False
+        return content, True
+
+    async def _read_in_time(self, receive: Receive, body: Body, limit: int) -> bytes:
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS if self._closing else self.request_seconds) as reading:
+                body.stop = lambda: reading.reschedule(0.0)
+                self._readings.add(reading)
+                try:
+                    return await _read_all(receive, body, limit)
+                finally:
+                    self._readings.discard(reading)
+        except TimeoutError:
+            raise Refused(body.why_stopped) from None
+
+
+async def _read_all(receive: Receive, body: Body, limit: int) -> bytes:
+    """All of it, or the beginning of what is too large. Raises Refused, ClientDisconnected."""
+    parts: list[bytes] = []
+    while body.size <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        body.grow(len(message["body"]))
+        parts.append(message["body"])
+        if not message["more_body"]:
+            break
+    return b"".join(parts)
+
+
+async def _send(answer: Answer, is_read: bool, receive: Receive, send: Send) -> None:
+    if answer.status not in (204, 304) and not any(name.lower() == "content-length" for name, _ in answer.headers):
+        answer.headers.append(("Content-Length", str(len(answer.body))))
+    if not is_read:
+        answer.headers.append(("Connection", "close"))
+    await send(answer.head)
+    for start in range(0, len(answer.body), PIECE):
+        await send({"type": "http.response.body", "body": answer.body[start : start + PIECE], "more_body": True})
+    if not is_read:
+        await _drop_rest(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drop_rest(receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(LINGER):
+            while (message := await receive())["type"] == "http.request" and message["more_body"]:
+                pass
+    except TimeoutError:
+        pass
+
+
+def _problem(error: HTTPException) -> Answer:
+    answer = problems.answer_to(error)
+    answer.headers.extend(SECURITY_HEADERS.items())
+    return Answer(answer.status_code, list(answer.headers), answer.get_data())
+
+
+def _nobody(_environ: Environ, _start_response: Any) -> list[bytes]:
+    return []
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def create_front() -> Front:
+    """What gunicorn serves; stops the process, naming the variable, when a setting is wrong."""
+    return Front(app.create_app(), settings())

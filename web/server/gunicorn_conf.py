@@ -1,0 +1,44 @@
+"""gunicorn's settings (--config python:web.server.gunicorn_conf). The Procfile says how many processes."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+worker_class = "web.server.connection.Worker"
+#: Seconds for a whole request to arrive, and for a client to read its answer (web/server/connection.py). It does not bound how
+#: long an open stream lasts.
+timeout = 30
+#: Seconds in which a process must end after SIGTERM: a platform's 30, less a margin.
+graceful_timeout = 20
+#: Seconds an idle connection is kept: longer than the load balancers that keep theirs for 60.
+keepalive = 75
+#: Connections that may wait to be accepted: a burst of pages that come back at once.
+backlog = 4_096
+#: In memory: a heartbeat on a slow disk would look like a hanging process.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+#: What Linux allows a process at most, unless it is told otherwise (fs.nr_open).
+MOST_DESCRIPTORS = 1_048_576
+accesslog = None
+loglevel = "warning"
+#: gunicorn's own lines go the way of all others (shared/telemetry/logs.py).
+logconfig_dict: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "INFO", "handlers": ["console"]},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True}},
+}
+
+
+def raise_descriptor_limit() -> None:
+    """As many file descriptors as this user may have: each open page is one, and the usual limit of 1,024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (ValueError, OSError):  # a platform with limits of its own
+        pass
+
+
+raise_descriptor_limit()

@@ -1,0 +1,93 @@
+"""Between ASGI and WSGI: a request's head as an environ, and Flask's whole answer to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+Environ = dict[str, Any]
+#: A WSGI application.
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The ASGI message that begins it."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        return {"type": "http.response.start", "status": self.status, "headers": headers}
+
+
+def environ_of(scope: dict[str, Any]) -> Environ:
+    """The environ of a request without its body."""
+    host, port = scope["server"] or ("localhost", 80)
+    client = scope["client"] or ("", 0)
+    return {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": BytesIO(),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        **_headers(scope["headers"]),
+    }
+
+
+def _headers(received: Iterable[tuple[bytes, bytes]]) -> Environ:
+    headers: Environ = {}
+    for raw_name, raw_value in received:
+        if b"_" in raw_name:  # in an environ X_Forwarded_For and X-Forwarded-For are one
+            continue
+        name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
+        if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            name = f"HTTP_{name}"
+        if name in headers:
+            value = headers[name] + ("; " if name == "HTTP_COOKIE" else ",") + value
+        headers[name] = value
+    return headers
+
+
+def call(application: Application, environ: Environ, body: bytes) -> Answer:
+    """The application's answer to a complete request."""
+    environ["wsgi.input"] = BytesIO(body)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)  # it has been decoded
+    environ.setdefault("CONTENT_LENGTH", str(len(body)))
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:  # noqa: ARG001 - WSGI's signature
+        started[:] = int(status.split(" ", 1)[0]), headers
+        return _no_write
+
+    parts = application(environ, start_response)
+    try:
+        whole = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    return Answer(started[0], started[1], whole)
+
+
+def _no_write(_text: bytes) -> None:
+    raise NotImplementedError("WSGI's write() is not offered")
