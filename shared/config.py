@@ -20,6 +20,7 @@ from shared import database_url
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
 _PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
+_HOST = validate.Regexp(r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*)$", error="Must be an address; one of IPv6 in brackets, like [::1].")
 _NAMESPACE = validate.Regexp(r"^[\w-]+\Z", error="Must consist of letters, digits, _ and -.")
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+\Z", error="Must be a version like v25.0.")
 _AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
@@ -29,7 +30,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
-    *("WEB_PROCESSES", "WEB_CONCURRENCY", "WEB_THREADS", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
+    *("WEB_PROCESSES", "WEB_THREADS", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
     *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
     *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
 )
@@ -64,9 +65,11 @@ def parse_rate(text: str) -> Rate | None:
     return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
 
 
-def _parse_size(text: str) -> str:
-    if text.strip() and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
-        raise ValidationError("Must be a whole number from 1 to 99999, or empty for the Procfile's own.")
+def _parse_size(text: str, may_be_empty: bool = True) -> str:
+    if not (may_be_empty and not text.strip()) and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
+        raise ValidationError(
+            "Must be a whole number from 1 to 99999" + (", or empty for the Procfile's own." if may_be_empty else ".")
+        )
     return text
 
 
@@ -193,8 +196,9 @@ class Settings:
 
         for name in _SIZES:
             env.size(name, "")
+        env.size("WEB_CONCURRENCY", "1", may_be_empty=False)  # gunicorn reads it, too
         env.port("PORT", "")
-        env.str("WEB_HOST", "")
+        env.str("WEB_HOST", "", validate=_HOST)
 
     @property
     def redis_address(self) -> str:

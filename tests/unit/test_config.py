@@ -56,6 +56,8 @@ def test_defaults() -> None:
         ("PORT", "99999"),
         ("PORT", "8000.0"),
         ("PORT", "127.0.0.1:8000"),
+        ("WEB_HOST", "::1"),
+        ("WEB_HOST", "127.0.0.1:8000"),
         ("AI_THREADS", "abc"),
         ("AI_THREADS", "0"),
         ("AI_PROCESSES", "-1"),
@@ -66,6 +68,7 @@ def test_defaults() -> None:
         ("WORKER_THREADS", "auto"),
         ("WEB_THREADS", "0x10"),
         ("WEB_CONCURRENCY", "two"),
+        ("WEB_CONCURRENCY", ""),
     ],
 )
 def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

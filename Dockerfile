@@ -1,0 +1,24 @@
+# One image for all process types: its command names a line of the Procfile (web, worker, ai, …). compose.yaml runs it.
+FROM python:3.13-slim AS packages
+RUN python -m venv /venv
+ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+COPY requirements.txt ./
+COPY bin/requirements-dashboard.txt bin/post_compile bin/
+RUN pip install --only-binary :all: --require-hashes -r requirements.txt && bin/post_compile
+
+FROM python:3.13-slim
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=packages /venv /venv
+WORKDIR /app
+COPY Procfile schema.sql ./
+COPY bin bin
+COPY scripts scripts
+COPY shared shared
+COPY web web
+COPY workers workers
+# Nobody's number: it owns nothing here, and nothing is written but to /tmp and /dev/shm.
+USER 10001:10001
+EXPOSE 8000
+ENTRYPOINT ["bin/run"]
+CMD ["web"]
