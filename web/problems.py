@@ -61,7 +61,7 @@ def _outage(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    if db.is_outage(error):  # read only, a prepared statement lost: the database's errors of other classes
+    if db.is_passing(error):  # read only, a prepared statement lost: the database's errors of other classes
         return _outage(error)
     route = request.url_rule.rule if request.url_rule else None
     log.error("request_failed", extra={"route": route}, exc_info=error)

@@ -6,7 +6,7 @@ It may import: config, errors, telemetry. Everybody may import it.
 """
 
 from shared.db.connecting import check_address
-from shared.db.outage import WEB_RETRY_SECONDS, is_outage, outage, retry_on_outage, service_down, word_for
+from shared.db.outage import WEB_RETRY_SECONDS, is_outage, is_passing, outage, retry_on_outage, service_down, word_for
 from shared.db.pool import (
     Pool,
     connect,
@@ -35,6 +35,7 @@ __all__ = [
     "execute_prepared",
     "in_transaction",
     "is_outage",
+    "is_passing",
     "json",
     "listener",
     "outage",

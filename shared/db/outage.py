@@ -119,6 +119,11 @@ def is_outage(problem: BaseException) -> bool:
     return isinstance(problem, ServiceDown) or (kind is not None and kind.consequence is not Consequence.NONE)
 
 
+def is_passing(problem: BaseException) -> bool:
+    """Whether the same may succeed later: an outage, or lost against another transaction as often as it was repeated."""
+    return isinstance(problem, ServiceDown) or kind_of(problem) is not None
+
+
 def word_for(problem: BaseException) -> str:
     """What is wrong with PostgreSQL, in a few words."""
     if isinstance(problem, ServiceDown):

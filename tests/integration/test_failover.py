@@ -17,6 +17,8 @@ import pytest
 from scripts.local.embedded import Services
 from shared import config, db
 from shared.errors import ServiceDown
+from shared.jobs.outcome import AttemptEnded
+from tests.builders import World
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
 from web.ops.write_check import postgres_write
 
@@ -142,3 +144,55 @@ def test_while_nothing_can_be_written_the_door_says_when_to_come_again(
         assert {record.reason for record in caplog.records if record.msg == "service_unavailable"} == {"read only"}  # type: ignore[attr-defined]  # an extra
     assert _post(warm_door, "wamid.1") == 200
     assert postgres_write() == "ok"
+
+
+@contextmanager
+def _refusing(table: str, state: str) -> Iterator[None]:
+    """PostgreSQL takes no new rows of a table, for a reason that tests cannot bring about."""
+    db.rows(
+        f"create function refuse() returns trigger language plpgsql as "
+        f"$$ begin raise exception 'so it is' using errcode = '{state}'; end $$;"
+        f"create trigger refuse before insert on {table} for each row execute function refuse()"
+    )
+    yield
+    db.rows(f"drop trigger refuse on {table}; drop function refuse()")
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("53100", "disk full"),
+        ("53200", "out of memory"),
+        ("53400", "out of resources"),
+        ("57014", "statement too slow"),
+        ("58030", "input/output error"),
+        ("57P03", "starting up or shutting down"),
+        ("40P01", "lost against another transaction"),
+    ],
+)
+def test_whatever_postgres_lacks_the_door_says_503(
+    warm_door: FrontDoor, state: str, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _refusing("job", state):
+        assert _post(warm_door, "wamid.1") == 503
+        assert warm_door.waha(waha_message("A1")).status_code == 503
+        assert {record.reason for record in caplog.records if record.msg == "service_unavailable"} == {word}  # type: ignore[attr-defined]  # an extra
+    assert _post(warm_door, "wamid.1") == 200
+    assert len(warm_door.world.jobs(queue="incoming-messages")) == WARM + 1
+
+
+@pytest.mark.parametrize("state", ["53100", "57014"])
+def test_work_waits_for_what_postgres_lacks_and_costs_no_attempt(
+    world: World, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_LEASE_SECONDS", "1")
+    config.reset()
+    world.say()
+    [job] = world.jobs()
+    with _refusing("message", state):
+        raised = world.run(job["id"])
+        assert isinstance(raised, AttemptEnded)
+        assert raised.delay is not None, "it is delivered again"
+    world.run(job["id"])
+    [job] = world.jobs(id=job["id"])
+    assert (job["state"], job["attempts"], job["lost_claims"]) == ("completed", 1, 0)

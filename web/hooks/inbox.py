@@ -104,7 +104,7 @@ def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem
     except ServiceDown:
         raise
     except Exception as problem:
-        if db.is_outage(problem):
+        if db.is_passing(problem):
             raise db.service_down(problem) from problem
         if len(items) > 1:  # one of them, perhaps
             return [outcome for item in items for outcome in _store_or_reject(channel, account, [item])]
