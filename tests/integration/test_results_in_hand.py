@@ -142,20 +142,21 @@ def test_a_refusal_that_was_received_is_kept(partition: Partition, world: World,
 
 
 def test_who_took_the_job_over_meanwhile_learns_that_it_was_sent(
-    partition: Partition, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, world: World, simulator: Simulator
 ) -> None:
     """Cut off from PostgreSQL alone, this process loses its lease to another one; that one waits before it sends again."""
     job_id = _prepared_job(world, Queue.WHATSAPP_CLOUD, "whatsapp_cloud")
     running = _run_until_called(simulator, Queue.WHATSAPP_CLOUD, job_id, "graph")
     partition.begin()
     time.sleep(1.5 * LEASE)
-    claim = {"n": 0, "job_id": job_id, "worker": "other", "lease": 0.1, "clock_skew": 0, "at_most_once": True, "durable": True}
-    assert partition.ask(f"select claim from job_claim_v1('whatsapp-cloud-send', '{json.dumps([claim])}')") == 2
+    row = {"job_id": job_id, "worker": "other", "lease": 0.1, "clock_skew": 0, "at_most_once": True, "durable": True}
+    claim = json.dumps([{"n": 0, "begun": 0, **row}])
+    assert partition.ask(f"select claim from job_claim_v2('whatsapp-cloud-send', '{claim}')") == 2
     partition.end()
     running.join(30)
     assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
     time.sleep(0.2)
-    world.run(job_id)  # as the other one, when its wait is over
+    stage_of_queue(Queue.WHATSAPP_CLOUD)(world.claim(job_id))  # as the other one, when its wait is over
     [job] = world.jobs(id=job_id)
     assert (job["state"], job["claims"], len(simulator.record("graph"))) == ("completed", 3, 1)
 
