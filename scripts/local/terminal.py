@@ -14,7 +14,6 @@ from datetime import datetime
 import peewee
 
 from scripts.local.environment import use_running_services
-from shared import db
 from shared.db.connecting import TransactionPooling
 from shared.errors import ServiceDown
 
@@ -53,7 +52,6 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
     """Runs a command on DATABASE_URL or the services that another script runs; 1 if the database does not answer."""
     if not os.environ.get("DATABASE_URL"):
         use_running_services(program, "DATABASE_URL")
-    db.use(db.COMMAND)
     try:
         return run(arguments)
     except (peewee.OperationalError, peewee.InterfaceError) as problem:

@@ -1,3 +1,4 @@
+-- name: free_connections
 -- How many more connections this role may open to this database: the least of what the server, the role and the database allow.
 select least(
     current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer

@@ -15,14 +15,14 @@ from peewee import DatabaseError, DatabaseProxy, PostgresqlDatabase
 
 from shared.config import Settings, settings
 from shared.db.connecting import free_connections, open_session
-from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session, watchdog
+from shared.db.session import COMMAND, ON_ITS_WAY, Limits, Session, watchdog
 from shared.db.sessions import Sessions
 
 #: What the models are bound to; `connect()` gives it the pool.
 proxy = DatabaseProxy()
 
 _connecting = threading.Lock()
-_limits = WORKER
+_limits = COMMAND
 
 
 class Pool(PostgresqlDatabase):
@@ -70,7 +70,7 @@ def _redacted(problem: DatabaseError) -> DatabaseError:
 
 
 def use(limits: Limits) -> None:
-    """How long this process waits for PostgreSQL; to be said before it connects."""
+    """How long this process waits for PostgreSQL, if not as a command does; to be said before it connects."""
     global _limits  # noqa: PLW0603 - a process has one pool
     _limits = limits
 
@@ -99,7 +99,7 @@ def listener(channel: str) -> Session:
 
 def reset() -> None:
     """Closes the pool; the next use connects anew, with the settings of that time."""
-    use(WORKER)
+    use(COMMAND)
     with _connecting:
         if proxy.obj is not None:
             watchdog.chores.remove(proxy.obj.sessions.tidy)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.db.pool import transaction
+from shared.db.pool import patient, transaction
 from shared.db.query import rows
 from shared.db.sql import Query
 
 #: Rows of one DELETE: well under 200 ms, also on a cold disk beside a full load (`scripts/bench scale`).
 BATCH = 500
+#: Seconds that one may take nevertheless: nobody waits for it, and what it began is lost if it is ended.
+PATIENCE = 60.0
 
 
 def delete_in_batches(query: Query, **parameters: Any) -> int:
@@ -20,7 +22,7 @@ def delete_in_batches(query: Query, **parameters: Any) -> int:
     total: int = 0
     after: Any = "-infinity"
     while True:
-        with transaction():
+        with patient(PATIENCE), transaction():
             rows("set local synchronous_commit = off")  # what a crash brings back is pruned again
             [deleted] = query.rows(batch=BATCH, after=after, **parameters)
         total += deleted["rows"]

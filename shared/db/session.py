@@ -6,6 +6,7 @@ content for ever. So a watchdog shuts the socket of a statement that is overdue,
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ import psycopg2
 import psycopg2.extensions
 
 from shared.db.outage import Consequence, StatementOverdue, kind_of
+
+log = logging.getLogger(__name__)
 
 #: PostgreSQL keeps a plan that was made on an empty table until the table is analyzed, a minute later. So a session discards
 #: its plans after a statement that took this long (about as long as planning takes), but not more often than every 2 s.
@@ -198,7 +201,10 @@ class Watchdog:
                 if session.is_overdue:
                     session.cut()
             for chore in list(self.chores):
-                chore()
+                try:
+                    chore()
+                except Exception:  # what is next depends on this thread
+                    log.exception("session_chore_failed")
 
 
 watchdog = Watchdog()

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from redis.exceptions import LockError
 
-from shared import queues
+from shared import db, queues
 from shared.broker.connection import redis_now_ms
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
@@ -29,6 +29,8 @@ queries = sql.load(__file__)
 PAGE = 1_000
 #: Seconds for which a job is left to those who just wrote it.
 GRACE = 2.0
+#: Seconds that a look at all of a queue's held jobs may take.
+PATIENCE = 60.0
 #: Seconds after which a sweeper counts as dead. Two at once would only do the work twice, so a longer sweep does no harm.
 LOCKED_FOR = 15
 
@@ -106,7 +108,8 @@ def _request_dead_letters(queue: Queue) -> int:
 
 def _release_orphans(queue: Queue) -> int:
     """Lets ordering keys go on whose head is gone; the locks of schema.sql leave none, an operator's DELETE may."""
-    keys = queries["orphaned_keys"].rows(queue=queue, page=PAGE)
+    with db.patient(PATIENCE):  # it looks at all held jobs
+        keys = queries["orphaned_keys"].rows(queue=queue, page=PAGE)
     for key in keys:
         enqueue(tickets_of(queries["release_orphans"].scalar(queue=queue, ordering_key=key["ordering_key"])))
     return len(keys)

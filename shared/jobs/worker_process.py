@@ -34,6 +34,7 @@ def boot() -> SwitchboardBroker:
     conf = settings()
     configure_logging(conf.log_level)
     configure_sentry(conf)
+    db.use(db.WORKER)
     broker = get_broker()
     if not any(isinstance(middleware, Lifecycle) for middleware in broker.middleware):
         broker.add_middleware(Retries(max_retries=3, min_backoff=1000))  # each actor says its own (shared/jobs/stage.py)
