@@ -16,8 +16,8 @@ from shared.config import Rate
 #: The same text that often, each time as an answer to a reply of ours, is an auto-reply: nobody asks a sixth time who was
 #: answered five times. Messages that were written before our reply count as impatience, not as answers to it.
 SAME_TEXTS = 5
-#: Characters of such a text. "Yes" and "Thank you" are said often.
-MIN_SAME_TEXT = 15
+#: Characters of such a text. "Yes", "Thank you" and "Are you open?" are said often.
+MIN_SAME_TEXT = 20
 #: So many answers in a row, each within this many seconds of a reply of ours. A person who types without reading writes 20 short
 #: lines in a minute; then they look.
 INSTANT_ANSWERS, INSTANT = 30, 3.0

@@ -26,15 +26,15 @@ from shared.http.failures import ConnectFailed
 #: Concurrent calls in one room whose calls are answered: all of a default process's threads, or half of a bigger one's.
 MAX_SLOTS = 32
 #: Seconds after which a call counts as slow: longer than nearly every endpoint takes, short for the jobs that wait behind it.
-SLOW_AFTER = 0.5
+SLOW_AFTER = 0.3
 #: Seconds between two checks for slow calls; there are none while no call is under way.
 CHECK_INTERVAL = 0.1
 #: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, rooms whose calls get no response take no more. One
 #: customer has at most MAX_SLOTS of them, and soon only its least.
 MAX_SLOW_CALLS = 500
-#: Seconds that a job without a slot waits, where calls get responses and where they do not, or this share of its age if that is
-#: more: it is retried O(log age) times.
-BUSY_SNOOZE, FAILING_SNOOZE, SNOOZE_OF_AGE = 0.5, 2.0, 0.5
+#: Seconds that a job without a slot waits, where calls are quick and where they are slow or get no response, or this share of its
+#: age if that is more: it is retried O(log age) times.
+BUSY_SNOOZE, SLOW_SNOOZE, SNOOZE_OF_AGE = 0.5, 2.0, 0.5
 
 
 class Room(NamedTuple):
@@ -46,15 +46,6 @@ class Room(NamedTuple):
     least: int = 1
     #: How many times the usual slots it has; more than one for what customers share.
     times: int = 1
-
-
-class NoRoom(Snooze):
-    """A room has no slot left. `is_failing`: because its calls get no responses, and not because they are many."""
-
-    def __init__(self, room: Room, in_flight: int, is_failing: bool, age: float) -> None:
-        self.is_failing = is_failing
-        delay = max(FAILING_SNOOZE if is_failing else BUSY_SNOOZE, age * SNOOZE_OF_AGE)
-        super().__init__(delay, f"{room.what} has {in_flight} calls without a response")
 
 
 def customer_room(customer_id: Hashable) -> Room:
@@ -82,10 +73,22 @@ class _Calls:
 
     slots: int
     in_flight: int = 0
+    slow: int = 0
+
+
+class NoRoom(Snooze):
+    """A room has no slot left. `is_failing`: because its calls got no responses, and not because they are many."""
+
+    def __init__(self, room: Room, calls: _Calls, is_failing: bool, age: float) -> None:
+        self.is_failing = is_failing
+        is_slow = calls.slow > calls.in_flight // 2
+        delay = max(SLOW_SNOOZE if is_failing or is_slow else BUSY_SNOOZE, age * SNOOZE_OF_AGE)
+        super().__init__(delay, f"{room.what} has {calls.in_flight} calls without a response")
 
 
 @dataclass(eq=False)
 class _Call:
+    rooms: list[_Calls]
     started: float
     replaced: bool = False
 
@@ -126,11 +129,11 @@ class Bulkhead:
             for room, known in zip(rooms, calls, strict=True):
                 is_failing = known.slots < self._most_slots(room)
                 if known.in_flight >= known.slots or (is_failing and self._slow_calls >= self._max_slow_calls):
-                    raise NoRoom(room, known.in_flight, is_failing, age)
+                    raise NoRoom(room, known, is_failing, age)
             for room, known in zip(rooms, calls, strict=True):
                 self._rooms[room] = known
                 known.in_flight += 1
-            call = _Call(time.monotonic())
+            call = _Call(calls, time.monotonic())
             self._calls[call] = None
             self._start_watching()
         return call
@@ -144,7 +147,7 @@ class Bulkhead:
                 self._settle(room, responded)
             del self._calls[call]
             if call.replaced:
-                self._slow_calls -= 1
+                self._count_slow(call, -1)
                 self._threads.retire_thread()
 
     def _settle(self, room: Room, responded: bool) -> None:
@@ -175,4 +178,9 @@ class Bulkhead:
                 return
             if not call.replaced and self._threads.add_thread():
                 call.replaced = True
-                self._slow_calls += 1
+                self._count_slow(call, 1)
+
+    def _count_slow(self, call: _Call, change: int) -> None:
+        self._slow_calls += change
+        for room in call.rooms:
+            room.slow += change

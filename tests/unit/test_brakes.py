@@ -38,7 +38,7 @@ def test_a_loop_is_braked(seen: list[Reply], question: str, expected: str) -> No
         (replies(20, every=3.0, pause=1.5), "and then"),  # twenty short lines in a minute
         (replies(20, every=3.0, pause=None), "and then"),
         (replies(4, is_same=True), TEXT),  # asks a fifth time
-        (replies(40, is_same=True), "yes"),
+        (replies(40, is_same=True), "Are you open today?"),
         (replies(20, is_same=True, pause=None), TEXT),  # pasted twenty times before the first reply
         (replies(59, every=5.0), "What about that?"),
         (replies(100, every=11.0), "What about that?"),  # a long talk

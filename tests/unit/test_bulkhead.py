@@ -122,6 +122,18 @@ def test_a_job_without_a_slot_waits_longer_the_older_it_is() -> None:
     assert (failing.value.delay, failing.value.is_failing) == (2, True)
 
 
+def test_a_job_without_a_slot_comes_back_later_where_calls_are_slow() -> None:
+    threads = CountedThreads()
+    bulkhead = Bulkhead(threads)
+    with ExitStack() as stack:
+        hold(stack, bulkhead, 1, MAX_SLOTS)
+        wait_until(lambda: threads.added == MAX_SLOTS)
+        with pytest.raises(NoRoom) as caught, bulkhead.slot(endpoint_room(1), age=0):
+            pass
+    assert (caught.value.delay, caught.value.is_failing) == (2, False)
+    assert not bulkhead._rooms
+
+
 def test_what_customers_share_has_more_room_and_keeps_enough_for_the_others() -> None:
     bulkhead = Bulkhead(CountedThreads())
     shared = Room("the provider", "llm.example", least=MAX_SLOTS, times=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
         ([{**AI, "headers": {"A": 1}}], "Rule 1: headers must be an object of texts, got {'A': 1}."),
         ([{"kind": "ai", "fault": "latency"}], "Rule 1: ms must be milliseconds from 0, a whole number, and is missing."),
         ([{"kind": "ai", "fault": "timeout", "ms": "x"}], "Rule 1: ms must be milliseconds from 0, a whole number, got 'x'."),
+        ([{"kind": "ai", "fault": "drip", "part": "tail"}], "Rule 1: part must be head or body, got 'tail'."),
         ([{"kind": "graph", "fault": "statuses"}], "Rule 1: url must be an http(s) address, and is missing."),
         (
             [{"kind": "ai", "fault": "statuses", "url": "http://127.0.0.1:1/"}],
@@ -100,3 +102,13 @@ def test_a_port_that_is_taken_is_named_in_a_sentence(simulator: Simulator) -> No
     assert done.stderr.startswith(f"simulator: port {port} cannot be used: ")
     assert done.stderr.endswith("Choose another one with --port; --port 0 takes a free one.\n")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("part", "first"), [("head", b"H"), ("body", b"HTTP/1.1 200 OK\r\n")])
+def test_an_answer_drips_from_its_first_byte_or_after_its_head(simulator: Simulator, part: str, first: bytes) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "drip", "ms": 200, "part": part}])
+    host, port = simulator.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"POST /customer/hook HTTP/1.1\r\nHost: simulator\r\nContent-Length: 0\r\n\r\n")
+        received = connection.recv(4096)
+    assert received == first if part == "head" else received.startswith(first)

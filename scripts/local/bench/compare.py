@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from scripts.local.bench import modes, peer
+from scripts.local.bench import attacks, modes, peer
 from scripts.local.bench.flood import flood
 from scripts.local.bench.idle import JOBS, idle
 from scripts.local.bench.isolation import isolation
@@ -66,7 +66,11 @@ MODES = {
         lambda path, n: peer.worker(path, n, 200, INTERVAL),
         {"messages/s": (0.85, False), "memory MB": (1.15, True), "p50 ms": (1.2, True)},
     ),
-    "isolation": Mode(1_000, isolation, limits={"p99 ms": (1_000, True)}),
+    "isolation": Mode(
+        1_000,
+        lambda rig, n: isolation(rig, n) | attacks.attacks(rig),
+        limits={"p99 ms": (1_000, True), **{f"{name}, p99 ms": (1_000, True) for name in attacks.NAMES}},
+    ),
     "priority": Mode(
         10_000,
         priority,

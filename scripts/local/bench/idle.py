@@ -48,7 +48,7 @@ _OPEN = "select count(*) from job where closed_at is null and id > 0"
 def idle(rig: Rig, jobs: int = JOBS) -> Run:
     """All stages, maintenance and scheduler. Raises RuntimeError unless each delayed job ran once."""
     rig.empty()
-    with Simulator.start(seed=1) as simulator, tenants(1, simulator.url):
+    with Simulator.start(seed=1) as simulator, tenants(1, simulator.url, hanging_every=0):
         with rig.workers(World(simulator.environment(), []), {}, [*STAGES, "scheduler"]) as pids:
             time.sleep(SETTLE)
             resting = _measure_idle(rig, pids)

@@ -49,7 +49,7 @@ _EVENTS = """
         exists (select from job j where j.webhook_event_id = v.id and j.closed_at is null) as open
     from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id
 """
-_UNDELIVERED = """
+UNDELIVERED = """
     select count(*) from webhook_event v join webhook_endpoint e on e.id = v.endpoint_id
     where v.status = 'PENDING' and e.url not like '%%/hangs-%%'
 """
@@ -58,57 +58,85 @@ _UNDELIVERED = """
 def isolation(rig: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
     """A steady load on this many endpoints, a tenth of which hang. Raises RuntimeError if a count is not exact."""
     rig.empty()
-    with Simulator.start(seed=1) as simulator, tenants(endpoints, simulator.url) as chatbots:
+    with Simulator.start(seed=1) as simulator, tenants(endpoints, simulator.url, HANGING_EVERY) as chatbots:
         simulator.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": HANG_MS}])
         world = World(simulator.environment(), [simulator.pid])
         with rig.workers(world, {}) as pids:
             before = cost(pids, world.pids, rig.client)
             load.send_paced("load", messages, INTERVAL, chatbots)
             load.until_sent(messages, TIMEOUT)
-            load.until(lambda: not db.scalar(_UNDELIVERED), "healthy endpoints have not got all their events", TIMEOUT)
+            load.until(lambda: not db.scalar(UNDELIVERED), "healthy endpoints have not got all their events", TIMEOUT)
             spent, memory = cost(pids, world.pids, rig.client).since(before), memory_mb(pids)
             load.check(messages)
-            figures = _check(db.rows(_EVENTS), simulator.record("webhook"), messages * EVENTS)
+            figures = _figures(events(), simulator.record("webhook"), messages * EVENTS)
     return {**figures, "memory MB": memory, **per_message(spent, messages)}
 
 
 @contextmanager
-def tenants(count: int, url: str) -> Iterator[list[int]]:
-    """Customers with one chatbot and one endpoint each, for the length of the block; yields the chatbots' ids."""
+def tenants(count: int, url: str, hanging_every: int) -> Iterator[list[int]]:
+    """Customers with one chatbot and one endpoint each, for the length of the block; yields the chatbots' ids.
+
+    The path of every so many-th endpoint (0: of none) begins with `hangs`.
+    """
     with db.transaction():
-        created = [_tenant(number, url) for number in range(count)]
+        created = [_tenant(f"{url}/customer/{_path(number, hanging_every)}", number) for number in range(count)]
     try:
         yield [chatbot for _, chatbot in created]
     finally:
         db.rows("delete from customer where id = any (%s)", [[customer for customer, _ in created]])
 
 
-def _tenant(number: int, url: str) -> tuple[int, int]:
+def _path(number: int, hanging_every: int) -> str:
+    hangs = hanging_every and number % hanging_every == hanging_every - 1
+    return f"{'hangs' if hangs else 'healthy'}-{number}"
+
+
+def _tenant(url: str, number: int) -> tuple[int, int]:
     customer = int(db.scalar(_TENANT, [f"Shop {number}"]))
     chatbot = int(db.scalar(_BOT, [customer]))
     db.rows(_ACCOUNT, [chatbot, f"2000{chatbot:06d}", credentials.encrypt("token")])
-    path = f"{'hangs' if number % HANGING_EVERY == HANGING_EVERY - 1 else 'healthy'}-{number}"
-    db.rows(_ENDPOINT, [customer, f"{url}/customer/{path}", credentials.encrypt(signing.new_secret())])
+    add_endpoint(customer, url)
     return customer, chatbot
 
 
-def _check(events: list[dict[str, Any]], requests: list[dict[str, Any]], expected: int) -> Run:
-    """Checks the counts of all endpoints; returns the figures of the healthy ones."""
+def add_endpoint(customer: int, url: str) -> None:
+    """An endpoint that hears of each message twice: that it came, and that its reply was sent."""
+    db.rows(_ENDPOINT, [customer, url, credentials.encrypt(signing.new_secret())])
+
+
+def events() -> list[dict[str, Any]]:
+    """All events: their endpoint's kind, when they came to be, and what became of them."""
+    return db.rows(_EVENTS)
+
+
+def check(rows: list[dict[str, Any]], requests: list[dict[str, Any]], expected: int) -> list[dict[str, Any]]:
+    """Checks the counts of all endpoints; returns the events of the healthy ones. Raises RuntimeError."""
     arrivals = Counter(_event_of(request) for request in requests)
-    healthy, hanging = ([row for row in events if row["hangs"] == hangs] for hangs in (False, True))
+    healthy, hanging = ([row for row in rows if row["hangs"] == hangs] for hangs in (False, True))
     wrong = {
-        "events": len(events) - expected,
+        "events": len(rows) - expected,
         "healthy, not delivered exactly once": sum(row["status"] != "DELIVERED" or arrivals[row["id"]] != 1 for row in healthy),
         "hanging, lost or failed early": sum(not _is_accounted_for(row) for row in hanging),
     }
     if any(wrong.values()):
         raise RuntimeError(f"Counts are not exact: {wrong}.")
+    return healthy
+
+
+def delays(rows: list[dict[str, Any]], requests: list[dict[str, Any]]) -> list[float]:
+    """Milliseconds from each event to its first arrival, sorted."""
     first_arrival = {_event_of(request): request["at_ns"] for request in reversed(requests)}
-    delays = sorted((first_arrival[row["id"]] - row["at_ns"]) / 1e6 for row in healthy)
-    statuses = Counter(row["status"] for row in hanging)
+    return sorted((first_arrival[row["id"]] - row["at_ns"]) / 1e6 for row in rows)
+
+
+def _figures(rows: list[dict[str, Any]], requests: list[dict[str, Any]], expected: int) -> Run:
+    healthy = check(rows, requests, expected)
+    hanging = [row for row in rows if row["hangs"]]
+    arrivals, statuses = Counter(_event_of(request) for request in requests), Counter(row["status"] for row in hanging)
+    milliseconds = delays(healthy, requests)
     return {
-        **percentiles(delays),
-        "max ms": delays[-1],
+        **percentiles(milliseconds),
+        "max ms": milliseconds[-1],
         "healthy, delivered once": float(len(healthy)),
         "hanging, FAILED": float(statuses["FAILED"]),
         "hanging, still tried": float(statuses["PENDING"]),
@@ -121,5 +149,7 @@ def _event_of(request: dict[str, Any]) -> int:
 
 
 def _is_accounted_for(row: dict[str, Any]) -> bool:
-    """Whether a hanging endpoint's event failed after all its attempts, or still has an open job."""
-    return bool(row["attempts"] == ATTEMPTS if row["status"] == "FAILED" else row["status"] == "PENDING" and row["open"])
+    """Whether a hanging endpoint's event failed after all its attempts, still has an open job, or was taken after all: the status
+    is the answer, whatever becomes of the body.
+    """
+    return bool({"FAILED": row["attempts"] == ATTEMPTS, "PENDING": row["open"], "DELIVERED": True}[row["status"]])

@@ -121,6 +121,8 @@ def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
 
 
 def _prepare(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
+    # A load is no conversation between people: how many messages one has depends on --messages.
+    environment = {**environment, "CONVERSATION_REPLY_LIMIT": ""}
     os.environ.update(environment)
     for module in (config, db, redis_broker):
         module.reset()
@@ -159,7 +161,7 @@ def slow(rig: Rig, ai_ms: int) -> Iterator[World]:
     if rig.peer is None:
         with Simulator.start(seed=1) as simulator:
             simulator.faults([{"kind": "ai", "fault": "latency", "ms": ai_ms}] if ai_ms else [])
-            yield World(simulator.environment(), [simulator.pid], lambda: _simulated_arrivals(simulator))
+            yield World(simulator.environment(), [simulator.pid], lambda: simulated_arrivals(simulator))
         return
     environment = {**os.environ, "PORT": str(SLOW_PORT), "LATENCY_MS": str(ai_ms), "RECORD": "1"}
     mock = subprocess.Popen(["node", "mock/slow.js"], cwd=rig.peer, env=environment, stdout=subprocess.PIPE, text=True)
@@ -187,8 +189,8 @@ def _mock_arrivals() -> dict[str, int]:
         return {to: int(at) for to, at in json.load(answer)["log"]}
 
 
-def _simulated_arrivals(simulator: Simulator) -> dict[str, int]:
-    """The simulator records wall-clock times; ours are monotonic."""
+def simulated_arrivals(simulator: Simulator) -> dict[str, int]:
+    """When sends arrived at the simulator: {recipient: monotonic ns}. It records wall-clock times."""
     offset = time.monotonic_ns() - time.time_ns()
     return {row["key"]: row["at_ns"] + offset for row in simulator.record("graph")}
 

@@ -52,6 +52,10 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
     },
     "rate_limit": {"retry_after": _whole("seconds from 0", 0)},
     "timeout": {"ms": _whole(_MS, 0)},
+    "drip": {
+        "ms": _whole(_MS, 0),
+        "part": fields.String(validate=validate.OneOf(("head", "body")), metadata=_about("head or body")),
+    },
     "latency": {"ms": _whole(_MS, 0, required=True)},
     "statuses": {
         "kind": _kind(_REPORTING),

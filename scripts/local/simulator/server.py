@@ -161,16 +161,22 @@ async def _write_spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[s
         await writer.drain()
         return False
     if fault == "drip":
-        writer.write(_head(reply, len(body)))
-        for byte in body:
-            writer.write(bytes([byte]))
-            await writer.drain()
-            await asyncio.sleep(0.1)
+        await _drip(writer, _head(reply, len(body)), body, rule)
         return True
     if fault == "timeout":
         await asyncio.sleep(rule.get("ms", 60_000) / 1000)
     _reset(writer)
     return False
+
+
+async def _drip(writer: asyncio.StreamWriter, head: bytes, body: bytes, rule: dict[str, Any]) -> None:
+    """Sends the body, or the head as well, a byte at a time."""
+    whole, dripping = (b"", head + body) if rule.get("part") == "head" else (head, body)
+    writer.write(whole)
+    for byte in dripping:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(rule.get("ms", 100) / 1000)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
