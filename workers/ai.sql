@@ -6,9 +6,14 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
         chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
         knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
-        -- Since when the job is tried; null at its first attempt. As the job was before this statement.
-        (select extract(epoch from clock_timestamp() - job.started_at) from job where job.id = claimed_jobs.job_id)::float8
-            as tried_for,
+        -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
+        -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
+        greatest(
+            (select extract(epoch from clock_timestamp() - job.started_at) from job where job.id = claimed_jobs.job_id),
+            (select extract(epoch from clock_timestamp() - question.created_at)
+             from (select metadata from message where conversation_id = question.conversation_id and reply_to is not null
+                   order by created_at desc limit 1) last_reply
+             where last_reply.metadata ? 'fallback'))::float8 as tried_for,
         conversation.braked_until > now() as braked, question.metadata ->> 'auto_submitted' as auto_submitted,
         -- The bot's replies of the last hour, newest first, if they are many: what shared/ai/brakes.py looks at.
         (select case when count(*) >= 5 then jsonb_agg(jsonb_build_array(age, pause, is_same) order by age) end from (

@@ -65,6 +65,27 @@ def test_a_provider_that_does_not_say_when_is_asked_ever_more_seldom_and_not_aft
     assert waits[-2] > 3 * waits[0]
 
 
+def test_who_was_patient_once_is_not_asked_to_be_so_again(world: World, simulator: Simulator) -> None:
+    throttled(simulator, "40")
+    world.say("one")
+    world.say("two")
+    world.drain()
+    first = ai_job(world)
+    db.rows(
+        "update job set run_at = null, state = 'waiting', started_at = started_at - interval '40 s' where id = %s", [first["id"]]
+    )
+    db.rows("update message set created_at = created_at - interval '40 s'")
+    world.run(first["id"])
+    world.dead_letters()
+    world.drain()
+    second = world.jobs(queue="ai-processing")[1]
+    assert second["state"] == "failed", "it waited for 40 s behind the first, and 20 are left"
+    world.dead_letters()
+    world.say("three")
+    world.drain()
+    assert world.jobs(queue="ai-processing")[2]["state"] == "delayed", "written later, it has a minute of its own"
+
+
 def test_a_wait_that_fits_is_kept_and_counts_from_the_first_attempt(world: World, simulator: Simulator) -> None:
     throttled(simulator, "40")
     world.say()
