@@ -29,8 +29,8 @@ MAX_SLOTS = 32
 SLOW_AFTER = 0.3
 #: Seconds between two checks for slow calls; there are none while no call is under way.
 CHECK_INTERVAL = 0.1
-#: Slow calls of a process, each a sleeping thread (about 0.2 MB); beyond, rooms whose calls get no response take no more. One
-#: customer has at most MAX_SLOTS of them, and soon only its least.
+#: Slow calls of a process, each a sleeping thread (about 0.2 MB). One customer has at most MAX_SLOTS of them, and soon only its
+#: least; once there are half as many, nobody has more than its least; beyond all, rooms whose calls get no response take no more.
 MAX_SLOW_CALLS = 500
 #: Seconds that a job without a slot waits, where calls are quick and where they are slow or get no response, or this share of its
 #: age if that is more: it is retried O(log age) times.
@@ -128,7 +128,7 @@ class Bulkhead:
             calls = [self._rooms.get(room) or _Calls(self._most_slots(room)) for room in rooms]
             for room, known in zip(rooms, calls, strict=True):
                 is_failing = known.slots < self._most_slots(room)
-                if known.in_flight >= known.slots or (is_failing and self._slow_calls >= self._max_slow_calls):
+                if known.in_flight >= known.slots or self._is_too_crowded(room, known, is_failing):
                     raise NoRoom(room, known, is_failing, age)
             for room, known in zip(rooms, calls, strict=True):
                 self._rooms[room] = known
@@ -137,6 +137,12 @@ class Bulkhead:
             self._calls[call] = None
             self._start_watching()
         return call
+
+    def _is_too_crowded(self, room: Room, calls: _Calls, is_failing: bool) -> bool:
+        """Whether the process has no slow call to spare for this room: many customers attack at once, or an outage is wide."""
+        if self._slow_calls >= self._max_slow_calls:
+            return is_failing
+        return self._slow_calls >= self._max_slow_calls // 2 and calls.slow >= room.least
 
     def _most_slots(self, room: Room) -> int:
         return room.times * max(MAX_SLOTS, self._threads.size // 2)

@@ -11,6 +11,7 @@ import pytest
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
+from shared.http.bulkhead import MAX_SLOTS
 from shared.queue_service import enqueue_webhook_delivery
 from tests.builders import World
 from tests.pipeline.test_workers import until
@@ -44,6 +45,26 @@ def test_hanging_endpoints_do_not_hold_up_the_others(world: World, webhooks: Pro
     seen = [row["path"] for row in simulator.record("webhook")]
     assert sorted(seen) == sorted(["/customer/well"] * 20 + [f"/customer/hangs-{number}" for number in range(HANGING)])
     assert not any(webhooks.restarts().values())
+
+
+@pytest.mark.parametrize("webhooks", [100], indirect=True)
+def test_a_customer_with_many_hanging_endpoints_holds_up_nobody_and_its_calls_end_with_them(
+    world: World, webhooks: ProcessManager, simulator: Simulator
+) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "drip", "part": "head", "ms": 5_000, "match": "/hangs-"}])
+    attacker, _ = world.tenant()
+    for number in range(MAX_SLOTS + 20):
+        enqueue_webhook_delivery(endpoint_id=world.endpoint(attacker, f"hangs-{number}"), event="message.sent", data={})
+    until(lambda: len(world.jobs(customer_id=attacker, state="active")) == MAX_SLOTS)
+    well = world.endpoint(world.customer, "well")
+    for _ in range(20):
+        enqueue_webhook_delivery(endpoint_id=well, event="message.sent", data={})
+    until(lambda: db.scalar("select count(*) from webhook_event where status = 'DELIVERED'") == 20)
+    assert len(world.jobs(customer_id=attacker, state="active")) == MAX_SLOTS
+    waiting = world.jobs(customer_id=attacker, state="delayed")
+    assert [job["attempts"] for job in waiting] == [0] * 20
+    db.rows("delete from webhook_endpoint where customer_id = %s", [attacker])
+    until(lambda: len(world.jobs(customer_id=attacker, state="completed")) == MAX_SLOTS + 20)
 
 
 @pytest.mark.parametrize("webhooks", [1], indirect=True)

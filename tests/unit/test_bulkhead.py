@@ -164,6 +164,23 @@ def test_at_the_limit_of_slow_calls_failing_endpoints_wait_and_the_others_do_not
     assert threads.added == 0
 
 
+def test_when_many_customers_hang_each_has_few_slow_calls_and_the_others_go_on() -> None:
+    threads = CountedThreads()
+    bulkhead = Bulkhead(threads, max_slow_calls=20)
+    with ExitStack() as stack:
+        assert hanging(stack, bulkhead, 1, range(10)) == []
+        wait_until(lambda: threads.added == 10)
+        [refusal] = hanging(stack, bulkhead, 1, range(10, 11))
+        assert refusal == "the customer has 10 calls without a response"
+        assert hanging(stack, bulkhead, 2, range(20, 24)) == []
+        wait_until(lambda: threads.added == 14)
+        assert len(hanging(stack, bulkhead, 2, range(24, 30))) == 6
+        for endpoint in range(100, 140):
+            with bulkhead.slot(endpoint_room(endpoint), customer_room(3), age=0):
+                pass
+    assert threads.added == 0
+
+
 def test_counts_hold_when_many_threads_call() -> None:
     threads = CountedThreads()
     bulkhead = Bulkhead(threads)
