@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shutil
 import statistics
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
 from scripts.local.chaos.scenarios import SCENARIOS
+from scripts.local.environment import empty_folder
 
 DATA = Path(__file__).parents[2] / ".local" / "bench"
 #: Highest ratio of the time per message on a full database to that on an empty one.
@@ -80,7 +80,7 @@ def _scale(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
-    shutil.rmtree(arguments.data, ignore_errors=True)
+    empty_folder(arguments.data)
     result = streams.measure(arguments.streams, arguments.data, say)
     table = Table("", f"{result.streams} open pages")
     for row in streams.lines(result):

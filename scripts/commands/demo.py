@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +21,9 @@ from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, free_port, generated_secrets
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, empty_folder, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
+from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
 
 LOG = DEMO_DATA / "workers.log"
@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
 def _system() -> Iterator[tuple[Simulator, bool]]:
     """Everything, started afresh: services, simulator, the Procfile's processes. And whether a real AI answers."""
     real_ai = bool(os.environ.get("OPENAI_API_KEY"))
-    shutil.rmtree(DEMO_DATA, ignore_errors=True)
+    empty_folder(DEMO_DATA)
     with ExitStack() as stack:
         services = Services(DEMO_DATA)
         stack.callback(services.stop)
@@ -132,3 +132,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("demo: stopped")
+    except ServiceFailed as problem:
+        sys.exit(f"demo: {problem}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 import psycopg2
 from cryptography.fernet import Fernet
 
-from scripts.local.occupied import is_occupied
+from scripts.local.occupied import Occupied, is_occupied, occupy
 from scripts.local.programs import give_to_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,18 @@ def private_folder(path: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             give_to_postgres(folder)
+
+
+def empty_folder(path: Path) -> None:
+    """Deletes what an earlier run left in a folder. Exits, and deletes nothing, if another process runs servers there."""
+    try:
+        with occupy(services_lock(path)):
+            pass
+    except FileNotFoundError:
+        pass
+    except Occupied as holder:
+        sys.exit(f"{path} is in use ({holder}). Stop that one first, or wait until it ends.")
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -17,7 +17,8 @@ import pytest
 import redis
 
 from scripts.local import programs
-from scripts.local.embedded import Services
+from scripts.local.embedded import Services, ServicesBusy
+from scripts.local.environment import empty_folder
 
 
 @pytest.fixture
@@ -116,6 +117,18 @@ def test_data_of_an_earlier_release_is_kept_and_gets_a_password(fresh: Services,
     with pytest.raises(psycopg2.OperationalError, match="no password supplied"):
         psycopg2.connect(without_password(fresh.database_url))
     assert mode(folder) == 0o700
+
+
+def test_a_second_process_neither_empties_nor_shares_the_folder(fresh: Services, folder: Path) -> None:
+    with pytest.raises(SystemExit, match=rf"^{folder} is in use \(process {os.getpid()}\)\. Stop that one first"):
+        empty_folder(folder)
+    with pytest.raises(ServicesBusy, match=f"belong to process {os.getpid()}"):
+        Services(folder).start()
+    assert rows(fresh.database_url) == [("kept",)]
+    fresh.stop()
+    empty_folder(folder)
+    assert not folder.exists()
+    fresh.start()
 
 
 def test_redis_data_that_this_server_cannot_read_is_given_up(fresh: Services, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -23,7 +22,7 @@ from scripts.commands.migrate import migrate
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, local_settings
+from scripts.local.environment import ROOT, empty_folder, local_settings
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
@@ -105,7 +104,7 @@ class Rig:
 @contextmanager
 def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
     """On the peer's servers if there is a peer, otherwise on embedded ones of our own."""
-    shutil.rmtree(data, ignore_errors=True)
+    empty_folder(data)
     data.mkdir(parents=True)
     if peer is not None:
         subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)

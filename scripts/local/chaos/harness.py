@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from scripts.local.chaos.scenarios import Scenario
 from scripts.local.chaos.statuses import StatusReceiver
 from scripts.local.chaos.surroundings import Surroundings, add_door, add_others, put_before_servers
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT
+from scripts.local.environment import ROOT, empty_folder
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
@@ -85,7 +84,7 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
     The workers reach the servers through what the scenario puts before them, this process directly.
     """
     data = conditions.data
-    shutil.rmtree(data, ignore_errors=True)
+    empty_folder(data)
     with ExitStack() as stack:
         services = Services(data)
         services.start()
