@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
 from typing import Any, NoReturn
 
 import certifi
@@ -26,6 +27,9 @@ from shared.http.failures import AddressRefused, NoPublicAddress, TlsHandshakeFa
 
 #: Seconds for a TCP connection to one address, and for TLS over it; part of the whole.
 CONNECT_TIMEOUT = 5.0
+#: Seconds after which an idle connection is not used again. Firewalls forget one without a word after some minutes, servers
+#: close theirs after 5 to 75 s; a request on such a connection has an unknown outcome.
+MAX_IDLE = 30.0
 #: Hosts of our own settings (providers, Meta, gateways) whose idle connections are kept, and how many of each: one for each
 #: thread of a big process.
 OPEN_HOSTS, OPEN_IDLE = 20, 1_000
@@ -58,11 +62,11 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may serve another exchange: it is open, and nothing is left over of the last one."""
+        """Whether it may serve another exchange: it is open, not idle for long, and nothing is left over of the last one."""
         sock: Any = self.sock
-        if sock is None or sock.has_leftover or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+        if sock is None or sock.has_leftover or time.monotonic() - sock.idle_since > MAX_IDLE:
             return False
-        return super().is_connected
+        return not (isinstance(sock, ssl.SSLSocket) and sock.pending()) and super().is_connected
 
     def request(self, *arguments: Any, **options: Any) -> None:
         """Sends the request, over the connection that is there or a new one."""

@@ -149,6 +149,8 @@ class _Deadline:
     exchange: Exchange | None = None
     #: Whether a response was followed by more bytes: the next request would take them for its own response.
     has_leftover = False
+    #: When its last exchange ended (monotonic).
+    idle_since = 0.0
 
     def serve(self: Any, exchange: Exchange) -> None:
         """Works for this exchange from now on."""
@@ -199,7 +201,7 @@ class _ResponseReader(io.BufferedReader):
         if sock is not None and sock.exchange is not None:
             sock.exchange.detach()
             sock.exchange = None
-            sock.has_leftover = self._has_more()
+            sock.has_leftover, sock.idle_since = self._has_more(), time.monotonic()
         super().close()
 
     def _has_more(self) -> bool:

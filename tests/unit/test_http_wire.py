@@ -345,6 +345,33 @@ def test_a_connection_with_something_left_over_is_not_used_again(
     assert call(f"http://{address}/second", 30.0, allow_private=allow_private).body == b"ok"
 
 
+@both_pools
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    serve: Callable[[Handle], str], allow_private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def handle(connection: socket.socket) -> None:
+        used.append(connection)
+        answers(OK)(connection)
+
+    address = serve(handle)
+    for idle, connections_used in ((30.0, 1), (30.0, 1), (-1.0, 2)):
+        monkeypatch.setattr(connections, "MAX_IDLE", idle)
+        assert call(f"http://{address}/", 30.0, allow_private=allow_private).ok
+        assert len(used) == connections_used
+
+
+@both_pools
+def test_a_host_with_several_addresses_is_called_at_the_first_that_answers(
+    serve: Callable[[Handle], str], allow_private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(serve(answers(OK)).rpartition(":")[2])
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (3, 2, 1)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert call(f"http://three.example:{port}/", 30.0, allow_private=allow_private).body == b"ok"
+
+
 # ------------------------------------------------------------------------------------------------- every way there is
 
 
@@ -497,6 +524,57 @@ def test_whatever_a_server_does_has_an_outcome_in_time_and_the_next_call_gets_it
 
 
 # ---------------------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture
+def serve_tls(
+    serve: Callable[[Handle], str], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[ssl.SSLSocket], None]], str]:
+    """As `serve`, with TLS, for the name shop.example; returns the URL."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    context = connections._tls_context()
+    context.load_verify_locations(certificate)
+    for manager in (connections.OPEN, connections.GUARDED):
+        monkeypatch.setitem(manager.connection_pool_kw, "ssl_context", context)
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *more, **options: resolve("127.0.0.1", *more, **options))
+
+    def start(handle: Callable[[ssl.SSLSocket], None]) -> str:
+        def encrypted(connection: socket.socket) -> None:
+            with server.wrap_socket(connection, server_side=True) as tls:
+                handle(tls)
+
+        return f"https://shop.example:{serve(encrypted).rpartition(':')[2]}/"
+
+    return start
+
+
+@both_pools
+@pytest.mark.parametrize("where", ["header", "body", "103 Early Hints", "silence"])
+def test_with_tls_the_deadline_is_the_same(serve_tls: Callable[[Handle], str], where: str, allow_private: bool) -> None:
+    url, began = serve_tls(endless(*ENDLESS[where])), time.monotonic()
+    with pytest.raises(OutcomeUnknown, match=r"did not answer in 0\.3 s"):
+        call(url, allow_private=allow_private)
+    assert time.monotonic() - began < OVER
+
+
+@both_pools
+def test_with_tls_a_call_can_be_ended_as_well(serve_tls: Callable[[Handle], str], allow_private: bool) -> None:
+    url = serve_tls(endless(*ENDLESS["body"]))
+    threading.Timer(0.3, lambda: http.cancel_calls("tls")).start()
+    with pytest.raises(http.CallCancelled):
+        call(url, 60.0, allow_private=allow_private, key="tls")
+
+
+@both_pools
+@pytest.mark.parametrize("leftover", [b"x", OK, b"x" * 40_000])
+def test_with_tls_what_is_left_over_is_noticed_as_well(
+    serve_tls: Callable[[Handle], str], leftover: bytes, allow_private: bool
+) -> None:
+    url = serve_tls(first_then(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown" + leftover, OK))
+    assert call(url, 30.0, allow_private=allow_private).body == b"own"
+    assert call(url, 30.0, allow_private=allow_private).body == b"ok"
 
 
 def test_a_server_that_wants_a_certificate_of_ours_was_never_asked(
