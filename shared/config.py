@@ -183,6 +183,7 @@ class Settings:
         self.widget_messages_per_minute = env.int("WIDGET_MESSAGES_PER_MINUTE", 20, validate=_POSITIVE)
         self.widget_chatbot_messages_per_minute = env.int("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", 600, validate=_POSITIVE)
         self.widget_address_messages_per_minute = env.int("WIDGET_ADDRESS_MESSAGES_PER_MINUTE", 200, validate=_POSITIVE)
+        self.widget_token_days = env.int("WIDGET_TOKEN_DAYS", 30, validate=_POSITIVE)
         self.widget_sessions_per_minute = env.int("WIDGET_SESSIONS_PER_MINUTE", 120, validate=_POSITIVE)
         self.api_requests_per_minute = env.int("API_REQUESTS_PER_MINUTE", 600, validate=_POSITIVE)
         self.trusted_proxies = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,7 +26,10 @@ from tests.pipeline.test_workers import until
 from tests.site import read_events, serving
 from web.app import create_app
 from web.widget import conversation, sse
+from web.widget import visitor as visitor_module
 from web.widget.conversation import news
+from web.widget.ids import public_id, row_id
+from web.widget.keys import derived_keys
 from web.widget.sse import StreamHub, StreamLimitReached
 from web.widget.visitor import Visitor, new_token, visitor_of
 
@@ -532,3 +539,92 @@ def test_a_shutdown_ends_every_stream(page: Page, client: FlaskClient, world: Wo
     assert hub_of(client).count == 0
     with pytest.raises(StreamLimitReached):
         hub_of(client).enter(Visitor(world.chatbot, "v-1"), 0, "192.0.2.1")
+
+
+# ---- tokens and ids
+
+
+def at(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
+    """So many days from now."""
+    monkeypatch.setattr(visitor_module, "time", SimpleNamespace(time=lambda: time.time() + days * 86_400))
+
+
+def renewed(page: Page) -> tuple[int, str]:
+    answer = page.call("post", "/sessions")
+    return answer.status_code, answer.get_json()["token"]
+
+
+def test_a_token_expires_and_is_renewed_until_then(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.say()
+    first = page.token
+    at(monkeypatch, 29)
+    status, page.token = renewed(page)
+    assert (status, page.token.split(".")[0]) == (200, first.split(".")[0])
+    at(monkeypatch, 31)
+    assert [message["content"] for message in page.history()] == ["When do you ship?"], "the new one"
+    page.token = first
+    answer = page.call("get", "/messages")
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "expired" in answer.get_data(as_text=True)
+    status, token = renewed(page)
+    assert status == 201
+    assert token.split(".")[0] != first.split(".")[0], "somebody new"
+
+
+def test_who_renews_is_no_new_visitor_of_the_address(page: Page, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDGET_SESSIONS_PER_MINUTE", "1")
+    config.reset()
+    page.call("post", "/sessions", headers={"Authorization": ""})
+    assert [renewed(page)[0] for _ in range(5)] == [200] * 5
+
+
+def test_the_time_of_a_token_cannot_be_changed(page: Page) -> None:
+    visitor, issued, signature = page.token.split(".")
+    for forged in (f"{int(issued) + 1}.{signature}", signature, f"{issued}.{issued}.{signature}", f"0{issued[1:]}.{signature}"):
+        page.token = f"{visitor}.{forged}"
+        assert page.call("get", "/messages").status_code == 401
+
+
+def test_a_token_of_the_release_before_is_taken_for_a_month(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = visitor_of(world.chatbot, f"Bearer {page.token}")
+    key = derived_keys(b"switchboard widget visitor 1")[0]
+    signature = hmac.digest(key, f"{world.chatbot}:{visitor.id}".encode(), "sha256")
+    page.token = f"{visitor.id}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    monkeypatch.setattr(visitor_module, "_FIRST_ISSUED", time.time())
+    assert renewed(page)[0] == 200
+    assert page.call("get", "/messages").status_code == 200
+    at(monkeypatch, 31)
+    assert page.call("get", "/messages").status_code == 401
+
+
+def test_visitors_are_told_nothing_that_counts(page: Page, client: FlaskClient, world: World) -> None:
+    said = [page.say("One").get_json()["id"], page.say("Two").get_json()["id"]]
+    waiting = page.history()
+    world.drain()
+    shown = json.dumps([waiting, page.history(), page.call("get", "/messages?after=0").get_json(), page.events(0, 4)])
+    rows = [message["id"] for message in world.messages()]
+    assert not [row for row in rows if re.search(rf'"(id|reply_to)": "?{row}\b', shown)]
+    assert [message["id"] for message in waiting] == said
+    assert {row_id(message["id"]) for message in page.history()} == set(rows)
+    assert {message["reply_to"] for message in page.history() if message["reply_to"]} == set(said)
+    assert page.call("get", f"/messages?before={rows[-1]}").status_code == 400
+
+
+@pytest.mark.parametrize("text", ["", "m_", "m_" + "A" * 22, "m_" + "é" * 22, "1", "m_" + "A" * 21, "m_" + "A" * 23, "\x00"])
+def test_an_id_of_anothers_making_is_none(world: World, text: str) -> None:
+    assert row_id(text) is None
+
+
+@pytest.mark.parametrize("number", [1, 2**31, 2**63 - 1])
+def test_an_id_outlives_a_new_key(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    from cryptography.fernet import Fernet
+
+    text, old = public_id(number), config.settings().credentials_key
+    assert row_id(text) == number
+    monkeypatch.setenv("CREDENTIALS_KEY", f"{Fernet.generate_key().decode()},{old}")
+    config.reset()
+    assert row_id(text) == number
+    assert public_id(number) != text
+    monkeypatch.setenv("CREDENTIALS_KEY", Fernet.generate_key().decode())
+    config.reset()
+    assert row_id(text) is None

@@ -7,6 +7,7 @@ import http.server
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,26 @@ def test_a_page_without_a_stream_polls(browser: Browser, world: World, root: Pat
             browser.open(site.page)
             say(browser, "When do you ship?")
             browser.until(f"{NEWEST}.includes('within two days')")
+
+
+def test_a_page_renews_its_token_and_goes_on_without_one(browser: Browser, site: Site) -> None:
+    browser.open(site.page)
+    say(browser, "When do you ship?")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    item = f"switchboard:{site.key}"
+    first = browser.run("return JSON.parse(localStorage.getItem(arguments[0] + ':token'))", item)
+    time.sleep(1.1)  # a token's time has seconds
+    browser.run("localStorage.removeItem(arguments[0] + ':renewed')", item)
+    browser.open(site.page)
+    browser.until(f"{NEWEST}.includes('within two days')")
+    second = browser.run("return JSON.parse(localStorage.getItem(arguments[0] + ':token'))", item)
+    assert second != first, "a new token"
+    assert second.split(".")[0] == first.split(".")[0], "of the same visitor"
+    browser.run("localStorage.setItem(arguments[0] + ':token', JSON.stringify(arguments[1]))", item, second[:-1] + "!")
+    browser.open(site.page)
+    say(browser, "Can I return it?")
+    browser.until(f"{NEWEST}.includes('thirty days')")
+    assert not browser.shown(".failed")
 
 
 #: What would run a script if a page took it for more than text.

@@ -51,6 +51,8 @@ function keep(name, value) {
 
 let token = recall("token");
 let asking = null;
+/** Milliseconds after which a page exchanges its token for a new one: they expire, after a month unless the server says otherwise. */
+const RENEW = 24 * 3600_000;
 
 function visitorToken() {
   if (token) return token;
@@ -58,12 +60,22 @@ function visitorToken() {
   return asking;
 }
 
+/** A token: a new one of the same visitor, if there is one that the server still takes. */
 async function newToken() {
-  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit" });
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers });
   if (!answer.ok) throw new Refused(answer);
+  const before = token;
   token = (await answer.json()).token;
   keep("token", token);
+  keep("renewed", Date.now());
+  if (before && before.split(".")[0] !== token.split(".")[0]) forgetConversation();
   return token;
+}
+
+/** Silently: a page that cannot renew now tries again in an hour. */
+async function renew() {
+  if (token && Date.now() - (recall("renewed") || 0) > RENEW) await newToken().catch(() => {});
 }
 
 class Refused extends Error {
@@ -78,17 +90,15 @@ async function call(path, options = {}, again = true) {
   const headers = { Authorization: `Bearer ${await visitorToken()}`, ...options.headers };
   const answer = await fetch(API + path, { credentials: "omit", cache: "no-store", ...options, headers });
   if (answer.status === 401 && again) {
-    forgetVisitor(); // the server's keys changed: a new visitor, an empty conversation
+    await newToken(); // it has expired, or the server's keys changed: most likely a new visitor, an empty conversation
     return call(path, options, false);
   }
   if (!answer.ok) throw new Refused(answer);
   return answer;
 }
 
-function forgetVisitor() {
-  token = null;
+function forgetConversation() {
   cursor = 0;
-  keep("token", null);
   messages.clear();
   draw();
 }
@@ -264,17 +274,28 @@ function retry(key) {
 
 /* ---- the screen */
 
-/** Messages in the order of the conversation: a reply stands behind its question, whatever its id. */
+/** Messages in the order of the conversation: what is not saved yet is last, a reply stands behind its question. */
 function ordered() {
-  const place = (message) => message.reply_to ?? message.id;
-  return [...messages.values()].sort((a, b) => place(a) - place(b) || a.id - b.id);
+  const time = ({ created_at }) => Date.parse(created_at);
+  const question = (message) => messages.get(message.reply_to) ?? message;
+  const late = ({ status }) => Number(status === "ACCEPTED");
+  return [...messages.values()].sort(
+    (a, b) => late(a) - late(b) || time(question(a)) - time(question(b)) || Boolean(a.reply_to) - Boolean(b.reply_to) || time(a) - time(b),
+  );
 }
 
 /** Whether the newest question has no answer yet. */
 function waiting() {
   const list = ordered();
-  const asked = Math.max(0, ...list.filter(({ role }) => role === "user").map(({ id }) => id));
-  return asked > Math.max(0, ...list.map(({ reply_to }) => reply_to ?? 0));
+  const answered = new Set(list.map(({ reply_to }) => reply_to));
+  const last = (wanted) => list.findLastIndex((message) => message.role === "user" && wanted(message));
+  return last(() => true) > last(({ id }) => answered.has(id));
+}
+
+/** The oldest message that the page has. */
+function oldest() {
+  const saved = [...messages.values()].filter(({ status }) => status !== "ACCEPTED");
+  return saved.reduce((first, message) => (Date.parse(message.created_at) < Date.parse(first.created_at) ? message : first));
 }
 
 let atEnd = true; // a new message does not scroll the page of a visitor who reads further up
@@ -476,13 +497,15 @@ async function start() {
     if (pressed.key !== "Enter" || pressed.shiftKey || pressed.isComposing) return;
     submit(pressed);
   });
-  $("older").addEventListener("click", () => load(`?limit=50&before=${Math.min(...messages.keys())}`).catch(unavailable));
+  $("older").addEventListener("click", () => load(`?limit=50&before=${oldest().id}`).catch(unavailable));
   addEventListener("message", fromLauncher);
   new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
   $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
   document.addEventListener("visibilitychange", seen);
   addEventListener("online", () => (post(), nudge()));
   draw();
+  await renew();
+  setInterval(renew, 3600_000);
   for (let failures = 0; token; ) {
     try {
       await load();

@@ -10,7 +10,8 @@ import threading
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
-from werkzeug.exceptions import BadRequest, ServiceUnavailable, UnprocessableEntity
+from marshmallow import ValidationError, fields
+from werkzeug.exceptions import BadRequest, ServiceUnavailable, Unauthorized, UnprocessableEntity
 
 from shared.config import settings
 from shared.errors import InvalidPayload
@@ -20,8 +21,9 @@ from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reus
 from web.request_limits import check_message, check_session, client_site
 from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
+from web.widget.ids import public_id, row_id
 from web.widget.sse import STREAM, StreamHub, StreamLimitReached, StreamLimits
-from web.widget.visitor import TOKEN, Visitor, new_token, visitor_of
+from web.widget.visitor import TOKEN, Visitor, new_token, token_of, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
 reads_no_body_without(bearer(TOKEN), api)
@@ -29,7 +31,7 @@ _service = QueueService()
 
 #: Messages of a page where the request does not say.
 PAGE = 50
-#: A cursor or an id of a query; no revision gets there.
+#: A cursor of a query; no revision gets there.
 MAX_CURSOR = 2**62
 #: Where the application keeps its streams.
 _HUB = "widget-hub"
@@ -41,11 +43,21 @@ _CORS = {
 }
 
 
+class MessageId(fields.Field[int]):
+    """A message's id, as this API tells it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        number = row_id(value)
+        if number is None:
+            raise ValidationError(f"must be the id of a message of this conversation, got {value[:40]!r}.")
+        return number
+
+
 class HistoryQuerySchema(QuerySchema):
     """Which messages: the newest (`limit`, `before` an id), or what changed `after` a cursor."""
 
     limit = WholeNumber(1, MAX_PAGE, load_default=PAGE)
-    before = WholeNumber(1, MAX_CURSOR)
+    before = MessageId()
     after = WholeNumber(0, MAX_CURSOR)
 
 
@@ -75,9 +87,13 @@ def _visitor() -> Visitor:
 
 @api.post("/sessions")
 def create_session() -> tuple[Response, int]:
-    """A token for a new visitor. Nothing is stored."""
-    check_session()
-    return jsonify(token=new_token(g.bot.id), chatbot={"name": g.bot.name}), 201
+    """A token for a new visitor: 201. Who shows a token that has not expired gets a new one of the same visitor: 200."""
+    try:
+        token, status = token_of(_visitor()), 200
+    except Unauthorized:
+        check_session()
+        token, status = new_token(g.bot.id), 201
+    return jsonify(token=token, chatbot={"name": g.bot.name}), status
 
 
 @api.post("/messages")
@@ -88,7 +104,7 @@ def send_message() -> tuple[Response, int]:
     content = _content()
     check_message(visitor)
     accepted = _accept(visitor, content, key)
-    answer = jsonify(id=accepted.message_id, status="ACCEPTED")
+    answer = jsonify(id=public_id(accepted.message_id), status="ACCEPTED")
     if not accepted.new:
         if content_of(accepted.message_id) not in (content, None):  # None: pruned this moment
             raise key_reused()

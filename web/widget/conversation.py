@@ -13,6 +13,7 @@ from shared.db import sql
 from shared.db.prepared import Statement
 from shared.models import Conversation, Job, Message
 from shared.queues import Queue
+from web.widget.ids import public_id
 from web.widget.visitor import Visitor
 
 _read_news = Statement(sql.load(__file__)["read_news"], db.WEB_RETRY_SECONDS)
@@ -69,7 +70,7 @@ def news_of_many(asked: Sequence[tuple[Visitor, int]]) -> list[News]:
 def _news_in(row: dict[str, Any] | None, after: int) -> News:
     if row is None:
         return News(after, [])
-    changes = [(revision, message) for revision, message in row["changes"]]
+    changes = [(revision, _to_json(message)) for revision, message in row["changes"]]
     return News(changes[-1][0] if len(changes) == BATCH else row["newest"], changes)
 
 
@@ -106,4 +107,6 @@ def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversa
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _MEMBERS} | {"created_at": row["created_at"].isoformat()}
+    ids = {name: row[name] and public_id(row[name]) for name in ("id", "reply_to")}
+    at = row["created_at"]
+    return {name: row[name] for name in _MEMBERS} | ids | {"created_at": at if isinstance(at, str) else at.isoformat()}

@@ -1,7 +1,8 @@
 """Who a visitor of a widget is: a token that the page gets once, keeps, and shows with every request.
 
-A token is a random id, signed together with its chatbot; nothing is stored for a visitor who writes nothing. The id is the
-conversation's `external_user_id`, which the business sees in its webhooks; without the signature it opens nothing.
+A token is a random id and the time when it was issued, signed together with its chatbot; nothing is stored for a visitor who
+writes nothing. The id is the conversation's `external_user_id`, which the business sees in its webhooks; without the signature it
+opens nothing. A token expires; until then it can be exchanged for a new one of the same visitor.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from dataclasses import dataclass
 
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
 from shared.config import settings
+from web.widget.keys import derived_keys
 
 #: Separates these signatures from every other use of CREDENTIALS_KEY.
 _PURPOSE = b"switchboard widget visitor 1"
 #: What a token looks like.
-TOKEN = re.compile(r"(w_[\w-]{22})\.([\w-]{43})", re.ASCII)
+TOKEN = re.compile(r"(w_[\w-]{22})\.(?:([0-9]{10})\.)?([\w-]{43})", re.ASCII)
+#: When tokens without a time, which the release before made, count as issued: 26 November 2026.
+_FIRST_ISSUED = 1_795_651_200
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,13 @@ class Visitor:
 
 def new_token(chatbot_id: int) -> str:
     """A token for a visitor whom nobody has seen before; 128 random bits."""
-    visitor = Visitor(chatbot_id, "w_" + secrets.token_urlsafe(16))
-    return f"{visitor.id}.{_signature(visitor, _keys()[0])}"
+    return token_of(Visitor(chatbot_id, "w_" + secrets.token_urlsafe(16)))
+
+
+def token_of(visitor: Visitor) -> str:
+    """A new token of a visitor."""
+    issued = f"{time.time():.0f}"
+    return f"{visitor.id}.{issued}.{_signature(visitor, issued, derived_keys(_PURPOSE)[0])}"
 
 
 def visitor_of(chatbot_id: int, authorization: str) -> Visitor:
@@ -54,20 +65,17 @@ def visitor_of(chatbot_id: int, authorization: str) -> Visitor:
     match = TOKEN.fullmatch(token.strip()) if scheme.lower() == "bearer" else None
     if match is None:
         raise _unauthorized("The visitor token is missing. Send Authorization: Bearer with the token of POST …/sessions.")
-    visitor = Visitor(chatbot_id, match[1])
-    if not any(hmac.compare_digest(_signature(visitor, key), match[2]) for key in _keys()):
+    visitor, issued, signature = Visitor(chatbot_id, match[1]), match[2] or "", match[3]
+    if not any(hmac.compare_digest(_signature(visitor, issued, key), signature) for key in derived_keys(_PURPOSE)):
         raise _unauthorized("The visitor token is not valid for this chatbot. Get one with POST …/sessions of this chatbot.")
+    if time.time() > int(issued or _FIRST_ISSUED) + settings().widget_token_days * _DAY:
+        raise _unauthorized("The visitor token has expired. Get one with POST …/sessions.")
     return visitor
 
 
-def _signature(visitor: Visitor, key: bytes) -> str:
-    signed = hmac.digest(key, f"{visitor.chatbot_id}:{visitor.id}".encode(), "sha256")
-    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
-
-
-def _keys() -> list[bytes]:
-    """Newest first, as CREDENTIALS_KEY has them: a token outlives the first rotation, and ends when its key is dropped."""
-    return [hmac.digest(key.strip().encode(), _PURPOSE, "sha256") for key in settings().credentials_key.split(",")]
+def _signature(visitor: Visitor, issued: str, key: bytes) -> str:
+    text = f"{visitor.chatbot_id}:{visitor.id}" + (f":{issued}" if issued else "")
+    return base64.urlsafe_b64encode(hmac.digest(key, text.encode(), "sha256")).decode().rstrip("=")
 
 
 def _unauthorized(detail: str) -> Unauthorized:

@@ -4,7 +4,6 @@ beside them and beside bodies that never end.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -12,6 +11,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ MESSAGES = 200
 REQUESTS = 100
 #: Requests of one address whose bodies do not end, and hooks beside them: how many, and how many a second.
 SLOW_BODIES, HOOKS, HOOK_RATE = 1_000, 500, 50.0
+#: Connections on which hooks come, as Meta's do.
+HOOK_CONNECTIONS = 10
 #: Seconds that a step may take.
 TIMEOUT = 60.0
 #: What is required: KiB of one stream, milliseconds of a hook's p99.
@@ -205,24 +207,23 @@ def _timed(session: requests.Session, url: str) -> float:
 
 
 def _hooks_beside_slow_bodies(port: int, chatbot: int) -> list[float]:
-    """Milliseconds of hooks that come at a steady rate, each from when it was due, while bodies drip in."""
+    """Milliseconds of hooks that come at a steady rate, each from when it was due, while bodies wait for their ends."""
     db.rows(_NUMBER, [chatbot])
     slow = [_slow_body(port) for _ in range(SLOW_BODIES)]
-    times = []
-    with requests.Session() as session:
+    begun = time.monotonic()
+    with requests.Session() as session, ThreadPoolExecutor(HOOK_CONNECTIONS) as senders:
         session.trust_env = False
-        begun = time.monotonic()
-        for number in range(HOOKS):
-            due = begun + number / HOOK_RATE
-            time.sleep(max(0.0, due - time.monotonic()))
-            body = json.dumps(meta_webhook("1", f"49{number:09d}", "Rui", "When do you ship?", f"hook-{number}")).encode()
-            session.post(f"http://127.0.0.1:{port}{HOOK}", body, headers=signed(body, SECRET), timeout=TIMEOUT).raise_for_status()
-            times.append((time.monotonic() - due) * 1000)
-            with contextlib.suppress(OSError):  # it was cut off
-                slow[number % SLOW_BODIES].sendall(b" ")
+        times = list(senders.map(lambda number: _hook(session, port, number, begun + number / HOOK_RATE), range(HOOKS)))
     for connection in slow:
         connection.close()
     return times
+
+
+def _hook(session: requests.Session, port: int, number: int, due: float) -> float:
+    time.sleep(max(0.0, due - time.monotonic()))
+    body = json.dumps(meta_webhook("1", f"49{number:09d}", "Rui", "When do you ship?", f"hook-{number}")).encode()
+    session.post(f"http://127.0.0.1:{port}{HOOK}", body, headers=signed(body, SECRET), timeout=TIMEOUT).raise_for_status()
+    return (time.monotonic() - due) * 1000
 
 
 def _slow_body(port: int) -> socket.socket:
