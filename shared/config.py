@@ -30,7 +30,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
-    *("WEB_PROCESSES", "WEB_THREADS", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
+    *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
     *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
     *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
 )

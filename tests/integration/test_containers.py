@@ -131,6 +131,7 @@ def settings(root: Path, world: World, services_of_compose: dict[str, Any], monk
     of_compose = services_of_compose["web"]["environment"]
     assert set(replaced) <= set(of_compose)
     image = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    image["HOME"] = "/dev/null"  # its user has none
     return {**image, **env_file, **of_compose, **replaced}
 
 
@@ -167,6 +168,7 @@ def test_the_containers_commands_make_a_healthy_system(
             assert time.monotonic() < deadline, [path.read_text()[-2000:] for path in image.parent.glob("*.log")]
             time.sleep(0.5)
     assert set(image.rglob("*")) == shipped, "nothing is written"
+    assert "error" not in (image.parent / "web.log").read_text().lower()
 
 
 @pytest.mark.parametrize(

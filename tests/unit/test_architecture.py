@@ -150,8 +150,10 @@ def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
 
 
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M)
+    written = dict(lines)
     assert set(written) == variables()
+    assert len(lines) == len(written), "each once"
     required = {"DATABASE_URL": "postgresql://h/db", "REDIS_HOST": "h", "CREDENTIALS_KEY": "k" * 43 + "="}
     for name in written:
         monkeypatch.delenv(name, raising=False)

@@ -20,6 +20,8 @@ backlog = 4_096
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 #: What Linux allows a process at most, unless it is told otherwise (fs.nr_open).
 MOST_DESCRIPTORS = 1_048_576
+#: Nobody manages a running server by gunicornc, and a user without a home has no place for its socket.
+control_socket_disable = True
 accesslog = None
 loglevel = "warning"
 #: gunicorn's own lines go the way of all others (shared/telemetry/logs.py).
