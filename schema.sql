@@ -549,6 +549,12 @@ create function worker_of(claimed_by text) returns text language sql immutable p
     select replace(claimed_by, 'alone:', '')
 $$;
 
+-- Whether an active job, which `p_worker` is about to claim, was worked on under its last claim.
+create function job_has_begun(j job, p_worker text, p_begun integer) returns boolean language sql immutable parallel safe as $$
+    select j.state = 'active' and case when worker_of(j.claimed_by) = p_worker then j.claims = p_begun
+                                       else j.lost_claims = 0 or j.claimed_by <> worker_of(j.claimed_by) end
+$$;
+
 -- waiting, delayed (due), active (lease expired) -> active. Each of `p_input`: {n, job_id, worker, lease, clock_skew (both
 -- in seconds), at_most_once, durable, begun}; at_most_once and durable are the stage's, the same in each row. A stage that is
 -- at most once remembers that a lost worker may have acted: its outcome is unknown. `durable` false: a claim that a crash of
@@ -557,8 +563,8 @@ $$;
 -- A worker is lost only if another one finds its job. The worker itself may take an active job of its own at once, for it asks
 -- only where no thread of it works on the job: either the answer to its claim was lost, and nothing has begun, so that this is
 -- the same attempt; or its work had begun under the claim `begun`, and what came of it could not be recorded. A job that a
--- worker died with before runs in no worker again, but alone in a process (job_begin_alone_v1): only if that is lost with the
--- worker does the loss count.
+-- worker died with before runs in no worker again, but alone in a process (job_begin_alone_v1): if its next worker dies before
+-- that, nothing has begun.
 create function job_claim_v2(p_queue text, p_input jsonb)
 returns table (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
                lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint,
@@ -574,11 +580,10 @@ begin
             at_most_once boolean, begun integer) order by job_id
     )
     update job set state = 'active', claims = claims + 1,
-        attempts = attempts + (state <> 'active' or worker_of(claimed_by) <> input.worker or claims = input.begun)::integer,
-        lost_claims = lost_claims + (state = 'active' and worker_of(claimed_by) <> input.worker
-            and (lost_claims = 0 or claimed_by <> worker_of(claimed_by)))::integer,
-        outcome_unknown_since = case
-            when state = 'active' and input.at_most_once and (worker_of(claimed_by) <> input.worker or claims = input.begun)
+        attempts = attempts + (state <> 'active' or job_has_begun(job, input.worker, input.begun))::integer,
+        lost_claims = lost_claims + (job_has_begun(job, input.worker, input.begun)
+            and worker_of(claimed_by) <> input.worker)::integer,
+        outcome_unknown_since = case when input.at_most_once and job_has_begun(job, input.worker, input.begun)
             then clock_timestamp() else outcome_unknown_since end,
         claimed_by = input.worker, lease_until = clock_timestamp() + make_interval(secs => input.lease),
         run_at = null, started_at = coalesce(started_at, clock_timestamp())

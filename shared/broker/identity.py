@@ -17,11 +17,11 @@ def new_name() -> str:
 name = new_name()
 #: Whether the supervisor gave this process its name.
 is_given = False
-#: The process in whose place this one was started, because it died.
-predecessor: str | None = None
+#: The processes that died in this one's place, the last of them last.
+predecessors: tuple[str, ...] = ()
 
 
-def become(given: str, died: str | None) -> None:
+def become(given: str) -> None:
     """Takes the name that the supervisor gives, before anything is named after the old one."""
-    global name, is_given, predecessor
-    name, is_given, predecessor = given, True, died
+    global name, is_given
+    name, is_given = given, True

@@ -1,6 +1,6 @@
-"""The process from which those of suspects are forked: python -m shared.jobs.isolated FD MODULE
+"""The process from which those of suspects are forked: python -m shared.jobs.isolated FD MODULE…
 
-It imports a stage, and then forks for each connection that comes over FD a process that executes one job and ends. It has no
+It imports the stages, and then forks for each connection that comes over FD a process that executes one job and ends. It has no
 threads and no connections, so that its forks begin clean. The worker started it; it ends when the worker does, or when it was
 idle for a while. A platform's SIGTERM is for the worker, which waits for its suspects as for all jobs.
 """
@@ -38,7 +38,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: their worker sees them end
     control = socket.socket(fileno=int(sys.argv[1]))
-    importlib.import_module(sys.argv[2])
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
     control.settimeout(IDLE)
     while process := _next(control):
         if os.fork() == 0:
@@ -71,8 +72,7 @@ def _end_after(worker: Connection) -> NoReturn:
 def _execute_one(worker: Connection) -> None:
     random.seed()
     worker.send(True)
-    module, job = worker.recv()
-    importlib.import_module(module)  # a worker may run other stages as well
+    job = worker.recv()
     threading.Thread(target=keep_leases, args=(threading.Event(),), name="leases", daemon=True).start()
     ended = stage.STAGES[job.queue].execute_alone(job)
     metrics.flush()

@@ -35,40 +35,40 @@ class Isolation:
     """Where a worker process has its suspects executed."""
 
     def __init__(self) -> None:
+        #: The modules of the stages that this process runs.
+        self.modules: set[str] = set()
         self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
         self._starting = threading.Lock()
         self._forks: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def run(self, module: str, job: Job) -> AttemptEnded | None:
-        """Executes a claimed job of this module's stage in a process of its own, which records the outcome.
-
-        Returns what it has to tell Dramatiq.
+    def run(self, job: Job) -> AttemptEnded | None:
+        """Executes a claimed job in a process of its own, which records the outcome; returns what it has to tell Dramatiq.
 
         Raises Snooze while enough others run, and ProcessDied.
         """
         if not self._turns.acquire(timeout=PATIENCE):
             raise Snooze(LATER, "a worker died with it; waits for a process of its own")
         try:
-            return self._run(module, job)
+            return self._run(job)
         finally:
             self._turns.release()
 
-    def _run(self, module: str, job: Job) -> AttemptEnded | None:
-        with self._forked(module) as process:
-            process.send((module, job))
+    def _run(self, job: Job) -> AttemptEnded | None:
+        with self._forked() as process:
+            process.send(job)
             try:
                 ended: AttemptEnded | None = process.recv()
             except (EOFError, OSError):
                 raise ProcessDied("its process ended while it ran there alone") from None
             return ended
 
-    def _forked(self, module: str) -> Connection:
+    def _forked(self) -> Connection:
         """A new process that waits for a job."""
         for _ in range(STARTS):
             ours, theirs = socket.socketpair()
             with theirs, self._starting:
-                sent = self._ask_for_fork(module, theirs)
+                sent = self._ask_for_fork(theirs)
             process = Connection(ours.detach())
             try:
                 if sent and process.recv():
@@ -76,11 +76,11 @@ class Isolation:
             except (EOFError, OSError):  # it ended at this moment because it was idle
                 pass
             process.close()
-        raise RuntimeError(f"python -m shared.jobs.isolated {module} does not start; its output says why")
+        raise RuntimeError("python -m shared.jobs.isolated does not start; its output says why")
 
-    def _ask_for_fork(self, module: str, theirs: socket.socket) -> bool:
+    def _ask_for_fork(self, theirs: socket.socket) -> bool:
         if self._forks is None or self._forks.poll() is not None or self._control is None:
-            self._start(module)
+            self._start()
         assert self._control is not None
         try:
             socket.send_fds(self._control, [b"."], [theirs.fileno()])
@@ -98,10 +98,10 @@ class Isolation:
                 self._forks.wait()
             self._control = self._forks = None
 
-    def _start(self, module: str) -> None:
+    def _start(self) -> None:
         if self._control is not None:
             self._control.close()
         self._control, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "shared.jobs.isolated", str(theirs.fileno()), module]
+            command = [sys.executable, "-m", "shared.jobs.isolated", str(theirs.fileno()), *sorted(self.modules)]
             self._forks = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)

@@ -151,7 +151,7 @@ class Stage:
     def _isolate(self, job: Job, timings: Timings) -> None:
         """Has a suspect executed in a process of its own. That process records the outcome, unless it dies."""
         try:
-            ended = isolation.run(self.work.__module__, job)
+            ended = isolation.run(job)
         except ProcessDied as death:
             log.error("isolated_process_died", extra={"job": job.id, "queue": self.queue})
             self._record_death(job, death, timings)
@@ -211,6 +211,7 @@ def actor(
         stage = STAGES[queue] = Stage(
             queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself, outside_level
         )
+        isolation.modules.add(work.__module__)
         broker = worker_process.boot()
         dead_letter_name = on_retry_exhausted.declare(queue, broker)
         for priority, lane in queues.lanes(queue).items():

@@ -2,21 +2,25 @@
 
 Dramatiq's own master ends with the first of its workers, and leaves it to the platform to start everything again. Platforms
 wait for that, from some seconds to many minutes if it happens repeatedly; a stage would be down meanwhile. Here a worker that
-a signal killed is replaced at once, and the new one takes over what its predecessor had in hand. A worker that ends by itself,
+a signal killed is replaced at once, and the new one takes over what its predecessor had in hand. After that another one stands
+by for a minute, with its modules imported, because what killed one worker may kill the next. A worker that ends by itself,
 because a setting is wrong or a module cannot be imported, still ends everything.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
-from multiprocessing.connection import wait
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dramatiq import canteen, cli
@@ -29,19 +33,54 @@ FORK = multiprocessing.get_context("fork")
 RESTART_PAUSE = (0.0, 5.0)
 #: Seconds after which a worker that lives has started.
 STARTED_AFTER = 5.0
+#: Seconds for which a worker waits that may have to replace another; then its memory is free again.
+STANDBY = 60.0
+#: Names of dead workers that the next one is told.
+MAX_PREDECESSORS = 5
 #: Dramatiq's options that need its own master.
 UNSUPPORTED = ("watch", "pid_file", "log_file", "use_spawn", "forks")
 
 
-@dataclass
-class _Slot:
-    """A place for a worker process, and who has it."""
+class _Worker:
+    """A worker process. It begins when it is told to; until then it stands by, with its modules imported."""
 
-    number: int
-    name: str = ""
-    process: Any = None
-    started: float = 0.0
-    pause: float = field(default=RESTART_PAUSE[0])
+    def __init__(self, arguments: argparse.Namespace, number: int, forks: Any) -> None:
+        self.name, self.begun = identity.new_name(), 0.0
+        told, self._tell = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(target=_work, args=(arguments, number, self.name, forks, told))
+
+    def start(self) -> None:
+        """Starts the process, if it does not run yet."""
+        if self.process.pid is None:
+            self.process.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.exitcode is None
+
+    def begin(self, died: Sequence[str]) -> None:
+        """Lets it take jobs. `died`: the workers whose work it takes over."""
+        self.begun = time.monotonic()
+        with suppress(OSError):  # it has ended already, and is replaced
+            self._tell.send(tuple(died))
+
+    def kill(self, number: int) -> None:
+        """Sends it a signal."""
+        if self.is_alive and self.process.pid:
+            os.kill(self.process.pid, number)
+
+
+class _Slot:
+    """A place for a worker: who has it, who had it, and who waits for it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: _Worker | None = None
+        self.standby: _Worker | None = None
+        #: The names of those that died, the last few: one may have died before it had taken over from the one before.
+        self.died: deque[str] = deque(maxlen=MAX_PREDECESSORS)
+        self.pause = RESTART_PAUSE[0]
 
 
 class Supervisor:
@@ -59,43 +98,58 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         for slot in self._slots:
-            self._start(slot, died=None)
-        while living := [slot.process.sentinel for slot in self._slots if slot.process.exitcode is None]:
+            self._fill(slot)
+        while living := [slot.worker.process.sentinel for slot in self._slots if slot.worker and slot.worker.is_alive]:
             wait(living)
             for slot in self._slots:
-                if slot.process.exitcode is not None and not self._stopping:
-                    self._after_end(slot)
+                if slot.worker and not slot.worker.is_alive and not self._stopping:
+                    self._after_end(slot, slot.worker)
         return self._return_code
 
     def _stop(self, *_: object) -> None:
         """SIGTERM to the workers: they finish what they can. A second one makes them end at once."""
         self._stopping = True
         for slot in self._slots:
-            if slot.process is not None and slot.process.exitcode is None:
-                os.kill(slot.process.pid, signal.SIGTERM)
+            if slot.worker:
+                slot.worker.kill(signal.SIGTERM)
+            if slot.standby:
+                slot.standby.kill(signal.SIGKILL)  # it has nothing in hand
 
-    def _after_end(self, slot: _Slot) -> None:
+    def _after_end(self, slot: _Slot, worker: _Worker) -> None:
         """Replaces a worker that a signal killed; one that ended by itself ends everything."""
-        if slot.process.exitcode >= 0:
-            self._return_code = slot.process.exitcode
+        code = worker.process.exitcode or 0
+        if code >= 0:
+            self._return_code = code
             self._stop()
             return
-        has_started = time.monotonic() - slot.started > STARTED_AFTER
+        has_started = time.monotonic() - worker.begun > STARTED_AFTER
         slot.pause = RESTART_PAUSE[0] if has_started else min(RESTART_PAUSE[1], slot.pause * 2 + 0.1)
         time.sleep(slot.pause)
-        if not self._stopping:
-            self._start(slot, died=slot.name)
+        slot.died.append(worker.name)
+        self._fill(slot)
 
-    def _start(self, slot: _Slot, died: str | None) -> None:
-        slot.name, slot.started = identity.new_name(), time.monotonic()
-        slot.process = FORK.Process(target=_work, args=(self._arguments, slot.number, slot.name, died, self._canteen))
-        cli.try_block_signals()  # until the worker has handlers of its own
-        slot.process.start()
+    def _fill(self, slot: _Slot) -> None:
+        """Starts a worker; where one died, the next one imports its modules already, for the cause may kill again."""
+        cli.try_block_signals()  # until the worker has handlers of its own, so that a SIGTERM reaches each
+        if not self._stopping:
+            waiting = slot.standby if slot.standby and slot.standby.is_alive else None
+            slot.worker = waiting or _Worker(self._arguments, slot.number, self._canteen)
+            slot.worker.begin(slot.died)
+            slot.worker.start()
+            slot.standby = _Worker(self._arguments, slot.number, self._canteen) if slot.died else None
+            if slot.standby:
+                slot.standby.start()
         cli.try_unblock_signals()
 
 
-def _work(arguments: argparse.Namespace, number: int, name: str, died: str | None, forks: Any) -> None:
-    identity.become(name, died)
+def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, told: Connection) -> None:
+    identity.become(name)
+    if not told.poll():
+        for module in arguments.modules:
+            importlib.import_module(module)
+        if not told.poll(STANDBY):
+            return
+    identity.predecessors = told.recv()
     output = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
     cli.worker_process(arguments, number, output, forks, threading.Event())
 

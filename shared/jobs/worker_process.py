@@ -62,8 +62,8 @@ class Lifecycle(Middleware):
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
         threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
-        if identity.predecessor:
-            threading.Thread(target=_take_over_from, args=(identity.predecessor,), name="take-over", daemon=True).start()
+        if identity.predecessors:
+            threading.Thread(target=_take_over, name="take-over", daemon=True).start()
         if isinstance(broker, SwitchboardBroker):
             broker.consumer_threads = worker.consumers
             warn_about_forgetful_redis(broker.client)
@@ -109,11 +109,12 @@ def keep_leases(stopping: threading.Event) -> None:
                 db.outage.noticed(problem)
 
 
-def _take_over_from(predecessor: str) -> None:
+def _take_over() -> None:
     try:
-        take_over_from(predecessor)
+        for dead in identity.predecessors:
+            take_over_from(dead)
     except Exception as problem:  # an outage: the sweep finds it when lease and heartbeat have ended
-        log.warning("work_not_taken_over", extra={"worker": predecessor, "error": f"{type(problem).__name__}: {problem}"})
+        log.warning("work_not_taken_over", extra={"error": f"{type(problem).__name__}: {problem}"})
 
 
 def _drop_deliveries(broker: Broker, tickets: list[Ticket]) -> None:

@@ -163,7 +163,7 @@ CLAIMS = {
     "what came of my work could not be recorded": Found(ME, has_begun=True),
     "a suspect of mine, the same": Found(f"alone:{ME}", lost_before=1, has_begun=True, lost=1),
     "a worker died": Found("worker-other", lost=1),
-    "a worker died before the suspect ran": Found("worker-other", lost_before=1, lost=1),
+    "a worker died before the suspect ran": Found("worker-other", lost_before=1, lost=1, attempts=1, unknown=False),
     "a worker died, and the suspect with it": Found("alone:worker-other", lost_before=1, lost=2),
 }
 

@@ -1,4 +1,4 @@
-"""Short runs of three chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
+"""Short runs of four chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCENARIOS = ("kill-workers", "lose-redis", "duplicates")
+SCENARIOS = ("kill-workers", "lose-redis", "duplicates", "poison")
 
 
 @pytest.mark.timeout(900)  # exact counts decide, not how fast this machine recovers
@@ -22,4 +22,5 @@ def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -
     results = {result["scenario"]: result for result in json.loads(figures.read_text())}
     assert results["kill-workers"]["injections"] > 0
     assert results["lose-redis"]["injections"] == 4  # killed twice, restarted twice
+    assert results["poison"]["counts"]["fallbacks"] == 1
     assert all(result["counts"]["sent"] == 300 and not result["duplicate_sends"] for result in results.values())

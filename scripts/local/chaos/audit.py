@@ -64,8 +64,6 @@ _SENDS = """
 """
 
 
-#: Seconds after the last outage within which the last reply has left.
-RECOVERY = 30.0
 #: Seconds for which the poisons of a load may keep the AI stage from asking anything, all in all.
 MAX_DOWN = 30.0
 #: Seconds without a call of the AI that count as the stage being down.
@@ -118,8 +116,9 @@ def audit(scenario: Scenario, messages: int, record: list[dict[str, Any]], over_
         _check_harmless(result)
     if over_at:
         result.last_reply = round(max(0.0, (result.counts["last_reply_at"] or 0.0) - over_at), 1)
-        if result.last_reply > RECOVERY:
-            result.wrong.append(f"the last reply left {result.last_reply} s after the last outage, not within {RECOVERY:.0f} s")
+        if result.last_reply > scenario.recovery:
+            late = f"the last reply left {result.last_reply} s after the last outage, not within {scenario.recovery:.0f} s"
+            result.wrong.append(late)
     if scenario.poison_every and not scenario.disruptions:
         result.ai_down = _silence(ai_calls)
         if result.ai_down > MAX_DOWN:

@@ -108,7 +108,7 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         if scenario.setup.clock_offset:
             add_others(around, environment, scenario.setup.clock_offset, names, on_line, stack)
         if scenario.setup.door:
-            add_door(around, environment, conditions.messages, conditions.seed, on_line, stack)
+            add_door(around, environment, on_line, stack)
         say(f"{scenario.name}: {scenario.about}")
         yield Harness(services, simulator, processes, environment, around)
 

@@ -45,7 +45,7 @@ def failover(target: Target) -> None:
 
 
 def outlast_leases(target: Target) -> None:
-    """PostgreSQL crashes, and is started again after more than two leases."""
+    """PostgreSQL is down for 40 s, longer than two leases."""
     if not target.reached(0.2):
         return
     target.services.postgres_crash()
@@ -57,7 +57,7 @@ def outlast_leases(target: Target) -> None:
 
 
 def lose_postgres_connections(target: Target) -> None:
-    """All connections to PostgreSQL half open, twice; new ones work."""
+    """PostgreSQL's connections all die silently, twice; new ones work."""
     for share in (0.2, 0.6):
         if not target.reached(share):
             return
@@ -68,7 +68,7 @@ def lose_postgres_connections(target: Target) -> None:
 
 
 def lose_redis_connections(target: Target) -> None:
-    """First the listening connections to Redis half open, later all of them; new ones work."""
+    """Redis' listening connections die silently, later all of them; new ones work."""
     for share, what, chosen in ((0.2, "listening connections", _listens), (0.6, "connections", everyone)):
         if not target.reached(share):
             return
@@ -79,7 +79,7 @@ def lose_redis_connections(target: Target) -> None:
 
 
 def stall(target: Target) -> None:
-    """PostgreSQL says nothing for longer than a lease, and later Redis; no connection is closed."""
+    """PostgreSQL says nothing for 20 s, and later Redis; no connection ends."""
     servers = ((0.2, "PostgreSQL", _postgres(target)), (0.6, "Redis", _redis(target)))
     for share, name, proxy in servers:
         if not target.reached(share):
@@ -93,7 +93,7 @@ def stall(target: Target) -> None:
 
 
 def bad_network(target: Target) -> None:
-    """Resets, answers that break off, delays and a stall shorter than a lease, for PostgreSQL and then for Redis."""
+    """PostgreSQL and later Redis: resets, answers that break off, delays and a short stall."""
     for share, name, proxy in ((0.1, "PostgreSQL", _postgres(target)), (0.5, "Redis", _redis(target))):
         if not target.reached(share):
             return
@@ -110,7 +110,7 @@ def bad_network(target: Target) -> None:
 
 
 def restart_pooler(target: Target) -> None:
-    """PgBouncer killed and restarted, twice."""
+    """PostgreSQL behind PgBouncer in session mode, which is killed and restarted, twice."""
     assert target.around.pooler is not None
     for share in (0.25, 0.65):
         if not target.reached(share):

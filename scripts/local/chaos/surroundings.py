@@ -11,7 +11,6 @@ from pathlib import Path
 import redis
 
 from scripts.local.chaos.door import Door
-from scripts.local.chaos.plan import plan
 from scripts.local.chaos.pooler import PgBouncer
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, free_port
@@ -71,17 +70,14 @@ def put_before_servers(setup: Setup, services: Services, stack: ExitStack) -> Su
     return around
 
 
-def add_door(
-    around: Surroundings, environment: Mapping[str, str], messages: int, seed: int, on_line: OnLine, stack: ExitStack
-) -> None:
-    """A web process, and a channel that repeats the plan's first WhatsApp message."""
+def add_door(around: Surroundings, environment: Mapping[str, str], on_line: OnLine, stack: ExitStack) -> None:
+    """A web process, and a channel in front of it."""
     port = free_port(0)
     settings = {**environment, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
     web = ProcessManager(ROOT / "Procfile", env=settings, cwd=ROOT, names=["web"], on_line=on_line)
     stack.callback(web.stop)
     web.start()
-    first = next(message for message in plan(messages, seed) if message.channel == "whatsapp_cloud")
-    around.door = Door(port, environment["WHATSAPP_APP_SECRET"], first)
+    around.door = Door(port, environment["WHATSAPP_APP_SECRET"])
 
 
 def add_others(
