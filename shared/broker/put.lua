@@ -10,13 +10,14 @@
 -- queue wakes a worker: one that sleeps has found the queue empty, so a queue that has messages needs no wake-up. A delayed
 -- message always wakes one, for it may be due before the one that a sleeper waits for.
 -- A full Redis refuses only a script whose first write needs memory: finished messages are forgotten first, and make room.
-local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
 local clock = redis.call("time")
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local ahead = tonumber(ARGV[3]) - now -- of the worker's clock, which may be wrong
 local heartbeats = namespace .. ":__heartbeats__"
 -- ms; a waiting worker fetches every 4 s (IDLE_FETCH). A frozen process still counts as a subscriber, and must be pushed nothing.
 local alive = now - 6000
-for i = 4, 3 + 2 * finished, 2 do
+for i = 5, 4 + 2 * finished, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
     local waiting = namespace .. ":__waiting__." .. queue
     redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id)
@@ -64,18 +65,18 @@ local function push(queue, id, data)
 end
 
 local new, kept, woken = 0, {}, {}
-for i = 4 + 2 * finished, #ARGV, 6 do
+for i = 5 + 2 * finished, #ARGV, 6 do
     local queue, id, data, place = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    local delay, customer = tonumber(ARGV[i + 4]), ARGV[i + 5]
+    local due, customer = tonumber(ARGV[i + 4]), ARGV[i + 5]
     local name = namespace .. ":" .. queue
-    if delay > 0 then
+    if due > 0 then
         if redis.call("hsetnx", name .. ".DQ.msgs", id, data) == 1 then
-            redis.call("zadd", name .. ".DQ.due", now + delay, id)
+            redis.call("zadd", name .. ".DQ.due", due - ahead, id)
             woken[queue], new = true, new + 1
         end
     elseif redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
         if keep(queue, id) then
-            kept[#kept + 1] = (i + 2 - 2 * finished) / 6
+            kept[#kept + 1] = (i + 1 - 2 * finished) / 6
         elseif not push(queue, id, data) then
             if place == "head" then redis.call("lpush", name, id) else line_up(name, id, customer) end
             if redis.call("llen", name) == 1 then woken[queue] = true end

@@ -58,7 +58,7 @@ class Broker(RedisBroker):
         self.retired = False
         self._wake_channel = f"{namespace}:__wake__:"
         self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
-        self._requeue, self._rescue = (client.register_script(_lua(name)) for name in ("requeue", "rescue"))
+        self._requeue, self._rescue, self._hands = (client.register_script(_lua(name)) for name in ("requeue", "rescue", "hands"))
         #: The worker's consumer threads, by queue; none in a process without a worker.
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
         self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
@@ -89,12 +89,11 @@ class Broker(RedisBroker):
         for message in messages:
             place = "head" if queues.is_dead_letter(message.actor_name) else "tail"
             queue_name = q_name(message.queue_name)
-            # Its time was set by this process's clock a moment ago (addressed); Redis counts the delay by its own.
-            delay = 0 if message.queue_name == queue_name else max(1, message.options["eta"] - now_ms())
+            due = 0 if message.queue_name == queue_name else message.options["eta"]
             customer = message.options.get("customer", "")
-            args += [queue_name, message.options["redis_message_id"], message.encode(), place, delay, customer]
+            args += [queue_name, message.options["redis_message_id"], message.encode(), place, due, customer]
         try:
-            new, *kept = self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, *args])
+            new, *kept = self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, now_ms(), *args])
         except redis.RedisError:
             self._reclaim_soon(messages)
             raise
@@ -171,13 +170,8 @@ class Broker(RedisBroker):
 
     def in_hand(self) -> set[Hand]:
         """What workers have in hand, as far as Redis knows."""
-        workers = cast(list[bytes], self.client.zrange(f"{self.namespace}:__heartbeats__", 0, -1))
-        places = [(worker.decode(), name) for worker in workers for name in _every_queue()]
-        pipe = self.client.pipeline(transaction=False)
-        for worker, name in places:
-            pipe.smembers(f"{self.namespace}:__acks__.{worker}.{name}")
-        found = zip(places, pipe.execute(), strict=True)
-        return {Hand(worker, name, message_id.decode()) for (worker, name), ids in found for message_id in ids}
+        hands = self._hands(keys=[self.namespace], args=_every_queue())
+        return {Hand(*(part.decode() for part in hand)) for hand in hands}
 
     def taken_ago(self) -> dict[str, float]:
         """Seconds since a worker last took from each queue, or looked; without those that none ever did."""
