@@ -42,6 +42,7 @@ def braked_events() -> list[dict[str, Any]]:
     ("texts", "replies", "reason"),
     [
         ([AWAY] * 40, 5, "same_text"),
+        ([AWAY, AWAY.upper(), f" {AWAY} "] * 13, 5, "same_text"),
         ([AWAY, "We will be back soon, we promise."] * 20, 10, "same_text"),
         ([f"Your ticket {number} was updated, we are working on it." for number in range(40)], 30, "instant_answers"),
     ],
