@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import pytest
 import requests
@@ -22,6 +24,7 @@ from tests.pipeline.test_workers import until
 from tests.site import Site, serving
 from web.server import admission, connection, front
 from web.server.gunicorn_conf import raise_descriptor_limit
+from web.server.threads import FairThreads
 
 MIB = 1024 * 1024
 SHOWN = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
@@ -282,6 +285,37 @@ def test_a_body_that_is_complete_is_not_given_up_for_another() -> None:
             complete.grow(MIB)
         with pytest.raises(admission.Refused, match="This address"):
             other.grow(MIB)
+
+
+# ---- turns
+
+
+def test_addresses_take_turns() -> None:
+    ended: list[str] = []
+
+    async def both() -> None:
+        threads = FairThreads(1)
+        many = [threads.run("a", partial(ended.append, f"a{number}")) for number in range(100)]
+        few = [threads.run(address, partial(ended.append, address)) for address in "bc"]
+        await asyncio.gather(*many, *few)
+
+    asyncio.run(both())
+    assert sorted(ended[:6]) == ["a0", "a1", "a2", "a3", "b", "c"]
+    assert [name for name in ended if name.startswith("a")] == [f"a{number}" for number in range(100)]
+
+
+def test_what_a_thread_raises_is_raised_and_its_place_is_free_again() -> None:
+    async def all_three() -> list[Any]:
+        threads = FairThreads(1)
+        given_up = asyncio.ensure_future(threads.run("a", partial(time.sleep, 0.1)))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        works = [partial(int, "x"), partial(int, "1"), partial(int, "2")]
+        return await asyncio.gather(*(threads.run("a", work) for work in works), return_exceptions=True)
+
+    problem, *results = asyncio.run(all_three())
+    assert isinstance(problem, ValueError)
+    assert results == [1, 2]
 
 
 # ---- time

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -19,6 +19,7 @@ from web import app, problems
 from web.hardening import SECURITY_HEADERS, body_limit
 from web.request_limits import site_of
 from web.server.admission import Admission, Body, Refused
+from web.server.threads import FairThreads
 from web.server.wsgi import Answer, Environ, call, environ_of
 from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
 
@@ -40,7 +41,7 @@ class Front:
         #: Seconds in which a whole request has to arrive, and in which a client has to read (gunicorn's --timeout).
         self.request_seconds = 30.0
         self._admission = Admission(conf.web_address_unfinished, conf.web_body_memory * 1024 * 1024)
-        self._threads = ThreadPoolExecutor(conf.web_threads, "request")
+        self._threads = FairThreads(conf.web_threads)
         proxies = conf.trusted_proxies
         self._closing = False
         self._readings: set[asyncio.Timeout] = set()
@@ -70,7 +71,7 @@ class Front:
         try:
             with self._admission.body(site_of(environ["REMOTE_ADDR"])) as body:
                 content, is_read = await self._read(environ, receive, body)
-                answer = await asyncio.get_running_loop().run_in_executor(self._threads, call, self.flask, environ, content)
+                answer = await self._threads.run(body.address, partial(call, self.flask, environ, content))
         except Refused as refusal:
             answer, is_read = _problem(refusal.error), False
         subscription: Subscription | None = environ.get(STREAM)

@@ -37,6 +37,8 @@ MESSAGES = 200
 REQUESTS = 100
 #: Requests of one address whose bodies do not end, and hooks beside them: how many, and how many a second.
 SLOW_BODIES, HOOKS, HOOK_RATE = 1_000, 500, 50.0
+#: Seconds for the slow bodies to arrive.
+SETTLE = 5.0
 #: Connections on which hooks come, as Meta's do.
 HOOK_CONNECTIONS = 10
 #: Seconds that a step may take.
@@ -210,6 +212,7 @@ def _hooks_beside_slow_bodies(port: int, chatbot: int) -> list[float]:
     """Milliseconds of hooks that come at a steady rate, each from when it was due, while bodies wait for their ends."""
     db.rows(_NUMBER, [chatbot])
     slow = [_slow_body(port) for _ in range(SLOW_BODIES)]
+    time.sleep(SETTLE)  # until they are all in
     begun = time.monotonic()
     with requests.Session() as session, ThreadPoolExecutor(HOOK_CONNECTIONS) as senders:
         session.trust_env = False
