@@ -97,7 +97,11 @@ def _connect(infos: list[AddressInfo], exchange: Exchange) -> socket.socket:
     """A connection to the first address that answers; each has its share of the time. Raises OSError."""
     problem: OSError = OSError("the name has no address")
     for number, (family, kind, protocol, _, address) in enumerate(infos):
-        sock = WireSocket(family, kind, protocol)
+        try:
+            sock = WireSocket(family, kind, protocol)
+        except OSError as failure:  # this machine has no IPv6, for example
+            problem = failure
+            continue
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.serve(exchange)

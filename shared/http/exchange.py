@@ -5,8 +5,8 @@ deadline, and each wait of each of its sockets gets what is left of it (`WireSoc
 request, informational responses, headers and body.
 
 A call with a `key` can be ended from outside: `cancel_calls(key)` closes the connections of all calls of this process that
-have it, and each of them raises CallCancelled at once. `keys_of_calls()` says which keys there are. So whoever deletes an
-endpoint, or looks whether it still exists, ends what goes to it:
+have it, and each of them raises CallCancelled at once (while DNS is asked: when it has answered). `keys_of_calls()` says
+which keys there are. So whoever deletes an endpoint, or looks whether it still exists, ends what goes to it:
 
     http.post(url, body, headers, timeout, key=("endpoint", 12))
     http.cancel_calls(("endpoint", 12))  # in any thread; returns how many it ended

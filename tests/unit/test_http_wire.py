@@ -223,26 +223,36 @@ def test_a_library_of_httpx_has_the_same_deadline(serve: Callable[[Handle], str]
 # -------------------------------------------------------------------------------------------- ended from another thread
 
 
+def cancel_soon(key: Any) -> None:
+    """Ends the calls of the key, a moment after the first one began."""
+
+    def cancel() -> None:
+        while key not in http.keys_of_calls():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        http.cancel_calls(key)
+
+    threading.Thread(target=cancel, daemon=True).start()
+
+
 @both_pools
 @pytest.mark.parametrize("where", ["silence", "header", "body", "body until closed", "103 Early Hints"])
 def test_a_call_can_be_ended_from_another_thread(serve: Callable[[Handle], str], where: str, allow_private: bool) -> None:
-    address = serve(endless(*ENDLESS[where]))
-    ended = threading.Timer(0.2, lambda: http.cancel_calls(("endpoint", 1)))
-    ended.start()
-    began = time.monotonic()
+    address, began = serve(endless(*ENDLESS[where])), time.monotonic()
     for needs_body in (True, False):
+        cancel_soon(("endpoint", 1))
         with pytest.raises(http.CallCancelled, match="was ended from here"):
             call(f"http://{address}/", 60.0, allow_private=allow_private, key=("endpoint", 1), needs_body=needs_body)
-        ended = threading.Timer(0.2, lambda: http.cancel_calls(("endpoint", 1)))
-        ended.start()
     assert time.monotonic() - began < 50
     assert http.keys_of_calls() == set()
 
 
 def test_only_the_calls_of_the_key_are_ended(serve: Callable[[Handle], str]) -> None:
+    go_on = threading.Event()
+
     def answer_late(connection: socket.socket) -> None:
         while head := read_request(connection):
-            time.sleep(0.5)
+            go_on.wait(60)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + head.split()[1][-2:])
 
     address, answers = serve(answer_late), dict[str, Any]()
@@ -256,10 +266,11 @@ def test_only_the_calls_of_the_key_are_ended(serve: Callable[[Handle], str]) -> 
     threads = [threading.Thread(target=one, args=(name,)) for name in ("aa", "bb")]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)
-    assert http.keys_of_calls() == {"aa", "bb"}
+    while http.keys_of_calls() != {"aa", "bb"}:
+        time.sleep(0.01)
     assert http.cancel_calls("aa") == 1
     assert http.cancel_calls("cc") == 0
+    go_on.set()
     for thread in threads:
         thread.join()
     assert answers == {"aa": "cancelled", "bb": b"bb"}
@@ -367,7 +378,10 @@ def test_a_host_with_several_addresses_is_called_at_the_first_that_answers(
     serve: Callable[[Handle], str], allow_private: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(serve(answers(OK)).rpartition(":")[2])
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (3, 2, 1)]
+    families = (999, socket.AF_INET, socket.AF_INET)  # the first is none that this machine has
+    found = [
+        (family, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for family, last in zip(families, (3, 2, 1), strict=True)
+    ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert call(f"http://three.example:{port}/", 30.0, allow_private=allow_private).body == b"ok"
 
@@ -562,7 +576,7 @@ def test_with_tls_the_deadline_is_the_same(serve_tls: Callable[[Handle], str], w
 @both_pools
 def test_with_tls_a_call_can_be_ended_as_well(serve_tls: Callable[[Handle], str], allow_private: bool) -> None:
     url = serve_tls(endless(*ENDLESS["body"]))
-    threading.Timer(0.3, lambda: http.cancel_calls("tls")).start()
+    cancel_soon("tls")
     with pytest.raises(http.CallCancelled):
         call(url, 60.0, allow_private=allow_private, key="tls")
 
