@@ -79,9 +79,10 @@ def _version_of(program: Path) -> int:
 
 def postgres_home(data_dir: Path) -> Path:
     """Where PostgreSQL's files go: the data folder, or a place that its user can access, linked from there."""
-    if os.geteuid() != 0 or _is_accessible(data_dir):
+    link = data_dir / "postgres-is-in"
+    if os.geteuid() != 0 or (_is_accessible(data_dir) and not link.is_symlink()):
         return data_dir
-    home, link = _reachable(data_dir), data_dir / "postgres-is-in"
+    home = _reachable(data_dir)
     if not link.is_symlink():
         shutil.rmtree(home / "postgres", ignore_errors=True)  # of a data folder that was deleted, to start over
         link.symlink_to(home)

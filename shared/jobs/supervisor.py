@@ -154,11 +154,25 @@ def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, tol
     cli.worker_process(arguments, number, output, forks, threading.Event())
 
 
+def _name_wrong_setting() -> None:
+    """Ends with the name of the setting that the Procfile made an argument of, if that is what is wrong."""
+    from shared.config import settings  # here, because otherwise each supervisor would need 7 MB more for it
+
+    settings()
+
+
 def main() -> int:
     """For the Procfile."""
     parser = cli.make_argument_parser()
     parser.prog = "python -m shared.jobs.supervisor"
-    arguments = parser.parse_args()
+    try:
+        arguments = parser.parse_args()
+        if arguments.processes < 1 or arguments.threads < 1:
+            parser.error("--processes and --threads must be at least 1")
+    except SystemExit as refusal:
+        if refusal.code:
+            _name_wrong_setting()
+        raise
     for name in UNSUPPORTED:
         if getattr(arguments, name, None):
             parser.error(f"--{name.replace('_', '-')} is not for this program; use dramatiq itself")

@@ -119,6 +119,27 @@ def test_data_of_an_earlier_release_is_kept_and_gets_a_password(fresh: Services,
     assert mode(folder) == 0o700
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's data may be where PostgreSQL's user has no access")
+def test_data_that_went_elsewhere_stays_there_until_the_folder_is_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "REACHABLE", folder)
+    folder.chmod(0o755)
+    data = folder / "closed" / "data"
+    data.parent.mkdir()
+    for mode_of_parent, is_deleted, has_row in ((0o700, False, False), (0o711, False, True), (0o700, True, False)):
+        data.parent.chmod(mode_of_parent)
+        if is_deleted:
+            shutil.rmtree(data)
+        running = Services(data)
+        running.start()
+        try:
+            with closing(psycopg2.connect(running.database_url)) as connection, connection, connection.cursor() as cursor:
+                cursor.execute("select to_regclass('kept') is not null")
+                assert cursor.fetchall() == [(has_row,)]
+                cursor.execute("create table if not exists kept (name text)")
+        finally:
+            running.stop()
+
+
 def test_a_second_process_neither_empties_nor_shares_the_folder(fresh: Services, folder: Path) -> None:
     with pytest.raises(SystemExit, match=rf"^{folder} is in use \(process {os.getpid()}\)\. Stop that one first"):
         empty_folder(folder)

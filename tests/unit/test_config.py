@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.processes import parse_procfile
 from shared.config import ConfigError, host_of, read_settings
 from tests.settings import variables
 
@@ -149,6 +150,23 @@ def test_a_worker_stops_at_once_and_names_the_variable(root: Path) -> None:
     for name in ("DATABASE_URL", "CREDENTIALS_KEY"):
         assert name.encode() in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "size"),
+    [
+        *(("ai", name, size) for name in ("AI_THREADS", "AI_PROCESSES") for size in ("abc", "0", "-1")),
+        ("worker", "WORKER_THREADS", "two"),
+        ("web", "WEB_PROCESSES", "0"),
+    ],
+)
+def test_a_line_of_the_procfile_names_the_size_that_is_wrong(root: Path, line: str, name: str, size: str) -> None:
+    command = parse_procfile((root / "Procfile").read_text())[line]
+    environment = {**GOOD, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", name: size}
+    done = subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"{name}: Must be a whole number from 1" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

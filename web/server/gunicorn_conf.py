@@ -44,3 +44,11 @@ def raise_descriptor_limit() -> None:
 
 
 raise_descriptor_limit()
+
+
+def on_starting(server: Any) -> None:
+    """A server without a process would listen and never answer: it ends instead, and names the setting."""
+    if server.cfg.workers < 1:
+        from shared.config import settings  # here, because the workers import it for themselves
+
+        settings()
