@@ -6,6 +6,9 @@ is furthest behind is next. A lane that was idle starts where the others are: it
 comes now is next. Stages that share a process take turns in the same way, all with the same weight. Within a lane customers
 take turns, as they do in Redis (turns.lua): whoever sends thousands of messages waits for their own.
 
+What a stage does in one statement (`together`) a thread takes together: an item of its own, and companions. It needs one thread
+however many wait; what was not done with the others is done alone afterwards.
+
 A stage that calls somebody outside may have only a share of the threads of a process that runs other stages as well
 (thread_limits): a provider that hangs stops its own stage and no other.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from queue import PriorityQueue
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +32,8 @@ WEIGHTS = {1: 15, 3: 4, 5: 1}
 SHARES = {Queue.AI: 1 / 2, Queue.WHATSAPP_CLOUD: 1 / 4, Queue.WHATSAPP_QR: 1 / 4, Queue.WEBHOOKS: 1 / 4}
 #: The share that all of these may have together: what is left saves and routes messages whatever hangs outside.
 SHARE_OF_ALL = 7 / 8
+#: Items that a thread takes at once, its own with them: a statement of some milliseconds.
+TOGETHER = 50
 #: The name under which thread_limits limits them together.
 OUTSIDE = "outside"
 
@@ -91,7 +96,18 @@ class _Stage:
     def __init__(self) -> None:
         self._lanes: dict[int, _Lane] = {priority: _Lane() for priority in WEIGHTS}
         self._turns: _Turns[int] = _Turns()
+        self._alone: deque[Any] = deque()
         self.size = 0
+
+    def put_alone(self, item: Any) -> None:
+        """Back, before all others, and to be done alone."""
+        self._alone.append(item)
+        self.size += 1
+
+    def get_with_companions(self) -> tuple[Any, list[Any]]:
+        """The next item, and those that may be done together with it."""
+        count = 0 if self._alone else min(TOGETHER, self.size) - 1
+        return self.get(), [self.get() for _ in range(count)]
 
     def put(self, item: Any) -> None:
         lane = self._lanes[item.priority]
@@ -102,6 +118,8 @@ class _Stage:
 
     def get(self) -> Any:
         self.size -= 1
+        if self._alone:
+            return self._alone.popleft()
         return self._lanes[self._turns.next((lane for lane, items in self._lanes.items() if items), WEIGHTS)].get()
 
 
@@ -112,8 +130,8 @@ class FairQueue(PriorityQueue[Any]):
     `limits` says how many may. What waits for a thread of its stage is not there for `get`.
     """
 
-    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        self._limits = dict(limits or {})
+    def __init__(self, limits: Mapping[str, int] | None = None, together: Collection[str] = ()) -> None:
+        self._limits, self._together = dict(limits or {}), together
         super().__init__()
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - queue.Queue's signature
@@ -122,9 +140,20 @@ class FairQueue(PriorityQueue[Any]):
         self._turns: _Turns[str] = _Turns()
         self._threads = Counter[str]()  # by stage, and OUTSIDE
         self._stage_of_thread: dict[int, str] = {}
+        self._companions: dict[int, list[Any]] = {}  # by thread
 
     def _qsize(self) -> int:
         return len(self._urgent) + sum(self._stages[name].size for name in self._runnable())
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - queue.Queue's signature
+        """Adds an item, and wakes a thread for it unless one comes for the items of its stage anyway."""
+        with self.mutex:
+            self.unfinished_tasks += 1
+            name = queues.stage(item.message.queue_name)
+            waiting = self._stages[name].size if name in self._together and name in self._stages else 0
+            self._put(item)
+            if not waiting or item.priority not in WEIGHTS:
+                self.not_empty.notify()
 
     def _put(self, item: Any) -> None:
         if item.priority not in WEIGHTS:
@@ -143,7 +172,25 @@ class FairQueue(PriorityQueue[Any]):
         if self._limits:
             self._stage_of_thread[threading.get_ident()] = name
             self._threads.update(_limited_as(name))
-        return self._stages[name].get()
+        stage = self._stages[name]
+        if name not in self._together:
+            return stage.get()
+        item, companions = stage.get_with_companions()
+        if companions:
+            self._companions[threading.get_ident()] = companions
+        if stage.size:
+            self.not_empty.notify()
+        return item
+
+    def companions(self) -> list[Any]:
+        """What the calling thread took besides its own item, and has not done yet."""
+        return list(self._companions.get(threading.get_ident(), ()))
+
+    def companion_done(self, item: Any) -> None:
+        """The calling thread has done a companion."""
+        with self.mutex:
+            self._companions[threading.get_ident()].remove(item)
+        super().task_done()
 
     def _runnable(self) -> list[str]:
         """The stages that have work, and may have another thread."""
@@ -154,13 +201,25 @@ class FairQueue(PriorityQueue[Any]):
         return any(name in limits and self._threads[name] >= limits[name] for name in _limited_as(stage)) if limits else False
 
     def task_done(self) -> None:
-        """The calling thread has worked on its item: another one may work for the same stage."""
+        """The calling thread has worked on its item: another one may work for the same stage.
+
+        Companions that are not done go back, each to be done alone.
+        """
         with self.mutex:
+            for item in self._companions.pop(threading.get_ident(), ()):
+                self._put_back(item)
             stage = self._stage_of_thread.pop(threading.get_ident(), None)
             if stage is not None:
                 self._threads.subtract(_limited_as(stage))
                 self.not_empty.notify()
         super().task_done()
+
+    def _put_back(self, item: Any) -> None:
+        name = queues.stage(item.message.queue_name)
+        if not self._stages[name].size:
+            self._turns.join(name)
+        self._stages[name].put_alone(item)
+        self.not_empty.notify()
 
     def add_threads(self, stage: str, count: int) -> None:
         """So many threads more, or fewer if negative, are there for this stage alone."""
@@ -173,7 +232,7 @@ class FairQueue(PriorityQueue[Any]):
     def drain(self) -> list[Any]:
         """Takes everything out, also what waits for a thread of its stage. Nothing is limited afterwards."""
         with self.mutex:
-            self._limits = {}
+            self._limits, self._together = {}, ()
             return [self._get() for _ in range(self._qsize())]
 
 

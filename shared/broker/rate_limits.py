@@ -44,6 +44,11 @@ def admit(job_id: int, queue: Queue, priority: int, number: str | None = None) -
         raise RateLimited(wait / 1000, f"rate limit of {name}: {rate}")
 
 
+def is_limited(queue: Queue) -> bool:
+    """Whether a stage's jobs have to ask."""
+    return bool(_limits(queue, None))
+
+
 def _limits(queue: Queue, number: str | None) -> dict[str, Rate]:
     conf = settings()
     configured: dict[str, Rate | None] = {queue.value: getattr(conf, f"rate_limit_{queue.replace('-', '_')}")}

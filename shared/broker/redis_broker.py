@@ -29,6 +29,7 @@ from shared import queues
 from shared.broker import identity
 from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, redis_now_ms
 from shared.broker.consumer import Taken, WokenConsumer
+from shared.broker.fair_queue import FairQueue
 from shared.broker.listener import Listener
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
@@ -59,7 +60,8 @@ class Broker(RedisBroker):
         self._wake_channel = f"{namespace}:__wake__:"
         self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
         self._requeue, self._rescue, self._hands = (client.register_script(_lua(name)) for name in ("requeue", "rescue", "hands"))
-        #: The worker's consumer threads, by queue; none in a process without a worker.
+        #: The worker's queue, and its consumer threads by the queue in Redis; none in a process without a worker.
+        self.work_queue: FairQueue | None = None
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
         self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import peewee
 
+from shared.broker.companions import companions, finish
 from shared.broker.connection import Delivery
 from shared.broker.enqueue import current_delivery, enqueue, tickets_of
 from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
-from shared.errors import LeaseLost
+from shared.errors import LeaseLost, ServiceDown
 from shared.jobs.ledger import Job, insist, queries
+from shared.jobs.outcome import report_completed
+from shared.telemetry.timings import Timings
 
 #: SQLSTATE that schema.sql raises when a claim is not the job's last.
 LEASE_LOST = "SB001"
@@ -26,17 +30,22 @@ class _Item(NamedTuple):
     delivery: Delivery | None
 
 
+#: What the statement says of a job whose results were written; None of others.
+_Completed = dict[str, Any] | None
+
+
 class CompletionStatement:
     """A stage's finishing statement, which calls job_complete_v1. Its rows have `job_id` and `claim` beside what the stage gives.
 
     It answers with one row: `done`, the `n` of those whose results were written, and `tickets`, what follows; with none if
     nobody's were. The statement of a stage that claims nothing adds `messages` and `customers`: of each `n`, the id of the
     message it was about, and of its customer.
+    It is given nothing but the jobs, so it does the thread's companions as well (shared/broker/companions.py).
     """
 
     def __init__(self, query: sql.Query) -> None:
         self._statement = Statement(query)
-        self._batch: Batch[_Item, dict[str, Any] | None] = Batch(self._run_batch)
+        self._batch: Batch[Sequence[_Item], Sequence[_Completed]] = Batch(self._run_batch)
 
     def __call__(self, job: Job, values: Mapping[str, Any] | None = None) -> bool:
         """Completes the job; False if there was nothing to write the results to: then nothing happened.
@@ -45,27 +54,45 @@ class CompletionStatement:
         customer here.
         """
         item = _Item({"job_id": job.id, "claim": job.claim, **(values or {})}, current_delivery())
+        others = [] if job.claim else [(companion, Timings()) for companion in companions()]
+        items = [item, *(_Item({"job_id": companion.job_id, "claim": 0}, companion.delivery) for companion, _ in others)]
         try:
-            completed = insist(lambda: self._batch(item)) if job.claim else self._batch(item)
+            completed, *rest = insist(lambda: self._batch(items)) if job.claim else self._complete_together(items)
         except peewee.DatabaseError as error:
             if getattr(getattr(error, "orig", None), "pgcode", None) != LEASE_LOST:
                 raise
             raise LeaseLost(f"job {job.id}: claim {job.claim} is over") from error
+        for (companion, timings), result in zip(others, rest, strict=False):
+            if result is not None:
+                finish(companion)
+                report_completed(Job(companion.job_id, 0, job.queue, **result), timings)
         if completed is None:
             return False
         job.message_id = completed.get("message_id", job.message_id)
         job.customer_id = completed.get("customer_id", job.customer_id)
         return True
 
-    def _run_batch(self, items: Sequence[_Item]) -> list[dict[str, Any] | None]:
-        completed: list[dict[str, Any] | None] = [None] * len(items)
+    def _complete_together(self, items: Sequence[_Item]) -> Sequence[_Completed]:
+        try:
+            return self._batch(items)
+        except ServiceDown:
+            raise
+        except Exception:
+            if len(items) == 1:
+                raise
+            return self._batch(items[:1])  # a companion may have spoiled it; each of them is done alone
+
+    def _run_batch(self, calls: Sequence[Sequence[_Item]]) -> list[Sequence[_Completed]]:
+        items = [item for call in calls for item in call]
+        completed: list[_Completed] = [None] * len(items)
         for row in self._statement.execute([item.values for item in items]):
             deliveries = [items[n].delivery for n in row["done"]]
             enqueue(tickets_of(row["tickets"]), [delivery for delivery in deliveries if delivery])
             messages, customers = row.get("messages", {}), row.get("customers", {})
             for n in row["done"]:
                 completed[n] = {"message_id": messages[str(n)], "customer_id": customers[str(n)]} if messages else {}
-        return completed
+        results = iter(completed)
+        return [list(islice(results, len(call))) for call in calls]
 
 
 _complete_statement = CompletionStatement(queries["complete"])

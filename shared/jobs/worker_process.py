@@ -11,7 +11,7 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries
 
 from shared import db, queues
-from shared.broker import identity
+from shared.broker import identity, rate_limits
 from shared.broker.connection import warn_about_forgetful_redis
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.fair_queue import FairQueue, thread_limits
@@ -55,9 +55,10 @@ class Lifecycle(Middleware):
         """
         db.check_address()
         limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))
-        worker.work_queue = FairQueue(limits)
+        together = {stage for stage in queues.UNCLAIMED if not rate_limits.is_limited(stage)}  # a limit asks job by job
+        worker.work_queue = FairQueue(limits, together)
         if isinstance(broker, SwitchboardBroker):
-            broker.thread_limits = limits
+            broker.thread_limits, broker.work_queue = limits, worker.work_queue
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""

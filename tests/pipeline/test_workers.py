@@ -119,7 +119,7 @@ def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessM
 
 
 def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small: ProcessManager, simulator: Simulator) -> None:
-    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 60_000}])
+    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 30_000}])
     for number in range(8):  # more than there are threads
         world.say(user=f"v-{number}")
     until(lambda: len(world.jobs(queue="ai-processing", state="active")) == 2)  # half of the threads
@@ -127,6 +127,25 @@ def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small
     until(lambda: len(world.messages(role="user")) == 9)
     assert len(world.jobs(queue="ai-processing", state="active")) == 2
     small.kill("worker")
+
+
+def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World, root: Path) -> None:
+    for number in range(40):
+        world.say(user=f"v-{number}")
+    broken = [world.jobs(queue="incoming-messages")[number]["id"] for number in (5, 17)]
+    db.rows('update job set payload = payload || \'{"message_id": "no number"}\' where id = %s', [broken[0]])
+    db.rows("update job set payload = payload || '{\"chatbot_id\": 0}' where id = %s", [broken[1]])
+    few_threads = {**os.environ, "INCOMING_THREADS": "2"}
+    manager = ProcessManager(root / "Procfile", env=few_threads, cwd=root, names=["incoming"])
+    manager.start()
+    try:
+        until(lambda: all(job["closed_at"] for job in world.jobs(queue="incoming-messages")))
+    finally:
+        manager.stop()
+    jobs = {job["id"]: job for job in world.jobs(queue="incoming-messages")}
+    assert {number for number, job in jobs.items() if job["state"] == "failed"} == set(broken)
+    assert {job["attempts"] for number, job in jobs.items() if number not in broken} == {1}, "none of them failed"
+    assert len(world.messages(role="user")) == 38
 
 
 def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:

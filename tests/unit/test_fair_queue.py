@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from shared import queues
-from shared.broker.fair_queue import OUTSIDE, SHARES, WEIGHTS, FairQueue, thread_limits
+from shared.broker.fair_queue import OUTSIDE, SHARES, TOGETHER, WEIGHTS, FairQueue, thread_limits
 from shared.queues import PRIORITIES, Queue
 
 
@@ -261,3 +262,77 @@ def test_a_premium_flood_of_one_customer_does_not_stop_the_basic_lane() -> None:
     put_of(queue, 1, 200, lane=1)
     put_of(queue, 2, 5, lane=5)
     assert customers(queue, 33).count(2) >= 2, "one of sixteen"
+
+
+def together(*stages: Queue) -> FairQueue:
+    """A queue of a process whose threads do these stages' items together."""
+    return FairQueue(together=set(stages))
+
+
+def numbers(items: Iterable[Item]) -> list[int]:
+    """What tells them apart."""
+    return [item.number for item in items]
+
+
+def test_one_thread_takes_together_what_waits_of_a_stage() -> None:
+    queue = together(Queue.INCOMING)
+    put(queue, Queue.INCOMING, TOGETHER + 5)
+    put(queue, Queue.WEBHOOKS, 5)
+    assert queue.get().number == 0
+    assert numbers(queue.companions()) == list(range(1, TOGETHER))
+    for item in queue.companions():
+        queue.companion_done(item)
+    queue.task_done()
+    assert queue.companions() == []
+    assert Counter(queue.get_nowait().stage for _ in range(2)) == {"incoming-messages": 1, "webhook-delivery": 1}
+    assert numbers(queue.companions()) == list(range(TOGETHER + 1, TOGETHER + 5))
+
+
+def test_companions_that_were_not_done_are_done_alone_and_first() -> None:
+    queue = together(Queue.INCOMING)
+    put(queue, Queue.INCOMING, 4)
+    queue.get()
+    first, *_ = queue.companions()
+    queue.companion_done(first)
+    queue.task_done()
+    put(queue, Queue.INCOMING, 1)
+    for number in (2, 3):
+        assert queue.get().number == number
+        assert queue.companions() == []
+        queue.task_done()
+    assert queue.get().number == 0, "the one that came later"
+
+
+def test_all_that_was_put_is_counted_as_done() -> None:
+    queue = together(Queue.INCOMING)
+    put(queue, Queue.INCOMING, 4)
+    queue.get()
+    queue.companion_done(queue.companions()[0])
+    queue.task_done()
+    while not queue.empty():
+        queue.get()
+        queue.task_done()
+    assert queue.unfinished_tasks == 0
+
+
+def test_no_item_waits_while_threads_sleep() -> None:
+    queue, done = together(Queue.INCOMING, Queue.OUTGOING), SimpleQueue[Item]()
+
+    def work() -> None:
+        while True:
+            items = [queue.get(), *queue.companions()]
+            for number, item in enumerate(items):
+                if number and item.number % 3:
+                    queue.companion_done(item)
+                if not number or item.number % 3:
+                    done.put(item)
+            queue.task_done()  # what is left goes back
+
+    for _ in range(4):
+        threading.Thread(target=work, daemon=True).start()
+    for stage in (Queue.INCOMING, Queue.OUTGOING, Queue.WEBHOOKS) * 20:
+        put(queue, stage, 10)
+        time.sleep(0.001)  # now and then all threads sleep
+    assert Counter(done.get(timeout=5).stage for _ in range(600)) == dict.fromkeys(
+        ("incoming-messages", "outgoing-messages", "webhook-delivery"), 200
+    )
