@@ -33,7 +33,7 @@ def failover(target: Target) -> None:
     """PostgreSQL becomes read-only; 5 s later it takes new sessions as a new primary would, and the old ones stay read-only."""
     if not target.reached(0.2):
         return
-    with _door_watched(target, "failover"):  # a message that was accepted before needs no write
+    with _door_watched(target, "failover", refuses=True):
         _administer(target, "alter system set default_transaction_read_only = on", "select pg_reload_conf()")
         target.report("failover: every session is read-only")
         time.sleep(PROMOTION)

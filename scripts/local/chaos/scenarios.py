@@ -93,6 +93,14 @@ SCENARIOS = {
             harmless=True,
             limit=240.0,
         ),
+        Scenario(
+            "small-postgres",
+            "PostgreSQL has fewer connections than there are processes",
+            setup=Setup(postgres_connections=5),
+            spread=20.0,
+            harmless=True,
+            limit=240.0,
+        ),
         *(
             _outage(
                 f"clock-{where}",

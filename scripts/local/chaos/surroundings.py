@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg2
 import redis
 
 from scripts.local.chaos.door import Door
@@ -33,6 +35,8 @@ class Setup:
     pooled: bool = False
     #: Redis refuses more connections than this; 0: its own default of 10,000.
     redis_clients: int = 0
+    #: The system's role may have so many connections to PostgreSQL; 0: as many as it likes.
+    postgres_connections: int = 0
     #: A web process, which is asked during outages.
     door: bool = False
     #: Seconds by which the clock of a second set of workers is wrong; 0: there is none.
@@ -64,10 +68,21 @@ def put_before_servers(setup: Setup, services: Services, stack: ExitStack) -> Su
         stack.callback(around.pooler.kill)
         around.pooler.start()
         around.settings = {"DATABASE_URL": around.pooler.url}
+    if setup.postgres_connections:
+        around.settings = {"DATABASE_URL": _small_plan(services.database_url, setup.postgres_connections)}
     if setup.redis_clients:
         with redis.Redis.from_url(services.redis_url) as client:
             client.config_set("maxclients", setup.redis_clients)
     return around
+
+
+def _small_plan(url: str, connections: int) -> str:
+    """The URL for a role with few connections, as small plans of platforms have them."""
+    parts = urlsplit(url)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"create role small_plan login connection limit {connections} password '{parts.password}'")
+        cursor.execute("grant pg_read_all_data, pg_write_all_data to small_plan")
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f"{parts.username}:", "small_plan:", 1)))
 
 
 def add_door(around: Surroundings, environment: Mapping[str, str], on_line: OnLine, stack: ExitStack) -> None:
