@@ -127,7 +127,7 @@ class Provider(BaseHTTPRequestHandler):
 @pytest.fixture
 def provider() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """The base URL of a provider of its own, and the headers of what it was asked."""
-    handler = type("Asked", (Provider,), {"asked": []})
+    handler: Any = type("Asked", (Provider,), {"asked": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/v1", handler.asked
