@@ -107,7 +107,7 @@ class Supervisor:
         return self._return_code
 
     def _stop(self, *_: object) -> None:
-        """SIGTERM to the workers: they finish what they can. A second one makes them end at once."""
+        """SIGTERM to the workers: they finish what they can. Another one, 5 s later, makes them end at once."""
         self._stopping = True
         for slot in self._slots:
             if slot.worker:

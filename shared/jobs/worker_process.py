@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
+import time
+from types import FrameType
 from typing import Any
 
 import redis
@@ -25,6 +28,8 @@ from shared.telemetry.sentry import configure_sentry
 
 log = logging.getLogger(__name__)
 
+#: Seconds within which another SIGTERM is the same one: platforms signal every process, and the supervisor its workers as well.
+SAME_SIGNAL = 5.0
 #: Leases are renewed this many times in their length, so that one slow renewal loses none.
 RENEWALS_PER_LEASE = 3
 
@@ -62,6 +67,7 @@ class Lifecycle(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
+        _take_repeated_signals_for_one()
         threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
         if identity.predecessors:
             threading.Thread(target=_take_over, name="take-over", daemon=True).start()
@@ -108,6 +114,22 @@ def keep_leases(stopping: threading.Event) -> None:
                 log.exception("lease_renewal_failed")
             else:
                 db.outage.noticed(problem)
+
+
+def _take_repeated_signals_for_one() -> None:
+    """A second SIGTERM ends Dramatiq's worker in the middle of its jobs, unless it comes with the first."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        return
+    handled = float("-inf")
+
+    def handle_first(number: int, frame: FrameType | None) -> None:
+        nonlocal handled
+        if time.monotonic() - handled > SAME_SIGNAL:
+            handled = time.monotonic()
+            handler(number, frame)
+
+    signal.signal(signal.SIGTERM, handle_first)
 
 
 def _take_over() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,6 +147,21 @@ def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World, ro
     assert {number for number, job in jobs.items() if job["state"] == "failed"} == set(broken)
     assert {job["attempts"] for number, job in jobs.items() if number not in broken} == {1}, "none of them failed"
     assert len(world.messages(role="user")) == 38
+
+
+def test_a_platform_may_signal_every_process_of_a_type_at_once(
+    world: World, workers: ProcessManager, simulator: Simulator
+) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 4_000, "times": 1}])
+    world.say()
+    until(lambda: world.jobs(queue="ai-processing", state="active"))
+    before = set(workers.pids("ai"))
+    for pid in reversed(workers.pids("ai")):  # the worker, then the supervisor, which sends its worker another one
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)
+    until(lambda: not before & set(workers.pids("ai")), seconds=25)
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["claims"], job["lost_claims"]) == ("completed", 1, 0)
 
 
 def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:
