@@ -146,13 +146,13 @@ class FairQueue(PriorityQueue[Any]):
         return len(self._urgent) + sum(self._stages[name].size for name in self._runnable())
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - queue.Queue's signature
-        """Adds an item, and wakes a thread for it unless one comes for the items of its stage anyway."""
+        """Adds an item, and wakes a thread for it unless one comes for its stage anyway, or its stage may have no further one."""
         with self.mutex:
             self.unfinished_tasks += 1
             name = queues.stage(item.message.queue_name)
-            waiting = self._stages[name].size if name in self._together and name in self._stages else 0
+            is_awaited = self._is_full(name) or (name in self._together and name in self._stages and self._stages[name].size > 0)
             self._put(item)
-            if not waiting or item.priority not in WEIGHTS:
+            if not is_awaited or item.priority not in WEIGHTS:
                 self.not_empty.notify()
 
     def _put(self, item: Any) -> None:
@@ -211,7 +211,8 @@ class FairQueue(PriorityQueue[Any]):
             stage = self._stage_of_thread.pop(threading.get_ident(), None)
             if stage is not None:
                 self._threads.subtract(_limited_as(stage))
-                self.not_empty.notify()
+                if not getattr(threading.current_thread(), "running", False):  # else it comes back for the next item itself
+                    self.not_empty.notify()
         super().task_done()
 
     def _put_back(self, item: Any) -> None:
