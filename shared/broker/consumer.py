@@ -19,8 +19,10 @@ from shared.broker.queue_state import QueueState
 #: Seconds between fetches from an idle queue. Wake-ups come by publish; this is for a lost one, and it is the heartbeat.
 IDLE_FETCH = 4.0
 #: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
-#: them: enough to save round trips, few enough that other processes get their share.
+#: them, or at the next top-up: enough to save round trips, few enough that other processes get their share.
 PREFETCH_PER_THREAD = 1.5
+#: Seconds after which a consumer takes for any room that it has: among what waits in Redis another customer may be next.
+TOP_UP = 0.1
 #: Messages of one ack: a millisecond of Redis.
 MAX_ACKS = 500
 
@@ -66,7 +68,7 @@ class WokenConsumer(Consumer):
         self._state = broker.states[queue_name]
         self._state.reclaim_needed = True
         self._prefetched: deque[bytes] = self._state.prefetched
-        self._queue_empty, self._next_fetch = False, 0.0
+        self._queue_empty, self._next_fetch, self._next_top_up = False, 0.0, 0.0
         self._in_flight, self._unacked = self._state.in_flight, self._state.unacked
         self._acking = threading.Lock()
         self._next_look, self._suspects = 0.0, set[str]()
@@ -85,18 +87,22 @@ class WokenConsumer(Consumer):
 
     def _slept(self) -> bool:
         """Sleeps if nothing is left to take, or there is no room for it, until that may have changed or a fetch is due."""
-        pause = self._next_fetch - time.monotonic()
+        now = time.monotonic()
+        pause = self._next_fetch - now
         if pause <= 0 or (self._room() and not self._queue_empty):
             return False
+        if not self._queue_empty:
+            pause = min(pause, self._next_top_up - now if self._next_top_up > now else TOP_UP)
         if self._state.wakeup.wait(pause):
             self._state.wakeup.clear()
             self._queue_empty = self._queue_empty and not self._state.messages_waiting
         return True
 
     def _room(self) -> int:
-        """Threads that have enough to do need nothing yet; the ack that changes it wakes us."""
+        """Threads that have enough to do need nothing yet; the ack that changes it wakes us, or the next top-up."""
         held = len(self._in_flight) - self._state.extra_threads
-        return self.prefetch - held if held <= self.threads and not self.broker.retired else 0
+        is_time = held <= self.threads or time.monotonic() >= self._next_top_up
+        return max(0, self.prefetch - held) if is_time and not self.broker.retired else 0
 
     def _fetch(self) -> None:
         """Takes what there is room for. To ask is the heartbeat as well."""
@@ -113,7 +119,7 @@ class WokenConsumer(Consumer):
         pause = IDLE_FETCH if taken.due_in is None else min(IDLE_FETCH, taken.due_in)
         if self.broker.retired and room:
             pause = 0.0  # retired meanwhile: tell Redis at once
-        self._next_fetch = time.monotonic() + pause
+        self._next_fetch, self._next_top_up = time.monotonic() + pause, time.monotonic() + TOP_UP
         self._look_for_lost(taken.assigned)
 
     def _look_for_lost(self, assigned: int) -> None:
