@@ -415,3 +415,17 @@ def test_what_a_qr_gateway_sends_has_a_larger_limit_than_the_rest(site: Site, do
     answer = requests.post(f"{site.url}/webhooks/whatsapp/qr/{door.session}", body, headers={"apikey": QR_SECRET}, timeout=5)
     assert answer.status_code == 401, "WAHA signs; but it was read"
     assert "Connection" not in answer.headers or answer.headers["Connection"] != "close"
+
+
+def test_what_is_ending_anyway_can_be_ended_again() -> None:
+    async def ended_twice() -> bool:
+        try:
+            async with asyncio.timeout(0.0) as reading:
+                await asyncio.sleep(0)
+                front._end_at(reading, 0.0)
+                await asyncio.sleep(1)
+        except TimeoutError:
+            return True
+        return False
+
+    assert asyncio.run(ended_twice())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import sys
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,9 @@ if TYPE_CHECKING:  # gunicorn's master loads this module, and none of the applic
 MAX_HEAD = 64 * 1024
 #: Requests that a client may send ahead on one connection.
 MAX_PIPELINE = 16
+#: Seconds for which a thread that works keeps the interpreter from others that want it. Every answer goes through the event loop,
+#: which with Python's 0.005 waits behind the threads: 398 to 480 hooks a second instead of 462 to 494.
+SWITCH_INTERVAL = 0.0005
 #: File descriptors that are not for connections: PostgreSQL, Redis, files, the listening socket.
 RESERVED_DESCRIPTORS = 200
 
@@ -143,4 +147,5 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
     async def _serve(self) -> None:
         front: Front = self.wsgi
         front.request_seconds = float(self.cfg.timeout)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         await super()._serve()

@@ -6,7 +6,6 @@ Flask decides everything else: also who may open a stream, which its view then l
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import Any
 
@@ -22,8 +21,6 @@ from web.server.admission import Admission, Body, Refused
 from web.server.threads import FairThreads
 from web.server.wsgi import Answer, Environ, call, environ_of
 from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
-
-log = logging.getLogger(__name__)
 
 #: Seconds for which the rest of a refused body is read and dropped: a client that still sends would not see the answer.
 LINGER = 3.0
@@ -64,7 +61,7 @@ class Front:
         self._closing = True
         close_streams()
         for reading in self._readings:
-            reading.reschedule(asyncio.get_running_loop().time() + CLOSING_SECONDS)
+            _end_at(reading, asyncio.get_running_loop().time() + CLOSING_SECONDS)
 
     async def _answer(self, environ: Environ, receive: Receive, send: Send) -> Subscription | None:
         self._fix_address(environ, _nothing)
@@ -112,7 +109,7 @@ class Front:
     async def _read_in_time(self, receive: Receive, body: Body, limit: int) -> bytes:
         try:
             async with asyncio.timeout(CLOSING_SECONDS if self._closing else self.request_seconds) as reading:
-                body.stop = lambda: reading.reschedule(0.0)
+                body.stop = partial(_end_at, reading, 0.0)
                 self._readings.add(reading)
                 try:
                     return await _read_all(receive, body, limit)
@@ -120,6 +117,11 @@ class Front:
                     self._readings.discard(reading)
         except TimeoutError:
             raise Refused(body.why_stopped) from None
+
+
+def _end_at(reading: asyncio.Timeout, when: float) -> None:
+    if not reading.expired():  # then it is ending
+        reading.reschedule(when)
 
 
 async def _read_all(receive: Receive, body: Body, limit: int) -> bytes:

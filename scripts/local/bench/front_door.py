@@ -224,7 +224,7 @@ def _wait_for(port: int) -> None:
         try:
             if requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)
     raise RuntimeError(f"The web process did not answer within {ANSWER_TIMEOUT:.0f} s.")
 

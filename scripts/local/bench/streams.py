@@ -254,7 +254,7 @@ def _wait_for(port: int, chatbot: str) -> None:
         try:
             if requests.get(f"http://127.0.0.1:{port}/widget/{chatbot}", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)
     raise RuntimeError(f"The web process did not answer within {TIMEOUT:.0f} s.")
 
