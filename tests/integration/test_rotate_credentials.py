@@ -12,7 +12,7 @@ from scripts.commands import keys
 from shared import config, db
 from shared.db import credentials
 from shared.errors import PermanentError
-from shared.models import TABLES, encrypted_fields
+from shared.models import TABLES, Chatbot, encrypted_fields
 from tests.builders import World
 
 COLUMNS = (
@@ -28,6 +28,8 @@ COLUMNS = (
 def stored(world: World) -> dict[str, str]:
     """A tenant with a secret of each kind, encrypted with the key of today."""
     world.endpoint(world.customer)
+    own = {"provider_base_url": "https://ai.example/v1", "provider_api_key": ""}
+    db.rows(Chatbot.update(own))  # a chatbot has both or none
     for model in TABLES:
         for field in encrypted_fields(model):
             db.rows(model.update({field: credentials.encrypt(f"secret of {model.__name__}.{field.name}")}))
