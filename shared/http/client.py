@@ -34,8 +34,6 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Bytes of one read.
 CHUNK = 8192
-#: Neither retries nor redirects: exceptions and answers come as they are.
-_ONCE = urllib3.Retry(False, redirect=False)
 
 
 @dataclass(frozen=True)
@@ -137,17 +135,30 @@ def exchange(
         try:
             if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
                 raise LocationValueError
-            manager = connections.OPEN if allow_private else connections.GUARDED
-            raw = manager.urlopen(
-                method, url, body=body, headers=headers, timeout=None, retries=_ONCE, redirect=False, preload_content=False
-            )
+            raw = (_send if allow_private else _send_guarded)(method, url, body, headers)
             _read(raw, max_bytes, chunks)
-        except (HTTPError, HTTPException, OSError, ValueError) as problem:
+        except (HTTPError, HTTPException, OSError, ValueError) as problem:  # OSError: of requests as well
             if call.status is None or needs_body or call.cancelled:
                 raise classify(problem, url, call) from problem
         if call.cancelled:  # its end looked like the end of the body
             raise CallCancelled(f"the call to {host_of(url)} was ended from here")
         return Response(call.status or 0, b"".join(chunks)[:max_bytes], raw.headers if raw else {})
+
+
+def _send(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    """To a service of our own settings."""
+    return connections.OPEN.urlopen(
+        method, url, body=body, headers=headers, timeout=None, retries=connections.ONCE, redirect=False, preload_content=False
+    )
+
+
+def _send_guarded(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    """To an address that a customer gave."""
+    session = connections.guarded_session()
+    response: urllib3.BaseHTTPResponse = session.request(
+        method, url, data=body, headers=headers, timeout=None, allow_redirects=False, stream=True
+    ).raw
+    return response
 
 
 def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, chunks: list[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, NameResolutionError, NewConnectionError
 
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentRefusal
@@ -32,8 +33,12 @@ class TlsHandshakeFailed(HTTPError):
 
 
 #: Exception -> what it means for the job, and why. The first row that fits counts, so subclasses stand before their bases.
-FAILURES: tuple[tuple[type[Exception], type[OutsideFailure], str], ...] = (
-    (LocationValueError, PermanentRefusal, "{host} cannot be called; a URL must be like https://example.com/hook"),
+FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[OutsideFailure], str], ...] = (
+    (
+        (LocationValueError, InvalidURL, MissingSchema, InvalidSchema),
+        PermanentRefusal,
+        "{host} cannot be called; a URL must be like https://example.com/hook",
+    ),
     (AddressRefused, PermanentRefusal, "{host} is not a public address, and no others are called"),
     (NoPublicAddress, ConnectFailed, "{host} cannot be reached: DNS knows no public address for it"),
     (NameResolutionError, ConnectFailed, "{host} cannot be reached: DNS knows no address for it"),
@@ -47,7 +52,7 @@ FAILURES: tuple[tuple[type[Exception], type[OutsideFailure], str], ...] = (
 
 def classify(problem: Exception, url: str, call: Exchange) -> OutsideFailure:
     """PermanentRefusal (it can never pass), ConnectFailed (never sent whole) or OutcomeUnknown (sent, and no whole answer)."""
-    host = host_of(url)
+    host, problem = host_of(url), _cause(problem)
     if call.cancelled:
         return CallCancelled(f"the call to {host} was ended from here")
     for kind, meaning, text in FAILURES:
@@ -60,6 +65,13 @@ def classify(problem: Exception, url: str, call: Exchange) -> OutsideFailure:
         # http.client checks a request's lines before it sends the first. Its text quotes the value, which may be a key.
         return PermanentRefusal(f"a header for {host} has characters that HTTP does not allow; does a key end in a line break?")
     return ConnectFailed(f"{host} cannot be reached: the connection ended before the whole request had left")
+
+
+def _cause(problem: Exception) -> Exception:
+    """What urllib3 raised, below the exceptions that requests wraps around it."""
+    while isinstance(problem, RequestException) and problem.args and isinstance(problem.args[0], Exception):
+        problem = problem.args[0]
+    return problem
 
 
 def host_of(url: str) -> str:
