@@ -19,13 +19,18 @@ class ThreadPool(Middleware):
     def __init__(self, broker: SwitchboardBroker, stage: Queue) -> None:
         self._broker, self._stage = broker, stage
         self._lock = threading.Lock()
+        self._siblings: list[ThreadPool] = []  # of other stages, which Dramatiq tells nothing
         self._worker: Any = None  # Dramatiq's, with a FairQueue (shared/jobs/worker_process.py)
 
     @classmethod
     def of(cls, broker: SwitchboardBroker, stage: Queue) -> ThreadPool:
         """A stage's threads in the process whose broker this is."""
         threads = cls(broker, stage)
-        broker.add_middleware(threads)
+        known = next((each for each in broker.middleware if isinstance(each, cls)), None)
+        if known is None:
+            broker.add_middleware(threads)
+        else:  # Dramatiq warns of a second one
+            known._siblings.append(threads)
         return threads
 
     @property
@@ -34,14 +39,18 @@ class ThreadPool(Middleware):
         worker = self._worker
         return worker.worker_threads if worker is not None else 0
 
-    def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """From now on there is a worker to add threads to."""
         self._worker = worker
+        for sibling in self._siblings:
+            sibling.after_worker_boot(broker, worker)
 
-    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         """From now on threads are neither added nor retired: the shutdown waits for those that are there."""
         with self._lock:
             self._worker = None
+        for sibling in self._siblings:
+            sibling.before_worker_shutdown(broker, worker)
 
     def add_thread(self) -> bool:
         """Adds a thread; False if the worker has not started, or is shutting down."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import cast
 
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
@@ -281,3 +282,15 @@ def test_a_system_without_threads_to_spare_is_asked_again() -> None:
     with Bulkhead(threads).slot(endpoint_room(1), age=0):
         wait_until(lambda: worker.asked >= 2)
     assert worker.asked >= 2
+
+
+def test_the_stages_of_a_process_learn_of_its_worker_and_dramatiq_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+    broker, worker = StubBroker(middleware=[]), NoThreads()
+    pools = [ThreadPool.of(cast(Broker, broker), stage) for stage in (Queue.AI, Queue.WEBHOOKS)]
+    broker.emit_after("worker_boot", worker)
+    assert [pool.add_thread() for pool in pools] == [False, False]
+    assert worker.asked == 2
+    broker.emit_before("worker_shutdown", worker)
+    assert [pool.add_thread() for pool in pools] == [False, False]
+    assert worker.asked == 2
+    assert not caplog.records
