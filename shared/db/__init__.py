@@ -20,10 +20,11 @@ from shared.db.pool import (
     use,
 )
 from shared.db.query import execute_prepared, json, row, rows, scalar
-from shared.db.session import COMMAND, WEB, WORKER, Session
+from shared.db.session import COMMAND, REPORT, WEB, WORKER, Session
 
 __all__ = [
     "COMMAND",
+    "REPORT",
     "WEB",
     "WEB_RETRY_SECONDS",
     "WORKER",

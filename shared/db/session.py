@@ -44,6 +44,8 @@ ON_ITS_WAY = 1.0
 WORKER = Limits(statement=8, connect=5, turn=30)
 #: Somebody waits for the answer, and a channel that gets a 503 in time sends the same again.
 WEB = Limits(statement=3, connect=2, turn=3)
+#: Seconds for a report of the web process that counts much (db.patient): usage, metrics.
+REPORT = 20.0
 #: An operator has patience, and may ask for much.
 COMMAND = Limits(statement=600, connect=5, turn=30)
 #: A migration may rewrite a table.

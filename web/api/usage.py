@@ -23,7 +23,9 @@ def queue_stats() -> dict[str, dict[str, int]]:
     Closed jobs are counted until they are pruned.
     """
     stats = {queue.value: dict.fromkeys(STATES, 0) for queue in Queue}
-    for row in db.rows(job_counts(customer_id())):
+    with db.patient(db.REPORT):
+        counts = db.rows(job_counts(customer_id()))
+    for row in counts:
         stats[row["queue"]][row["state"]] = row["jobs"]
     return stats
 
@@ -44,7 +46,8 @@ def job_counts(customer: int) -> Select:
 def usage(query: dict[str, Any]) -> dict[str, Any]:
     """Show your usage by day (UTC) and kind"""
     first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
-    return {"data": db.rows(_usage(first_day, query["days"]))}
+    with db.patient(db.REPORT):
+        return {"data": db.rows(_usage(first_day, query["days"]))}
 
 
 def _usage(first_day: date, days: int) -> ModelSelect[UsageLog]:

@@ -130,4 +130,5 @@ def scrape() -> Response:
         if shown:
             count_guess("metrics")
         raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with METRICS_TOKEN.")
-    return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
+    with db.patient(db.REPORT):
+        return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
