@@ -15,7 +15,7 @@ import uvicorn
 from flask import Flask
 
 from shared.config import settings
-from web.server.connection import Worker
+from web.server.connection import FairServer, Worker
 from web.server.front import Front
 
 
@@ -28,7 +28,7 @@ class Site:
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=1_000)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(uvicorn.Config(self.front, log_config=None, **Worker.CONFIG_KWARGS))
+        self._server = FairServer(uvicorn.Config(self.front, log_config=None, **Worker.CONFIG_KWARGS))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self._thread.start()
         while not self._server.started:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # it has none
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 if TYPE_CHECKING:  # gunicorn's master loads this module, and none of the application
@@ -21,6 +24,8 @@ MAX_PIPELINE = 16
 #: Seconds for which a thread that works keeps the interpreter from others that want it. Every answer goes through the event loop,
 #: which with Python's 0.005 waits behind the threads: 398 to 480 hooks a second instead of 462 to 494.
 SWITCH_INTERVAL = 0.0005
+#: Connections that may wait to be accepted: a burst of pages that come back at once.
+BACKLOG = 4_096
 #: File descriptors that are not for connections: PostgreSQL, Redis, files, the listening socket.
 RESERVED_DESCRIPTORS = 200
 
@@ -125,6 +130,19 @@ class Connection(HttpToolsProtocol):
             clock.cancel()
 
 
+class FairServer(Server):
+    """uvicorn's, of which several take connections from one socket: each takes one at a time.
+
+    asyncio takes as many at once as its backlog says, so that one process would have all connections of a burst.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens; the socket's own backlog is made what it was."""
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(BACKLOG)
+
+
 class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
     """For --worker-class. gunicorn's `timeout` is what a client has for its request, and for reading the answer."""
 
@@ -136,6 +154,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # TRUSTED_PROXIES says whom to believe
+        "backlog": 1,  # FairServer
     }
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -148,4 +167,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         front: Front = self.wsgi
         front.request_seconds = float(self.cfg.timeout)
         sys.setswitchinterval(SWITCH_INTERVAL)
-        await super()._serve()
+        self.config.app = front
+        self._install_sigquit_handler()
+        server = FairServer(self.config)
+        await server.serve(self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -14,8 +14,6 @@ timeout = 30
 graceful_timeout = 20
 #: Seconds an idle connection is kept: longer than the load balancers that keep theirs for 60.
 keepalive = 75
-#: Connections that may wait to be accepted: a burst of pages that come back at once.
-backlog = 4_096
 #: In memory: a heartbeat on a slow disk would look like a hanging process.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 #: What Linux allows a process at most, unless it is told otherwise (fs.nr_open).
