@@ -1,1 +1,1 @@
-"""One module per queue. `python -m shared.jobs.supervisor workers.<module> …` runs one stage, or several in one process."""
+"""One module per queue. `dramatiq workers.<module>` runs one stage, or several in one process."""

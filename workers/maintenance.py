@@ -1,6 +1,6 @@
 """Housekeeping. Periodiq's jobs prune old records and sweep each minute; in between, a ticker sweeps every few seconds.
 
-python -m shared.jobs.supervisor workers.maintenance      does it
+python -m shared.jobs.supervisor dramatiq workers.maintenance      does it
 periodiq workers.maintenance                              says when
 """
 

@@ -1,4 +1,4 @@
-"""Starts worker processes and replaces each one that dies: python -m shared.jobs.supervisor, with the arguments of `dramatiq`.
+"""Runs `dramatiq workers.ai …` and replaces each worker that dies: python -m shared.jobs.supervisor dramatiq workers.ai …
 
 Dramatiq's own master ends with the first of its workers, and leaves it to the platform to start everything again. Platforms
 wait for that, from some seconds to many minutes if it happens repeatedly; a stage would be down meanwhile. Here a worker that
@@ -162,11 +162,13 @@ def _name_wrong_setting() -> None:
 
 
 def main() -> int:
-    """For the Procfile."""
+    """For the Procfile. Its arguments are a command line of Dramatiq's."""
     parser = cli.make_argument_parser()
-    parser.prog = "python -m shared.jobs.supervisor"
+    parser.prog = "python -m shared.jobs.supervisor dramatiq"
     try:
-        arguments = parser.parse_args()
+        if sys.argv[1:2] != ["dramatiq"]:
+            parser.error("the command to supervise must begin with dramatiq, like: dramatiq workers.ai --processes 1")
+        arguments = parser.parse_args(sys.argv[2:])
         if arguments.processes < 1 or arguments.threads < 1:
             parser.error("--processes and --threads must be at least 1")
     except SystemExit as refusal:

@@ -139,14 +139,14 @@ def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> N
     assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler", "worker"}
     for queue, module in queues.MODULES.items():
         assert (root / "workers" / f"{module}.py").exists()
-        assert lines[module].startswith(f"python -m shared.jobs.supervisor workers.{module} "), queue
+        assert lines[module].startswith(f"python -m shared.jobs.supervisor dramatiq workers.{module} "), queue
 
 
 def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
     modules = {f"workers.{path.stem}" for path in (root / "workers").glob("*.py")} - {"workers.__init__"}
     started = parse_procfile((root / "Procfile").read_text())["worker"].split(" --")[0].split()
-    assert started[:3] == ["python", "-m", "shared.jobs.supervisor"]
-    assert set(started[3:]) == modules
+    assert started[:4] == ["python", "-m", "shared.jobs.supervisor", "dramatiq"]
+    assert set(started[4:]) == modules
 
 
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
