@@ -224,7 +224,10 @@ def read_settings() -> Settings:
 
 def host_of(url: str) -> str:
     """Hosts and ports of a URL, for messages: never its credentials."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "an address without a host"
+    except ValueError:
+        return "an address that is no URL"
 
 
 _loaded: Settings | None = None

@@ -10,12 +10,11 @@ from typing import Any
 from shared import payloads
 from shared.ai import brakes, knowledge, patience, prompt, provider
 from shared.broker.thread_pool import ThreadPool
-from shared.config import settings
+from shared.config import host_of, settings
 from shared.db import sql
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentError
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
-from shared.http.failures import host_of
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter

@@ -11,8 +11,8 @@ What belongs here: what is true of any call to any service, and nothing of any o
     bulkhead.py         limits on the calls to one endpoint
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
-It may import shared.errors and shared.payloads. It is imported by shared.ai, shared.channels and the workers that call
-somebody; the web process calls nobody, and imports urls.py only.
+It may import the vocabulary, but reads no settings: a caller says what its call needs. It is imported by shared.ai,
+shared.channels and the workers that call somebody; the web process calls nobody, and imports urls.py only.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, code_of, get, post, retry_after

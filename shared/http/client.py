@@ -17,9 +17,10 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
 
+from shared.config import host_of
 from shared.http import connections
 from shared.http.exchange import under_way
-from shared.http.failures import CallCancelled, classify, host_of
+from shared.http.failures import CallCancelled, classify
 from shared.payloads import strip_invalid
 
 #: Bytes of a response that are read. Only a model has more to say, and its caller gives a limit of its own.

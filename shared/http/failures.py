@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import urlsplit
 
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, NameResolutionError, NewConnectionError
 
+from shared.config import host_of
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentRefusal
 from shared.http.exchange import ClientCertificateWanted, Exchange, ResponseTooLong
 
@@ -72,11 +72,3 @@ def _cause(problem: Exception) -> Exception:
     while isinstance(problem, RequestException) and problem.args and isinstance(problem.args[0], Exception):
         problem = problem.args[0]
     return problem
-
-
-def host_of(url: str) -> str:
-    """Host and port, without the credentials that a URL may hold."""
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "an address without a host"
-    except ValueError:
-        return "an address that is no URL"

@@ -219,6 +219,9 @@ def test_a_database_url_that_libpq_refuses_is_a_wrong_setting(url: str, named: s
         ("postgres://u:secret@[::1]:5432/db", "[::1]:5432"),
         ("redis://:secret@h:6379/0", "h:6379"),
         ("redis://h:x/0", "h:x"),
+        ("https://u:secret@shop.example:8443/hook?token=secret", "shop.example:8443"),
+        ("nonsense", "an address without a host"),
+        ("https://u:secret@[::1/hook", "an address that is no URL"),
     ],
 )
 def test_messages_show_hosts_and_never_credentials(url: str, shown: str) -> None:
