@@ -59,13 +59,6 @@ def test_a_release_may_bring_several_migrations(folder: Path, empty_database_url
     assert migrate(empty_database_url) == ["0002_name.post.sql", "0004_more.pre.sql"]
 
 
-def test_each_migration_has_a_number_of_its_own_and_each_post_file_a_pre_file() -> None:
-    names = [path.name for path in command.migrations()]
-    pre, post = ({name.split(".")[0] for name in names if f".{kind}." in name} for kind in ("pre", "post"))
-    assert len({name.split("_")[0] for name in pre}) == len(pre)
-    assert post <= pre
-
-
 def test_a_migration_that_fails_leaves_nothing_behind(folder: Path, empty_database_url: str) -> None:
     migrate(empty_database_url)
     (folder / "0002_bad.pre.sql").write_text("alter table thing add name text; select 1 / 0")

@@ -214,6 +214,13 @@ def test_modules_are_short(root: Path) -> None:
     assert not long
 
 
+def test_each_migration_has_a_number_of_its_own_and_each_post_file_a_pre_file() -> None:
+    names = [path.name for path in migrations()]
+    pre, post = ({name.split(".")[0] for name in names if f".{kind}." in name} for kind in ("pre", "post"))
+    assert len({name.split("_")[0] for name in pre}) == len(pre)
+    assert post <= pre
+
+
 def _catalog(url: str) -> list[tuple[str, str, str]]:
     connection = psycopg2.connect(url)
     with connection.cursor() as cursor:
