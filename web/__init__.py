@@ -1,1 +1,1 @@
-"""The front door (WSGI): inbound webhooks, the widget, the API for businesses' servers, and what operators look at."""
+"""The front door: inbound webhooks, the widget, the API for businesses' servers, and what operators look at."""

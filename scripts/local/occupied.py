@@ -42,7 +42,7 @@ class Occupation:
 def occupy(path: Path) -> Iterator[Occupation]:
     """Holds this lock file for the length of the block. Raises Occupied if another process holds it."""
     with path.open("a+", encoding="utf-8") as file:
-        if not _is_taken(file):
+        if not _take(file):
             raise Occupied(_said(path))
         yield Occupation(file)
 
@@ -51,12 +51,13 @@ def is_occupied(path: Path) -> bool:
     """Whether a process holds this lock file."""
     try:
         with path.open(encoding="utf-8") as file:
-            return not _is_taken(file, fcntl.LOCK_SH)
+            return not _take(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
 
 
-def _is_taken(file: TextIOWrapper, how: int = fcntl.LOCK_EX) -> bool:
+def _take(file: TextIOWrapper, how: int = fcntl.LOCK_EX) -> bool:
+    """Takes the lock of a file until the file is closed; False if another process has it."""
     with suppress(BlockingIOError):
         fcntl.flock(file, how | fcntl.LOCK_NB)
         return True

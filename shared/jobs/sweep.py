@@ -118,7 +118,7 @@ def _release_orphans(queue: Queue) -> int:
 def sweep_if_alone() -> bool:
     """Sweeps, unless another process is at it; returns whether it did."""
     client = get_broker().client
-    # In Redis, for a sweep is many transactions, and a pooler may give each of them another session.
+    # In Redis: a sweep is many transactions, and each of them may have another connection to PostgreSQL.
     lock = client.lock(f"{settings().redis_namespace}:sweeping", timeout=LOCKED_FOR, blocking=False)
     if not lock.acquire():
         return False
