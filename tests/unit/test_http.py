@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from shared.errors import OutcomeUnknown, PermanentError
 from shared.http import addresses, connections, httpx_transport
 from shared.http.bulkhead import Bulkhead, Room
 from shared.http.exchange import WireTlsSocket
+from tests.unit.servers import read_request, serving
 
 #: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
 UNKNOWN = "https://private-llm.invalid/private/hook"
@@ -50,40 +49,8 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def listen() -> Iterator[Callable[..., str]]:
     """Starts servers that give each connection to a function; returns host and port."""
-    listeners: list[socket.socket] = []
-
-    def start(handle: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-        threading.Thread(target=accept, args=(listener, handle), daemon=True).start()
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-    def accept(listener: socket.socket, handle: Callable[[socket.socket], None]) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                handle(connection)
-
-    yield start
-    for listener in listeners:
-        listener.close()
-
-
-def read_request(connection: socket.socket) -> bytes:
-    """All of a request, for what is left unread when a connection closes resets it."""
-    request = b""
-    while b"\r\n\r\n" not in request:
-        request += connection.recv(4096)
-    head, _, body = request.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head.lower())
-    missing = int(length[1]) - len(body) if length else 0
-    while missing > 0:
-        received = connection.recv(missing)
-        request, missing = request + received, missing - len(received)
-    return request
+    with serving() as start:
+        yield start
 
 
 def nobody() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import socket
 import ssl
 import struct
@@ -24,13 +23,12 @@ from shared import http
 from shared.errors import OutcomeUnknown
 from shared.http import addresses, connections
 from shared.http.httpx_transport import CarriedClient
+from tests.unit.servers import Handle, read_request, serving
 
 #: Seconds of a call's deadline, and those within which it has to be over on a machine that is busy with other things. What is
 #: tested would go on for ever.
 TIMEOUT, OVER = 0.3, 8.0
 both_pools = pytest.mark.parametrize("allow_private", [True, False], ids=["open", "guarded"])
-
-Handle = Callable[[socket.socket], None]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,48 +43,8 @@ def loopback() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[[Handle], str]]:
     """Starts servers that give each connection to a function, in a thread of its own; returns host and port."""
-    listeners: list[socket.socket] = []
-
-    def start(handle: Handle) -> str:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        listeners.append(listener)
-        threading.Thread(target=accept, args=(listener, handle), daemon=True).start()
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-    def accept(listener: socket.socket, handle: Handle) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=run, args=(connection, handle), daemon=True).start()
-
-    def run(connection: socket.socket, handle: Handle) -> None:
-        with connection:
-            connection.settimeout(60)
-            try:
-                handle(connection)
-            except OSError:
-                pass  # the client has hung up
-
-    yield start
-    for listener in listeners:
-        listener.close()
-
-
-def read_request(connection: socket.socket) -> bytes:
-    """A whole request, b"" when there is none any more."""
-    request = b""
-    while b"\r\n\r\n" not in request:
-        received = connection.recv(4096)
-        if not received:
-            return b""
-        request += received
-    head, _, body = request.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head.lower())
-    while length and len(body) < int(length[1]):
-        body += connection.recv(4096)
-    return head
+    with serving() as start:
+        yield start
 
 
 def call(url: str, timeout: float = TIMEOUT, **options: Any) -> http.Response:
