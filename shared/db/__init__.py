@@ -19,21 +19,18 @@ from shared.db.pool import (
     transaction,
     use,
 )
-from shared.db.query import execute_prepared, json, row, rows, scalar
-from shared.db.session import COMMAND, REPORT, WEB, WORKER, Session
+from shared.db.query import json, row, rows, scalar
+from shared.db.session import REPORT, WEB, WORKER
 
 __all__ = [
-    "COMMAND",
     "REPORT",
     "WEB",
     "WEB_RETRY_SECONDS",
     "WORKER",
     "Pool",
-    "Session",
     "check_address",
     "connect",
     "connection",
-    "execute_prepared",
     "in_transaction",
     "is_outage",
     "is_passing",

@@ -15,13 +15,12 @@ It may import the vocabulary, but reads no settings: a caller says what its call
 shared.channels and the workers that call somebody; the web process calls nobody, and imports urls.py only.
 """
 
-from shared.http.client import MAX_RESPONSE_BYTES, USER_AGENT, Response, code_of, get, post, retry_after
+from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, get, post, retry_after
 from shared.http.exchange import cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
 
 __all__ = [
     "MAX_RESPONSE_BYTES",
-    "USER_AGENT",
     "CallCancelled",
     "ConnectFailed",
     "Response",

@@ -10,17 +10,13 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-def _name_of(problem: BaseException) -> str:
-    return type(problem).__name__
-
-
 class Outage:
     """Whether a service is away now, as far as this process knows.
 
     `word_for` says in a few words what a problem is. `calm`: seconds without a problem after which the outage is over.
     """
 
-    def __init__(self, service: str, word_for: Callable[[BaseException], str] = _name_of, calm: float = 0.0) -> None:
+    def __init__(self, service: str, word_for: Callable[[BaseException], str], calm: float = 0.0) -> None:
         self._service, self._word_for, self._calm = service, word_for, calm
         self._lock = threading.Lock()
         self._since: float | None = None
