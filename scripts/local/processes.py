@@ -134,7 +134,7 @@ class ProcessManager:
 
     def _keep(self) -> None:
         # Only this thread starts processes, and it outlives them: the kernel sends a child a SIGTERM when the *thread* that
-        # started it ends, and a second SIGTERM makes Dramatiq kill its workers.
+        # started it ends, and a second SIGTERM, some seconds after the first, ends workers in the middle of their jobs.
         while not self._stopping.is_set():
             with self._lock:
                 for process in self._processes.values():
@@ -157,7 +157,7 @@ class ProcessManager:
     def _after_exit(self, process: _Process, now: float) -> None:
         assert process.popen is not None
         code = process.popen.returncode
-        _kill_group(process.popen.pid)  # workers may outlive a killed master
+        _kill_group(process.popen.pid)  # workers may outlive a killed leader
         process.popen = None
         if process.wanted:
             process.restarts += 1

@@ -1,4 +1,4 @@
-"""Flood: how long a customer waits behind another one of the same plan who has just sent 6,000 messages, and on an idle system.
+"""Flood: how long a customer waits behind another one of the same plan who has just sent thousands of messages, and when idle.
 
 Customers take turns in every queue (shared/broker/turns.lua, fair_queue.py). What is left to wait for is a thread: each works
 on a message of the flood and is not interrupted.
@@ -45,19 +45,19 @@ def flood(rig: Rig, messages: int) -> Run:
     with slow(rig, AI_MS) as world, rig.workers(world, {}):
         load.send_paced("warm-up", PROBES, INTERVAL / 4, [many, one])
         load.until_sent(PROBES)
-        idle = _probe("idle", one)
+        idle = percentiles(_probe("idle", one))
         load.fill("flood", messages, messages, [many])()
-        behind = _probe("behind", one)
+        behind = percentiles(_probe("behind", one))
         waiting = int(db.scalar(_OPEN_FLOOD, [many]))
     if not waiting:
         raise RuntimeError(f"{messages} messages are worked off before the other customer's are; use 2,000 or more.")
     if lost := int(db.scalar(_LOST)):
         raise RuntimeError(f"Counts are not exact: {lost} messages are neither answered nor waiting.")
     return {
-        **{f"idle, {name}": value for name, value in percentiles(idle).items()},
-        **{f"behind the flood, {name}": value for name, value in percentiles(behind).items()},
-        "waits, p50 ratio": _median(behind) / _median(idle),
-        "waits, p95 ratio": _p95(behind) / _p95(idle),
+        **{f"idle, {name}": value for name, value in idle.items()},
+        **{f"behind the flood, {name}": value for name, value in behind.items()},
+        "waits, p50 ratio": behind["p50 ms"] / idle["p50 ms"],
+        "waits, p95 ratio": behind["p95 ms"] / idle["p95 ms"],
         "flood left": float(waiting),
     }
 
@@ -67,11 +67,3 @@ def _probe(name: str, chatbot: int) -> list[float]:
     load.send_paced(name, PROBES, INTERVAL, [chatbot])
     load.until(lambda: len(db.rows(_WAITS, [f"{name}-%"])) == PROBES, "the other customer's messages are not answered", TIMEOUT)
     return [row["ms"] for row in db.rows(_WAITS, [f"{name}-%"])]
-
-
-def _median(waits: list[float]) -> float:
-    return waits[len(waits) // 2]
-
-
-def _p95(waits: list[float]) -> float:
-    return waits[int(len(waits) * 0.95)]

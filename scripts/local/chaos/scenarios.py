@@ -63,6 +63,11 @@ def _outage(name: str, disruption: Disruption, setup: Setup = PROXIED, **more: A
     return Scenario(name, disruptions=(disruption,), setup=setup, **settings)
 
 
+def _small_plan(server: str, about: str, setup: Setup) -> Scenario:
+    """A scenario without a disruption: a steady load on a server with few connections."""
+    return Scenario(f"small-{server}", about, setup=setup, spread=20.0, harmless=True, limit=240.0)
+
+
 BAD_PROVIDERS = tuple(rule for kind in ("ai", "graph", "waha", "webhook") for rule in _bad_provider(kind, 0.10))
 
 SCENARIOS = {
@@ -85,22 +90,8 @@ SCENARIOS = {
         _outage("stall", network.stall),
         _outage("bad-network", network.bad_network),
         _outage("pgbouncer", network.restart_pooler, Setup(pooled=True)),
-        Scenario(
-            "small-redis",
-            "Redis takes 20 connections, fewer than the processes would like",
-            setup=Setup(redis_clients=20),
-            spread=20.0,
-            harmless=True,
-            limit=240.0,
-        ),
-        Scenario(
-            "small-postgres",
-            "PostgreSQL has fewer connections than there are processes",
-            setup=Setup(postgres_connections=5),
-            spread=20.0,
-            harmless=True,
-            limit=240.0,
-        ),
+        _small_plan("redis", "Redis takes 20 connections, fewer than the processes would like", Setup(redis_clients=20)),
+        _small_plan("postgres", "PostgreSQL has fewer connections than there are processes", Setup(postgres_connections=5)),
         *(
             _outage(
                 f"clock-{where}",
