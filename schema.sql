@@ -422,8 +422,8 @@ begin
         where key is not null order by key_hash) keys;
 end $$;
 
--- What a caller must enqueue in Redis after its commit: {id, queue, priority, customer_id, delay_ms}. Volatile, because its clock is: only
--- then does PostgreSQL inline it into the caller's plan.
+-- What a caller must enqueue in Redis after its commit: {id, queue, priority, customer_id, delay_ms}. Volatile, because its clock
+-- is: only then does PostgreSQL inline it into the caller's plan.
 create function job_ticket(j job) returns jsonb language sql volatile as $$
     select jsonb_build_object('id', j.id, 'queue', j.queue, 'priority', j.priority, 'customer_id', j.customer_id, 'delay_ms',
         case when j.state = 'delayed'

@@ -3,8 +3,8 @@
 -- knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read as far as a prompt takes
 -- them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
-    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature, chatbot.max_tokens,
-        chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
+    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature,
+        chatbot.max_tokens, chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
         knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
