@@ -1,14 +1,20 @@
-"""The front door as its callers see it: Flask's test client on a fresh system."""
+"""The front door as its callers see it, Flask's test client on a fresh system; and a Redis that refuses."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
 from shared import config
+from shared.broker.redis_broker import get_broker
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
 from web.app import create_app
 from web.ops import health
+
+RedisRefusing = Callable[..., AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -24,3 +30,20 @@ def door(world: World, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     config.reset()
     app = create_app()
     return FrontDoor(app, app.test_client(), world)
+
+
+@pytest.fixture
+def redis_refusing() -> RedisRefusing:
+    """For the length of a block Redis answers, and takes no writes: it is full, or became a replica, by this command."""
+    return _redis_refusing
+
+
+@contextmanager
+def _redis_refusing(*command: str) -> Iterator[None]:
+    client = get_broker().client
+    client.execute_command(*command)
+    try:
+        yield
+    finally:
+        client.execute_command("replicaof", "no", "one")
+        client.config_set("maxmemory", "0")

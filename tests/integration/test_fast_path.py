@@ -24,6 +24,7 @@ from shared.channels.delivery_status import apply_delivery_status
 from shared.config import settings
 from shared.queues import Queue
 from tests.builders import World
+from tests.integration.conftest import RedisRefusing
 
 LANE = Queue.OUTGOING.value
 
@@ -180,33 +181,23 @@ def test_an_ack_that_redis_did_not_hear_leaves_room_when_it_is_back(environment:
     assert get_broker().take(LANE, 10).messages == []
 
 
-@contextmanager
-def _refusing(*command: str) -> Iterator[None]:
-    """Redis answers, and takes no writes: its disk is full, or it became a replica."""
-    client = get_broker().client
-    client.execute_command(*command)
-    try:
-        yield
-    finally:
-        client.execute_command("replicaof", "no", "one")
-        client.config_set("maxmemory", "0")
-
-
-def test_an_ack_that_redis_refused_leaves_room_when_it_takes_it(environment: dict[str, str]) -> None:
+def test_an_ack_that_redis_refused_leaves_room_when_it_takes_it(
+    environment: dict[str, str], redis_refusing: RedisRefusing
+) -> None:
     consumer = _consumer(messages=1)
     first = next(consumer)
     assert first is not None
-    with _refusing("replicaof", "127.0.0.1", "1"), pytest.raises(ConnectionClosed):
+    with redis_refusing("replicaof", "127.0.0.1", "1"), pytest.raises(ConnectionClosed):
         consumer.ack(first)
     assert next(WokenConsumer(get_broker(), LANE, 2)) is None
     assert get_broker().states[LANE].in_flight == set()
 
 
-def test_a_full_redis_is_emptied_by_who_works(environment: dict[str, str]) -> None:
+def test_a_full_redis_is_emptied_by_who_works(environment: dict[str, str], redis_refusing: RedisRefusing) -> None:
     consumer = _consumer(messages=6)
     first = next(consumer)
     assert first is not None
-    with _refusing("config", "set", "maxmemory", "1"):
+    with redis_refusing("config", "set", "maxmemory", "1"):
         consumer.ack(first)
         assert len(get_broker().take(LANE, 3).messages) > 0
         follower = addressed(message_for(Ticket(9, Queue.OUTGOING, 5)), None)

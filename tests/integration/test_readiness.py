@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.jobs.sweep import sweep_if_alone
 from shared.queues import Queue
+from tests.integration.conftest import RedisRefusing
 from tests.integration.front_door import FrontDoor
 from web.ops import health
 
@@ -45,23 +44,14 @@ def well(door: FrontDoor) -> FrontDoor:
     return door
 
 
-@contextmanager
-def _refusing(*command: str) -> Iterator[None]:
-    client = get_broker().client
-    client.execute_command(*command)
-    try:
-        yield
-    finally:
-        client.execute_command("replicaof", "no", "one")
-        client.config_set("maxmemory", "0")
-
-
 @pytest.mark.parametrize(
     ("command", "says"),
     [(("replicaof", "127.0.0.1", "1"), "failed: read only"), (("config", "set", "maxmemory", "1"), "failed: full")],
 )
-def test_a_redis_that_takes_no_writes_is_not_ok(well: FrontDoor, command: tuple[str, ...], says: str) -> None:
-    with _refusing(*command):
+def test_a_redis_that_takes_no_writes_is_not_ok(
+    well: FrontDoor, redis_refusing: RedisRefusing, command: tuple[str, ...], says: str
+) -> None:
+    with redis_refusing(*command):
         code, body = ready(well)
         assert (code, body["status"], body["checks"]["redis"]) == (200, "degraded", says)
         assert ready(well, strict=True)[0] == 503
