@@ -18,12 +18,6 @@ from shared.db.connecting import TransactionPooling
 from shared.errors import ServiceDown
 
 
-def no_arguments(program: str, description: str | None) -> None:
-    """For a command that takes none: --help says what it does, anything else is refused before it does it."""
-    wide = argparse.RawDescriptionHelpFormatter
-    argparse.ArgumentParser(prog=f"scripts/{program}", description=description, formatter_class=wide).parse_args()
-
-
 def count(text: str) -> int:
     """An argument that is a whole number from 1."""
     if not text.isascii() or not text.isdigit() or not int(text):
