@@ -287,6 +287,17 @@ def test_a_body_that_is_complete_is_not_given_up_for_another() -> None:
             other.grow(MIB)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_small_limit_of_unfinished_requests_holds(limit: int) -> None:
+    gate, stopped = admission.Admission(unfinished=limit, memory=MIB), []
+    with ExitStack() as stack:
+        for number in range(6):
+            body = stack.enter_context(gate.body("a"))
+            body.stop = partial(stopped.append, number)
+            stack.enter_context(gate.unfinished(body))
+        assert stopped == list(range(6 - limit)), "the oldest, until so many are left"
+
+
 # ---- turns
 
 
@@ -347,6 +358,17 @@ def test_a_connection_is_kept_and_each_request_has_its_own_time(door: FrontDoor)
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             time.sleep(0.4)
             assert status_of(client.recv(4096)) == 200
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"GET /healthz HTTP/1.1\r\nX-a: "])
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_what_follows_a_request_has_its_time_as_well(door: FrontDoor, more: bytes, is_ahead: bool) -> None:
+    """Line breaks, or half a head; sent with the request, or after its answer, and one byte more from time to time."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(door.app, request_seconds=1.0) as site, site.raw(request + more * is_ahead) as client:
+        assert status_of(client.recv(4096)) == 200
+        client.sendall(b"\r\n" if more == b"\r\n" else b"y" if is_ahead else more)
+        until(lambda: not site._server.server_state.connections, 5)
 
 
 def test_who_does_not_read_is_cut_off(door: FrontDoor) -> None:

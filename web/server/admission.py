@@ -72,7 +72,7 @@ class Admission:
         if len(bodies) >= self._limit:
             error = TooManyRequests(f"This address has more than {self._limit} unfinished requests.", retry_after=RETRY)
             self._evict(next(iter(bodies)), error)
-        bodies[body] = None
+        self._unfinished[body.address][body] = None  # the eviction may have taken the last of them away
         try:
             yield
         finally:

@@ -45,7 +45,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's own narrower type
-        self._overhead = 0
+        self._overhead, self._is_in_head = 0, False
         self._clocks: dict[str, asyncio.TimerHandle] = {}
         self.transport.set_write_buffer_limits(high=0)  # pause_writing as soon as the client does not read
         self.idle[self] = None
@@ -72,16 +72,18 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._overhead > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
+        self._expect_request()  # has its time from its first byte on, also if that is a stray line break
 
     def on_message_begin(self) -> None:
-        """The first byte of a request, which from now on has its time."""
+        """The first byte of a head."""
         super().on_message_begin()
-        self._expect_request()
+        self._is_in_head = True
 
     def on_headers_complete(self) -> None:
         """The head is complete; the body's deadline is of those who read it."""
         if len(self.pipeline) >= MAX_PIPELINE:
             raise ValueError("too many requests ahead")  # httptools makes it a bad request
+        self._is_in_head = False
         self._stop_clock("request")
         self.idle.pop(self, None)
         super().on_headers_complete()
@@ -101,6 +103,8 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if not self.transport.is_closing() and self.cycle.response_complete:
             self.idle[self] = None
+            if self._is_in_head:  # it came while the request before was answered
+                self._expect_request()
 
     def pause_writing(self) -> None:
         """The client does not read; it has some time for that."""
