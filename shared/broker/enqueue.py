@@ -1,4 +1,7 @@
-"""Hands tickets to Redis, after the commit. Losing one is no loss: the sweep finds the job in the ledger."""
+"""Hands tickets to Redis, after the commit, and knows which deliveries brought a thread its jobs.
+
+Losing a ticket is no loss: the sweep finds the job in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +55,38 @@ def message_for(ticket: Ticket) -> Message[Any]:
     )
 
 
+@dataclass(frozen=True)
+class Companion:
+    """Another job of this thread's stage, which it does together with its own, all in one statement (fair_queue.py)."""
+
+    job_id: int
+    delivery: Delivery
+    item: Any
+
+
+def companions() -> list[Companion]:
+    """Those of the calling thread that are not done yet; none outside a worker."""
+    queue = get_broker().work_queue
+    items = queue.companions() if queue is not None else []
+    return [Companion(item.message.args[0], _delivery_of(item.message), item) for item in items]
+
+
+def finish_companion(companion: Companion) -> None:
+    """The companion's job is completed: Dramatiq forgets its message."""
+    broker, item = get_broker(), companion.item
+    broker.consumer_threads[item.message.queue_name].post_process_message(item.message)
+    if broker.work_queue is not None:
+        broker.work_queue.companion_done(item)
+
+
+def _delivery_of(message: Any) -> Delivery:
+    return message.queue_name, message.options["redis_message_id"]
+
+
 def current_delivery() -> Delivery | None:
     """What brought the job that this thread works on; None outside a worker."""
     message = CurrentMessage.get_current_message()
-    return (message.queue_name, message.options["redis_message_id"]) if message is not None else None
+    return _delivery_of(message) if message is not None else None
 
 
 def current_customer() -> int | None:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from shared.broker.companions import companions, finish
 from shared.broker.connection import Delivery
-from shared.broker.enqueue import current_delivery, enqueue, tickets_of
+from shared.broker.enqueue import companions, current_delivery, enqueue, finish_companion, tickets_of
 from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
@@ -40,7 +39,7 @@ class CompletionStatement:
     It answers with one row: `done`, the `n` of those whose results were written, and `tickets`, what follows; with none if
     nobody's were. The statement of a stage that claims nothing adds `messages` and `customers`: of each `n`, the id of the
     message it was about, and of its customer.
-    It is given nothing but the jobs, so it does the thread's companions as well (shared/broker/companions.py).
+    It is given nothing but the jobs, so it does the thread's companions as well (shared/broker/enqueue.py).
     """
 
     def __init__(self, query: sql.Query) -> None:
@@ -64,7 +63,7 @@ class CompletionStatement:
             raise LeaseLost(f"job {job.id}: claim {job.claim} is over") from error
         for (companion, timings), result in zip(others, rest, strict=False):
             if result is not None:
-                finish(companion)
+                finish_companion(companion)
                 report_completed(Job(companion.job_id, 0, job.queue, **result), timings)
         if completed is None:
             return False
