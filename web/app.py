@@ -5,8 +5,6 @@ web/server/ serves it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask
 from sentry_sdk.integrations.flask import FlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,7 +14,7 @@ from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.telemetry.logs import configure_logging
-from shared.telemetry.sentry import configure_sentry, forget_trace
+from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
 from web.api import document, messages, usage, webhooks
 from web.hooks import hook_modules
@@ -32,14 +30,6 @@ HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 
 
-class _Application(Flask):
-    """Flask, for Sentry wraps its `__call__`, and this has to come before."""
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        forget_trace(environ)
-        return super().__call__(environ, start_response)
-
-
 def create_app() -> Flask:
     """The application of a web process; stops the process, naming the variable, when a setting is wrong."""
     conf = settings()
@@ -48,7 +38,7 @@ def create_app() -> Flask:
     db.use(db.WEB)
     db.check_address()
     get_broker(DOOR)
-    app = _Application("web")
+    app = hardening.Application("web")
     if conf.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way
     hardening.install(app)

@@ -18,6 +18,7 @@ from werkzeug.sansio.utils import host_is_trusted
 from shared.channels.inbound import Headers
 from shared.config import settings
 from shared.payloads import strip_invalid
+from shared.telemetry.sentry import forget_trace
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
 MAX_BODY = 64 * 1024
@@ -40,6 +41,14 @@ _HSTS = "max-age=31536000"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What load balancers ask by an address of the machine.
 ANY_HOST = ("/healthz", "/readyz")
+
+
+class Application(Flask):
+    """Flask, for Sentry wraps its `__call__`, and this has to come before."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        forget_trace(environ)
+        return super().__call__(environ, start_response)
 
 
 class BadJson(ValueError):

@@ -5,6 +5,7 @@ Losing a ticket is no loss: the sweep finds the job in the ledger.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from shared import db, queues
 from shared.broker.connection import Delivery, now_ms, outage
 from shared.broker.redis_broker import addressed, get_broker
 from shared.queues import Queue
+
+_MESSAGE_ID = re.compile(r"job-([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ def tickets_of(rows: Iterable[dict[str, Any]]) -> list[Ticket]:
     return [Ticket(row["id"], Queue(row["queue"]), row["priority"], row["delay_ms"], row.get("customer_id")) for row in rows]
 
 
+def message_id(job_id: int) -> str:
+    """The one id under which Redis carries a job, whatever delivers it."""
+    return f"job-{job_id}"
+
+
+def job_id_of(message_id: str) -> int | None:
+    """The job that a message is about; None for another message, such as a dead letter."""
+    match = _MESSAGE_ID.fullmatch(message_id)
+    return int(match[1]) if match else None
+
+
 def message_for(ticket: Ticket) -> Message[Any]:
     """The Dramatiq message of a job: its id, and its customer's for turns; the ledger has the rest."""
     lane = queues.lane(ticket.queue, ticket.priority)
@@ -49,8 +63,8 @@ def message_for(ticket: Ticket) -> Message[Any]:
         actor_name=queues.actor_name(lane),
         args=(ticket.id,),
         kwargs={},
-        options={"redis_message_id": f"job-{ticket.id}", **customer},
-        message_id=f"job-{ticket.id}",
+        options={"redis_message_id": message_id(ticket.id), **customer},
+        message_id=message_id(ticket.id),
         message_timestamp=now_ms(),
     )
 

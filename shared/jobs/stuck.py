@@ -8,9 +8,9 @@ its job runs once.
 
 from __future__ import annotations
 
-import re
 import time
 
+from shared.broker.enqueue import job_id_of
 from shared.broker.redis_broker import Hand, get_broker
 from shared.db import sql
 from shared.queues import MAINTENANCE_QUEUE
@@ -18,8 +18,6 @@ from shared.queues import MAINTENANCE_QUEUE
 #: Seconds in hand after which a message of a job that nobody claimed goes back. Longer than a process needs to find it itself
 #: (10 s for a dead connection, 8 s by counts).
 TOO_LONG = 20.0
-
-_JOB = re.compile(r"job-([0-9]{1,18})")
 
 
 class StuckMessages:
@@ -41,7 +39,7 @@ class StuckMessages:
 
     def _unclaimed(self, hands: list[Hand]) -> list[Hand]:
         """Those whose job nobody works on, and those that are no job's: a dead letter may run twice."""
-        jobs = {hand: int(match[1]) for hand in hands if (match := _JOB.fullmatch(hand.message_id))}
+        jobs = {hand: job_id for hand in hands if (job_id := job_id_of(hand.message_id)) is not None}
         if not hands:
             return []
         unclaimed = {row["id"] for row in self._unclaimed_jobs.rows(ids=list(jobs.values()))}

@@ -13,7 +13,7 @@ from redis.exceptions import LockError
 
 from shared import db, queues
 from shared.broker.connection import redis_now_ms
-from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
+from shared.broker.enqueue import Ticket, enqueue, job_id_of, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
@@ -57,7 +57,7 @@ def _rescue() -> int:
 
 
 def _mark_lost(unclaimed: Iterable[str]) -> None:
-    ids = [int(message_id.removeprefix("job-")) for message_id in unclaimed if message_id.startswith("job-")]
+    ids = [job_id for message_id in unclaimed if (job_id := job_id_of(message_id)) is not None]
     if ids:
         queries["mark_lost"].rows(ids=ids)
 

@@ -16,8 +16,7 @@ from tests.integration.front_door import FrontDoor, change, webhook, written
 ROOT = Path(__file__).parents[2]
 #: What every request and every job stands on, whatever it is about: settings, logs, connections, limits that are not set.
 FOUNDATION = re.compile(
-    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections|http/exchange)"
-    r"|web/(hardening|app)\."
+    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections)|web/hardening"
 )
 MOST = 25
 

@@ -173,6 +173,7 @@ def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Pat
         [child] = psutil.Process(manager.pids("incoming")[0]).children()
         child.kill()
         until(lambda: world.jobs(queue="incoming-messages", state="completed"), 20)
+        assert manager.restarts()["incoming"] == 0, "the supervisor replaced it"
     finally:
         manager.stop()
     assert [message["role"] for message in world.messages()] == ["user"]

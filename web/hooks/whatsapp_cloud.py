@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from shared.channels.registry import channel
-from shared.channels.whatsapp_cloud import accounts, webhook
+from shared.channels.whatsapp_cloud import webhook
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 
@@ -38,13 +38,13 @@ def receive() -> Response:
         raise Unauthorized("X-Hub-Signature-256 must be sha256= and the body's HMAC-SHA256 with WHATSAPP_APP_SECRET.")
     body = inbox.read_body(CHANNEL, '{"object": "whatsapp_business_account", "entry": […]}')
     for batch in webhook.parse_body(body):
-        inbox.store(CHANNEL, accounts.find(batch.account_name), batch)
+        inbox.store(CHANNEL, webhook.find_account(batch.account_name), batch)
     return Response("ok", mimetype="text/plain")
 
 
 def replay(phone_number_id: str, value: dict[str, Any]) -> bool:
     """Stores a change that was rejected; False if its number is still nobody's."""
-    account = accounts.find(phone_number_id)
+    account = webhook.find_account(phone_number_id)
     if account is not None:
         inbox.store(CHANNEL, account, webhook.parse_change(value))
     return account is not None

@@ -22,6 +22,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound, Unauthorized
 
 from shared import queues
+from shared.broker.enqueue import job_id_of
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
@@ -43,8 +44,6 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 CSRF_COOKIE, _CSRF_TOKEN = "__dd_csrf", re.compile(r"[0-9a-f]{64}")
-#: The id in Redis of the message of a job of the ledger (shared/broker/enqueue.py).
-_JOB = re.compile(r"job-([0-9]{1,18})")
 _CONFLICT = "409 Conflict"
 
 
@@ -91,8 +90,7 @@ class Dashboard(DashboardApp):  # type: ignore[misc]  # dramatiq-dashboard has n
 
 def _job_of(req: Any) -> int:
     """The job whose message a form names; 0 if it is no job's. (A GET has no form.)"""
-    match = _JOB.fullmatch(req.post_data.get("id", ""))
-    return int(match[1]) if match else 0
+    return job_id_of(req.post_data.get("id", "")) or 0
 
 
 @dashboard.before_request
