@@ -99,11 +99,10 @@ class Supervisor:
             signal.signal(number, self._stop)
         for slot in self._slots:
             self._fill(slot)
-        while living := [slot.worker.process.sentinel for slot in self._slots if slot.worker and slot.worker.is_alive]:
-            wait(living)
-            for slot in self._slots:
-                if slot.worker and not slot.worker.is_alive and not self._stopping:
-                    self._after_end(slot, slot.worker)
+        # Also of a worker that has ended already: it may die before anybody waits for it.
+        while sentinels := {slot.worker.process.sentinel: slot for slot in self._slots if slot.worker}:
+            for sentinel in wait(list(sentinels)):
+                self._after_end(sentinels[sentinel])  # type: ignore[index]  # wait returns what it was given
         return self._return_code
 
     def _stop(self, *_: object) -> None:
@@ -115,9 +114,14 @@ class Supervisor:
             if slot.standby:
                 slot.standby.kill(signal.SIGKILL)  # it has nothing in hand
 
-    def _after_end(self, slot: _Slot, worker: _Worker) -> None:
+    def _after_end(self, slot: _Slot) -> None:
         """Replaces a worker that a signal killed; one that ended by itself ends everything."""
+        worker, slot.worker = slot.worker, None
+        assert worker is not None
+        worker.process.join()
         code = worker.process.exitcode or 0
+        if self._stopping:
+            return
         if code >= 0:
             self._return_code = code
             self._stop()

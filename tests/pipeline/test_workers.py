@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,3 +181,32 @@ def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Pat
     assert [message["role"] for message in world.messages()] == ["user"]
     [job] = world.jobs(queue="incoming-messages")
     assert job["lost_claims"] == 0, "it was killed before it had begun"
+
+
+def test_a_worker_that_dies_before_anybody_waits_for_it_is_replaced(world: World, root: Path) -> None:
+    """Its supervisor took it for the end of all workers, and ended itself."""
+    world.say()
+    command = [sys.executable, "-c", DEATH_AT_ONCE, "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"]
+    with subprocess.Popen(command, cwd=root) as supervisor:
+        until(lambda: world.jobs(queue="incoming-messages", state="completed"), 20)
+        assert supervisor.poll() is None
+        supervisor.terminate()
+        assert supervisor.wait(20) == 0
+
+
+#: Runs the supervisor; its first worker is dead before the supervisor has turned to it.
+DEATH_AT_ONCE = """
+import os, signal, sys
+from shared.jobs import supervisor
+
+start = supervisor.Supervisor._fill
+
+def start_and_kill(self, slot):
+    start(self, slot)
+    if not slot.died:
+        os.kill(slot.worker.process.pid, signal.SIGKILL)
+        slot.worker.process.join()
+
+supervisor.Supervisor._fill = start_and_kill
+sys.exit(supervisor.main())
+"""
