@@ -101,6 +101,7 @@ def test_what_is_not_needed_is_given_to_others(process: Callable[..., Sessions],
     for session in held:
         first.give_back(session)
     session = second.take()
+    assert not session.has_ended()
     second.give_back(session)
 
 

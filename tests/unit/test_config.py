@@ -81,7 +81,7 @@ def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytes
 @pytest.mark.parametrize("name", ["AI_THREADS", "WEB_PROCESSES", "PORT"])
 def test_an_empty_size_is_the_procfiles_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")
-    read_settings()
+    assert read_settings().web_threads == 8
 
 
 @pytest.mark.parametrize(
