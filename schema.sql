@@ -128,6 +128,14 @@ create table chatbot (
     -- The reply to pictures, voice messages and anything else that is not text.
     unsupported_message text not null default
         'Sorry, I can only read text. Could you write it to me?' check (unsupported_message <> ''),
+    -- What a customer is told once when the bot hands a conversation over to a person. Null: it never does.
+    handover_message   text default 'I am passing this on to a colleague, who will get back to you.'
+        check (handover_message <> ''),
+    -- What a customer is told when the knowledge holds no answer, and whether the conversation is handed over then as well.
+    no_answer_message  text not null default 'I am sorry, I do not know the answer to that.' check (no_answer_message <> ''),
+    no_answer_hands_over boolean not null default false,
+    -- Whether a reply shows the links of the knowledge that it is taken from.
+    cite_sources       boolean not null default true,
     -- The key of the environment never goes to a chatbot's own provider.
     constraint chatbot_own_provider check ((provider_base_url is null) = (provider_api_key is null)),
     -- A chatbot never reads another tenant's knowledge.
@@ -194,6 +202,10 @@ create table conversation (
     -- (shared/ai/brakes.py).
     braked_until     timestamptz,
     brakes           smallint not null default 0,
+    -- When the bot handed it over to a person, and why (shared/ai/tools.py). Null again once the business has written.
+    handed_over_at   timestamptz,
+    handover_reason  text,
+    check ((handed_over_at is null) = (handover_reason is null)),
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
@@ -260,6 +272,27 @@ create trigger message_widget_new before insert on message
 create trigger message_widget_status before update of status on message
     for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
+-- Questions that a bot had no good answer to (shared/ai/gaps.py), one row each; like ones are grouped when they are read.
+create table knowledge_gap (
+    id                bigint generated always as identity primary key,
+    knowledge_base_id bigint not null references knowledge_base on delete cascade,
+    chatbot_id        bigint not null references chatbot on delete cascade,
+    message_id        bigint not null unique references message on delete cascade,
+    question          text not null check (question <> '' and length(question) <= 1000),
+    language          text not null,
+    -- The stems of its words in that language, by which it is found to be like others.
+    words             text[] not null,
+    reason            text not null check (reason ~ '^[a-z_]+$'),
+    created_at        timestamptz not null default now(),
+    -- When somebody answered or dismissed it; the item that answers it.
+    closed_at         timestamptz,
+    knowledge_item_id bigint references knowledge_item on delete set null
+);
+create index knowledge_gap_open_idx on knowledge_gap (knowledge_base_id, id desc) where closed_at is null;
+create index knowledge_gap_chatbot_idx on knowledge_gap (chatbot_id);
+create index knowledge_gap_item_idx on knowledge_gap (knowledge_item_id);
+create index knowledge_gap_created_idx on knowledge_gap (created_at);
+
 -- Statuses that came before the provider's id of their message was stored. Applied when it is, dropped after an hour
 -- (shared/channels/delivery_status.py).
 create table parked_status (
@@ -300,8 +333,8 @@ create table webhook_endpoint (
     customer_id bigint not null references customer on delete cascade,
     url         text not null check (url_is_normalized(url)),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
-    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked}'
-        check (events <@ '{message.received,message.sent,message.failed,conversation.braked}'::text[]
+    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff}'
+        check (events <@ '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff}'::text[]
                and cardinality(events) > 0),
     active      boolean not null default true,
     created_at  timestamptz not null default now(),

@@ -94,6 +94,10 @@ class Chatbot(Base):
     public_key = TextField(constraints=[SQL("default ('pk_' || replace(gen_random_uuid()::text, '-', ''))")])
     allowed_origins = ArrayField(TextField, index=False)
     unsupported_message = TextField()
+    handover_message = TextField(null=True)
+    no_answer_message = TextField()
+    no_answer_hands_over = BooleanField()
+    cite_sources = BooleanField()
 
 
 class WhatsappCloudAccount(Base):
@@ -150,6 +154,8 @@ class Conversation(Base):
     revision = BigIntegerField(default=0)
     braked_until = DateTimeTZField(null=True)
     brakes = SmallIntegerField(default=0)
+    handed_over_at = DateTimeTZField(null=True)
+    handover_reason = TextField(null=True)
 
 
 class Message(Base):
@@ -170,6 +176,21 @@ class Message(Base):
     updated_at = _time()
     revision = BigIntegerField(null=True)
     idempotency_key = TextField(null=True)
+
+
+class KnowledgeGap(Base):
+    """A question that a bot had no good answer to."""
+
+    knowledge_base = ForeignKeyField(KnowledgeBase)
+    chatbot = ForeignKeyField(Chatbot)
+    message = ForeignKeyField(Message)
+    question = TextField()
+    language = TextField()
+    words = ArrayField(TextField, index=False)
+    reason = TextField()
+    created_at = _time()
+    closed_at = DateTimeTZField(null=True)
+    knowledge_item = ForeignKeyField(KnowledgeItem, null=True)
 
 
 class ParkedStatus(Base):

@@ -18,7 +18,7 @@ from shared.queues import Queue
 
 #: Characters of ids that others make.
 MAX_ID = 255
-EVENTS = ("message.received", "message.sent", "message.failed", "conversation.braked")
+EVENTS = ("message.received", "message.sent", "message.failed", "conversation.braked", "conversation.handoff")
 #: PostgreSQL's bigint.
 MAX_ROW_ID = 2**63 - 1
 
