@@ -66,6 +66,7 @@ FLOORS = (
     {"shared.broker", "shared.http", "shared.models"},
     {"shared.jobs"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
+    {"shared.knowledge"},
     {"shared.queue_service"},
 )
 
