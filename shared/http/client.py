@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 
 from shared.config import host_of
 from shared.http import connections
-from shared.http.exchange import under_way
+from shared.http.exchange import Exchange, under_way
 from shared.http.failures import CallCancelled, classify
 from shared.payloads import strip_invalid
 
@@ -35,6 +35,9 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Bytes of one read.
 CHUNK = 8192
+#: Is given each part of a body when it has come. Returns for how many seconds it is still worth waiting for more: the answer
+#: is complete then, however the body ends. None: until the deadline.
+OnPart = Callable[[bytes], float | None]
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,13 @@ def exchange(
     allow_private: bool = True,
     max_bytes: int = MAX_RESPONSE_BYTES,
     needs_body: bool = True,
+    on_part: OnPart | None = None,
     key: Hashable = None,
 ) -> Response:
     """One request and its response. Every call to the outside passes here.
 
     `needs_body` False: the status says it all, so a body that breaks off, or does not end in time, is no failure.
+    `on_part` is given the body of a 2xx response as it comes, and the Response then has none. What it raises ends the call.
     `key`: the call can be ended from another thread (`cancel_calls`).
 
     Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), CallCancelled (an OutcomeUnknown),
@@ -137,9 +142,11 @@ def exchange(
             if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
                 raise LocationValueError
             raw = (_send if allow_private else _send_guarded)(method, url, body, headers)
-            _read(raw, max_bytes, chunks)
+            is_streamed = on_part is not None and 200 <= raw.status < 300
+            _read(raw, max_bytes, _handed_on(call, on_part) if on_part and is_streamed else chunks.append)
         except (HTTPError, HTTPException, OSError, ValueError) as problem:  # OSError: of requests as well
-            if call.status is None or needs_body or call.cancelled:
+            is_enough = call.is_complete or (call.status is not None and not needs_body)
+            if call.cancelled or not is_enough:
                 raise classify(problem, url, call) from problem
         if call.cancelled:  # its end looked like the end of the body
             raise CallCancelled(f"the call to {host_of(url)} was ended from here")
@@ -162,13 +169,22 @@ def _send_guarded(method: str, url: str, body: bytes | None, headers: Mapping[st
     return response
 
 
-def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, chunks: list[bytes]) -> None:
-    """Adds the body to `chunks`, up to `max_bytes`. Keeps the connection if the response ended, closes it otherwise."""
+def _handed_on(call: Exchange, on_part: OnPart) -> Callable[[bytes], None]:
+    def take(part: bytes) -> None:
+        seconds = on_part(part) if part else None
+        if seconds is not None:
+            call.end_within(seconds)
+
+    return take
+
+
+def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, take: Callable[[bytes], None]) -> None:
+    """Hands the body on as it comes, up to `max_bytes`. Keeps the connection if the response ended, closes it otherwise."""
     size, ended = 0, False
     try:
         while size < max_bytes and not ended:
             chunk = response.read1(CHUNK)  # what has come, without waiting for all of it
-            chunks.append(chunk)
+            take(chunk)
             size += len(chunk)
             ended = not chunk
     finally:

@@ -50,6 +50,8 @@ class Exchange:
         self.has_received = False
         self.status: int | None = None
         self.cancelled = False
+        #: Whether its reader has all that it needs of the body.
+        self.is_complete = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
@@ -66,6 +68,11 @@ class Exchange:
         self.bytes_left -= received
         if self.bytes_left < 0:
             raise ResponseTooLong("the response is too long")
+
+    def end_within(self, seconds: float) -> None:
+        """Its reader has what it needs; the body's end, after which the connection can be kept, has so much time left."""
+        self.is_complete = True
+        self.deadline = min(self.deadline, time.monotonic() + seconds)
 
     def attach(self, sock: socket.socket) -> None:
         """The socket that the exchange waits for from now on. Raises TimeoutError for one that is cancelled already."""

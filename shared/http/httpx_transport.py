@@ -5,6 +5,9 @@ So its calls have our deadline, size cap, errors and connections. Not imported b
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -18,6 +21,22 @@ _TELLS_OF_US = "x-stainless-"
 #: Headers that say how a body came over the wire, which `exchange` has decoded already; and cookies, for the openai client
 #: would send them with later calls.
 _DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
+
+
+_local = threading.local()
+
+
+@contextmanager
+def streaming(on_part: client.OnPart, max_bytes: int) -> Iterator[None]:
+    """What this thread calls in the block hands its 2xx responses on as they come, and then has no content.
+
+    The other way round, a response that is read while it comes, would leave the exchange open in the hands of its reader.
+    """
+    _local.on_part, _local.max_bytes = on_part, max_bytes
+    try:
+        yield
+    finally:
+        _local.on_part = None
 
 
 class CarriedClient(httpx2.Client):
@@ -45,6 +64,7 @@ class CarriedClient(httpx2.Client):
     def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
         """One exchange. Raises httpx's exceptions, and PermanentError for an address that is refused."""
         headers, timeout = dict(request.headers.items()), request.extensions["timeout"]
+        on_part = getattr(_local, "on_part", None)
         try:
             response = client.exchange(
                 request.method,
@@ -52,7 +72,8 @@ class CarriedClient(httpx2.Client):
                 request.content,
                 headers,
                 timeout,
-                max_bytes=self._max_bytes,
+                max_bytes=_local.max_bytes if on_part else self._max_bytes,
+                on_part=on_part,
                 allow_private=self._allow_private,
             )
         except ConnectFailed as problem:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from shared import http
 from shared.errors import OutcomeUnknown
-from shared.http import addresses, connections
+from shared.http import addresses, client, connections
 from shared.http.httpx_transport import CarriedClient
 from tests.unit.servers import Handle, read_request, serving
 
@@ -176,6 +176,91 @@ def test_a_library_of_httpx_has_the_same_deadline(serve: Callable[[Handle], str]
         with pytest.raises(httpx2.ReadError):
             client.send(request)
         assert time.monotonic() - began < OVER
+
+
+# --------------------------------------------------------------------------------------------------- read as it comes
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def streamed(address: str, take: Any, timeout: float = 30.0, **options: Any) -> http.Response:
+    return client.exchange("POST", f"http://{address}/", b"{}", {}, timeout, on_part=take, **options)
+
+
+@both_pools
+def test_parts_are_handed_on_as_they_come(serve: Callable[[Handle], str], allow_private: bool) -> None:
+    heard = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        while read_request(connection):
+            heard.clear()
+            connection.sendall(HEAD + b"5\r\nfirst\r\n")
+            assert heard.wait(30), "the first part has to be there before the second is sent"
+            connection.sendall(b"6\r\nsecond\r\n0\r\n\r\n")
+
+    def take(part: bytes) -> None:
+        parts.append(part)
+        heard.set()
+
+    address, parts = serve(handle), list[bytes]()
+    for _ in range(2):
+        response = streamed(address, take, allow_private=allow_private)
+        assert (response.status, response.body) == (200, b"")
+    assert parts == [b"first", b"second"] * 2
+
+
+@both_pools
+@pytest.mark.parametrize("end", [b"", b"0\r\n", b"1\r\nx\r\n" * 50])
+def test_a_complete_answer_waits_for_no_end_and_its_leftovers_are_nobodys(
+    serve: Callable[[Handle], str], end: bytes, allow_private: bool
+) -> None:
+    def endless_answer(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD + b"4\r\nDONE\r\n" + end)
+        connection.recv(1)
+
+    used = list[socket.socket]()
+
+    def handle(connection: socket.socket) -> None:
+        used.append(connection)
+        endless_answer(connection) if len(used) == 1 else answers(OK)(connection)
+
+    address, began = serve(handle), time.monotonic()
+    assert streamed(address, lambda part: 0.1, allow_private=allow_private).ok
+    assert time.monotonic() - began < OVER
+    assert call(f"http://{address}/second", 30.0, allow_private=allow_private).body == b"ok"
+
+
+def test_a_stream_that_breaks_off_or_falls_silent_is_an_unknown_outcome(serve: Callable[[Handle], str]) -> None:
+    def broken(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD + b"9\r\nha")
+
+    def reset(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD + b"4\r\nhalf\r\n")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    for handle, timeout in ((broken, 30.0), (reset, 30.0), (endless(HEAD + b"4\r\nhalf\r\n", b""), TIMEOUT)):
+        with pytest.raises(OutcomeUnknown, match="did not answer"):
+            streamed(serve(handle), lambda part: None, timeout)
+
+
+def test_a_reader_that_has_enough_ends_the_call_with_its_own_error(serve: Callable[[Handle], str]) -> None:
+    address = serve(first_then(HEAD + b"4\r\npart\r\n4\r\nmore\r\n", OK))
+
+    def stop(part: bytes) -> float | None:
+        raise LookupError(part)
+
+    with pytest.raises(LookupError):
+        streamed(address, stop)
+    assert call(f"http://{address}/second", 30.0).body == b"ok"
+
+
+def test_an_errors_body_is_read_whole_and_no_stream(serve: Callable[[Handle], str]) -> None:
+    parts = list[bytes]()
+    response = streamed(serve(answers(b"HTTP/1.1 400 No\r\nContent-Length: 5\r\n\r\nwords")), parts.append)
+    assert (response.status, response.body, parts) == (400, b"words", [])
 
 
 # -------------------------------------------------------------------------------------------- ended from another thread

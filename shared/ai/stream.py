@@ -1,0 +1,234 @@
+"""A provider's answer while it comes: events are collected into one completion, and visible text is handed on at once.
+
+Providers agree on little but `data: {"choices": [{"delta": {"content": "…"}}]}`. What they do besides, and what is read all the
+same: comments between events, line ends of any kind, JSON in several `data` lines or cut at any byte, no `[DONE]`, a last chunk
+whose `choices` are empty, null or missing, an error in the middle, and a plain JSON answer although a stream was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shared.ai.thoughts import VisibleText
+
+#: Is given each new piece of visible text. An empty one says that what follows replaces what came before: the answer begins.
+OnText = Callable[[str], None]
+
+#: Bytes of a streamed answer: each token of MAX_RESPONSE_BYTES comes in an envelope of some 250 bytes.
+MAX_STREAM_BYTES = 16 * 1024 * 1024
+#: Bytes of an answer that came in one piece although a stream was asked for.
+MAX_WHOLE_BYTES = 1024 * 1024
+#: Seconds for the usage after the text has ended, and for the body's end after the last event: then the connection can be kept.
+USAGE_WAIT, END_WAIT = 2.0, 0.2
+#: How an answer that is no stream begins: JSON, or a page of HTML.
+_BOM = b"\xef\xbb\xbf"
+_NO_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[<]")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class EventReader:
+    """The data of server-sent events, from pieces that end anywhere."""
+
+    def __init__(self) -> None:
+        self._rest, self._data = b"", list[bytes]()
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that is complete now."""
+        text = self._rest + piece
+        held = 1 if text.endswith(b"\r") else 0  # it may be the first half of a line end
+        *lines, rest = _LINE_END.split(text[: len(text) - held])
+        self._rest = rest + text[len(text) - held :]
+        for line in lines:
+            yield from self._line(line)
+
+    def end(self) -> Iterator[bytes]:
+        """The data of an event that the stream's end completes."""
+        line, self._rest = self._rest.rstrip(b"\r"), b""
+        yield from self._line(line)
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        if not line:
+            if self._data:
+                yield b"\n".join(self._data)
+            self._data = []
+            return
+        name, _, value = line.removeprefix(_BOM).partition(b":")
+        if name == b"data":  # others: comments, which keep the connection, event, id and retry
+            self._data.append(value.removeprefix(b" "))
+
+
+class AnswerStream:
+    """Collects one streamed completion. `take` is given the body as it comes."""
+
+    def __init__(self, on_text: OnText, *, expects_usage: bool, hides_beginning: bool = False) -> None:
+        self._on_text, self._expects_usage = on_text, expects_usage
+        self._events, self._visible = EventReader(), VisibleText(hides_beginning=hides_beginning)
+        self._whole: bytearray | None = None  # an answer that is no stream
+        self._begun = b""
+        self._half = ""
+        self._has_shown = False
+        self._is_done = False
+        self._content, self._reasoning = list[str](), list[str]()
+        self._tools: dict[Any, dict[str, Any]] = {}
+        self._about: dict[str, Any] = {}
+        self._finish_reason: Any = None
+        self._usage: Any = None
+        self._error: Any = None
+
+    def take(self, part: bytes) -> float | None:
+        """Reads a part; for how many seconds the rest is still worth waiting for (OnPart in shared/http/client.py)."""
+        if self._whole is None and not self._content and not self._about:
+            self._begun += part[:64]
+            if _NO_STREAM.match(self._begun):
+                self._whole = bytearray()
+        if self._whole is not None:
+            self._whole += part[: MAX_WHOLE_BYTES - len(self._whole)]
+            return None
+        for data in self._events.feed(part):
+            self._read(data)
+        if self._is_done or self._error is not None:
+            return END_WAIT
+        if self._finish_reason is None:
+            return None
+        return USAGE_WAIT if self._expects_usage and self._usage is None else END_WAIT
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the answer has come to its end, by whatever the provider says that."""
+        return self._whole is not None or self._is_done or self._error is not None or self._finish_reason is not None
+
+    def end(self) -> None:
+        """The body has ended."""
+        if self._whole is None:
+            for data in self._events.end():
+                self._read(data)
+
+    def completion(self) -> bytes | dict[str, Any]:
+        """What came, as an answer that was not streamed: as its bytes if it was none, else as its JSON would be."""
+        if self._whole is not None:
+            return bytes(self._whole)
+        if self._error is not None:
+            return {"error": self._error, "usage": self._usage}
+        message: dict[str, Any] = {"role": "assistant", "content": _joined(self._content)}
+        if self._reasoning:
+            message["reasoning_content"] = _joined(self._reasoning)
+        if self._tools:
+            message["tool_calls"] = list(self._tools.values())
+        return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}], "usage": self._usage}
+
+    def _read(self, data: bytes) -> None:
+        if data.strip() == b"[DONE]":
+            self._is_done = True
+            return
+        for chunk in _chunks_of(data):
+            self._read_chunk(chunk)
+
+    def _read_chunk(self, chunk: dict[str, Any]) -> None:
+        if chunk.get("error"):
+            self._error = chunk["error"]
+        self._about |= {name: chunk[name] for name in ("id", "model") if chunk.get(name) and name not in self._about}
+        self._usage = chunk.get("usage") or self._usage
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict) or choice.get("index"):  # of several answers the first
+            return
+        self._usage = choice.get("usage") or self._usage
+        self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        delta = choice.get("delta")
+        if not isinstance(delta, dict) and not self._content:
+            delta = choice.get("message")  # the whole of it at once
+        if isinstance(delta, dict):
+            self._read_delta(delta)
+
+    def _read_delta(self, delta: dict[str, Any]) -> None:
+        thought, text = _texts_of(delta.get("content"))
+        for name in ("reasoning_content", "reasoning"):
+            if isinstance(delta.get(name), str):
+                thought += delta[name]
+                break
+        if thought:
+            self._reasoning.append(thought)
+            self._visible.begin()  # thoughts come apart from the text
+        if text:
+            self._content.append(text)
+            self._show(self._visible.feed(self._whole_characters(text)))
+        tools = delta.get("tool_calls")
+        for call in tools if isinstance(tools, list) else []:
+            if isinstance(call, dict):
+                self._read_tool(call)
+
+    def _read_tool(self, part: dict[str, Any]) -> None:
+        key = part.get("index")
+        if key is None:  # some send calls whole, and do not number them
+            key = f"id {part['id']}" if part.get("id") else next(reversed(self._tools), 0)
+        call = self._tools.setdefault(key, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
+        call["id"] = part.get("id") or call["id"]
+        told, function = part.get("function"), call["function"]
+        if not isinstance(told, dict):
+            return
+        if isinstance(told.get("name"), str) and told["name"] != function["name"]:
+            function["name"] += told["name"]
+        if isinstance(told.get("arguments"), str) and isinstance(function["arguments"], str):
+            function["arguments"] += told["arguments"]
+        elif isinstance(told.get("arguments"), dict):
+            function["arguments"] = told["arguments"]
+
+    def _whole_characters(self, text: str) -> str:
+        """The text without half a character at its end, behind the half that was kept before."""
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return _mended(text)
+
+    def _show(self, text: str) -> None:
+        if self._visible.takes_back or (text and not self._has_shown):
+            self._on_text("")
+            self._visible.takes_back = False
+        if text:
+            self._on_text(text)
+            self._has_shown = True
+
+
+def _chunks_of(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
+    chunk = _json(data)
+    chunks = [_json(line) for line in data.split(b"\n")] if chunk is None else [chunk]
+    return [chunk for chunk in chunks if isinstance(chunk, dict)]
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts_of(content: Any) -> tuple[str, str]:
+    """Thoughts and text of a delta's content: a text, or a list of parts (Mistral)."""
+    if isinstance(content, str):
+        return "", content
+    thought = text = ""
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, str):
+            text += part
+        elif isinstance(part, dict) and part.get("type") == "thinking":
+            thought += _texts_of(part.get("thinking"))[1]
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            text += part["text"]
+    return thought, text
+
+
+def _joined(pieces: list[str]) -> str:
+    return _mended("".join(pieces))
+
+
+def _mended(text: str) -> str:
+    """Characters whose two halves (surrogates) came in different chunks, put together."""
+    if not _HALF_CHARACTER.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

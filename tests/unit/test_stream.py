@@ -1,0 +1,193 @@
+"""Streamed answers as providers send them, in pieces that end anywhere; and what of them a page may see."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.ai.stream import AnswerStream
+from shared.ai.thoughts import VisibleText
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+
+
+def chunk(content: Any = None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    delta = {} if content is None else {"content": content}
+    return {"id": "c-1", "model": "m-1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+def wire(*chunks: Any, end: str = "\n\n", done: bool = True) -> bytes:
+    told = [one if isinstance(one, str) else f"data: {json.dumps(one)}" for one in [*chunks, *(["data: [DONE]"] if done else [])]]
+    return "".join(one + end for one in told).encode()
+
+
+def read(body: bytes, size: int = 1 << 20, **options: Any) -> tuple[AnswerStream, list[str]]:
+    """The stream's answer, given in pieces of this size, and what the page saw."""
+    seen: list[str] = []
+    stream = AnswerStream(seen.append, **{"expects_usage": True, **options})
+    for at in range(0, len(body), size):
+        stream.take(body[at : at + size])
+    stream.end()
+    return stream, seen
+
+
+def answer_of(stream: AnswerStream) -> tuple[Any, Any, Any]:
+    answer = stream.completion()
+    assert isinstance(answer, dict)
+    [choice] = answer["choices"]
+    return choice["message"]["content"], choice["finish_reason"], answer["usage"]
+
+
+HELLO = (chunk("", role="assistant"), chunk("Hel"), chunk("lo ü😀"), chunk(finish="stop"))
+LAST = {
+    "choices empty": {"choices": [], "usage": USAGE},
+    "choices null": {"choices": None, "usage": USAGE},
+    "choices missing": {"usage": USAGE},
+    "choices and usage": chunk("", usage=USAGE),
+    "usage in the choice (Moonshot)": {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]},
+}
+USED = LAST["choices empty"]
+ODD = {
+    "comments": wire(": OPENROUTER PROCESSING", HELLO[0], ": keep-alive", *HELLO[1:], USED),
+    "event, id and retry": b"retry: 5\n\n" + wire(*(f"event: x\nid: 1\ndata:{json.dumps(one)}" for one in HELLO), USED),
+    "CRLF": wire(*HELLO, LAST["choices missing"], end="\r\n\r\n"),
+    "a byte order mark": b"\xef\xbb\xbf" + wire(*HELLO, USED),
+    "CR": wire(*HELLO, USED, end="\r\r"),
+    "several data lines": wire(*("data: " + json.dumps(one, indent=1).replace("\n", "\ndata: ") for one in HELLO), USED),
+    "no empty lines between": wire(*HELLO, USED, end="\n"),
+    "no [DONE]": wire(*HELLO, USED, done=False),
+    "no [DONE], no last line end": wire(*HELLO, USED, done=False).rstrip(),
+    "the prompt's filter first (Azure)": wire({"choices": [], "prompt_filter_results": []}, *HELLO, USED),
+    "usage in every chunk": wire(*({**one, "usage": None} for one in HELLO), USED),
+    "a second answer": wire(HELLO[0], {"choices": [{"index": 1, "delta": {"content": "no"}}]}, *HELLO[1:], USED),
+    "nonsense between": wire(HELLO[0], "data: {", "data: 7", "data: null", "nonsense", *HELLO[1:], USED),
+    "parts": wire(*(chunk([{"type": "text", "text": text}]) for text in ("Hello ", "ü😀")), HELLO[3], USED),
+    "half characters": wire(chunk("Hello ü\ud83d"), chunk("\ude00"), HELLO[3], USED),
+    "the whole message at once": wire({"choices": [{"message": {"content": "Hello ü😀"}, "finish_reason": "stop"}]}, USED),
+    **{name: wire(*HELLO, last) for name, last in LAST.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_stream_is_read_however_it_looks(name: str) -> None:
+    for size in (1, 7, 1 << 20):
+        stream, seen = read(ODD[name], size)
+        assert answer_of(stream) == ("Hello ü😀", "stop", USAGE)
+        assert "".join(seen) == "Hello ü😀"
+        assert seen[0] == "", "the first piece replaces what an earlier attempt left"
+        assert stream.is_whole
+
+
+@given(st.text(), st.integers(1, 40))
+def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
+    stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
+    assert answer_of(stream)[0] == text
+    if not any(character in text for character in "<{[`"):
+        assert "".join(seen) == text.lstrip()
+
+
+@pytest.mark.parametrize(
+    ("body", "is_whole"),
+    [
+        (wire(*HELLO[:3], done=False), False),
+        (wire(*HELLO, done=False)[:-30], False),
+        (wire(*HELLO[:3]), True),
+        (wire(*HELLO, done=False), True),
+        (b"", False),
+        (b": keep-alive\n\n", False),
+    ],
+)
+def test_an_answer_that_broke_off_is_not_whole(body: bytes, is_whole: bool) -> None:
+    assert read(body)[0].is_whole is is_whole
+
+
+def test_an_error_in_the_middle_is_the_answer() -> None:
+    for error in ({"message": "Overloaded", "code": 502}, "overloaded"):
+        stream, _ = read(wire(*HELLO[:2], {"error": error, "choices": []}, done=False))
+        assert stream.is_whole
+        assert stream.completion() == {"error": error, "usage": None}
+
+
+def test_what_is_no_stream_is_given_as_it_came() -> None:
+    for body in (b'\n {"choices": [{"message": {"content": "data: x"}}]}', b"<html>Bad gateway</html>", b"[1]"):
+        for size in (1, 5, 1000):
+            stream, seen = read(body, size)
+            completion = stream.completion()
+            assert isinstance(completion, bytes)
+            assert (completion.strip(), seen, stream.is_whole) == (body.strip(), [], True)
+
+
+def _tools_of(*parts: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
+    stream, seen = read(wire(*({"choices": [{"delta": {"tool_calls": [part]}}]} for part in parts), chunk(finish="tool_calls")))
+    assert seen == []
+    answer = stream.completion()
+    assert isinstance(answer, dict)
+    calls = answer["choices"][0]["message"]["tool_calls"]
+    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls]
+
+
+def test_tool_calls_come_in_pieces_or_whole() -> None:
+    first = {"index": 0, "id": "t-1", "function": {"name": "hand_over", "arguments": ""}}
+    pieces = [{"index": 0, "function": {"arguments": part}} for part in ('{"rea', 'son": "loop"}')]
+    whole = [("t-1", "hand_over", '{"reason": "loop"}')]
+    assert _tools_of(first, *pieces) == whole
+    unnumbered = [{name: value for name, value in part.items() if name != "index"} for part in (first, *pieces)]
+    assert _tools_of(*unnumbered) == whole
+    both = [{"id": name, "function": {"name": name, "arguments": arguments}} for name, arguments in (("a", "{}"), ("b", {}))]
+    assert _tools_of(*both) == [("a", "a", "{}"), ("b", "b", {})]
+
+
+def test_how_long_the_rest_is_worth_waiting_for() -> None:
+    stream = AnswerStream(lambda _: None, expects_usage=True)
+    assert stream.take(wire(*HELLO[:3], done=False)) is None
+    usage_wait, end_wait = stream.take(wire(HELLO[3], done=False)), stream.take(wire(USED))
+    assert usage_wait is not None
+    assert end_wait is not None
+    assert 0 < end_wait < usage_wait
+
+
+SHOWN = [
+    ("<think>secret</think>Hello", "Hello"),
+    ("<think>\nsecret\n</think>\n\nHello", "Hello"),
+    ("Hello <THINK>secret</Think>you", "Hello you"),
+    ('<thinking budget="9">secret</thinking >Hello', "Hello"),
+    ("<think>secret", ""),
+    ("Hello <think>secret", "Hello "),
+    ("a < b, <thin ice> and <b>bold</b>", "a < b, <thin ice> and <b>bold</b>"),
+    ("<think></think>Hello<think>secret</think>!", "Hello!"),
+    ("2 < 3", "2 < 3"),
+    ("```json\n{}```", ""),
+    ('{"name": "no_answer"}', ""),
+    ("`x` is it", "`x` is it"),
+]
+
+
+@pytest.mark.parametrize(("text", "visible"), SHOWN)
+def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) -> None:
+    for size in range(1, len(text) + 1):
+        shown, filtered = "", VisibleText()
+        for at in range(0, len(text), size):
+            shown += filtered.feed(text[at : at + size])
+            assert visible.startswith(shown), (size, shown)
+        assert shown == visible
+
+
+def test_nothing_is_held_back_that_cannot_become_a_tag() -> None:
+    filtered = VisibleText()
+    shown = {"Hel": "Hel", "lo <": "lo ", "th": "", "e <thi": "<the ", "nk>x</": "", "think> end": " end"}
+    assert {piece: filtered.feed(piece) for piece in shown} == shown
+
+
+def test_thoughts_without_an_opening_tag() -> None:
+    hidden = VisibleText(hides_beginning=True)
+    assert [hidden.feed(piece) for piece in ("secret ", "more</thi", "nk>\nHello", " you")] == ["", "", "Hello", " you"]
+    apart = VisibleText(hides_beginning=True)
+    apart.begin()
+    assert apart.feed("Hello") == "Hello"
+    late, seen = read(wire(*(chunk(one) for one in ("secret", " more</think>", "Hello")), chunk(finish="stop")))
+    assert seen == ["", "secret", "", "Hello"], "what was shown is taken back"
+    assert late.is_whole
