@@ -33,6 +33,11 @@ create table customer (
     created_at       timestamptz not null default now()
 );
 
+-- Whether a URL is one as shared/http/urls.py makes it: scheme and host in lower case, no credentials, printable ASCII.
+create function url_is_normalized(url text) returns boolean language sql immutable parallel safe as $$
+    select url ~ '^https?://[^A-Z/?#@\\]+([/?][^#\\]*)?$' and url ~ '^[!-~]+$'
+$$;
+
 -- A generated column needs an immutable expression, and to_tsvector is immutable only for a constant language: hence the list.
 create function knowledge_vector(language text, title text, content text) returns tsvector
 language sql immutable parallel safe as $$
@@ -48,30 +53,65 @@ language sql immutable parallel safe as $$
     end
 $$;
 
+-- The languages whose words PostgreSQL can stem (to_tsvector), and 'simple' for all others: words as they are.
+create function knowledge_language_is_known(language text) returns boolean language sql immutable parallel safe as $$
+    select language in ('simple', 'english', 'german', 'spanish', 'portuguese', 'french', 'italian', 'dutch', 'arabic', 'danish',
+        'finnish', 'greek', 'hungarian', 'norwegian', 'romanian', 'russian', 'swedish', 'turkish')
+$$;
+
 create table knowledge_base (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
     name        text not null check (name <> ''),
-    language    text not null default 'english' check (language in (
-        'simple', 'english', 'german', 'spanish', 'portuguese', 'french', 'italian', 'dutch')),
-    unique (customer_id, id),
-    unique (id, language)
+    -- That of an item which does not say its own.
+    language    text not null default 'english' check (knowledge_language_is_known(language)),
+    unique (customer_id, id)
 );
 
 create table knowledge_item (
     id                bigint generated always as identity primary key,
-    knowledge_base_id bigint not null,
-    language          text not null,
+    knowledge_base_id bigint not null references knowledge_base on delete cascade,
+    -- Its own, or null in an insert: its base's. It follows a change of its base's (knowledge_base_language).
+    language          text not null check (knowledge_language_is_known(language)),
     title             text not null check (title <> '' and length(title) <= 500),
     -- A long page. The prompt takes the beginning of an item (shared/ai/prompt.py): what is longer belongs in several items.
     content           text not null check (content <> '' and length(content) <= 50000),
     vector            tsvector not null generated always as (knowledge_vector(language, title, content)) stored,
-    -- An item has its base's language, also after that changes.
-    foreign key (knowledge_base_id, language) references knowledge_base (id, language)
-        on update cascade on delete cascade
+    -- What is switched off is kept, and not found.
+    is_active         boolean not null default true,
+    -- The page that it was taken from, or that a customer may be sent to, and whether an answer may show it.
+    url               text check (url_is_normalized(url) and length(url) <= 2000),
+    show_link         boolean not null default true,
+    created_at        timestamptz not null default now(),
+    updated_at        timestamptz not null default now()
 );
 create index knowledge_item_base_idx on knowledge_item (knowledge_base_id);
 create index knowledge_item_vector_idx on knowledge_item using gin (vector);
+
+-- An item that does not say its language has its base's.
+create function knowledge_item_defaults() returns trigger language plpgsql as $$
+begin
+    if new.language is null then
+        select language into new.language from knowledge_base where id = new.knowledge_base_id;
+        -- Of no base: the foreign key says so, after this.
+        new.language := coalesce(new.language, 'simple');
+    end if;
+    if tg_op = 'UPDATE' then
+        new.updated_at := clock_timestamp();
+    end if;
+    return new;
+end $$;
+create trigger knowledge_item_defaults before insert or update on knowledge_item
+    for each row execute function knowledge_item_defaults();
+
+-- Items that have their base's language keep to it when it changes.
+create function knowledge_base_language() returns trigger language plpgsql as $$
+begin
+    update knowledge_item set language = new.language where knowledge_base_id = new.id and language = old.language;
+    return null;
+end $$;
+create trigger knowledge_base_language after update of language on knowledge_base
+    for each row when (new.language <> old.language) execute function knowledge_base_language();
 
 -- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", since
 -- visitors do not write search expressions. At most 5 items; an item that ranks below a tenth of the best only shares a common
@@ -94,11 +134,6 @@ begin
             'id', id, 'title', left(title, 500), 'content', left(content, p_characters)) order by rank desc, id)
         from ranked_items where rank >= 0.1 * (select max(rank) from ranked_items));
 end $$;
-
--- Whether a URL is one as shared/http/urls.py makes it: scheme and host in lower case, no credentials, printable ASCII.
-create function url_is_normalized(url text) returns boolean language sql immutable parallel safe as $$
-    select url ~ '^https?://[^A-Z/?#@\\]+([/?][^#\\]*)?$' and url ~ '^[!-~]+$'
-$$;
 
 create table chatbot (
     id                 bigint generated always as identity primary key,

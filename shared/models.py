@@ -1,7 +1,8 @@
 """peewee models of schema.sql: what a row looks like. No I/O, no rules; a test compares them with the database.
 
 The pipeline's verbs are SQL; everything else reads and writes through these: `db.rows(Message.select(…))`. A column that is
-not given to `insert` gets the database's default. `priority`, `vector` and `revision` are PostgreSQL's to write.
+not given to `insert` gets the database's default. `priority`, `vector`, `revision` and an item's `updated_at` are
+PostgreSQL's to write.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Customer(Base):
 
 
 class KnowledgeBase(Base):
-    """A set of items in one language."""
+    """A set of items; `language` is that of an item which does not say its own."""
 
     customer = ForeignKeyField(Customer)
     name = TextField()
@@ -67,13 +68,18 @@ class KnowledgeBase(Base):
 
 
 class KnowledgeItem(Base):
-    """One piece of knowledge; `language` is its base's."""
+    """One piece of knowledge. Without a `language` it gets its base's."""
 
     knowledge_base = ForeignKeyField(KnowledgeBase)
-    language = TextField(default="english")
+    language = TextField(null=True)
     title = TextField()
     content = TextField()
     vector = TSVectorField(null=True, index=False)
+    is_active = BooleanField(constraints=[SQL("default true")])
+    url = TextField(null=True)
+    show_link = BooleanField(constraints=[SQL("default true")])
+    created_at = _time()
+    updated_at = _time()
 
 
 class Chatbot(Base):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from peewee import Value
-
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
 from shared.channels.delivery_status import prune_inbound
@@ -77,11 +75,9 @@ class World:
             self.endpoint(customer)
         return customer, chatbot
 
-    def know(self, base: int, title: str, content: str) -> int:
+    def know(self, base: int, title: str, content: str, **more: Any) -> int:
         """Adds an item to a knowledge base."""
-        source = KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.language, Value(title), Value(content))
-        columns = [KnowledgeItem.knowledge_base, KnowledgeItem.language, KnowledgeItem.title, KnowledgeItem.content]
-        item = KnowledgeItem.insert_from(source.where(KnowledgeBase.id == base), columns)
+        item = KnowledgeItem.insert(knowledge_base=base, title=title, content=content, **more)
         return int(db.scalar(item.returning(KnowledgeItem.id)))
 
     def endpoint(self, customer: int, path: str = "hook") -> int:

@@ -5,6 +5,7 @@
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature,
         chatbot.max_tokens, chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
+        chatbot.knowledge_base_id is not null as has_knowledge,
         knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
