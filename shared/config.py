@@ -20,6 +20,7 @@ from shared import database_url
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
 _PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
+_HTTP_URL_OR_NONE = validate.Regexp(r"^(https?://[^\s/]+|$)", error="Must be a URL like https://example.com, or empty.")
 _HOST = validate.Regexp(r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*)$", error="Must be an address; one of IPv6 in brackets, like [::1].")
 _NAMESPACE = validate.Regexp(r"^[\w-]+\Z", error="Must consist of letters, digits, _ and -.")
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+\Z", error="Must be a version like v25.0.")
@@ -32,7 +33,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
     *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
-    *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
+    *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "KNOWLEDGE_PROCESSES", "KNOWLEDGE_THREADS"),
+    *("WORKER_PROCESSES", "WORKER_THREADS"),
 )
 #: 32 bytes of base64. Fernet itself skips what is not base64, and would take two keys with a space in between for the first.
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
@@ -148,6 +150,9 @@ class Settings:
         self.ai_patience = env.float("AI_PATIENCE_SECONDS", 60, validate=_POSITIVE)
         self.reply_limit: Rate | None = env.reply_limit("CONVERSATION_REPLY_LIMIT", "60/10m")
         self.brake_seconds = env.float("CONVERSATION_BRAKE_SECONDS", 1800, validate=_POSITIVE)
+        self.embedding_base_url = env.str("EMBEDDING_BASE_URL", "", validate=_HTTP_URL_OR_NONE)
+        self.embedding_api_key = env.str("EMBEDDING_API_KEY", "")
+        self.embedding_timeout = env.float("EMBEDDING_TIMEOUT_SECONDS", 2, validate=_POSITIVE)
         self.graph_url = env.str("WHATSAPP_GRAPH_URL", "https://graph.facebook.com", validate=_HTTP_URL)
         self.graph_version = env.str("WHATSAPP_GRAPH_VERSION", "v25.0", validate=_GRAPH_VERSION)
         self.qr_service_url = env.str("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000", validate=_HTTP_URL)
@@ -172,6 +177,7 @@ class Settings:
         self.rate_limit_whatsapp_cloud_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "")
         self.rate_limit_whatsapp_qr_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_QR_SEND", "")
         self.rate_limit_webhook_delivery: Rate | None = env.rate("RATE_LIMIT_WEBHOOK_DELIVERY", "")
+        self.rate_limit_knowledge_embedding: Rate | None = env.rate("RATE_LIMIT_KNOWLEDGE_EMBEDDING", "")
         self.rate_limit_whatsapp_number: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_NUMBER", "")
 
         self.web_threads = env.int("WEB_THREADS", 8, validate=_POSITIVE)

@@ -12,12 +12,14 @@ from peewee import (
     BigAutoField,
     BigIntegerField,
     BooleanField,
+    CompositeKey,
     FloatField,
     ForeignKeyField,
     IntegerField,
     Model,
     SmallIntegerField,
     TextField,
+    UUIDField,
 )
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField, TSVectorField
 
@@ -65,6 +67,9 @@ class KnowledgeBase(Base):
     customer = ForeignKeyField(Customer)
     name = TextField()
     language = TextField(default="english")
+    embedding_model = TextField(null=True)
+    embedded_model = TextField(null=True)
+    embedding_error = TextField(null=True)
 
 
 class KnowledgeItem(Base):
@@ -80,6 +85,23 @@ class KnowledgeItem(Base):
     show_link = BooleanField(constraints=[SQL("default true")])
     created_at = _time()
     updated_at = _time()
+
+
+class KnowledgeEmbedding(Base):
+    """A vector of an item's; a table of vectors.sql, which is not everywhere. PostgreSQL reads and writes the vectors."""
+
+    id = None  # type: ignore[assignment]
+    item = ForeignKeyField(KnowledgeItem)
+    model = TextField()
+    part = SmallIntegerField()
+    knowledge_base = ForeignKeyField(KnowledgeBase)
+    text_hash = UUIDField()
+    vector = TextField()
+
+    class Meta:
+        """An item has at most one vector of a model for each of its texts."""
+
+        primary_key = CompositeKey("item", "model", "part")
 
 
 class Chatbot(Base):

@@ -1,4 +1,4 @@
-"""What a producer may send: the six job payloads.
+"""What a producer may send: the job payloads.
 
 Two come from outside (`IncomingMessage`, `WebhookDelivery`); the others are what a stage writes for the next, and name
 rows instead of carrying them: the ledger keeps ids, messages keep texts.
@@ -112,6 +112,12 @@ class StoredDelivery(Schema):
     webhook_event_id = _row_id(required=True)
 
 
+class Embedding(Schema):
+    """knowledge-embedding: the knowledge base whose vectors are to be made."""
+
+    knowledge_base_id = _row_id(required=True)
+
+
 _STORED: dict[Queue, type[Schema]] = {
     Queue.INCOMING: StoredIncoming,
     Queue.AI: Answer,
@@ -119,6 +125,7 @@ _STORED: dict[Queue, type[Schema]] = {
     Queue.WHATSAPP_CLOUD: Send,
     Queue.WHATSAPP_QR: Send,
     Queue.WEBHOOKS: StoredDelivery,
+    Queue.KNOWLEDGE_EMBEDDING: Embedding,
 }
 _readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}
 

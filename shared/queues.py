@@ -18,9 +18,10 @@ class Queue(StrEnum):
     WHATSAPP_CLOUD = "whatsapp-cloud-send"
     WHATSAPP_QR = "whatsapp-qr-send"
     WEBHOOKS = "webhook-delivery"
+    KNOWLEDGE_EMBEDDING = "knowledge-embedding"
 
 
-#: The module of workers/ (and process type of the Procfile) that serves each queue.
+#: The module of workers/ that serves each queue.
 MODULES: dict[Queue, str] = {
     Queue.INCOMING: "incoming",
     Queue.AI: "ai",
@@ -28,7 +29,18 @@ MODULES: dict[Queue, str] = {
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
     Queue.WHATSAPP_QR: "whatsapp_qr",
     Queue.WEBHOOKS: "webhooks",
+    Queue.KNOWLEDGE_EMBEDDING: "knowledge_embed",
 }
+
+#: The process type of the Procfile that serves what prepares knowledge. No customer waits for it, so one has it all.
+KNOWLEDGE_PROCESS = "knowledge"
+#: The process type that serves each queue: that of its module's name, but for those that share one.
+PROCESS_TYPES: dict[Queue, str] = MODULES | {Queue.KNOWLEDGE_EMBEDDING: KNOWLEDGE_PROCESS}
+#: Process types through which messages and events pass, each with a stage of its own.
+MESSAGE_PROCESSES = tuple(name for name in PROCESS_TYPES.values() if name != KNOWLEDGE_PROCESS)
+
+#: Stages whose jobs PostgreSQL adds by itself, when a row changes. Nobody hands these to Redis at once; the sweep does.
+ADDED_BY_DATABASE = frozenset({Queue.KNOWLEDGE_EMBEDDING})
 
 #: Stages that only talk to PostgreSQL: they complete a job in one statement, and claim nothing (shared/jobs/stage.py).
 UNCLAIMED = frozenset({Queue.INCOMING, Queue.OUTGOING})

@@ -28,6 +28,7 @@ from shared.db.session import MIGRATION
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema.sql"
+VECTORS = ROOT / "vectors.sql"
 MIGRATIONS = ROOT / "shared" / "db" / "migrations"
 MIGRATIONS_BEGIN = "0001_initial.pre.sql"
 #: Two releases at once take turns; the number is ours.
@@ -37,6 +38,12 @@ RECORD = """
     create table if not exists schema_migration (
         name text primary key, applied_at timestamptz not null default now())
 """
+_HAS_PGVECTOR = """
+    select exists (select from pg_available_extensions
+                   where name = 'vector' and string_to_array(default_version, '.')::integer[] >= '{0,7}')
+"""
+_WANTS_VECTORS = "select exists (select from knowledge_base where embedding_model is not null)"
+NO_PGVECTOR = "this PostgreSQL lacks the extension vector (pgvector), 0.7 or newer"
 _IS_EMPTY = "select not exists (select from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r')"
 
 
@@ -50,10 +57,11 @@ def migrate(database_url: str, post: bool = False) -> list[str]:
             cursor.execute(_IS_EMPTY)
             [[is_empty]] = cursor.fetchall()
             cursor.execute(RECORD)
-            if is_empty:
-                return _create(cursor)
-            due = _due(_applied(cursor), post)
-        return [path.name for path in due if _apply(cursor, path)]
+            due = [] if is_empty else _due(_applied(cursor), post)
+            applied = _create(cursor) if is_empty else []
+        applied += [path.name for path in due if _apply(cursor, path)]
+        _apply_vectors(cursor)
+        return applied
 
 
 def migrations() -> list[Path]:
@@ -113,6 +121,27 @@ def _apply(cursor: Any, path: Path) -> bool:
         cursor.execute(path.read_text())
         _record(cursor, path)
         return True
+
+
+def _apply_vectors(cursor: Any) -> None:
+    """What needs pgvector, where it is. Where it is not, and a knowledge base wants vectors, says so."""
+    with _turn(cursor):
+        cursor.execute("savepoint vectors")
+        try:
+            problem = None if _is_true(cursor, _HAS_PGVECTOR) else NO_PGVECTOR
+            if problem is None:
+                cursor.execute(VECTORS.read_text())
+        except psycopg2.Error as error:
+            cursor.execute("rollback to savepoint vectors")
+            problem = str(error).splitlines()[0]
+        if problem and _is_true(cursor, _WANTS_VECTORS):
+            print(f"migrate: no vectors, so knowledge is searched by words alone: {problem}", file=sys.stderr)
+
+
+def _is_true(cursor: Any, question: str) -> bool:
+    cursor.execute(question)
+    [[answer]] = cursor.fetchall()
+    return bool(answer)
 
 
 def _record(cursor: Any, path: Path) -> None:

@@ -97,7 +97,7 @@ def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
         options = openai.RequestOptions(timeout=provider.timeout or settings().ai_timeout)
         response = client.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
     except openai.APIError as problem:
-        raise _classify_error(problem) from problem
+        raise classify_error(problem) from problem
     except (httpx2.InvalidURL, UnicodeEncodeError):
         raise PermanentRefusal("AI provider: the base URL or the API key has characters that do not belong there") from None
     return _completion(response.content, provider.model)
@@ -112,7 +112,7 @@ def _client(base_url: str, api_key: str, allow_private: bool) -> openai.OpenAI:
     return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=_http_clients[allow_private])
 
 
-def _classify_error(problem: openai.APIError) -> Exception:
+def classify_error(problem: openai.APIError) -> Exception:
     """What the client's error means for the job."""
     match problem:
         case openai.APIConnectionError():  # APITimeoutError is one

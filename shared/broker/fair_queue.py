@@ -29,7 +29,13 @@ Who = TypeVar("Who", bound=Hashable)
 #: Turns by actor priority (shared/queues.py) while all lanes have work: premium gets at least 15 of 20, basic one.
 WEIGHTS = {1: 15, 3: 4, 5: 1}
 #: The share of a process's threads that a stage may have which waits for somebody outside. The AI takes seconds.
-SHARES = {Queue.AI: 1 / 2, Queue.WHATSAPP_CLOUD: 1 / 4, Queue.WHATSAPP_QR: 1 / 4, Queue.WEBHOOKS: 1 / 4}
+SHARES = {
+    Queue.AI: 1 / 2,
+    Queue.WHATSAPP_CLOUD: 1 / 4,
+    Queue.WHATSAPP_QR: 1 / 4,
+    Queue.WEBHOOKS: 1 / 4,
+    Queue.KNOWLEDGE_EMBEDDING: 1 / 16,
+}
 #: The share that all of these may have together: what is left saves and routes messages whatever hangs outside.
 SHARE_OF_ALL = 7 / 8
 #: Items that a thread takes at once, its own with them: a statement of some milliseconds.

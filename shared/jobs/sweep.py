@@ -42,7 +42,8 @@ def sweep() -> dict[str, int]:
     repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0, "released": 0}
     for queue in Queue:
         repaired["released"] += _release_orphans(queue)
-        repaired["enqueued"] += _enqueue_lost_jobs(queue)
+        enqueued = _enqueue_lost_jobs(queue)
+        repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
         repaired["dead_letters"] += _request_dead_letters(queue)
     if any(repaired.values()):
         log.warning("sweep_repaired_jobs", extra=repaired)

@@ -17,6 +17,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Migrations of a small project; its schema is what the first of them makes."""
     monkeypatch.setattr(command, "MIGRATIONS", tmp_path)
     monkeypatch.setattr(command, "SCHEMA", tmp_path / "schema.sql")
+    monkeypatch.setattr(command, "VECTORS", tmp_path / "vectors.sql")
+    (tmp_path / "vectors.sql").write_text("select 1")
     for name in (command.SCHEMA.name, command.MIGRATIONS_BEGIN):
         (tmp_path / name).write_text("create table thing (id integer)")
     return tmp_path

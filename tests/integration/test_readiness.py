@@ -65,7 +65,7 @@ def test_each_queue_needs_a_worker(door: FrontDoor, missing: Queue) -> None:
     work(*(queue for queue in Queue if queue is not missing))
     code, body = ready(door)
     assert (code, body["status"]) == (200, "degraded")
-    assert body["checks"]["workers"] == f"nobody takes jobs of {missing} ({queues.MODULES[missing]}): never"
+    assert body["checks"]["workers"] == f"nobody takes jobs of {missing} ({queues.PROCESS_TYPES[missing]}): never"
     assert ready(door, strict=True)[0] == 503
 
 

@@ -31,7 +31,7 @@ def url(environment: dict[str, str], root: Path) -> Iterator[str]:
     port = free_port(0)
     chosen = {**os.environ, "PORT": str(port), "WHATSAPP_APP_SECRET": SECRET, "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "2"}
     chosen["METRICS_TOKEN"] = METRICS
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MODULES.values(), "maintenance"])
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MESSAGE_PROCESSES, "maintenance"])
     manager.start()
     url = f"http://127.0.0.1:{port}"
     until(lambda: _status(f"{url}/readyz") == 200)

@@ -24,7 +24,7 @@ JITTER = {"graph": 0.3, "ai": 0.7}
 def limited(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
     """All stages, two processes of the limited ones: numbers send 10 in a second, the AI is asked 20 times."""
     chosen = {**os.environ, "RATE_LIMIT_WHATSAPP_NUMBER": "10/1s", "RATE_LIMIT_AI_PROCESSING": "20/1s"}
-    names = [*queues.MODULES.values(), "maintenance", "scheduler"]
+    names = [*queues.MESSAGE_PROCESSES, "maintenance", "scheduler"]
     chosen |= {"AI_PROCESSES": "2", "WHATSAPP_CLOUD_PROCESSES": "2"}
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
     manager.start()

@@ -32,7 +32,7 @@ def until(happened: Callable[[], Any], seconds: float = 45) -> Any:
 @pytest.fixture
 def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
     """All stages and the housekeeping; a lease is short, so that a kill is noticed soon."""
-    names = [*queues.MODULES.values(), "maintenance", "scheduler"]
+    names = [*queues.MESSAGE_PROCESSES, "maintenance", "scheduler"]
     chosen = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1"}
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
     manager.start()

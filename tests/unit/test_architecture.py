@@ -24,6 +24,7 @@ CATALOG = """
         from pg_constraint where connamespace = 'public'::regnamespace
     union all select 'index', indexname, indexdef from pg_indexes where schemaname = 'public'
     union all select 'function', proname, pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
+        and not exists (select from pg_depend where objid = pg_proc.oid and deptype = 'e') -- pgvector's own
     union all select 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 """
 
@@ -137,10 +138,13 @@ def test_the_table_of_channels_is_the_registry(database_url: str) -> None:
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
     lines = parse_procfile((root / "Procfile").read_text())
     assert set(queues.MODULES) == set(queues.Queue)
-    assert set(lines) == {*queues.MODULES.values(), "release", "web", "maintenance", "scheduler", "worker"}
+    assert set(lines) == {*queues.PROCESS_TYPES.values(), "release", "web", "maintenance", "scheduler", "worker"}
     for queue, module in queues.MODULES.items():
         assert (root / "workers" / f"{module}.py").exists()
-        assert lines[module].startswith(f"python -m shared.jobs.supervisor dramatiq workers.{module} "), queue
+        supervisor, modules = lines[queues.PROCESS_TYPES[queue]].split(" --processes")[0].split(" dramatiq ")
+        assert supervisor == "python -m shared.jobs.supervisor"
+        sharing = {queues.MODULES[other] for other, name in queues.PROCESS_TYPES.items() if name == queues.PROCESS_TYPES[queue]}
+        assert set(modules.split()) == {f"workers.{name}" for name in sharing}, queue
 
 
 def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:

@@ -102,7 +102,7 @@ def _workers() -> str:
     """Whether somebody takes jobs of each queue; a worker looks every 4 s, also when it is busy."""
     taken = get_broker().taken_ago()
     silent = [
-        f"{queue} ({queues.MODULES[queue]}): {_since(ago)}"
+        f"{queue} ({queues.PROCESS_TYPES[queue]}): {_since(ago)}"
         for queue in queues.Queue
         if (ago := max(taken.get(lane, float("inf")) for lane in queues.lanes(queue).values())) > DEAD_AFTER
     ]

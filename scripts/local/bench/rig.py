@@ -29,7 +29,7 @@ from shared import config, db, queues
 from shared.broker import redis_broker
 
 #: Process types of a run: the stages and maintenance, as in the peer's process.
-STAGES = [*queues.MODULES.values(), "maintenance"]
+STAGES = [*queues.MESSAGE_PROCESSES, "maintenance"]
 #: All of them in one process, and the clock.
 SMALL = ["worker"]
 #: Addresses of the servers that the peer's up.sh starts.

@@ -54,7 +54,7 @@ class Conditions:
     @property
     def workers(self) -> list[str]:
         """The process types that run jobs."""
-        return ["worker"] if self.small else list(queues.MODULES.values())
+        return ["worker"] if self.small else list(queues.MESSAGE_PROCESSES)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ _STOP_WORDS = (
     "wann ich ihr sie mit ein eine haben kann gibt there will hello please thanks"
 )
 _STOP = frozenset(_STOP_WORDS.split())
+#: Of the vectors that it makes; with fewer of them, two words would often have the same.
+DIMENSIONS = 512
 #: The oldest Graph API version that Meta supports in November 2026.
 OLDEST_GRAPH = 21
 #: Recipients whose number ends so are not on WhatsApp.
@@ -31,6 +33,8 @@ def kind_of(path: str) -> str:
     """The service that a path belongs to; "" for none."""
     if path.endswith("/chat/completions"):
         return "ai"
+    if path.endswith("/embeddings"):
+        return "embeddings"
     if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
         return "graph"
     if path == "/api/sendText" or path.startswith("/api/"):
@@ -80,6 +84,33 @@ def _answer(system: str, question: str) -> str:
 def _words(text: str) -> set[str]:
     """Words by their first five letters, so that 'ship', 'ships' and 'shipping' meet."""
     return {word[:5] for word in _WORD.findall(text.lower()) if word not in _STOP}
+
+
+def embed(request: Request) -> Reply:
+    """Embeddings that know no meanings: each word has a direction of its own, so texts are alike as far as they share words."""
+    sent = request.json()
+    texts = sent.get("input") or []
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return Reply(401, {"error": {"message": "No API key provided.", "type": "invalid_request_error", "code": None}})
+    if not texts or not all(texts):
+        return Reply(400, {"error": {"message": "'input' is empty", "type": "invalid_request_error", "code": None}})
+    data = [{"object": "embedding", "index": number, "embedding": _bag_of_words(text)} for number, text in enumerate(texts)]
+    tokens = sum(map(len, texts)) // 4
+    body = {
+        "object": "list",
+        "data": data,
+        "model": sent.get("model"),
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+    return Reply(200, body, accepted=True, key=str(sent.get("model")), text="\n---\n".join(texts))
+
+
+def _bag_of_words(text: str) -> list[float]:
+    vector = [0.0] * DIMENSIONS
+    vector[0] = 0.01  # a text without words is none of length 0
+    for word in _words(text):
+        vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % DIMENSIONS] += 1.0
+    return vector
 
 
 def _graph_error(status: int, code: int, message: str, details: str) -> Reply:
@@ -203,4 +234,11 @@ def customer(request: Request) -> Reply:
     return Reply(200, {"ok": True}, accepted=True, key=request.path)
 
 
-SERVICES: dict[str, Service] = {"ai": complete, "graph": graph, "waha": waha, "evolution": evolution, "webhook": customer}
+SERVICES: dict[str, Service] = {
+    "ai": complete,
+    "embeddings": embed,
+    "graph": graph,
+    "waha": waha,
+    "evolution": evolution,
+    "webhook": customer,
+}
