@@ -1,4 +1,4 @@
-"""scripts/connect: makes a business with its chatbot, and connects WhatsApp numbers and QR sessions to one.
+"""scripts/connect: makes a business with its chatbot, changes chatbots, and connects WhatsApp numbers and QR sessions to one.
 
 Tokens and secrets are read from standard input, never from the command line: that is in the shell's history.
 """
@@ -16,18 +16,23 @@ from typing import Any, TypeAlias
 import peewee
 import psycopg2.errors
 
+from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
 from shared.db.credentials import encrypt
+from shared.errors import InvalidPayload
+from shared.http.urls import UrlRefused
 from shared.models import Chatbot, Customer, WhatsappCloudAccount, WhatsappQrSession
+from shared.payloads import check
+from shared.teaching import chatbots, knowledge
+from shared.teaching.fields import Refused
+from shared.teaching.languages import LANGUAGES
+from shared.teaching.sites import site_origin
 
 Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession
 
+_SITE_HELP = "a site whose pages may show the chat, like shop.example; may be given several times"
 _CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
-
-
-class _Refused(Exception):
-    """The command cannot do that; its text says why."""
 
 
 def main() -> int:
@@ -37,7 +42,7 @@ def main() -> int:
         return with_database("connect", arguments.run, arguments)
     except peewee.IntegrityError as problem:
         reason = _reason(problem, arguments)
-    except _Refused as refusal:
+    except (Refused, InvalidPayload) as refusal:
         reason = str(refusal)
     print(f"connect: refused: {reason}", file=sys.stderr)
     return 1
@@ -64,6 +69,20 @@ def _dollars(text: str) -> float:
     return float(text)
 
 
+def _site(text: str) -> str:
+    try:
+        return site_origin(text)
+    except UrlRefused as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def _prompt(path: str) -> str:
+    try:
+        return (sys.stdin if path == "-" else open(path, encoding="utf-8")).read().strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise argparse.ArgumentTypeError(f"must be a readable file of UTF-8 text: {problem}") from None
+
+
 def _matching(pattern: str, described: str) -> Callable[[str], str]:
     """An argument that the schema's constraint of this pattern takes."""
 
@@ -78,7 +97,7 @@ def _matching(pattern: str, described: str) -> Callable[[str], str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/connect", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    business = commands.add_parser("business", help="a customer and its chatbot; prints their ids")
+    business = commands.add_parser("business", help="a customer, its chatbot and an empty knowledge base; prints their ids")
     business.add_argument("name", type=_matching(r"(?s).*\S.*", "a name"), help="the name of the business")
     business.add_argument(
         "--plan", type=_dollars, default=0.0, help="dollars a month, by which its AI jobs have priority (default 0)"
@@ -86,7 +105,12 @@ def _arguments() -> argparse.Namespace:
     business.add_argument(
         "--bot", default="Assistant", type=_matching(r"(?s).*\S.*", "a name"), help="the chatbot's name (default: Assistant)"
     )
+    business.add_argument("--site", type=_site, action="append", default=[], help=_SITE_HELP)
+    business.add_argument(
+        "--language", choices=LANGUAGES, default="english", help="what most of its knowledge is written in (default: english)"
+    )
     business.set_defaults(run=_business)
+    _add_chatbot_command(commands)
     cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
     cloud.add_argument("--chatbot", type=count, required=True, help=_CHATBOT_HELP)
     number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
@@ -101,12 +125,89 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _add_chatbot_command(commands: Any) -> None:
+    command = commands.add_parser("chatbot", help="makes another chatbot for a customer, or changes one; prints what it is now")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", type=count, nargs="?", help="the chatbot to change")
+    which.add_argument("--customer", type=count, help="makes one for this customer, with an empty knowledge base")
+    command.add_argument("--name", help="its name, which customers see")
+    command.add_argument("--prompt", dest="system_prompt", type=_prompt, metavar="FILE", help="who it is and how it speaks")
+    command.add_argument("--model")
+    command.add_argument("--temperature", type=float)
+    command.add_argument("--max-tokens", type=count, help="of one answer")
+    command.add_argument("--fallback", dest="fallback_message", help="the reply when no provider answers")
+    command.add_argument("--unsupported", dest="unsupported_message", help="the reply to pictures and voice messages")
+    command.add_argument("--debounce", dest="debounce_seconds", type=float, help="seconds; messages within them get one reply")
+    command.add_argument(
+        "--site", dest="allowed_origins", type=_site, action="append", help=f"{_SITE_HELP}; replaces the earlier ones"
+    )
+    base = command.add_mutually_exclusive_group()
+    base.add_argument("--base", dest="knowledge_base_id", type=count, help="the knowledge base that it answers from")
+    base.add_argument("--new-base", action="store_true", help="gives it an empty knowledge base, as every new chatbot has")
+    command.set_defaults(run=_chatbot)
+
+
 def _business(arguments: argparse.Namespace) -> int:
     with db.transaction():
-        customer = Customer.create(name=arguments.name, plan_price_cents=round(arguments.plan * 100))
-        [bot] = db.rows(Chatbot.insert(customer=customer, name=arguments.bot).returning(Chatbot.id, Chatbot.public_key))
-    print(f"customer {customer.id}, chatbot {bot['id']}, public key {bot['public_key']}; its chat is /widget/{bot['public_key']}")
+        customer = Customer.create(name=arguments.name, plan_price_cents=round(arguments.plan * 100)).id
+        base = _new_base(customer, arguments.name, arguments.language)
+        given = {"name": arguments.bot, "knowledge_base_id": base, "allowed_origins": arguments.site}
+        bot = chatbots.create_chatbot(customer, check(chatbots.ChatbotSchema, "chatbot", given))
+    key = bot["public_key"]
+    print(f"customer {customer}, chatbot {bot['id']}, knowledge base {base}, public key {key}")
+    print(f"Its chat is {_address()}/widget/{key}")
+    _print_embedding(bot)
     return 0
+
+
+def _chatbot(arguments: argparse.Namespace) -> int:
+    """Makes one, or changes what was given of one."""
+    given = {name: value for name, value in vars(arguments).items() if name in chatbots.SETTINGS and value is not None}
+    if arguments.id is None:
+        bot = _make_chatbot(arguments.customer, {"name": "Assistant", **given})
+    else:
+        bot = _change_chatbot(arguments.id, given, arguments.new_base)
+    for name, value in bot.items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else '' if value is None else value}")
+    _print_embedding(bot)
+    return 0
+
+
+def _make_chatbot(customer_id: int, given: dict[str, Any]) -> dict[str, Any]:
+    if db.scalar(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
+        raise Refused(f"there is no customer {customer_id}; use the id that scripts/connect business printed")
+    with db.transaction():
+        if "knowledge_base_id" not in given:
+            given["knowledge_base_id"] = _new_base(customer_id, given["name"], "english")
+        return chatbots.create_chatbot(customer_id, check(chatbots.ChatbotSchema, "chatbot", given))
+
+
+def _change_chatbot(chatbot_id: int, given: dict[str, Any], has_new_base: bool) -> dict[str, Any]:
+    row = db.row(Chatbot.select(Chatbot.customer, Chatbot.name).where(Chatbot.id == chatbot_id))
+    if row is None:
+        raise Refused(_no_chatbot(chatbot_id))
+    with db.transaction():
+        if has_new_base:
+            given["knowledge_base_id"] = _new_base(row["customer_id"], row["name"], "english")
+        changes = check(chatbots.ChatbotChangesSchema, "chatbot", given)
+        return chatbots.change_chatbot(row["customer_id"], chatbot_id, changes) or {}
+
+
+def _new_base(customer_id: int, name: str, language: str) -> int:
+    base = knowledge.create_base(customer_id, check(knowledge.BaseSchema, "knowledge base", {"name": name, "language": language}))
+    return int(base["id"])
+
+
+def _address() -> str:
+    return server_address() or "https://your.address"
+
+
+def _print_embedding(bot: dict[str, Any]) -> None:
+    if not bot["allowed_origins"]:
+        print(f"Its chat is on no site yet: scripts/connect chatbot {bot['id']} --site shop.example lets a site show it.")
+        return
+    print(f"For the pages of {', '.join(bot['allowed_origins'])}:")
+    print(f'  <script src="{_address()}/widget.js" data-chatbot="{bot["public_key"]}" async></script>')
 
 
 def _cloud(arguments: argparse.Namespace) -> int:
@@ -141,9 +242,9 @@ def _qr(arguments: argparse.Namespace) -> int:
 
 
 def _require_chatbot(chatbot_id: int) -> None:
-    """Ends the command before it asks for a secret that it could not store. Raises _Refused."""
+    """Ends the command before it asks for a secret that it could not store. Raises Refused."""
     if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
-        raise _Refused(_no_chatbot(chatbot_id))
+        raise Refused(_no_chatbot(chatbot_id))
 
 
 def _connect(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 from cryptography.fernet import Fernet
 
-from scripts.local.occupied import Occupied, is_occupied, occupy
+from scripts.local.occupied import Occupied, is_occupied, occupy, what_holder_says
 from scripts.local.programs import give_to_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +131,13 @@ def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return environment
+
+
+def server_address() -> str | None:
+    """Where the front door of the scripts/server of this folder answers, or None if none runs."""
+    lock = DEFAULT_DATA / "server.lock"
+    address = what_holder_says(lock).get("address") if is_occupied(lock) else None
+    return address if isinstance(address, str) else None
 
 
 def use_running_services(program: str, variable: str) -> None:

@@ -43,7 +43,7 @@ def occupy(path: Path) -> Iterator[Occupation]:
     """Holds this lock file for the length of the block. Raises Occupied if another process holds it."""
     with path.open("a+", encoding="utf-8") as file:
         if not _take(file):
-            raise Occupied(_said(path))
+            raise Occupied(what_holder_says(path))
         yield Occupation(file)
 
 
@@ -64,7 +64,8 @@ def _take(file: TextIOWrapper, how: int = fcntl.LOCK_EX) -> bool:
     return False
 
 
-def _said(path: Path) -> dict[str, object]:
+def what_holder_says(path: Path) -> dict[str, object]:
+    """What the process that holds, or held, a lock file says of itself."""
     with suppress(OSError, ValueError):
         said = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(said, dict):

@@ -1,0 +1,209 @@
+"""scripts/knowledge: what a chatbot knows: lists it, shows what a question finds, adds, changes and removes items.
+
+Without --chatbot or --base it is about the only chatbot there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from peewee import fn
+
+from scripts.local.terminal import count, print_table, with_database
+from shared import db
+from shared.ai.search import search
+from shared.errors import InvalidPayload
+from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
+from shared.payloads import check
+from shared.teaching import knowledge
+from shared.teaching.fields import Refused
+from shared.teaching.languages import LANGUAGES
+
+#: Items of one list, and characters of their texts in it.
+LISTED, SHOWN = 100, 100
+
+
+def main() -> int:
+    """Runs one command; 1 if it is refused, or there is no such row."""
+    arguments = _arguments()
+    try:
+        return with_database("knowledge", arguments.run, arguments)
+    except (Refused, InvalidPayload) as refusal:
+        print(f"knowledge: {refusal}", file=sys.stderr)
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/knowledge", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    which = _which()
+    bases = commands.add_parser("bases", help="all knowledge bases: whose, in which language, how many items")
+    bases.set_defaults(run=_bases)
+    listed = commands.add_parser("list", parents=[which], help="the items of a base, newest first")
+    listed.add_argument("--limit", type=count, default=LISTED, help=f"at most so many (default {LISTED})")
+    listed.set_defaults(run=_list)
+    searched = commands.add_parser("search", parents=[which], help="what the chatbot would find for a question, best first")
+    searched.add_argument("question")
+    searched.set_defaults(run=_search)
+    added = commands.add_parser("add", parents=[which], help="a new item; its text is read from standard input")
+    added.add_argument("title", help="a question, or what the item is about")
+    added.add_argument("--text", help="its text, in place of standard input")
+    added.add_argument("--language", choices=LANGUAGES, help="default: the text's own, as far as it can be told")
+    added.add_argument("--url", help="a page that says more")
+    added.add_argument("--hide-link", dest="show_link", action="store_false", help="answers do not show the url")
+    added.set_defaults(run=_add)
+    _add_item_commands(commands)
+    return parser.parse_args()
+
+
+def _which() -> argparse.ArgumentParser:
+    """The arguments that name a base."""
+    which = argparse.ArgumentParser(add_help=False)
+    one = which.add_mutually_exclusive_group()
+    one.add_argument("--chatbot", type=count, metavar="ID", help="what this chatbot answers from")
+    one.add_argument("--base", type=count, metavar="ID", help="this knowledge base")
+    return which
+
+
+def _add_item_commands(commands: Any) -> None:
+    """Those that name items by their ids."""
+    for name, run, about in (
+        ("show", _show, "everything about items, with their whole texts"),
+        ("on", _switch_on, "lets items be found again"),
+        ("off", _switch_off, "keeps items, and lets nobody find them"),
+        ("remove", _remove, "deletes items"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("id", type=count, nargs="+", help="as list and search show it")
+        command.set_defaults(run=run)
+
+
+def base_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The base that --base or --chatbot names, or that of the only chatbot: {id, customer_id}. Raises Refused."""
+    bases = KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.customer)
+    if arguments.base is not None:
+        found = db.row(bases.where(KnowledgeBase.id == arguments.base))
+        if found is None:
+            raise Refused(f"there is no knowledge base {arguments.base}; scripts/knowledge bases lists them")
+        return found
+    chatbot_id = arguments.chatbot or _only_chatbot()
+    if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
+        raise Refused(f"there is no chatbot {chatbot_id}; scripts/connect business makes one and prints its id")
+    found = db.row(bases.join(Chatbot, on=Chatbot.knowledge_base == KnowledgeBase.id).where(Chatbot.id == chatbot_id))
+    if found is None:
+        raise Refused(
+            f"chatbot {chatbot_id} has no knowledge base; scripts/connect chatbot {chatbot_id} --new-base gives it an empty one"
+        )
+    return found
+
+
+def _only_chatbot() -> int:
+    ids = [row["id"] for row in db.rows(Chatbot.select(Chatbot.id).order_by(Chatbot.id).limit(2))]
+    if len(ids) != 1:
+        many = "there are several chatbots: say which with --chatbot, or name a base with --base"
+        raise Refused(many if ids else "there is no chatbot yet; scripts/connect business makes one")
+    return int(ids[0])
+
+
+def _bases(_: argparse.Namespace) -> int:
+    chatbots = Chatbot.select(fn.STRING_AGG(Chatbot.id.cast("text"), ", ").order_by(Chatbot.id))
+    columns = (
+        KnowledgeBase.id,
+        KnowledgeBase.customer,
+        KnowledgeBase.name,
+        KnowledgeBase.language,
+        knowledge.item_count().alias("items"),
+        chatbots.where(Chatbot.knowledge_base == KnowledgeBase.id).alias("chatbots"),
+    )
+    rows = db.rows(KnowledgeBase.select(*columns).order_by(KnowledgeBase.id))
+    print_table(("id", "customer", "name", "language", "items", "chatbots"), (row.values() for row in rows))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    columns = (KnowledgeItem.id, KnowledgeItem.is_active, KnowledgeItem.language, KnowledgeItem.updated_at, KnowledgeItem.title)
+    own = KnowledgeItem.knowledge_base == base_of(arguments)["id"]
+    items = db.rows(KnowledgeItem.select(*columns).where(own).order_by(KnowledgeItem.id.desc()).limit(arguments.limit))
+    listed = ([item["id"], "" if item["is_active"] else "off", *list(item.values())[2:]] for item in items)
+    print_table(("id", "", "language", "changed", "title"), listed)
+    total = db.scalar(KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(own))
+    if total > len(items):
+        print(f"These are the newest {len(items)} of {total}; --limit {total} shows all.")
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    items = search(base_of(arguments)["id"], arguments.question)
+    if not items:
+        print("Nothing fits: the chatbot would say that it does not know.")
+        return 0
+    found = ((item["id"], _score(item), item["title"][:SHOWN], _beginning(item["content"])) for item in items)
+    print_table(("id", "score", "title", "text"), found)
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    base = base_of(arguments)
+    content = sys.stdin.read().strip() if arguments.text is None else arguments.text
+    given = {"title": arguments.title, "content": content, "language": arguments.language}
+    more = {"url": arguments.url, "show_link": arguments.show_link}
+    item = knowledge.create_item(base["customer_id"], base["id"], check(knowledge.ItemSchema, "item", {**given, **more}))
+    if item is None:
+        raise Refused(f"there is no knowledge base {base['id']} any more")
+    print(f"item {item['id']} is in knowledge base {base['id']} ({item['language']})")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    for item in _items(arguments.id):
+        content = item.pop("content")
+        for name, value in item.items():
+            print(f"{name}: {'' if value is None else value}")
+        print(f"\n{content}\n")
+    return 0
+
+
+def _switch_on(arguments: argparse.Namespace) -> int:
+    return _switch(arguments, is_active=True)
+
+
+def _switch_off(arguments: argparse.Namespace) -> int:
+    return _switch(arguments, is_active=False)
+
+
+def _switch(arguments: argparse.Namespace, is_active: bool) -> int:
+    for item in _items(arguments.id):
+        knowledge.change_item(item["customer_id"], item["id"], {"is_active": is_active})
+        print(f"item {item['id']} is {'on' if is_active else 'off'}: {item['title'][:SHOWN]}")
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    for item in _items(arguments.id):
+        knowledge.delete_item(item["customer_id"], item["id"])
+        print(f"item {item['id']} is removed: {item['title'][:SHOWN]}")
+    return 0
+
+
+def _items(ids: list[int]) -> list[dict[str, Any]]:
+    """These items, with their customers. Raises Refused, and nothing is changed, if one of them does not exist."""
+    items = KnowledgeItem.select(*knowledge.ITEM, KnowledgeBase.customer).join(KnowledgeBase)
+    rows = {row["id"]: row for row in db.rows(items.where(KnowledgeItem.id.in_(ids)))}
+    if missing := [str(item_id) for item_id in ids if item_id not in rows]:
+        raise Refused(f"there is no item {', '.join(missing)}; scripts/knowledge list shows their ids")
+    return [rows[item_id] for item_id in dict.fromkeys(ids)]
+
+
+def _score(item: dict[str, Any]) -> str:
+    return f"{item['score']:.2f}" if "score" in item else ""
+
+
+def _beginning(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SHOWN else flat[:SHOWN].rstrip() + " …"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""What a business teaches: its chatbots, and the knowledge bases and items that they answer from.
+
+What belongs here: the rules and the verbs that the API and the commands share: what a value may be, what is refused and why.
+    fields.py      values with their limits and error texts
+    sites.py       an address that somebody typed becomes the origin that browsers send
+    languages.py   the languages of knowledge, and which one a text is in
+    chatbots.py    chatbots: create, change, delete
+    knowledge.py   bases and items: create, change, delete
+What does not: how documents become items (shared/knowledge), search and prompts (shared/ai), routes and arguments (web/api,
+scripts/commands).
+It may import: the vocabulary, db, http, models. Used by web, scripts and shared/knowledge.
+"""

@@ -1,0 +1,118 @@
+"""Chatbots: what they may be, and how they are created, changed and deleted.
+
+Each verb is given the customer that it is for, and sees no other's rows: None is "there is no such row".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, validate
+from marshmallow import fields as marshmallow_fields
+from peewee import Expression, fn
+
+from shared import db
+from shared.errors import InvalidPayload
+from shared.models import Chatbot, Conversation, KnowledgeBase
+from shared.teaching import fields
+from shared.teaching.knowledge import MAX_NAME
+from shared.teaching.sites import MAX_SITES, site_origin
+
+#: Characters. A prompt is paid for with each reply (schema.sql); the others fit into a message of every channel.
+MAX_PROMPT, MAX_REPLY = 20_000, 4_000
+MAX_MODEL = 200
+
+CHATBOT = (
+    Chatbot.id,
+    Chatbot.name,
+    Chatbot.public_key,
+    Chatbot.knowledge_base,
+    Chatbot.system_prompt,
+    Chatbot.model,
+    Chatbot.temperature,
+    Chatbot.max_tokens,
+    Chatbot.fallback_message,
+    Chatbot.unsupported_message,
+    Chatbot.allowed_origins,
+    Chatbot.debounce_seconds,
+    Chatbot.created_at,
+)
+
+
+def _sites(**options: Any) -> marshmallow_fields.List[Any]:
+    return marshmallow_fields.List(
+        fields.site(site_origin),
+        validate=validate.Length(max=MAX_SITES, error=f"must name at most {MAX_SITES} sites"),
+        metadata={"description": "Sites whose pages may show the chat: https://shop.example."},
+        **options,
+    )
+
+
+class ChatbotSchema(Schema):
+    """A chatbot's settings. What a new one is not given, it gets from the defaults of schema.sql."""
+
+    what = "chatbot"
+    name = fields.text(MAX_NAME, required=True)
+    knowledge_base_id = fields.row_id(allow_none=True, metadata={"description": "What it answers from; null: nothing."})
+    system_prompt = fields.text(MAX_PROMPT, metadata={"description": "Who it is, and how it speaks."})
+    model = fields.text(MAX_MODEL)
+    temperature = fields.decimal(0, 2)
+    max_tokens = fields.whole(1, 32_000, metadata={"description": "Of one answer."})
+    fallback_message = fields.text(MAX_REPLY, metadata={"description": "The reply when no provider answers."})
+    unsupported_message = fields.text(MAX_REPLY, metadata={"description": "The reply to pictures and voice messages."})
+    allowed_origins = _sites()
+    debounce_seconds = fields.decimal(
+        0, 300, metadata={"description": "Messages that arrive within this time get one reply; 0: each gets its own."}
+    )
+
+
+#: What may be given, by name.
+SETTINGS = frozenset(ChatbotSchema().fields)
+
+
+class ChatbotChangesSchema(ChatbotSchema):
+    """What changes; what is not named stays."""
+
+    name = fields.text(MAX_NAME)
+
+
+def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
+    """A new chatbot. Raises InvalidPayload if its knowledge base is not the customer's."""
+    _check_base(customer_id, chatbot)
+    return db.rows(Chatbot.insert(customer=customer_id, **chatbot).returning(*CHATBOT))[0]
+
+
+def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
+    """Changes what is named. Raises InvalidPayload if its knowledge base is not the customer's."""
+    _check_base(customer_id, changes)
+    own = is_own(customer_id, chatbot_id)
+    return db.row(Chatbot.update(**changes).where(own).returning(*CHATBOT) if changes else Chatbot.select(*CHATBOT).where(own))
+
+
+def delete_chatbot(customer_id: int, chatbot_id: int) -> bool | None:
+    """Deletes a chatbot that nobody has spoken to. Raises Refused for any other: what was said and used stays with it."""
+    with db.transaction():
+        # Locked: no conversation begins between the question and the answer.
+        if db.row(Chatbot.select(Chatbot.id).where(is_own(customer_id, chatbot_id)).for_update()) is None:
+            return None
+        count = db.scalar(Conversation.select(fn.COUNT(Conversation.id)).where(Conversation.chatbot == chatbot_id))
+        if count:
+            raise fields.Refused(
+                f"Chatbot {chatbot_id} has {count} conversations, and what they used is charged for, so it stays. To end it, "
+                "empty its allowed_origins and disconnect its channels."
+            )
+        db.rows(Chatbot.delete().where(Chatbot.id == chatbot_id))
+    return True
+
+
+def is_own(customer_id: int, chatbot_id: int) -> Expression:
+    """Whether it is this chatbot, of this customer."""
+    own: Expression = (Chatbot.customer == customer_id) & (Chatbot.id == chatbot_id)
+    return own
+
+
+def _check_base(customer_id: int, values: dict[str, Any]) -> None:
+    base_id = values.get("knowledge_base_id")
+    own = (KnowledgeBase.customer == customer_id) & (KnowledgeBase.id == base_id)
+    if base_id is not None and db.scalar(KnowledgeBase.select(KnowledgeBase.id).where(own)) is None:
+        raise InvalidPayload("chatbot", {"knowledge_base_id": "there is no such knowledge base; use the id of one of yours"})

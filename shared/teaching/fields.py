@@ -1,0 +1,102 @@
+"""Values that a business gives, with their limits: for the bodies of the API, and for the arguments of the commands.
+
+Their metadata describe them in the OpenAPI document; patterns there may be narrower than what is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from shared.http.urls import MAX_URL, UrlRefused, normalize_url
+from shared.payloads import MAX_ROW_ID, not_blank
+
+_MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be null"}
+#: What every host in this form is: normalised already.
+_PLAIN_HOST = r"([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,3}[a-z]{2,20}"
+
+
+class Refused(Exception):
+    """What cannot be done as things are; the text says why, and what to do."""
+
+
+def text(maximum: int, **options: Any) -> fields.String:
+    """A text that says something, of at most `maximum` characters."""
+    checks: list[Any] = [not_blank, validate.Length(max=maximum, error=f"must have at most {maximum:,} characters")]
+    described = {"minLength": 1, "maxLength": maximum, "pattern": r"\S", **options.pop("metadata", {})}
+    return fields.String(
+        validate=checks, metadata=described, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options
+    )
+
+
+def choice(*choices: str, **options: Any) -> fields.String:
+    """One of these words."""
+    is_one = validate.OneOf(choices, error="must be one of " + ", ".join(choices))
+    return fields.String(validate=is_one, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options)
+
+
+def switch(**options: Any) -> fields.Boolean:
+    """true or false, and nothing that only looks like it."""
+    messages = {**_MESSAGES, "invalid": "must be true or false"}
+    return fields.Boolean(truthy={True}, falsy={False}, error_messages=messages, **options)
+
+
+class _Whole(fields.Integer):
+    def _deserialize(self, value: Any, *more: Any, **options: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *more, **options)
+
+
+class _Decimal(fields.Float):
+    def _deserialize(self, value: Any, *more: Any, **options: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *more, **options)
+
+
+def whole(minimum: int, maximum: int, **options: Any) -> fields.Integer:
+    """A whole number."""
+    span = f"must be a whole number from {minimum:,} to {maximum:,}"
+    in_span = validate.Range(minimum, maximum, error=span)
+    return _Whole(validate=in_span, error_messages={**_MESSAGES, "invalid": span}, **options)
+
+
+def decimal(minimum: float, maximum: float, **options: Any) -> fields.Float:
+    """A number."""
+    span = f"must be a number from {minimum:g} to {maximum:g}"
+    in_span = validate.Range(minimum, maximum, error=span)
+    messages = {**_MESSAGES, "invalid": span, "special": span, "too_large": span}
+    return _Decimal(validate=in_span, error_messages=messages, **options)
+
+
+def row_id(**options: Any) -> fields.Integer:
+    """The id of a row."""
+    return whole(1, MAX_ROW_ID, **options)
+
+
+class _Normalized(fields.String):
+    """Loads an address as it is stored."""
+
+    def __init__(self, normalize: Any, **options: Any) -> None:
+        super().__init__(error_messages={**_MESSAGES, "invalid": "must be a text"}, **options)
+        self._normalize = normalize
+
+    def _deserialize(self, value: Any, *more: Any, **options: Any) -> str:
+        try:
+            return str(self._normalize(super()._deserialize(value, *more, **options)))
+        except UrlRefused as problem:
+            raise ValidationError(str(problem)) from None
+
+
+def url(allow_private: bool, **options: Any) -> fields.String:
+    """An http or https address, with its path."""
+    pattern = rf"^https?://{_PLAIN_HOST}(/[A-Za-z0-9/_-]*)?$"
+    described = {"format": "uri", "maxLength": MAX_URL, "pattern": pattern, **options.pop("metadata", {})}
+    return _Normalized(lambda given: normalize_url(given, allow_private=allow_private), metadata=described, **options)
+
+
+def site(normalize: Any, **options: Any) -> fields.String:
+    """An address of a site."""
+    return _Normalized(normalize, metadata={"maxLength": MAX_URL, "pattern": rf"^(https?://)?{_PLAIN_HOST}$"}, **options)

@@ -1,0 +1,141 @@
+"""Bases and items: what they may be, and how they are created, changed and deleted.
+
+Each verb is given the customer that it is for, and sees no other's rows: None is "there is no such row".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema
+from peewee import Expression, Value, fn
+
+from shared import db
+from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
+from shared.teaching import fields
+from shared.teaching.languages import LANGUAGES, language_of
+
+#: Characters, as in schema.sql.
+MAX_TITLE, MAX_CONTENT = 500, 50_000
+#: Of the name of a chatbot or a base: what a list can show.
+MAX_NAME = 200
+
+BASE = (KnowledgeBase.id, KnowledgeBase.name, KnowledgeBase.language)
+ITEM = (
+    KnowledgeItem.id,
+    KnowledgeItem.knowledge_base,
+    KnowledgeItem.title,
+    KnowledgeItem.content,
+    KnowledgeItem.language,
+    KnowledgeItem.url,
+    KnowledgeItem.show_link,
+    KnowledgeItem.is_active,
+    KnowledgeItem.created_at,
+    KnowledgeItem.updated_at,
+)
+
+
+class BaseSchema(Schema):
+    """A base to be created."""
+
+    what = "knowledge base"
+    name = fields.text(MAX_NAME, required=True)
+    language = fields.choice(
+        *LANGUAGES,
+        load_default="english",
+        metadata={"description": "Of items that are too short to tell. simple: none of these."},
+    )
+
+
+class ItemSchema(Schema):
+    """An item to be created."""
+
+    what = "knowledge item"
+    title = fields.text(MAX_TITLE, required=True, metadata={"description": "A question, or what the item is about."})
+    content = fields.text(MAX_CONTENT, required=True)
+    language = fields.choice(
+        *LANGUAGES,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Null: as far as it can be told, the text's own."},
+    )
+    url = fields.url(allow_private=True, allow_none=True, load_default=None, metadata={"description": "A page that says more."})
+    show_link = fields.switch(load_default=True, metadata={"description": "Whether answers may show the url."})
+    is_active = fields.switch(load_default=True, metadata={"description": "false: kept, and not found."})
+
+
+def create_base(customer_id: int, base: dict[str, Any]) -> dict[str, Any]:
+    """A new, empty base."""
+    return db.rows(KnowledgeBase.insert(customer=customer_id, **base).returning(*BASE))[0]
+
+
+def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
+    """Changes what is named. Items that have its language follow a change of it."""
+    own = _is_own(customer_id, base_id)
+    return db.row(
+        KnowledgeBase.update(**changes).where(own).returning(*BASE) if changes else KnowledgeBase.select(*BASE).where(own)
+    )
+
+
+def delete_base(customer_id: int, base_id: int) -> bool | None:
+    """Deletes a base with its items. Raises Refused while a chatbot answers from it."""
+    with db.transaction():
+        if db.row(KnowledgeBase.select(KnowledgeBase.id).where(_is_own(customer_id, base_id)).for_update()) is None:
+            return None
+        bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
+        if bots:
+            names = ", ".join(f"{bot['id']} ({bot['name']})" for bot in bots)
+            raise fields.Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
+        db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base_id))
+    return True
+
+
+def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
+    """A new item of a base; in the language of its text, unless that is given."""
+    base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(_is_own(customer_id, base_id)))
+    if base is None:
+        return None
+    language = item["language"] or language_of(f"{item['title']}\n{item['content']}", otherwise=base["language"])
+    values = {**item, "language": language}
+    source = KnowledgeBase.select(KnowledgeBase.id, *map(Value, values.values())).where(_is_own(customer_id, base_id))
+    columns = [KnowledgeItem.knowledge_base, *(getattr(KnowledgeItem, name) for name in values)]
+    return db.row(KnowledgeItem.insert_from(source, columns).returning(*ITEM))
+
+
+def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
+    """Changes what is named; `language` null is told anew from the text."""
+    own = is_own_item(customer_id, item_id)
+    if "language" in changes and changes["language"] is None:
+        stored = db.row(
+            KnowledgeItem.select(KnowledgeItem.title, KnowledgeItem.content, KnowledgeBase.language)
+            .join(KnowledgeBase)
+            .where(own)
+        )
+        if stored is None:
+            return None
+        text = {**stored, **changes}
+        changes = {**changes, "language": language_of(f"{text['title']}\n{text['content']}", otherwise=stored["language"])}
+    return db.row(
+        KnowledgeItem.update(**changes).where(own).returning(*ITEM) if changes else KnowledgeItem.select(*ITEM).where(own)
+    )
+
+
+def delete_item(customer_id: int, item_id: int) -> bool:
+    """Deletes an item; False if there is none."""
+    return db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(KnowledgeItem.id)) is not None
+
+
+def item_count() -> Any:
+    """A column: how many items a base has."""
+    return KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == KnowledgeBase.id)
+
+
+def is_own_item(customer_id: int, item_id: int) -> Expression:
+    """Whether it is this item, of a base of this customer."""
+    bases = KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == customer_id)
+    is_own: Expression = (KnowledgeItem.id == item_id) & KnowledgeItem.knowledge_base.in_(bases)
+    return is_own
+
+
+def _is_own(customer_id: int, base_id: int) -> Expression:
+    return (KnowledgeBase.customer == customer_id) & (KnowledgeBase.id == base_id)
