@@ -227,6 +227,16 @@ create table chatbot (
 );
 create index chatbot_customer_idx on chatbot (customer_id);
 
+-- What a model at an address does not take, learnt from its refusals (shared/ai/profiles.py): parameters by name, and what to send
+-- instead.
+create table provider_profile (
+    base_url  text not null,
+    model     text not null check (octet_length(base_url || model) <= 2000), -- both fit into an index
+    lessons   jsonb not null,
+    learnt_at timestamptz not null default now(),
+    primary key (base_url, model)
+);
+
 create table whatsapp_cloud_account (
     id              bigint generated always as identity primary key,
     chatbot_id      bigint not null unique references chatbot on delete cascade,

@@ -128,6 +128,20 @@ class Chatbot(Base):
     cite_sources = BooleanField()
 
 
+class ProviderProfile(Base):
+    """What a model at an address does not take."""
+
+    base_url = TextField()
+    model = TextField()
+    lessons = BinaryJSONField(index=False)
+    learnt_at = _time()
+
+    class Meta:
+        """Not a single column."""
+
+        primary_key = CompositeKey("base_url", "model")
+
+
 class WhatsappCloudAccount(Base):
     """A number of Meta's Cloud API."""
 

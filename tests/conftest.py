@@ -15,6 +15,7 @@ from scripts.commands.migrate import migrate
 from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.ai import profiles
 from shared.broker import redis_broker
 from shared.jobs.ledger import leases
 from shared.jobs.stage import isolation
@@ -101,6 +102,7 @@ def _forget() -> None:
     redis_broker.reset()
     leases.clear()
     isolation.close()
+    profiles.forget()
     metrics.reset()
 
 

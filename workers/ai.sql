@@ -98,13 +98,24 @@ select jsonb_agg(n) as done, job_complete_v1(
         'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))), p_durable => false) as tickets
 from braked_conversations having count(*) > 0
 
--- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error)
--- The last failure is kept on the message with the provider's words; the job does not keep them.
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
+-- The last failure is kept on the message with the provider's words; the job does not keep them. What an answer cost that was of
+-- no use (shared/ai/failures.py, Usage) is booked on the question; that of several attempts is added up.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), unanswered_message as (
     update message set error = :customer_error, updated_at = clock_timestamp()
     from failed_attempt where message.id = failed_attempt.message_id and retry_in is null
+), tokens as (
+    insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
+    select chatbot.customer_id, 'ai', question.id, used.prompt_tokens, used.completion_tokens, used.model
+    from failed_attempt join message question on question.id = failed_attempt.message_id
+        join chatbot on chatbot.id = question.chatbot_id,
+        jsonb_to_record(:details) as used(prompt_tokens integer, completion_tokens integer, model text)
+    where used.model is not null
+    on conflict (message_id, kind) do update set quantity = usage_log.quantity + 1, model = excluded.model,
+        prompt_tokens = least(usage_log.prompt_tokens::bigint + excluded.prompt_tokens, 2147483647),
+        completion_tokens = least(usage_log.completion_tokens::bigint + excluded.completion_tokens, 2147483647)
 )
 select attempt, retry_in from failed_attempt
 

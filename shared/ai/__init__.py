@@ -4,5 +4,5 @@ What belongs here: calls to AI providers and what their answers mean; what a pro
 What does not: the search in a chatbot's knowledge (knowledge_search_v2 in schema.sql), what becomes of a reply
 (workers/ai.py), HTTP itself (shared/http).
 
-It may import shared.http, shared.config, shared.errors and shared.payloads. It is imported by workers/ai.py.
+It may import shared.http, shared.db, shared.models and the vocabulary. It is imported by workers/ai.py.
 """

@@ -1,4 +1,5 @@
-"""The AI provider: any OpenAI-compatible chat completions endpoint. One call, no retries: the queue retries.
+"""The AI provider: any OpenAI-compatible chat completions endpoint. No retries: the queue retries. Only a request whose form
+is refused is sent again at once, in the form that the model takes (profiles.py).
 
 The openai client makes the call, over a transport of our HTTP room. Of its interface we use `post`: `chat.completions.create`
 spends four times the CPU on checking dicts that we have built and a response of which we read six fields
@@ -8,48 +9,40 @@ spends four times the CPU on checking dicts that we have built and a response of
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import httpx2
 import openai
 
+from shared.ai import completion, profiles, refusals, turns
+from shared.ai.clients import client
+from shared.ai.completion import Completion, ToolCall
+from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
 from shared.config import settings
-from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
-from shared.http import code_of, retry_after
-from shared.http.httpx_transport import CarriedClient
-from shared.payloads import MAX_ID, strip_invalid
+from shared.errors import PermanentRefusal
+from shared.http import code_of
 
-#: Seconds to stay away when a provider says 429 and not for how long.
-DEFAULT_THROTTLE = 5.0
-#: Codes of a 429 that waiting does not cure.
-QUOTA_EXHAUSTED = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
-#: Bytes of a completion: 32,000 tokens (schema.sql, max_tokens) of any alphabet, escaped.
-MAX_RESPONSE_BYTES = 1024 * 1024
-#: Characters of a provider's error message that are kept.
-MAX_ERROR = 300
-#: PostgreSQL's integer. A provider that counts more tokens than that has miscounted.
-MAX_TOKENS = 2**31 - 1
+__all__ = [
+    "Completion",
+    "ContextTooLong",
+    "NoAnswer",
+    "NoText",
+    "NotAnswered",
+    "Provider",
+    "ProviderError",
+    "Refusal",
+    "RequestRefused",
+    "Throttled",
+    "ToolCall",
+    "classify_error",
+    "complete",
+]
 
-
-class ProviderError(OutsideFailure):
-    """The provider failed, or its response is no completion. The next attempt may succeed."""
-
-
-class NoAnswer(ProviderError):
-    """There was no connection, or no whole response in time."""
-
-
-class Throttled(Snooze):
-    """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
-
-    def __init__(self, reason: str, words: str, header: str | None) -> None:
-        seconds = retry_after(header, math.nan)
-        self.retry_after = None if math.isnan(seconds) else seconds
-        super().__init__(self.retry_after or DEFAULT_THROTTLE, reason)
-        self.words = words
+#: Lessons that one question may teach: each changes the request, and there are not more kinds of them.
+MAX_LESSONS = 6
+_BAD_CHARACTERS = "AI provider: the base URL or the API key has characters that do not belong there"
 
 
 @dataclass(frozen=True)
@@ -67,95 +60,115 @@ class Provider:
     is_own: bool = False
 
 
-@dataclass(frozen=True)
-class Completion:
-    """The provider's reply and its price in tokens."""
+class _Refused(Exception):
+    """The provider's complaint about a request."""
 
-    text: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    request_id: str | None
-    finish_reason: str | None
+    def __init__(self, complaint: refusals.Complaint) -> None:
+        super().__init__(complaint.reason)
+        self.complaint = complaint
 
 
-def complete(provider: Provider, messages: list[dict[str, str]]) -> Completion:
-    """Asks once. Raises Throttled, PermanentRefusal (bad key, no quota, refused request), ProviderError, or PermanentError.
+def complete(
+    provider: Provider,
+    messages: list[dict[str, str]],
+    *,
+    tools: Sequence[Mapping[str, Any]] = (),
+    on_text: Callable[[str], None] | None = None,  # noqa: ARG001 - answers come whole as yet
+) -> Completion:
+    """Asks for one answer. `tools` are offered in OpenAI's form; the answer may call one instead of saying something.
 
-    Their texts are ours; the provider's words, which may repeat the prompt, are apart.
+    Raises Throttled, Refusal (bad key, no quota), RequestRefused (ContextTooLong, NoText), ProviderError (NoAnswer): all of them
+    NotAnswered. Their texts are ours; the provider's words, which may repeat the prompt, are apart.
     """
     if not provider.api_key:
-        raise PermanentError("no API key: set OPENAI_API_KEY, or give the chatbot its own")
-    body = {
-        "model": provider.model,
-        "messages": messages,
-        "temperature": round(provider.temperature, 3),
-        "max_tokens": provider.max_tokens,
-    }
+        raise Refusal("no API key: set OPENAI_API_KEY, or give the chatbot its own")
+    asked = _client(provider)
+    profile, learnt = profiles.of(provider.base_url, provider.model), dict[str, Any]()
+    for _ in range(MAX_LESSONS):
+        body = _body(provider, messages, tools, {**profile, **learnt})
+        try:
+            answered = _ask(asked, provider.timeout or settings().ai_timeout, body)
+        except _Refused as refused:
+            lesson = profiles.lesson(refused.complaint, body)
+            learnt |= lesson
+            if not lesson or _body(provider, messages, tools, {**profile, **learnt}) == body:
+                raise refusals.failure_of(refused.complaint) from None
+            continue
+        learnt.pop(profiles.ONCE, None)
+        if learnt:
+            profiles.keep(provider.base_url, provider.model, learnt)
+        return completion.parse(answered, provider.model, body["messages"], [tool["function"]["name"] for tool in tools])
+    raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
+
+
+def _body(
+    provider: Provider, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]], profile: profiles.Profile
+) -> dict[str, Any]:
+    return profiles.request_body(
+        profile,
+        model=provider.model,
+        messages=turns.arranged(messages, has_system_role=profile.get("system", 1) is not None),
+        temperature=round(provider.temperature, 3),
+        max_tokens=provider.max_tokens,
+        tools=list(tools),
+    )
+
+
+def _client(provider: Provider) -> openai.OpenAI:
     try:
-        client = _client(provider.base_url, provider.api_key, not provider.is_own or settings().webhooks_to_private)
-        options = openai.RequestOptions(timeout=provider.timeout or settings().ai_timeout)
-        response = client.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
+        return client(provider.base_url, provider.api_key, not provider.is_own or settings().webhooks_to_private)
+    except httpx2.InvalidURL:
+        raise Refusal(_BAD_CHARACTERS) from None
+
+
+def _ask(asked: openai.OpenAI, timeout: float, body: dict[str, Any]) -> dict[str, Any]:
+    """One request. Raises _Refused, or what else prevented an answer."""
+    try:
+        options = openai.RequestOptions(timeout=timeout)
+        response = asked.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
+    except openai.APIStatusError as problem:
+        raise _Refused(_complaint(problem)) from None
     except openai.APIError as problem:
         raise classify_error(problem) from problem
     except (httpx2.InvalidURL, UnicodeEncodeError):
-        raise PermanentRefusal("AI provider: the base URL or the API key has characters that do not belong there") from None
-    return _completion(response.content, provider.model)
+        raise Refusal(_BAD_CHARACTERS) from None
+    except PermanentRefusal as refused:  # the address may not be called
+        raise Refusal(str(refused), refused.words) from None
+    return _read(response.content)
 
 
-#: By whether private addresses may be called.
-_http_clients = {allow: CarriedClient(MAX_RESPONSE_BYTES, allow_private=allow) for allow in (True, False)}
-
-
-@lru_cache(maxsize=256)
-def _client(base_url: str, api_key: str, allow_private: bool) -> openai.OpenAI:
-    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=_http_clients[allow_private])
-
-
-def classify_error(problem: openai.APIError) -> Exception:
+def classify_error(problem: openai.APIError) -> NotAnswered:
     """What the client's error means for the job."""
     match problem:
+        case openai.APIStatusError():
+            return refusals.failure_of(_complaint(problem))
         case openai.APIConnectionError():  # APITimeoutError is one
             return NoAnswer(f"AI provider: no answer: {problem.__cause__ or problem}")
-        case openai.RateLimitError() if not {str(problem.code), str(problem.type)} & QUOTA_EXHAUSTED:
-            return Throttled(*_describe(problem), problem.response.headers.get("Retry-After"))
-        case openai.InternalServerError() | openai.ConflictError() | openai.APIStatusError(status_code=408):
-            return ProviderError(*_describe(problem))
-        case openai.APIStatusError():  # 400, 401, 403, 404, 422, a spent quota and whatever else
-            return PermanentRefusal(*_describe(problem))
         case _:
             return ProviderError(f"AI provider: {type(problem).__name__}")
 
 
-def _describe(problem: openai.APIStatusError) -> tuple[str, str]:
-    """Status and code, and the provider's words."""
-    message = problem.body.get("message", "") if isinstance(problem.body, dict) else ""
-    return f"AI provider: HTTP {problem.status_code} {code_of(problem.code)}".strip(), str(message)[:MAX_ERROR]
+def _complaint(problem: openai.APIStatusError) -> refusals.Complaint:
+    return refusals.read(problem.status_code, problem.response.content, problem.response.headers)
 
 
-def _completion(body: bytes, requested_model: str) -> Completion:
+def _read(content: bytes) -> dict[str, Any]:
+    """A body that came with status 200, as one completion. Raises _Refused if it is an error all the same."""
     try:
-        answer = json.loads(body)
-        choice, usage = answer["choices"][0], answer.get("usage") or {}
-        content = choice["message"]["content"]
-        text = strip_invalid(content.replace("\x00", "")).strip() if isinstance(content, str) else ""
-        if not text:
-            raise ProviderError(f"AI provider: an empty reply (finish_reason {code_of(choice.get('finish_reason')) or 'none'})")
-        return Completion(
-            text=text,
-            model=_name(answer.get("model")) or requested_model,
-            prompt_tokens=_tokens(usage.get("prompt_tokens")),
-            completion_tokens=_tokens(usage.get("completion_tokens")),
-            request_id=_name(answer.get("id")),
-            finish_reason=_name(choice.get("finish_reason")),
-        )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
-        raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _no_completion(content) from None
+    complaint = refusals.within(answer)
+    if complaint is not None:
+        raise _Refused(complaint)
+    if not isinstance(answer, dict):
+        raise ProviderError(f"AI provider: not a completion ({code_of(type(answer).__name__)})")
+    return answer
 
 
-def _name(value: Any) -> str | None:
-    return strip_invalid(value)[:MAX_ID] if isinstance(value, str) else None
-
-
-def _tokens(value: Any) -> int:
-    return min(MAX_TOKENS, max(0, int(value or 0)))
+def _no_completion(content: bytes) -> ProviderError:
+    text = content[:20_000].decode("utf-8", "replace").strip()
+    what = "not JSON" if text else "an empty body"
+    if text[:1] == "<":
+        what = "an HTML page; is the base URL complete, up to /v1?"
+    return ProviderError(f"AI provider: not a completion, but {what}", refusals.excerpt(text))

@@ -1,4 +1,8 @@
-"""Thoughts that models write into their text: <think>…</think>. They never reach a customer."""
+"""What a model thinks before it answers: never for the customer, and never for a later prompt.
+
+Where a provider does not keep them apart (`reasoning_content`), thoughts stand in the text between markers. One of the two may
+be missing: a chat template begins the answer with the opening one, and a limit of tokens ends it before the closing one.
+"""
 
 from __future__ import annotations
 
@@ -81,3 +85,47 @@ def _may_become_tag(text: str) -> bool:
         return False
     name = begun[1].lower()
     return name in TAGS if begun[2] else any(tag.startswith(name) for tag in TAGS)
+
+
+#: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma).
+_NAMED = rf"(?:seed:|ant)?(?:{_NAMES})"
+_OPENS = (
+    rf"<\s*{_NAMED}(?:\s[^<>]*)?>|\[THINK\]|◁think▷"
+    r"|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|<unused94>(?:thought)?"
+)
+_CLOSES = rf"<\s*/\s*{_NAMED}\s*>|\[/THINK\]|◁/think▷|<\|(?:end_of_thought|END_THINKING|/thinking)\|>|<unused95>"
+#: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
+_CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
+_CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
+MARKER = re.compile(rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})", re.I)
+#: What frames the answer itself and is not part of it.
+_FRAME = re.compile(
+    r"<\|start\|>\s*assistant|</?(?:answer|response|final_answer)>"
+    r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
+    re.I,
+)
+#: Harmony whose markers a server has dropped, and left the names of the channels.
+_BARE_HARMONY = re.compile(r"\A\s*analysis[\s\S]*?assistant\s?final(?=\S)")
+
+
+def without(text: str) -> str:
+    """The text without its thoughts; "" if it is nothing else."""
+    bare = _BARE_HARMONY.match(text)
+    if bare:
+        text = text[bare.end() :]
+    if not MARKER.search(text):
+        return text
+    visible, begin, is_thinking, has_closed = "", 0, False, False
+    for marker in MARKER.finditer(text):
+        piece = "" if is_thinking else text[begin : marker.start()]
+        if marker["opens"]:
+            visible, is_thinking = visible + piece, True
+        elif is_thinking:
+            is_thinking, has_closed = False, True
+        elif has_closed and not text[marker.end() :].strip():
+            visible += piece  # a closing marker too many, behind the answer
+        else:
+            visible, has_closed = "", True  # all before it were thoughts, whose beginning is not marked
+        begin = marker.end()
+    visible += "" if is_thinking else text[begin:]
+    return _FRAME.sub("", visible).strip()

@@ -38,6 +38,7 @@ def answers(world: World, simulator: Simulator, kind: str, queue: str, body: str
         (completion("odd names", id="\x00", model="\ud800"), "odd names"),
         (completion("no id", id=[1]), "no id"),
         ('{"id": NaN, "choices": [{"message": {"content": "not a number"}}]}', "not a number"),
+        (completion("infinite tokens", usage={"prompt_tokens": float("inf")}), "infinite tokens"),
         (completion("counts wrong", usage={"prompt_tokens": 10**12, "completion_tokens": -5}), "counts wrong"),
     ],
 )
@@ -77,13 +78,11 @@ def test_a_part_that_is_refused_is_sent_again_and_not_the_ones_before_it(world: 
 @pytest.mark.parametrize(
     "body",
     [
-        completion("\x00"),
-        '{"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": Infinity}}',
         "[" * 100_000,
         '{"choices": ' + "[" * 5_000 + "]" * 5_000 + "}",
         json.dumps({"choices": [{"message": {"content": "x" * 5_000_000}}]}),
     ],
-    ids=["only NUL", "infinite tokens", "deep", "deep within", "5 MB"],
+    ids=["deep", "deep within", "5 MB"],
 )
 def test_what_is_no_completion_is_asked_for_again(world: World, simulator: Simulator, body: str) -> None:
     job = answers(world, simulator, "ai", "ai-processing", body)

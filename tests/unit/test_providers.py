@@ -139,7 +139,7 @@ def test_the_ai_answers_from_the_prompts_knowledge(simulator: Simulator) -> None
         ({"fault": "status", "status": 200, "body": {"choices": []}}, provider.ProviderError, "not a completion"),
         (
             {"fault": "status", "status": 200, "body": {"choices": [{"message": {"content": " "}}]}},
-            provider.ProviderError,
+            provider.NoText,
             "empty",
         ),
         ({"fault": "reset_before"}, provider.ProviderError, "no answer"),

@@ -1,0 +1,209 @@
+"""What a provider's completion says, however its vendor puts it: one JSON object, whole or collected from a stream."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.ai import thoughts
+from shared.ai.failures import NoText, ProviderError, Usage
+from shared.http import code_of
+from shared.payloads import MAX_ID, strip_invalid
+
+#: PostgreSQL's integer. A provider that counts more tokens than that has miscounted.
+MAX_TOKENS = 2**31 - 1
+#: UTF-8 bytes of a token, roughly, in any alphabet.
+BYTES_PER_TOKEN = 4
+#: Answers that a filter ended: content_filter (OpenAI), SAFETY, PROHIBITED_CONTENT (Gemini), guardrail_intervened (Bedrock).
+_FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal", re.I)
+#: Answers that reached the limit of tokens: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length (Mistral).
+_CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens", re.I)
+#: The end of a sentence, in any script.
+_SENTENCE_END = re.compile(r"[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
+#: Cutting at the end of a sentence loses at most this share of the text.
+_MOST_LOST = 0.5
+#: Ends a text that goes on.
+CUT_MARK = " …"
+_PROMPT_TOKENS = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens", "prompt_eval_count")
+_COMPLETION_TOKENS = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "candidates_token_count",
+    "outputTokens",
+    "eval_count",
+)
+#: Where a completion may have its usage, and what it may be wrapped in.
+_USAGE_PLACES = ("usage", "x_groq", "usageMetadata", "usage_metadata", "meta", "billed_units", "tokens", "metadata")
+#: Parts of a content that are not text for the customer.
+_THINKING_PARTS = {"thinking", "reasoning", "redacted_thinking", "thought", "reasoning_content"}
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that the model wants called."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The provider's reply and its price in tokens. The text is empty where it calls a tool without a word."""
+
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    request_id: str | None
+    finish_reason: str | None
+    tool: ToolCall | None = None
+    #: The provider did not say what it costs.
+    is_estimated: bool = False
+
+
+def parse(answer: Any, model: str, messages: Sequence[Mapping[str, str]], tools: Iterable[str] = ()) -> Completion:
+    """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered.
+
+    Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion.
+    """
+    try:
+        choice = answer["choices"][0]
+        finish_reason = _name(choice.get("finish_reason"))
+        message = choice.get("message")
+        if not isinstance(message, Mapping) and finish_reason is None:
+            raise TypeError
+        message = message if isinstance(message, Mapping) else {}
+        tool = _tool(message, frozenset(tools))
+        text = _clean(_text(message.get("content")))
+        refusal = "" if text else _clean(_text(message.get("refusal")) or _refusal_part(message.get("content")))
+        found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
+        raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
+    usage = _usage(answer, found, messages, message)
+    found = replace(
+        found,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        is_estimated=usage.is_estimated,
+    )
+    return _checked(found, refusal, usage)
+
+
+def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
+    """The completion as it may be sent. Raises NoText if it may not."""
+    reason = found.finish_reason or ""
+    if refusal:
+        return replace(found, text=refusal, finish_reason="refusal")
+    if _FILTERED.search(reason):  # what came before the filter may be half of what it was about
+        raise NoText(f"AI provider: the answer was filtered (finish_reason {code_of(reason)})", usage)
+    if found.tool or (found.text and not _CUT_OFF.search(reason)):
+        return found
+    if found.text:
+        return replace(found, text=_to_sentence(found.text))
+    if _CUT_OFF.search(reason):
+        advice = "max_tokens is too small for this model's thoughts, raise the chatbot's max_tokens"
+        raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason)}): {advice}", usage)
+    raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason) or 'none'})", usage)
+
+
+def _to_sentence(text: str) -> str:
+    """An answer that reached its limit, up to the end of its last whole sentence."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    if ends and ends[-1] >= len(text) * (1 - _MOST_LOST):
+        return text[: ends[-1]].rstrip()
+    return text[: max(text.rfind(" "), len(text) // 2)].rstrip() + CUT_MARK
+
+
+def _text(content: Any) -> str:
+    """The text of a content: a text, a list of parts, an object, or nothing."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(_text(part) for part in content)
+    if not isinstance(content, Mapping) or content.get("thought") is True:
+        return ""
+    if str(content.get("type", "")) in _THINKING_PARTS:
+        return ""
+    return next((text for name in ("text", "content", "value", "parts") if (text := _text(content.get(name)))), "")
+
+
+def _refusal_part(content: Any) -> str:
+    parts = content if isinstance(content, list) else [content]
+    return "".join(_text(part.get("refusal")) for part in parts if isinstance(part, Mapping))
+
+
+def _clean(text: str) -> str:
+    return thoughts.without(strip_invalid(text.replace("\x00", ""))).strip()
+
+
+def _tool(message: Mapping[str, Any], offered: frozenset[str]) -> ToolCall | None:
+    """The first call of a tool that was offered."""
+    calls = message.get("tool_calls") or []
+    functions = [call.get("function") or call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    for function in [*functions, message.get("function_call")]:
+        if isinstance(function, Mapping) and function.get("name") in offered:
+            return ToolCall(str(function["name"]), _arguments(function.get("arguments")))
+    return None
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    """A tool's arguments; {} if they are broken, for the name alone says what the model wants."""
+    try:
+        read = json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _usage(answer: Mapping[str, Any], found: Completion, messages: Sequence[Mapping[str, str]], message: Any) -> Usage:
+    """What the completion says it cost; estimated from the texts where it does not say."""
+    prompt, completion = _said(answer, _PROMPT_TOKENS), _said(answer, _COMPLETION_TOKENS)
+    is_nonsense = not prompt and not completion
+    if prompt is not None and completion is not None and not is_nonsense:
+        return Usage(prompt, completion, found.model)
+    asked = sum(len(turn["content"].encode()) for turn in messages)
+    written = len(json.dumps(message, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+    return Usage(
+        prompt or math.ceil(asked / BYTES_PER_TOKEN),
+        completion or math.ceil(written / BYTES_PER_TOKEN),
+        found.model,
+        is_estimated=True,
+    )
+
+
+def _said(answer: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    for usage in _usages(answer, depth=3):
+        for name in names:
+            if (tokens := _tokens(usage.get(name))) is not None:
+                return tokens
+    return None
+
+
+def _usages(holder: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
+    """Objects that may hold counts of tokens: the usage, and what it is wrapped in."""
+    for place in _USAGE_PLACES:
+        inner = holder.get(place)
+        if isinstance(inner, Mapping) and depth:
+            yield inner
+            yield from _usages(inner, depth - 1)
+    if depth == 3:
+        yield holder  # Ollama's own format counts beside the message
+
+
+def _tokens(value: Any) -> int | None:
+    """A count as a number or a text; None if it is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return min(MAX_TOKENS, max(0, int(float(value))))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _name(value: Any) -> str | None:
+    return strip_invalid(value)[:MAX_ID] if isinstance(value, str) else None

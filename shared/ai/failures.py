@@ -1,0 +1,77 @@
+"""How a question to a provider fails, and whether another provider may do better (shared/ai/failover.py)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import OutsideFailure, PermanentRefusal, Snooze
+from shared.http import retry_after
+
+#: Seconds to stay away when a provider says 429 and not for how long.
+DEFAULT_THROTTLE = 5.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an answer costs, in tokens. `is_estimated`: the provider did not say."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+    is_estimated: bool = False
+
+
+class NotAnswered(Exception):
+    """Base of all failures of a call to a provider."""
+
+    #: Whether another provider may answer the same prompt: this one is down, busy, or refuses its key or model.
+    another_may_answer = True
+    #: What the answer cost that is of no use; None: nothing was charged.
+    usage: Usage | None = None
+
+    @property
+    def details(self) -> dict[str, Any] | None:
+        """For `attempt_failed` of workers/ai.sql."""
+        return None if self.usage is None else dict(vars(self.usage))
+
+
+class ProviderError(NotAnswered, OutsideFailure):
+    """The provider failed, or its response is no completion. The next attempt may succeed."""
+
+
+class NoAnswer(ProviderError):
+    """There was no connection, or no whole response in time."""
+
+
+class Throttled(NotAnswered, Snooze):
+    """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
+
+    def __init__(self, reason: str, words: str, header: str | None) -> None:
+        seconds = retry_after(header, math.nan)
+        self.retry_after = None if math.isnan(seconds) else seconds
+        super().__init__(self.retry_after or DEFAULT_THROTTLE, reason)
+        self.words = words
+
+
+class Refusal(NotAnswered, PermanentRefusal):
+    """The provider will never answer, by its own state: its key, quota, model or address."""
+
+
+class RequestRefused(Refusal):
+    """The request will never be answered: other providers would refuse it as well."""
+
+    another_may_answer = False
+
+
+class ContextTooLong(RequestRefused):
+    """The model's context does not hold the prompt and the answer; a shorter prompt may be answered."""
+
+
+class NoText(RequestRefused):
+    """An answer that was paid for and has no text for the customer: filtered, empty, or nothing but thoughts."""
+
+    def __init__(self, reason: str, usage: Usage) -> None:
+        super().__init__(reason)
+        self.usage = usage

@@ -1,0 +1,158 @@
+"""What a model at an address does not take, learnt from its refusals, and kept: a profile for each base URL and model.
+
+A profile says what to send instead; null: leave it out.
+
+    max_tokens          "max_completion_tokens" (OpenAI's reasoning models), null
+    max_tokens_limit    the most it may be
+    temperature         null
+    temperature_limit   the most it may be
+    system              null: no such role; the first user message begins with it
+    tools               null
+    stream_options      null
+
+Each process reads a profile once an hour, and keeps it (a plain call asks nobody). What was learnt is forgotten after a week, for
+servers are mended: then a refusal is paid for once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from peewee import SQL, fn
+
+from shared import db
+from shared.ai.refusals import Complaint
+from shared.models import ProviderProfile
+
+log = logging.getLogger(__name__)
+
+Profile = Mapping[str, Any]
+
+#: Seconds for which a process keeps a profile, and for which one counts since something was learnt.
+CACHED, KEPT = 3_600.0, 7 * 86_400.0
+#: Bytes of an address and a model that are kept in PostgreSQL (schema.sql).
+MAX_KEY = 2_000
+#: A lesson about a single prompt, which no profile keeps: what the context has left for the answer.
+ONCE = "max_tokens_left"
+#: Tokens: a shorter answer is not worth asking for.
+LEAST_ANSWER = 64
+
+_cache: dict[tuple[str, str], tuple[float, Profile]] = {}
+#: Profiles that a process keeps at most.
+_MAX_CACHED = 4_096
+
+_LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+_NO_SYSTEM_ROLE = re.compile(
+    r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
+    r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
+    re.I | re.S,
+)
+_NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
+_LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
+_CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
+_PROMPT = re.compile(
+    r"(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
+    r"|given: (\d+) `inputs`",
+    re.I,
+)
+
+
+def of(base_url: str, model: str) -> Profile:
+    """What is known of a model at an address."""
+    known = _cache.get((base_url, model))
+    if known is None or time.monotonic() - known[0] > CACHED:
+        is_fresh = ProviderProfile.learnt_at > SQL("now() - make_interval(secs => %s)", [KEPT])
+        where = (ProviderProfile.base_url == base_url) & (ProviderProfile.model == model) & is_fresh
+        known = _remember(base_url, model, db.scalar(ProviderProfile.select(ProviderProfile.lessons).where(where)) or {})
+    return known[1]
+
+
+def keep(base_url: str, model: str, lessons: Profile) -> None:
+    """Adds what was learnt."""
+    log.info("provider_profile_learnt", extra={"model": model, "lessons": sorted(lessons)})
+    _remember(base_url, model, {**of(base_url, model), **lessons})
+    if len(f"{base_url}{model}".encode()) > MAX_KEY:
+        return
+    row = ProviderProfile.insert(base_url=base_url, model=model, lessons=lessons)
+    learnt = {
+        ProviderProfile.lessons: ProviderProfile.lessons.concat(SQL("excluded.lessons")),
+        ProviderProfile.learnt_at: fn.now(),
+    }
+    db.rows(row.on_conflict(conflict_target=[ProviderProfile.base_url, ProviderProfile.model], update=learnt))
+
+
+def forget() -> None:
+    """Empties this process's cache."""
+    _cache.clear()
+
+
+def _remember(base_url: str, model: str, lessons: Profile) -> tuple[float, Profile]:
+    if len(_cache) >= _MAX_CACHED:
+        _cache.clear()
+    known = _cache[base_url, model] = (time.monotonic(), lessons)
+    return known
+
+
+def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a refusal of this request teaches; {} if nothing that would change it."""
+    if complaint.status not in _STATUSES:
+        return {}
+    if (left := _left_for_answer(complaint.words, body)) is not None:
+        return {ONCE: left}
+    text = complaint.text
+    for name in _LIMIT_NAMES:
+        if name in body and re.search(rf"\b{name}\b", text):
+            return _other_limit(name, complaint.words, body[name])
+    if "temperature" in body and "temperature" in text:
+        return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
+    if "stream_options" in body and "stream_options" in text:
+        return {"stream_options": None}
+    if "tools" in body and _NO_TOOLS.search(text):
+        return {"tools": None}
+    if (
+        body["messages"][:1]
+        and body["messages"][0]["role"] == "system"
+        and (complaint.param.startswith("messages[0].role") or _NO_SYSTEM_ROLE.search(text))
+    ):
+        return {"system": None}
+    return {}
+
+
+def _other_limit(name: str, words: str, sent: int) -> dict[str, Any]:
+    """How to limit the answer where a limit was refused: its value is too high, or its name is wrong."""
+    if _LIMIT.search(words):
+        smaller = [int(number) for number in re.findall(r"\d+", words) if LEAST_ANSWER <= int(number) < sent]
+        if smaller:
+            return {"max_tokens_limit": max(smaller)}
+    return {"max_tokens": "max_completion_tokens" if name == "max_tokens" else None}
+
+
+def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
+    """Tokens that the context has left for the answer, if it is the answer's limit that does not fit beside this prompt."""
+    sent = next((body[name] for name in _LIMIT_NAMES if name in body), None)
+    context, prompt = _CONTEXT.search(words), _PROMPT.search(words)
+    if sent is None or context is None or prompt is None:
+        return None
+    left = int(context[1]) - int(next(number for number in prompt.groups() if number))
+    return left if LEAST_ANSWER <= left < sent else None
+
+
+def request_body(
+    profile: Profile, *, model: str, messages: list[dict[str, str]], temperature: float, max_tokens: int, tools: list[Any]
+) -> dict[str, Any]:
+    """The request as this model takes it. `messages` are arranged already."""
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if profile.get("temperature", 1) is not None:
+        body["temperature"] = min(temperature, profile.get("temperature_limit", temperature))
+    name = profile.get("max_tokens", "max_tokens")
+    if name is not None:
+        limits = [profile[limit] for limit in ("max_tokens_limit", ONCE) if limit in profile]
+        body[name] = min([max_tokens, *limits])
+    if tools and profile.get("tools", 1) is not None:
+        body["tools"] = tools
+    return body

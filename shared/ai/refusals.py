@@ -1,0 +1,246 @@
+"""What a provider says when it does not answer, in whichever vendor's format, and what that means for the job."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
+from shared.http import code_of
+from shared.payloads import strip_invalid
+
+#: Characters of a provider's words that are kept.
+MAX_WORDS = 300
+#: Codes and types of an error for which its status, or there being none, says less.
+_STATUS_OF_CODE = {
+    "insufficient_quota": 402,
+    "credit_balance_exhausted": 402,
+    "billing_hard_limit_reached": 402,
+    "billing_not_active": 402,
+    "exceeded_current_quota_error": 402,
+    "insufficient_balance": 402,
+    "account_deactivated": 403,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "model_decommissioned": 404,
+    "deploymentnotfound": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "too_many_requests": 429,
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "bad_request": 400,
+}
+#: Codes that mean what they say whatever the status is.
+_STRONG = {code for code, status in _STATUS_OF_CODE.items() if status in {401, 402, 403, 404}}
+#: Statuses that pass by themselves, besides 5xx: among them 424 (a dependency failed), 425 (too early), 499 (cancelled).
+PASSING = frozenset({408, 409, 421, 423, 424, 425, 449, 460, 499})
+#: 420 and 498 (Groq: flex capacity exceeded) mean 429.
+THROTTLING = frozenset({420, 429, 498})
+#: Statuses about the request: another provider would be asked the same in vain.
+_ABOUT_THE_REQUEST = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
+
+_TOO_LONG = re.compile(
+    r"context[_ -]?(length|window|size|limit)|exceed_context|reduce (the length|your (message|prompt|input))|request too large"
+    r"|(prompt|input|request|messages?) (is|are) too (long|large)|too many (input |prompt )?tokens|string_above_max_length"
+    r"|input (token count|length).{0,60}exceed|exceeds? the (maximum|max) (number of )?(input )?tokens"
+    r"|inputs?`? tokens \+|maximum (prompt|input) length|entity too large|payload too large|token limit exceeded",
+    re.I,
+)
+_FILTERED = re.compile(
+    r"content[_ ](filter|policy|management)|content_policy_violation|responsibleai|requires moderation|was flagged|safety system"
+    r"|data_inspection_failed|inappropriate content|content exists risk|guardrail|moderation_blocked"
+    r"|sensitive (content|words|information)",
+    re.I,
+)
+#: A refusal with status 400 that is about the account or the model all the same.
+_ABOUT_THE_PROVIDER = re.compile(
+    r"api[ _-]?key|credit balance|billing|quota|insufficient balance|invalid model|model[_ ]not[_ ]found|decommissioned"
+    r"|model\b.{0,80}(not found|does not exist|not exist|not a valid|is not available|deprecated|retired|not supported by)"
+    r"|not a valid model",
+    re.I | re.S,
+)
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
+_WAIT = re.compile(r'"retryDelay":\s*"([\d.]+)s"|try again in ([\d.]+)\s?s\b', re.I)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What a provider said instead of an answer. `words` and `param` are its own; `codes` look like codes."""
+
+    status: int
+    codes: tuple[str, ...] = ()
+    words: str = ""
+    param: str = ""
+    retry_after: str | None = None
+    moved_to: str = ""
+    #: Whether the HTTP status was 200, and `status` is what the error in it means.
+    is_within_success: bool = False
+
+    @property
+    def text(self) -> str:
+        """Everything it says, for patterns."""
+        return f"{' '.join(self.codes)} {self.param} {self.words}"
+
+    @property
+    def reason(self) -> str:
+        """The same in our words, for logs."""
+        if self.moved_to:
+            return f"AI provider: HTTP {self.status}: it redirects to {self.moved_to}; make that the base URL"
+        http = "HTTP 200 with the error" if self.is_within_success else f"HTTP {self.status}"
+        codes = [code for code in self.codes if code != str(self.status)]
+        status = str(self.status) if self.is_within_success and self.status else ""
+        return " ".join(part for part in ("AI provider:", http, status, *codes[:1]) if part)
+
+
+def read(status: int, body: bytes, headers: Mapping[str, str]) -> Complaint:
+    """The complaint of a response that is not 2xx."""
+    text = body.decode("utf-8", "replace")
+    said = _load(text)
+    error = _error_in(said)
+    location = headers.get("Location") if 300 <= status < 400 else None
+    words = location or _words(said) or excerpt(text)
+    wait = headers.get("Retry-After") or _wait_in(text)
+    return Complaint(status, _codes(error, said), words[:MAX_WORDS], _param(error, said), wait, _origin(location))
+
+
+def within(answer: Any) -> Complaint | None:
+    """The complaint in a body that came with status 200, or in a part of a stream; None if it has none."""
+    error = _error_in(answer)
+    if error is None and isinstance(answer, Mapping) and isinstance(answer.get("choices"), list) and answer["choices"]:
+        error = _error_in(answer["choices"][0])
+        answer = answer["choices"][0] if error is not None else answer
+    if error is None:
+        return None
+    codes = _codes(error, answer)
+    return Complaint(
+        _status_within(error, answer, codes),
+        codes,
+        _words(answer)[:MAX_WORDS],
+        _param(error, answer),
+        _wait_in(json.dumps(answer, default=str)),
+        is_within_success=True,
+    )
+
+
+def failure_of(complaint: Complaint) -> NotAnswered:
+    """What a complaint means for the job."""
+    reason, words, text = complaint.reason, complaint.words, complaint.text
+    status = next((_STATUS_OF_CODE[code.lower()] for code in complaint.codes if code.lower() in _STRONG), complaint.status)
+    if status < 500 and _FILTERED.search(text):
+        return RequestRefused(reason, words)
+    if status == 413 or (status in {400, 422, 429, 500} and _TOO_LONG.search(text)):
+        return ContextTooLong(reason, words)
+    if status in THROTTLING:
+        return Throttled(reason, words, complaint.retry_after)
+    if status >= 500 or status in PASSING or not status:
+        return ProviderError(reason, words)
+    is_about_the_request = status in _ABOUT_THE_REQUEST and not _ABOUT_THE_PROVIDER.search(text)
+    return RequestRefused(reason, words) if is_about_the_request else Refusal(reason, words)
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_in(said: Any) -> Any:
+    """The error of an answer: an object or a text. Gemini wraps it in a list."""
+    said = said[0] if isinstance(said, list) and said else said
+    if not isinstance(said, Mapping):
+        return None
+    if said.get("error"):
+        return said["error"]
+    if isinstance(errors := said.get("errors"), list) and errors:  # Cloudflare
+        return errors[0]
+    return said if said.get("object") == "error" or said.get("type") == "error" else None  # vLLM, Mistral
+
+
+def _words(said: Any) -> str:
+    """The first of error.message, error, message and detail that says something, and what a router was told (OpenRouter)."""
+    error = _error_in(said)
+    said = said[0] if isinstance(said, list) and said else said
+    raw = ""
+    if isinstance(error, Mapping) and isinstance(metadata := error.get("metadata"), Mapping):
+        raw = _flat(metadata.get("raw"))
+    for holder in (error, said):
+        if isinstance(holder, str):
+            return holder
+        if isinstance(holder, Mapping):
+            for name in ("message", "detail", "error_description", "error_msg", "Message", "msg", "error"):
+                if words := _flat(holder.get(name)):
+                    return strip_invalid(f"{words}: {raw}" if raw else words)
+    return ""
+
+
+def _flat(value: Any) -> str:
+    """Words that may be a text, a list of them, or FastAPI's list of objects."""
+    match value:
+        case str():
+            return value.strip()
+        case list():
+            return "; ".join(words for part in value[:5] if (words := _flat(part)))
+        case Mapping():
+            place = ".".join(str(part) for part in loc) if isinstance(loc := value.get("loc"), list) else ""
+            words = _flat(value.get("msg") or value.get("message") or value.get("detail") or value.get("error"))
+            return f"{place}: {words}" if place and words else words
+        case _:
+            return ""
+
+
+def _codes(error: Any, said: Any) -> tuple[str, ...]:
+    """Its codes, types and statuses, as far as they look like codes; names before numbers."""
+    holders = [holder for holder in (error, said) if isinstance(holder, Mapping)]
+    codes = [code_of(holder.get(name)) for holder in holders for name in ("code", "status", "type")]
+    codes += [code_of(detail.get("reason")) for holder in holders for detail in _details(holder)]
+    known = dict.fromkeys(code for code in codes if code and code != "error")
+    return tuple(sorted(known, key=str.isdigit))
+
+
+def _details(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    details = holder.get("details")
+    return [detail for detail in details if isinstance(detail, Mapping)] if isinstance(details, list) else []
+
+
+def _param(error: Any, said: Any) -> str:
+    """Which part of the request it is about."""
+    holders = [holder for holder in (error, said) if isinstance(holder, Mapping)]
+    return next((str(holder["param"])[:MAX_WORDS] for holder in holders if isinstance(holder.get("param"), str)), "")
+
+
+def _status_within(error: Any, answer: Any, codes: tuple[str, ...]) -> int:
+    """The status that an error in a 200 stands for; 0 if it does not say."""
+    holders = [holder for holder in (error, answer) if isinstance(holder, Mapping)]
+    for holder in holders:
+        for name in ("code", "status", "status_code", "statusCode"):
+            value = holder.get(name)
+            if str(value).isdigit() and 400 <= int(str(value)) < 600:
+                return int(str(value))
+    return next((_STATUS_OF_CODE[code.lower()] for code in codes if code.lower() in _STATUS_OF_CODE), 0)
+
+
+def _wait_in(text: str) -> str | None:
+    """Seconds that are asked for in words (Gemini: retryDelay; OpenAI, Groq: try again in 7.66s)."""
+    found = _WAIT.search(text)
+    return (found[1] or found[2]) if found else None
+
+
+def _origin(location: str | None) -> str:
+    """Where a redirect leads, without what may be secret."""
+    parts = urlsplit(location or "")
+    return f"{parts.scheme}://{parts.hostname}" if parts.scheme in {"http", "https"} and parts.hostname else ""
+
+
+def excerpt(text: str) -> str:
+    """The words of a page, for a person."""
+    return strip_invalid(" ".join(_TAG.sub(" ", text[:20_000]).split()))[:MAX_WORDS]
