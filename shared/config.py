@@ -177,6 +177,7 @@ class Settings:
         self.rate_limit_whatsapp_cloud_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "")
         self.rate_limit_whatsapp_qr_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_QR_SEND", "")
         self.rate_limit_webhook_delivery: Rate | None = env.rate("RATE_LIMIT_WEBHOOK_DELIVERY", "")
+        self.rate_limit_knowledge_import: Rate | None = env.rate("RATE_LIMIT_KNOWLEDGE_IMPORT", "")
         self.rate_limit_knowledge_embedding: Rate | None = env.rate("RATE_LIMIT_KNOWLEDGE_EMBEDDING", "")
         self.rate_limit_whatsapp_number: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_NUMBER", "")
 

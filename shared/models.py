@@ -11,6 +11,7 @@ from peewee import (
     SQL,
     BigAutoField,
     BigIntegerField,
+    BlobField,
     BooleanField,
     CompositeKey,
     FloatField,
@@ -72,6 +73,49 @@ class KnowledgeBase(Base):
     embedding_error = TextField(null=True)
 
 
+class KnowledgeSource(Base):
+    """A file, a page or a sitemap whose text became items."""
+
+    knowledge_base = ForeignKeyField(KnowledgeBase)
+    kind = TextField()
+    location = TextField()
+    language = TextField(null=True)
+    sync_hours = IntegerField(null=True)
+    state = TextField(default="listing")
+    error = TextField(null=True)
+    robots = TextField(null=True)
+    removed = IntegerField(default=0)
+    created_at = _time()
+    synced_at = _time()
+    next_sync_at = DateTimeTZField(null=True)
+
+
+class KnowledgeDocument(Base):
+    """One file or page of a source."""
+
+    source = ForeignKeyField(KnowledgeSource)
+    location = TextField()
+    state = TextField(default="waiting")
+    change = TextField(null=True)
+    error = TextField(null=True)
+    url = TextField(null=True)
+    etag = TextField(null=True)
+    last_modified = TextField(null=True)
+    content_hash = TextField(null=True)
+    items = IntegerField(default=0)
+    created_at = _time()
+    updated_at = _time()
+
+
+class KnowledgeUpload(Base):
+    """An uploaded file's bytes, until its job has read them."""
+
+    id = None  # type: ignore[assignment]  # one of each document
+    document = ForeignKeyField(KnowledgeDocument, primary_key=True)
+    body = BlobField()
+    created_at = _time()
+
+
 class KnowledgeItem(Base):
     """One piece of knowledge. Without a `language` it gets its base's."""
 
@@ -80,6 +124,7 @@ class KnowledgeItem(Base):
     title = TextField()
     content = TextField()
     vector = TSVectorField(null=True, index=False)
+    document = ForeignKeyField(KnowledgeDocument, null=True)
     is_active = BooleanField(constraints=[SQL("default true")])
     url = TextField(null=True)
     show_link = BooleanField(constraints=[SQL("default true")])

@@ -112,6 +112,13 @@ class StoredDelivery(Schema):
     webhook_event_id = _row_id(required=True)
 
 
+class Import(Schema):
+    """knowledge-import: the document to be read; without one, the source whose documents are to be found."""
+
+    source_id = _row_id(required=True)
+    document_id = _row_id(load_default=None, allow_none=True)
+
+
 class Embedding(Schema):
     """knowledge-embedding: the knowledge base whose vectors are to be made."""
 
@@ -125,6 +132,7 @@ _STORED: dict[Queue, type[Schema]] = {
     Queue.WHATSAPP_CLOUD: Send,
     Queue.WHATSAPP_QR: Send,
     Queue.WEBHOOKS: StoredDelivery,
+    Queue.KNOWLEDGE_IMPORT: Import,
     Queue.KNOWLEDGE_EMBEDDING: Embedding,
 }
 _readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}

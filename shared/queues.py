@@ -18,6 +18,7 @@ class Queue(StrEnum):
     WHATSAPP_CLOUD = "whatsapp-cloud-send"
     WHATSAPP_QR = "whatsapp-qr-send"
     WEBHOOKS = "webhook-delivery"
+    KNOWLEDGE_IMPORT = "knowledge-import"
     KNOWLEDGE_EMBEDDING = "knowledge-embedding"
 
 
@@ -29,13 +30,17 @@ MODULES: dict[Queue, str] = {
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
     Queue.WHATSAPP_QR: "whatsapp_qr",
     Queue.WEBHOOKS: "webhooks",
+    Queue.KNOWLEDGE_IMPORT: "knowledge_import",
     Queue.KNOWLEDGE_EMBEDDING: "knowledge_embed",
 }
 
 #: The process type of the Procfile that serves what prepares knowledge. No customer waits for it, so one has it all.
 KNOWLEDGE_PROCESS = "knowledge"
 #: The process type that serves each queue: that of its module's name, but for those that share one.
-PROCESS_TYPES: dict[Queue, str] = MODULES | {Queue.KNOWLEDGE_EMBEDDING: KNOWLEDGE_PROCESS}
+PROCESS_TYPES: dict[Queue, str] = MODULES | {
+    Queue.KNOWLEDGE_IMPORT: KNOWLEDGE_PROCESS,
+    Queue.KNOWLEDGE_EMBEDDING: KNOWLEDGE_PROCESS,
+}
 #: Process types through which messages and events pass, each with a stage of its own.
 MESSAGE_PROCESSES = tuple(name for name in PROCESS_TYPES.values() if name != KNOWLEDGE_PROCESS)
 

@@ -34,6 +34,7 @@ SHARES = {
     Queue.WHATSAPP_CLOUD: 1 / 4,
     Queue.WHATSAPP_QR: 1 / 4,
     Queue.WEBHOOKS: 1 / 4,
+    Queue.KNOWLEDGE_IMPORT: 1 / 16,
     Queue.KNOWLEDGE_EMBEDDING: 1 / 16,
 }
 #: The share that all of these may have together: what is left saves and routes messages whatever hangs outside.

@@ -214,7 +214,7 @@ def test_modules_are_short(root: Path) -> None:
         str(path.relative_to(root)): count
         for package in ("workers", "shared", "web", "scripts")
         for path in (root / package).rglob("*.py")
-        if (count := len(path.read_text().splitlines())) > 330
+        if (count := len(path.read_text().splitlines())) > 330 and path.name != "models.py"  # as long as there are tables
     }
     assert not long
 
