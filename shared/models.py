@@ -171,6 +171,20 @@ class Chatbot(Base):
     no_answer_message = TextField()
     no_answer_hands_over = BooleanField()
     cite_sources = BooleanField()
+    provider_timeout = FloatField(null=True)
+
+
+class ChatbotProvider(Base):
+    """Who is asked when a chatbot's first provider, which is the chatbot's own columns, fails. Positions are 2 to 5."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    position = SmallIntegerField()
+    base_url = TextField(null=True)
+    api_key = EncryptedField(null=True)
+    model = TextField()
+    timeout = FloatField(null=True)
+    temperature = FloatField(null=True)
+    max_tokens = IntegerField(null=True)
 
 
 class ProviderProfile(Base):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
-from contextlib import nullcontext
 from typing import Any
 
 from shared import payloads
-from shared.ai import brakes, knowledge, patience, prompt, provider
+from shared.ai import brakes, knowledge, prompt, provider
+from shared.ai.failover import Answer, Failover, Question
 from shared.broker.thread_pool import ThreadPool
-from shared.config import host_of, settings
+from shared.config import settings
 from shared.db import sql
-from shared.db.credentials import decrypt
-from shared.errors import OutsideFailure, PermanentError
-from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
+from shared.errors import PermanentError
+from shared.http.bulkhead import Bulkhead
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
@@ -30,8 +28,7 @@ queries = sql.load(__file__)
 save_reply = CompletionStatement(queries["save_reply"])
 brake_conversation = CompletionStatement(queries["brake"])
 
-#: Around calls to chatbots' own providers. The provider of the environment is the operator's to choose.
-_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response=(provider.NoAnswer,))
+_failover = Failover(Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response=(provider.NoAnswer,)))
 
 
 @actor(
@@ -41,7 +38,7 @@ _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
-    outside_level=logging.ERROR,  # every chatbot needs the platform's provider; of one's own see _blame_owner
+    outside_level=logging.ERROR,  # every chatbot needs the platform's provider; of one's own see shared/ai/failover.py
 )
 def answer(job: Job) -> None:
     """Replies to a message; a reply that was saved is never asked for again."""
@@ -63,8 +60,8 @@ def answer(job: Job) -> None:
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = prompt.fitting([knowledge.Item(**item) for item in loaded["items"] or []])
-    completion = _ask(job, loaded, prompt.build(loaded["system_prompt"], items, loaded["history"]))
-    _save(job, message_id, completion, items)
+    asked = _ask(job, loaded, prompt.build(loaded["system_prompt"], items, [prompt.Turn(*turn) for turn in loaded["history"]]))
+    _save(job, message_id, asked.completion, items, asked.origin())
 
 
 def _replies(loaded: dict[str, Any]) -> list[brakes.Reply]:
@@ -81,56 +78,20 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
     metrics.increment("brakes", reason)
 
 
-def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> provider.Completion:
-    begun, tried_for = time.monotonic(), loaded["tried_for"] or 0.0
-    asked = _provider(loaded, patience.timeout(tried_for) if job.attempt > 1 else settings().ai_timeout)
-    try:
-        with _bulkhead.slot(*_rooms(job, asked), age=tried_for) if asked.is_own else nullcontext():
-            return provider.complete(asked, messages)
-    except (provider.Throttled, NoRoom) as refusal:
-        if isinstance(refusal, NoRoom) and not refusal.is_failing:  # many questions, and answers: they are not the one to blame
-            raise
-        tried_for += time.monotonic() - begun
-        words = getattr(refusal, "words", "")
-        failure = patience.later(str(refusal), tried_for, getattr(refusal, "retry_after", None), words)
-        _blame_owner(failure, asked)
-        raise failure from refusal
-    except OutsideFailure as failure:
-        _blame_owner(failure, asked)
-        raise
+def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> Answer:
+    question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
+    return _failover.ask(question, loaded["providers"], lambda asked: provider.complete(asked, messages))
 
 
-def _blame_owner(failure: Exception, asked: provider.Provider) -> None:
-    """A chatbot's own provider is its customer's to mend, and no error of ours."""
-    if isinstance(failure, OutsideFailure) and asked.is_own:
-        failure.level = logging.INFO
-
-
-def _rooms(job: Job, own: provider.Provider) -> tuple[Room, ...]:
-    """Where a call to a chatbot's own provider needs a slot. What many customers have in common is slowed by none of them."""
-    host = host_of(own.base_url).lower()
-    shared_room = Room("the provider", host, least=MAX_SLOTS, times=4)
-    return Room("the chatbot's provider", (job.customer_id, host)), customer_room(job.customer_id), shared_room
-
-
-def _provider(loaded: dict[str, Any], timeout: float) -> provider.Provider:
-    conf, owner = settings(), f"chatbot {loaded['chatbot_id']}"
-    own_url, own_key = loaded["provider_base_url"], loaded["provider_api_key"]
-    if (own_url is None) != (own_key is None):  # the key of the environment goes to nobody else's provider
-        raise PermanentError(f"{owner} has one of provider_base_url and provider_api_key; set both, or none")
-    return provider.Provider(
-        base_url=own_url or conf.openai_base_url,
-        api_key=decrypt(own_key, owner) if own_key else conf.openai_api_key,
-        model=loaded["model"],
-        temperature=loaded["temperature"],
-        max_tokens=loaded["max_tokens"],
-        timeout=timeout,
-        is_own=own_url is not None,
-    )
-
-
-def _save(job: Job, message_id: int, completion: provider.Completion, items: list[knowledge.Item]) -> None:
+def _save(
+    job: Job,
+    message_id: int,
+    completion: provider.Completion,
+    items: list[knowledge.Item],
+    origin: dict[str, Any] | None = None,
+) -> None:
     metadata = {
+        "provider": origin,
         "model": completion.model,
         "knowledge_item_ids": [item.id for item in items],
         "request_id": completion.request_id,

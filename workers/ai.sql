@@ -1,12 +1,18 @@
 -- name: claim
--- The job, and in the same round trip what the provider must know: the chatbot, the last ten messages, the five items of
--- knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read as far as a prompt takes
--- them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
+-- The job, and in the same round trip what the provider must know: the chatbot, whom to ask (shared/ai/failover.py), the last ten
+-- messages, the five items of knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read
+-- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
-    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.model, chatbot.temperature,
-        chatbot.max_tokens, chatbot.provider_base_url, chatbot.provider_api_key, chatbot.unsupported_message, reply.id as reply_id,
-        chatbot.knowledge_base_id is not null as has_knowledge,
+    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
+        reply.id as reply_id, chatbot.knowledge_base_id is not null as has_knowledge,
         knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
+        jsonb_build_array(jsonb_build_object('position', 1, 'base_url', chatbot.provider_base_url,
+            'api_key', chatbot.provider_api_key, 'model', chatbot.model, 'temperature', chatbot.temperature,
+            'max_tokens', chatbot.max_tokens, 'timeout', chatbot.provider_timeout)) || coalesce((
+                select jsonb_agg(jsonb_build_object('position', position, 'base_url', base_url, 'api_key', api_key, 'model', model,
+                    'temperature', coalesce(next_provider.temperature, chatbot.temperature),
+                    'max_tokens', coalesce(next_provider.max_tokens, chatbot.max_tokens), 'timeout', timeout) order by position)
+                from chatbot_provider next_provider where next_provider.chatbot_id = chatbot.id), '[]') as providers,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
         greatest(
@@ -37,9 +43,14 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
         else false end as unreadable,
         (select jsonb_agg(jsonb_build_array(turn.role,
-                case when turn.id = question.id then turn.content else left(turn.content, 4001) end)
+                case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
+                extract(epoch from turn.created_at), turn.author)
                 order by coalesce(turn.reply_to, turn.id), turn.id)
-         from (select id, role, content, reply_to from message
+         from (select id, role, content, reply_to, created_at,
+                   -- Who of the business wrote it; null: the bot, or the customer.
+                   case when role = 'assistant' then coalesce(left(metadata ->> 'author', 80),
+                       case when metadata ? 'source' then 'a colleague' end) end as author
+               from message
                where conversation_id = question.conversation_id and status <> 'FAILED'
                  and (role = 'user' and id <= question.id or role = 'assistant' and coalesce(reply_to, id) < question.id)
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history

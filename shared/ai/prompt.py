@@ -7,6 +7,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from shared.ai.knowledge import Item
 
@@ -33,8 +34,19 @@ _KNOWLEDGE = (
 )
 
 
-def build(system_prompt: str, items: Sequence[Item], history: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """What never changes comes first, then knowledge, delimited as data, then the conversation: (role, text) each."""
+class Turn(NamedTuple):
+    """A message of the conversation."""
+
+    role: str
+    text: str
+    #: When it was written, as a Unix time; 0.0: not known.
+    time: float = 0.0
+    #: Who of the business wrote it; None: the bot or the customer.
+    author: str | None = None
+
+
+def build(system_prompt: str, items: Sequence[Item], history: Sequence[Turn]) -> list[dict[str, str]]:
+    """What never changes comes first, then knowledge, delimited as data, then the conversation."""
     system = system_prompt
     if items:
         listed = "\n".join(
@@ -42,7 +54,7 @@ def build(system_prompt: str, items: Sequence[Item], history: Sequence[tuple[str
             for item in fitting(items)
         )
         system = f"{system_prompt}\n\n{_KNOWLEDGE.format(items=listed)}"
-    return [{"role": "system", "content": system}, *({"role": role, "content": text} for role, text in _recent(history))]
+    return [{"role": "system", "content": system}, *({"role": turn.role, "content": turn.text} for turn in _recent(history))]
 
 
 def cut(text: str, limit: int) -> str:
@@ -67,13 +79,13 @@ def fitting(items: Sequence[Item]) -> list[Item]:
     return chosen
 
 
-def _recent(history: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _recent(history: Sequence[Turn]) -> list[Turn]:
     """The question, which is the last turn, and as many turns before it as there is room for."""
     recent, left = list(history[-1:]), HISTORY_BUDGET
-    for role, text in reversed(history[:-1]):
-        turn = cut(text, TURN_BUDGET)
-        left -= len(turn)
+    for turn in reversed(history[:-1]):
+        text = cut(turn.text, TURN_BUDGET)
+        left -= len(text)
         if left < 0:
             break
-        recent.append((role, turn))
+        recent.append(turn._replace(text=text))
     return recent[::-1]

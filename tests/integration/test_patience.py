@@ -130,7 +130,29 @@ def test_how_long_a_job_waits(
 
 
 def test_a_call_after_one_that_failed_has_what_is_left(environment: dict[str, str]) -> None:
-    assert [patience.timeout(tried_for) for tried_for in (2, 46, 100)] == [45, 14, 10]
+    attempts = [(1, 0), (1, 100), (2, 2), (2, 46), (2, 100)]
+    assert [patience.timeout(None, patience.attempt_time(*attempt), others=0) for attempt in attempts] == [45, 45, 45, 14, 10]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left", "others", "expected"),
+    [
+        (None, 60, 1, 30),  # even shares
+        (None, 60, 4, 12),
+        (None, 58, 0, 45),  # the first was quick to fail
+        (5, 60, 1, 5),
+        (40, 60, 1, 40),  # what a provider wants, as long as the others have ten seconds each
+        (300, 60, 1, 50),
+        (300, 60, 4, 20),
+        (300, 60, 0, 60),
+        (30, 10, 1, 5),
+        (None, 10, 1, 5),
+    ],
+)
+def test_a_provider_that_hangs_leaves_time_for_the_next(
+    environment: dict[str, str], wanted: float | None, left: float, others: int, expected: float
+) -> None:
+    assert patience.timeout(wanted, left, others) == expected
 
 
 def test_huge_items_cannot_be_stored_and_stored_ones_are_not_read_whole(world: World, simulator: Simulator) -> None:

@@ -14,8 +14,9 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.ai import provider
+from shared.ai.failover import Failover
 from shared.db import credentials
-from shared.http.bulkhead import MAX_SLOTS, customer_room
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, customer_room
 from tests.builders import World
 
 _people = itertools.count()
@@ -32,7 +33,8 @@ def impatient(world: World, ai: ModuleType, monkeypatch: pytest.MonkeyPatch) -> 
     """A call may take half a second."""
     monkeypatch.setenv("AI_TIMEOUT_SECONDS", "0.5")
     config.reset()
-    monkeypatch.setattr(ai, "_bulkhead", type(ai._bulkhead)(ai._bulkhead._threads, no_response=(provider.NoAnswer,)))
+    threads = ai._failover.bulkhead._threads
+    monkeypatch.setattr(ai, "_failover", Failover(Bulkhead(threads, no_response=(provider.NoAnswer,))))
     return world
 
 
@@ -76,8 +78,8 @@ def test_who_finds_no_room_at_a_provider_that_hangs_hears_the_fallback_in_time(
     _, chatbot = own_provider(impatient)
     simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 3_000}])
     ask(impatient, chatbot, MAX_SLOTS)
-    [hanging] = [room for room in ai._bulkhead._rooms if room.what == "the chatbot's provider"]
-    with ai._bulkhead.slot(hanging, age=0):
+    [hanging] = [room for room in ai._failover.bulkhead._rooms if room.what == "the chatbot's provider"]
+    with ai._failover.bulkhead.slot(hanging, age=0):
         [job] = ask(impatient, chatbot, 1)
         assert (job["state"], job["attempts"]) == ("delayed", 0)
         db.rows(
@@ -96,7 +98,7 @@ def test_many_questions_to_a_provider_that_answers_are_not_given_up(impatient: W
     customer = db.scalar("select customer_id from chatbot where id = %s", [chatbot])
     with ExitStack() as stack:
         for _ in range(MAX_SLOTS):
-            stack.enter_context(ai._bulkhead.slot(customer_room(customer), age=0))
+            stack.enter_context(ai._failover.bulkhead.slot(customer_room(customer), age=0))
         [job] = ask(impatient, chatbot, 1)
         for age in ("59 s", "10 minutes"):
             assert (job["state"], job["attempts"]) == ("delayed", 0)

@@ -12,11 +12,12 @@ from scripts.commands import keys
 from shared import config, db
 from shared.db import credentials
 from shared.errors import PermanentError
-from shared.models import TABLES, Chatbot, encrypted_fields
+from shared.models import TABLES, Chatbot, ChatbotProvider, encrypted_fields
 from tests.builders import World
 
 COLUMNS = (
     "Chatbot.provider_api_key",
+    "ChatbotProvider.api_key",
     "WhatsappCloudAccount.access_token",
     "WhatsappQrSession.api_key",
     "WhatsappQrSession.webhook_secret",
@@ -30,6 +31,7 @@ def stored(world: World) -> dict[str, str]:
     world.endpoint(world.customer)
     own = {"provider_base_url": "https://ai.example/v1", "provider_api_key": ""}
     db.rows(Chatbot.update(own))  # a chatbot has both or none
+    db.rows(ChatbotProvider.insert(chatbot=world.chatbot, position=2, base_url="https://ai.example", api_key="", model="m"))
     for model in TABLES:
         for field in encrypted_fields(model):
             db.rows(model.update({field: credentials.encrypt(f"secret of {model.__name__}.{field.name}")}))

@@ -33,7 +33,7 @@ def test_knowledge_has_a_budget(contents: list[str], kept: list[int]) -> None:
     fitting = prompt.fitting(items(*contents))
     assert [item.id for item in fitting] == list(range(1, len(kept) + 1)), "the best items stay"
     assert all(abs(most - len(item.content)) < prompt.WORD for item, most in zip(fitting, kept, strict=True))
-    [system, *_] = prompt.build("You help.", items(*contents), [("user", "?")])
+    [system, *_] = prompt.build("You help.", items(*contents), [prompt.Turn("user", "?")])
     assert len(system["content"]) < prompt.KNOWLEDGE_BUDGET + 1_000
 
 
@@ -54,17 +54,18 @@ def test_a_text_is_cut_at_a_word_and_says_so(text: str, limit: int, expected: st
 
 
 def test_the_oldest_turns_go_first_and_the_question_never() -> None:
-    history = [("user" if number % 2 == 0 else "assistant", f"{number} " + "x" * 30_000) for number in range(9)]
-    question = ("user", "q" * 16_000)
+    history = [prompt.Turn("user" if number % 2 == 0 else "assistant", f"{number} " + "x" * 30_000) for number in range(9)]
+    question = prompt.Turn("user", "q" * 16_000)
     _, *turns = prompt.build("You help.", [], [*history, question])
-    assert turns[-1] == {"role": "user", "content": question[1]}
+    assert turns[-1] == {"role": "user", "content": question.text}
     assert [turn["content"][0] for turn in turns[:-1]] == ["3", "4", "5", "6", "7", "8"]
     assert all(len(turn["content"]) <= prompt.TURN_BUDGET and turn["content"].endswith(" […]") for turn in turns[:-1])
 
 
 def test_an_ordinary_conversation_is_told_whole() -> None:
-    history = [("user", "Hello"), ("assistant", "Hi!"), ("user", "When do you ship?")]
-    assert [(turn["role"], turn["content"]) for turn in prompt.build("You help.", [], history)[1:]] == history
+    said = [("user", "Hello"), ("assistant", "Hi!"), ("user", "When do you ship?")]
+    history = [prompt.Turn(*turn) for turn in said]
+    assert [(turn["role"], turn["content"]) for turn in prompt.build("You help.", [], history)[1:]] == said
     assert prompt.build("You help.", [], []) == [{"role": "system", "content": "You help."}]
 
 

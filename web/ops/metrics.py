@@ -104,7 +104,15 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     tokens = CounterMetricFamily("switchboard_tokens", "Tokens of the AI providers", labels=["kind"])
     inbound = CounterMetricFamily("switchboard_inbound", "Inbound webhook items by outcome", labels=["hook", "outcome"])
     brakes = CounterMetricFamily("switchboard_brakes", "Conversations in which a bot fell silent", labels=["reason"])
-    families = {"attempts": attempts, "seconds": seconds, "tokens": tokens, "inbound": inbound, "brakes": brakes}
+    failovers = CounterMetricFamily("switchboard_failovers", "Replies that came from another provider than a chatbot's first")
+    families = {
+        "attempts": attempts,
+        "seconds": seconds,
+        "tokens": tokens,
+        "inbound": inbound,
+        "brakes": brakes,
+        "failovers": failovers,
+    }
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
             families[metric].add_metric(labels, count)

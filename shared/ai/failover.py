@@ -1,0 +1,200 @@
+"""Whom an AI job asks: its chatbot's providers, in their order, each for its share of what is left of the person's patience.
+
+What is a provider's fault moves on to the next: no connection, no answer in time, 429, 5xx, a refused key, an unknown model, a
+spent quota. What is the request's own fault does not: the next one would be asked in vain. A provider that keeps failing is asked
+last for a while (shared/http/breaker.py). When all have failed, the job waits, is retried or fails as with a single one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from shared.ai import patience
+from shared.ai.completion import Completion
+from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Throttled
+from shared.ai.provider import Provider
+from shared.config import host_of, settings
+from shared.db.credentials import decrypt
+from shared.errors import OutsideFailure, PermanentError, Snooze
+from shared.http.breaker import Breaker
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
+from shared.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+#: Why there is no answer of one provider; a PermanentError: its key cannot be had.
+Failure = NotAnswered | PermanentError | NoRoom
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of a chatbot's providers as it is stored. No base URL: the platform's, with the key of the environment."""
+
+    position: int
+    base_url: str | None
+    #: Encrypted.
+    api_key: str | None
+    model: str
+    temperature: float
+    max_tokens: int
+    #: Seconds for a call; None: AI_TIMEOUT_SECONDS.
+    timeout: float | None
+
+    @property
+    def host(self) -> str:
+        """Its host, as logs and replies say it."""
+        return host_of(self.base_url or settings().openai_base_url).lower()
+
+    def provider(self, owner: str, timeout: float) -> Provider:
+        """It with its key. Raises PermanentError if that cannot be had."""
+        if (self.base_url is None) != (self.api_key is None):  # the key of the environment goes to nobody else's provider
+            raise PermanentError(f"{owner} has one of provider_base_url and provider_api_key; set both, or none")
+        return Provider(
+            base_url=self.base_url or settings().openai_base_url,
+            api_key=decrypt(self.api_key, owner) if self.api_key else settings().openai_api_key,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            timeout=timeout,
+            is_own=self.base_url is not None,
+        )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the asking has to know of a job."""
+
+    chatbot_id: int
+    customer_id: int | None
+    attempt: int
+    #: Seconds for which providers have been tried before.
+    tried_for: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion, and whose it is."""
+
+    completion: Completion
+    candidate: Candidate
+
+    def origin(self) -> dict[str, Any]:
+        """Who answered, for the reply's metadata."""
+        return {"host": self.candidate.host, "position": self.candidate.position}
+
+
+class Failover:
+    """Asks chatbots' providers. `bulkhead`: around calls to their own; the platform's is the operator's to choose."""
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self.bulkhead, self.breaker = bulkhead, Breaker()
+
+    def ask(self, question: Question, stored: Sequence[dict[str, Any]], call: Callable[[Provider], Completion]) -> Answer:
+        """The first answer. Raises what becomes of the job if there is none."""
+        begun, failures = time.monotonic(), list[tuple[Candidate, Failure]]()
+        deadline = begun + patience.attempt_time(question.attempt, question.tried_for)
+        candidates = self._in_order(question, [Candidate(**row) for row in stored])
+        for others, candidate in zip(reversed(range(len(candidates))), candidates, strict=True):
+            left = deadline - time.monotonic()
+            if failures and left < patience.MIN_SHARE:
+                break
+            try:
+                completion = self._call(question, candidate, patience.timeout(candidate.timeout, left, others), call)
+            except (NotAnswered, PermanentError, NoRoom) as failure:
+                if not _another_may_answer(failure):
+                    _blame_owner(failure, candidate)
+                    raise
+                failures.append((candidate, failure))
+                if others:
+                    _log_move(candidate, failure)
+            else:
+                if candidate.position != stored[0]["position"]:
+                    metrics.increment("failovers")
+                return Answer(completion, candidate)
+        raise _outcome(failures, question.tried_for + time.monotonic() - begun)
+
+    def _in_order(self, question: Question, candidates: list[Candidate]) -> list[Candidate]:
+        """As the chatbot has them, but those last that have failed of late."""
+        if len(candidates) == 1:
+            return candidates
+        return sorted(candidates, key=lambda candidate: not self.breaker.admits(_service(question, candidate)))
+
+    def _call(
+        self, question: Question, candidate: Candidate, timeout: float, call: Callable[[Provider], Completion]
+    ) -> Completion:
+        service, began = _service(question, candidate), self.breaker.now()
+        try:
+            asked = candidate.provider(f"chatbot {question.chatbot_id}", timeout)
+            with self._slot(question, candidate):
+                completion = call(asked)
+        except (Throttled, PermanentError) as failure:
+            if _another_may_answer(failure):  # and the next question would fail as well
+                self.breaker.failed(service, began, getattr(failure, "retry_after", None) or 0.0)
+            raise
+        except ProviderError:
+            self.breaker.failed(service, began)
+            raise
+        self.breaker.succeeded(service)
+        return completion
+
+    def _slot(self, question: Question, candidate: Candidate) -> AbstractContextManager[None]:
+        """Where a call to a chatbot's own provider needs room. What customers have in common is slowed by none of them."""
+        if candidate.base_url is None:
+            return nullcontext()
+        host = candidate.host
+        rooms = (
+            Room("the chatbot's provider", (question.customer_id, host)),
+            customer_room(question.customer_id),
+            Room("the provider", host, least=MAX_SLOTS, times=4),
+        )
+        return self.bulkhead.slot(*rooms, age=question.tried_for)
+
+
+def _service(question: Question, candidate: Candidate) -> tuple[Any, ...]:
+    """What fails together. The key is in it, so that one that was mended is tried at once."""
+    customer_id = question.customer_id if candidate.base_url else None
+    return customer_id, candidate.base_url, candidate.api_key, candidate.model
+
+
+def _another_may_answer(failure: Failure) -> bool:
+    """Whether the next provider is worth asking. The context of its model may be longer."""
+    return not isinstance(failure, NotAnswered) or failure.another_may_answer or isinstance(failure, ContextTooLong)
+
+
+def _log_move(candidate: Candidate, failure: Failure) -> None:
+    level = logging.WARNING if candidate.base_url is None else logging.INFO
+    log.log(level, "provider_failed_over", extra={"host": candidate.host, "position": candidate.position, "error": str(failure)})
+
+
+def _outcome(failures: Sequence[tuple[Candidate, Failure]], tried_for: float) -> Exception:
+    """What becomes of a job whose providers have all failed: it waits if one of them asks for that, or else is tried again if
+    one may answer then."""
+    outcomes = [_of_one(candidate, failure, tried_for) for candidate, failure in failures]
+    waits = [outcome for outcome in outcomes if isinstance(outcome, Snooze)]
+    if waits:
+        return min(waits, key=lambda wait: wait.delay)
+    return min(outcomes, key=lambda outcome: isinstance(outcome, PermanentError))
+
+
+def _of_one(candidate: Candidate, failure: Failure, tried_for: float) -> Exception:
+    # Many questions, and answers: the provider is not the one to blame.
+    is_busy = isinstance(failure, NoRoom) and not failure.is_failing
+    if isinstance(failure, Snooze) and not is_busy:
+        words, wait = getattr(failure, "words", ""), getattr(failure, "retry_after", None)
+        outcome: Exception = patience.later(str(failure), tried_for, wait, words)
+        outcome.__cause__ = failure
+    else:
+        outcome = failure
+    _blame_owner(outcome, candidate)
+    return outcome
+
+
+def _blame_owner(failure: Exception, candidate: Candidate) -> None:
+    """A chatbot's own provider is its customer's to mend, and no error of ours."""
+    if isinstance(failure, OutsideFailure) and candidate.base_url is not None:
+        failure.level = logging.INFO
