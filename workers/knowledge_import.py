@@ -1,26 +1,51 @@
-"""knowledge-import: reads one document of a source, and replaces the knowledge items that came from it before."""
+"""knowledge-import: reads one document of a source, and replaces the knowledge items that came from it before.
+
+A job without a document finds those of its source: the pages of a site. Each of them is a job of its own, so a broken page is
+retried, and fails, alone. Documents are read in a process of their own (shared/knowledge/reading.py).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import time
+from typing import Any
 
 from shared import payloads
 from shared.db import sql
-from shared.jobs.completion import complete
+from shared.errors import OutsideFailure
+from shared.http.urls import UrlRefused, normalize_url, site_of
+from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
+from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
+from shared.knowledge import reading, sitemaps, sources, web
+from shared.knowledge.documents import Document, Raw, Unreadable
 from shared.queues import Queue
+
+#: Seconds for which a site may ask us to slow down.
+PATIENCE = 2 * 3600.0
+#: Seconds between two pages of a site that robots.txt may ask for; more is cut, for a thread waits.
+MAX_DELAY = 5.0
 
 log = logging.getLogger(__name__)
 
 queries = sql.load(__file__)
+
+store = CompletionStatement(queries["store"])
+keep = CompletionStatement(queries["keep"])
+skip = CompletionStatement(queries["skip"])
+remove = CompletionStatement(queries["remove"])
+list_documents = CompletionStatement(queries["list_documents"])
 
 
 @actor(
     Queue.KNOWLEDGE_IMPORT,
     max_retries=3,
     min_backoff=1000,
+    retry=RetryPolicy(max_age=PATIENCE),
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
@@ -29,6 +54,116 @@ queries = sql.load(__file__)
 def read_document(job: Job) -> None:
     """Reads the job's document; of a job without one, finds the source's documents."""
     payloads.read(Queue.KNOWLEDGE_IMPORT, job.payload)
-    if job.loaded is None:
+    try:
+        _work(job, job.loaded)
+    except OutsideFailure as problem:
+        problem.details = {"reason": str(problem)}  # type: ignore[attr-defined]  # for attempt_failed; words of ours
+        raise
+
+
+def _work(job: Job, source: dict[str, Any] | None) -> None:
+    if source is None:
         log.info("import_dropped", extra={"reason": "the source or its document is deleted"})
-    complete(job)
+        complete(job)
+    elif source["document_id"] is None:
+        if source["source_state"] == "listing":
+            _find_documents(job, source)
+        else:
+            complete(job)
+    elif source["state"] not in ("waiting", "failed"):  # stopped, or done by another job
+        complete(job)
+    elif source["kind"] == "file":
+        _read_file(job, source)
+    else:
+        _read_page(job, source)
+
+
+def _find_documents(job: Job, source: dict[str, Any]) -> None:
+    location = source["source_location"]
+    text = web.robots_of(location)
+    listing = sitemaps.Listing([location])
+    if source["kind"] == "sitemap":
+        listing = sitemaps.pages_of(location, web.Robots(text))
+    key = sources.ordering_key(source["source_id"], source["kind"], location, job.customer_id or 0)
+    found = {"robots": text, "documents": listing.pages, "is_complete": listing.is_complete, "error": listing.warning}
+    list_documents(job, {"source_id": source["source_id"], "ordering_key": key, **found})
+
+
+def _read_file(job: Job, source: dict[str, Any]) -> None:
+    body = queries["upload"].scalar(document_id=source["document_id"])
+    if body is None:
+        raise Unreadable("is not kept any longer; import it again")
+    _store(job, source, reading.read(Raw(source["location"], bytes(body))), {"url": None, "etag": None, "last_modified": None})
+
+
+def _read_page(job: Job, source: dict[str, Any]) -> None:
+    url, robots = source["location"], web.Robots(source["robots"] or "")
+    if not robots.allows(url):
+        _skip(job, source, "robots.txt does not allow us to read the page")
+        return
+    time.sleep(min(robots.delay, MAX_DELAY))
+    was_stored = source["content_hash"] is not None
+    known = {"etag": source["etag"], "last_modified": source["last_modified"]} if was_stored else {}
+    try:
+        page = web.fetch(url, **known)
+    except web.PageGone:
+        if not was_stored:
+            raise
+        remove(job, {"document_id": source["document_id"]})
+        return
+    if page.body is None:
+        keep(job, {"document_id": source["document_id"], **known})
+    elif page.noindex:
+        _skip(job, source, "the page asks not to be indexed (noindex)")
+    elif page.url != url and not robots.allows(page.url):
+        _skip(job, source, "robots.txt does not allow us to read the page that it redirects to")
+    else:
+        _take_page(job, source, page, page.body)
+
+
+def _take_page(job: Job, source: dict[str, Any], page: web.Page, body: bytes) -> None:
+    name = page.url.partition("?")[0].rstrip("/").rpartition("/")[2] or page.url
+    document = reading.read(Raw(name, body, page.media_type, page.url))
+    if document.noindex:
+        _skip(job, source, "the page asks not to be indexed (noindex)")
+        return
+    url = _canonical(document.canonical, page.url)
+    if queries["is_copy"].scalar(source_id=source["source_id"], document_id=source["document_id"], url=url):
+        _skip(job, source, f"the same page as {url}")
+        return
+    validators = {"etag": page.headers.get("ETag"), "last_modified": page.headers.get("Last-Modified")}
+    _store(job, source, document, {"url": url, **validators})
+
+
+def _canonical(canonical: str | None, url: str) -> str:
+    """The address that a page calls its own, if it is one of the same site."""
+    try:
+        normalized = normalize_url(canonical or url, allow_private=True)
+    except UrlRefused:
+        return url
+    return normalized if site_of(normalized) == site_of(url) else url
+
+
+def _skip(job: Job, source: dict[str, Any], reason: str) -> None:
+    skip(job, {"document_id": source["document_id"], "error": reason})
+
+
+def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str, Any]) -> None:
+    items = [
+        {
+            "title": item.title,
+            "content": item.content,
+            "url": about["url"] or item.url,
+            "language": source["language"] or item.language or source["base_language"],
+        }
+        for item in document.items
+    ]
+    content_hash = hashlib.sha256(json.dumps(items).encode()).hexdigest()
+    before = source["content_hash"]
+    change = "added" if before is None else "unchanged" if before == content_hash else "changed"
+    ids = {"base_id": source["base_id"], "document_id": source["document_id"]}
+    values = {**ids, **about, "change": change, "error": document.warning, "content_hash": content_hash}
+    if change == "unchanged" and source["kind"] != "file":
+        keep(job, {"document_id": source["document_id"], "etag": about["etag"], "last_modified": about["last_modified"]})
+    else:
+        store(job, {**values, "items": items})

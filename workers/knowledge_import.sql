@@ -1,3 +1,13 @@
+-- name: upload(document_id)
+-- The bytes of a file.
+select body from knowledge_upload where document_id = :document_id
+
+-- name: is_copy(source_id, document_id, url)
+-- Whether another document of the source is this page already.
+select exists (
+    select from knowledge_document where source_id = :source_id and id <> :document_id and url = :url and state = 'stored'
+) as is_copy
+
 -- name: claim
 -- The job, its source and base, and its document; nothing is loaded once the source or the document is deleted.
 select claimed_jobs.*, (select to_jsonb(import) from (
@@ -107,9 +117,9 @@ from input
 -- `documents`: a location. All jobs of a site have one ordering key, so its pages are asked for one after the other.
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, source_id bigint, robots text,
-        ordering_key text, documents jsonb)
+        ordering_key text, documents jsonb, is_complete boolean, error text)
 ), sources as materialized (
-    select source.id, base.customer_id, input.robots, input.ordering_key, input.documents
+    select source.id, base.customer_id, input.robots, input.ordering_key, input.documents, input.is_complete, input.error
     from input join knowledge_source source on source.id = input.source_id and source.state = 'listing'
     join knowledge_base base on base.id = source.knowledge_base_id
     order by source.id for update of source
@@ -122,10 +132,10 @@ with input as materialized (
     returning document.id, document.source_id
 ), removed_documents as (
     delete from knowledge_document document using sources
-    where document.source_id = sources.id and not sources.documents ? document.location
+    where document.source_id = sources.id and sources.is_complete and not sources.documents ? document.location
     returning document.source_id
 ), listed_sources as (
-    update knowledge_source source set state = 'listed', error = null, robots = sources.robots,
+    update knowledge_source source set state = 'listed', error = sources.error, robots = sources.robots,
         removed = (select count(*) from removed_documents where removed_documents.source_id = source.id)
     from sources where source.id = sources.id
 ), new_jobs as materialized (

@@ -21,6 +21,7 @@ from shared.channels import delivery_status
 from shared.config import settings
 from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
+from shared.knowledge import sources
 from shared.queues import MAINTENANCE_QUEUE
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def sweep() -> None:
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
     """Forgets old records: of jobs, of statuses that nobody waits for, of inbound items that found no place."""
-    deleted = prune.prune_jobs() | delivery_status.prune_inbound()
+    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 
@@ -87,3 +88,9 @@ def prune_records() -> None:
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def sync_sources() -> None:
+    """Starts to read again what is due: pages and sites of a schedule."""
+    sources.sync_due()

@@ -1,7 +1,7 @@
 """HTTP to everything outside: one client, deadlines, the SSRF guard, error classification, bulkheads.
 
 What belongs here: what is true of any call to any service, and nothing of any one of them.
-    client.py           the calls (`post`, `get`), and the response with its size cap
+    client.py           the calls (`post`, `get`, `fetch`), and the response with its size cap
     exchange.py         a call under way: one deadline for all of it, and how to end it from another thread
     connections.py      the two pools of connections; one of them refuses private addresses
     urls.py             URLs that people give, in one form; why one is refused
@@ -15,7 +15,7 @@ It may import the vocabulary, but reads no settings: a caller says what its call
 shared.channels and the workers that call somebody; the web process calls nobody, and imports urls.py only.
 """
 
-from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, get, post, retry_after
+from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after
 from shared.http.exchange import cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
 
@@ -26,6 +26,7 @@ __all__ = [
     "Response",
     "cancel_calls",
     "code_of",
+    "fetch",
     "get",
     "keys_of_calls",
     "post",

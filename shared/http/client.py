@@ -113,6 +113,11 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
     return exchange("GET", url, None, {**_HEADERS, **headers}, timeout)
 
 
+def fetch(url: str, headers: Mapping[str, str], timeout: float, *, allow_private: bool, max_bytes: int) -> Response:
+    """GETs from an address that a customer gave. Raises as `exchange` does."""
+    return exchange("GET", url, None, {**_HEADERS, **headers}, timeout, allow_private=allow_private, max_bytes=max_bytes)
+
+
 def exchange(
     method: str,
     url: str,

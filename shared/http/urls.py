@@ -59,6 +59,11 @@ def _why_malformed(url: str, problem: ValueError) -> str:
     return f"must be a URL like https://shop.example/hook; {reason}"
 
 
+def site_of(url: str) -> str:
+    """The site that a normalised URL belongs to: its host and port, with or without www."""
+    return urlsplit(url).netloc.removeprefix("www.")
+
+
 def _check_characters(url: str) -> None:
     if len(url) > MAX_URL:
         raise UrlRefused(f"must have at most {MAX_URL} characters")

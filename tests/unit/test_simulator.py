@@ -33,9 +33,12 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
         ([{"kind": "ai", "fault": ["status"]}], "Rule 1: fault must be one of bad_key, big, "),
         (
             [{"kind": "meta", "fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, got 'meta'.",
+            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, got 'meta'.",
         ),
-        ([{"fault": "half"}], "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, and is missing."),
+        (
+            [{"fault": "half"}],
+            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, and is missing.",
+        ),
         (
             [{**AI, "staus": 503}],
             "Rule 1: the fault status has no field staus; its fields are kind, fault, match, rate, times, status, body, headers.",

@@ -74,6 +74,10 @@ class Simulator:
         """{kind: {requests, accepted}}."""
         return cast(dict[str, dict[str, int]], self._session.get(f"{self.url}/__counts", timeout=10).json())
 
+    def site(self, **changes: Any) -> None:
+        """Changes its web site (site.py)."""
+        self._session.post(f"{self.url}/__site", json=changes, timeout=10)
+
     def reset(self) -> None:
         """Clears the record and all fault rules."""
         self._session.post(f"{self.url}/__reset", timeout=10)

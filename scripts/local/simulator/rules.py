@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
-_KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook")
+_KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site")
 #: The services that report what became of a message.
 _REPORTING = ("graph", "waha", "evolution")
 _STATUSES = ("sent", "delivered", "read", "failed")

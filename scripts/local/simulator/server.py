@@ -15,11 +15,13 @@ from scripts.local.simulator.faults import AFTER, CONTINUING, Faults, refusal
 from scripts.local.simulator.record import Record
 from scripts.local.simulator.rules import not_json
 from scripts.local.simulator.services import SERVICES, kind_of
+from scripts.local.simulator.site import SITE
 
 _REASONS = {
     200: "OK",
     201: "Created",
     302: "Found",
+    304: "Not Modified",
     400: "Bad Request",
     401: "Unauthorized",
     404: "Not Found",
@@ -31,7 +33,8 @@ BIG = 10 * 1024 * 1024
 
 _ADDRESSES = (
     "/v1/chat/completions (AI), /v25.0/<phone number id>/messages (Meta), /api/sendText (WAHA), /message/sendText/<instance> "
-    "(Evolution API), /customer/<anything> (webhooks), and /__faults, /__record, /__counts, /__reset"
+    "(Evolution API), /customer/<anything> (webhooks), "
+    "/sitemap.xml and /site/<page> (a shop's web site), and /__faults, /__site, /__record, /__counts, /__reset"
 )
 
 
@@ -96,6 +99,10 @@ class World:
         if parts.path == "/__reset":
             self.record.reset()
             self.faults.replace([])
+            SITE.change({})
+            return Reply(200, {})
+        if parts.path == "/__site":
+            SITE.change(request.json())
             return Reply(200, {})
         if parts.path == "/__faults":
             return self._faults(request)
@@ -135,7 +142,7 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
 def _head(reply: Reply, length: int) -> bytes:
     lines = [
         f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}",
-        "Content-Type: application/json",
+        *([] if "Content-Type" in reply.headers else ["Content-Type: application/json"]),
         f"Content-Length: {length}",
     ]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from scripts.local.simulator.exchange import Reply, Request
+from scripts.local.simulator.site import SITE
 
 Service = Callable[[Request], Reply]
 
@@ -41,6 +42,8 @@ def kind_of(path: str) -> str:
         return "waha"
     if path.startswith(("/message/sendText/", "/instance/")):
         return "evolution"
+    if path.startswith(("/site/", "/robots.txt", "/sitemap.xml")):
+        return "site"
     return "webhook" if path.startswith("/customer/") else ""
 
 
@@ -241,4 +244,5 @@ SERVICES: dict[str, Service] = {
     "waha": waha,
     "evolution": evolution,
     "webhook": customer,
+    "site": SITE.serve,
 }

@@ -1,0 +1,53 @@
+"""What a document says: the one shape that every reader returns, and why one cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shared.errors import PermanentRefusal
+
+#: Bytes of a file, and of a page. The column of uploads has the same limit.
+MAX_FILE = 20 * 1024 * 1024
+MAX_PAGE = 5 * 1024 * 1024
+#: Items of one document: rows of a table, parts of a text. Who has more has several topics, and several files.
+MAX_ITEMS = 20_000
+
+
+class Unreadable(PermanentRefusal):
+    """A document that cannot be read. The text is for its owner: what is wrong, and what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """What becomes a knowledge item."""
+
+    title: str
+    content: str
+    url: str | None = None
+    #: One of shared.teaching.languages, "" where it cannot be told.
+    language: str = ""
+
+
+@dataclass
+class Document:
+    """The text of a file or page."""
+
+    title: str
+    items: list[Item]
+    #: Its language by its own word, like "de" or "pt-BR".
+    language: str | None = None
+    #: What was left out, for its owner.
+    warning: str | None = None
+    #: Of a page: the address that it calls its own, whether it wants not to be indexed.
+    canonical: str | None = None
+    noindex: bool = False
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes that somebody gave, and what is known about them."""
+
+    name: str
+    body: bytes = field(repr=False)
+    media_type: str = ""
+    url: str | None = None

@@ -1,0 +1,71 @@
+"""The process that reads documents: python -m shared.knowledge.reader_process FD. One after another, within limits.
+
+What reads files of strangers may hang, crash, or unpack a gigabyte: here that ends one document. It has no secrets, no
+connections and no threads. Its worker started it (reading.py); it ends when the worker does, or after a while without a
+document, so the memory of its libraries is only taken while somebody imports.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+
+from shared.knowledge.documents import Raw, Unreadable
+from shared.knowledge.readers import read, with_languages
+
+#: Bytes of memory, all in all. The libraries take a tenth of it.
+MEMORY = 1024 * 1024 * 1024
+#: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
+SECONDS = 90
+#: Seconds without a document after which the process ends.
+IDLE = 30.0
+
+
+def main() -> None:
+    """Reads until nobody asks any more."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a platform's signals are for the worker
+    os.nice(5)  # nobody waits for an import as for an answer
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (OSError, ValueError):  # macOS
+        pass
+    logging.disable(logging.CRITICAL)  # libraries quote what they read
+    worker = Connection(int(sys.argv[1]))
+    try:
+        while worker.poll(IDLE):
+            head = json.loads(worker.recv_bytes())
+            body = worker.recv_bytes()
+            signal.alarm(SECONDS)
+            worker.send_bytes(json.dumps(_answer(Raw(body=body, **head))).encode())
+            signal.alarm(0)
+    except (OSError, EOFError):  # the worker is gone
+        pass
+
+
+def _answer(raw: Raw) -> dict[str, object]:
+    try:
+        return {"document": asdict(with_languages(read(raw)))}
+    except Unreadable as problem:
+        return {"unreadable": str(problem)}
+    except MemoryError:
+        return {"unreadable": "needs too much memory to be read; split it into smaller files"}
+    except RecursionError:
+        return {"unreadable": "is nested too deeply to be read"}
+    except Exception as problem:
+        # Nothing of a document gets out through an error's text.
+        where = problem.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "?"
+        return {"broken": f"{type(problem).__name__} in {place}"}
+
+
+if __name__ == "__main__":
+    main()

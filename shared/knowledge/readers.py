@@ -1,0 +1,120 @@
+"""Which reader a document gets: by its name, else by what HTTP says, else by its first bytes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
+
+from shared.knowledge.documents import MAX_FILE, Document, Raw, Unreadable
+from shared.knowledge.sitemap_file import MEDIA_TYPE, read_sitemap
+from shared.knowledge.tables import read_csv, read_xlsx
+from shared.knowledge.texts import read_docx, read_html, read_markdown, read_pdf, read_text
+from shared.teaching.languages import STEMMED, language_of
+
+#: Bytes of an Office file when it is unpacked, and files in it: a book of pictures has less, a zip bomb more.
+MAX_UNPACKED, MAX_PARTS = 200 * 1024 * 1024, 5_000
+
+#: Items that say the language of a document, and items of one that are looked at by themselves; each takes a millisecond.
+SAMPLE, MAX_LOOKED_AT = 20, 5_000
+
+_READERS: dict[str, Callable[[Raw], Document]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".xlsx": read_xlsx,
+    ".xlsm": read_xlsx,
+    ".md": read_markdown,
+    ".markdown": read_markdown,
+    ".txt": read_text,
+    ".text": read_text,
+    ".pdf": read_pdf,
+    ".docx": read_docx,
+    ".html": read_html,
+    ".htm": read_html,
+    ".xhtml": read_html,
+}
+_MEDIA_TYPES = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+    "application/pdf": ".pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "text/html": ".html",
+    "application/xhtml+xml": ".html",
+}
+#: Files that people try, and what they should do instead.
+_OTHERS = {
+    ".xls": "save it as .xlsx",
+    ".ods": "save it as .xlsx",
+    ".numbers": "export it as CSV",
+    ".doc": "save it as .docx",
+    ".odt": "save it as .docx",
+    ".rtf": "save it as .docx",
+    ".pages": "export it as Word",
+    ".ppt": "export it as PDF",
+    ".pptx": "export it as PDF",
+    ".epub": "export it as PDF",
+    ".zip": "unpack it, and import its files one by one",
+}
+SUPPORTED = "CSV, TSV, Excel (.xlsx), Markdown, plain text, PDF, Word (.docx) and HTML"
+
+
+def supported(name: str) -> str:
+    """The ending of a file's name, by which it is read. Raises Unreadable."""
+    ending = PurePath(name).suffix.lower()
+    if ending in _OTHERS:
+        raise Unreadable(f"is of a kind that cannot be read (*{ending}); {_OTHERS[ending]}")
+    if ending not in _READERS:
+        raise Unreadable(f"is of a kind that cannot be read ({ending or 'its name has no ending'}); {SUPPORTED} can")
+    return ending
+
+
+def kind_of(raw: Raw) -> str:
+    """The ending that stands for the document's kind. Raises Unreadable."""
+    ending = PurePath(raw.name).suffix.lower()
+    media = _MEDIA_TYPES.get(raw.media_type.partition(";")[0].strip().lower())
+    if raw.url is not None:
+        ending = media or (ending if ending in _READERS else ".html" if raw.body.lstrip()[:1] == b"<" else ending)
+    elif ending not in _READERS:
+        ending = media or ending
+    return supported(f"x{ending}")
+
+
+def read(raw: Raw) -> Document:
+    """The document's text as items. Raises Unreadable; whatever else comes is a fault of a library or ours."""
+    if not raw.body:
+        raise Unreadable("is empty")
+    if len(raw.body) > MAX_FILE:
+        raise Unreadable(f"is larger than {MAX_FILE // 1024 // 1024} MB; split it into smaller files")
+    if raw.media_type == MEDIA_TYPE:
+        return read_sitemap(raw)
+    ending = kind_of(raw)
+    if ending in (".xlsx", ".xlsm", ".docx"):
+        _check_zip(raw.body)
+    return _READERS[ending](raw)
+
+
+def with_languages(document: Document) -> Document:
+    """The document, with the language of each item as far as it can be told: its own, or the whole document's."""
+    declared = STEMMED.get((document.language or "").lower()[:2], "")
+    whole = language_of("\n".join(f"{item.title}\n{item.content}" for item in document.items[:SAMPLE]), declared)
+    document.items = [
+        replace(item, language=language_of(f"{item.title}\n{item.content}", whole) if place < MAX_LOOKED_AT else whole)
+        for place, item in enumerate(document.items)
+    ]
+    return document
+
+
+def _check_zip(body: bytes) -> None:
+    try:
+        parts = zipfile.ZipFile(io.BytesIO(body)).infolist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        is_old = body.startswith(b"\xd0\xcf\x11\xe0")  # which is also how a password is put around a new one
+        reason = "is protected by a password, or of an old kind" if is_old else "is damaged, or no Office file"
+        raise Unreadable(f"{reason}; open it, and save it anew without a password") from None
+    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
+        raise Unreadable(f"unpacks to more than {MAX_UNPACKED // 1024 // 1024} MB; split it into smaller files")

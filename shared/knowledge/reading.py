@@ -1,0 +1,99 @@
+"""Has documents read in a process of their own (reader_process.py), and ends it when one takes too long."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from multiprocessing.connection import Connection
+
+from shared.errors import OutsideFailure
+from shared.knowledge.documents import Document, Item, Raw, Unreadable
+
+log = logging.getLogger(__name__)
+
+#: Seconds for a document. A book of a thousand pages takes twenty.
+SECONDS = 60.0
+
+
+class ReaderDied(OutsideFailure):
+    """The process that read a document ended before it had: it may be the document's fault, or the machine's."""
+
+
+class _Reader:
+    """The reading process of this worker: one, for reading takes a whole CPU and much memory."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._connection: Connection | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, head: bytes, body: bytes) -> dict[str, object]:
+        """What the process says of a document."""
+        with self._turn:
+            try:
+                connection = self._send(head, body)
+                if not connection.poll(SECONDS):
+                    raise Unreadable(f"took longer than {SECONDS:.0f} s to read; split it into smaller files")
+                answer: dict[str, object] = json.loads(connection.recv_bytes())
+                return answer
+            except (OSError, EOFError):
+                self._end()
+                raise ReaderDied("the process that read it ended") from None
+            except BaseException:
+                self._end()
+                raise
+
+    def _send(self, head: bytes, body: bytes) -> Connection:
+        if self._connection is not None:
+            try:
+                return _send(self._connection, head, body)
+            except OSError:  # it ended because it was idle
+                self._end()
+        return _send(self._start(), head, body)
+
+    def _start(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "shared.knowledge.reader_process", str(theirs.fileno())]
+            # None of the worker's secrets. More threads of the linear algebra only take memory.
+            environment = {"PYTHONPATH": ":".join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment)
+        self._connection = Connection(ours.detach())
+        return self._connection
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._connection = self._process = None
+
+
+def _send(connection: Connection, head: bytes, body: bytes) -> Connection:
+    connection.send_bytes(head)
+    connection.send_bytes(body)
+    return connection
+
+
+_reader = _Reader()
+
+
+def read(raw: Raw) -> Document:
+    """The document's text as items. Raises Unreadable, and ReaderDied."""
+    if not raw.body:
+        raise Unreadable("is empty")
+    head = json.dumps({"name": raw.name, "media_type": raw.media_type, "url": raw.url}).encode()
+    answer = _reader.ask(head, raw.body)
+    if "broken" in answer:
+        log.error("document_reader_failed", extra={"error": answer["broken"]})
+        raise Unreadable("is damaged in a way that its reader did not expect; save it anew, or as another kind")
+    if "unreadable" in answer:
+        raise Unreadable(str(answer["unreadable"]))
+    fields = answer["document"]
+    assert isinstance(fields, dict)
+    return Document(**{**fields, "items": [Item(**item) for item in fields["items"]]})

@@ -1,0 +1,203 @@
+"""Where knowledge comes from: what owners do with their sources. The reading is done by jobs (workers/knowledge_import.py).
+
+    source_id = start_import(base_id, File("faq.csv", body))
+    source_id = start_import(base_id, Page("https://shop.example/help"))
+    source_id = start_import(base_id, Sitemap("https://shop.example"), sync_hours=24)
+    progress(source_id)   # how far it is, what was added, changed, removed, what failed
+    sync(source_id); stop(source_id); retry_failed(source_id); delete(source_id)
+
+Who may do it is the caller's to know. The same file or address again is the same source: what has changed is replaced, what is
+gone goes, and what is the same is not touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import psycopg2
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.db import sql
+from shared.db.pruning import delete_in_batches
+from shared.http.urls import UrlRefused, normalize_url, site_of
+from shared.knowledge.documents import MAX_FILE, Unreadable
+from shared.knowledge.readers import supported
+from shared.models import KnowledgeDocument, KnowledgeSource
+from shared.payloads import strip_invalid
+from shared.teaching.fields import Refused
+
+log = logging.getLogger(__name__)
+
+queries = sql.load(__file__)
+
+#: Characters of a file's name.
+MAX_NAME = 255
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that somebody uploads."""
+
+    name: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One web page."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class Sitemap:
+    """The pages of a site: the address of its sitemap, or of the site, whose robots.txt says where that is."""
+
+    url: str
+
+
+def start_import(base_id: int, what: File | Page | Sitemap, *, language: str | None = None, sync_hours: int | None = None) -> int:
+    """Starts an import into a base, and returns its source's id. While the same is being imported, that goes on.
+
+    `language`: of all items; None: as far as it can be told, each item's own. `sync_hours`: how often pages are read again by
+    themselves. Raises Refused, also when another version of the file is being imported at this moment.
+    """
+    kind, location = _named(what)
+    with db.transaction():
+        given = {"base_id": base_id, "kind": kind, "location": location, "language": language}
+        source_id = int(queries["add_source"].scalar(**given, sync_hours=sync_hours if kind != "file" else None))
+        if queries["is_running"].scalar(source_id=source_id):
+            if isinstance(what, File) and not _is_uploaded(source_id, what.body):
+                raise Refused(f"Another version of {location} is being imported. Wait until that is done, or stop it.")
+            return source_id
+        tickets = _add_upload(source_id, what) if isinstance(what, File) else queries["sync"].scalar(source_id=source_id)
+    enqueue(tickets_of(tickets))
+    return source_id
+
+
+def _named(what: File | Page | Sitemap) -> tuple[str, str]:
+    if isinstance(what, File):
+        return "file", _checked_name(what)
+    try:
+        # Whether a private address may be called is the guard's to say, at each call.
+        return "url" if isinstance(what, Page) else "sitemap", normalize_url(what.url, allow_private=True)
+    except UrlRefused as problem:
+        raise Refused(f"The address {problem}.") from None
+
+
+def _checked_name(file: File) -> str:
+    name = strip_invalid(PurePath(file.name.replace("\\", "/")).name).strip()[-MAX_NAME:]
+    if not name:
+        raise Refused("The file has no name. Its ending says what it is: faq.csv.")
+    if not file.body:
+        raise Refused(f"{name} is empty.")
+    if len(file.body) > MAX_FILE:
+        raise Refused(f"{name} is larger than {MAX_FILE // 1024 // 1024} MB. Split it into smaller files.")
+    try:
+        supported(name)
+    except Unreadable as problem:
+        raise Refused(f"{name} {problem}.") from None
+    return name
+
+
+def _is_uploaded(source_id: int, body: bytes) -> bool:
+    return bool(queries["upload_is"].scalar(source_id=source_id, body=psycopg2.Binary(body)))
+
+
+def _add_upload(source_id: int, file: File) -> Any:
+    name = _checked_name(file)
+    return queries["add_upload"].scalar(source_id=source_id, location=name, body=psycopg2.Binary(file.body))
+
+
+def sync(source_id: int) -> bool:
+    """Reads a page or site again; False if that is under way. Raises Refused for a file, and for a source that does not exist."""
+    with db.transaction():
+        source = _locked(source_id)
+        if source["kind"] == "file":
+            raise Refused(f"{source['location']} is a file: import its new version, and only what has changed is replaced.")
+        if queries["is_running"].scalar(source_id=source_id):
+            return False
+        tickets = queries["sync"].scalar(source_id=source_id)
+    enqueue(tickets_of(tickets))
+    return True
+
+
+def retry_failed(source_id: int) -> int:
+    """Reads again what failed, and returns how many documents that are; a source whose pages could not be found counts as one."""
+    source = _locked(source_id)
+    if source["state"] == "failed":
+        return int(sync(source_id))
+    with db.transaction():
+        _locked(source_id)
+        key = ordering_key(source_id, source["kind"], source["location"], source["customer_id"])
+        retried = queries["retry_failed"].row(source_id=source_id, ordering_key=key)
+    if retried is None:
+        return 0
+    enqueue(tickets_of(retried["tickets"]))
+    return int(retried["count"])
+
+
+def stop(source_id: int) -> bool:
+    """Ends an import: what was not read yet stays unread. False if nothing is under way."""
+    with db.transaction():
+        _locked(source_id)
+        return queries["stop"].row(source_id=source_id) is not None
+
+
+def delete(source_id: int) -> None:
+    """Deletes a source with its documents and their items; jobs of it find nothing to do."""
+    db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id))
+
+
+def progress(source_id: int) -> dict[str, Any] | None:
+    """How an import stands: state (listing, importing, done, stopped, failed), counts of its documents, its error."""
+    return queries["progress"].row(customer_id=None, base_id=None, source_id=source_id)
+
+
+def sources_of(customer_id: int, base_id: int | None = None) -> list[dict[str, Any]]:
+    """All sources of a customer, or of one base, newest first; as `progress` says."""
+    return queries["progress"].rows(customer_id=customer_id, base_id=base_id, source_id=None)
+
+
+def problems_of(source_id: int, limit: int = 20) -> list[dict[str, Any]]:
+    """Documents that failed or were left out in part: {location, state, error}."""
+    document = KnowledgeDocument
+    is_one = (document.source == source_id) & document.error.is_null(False)
+    columns = (document.location, document.state, document.error)
+    return db.rows(document.select(*columns).where(is_one).order_by(document.state, document.id).limit(limit))
+
+
+def ordering_key(source_id: int, kind: str, location: str, customer_id: int) -> str:
+    """Jobs with the same key run one after the other: a customer's sources ask a site for one page at a time."""
+    return f"source:{source_id}" if kind == "file" else f"site:{customer_id}:{site_of(location)}"
+
+
+def sync_due() -> int:
+    """Starts the syncs that are due; returns how many."""
+    started = 0
+    for row in queries["due"].rows():
+        try:
+            if sync(row["id"]):
+                started += 1
+                log.info("source_sync_started", extra={"source": row["id"]})
+            else:
+                queries["postpone"].rows(source_id=row["id"])
+        except Refused:  # deleted at this moment
+            pass
+    return started
+
+
+def prune_uploads() -> dict[str, int]:
+    """Forgets files that could not be read, after a week."""
+    return {"uploads": delete_in_batches(queries["prune_uploads"])}
+
+
+def _locked(source_id: int) -> dict[str, Any]:
+    source = queries["lock"].row(source_id=source_id)
+    if source is None:
+        raise Refused(f"There is no source {source_id}.")
+    return source

@@ -1,0 +1,205 @@
+"""Tables of questions and answers: CSV, TSV, Excel. A row becomes an item.
+
+The columns are found by their headers, in several languages; without known headers they are the first two. A row without a
+question belongs to the question above it, as in merged cells. What looks like a formula is text.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from shared.http.urls import UrlRefused, normalize_url
+from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
+from shared.knowledge.encoding import decode
+from shared.knowledge.split import split
+
+#: Headers, in lower case and without accents.
+_QUESTION = {
+    *("question", "questions", "q", "title", "topic", "subject", "frage", "fragen", "titel", "thema", "betreff"),
+    *("pregunta", "preguntas", "titulo", "tema", "asunto", "pergunta", "perguntas", "assunto", "titre", "sujet"),
+    *("domanda", "domande", "titolo", "argomento", "vraag", "vragen", "onderwerp", "faq"),
+}
+_ANSWER = {
+    *("answer", "answers", "a", "content", "text", "body", "reply", "description", "antwort", "antworten", "inhalt"),
+    *("beschreibung", "respuesta", "respuestas", "contenido", "texto", "descripcion", "resposta", "respostas", "conteudo"),
+    *("descricao", "reponse", "reponses", "contenu", "texte", "risposta", "risposte", "contenuto", "testo"),
+    *("antwoord", "antwoorden", "inhoud", "tekst"),
+}
+_LINK = {"url", "link", "source", "quelle", "enlace", "lien", "collegamento"}
+_DELIMITERS = ",;\t|"
+#: Rows from which the delimiter is seen.
+SAMPLE_ROWS = 50
+#: Filled rows among which the header is: a title and a date may stand above it.
+HEADER_WITHIN = 5
+#: Empty rows after which nothing more comes: Excel keeps a million for a format that somebody set.
+MAX_EMPTY = 5_000
+#: Rows that a warning names.
+NAMED = 5
+
+Row = Sequence[str]
+
+
+def read_csv(raw: Raw) -> Document:
+    """A CSV or TSV file, with any of the usual delimiters."""
+    text = decode(raw.body)
+    first, _, rest = text.partition("\n")
+    if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own line
+        return _document(raw, [_rows(rest, first.strip()[4])])
+    return _document(raw, [_rows(text, "\t" if raw.name.lower().endswith(".tsv") else _delimiter(text))])
+
+
+def _rows(text: str, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        yield from reader
+    except csv.Error as problem:
+        reason = "a quotation mark is not closed" if "limit" in str(problem) else str(problem)
+        raise Unreadable(f"cannot be read from line {reader.line_num} on: {reason}") from None
+
+
+def _delimiter(text: str) -> str:
+    """The one that gives the most rows of the same width. Most are strict with quotation marks, and then only one fits."""
+    fits = {(strict, delimiter): _fit(text, delimiter, strict) for strict in (True, False) for delimiter in _DELIMITERS}
+    return max(fits, key=lambda key: fits[key])[1]
+
+
+def _fit(text: str, delimiter: str, strict: bool) -> tuple[bool, int, int]:
+    widths: Counter[int] = Counter()
+    try:
+        for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict), SAMPLE_ROWS):
+            widths[len(row)] += 1
+    except csv.Error:
+        pass  # the rows before it count
+    count, width = max(((count, width) for width, count in widths.items() if width > 1), default=(0, 0))
+    return strict and count > 0, count, width
+
+
+def read_xlsx(raw: Raw) -> Document:
+    """All visible sheets of an Excel file."""
+    import openpyxl  # slow to import: only in the process that reads
+
+    try:
+        # A formula's result is kept beside it, unless no Excel has calculated it.
+        results, formulas = (
+            openpyxl.load_workbook(io.BytesIO(raw.body), read_only=True, data_only=data_only, keep_links=False)
+            for data_only in (True, False)
+        )
+        names = [sheet.title for sheet in results.worksheets if sheet.sheet_state == "visible"]
+        return _document(raw, [_sheet_rows(results[name], formulas[name]) for name in names])
+    except Unreadable:
+        raise
+    except MemoryError:
+        raise
+    except Exception as problem:
+        raise Unreadable(f"is damaged, or no Excel file ({type(problem).__name__}); open it in Excel and save it anew") from None
+
+
+def _sheet_rows(results: Any, formulas: Any) -> Iterator[Row]:
+    empty = 0
+    for row, formula_row in zip(results.iter_rows(), formulas.iter_rows(), strict=False):
+        cells = [_cell(cell) or _cell(formula) for cell, formula in zip(row, formula_row, strict=False)]
+        empty = 0 if any(cells) else empty + 1
+        if empty > MAX_EMPTY:
+            return
+        yield cells
+
+
+def _cell(cell: Any) -> str:
+    """What Excel shows, or nearly."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        percent = "%" in (cell.number_format or "")
+        return f"{value * 100:.10g} %" if percent else f"{value:.15g}"
+    if isinstance(value, datetime.datetime):
+        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ", "minutes")
+    return str(value)
+
+
+def _document(raw: Raw, sheets: Iterable[Iterator[Row]]) -> Document:
+    items: dict[Item, None] = {}
+    left_out: list[str] = []
+    widest = repeated = 0
+    for rows in sheets:
+        for number, found, width in _pairs(rows):
+            widest = max(widest, width)
+            if isinstance(found, Item):
+                for title, content in split(found.title, found.content):
+                    item = Item(title, content, found.url)
+                    repeated += item in items
+                    items[item] = None
+            elif found:
+                left_out.append(f"row {number} {found}")
+            if len(items) > MAX_ITEMS:
+                raise Unreadable(f"has more than {MAX_ITEMS:,} rows; split it into files by topic")
+    if not items:
+        one = "has one column" if widest == 1 else "has no row with a question and an answer"
+        raise Unreadable(f"{one}; give it two columns with the headers question and answer")
+    return Document(raw.name, list(items), warning=_warning(left_out, repeated))
+
+
+def _pairs(rows: Iterator[Row]) -> Iterator[tuple[int, Item | str, int]]:
+    """Of each row: its number, the item or what is missing, how many cells it has."""
+    numbered = enumerate(([cell.strip() for cell in cells] for cells in rows), 1)
+    filled = ((number, row) for number, row in numbered if any(row))
+    first = list(islice(filled, HEADER_WITHIN))
+    columns, header = _columns([row for _, row in first])
+    above = ""
+    for number, row in chain(first[header:], filled):
+        width = max(place for place, cell in enumerate(row, 1) if cell)
+        question, answer, link = (row[column] if 0 <= column < len(row) else "" for column in columns)
+        if question:
+            above = question
+        if answer and (question or above):
+            yield number, Item(question or above, answer, _link(link)), width
+        else:
+            yield number, "has no answer" if question else "has no question", width
+
+
+def _columns(first: list[list[str]]) -> tuple[tuple[int, int, int], int]:
+    """Where question, answer and link are (-1: nowhere), and how many of the first rows are their header or stand above it."""
+    found = [tuple(_find(row, names) for names in (_QUESTION, _ANSWER, _LINK)) for row in first]
+    for number, (question, answer, link) in enumerate(found, 1):
+        if question >= 0 and answer >= 0:
+            return (question, answer, link), number
+    question, answer, link = found[0] if found else (-1, -1, -1)
+    if question < 0 and answer < 0:
+        return (0, 1, -1), 0
+    other = next((place for place in range(len(first[0])) if place not in (question, answer, link)), -1)
+    return (other if question < 0 else question, other if answer < 0 else answer, link), 1
+
+
+def _find(row: Row, names: set[str]) -> int:
+    return next((place for place, cell in enumerate(row) if _fold(cell) in names), -1)
+
+
+def _fold(header: str) -> str:
+    letters = unicodedata.normalize("NFKD", header.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def _link(text: str) -> str | None:
+    try:
+        return normalize_url(text, allow_private=True) if text else None
+    except UrlRefused:
+        return None
+
+
+def _warning(left_out: list[str], repeated: int) -> str | None:
+    parts = []
+    if left_out:
+        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        parts.append(f"left out: {', '.join(left_out[:NAMED])}{more}")
+    if repeated:
+        parts.append(f"{repeated} repeated rows are there once")
+    return "; ".join(parts) or None

@@ -1,0 +1,211 @@
+"""Running text: plain text, Markdown, PDF, Word, HTML. All become Markdown, which is split at its headings."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import PurePath
+from typing import Any
+
+from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
+from shared.knowledge.encoding import decode
+from shared.knowledge.split import split
+
+#: Pages of a PDF: three thick books. Reading one takes a hundredth of a second, or a whole one.
+MAX_PAGES = 2_000
+#: Letters of a page of a PDF below which it is a picture.
+MIN_LETTERS = 10
+
+#: What questions and answers are on many pages, and what trafilatura understands.
+_QUESTIONS = {"summary": "h3", "details": "div", "dt": "h3", "dd": "p", "dl": "div"}
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.{0,10000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S)
+_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M | re.I)
+_FIRST_HEADING = re.compile(r"\s{0,1000}#[ \t]+([^\n]{1,200})(?:\n|\Z)")
+_HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n(?=[a-zß-öø-ÿ])")
+
+
+def read_text(raw: Raw) -> Document:
+    """Plain text."""
+    return _document(_stem(raw.name), decode(raw.body))
+
+
+def read_markdown(raw: Raw) -> Document:
+    """Markdown; what front matter says beside a title is not for customers."""
+    text, title = decode(raw.body), ""
+    if front := _FRONT_MATTER.match(text):
+        text = text[front.end() :]
+        title = found[1] if (found := _TITLE.search(front[1])) else ""
+    heading = _FIRST_HEADING.match(text)
+    return _document(title or (heading[1].strip(" #\r") if heading else "") or _stem(raw.name), text)
+
+
+def read_pdf(raw: Raw) -> Document:
+    """The text layer of a PDF."""
+    import pypdf  # slow to import: only in the process that reads
+    from pypdf.errors import PyPdfError
+
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(raw.body))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise Unreadable("is protected by a password; save it without one")
+        if len(reader.pages) > MAX_PAGES:
+            raise Unreadable(f"has {len(reader.pages):,} pages, and {MAX_PAGES:,} are allowed; split it by topic")
+        pages = [page.extract_text().strip() for page in reader.pages]
+        title = str((reader.metadata and reader.metadata.title) or "")
+    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as problem:
+        raise Unreadable(f"is damaged, or no PDF ({type(problem).__name__}); print it to a new PDF") from None
+    empty = [number for number, text in enumerate(pages, 1) if sum(map(str.isalpha, text)) < MIN_LETTERS]
+    if len(empty) == len(pages):
+        raise Unreadable("has no text, only pictures: it is a scan. Run a text recognition (OCR) on it first")
+    document = _document(
+        title if 2 < len(title) < 150 else _stem(raw.name), _HYPHENATED.sub("", "\n\n".join(filter(None, pages)))
+    )
+    if empty:
+        document.warning = f"{len(empty)} of {len(pages)} pages have no text and may be scans"
+    return document
+
+
+def read_docx(raw: Raw) -> Document:
+    """Paragraphs, headings, lists and tables of a Word file, in their order."""
+    import docx  # slow to import: only in the process that reads
+    from lxml import etree
+
+    try:
+        word = docx.Document(io.BytesIO(raw.body))
+        text = "\n\n".join(filter(None, map(_block, _joined(word.iter_inner_content()))))
+        title = word.core_properties.title
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
+        raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it anew") from None
+    return _document(title or _stem(raw.name), text)
+
+
+def _joined(blocks: Iterator[Any]) -> Iterator[Any]:
+    """Blocks of a Word file; items of a list that follow one another are one block."""
+    items: list[str] = []
+    for block in blocks:
+        if not hasattr(block, "rows") and _is_list(block) and block.text.strip():
+            items.append(f"- {block.text.strip()}")
+            continue
+        if items:
+            yield "\n".join(items)
+            items = []
+        yield block
+    yield "\n".join(items)
+
+
+def _block(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    if hasattr(block, "rows"):
+        return "\n".join(filter(None, (_table_row(row) for row in block.rows)))
+    text: str = block.text.strip()
+    style = (block.style.name or "") if block.style is not None else ""
+    level = re.fullmatch(r"Heading ([1-6])", style, re.I)
+    if text and (level or style == "Title"):
+        return "#" * (int(level[1]) if level else 1) + " " + " ".join(text.split())
+    return text
+
+
+def _is_list(paragraph: Any) -> bool:
+    style = (paragraph.style.name or "") if paragraph.style is not None else ""
+    properties = paragraph._p.pPr
+    return not style.startswith("Heading") and (
+        style.startswith("List") or (properties is not None and properties.numPr is not None)
+    )
+
+
+def _table_row(row: Any) -> str:
+    """Cells that are merged are one."""
+    cells: list[str] = []
+    last = None
+    for cell in row.cells:
+        if cell._tc is not last:
+            cells.append(" ".join(cell.text.split()))
+        last = cell._tc
+    return f"| {' | '.join(cells)} |" if any(cells) else ""
+
+
+def read_html(raw: Raw) -> Document:
+    """The main text of a page, without menus and footers."""
+    import trafilatura  # slow to import: only in the process that reads
+    from lxml import html
+
+    charset = re.search(r"charset=[\"']?([\w-]+)", raw.media_type)
+    declared = charset or re.search(rb"<meta[^>]{0,200}charset=[\"']?([\w-]+)", raw.body[:4096])
+    name = declared[1] if declared else ""
+    text = decode(raw.body, name.decode() if isinstance(name, bytes) else name)
+    try:
+        tree = html.document_fromstring(re.sub(r"\A\s*<\?xml[^>]{0,500}\?>", "", text))
+    except (ValueError, html.etree.LxmlError):
+        raise Unreadable("is no HTML page") from None
+    head = _Head(tree, raw.url or "")
+    for kind, stands_for in _QUESTIONS.items():
+        for element in tree.iter(kind):
+            element.tag = stands_for
+    body = trafilatura.extract(
+        tree, url=raw.url, output_format="markdown", include_links=False, include_images=False, include_tables=True,
+        include_comments=False, favor_recall=True, prune_xpath=["//nav", "//footer"], config=_short_pages_too(),
+    )  # fmt: skip
+    if not (body or "").strip() and not head.noindex:
+        raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
+    document = _document(head.title or _stem(raw.name), body or "", allow_empty=head.noindex)
+    document.language, document.canonical, document.noindex = head.language, head.canonical, head.noindex
+    document.items = [Item(item.title, item.content, head.canonical or raw.url) for item in document.items]
+    return document
+
+
+def _short_pages_too() -> ConfigParser:
+    """trafilatura's settings. By itself it takes a page of few words for a failure, and then all words of it, menus too."""
+    from trafilatura.settings import use_config
+
+    config: ConfigParser = use_config()
+    config.set("DEFAULT", "MIN_EXTRACTED_SIZE", "10")
+    config.set("DEFAULT", "MIN_OUTPUT_SIZE", "1")
+    return config
+
+
+class _Head:
+    """What a page says of itself."""
+
+    def __init__(self, tree: Any, url: str) -> None:
+        titles = [" ".join(text.split()) for text in (tree.findtext(".//head/title"), *_texts(tree, ".//h1")) if text]
+        self.title = next(filter(None, titles), "")
+        self.language: str | None = tree.get("lang") or None
+        self.noindex = any(
+            re.search(r"\b(noindex|none)\b", meta.get("content") or "", re.I)
+            for meta in tree.iter("meta")
+            if (meta.get("name") or "").lower() in ("robots", "switchboard")
+        )
+        links = [link.get("href") for link in tree.iter("link") if "canonical" in (link.get("rel") or "").lower().split()]
+        self.canonical: str | None = _absolute(url, links[0]) if links and links[0] else None
+
+
+def _texts(tree: Any, path: str) -> list[str]:
+    return ["".join(element.itertext()) for element in tree.findall(path)[:1]]
+
+
+def _absolute(url: str, link: str) -> str | None:
+    from urllib.parse import urljoin
+
+    try:
+        return urljoin(url, link.strip())
+    except ValueError:
+        return None
+
+
+def _document(title: str, text: str, allow_empty: bool = False) -> Document:
+    items = [Item(*item) for item in split(title, text)]
+    if not items and not allow_empty:
+        raise Unreadable("has no text")
+    if len(items) > MAX_ITEMS:
+        raise Unreadable(f"would become more than {MAX_ITEMS:,} items; split it into files by topic")
+    return Document(title, items)
+
+
+def _stem(name: str) -> str:
+    """A file's name as a title."""
+    return re.sub(r"[_-]+", " ", PurePath(name).stem).strip() or name

@@ -1,0 +1,136 @@
+"""Pages of other people's web sites: asked for one by one, through the guard, and only where robots.txt lets us.
+
+Redirects are followed within a site only, each through the guard. A page that is the same as last time is not sent again (etag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from protego import Protego
+
+from shared import http
+from shared.config import settings
+from shared.errors import OutsideFailure, PermanentRefusal, Snooze
+from shared.http.urls import UrlRefused, normalize_url, site_of
+from shared.knowledge.documents import MAX_PAGE
+
+#: What robots.txt calls us; the User-Agent begins with it.
+AGENT = "Switchboard"
+#: Seconds for one request, body and all.
+TIMEOUT = 20.0
+#: Redirects of one page.
+MAX_REDIRECTS = 5
+#: Seconds to leave a site alone that says "too many requests" and not for how long.
+DEFAULT_THROTTLE = 30.0
+#: Bytes of a robots.txt that count (RFC 9309).
+MAX_ROBOTS = 512 * 1024
+_HEADERS = {"Accept": "text/html,application/xhtml+xml,application/pdf;q=0.9,*/*;q=0.8", "Accept-Encoding": "identity"}
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class PageRefused(PermanentRefusal):
+    """A page that will not come, however often it is asked for. The text is for the source's owner."""
+
+
+class PageGone(PageRefused):
+    """404 or 410."""
+
+
+class PageFailed(OutsideFailure):
+    """A page that did not come this time."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a site sent. `body` is None if the page is the same as last time."""
+
+    url: str
+    body: bytes | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def media_type(self) -> str:
+        """As the site says."""
+        return self.headers.get("Content-Type", "")
+
+    @property
+    def noindex(self) -> bool:
+        """Whether the site wants the page in no index."""
+        directives = self.headers.get("X-Robots-Tag", "").lower()
+        return "noindex" in directives or "none" in directives.replace(",", " ").split()
+
+
+def fetch(url: str, *, etag: str | None = None, last_modified: str | None = None, max_bytes: int = MAX_PAGE) -> Page:
+    """A page, if it is another than last time. Raises PageGone, PageRefused, PageFailed, Snooze, and what shared.http raises."""
+    headers = dict(_HEADERS)
+    headers |= {"If-None-Match": etag} if etag else {}
+    headers |= {"If-Modified-Since": last_modified} if last_modified else {}
+    site = site_of(url)
+    for _ in range(MAX_REDIRECTS + 1):
+        # One byte more than allowed, to see that there is more.
+        answer = http.fetch(url, headers, TIMEOUT, allow_private=settings().webhooks_to_private, max_bytes=max_bytes + 1)
+        if answer.status not in _REDIRECTS:
+            return _page(url, answer, max_bytes)
+        url = _redirected(url, answer.headers.get("Location", ""), site)
+    raise PageRefused(f"the page redirects more than {MAX_REDIRECTS} times")
+
+
+def _redirected(url: str, location: str, site: str) -> str:
+    try:
+        target = normalize_url(urljoin(url, location), allow_private=True)
+    except (UrlRefused, ValueError):
+        raise PageRefused("the page redirects to an address that cannot be called") from None
+    if site_of(target) != site:
+        raise PageRefused(f"the page redirects to another site, {site_of(target)}; import that one if it is yours")
+    return target
+
+
+def _page(url: str, answer: http.Response, max_bytes: int) -> Page:
+    status = answer.status
+    if status == 304:
+        return Page(url, None, answer.headers)
+    if status == 429 or (status == 503 and "Retry-After" in answer.headers):
+        raise Snooze(answer.retry_after(DEFAULT_THROTTLE), f"the site asks us to slow down (HTTP {status})")
+    if status in (404, 410):
+        raise PageGone(f"the page is gone (HTTP {status})")
+    if status >= 500 or status in (408, 425):
+        raise PageFailed(f"the site answered HTTP {status}")
+    if not answer.ok:
+        raise PageRefused(f"the site refuses the page (HTTP {status})")
+    if len(answer.body) > max_bytes:
+        raise PageRefused(f"the page is larger than {max_bytes // 1024 // 1024} MB")
+    return Page(url, answer.body, answer.headers)
+
+
+def robots_of(url: str) -> str:
+    """The robots.txt of a page's site. None means that all is allowed; one that does not come, that we must wait (RFC 9309)."""
+    parts = urlsplit(url)
+    try:
+        page = fetch(f"{parts.scheme}://{parts.netloc}/robots.txt", max_bytes=MAX_ROBOTS)
+    except PageRefused:
+        return ""
+    return (page.body or b"").decode("utf-8", "replace").replace("\0", "")
+
+
+class Robots:
+    """What a robots.txt allows us."""
+
+    def __init__(self, text: str) -> None:
+        self._rules = Protego.parse(text)
+
+    def allows(self, url: str) -> bool:
+        """Whether a page may be read."""
+        return bool(self._rules.can_fetch(url, AGENT))
+
+    @property
+    def delay(self) -> float:
+        """Seconds between two pages, if the site says so."""
+        return float(self._rules.crawl_delay(AGENT) or 0)
+
+    @property
+    def sitemaps(self) -> list[str]:
+        """Where the site says that its sitemaps are."""
+        return list(self._rules.sitemaps)

@@ -1,0 +1,272 @@
+"""Files, pages and sites become items: by one job for each document, with a reason for each that failed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.jobs.ledger import leases
+from shared.knowledge import reading, sources
+from shared.knowledge.sources import File, Page, Sitemap
+from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
+from shared.teaching.fields import Refused
+from tests.builders import World
+
+CSV = "Frage;Antwort\nWann liefern Sie?;In zwei Tagen.\nWie zahle ich?;Per Karte.\nKann ich umtauschen?;Ja, dreißig Tage lang.\n"
+#: Of twelve pages two come after retries at best, one redirects to this machine, one has no text, one wants no index.
+BROKEN = {"3": 500, "5": "redirect", "7": "script", "8": "noindex"}
+
+
+@pytest.fixture
+def base(world: World, monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> Iterator[int]:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "1")
+    config.reset()
+    simulator.site(pages=12, broken=BROKEN, changed=[], gone=[])
+    yield int(db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot]))
+    config.reset()
+
+
+def run(world: World) -> None:
+    """Runs all jobs to their end; retries do not wait."""
+    for _ in range(30):
+        world.drain()
+        world.dead_letters()
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+        if not db.rows("select from job where state = 'waiting'"):
+            break
+
+
+def items(base: int) -> dict[str, str]:
+    """What came in, beside what the world knows by itself."""
+    rows = KnowledgeItem.select().where(KnowledgeItem.knowledge_base == base, KnowledgeItem.document.is_null(False))
+    return {row["title"]: row["content"] for row in db.rows(rows)}
+
+
+def counts(source: int) -> dict[str, Any]:
+    progress = sources.progress(source)
+    assert progress is not None
+    names = ("state", "found", "stored", "added", "changed", "unchanged", "skipped", "failed", "removed")
+    return {name: progress[name] for name in names if progress[name]}
+
+
+def errors(source: int) -> dict[str, str]:
+    return {row["location"].rpartition("/")[2]: row["error"] for row in sources.problems_of(source)}
+
+
+def test_a_file_and_its_next_version(world: World, base: int) -> None:
+    source = sources.start_import(base, File("faq.csv", CSV.encode("cp1252")))
+    assert counts(source) == {"state": "importing", "found": 1}
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "stored": 1, "added": 1}
+    before = {row["title"]: row for row in db.rows(KnowledgeItem.select().where(KnowledgeItem.document.is_null(False)))}
+    assert {row["language"] for row in before.values()} == {"german"}
+    assert before["Kann ich umtauschen?"]["content"] == "Ja, dreißig Tage lang."
+    assert not db.rows(KnowledgeUpload.select())
+
+    again = CSV.replace("In zwei Tagen", "Morgen").replace("Wie zahle ich?;Per Karte.\n", "Und neu?;Ja.\n")
+    assert sources.start_import(base, File("faq.csv", again.encode())) == source
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "stored": 1, "changed": 1}
+    after = {row["title"]: row for row in db.rows(KnowledgeItem.select().where(KnowledgeItem.document.is_null(False)))}
+    assert set(after) == {"Wann liefern Sie?", "Kann ich umtauschen?", "Und neu?"}
+    assert after["Kann ich umtauschen?"] == before["Kann ich umtauschen?"], "not touched"
+    with pytest.raises(Refused, match="import its new version"):
+        sources.sync(source)
+    sources.delete(source)
+    assert not items(base)
+
+
+def test_a_site_with_broken_pages_its_retry_and_its_next_state(world: World, base: int, simulator: Simulator) -> None:
+    source = sources.start_import(base, Sitemap(f"{simulator.url}"), sync_hours=24)
+    run(world)
+    assert counts(source) == {"state": "done", "found": 12, "stored": 8, "added": 8, "skipped": 1, "failed": 3}
+    problems = errors(source)
+    assert problems["page-3"] == "the site answered HTTP 500"
+    assert problems["page-5"].startswith("the page redirects to another site, 127.0.0.1:1;")
+    assert "drawn by JavaScript" in problems["page-7"]
+    assert "noindex" in problems["page-8"]
+    stored = items(base)
+    assert "Gift cards number 12 takes 12 days" in stored["Gift cards 12"]
+    assert "form 12" in stored["Gift cards 12 › Good to know"]
+    asked = [row["path"] for row in simulator.record("site")]
+    assert asked.count("/site/page-3") == 4
+    assert asked.count("/robots.txt") == 1
+    assert asked.count("/sitemap.xml") == 1, "it names itself, and is read once"
+
+    ids = {row["title"]: row["id"] for row in db.rows(KnowledgeItem.select())}
+    simulator.site(broken={"5": "redirect", "8": "noindex"}, changed=[12], gone=[1])
+    assert sources.retry_failed(source) == 3
+    run(world)
+    assert counts(source) == {"state": "done", "found": 12, "stored": 10, "added": 10, "skipped": 1, "failed": 1}
+
+    assert sources.sync(source)
+    assert not sources.sync(source), "it is under way"
+    run(world)
+    wanted = {"state": "done", "found": 11, "stored": 9, "changed": 1, "unchanged": 8, "skipped": 1, "failed": 1, "removed": 1}
+    assert counts(source) == wanted
+    assert "takes 1012 days" in items(base)["Gift cards 12"]
+    assert not any("number 1 " in content for content in items(base).values())
+    now = {row["title"]: row["id"] for row in db.rows(KnowledgeItem.select())}
+    assert {title for title in ids if now.get(title) == ids[title]} >= set(ids) - {"Gift cards 12", "Returns 1"} - {
+        title for title in ids if title.startswith("Returns 1 ›")
+    }
+
+
+def test_a_page_that_is_gone_takes_its_items_and_one_that_fails_keeps_them(world: World, base: int, simulator: Simulator) -> None:
+    gone, failing = (sources.start_import(base, Page(f"{simulator.url}/site/page-{n}#top")) for n in (1, 2))
+    run(world)
+    assert set(items(base)) == {"Returns 1", "Returns 1 › Good to know", "Payment 2", "Payment 2 › Good to know"}
+    simulator.site(gone=[1], broken={"2": 503})
+    assert all(map(sources.sync, (gone, failing)))
+    run(world)
+    assert counts(gone) == {"state": "done", "removed": 1}
+    assert counts(failing) == {"state": "done", "found": 1, "failed": 1}
+    assert set(items(base)) == {"Payment 2", "Payment 2 › Good to know"}
+
+
+@pytest.mark.parametrize(
+    ("address", "state", "error"),
+    [
+        ("/nowhere/sitemap.xml", "failed", "/nowhere/sitemap.xml: the page is gone (HTTP 404)"),
+        ("/site/sitemap.html", "failed", "/site/sitemap.html: is no sitemap"),
+    ],
+)
+def test_a_sitemap_that_is_none(world: World, base: int, simulator: Simulator, address: str, state: str, error: str) -> None:
+    source = sources.start_import(base, Sitemap(simulator.url + address))
+    run(world)
+    progress = sources.progress(source)
+    assert progress is not None
+    assert (progress["state"], progress["error"]) == (state, error)
+    assert sources.retry_failed(source) == 1
+
+
+def test_a_private_address_is_refused_by_the_guard(
+    world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0")
+    config.reset()
+    source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
+    run(world)
+    progress = sources.progress(source)
+    assert progress is not None
+    assert progress["state"] == "failed"
+    assert "is not a public address" in progress["error"]
+    assert not simulator.record("site")
+
+
+def test_a_site_that_asks_to_slow_down_is_left_alone_for_a_while(world: World, base: int, simulator: Simulator) -> None:
+    sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
+    simulator.faults([{"kind": "site", "fault": "status", "status": 429, "match": "page-1", "headers": {"Retry-After": "77"}}])
+    world.drain()
+    [job] = world.jobs(state="delayed")
+    assert 60 < (job["run_at"] - job["created_at"]).total_seconds() < 90
+    assert job["attempts"] == 0
+    simulator.clear_faults()
+    run(world)
+    assert "Returns 1" in items(base)
+
+
+def test_stopped_or_deleted_in_the_middle(world: World, base: int, simulator: Simulator) -> None:
+    stopped = sources.start_import(base, Sitemap(simulator.url))
+    first = world.jobs()[0]["id"]
+    world.run(first)
+    for job in [job for job in world.jobs(state="waiting") if not job["held"]]:
+        world.run(job["id"])
+    assert sources.stop(stopped)
+    assert not sources.stop(stopped)
+    run(world)
+    assert counts(stopped) == {"state": "stopped", "found": 12, "stored": 1, "added": 1}
+    assert sources.sync(stopped)
+    world.run(world.jobs(state="waiting")[0]["id"])
+    sources.delete(stopped)
+    run(world)
+    assert not items(base)
+    assert not db.rows(KnowledgeDocument.select())
+    assert {job["state"] for job in world.jobs()} == {"completed"}
+
+
+def test_deleted_while_it_is_being_read(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = sources.start_import(base, File("faq.csv", CSV.encode()))
+    read = reading.read
+
+    def read_and_delete(raw: Any) -> Any:
+        document = read(raw)
+        sources.delete(source)
+        return document
+
+    monkeypatch.setattr(reading, "read", read_and_delete)
+    run(world)
+    assert not items(base)
+    assert {job["state"] for job in world.jobs()} == {"completed"}
+
+
+def test_the_same_import_twice_at_once(world: World, base: int) -> None:
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(sources.start_import(base, File("faq.csv", CSV.encode())))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert len(world.jobs()) == 1
+    with pytest.raises(Refused, match=r"Another version of .* is being imported"):
+        sources.start_import(base, File("faq.csv", b"a;b\n"))
+    run(world)
+    assert len(items(base)) == 3
+
+
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = sources.start_import(base, File("faq.csv", CSV.encode()))
+    [job] = world.jobs()
+    world.claim(job["id"])
+    world.vanish()
+    leases.clear()
+    run_as_other = world.run(job["id"])
+    assert run_as_other is None
+    run(world)
+    assert counts(source)["stored"] == 1
+    assert len(items(base)) == 3
+
+
+def test_what_cannot_be_read_fails_at_once_with_its_reason(world: World, base: int) -> None:
+    source = sources.start_import(base, File("faq.pdf", b"no pdf at all"))
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "failed": 1}
+    assert errors(source)["faq.pdf"].startswith("is damaged, or no PDF")
+    assert world.jobs()[0]["attempts"] == 1
+    assert sources.retry_failed(source) == 1, "its bytes are kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("faq.doc", b"x", "save it as .docx"),
+        ("../../etc/", b"", "is empty"),
+        ("faq", b"x", "ending"),
+        ("faq.csv", b"", "is empty"),
+        ("faq.csv", b"x" * 20_971_521, "larger than 20 MB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_at_once(base: int, name: str, body: bytes, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        sources.start_import(base, File(name, body))
+
+
+def test_the_clock_starts_what_is_due(world: World, base: int, simulator: Simulator) -> None:
+    source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"), sync_hours=24)
+    run(world)
+    assert sources.sync_due() == 0
+    db.rows("update knowledge_source set next_sync_at = now() - interval '1 minute'")
+    assert sources.sync_due() == 1
+    assert sources.sync_due() == 0
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "stored": 1, "unchanged": 1}
+    assert [row["status"] for row in simulator.record("site") if row["path"] == "/site/page-1"][-1] == 304

@@ -1,0 +1,260 @@
+"""Files of every kind become items, or say in their owner's words why they cannot; none of them harms the worker."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import docx
+import openpyxl
+import pypdf
+import pytest
+
+from shared.knowledge import reading
+from shared.knowledge.documents import MAX_ITEMS, Document, Raw, Unreadable
+
+QA = [("Wann liefern Sie?", "In zwei Tagen."), ("Größe?", "Für „große“ Füße: 50.")]
+
+
+def read(name: str, body: bytes | str, **more: Any) -> Document:
+    return reading.read(Raw(name, body.encode() if isinstance(body, str) else body, **more))
+
+
+def pairs(document: Document) -> list[tuple[str, str]]:
+    return [(item.title, item.content) for item in document.items]
+
+
+def csv_of(rows: list[tuple[str, str]], delimiter: str = ";", header: str = "") -> str:
+    quoted = [delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
+    return "\r\n".join([*([header] if header else []), *quoted])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "utf-32"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_csv_of_any_kind(encoding: str, delimiter: str) -> None:
+    text = csv_of([*QA, ("Zwei\nZeilen; und, mehr?", 'Ja, "so"\n\nist es.')], delimiter, f"Frage{delimiter}Antwort")
+    assert pairs(read("faq.csv", text.encode(encoding))) == [*QA, ("Zwei Zeilen; und, mehr?", 'Ja, "so"\n\nist es.')]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "id;Answer;Question", "Nr;Antwort;Frage", "n.º;Respuesta;Pregunta", "n;RÉPONSE;Question",
+        "#;Risposta;Domanda", "nr;Antwoord;Vraag", "x;Resposta;Pergunta", "x;Text;Titel",
+    ],
+)  # fmt: skip
+def test_columns_are_found_by_their_headers(header: str) -> None:
+    assert pairs(read("faq.csv", f"{header}\n1;Two days.;When?\n")) == [("When?", "Two days.")]
+
+
+def test_without_headers_the_first_two_columns_count() -> None:
+    assert pairs(read("faq.csv", "When?;Two days.;x\nWhere?;Here.;y\n")) == [("When?", "Two days."), ("Where?", "Here.")]
+
+
+def test_a_russian_table_of_an_old_code_page() -> None:
+    text = "Когда доставка?;Доставка занимает два дня.\n"
+    assert pairs(read("faq.csv", text.encode("cp1251") * 20)) == [("Когда доставка?", "Доставка занимает два дня.")]
+
+
+def test_rows_that_lack_something() -> None:
+    document = read(
+        "faq.csv",
+        "question,answer,url\nA?,1,https://Shop.example/a\n\nA?,1,https://shop.example/a\n"
+        "B?,,\n,2 more,\n,,\nC?,3,javascript:x\n",
+    )
+    assert [(item.title, item.content, item.url) for item in document.items] == [
+        ("A?", "1", "https://shop.example/a"), ("B?", "2 more", None), ("C?", "3", None)]  # fmt: skip
+    assert document.warning == "left out: row 5 has no answer; 1 repeated rows are there once"
+
+
+@pytest.mark.parametrize("cell", ['=HYPERLINK("https://evil.example","Click")', "+49 30 1234", "@home", "-5", "=1+1"])
+def test_what_looks_like_a_formula_is_text(cell: str) -> None:
+    assert pairs(read("faq.csv", csv_of([("Phone?", cell)]))) == [("Phone?", cell)]
+
+
+def xlsx(fill: Callable[[Any], None]) -> bytes:
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    fill(book)
+    book.save(file)
+    return file.getvalue()
+
+
+def test_an_excel_file() -> None:
+    def fill(book: Any) -> None:
+        sheet = book.active
+        for row in (
+            ["Preisliste", None, None],
+            ["Frage", "Antwort", "Link"],
+            ["Seit wann?", date(2024, 5, 1), None],
+            ["Bis wann?", datetime(2024, 5, 1, 14, 30), "https://shop.example/x"],
+            ["Preis?", 19.9, None],
+            ["Stück?", 3.0, None],
+            ["Rabatt?", 0.15, None],
+            ["Summe?", "=B5*2", None],
+            ["Versand?", "Per Post.", None],
+            [None, "Oder abholen.", None],
+        ):
+            sheet.append(row)
+        sheet["B7"].number_format = "0%"
+        sheet.merge_cells("A1:C1")
+        sheet.merge_cells("A9:A10")
+        book.create_sheet("Leer")
+        hidden = book.create_sheet("Intern")
+        hidden.append(["Geheim?", "Ja."])
+        hidden.sheet_state = "hidden"
+
+    document = read("preise.xlsx", xlsx(fill))
+    assert pairs(document) == [
+        ("Seit wann?", "2024-05-01"), ("Bis wann?", "2024-05-01 14:30"), ("Preis?", "19.9"), ("Stück?", "3"),
+        ("Rabatt?", "15 %"), ("Summe?", "=B5*2"), ("Versand?", "Per Post."), ("Versand?", "Oder abholen."),
+    ]  # fmt: skip
+
+
+def pdf(*pages: str, password: str = "") -> bytes:
+    """A PDF with one line of text on each page; a page of "" has none."""
+    writer = pypdf.PdfWriter()
+    font = pypdf.generic.DictionaryObject()
+    for key, value in (("/Type", "/Font"), ("/Subtype", "/Type1"), ("/BaseFont", "/Helvetica")):
+        font[pypdf.generic.NameObject(key)] = pypdf.generic.NameObject(value)
+    for text in pages:
+        page = writer.add_blank_page(300, 300)
+        stream = pypdf.generic.StreamObject()
+        lines = "".join(f"({line}) Tj T* " for line in text.split("\n"))
+        stream.set_data(f"BT /F1 12 Tf 14 TL 20 200 Td {lines}ET".encode("latin-1") if text else b"")
+        fonts = pypdf.generic.DictionaryObject({pypdf.generic.NameObject("/F1"): font})
+        page[pypdf.generic.NameObject("/Resources")] = pypdf.generic.DictionaryObject({pypdf.generic.NameObject("/Font"): fonts})
+        page[pypdf.generic.NameObject("/Contents")] = writer._add_object(stream)
+    if password:
+        writer.encrypt(password)
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def test_a_pdf() -> None:
+    document = read("price_list.pdf", pdf("We ship within two busi-\nness days.", "Returns are free.", ""))
+    assert pairs(document) == [("price list", "We ship within two business days.\n\nReturns are free.")]
+    assert document.warning == "1 of 3 pages have no text and may be scans"
+
+
+def test_a_word_file() -> None:
+    word, file = docx.Document(), io.BytesIO()
+    word.add_heading("Shop", 0)
+    word.add_paragraph("Welcome.")
+    word.add_heading("Sizes", 1)
+    table = word.add_table(3, 2)
+    table.cell(0, 0).merge(table.cell(0, 1)).text = "All sizes"
+    for row, texts in enumerate((("S", "36"), ("M", "38")), 1):
+        for column, text in enumerate(texts):
+            table.cell(row, column).text = text
+    word.add_heading("Payment", 2)
+    word.add_paragraph("Card", style="List Bullet")
+    word.add_paragraph("Invoice", style="List Number")
+    word.add_paragraph("That is all.")
+    word.save(file)
+    assert pairs(read("shop.docx", file.getvalue())) == [
+        ("shop", "Welcome."),
+        ("shop › Sizes", "| All sizes |\n| S | 36 |\n| M | 38 |"),
+        ("shop › Sizes › Payment", "- Card\n- Invoice\n\nThat is all."),
+    ]
+
+
+def test_markdown_and_plain_text() -> None:
+    markdown = "---\ntitle: Help\nauthor: me\n---\n# Help\nHi.\n## Shipping\nTwo days.\n"
+    assert pairs(read("x.md", markdown)) == [("Help", "Hi."), ("Help › Shipping", "Two days.")]
+    assert pairs(read("my_notes.txt", "Ä line\r\nand more".encode("cp1252"))) == [("my notes", "Ä line\nand more")]
+
+
+PAGE = """<!doctype html><html lang="de-AT"><head><title>Versand | Shop</title><link rel="canonical" href="/versand">
+{head}</head><body><nav><a href="/">Start</a> <a href="/x">Kontakt</a></nav><main><h1>Versand</h1><p>Wir versenden innerhalb von
+zwei Werktagen mit der Post.</p><h2>Ausland</h2><p>Ins Ausland dauert es zehn Tage und kostet neun Euro.</p>
+<table><tr><th>Land</th>
+<th>Tage</th></tr>
+<tr><td>Schweiz</td><td>12</td></tr></table></main><footer>Impressum</footer></body></html>"""
+
+
+def test_a_web_page() -> None:
+    document = read(
+        "versand", PAGE.format(head=""), media_type="text/html; charset=utf-8", url="https://shop.example/versand?x=1"
+    )
+    text = "\n".join(f"{title}: {content}" for title, content in pairs(document))
+    for wanted in ("zwei Werktagen", "Versand › Ausland: ", "zehn Tage", "Schweiz", "12"):
+        assert wanted in text
+    assert "Kontakt" not in text
+    assert "Impressum" not in text
+    assert (document.language, document.canonical) == ("de-AT", "https://shop.example/versand")
+    assert {item.url for item in document.items} == {"https://shop.example/versand"}
+    assert read("x", PAGE.format(head='<meta name="Robots" content="NOINDEX, follow">'), url="https://shop.example/").noindex
+    latin = PAGE.format(head='<meta charset="iso-8859-1">').replace("Werktagen", "Wörktagen").encode("latin-1")
+    assert "Wörktagen" in str(pairs(read("x.html", latin)))
+
+
+def test_questions_that_open_at_a_click() -> None:
+    page = """<title>FAQ</title><nav>Home</nav><h1>FAQ</h1>
+<details><summary>When do you ship?</summary><p>In two days.</p></details>
+<dl><dt>Can I pay by card?</dt><dd>Yes, by any.</dd></dl><footer>Imprint</footer>"""
+    assert pairs(read("x.html", page)) == [
+        ("FAQ › When do you ship?", "In two days."),
+        ("FAQ › Can I pay by card?", "Yes, by any."),
+    ]
+
+
+def bomb() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("xl/workbook.xml", b"\0" * 210_000_000)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("faq.csv", b"", "is empty"),
+        ("faq.csv", b" \r\n", "is empty"),
+        ("faq.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 20, "is not a text file"),
+        ("faq.txt", bytes(range(1, 256)) * 20, "is not a text file"),
+        ("faq.csv", "one\ntwo\n", "has one column; give it two"),
+        ("faq.csv", "question;answer\n", "has no row with a question and an answer"),
+        ("faq.csv", 'question;answer\na;"never closed\n' + "x;y\n" * 50_000, "line .* a quotation mark is not closed"),
+        ("faq.csv", "q;a\n" + "".join(f"{n}?;{n}\n" for n in range(MAX_ITEMS + 1)), "more than 20,000 rows"),
+        ("faq.csv", b"x" * 20_971_521, "is larger than 20 MB"),
+        ("faq.xlsx", b"PK\x03\x04 nothing", "is damaged, or no Office file"),
+        ("faq.xlsx", b"\xd0\xcf\x11\xe0" + b"x" * 600, "is protected by a password, or of an old kind"),
+        ("faq.xlsx", bomb(), "unpacks to more than 200 MB"),
+        ("faq.docx", xlsx(lambda book: None), "is damaged, or no Word file"),
+        ("faq.pdf", pdf("", ""), "it is a scan"),
+        ("faq.pdf", pdf("Secret text of ours", password="x"), "is protected by a password"),
+        ("faq.pdf", b"%PDF-1.7 and nothing more", "is damaged, or no PDF"),
+        ("faq.doc", b"x", "save it as .docx"),
+        ("faq.exe", b"MZ", "of a kind that cannot be read"),
+        ("faq", b"text", "its name has no ending"),
+        ("faq.html", "<html><script>render()</script></html>", "drawn by JavaScript"),
+        ("faq.html", "<div>" * 5_000, "has no text|nested"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_says_so(name: str, body: bytes | str, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        read(name, body)
+
+
+def test_a_document_that_takes_too_long_or_kills_its_reader_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    sheet = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e0 "{"lol" * 99}">{entities}]><x>&e11;</x>'
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as parts:
+        parts.writestr("[Content_Types].xml", sheet)
+    with pytest.raises(Unreadable):
+        read("laughs.xlsx", file.getvalue())
+    with monkeypatch.context() as short:
+        short.setattr(reading, "SECONDS", 0.01)
+        with pytest.raises(Unreadable, match="took longer"):
+            read("long.txt", "One sentence. " * 300_000)
+    assert pairs(read("short.txt", "After it.")) == [("short", "After it.")]
+    process = reading._reader._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert pairs(read("short.txt", "After it.")) == [("short", "After it.")]
