@@ -1,4 +1,4 @@
-"""scripts/knowledge: what a chatbot knows: lists it, shows what a question finds, adds, changes and removes items.
+"""scripts/knowledge: what a chatbot knows: lists and searches it, adds and removes items, imports files and sites.
 
 Without --chatbot or --base it is about the only chatbot there is.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from peewee import fn
 
+from scripts.commands import knowledge_sources
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai.search import search
@@ -55,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     added.add_argument("--hide-link", dest="show_link", action="store_false", help="answers do not show the url")
     added.set_defaults(run=_add)
     _add_item_commands(commands)
+    knowledge_sources.add_commands(commands, which, base_of)
     return parser.parse_args()
 
 
