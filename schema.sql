@@ -281,6 +281,10 @@ create table chatbot (
     cite_sources       boolean not null default true,
     -- Seconds for a call. Null: AI_TIMEOUT_SECONDS.
     provider_timeout   real check (provider_timeout between 1 and 300),
+    -- Characters of knowledge, and of the conversation before the question, in a prompt. Null: PROMPT_KNOWLEDGE_CHARACTERS,
+    -- PROMPT_HISTORY_CHARACTERS.
+    knowledge_characters integer check (knowledge_characters between 0 and 200000),
+    history_characters integer check (history_characters between 0 and 200000),
     -- The key of the environment never goes to a chatbot's own provider.
     constraint chatbot_own_provider check ((provider_base_url is null) = (provider_api_key is null)),
     -- A chatbot never reads another tenant's knowledge.

@@ -148,6 +148,8 @@ class Settings:
         self.openai_api_key = env.str("OPENAI_API_KEY", "")
         self.ai_timeout = env.float("AI_TIMEOUT_SECONDS", 45, validate=_POSITIVE)
         self.ai_patience = env.float("AI_PATIENCE_SECONDS", 60, validate=_POSITIVE)
+        self.knowledge_characters = env.int("PROMPT_KNOWLEDGE_CHARACTERS", 20_000, validate=_POSITIVE)
+        self.history_characters = env.int("PROMPT_HISTORY_CHARACTERS", 24_000, validate=_POSITIVE)
         self.reply_limit: Rate | None = env.reply_limit("CONVERSATION_REPLY_LIMIT", "60/10m")
         self.brake_seconds = env.float("CONVERSATION_BRAKE_SECONDS", 1800, validate=_POSITIVE)
         self.embedding_base_url = env.str("EMBEDDING_BASE_URL", "", validate=_HTTP_URL_OR_NONE)

@@ -172,6 +172,8 @@ class Chatbot(Base):
     no_answer_hands_over = BooleanField()
     cite_sources = BooleanField()
     provider_timeout = FloatField(null=True)
+    knowledge_characters = IntegerField(null=True)
+    history_characters = IntegerField(null=True)
 
 
 class ChatbotProvider(Base):

@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from shared import payloads
-from shared.ai import brakes, knowledge, prompt, provider
+from shared.ai import brakes, context, knowledge, prompt, provider
 from shared.ai.failover import Answer, Failover, Question
 from shared.broker.thread_pool import ThreadPool
+from shared.channels.registry import channel
 from shared.config import settings
 from shared.db import sql
 from shared.errors import PermanentError
@@ -59,8 +60,11 @@ def answer(job: Job) -> None:
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
-    items = prompt.fitting([knowledge.Item(**item) for item in loaded["items"] or []])
-    asked = _ask(job, loaded, prompt.build(loaded["system_prompt"], items, [prompt.Turn(*turn) for turn in loaded["history"]]))
+    items = prompt.fitting(
+        [knowledge.Item(**item) for item in loaded["items"] or []],
+        _or(loaded["knowledge_characters"], settings().knowledge_characters),
+    )
+    asked = _ask(job, loaded, _messages(loaded, items))
     _save(job, message_id, asked.completion, items, asked.origin())
 
 
@@ -78,9 +82,27 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
     metrics.increment("brakes", reason)
 
 
+def _messages(loaded: dict[str, Any], items: list[knowledge.Item]) -> list[dict[str, str]]:
+    return prompt.build(
+        loaded["system_prompt"],
+        items,
+        [prompt.Turn(*turn) for turn in loaded["history"]],
+        history_budget=_or(loaded["history_characters"], settings().history_characters),
+        place=channel(loaded["channel"]).place,
+    )
+
+
+def _or(own: int | None, default: int) -> int:
+    return default if own is None else own
+
+
 def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> Answer:
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
-    return _failover.ask(question, loaded["providers"], lambda asked: provider.complete(asked, messages))
+
+    def call(asked: provider.Provider) -> provider.Completion:
+        return context.ask(job.customer_id, asked, messages, lambda fitting: provider.complete(asked, fitting))
+
+    return _failover.ask(question, loaded["providers"], call)
 
 
 def _save(

@@ -4,6 +4,7 @@
 -- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
+        chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, chatbot.knowledge_base_id is not null as has_knowledge,
         knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
         jsonb_build_array(jsonb_build_object('position', 1, 'base_url', chatbot.provider_base_url,

@@ -32,6 +32,8 @@ class Channel:
 
     #: As rows, the API and metrics call it; its package, its hook and its worker are modules of this name.
     name: str
+    #: Where a customer writes, as a model is told: "on WhatsApp".
+    place: str
     #: Characters of a customer's text, which is cut there, and of a reply that a person writes.
     max_content: int
     #: The queue whose stage calls the provider; None: workers/outgoing.py delivers it, for there is nobody to call.
@@ -50,9 +52,10 @@ CHANNELS: dict[str, Channel] = {
     one.name: one
     for one in (
         # A page of text, not a book.
-        Channel(name="widget", max_content=16_000),
+        Channel(name="widget", place="in the chat on the website", max_content=16_000),
         Channel(
             name="whatsapp_cloud",
+            place="on WhatsApp",
             max_content=4_096,  # WhatsApp's own limit
             send_queue=Queue.WHATSAPP_CLOUD,
             at_most_once=True,
@@ -63,6 +66,7 @@ CHANNELS: dict[str, Channel] = {
         ),
         Channel(
             name="whatsapp_qr",
+            place="on WhatsApp",
             max_content=4_096,
             send_queue=Queue.WHATSAPP_QR,
             at_most_once=True,

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from shared import config, db
+from shared.ai import context
 from shared.ai.failover import Failover
 from shared.db.credentials import encrypt
-from shared.models import Chatbot, ChatbotProvider
+from shared.models import Chatbot, ChatbotProvider, Message
 from shared.telemetry import metrics
 from tests.builders import World
+from tests.integration.front_door import FrontDoor
+from tests.integration.test_front_door_api import Business
 from tests.tls import TlsProxy, self_signed
 from tests.unit.servers import Handle, read_request, serving
 
@@ -108,6 +111,7 @@ def impatient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config.reset()
     ai = importlib.import_module("workers.ai")
     monkeypatch.setattr(ai, "_failover", Failover(ai._failover.bulkhead))
+    context.forget()
 
 
 def chain(world: World, first: str | None, *others: str | None, **columns: Any) -> int:
@@ -122,9 +126,9 @@ def chain(world: World, first: str | None, *others: str | None, **columns: Any) 
     return chatbot
 
 
-def ask(world: World, chatbot: int) -> dict[str, Any]:
+def ask(world: World, chatbot: int, question: str = "When do you ship?") -> dict[str, Any]:
     """The reply to a question, after one attempt; empty if there is none."""
-    message = world.say("When do you ship?", chatbot_id=chatbot)
+    message = world.say(question, chatbot_id=chatbot)
     world.drain()
     return next(iter(world.messages(reply_to=message)), {})
 
@@ -167,6 +171,17 @@ def test_what_is_the_requests_fault_does_not_move_on(world: World, serve: Serve,
     assert ask(world, chain(world, first.url, second.url)) == {}
     [job] = world.jobs(queue="ai-processing")
     assert (job["state"], second.asked) == ("failed", [])
+
+
+def test_the_api_says_who_answered(door: FrontDoor, serve: Serve) -> None:
+    world = door.world
+    first, second = Provider(serve, hangs), Provider(serve, says("From the second."))
+    chatbot = chain(world, first.url, second.url)
+    reply = ask(world, chatbot)
+    owner = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot))
+    listed: Any = Business(door, owner)("GET", f"/conversations/{reply['conversation_id']}/messages")
+    newest, question = listed.json["data"]
+    assert (newest["provider"], question["provider"]) == ({"host": second.url[7:-3], "position": 2}, None)
 
 
 def test_the_platform_is_one_of_the_list_and_its_key_goes_to_nobody_else(world: World, serve: Serve) -> None:
@@ -284,3 +299,42 @@ def test_what_a_next_provider_does_not_say_is_the_chatbots(world: World) -> None
     assert claimed.loaded is not None
     told = [[row[name] for name in ("model", "temperature", "max_tokens", "timeout")] for row in claimed.loaded["providers"]]
     assert told == [["gpt-4o-mini", 0.9, 77, 3], ["m2", 0.9, 77, None], ["m3", 0.1, 5, 7]]
+
+
+def test_a_long_conversation_with_a_model_of_a_short_context_goes_on(world: World, serve: Serve) -> None:
+    def small(connection: socket.socket) -> None:
+        size = int(model.asked[-1].lower().split("content-length: ")[1].split()[0])
+        (says("Yes.") if size < 4_000 else error("400 Bad Request", "context_length_exceeded"))(connection)
+
+    model, larger = Provider(serve, small), Provider(serve, says("From the larger."))
+    chatbot = chain(world, model.url, larger.url)
+    for question in [f"{number}" * 1_000 for number in range(7)]:
+        assert ask(world, chatbot, question)["content"] == "Yes."
+    model.asked.clear()
+    assert [ask(world, chatbot, "short?")["content"] for _ in range(3)] == ["Yes."] * 3
+    assert len(model.asked) <= 4, "what was refused is not sent again each time"
+    assert larger.asked == []
+    assert ask(world, chatbot, "x" * 5_000)["content"] == "From the larger.", "the question itself is too long for the first"
+
+
+def test_the_history_says_when_and_by_whom(world: World) -> None:
+    first = world.say("One")
+    world.drain()
+    asked = db.row(Message.select().where(Message.id == first))
+    assert asked is not None
+    for metadata in ({"source": "api"}, {"source": "api", "author": "Ann"}):
+        conversation = {"conversation": asked["conversation_id"], "chatbot": asked["chatbot_id"], "channel": "widget"}
+        db.rows(Message.insert(**conversation, role="assistant", content="By hand.", status="SENT", metadata=metadata))
+    world.say("Two")
+    world.run(world.jobs(queue="incoming-messages")[-1]["id"])
+    claimed = world.claim(world.jobs(queue="ai-processing")[-1]["id"])
+    assert claimed.loaded is not None
+    history = claimed.loaded["history"]
+    assert [(role, author) for role, _, _, author in history] == [
+        ("user", None),
+        ("assistant", None),
+        ("assistant", "a colleague"),
+        ("assistant", "Ann"),
+        ("user", None),
+    ]
+    assert history[0][2] == pytest.approx(asked["created_at"].timestamp(), abs=0.001)

@@ -35,7 +35,14 @@ def _waha(simulator: Simulator, session: str = "s1") -> str:
 def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
     asked = provider.Provider(f"{simulator.url}/v1", key, "gpt", 0.3, 100)
     return provider.complete(
-        asked, prompt.build("Be kind.", [Item(1, "Shipping", "We ship <fast>.")], [prompt.Turn("user", "do you ship?")])
+        asked,
+        prompt.build(
+            "Be kind.",
+            [Item(1, "Shipping", "We ship <fast>.")],
+            [prompt.Turn("user", "do you ship?", 0.0)],
+            history_budget=24_000,
+            place="on WhatsApp",
+        ),
     )
 
 

@@ -32,6 +32,7 @@ _MESSAGE = (
     Message.status,
     Message.reply_to,
     Message.error,
+    Message.metadata["provider"].as_json().alias("provider"),
     Message.created_at,
     Message.updated_at,
 )

@@ -88,6 +88,13 @@ class ConversationQuerySchema(PageQuerySchema):
     chatbot_id = WholeNumber(metadata={"description": "Only conversations of this chatbot."})
 
 
+class ProviderSchema(BodySchema):
+    """The AI provider that a reply came from."""
+
+    host = _text()
+    position = fields.Integer(required=True, metadata={"description": "Its place in the chatbot's list; 1 is asked first."})
+
+
 class MessageSchema(BodySchema):
     """What a user or the assistant wrote."""
 
@@ -98,6 +105,7 @@ class MessageSchema(BodySchema):
     status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED")
     reply_to = _row_id(allow_none=True)
     error = _text(allow_none=True)
+    provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
     created_at = _time()
     updated_at = _time()
 

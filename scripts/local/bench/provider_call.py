@@ -60,7 +60,13 @@ def measure() -> list[Way]:
 def _ways(base_url: str) -> dict[str, Call]:
     chosen = provider.Provider(base_url, "sk-simulated", "gpt", 0.3, 500)
     items = [Item(number, "Shipping", "We ship within two days, by bike where we can. " * 10) for number in range(5)]
-    messages = prompt.build("You answer for a shop.", items, [prompt.Turn("user", "Do you ship to the moon?")] * 10)
+    messages = prompt.build(
+        "You answer for a shop.",
+        items,
+        [prompt.Turn("user", "Do you ship to the moon?", 0.0)] * 10,
+        history_budget=24_000,
+        place="",
+    )
     body: dict[str, Any] = {"model": "gpt", "messages": messages, "temperature": 0.3, "max_tokens": 500}
     client = openai.OpenAI(base_url=base_url, api_key="sk-simulated", max_retries=0)
     headers = {"Authorization": "Bearer sk-simulated"}
