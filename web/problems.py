@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from shared import db
 from shared.errors import InvalidPayload, ServiceDown
+from shared.teaching.fields import Refused
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def install(app: Flask) -> None:
     """Answers every error of the application."""
     app.register_error_handler(HTTPException, answer_to)
     app.register_error_handler(InvalidPayload, _invalid)
+    app.register_error_handler(Refused, _refused)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
     app.register_error_handler(Exception, _unexpected)
@@ -51,6 +53,10 @@ def answer_to(error: HTTPException) -> Response:
 
 def _invalid(error: InvalidPayload) -> Response:
     return problem(422, "Unprocessable Entity", str(error), errors=error.errors)
+
+
+def _refused(error: Refused) -> Response:
+    return problem(409, "Conflict", str(error))
 
 
 def _outage(error: Exception) -> Response:

@@ -112,15 +112,12 @@ def _only_chatbot() -> int:
 def _bases(_: argparse.Namespace) -> int:
     chatbots = Chatbot.select(fn.STRING_AGG(Chatbot.id.cast("text"), ", ").order_by(Chatbot.id))
     columns = (
-        KnowledgeBase.id,
+        *knowledge.BASE,
         KnowledgeBase.customer,
-        KnowledgeBase.name,
-        KnowledgeBase.language,
-        knowledge.item_count().alias("items"),
         chatbots.where(Chatbot.knowledge_base == KnowledgeBase.id).alias("chatbots"),
     )
     rows = db.rows(KnowledgeBase.select(*columns).order_by(KnowledgeBase.id))
-    print_table(("id", "customer", "name", "language", "items", "chatbots"), (row.values() for row in rows))
+    print_table(("id", "name", "language", "items", "customer", "chatbots"), (row.values() for row in rows))
     return 0
 
 
@@ -191,7 +188,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _items(ids: list[int]) -> list[dict[str, Any]]:
     """These items, with their customers. Raises Refused, and nothing is changed, if one of them does not exist."""
-    items = KnowledgeItem.select(*knowledge.ITEM, KnowledgeBase.customer).join(KnowledgeBase)
+    items = knowledge.items().select_extend(KnowledgeBase.customer).join_from(KnowledgeItem, KnowledgeBase)
     rows = {row["id"]: row for row in db.rows(items.where(KnowledgeItem.id.in_(ids)))}
     if missing := [str(item_id) for item_id in ids if item_id not in rows]:
         raise Refused(f"there is no item {', '.join(missing)}; scripts/knowledge list shows their ids")

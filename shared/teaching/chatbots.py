@@ -39,8 +39,13 @@ CHATBOT = (
 )
 
 
+class _Sites(marshmallow_fields.List[Any]):
+    def _deserialize(self, *given: Any, **options: Any) -> list[Any]:
+        return list(dict.fromkeys(super()._deserialize(*given, **options)))
+
+
 def _sites(**options: Any) -> marshmallow_fields.List[Any]:
-    return marshmallow_fields.List(
+    return _Sites(
         fields.site(site_origin),
         validate=validate.Length(max=MAX_SITES, error=f"must name at most {MAX_SITES} sites"),
         metadata={"description": "Sites whose pages may show the chat: https://shop.example."},

@@ -12,6 +12,8 @@ from marshmallow import ValidationError, fields, validate
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, not_blank
 
+#: As str.strip() has it.
+_NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
 _MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be null"}
 #: What every host in this form is: normalised already.
 _PLAIN_HOST = r"([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,3}[a-z]{2,20}"
@@ -24,7 +26,7 @@ class Refused(Exception):
 def text(maximum: int, **options: Any) -> fields.String:
     """A text that says something, of at most `maximum` characters."""
     checks: list[Any] = [not_blank, validate.Length(max=maximum, error=f"must have at most {maximum:,} characters")]
-    described = {"minLength": 1, "maxLength": maximum, "pattern": r"\S", **options.pop("metadata", {})}
+    described = {"minLength": 1, "maxLength": maximum, "pattern": _NOT_BLANK, **options.pop("metadata", {})}
     return fields.String(
         validate=checks, metadata=described, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options
     )
@@ -44,16 +46,21 @@ def switch(**options: Any) -> fields.Boolean:
 
 class _Whole(fields.Integer):
     def _deserialize(self, value: Any, *more: Any, **options: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())  # JSON's 7.0 is 7
+        if not is_whole or isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, *more, **options)
+
+
+#: Digits behind the point: PostgreSQL's real refuses 1e-300.
+_DIGITS = 6
 
 
 class _Decimal(fields.Float):
     def _deserialize(self, value: Any, *more: Any, **options: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, *more, **options)
+        return round(super()._deserialize(value, *more, **options), _DIGITS)
 
 
 def whole(minimum: int, maximum: int, **options: Any) -> fields.Integer:

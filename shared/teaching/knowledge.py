@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import Schema
-from peewee import Expression, Value, fn
+from peewee import JOIN, Case, Expression, ModelSelect, Value, fn
 
 from shared import db
-from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
+from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource
 from shared.teaching import fields
 from shared.teaching.languages import LANGUAGES, language_of
 
@@ -20,7 +20,8 @@ MAX_TITLE, MAX_CONTENT = 500, 50_000
 #: Of the name of a chatbot or a base: what a list can show.
 MAX_NAME = 200
 
-BASE = (KnowledgeBase.id, KnowledgeBase.name, KnowledgeBase.language)
+_ITEM_COUNT = KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == KnowledgeBase.id)
+BASE = (KnowledgeBase.id, KnowledgeBase.name, KnowledgeBase.language, _ITEM_COUNT.alias("items"))
 ITEM = (
     KnowledgeItem.id,
     KnowledgeItem.knowledge_base,
@@ -64,6 +65,24 @@ class ItemSchema(Schema):
     is_active = fields.switch(load_default=True, metadata={"description": "false: kept, and not found."})
 
 
+class BaseChangesSchema(BaseSchema):
+    """What changes; what is not named stays."""
+
+    name = fields.text(MAX_NAME)
+    language = fields.choice(*LANGUAGES)
+
+
+class ItemChangesSchema(ItemSchema):
+    """What changes; what is not named stays."""
+
+    title = fields.text(MAX_TITLE)
+    content = fields.text(MAX_CONTENT)
+    language = fields.choice(*LANGUAGES, allow_none=True, metadata={"description": "Null: told anew from the text."})
+    url = fields.url(allow_private=True, allow_none=True)
+    show_link = fields.switch()
+    is_active = fields.switch()
+
+
 def create_base(customer_id: int, base: dict[str, Any]) -> dict[str, Any]:
     """A new, empty base."""
     return db.rows(KnowledgeBase.insert(customer=customer_id, **base).returning(*BASE))[0]
@@ -71,7 +90,7 @@ def create_base(customer_id: int, base: dict[str, Any]) -> dict[str, Any]:
 
 def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
     """Changes what is named. Items that have its language follow a change of it."""
-    own = _is_own(customer_id, base_id)
+    own = is_own_base(customer_id, base_id)
     return db.row(
         KnowledgeBase.update(**changes).where(own).returning(*BASE) if changes else KnowledgeBase.select(*BASE).where(own)
     )
@@ -80,7 +99,7 @@ def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict
 def delete_base(customer_id: int, base_id: int) -> bool | None:
     """Deletes a base with its items. Raises Refused while a chatbot answers from it."""
     with db.transaction():
-        if db.row(KnowledgeBase.select(KnowledgeBase.id).where(_is_own(customer_id, base_id)).for_update()) is None:
+        if db.row(KnowledgeBase.select(KnowledgeBase.id).where(is_own_base(customer_id, base_id)).for_update()) is None:
             return None
         bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
         if bots:
@@ -92,14 +111,15 @@ def delete_base(customer_id: int, base_id: int) -> bool | None:
 
 def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
     """A new item of a base; in the language of its text, unless that is given."""
-    base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(_is_own(customer_id, base_id)))
+    base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(is_own_base(customer_id, base_id)))
     if base is None:
         return None
     language = item["language"] or language_of(f"{item['title']}\n{item['content']}", otherwise=base["language"])
     values = {**item, "language": language}
-    source = KnowledgeBase.select(KnowledgeBase.id, *map(Value, values.values())).where(_is_own(customer_id, base_id))
+    source = KnowledgeBase.select(KnowledgeBase.id, *map(Value, values.values())).where(is_own_base(customer_id, base_id))
     columns = [KnowledgeItem.knowledge_base, *(getattr(KnowledgeItem, name) for name in values)]
-    return db.row(KnowledgeItem.insert_from(source, columns).returning(*ITEM))
+    new = db.row(KnowledgeItem.insert_from(source, columns).returning(KnowledgeItem.id))
+    return None if new is None else db.row(items().where(KnowledgeItem.id == new["id"]))
 
 
 def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
@@ -115,9 +135,9 @@ def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict
             return None
         text = {**stored, **changes}
         changes = {**changes, "language": language_of(f"{text['title']}\n{text['content']}", otherwise=stored["language"])}
-    return db.row(
-        KnowledgeItem.update(**changes).where(own).returning(*ITEM) if changes else KnowledgeItem.select(*ITEM).where(own)
-    )
+    if changes:
+        db.rows(KnowledgeItem.update(**changes).where(own))
+    return db.row(items().where(own))
 
 
 def delete_item(customer_id: int, item_id: int) -> bool:
@@ -125,9 +145,19 @@ def delete_item(customer_id: int, item_id: int) -> bool:
     return db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(KnowledgeItem.id)) is not None
 
 
-def item_count() -> Any:
-    """A column: how many items a base has."""
-    return KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == KnowledgeBase.id)
+def items() -> ModelSelect[KnowledgeItem]:
+    """Items with their columns, and the source that an import took them from."""
+    source = Case(
+        None,
+        [(KnowledgeDocument.id.is_null(), None)],
+        fn.jsonb_build_object(
+            *("id", KnowledgeSource.id, "kind", KnowledgeSource.kind, "name", KnowledgeSource.location),
+            *("location", fn.COALESCE(KnowledgeDocument.url, KnowledgeDocument.location)),
+            *("fetched_at", KnowledgeDocument.updated_at),
+        ),
+    )
+    joined = KnowledgeItem.select(*ITEM, source.alias("source")).join(KnowledgeDocument, JOIN.LEFT_OUTER)
+    return joined.join(KnowledgeSource, JOIN.LEFT_OUTER)
 
 
 def is_own_item(customer_id: int, item_id: int) -> Expression:
@@ -137,5 +167,7 @@ def is_own_item(customer_id: int, item_id: int) -> Expression:
     return is_own
 
 
-def _is_own(customer_id: int, base_id: int) -> Expression:
-    return (KnowledgeBase.customer == customer_id) & (KnowledgeBase.id == base_id)
+def is_own_base(customer_id: int, base_id: int) -> Expression:
+    """Whether it is this base, of this customer."""
+    is_own: Expression = (KnowledgeBase.customer == customer_id) & (KnowledgeBase.id == base_id)
+    return is_own

@@ -193,7 +193,28 @@ def test_stats_and_usage_are_ones_own(mine: Business, other: Business) -> None:
         assert mine("GET", f"/usage?{query}").json == {"data": []}
 
 
-_ALL = ("customer", "chatbot", "conversation", "message", "webhook_endpoint", "webhook_event", "job", "api_key", "usage_log")
+_ALL = (
+    "customer",
+    "chatbot",
+    "knowledge_base",
+    "conversation",
+    "message",
+    "webhook_endpoint",
+    "webhook_event",
+    "job",
+    "api_key",
+    "usage_log",
+)
+
+
+#: A column of each table that lists show.
+_SHOWN = {
+    "conversation": "external_user_id",
+    "webhook_endpoint": "url",
+    "chatbot": "name",
+    "knowledge_base": "name",
+    "knowledge_item": "title",
+}
 
 
 def _everything_of(customer: int) -> str:
@@ -208,18 +229,38 @@ def _everything_of(customer: int) -> str:
     return json.dumps(rows, default=str)
 
 
+def _taught(business: Business) -> dict[str, int]:
+    """Ids of the business's chatbot, knowledge base, and one of its items."""
+    base = "select knowledge_base_id from chatbot where customer_id = %s"
+    return {
+        "chatbot_id": db.scalar("select id from chatbot where customer_id = %s", [business.customer]),
+        "base_id": db.scalar(base, [business.customer]),
+        "item_id": db.scalar(f"select min(id) from knowledge_item where knowledge_base_id = ({base})", [business.customer]),
+    }
+
+
 def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
     """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
     ids = {
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        **_taught(mine),
     }
     bodies = {
+        "create_chatbot": {"name": "Theirs"},
+        "update_chatbot": {"name": "Theirs"},
+        "create_base": {"name": "Theirs"},
+        "update_base": {"name": "Theirs"},
+        "create_item": {"title": "Theirs", "content": "x"},
+        "update_item": {"title": "Theirs"},
         "send_message": {"content": "x"},
         "create_endpoint": {"url": "https://x.example"},
         "update_endpoint": {"active": False},
     }
+    for table, column in _SHOWN.items():
+        row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
+        db.rows(f"update {table} set {column} = 'https://mine-4711.example' where id = %s", [ids[row]])
     before, walked = _everything_of(mine.customer), 0
     for rule in door.app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
@@ -227,15 +268,17 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         path = rule.rule.removeprefix(API)
         for name, value in ids.items():
             path = path.replace(f"<int:{name}>", str(value))
+        path += "?q=ship" if path.endswith("/search") else ""
         assert "<" not in path, f"{rule.rule}: give the walk an id for it"
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             answer = other(method, path, bodies.get(rule.endpoint.removeprefix("api.")))
             walked += 1
             if rule.arguments:
                 assert answer.status_code == 404, (method, path)
-            elif method == "GET" and "data" in (answer.json or {}):
-                assert all(row.get("url") == "https://x.example" for row in answer.json["data"]), path  # type: ignore[index]
-    assert walked >= 12
+            assert "mine-4711" not in answer.text, (method, path)
+            if path in ("/conversations", "/webhook-events"):  # it has none
+                assert answer.json == {"data": [], "next": None}
+    assert walked >= 28
     assert _everything_of(mine.customer) == before
 
 
@@ -249,6 +292,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        **_taught(mine),
     }
     described = 0
     for found in schema.get_all_operations():
@@ -262,6 +306,8 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
             for name, value in (case.path_parameters or {}).items():
                 if isinstance(value, int) and value % 2:  # every second one meets a row
                     case.path_parameters[name] = known[name]
+            if isinstance(case.body, dict) and isinstance(case.body.get("knowledge_base_id"), int | float):
+                case.body["knowledge_base_id"] = known["base_id"]  # of no other base: 422
             case.call_and_validate(headers={**(case.headers or {}), "Authorization": f"Bearer {mine.key}"})
 
         fits()

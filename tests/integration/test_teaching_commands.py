@@ -92,7 +92,7 @@ def test_knowledge_is_added_found_switched_and_removed(world: World, capsys: pyt
     assert run(knowledge, "list") == 0
     assert capsys.readouterr().out.splitlines()[2].split()[0] == item
     assert run(knowledge, "bases") == 0
-    assert re.search(rf"Facts +english +3 +{world.chatbot}$", capsys.readouterr().out, re.M)
+    assert re.search(rf"Facts +english +3 +{world.customer} +{world.chatbot}$", capsys.readouterr().out, re.M)
     assert run(knowledge, "off", item) == 0
     assert db.scalar("select is_active from knowledge_item where id = %s", [int(item)]) is False
     for verb, is_found in (("on", True), ("remove", False)):

@@ -1,10 +1,10 @@
-"""/api/v1 for businesses' servers: the blueprint, who may call it, and pages. Its routes are in messages, webhooks and usage."""
+"""/api/v1 for businesses' servers: the blueprint, who may call it, and pages. Its routes are in modules of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import flask_smorest
 from flask import g, request
@@ -20,6 +20,10 @@ from web.hardening import bearer, reads_no_body_without
 from web.parameters import Parser
 from web.request_limits import check_api_key, check_wrong_key
 
+Row = TypeVar("Row")
+
+#: Bytes of a body with a long text: 50,000 characters, each of which JSON may write as \u….
+MAX_TEXT_BODY = 384 * 1024
 #: What every route may answer, and every route that reads a body.
 _PROBLEMS = (400, 401, 404, 429, 503)
 _BODY_PROBLEMS = (413, 415, 422)
@@ -95,7 +99,11 @@ def page(query: ModelSelect[Any], limit: int, before: int = MAX_ROW_ID) -> dict[
 
 def row_or_404(query: Any, what: str) -> dict[str, Any]:
     """The query's row. Raises NotFound: another customer's row is no row."""
-    row = db.row(query)
+    return existing(db.row(query), what)
+
+
+def existing(row: Row | None, what: str) -> Row:
+    """What was found or changed. Raises NotFound if that is nothing."""
     if row is None:
         raise NotFound(f"There is no such {what}. Use the id of one of yours.")
     return row

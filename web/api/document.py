@@ -18,7 +18,7 @@ _MEANINGS = {
     400: "A parameter or the body is malformed.",
     401: "The API key is missing or not valid.",
     404: "There is no such row, or it is not yours.",
-    409: "Conflict: the event is being delivered, or its endpoint is switched off.",
+    409: "Conflict: `detail` says what is in the way, and what to do.",
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "A member of the body is wrong (`errors` names it), or the Idempotency-Key was used for another content.",

@@ -20,7 +20,8 @@ MAX_PAGE, PAGE = 100, 50
 MAX_DAYS, DAYS = 366, 30
 
 
-def _row_id(**options: Any) -> fields.Integer:
+def stored_id(**options: Any) -> fields.Integer:
+    """The id of a row in an answer."""
     return fields.Integer(required=True, validate=validate.Range(1, MAX_ROW_ID), **options)
 
 
@@ -28,7 +29,8 @@ def _text(*choices: str, **options: Any) -> fields.String:
     return fields.String(required=True, validate=validate.OneOf(choices) if choices else None, **options)
 
 
-def _time(**options: Any) -> fields.DateTime:
+def stored_time(**options: Any) -> fields.DateTime:
+    """A time in an answer."""
     return fields.DateTime(required=True, **options)
 
 
@@ -59,10 +61,11 @@ class PageQuerySchema(QuerySchema):
     before = WholeNumber(metadata={"description": "`next` of the page before."})
 
 
-def _page_of(name: str, row: type[Schema]) -> type[Schema]:
+def page_of(name: str, row: type[Schema]) -> type[Schema]:
+    """A page of such rows."""
     members: dict[str, fields.Field[Any]] = {
         "data": fields.List(fields.Nested(row), required=True),
-        "next": _row_id(allow_none=True, metadata={"description": "For `before` of the next page; null on the last one."}),
+        "next": stored_id(allow_none=True, metadata={"description": "For `before` of the next page; null on the last one."}),
     }
     return BodySchema.from_dict(members, name=name)
 
@@ -73,13 +76,15 @@ def _page_of(name: str, row: type[Schema]) -> type[Schema]:
 class ConversationSchema(BodySchema):
     """One person on one channel of a chatbot."""
 
-    id = _row_id()
-    chatbot_id = _row_id()
+    id = stored_id()
+    chatbot_id = stored_id()
     channel = _text()
     external_user_id = _text()
-    created_at = _time()
-    updated_at = _time()
-    braked_until = _time(allow_none=True, metadata={"description": "Until when the bot is silent, because it met another bot."})
+    created_at = stored_time()
+    updated_at = stored_time()
+    braked_until = stored_time(
+        allow_none=True, metadata={"description": "Until when the bot is silent, because it met another bot."}
+    )
 
 
 class ConversationQuerySchema(PageQuerySchema):
@@ -98,16 +103,16 @@ class ProviderSchema(BodySchema):
 class MessageSchema(BodySchema):
     """What a user or the assistant wrote."""
 
-    id = _row_id()
-    conversation_id = _row_id()
+    id = stored_id()
+    conversation_id = stored_id()
     role = _text("user", "assistant")
     content = _text()
     status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED")
-    reply_to = _row_id(allow_none=True)
+    reply_to = stored_id(allow_none=True)
     error = _text(allow_none=True)
     provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
-    created_at = _time()
-    updated_at = _time()
+    created_at = stored_time()
+    updated_at = stored_time()
 
 
 class NewMessageSchema(BodySchema):
@@ -121,8 +126,8 @@ class NewMessageSchema(BodySchema):
     )
 
 
-ConversationPageSchema = _page_of("ConversationPageSchema", ConversationSchema)
-MessagePageSchema = _page_of("MessagePageSchema", MessageSchema)
+ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)
+MessagePageSchema = page_of("MessagePageSchema", MessageSchema)
 
 
 # ---- webhooks
@@ -157,11 +162,11 @@ def _boolean(**options: Any) -> fields.Boolean:
 class EndpointSchema(BodySchema):
     """Where a business hears of events."""
 
-    id = _row_id()
+    id = stored_id()
     url = _text()
     events = _events(required=True)
     active = _boolean(required=True)
-    created_at = _time()
+    created_at = stored_time()
 
 
 class EndpointWithSecretSchema(EndpointSchema):
@@ -192,26 +197,26 @@ class EndpointChangesSchema(BodySchema):
 class EventSchema(BodySchema):
     """One event for one endpoint, and how its delivery went."""
 
-    id = _row_id()
-    endpoint_id = _row_id()
+    id = stored_id()
+    endpoint_id = stored_id()
     event = _text()
     status = _text("PENDING", "DELIVERED", "FAILED")
     attempts = _number()
     response_status = _number(allow_none=True)
     error = _text(allow_none=True)
-    created_at = _time()
-    delivered_at = _time(allow_none=True)
+    created_at = stored_time()
+    delivered_at = stored_time(allow_none=True)
 
 
 class RedeliverySchema(BodySchema):
     """An event that is delivered again."""
 
-    id = _row_id()
+    id = stored_id()
     status = _text("PENDING")
 
 
-EndpointPageSchema = _page_of("EndpointPageSchema", EndpointSchema)
-EventPageSchema = _page_of("EventPageSchema", EventSchema)
+EndpointPageSchema = page_of("EndpointPageSchema", EndpointSchema)
+EventPageSchema = page_of("EventPageSchema", EventSchema)
 
 
 # ---- queues and usage

@@ -15,7 +15,7 @@ from scripts.local.simulator.site import SITE
 Service = Callable[[Request], Reply]
 
 _numbers = itertools.count(1)
-_ITEM = re.compile(r"<item\b[^>]*>(.*?)</item>", re.S)
+_ITEM = re.compile(r'<item\b[^>]* title="([^"]*)"[^>]*>(.*?)</item>', re.S)
 _WORD = re.compile(r"\w{3,}")
 _STOP_WORDS = (
     "the and for are you your our with can how what when does have from this that about und der die das ist wie was "
@@ -77,11 +77,11 @@ def complete(request: Request) -> Reply:
 
 def _answer(system: str, question: str) -> str:
     wanted = _words(question)
-    items = [html.unescape(item).strip() for item in _ITEM.findall(system)]
-    best = max(items, key=lambda item: len(wanted & _words(item)), default="")
-    if not best or not wanted & _words(best):
+    items = [(html.unescape(title), html.unescape(content).strip()) for title, content in _ITEM.findall(system)]
+    title, content = max(items, key=lambda item: len(wanted & _words(" ".join(item))), default=("", ""))
+    if not wanted & _words(f"{title} {content}"):
         return "Thank you for your message! I am not sure about that; a colleague will get back to you."
-    return f"Thanks for asking! {best}"
+    return f"Thanks for asking! {content}"
 
 
 def _words(text: str) -> set[str]:

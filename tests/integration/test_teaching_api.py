@@ -1,0 +1,140 @@
+"""Chatbots and knowledge by the API: what an owner sets is what the bot does, and what is wrong is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared import db
+from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeSource
+from tests.integration.front_door import FrontDoor
+from tests.integration.test_front_door_api import Business
+
+
+@pytest.fixture
+def owner(door: FrontDoor) -> Business:
+    """The world's customer."""
+    return Business(door, door.world.customer)
+
+
+def made(answer: Any) -> dict[str, Any]:
+    """What was created."""
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json)
+
+
+def test_a_bot_is_made_taught_asked_changed_and_deleted(door: FrontDoor, owner: Business) -> None:
+    base = made(owner("POST", "/knowledge-bases", {"name": "Wissen", "language": "german"}))
+    assert base == {"id": base["id"], "name": "Wissen", "language": "german", "items": 0}
+    settings = {"name": "Emma", "knowledge_base_id": base["id"], "system_prompt": "Du bist Emma.", "temperature": 0.5}
+    bot = made(owner("POST", "/chatbots", {**settings, "allowed_origins": ["Shop.Example/cart", "https://shop.example"]}))
+    assert bot["allowed_origins"] == ["https://shop.example"], "as browsers name it, and once"
+    assert (bot["model"], bot["max_tokens"], bot["debounce_seconds"]) == ("gpt-4o-mini", 500, 0), "the defaults of schema.sql"
+    item = made(owner("POST", f"/knowledge-bases/{base['id']}/items", {"title": "Rückgabe", "content": "Binnen dreißig Tagen."}))
+    assert (item["language"], item["is_active"], item["show_link"], item["url"]) == ("german", True, True, None)
+    found = owner("GET", f"/knowledge-bases/{base['id']}/search?q=Rückgabe?").json["data"]  # type: ignore[index]
+    assert [row["id"] for row in found] == [item["id"]]
+    door.world.say("Wie ist die Rückgabe?", chatbot_id=bot["id"])
+    door.world.drain()
+    assert "Binnen dreißig Tagen." in door.world.messages(chatbot=bot["id"], role="assistant")[0]["content"]
+    assert owner("PATCH", f"/chatbots/{bot['id']}", {"knowledge_base_id": None}).json["knowledge_base_id"] is None  # type: ignore[index]
+    assert owner("DELETE", f"/knowledge-bases/{base['id']}").status_code == 204
+    assert owner("GET", f"/knowledge-items/{item['id']}").status_code == 404
+
+
+def test_changes_name_what_changes_and_all_else_stays(owner: Business, door: FrontDoor) -> None:
+    path = f"/chatbots/{door.world.chatbot}"
+    before = dict(owner("GET", path).json or {})
+    changes = {"name": "Otto", "debounce_seconds": 3, "fallback_message": "Gleich."}
+    assert owner("PATCH", path, changes).json == {**before, **changes}
+    assert owner("PATCH", path, {}).json == {**before, **changes}
+    item = owner("GET", f"/knowledge-bases/{before['knowledge_base_id']}/items").json["data"][0]  # type: ignore[index]
+    english = {"title": "Opening hours", "content": "We are open from nine to five on every working day.", "language": None}
+    assert owner("PATCH", f"/knowledge-items/{item['id']}", english).json["language"] == "english"  # type: ignore[index]
+    german = {"content": "Wir haben an jedem Werktag von neun bis fünf geöffnet.", "title": "Öffnungszeiten"}
+    assert owner("PATCH", f"/knowledge-items/{item['id']}", german).json["language"] == "english", "it stays"  # type: ignore[index]
+    again = owner("PATCH", f"/knowledge-items/{item['id']}", {"language": None}).json or {}
+    assert (again["language"], again["title"]) == ("german", "Öffnungszeiten")
+    assert again["updated_at"] > item["updated_at"]
+
+
+def test_items_by_pages_and_by_their_switch(owner: Business, door: FrontDoor) -> None:
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [door.world.chatbot])
+    path = f"/knowledge-bases/{base}/items"
+    same = [made(owner("POST", path, {"title": "Same", "content": "Twice.", "is_active": False}))["id"] for _ in range(2)]
+    off = owner("GET", f"{path}?is_active=false&limit=1").json or {}
+    assert ([row["id"] for row in off["data"]], off["next"]) == ([same[1]], same[1])
+    on = owner("GET", f"{path}?is_active=true").json or {}
+    assert [row["title"] for row in on["data"]] == ["Returns", "Shipping"]
+    assert owner("GET", f"{path}?is_active=maybe").status_code == 400
+    given, url = "https://shop.example/returns", "https://shop.example/r"
+    with db.transaction():
+        source = KnowledgeSource.create(knowledge_base=base, kind="url", location=given).id
+        document = KnowledgeDocument.create(source=source, location=given, url=url, state="stored")
+        db.rows(KnowledgeItem.update(document=document).where(KnowledgeItem.id == same[0]))
+    [found] = (owner("GET", f"{path}?source_id={source}").json or {})["data"]
+    assert found["source"].pop("fetched_at").startswith("20")
+    assert (found["id"], found["source"]) == (same[0], {"id": source, "kind": "url", "name": given, "location": url})
+    assert owner("GET", f"/knowledge-items/{same[1]}").json["source"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wrong"),
+    [
+        ("/chatbots", {}, {"name": "must be given"}),
+        ("/chatbots", {"name": "  ", "max_tokens": 0}, {"name": "must not be empty", "max_tokens": "from 1 to 32,000"}),
+        ("/chatbots", {"name": "B", "temperature": "0.5"}, {"temperature": "must be a number from 0 to 2"}),
+        ("/chatbots", {"name": "B", "temperature": True}, {"temperature": "must be a number from 0 to 2"}),
+        ("/chatbots", {"name": "B", "system_prompt": "x" * 20_001}, {"system_prompt": "must have at most 20,000 characters"}),
+        ("/chatbots", {"name": "B", "allowed_origins": ["nonsense"]}, {"allowed_origins": "must be the address of a site"}),
+        (
+            "/chatbots",
+            {"name": "B", "allowed_origins": [f"a{n}.example" for n in range(51)]},
+            {"allowed_origins": "at most 50 sites"},
+        ),
+        ("/chatbots", {"name": "B", "knowledge_base_id": 999}, {"knowledge_base_id": "there is no such knowledge base"}),
+        ("/chatbots", {"name": "B", "provider_api_key": "sk"}, {"provider_api_key": "Unknown field"}),
+        ("/knowledge-bases", {"name": "B", "language": "klingon"}, {"language": "must be one of"}),
+        ("/knowledge-bases/BASE/items", {"title": "x" * 501}, {"title": "at most 500", "content": "must be given"}),
+        ("/knowledge-bases/BASE/items", {"title": "T", "content": "C", "url": "ftp://x"}, {"url": "must begin with https://"}),
+        (
+            "/knowledge-bases/BASE/items",
+            {"title": "T", "content": "C", "is_active": "no"},
+            {"is_active": "must be true or false"},
+        ),
+    ],
+)
+def test_each_wrong_field_is_named(
+    owner: Business, door: FrontDoor, path: str, body: dict[str, Any], wrong: dict[str, str]
+) -> None:
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [door.world.chatbot])
+    answer = owner("POST", path.replace("BASE", str(base)), body)
+    assert answer.status_code == 422, answer.text
+    errors = answer.json["errors"]  # type: ignore[index]
+    assert set(errors) == set(wrong)
+    assert all(text in errors[field] for field, text in wrong.items()), errors
+
+
+def test_what_is_in_use_is_not_deleted(owner: Business, door: FrontDoor) -> None:
+    chatbot, world = door.world.chatbot, door.world
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [chatbot])
+    refused = owner("DELETE", f"/knowledge-bases/{base}")
+    assert refused.status_code == 409
+    assert f"Chatbot {chatbot} (Bot) answers from this knowledge base" in refused.json["detail"]  # type: ignore[index]
+    world.say()
+    world.drain()
+    refused = owner("DELETE", f"/chatbots/{chatbot}")
+    assert refused.status_code == 409
+    assert f"Chatbot {chatbot} has 1 conversations" in refused.json["detail"]  # type: ignore[index]
+    assert db.scalar("select count(*) from usage_log") == 2
+    empty = made(owner("POST", "/chatbots", {"name": "Empty"}))
+    assert owner("DELETE", f"/chatbots/{empty['id']}").status_code == 204
+
+
+def test_a_long_text_in_any_script_fits(owner: Business, door: FrontDoor) -> None:
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [door.world.chatbot])
+    content = ("Доставка занимает от двух до пяти дней. Мы отправляем заказы каждый рабочий день. " * 700)[:50_000].strip()
+    item = made(owner("POST", f"/knowledge-bases/{base}/items", {"title": "Доставка", "content": content}))
+    assert (len(item["content"]), item["language"]) == (len(content), "russian")
+    assert len(content) > 49_990

@@ -1,0 +1,88 @@
+"""The shapes of chatbots and knowledge as the API answers them; what it is given is in shared/teaching."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from shared.teaching.chatbots import ChatbotSchema
+from shared.teaching.knowledge import BaseSchema, ItemSchema
+from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_time
+from web.parameters import BodySchema, QuerySchema, WholeNumber
+
+#: Characters of a question that is tried out; longer ones do not fit into an address.
+MAX_QUESTION = 2_000
+
+
+class StoredChatbotSchema(ChatbotSchema):
+    """A chatbot with its settings."""
+
+    id = stored_id()
+    public_key = fields.String(required=True, metadata={"description": "How pages name it: data-chatbot, /widget/pk_…"})
+    allowed_origins = fields.List(fields.String(), required=True, metadata={"description": "Sites as browsers name them."})
+    created_at = stored_time()
+
+
+class StoredBaseSchema(BaseSchema):
+    """A knowledge base."""
+
+    id = stored_id()
+    items = fields.Integer(required=True, metadata={"description": "How many there are."})
+
+
+class SourceSchema(BodySchema):
+    """Where an import took an item from."""
+
+    id = stored_id()
+    kind = fields.String(required=True, metadata={"description": "file, url or sitemap."})
+    name = fields.String(required=True, metadata={"description": "The file's name, or the address that was given."})
+    location = fields.String(required=True, metadata={"description": "The file, or the page that it stands on."})
+    fetched_at = fields.String(required=True, metadata={"format": "date-time", "description": "When it was read last."})
+
+
+class StoredItemSchema(ItemSchema):
+    """A knowledge item."""
+
+    id = stored_id()
+    knowledge_base_id = stored_id()
+    url = fields.String(allow_none=True)
+    source = fields.Nested(SourceSchema, required=True, allow_none=True, metadata={"description": "Null: written by hand."})
+    created_at = stored_time()
+    updated_at = stored_time()
+
+
+class ItemQuerySchema(PageQuerySchema):
+    """Which items."""
+
+    source_id = WholeNumber(metadata={"description": "Only items of this source."})
+    is_active = fields.Boolean(truthy={"true"}, falsy={"false"}, error_messages={"invalid": "must be true or false."})
+
+
+class QuestionSchema(QuerySchema):
+    """What a customer might ask."""
+
+    q = fields.String(
+        required=True,
+        validate=validate.Length(1, MAX_QUESTION, error=f"must have 1 to {MAX_QUESTION} characters."),
+        metadata={"description": "A question, as a customer would write it."},
+    )
+
+
+class FoundItemSchema(BodySchema):
+    """An item that fits a question; `content` is its beginning."""
+
+    id = stored_id()
+    title = fields.String(required=True)
+    content = fields.String(required=True)
+    url = fields.String(allow_none=True)
+    score = fields.Float()
+
+
+class FoundSchema(Schema):
+    """What a chatbot would find, best first."""
+
+    data = fields.List(fields.Nested(FoundItemSchema), required=True)
+
+
+ChatbotPageSchema = page_of("ChatbotPageSchema", StoredChatbotSchema)
+BasePageSchema = page_of("BasePageSchema", StoredBaseSchema)
+ItemPageSchema = page_of("ItemPageSchema", StoredItemSchema)
