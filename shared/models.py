@@ -372,6 +372,24 @@ class Job(Base):
     closed_at = DateTimeTZField(null=True)
 
 
+class OpenPage(Base):
+    """A conversation whose widget is open now."""
+
+    id = None  # type: ignore[assignment]  # its topic is the key
+    topic = TextField(primary_key=True)
+    open_until = DateTimeTZField()
+
+
+class ReplyDraft(Base):
+    """The reply that is being written in a conversation."""
+
+    id = None  # type: ignore[assignment]  # its conversation is the key
+    conversation = ForeignKeyField(Conversation, primary_key=True, on_delete="CASCADE")
+    reply_to_id = BigIntegerField(column_name="reply_to")
+    text = TextField()
+    updated_at = _time()
+
+
 class Readiness(Base):
     """The one row that each /readyz writes."""
 

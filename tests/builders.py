@@ -8,6 +8,7 @@ from typing import Any
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
 from shared.channels.delivery_status import prune_inbound
+from shared.channels.widget import drafts
 from shared.db import credentials
 from shared.jobs import ledger
 from shared.jobs.ledger import leases
@@ -36,7 +37,7 @@ def stage_of_queue(queue: Queue) -> Stage:
 
 def prune() -> dict[str, int]:
     """What workers.maintenance prunes."""
-    return prune_jobs() | prune_inbound()
+    return prune_jobs() | prune_inbound() | drafts.prune()
 
 
 def _rows_of(model: type[Job | Message], where: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from shared.ai import brakes, context, knowledge, prompt, provider
 from shared.ai.failover import Answer, Failover, Question
 from shared.broker.thread_pool import ThreadPool
 from shared.channels.registry import channel
+from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
 from shared.db import sql
 from shared.errors import PermanentError
@@ -64,7 +65,12 @@ def answer(job: Job) -> None:
         [knowledge.Item(**item) for item in loaded["items"] or []],
         _or(loaded["knowledge_characters"], settings().knowledge_characters),
     )
-    asked = _ask(job, loaded, _messages(loaded, items))
+    try:
+        asked = _ask(job, message_id, loaded, _messages(loaded, items))
+    except AnswerUnwanted as unwanted:
+        log.info("not_answered", extra={"reason": unwanted.reason})
+        complete(job)
+        return
     _save(job, message_id, asked.completion, items, asked.origin())
 
 
@@ -96,13 +102,19 @@ def _or(own: int | None, default: int) -> int:
     return default if own is None else own
 
 
-def _ask(job: Job, loaded: dict[str, Any], messages: list[dict[str, str]]) -> Answer:
+def _ask(job: Job, message_id: int, loaded: dict[str, Any], messages: list[dict[str, str]]) -> Answer:
+    """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
+    draft = Draft(job, message_id) if loaded["is_watched"] else None
 
     def call(asked: provider.Provider) -> provider.Completion:
-        return context.ask(job.customer_id, asked, messages, lambda fitting: provider.complete(asked, fitting))
+        return context.ask(job.customer_id, asked, messages, lambda fitting: provider.complete(asked, fitting, on_text=draft))
 
-    return _failover.ask(question, loaded["providers"], call)
+    try:
+        return _failover.ask(question, loaded["providers"], call)
+    finally:
+        if draft is not None:
+            draft.close()
 
 
 def _save(

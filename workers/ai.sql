@@ -22,6 +22,9 @@ select claimed_jobs.*, (select to_jsonb(context) from (
              from (select metadata from message where conversation_id = question.conversation_id and reply_to is not null
                    order by created_at desc limit 1) last_reply
              where last_reply.metadata ? 'fallback'))::float8 as tried_for,
+        -- Whether a page shows the conversation now, and the reply while it is written.
+        question.channel = 'widget' and exists (select from open_page where open_until > now()
+            and topic = md5(question.chatbot_id || ':' || conversation.external_user_id)) as is_watched,
         conversation.braked_until > now() as braked, question.metadata ->> 'auto_submitted' as auto_submitted,
         -- The bot's replies of the last hour, newest first, if they are many: what shared/ai/brakes.py looks at.
         (select case when count(*) >= 5 then jsonb_agg(jsonb_build_array(age, pause, is_same) order by age) end from (
@@ -77,6 +80,8 @@ with input as materialized (
 ), replies as (
     select input.*, new_replies.id as reply_id, conversation_id, channel
     from input join new_replies on new_replies.reply_to = input.message_id
+), old_drafts as (
+    delete from reply_draft where conversation_id = any (array(select conversation_id from replies where channel = 'widget'))
 ), tokens as (
     insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
     select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from replies
@@ -143,6 +148,8 @@ with dead_job as materialized (
     update message set error = case when starts_with(error, last_error) then error else last_error end,
         updated_at = clock_timestamp()
     from dead_job where message.id = dead_job.message_id
+), old_draft as (
+    delete from reply_draft where conversation_id = (select conversation_id from dead_job)
 ), fallback_reply as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
     select conversation_id, chatbot_id, channel, 'assistant', fallback_message, 'PENDING', message_id,

@@ -18,6 +18,7 @@ from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
 from shared.channels import delivery_status
+from shared.channels.widget import drafts
 from shared.config import settings
 from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
@@ -78,8 +79,8 @@ def sweep() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
-    """Forgets old records: of jobs, of statuses that nobody waits for, of inbound items that found no place."""
-    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads()
+    """Forgets old records: jobs, statuses that nobody waits for, inbound items that found no place, uploads, drafts."""
+    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

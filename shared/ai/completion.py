@@ -79,8 +79,8 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, str]], tools:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
         tool = _tool(message, frozenset(tools))
-        text = _clean(_text(message.get("content")))
-        refusal = "" if text else _clean(_text(message.get("refusal")) or _refusal_part(message.get("content")))
+        text = _clean(text_of(message.get("content")))
+        refusal = "" if text else _clean(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
         raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
@@ -119,22 +119,22 @@ def _to_sentence(text: str) -> str:
     return text[: max(text.rfind(" "), len(text) // 2)].rstrip() + CUT_MARK
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
     """The text of a content: a text, a list of parts, an object, or nothing."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(_text(part) for part in content)
+        return "".join(text_of(part) for part in content)
     if not isinstance(content, Mapping) or content.get("thought") is True:
         return ""
     if str(content.get("type", "")) in _THINKING_PARTS:
         return ""
-    return next((text for name in ("text", "content", "value", "parts") if (text := _text(content.get(name)))), "")
+    return next((text for name in ("text", "content", "value", "parts") if (text := text_of(content.get(name)))), "")
 
 
 def _refusal_part(content: Any) -> str:
     parts = content if isinstance(content, list) else [content]
-    return "".join(_text(part.get("refusal")) for part in parts if isinstance(part, Mapping))
+    return "".join(text_of(part.get("refusal")) for part in parts if isinstance(part, Mapping))
 
 
 def _clean(text: str) -> str:

@@ -8,7 +8,9 @@ A profile says what to send instead; null: leave it out.
     temperature_limit   the most it may be
     system              null: no such role; the first user message begins with it
     tools               null
+    stream              null
     stream_options      null
+    unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
 
 Each process reads a profile once an hour, and keeps it (a plain call asks nobody). What was learnt is forgotten after a week, for
 servers are mended: then a refusal is paid for once more.
@@ -53,6 +55,7 @@ _NO_SYSTEM_ROLE = re.compile(
     re.I | re.S,
 )
 _NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
+_NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
 _LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
 _CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
 _PROMPT = re.compile(
@@ -120,6 +123,8 @@ def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
         and (complaint.param.startswith("messages[0].role") or _NO_SYSTEM_ROLE.search(text))
     ):
         return {"system": None}
+    if "stream" in body and _NO_STREAM.search(text):
+        return {"stream": None}
     return {}
 
 
@@ -143,7 +148,14 @@ def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
 
 
 def request_body(
-    profile: Profile, *, model: str, messages: list[dict[str, str]], temperature: float, max_tokens: int, tools: list[Any]
+    profile: Profile,
+    *,
+    model: str,
+    messages: list[dict[str, str]],
+    temperature: float,
+    max_tokens: int,
+    tools: list[Any],
+    is_streamed: bool = False,
 ) -> dict[str, Any]:
     """The request as this model takes it. `messages` are arranged already."""
     body: dict[str, Any] = {"model": model, "messages": messages}
@@ -155,4 +167,8 @@ def request_body(
         body[name] = min([max_tokens, *limits])
     if tools and profile.get("tools", 1) is not None:
         body["tools"] = tools
+    if is_streamed and profile.get("stream", 1) is not None:
+        body["stream"] = True
+        if profile.get("stream_options", 1) is not None:
+            body["stream_options"] = {"include_usage": True}
     return body

@@ -9,7 +9,8 @@ spends four times the CPU on checking dicts that we have built and a response of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,11 @@ from shared.ai import completion, profiles, refusals, turns
 from shared.ai.clients import client
 from shared.ai.completion import Completion, ToolCall
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.stream import MAX_STREAM_BYTES, AnswerStream, OnText
 from shared.config import settings
 from shared.errors import PermanentRefusal
 from shared.http import code_of
+from shared.http.httpx_transport import streaming
 
 __all__ = [
     "Completion",
@@ -73,28 +76,33 @@ def complete(
     messages: list[dict[str, str]],
     *,
     tools: Sequence[Mapping[str, Any]] = (),
-    on_text: Callable[[str], None] | None = None,  # noqa: ARG001 - answers come whole as yet
+    on_text: OnText | None = None,
 ) -> Completion:
     """Asks for one answer. `tools` are offered in OpenAI's form; the answer may call one instead of saying something.
+    `on_text` is given its text while it comes, if the provider streams. The completion is what counts.
 
     Raises Throttled, Refusal (bad key, no quota), RequestRefused (ContextTooLong, NoText), ProviderError (NoAnswer): all of them
     NotAnswered. Their texts are ours; the provider's words, which may repeat the prompt, are apart.
     """
     if not provider.api_key:
         raise Refusal("no API key: set OPENAI_API_KEY, or give the chatbot its own")
-    asked = _client(provider)
+    asked, timeout = _client(provider), provider.timeout or settings().ai_timeout
     profile, learnt = profiles.of(provider.base_url, provider.model), dict[str, Any]()
     for _ in range(MAX_LESSONS):
-        body = _body(provider, messages, tools, {**profile, **learnt})
+        known = {**profile, **learnt}
+        body = _body(provider, messages, tools, known, is_streamed=on_text is not None)
+        stream = AnswerStream.of(provider.model, known, on_text) if on_text and body.get("stream") else None
         try:
-            answered = _ask(asked, provider.timeout or settings().ai_timeout, body)
+            answered = _ask(asked, timeout, body, stream)
         except _Refused as refused:
             lesson = profiles.lesson(refused.complaint, body)
             learnt |= lesson
-            if not lesson or _body(provider, messages, tools, {**profile, **learnt}) == body:
+            known |= lesson
+            if not lesson or _body(provider, messages, tools, known, is_streamed=on_text is not None) == body:
                 raise refusals.failure_of(refused.complaint) from None
             continue
         learnt.pop(profiles.ONCE, None)
+        learnt |= stream.lesson if stream else {}
         if learnt:
             profiles.keep(provider.base_url, provider.model, learnt)
         return completion.parse(answered, provider.model, body["messages"], [tool["function"]["name"] for tool in tools])
@@ -102,7 +110,11 @@ def complete(
 
 
 def _body(
-    provider: Provider, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]], profile: profiles.Profile
+    provider: Provider,
+    messages: list[dict[str, str]],
+    tools: Sequence[Mapping[str, Any]],
+    profile: profiles.Profile,
+    is_streamed: bool,
 ) -> dict[str, Any]:
     return profiles.request_body(
         profile,
@@ -111,6 +123,7 @@ def _body(
         temperature=round(provider.temperature, 3),
         max_tokens=provider.max_tokens,
         tools=list(tools),
+        is_streamed=is_streamed,
     )
 
 
@@ -121,11 +134,12 @@ def _client(provider: Provider) -> openai.OpenAI:
         raise Refusal(_BAD_CHARACTERS) from None
 
 
-def _ask(asked: openai.OpenAI, timeout: float, body: dict[str, Any]) -> dict[str, Any]:
+def _ask(asked: openai.OpenAI, timeout: float, body: dict[str, Any], stream: AnswerStream | None) -> Any:
     """One request. Raises _Refused, or what else prevented an answer."""
     try:
         options = openai.RequestOptions(timeout=timeout)
-        response = asked.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
+        with streaming(stream.take, MAX_STREAM_BYTES) if stream else nullcontext():
+            response = asked.post("/chat/completions", body=body, cast_to=httpx2.Response, options=options)
     except openai.APIStatusError as problem:
         raise _Refused(_complaint(problem)) from None
     except openai.APIError as problem:
@@ -134,7 +148,7 @@ def _ask(asked: openai.OpenAI, timeout: float, body: dict[str, Any]) -> dict[str
         raise Refusal(_BAD_CHARACTERS) from None
     except PermanentRefusal as refused:  # the address may not be called
         raise Refusal(str(refused), refused.words) from None
-    return _read(response.content)
+    return _checked(_collected(stream) if stream else _json(response.content))
 
 
 def classify_error(problem: openai.APIError) -> NotAnswered:
@@ -152,12 +166,24 @@ def _complaint(problem: openai.APIStatusError) -> refusals.Complaint:
     return refusals.read(problem.status_code, problem.response.content, problem.response.headers)
 
 
-def _read(content: bytes) -> dict[str, Any]:
-    """A body that came with status 200, as one completion. Raises _Refused if it is an error all the same."""
+def _collected(stream: AnswerStream) -> Any:
+    """The answer that came as a stream. Raises what `on_text` raised, or NoAnswer."""
+    stream.end()
+    if not stream.is_whole:
+        raise NoAnswer("AI provider: its answer broke off in the middle")
+    answer = stream.completion()
+    return _json(answer) if isinstance(answer, bytes) else answer
+
+
+def _json(content: bytes) -> Any:
     try:
-        answer = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
         raise _no_completion(content) from None
+
+
+def _checked(answer: Any) -> dict[str, Any]:
+    """What came with status 200, as one completion. Raises _Refused if it is an error all the same."""
     complaint = refusals.within(answer)
     if complaint is not None:
         raise _Refused(complaint)

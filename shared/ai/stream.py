@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from shared.ai.completion import text_of
 from shared.ai.thoughts import VisibleText
 
 #: Is given each new piece of visible text. An empty one says that what follows replaces what came before: the answer begins.
@@ -27,7 +28,15 @@ USAGE_WAIT, END_WAIT = 2.0, 0.2
 _BOM = b"\xef\xbb\xbf"
 _NO_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[<]")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+#: Models that always think. Some servers put that into the text, and only its end is marked.
+_THINKS_ALWAYS = re.compile(r"(^|[/:_-])(r1|qwq|reasoner|thinking)($|[/:_-])", re.I)
+#: Where a chunk says what the answer costs.
+_USAGE = frozenset({"usage", "x_groq", "usageMetadata", "usage_metadata"})
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class StopReading(Exception):
+    """Nobody wants the rest of the answer."""
 
 
 class EventReader:
@@ -65,37 +74,58 @@ class EventReader:
 class AnswerStream:
     """Collects one streamed completion. `take` is given the body as it comes."""
 
-    def __init__(self, on_text: OnText, *, expects_usage: bool, hides_beginning: bool = False) -> None:
+    def __init__(self, on_text: OnText, *, expects_usage: bool, begins_in_thoughts: bool = False) -> None:
         self._on_text, self._expects_usage = on_text, expects_usage
-        self._events, self._visible = EventReader(), VisibleText(hides_beginning=hides_beginning)
+        self._events, self._visible = EventReader(), VisibleText(begins_in_thoughts=begins_in_thoughts)
+        #: What `on_text` raised: there is no point in going on.
+        self.stopped: Exception | None = None
+        #: Whether nothing but the model's name says that its answers begin in thoughts.
+        self.is_assumption = False
+        #: What this answer taught of its model (profiles.py).
+        self.lesson: dict[str, Any] = {}
         self._whole: bytearray | None = None  # an answer that is no stream
         self._begun = b""
         self._half = ""
         self._has_shown = False
         self._is_done = False
-        self._content, self._reasoning = list[str](), list[str]()
+        self._texts: dict[str, list[str]] = {}
         self._tools: dict[Any, dict[str, Any]] = {}
         self._about: dict[str, Any] = {}
         self._finish_reason: Any = None
-        self._usage: Any = None
-        self._error: Any = None
+        self._has_usage = False
+        self._error: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, model: str, profile: Mapping[str, Any], on_text: OnText) -> AnswerStream:
+        """One from a model, of which this is known."""
+        is_assumed = "unmarked_thoughts" not in profile and _THINKS_ALWAYS.search(model) is not None
+        stream = cls(
+            on_text,
+            expects_usage=profile.get("stream_options", 1) is not None,
+            begins_in_thoughts=is_assumed or bool(profile.get("unmarked_thoughts")),
+        )
+        stream.is_assumption = is_assumed
+        return stream
 
     def take(self, part: bytes) -> float | None:
         """Reads a part; for how many seconds the rest is still worth waiting for (OnPart in shared/http/client.py)."""
-        if self._whole is None and not self._content and not self._about:
+        if self._whole is None and not self._texts and not self._about:
             self._begun += part[:64]
             if _NO_STREAM.match(self._begun):
                 self._whole = bytearray()
         if self._whole is not None:
             self._whole += part[: MAX_WHOLE_BYTES - len(self._whole)]
             return None
-        for data in self._events.feed(part):
-            self._read(data)
+        try:
+            for data in self._events.feed(part):
+                self._read(data)
+        except StopReading:
+            return 0.0
         if self._is_done or self._error is not None:
             return END_WAIT
         if self._finish_reason is None:
             return None
-        return USAGE_WAIT if self._expects_usage and self._usage is None else END_WAIT
+        return USAGE_WAIT if self._expects_usage and not self._has_usage else END_WAIT
 
     @property
     def is_whole(self) -> bool:
@@ -103,23 +133,29 @@ class AnswerStream:
         return self._whole is not None or self._is_done or self._error is not None or self._finish_reason is not None
 
     def end(self) -> None:
-        """The body has ended."""
-        if self._whole is None:
-            for data in self._events.end():
-                self._read(data)
+        """The body has ended. Raises what `on_text` raised."""
+        if self.stopped is None and self._whole is None:
+            try:
+                for data in self._events.end():
+                    self._read(data)
+            except StopReading:
+                pass
+        if self.stopped is not None:
+            raise self.stopped
+        if self.is_assumption and self._visible.is_unproven and "content" in self._texts:
+            self.lesson = {"unmarked_thoughts": False}
 
     def completion(self) -> bytes | dict[str, Any]:
         """What came, as an answer that was not streamed: as its bytes if it was none, else as its JSON would be."""
         if self._whole is not None:
             return bytes(self._whole)
         if self._error is not None:
-            return {"error": self._error, "usage": self._usage}
-        message: dict[str, Any] = {"role": "assistant", "content": _joined(self._content)}
-        if self._reasoning:
-            message["reasoning_content"] = _joined(self._reasoning)
+            return self._error
+        texts = {name: _mended("".join(pieces)) for name, pieces in self._texts.items()}
+        message: dict[str, Any] = {"role": "assistant", "content": "", **texts}
         if self._tools:
             message["tool_calls"] = list(self._tools.values())
-        return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}], "usage": self._usage}
+        return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
 
     def _read(self, data: bytes) -> None:
         if data.strip() == b"[DONE]":
@@ -129,38 +165,53 @@ class AnswerStream:
             self._read_chunk(chunk)
 
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
-        if chunk.get("error"):
-            self._error = chunk["error"]
-        self._about |= {name: chunk[name] for name in ("id", "model") if chunk.get(name) and name not in self._about}
-        self._usage = chunk.get("usage") or self._usage
         choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict) or choice.get("index"):  # of several answers the first
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        if chunk.get("error") or choice.get("error"):
+            self._error = chunk
+        self._about |= {name: value for name, value in chunk.items() if value and name != "choices"}
+        if choice.get("usage"):
+            self._about["usage"] = choice["usage"]
+        self._has_usage = not _USAGE.isdisjoint(self._about)
+        if choice.get("index"):  # of several answers the first
             return
-        self._usage = choice.get("usage") or self._usage
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
         delta = choice.get("delta")
-        if not isinstance(delta, dict) and not self._content:
+        if not isinstance(delta, dict) and not self._texts:
             delta = choice.get("message")  # the whole of it at once
         if isinstance(delta, dict):
             self._read_delta(delta)
 
     def _read_delta(self, delta: dict[str, Any]) -> None:
-        thought, text = _texts_of(delta.get("content"))
-        for name in ("reasoning_content", "reasoning"):
-            if isinstance(delta.get(name), str):
-                thought += delta[name]
-                break
-        if thought:
-            self._reasoning.append(thought)
-            self._visible.begin()  # thoughts come apart from the text
+        for name in ("reasoning_content", "reasoning", "refusal"):
+            if isinstance(delta.get(name), str) and delta[name]:
+                self._texts.setdefault(name, []).append(delta[name])
+                self._visible.thoughts_are_apart()
+        content = delta.get("content")
+        text = text_of(content)
         if text:
-            self._content.append(text)
-            self._show(self._visible.feed(self._whole_characters(text)))
+            self._texts.setdefault("content", []).append(text)
+            self._show(text)
+        elif content:
+            self._visible.thoughts_are_apart()  # it is a thought, among parts of a content
         tools = delta.get("tool_calls")
         for call in tools if isinstance(tools, list) else []:
             if isinstance(call, dict):
                 self._read_tool(call)
+
+    def _show(self, text: str) -> None:
+        shown, is_anew = self._visible.feed(self._whole_characters(text))
+        if is_anew:
+            self.lesson = {"unmarked_thoughts": True}
+        try:
+            if is_anew or (shown and not self._has_shown):
+                self._has_shown = True
+                self._on_text("")
+            if shown:
+                self._on_text(shown)
+        except Exception as problem:
+            self.stopped = problem
+            raise StopReading from problem
 
     def _read_tool(self, part: dict[str, Any]) -> None:
         key = part.get("index")
@@ -185,14 +236,6 @@ class AnswerStream:
             text, self._half = text[:-1], text[-1]
         return _mended(text)
 
-    def _show(self, text: str) -> None:
-        if self._visible.takes_back or (text and not self._has_shown):
-            self._on_text("")
-            self._visible.takes_back = False
-        if text:
-            self._on_text(text)
-            self._has_shown = True
-
 
 def _chunks_of(data: bytes) -> list[dict[str, Any]]:
     """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
@@ -206,25 +249,6 @@ def _json(text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _texts_of(content: Any) -> tuple[str, str]:
-    """Thoughts and text of a delta's content: a text, or a list of parts (Mistral)."""
-    if isinstance(content, str):
-        return "", content
-    thought = text = ""
-    for part in content if isinstance(content, list) else []:
-        if isinstance(part, str):
-            text += part
-        elif isinstance(part, dict) and part.get("type") == "thinking":
-            thought += _texts_of(part.get("thinking"))[1]
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
-            text += part["text"]
-    return thought, text
-
-
-def _joined(pieces: list[str]) -> str:
-    return _mended("".join(pieces))
 
 
 def _mended(text: str) -> str:

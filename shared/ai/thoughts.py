@@ -10,83 +10,8 @@ import re
 
 #: Names of the tags, as models write them.
 TAGS = ("think", "thinking", "thought", "thoughts", "reasoning")
-#: Characters of a tag with attributes.
-MAX_TAG = 100
 
 _NAMES = "|".join(TAGS)
-_OPENING = re.compile(rf"<({_NAMES})(?:\s[^<>]*)?>", re.I)
-_CLOSING = re.compile(rf"</({_NAMES})\s*>", re.I)
-_TAG_BEGUN = re.compile(r"</?([a-zA-Z]*)(\s[^<>]*)?")
-#: How a text begins that may be a call of a tool written as text, which nobody wants to read.
-_MAY_BE_CALL = ("{", "```", "[{", "<tool")
-
-
-class VisibleText:
-    """What may be shown of a text that comes in pieces. Nothing is held back but what may yet become a tag, or a tool's call.
-
-    `hides_beginning`: the model may begin in its thoughts, without an opening tag: nothing is shown before they end, or before
-    they come apart from the text (`begin`).
-    """
-
-    def __init__(self, *, hides_beginning: bool = False) -> None:
-        self._held = ""
-        self._hides_beginning = hides_beginning
-        self._is_thought = False
-        self._has_begun = self._is_call = False
-        #: Whether text that was shown has turned out to be a thought: what is shown next replaces it.
-        self.takes_back = False
-
-    def begin(self) -> None:
-        """The text has its beginning where it seems to have it."""
-        self._hides_beginning = False
-
-    def feed(self, piece: str) -> str:
-        """What can be shown now."""
-        self._held += piece
-        visible = ""
-        while tag := (_CLOSING if self._is_thought else _ANY).search(self._held):
-            before, self._held = self._held[: tag.start()], self._held[tag.end() :]
-            if self._is_thought:
-                self._is_thought = False
-            elif tag[0].startswith("</"):  # its opening was left out: all before was a thought
-                visible, self.takes_back, self._has_begun = "", self._has_begun, False
-            else:
-                visible, self._is_thought = visible + before, True
-            self._hides_beginning = False
-        return self._shown(visible + self._released())
-
-    def _released(self) -> str:
-        """Takes from what is held what cannot become a tag any more."""
-        at = self._held.rfind("<")
-        end = at if at >= 0 and _may_become_tag(self._held[at:]) else len(self._held)
-        released, self._held = self._held[:end], self._held[end:]
-        return "" if self._is_thought or self._hides_beginning else released
-
-    def _shown(self, text: str) -> str:
-        if self._has_begun:
-            return text
-        text = text.lstrip()
-        self._is_call = self._is_call or text.startswith(_MAY_BE_CALL)
-        if self._is_call:
-            return ""
-        if any(start.startswith(text) for start in _MAY_BE_CALL):
-            self._held = text + self._held
-            return ""
-        self._has_begun = True
-        return text
-
-
-_ANY = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}", re.I)
-
-
-def _may_become_tag(text: str) -> bool:
-    begun = _TAG_BEGUN.fullmatch(text)
-    if not begun or len(text) > MAX_TAG:
-        return False
-    name = begun[1].lower()
-    return name in TAGS if begun[2] else any(tag.startswith(name) for tag in TAGS)
-
-
 #: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma).
 _NAMED = rf"(?:seed:|ant)?(?:{_NAMES})"
 _OPENS = (
@@ -110,11 +35,17 @@ _BARE_HARMONY = re.compile(r"\A\s*analysis[\s\S]*?assistant\s?final(?=\S)")
 
 def without(text: str) -> str:
     """The text without its thoughts; "" if it is nothing else."""
+    visible, _ = _visible_part(text)
+    return text if visible is text else visible.strip()
+
+
+def _visible_part(text: str) -> tuple[str, bool]:
+    """The text without its thoughts, and whether it ends in the middle of one."""
     bare = _BARE_HARMONY.match(text)
     if bare:
         text = text[bare.end() :]
     if not MARKER.search(text):
-        return text
+        return text, False
     visible, begin, is_thinking, has_closed = "", 0, False, False
     for marker in MARKER.finditer(text):
         piece = "" if is_thinking else text[begin : marker.start()]
@@ -128,4 +59,93 @@ def without(text: str) -> str:
             visible, has_closed = "", True  # all before it were thoughts, whose beginning is not marked
         begin = marker.end()
     visible += "" if is_thinking else text[begin:]
-    return _FRAME.sub("", visible).strip()
+    return _FRAME.sub("", visible), is_thinking
+
+
+# ---- the same for a text that comes in pieces
+
+#: Characters that a marker begins with; of a marker with what belongs to it.
+_TRIGGERS, _MAX_MARKER = "<[◁", 100
+#: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
+_TAIL = re.compile(r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷]{0,100})?\Z")
+_BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
+_TAG_NAMES = (*TAGS, *(f"{prefix}{tag}" for prefix in ("seed:", "ant") for tag in TAGS), "answer", "response", "final_answer")
+_PIPED = (
+    "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking channel message start end return call "
+    "start_response end_response begin_of_solution end_of_solution im_end"
+)
+_OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>")
+_LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
+#: How a text begins that may be no text: a call of a tool that is written as one, or Harmony without its markers.
+_MAY_BE_CALL = ("{", "```", "[{", "<tool")
+_BARE_BEGINNING = "analysis"
+
+
+class VisibleText:
+    """What of a text that comes in pieces may be shown. Nothing is held back but what may yet become a marker, or is no text.
+
+    `begins_in_thoughts`: the model leaves the opening marker out, so nothing is shown before the closing one, unless its thoughts
+    come apart (`thoughts_are_apart`).
+    """
+
+    def __init__(self, *, begins_in_thoughts: bool = False) -> None:
+        self._text, self._shown = "", ""
+        self._begins_in_thoughts = begins_in_thoughts
+        #: Whether what comes next is hidden, unless a marker says otherwise; whether the text's end depends on what follows.
+        self._is_hidden = self._is_held = False
+        self._has_marker = False
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether it has waited in vain for the end of thoughts."""
+        return self._begins_in_thoughts and not self._has_marker
+
+    def thoughts_are_apart(self) -> None:
+        """The text has none."""
+        self._begins_in_thoughts = False
+
+    def feed(self, piece: str) -> tuple[str, bool]:
+        """What is to be shown now, and whether it takes the place of all that was shown before."""
+        self._text += piece
+        if not self._is_held and (self._shown or self._is_hidden) and not any(trigger in piece for trigger in _TRIGGERS):
+            piece = "" if self._is_hidden else piece
+            self._shown += piece
+            return piece, False
+        before, self._shown = self._shown, self._visible()
+        if self._shown.startswith(before):
+            return self._shown[len(before) :], False
+        return self._shown, True
+
+    def _visible(self) -> str:
+        settled = self._text[: _settled(self._text)]
+        visible, is_thinking = _visible_part(settled)
+        markers = list(MARKER.finditer(settled))
+        self._has_marker = bool(markers)
+        # What a closing marker means is known when something follows it.
+        self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end() :].strip())
+        visible = visible.lstrip()
+        is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
+        self._is_hidden = is_thinking or is_no_text
+        if is_no_text or visible.startswith(_BARE_BEGINNING):
+            return ""
+        may_be = not is_thinking and any(start.startswith(visible) for start in (*_MAY_BE_CALL, _BARE_BEGINNING))
+        return "" if may_be else visible
+
+
+def _settled(text: str) -> int:
+    """Where the end of a text begins that may yet become a marker."""
+    tail = _TAIL.search(text, max(0, len(text) - 2 * _MAX_MARKER))
+    assert tail is not None, "it matches an empty end"
+    begun = tail["begun"]
+    is_text = begun is not None and tail.start() == tail.start("begun") and not _may_become_marker(begun)
+    return len(text) if is_text else tail.start()
+
+
+def _may_become_marker(begun: str) -> bool:
+    begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", begun.lower())
+    if any(literal.startswith(begun) for literal in _LITERALS):
+        return True
+    tag = _BEGUN_TAG.fullmatch(begun)
+    if tag is None:
+        return False
+    return tag[1] in _TAG_NAMES if tag[2] else any(name.startswith(tag[1]) for name in _TAG_NAMES)

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+from flask.testing import FlaskClient
 
 from shared import config
 from shared.broker.redis_broker import get_broker
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
+from tests.integration.widget_page import Page, key_of
+from tests.site import serving
 from web.app import create_app
 from web.ops import health
 
@@ -47,3 +50,17 @@ def _redis_refusing(*command: str) -> Iterator[None]:
     finally:
         client.execute_command("replicaof", "no", "one")
         client.config_set("maxmemory", "0")
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[FlaskClient]:
+    app = create_app()
+    client = app.test_client()
+    with serving(app) as site:
+        client.site = site  # type: ignore[attr-defined]  # where it is served over HTTP
+        yield client
+
+
+@pytest.fixture
+def page(client: FlaskClient, world: World) -> Page:
+    return Page(client, key_of(world.chatbot))

@@ -45,6 +45,8 @@ def test_a_message_goes_through_every_channel(world: World, simulator: Simulator
 @pytest.mark.parametrize("channel", ["widget", "whatsapp_cloud", "whatsapp_qr"])
 def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world.endpoint(world.customer)
+    world.say(user="v-0")
+    world.drain()  # what a process reads once
     statements: list[str] = []
     execute = db.Pool.execute_sql
     monkeypatch.setattr(
@@ -105,7 +107,8 @@ def test_the_conversation_so_far_is_told_to_the_ai(world: World, simulator: Simu
     prompts: list[Any] = []
     complete = provider.complete
     monkeypatch.setattr(
-        "shared.ai.provider.complete", lambda provider, messages: (prompts.append(messages), complete(provider, messages))[1]
+        "shared.ai.provider.complete",
+        lambda provider, messages, **more: (prompts.append(messages), complete(provider, messages, **more))[1],
     )
     for number in range(7):
         world.say(f"question {number} about shipping")

@@ -8,13 +8,10 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
-from itertools import islice
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import requests
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -22,8 +19,9 @@ from shared import config, db
 from shared.broker import redis_broker
 from shared.errors import ServiceDown
 from tests.builders import World
+from tests.integration.widget_page import Page, key_of
 from tests.pipeline.test_workers import until
-from tests.site import read_events, serving
+from tests.site import read_events
 from web.app import create_app
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
@@ -34,58 +32,6 @@ from web.widget.sse import StreamHub, StreamLimitReached
 from web.widget.visitor import Visitor, new_token, visitor_of
 
 SHOP = "https://shop.example"
-
-
-class Page:
-    """A visitor's page of one chatbot."""
-
-    def __init__(self, client: FlaskClient, key: str, **headers: str) -> None:
-        self.client, self.url, self.headers = client, f"/api/v1/chatbots/{key}", headers
-        self.token = self.call("post", "/sessions").get_json()["token"]
-
-    def call(self, method: str, path: str, **more: Any) -> TestResponse:
-        """A request with this page's headers and token."""
-        token = {"Authorization": f"Bearer {self.token}"} if hasattr(self, "token") else {}
-        headers = {**self.headers, **token, **more.pop("headers", {})}
-        return getattr(self.client, method)(self.url + path, headers=headers, **more)  # type: ignore[no-any-return]
-
-    def say(self, content: str = "When do you ship?", **headers: str) -> TestResponse:
-        """Sends a message."""
-        return self.call("post", "/messages", json={"content": content}, headers=headers)
-
-    def history(self) -> list[dict[str, Any]]:
-        """What the page shows after a reload."""
-        return self.call("get", "/messages").get_json()["messages"]  # type: ignore[no-any-return]
-
-    def stream(self, seen: int = 0, **headers: str) -> requests.Response:
-        """Opens the stream behind that revision, over HTTP."""
-        more = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": str(seen), **self.headers, **headers}
-        return requests.get(self.client.site.url + self.url + "/events", headers=more, stream=True, timeout=20)  # type: ignore[attr-defined]
-
-    def events(self, seen: int, count: int) -> list[dict[str, Any]]:
-        """The next `count` events behind that id, then the page leaves."""
-        with self.stream(seen) as answer:
-            assert answer.status_code == 200, answer.text
-            assert answer.headers["Content-Type"].startswith("text/event-stream")
-            return list(islice(read_events(answer), count))
-
-
-@pytest.fixture
-def client(world: World) -> Iterator[FlaskClient]:
-    app = create_app()
-    client = app.test_client()
-    with serving(app) as site:
-        client.site = site  # type: ignore[attr-defined]  # where it is served over HTTP
-        yield client
-
-
-def key_of(chatbot: int) -> str:
-    return str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
-
-
-@pytest.fixture
-def page(client: FlaskClient, world: World) -> Page:
-    return Page(client, key_of(world.chatbot))
 
 
 def problem(answer: TestResponse) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.ai import thoughts
 from shared.ai.stream import AnswerStream
 from shared.ai.thoughts import VisibleText
 
@@ -39,7 +40,7 @@ def answer_of(stream: AnswerStream) -> tuple[Any, Any, Any]:
     answer = stream.completion()
     assert isinstance(answer, dict)
     [choice] = answer["choices"]
-    return choice["message"]["content"], choice["finish_reason"], answer["usage"]
+    return choice["message"]["content"], choice["finish_reason"], answer.get("usage")
 
 
 HELLO = (chunk("", role="assistant"), chunk("Hel"), chunk("lo ü😀"), chunk(finish="stop"))
@@ -109,7 +110,7 @@ def test_an_error_in_the_middle_is_the_answer() -> None:
     for error in ({"message": "Overloaded", "code": 502}, "overloaded"):
         stream, _ = read(wire(*HELLO[:2], {"error": error, "choices": []}, done=False))
         assert stream.is_whole
-        assert stream.completion() == {"error": error, "usage": None}
+        assert stream.completion() == {"error": error, "choices": []}
 
 
 def test_what_is_no_stream_is_given_as_it_came() -> None:
@@ -159,7 +160,15 @@ SHOWN = [
     ("Hello <think>secret", "Hello "),
     ("a < b, <thin ice> and <b>bold</b>", "a < b, <thin ice> and <b>bold</b>"),
     ("<think></think>Hello<think>secret</think>!", "Hello!"),
-    ("2 < 3", "2 < 3"),
+    ("2 < 3 [see 1] <r", "2 < 3 [see 1] "),
+    ("[THINK]secret[/THINK]Hello [1]", "Hello [1]"),
+    ("\u25c1think\u25b7secret\u25c1/think\u25b7Hello", "Hello"),
+    ("<|channel|>analysis<|message|>secret<|end|><|start|>assistant<|channel|>final<|message|>Hello", "Hello"),
+    ("<|channel|>final<|message|>Hello", "Hello"),
+    ("<|START_THINKING|>secret<|END_THINKING|><|START_RESPONSE|>Hello<|END_RESPONSE|>", "Hello"),
+    ("<unused94>thought secret<unused95>Hello", "Hello"),
+    ("analysisThe customer is angry.assistantfinalHello", "Hello"),
+    ("And so it is", "And so it is"),
     ("```json\n{}```", ""),
     ('{"name": "no_answer"}', ""),
     ("`x` is it", "`x` is it"),
@@ -171,23 +180,78 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
     for size in range(1, len(text) + 1):
         shown, filtered = "", VisibleText()
         for at in range(0, len(text), size):
-            shown += filtered.feed(text[at : at + size])
+            piece, is_anew = filtered.feed(text[at : at + size])
+            shown += piece
+            assert not is_anew
             assert visible.startswith(shown), (size, shown)
         assert shown == visible
+    if visible and "<r" not in text:
+        assert thoughts.without(text).strip() == visible.strip(), "as of the whole"
 
 
-def test_nothing_is_held_back_that_cannot_become_a_tag() -> None:
+PIECES = ["<think>", "</think>", "a", " b\n", "<", "[THINK]", "<|channel|>final<|message|>", "<answer>", "]"]
+
+
+@given(st.lists(st.sampled_from(PIECES)))
+def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> None:
+    shown, filtered = "", VisibleText()
+    for character in "".join(pieces) + ".":
+        piece, is_anew = filtered.feed(character)
+        shown = piece if is_anew else shown + piece
+    assert shown.strip() == thoughts.without("".join(pieces) + ".").strip()
+
+
+def test_nothing_is_held_back_that_cannot_become_a_marker() -> None:
     filtered = VisibleText()
-    shown = {"Hel": "Hel", "lo <": "lo ", "th": "", "e <thi": "<the ", "nk>x</": "", "think> end": " end"}
-    assert {piece: filtered.feed(piece) for piece in shown} == shown
+    shown = {
+        "Hel": "Hel",
+        "lo <": "lo ",
+        "th": "",
+        "e <thi": "<the ",
+        "nk>x</": "",
+        "think> end": " end",
+        " [1": " [1",
+        " [TH": " ",
+        "E]": "[THE]",
+    }
+    assert {piece: filtered.feed(piece)[0] for piece in shown} == shown
 
 
-def test_thoughts_without_an_opening_tag() -> None:
-    hidden = VisibleText(hides_beginning=True)
-    assert [hidden.feed(piece) for piece in ("secret ", "more</thi", "nk>\nHello", " you")] == ["", "", "Hello", " you"]
-    apart = VisibleText(hides_beginning=True)
-    apart.begin()
-    assert apart.feed("Hello") == "Hello"
+def test_thoughts_without_an_opening_marker() -> None:
+    hidden = VisibleText(begins_in_thoughts=True)
+    assert [hidden.feed(piece)[0] for piece in ("secret ", "more</thi", "nk>\nHello", " you")] == ["", "", "Hello", " you"]
+    apart = VisibleText(begins_in_thoughts=True)
+    apart.thoughts_are_apart()
+    assert apart.feed("Hello") == ("Hello", False)
     late, seen = read(wire(*(chunk(one) for one in ("secret", " more</think>", "Hello")), chunk(finish="stop")))
-    assert seen == ["", "secret", "", "Hello"], "what was shown is taken back"
-    assert late.is_whole
+    assert seen[0] == seen[-2] == "", "what was shown is taken back"
+    assert (seen[-1], late.lesson) == ("Hello", {"unmarked_thoughts": True})
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "is_hidden", "lesson"),
+    [
+        ("gpt-4o-mini", {}, False, {}),
+        ("deepseek-ai/DeepSeek-R1", {}, True, {"unmarked_thoughts": False}),
+        ("deepseek-ai/DeepSeek-R1", {"unmarked_thoughts": False}, False, {}),
+        ("my-model", {"unmarked_thoughts": True}, True, {}),
+    ],
+)
+def test_whose_answers_begin_in_thoughts_is_assumed_and_learnt(
+    model: str, profile: dict[str, Any], is_hidden: bool, lesson: dict[str, Any]
+) -> None:
+    seen: list[str] = []
+    stream = AnswerStream.of(model, profile, seen.append)
+    stream.take(wire(*HELLO))
+    stream.end()
+    assert (not seen, stream.lesson) == (is_hidden, lesson)
+
+
+def test_a_reader_that_wants_no_more_ends_it() -> None:
+    def stop(piece: str) -> None:
+        raise LookupError(piece)
+
+    stream = AnswerStream(stop, expects_usage=True)
+    assert stream.take(wire(*HELLO[:2], done=False)) == 0.0
+    with pytest.raises(LookupError):
+        stream.end()

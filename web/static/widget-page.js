@@ -18,7 +18,11 @@ const UNSEEN = 60_000;
 /** Attempts at sending before the visitor is asked. */
 const ATTEMPTS = 3;
 
+/** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
+const STALE = 60_000;
+
 const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at}
+const drafts = new Map(); // id of a question -> {content, timer}: the reply that is being written
 let outbox = recall("outbox") || []; // {key, content, created_at, state: "sending" | "failed", why}
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
@@ -100,6 +104,7 @@ async function call(path, options = {}, again = true) {
 function forgetConversation() {
   cursor = 0;
   messages.clear();
+  drafts.clear();
   draw();
 }
 
@@ -115,18 +120,42 @@ async function load(query = "?limit=50") {
   const older = query.includes("before=");
   if (!older) cursor = Math.max(cursor, found.cursor);
   if (older || !query.includes("after=")) more = found.more;
-  found.messages.forEach((message) => messages.set(message.id, message));
+  found.messages.forEach(store);
   $("messages").setAttribute("aria-busy", "true"); // old messages are shown, not read out
   draw();
   setTimeout(() => $("messages").removeAttribute("aria-busy"), 500);
 }
 
-function receive(message, revision) {
-  const known = messages.get(message.id);
+function store(message) {
   messages.set(message.id, message);
+  forgetDraft(message.reply_to); // the message takes its place, whatever it says
+}
+
+function receive(message, revision) {
+  const known = messages.has(message.id);
+  const drafted = drafts.has(message.reply_to);
+  store(message);
   cursor = Math.max(cursor, revision);
   if (!known && message.role === "assistant") arrived();
-  draw(known ? null : message.id);
+  draw(known || drafted ? null : keyOf(message));
+}
+
+/** A reply that is being written: its whole `text`, or what is `more` since the last event; the text null when it ended without one. */
+function receiveDraft({ reply_to, text, more }) {
+  if ([...messages.values()].some((message) => message.reply_to === reply_to)) return;
+  const before = drafts.get(reply_to);
+  forgetDraft(reply_to);
+  const content = text ?? (more && before ? before.content + more : null);
+  if (content) {
+    const timer = setTimeout(() => (drafts.delete(reply_to), draw()), STALE);
+    drafts.set(reply_to, { content, timer });
+  }
+  draw(content && !before ? keyOf({ reply_to }) : null);
+}
+
+function forgetDraft(question) {
+  clearTimeout(drafts.get(question)?.timer);
+  drafts.delete(question);
 }
 
 function arrived() {
@@ -139,8 +168,9 @@ function visible() {
   return open && !document.hidden;
 }
 
-async function listen() {
-  if (streaming || !messages.size) return; // a visitor who has written nothing needs no stream
+/** `early`: the visitor begins to write. The stream is there before the first answer, which then comes word by word. */
+async function listen(early = false) {
+  if (streaming || !(messages.size || early)) return; // a visitor who has written nothing needs no stream
   streaming = new AbortController();
   const { signal } = streaming;
   for (let failures = 0; !signal.aborted; ) {
@@ -190,6 +220,7 @@ function event(block) {
   const field = (name) => block.split("\n").filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2));
   const [name] = field("event");
   if (name === "message") receive(JSON.parse(field("data").join("\n")), Number(field("id")[0]));
+  if (name === "draft") receiveDraft(JSON.parse(field("data").join("\n")));
 }
 
 async function poll(seconds, signal) {
@@ -279,14 +310,27 @@ function ordered() {
   const time = ({ created_at }) => Date.parse(created_at);
   const question = (message) => messages.get(message.reply_to) ?? message;
   const late = ({ status }) => Number(status === "ACCEPTED");
-  return [...messages.values()].sort(
+  return [...messages.values(), ...drafted()].sort(
     (a, b) => late(a) - late(b) || time(question(a)) - time(question(b)) || Boolean(a.reply_to) - Boolean(b.reply_to) || time(a) - time(b),
   );
 }
 
+/** The replies that are being written, as messages, where their questions are known. */
+function drafted() {
+  const known = [...drafts].filter(([question]) => messages.has(question));
+  return known.map(([question, { content }]) => ({
+    role: "assistant", content, status: "DRAFT", reply_to: question, created_at: messages.get(question).created_at,
+  }));
+}
+
+/** What a message's element is known by: a reply by its question, so that it takes its draft's place. */
+function keyOf({ id, key, day, reply_to }) {
+  return String(day || (reply_to ? `reply to ${reply_to}` : id || key));
+}
+
 /** Whether the newest question has no answer yet. */
 function waiting() {
-  const list = ordered();
+  const list = ordered().filter(({ status }) => status !== "DRAFT");
   const answered = new Set(list.map(({ reply_to }) => reply_to));
   const last = (wanted) => list.findLastIndex((message) => message.role === "user" && wanted(message));
   return last(() => true) > last(({ id }) => answered.has(id));
@@ -315,13 +359,13 @@ function draw(fresh = null) {
   const kept = new Map([...$("messages").children].filter(({ dataset }) => dataset.id).map((element) => [element.dataset.id, element]));
   let previous = $("messages").firstElementChild; // the greeting
   for (const entry of wanted) {
-    const id = String(entry.day || entry.id || entry.key);
+    const id = keyOf(entry);
     const print = JSON.stringify(entry);
     let element = kept.get(id);
     kept.delete(id);
     if (!element) element = document.createElement("div");
     if (element.dataset.print !== print) fill(element, entry, id, print);
-    element.classList.toggle("fresh", id === String(fresh));
+    element.classList.toggle("fresh", id === String(fresh) || (entry.status === "DRAFT" && element.classList.contains("fresh")));
     if (previous.nextElementSibling !== element) previous.after(element);
     previous = element;
   }
@@ -346,6 +390,12 @@ function withDay(entry, index, list) {
 function fill(element, entry, id, print) {
   element.dataset.id = id;
   element.dataset.print = print;
+  if (entry.status === "DRAFT") {
+    fillDraft(element, entry);
+    return;
+  }
+  element.removeAttribute("aria-live");
+  element.removeAttribute("aria-busy");
   element.replaceChildren();
   if (entry.day) {
     element.className = "day";
@@ -357,6 +407,19 @@ function fill(element, entry, id, print) {
   element.className = [role, entry.first && "first", bad && "failed"].filter(Boolean).join(" ");
   element.append(bubble(role, entry));
   if (entry.last || bad) element.append(meta(role, entry, bad));
+}
+
+/** A reply that grows. Its words are read out once, when they are all there; what of them is marked stays so. */
+function fillDraft(element, entry) {
+  if (!element.classList.contains("draft")) {
+    element.setAttribute("aria-live", "off");
+    element.setAttribute("aria-busy", "true");
+    const bubble = make("div", "bubble");
+    bubble.append(make("span", "aside", `${NAME}: `), "");
+    element.replaceChildren(bubble);
+  }
+  element.className = ["assistant draft", entry.first && "first", element.classList.contains("fresh") && "fresh"].filter(Boolean).join(" ");
+  element.firstChild.lastChild.data = entry.content;
 }
 
 function make(name, className, text = "") {
@@ -407,10 +470,12 @@ function mark({ state, status }) {
   return element;
 }
 
+let typing = false;
+
 function drawTyping() {
-  const typing = waiting();
-  if (typing === !$("typing").hidden) return;
-  $("typing").hidden = !typing;
+  $("typing").hidden = !waiting() || drafted().length > 0; // words are better than dots
+  if (typing === waiting()) return;
+  typing = waiting();
   $("typing-text").textContent = typing ? `${NAME} is typing` : "";
   $("typing-text").className = "aside";
   clearTimeout(lateTimer);
@@ -439,6 +504,11 @@ function grow() {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
   $("form").querySelector("button").disabled = !text.value.trim();
+}
+
+function write() {
+  grow();
+  if ($("text").value.trim()) listen(true);
 }
 
 function submit(submitted) {
@@ -492,7 +562,7 @@ async function start() {
   colour();
   framed();
   $("form").addEventListener("submit", submit);
-  $("text").addEventListener("input", grow);
+  $("text").addEventListener("input", write);
   $("text").addEventListener("keydown", (pressed) => {
     if (pressed.key !== "Enter" || pressed.shiftKey || pressed.isComposing) return;
     submit(pressed);

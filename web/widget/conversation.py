@@ -30,11 +30,33 @@ _MEMBERS = ("id", "role", "content", "status", "reply_to")
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A reply while it is written: the public id of its question, and its text so far."""
+
+    reply_to: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose news, behind which revision, and whether its page shows a draft."""
+
+    visitor: Visitor
+    after: int
+    has_draft: bool = False
+
+
+@dataclass(frozen=True)
 class News:
     """Messages that are new or have another status, each with its revision; `cursor` is where the next read begins."""
 
     cursor: int
     messages: list[tuple[int, dict[str, Any]]]
+    draft: Draft | None = None
+    #: The draft that the page has is no more, and no reply takes its place.
+    is_draft_gone: bool = False
+    #: There are more messages than were read at once.
+    is_behind: bool = False
 
 
 def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
@@ -55,23 +77,33 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
 
 def news(visitor: Visitor, after: int) -> News:
     """What changed after that revision."""
-    [latest] = news_of_many([(visitor, after)])
+    [latest] = news_of_many([Asked(visitor, after)])
     return latest
 
 
-def news_of_many(asked: Sequence[tuple[Visitor, int]]) -> list[News]:
+def news_of_many(asked: Sequence[Asked]) -> list[News]:
     """The news of many visitors, each after a revision, by one statement."""
     items = [
-        {"chatbot_id": visitor.chatbot_id, "visitor_id": visitor.id, "after": after, "batch": BATCH} for visitor, after in asked
+        {
+            "chatbot_id": one.visitor.chatbot_id,
+            "visitor_id": one.visitor.id,
+            "after": one.after,
+            "has_draft": one.has_draft,
+            "batch": BATCH,
+        }
+        for one in asked
     ]
-    return [_news_in(row, after) for row, (_, after) in zip(_read_news.rows_by_item(items), asked, strict=True)]
+    return [_news_in(row, one.after) for row, one in zip(_read_news.rows_by_item(items), asked, strict=True)]
 
 
 def _news_in(row: dict[str, Any] | None, after: int) -> News:
     if row is None:
         return News(after, [])
     changes = [(revision, _to_json(message)) for revision, message in row["changes"]]
-    return News(changes[-1][0] if len(changes) == BATCH else row["newest"], changes)
+    is_behind = len(changes) == BATCH
+    newest = changes[-1][0] if is_behind else max(after, row["newest"])
+    draft = None if row["draft"] is None else Draft(public_id(row["draft_of"]), row["draft"])
+    return News(newest, changes, draft, row["is_draft_gone"], is_behind)
 
 
 def content_of(message_id: int) -> str | None:

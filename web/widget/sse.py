@@ -3,14 +3,15 @@
 PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql). One LISTEN connection a process
 hears it and wakes the visitor's streams; what is newer than they have sent is read for many of them by one statement. A lost
 notification delays a message by seconds and loses none: every stream is read anew every RECONCILE seconds, and all of them at
-once after the LISTEN connection broke.
+once after the LISTEN connection broke. Replies that are being written come the same way, where a page is open: the streams say
+so in the table open_page (shared/channels/widget/drafts.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import math
 import random
 import threading
 import time
@@ -22,8 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import db
-from web.widget import notifications
-from web.widget.conversation import News, news_of_many
+from web.widget import notifications, open_pages
+from web.widget.conversation import Asked, Draft, News, news_of_many
+from web.widget.events import events_of
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
@@ -71,14 +73,16 @@ class StreamLimits:
 
 
 class Subscription:
-    """A stream's place in the hub. `seen` is the revision that its page has."""
+    """A stream's place in the hub. `seen` is the revision that its page has, `draft` the reply that it sees growing."""
 
-    __slots__ = ("address", "ends", "hub", "seen", "send", "sent_at", "visitor", "writing")
+    __slots__ = ("address", "draft", "ends", "hub", "marked_at", "seen", "send", "sent_at", "visitor", "writing")
 
     def __init__(self, hub: StreamHub, visitor: Visitor, seen: int, address: str) -> None:
         self.hub, self.visitor, self.seen, self.address = hub, visitor, seen, address
         self.send: Send | None = None  # until it is served
         self.writing = False
+        self.draft: Draft | None = None
+        self.marked_at = -math.inf  # when it was last said that this page is open
         self.sent_at = time.monotonic()
         self.ends = self.sent_at + LIFETIME * random.uniform(0.8, 1.2)
 
@@ -204,6 +208,7 @@ class StreamHub:
         subscription.writing, subscription.sent_at = True, time.monotonic()
         await subscription.send({"type": "http.response.body", "body": text, "more_body": more})
         subscription.writing = False
+        self._something.set()  # it may have been woken meanwhile
 
     async def _end(self, subscription: Subscription) -> None:
         send, subscription.send = subscription.send, None
@@ -237,9 +242,8 @@ class StreamHub:
 
     async def _read(self, page: list[Subscription]) -> None:
         """Reads what is newer, and sends it. While PostgreSQL is away the streams stay, and are read when it is back."""
-        asked = [(stream.visitor, stream.seen) for stream in page]
         try:
-            found: Sequence[News] = await asyncio.get_running_loop().run_in_executor(self._reader, news_of_many, asked)
+            found: Sequence[News] = await asyncio.get_running_loop().run_in_executor(self._reader, _read_news, page)
         except Exception as problem:
             if db.is_outage(problem):
                 db.outage.noticed(problem)
@@ -249,15 +253,16 @@ class StreamHub:
             self._wake(page)
             return
         for stream, latest in zip(page, found, strict=True):
-            if latest.cursor > stream.seen:
+            text, stream.draft = events_of(latest, stream.draft)
+            stream.seen = latest.cursor
+            if text:
                 stream.writing = True
-                self._begin(self._send_news(stream, latest))
+                self._begin(self._send_news(stream, text, latest.is_behind))
 
-    async def _send_news(self, stream: Subscription, latest: News) -> None:
-        stream.seen = latest.cursor
-        events = [event("message", message, revision) for revision, message in latest.messages]
-        await self._write(stream, "".join(events).encode())
-        self._wake([stream])  # a page that is far behind gets the rest in the next read
+    async def _send_news(self, stream: Subscription, text: str, is_behind: bool) -> None:
+        await self._write(stream, text.encode())
+        if is_behind:
+            self._wake([stream])
 
     # ---- notifications, from their thread
 
@@ -295,6 +300,7 @@ def _count_down(counts: Counter[Any], name: Any) -> None:
         del counts[name]
 
 
-def event(name: str, data: dict[str, Any], event_id: int) -> str:
-    """One server-sent event; JSON has no line breaks of its own."""
-    return f"event: {name}\nid: {event_id}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+def _read_news(page: list[Subscription]) -> list[News]:
+    """The news of these streams, whose pages count as open from then on."""
+    open_pages.mark(page)
+    return news_of_many([Asked(stream.visitor, stream.seen, stream.draft is not None) for stream in page])

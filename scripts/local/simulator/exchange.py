@@ -41,6 +41,8 @@ class Reply:
     callback_data: str = ""
     sender: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    #: Server-sent events, where a stream was asked for: then they are the body.
+    events: list[bytes] = field(default_factory=list)
 
     def encoded(self) -> bytes:
         """The body's bytes."""

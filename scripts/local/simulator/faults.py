@@ -1,8 +1,8 @@
 """Fault injection: rules that say which requests fail, how, and how often.
 
 A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}; rules.py has the fields of each fault.
-`match` is searched in the path and the raw body. After `latency` and `statuses` the next rules are tried as well; any other fault
-ends the search.
+`match` is searched in the path and the raw body. After `latency`, `pace` and `statuses` the next rules are tried as well; any
+other fault ends the search. `pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.rules import checked
 
 #: The request has its effect, then the answer is spoilt.
-AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip"})
+AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip", "cut"})
 #: The request is refused.
 REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before"})
 #: The request is answered as usual.
-CONTINUING = frozenset({"latency", "statuses"})
+CONTINUING = frozenset({"latency", "pace", "statuses"})
 _KNOWN = AFTER | REFUSALS | CONTINUING
 
 

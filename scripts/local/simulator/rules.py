@@ -56,6 +56,11 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "ms": _whole(_MS, 0),
         "part": fields.String(validate=validate.OneOf(("head", "body")), metadata=_about("head or body")),
     },
+    "cut": {
+        "by": fields.String(validate=validate.OneOf(("close", "reset", "silence")), metadata=_about("close, reset or silence")),
+        "ms": _whole(_MS, 0),
+    },
+    "pace": {"ms": _whole(_MS, 0, required=True)},
     "latency": {"ms": _whole(_MS, 0, required=True)},
     "statuses": {
         "kind": _kind(_REPORTING),

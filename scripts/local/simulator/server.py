@@ -70,6 +70,9 @@ class World:
         if last is None or last["fault"] in AFTER:
             reply = SERVICES[kind](request)
             self._note(kind, request, reply, drawn)
+            if reply.events and (last is None or last["fault"] == "cut"):
+                pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)
+                return await _stream(writer, reply, pace / 1000, last)
             return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
         return await self._refuse(kind, request, writer, last)
 
@@ -170,9 +173,42 @@ async def _write_spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[s
     if fault == "drip":
         await _drip(writer, _head(reply, len(body)), body, rule)
         return True
+    if fault == "cut":
+        writer.write(_head(reply, len(body)) + body[: len(body) // 2])
+        await writer.drain()
+        return await _break_off(writer, rule)
     if fault == "timeout":
         await asyncio.sleep(rule.get("ms", 60_000) / 1000)
     _reset(writer)
+    return False
+
+
+async def _stream(writer: asyncio.StreamWriter, reply: Reply, pace: float, cut: dict[str, Any] | None) -> bool:
+    """Sends the reply's events, or half of them and half an event, and breaks off."""
+    head = [f"HTTP/1.1 {reply.status} OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", "", ""]
+    writer.write("\r\n".join(head).encode())
+    events = reply.events
+    if cut:
+        middle = len(events) // 2
+        events = [*events[:middle], events[middle][: len(events[middle]) // 2]]
+    for event in events:
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        await writer.drain()
+        if pace:
+            await asyncio.sleep(pace)
+    if cut:
+        return await _break_off(writer, cut)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+async def _break_off(writer: asyncio.StreamWriter, rule: dict[str, Any]) -> bool:
+    """Ends an answer in its middle; the connection cannot be used any longer."""
+    if rule.get("by") == "silence":
+        await asyncio.sleep(rule.get("ms", 60_000) / 1000)
+    if rule.get("by") != "close":
+        _reset(writer)
     return False
 
 

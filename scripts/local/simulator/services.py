@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import html
 import itertools
+import json
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
@@ -72,7 +74,20 @@ def complete(request: Request) -> Reply:
         "choices": [choice],
         "usage": usage,
     }
-    return Reply(200, body, accepted=True, text=asked[0]["content"] if asked else "", answered_id=identity)
+    events = _events(body, bool((sent.get("stream_options") or {}).get("include_usage"))) if sent.get("stream") else []
+    return Reply(200, body, accepted=True, text=asked[0]["content"] if asked else "", answered_id=identity, events=events)
+
+
+def _events(body: dict[str, Any], with_usage: bool) -> list[bytes]:
+    """A completion as the chunks of a stream, a word in each."""
+    about = {"id": body["id"], "object": "chat.completion.chunk", "created": body["created"], "model": body["model"]}
+    words = re.findall(r"\s*\S+", body["choices"][0]["message"]["content"])
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
+    chunks = [{**about, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({**about, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    if with_usage:
+        chunks.append({**about, "choices": [], "usage": body["usage"]})
+    return [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]
 
 
 def _answer(system: str, question: str) -> str:

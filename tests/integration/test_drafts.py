@@ -1,0 +1,211 @@
+"""Replies while they are written: what a page sees of them, what ends them, and what is left of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from shared import db
+from shared.channels.widget import drafts
+from shared.channels.widget.drafts import AnswerUnwanted, Draft
+from shared.errors import LeaseLost
+from shared.jobs.ledger import Job
+from shared.queues import Queue
+from tests.builders import World, prune, stage_of_queue
+from tests.integration.widget_page import Page, key_of
+from tests.pipeline.test_workers import until
+from tests.site import read_events, serving
+from web.app import create_app
+from web.widget import sse
+
+DRAFTS = "select text from reply_draft"
+
+
+def asked(world: World, page: Page, content: str = "When do you ship?") -> Job:
+    """The job of a question that a worker has claimed."""
+    page.say(content)
+    world.run(world.jobs(queue=Queue.INCOMING)[-1]["id"])
+    return world.claim(world.jobs(queue=Queue.AI)[-1]["id"])
+
+
+def draft_of(job: Job) -> Draft:
+    return Draft(job, job.payload["message_id"])
+
+
+def written(draft: Draft, *pieces: str) -> None:
+    """Gives it these pieces, and waits until they are written."""
+    for piece in pieces:
+        draft(piece)
+    until(lambda: db.scalar(DRAFTS) == draft.text)
+
+
+def keep_writing(draft: Draft) -> None:
+    for _ in range(200):
+        draft("word ")
+        time.sleep(0.05)
+
+
+def finish(world: World, job: Job) -> None:
+    """The answer itself, and its way to the page."""
+    stage_of_queue(Queue.AI)(job)
+    world.drain()
+
+
+@pytest.fixture
+def stream(page: Page) -> Iterator[Callable[..., Iterator[dict[str, Any]]]]:
+    """Opens streams; returns their events."""
+    answers = []
+
+    def opened(seen: int = 0) -> Iterator[dict[str, Any]]:
+        answers.append(page.stream(seen))
+        return read_events(answers[-1])
+
+    yield opened
+    for answer in answers:
+        answer.close()
+
+
+def test_a_page_sees_a_reply_grow_begin_again_and_become_a_message(world: World, page: Page, stream: Any) -> None:
+    events, job = stream(), asked(world, page)
+    question = next(events)
+    draft = draft_of(job)
+    written(draft, "", "We")
+    assert next(events) == {"reply_to": question["id"], "text": "We", "revision": question["revision"]}
+    written(draft, " ship 😀")
+    assert next(events) == {"reply_to": question["id"], "more": " ship 😀", "revision": question["revision"]}
+    written(draft, "", "Our ", "parcels")
+    assert next(events)["text"].startswith("Our ")
+    draft.close()
+    finish(world, job)
+    reply = next(event for event in events if "content" in event)
+    assert (reply["reply_to"], "two days" in reply["content"]) == (question["id"], True)
+    assert db.scalar(DRAFTS) is None
+
+
+def test_a_page_that_comes_back_goes_on_in_the_same_draft(world: World, page: Page, client: FlaskClient, stream: Any) -> None:
+    events, job = stream(), asked(world, page)
+    question = next(events)
+    draft = draft_of(job)
+    written(draft, "We ship")
+    assert next(events)["text"] == "We ship"
+    again = stream(question["revision"])
+    assert next(again) == {"reply_to": question["id"], "text": "We ship", "revision": question["revision"]}
+    with serving(create_app()) as other:  # another web process
+        client.site = other  # type: ignore[attr-defined]
+        elsewhere = stream(question["revision"])
+        assert next(elsewhere)["text"] == "We ship"
+        written(draft, " soon")
+        assert [next(one)["more"] for one in (events, again, elsewhere)] == [" soon"] * 3
+        draft.close()
+        finish(world, job)
+        assert ["content" in next(one) for one in (events, again, elsewhere)] == [True] * 3
+
+
+def test_many_pieces_are_few_writes(world: World, page: Page, stream: Any) -> None:
+    stream()
+    draft, before = draft_of(asked(world, page)), db.scalar("select pg_current_xact_id()::text::bigint")
+    for _ in range(500):
+        draft("word ")
+        time.sleep(0.001)
+    until(lambda: db.scalar(DRAFTS) == "word " * 500)
+    assert db.scalar("select pg_current_xact_id()::text::bigint") - before < 60
+    draft("x" * drafts.MAX_TEXT)
+    until(lambda: len(db.scalar(DRAFTS)) == drafts.MAX_TEXT)
+
+
+STOPS = {
+    "its claim": ("update job set claims = claims + 1 where state = 'active'", LeaseLost),
+    "its job": ("update job set state = 'waiting', lease_until = null, claimed_by = null where state = 'active'", LeaseLost),
+    "its conversation": ("delete from conversation", AnswerUnwanted),
+    "the bot's leave to speak": ("update conversation set braked_until = now() + interval '1 hour'", AnswerUnwanted),
+}
+
+
+@pytest.mark.parametrize("loss", STOPS)
+def test_a_draft_stops_that_has_lost(world: World, page: Page, loss: str) -> None:
+    draft = draft_of(asked(world, page))
+    written(draft, "We")
+    statement, problem = STOPS[loss]
+    db.rows(statement)
+    with pytest.raises(problem):
+        keep_writing(draft)
+    draft.close()
+    assert db.scalar(DRAFTS) in ("We", None)
+
+
+def test_nothing_is_written_after_the_end(world: World, page: Page) -> None:
+    draft = draft_of(asked(world, page))
+    written(draft, "We")
+    draft(" ship")
+    draft.close()
+    before = db.scalar(DRAFTS)
+    time.sleep(3 * drafts.INTERVAL)
+    assert db.scalar(DRAFTS) == before
+
+
+def test_a_draft_that_ends_without_a_reply_is_taken_back(
+    world: World,
+    page: Page,
+    stream: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sse, "RECONCILE", 1.0)
+    events, job = stream(), asked(world, page)
+    question = next(events)
+    draft = draft_of(job)
+    written(draft, "We")
+    assert next(events)["text"] == "We"
+    draft.close()
+    db.rows("update reply_draft set updated_at = now() - interval '1 hour'")
+    assert prune()["drafts"] == 0, "its job goes on"
+    db.rows("update job set state = 'completed', closed_at = now(), lease_until = null, claimed_by = null where state = 'active'")
+    assert prune()["drafts"] == 1
+    assert next(events) == {"reply_to": question["id"], "text": None, "revision": question["revision"]}
+
+
+def test_the_fallback_takes_a_drafts_place(world: World, page: Page, stream: Any) -> None:
+    events, job = stream(), asked(world, page)
+    written(draft_of(job), "We")
+    db.rows("update job set state = 'failed', last_error = 'gone', lease_until = null, claimed_by = null where id = %s", [job.id])
+    assert world.dead_letter(job.id)
+    world.drain()
+    assert db.scalar(DRAFTS) is None
+    told = [next(events) for _ in range(3)]
+    assert [event.get("content", event.get("text")) for event in told] == ["When do you ship?", "We", "We are busy."]
+
+
+def test_only_a_conversation_that_somebody_looks_at_is_watched(
+    world: World, page: Page, client: FlaskClient, stream: Any
+) -> None:
+    def is_watched(job: Job) -> Any:
+        assert job.loaded is not None
+        return job.loaded["is_watched"]
+
+    job = asked(world, page)
+    assert is_watched(job) is False
+    finish(world, job)
+    stream()
+    until(lambda: db.scalar("select count(*) from open_page") == 1)
+    assert is_watched(asked(world, page)) is True
+    other = Page(client, key_of(world.chatbot))
+    assert is_watched(asked(world, other)) is False
+    db.rows("update open_page set open_until = now() - interval '1 second'")
+    prune()
+    assert db.scalar("select count(*) from open_page") == 0
+
+
+def test_messages_are_read_although_nobody_may_write(
+    world: World, page: Page, stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any) -> None:
+        raise db.service_down(Exception("read only"))
+
+    monkeypatch.setattr(drafts, "mark_open", refused)
+    events = stream()
+    page.say()
+    world.drain()
+    assert [next(events)["role"], next(events)["role"]] == ["user", "assistant"]
