@@ -68,6 +68,7 @@ class KnowledgeBase(Base):
     customer = ForeignKeyField(Customer)
     name = TextField()
     language = TextField(default="english")
+    languages = ArrayField(TextField, index=False)
     embedding_model = TextField(null=True)
     embedded_model = TextField(null=True)
     embedding_error = TextField(null=True)
@@ -130,6 +131,21 @@ class KnowledgeItem(Base):
     show_link = BooleanField(constraints=[SQL("default true")])
     created_at = _time()
     updated_at = _time()
+
+
+class KnowledgeWord(Base):
+    """A word of an item, for the search. PostgreSQL writes them when an item changes."""
+
+    id = None  # type: ignore[assignment]
+    knowledge_base = ForeignKeyField(KnowledgeBase)
+    word = TextField()
+    knowledge_item = ForeignKeyField(KnowledgeItem)
+    weight = FloatField()
+
+    class Meta:
+        """Each word once for each item."""
+
+        primary_key = CompositeKey("knowledge_base", "word", "knowledge_item")
 
 
 class KnowledgeEmbedding(Base):

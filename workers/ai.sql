@@ -6,7 +6,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
         chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, chatbot.knowledge_base_id is not null as has_knowledge,
-        knowledge_search_v2(base.id, base.language, question.content, 8001) as items,
+        said.question, said.before, knowledge_search_v3(chatbot.knowledge_base_id, said.question, said.before, 8001) as items,
         jsonb_build_array(jsonb_build_object('position', 1, 'base_url', chatbot.provider_base_url,
             'api_key', chatbot.provider_api_key, 'model', chatbot.model, 'temperature', chatbot.temperature,
             'max_tokens', chatbot.max_tokens, 'timeout', chatbot.provider_timeout)) || coalesce((
@@ -60,7 +60,33 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id
     join conversation on conversation.id = question.conversation_id
-    left join knowledge_base base on base.id = chatbot.knowledge_base_id
+    -- What is searched for: all that the customer wrote since the last reply, and the turn before, which says what "it" is.
+    left join lateral (
+        select (select string_agg(left(content, 4000), E'\n' order by id) from (
+                select id, content from message
+                where conversation_id = question.conversation_id and role <> 'assistant' and id <= question.id
+                    and id > coalesce(last_reply.place, 0)
+                order by id desc limit 10) newest) as question,
+            (select string_agg(left(content, 2000), E'\n' order by id) from (
+                select id, content from message
+                where conversation_id = question.conversation_id and role <> 'assistant' and id <= last_question.id
+                    and id > coalesce(reply_before.place, 0)
+                order by id desc limit 10) newest) as before
+        from (select) here
+        left join lateral (
+            select coalesce(reply_to, id) as place from message
+            where conversation_id = question.conversation_id and role = 'assistant' and coalesce(reply_to, id) < question.id
+            order by id desc limit 1) last_reply on true
+        left join lateral (
+            select id from message
+            where conversation_id = question.conversation_id and role <> 'assistant' and id <= last_reply.place
+            order by id desc limit 1) last_question on true
+        left join lateral (
+            select coalesce(reply_to, id) as place from message
+            where conversation_id = question.conversation_id and role = 'assistant' and coalesce(reply_to, id) < last_question.id
+            order by id desc limit 1) reply_before on true
+        where chatbot.knowledge_base_id is not null
+    ) said on true
     left join message reply on reply.reply_to = question.id
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
     where question.id = claimed_jobs.message_id and question.role <> 'assistant'

@@ -1,4 +1,4 @@
-"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v2 in schema.sql)."""
+"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v3 in schema.sql)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of knowledge."""
+    """One piece of knowledge. `score`: how well it fits the question, beside other items. `url`: a link that answers may show."""
 
     id: int
     title: str
     content: str
+    score: float = 0.0
+    url: str | None = None

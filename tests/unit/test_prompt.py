@@ -230,5 +230,5 @@ def test_other_failures_are_not_asked_again() -> None:
 def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> None:
     statement = (root / "workers" / "ai.sql").read_text()
     assert re.search(rf"left\(turn\.content, {prompt.TURN_BUDGET + 1}\)", statement)
-    assert f"question.content, {prompt.ITEM_BUDGET + 1}) as items" in statement
+    assert f"said.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
     assert max(channel.max_content for channel in CHANNELS.values()) <= 16_000, "a question goes into the prompt whole"

@@ -1,0 +1,212 @@
+"""Which items of knowledge are found: through the claim of a real question, or by the search itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+
+from scripts.commands import migrate as command
+from shared import db
+from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
+from tests.builders import World
+
+#: title, content. None of them has a word of another one's title.
+SHOP = [
+    ("Opening hours", "We are open from nine to six, on Saturday until four."),
+    ("Parking", "There is a car park behind the building; the first hour is free."),
+    ("Payment by invoice", "Companies may pay within fourteen days."),
+    ("Watering a monstera", "Once a week, a little less in winter."),
+    ("Repotting a monstera", "Every second spring, in a pot two centimetres wider."),
+    ("Watering an orchid", "Dip it for ten minutes, then let it drain."),
+    ("Café", "Breakfast is served until noon."),
+]
+
+
+@pytest.fixture
+def base(world: World) -> int:
+    return int(db.scalar(Chatbot.select(Chatbot.knowledge_base).where(Chatbot.id == world.chatbot)))
+
+
+@pytest.fixture
+def shop(world: World, base: int) -> int:
+    for title, content in SHOP:
+        world.know(base, title, content)
+    return base
+
+
+def found(base: int, question: str, before: str | None = None) -> list[str]:
+    """Titles, best first."""
+    items = db.scalar("select knowledge_search_v3(%s, %s, %s, 100)", [base, question, before])
+    return [item["title"] for item in items or []]
+
+
+def asked(world: World, said: Sequence[str]) -> dict[str, Any]:
+    """What the claim loads for the last of several messages that get one reply; the others before it have theirs."""
+    for text in said[:-1]:
+        world.say(text)
+        world.drain()
+    world.say(said[-1])
+    world.run(world.jobs(queue="incoming-messages", state="waiting")[-1]["id"])
+    loaded = world.claim(world.jobs(queue="ai-processing")[-1]["id"]).loaded
+    assert loaded is not None
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        ("When do you open?", "Opening hours"),
+        ("can i pay by INVOICE", "Payment by invoice"),
+        ("is there a cafe", "Café"),  # accents that people leave out
+        ("where may we prak", "Parking"),  # letters swapped
+        ("invioce please", "Payment by invoice"),
+        ("montsera watring", "Watering a monstera"),
+        ("xarking?", "Parking"),  # the first letter wrong
+        ("repoting", "Repotting a monstera"),  # one left out
+    ],
+)
+def test_the_right_item_is_first(shop: int, question: str, title: str) -> None:
+    assert found(shop, question)[0] == title
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What was the original name of Jesus in Egyptian mythology?",
+        "Wie wird das Wetter am Wochenende in Hamburg?",
+        "asdfgh qwertz",
+        "and the of",
+        "…?!",
+        "",
+    ],
+)
+def test_a_question_about_something_else_finds_nothing(shop: int, question: str) -> None:
+    assert found(shop, question) == []
+
+
+def test_a_follow_up_is_about_what_was_asked_before(world: World, shop: int) -> None:
+    loaded = asked(world, ["How do I water my monstera?", "And repotting?"])
+    assert (loaded["question"], loaded["before"]) == ("And repotting?", "How do I water my monstera?")
+    assert loaded["items"][0]["title"] == "Repotting a monstera"
+    assert found(shop, "in winter?", "How do I water my monstera?")[0] == "Watering a monstera"
+    assert found(shop, "Where can I park?", "How do I water my monstera?")[0] == "Parking"  # a change of topic
+
+
+def test_messages_that_get_one_reply_are_one_question(world: World, shop: int) -> None:
+    db.rows(Chatbot.update(debounce_seconds=300).where(Chatbot.id == world.chatbot))
+    for text in ("hi, about my monstera", "how often must I repot it?", "thanks"):
+        world.say(text)
+    for job in world.jobs(queue="incoming-messages"):
+        world.run(job["id"])
+    db.rows("update job set state = 'waiting', run_at = null where queue = 'ai-processing' and closed_at is null")
+    loaded = world.claim(world.jobs(queue="ai-processing")[-1]["id"]).loaded
+    assert loaded is not None
+    assert loaded["question"] == "hi, about my monstera\nhow often must I repot it?\nthanks"
+    assert loaded["before"] is None
+    assert loaded["items"][0]["title"] == "Repotting a monstera"
+
+
+def test_the_end_of_a_long_question_counts(shop: int) -> None:
+    assert found(shop, "Good morning to you all. " * 100 + "Can I pay by invoice?")[0] == "Payment by invoice"
+
+
+def test_without_a_base_nothing_is_searched(world: World) -> None:
+    db.rows(Chatbot.update(knowledge_base=None).where(Chatbot.id == world.chatbot))
+    loaded = asked(world, ["When do you ship?"])
+    assert (loaded["has_knowledge"], loaded["items"], loaded["question"]) == (False, None, None)
+
+
+def test_what_an_item_is_found_with(world: World, base: int) -> None:
+    item = world.know(base, "Gift cards", "Ten to a hundred euros.", url="https://shop.example/gifts")
+    hidden = world.know(base, "Gift wrapping", "Free.", url="https://shop.example/wrapping", show_link=False)
+    first, second = db.scalar("select knowledge_search_v3(%s, 'gift cards, wrapping', '', 7)", [base])
+    assert {first["id"], second["id"]} == {item, hidden}
+    assert first["score"] >= second["score"] > 0
+    assert {one["url"] for one in (first, second)} == {"https://shop.example/gifts", None}
+    assert {one["content"] for one in (first, second)} == {"Ten to ", "Free."}
+
+
+def test_words_follow_their_item(world: World, base: int) -> None:
+    item = world.know(base, "Parking", "Behind the building.")
+    change = KnowledgeItem.update
+    assert found(base, "parking") == ["Parking"]
+    db.rows(change(is_active=False).where(KnowledgeItem.id == item))
+    assert found(base, "parking") == []
+    db.rows(change(is_active=True, title="Bicycles").where(KnowledgeItem.id == item))
+    assert (found(base, "parking"), found(base, "bicycle")) == ([], ["Bicycles"])
+    db.rows(KnowledgeItem.delete().where(KnowledgeItem.id == item))
+    assert found(base, "bicycle") == []
+    db.rows(Chatbot.update(knowledge_base=None).where(Chatbot.id == world.chatbot))
+    db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base))
+    assert db.scalar("select count(*) from knowledge_word where knowledge_base_id = %s", [base]) == 0
+
+
+def test_a_tenant_finds_only_its_own(world: World, shop: int) -> None:
+    other, _ = world.tenant()
+    [theirs] = db.rows(KnowledgeBase.select().where(KnowledgeBase.customer == other))
+    assert found(theirs["id"], "parking") == []
+    assert found(theirs["id"], "xarking") == []
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "question"),
+    [
+        ("german", "Öffnungszeiten an Feiertagen", "offnungszeit feiertag?"),
+        ("german", "Rückgabe und Umtausch", "Kann ich das zurückgeben oder umtauschen? Rückgaben"),
+        ("portuguese", "Devolução de mercadorias", "devolucao"),
+        ("russian", "Доставка и оплата", "когда доставят? доставку оплатить"),
+        ("arabic", "سياسة الإرجاع", "الإرجاع"),
+        ("greek", "Τρόποι πληρωμής", "πληρωμή"),
+        ("simple", "配送需要多长时间", "配送时间多长"),
+        ("simple", "返品方法について", "返品したい"),
+        ("simple", "วิธีการคืนสินค้า", "คืนสินค้า"),
+        ("simple", "환불 규정", "환불"),
+    ],
+)
+def test_a_base_may_have_items_of_any_language(world: World, shop: int, language: str, title: str, question: str) -> None:
+    world.know(shop, title, "…", language=language)
+    assert found(shop, question)[:1] == [title]
+    assert found(shop, "parking")[:1] == ["Parking"]
+
+
+def test_a_long_text_among_others_is_not_in_every_answer(world: World, shop: int) -> None:
+    world.know(shop, "Handbook", " ".join(f"{title}. {content}" for title, content in SHOP) * 40)
+    assert [found(shop, question)[0] for question in ("opening hours", "parking", "invoice")] == [
+        "Opening hours",
+        "Parking",
+        "Payment by invoice",
+    ]
+
+
+def test_hostile_questions_take_no_time(shop: int) -> None:
+    words = " ".join(f"word{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{'x' * (n % 20)}" for n in range(2_000))
+    for question in (words, "a" * 100_000, "%' or 1=1; -- \\ :* & | !", "配" * 5_000, "parking " * 5_000):
+        begun = time.monotonic()
+        found(shop, question)
+        assert time.monotonic() - begun < 2
+
+
+def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> None:
+    """As before the migration: items without words. Its second file makes them, and a changed item keeps its own."""
+    fill = next(path for path in command.migrations() if "fill_knowledge_words" in path.name)
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(command.SCHEMA.read_text())
+        cursor.execute("insert into customer (name) values ('Shop')")
+        cursor.execute("insert into knowledge_base (customer_id, name, language) values (1, 'Facts', 'german')")
+        add = "insert into knowledge_item (knowledge_base_id, title, content) values (1, %s, 'Text')"
+        cursor.execute(add, ["Öffnungszeiten"])
+        cursor.execute("delete from knowledge_word; update knowledge_base set languages = '{}'")
+        cursor.execute(add, ["Versandkosten"])
+        cursor.execute("create temporary table before as select * from knowledge_word")
+        cursor.execute(fill.read_text())
+        cursor.execute(
+            "select count(*) from knowledge_word left join before using (knowledge_item_id, word) where before.weight is null"
+        )
+        assert cursor.fetchone() == (len({"", "offnungszeit", "=offnungszeiten", "^offn", "text", "=text"}),)
+        cursor.execute("select knowledge_search_v3(1, 'offnungszeiten', null, 10) -> 0 ->> 'title'")
+        assert cursor.fetchone() == ("Öffnungszeiten",)
