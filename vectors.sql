@@ -6,7 +6,7 @@
 
 create extension if not exists vector;
 
--- Two vectors an item: its title, and its title with the beginning of its content.
+-- Some vectors an item, each of a part of its text.
 create table if not exists knowledge_embedding (
     item_id           bigint not null references knowledge_item on delete cascade,
     -- While a base changes its model those of the old one serve until those of the new one are complete.
@@ -23,10 +23,14 @@ create table if not exists knowledge_embedding (
 alter table knowledge_embedding alter vector set storage plain;
 create index if not exists knowledge_embedding_base_idx on knowledge_embedding (knowledge_base_id, model);
 
--- The texts of an item that vectors are made of.
+-- The texts of an item that vectors are made of: its title, and its title with each 600 characters of its content, up to four times.
+-- A vector of a long text is about nothing in particular. 100 characters overlap, so that few sentences are torn.
 create or replace function knowledge_embedding_texts(title text, content text) returns table (part smallint, text text)
 language sql immutable parallel safe as $$
-    select * from (values (0::smallint, title), (1::smallint, title || E'\n' || left(content, 1200))) texts (part, text)
+    select 0::smallint, title
+    union all
+    select part::smallint, title || E'\n' || substr(content, 600 * part - 599, 700)
+    from generate_series(1, least(4, greatest(1, (length(content) + 499) / 600))) part
 $$;
 
 -- The next texts of a base that have no vector of this model, or one of another text: at most `p_limit`.
@@ -65,5 +69,66 @@ begin
     update knowledge_base set embedded_model = p_model, embedding_error = null
     where id = p_knowledge_base_id and (embedded_model is distinct from p_model or embedding_error is not null);
     delete from knowledge_embedding where knowledge_base_id = p_knowledge_base_id and model is distinct from p_model;
+    delete from knowledge_embedding embedding using knowledge_item item -- what a text had more before it was shortened
+    where embedding.knowledge_base_id = p_knowledge_base_id and item.id = embedding.item_id
+      and part >= (select count(*) from knowledge_embedding_texts(item.title, item.content));
     return false;
+end $$;
+
+-- Items that are switched off, which a search leaves out: usually none.
+create index if not exists knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
+
+-- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v3 gives them, but by
+-- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
+-- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides what "and how often?" is about; an item that fits the
+-- question alone has nearly the same place, for the turn before may have been about something else. At most five; what is far below
+-- the best is left out. Nothing at all if no item stands out: the best cosine is below `p_floor` and less than `p_lead` above the mean.
+-- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
+create or replace function knowledge_hybrid_v1(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
+    p_vector halfvec, p_context halfvec, p_floor real, p_lead real, p_characters integer)
+returns jsonb language plpgsql stable as $$
+begin
+    return (
+        with cosines as materialized (
+            select item_id as id, max(-(vector <#> p_vector)) as alone, max(-(vector <#> p_context)) as in_context
+            from knowledge_embedding
+            where knowledge_base_id = p_knowledge_base_id and model = p_model and vector_dims(vector) = vector_dims(p_vector)
+              and item_id <> all (array(
+                  select id from knowledge_item where knowledge_base_id = p_knowledge_base_id and not is_active))
+            group by item_id
+        ), words_alone as materialized (
+            select id, score / max(score) over () as share
+            from knowledge_candidates_v1(p_knowledge_base_id, p_question, null, 1000)
+        ), words_in_context as materialized (
+            select id, share from words_alone where p_before is null
+            union all
+            select id, score / max(score) over ()
+            from knowledge_candidates_v1(p_knowledge_base_id, p_question, p_before, case when p_before is null then 0 else 1000 end)
+        ), scale as materialized (
+            select avg(alone) as mean_alone, nullif(max(alone) - avg(alone), 0) as lead_alone,
+                avg(in_context) as mean_in_context, nullif(max(in_context) - avg(in_context), 0) as lead_in_context,
+                -- Null: the base has no vectors.
+                coalesce(greatest(max(alone), max(in_context)) >= p_floor
+                    or greatest(max(alone) - avg(alone), max(in_context) - avg(in_context)) >= p_lead, true) as one_stands_out
+            from cosines
+        ), shares as (
+            select id, cosines.alone is not null as has_vector,
+                coalesce(greatest(cosines.alone - mean_alone, 0) / lead_alone, 1) as cosine_alone,
+                coalesce(greatest(cosines.in_context - mean_in_context, 0) / lead_in_context, 1) as cosine_in_context,
+                coalesce(words_alone.share, 0) as words_alone, coalesce(words_in_context.share, 0) as words_in_context
+            from cosines full join words_in_context using (id) left join words_alone using (id), scale
+            where one_stands_out or cosines.alone is null
+        ), scored_items as (
+            -- An item that has no vector yet counts by its words alone.
+            select id, case when has_vector then greatest(0.9 * (0.75 * cosine_alone + 0.25 * words_alone),
+                                                          0.75 * cosine_in_context + 0.25 * words_in_context)
+                            else words_in_context end as score
+            from shares
+        ), best_items as materialized (
+            select * from scored_items order by score desc, id limit 5
+        )
+        select jsonb_agg(jsonb_build_object('id', id, 'title', left(title, 500), 'content', left(content, p_characters),
+            'score', round(score::numeric, 3), 'url', case when show_link then url end) order by score desc, id)
+        from best_items join knowledge_item using (id)
+        where score >= 0.55 * (select max(score) from best_items));
 end $$;

@@ -7,6 +7,9 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, chatbot.knowledge_base_id is not null as has_knowledge,
         said.question, said.before, knowledge_search_v3(chatbot.knowledge_base_id, said.question, said.before, 8001) as items,
+        -- Whose vectors serve, if the base has any (shared/ai/hybrid.py).
+        base.id as knowledge_base_id, base.languages as knowledge_languages,
+        case when base.embedding_model is not null then base.embedded_model end as embedded_model,
         jsonb_build_array(jsonb_build_object('position', 1, 'base_url', chatbot.provider_base_url,
             'api_key', chatbot.provider_api_key, 'model', chatbot.model, 'temperature', chatbot.temperature,
             'max_tokens', chatbot.max_tokens, 'timeout', chatbot.provider_timeout)) || coalesce((
@@ -60,6 +63,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id
     join conversation on conversation.id = question.conversation_id
+    left join knowledge_base base on base.id = chatbot.knowledge_base_id
     -- What is searched for: all that the customer wrote since the last reply, and the turn before, which says what "it" is.
     left join lateral (
         select (select string_agg(left(content, 4000), E'\n' order by id) from (

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from shared import db
+from shared.ai import hybrid
+from shared.models import KnowledgeBase
 
 #: Characters of an item that are shown.
 SHOWN = 2_000
 
 
 def search(base_id: int, question: str) -> list[dict[str, Any]]:
-    """The items of a base that fit a question, best first: {id, title, content}."""
-    statement = "select knowledge_search_v2(id, language, %s, %s) from knowledge_base where id = %s"
-    return db.scalar(statement, [question, SHOWN, base_id]) or []
+    """The items of a base that fit a question, best first: {id, title, content, score, url}."""
+    has_vectors = (
+        (KnowledgeBase.id == base_id) & KnowledgeBase.embedding_model.is_null(False) & KnowledgeBase.embedded_model.is_null(False)
+    )
+    base = db.row(
+        KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.embedded_model, KnowledgeBase.languages).where(has_vectors)
+    )
+    if base is not None:
+        found = hybrid.search(hybrid.Base(*base.values()), question, None, SHOWN)
+        if found is not None:
+            return found
+    return db.scalar("select knowledge_search_v3(%s, %s, null, %s)", [base_id, question, SHOWN]) or []

