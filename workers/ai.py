@@ -62,7 +62,7 @@ def answer(job: Job) -> None:
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
     items = prompt.fitting(
-        [knowledge.Item(**item) for item in _found(loaded)],
+        [knowledge.Item(**item) for item in hybrid.items(loaded, prompt.ITEM_BUDGET + 1)],
         _or(loaded["knowledge_characters"], settings().knowledge_characters),
     )
     try:
@@ -72,20 +72,6 @@ def answer(job: Job) -> None:
         complete(job)
         return
     _save(job, message_id, asked.completion, items, asked.origin())
-
-
-def _found(loaded: dict[str, Any]) -> list[dict[str, Any]]:
-    """The items that fit the question: by meaning, if the base has vectors and the question's can be had; else by words."""
-    by_words: list[dict[str, Any]] = loaded["items"] or []
-    if not loaded["embedded_model"]:
-        return by_words
-    by_meaning = hybrid.search(
-        hybrid.Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"]),
-        loaded["question"],
-        loaded["before"],
-        prompt.ITEM_BUDGET + 1,
-    )
-    return by_words if by_meaning is None else by_meaning
 
 
 def _replies(loaded: dict[str, Any]) -> list[brakes.Reply]:

@@ -14,11 +14,12 @@ from peewee import fn
 from scripts.commands import knowledge_sources
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.ai import local_model
 from shared.ai.search import search
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
 from shared.payloads import check
-from shared.teaching import knowledge
+from shared.teaching import knowledge, vectors
 from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 
@@ -55,6 +56,9 @@ def _arguments() -> argparse.Namespace:
     added.add_argument("--url", help="a page that says more")
     added.add_argument("--hide-link", dest="show_link", action="store_false", help="answers do not show the url")
     added.set_defaults(run=_add)
+    embedded = commands.add_parser("vectors", parents=[which], help="lets items be found by meaning, and says how far that is")
+    embedded.add_argument("model", nargs="?", help=f"the provider's, such as text-embedding-3-small; {local_model.NAME}; or none")
+    embedded.set_defaults(run=_vectors)
     _add_item_commands(commands)
     knowledge_sources.add_commands(commands, which, base_of)
     return parser.parse_args()
@@ -67,6 +71,21 @@ def _which() -> argparse.ArgumentParser:
     one.add_argument("--chatbot", type=count, metavar="ID", help="what this chatbot answers from")
     one.add_argument("--base", type=count, metavar="ID", help="this knowledge base")
     return which
+
+
+def _vectors(arguments: argparse.Namespace) -> int:
+    base_id = base_of(arguments)["id"]
+    if arguments.model:
+        vectors.choose(base_id, None if arguments.model == "none" else arguments.model)
+    state = vectors.state(base_id)
+    if state is None or state.model is None:
+        print("This knowledge base is searched by words alone. To search it by meaning as well, name a model.")
+        return 0
+    serving = "they serve" if state.serving == state.model else f"{state.serving or 'no vectors'} serve until all are done"
+    print(f"{state.model}: {state.items_done} of {state.items} items have vectors; {serving}.")
+    if state.error:
+        print(f"The last attempt failed: {state.error}\nTo try again, name the model again.", file=sys.stderr)
+    return 1 if state.error else 0
 
 
 def _add_item_commands(commands: Any) -> None:

@@ -6,7 +6,7 @@ The question's vector is made here, with no connection held; where that fails, t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import peewee
@@ -25,7 +25,7 @@ _search = Statement(queries["search_by_meaning"])
 TURN_BEFORE = 0.4
 #: What the best item's cosine has to be, or how far above the mean of the base, else the question is about something else, and
 #: nothing is found. Models differ in this: there is no floor for one that nobody has measured (scripts/README.md, "Knowledge").
-FLOORS = {local_model.NAME: (0.855, 0.06)}
+FLOORS = {local_model.NAME: (0.8525, 0.0625)}
 NO_FLOOR = (None, None)
 
 
@@ -35,6 +35,16 @@ class Base(NamedTuple):
     id: int
     model: str
     languages: Sequence[str]
+
+
+def items(loaded: Mapping[str, Any], characters: int) -> list[dict[str, Any]]:
+    """The items for an answer, given what workers/ai.sql loaded with its job: by meaning as well if it can be, else by words."""
+    by_words: list[dict[str, Any]] = loaded["items"] or []
+    if not loaded["embedded_model"]:
+        return by_words
+    base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
+    by_meaning = search(base, loaded["question"], loaded["before"], characters)
+    return by_words if by_meaning is None else by_meaning
 
 
 def search(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]] | None:

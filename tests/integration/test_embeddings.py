@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from scripts.commands import knowledge as knowledge_command
 from scripts.commands import migrate as command
 from scripts.local.simulator.client import Simulator
 from shared import config, db
@@ -191,3 +192,32 @@ def test_without_pgvector_there_are_no_vectors_and_everything_else(
     with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select count(*) from knowledge_embedding")
         assert cursor.fetchall() == [(0,)]
+
+
+def test_a_command_chooses_the_model_and_says_how_far_its_vectors_are(
+    world: World, simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vectors_command(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["scripts/knowledge", "vectors", *words])
+        capsys.readouterr()
+        code = knowledge_command.main()
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    assert vectors_command() == (
+        0,
+        "This knowledge base is searched by words alone. To search it by meaning as well, name a model.\n",
+    )
+    said = "bag-of-words: 0 of 2 items have vectors; no vectors serve until all are done.\n"
+    assert vectors_command("bag-of-words") == (0, said)
+    simulator.faults([{"kind": "embeddings", "fault": "status", "status": 401, "body": {"error": {"message": "Bad key."}}}])
+    work(world)
+    code, text = vectors_command()
+    assert code == 1
+    assert "Bad key." in text
+    world.dead_letters()
+    simulator.clear_faults()
+    vectors_command("bag-of-words")
+    work(world)
+    assert vectors_command() == (0, "bag-of-words: 2 of 2 items have vectors; they serve.\n")
+    assert "words alone" in vectors_command("none")[1]
