@@ -31,6 +31,10 @@ from shared.teaching.sites import site_origin
 
 Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession
 
+_PROVIDER_HELP = (
+    "an AI provider and its model, asked when those before it fail: https://api.mistral.ai/v1=mistral-small-latest, or "
+    "platform=gpt-4o-mini for the operator's; may be given several times, replaces the earlier ones, asks for each one's key"
+)
 _SITE_HELP = "a site whose pages may show the chat, like shop.example; may be given several times"
 _CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
@@ -74,6 +78,15 @@ def _site(text: str) -> str:
         return site_origin(text)
     except UrlRefused as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def _provider(text: str) -> dict[str, Any]:
+    base_url, _, model = text.rpartition("=")
+    if not base_url or not model:
+        raise argparse.ArgumentTypeError(
+            f"must be an address and a model, like https://api.mistral.ai/v1=mistral-small, got {text!r}"
+        )
+    return {"base_url": None if base_url == "platform" else base_url, "model": model}
 
 
 def _prompt(path: str) -> str:
@@ -133,6 +146,7 @@ def _add_chatbot_command(commands: Any) -> None:
     command.add_argument("--name", help="its name, which customers see")
     command.add_argument("--prompt", dest="system_prompt", type=_prompt, metavar="FILE", help="who it is and how it speaks")
     command.add_argument("--model")
+    command.add_argument("--provider", type=_provider, action="append", metavar="URL=MODEL", help=_PROVIDER_HELP)
     command.add_argument("--temperature", type=float)
     command.add_argument("--max-tokens", type=count, help="of one answer")
     command.add_argument("--fallback", dest="fallback_message", help="the reply when no provider answers")
@@ -163,10 +177,13 @@ def _business(arguments: argparse.Namespace) -> int:
 def _chatbot(arguments: argparse.Namespace) -> int:
     """Makes one, or changes what was given of one."""
     given = {name: value for name, value in vars(arguments).items() if name in chatbots.SETTINGS and value is not None}
+    if arguments.provider:
+        given["providers"] = [_with_key(provider) for provider in arguments.provider]
     if arguments.id is None:
         bot = _make_chatbot(arguments.customer, {"name": "Assistant", **given})
     else:
         bot = _change_chatbot(arguments.id, given, arguments.new_base)
+    bot["providers"] = [f"{one['base_url'] or 'platform'}={one['model']}" for one in bot["providers"]]
     for name, value in bot.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else '' if value is None else value}")
     _print_embedding(bot)
@@ -196,6 +213,14 @@ def _change_chatbot(chatbot_id: int, given: dict[str, Any], has_new_base: bool) 
 def _new_base(customer_id: int, name: str, language: str) -> int:
     base = knowledge.create_base(customer_id, check(knowledge.BaseSchema, "knowledge base", {"name": name, "language": language}))
     return int(base["id"])
+
+
+def _with_key(provider: dict[str, Any]) -> dict[str, Any]:
+    """The provider with the key that is asked for; without one, the key that is stored for its address stays."""
+    if provider["base_url"] is None:
+        return provider
+    key = _read_secret(f"API key of {provider['base_url']} (empty: the one that is stored)", may_be_empty=True)
+    return {**provider, "api_key": key} if key else provider
 
 
 def _address() -> str:

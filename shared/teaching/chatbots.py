@@ -16,11 +16,11 @@ from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, KnowledgeBase
 from shared.teaching import fields
 from shared.teaching.knowledge import MAX_NAME
+from shared.teaching.providers import MAX_MODEL, provider_list, providers, store
 from shared.teaching.sites import MAX_SITES, site_origin
 
 #: Characters. A prompt is paid for with each reply (schema.sql); the others fit into a message of every channel.
 MAX_PROMPT, MAX_REPLY = 20_000, 4_000
-MAX_MODEL = 200
 
 CHATBOT = (
     Chatbot.id,
@@ -29,10 +29,17 @@ CHATBOT = (
     Chatbot.knowledge_base,
     Chatbot.system_prompt,
     Chatbot.model,
+    providers().alias("providers"),
     Chatbot.temperature,
     Chatbot.max_tokens,
     Chatbot.fallback_message,
     Chatbot.unsupported_message,
+    Chatbot.handover_message,
+    Chatbot.no_answer_message,
+    Chatbot.no_answer_hands_over,
+    Chatbot.cite_sources,
+    Chatbot.knowledge_characters,
+    Chatbot.history_characters,
     Chatbot.allowed_origins,
     Chatbot.debounce_seconds,
     Chatbot.created_at,
@@ -60,11 +67,26 @@ class ChatbotSchema(Schema):
     name = fields.text(MAX_NAME, required=True)
     knowledge_base_id = fields.row_id(allow_none=True, metadata={"description": "What it answers from; null: nothing."})
     system_prompt = fields.text(MAX_PROMPT, metadata={"description": "Who it is, and how it speaks."})
-    model = fields.text(MAX_MODEL)
+    model = fields.text(MAX_MODEL, metadata={"description": "Of the first provider."})
+    providers = provider_list()
     temperature = fields.decimal(0, 2)
     max_tokens = fields.whole(1, 32_000, metadata={"description": "Of one answer."})
     fallback_message = fields.text(MAX_REPLY, metadata={"description": "The reply when no provider answers."})
     unsupported_message = fields.text(MAX_REPLY, metadata={"description": "The reply to pictures and voice messages."})
+    handover_message = fields.text(
+        MAX_REPLY,
+        allow_none=True,
+        metadata={"description": "Said when a conversation is handed over to a person; null: it never is."},
+    )
+    no_answer_message = fields.text(MAX_REPLY, metadata={"description": "Said when the knowledge holds no answer."})
+    no_answer_hands_over = fields.switch(metadata={"description": "Whether a person takes over then."})
+    cite_sources = fields.switch(metadata={"description": "Whether a reply shows the links of the knowledge it is taken from."})
+    knowledge_characters = fields.whole(
+        0, 200_000, allow_none=True, metadata={"description": "Of knowledge in a prompt; null: PROMPT_KNOWLEDGE_CHARACTERS."}
+    )
+    history_characters = fields.whole(
+        0, 200_000, allow_none=True, metadata={"description": "Of the conversation in it; null: PROMPT_HISTORY_CHARACTERS."}
+    )
     allowed_origins = _sites()
     debounce_seconds = fields.decimal(
         0, 300, metadata={"description": "Messages that arrive within this time get one reply; 0: each gets its own."}
@@ -82,16 +104,29 @@ class ChatbotChangesSchema(ChatbotSchema):
 
 
 def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
-    """A new chatbot. Raises InvalidPayload if its knowledge base is not the customer's."""
-    _check_base(customer_id, chatbot)
-    return db.rows(Chatbot.insert(customer=customer_id, **chatbot).returning(*CHATBOT))[0]
+    """A new chatbot. Raises InvalidPayload for a knowledge base that is not the customer's, and for a provider without a key."""
+    given, values = _take_providers(chatbot)
+    _check_base(customer_id, values)
+    with db.transaction():
+        new = db.rows(Chatbot.insert(customer=customer_id, **values).returning(Chatbot.id))[0]
+        if given:
+            store(new["id"], given)
+        return db.rows(Chatbot.select(*CHATBOT).where(Chatbot.id == new["id"]))[0]
 
 
 def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
-    """Changes what is named. Raises InvalidPayload if its knowledge base is not the customer's."""
-    _check_base(customer_id, changes)
+    """Changes what is named. Raises InvalidPayload as create_chatbot does."""
+    given, values = _take_providers(changes)
+    _check_base(customer_id, values)
     own = is_own(customer_id, chatbot_id)
-    return db.row(Chatbot.update(**changes).where(own).returning(*CHATBOT) if changes else Chatbot.select(*CHATBOT).where(own))
+    with db.transaction():
+        if db.row(Chatbot.select(Chatbot.id).where(own).for_update()) is None:
+            return None
+        if values:
+            db.rows(Chatbot.update(**values).where(own))
+        if given:
+            store(chatbot_id, given)
+        return db.row(Chatbot.select(*CHATBOT).where(own))
 
 
 def delete_chatbot(customer_id: int, chatbot_id: int) -> bool | None:
@@ -114,6 +149,14 @@ def is_own(customer_id: int, chatbot_id: int) -> Expression:
     """Whether it is this chatbot, of this customer."""
     own: Expression = (Chatbot.customer == customer_id) & (Chatbot.id == chatbot_id)
     return own
+
+
+def _take_providers(chatbot: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The providers that are given, and all other values."""
+    given = chatbot.get("providers", [])
+    if given and "model" in chatbot:
+        raise InvalidPayload("chatbot", {"model": "is the first provider's; with providers give it there only"})
+    return given, {name: value for name, value in chatbot.items() if name != "providers"}
 
 
 def _check_base(customer_id: int, values: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Their metadata describe them in the OpenAPI document; patterns there may be narr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -97,11 +98,11 @@ class _Normalized(fields.String):
             raise ValidationError(str(problem)) from None
 
 
-def url(allow_private: bool, **options: Any) -> fields.String:
-    """An http or https address, with its path."""
+def url(allow_private: Callable[[], bool], **options: Any) -> fields.String:
+    """An http or https address, with its path; whether it may be one of a private network is asked when there is one."""
     pattern = rf"^https?://{_PLAIN_HOST}(/[A-Za-z0-9/_-]*)?$"
     described = {"format": "uri", "maxLength": MAX_URL, "pattern": pattern, **options.pop("metadata", {})}
-    return _Normalized(lambda given: normalize_url(given, allow_private=allow_private), metadata=described, **options)
+    return _Normalized(lambda given: normalize_url(given, allow_private=allow_private()), metadata=described, **options)
 
 
 def site(normalize: Any, **options: Any) -> fields.String:

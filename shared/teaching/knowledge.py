@@ -60,7 +60,9 @@ class ItemSchema(Schema):
         load_default=None,
         metadata={"description": "Null: as far as it can be told, the text's own."},
     )
-    url = fields.url(allow_private=True, allow_none=True, load_default=None, metadata={"description": "A page that says more."})
+    url = fields.url(
+        allow_private=lambda: True, allow_none=True, load_default=None, metadata={"description": "A page that says more."}
+    )
     show_link = fields.switch(load_default=True, metadata={"description": "Whether answers may show the url."})
     is_active = fields.switch(load_default=True, metadata={"description": "false: kept, and not found."})
 
@@ -78,7 +80,7 @@ class ItemChangesSchema(ItemSchema):
     title = fields.text(MAX_TITLE)
     content = fields.text(MAX_CONTENT)
     language = fields.choice(*LANGUAGES, allow_none=True, metadata={"description": "Null: told anew from the text."})
-    url = fields.url(allow_private=True, allow_none=True)
+    url = fields.url(allow_private=lambda: True, allow_none=True)
     show_link = fields.switch()
     is_active = fields.switch()
 

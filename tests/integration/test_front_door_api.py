@@ -306,8 +306,10 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
             for name, value in (case.path_parameters or {}).items():
                 if isinstance(value, int) and value % 2:  # every second one meets a row
                     case.path_parameters[name] = known[name]
-            if isinstance(case.body, dict) and isinstance(case.body.get("knowledge_base_id"), int | float):
-                case.body["knowledge_base_id"] = known["base_id"]  # of no other base: 422
+            if case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
+                case.body.pop("providers", None)  # one without a key is a 422
+                if case.body.get("knowledge_base_id"):
+                    case.body["knowledge_base_id"] = known["base_id"]  # of no other base: 422
             case.call_and_validate(headers={**(case.headers or {}), "Authorization": f"Bearer {mine.key}"})
 
         fits()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared import db
+from shared.db.credentials import decrypt
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeSource
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
@@ -138,3 +139,45 @@ def test_a_long_text_in_any_script_fits(owner: Business, door: FrontDoor) -> Non
     item = made(owner("POST", f"/knowledge-bases/{base}/items", {"title": "Доставка", "content": content}))
     assert (len(item["content"]), item["language"]) == (len(content), "russian")
     assert len(content) > 49_990
+
+
+def test_providers_are_asked_in_their_order_and_keys_are_never_shown(owner: Business, door: FrontDoor) -> None:
+    path, mistral = f"/chatbots/{door.world.chatbot}", "https://api.mistral.example/v1"
+    assert owner("GET", path).json["providers"] == [  # type: ignore[index]
+        {"base_url": None, "model": "gpt-4o-mini", "timeout": None, "has_key": False}
+    ]
+    listed = [
+        {"base_url": "HTTPS://API.Mistral.Example/v1", "model": "small", "api_key": "mk-secret-1", "timeout": 8},
+        {"base_url": None, "model": "gpt-5"},
+        {"base_url": "https://api.other.example/v1", "model": "big", "api_key": "ok-secret-2"},
+    ]
+    changed = owner("PATCH", path, {"providers": listed})
+    assert changed.status_code == 200, changed.text
+    assert "secret" not in changed.text + owner("GET", "/chatbots").text
+    first, *others = changed.json["providers"]  # type: ignore[index]
+    assert first == {"base_url": mistral, "model": "small", "timeout": 8, "has_key": True}
+    assert [(one["model"], one["has_key"]) for one in others] == [("gpt-5", False), ("big", True)]
+    assert changed.json["model"] == "small"  # type: ignore[index]
+    stored = "select provider_base_url, provider_api_key, provider_timeout from chatbot where id = %s"
+    row = db.row(stored, [door.world.chatbot]) or {}
+    assert (row["provider_base_url"], row["provider_timeout"]) == (mistral, 8)
+    assert decrypt(row["provider_api_key"], "x") == "mk-secret-1"
+    # The key stays with its address, wherever that stands in the list, and goes to no other address.
+    moved = [{"base_url": None, "model": "gpt-5"}, {"base_url": mistral, "model": "large"}]
+    assert owner("PATCH", path, {"providers": moved}).status_code == 200
+    row = db.row("select position, api_key from chatbot_provider where chatbot_id = %s", [door.world.chatbot]) or {}
+    assert (row["position"], decrypt(row["api_key"], "x")) == (2, "mk-secret-1")
+    for wrong, said in (
+        ([{"base_url": "https://evil.example/v1", "model": "m"}], "https://evil.example/v1 needs an api_key"),
+        ([{"model": "m", "api_key": "k"}], "an api_key needs a base_url"),
+        ([{"base_url": mistral}], "must be given"),
+        ([{"base_url": "nonsense", "model": "m"}], "must begin with https://"),
+        ([], "must name 1 to 5 providers"),
+        ([{"model": "m"}] * 6, "must name 1 to 5 providers"),
+    ):
+        refused = owner("PATCH", path, {"providers": wrong})
+        assert refused.status_code == 422, wrong
+        assert said in refused.json["errors"]["providers"]  # type: ignore[index]
+    both = owner("PATCH", path, {"providers": moved, "model": "x"})
+    assert "with providers give it there" in both.json["errors"]["model"]  # type: ignore[index]
+    assert len(owner("GET", path).json["providers"]) == 2, "nothing of what was refused is stored"  # type: ignore[index]

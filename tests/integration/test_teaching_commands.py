@@ -9,6 +9,7 @@ import pytest
 
 from scripts.commands import connect, knowledge
 from shared import db
+from shared.db.credentials import decrypt
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_commands import run
@@ -135,3 +136,17 @@ def test_among_several_chatbots_one_has_to_be_named(world: World, capsys: pytest
     assert f"scripts/connect chatbot {other} --new-base gives it an empty one" in capsys.readouterr().err
     assert run(connect, "chatbot", str(other), "--new-base") == 0
     assert run(knowledge, "list", "--chatbot", str(other)) == 0
+
+
+def test_a_chatbot_gets_its_providers_and_their_keys_from_standard_input(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["--provider", "https://api.mistral.example/v1=small", "--provider", "platform=gpt-5"]
+    assert run(connect, "chatbot", str(world.chatbot), *named, typed="mk-secret\n") == 0
+    printed = capsys.readouterr().out
+    assert "providers: https://api.mistral.example/v1=small, platform=gpt-5" in printed
+    assert "mk-secret" not in printed
+    stored = db.scalar("select provider_api_key from chatbot where id = %s", [world.chatbot])
+    assert decrypt(stored, "x") == "mk-secret"
+    assert run(connect, "chatbot", str(world.chatbot), "--provider", "https://other.example/v1=x", typed="\n") == 1
+    assert "https://other.example/v1 needs an api_key" in capsys.readouterr().err

@@ -13,11 +13,21 @@ from web.parameters import BodySchema, QuerySchema, WholeNumber
 MAX_QUESTION = 2_000
 
 
+class StoredProviderSchema(BodySchema):
+    """A provider; its key is not shown."""
+
+    base_url = fields.String(required=True, allow_none=True)
+    model = fields.String(required=True)
+    timeout = fields.Float(required=True, allow_none=True)
+    has_key = fields.Boolean(required=True, metadata={"description": "Whether it has a key of its own."})
+
+
 class StoredChatbotSchema(ChatbotSchema):
     """A chatbot with its settings."""
 
     id = stored_id()
     public_key = fields.String(required=True, metadata={"description": "How pages name it: data-chatbot, /widget/pk_…"})
+    providers = fields.List(fields.Nested(StoredProviderSchema), required=True)
     allowed_origins = fields.List(fields.String(), required=True, metadata={"description": "Sites as browsers name them."})
     created_at = stored_time()
 
