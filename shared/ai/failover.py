@@ -99,9 +99,10 @@ class Failover:
         begun, failures = time.monotonic(), list[tuple[Candidate, Failure]]()
         deadline = begun + patience.attempt_time(question.attempt, question.tried_for)
         candidates = self._in_order(question, [Candidate(**row) for row in stored])
-        for others, candidate in zip(reversed(range(len(candidates))), candidates, strict=True):
+        for others, (candidate, is_paused) in zip(reversed(range(len(candidates))), candidates, strict=True):
             left = deadline - time.monotonic()
-            if failures and left < patience.MIN_SHARE:
+            is_full = any(isinstance(failure, NoRoom) for _, failure in failures)
+            if failures and (left < patience.MIN_SHARE or (is_paused and is_full)):  # one that works has room again soon
                 break
             try:
                 completion = self._call(question, candidate, patience.timeout(candidate.timeout, left, others), call)
@@ -110,7 +111,7 @@ class Failover:
                     _blame_owner(failure, candidate)
                     raise
                 failures.append((candidate, failure))
-                if others:
+                if others and not isinstance(failure, NoRoom):
                     _log_move(candidate, failure)
             else:
                 if candidate.position != stored[0]["position"]:
@@ -118,11 +119,12 @@ class Failover:
                 return Answer(completion, candidate)
         raise _outcome(failures, question.tried_for + time.monotonic() - begun)
 
-    def _in_order(self, question: Question, candidates: list[Candidate]) -> list[Candidate]:
-        """As the chatbot has them, but those last that have failed of late."""
+    def _in_order(self, question: Question, candidates: list[Candidate]) -> list[tuple[Candidate, bool]]:
+        """As the chatbot has them, but those last that have failed of late, each with whether it is one of these."""
         if len(candidates) == 1:
-            return candidates
-        return sorted(candidates, key=lambda candidate: not self.breaker.admits(_service(question, candidate)))
+            return [(candidates[0], False)]
+        paused = [(candidate, not self.breaker.admits(_service(question, candidate))) for candidate in candidates]
+        return sorted(paused, key=lambda pair: pair[1])
 
     def _call(
         self, question: Question, candidate: Candidate, timeout: float, call: Callable[[Provider], Completion]

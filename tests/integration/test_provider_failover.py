@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 from shared import config, db
 from shared.ai import context
 from shared.ai.failover import Failover
+from shared.ai.failures import NoAnswer
 from shared.db.credentials import encrypt
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, customer_room
 from shared.models import Chatbot, ChatbotProvider, Message
 from shared.telemetry import metrics
 from tests.builders import World
@@ -110,7 +113,8 @@ def impatient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AI_TIMEOUT_SECONDS", "0.5")
     config.reset()
     ai = importlib.import_module("workers.ai")
-    monkeypatch.setattr(ai, "_failover", Failover(ai._failover.bulkhead))
+    bulkhead = Bulkhead(ai._failover.bulkhead._threads, no_response=(NoAnswer,))
+    monkeypatch.setattr(ai, "_failover", Failover(bulkhead))
     context.forget()
 
 
@@ -338,3 +342,19 @@ def test_the_history_says_when_and_by_whom(world: World) -> None:
         ("user", None),
     ]
     assert history[0][2] == pytest.approx(asked["created_at"].timestamp(), abs=0.001)
+
+
+def test_one_that_is_paused_is_not_asked_because_the_one_that_works_is_full(world: World, serve: Serve) -> None:
+    first, second = Provider(serve, error("500 Internal Server Error", "server_error")), Provider(serve, says("From the second."))
+    chatbot = chain(world, first.url, second.url)
+    for _ in range(4):
+        ask(world, chatbot)
+    assert len(first.asked) == 3
+    bulkhead = importlib.import_module("workers.ai")._failover.bulkhead
+    customer = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot))
+    with ExitStack() as calls:
+        for _ in range(MAX_SLOTS):
+            calls.enter_context(bulkhead.slot(customer_room(customer), age=0))
+        assert ask(world, chatbot) == {}
+    assert (len(first.asked), len(second.asked)) == (3, 4)
+    assert world.jobs(queue="ai-processing")[-1]["state"] == "delayed"
