@@ -829,7 +829,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   (new)                     job_add_v1            waiting, delayed
 --   waiting, delayed (due)    job_claim_v2          active        also an active job whose lease has expired
 --   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
---   active                    job_snooze_v1         delayed       costs no attempt; a single-statement stage: waiting
+--   active                    job_snooze_v2         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
 --   active                    job_renew_leases_v1   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
@@ -1089,15 +1089,16 @@ begin
 end $$;
 
 -- active (claim 0: waiting, delayed) -> delayed. Costs no attempt. Each of `p_input`: {n, job_id, claim, delay, max_age,
--- final_window (seconds), reason}. A wait that would outlast the job's maximum age is cut, so that the job is tried once
--- more before that. Returns, for each job that is still this claim's, the seconds until it may run; null: it is too old.
-create function job_snooze_v1(p_input jsonb) returns table (n integer, delay float8, age float8) language plpgsql rows 1 as $$
+-- final_window (seconds), reason, untried}. A wait that would outlast the job's maximum age is cut, so that the job is tried once
+-- more before that. Returns, for each job that is still this claim's, the seconds until it may run; null: it is too old. `untried`: it
+-- has begun nothing yet, so that its time has not begun either (started_at).
+create function job_snooze_v2(p_input jsonb) returns table (n integer, delay float8, age float8) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
     return query
     with input as (
         select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, claim integer, delay float8, max_age float8,
-            final_window float8, reason text)
+            final_window float8, reason text, untried boolean)
     ), current_jobs as materialized (
         select input.*, extract(epoch from clock_timestamp() - created_at)::float8 as age
         from input join job on job.id = input.job_id
@@ -1114,7 +1115,7 @@ begin
     ), delayed_jobs as (
         update job set state = 'delayed', run_at = clock_timestamp() + make_interval(secs => allowed_delay),
             attempts = attempts - (state = 'active')::integer, last_error = reason, last_traceback = null,
-            lease_until = null, claimed_by = null
+            lease_until = null, claimed_by = null, started_at = case when untried then null else started_at end
         from snoozed_jobs
         where job.id = any (array(select job_id from snoozed_jobs)) and job.id = snoozed_jobs.job_id
           and allowed_delay is not null

@@ -15,7 +15,9 @@ class Snooze(Exception):
 
 
 class RateLimited(Snooze):
-    """A rate limit of our own is reached; no provider was called."""
+    """A rate limit of our own is reached; no provider was called. `untried`: nor was one under an earlier claim of the job."""
+
+    untried = False
 
 
 class WaitsForService(Snooze):

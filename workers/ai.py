@@ -8,12 +8,13 @@ from typing import Any
 from shared import payloads
 from shared.ai import brakes, context, hybrid, knowledge, prompt, provider
 from shared.ai.failover import Answer, Failover, Question
+from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
 from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
 from shared.db import sql
-from shared.errors import PermanentError
+from shared.errors import PermanentError, RateLimited
 from shared.http.bulkhead import Bulkhead
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
@@ -40,6 +41,7 @@ _failover = Failover(Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
+    limits_itself=True,
     outside_level=logging.ERROR,  # every chatbot needs the platform's provider; of one's own see shared/ai/failover.py
 )
 def answer(job: Job) -> None:
@@ -61,6 +63,7 @@ def answer(job: Job) -> None:
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
         _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
         return
+    _admit(job, loaded["untried"])
     items = prompt.fitting(
         [knowledge.Item(**item) for item in hybrid.items(loaded, prompt.ITEM_BUDGET + 1)],
         _or(loaded["knowledge_characters"], settings().knowledge_characters),
@@ -86,6 +89,15 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
         raise PermanentError(f"message {message_id} is gone")
     log.warning("conversation_braked", extra={"reason": reason, "customer": job.customer_id})
     metrics.increment("brakes", reason)
+
+
+def _admit(job: Job, untried: bool) -> None:
+    """Lets the job through RATE_LIMIT_AI_PROCESSING. What waits for that does not wait for a provider (shared/ai/patience.py)."""
+    try:
+        rate_limits.admit(job.id, job.queue, job.priority)
+    except RateLimited as limited:
+        limited.untried = untried
+        raise
 
 
 def _messages(loaded: dict[str, Any], items: list[knowledge.Item]) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     'temperature', coalesce(next_provider.temperature, chatbot.temperature),
                     'max_tokens', coalesce(next_provider.max_tokens, chatbot.max_tokens), 'timeout', timeout) order by position)
                 from chatbot_provider next_provider where next_provider.chatbot_id = chatbot.id), '[]') as providers,
+        (select started_at is null from job where job.id = claimed_jobs.job_id) as untried,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
         greatest(

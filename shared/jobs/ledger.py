@@ -216,11 +216,12 @@ def insist(write: Callable[[], T]) -> T:
 _snooze = Statement(queries["snooze"], name="snooze").batched()
 
 
-def snooze(job: Job, delay: float, reason: str, max_age: float) -> tuple[float | None, float]:
+def snooze(job: Job, delay: float, reason: str, max_age: float, *, untried: bool = False) -> tuple[float | None, float]:
     """Gives a job back for `delay` seconds, and its attempt with it; returns the wait, and the job's age in seconds.
 
     The wait is shorter where the job would be older than `max_age` by then, and None where it is that already: then
-    nothing happened. Raises LeaseLost, for a job that was not claimed also ServiceDown.
+    nothing happened. `untried`: it has begun nothing yet, under no claim. Raises LeaseLost, for a job that was not claimed also
+    ServiceDown.
     """
     values = {
         "job_id": job.id,
@@ -228,6 +229,7 @@ def snooze(job: Job, delay: float, reason: str, max_age: float) -> tuple[float |
         "delay": delay,
         "max_age": max_age,
         "final_window": FINAL_ATTEMPT_WINDOW,
+        "untried": untried,
         "reason": strip_invalid(reason)[:MAX_ERROR],
     }
     row = insist(lambda: _snooze(values)) if job.claim else _snooze(values)

@@ -12,7 +12,7 @@ select id, queue, priority, customer_id, state, held, closed_at is not null as c
 from job where id = :job_id
 
 -- name: snooze
-select n, delay, age from job_snooze_v1($1)
+select n, delay, age from job_snooze_v2($1)
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown)
 -- Of a stage whose failed attempts leave no trace but the job's own.

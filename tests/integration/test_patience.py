@@ -168,3 +168,29 @@ def test_huge_items_cannot_be_stored_and_stored_ones_are_not_read_whole(world: W
     claimed = world.claim(ai_job(world)["id"])
     assert claimed.loaded is not None
     assert sum(len(item["content"]) for item in claimed.loaded["items"]) <= 5 * 8_001
+
+
+def test_a_wait_for_a_limit_of_our_own_uses_up_no_patience(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "1/1h")
+    config.reset()
+    throttled(simulator, "40")
+    world.say("one", user="v-1")
+    world.say("two", user="v-2")
+    world.drain()
+    first, second = world.jobs(queue="ai-processing")
+    assert first["started_at"] is not None
+    assert (second["state"], second["started_at"], len(simulator.record("ai"))) == ("delayed", None, 1)
+    again = (
+        "update job set run_at = null, state = 'waiting', started_at = started_at - interval '30 s' where queue = 'ai-processing'"
+    )
+    db.rows(again)
+    world.run(first["id"])
+    assert world.jobs(id=first["id"])[0]["started_at"] is not None, "it had been tried before the limit stopped it"
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "")
+    config.reset()
+    db.rows(again)
+    world.drain()
+    first, second = world.jobs(queue="ai-processing")
+    assert (first["state"], second["state"]) == ("failed", "delayed"), "the second has all of its patience left"
