@@ -11,7 +11,7 @@ FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=packages /venv /venv
 WORKDIR /app
-COPY Procfile schema.sql vectors.sql ./
+COPY Procfile schema.sql ./
 COPY bin bin
 COPY scripts scripts
 COPY shared shared

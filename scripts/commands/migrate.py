@@ -28,7 +28,7 @@ from shared.db.session import MIGRATION
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema.sql"
-VECTORS = ROOT / "vectors.sql"
+VECTORS = ROOT / "shared" / "db" / "vectors.sql"
 MIGRATIONS = ROOT / "shared" / "db" / "migrations"
 MIGRATIONS_BEGIN = "0001_initial.pre.sql"
 #: Two releases at once take turns; the number is ours.

@@ -32,7 +32,7 @@ Vector = list[float]
 BATCH, LOCAL_BATCH = 50, 10
 #: Seconds for a batch. Nobody waits for it.
 BATCH_TIMEOUT = 60.0
-#: What vectors.sql keeps.
+#: What shared/db/vectors.sql keeps.
 MAX_DIMENSIONS = 4_000
 #: Bytes of an answer: BATCH vectors of MAX_DIMENSIONS numbers of 25 characters.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024

@@ -13,6 +13,8 @@ from scripts.commands import migrate as command
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.ai import embeddings
+from shared.broker.redis_broker import get_broker
+from shared.jobs import sweep
 from shared.queues import Queue
 from tests.builders import World
 
@@ -221,3 +223,14 @@ def test_a_command_chooses_the_model_and_says_how_far_its_vectors_are(
     work(world)
     assert vectors_command() == (0, "bag-of-words: 2 of 2 items have vectors; they serve.\n")
     assert "words alone" in vectors_command("none")[1]
+
+
+def test_the_sweep_brings_the_job_to_redis_and_does_not_call_it_a_repair(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sweep, "GRACE", 0.0)
+    choose("bag-of-words")
+    [job] = world.jobs(queue=QUEUE)
+    assert sweep.sweep()["enqueued"] == 0
+    assert get_broker().missing(QUEUE.value, [f"job-{job['id']}"]) == set()
+    assert "sweep_repaired_jobs" not in caplog.text

@@ -13,7 +13,10 @@ from tests.builders import World
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(
-    path for room in ("shared", "workers", "web") for path in (ROOT / room).rglob("*.sql") if path.parent.name != "migrations"
+    path
+    for room in ("shared", "workers", "web")
+    for path in (ROOT / room).rglob("*.sql")
+    if path.parent.name != "migrations" and path.name != "vectors.sql"  # no queries: what scripts/migrate applies
 )
 GROWING = ("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "inbound_reject")
 #: Statements that are meant to look through all rows: an operator asks, not a message.
