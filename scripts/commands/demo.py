@@ -18,6 +18,7 @@ from scripts.commands.migrate import migrate
 from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.http_client import HttpClient
+from scripts.local.demo.lessons import teach
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, load
 from scripts.local.embedded import Services
@@ -41,13 +42,15 @@ def main() -> int:
         )
         simulator, real_ai = stack.enter_context(_system())
         scenario = load(simulator.url)
+        lessons = teach(scenario, simulator.url)
         simulator.faults(faults(scenario, real_ai))
         try:
-            _perform(console, scenario, HttpClient.of_environment(scenario))
+            client = HttpClient.of_environment(scenario)
+            _perform(console, scenario, client)
         except NoAnswer as problem:
             console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
             return 1
-        results = list(checks(scenario, simulator.record(), real_ai))
+        results = [*lessons, *checks(scenario, simulator.record(), client.drafts, real_ai)]
         _print(console, scenario, results, real_ai)
         if arguments.keep:
             _keep(console)

@@ -157,7 +157,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if not items:
         print("Nothing fits: the chatbot would say that it does not know.")
         return 0
-    found = ((item["id"], _score(item), item["title"][:SHOWN], _beginning(item["content"])) for item in items)
+    found = ((item["id"], f"{item['score']:.2f}", item["title"][:SHOWN], _beginning(item["content"])) for item in items)
     print_table(("id", "score", "title", "text"), found)
     return 0
 
@@ -212,10 +212,6 @@ def _items(ids: list[int]) -> list[dict[str, Any]]:
     if missing := [str(item_id) for item_id in ids if item_id not in rows]:
         raise Refused(f"there is no item {', '.join(missing)}; scripts/knowledge list shows their ids")
     return [rows[item_id] for item_id in dict.fromkeys(ids)]
-
-
-def _score(item: dict[str, Any]) -> str:
-    return f"{item['score']:.2f}" if "score" in item else ""
 
 
 def _beginning(text: str) -> str:

@@ -34,12 +34,13 @@ def url(environment: dict[str, str], root: Path) -> Iterator[str]:
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MESSAGE_PROCESSES, "maintenance"])
     manager.start()
     url = f"http://127.0.0.1:{port}"
-    until(lambda: _status(f"{url}/readyz") == 200)
+    until(lambda: status(f"{url}/readyz") == 200)
     yield url
     manager.stop()
 
 
-def _status(url: str) -> int:
+def status(url: str) -> int:
+    """Of an answer; 0 if there is none."""
     try:
         return requests.get(url, timeout=10).status_code
     except (requests.ConnectionError, requests.Timeout):
@@ -72,15 +73,15 @@ def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch:
     manager.start()
     url = f"http://127.0.0.1:{port}/healthz"
     try:
-        until(lambda: _status(url) == 200)
+        until(lambda: status(url) == 200)
         drips = [
             _dripping(port, head)
             for head in (b"GET /healthz HTTP/1.1\r\nX-a: ", b"POST /webhooks/whatsapp/cloud HTTP/1.1\r\n") * 2
         ]
         ended = threading.Event()
         threading.Thread(target=_drip, args=(drips, ended), daemon=True).start()
-        until(lambda: _status(url) == 200, seconds=20)
-        assert [_status(url) for _ in range(5)] == [200] * 5, "and stays so"
+        until(lambda: status(url) == 200, seconds=20)
+        assert [status(url) for _ in range(5)] == [200] * 5, "and stays so"
         ended.set()
     finally:
         manager.stop()

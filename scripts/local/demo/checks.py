@@ -10,10 +10,13 @@ from typing import Any
 from peewee import fn
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from scripts.local.demo.script import FLAKY_TENANT, Scenario, Turn
+from scripts.local.demo.script import FLAKY_TENANT, STREAMED_TO, Scenario, Turn
 from shared import db
 from shared.models import Job, Message, UsageLog, WebhookEvent
 from shared.queues import Queue
+
+#: Of all answers on one page: more than one each, which would be the answer in one piece.
+LEAST_PIECES = 5
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,15 @@ class Check:
     observed: str
 
 
-def checks(scenario: Scenario, record: list[dict[str, Any]], real_ai: bool) -> Iterator[Check]:
-    """All of them."""
+def checks(scenario: Scenario, record: list[dict[str, Any]], drafts: Counter[str], real_ai: bool) -> Iterator[Check]:
+    """All of them. `drafts`: by visitor, pieces of answers that the open page was shown while they were written."""
     turns = [(turn, _outcome_of(turn.message_ids[0])) for turn in scenario.turns()]
     yield from _outcomes(turns, real_ai)
     for turn, row in turns:
         if turn.failure and not (turn.fault and real_ai):
             yield _failure(scenario, turn, row)
+    pieces = drafts[STREAMED_TO]
+    yield Check("an open page shows the answer while it is written", pieces >= LEAST_PIECES, f"{pieces} pieces")
     yield from _sends(record)
     yield from _webhooks(scenario, [seen for seen in record if seen["kind"] == "webhook"])
 
@@ -69,6 +74,7 @@ def _failure(scenario: Scenario, turn: Turn, row: dict[str, Any]) -> Check:
     kept &= row["attempts"] == turn.ai_attempts and row["seconds"] >= turn.at_least_seconds
     kept &= all(words.lower() in (row["error"] or "").lower() for words in turn.error)
     kept &= len(set(turn.message_ids)) == 1
+    kept &= (row["metadata"].get("provider") or {}).get("position", 1) == turn.provider
     if row["error"]:
         observed += f": {row['error']}"
     return Check(turn.failure, kept, observed)

@@ -7,6 +7,9 @@ import hmac
 import json
 import os
 import time
+from collections import Counter
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import requests
@@ -26,6 +29,8 @@ class HttpClient:
         self.url, self._secrets = url, secrets
         self._bots = [tenant.chatbot_id for tenant in scenario.tenants]
         self._tokens: dict[str, str] = {}
+        #: By visitor: pieces of answers that the open page was shown while they were written.
+        self.drafts = Counter[str]()
 
     @classmethod
     def of_environment(cls, scenario: Scenario) -> HttpClient:
@@ -64,8 +69,20 @@ class HttpClient:
         api = f"{self.url}/api/v1/chatbots/{public_key}"
         if dialogue.user not in self._tokens:
             self._tokens[dialogue.user] = self._post(f"{api}/sessions", b"", {}).json()["token"]
+            self._open_page(dialogue.user, api)
         headers = {"Authorization": f"Bearer {self._tokens[dialogue.user]}", "Idempotency-Key": external_id}
         self._post(f"{api}/messages", json.dumps({"content": text}).encode(), headers)
+
+    def _open_page(self, user: str, api: str) -> None:
+        headers = {"Authorization": f"Bearer {self._tokens[user]}"}
+        events = requests.get(f"{api}/events", headers=headers, stream=True, timeout=TIMEOUT)
+        events.raise_for_status()
+        Thread(target=self._watch, args=(user, events), daemon=True).start()
+
+    def _watch(self, user: str, events: requests.Response) -> None:
+        with suppress(requests.RequestException, OSError):  # the system stops, or nothing happens for long
+            for line in events.iter_lines(chunk_size=1):
+                self.drafts[user] += line == b"event: draft"
 
     def _meta(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
         account = WhatsappCloudAccount

@@ -22,6 +22,8 @@ from shared.webhooks import signing
 FILE = Path(__file__).with_name("shop.json")
 #: This tenant's endpoint for failures is down at first.
 FLAKY_TENANT = 1
+#: This visitor's answers are written slowly enough to be watched.
+STREAMED_TO = "visitor-nora"
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Turn:
     ai_attempts: int = 1
     at_least_seconds: float = 0
     copies: int = 1
+    provider: int = 1  # which of the chatbot's providers answers
     error: list[str] = field(default_factory=list)
     message_ids: list[int] = field(default_factory=list)
 
@@ -64,6 +67,9 @@ class Tenant:
     chatbot_id: int
     fallback: str
     secrets: dict[str, str]  # of its endpoints, by the path of their URL
+    lessons: dict[
+        str, Any
+    ]  # what its bot is taught by imports (lessons.py), and its providers; {} if it knows all from the start
 
 
 @dataclass
@@ -108,7 +114,9 @@ def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
         _endpoint(customer.id, number, "events", ["message.received", "message.sent"], simulator_url),
         _endpoint(customer.id, number, "failures", ["message.failed"], simulator_url),
     }
-    return Tenant(shop["name"], shop["plan_price_cents"], shop["bot"], chatbot_id, shop["fallback"], dict(secrets))
+    return Tenant(
+        shop["name"], shop["plan_price_cents"], shop["bot"], chatbot_id, shop["fallback"], dict(secrets), shop.get("lessons", {})
+    )
 
 
 def _chatbot(customer_id: int, base_id: int, shop: dict[str, Any]) -> int:
