@@ -78,7 +78,11 @@ def kind_of(raw: Raw) -> str:
     ending = PurePath(raw.name).suffix.lower()
     media = _MEDIA_TYPES.get(raw.media_type.partition(";")[0].strip().lower())
     if raw.url is not None:
-        ending = media or (ending if ending in _READERS else ".html" if raw.body.lstrip()[:1] == b"<" else ending)
+        ending = media or (ending if ending in _READERS else ".html" if raw.body.lstrip()[:1] == b"<" else "")
+        if not ending:
+            raise Unreadable(
+                f"is no page, but {raw.media_type.partition(';')[0][:100] or 'something else'}; HTML, PDF and texts can be read"
+            )
     elif ending not in _READERS:
         ending = media or ending
     return supported(f"x{ending}")

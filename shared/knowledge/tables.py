@@ -38,6 +38,8 @@ _DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
 #: Filled rows among which the header is: a title and a date may stand above it.
 HEADER_WITHIN = 5
+#: Columns of a sheet that are looked at: one cell far to the right makes all rows as wide.
+MAX_COLUMNS = 50
 #: Empty rows after which nothing more comes: Excel keeps a million for a format that somebody set.
 MAX_EMPTY = 5_000
 #: Rows that a warning names.
@@ -103,7 +105,7 @@ def read_xlsx(raw: Raw) -> Document:
 
 def _sheet_rows(results: Any, formulas: Any) -> Iterator[Row]:
     empty = 0
-    for row, formula_row in zip(results.iter_rows(), formulas.iter_rows(), strict=False):
+    for row, formula_row in zip(results.iter_rows(max_col=MAX_COLUMNS), formulas.iter_rows(max_col=MAX_COLUMNS), strict=False):
         cells = [_cell(cell) or _cell(formula) for cell, formula in zip(row, formula_row, strict=False)]
         empty = 0 if any(cells) else empty + 1
         if empty > MAX_EMPTY:

@@ -214,6 +214,7 @@ _SHOWN = {
     "chatbot": "name",
     "knowledge_base": "name",
     "knowledge_item": "title",
+    "knowledge_source": "location",
 }
 
 
@@ -235,6 +236,11 @@ def _taught(business: Business) -> dict[str, int]:
     return {
         "chatbot_id": db.scalar("select id from chatbot where customer_id = %s", [business.customer]),
         "base_id": db.scalar(base, [business.customer]),
+        "source_id": db.scalar(
+            "insert into knowledge_source (knowledge_base_id, kind, location)"
+            f" values (({base}), 'url', 'https://shop.example/x') returning id",
+            [business.customer],
+        ),
         "item_id": db.scalar(f"select min(id) from knowledge_item where knowledge_base_id = ({base})", [business.customer]),
     }
 
@@ -253,6 +259,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "create_base": {"name": "Theirs"},
         "update_base": {"name": "Theirs"},
         "create_item": {"title": "Theirs", "content": "x"},
+        "import_source": {"url": "https://theirs.example"},
         "update_item": {"title": "Theirs"},
         "send_message": {"content": "x"},
         "create_endpoint": {"url": "https://x.example"},

@@ -11,7 +11,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.jobs.ledger import leases
-from shared.knowledge import reading, sources
+from shared.knowledge import reading, sources, web
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
 from shared.teaching.fields import Refused
@@ -157,6 +157,38 @@ def test_a_private_address_is_refused_by_the_guard(
     assert progress["state"] == "failed"
     assert "is not a public address" in progress["error"]
     assert not simulator.record("site")
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "attempts"),
+    [
+        ({"fault": "big"}, "the page is larger than 5 MB", 1),
+        ({"fault": "drip", "ms": 50}, "did not answer in 0.3 s", 4),
+        ({"fault": "reset_after"}, "did not answer", 4),
+        ({"fault": "status", "status": 403}, "the site refuses the page (HTTP 403)", 1),
+        ({"fault": "status", "status": 503}, "the site answered HTTP 503", 4),
+        ({"fault": "redirect"}, "is no page, but application/json; HTML, PDF", 1),
+    ],
+    ids=lambda value: value.get("fault") if isinstance(value, dict) else "",
+)
+def test_a_page_that_does_not_come(
+    world: World,
+    base: int,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+    error: str,
+    attempts: int,
+) -> None:
+    monkeypatch.setattr(web, "TIMEOUT", 0.3)
+    simulator.faults([{"kind": "site", "match": "page-1", **fault}])
+    source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
+    run(world)
+    [problem] = sources.problems_of(source)
+    assert problem["state"] == "failed"
+    assert error in problem["error"]
+    assert world.jobs()[-1]["attempts"] == attempts
+    assert not items(base)
 
 
 def test_a_site_that_asks_to_slow_down_is_left_alone_for_a_while(world: World, base: int, simulator: Simulator) -> None:
