@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import payloads
 from shared.db import sql
-from shared.errors import OutsideFailure
+from shared.errors import OutsideFailure, PermanentError
 from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
@@ -57,7 +57,9 @@ def read_document(job: Job) -> None:
     try:
         _work(job, job.loaded)
     except OutsideFailure as problem:
-        problem.details = {"reason": str(problem)}  # type: ignore[attr-defined]  # for attempt_failed; words of ours
+        # For attempt_failed; the words are ours.
+        details = {"reason": str(problem), "is_final": isinstance(problem, PermanentError)}
+        problem.details = details  # type: ignore[attr-defined]
         raise
 
 
@@ -131,8 +133,7 @@ def _take_page(job: Job, source: dict[str, Any], page: web.Page, body: bytes) ->
     if queries["is_copy"].scalar(source_id=source["source_id"], document_id=source["document_id"], url=url):
         _skip(job, source, f"the same page as {url}")
         return
-    validators = {"etag": page.headers.get("ETag"), "last_modified": page.headers.get("Last-Modified")}
-    _store(job, source, document, {"url": url, **validators})
+    _store(job, source, document, {"url": url, "etag": page.header("ETag"), "last_modified": page.header("Last-Modified")})
 
 
 def _canonical(canonical: str | None, url: str) -> str:

@@ -164,6 +164,9 @@ with failed_attempt as materialized (
 ), failed_source as (
     update knowledge_source source set error = reason
     from failed_job where failed_job.document_id is null and source.id = failed_job.source_id and state = 'listing'
+), deleted_upload as ( -- of a file that cannot be read, however often it is tried
+    delete from knowledge_upload using failed_job
+    where knowledge_upload.document_id = failed_job.document_id and (:details::jsonb ->> 'is_final')::boolean
 )
 select attempt, retry_in from failed_attempt
 

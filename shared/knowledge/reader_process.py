@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection
 from shared.knowledge.documents import Raw, Unreadable
 from shared.knowledge.readers import read, with_languages
 
-#: Bytes of memory, all in all. The libraries take a tenth of it.
-MEMORY = 1024 * 1024 * 1024
+#: Bytes of memory, all in all. The libraries take a third of it.
+MEMORY = 768 * 1024 * 1024
 #: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
 SECONDS = 90
 #: Seconds without a document after which the process ends.

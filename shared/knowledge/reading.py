@@ -42,7 +42,9 @@ class _Reader:
                 return answer
             except (OSError, EOFError):
                 self._end()
-                raise ReaderDied("the process that read it ended") from None
+                raise ReaderDied(
+                    "the process that read it ended; it may need too much memory, so split it into smaller files"
+                ) from None
             except BaseException:
                 self._end()
                 raise

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 queries = sql.load(__file__)
 
+#: Bytes of all files of a customer that wait to be read.
+MAX_WAITING = 200 * 1024 * 1024
 #: Characters of a file's name.
 MAX_NAME = 255
 
@@ -74,7 +76,7 @@ def start_import(base_id: int, what: File | Page | Sitemap, *, language: str | N
             if isinstance(what, File) and not _is_uploaded(source_id, what.body):
                 raise Refused(f"Another version of {location} is being imported. Wait until that is done, or stop it.")
             return source_id
-        tickets = _add_upload(source_id, what) if isinstance(what, File) else queries["sync"].scalar(source_id=source_id)
+        tickets = _add_upload(base_id, source_id, what) if isinstance(what, File) else queries["sync"].scalar(source_id=source_id)
     enqueue(tickets_of(tickets))
     return source_id
 
@@ -108,8 +110,10 @@ def _is_uploaded(source_id: int, body: bytes) -> bool:
     return bool(queries["upload_is"].scalar(source_id=source_id, body=psycopg2.Binary(body)))
 
 
-def _add_upload(source_id: int, file: File) -> Any:
+def _add_upload(base_id: int, source_id: int, file: File) -> Any:
     name = _checked_name(file)
+    if queries["uploaded_bytes"].scalar(base_id=base_id) + len(file.body) > MAX_WAITING:
+        raise Refused(f"Files of {MAX_WAITING // 1024 // 1024} MB wait to be read. Import {name} when some of them are.")
     return queries["add_upload"].scalar(source_id=source_id, location=name, body=psycopg2.Binary(file.body))
 
 

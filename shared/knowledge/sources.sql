@@ -23,6 +23,16 @@ select exists (
     select from knowledge_upload join knowledge_document document on document.id = document_id
     where source_id = :source_id and body = :body) as is_same
 
+-- name: uploaded_bytes(base_id)
+-- Of all files of a base's customer that are kept, read or not.
+select coalesce(sum(octet_length(upload.body)), 0) as bytes
+from knowledge_base base
+join knowledge_base own on own.customer_id = base.customer_id
+join knowledge_source source on source.knowledge_base_id = own.id and source.kind = 'file'
+join knowledge_document document on document.source_id = source.id
+join knowledge_upload upload on upload.document_id = document.id
+where base.id = :base_id
+
 -- name: add_upload(source_id, location, body)
 -- The job that reads an uploaded file.
 with document as (

@@ -48,15 +48,17 @@ class _Section:
     body: str
 
 
-def split(title: str, text: str) -> list[tuple[str, str]]:
-    """The items (title, content) that a text becomes. Headings are Markdown's."""
+def split(title: str, text: str, has_headings: bool = True) -> list[tuple[str, str]]:
+    """The items (title, content) that a text becomes. Headings are Markdown's, unless it has none."""
     text = _LINE_END.sub("\n", strip_invalid(text)).strip("\n\ufeff")
     title = " ".join(strip_invalid(title).split()) or _first_words(text)
-    sections = list(_sections(title, text))
+    sections = list(_sections(title, text)) if has_headings else [_Section((), text)]
     titles = [_title((title, *section.headings)) for section in sections]
     items: list[tuple[str, str]] = []
     for place, section in enumerate(sections):
         body = section.body.strip()
+        if place == 0 and len(title) > TITLE:
+            body = f"{title}\n\n{body}"
         if section.headings and len(section.headings[-1]) > HEADING:
             body = f"{section.headings[-1]}\n\n{body}"
         elif section.headings and not body and not _is_in(titles[place], titles[place + 1 : place + 2]):
@@ -149,10 +151,10 @@ def _plain(heading: str) -> str:
 
 
 def _title(names: tuple[str, ...]) -> str:
-    title = SEPARATOR.join(_short(name, HEADING) for name in names)
-    if len(title) > TITLE:
+    title = SEPARATOR.join([names[0], *(_short(name, HEADING) for name in names[1:])])
+    if len(title) > TITLE and len(names) > 1:
         title = SEPARATOR.join([*(_short(name, ABOVE) for name in names[:-1]), _short(names[-1], HEADING)])
-    return title
+    return _short(title, TITLE)
 
 
 def _short(name: str, limit: int) -> str:

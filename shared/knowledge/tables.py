@@ -136,7 +136,7 @@ def _document(raw: Raw, sheets: Iterable[Iterator[Row]]) -> Document:
         for number, found, width in _pairs(rows):
             widest = max(widest, width)
             if isinstance(found, Item):
-                for title, content in split(found.title, found.content):
+                for title, content in split(found.title, found.content, has_headings=False):
                     item = Item(title, content, found.url)
                     repeated += item in items
                     items[item] = None

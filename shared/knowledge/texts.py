@@ -154,7 +154,6 @@ def read_html(raw: Raw) -> Document:
         raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
     document = _document(head.title or _stem(raw.name), body or "", allow_empty=head.noindex)
     document.language, document.canonical, document.noindex = head.language, head.canonical, head.noindex
-    document.items = [Item(item.title, item.content, head.canonical or raw.url) for item in document.items]
     return document
 
 

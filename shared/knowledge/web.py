@@ -21,6 +21,8 @@ from shared.knowledge.documents import MAX_PAGE
 AGENT = "Switchboard"
 #: Seconds for one request, body and all.
 TIMEOUT = 20.0
+#: Characters of an etag, or of a time.
+MAX_HEADER = 200
 #: Redirects of one page.
 MAX_REDIRECTS = 5
 #: Seconds to leave a site alone that says "too many requests" and not for how long.
@@ -55,6 +57,11 @@ class Page:
     def media_type(self) -> str:
         """As the site says."""
         return self.headers.get("Content-Type", "")
+
+    def header(self, name: str) -> str | None:
+        """A short header that is kept, and sent back next time; None if there is none, or an odd one."""
+        value = self.headers.get(name)
+        return value if value and len(value) <= MAX_HEADER and value.isascii() and value.isprintable() else None
 
     @property
     def noindex(self) -> bool:

@@ -274,7 +274,38 @@ def test_what_cannot_be_read_fails_at_once_with_its_reason(world: World, base: i
     assert counts(source) == {"state": "done", "found": 1, "failed": 1}
     assert errors(source)["faq.pdf"].startswith("is damaged, or no PDF")
     assert world.jobs()[0]["attempts"] == 1
-    assert sources.retry_failed(source) == 1, "its bytes are kept"
+    assert not db.rows(KnowledgeUpload.select(KnowledgeUpload.document)), "reading it again would not help"
+    assert sources.retry_failed(source) == 0
+
+
+def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_: Any) -> Any:
+        raise reading.ReaderDied("the process that read it ended")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(reading, "read", die)
+        source = sources.start_import(base, File("faq.csv", CSV.encode()))
+        run(world)
+    assert world.jobs()[0]["attempts"] == 4
+    assert errors(source) == {"faq.csv": "the process that read it ended"}
+    assert sources.retry_failed(source) == 1
+    run(world)
+    assert len(items(base)) == 3
+
+
+def test_files_that_wait_have_a_limit(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_WAITING", 100)
+    sources.start_import(base, File("a.csv", b"a;b\n" * 20))
+    with pytest.raises(Refused, match=r"Files of 0 MB wait to be read. Import b.csv when some of them are"):
+        sources.start_import(base, File("b.csv", b"a;b\n" * 20))
+
+
+def test_a_web_page_that_was_saved_to_a_file(world: World, base: int) -> None:
+    page = "<title>Help</title><link rel=canonical href=/help><h1>Help</h1><p>Write us an e-mail about anything.</p>"
+    source = sources.start_import(base, File("help.html", page.encode()))
+    run(world)
+    assert counts(source)["stored"] == 1
+    assert items(base) == {"Help": "Write us an e-mail about anything."}
 
 
 @pytest.mark.parametrize(

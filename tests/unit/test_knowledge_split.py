@@ -72,6 +72,11 @@ def test_any_end_of_line_counts(end: str) -> None:
 
 def test_long_headings_are_not_lost() -> None:
     heading = " ".join(f"word{n}" for n in range(80))
+    question = "Why " * 200 + "?"
+    [(title, content)] = split(question, "Because.")
+    assert len(title) <= TITLE
+    assert content == f"{question}\n\nBecause."
+    assert split("Q " * 200, "# no heading", has_headings=False) == [(" ".join(["Q"] * 200), "# no heading")]
     deep = "\n".join("#" * level + f" {'level' * 30} {level}" for level in range(1, 7))
     assert split("Page", f"# {heading}\nBody.")[0][1] == f"{heading}\n\nBody."
     assert all(len(title) <= TITLE for title, _ in split("Page " * 90, f"{deep}\nBody."))

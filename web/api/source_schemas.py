@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
+from shared.config import settings
 from shared.teaching import fields as values
 from shared.teaching.languages import LANGUAGES
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_time
@@ -26,7 +27,11 @@ class NewSourceSchema(BodySchema):
     """A page or a site."""
 
     what = "source"
-    url = values.url(allow_private=True, required=True, metadata={"description": "Of the page, the site, or its sitemap."})
+    url = values.url(
+        allow_private=lambda: settings().webhooks_to_private,
+        required=True,
+        metadata={"description": "Of the page, the site, or its sitemap."},
+    )
     sitemap = values.switch(load_default=False, metadata={"description": "true: all pages of the site; false: this page."})
     language = values.choice(
         *LANGUAGES,
