@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, plot, provider_call, scale, streams
+from scripts.local.bench import front_door, knowledge, plot, provider_call, question_set, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
@@ -37,6 +37,8 @@ def main() -> int:
         return _front_door(arguments, say)
     if arguments.mode == "provider-call":
         return _provider_call()
+    if arguments.mode == "knowledge":
+        return _knowledge(arguments, say)
     return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
 
 
@@ -113,6 +115,33 @@ def _provider_call() -> int:
     return 0 if ways[0].one_thread <= provider_call.BUDGET else 1
 
 
+def _knowledge(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    try:
+        bases = question_set.read(arguments.set)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        print(f"bench: {arguments.set} is no question set: {problem}", file=sys.stderr)
+        return 1
+    with open_rig(None, arguments.data.resolve()):
+        rows = knowledge.measure(bases, say, arguments.everything, arguments.model)
+    table = Table("", "questions", "recall@1", "recall@5", "MRR@5", "nothing", "characters", "p50 ms", "p99 ms", "")
+    for row in rows:
+        for indent, one in (*((2, base) for base in row.bases if len(row.bases) > 1), (0, row)):
+            figures = (one.recall_1, one.recall_5, one.mrr)
+            table.add_row(
+                " " * indent + one.name,
+                str(one.questions),
+                *("" if figure is None else f"{figure:.3f}" for figure in figures),
+                "" if one.nothing is None else f"{one.nothing:.1%}",
+                "" if one.characters is None else f"{one.characters:,.0f}",
+                *("" if ms is None else f"{ms:.1f}" for ms in (one.p50, one.p99)),
+                one.note,
+            )
+    Console(width=None if sys.stdout.isatty() else 190).print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     modes = (
@@ -122,9 +151,11 @@ def _arguments() -> argparse.Namespace:
         "process type at 10 and 100 messages/s; idle: cost of an idle system, punctuality of delayed jobs; all: these nine. "
         "scale: time per message on an empty and on a full database; streams: cost of open widget pages; front-door: the "
         "inbound hook at 200 and 600 requests a second; provider-call: CPU of a call to the AI, by our transport and by the "
-        "openai client's own"
+        "openai client's own; knowledge: how often the right item is found, how fast"
     )
-    parser.add_argument("mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call"), help=modes)
+    parser.add_argument(
+        "mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call", "knowledge"), help=modes
+    )
     parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(
         "--pairs", type=int, default=3, help="runs of each mode that the peer has as well; medians are printed (default 3)"
@@ -137,6 +168,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--old-jobs", type=int, default=2_000_000, help="mode scale: jobs in the full database (default 2,000,000)"
     )
+    parser.add_argument("--set", type=Path, help="mode knowledge: a file of bases, items and questions with their right items")
+    parser.add_argument("--model", help="mode knowledge: search by vectors of this model as well, local:multilingual-e5-small")
+    parser.add_argument(
+        "--everything",
+        action="store_true",
+        help="mode knowledge: also typos, chatter, a long text beside the items, and bases of 1,000 and beside 100,000 items",
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/bench)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot latencies and each stage's throughput over time")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -144,6 +182,8 @@ def _arguments() -> argparse.Namespace:
     for name in ("pairs", "streams", "messages"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             parser.error(f"--{name} must be 1 or more, got {value}")
+    if arguments.mode == "knowledge" and arguments.set is None:
+        parser.error("--set FILE is what the mode knowledge measures with")
     if arguments.plot and not arguments.plot.absolute().parent.is_dir():
         parser.error(f"--plot: the folder {arguments.plot.absolute().parent} does not exist")
     return arguments

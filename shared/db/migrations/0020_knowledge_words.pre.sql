@@ -113,7 +113,7 @@ begin
                 limit 10000) some_items)) as items
         from knowledge_base where knowledge_base.id = p_knowledge_base_id
     ), base as materialized (
-        select stemmers, items, ln(1 + (items + 0.5) / 0.5) as greatest_rarity from counted
+        select stemmers, items, ln(2 * items::float8 + 2) as greatest_rarity from counted
     ), asked_words as materialized (
         select texts.word, max(texts.weight) as weight from (
             select word, 1.0::float8 as weight from knowledge_words(left(p_question, 8000))
@@ -154,7 +154,7 @@ begin
         group by form
     ), postings as materialized (
         select forms.asked, forms.weight, forms.is_whole, entries.items, entries.weights,
-            ln(1 + (greatest(base.items - entries.count, 0) + 0.5) / (entries.count + 0.5)) as rarity
+            ln(1 + (greatest(base.items - entries.count, 0) + 0.5::float8) / (entries.count + 0.5::float8)) as rarity
         from base, forms, lateral (
             select array_agg(knowledge_item_id) as items, array_agg(entry.weight) as weights, count(*) as count
             -- A word of more items than this hardly tells them apart.
