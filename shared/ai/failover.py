@@ -175,12 +175,17 @@ def _log_move(candidate: Candidate, failure: Failure) -> None:
 
 def _outcome(failures: Sequence[tuple[Candidate, Failure]], tried_for: float) -> Exception:
     """What becomes of a job whose providers have all failed: it waits if one of them asks for that, or else is tried again if
-    one may answer then."""
+    one may answer then. Its text names them all."""
     outcomes = [_of_one(candidate, failure, tried_for) for candidate, failure in failures]
     waits = [outcome for outcome in outcomes if isinstance(outcome, Snooze)]
     if waits:
-        return min(waits, key=lambda wait: wait.delay)
-    return min(outcomes, key=lambda outcome: isinstance(outcome, PermanentError))
+        outcome: Exception = min(waits, key=lambda wait: wait.delay)
+    else:
+        outcome = min(outcomes, key=lambda outcome: isinstance(outcome, PermanentError))
+    if len(outcomes) > 1:
+        texts = (f"{candidate.host}: {outcome}" for (candidate, _), outcome in zip(failures, outcomes, strict=True))
+        outcome.args = ("; ".join(texts),)
+    return outcome
 
 
 def _of_one(candidate: Candidate, failure: Failure, tried_for: float) -> Exception:

@@ -236,6 +236,7 @@ def test_when_all_fail_the_job_does_what_the_most_hopeful_of_them_asks_for(
     assert (job["state"], error_says in job["last_error"]) == (state, True), job["last_error"]
     assert all(len(provider.asked) == 1 for provider in providers), "one attempt asks each of them once"
     assert "Secret words" not in job["last_error"]
+    assert all(provider.url[7:-3] in job["last_error"] for provider in providers), "the operator sees what each of them did"
 
 
 def test_a_provider_that_keeps_failing_is_asked_last_until_it_is_back(
