@@ -131,12 +131,16 @@ def _only_chatbot() -> int:
 def _bases(_: argparse.Namespace) -> int:
     chatbots = Chatbot.select(fn.STRING_AGG(Chatbot.id.cast("text"), ", ").order_by(Chatbot.id))
     columns = (
-        *knowledge.BASE,
+        KnowledgeBase.id,
+        KnowledgeBase.name,
+        KnowledgeBase.language,
+        KnowledgeBase.embedding_model,
+        knowledge.ITEM_COUNT,
         KnowledgeBase.customer,
         chatbots.where(Chatbot.knowledge_base == KnowledgeBase.id).alias("chatbots"),
     )
     rows = db.rows(KnowledgeBase.select(*columns).order_by(KnowledgeBase.id))
-    print_table(("id", "name", "language", "items", "customer", "chatbots"), (row.values() for row in rows))
+    print_table(("id", "name", "language", "vectors", "items", "customer", "chatbots"), (row.values() for row in rows))
     return 0
 
 

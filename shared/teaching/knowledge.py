@@ -20,8 +20,16 @@ MAX_TITLE, MAX_CONTENT = 500, 50_000
 #: Of the name of a chatbot or a base: what a list can show.
 MAX_NAME = 200
 
-_ITEM_COUNT = KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == KnowledgeBase.id)
-BASE = (KnowledgeBase.id, KnowledgeBase.name, KnowledgeBase.language, _ITEM_COUNT.alias("items"))
+ITEM_COUNT = KnowledgeItem.select(fn.COUNT(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == KnowledgeBase.id)
+BASE = (
+    KnowledgeBase.id,
+    KnowledgeBase.name,
+    KnowledgeBase.language,
+    KnowledgeBase.embedding_model,
+    KnowledgeBase.embedded_model,
+    KnowledgeBase.embedding_error,
+    ITEM_COUNT.alias("items"),
+)
 ITEM = (
     KnowledgeItem.id,
     KnowledgeItem.knowledge_base,
@@ -45,6 +53,12 @@ class BaseSchema(Schema):
         *LANGUAGES,
         load_default="english",
         metadata={"description": "Of items that are too short to tell. simple: none of these."},
+    )
+    embedding_model = fields.text(
+        MAX_NAME,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Whose vectors find items by what they mean as well; null: found by words alone."},
     )
 
 
@@ -72,6 +86,9 @@ class BaseChangesSchema(BaseSchema):
 
     name = fields.text(MAX_NAME)
     language = fields.choice(*LANGUAGES)
+    embedding_model = fields.text(
+        MAX_NAME, allow_none=True, metadata={"description": "The same one again tries once more what failed."}
+    )
 
 
 class ItemChangesSchema(ItemSchema):

@@ -25,9 +25,23 @@ def made(answer: Any) -> dict[str, Any]:
     return dict(answer.json)
 
 
+#: Of a base that has none.
+VECTORS = ("embedding_model", "embedded_model", "embedding_error")
+
+
+def test_the_model_of_a_bases_vectors_is_chosen_and_its_errors_are_shown(owner: Business) -> None:
+    base = made(owner("POST", "/knowledge-bases", {"name": "Wissen", "embedding_model": "bag-of-words"}))
+    path = f"/knowledge-bases/{base['id']}"
+    assert base["embedding_model"] == "bag-of-words"
+    db.rows("update knowledge_base set embedding_error = 'HTTP 401: Bad key.' where id = %s", [base["id"]])
+    assert owner("GET", path).json["embedding_error"] == "HTTP 401: Bad key."  # type: ignore[index]
+    assert owner("PATCH", path, {"embedding_model": None}).json["embedding_model"] is None  # type: ignore[index]
+    assert owner("PATCH", path, {"name": "B", "embedding_model": ""}).status_code == 422
+
+
 def test_a_bot_is_made_taught_asked_changed_and_deleted(door: FrontDoor, owner: Business) -> None:
     base = made(owner("POST", "/knowledge-bases", {"name": "Wissen", "language": "german"}))
-    assert base == {"id": base["id"], "name": "Wissen", "language": "german", "items": 0}
+    assert base == {"id": base["id"], "name": "Wissen", "language": "german", "items": 0, **dict.fromkeys(VECTORS)}
     settings = {"name": "Emma", "knowledge_base_id": base["id"], "system_prompt": "Du bist Emma.", "temperature": 0.5}
     bot = made(owner("POST", "/chatbots", {**settings, "allowed_origins": ["Shop.Example/cart", "https://shop.example"]}))
     assert bot["allowed_origins"] == ["https://shop.example"], "as browsers name it, and once"

@@ -37,6 +37,12 @@ class StoredBaseSchema(BaseSchema):
 
     id = stored_id()
     items = fields.Integer(required=True, metadata={"description": "How many there are."})
+    embedded_model = fields.String(
+        required=True, allow_none=True, metadata={"description": "Whose vectors are complete, and serve; null: none yet."}
+    )
+    embedding_error = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why vectors could not be made; null once they are there."}
+    )
 
 
 class SourceSchema(BodySchema):
