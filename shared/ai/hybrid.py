@@ -24,7 +24,7 @@ _search = Statement(queries["search_by_meaning"])
 #: How much the turn before counts beside the question: it says what "and how often?" is about.
 TURN_BEFORE = 0.4
 #: What the best item's cosine has to be, or how far above the mean of the base, else the question is about something else, and
-#: nothing is found. Models differ in this: there is no floor for one that nobody has measured (scripts/README.md, "Knowledge").
+#: nothing is found (workers/README.md, "What vectors find"). Models differ in this: one that nobody has measured has none.
 FLOORS = {local_model.NAME: (0.8525, 0.0625)}
 NO_FLOOR = (None, None)
 
