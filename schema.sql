@@ -119,6 +119,9 @@ create table knowledge_document (
     last_modified text,
     content_hash  text, -- of its text
     items         integer not null default 0 check (items >= 0),
+    -- Of the last reading: items that are new, and items that are no longer.
+    items_added   integer not null default 0 check (items_added >= 0),
+    items_removed integer not null default 0 check (items_removed >= 0),
     created_at    timestamptz not null default now(),
     updated_at    timestamptz not null default now(),
     unique (source_id, location),

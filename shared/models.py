@@ -104,6 +104,8 @@ class KnowledgeDocument(Base):
     last_modified = TextField(null=True)
     content_hash = TextField(null=True)
     items = IntegerField(default=0)
+    items_added = IntegerField(default=0)
+    items_removed = IntegerField(default=0)
     created_at = _time()
     updated_at = _time()
 

@@ -49,6 +49,7 @@ with input as materialized (
     where item.document_id = documents.id and not exists (
         select from new_items where new_items.document_id = item.document_id and new_items.title = item.title
             and new_items.content = item.content)
+    returning document_id
 ), kept_items as (
     update knowledge_item item set url = new_items.url, language = new_items.language from new_items
     where item.document_id = new_items.document_id and item.title = new_items.title and item.content = new_items.content
@@ -60,12 +61,15 @@ with input as materialized (
         select from knowledge_item item where item.document_id = new_items.document_id and item.title = new_items.title
             and item.content = new_items.content)
     order by document_id, place
+    returning document_id
 ), deleted_uploads as (
     delete from knowledge_upload using documents where document_id = documents.id
 ), stored_documents as (
     update knowledge_document document set state = 'stored', change = input.change, error = input.error, url = input.url,
         etag = input.etag, last_modified = input.last_modified, content_hash = input.content_hash, updated_at = clock_timestamp(),
-        items = (select count(*) from new_items where new_items.document_id = document.id)
+        items = (select count(*) from new_items where new_items.document_id = document.id),
+        items_added = (select count(*) from added_items where added_items.document_id = document.id),
+        items_removed = (select count(*) from removed_items where removed_items.document_id = document.id)
     from input join documents on documents.id = input.document_id where document.id = input.document_id
 )
 select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
@@ -77,8 +81,8 @@ with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, document_id bigint, etag text,
         last_modified text)
 ), kept_documents as (
-    update knowledge_document document set state = 'stored', change = 'unchanged', error = null, etag = input.etag,
-        last_modified = input.last_modified, updated_at = clock_timestamp()
+    update knowledge_document document set state = 'stored', change = 'unchanged', error = null, items_added = 0, items_removed = 0,
+        etag = input.etag, last_modified = input.last_modified, updated_at = clock_timestamp()
     from input where document.id = input.document_id and document.state in ('waiting', 'failed')
 )
 select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
@@ -90,7 +94,7 @@ with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, document_id bigint, error text)
 ), skipped_documents as (
     update knowledge_document document set state = 'skipped', change = null, error = input.error, etag = null,
-        last_modified = null, content_hash = null, items = 0, updated_at = clock_timestamp()
+        last_modified = null, content_hash = null, items_added = 0, items_removed = items, items = 0, updated_at = clock_timestamp()
     from input where document.id = input.document_id and document.state in ('waiting', 'failed')
     returning document.id
 ), removed_items as (
@@ -128,7 +132,8 @@ with input as materialized (
     select sources.id, element.location
     from sources cross join jsonb_array_elements_text(sources.documents) with ordinality as element(location, place)
     order by sources.id, place
-    on conflict (source_id, location) do update set state = 'waiting', change = null, error = null
+    on conflict (source_id, location) do update set state = 'waiting', change = null, error = null,
+        items_added = 0, items_removed = 0
     returning document.id, document.source_id
 ), removed_documents as (
     delete from knowledge_document document using sources

@@ -91,7 +91,7 @@ def _wait(source_id: int) -> int:
 def _report(source: dict[str, Any]) -> int:
     names = ("added", "changed", "unchanged", "removed", "skipped", "failed")
     counts = ", ".join(f"{source[name]} {name}" for name in names if source[name])
-    print(f"source {source['id']} ({source['location']}) is {source['state']}: {counts or 'nothing'}; {source['items']} items")
+    print(f"source {source['id']} ({source['location']}) is {source['state']}: {counts or 'nothing'}; {_items(source)}")
     if source["error"]:
         print(f"  {source['error']}")
     problems = sources.problems_of(source["id"], PROBLEMS)
@@ -102,6 +102,11 @@ def _report(source: dict[str, Any]) -> int:
     if source["failed"]:
         print(f"scripts/knowledge retry {source['id']} reads again what failed.")
     return int(bool(source["failed"]) or source["state"] == "failed")
+
+
+def _items(source: dict[str, Any]) -> str:
+    changes = [f"{source[name]} {word}" for name, word in (("items_added", "new"), ("items_removed", "gone")) if source[name]]
+    return f"{source['items']} items" + (f" ({', '.join(changes)})" if changes else "")
 
 
 def _sources(base: dict[str, Any]) -> int:

@@ -37,7 +37,8 @@ where base.id = :base_id
 -- The job that reads an uploaded file.
 with document as (
     insert into knowledge_document (source_id, location) values (:source_id, :location)
-    on conflict (source_id, location) do update set state = 'waiting', change = null, error = null
+    on conflict (source_id, location) do update set state = 'waiting', change = null, error = null,
+        items_added = 0, items_removed = 0
     returning id, source_id
 ), upload as (
     insert into knowledge_upload (document_id, body) select id, :body from document
@@ -124,8 +125,8 @@ select source.id, source.knowledge_base_id, source.kind, source.location, source
     case when source.state = 'listed' then case when documents.waiting > 0 then 'importing' else 'done' end
          else source.state end as state,
     source.error, documents.found, documents.waiting, documents.stored, documents.added, documents.changed, documents.unchanged,
-    documents.skipped, documents.failed, source.removed, documents.items, source.created_at, source.synced_at,
-    source.next_sync_at
+    documents.skipped, documents.failed, source.removed, documents.items, documents.items_added, documents.items_removed,
+    source.created_at, source.synced_at, source.next_sync_at
 from knowledge_source source
 join knowledge_base base on base.id = source.knowledge_base_id
 cross join lateral (
@@ -133,7 +134,8 @@ cross join lateral (
         count(*) filter (where state = 'stored') as stored, count(*) filter (where change = 'added') as added,
         count(*) filter (where change = 'changed') as changed, count(*) filter (where change = 'unchanged') as unchanged,
         count(*) filter (where state = 'skipped') as skipped, count(*) filter (where state = 'failed') as failed,
-        coalesce(sum(items), 0)::integer as items
+        coalesce(sum(items), 0)::integer as items, coalesce(sum(items_added), 0)::integer as items_added,
+        coalesce(sum(items_removed), 0)::integer as items_removed
     from knowledge_document where source_id = source.id
 ) documents
 where (:customer_id::bigint is null or base.customer_id = :customer_id)

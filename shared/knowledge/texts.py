@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import urljoin
 
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import decode
@@ -144,7 +145,7 @@ def read_html(raw: Raw) -> Document:
         raise Unreadable("is no HTML page") from None
     head = _Head(tree, raw.url or "")
     for kind, stands_for in _QUESTIONS.items():
-        for element in tree.iter(kind):
+        for element in list(tree.iter(kind)):
             element.tag = stands_for
     body = trafilatura.extract(
         tree, url=raw.url, output_format="markdown", include_links=False, include_images=False, include_tables=True,
@@ -188,8 +189,6 @@ def _texts(tree: Any, path: str) -> list[str]:
 
 
 def _absolute(url: str, link: str) -> str | None:
-    from urllib.parse import urljoin
-
     try:
         return urljoin(url, link.strip())
     except ValueError:

@@ -75,6 +75,8 @@ def test_a_file_and_its_next_version(world: World, base: int) -> None:
     after = {row["title"]: row for row in db.rows(KnowledgeItem.select().where(KnowledgeItem.document.is_null(False)))}
     assert set(after) == {"Wann liefern Sie?", "Kann ich umtauschen?", "Und neu?"}
     assert after["Kann ich umtauschen?"] == before["Kann ich umtauschen?"], "not touched"
+    difference = sources.progress(source) or {}
+    assert (difference["items"], difference["items_added"], difference["items_removed"]) == (3, 2, 2)
     with pytest.raises(Refused, match="import its new version"):
         sources.sync(source)
     sources.delete(source)

@@ -69,6 +69,8 @@ class StoredSourceSchema(BodySchema):
     failed = _count("Documents that could not be read.")
     removed = _count("Of the last reading: documents that are gone, with their items.")
     items = _count("Items that came from it.")
+    items_added = _count("Of the last reading: items that are new.")
+    items_removed = _count("Of the last reading: items that its documents have no longer.")
     created_at = stored_time()
     synced_at = stored_time(metadata={"description": "When its last reading began."})
     next_sync_at = stored_time(allow_none=True)
