@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from shared import payloads
-from shared.db import sql
+from shared.db import patient, sql
 from shared.errors import OutsideFailure, PermanentError
 from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.jobs.completion import CompletionStatement, complete
@@ -25,6 +25,8 @@ from shared.knowledge import reading, sitemaps, sources, web
 from shared.knowledge.documents import Document, Raw, Unreadable
 from shared.queues import Queue
 
+#: Seconds in which PostgreSQL may replace the items of a document, or remove those of a site: 20,000 take half a minute.
+STORING = 120.0
 #: Seconds for which a site may ask us to slow down.
 PATIENCE = 2 * 3600.0
 #: Seconds between two pages of a site that robots.txt may ask for; more is cut, for a thread waits.
@@ -88,7 +90,8 @@ def _find_documents(job: Job, source: dict[str, Any]) -> None:
         listing = sitemaps.pages_of(location, web.Robots(text))
     key = sources.ordering_key(source["source_id"], source["kind"], location, job.customer_id or 0)
     found = {"robots": text, "documents": listing.pages, "is_complete": listing.is_complete, "error": listing.warning}
-    list_documents(job, {"source_id": source["source_id"], "ordering_key": key, **found})
+    with patient(STORING):
+        list_documents(job, {"source_id": source["source_id"], "ordering_key": key, **found})
 
 
 def _read_file(job: Job, source: dict[str, Any]) -> None:
@@ -167,4 +170,5 @@ def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str
     if change == "unchanged" and source["kind"] != "file":
         keep(job, {"document_id": source["document_id"], "etag": about["etag"], "last_modified": about["last_modified"]})
     else:
-        store(job, {**values, "items": items})
+        with patient(STORING):
+            store(job, {**values, "items": items})

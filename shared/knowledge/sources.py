@@ -36,6 +36,8 @@ queries = sql.load(__file__)
 
 #: Bytes of all files of a customer that wait to be read.
 MAX_WAITING = 200 * 1024 * 1024
+#: Seconds in which PostgreSQL may delete the items of a source.
+DELETING = 60.0
 #: Characters of a file's name.
 MAX_NAME = 255
 
@@ -154,7 +156,8 @@ def stop(source_id: int) -> bool:
 
 def delete(source_id: int) -> None:
     """Deletes a source with its documents and their items; jobs of it find nothing to do."""
-    db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id))
+    with db.patient(DELETING):
+        db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id))
 
 
 def progress(source_id: int) -> dict[str, Any] | None:

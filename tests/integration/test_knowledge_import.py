@@ -10,6 +10,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.db.session import Limits
 from shared.jobs.ledger import leases
 from shared.knowledge import reading, sources, web
 from shared.knowledge.sources import File, Page, Sitemap
@@ -293,6 +294,22 @@ def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkey
     assert sources.retry_failed(source) == 1
     run(world)
     assert len(items(base)) == 3
+
+
+def test_postgresql_may_take_its_time_with_many_items(world: World, base: int) -> None:
+    db.rows("create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(1.3); return null; end'")
+    db.rows("create trigger slow after insert or delete on knowledge_item for each statement execute function slow()")
+    db.reset()
+    db.use(Limits(statement=1, connect=5, turn=30))
+    try:
+        source = sources.start_import(base, File("faq.csv", CSV.encode()))
+        run(world)
+        assert world.jobs()[0]["attempts"] == 1
+        assert len(items(base)) == 3
+        sources.delete(source)
+    finally:
+        db.reset()
+    assert not items(base)
 
 
 def test_files_that_wait_have_a_limit(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
