@@ -331,19 +331,21 @@ create trigger knowledge_item_changed after insert or delete or update of knowle
     on knowledge_item for each row execute function knowledge_item_changed();
 
 -- All words that are one slip away: a letter left out, added, wrong, or two of them swapped. As whole words in knowledge_word.
+-- Those that differ by a letter are made at a stroke: there are hundreds, for each word that a base lacks.
 create function knowledge_slips(p_word text) returns text[] language sql immutable parallel safe as $$
-    select array_agg(distinct '=' || slip) from (
-        select overlay(p_word placing '' from place for 1) as slip from generate_series(1, length(p_word)) place
+    select string_to_array(string_agg(slips, '|'), '|') from (
+        select '=' || overlay(p_word placing '' from place for 1) as slips from generate_series(1, length(p_word)) place
         union all
-        select overlay(p_word placing reverse(substr(p_word, place, 2)) from place for 2)
+        select '=' || overlay(p_word placing reverse(substr(p_word, place, 2)) from place for 2)
         from generate_series(1, length(p_word) - 1) place
         union all
-        select overlay(p_word placing letter from place for longer)
-        from generate_series(1, length(p_word) + 1) place, (values (0), (1)) change (longer),
-            unnest(string_to_array(case when p_word ~ '[а-я]' then 'абвгдежзийклмнопрстуфхцчшщъыьэюя'
-                                        when p_word ~ '[α-ω]' then 'αβγδεζηθικλμνξοπρστυφχψω'
-                                        else 'abcdefghijklmnopqrstuvwxyz' end, null)) letter
-    ) slips
+        select '=' || before || array_to_string(letters, after || '|=' || before) || after
+        from (select string_to_array(case when p_word ~ '[а-я]' then 'абвгдежзийклмнопрстуфхцчшщъыьэюя'
+                                          when p_word ~ '[α-ω]' then 'αβγδεζηθικλμνξοπρστυφχψω'
+                                          else 'abcdefghijklmnopqrstuvwxyz' end, null) as letters) alphabet,
+            generate_series(1, length(p_word) + 1) place, (values (0), (1)) change (instead),
+            lateral (select left(p_word, place - 1) as before, substr(p_word, place + instead) as after) around
+    ) all_slips
 $$;
 
 -- The items of one base that have words of a question, best first. `score` is BM25's. `relevance` compares it with what the
@@ -378,30 +380,30 @@ begin
         where stemmed.stems is not null -- a stop word
         order by asked_words.weight desc limit 150
     ), similar_words as materialized (
-        select unknown.word as asked, unknown.weight * 0.6 as weight, substr(similar_word.word, 2) as word
+        select unknown.word as asked, unknown.weight, substr(similar_word.word, 2) as word
         from (select words.word, words.weight from words
-              where not is_known and length(words.word) between 4 and 24 and words.word !~ '[0-9]'
+              where not is_known and length(words.word) between 5 and 24 and words.word !~ '[0-9]'
               order by words.weight desc, length(words.word) desc limit 8) unknown, lateral (
             select distinct entry.word from knowledge_word entry
             where entry.knowledge_base_id = p_knowledge_base_id and entry.word = any (knowledge_slips(unknown.word))
             limit 4) similar_word
     ), meant_words as materialized (
-        select words.word as asked, words.word, words.weight, stems from words
+        select words.word as asked, words.word, words.weight, 1::float8 as likeness, stems from words
         union all
-        select similar_words.asked, similar_words.word, similar_words.weight, array(
+        select similar_words.asked, similar_words.word, similar_words.weight, 0.6, array(
             select distinct stems[1]
             from (select ts_lexize(stemmer, similar_words.word) as stems from unnest(base.stemmers) stemmer offset 0) each_language
             where stems <> '{}')
         from base, similar_words
     ), forms as (
-        select form, max(each_form.weight) as weight, min(asked) as asked, bool_or(is_whole) as is_whole from (
-            select unnest(stems) as form, meant_words.weight, asked, true as is_whole from meant_words
-            union all select '=' || meant_words.word, meant_words.weight, asked, true from meant_words
-            union all select '^' || left(meant_words.word, 4), meant_words.weight, asked, false from meant_words
+        select form, max(each_form.weight) as weight, max(likeness) as likeness, min(asked) as asked, bool_or(is_whole) as is_whole from (
+            select unnest(stems) as form, meant_words.weight, likeness, asked, true as is_whole from meant_words
+            union all select '=' || meant_words.word, meant_words.weight, likeness, asked, true from meant_words
+            union all select '^' || left(meant_words.word, 4), meant_words.weight, likeness, asked, false from meant_words
                       where length(meant_words.word) > 4) each_form
         group by form
     ), postings as materialized (
-        select forms.asked, forms.weight, forms.is_whole, entries.items, entries.weights,
+        select forms.asked, forms.weight, forms.likeness, forms.is_whole, entries.items, entries.weights,
             ln(1 + (greatest(base.items - entries.count, 0) + 0.5::float8) / (entries.count + 0.5::float8)) as rarity
         from base, forms, lateral (
             select array_agg(knowledge_item_id) as items, array_agg(entry.weight) as weights, count(*) as count
@@ -417,7 +419,8 @@ begin
             from base, words left join postings on postings.asked = words.word and postings.is_whole
             group by words.word, words.weight, base.greatest_rarity) each_word
     )
-    select entry.item, sum(postings.weight * rarity * entry.weight)::real as total_score,
+    select entry.item, sum(postings.weight * likeness * rarity * entry.weight)::real as total_score,
+        -- A typo makes nobody's question irrelevant.
         (sum(postings.weight * rarity * entry.weight) / sqrt((select total from demand)))::real
     from postings, unnest(postings.items, postings.weights) as entry (item, weight)
     group by entry.item order by total_score desc, entry.item limit p_limit;
@@ -443,7 +446,7 @@ begin
             'score', round(candidates.score::numeric, 2), 'url', case when item.show_link then item.url end)
             order by candidates.score desc, item.id)
         from best, candidates join knowledge_item item on item.id = candidates.id
-        where best.relevance >= 2.8 and candidates.score >= 0.25 * best.score);
+        where best.relevance >= 2.6 and candidates.score >= 0.25 * best.score);
 end $$;
 
 -- ---------------------------------------------------------------------------------------------------- chatbots

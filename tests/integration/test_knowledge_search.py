@@ -63,7 +63,7 @@ def asked(world: World, said: Sequence[str]) -> dict[str, Any]:
         ("When do you open?", "Opening hours"),
         ("can i pay by INVOICE", "Payment by invoice"),
         ("is there a cafe", "Café"),  # accents that people leave out
-        ("where may we prak", "Parking"),  # letters swapped
+        ("where is the pakring", "Parking"),  # letters swapped
         ("invioce please", "Payment by invoice"),
         ("montsera watring", "Watering a monstera"),
         ("xarking?", "Parking"),  # the first letter wrong

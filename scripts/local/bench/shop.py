@@ -75,11 +75,12 @@ class Shop:
 
     def rank(self, base: Base, question: Question) -> Found:
         """The best five of a plain question, whatever their scores."""
-        begun = time.perf_counter()
+        cpu, begun = _postgres_cpu(), time.perf_counter()
         rows = db.rows(_RANK, [question.text, self._chatbots[base.name]])
         ms = (time.perf_counter() - begun) * 1000
+        cpu_ms = None if cpu is None else ((_postgres_cpu() or cpu) - cpu) / 1e6
         documents = list(dict.fromkeys(self._documents[row["id"]] for row in rows))
-        return Found(base.name, question, documents, sum(row["characters"] for row in rows), ms)
+        return Found(base.name, question, documents, sum(row["characters"] for row in rows), ms, cpu_ms)
 
     def _message(self, chatbot: int, question: Question) -> int:
         rows = [[role, text] for role, text in (*question.before, ("user", question.text))]
