@@ -28,6 +28,7 @@ QUESTIONS = [
     },
     {"q": "who won the world cup in 1954", "right": []},
     {"q": "parking or opening?", "right": ["nowhere"], "note": "fields that nobody knows are ignored"},
+    {"q": "opening", "right": [1], "kind": "a kind of its own"},
     {"q": ""},
 ]
 
@@ -41,11 +42,21 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_set_may_be_compressed_and_lack_fields(path: Path) -> None:
     [base] = question_set.read(path)
+    twice = path.with_name("twice.json")
+    twice.write_text(json.dumps(json.loads(path.read_text())["bases"] * 2))
+    assert [one.name for one in question_set.read(twice)] == ["shop 1", "shop 2"]
     path.write_bytes(gzip.compress(path.read_bytes()))
     assert question_set.read(path) == [base]
     assert base.language == "english"
     assert list(base.documents.values())[-1] == ("Invoices", "Invoices")
-    assert [question.kind for question in base.questions] == ["plain", "plain", "follow-up", "no answer", "plain"]
+    assert [question.kind for question in base.questions] == [
+        "plain",
+        "plain",
+        "follow-up",
+        "no answer",
+        "plain",
+        "a kind of its own",
+    ]
 
 
 def test_harder_questions_are_the_same_at_each_run() -> None:
@@ -59,7 +70,7 @@ def test_the_figures_are_those_of_the_claim(world: World, path: Path) -> None:
     plain = rows["plain questions"]
     assert plain.questions == 3
     assert [plain.recall_1, plain.recall_5] == pytest.approx([2 / 3, 2 / 3])
-    assert rows["follow-up"].recall_1 == 1
+    assert rows["follow-up"].recall_1 == rows["a kind of its own"].recall_1 == 1
     assert rows["no answer in the base"].nothing == 1
     assert rows["BM25 of two fields, as Elasticsearch counts it"].recall_5 == pytest.approx(2 / 3)
     assert plain.characters

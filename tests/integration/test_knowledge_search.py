@@ -89,6 +89,12 @@ def test_a_question_about_something_else_finds_nothing(shop: int, question: str)
     assert found(shop, question) == []
 
 
+def test_a_word_that_all_items_have_is_not_off_topic(world: World, base: int) -> None:
+    for number in range(60):
+        world.know(base, f"Roast {number}", f"Coffee from farm {number}.")
+    assert len(found(base, "coffee?")) == 5
+
+
 def test_a_follow_up_is_about_what_was_asked_before(world: World, shop: int) -> None:
     loaded = asked(world, ["How do I water my monstera?", "And repotting?"])
     assert (loaded["question"], loaded["before"]) == ("And repotting?", "How do I water my monstera?")

@@ -47,7 +47,7 @@ class TwoFields:
 
 
 def _weights(texts: Mapping[str, list[str]]) -> Postings:
-    usual = sum(map(len, texts.values())) / len(texts) or 1
+    usual = sum(map(len, texts.values())) / max(1, len(texts)) or 1
     postings: dict[str, dict[str, float]] = defaultdict(dict)
     for document, stems in texts.items():
         for stem, count in Counter(stems).items():

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from scripts.local.bench.bm25 import TwoFields
 from scripts.local.bench.question_set import (
-    FOLLOW_UP,
-    NEW_TOPIC,
     OFF_TOPIC,
     PLAIN,
     Base,
@@ -59,7 +57,8 @@ def measure(bases: list[Base], say: Say, everything: bool, model: str | None = N
     shop = Shop(bases, model)
     found = _ask(shop, bases)
     rows = [_row("plain questions", [one for one in found if one.question.kind == PLAIN])]
-    rows += [_row(kind, some) for kind in (FOLLOW_UP, NEW_TOPIC) if (some := [one for one in found if one.question.kind == kind])]
+    kinds = [kind for kind in dict.fromkeys(one.question.kind for one in found) if kind not in (PLAIN, OFF_TOPIC)]
+    rows += [_row(kind, [one for one in found if one.question.kind == kind]) for kind in kinds]
     rows.append(_row("the ranking alone, nothing cut or sent away", _ranking(shop, bases)))
     say("questions of other bases")
     rows += _off_topic(found, _ask(shop, off_topic(bases)))
@@ -175,6 +174,8 @@ def _sizes(bases: list[Base], say: Say, model: str | None) -> list[Row]:
     texts = [text for base in bases for text in base.documents.values()]
     questions = [question for base in bases for question in base.questions]
     chosen = chance.sample(questions, min(300, len(questions)))
+    if not chosen or not texts:
+        return []
     language = bases[0].language
     large = Base("1,000 items", language, {str(n): texts[n % len(texts)] for n in range(LARGE)}, chosen)
     small = Base("100 items", language, {str(n): chance.choice(texts) for n in range(SMALL)}, chosen)

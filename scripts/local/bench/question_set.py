@@ -48,7 +48,12 @@ def read(path: Path) -> list[Base]:
     raw = path.read_bytes()
     written = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
     bases = written["bases"] if isinstance(written, dict) else written
-    return [_base(number, base) for number, base in enumerate(bases, 1)]
+    read_bases = [_base(number, base) for number, base in enumerate(bases, 1)]
+    names = [base.name for base in read_bases]
+    return [
+        replace(base, name=f"{base.name} {number}") if names.count(base.name) > 1 else base
+        for number, base in enumerate(read_bases, 1)
+    ]
 
 
 def _base(number: int, written: dict[str, Any]) -> Base:
@@ -112,7 +117,7 @@ def long_text(base: Base, bases: list[Base]) -> str:
     others = [other for other in bases if other.name != base.name]
     others = [other for other in others if other.language == base.language] or others or [base]
     texts = [f"{title}. {content}" for other in others for title, content in other.documents.values()]
-    sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+", text)]
+    sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+", text)] or ["Nothing."]
     chance, chosen, length = random.Random(base.name), [], 0
     while length < LONG:
         chosen.append(chance.choice(sentences) + chance.choice([" ", " ", " ", "\n\n"]))

@@ -101,8 +101,8 @@ create function knowledge_slips(p_word text) returns text[] language sql immutab
 $$;
 
 -- The items of one base that have words of a question, best first. `score` is BM25's. `relevance` compares it with what the
--- question asks for, whatever its length: who asks for rare words that no item has gets little. The turn before counts 0.4. A
--- word that the base lacks stands for those that are a slip away.
+-- question asks for, whatever its length: who asks for rare words that no item has gets little. Null: it has only words that
+-- are common here. The turn before counts 0.4. A word that the base lacks stands for those that are a slip away.
 create function knowledge_candidates_v1(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer)
 returns table (id bigint, score real, relevance real) language plpgsql stable rows 20 as $$
 begin
@@ -165,8 +165,9 @@ begin
         where entries.count > 0
     ), demand as materialized (
         -- Of the question alone, unless it has no words of its own ("and then?"). At most that of six words which no item has:
-        -- whoever greets and thanks at length still asks something.
-        select least(coalesce(sum(rarity) filter (where weight = 1), sum(weight * rarity)), 6 * max(greatest_rarity)) as total from (
+        -- whoever greets and thanks at length still asks something. None, if each word is in a third of the items or more.
+        select case when max(rarity) >= 1 then least(
+            coalesce(sum(rarity) filter (where weight = 1), sum(weight * rarity)), 6 * max(greatest_rarity)) end as total from (
             select words.weight, base.greatest_rarity, coalesce(max(postings.rarity), base.greatest_rarity) as rarity
             from base, words left join postings on postings.asked = words.word and postings.is_whole
             group by words.word, words.weight, base.greatest_rarity) each_word
@@ -198,5 +199,5 @@ begin
             'score', round(candidates.score::numeric, 2), 'url', case when item.show_link then item.url end)
             order by candidates.score desc, item.id)
         from best, candidates join knowledge_item item on item.id = candidates.id
-        where best.relevance >= 2.6 and candidates.score >= 0.25 * best.score);
+        where coalesce(best.relevance >= 2.6, true) and candidates.score >= 0.25 * best.score);
 end $$;
