@@ -135,7 +135,7 @@ class Failover:
             with self._slot(question, candidate):
                 completion = call(asked)
         except (Throttled, PermanentError) as failure:
-            if _another_may_answer(failure):  # and the next question would fail as well
+            if getattr(failure, "another_may_answer", True):  # the next question would fail as well
                 self.breaker.failed(service, began, getattr(failure, "retry_after", None) or 0.0)
             raise
         except ProviderError:

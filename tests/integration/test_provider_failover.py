@@ -320,6 +320,7 @@ def test_a_long_conversation_with_a_model_of_a_short_context_goes_on(world: Worl
     assert len(model.asked) <= 4, "what was refused is not sent again each time"
     assert larger.asked == []
     assert ask(world, chatbot, "x" * 5_000)["content"] == "From the larger.", "the question itself is too long for the first"
+    assert ask(world, chatbot, "short?")["content"] == "Yes.", "and that says nothing of the next question"
 
 
 def test_the_history_says_when_and_by_whom(world: World) -> None:
