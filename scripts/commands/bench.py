@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, knowledge, plot, provider_call, question_set, scale, streams
+from scripts.local.bench import front_door, knowledge, plot, provider_call, question_set, replies, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
@@ -33,6 +33,8 @@ def main() -> int:
     say = Console(stderr=True).print
     if arguments.mode == "streams":
         return _streams(arguments, say)
+    if arguments.mode == "replies":
+        return _replies(arguments)
     if arguments.mode == "front-door":
         return _front_door(arguments, say)
     if arguments.mode == "provider-call":
@@ -95,6 +97,18 @@ def _streams(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     return 0 if result.refused == 503 and not streams.missed(result) else 1
 
 
+def _replies(arguments: argparse.Namespace) -> int:
+    empty_folder(arguments.data)
+    result = replies.measure(arguments.data)
+    table = Table("", f"{result.replies} replies of {replies.WORDS} words, {replies.PAGES} at once")
+    for row in replies.lines(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(replies.as_dict(result), indent=2))
+    return 0 if result.first_word_p99 <= replies.BAR else 1
+
+
 def _front_door(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     with start_harness(SCENARIOS["calm"], Conditions(0, 1, "resend", False, arguments.data.resolve()), say) as harness:
         result = front_door.measure(harness, say)
@@ -149,12 +163,13 @@ def _arguments() -> argparse.Namespace:
         "the endpoints hang; priority: how long premium jobs wait behind 10,000 basic ones; flood: how "
         "long a customer waits behind another one's 6,000 messages; steady: CPU and memory of each "
         "process type at 10 and 100 messages/s; idle: cost of an idle system, punctuality of delayed jobs; all: these nine. "
-        "scale: time per message on an empty and on a full database; streams: cost of open widget pages; front-door: the "
+        "scale: time per message on an empty and on a full database; streams: cost of open widget pages; replies: how soon "
+        "a page sees a streamed reply, and its cost; front-door: the "
         "inbound hook at 200 and 600 requests a second; provider-call: CPU of a call to the AI, by our transport and by the "
         "openai client's own; knowledge: how often the right item is found, how fast"
     )
     parser.add_argument(
-        "mode", choices=(*MODES, "all", "scale", "streams", "front-door", "provider-call", "knowledge"), help=modes
+        "mode", choices=(*MODES, "all", "scale", "streams", "replies", "front-door", "provider-call", "knowledge"), help=modes
     )
     parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(

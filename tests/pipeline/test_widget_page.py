@@ -110,6 +110,28 @@ def test_a_visitor_asks_sees_the_ai_at_work_is_answered_and_comes_back(
     browser.until(f"{NEWEST}.includes('thirty days')")
 
 
+ANSWER = "Thanks for asking! We ship within two days."
+DRAFT = "document.querySelector('#messages > .assistant.draft')"
+
+
+def test_a_reply_grows_in_the_bubble_that_it_stays_in(browser: Browser, site: Site, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "pace", "ms": 500}, {"kind": "ai", "fault": "cut", "by": "reset", "times": 1}])
+    browser.open(site.page)
+    say(browser, "When do you ship?")
+    browser.until(DRAFT)
+    assert not browser.run(f"return {TYPING}"), "words are better than dots"
+    assert browser.run(f"return [{DRAFT}.ariaLive, {DRAFT}.ariaBusy]") == ["off", "true"], "it is read out once, when it is whole"
+    browser.until(f"{NEWEST}.split(' ').length >= 3")
+    browser.open(site.page)  # and it goes on there, also when the provider is asked again
+    browser.until(DRAFT)
+    browser.run(f"window.growing = {DRAFT}")
+    browser.until(f"!{DRAFT} && {NEWEST}.endsWith({ANSWER!r})")
+    newest = "[...document.querySelectorAll('#messages > .assistant')].at(-1)"
+    assert browser.run(f"return [window.growing === {newest}, {newest}.ariaLive, {newest}.ariaBusy]") == [True, None, None]
+    assert browser.texts("#messages .bubble")[1:] == ["You: When do you ship?", f"Emma: {ANSWER}"]
+    assert browser.log() == [], "nothing in the console"
+
+
 def test_a_message_that_cannot_be_sent_is_sent_again_by_hand_and_once(browser: Browser, site: Site, world: World) -> None:
     browser.open(site.page)
     browser.run(

@@ -26,6 +26,7 @@ _COUNTS = """
         (select count(*) from webhook_event where status = 'DELIVERED')                              as delivered,
         (select count(*) from webhook_event where status = 'FAILED')                                 as events_failed,
         (select count(*) from usage_log where kind = 'message')                                      as charged,
+        (select count(*) from reply_draft)                                                           as drafts,
         (select count(*) from job where closed_at is null)                                           as open_jobs,
         (select count(*) from job where lost_claims > 0)                                             as taken_over,
         (select coalesce(max(extract(epoch from closed_at - started_at)), 0)::float8 from job
@@ -83,6 +84,9 @@ class Audit:
     repeated_ai_calls: int = 0
     order_violations: int = 0
     redis_copies: int = 0
+    #: Answers of the AI that were streamed, and those of them that ended in the middle.
+    streamed: int = 0
+    streams_cut: int = 0
     neighbours_given_up: int = 0
     #: Seconds without calls of the AI, in `poison`; from the last outage's end until the last reply.
     ai_down: float = 0.0
@@ -112,6 +116,8 @@ def audit(scenario: Scenario, messages: int, record: list[dict[str, Any]], over_
     _check_webhooks(result, [request for request in accepted if request["kind"] == "webhook"])
     ai_calls = [request["at_ns"] for request in record if request["kind"] == "ai"]
     result.repeated_ai_calls = max(0, len(ai_calls) - (result.counts["replies"] - result.counts["fallbacks"]))
+    if scenario.watched:
+        _check_streams(result, [request for request in record if request["streamed"]])
     if scenario.harmless:
         _check_harmless(result)
     if over_at:
@@ -133,6 +139,14 @@ def _check_poison(result: Audit, poisoned: int) -> None:
         result.wrong.append(f"poison: {given_up['poisoned']} given up instead of {poisoned}")
     if result.neighbours_given_up:
         result.wrong.append(f"poison: {result.neighbours_given_up} neighbours were given up with it")
+
+
+def _check_streams(result: Audit, streams: list[dict[str, Any]]) -> None:
+    result.streamed, result.streams_cut = len(streams), sum("cut" in stream["faults"] for stream in streams)
+    if not result.streams_cut:
+        result.wrong.append(f"no answer ended in the middle, of {len(streams)} that were streamed; take more --messages")
+    if result.counts["drafts"]:
+        result.wrong.append(f"{result.counts['drafts']} drafts are left over of replies that are saved")
 
 
 def _check_harmless(result: Audit) -> None:

@@ -19,6 +19,7 @@ import redis
 from scripts.commands.migrate import migrate
 from scripts.local.chaos.audit import Audit, audit
 from scripts.local.chaos.disruptions import PLATFORM_GRACE, Target, deploy
+from scripts.local.chaos.pages import OpenPages
 from scripts.local.chaos.plan import seed_tenants
 from scripts.local.chaos.scenarios import Scenario
 from scripts.local.chaos.statuses import StatusReceiver
@@ -99,6 +100,8 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         around = put_before_servers(scenario.setup, services, stack)
         environment |= around.settings
         simulator.faults([*scenario.faults, *_status_rules(stack, conditions.statuses)])
+        if scenario.watched:
+            stack.callback(OpenPages(conditions.messages, conditions.seed).stop)
         on_line = _log_to(data / "workers.log")
         names = conditions.workers if conditions.small else [*conditions.workers, "maintenance"]
         scheduler = [] if conditions.small else ["scheduler"]

@@ -24,6 +24,13 @@ def _bad_provider(kind: str, rate: float) -> list[dict[str, Any]]:
     return [{"kind": kind, "rate": rate / len(failures), **failure} for failure in failures]
 
 
+def _dying_streams(rate: float) -> list[dict[str, Any]]:
+    """The rules for an AI that streams word by word, and ends this share of its answers in the middle, in three ways."""
+    ways: list[dict[str, Any]] = [{"by": "close"}, {"by": "reset"}, {"by": "silence", "ms": 6000}]
+    cuts = [{"kind": "ai", "fault": "cut", "rate": rate / len(ways), **way} for way in ways]
+    return [{"kind": "ai", "fault": "pace", "ms": 10}, *cuts]
+
+
 def _slow_calls(ms: int = 300) -> tuple[dict[str, Any], ...]:
     """Calls that take a moment, so that an outage meets some that are under way."""
     return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", "graph", "waha", "webhook"))
@@ -50,6 +57,8 @@ class Scenario:
     spread: float = 0.0
     #: No worker dies and no answer from outside is lost: then no claim counts as lost, and nothing leaves twice.
     harmless: bool = False
+    #: A page is open for each conversation of the widget, so its replies are streamed.
+    watched: bool = False
     #: Seconds after its last outage within which the last reply has left.
     recovery: float = 30.0
     #: Seconds from the load's first message until all is done; then the scenario ends, and what is not done is wrong.
@@ -70,6 +79,8 @@ def _small_plan(server: str, about: str, setup: Setup) -> Scenario:
 
 BAD_PROVIDERS = tuple(rule for kind in ("ai", "graph", "waha", "webhook") for rule in _bad_provider(kind, 0.10))
 
+DYING_STREAMS = tuple(_dying_streams(0.2))
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -79,6 +90,7 @@ SCENARIOS = {
         Scenario("crash-postgres", "PostgreSQL crashed and restarted, twice", (crash_postgres,)),
         Scenario("deploy", "every process type gets a SIGTERM in turn, under load", (deploy,)),
         Scenario("bad-providers", "one call in ten fails, in seven ways", faults=BAD_PROVIDERS),
+        Scenario("dying-streams", "one streamed answer in five ends in its middle", faults=DYING_STREAMS, watched=True),
         Scenario("duplicates", "each message enqueued by four processes at once", copies=4),
         Scenario("freeze", "workers stopped past their leases, then continued", (freeze,)),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
@@ -107,9 +119,10 @@ SCENARIOS = {
             "all",
             "everything at once",
             (kill_workers, lose_redis, crash_postgres, deploy, freeze),
-            BAD_PROVIDERS,
+            (*_dying_streams(0.05), *BAD_PROVIDERS),
             copies=2,
             poison_every=600,
+            watched=True,
         ),
     )
 }

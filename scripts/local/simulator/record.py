@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from scripts.local.simulator.exchange import Reply, Request
@@ -15,8 +16,8 @@ class Record:
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
 
-    def note(self, kind: str, request: Request, reply: Reply, accepted: bool) -> None:
-        """Adds a request; `accepted` says whether it had its effect, whatever became of the answer."""
+    def note(self, kind: str, request: Request, reply: Reply, accepted: bool, faults: Sequence[str] = ()) -> dict[str, Any]:
+        """Adds a request; `accepted` says whether it had its effect, whatever became of the answer. Returns its row."""
         row = {
             "seq": len(self._rows),
             "kind": kind,
@@ -28,11 +29,14 @@ class Record:
             "status": reply.status,
             "accepted": accepted,
             "text": reply.text,
+            "streamed": bool(reply.events),
+            "faults": list(faults),
         }
         if kind == "webhook":
             row["headers"] = {name: value for name, value in request.headers.items() if "webhook" in name}
             row["body"] = request.body.decode("utf-8", "replace")
         self._rows.append(row)
+        return row
 
     def rows(self, kind: str | None) -> list[dict[str, Any]]:
         """All rows, or those of one service."""

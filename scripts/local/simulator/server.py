@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -69,20 +70,21 @@ class World:
         last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
         if last is None or last["fault"] in AFTER:
             reply = SERVICES[kind](request)
-            self._note(kind, request, reply, drawn)
+            row = self._note(kind, request, reply, drawn)
             if reply.events and (last is None or last["fault"] == "cut"):
                 pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)
-                return await _stream(writer, reply, pace / 1000, last)
+                return await _stream(writer, reply, pace / 1000, last, row)
             return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
         return await self._refuse(kind, request, writer, last)
 
-    def _note(self, kind: str, request: Request, reply: Reply, drawn: list[dict[str, Any]]) -> None:
-        self.record.note(kind, request, reply, reply.accepted)
+    def _note(self, kind: str, request: Request, reply: Reply, drawn: list[dict[str, Any]]) -> dict[str, Any]:
+        row = self.record.note(kind, request, reply, reply.accepted, [rule["fault"] for rule in drawn])
         for rule in drawn:
             if rule["fault"] == "statuses" and reply.accepted:
                 task = asyncio.create_task(statuses.report(kind, rule, reply))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+        return row
 
     async def _refuse(self, kind: str, request: Request, writer: asyncio.StreamWriter, rule: dict[str, Any]) -> bool:
         reply = refusal(kind, rule) if rule["fault"] != "reset_before" else Reply(0, {})
@@ -183,15 +185,19 @@ async def _write_spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[s
     return False
 
 
-async def _stream(writer: asyncio.StreamWriter, reply: Reply, pace: float, cut: dict[str, Any] | None) -> bool:
-    """Sends the reply's events, or half of them and half an event, and breaks off."""
+async def _stream(
+    writer: asyncio.StreamWriter, reply: Reply, pace: float, cut: dict[str, Any] | None, row: dict[str, Any]
+) -> bool:
+    """Sends the reply's events, or half of them and half an event, and breaks off. Notes when the first word left."""
     head = [f"HTTP/1.1 {reply.status} OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", "", ""]
     writer.write("\r\n".join(head).encode())
     events = reply.events
     if cut:
         middle = len(events) // 2
         events = [*events[:middle], events[middle][: len(events[middle]) // 2]]
-    for event in events:
+    for number, event in enumerate(events):
+        if number == 1:  # behind the one with the role
+            row["first_word_ns"] = time.time_ns()
         writer.write(b"%x\r\n%b\r\n" % (len(event), event))
         await writer.drain()
         if pace:

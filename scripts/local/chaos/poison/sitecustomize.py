@@ -34,10 +34,10 @@ class _ProviderPatcher(importlib.abc.MetaPathFinder):
 
 
 def _kill_on_mark(complete: Any) -> Any:
-    def wrapped(provider: Any, messages: Any) -> Any:
+    def wrapped(provider: Any, messages: Any, **more: Any) -> Any:
         if _MARK in messages[-1]["content"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return complete(provider, messages)
+        return complete(provider, messages, **more)
 
     return wrapped
 
