@@ -74,10 +74,12 @@ _WAIT = re.compile(r'"retryDelay":\s*"([\d.]+)s"|try again in ([\d.]+)\s?s\b', r
 
 @dataclass(frozen=True)
 class Complaint:
-    """What a provider said instead of an answer. `words` and `param` are its own; `codes` look like codes."""
+    """What a provider said instead of an answer. `words`, `param` and `types` are its own; `codes` look like codes."""
 
     status: int
     codes: tuple[str, ...] = ()
+    #: Kinds of errors that this table does not know: any word may stand there, so that no log has it.
+    types: tuple[str, ...] = ()
     words: str = ""
     param: str = ""
     retry_after: str | None = None
@@ -88,7 +90,7 @@ class Complaint:
     @property
     def text(self) -> str:
         """Everything it says, for patterns."""
-        return f"{' '.join(self.codes)} {self.param} {self.words}"
+        return f"{' '.join((*self.codes, *self.types))} {self.param} {self.words}"
 
     @property
     def reason(self) -> str:
@@ -109,7 +111,8 @@ def read(status: int, body: bytes, headers: Mapping[str, str]) -> Complaint:
     location = headers.get("Location") if 300 <= status < 400 else None
     words = location or _words(said) or excerpt(text)
     wait = headers.get("Retry-After") or _wait_in(text)
-    return Complaint(status, _codes(error, said), words[:MAX_WORDS], _param(error, said), wait, _origin(location))
+    codes, types = _codes(error, said), _unknown_types(error, said)
+    return Complaint(status, codes, types, words[:MAX_WORDS], _param(error, said), wait, _origin(location))
 
 
 def within(answer: Any) -> Complaint | None:
@@ -124,6 +127,7 @@ def within(answer: Any) -> Complaint | None:
     return Complaint(
         _status_within(error, answer, codes),
         codes,
+        _unknown_types(error, answer),
         _words(answer)[:MAX_WORDS],
         _param(error, answer),
         _wait_in(json.dumps(answer, default=str)),
@@ -199,12 +203,22 @@ def _flat(value: Any) -> str:
 
 
 def _codes(error: Any, said: Any) -> tuple[str, ...]:
-    """Its codes, types and statuses, as far as they look like codes; names before numbers."""
+    """Its codes and statuses, as far as they look like codes, and types that are known; names before numbers."""
     holders = [holder for holder in (error, said) if isinstance(holder, Mapping)]
-    codes = [code_of(holder.get(name)) for holder in holders for name in ("code", "status", "type")]
+    codes = [code_of(holder.get(name)) for holder in holders for name in ("code", "status")]
+    codes += [kind for kind in _types(error, said) if kind.lower() in _STATUS_OF_CODE]
     codes += [code_of(detail.get("reason")) for holder in holders for detail in _details(holder)]
     known = dict.fromkeys(code for code in codes if code and code != "error")
     return tuple(sorted(known, key=str.isdigit))
+
+
+def _unknown_types(error: Any, said: Any) -> tuple[str, ...]:
+    return tuple(kind for kind in _types(error, said) if kind.lower() not in _STATUS_OF_CODE)
+
+
+def _types(error: Any, said: Any) -> list[str]:
+    """Which kind of error it is, in the provider's names."""
+    return [code_of(holder.get("type")) for holder in (error, said) if isinstance(holder, Mapping)]
 
 
 def _details(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -59,13 +59,17 @@ let asking = null;
 const RENEW = 24 * 3600_000;
 
 function visitorToken() {
-  if (token) return token;
-  asking ??= newToken().finally(() => (asking = null));
+  return token || newToken();
+}
+
+/** Once for all that ask meanwhile: two answers would be two visitors. */
+function newToken() {
+  asking ??= fetchToken().finally(() => (asking = null));
   return asking;
 }
 
 /** A token: a new one of the same visitor, if there is one that the server still takes. */
-async function newToken() {
+async function fetchToken() {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers });
   if (!answer.ok) throw new Refused(answer);
@@ -91,10 +95,11 @@ class Refused extends Error {
 }
 
 async function call(path, options = {}, again = true) {
-  const headers = { Authorization: `Bearer ${await visitorToken()}`, ...options.headers };
+  const used = await visitorToken();
+  const headers = { Authorization: `Bearer ${used}`, ...options.headers };
   const answer = await fetch(API + path, { credentials: "omit", cache: "no-store", ...options, headers });
   if (answer.status === 401 && again) {
-    await newToken(); // it has expired, or the server's keys changed: most likely a new visitor, an empty conversation
+    if (token === used) await newToken(); // it has expired, or the server's keys changed: most likely a new visitor, an empty conversation
     return call(path, options, false);
   }
   if (!answer.ok) throw new Refused(answer);
