@@ -12,16 +12,18 @@ A profile says what to send instead; null: leave it out.
     stream_options      null
     unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
 
-Each process reads a profile once an hour, and keeps it (a plain call asks nobody). What was learnt is forgotten after a week, for
-servers are mended: then a refusal is paid for once more.
+Each process reads all of them at its first call and every ten minutes; any other call asks nobody. What was learnt is forgotten
+after a week, for servers are mended: then a refusal is paid for once more.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import SQL, fn
@@ -34,18 +36,16 @@ log = logging.getLogger(__name__)
 
 Profile = Mapping[str, Any]
 
-#: Seconds for which a process keeps a profile, and for which one counts since something was learnt.
-CACHED, KEPT = 3_600.0, 7 * 86_400.0
+#: Seconds for which a process keeps what it has read, and for which a profile counts since something was learnt.
+CACHED, KEPT = 600.0, 7 * 86_400.0
+#: Profiles that a process keeps at most.
+MAX_CACHED = 5_000
 #: Bytes of an address and a model that are kept in PostgreSQL (schema.sql).
 MAX_KEY = 2_000
 #: A lesson about a single prompt, which no profile keeps: what the context has left for the answer.
 ONCE = "max_tokens_left"
 #: Tokens: a shorter answer is not worth asking for.
 LEAST_ANSWER = 64
-
-_cache: dict[tuple[str, str], tuple[float, Profile]] = {}
-#: Profiles that a process keeps at most.
-_MAX_CACHED = 4_096
 
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 _STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
@@ -67,18 +67,16 @@ _PROMPT = re.compile(
 
 def of(base_url: str, model: str) -> Profile:
     """What is known of a model at an address."""
-    known = _cache.get((base_url, model))
-    if known is None or time.monotonic() - known[0] > CACHED:
-        is_fresh = ProviderProfile.learnt_at > SQL("now() - make_interval(secs => %s)", [KEPT])
-        where = (ProviderProfile.base_url == base_url) & (ProviderProfile.model == model) & is_fresh
-        known = _remember(base_url, model, db.scalar(ProviderProfile.select(ProviderProfile.lessons).where(where)) or {})
-    return known[1]
+    with _reading:
+        if _cache.read_at is None or time.monotonic() - _cache.read_at > CACHED:
+            know(_read())
+    return _cache.profiles.get((base_url, model), {})
 
 
 def keep(base_url: str, model: str, lessons: Profile) -> None:
     """Adds what was learnt."""
     log.info("provider_profile_learnt", extra={"model": model, "lessons": sorted(lessons)})
-    _remember(base_url, model, {**of(base_url, model), **lessons})
+    _cache.profiles[base_url, model] = {**of(base_url, model), **lessons}
     if len(f"{base_url}{model}".encode()) > MAX_KEY:
         return
     row = ProviderProfile.insert(base_url=base_url, model=model, lessons=lessons)
@@ -89,16 +87,29 @@ def keep(base_url: str, model: str, lessons: Profile) -> None:
     db.rows(row.on_conflict(conflict_target=[ProviderProfile.base_url, ProviderProfile.model], update=learnt))
 
 
+def know(profiles: dict[tuple[str, str], Profile]) -> None:
+    """This is all that is known for now, by base URL and model."""
+    _cache.profiles, _cache.read_at = profiles, time.monotonic()
+
+
 def forget() -> None:
-    """Empties this process's cache."""
-    _cache.clear()
+    """The next call reads them again."""
+    _cache.read_at = None
 
 
-def _remember(base_url: str, model: str, lessons: Profile) -> tuple[float, Profile]:
-    if len(_cache) >= _MAX_CACHED:
-        _cache.clear()
-    known = _cache[base_url, model] = (time.monotonic(), lessons)
-    return known
+@dataclass
+class _Cache:
+    profiles: dict[tuple[str, str], Profile]
+    read_at: float | None = None
+
+
+_cache, _reading = _Cache({}), threading.Lock()
+
+
+def _read() -> dict[tuple[str, str], Profile]:
+    is_fresh = ProviderProfile.learnt_at > SQL("now() - make_interval(secs => %s)", [KEPT])
+    newest = ProviderProfile.select().where(is_fresh).order_by(ProviderProfile.learnt_at.desc()).limit(MAX_CACHED)
+    return {(row["base_url"], row["model"]): row["lessons"] for row in db.rows(newest)}
 
 
 def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:

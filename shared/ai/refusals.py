@@ -167,7 +167,8 @@ def _error_in(said: Any) -> Any:
         return said["error"]
     if isinstance(errors := said.get("errors"), list) and errors:  # Cloudflare
         return errors[0]
-    return said if said.get("object") == "error" or said.get("type") == "error" else None  # vLLM, Mistral
+    kinds = (str(said.get("object")).lower(), said.get("type"))
+    return said if "error" in kinds else None  # vLLM, Mistral
 
 
 def _words(said: Any) -> str:

@@ -13,7 +13,7 @@ TAGS = ("think", "thinking", "thought", "thoughts", "reasoning")
 
 _NAMES = "|".join(TAGS)
 #: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma).
-_NAMED = rf"(?:seed:|ant)?(?:{_NAMES})"
+_NAMED = rf"(?:[a-z]+:|ant)?(?:{_NAMES})"
 _OPENS = (
     rf"<\s*{_NAMED}(?:\s[^<>]*)?>|\[THINK\]|◁think▷"
     r"|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|<unused94>(?:thought)?"

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
+from shared.ai import profiles
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.errors import LeaseLost, PermanentError, Snooze
@@ -52,6 +53,7 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
     monkeypatch.setattr(
         db.Pool, "execute_sql", lambda self, sql, params=None: (statements.append(sql), execute(self, sql, params))[1]
     )
+    profiles.of("", "")  # read once by a process
     world.say(channel=channel, user="49123")
     seen: dict[Queue, int] = {}
     while ready := db.rows("select id, queue from job where state = 'waiting' and not held order by id"):

@@ -70,6 +70,22 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
         ),
         ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, PermanentError, "190"),
         ({"fault": "status", "status": 503, "body": "oops"}, errors.GraphApiError, "503"),
+        *(
+            ({"fault": "status", "status": 400, "body": {"error": {"code": code, "message": "limit"}}}, Snooze, f"code {code}$")
+            for code in (4, 17, 32, 341, 613, 80007)
+        ),
+        ({"fault": "status", "status": 400, "body": {"error": {"code": "613", "message": "limit"}}}, Snooze, "HTTP 400"),
+        (
+            {"fault": "status", "status": 400, "body": {"error": {"code": 99, "message": "later", "is_transient": True}}},
+            errors.GraphApiError,
+            "99",
+        ),
+        (
+            {"fault": "status", "status": 400, "body": {"error": {"code": 99, "message": "no", "is_transient": False}}},
+            PermanentError,
+            "99",
+        ),
+        ({"fault": "status", "status": 425, "body": {"error": {"code": 99, "message": "early"}}}, errors.GraphApiError, "425"),
         ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
         ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
     ],

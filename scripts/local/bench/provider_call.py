@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 
 from scripts.local.simulator.client import Simulator
 from shared import config, http
-from shared.ai import prompt, provider
+from shared.ai import profiles, prompt, provider
 from shared.ai.knowledge import Item
 
 #: Milliseconds of CPU that a call may cost.
@@ -45,6 +45,7 @@ def measure() -> list[Way]:
     with Simulator.start() as simulator:
         os.environ.update({**_UNUSED, **simulator.environment()})
         config.reset()
+        profiles.know({})
         ways = _ways(f"{simulator.url}/v1")
         one: dict[str, list[float]] = {name: [] for name in ways}
         many: dict[str, list[float]] = {name: [] for name in ways}
