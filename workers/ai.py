@@ -142,6 +142,7 @@ def _save(
         "knowledge_item_ids": [item.id for item in items],
         "request_id": completion.request_id,
         "finish_reason": completion.finish_reason,
+        **({"is_usage_estimated": True} if completion.is_estimated else {}),
     }
     values = {
         "message_id": message_id,

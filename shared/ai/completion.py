@@ -22,8 +22,8 @@ BYTES_PER_TOKEN = 4
 _FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal", re.I)
 #: Answers that reached the limit of tokens: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length (Mistral).
 _CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens", re.I)
-#: The end of a sentence, in any script.
-_SENTENCE_END = re.compile(r"[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
+#: The end of a sentence, in any script; not the number of a list's item.
+_SENTENCE_END = re.compile(r"(?<!\n\d)(?<!\n\d\d)[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
 #: Cutting at the end of a sentence loses at most this share of the text.
 _MOST_LOST = 0.5
 #: Ends a text that goes on.

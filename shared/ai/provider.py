@@ -9,6 +9,7 @@ spends four times the CPU on checking dicts that we have built and a response of
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ __all__ = [
 
 #: Lessons that one question may teach: each changes the request, and there are not more kinds of them.
 MAX_LESSONS = 6
+#: How a body begins that is a stream of server-sent events.
+_STREAM = re.compile(rb"\s*(?:data|event|id|retry)?:")
 _BAD_CHARACTERS = "AI provider: the base URL or the API key has characters that do not belong there"
 
 
@@ -177,7 +180,7 @@ def _collected(stream: AnswerStream) -> Any:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return _unasked(content) if _STREAM.match(content) else json.loads(content)
     except (ValueError, RecursionError):
         raise _no_completion(content) from None
 
@@ -190,6 +193,13 @@ def _checked(answer: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ProviderError(f"AI provider: not a completion ({code_of(type(answer).__name__)})")
     return answer
+
+
+def _unasked(content: bytes) -> Any:
+    """A stream that nobody asked for."""
+    stream = AnswerStream(lambda _text: None, expects_usage=True)
+    stream.take(content)
+    return _collected(stream)
 
 
 def _no_completion(content: bytes) -> ProviderError:

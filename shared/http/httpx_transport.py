@@ -51,11 +51,20 @@ class CarriedClient(httpx2.Client):
         self._max_bytes, self._allow_private = max_bytes, allow_private
 
     def build_request(  # type: ignore[override]  # of what httpx takes, what a JSON API needs
-        self, method: str, url: str, *, headers: Any = None, content: Any = None, json: Any = None, timeout: Any = None, **_: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Any = None,
+        headers: Any = None,
+        content: Any = None,
+        json: Any = None,
+        timeout: Any = None,
+        **_: Any,
     ) -> httpx2.Request:
         """The request as it leaves. `timeout` (its read timeout, if it is httpx's) is the deadline of the whole exchange."""
         kept = [(name, value) for name, value in httpx2.Headers(headers).items() if not name.startswith(_TELLS_OF_US)]
-        request = httpx2.Request(method, url, headers=kept, content=content, json=json)
+        request = httpx2.Request(method, url, params=params, headers=kept, content=content, json=json)
         request.headers["User-Agent"] = client.USER_AGENT
         known = timeout if isinstance(timeout, int | float | httpx2.Timeout) else self.timeout
         request.extensions = {"timeout": known.read if isinstance(known, httpx2.Timeout) else known}

@@ -19,7 +19,9 @@ AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip", "
 REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before"})
 #: The request is answered as usual.
 CONTINUING = frozenset({"latency", "pace", "statuses"})
-_KNOWN = AFTER | REFUSALS | CONTINUING
+#: The AI answers as another provider or model does (providers.py).
+OTHER_PROVIDER = "provider"
+_KNOWN = AFTER | REFUSALS | CONTINUING | {OTHER_PROVIDER}
 
 
 class Faults:

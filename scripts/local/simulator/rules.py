@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from scripts.local.simulator.providers import PROVIDERS
+
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
 _KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site")
 #: The services that report what became of a message.
@@ -51,6 +53,12 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "headers": fields.Dict(fields.String(), fields.String(), metadata=_about("an object of texts")),
     },
     "rate_limit": {"retry_after": _whole("seconds from 0", 0)},
+    "provider": {
+        "kind": _kind(("ai",)),
+        "provider": fields.String(
+            required=True, validate=validate.OneOf(tuple(PROVIDERS)), metadata=_about(f"one of {', '.join(PROVIDERS)}")
+        ),
+    },
     "timeout": {"ms": _whole(_MS, 0)},
     "drip": {
         "ms": _whole(_MS, 0),

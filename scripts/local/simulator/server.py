@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from scripts.local.simulator import statuses
 from scripts.local.simulator.exchange import Reply, Request
-from scripts.local.simulator.faults import AFTER, CONTINUING, Faults, refusal
+from scripts.local.simulator.faults import AFTER, CONTINUING, OTHER_PROVIDER, Faults, refusal
+from scripts.local.simulator.providers import answer_as
 from scripts.local.simulator.record import Record
 from scripts.local.simulator.rules import not_json
 from scripts.local.simulator.services import SERVICES, kind_of
@@ -68,8 +69,10 @@ class World:
             if rule["fault"] == "latency":
                 await asyncio.sleep(rule["ms"] / 1000)
         last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
-        if last is None or last["fault"] in AFTER:
+        if last is None or last["fault"] in AFTER or last["fault"] == OTHER_PROVIDER:
             reply = SERVICES[kind](request)
+            if last is not None and last["fault"] == OTHER_PROVIDER:
+                reply, last = answer_as(last["provider"], request, reply), None
             row = self._note(kind, request, reply, drawn)
             if reply.events and (last is None or last["fault"] == "cut"):
                 pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)

@@ -34,7 +34,7 @@ NOBODY = "0000404"
 
 def kind_of(path: str) -> str:
     """The service that a path belongs to; "" for none."""
-    if path.endswith("/chat/completions"):
+    if path.partition("?")[0].endswith("/chat/completions"):  # Azure's has a version behind it
         return "ai"
     if path.endswith("/embeddings"):
         return "embeddings"
@@ -51,7 +51,7 @@ def kind_of(path: str) -> str:
 
 def complete(request: Request) -> Reply:
     """Chat completions: answers with the knowledge item of the prompt that fits the question best."""
-    if not request.headers.get("authorization", "").startswith("Bearer "):
+    if not request.headers.get("authorization", "").startswith("Bearer ") and "api-key" not in request.headers:
         return Reply(
             401, {"error": {"message": "No API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
         )
@@ -59,9 +59,9 @@ def complete(request: Request) -> Reply:
     messages = sent.get("messages") or []
     if not messages:
         return Reply(400, {"error": {"message": "'messages' is required", "type": "invalid_request_error", "code": None}})
-    system = " ".join(m["content"] for m in messages if m["role"] == "system")
+    system = " ".join(m["content"] for m in messages if m["role"] == "system" or "<item" in m["content"])
     asked = list(itertools.takewhile(lambda m: m["role"] == "user", reversed(messages)))
-    text = _answer(system, " ".join(m["content"] for m in reversed(asked)))
+    text = _answer(system, " ".join(m["content"].rpartition("</knowledge>")[2] for m in reversed(asked)))
     prompt_tokens = sum(len(m["content"]) for m in messages) // 4
     identity = f"chatcmpl-{next(_numbers)}"
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}

@@ -55,13 +55,9 @@ def classify_error(answer: Response) -> Exception:
 
 
 def _reaction(status: int, error: Mapping[str, Any]) -> Reaction:
-    reaction = ERRORS.get(_number(error.get("code")))
+    code = error.get("code")
+    reaction = ERRORS.get(code) if isinstance(code, int) else None
     if status == 429 and not isinstance(reaction, Wait):
         return THROTTLED
     may_pass = status >= 500 or status in PASSING or not error or error.get("is_transient") is True
     return reaction or (Retry() if may_pass else Fail())
-
-
-def _number(code: object) -> int:
-    """A code, which some proxies in front of Meta make a text."""
-    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 0

@@ -1,4 +1,4 @@
-"""Answers that cost something and cannot be sent: bought once, booked, and the customer hears the fallback."""
+"""Providers of all kinds through the worker: answers that cannot be sent are bought once and booked; others are understood."""
 
 from __future__ import annotations
 
@@ -64,3 +64,17 @@ def test_a_refusals_own_words_are_sent(world: World, simulator: Simulator) -> No
     world.drain()
     [reply] = world.messages(role="assistant")
     assert (reply["content"], reply["metadata"]["finish_reason"]) == ("I cannot help with that.", "refusal")
+
+
+@pytest.mark.parametrize("name", ["alternating_roles", "reasoning_model", "without_system_role", "think_tags", "content_parts"])
+def test_a_long_conversation_with_a_provider_of_another_kind(world: World, simulator: Simulator, name: str) -> None:
+    simulator.faults([{"kind": "ai", "fault": "provider", "provider": name}])
+    for number in range(8):
+        world.say(f"When do you ship order {number}?")
+        if number % 3 == 0:
+            world.say("I mean the last one.")
+        world.drain()
+    replies = world.messages(role="assistant")
+    assert len(replies) == 11
+    assert not [reply for reply in replies if "fallback" in reply["metadata"]]
+    assert not [reply for reply in replies if "margin" in reply["content"]]

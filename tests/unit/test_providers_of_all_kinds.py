@@ -1,0 +1,438 @@
+"""Providers as they really are: what each refuses and how each answers, played by the simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from scripts.local.simulator.providers import THOUGHTS
+from shared.ai import completion, profiles, provider, thoughts, turns
+from shared.errors import OutsideFailure, Snooze
+
+TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
+ANSWER = "We ship in two days."
+
+
+@pytest.fixture(autouse=True)
+def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared import config
+
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "5")
+    config.reset()
+
+
+def ask(simulator: Simulator, path: str = "/v1", *, tools: bool = False, **more: Any) -> provider.Completion:
+    asked = provider.Provider(f"{simulator.url}{path}", "sk", "m", more.pop("temperature", 0.3), more.pop("max_tokens", 500))
+    system = f'Be kind.\n<knowledge>\n<item id="1" title="Shipping">{ANSWER}</item>\n</knowledge>'
+    said = [("system", system), *more.pop("history", [("user", "do you ship?")])]
+    messages = [{"role": role, "content": text} for role, text in said]
+    return provider.complete(asked, messages, tools=[TOOL] if tools else ())
+
+
+def play(simulator: Simulator, name: str) -> None:
+    simulator.faults([{"kind": "ai", "fault": "provider", "provider": name}])
+
+
+def refuse(simulator: Simulator, status: int, body: Any, **headers: str) -> None:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": status, "body": body, "headers": headers}])
+
+
+@pytest.mark.parametrize(
+    ("name", "refusals"),
+    [
+        ("reasoning_model", 2),
+        ("without_system_role", 1),
+        ("alternating_roles", 1),
+        ("without_tools", 1),
+        ("short_answers", 1),
+        ("strict_fields", 0),
+    ],
+)
+def test_what_a_model_refuses_is_learnt_and_kept(simulator: Simulator, name: str, refusals: int) -> None:
+    play(simulator, name)
+    said = [("assistant", "Your parcel left."), ("user", "Thanks!"), ("user", "And do you ship?")]
+    for requests in (refusals + 1, refusals + 2, refusals + 3):
+        assert ANSWER in ask(simulator, tools=True, history=said).text
+        assert len(simulator.record("ai")) == requests
+        if requests == refusals + 2:
+            profiles.forget()  # as a process that has just begun
+
+
+def test_a_refusal_that_teaches_nothing_is_final_at_once(simulator: Simulator) -> None:
+    for message in ("top_k is odd", "Unsupported parameter: 'stream_options'", "Invalid 'temperature'"):
+        refuse(simulator, 400, {"error": {"message": message, "type": "invalid_request_error"}})
+        with pytest.raises(provider.RequestRefused):
+            ask(simulator)
+    assert len(simulator.record("ai")) == 4, "only a temperature can be left out, once"
+    simulator.clear_faults()
+    assert profiles.of(f"{simulator.url}/v1", "m") == {}, "what did not help is not kept"
+
+
+def test_the_answers_limit_is_lowered_for_a_prompt_that_leaves_less_room(simulator: Simulator) -> None:
+    words = (
+        "This model's maximum context length is 4096 tokens. However, you requested 4500 tokens (500 in the messages, 4000 in "
+        "the completion). Please reduce the length of the messages or completion."
+    )
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 400, "body": {"error": {"message": words}}, "times": 1}])
+    assert ANSWER in ask(simulator, max_tokens=4_000).text
+    assert profiles.of(f"{simulator.url}/v1", "m") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_estimated"),
+    [
+        ("content_parts", f"Thanks for asking! {ANSWER}", False),
+        ("thinking_parts", f"Thanks for asking! {ANSWER}", False),
+        ("reasoning_content", f"Thanks for asking! {ANSWER}", False),
+        ("think_tags", f"Thanks for asking! {ANSWER}", False),
+        ("think_tag_closes", f"Thanks for asking! {ANSWER}", False),
+        ("harmony_channels", f"Thanks for asking! {ANSWER}", False),
+        ("cut_off", f"Thanks for asking! {ANSWER}", False),
+        ("refusing", "I cannot help with that.", False),
+        ("without_usage", f"Thanks for asking! {ANSWER}", True),
+        ("usage_as_text", f"Thanks for asking! {ANSWER}", False),
+        ("stream_unasked", f"Thanks for asking! {ANSWER}", False),
+    ],
+)
+def test_an_answer_in_any_form_is_read(simulator: Simulator, name: str, text: str, is_estimated: bool) -> None:
+    play(simulator, name)
+    answer = ask(simulator)
+    assert (answer.text, answer.is_estimated) == (text, is_estimated)
+    assert answer.prompt_tokens > 0
+    assert answer.completion_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("think_tag_opens", "raise the chatbot's max_tokens"),
+        ("thoughts_only", "raise the chatbot's max_tokens"),
+        ("filtered", "the answer was filtered"),
+    ],
+)
+def test_an_answer_without_text_is_final_and_says_why(simulator: Simulator, name: str, says: str) -> None:
+    play(simulator, name)
+    with pytest.raises(provider.NoText, match=says) as failure:
+        ask(simulator)
+    assert failure.value.usage is not None
+    assert failure.value.usage.completion_tokens > 0
+    assert THOUGHTS not in str(vars(failure.value))
+    assert not failure.value.another_may_answer
+
+
+CONTEXT = [
+    (400, {"error": {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}}),
+    (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}),
+    (
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": "the request exceeds the available context size",
+                "type": "exceed_context_size_error",
+            }
+        },
+    ),
+    (400, {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum", "type": "invalid_request_error"}}),
+    (400, [{"error": {"code": 400, "message": "The input token count (1200000) exceeds the maximum number of tokens allowed."}}]),
+    (400, {"message": "Input is too long for requested model."}),
+    (400, {"message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length"}),
+    (
+        413,
+        {"error": {"message": "Request too large for model `x`: please reduce your message size", "code": "rate_limit_exceeded"}},
+    ),
+    (429, {"error": {"message": "Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12000"}}),
+    (413, "<html><head><title>413 Request Entity Too Large</title></head></html>"),
+    (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens"}),
+    (500, {"error": {"message": "input length exceeds the context length"}}),
+    (200, {"error": {"message": "This endpoint's maximum context length is 8192 tokens.", "code": 400}}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), CONTEXT)
+def test_a_context_that_is_too_long_is_recognised(simulator: Simulator, status: int, body: Any) -> None:
+    refuse(simulator, status, body)
+    with pytest.raises(provider.ContextTooLong):
+        ask(simulator)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "reason", "words"),
+    [
+        # Ollama, Gemini, vLLM, FastAPI, Cloudflare, DeepSeek, Bedrock, a web server
+        (404, {"error": 'model "llama3.2" not found, try pulling it first'}, provider.Refusal, "HTTP 404", "try pulling"),
+        (400, [{"error": {"code": 400, "message": "API key not valid."}}], provider.Refusal, "HTTP 400", "API key not valid"),
+        (400, {"object": "error", "message": "top_k is wrong", "code": 400}, provider.RequestRefused, "HTTP 400", "top_k"),
+        (422, {"detail": [{"loc": ["body", "n"], "msg": "field required"}]}, provider.RequestRefused, "422", "body.n: field req"),
+        (422, {"detail": "odd"}, provider.RequestRefused, "HTTP 422", "odd"),
+        (
+            400,
+            {"errors": [{"message": "no such thing", "code": 7003}]},
+            provider.RequestRefused,
+            "HTTP 400 7003",
+            "no such thing",
+        ),
+        (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}, provider.Refusal, "HTTP 402", "Balance"),
+        (400, {"error": {"message": "Your credit balance is too low"}}, provider.Refusal, "HTTP 400", "credit"),
+        (403, {"message": "The security token is invalid."}, provider.Refusal, "HTTP 403", "security token"),
+        (
+            403,
+            "<html><style>x{}</style><h1>Attention\n Required!</h1> | Cloudflare</html>",
+            provider.Refusal,
+            "403",
+            "Attention Req",
+        ),
+        (404, {"error": {"code": "DeploymentNotFound", "message": "none"}}, provider.Refusal, "404 DeploymentNotFound", "none"),
+        (403, {"error": {"code": 403, "message": "Your input was flagged"}}, provider.RequestRefused, "HTTP 403", "flagged"),
+        (
+            400,
+            {"error": {"code": "content_filter", "message": "Azure's content management policy"}},
+            provider.RequestRefused,
+            "HTTP 400 content_filter",
+            "policy",
+        ),
+        # What passes by itself
+        (424, {"error": {"message": "later"}}, provider.ProviderError, "HTTP 424", "later"),
+        (425, "", provider.ProviderError, "HTTP 425", ""),
+        (499, {"error": {"message": "cancelled"}}, provider.ProviderError, "HTTP 499", "cancelled"),
+        (
+            529,
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            provider.ProviderError,
+            "529",
+            "Over",
+        ),
+        (498, {"error": {"message": "Flex capacity exceeded"}}, provider.Throttled, "HTTP 498", "Flex"),
+        (429, [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], provider.Throttled, "429 RESOURCE_EXHAUSTED", ""),
+        (
+            429,
+            {"error": {"message": "check your plan", "type": "insufficient_quota", "code": None}},
+            provider.Refusal,
+            "insufficient",
+            "plan",
+        ),
+        # An error with status 200 (OpenRouter and other routers)
+        (
+            200,
+            {"error": {"message": "Provider returned error", "code": 502}},
+            provider.ProviderError,
+            "the error 502",
+            "returned",
+        ),
+        (200, {"error": {"message": "slow down", "code": 429}}, provider.Throttled, "the error 429", "slow down"),
+        (200, {"error": {"message": "no credits", "code": 402}}, provider.Refusal, "the error 402", "no credits"),
+        (200, {"error": {"message": "bad key", "code": "invalid_api_key"}}, provider.Refusal, "invalid_api_key", "bad key"),
+        (200, {"choices": [{"error": {"message": "died", "code": 503}}]}, provider.ProviderError, "the error 503", "died"),
+        (200, {"error": {"message": "?"}}, provider.ProviderError, "HTTP 200 with the error", "?"),
+        (
+            400,
+            {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "upstream says no"}}},
+            provider.RequestRefused,
+            "HTTP 400",
+            "upstream says no",
+        ),
+        # No completion at all
+        (200, "", provider.ProviderError, "an empty body", ""),
+        (200, "<html><h1>Welcome</h1></html>", provider.ProviderError, "up to /v1?", "Welcome"),
+        (200, {"choices": None}, provider.ProviderError, "not a completion", ""),
+        (200, [], provider.ProviderError, "not a completion", ""),
+        (200, "data: [DONE]\n\n", provider.NoText, "an empty reply", ""),
+    ],
+)
+def test_what_a_refusal_means_and_whose_words_are_kept(
+    simulator: Simulator, status: int, body: Any, kind: type[provider.NotAnswered], reason: str, words: str
+) -> None:
+    refuse(simulator, status, body)
+    with pytest.raises((OutsideFailure, Snooze)) as failure:
+        ask(simulator)
+    assert type(failure.value) is kind
+    assert reason in str(failure.value)
+    assert words in getattr(failure.value, "words", "")
+    assert not words or words not in str(failure.value), "logs say ours alone"
+    assert failure.value.another_may_answer is not issubclass(kind, provider.RequestRefused)
+
+
+def test_a_redirect_says_where_to(simulator: Simulator) -> None:
+    for status in (301, 307, 308):
+        refuse(simulator, status, "", Location="https://api.example/v1/chat/completions?key=secret")
+        with pytest.raises(provider.Refusal, match=r"it redirects to https://api\.example; make that the base URL") as failure:
+            ask(simulator)
+        assert "secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        ([{"error": {"code": 429, "details": [{"retryDelay": "34s"}]}}], {}, 34),
+        ({"error": {"message": "Rate limit reached. Please try again in 7.66s."}}, {}, 7.66),
+        ({"error": {"message": "Please try again in 7.66s."}}, {"Retry-After": "9"}, 9),
+        ({"error": {"message": "slow down"}}, {}, None),
+    ],
+)
+def test_when_a_provider_that_throttles_may_be_asked_again(
+    simulator: Simulator, body: Any, headers: dict[str, str], seconds: float | None
+) -> None:
+    refuse(simulator, 429, body, **headers)
+    with pytest.raises(provider.Throttled) as failure:
+        ask(simulator)
+    assert failure.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("/openai/deployments/gpt", "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"),
+        ("/openai/deployments/gpt?api-version=2025-01-01", "/openai/deployments/gpt/chat/completions?api-version=2025-01-01"),
+        ("/openai/deployments/gpt/chat/completions?api-version=1", "/openai/deployments/gpt/chat/completions?api-version=1"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1?tenant=7", "/v1/chat/completions?tenant=7"),
+    ],
+)
+def test_addresses_as_people_copy_them(simulator: Simulator, path: str, called: str) -> None:
+    assert ANSWER in ask(simulator, path).text
+    assert simulator.record("ai")[0]["path"] == called
+
+
+MESSAGES = [{"role": "user", "content": "do you ship?"}]
+
+
+def parsed(message: dict[str, Any], finish_reason: str = "stop", tools: tuple[str, ...] = (), **more: Any) -> provider.Completion:
+    return completion.parse({"choices": [{"message": message, "finish_reason": finish_reason}], **more}, "m", MESSAGES, tools)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Hi",
+        ["Hi"],
+        [{"text": "Hi"}],
+        [{"type": "output_text", "text": "Hi"}],
+        [{"type": "text", "text": {"value": "Hi"}}],
+        [{"type": "reasoning", "text": "no"}, {"type": "text", "text": "H"}, {"type": "text", "text": "i"}],
+        [{"text": "no", "thought": True}, {"text": "Hi"}],
+        {"type": "text", "text": "Hi"},
+        {"parts": [{"text": "Hi"}]},
+        {"content": [{"text": "Hi"}]},
+    ],
+)
+def test_content_of_any_shape(content: Any) -> None:
+    assert parsed({"content": content}).text == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("more", "counted"),
+    [
+        ({"usage": {"prompt_tokens": 7, "completion_tokens": 3}}, (7, 3, False)),
+        ({"usage": {"prompt_tokens": "7", "completion_tokens": 3.0}}, (7, 3, False)),
+        ({"usage": {"input_tokens": 7, "output_tokens": 3}}, (7, 3, False)),
+        ({"usage": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}, (7, 3, False)),
+        ({"x_groq": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}, (7, 3, False)),
+        ({"usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3}}, (7, 3, False)),
+        ({"meta": {"billed_units": {"input_tokens": 7.0, "output_tokens": 3.0}}}, (7, 3, False)),
+        ({"prompt_eval_count": 7, "eval_count": 3}, (7, 3, False)),
+        ({"usage": {"prompt_tokens": 7}}, (7, 5, True)),
+        *(
+            ({"usage": usage}, (3, 5, True))
+            for usage in (None, {}, [], "12 tokens", {"prompt_tokens": "many"}, {"prompt_tokens": 0, "completion_tokens": 0})
+        ),
+    ],
+)
+def test_usage_as_it_is_said_or_else_estimated(more: dict[str, Any], counted: tuple[int, int, bool]) -> None:
+    answer = parsed({"content": "Hi"}, **more)
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.is_estimated) == counted
+
+
+@pytest.mark.parametrize(
+    ("message", "tool"),
+    [
+        ({"tool_calls": [{"function": {"name": "hand_over", "arguments": '{"reason": "loop"}'}}]}, {"reason": "loop"}),
+        (
+            {"content": None, "tool_calls": [{"function": {"name": "hand_over", "arguments": {"reason": "loop"}}}]},
+            {"reason": "loop"},
+        ),
+        ({"tool_calls": [{"function": {"name": "x"}}, {"function": {"name": "hand_over", "arguments": ""}}]}, {}),
+        ({"tool_calls": [{"function": {"name": "hand_over", "arguments": '{"reas'}}]}, {}),
+        ({"function_call": {"name": "hand_over", "arguments": "{}"}}, {}),
+    ],
+)
+def test_a_call_of_a_tool_that_was_offered(message: dict[str, Any], tool: dict[str, Any]) -> None:
+    assert parsed(message, "tool_calls", ("hand_over",)).tool == provider.ToolCall("hand_over", tool)
+    with pytest.raises(provider.NoText):
+        parsed(message, "tool_calls")
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("We ship on Monday. On Tuesday we", "We ship on Monday."),
+        ("1. Pack it\n2. Send it\n3. Wai", "1. Pack it\n2. Send it"),
+        ("月曜日に発送します。火曜日に", "月曜日に発送します。"),
+        (
+            "Yes. It is a very long sentence that has no end because the limit came",
+            "Yes. It is a very long sentence that has no end because the limit …",
+        ),
+        ("It costs 12.5", "It costs …"),
+    ],
+)
+def test_an_answer_that_is_cut_off_ends_with_a_sentence(text: str, sent: str) -> None:
+    answer = parsed({"content": text}, "length")
+    assert (answer.text, answer.finish_reason) == (sent, "length")
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "guardrail_intervened"])
+def test_a_filtered_answer_is_not_sent_by_halves(reason: str) -> None:
+    with pytest.raises(provider.NoText):
+        parsed({"content": "How to"}, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("Hi <b>there</b>, 3 < 4", "Hi <b>there</b>, 3 < 4"),
+        ("<think>no</think> Hi", "Hi"),
+        ("<THINKING time='3s'>no</THINKING>\nHi", "Hi"),
+        ("<thought>no</thought><answer>Hi</answer>", "Hi"),
+        ("no</think>\n\nHi", "Hi"),
+        ("Hi <think>no", "Hi"),
+        ("<think>no", ""),
+        ("no</think>", ""),
+        ("<think>no<think>no</think>no</think>Hi", "Hi"),
+        ("<think>no</think>Hi</think>", "Hi"),
+        ("<think>no</think>Hi <think>no</think>there", "Hi there"),
+        ("<mm:think>no</mm:think>Hi", "Hi"),
+        ("[THINK]no[/THINK]Hi", "Hi"),
+        ("◁think▷no◁/think▷Hi", "Hi"),
+        ("<|START_THINKING|>no<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>", "Hi"),
+        ("<unused94>thought\nno<unused95>Hi", "Hi"),
+        ("<|channel>thought\nno<channel|>Hi", "Hi"),
+        ("<|channel|>analysis<|message|>no<|end|><|start|>assistant<|channel|>final<|message|>Hi<|return|>", "Hi"),
+        ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>", ""),
+        ("analysisThe user asks.assistantfinalHi", "Hi"),
+    ],
+)
+def test_thoughts_are_not_for_the_customer(text: str, visible: str) -> None:
+    assert thoughts.without(text) == visible
+
+
+def test_roles_are_in_turns_and_thoughts_are_not_repeated() -> None:
+    said = [
+        ("system", "Be kind."),
+        ("assistant", "Your parcel left."),
+        ("user", "a"),
+        ("user", "b"),
+        ("assistant", "<think>no"),
+        ("user", "c"),
+    ]
+    messages = [{"role": role, "content": text} for role, text in said]
+    arranged = turns.arranged(messages)
+    assert [(turn["role"], turn["content"]) for turn in arranged] == [
+        ("system", "Be kind."),
+        ("user", turns.EARLIER),
+        ("assistant", "Your parcel left."),
+        ("user", "a\n\nb\n\nc"),
+    ]
+    [first, *_] = turns.arranged(messages, has_system_role=False)
+    assert first == {"role": "user", "content": f"Be kind.\n\n{turns.EARLIER}"}
