@@ -81,10 +81,11 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, str]], tools:
         tool = _tool(message, frozenset(tools))
         text = _clean(text_of(message.get("content")))
         refusal = "" if text else _clean(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
+        written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "refusal")]
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
         raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
-    usage = _usage(answer, found, messages, message)
+    usage = _usage(answer, found.model, messages, written)
     found = replace(
         found,
         prompt_tokens=usage.prompt_tokens,
@@ -160,20 +161,18 @@ def _arguments(given: Any) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _usage(answer: Mapping[str, Any], found: Completion, messages: Sequence[Mapping[str, str]], message: Any) -> Usage:
+def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, str]], written: Sequence[str]) -> Usage:
     """What the completion says it cost; estimated from the texts where it does not say."""
     prompt, completion = _said(answer, _PROMPT_TOKENS), _said(answer, _COMPLETION_TOKENS)
     is_nonsense = not prompt and not completion
     if prompt is not None and completion is not None and not is_nonsense:
-        return Usage(prompt, completion, found.model)
-    asked = sum(len(turn["content"].encode()) for turn in messages)
-    written = len(json.dumps(message, ensure_ascii=False, default=str).encode("utf-8", "replace"))
-    return Usage(
-        prompt or math.ceil(asked / BYTES_PER_TOKEN),
-        completion or math.ceil(written / BYTES_PER_TOKEN),
-        found.model,
-        is_estimated=True,
-    )
+        return Usage(prompt, completion, model)
+    asked = [turn["content"] for turn in messages]
+    return Usage(prompt or _estimated(asked), completion or _estimated(written), model, is_estimated=True)
+
+
+def _estimated(texts: Iterable[str]) -> int:
+    return math.ceil(sum(len(text.encode("utf-8", "replace")) for text in texts) / BYTES_PER_TOKEN)
 
 
 def _said(answer: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

@@ -88,7 +88,7 @@ def complete(
     NotAnswered. Their texts are ours; the provider's words, which may repeat the prompt, are apart.
     """
     if not provider.api_key:
-        raise Refusal("no API key: set OPENAI_API_KEY, or give the chatbot its own")
+        raise Refusal("no API key: set OPENAI_API_KEY, or give the chatbot its own; any text will do where none is needed")
     asked, timeout = _client(provider), provider.timeout or settings().ai_timeout
     profile, learnt = profiles.of(provider.base_url, provider.model), dict[str, Any]()
     for _ in range(MAX_LESSONS):
@@ -203,7 +203,7 @@ def _unasked(content: bytes) -> Any:
 
 
 def _no_completion(content: bytes) -> ProviderError:
-    text = content[:20_000].decode("utf-8", "replace").strip()
+    text = content[:4_000].decode("utf-8", "replace").strip()
     what = "not JSON" if text else "an empty body"
     if text[:1] == "<":
         what = "an HTML page; is the base URL complete, up to /v1?"

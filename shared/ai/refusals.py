@@ -258,4 +258,4 @@ def _origin(location: str | None) -> str:
 
 def excerpt(text: str) -> str:
     """The words of a page, for a person."""
-    return strip_invalid(" ".join(_TAG.sub(" ", text[:20_000]).split()))[:MAX_WORDS]
+    return strip_invalid(" ".join(_TAG.sub(" ", text[:4_000]).split()))[:MAX_WORDS]

@@ -13,7 +13,7 @@ TAGS = ("think", "thinking", "thought", "thoughts", "reasoning")
 
 _NAMES = "|".join(TAGS)
 #: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma).
-_NAMED = rf"(?:[a-z]+:|ant)?(?:{_NAMES})"
+_NAMED = rf"(?:seed:|mm:|ant)?(?:{_NAMES})"
 _OPENS = (
     rf"<\s*{_NAMED}(?:\s[^<>]*)?>|\[THINK\]|◁think▷"
     r"|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|<unused94>(?:thought)?"
@@ -69,7 +69,13 @@ _TRIGGERS, _MAX_MARKER = "<[◁", 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
 _TAIL = re.compile(r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷]{0,100})?\Z")
 _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
-_TAG_NAMES = (*TAGS, *(f"{prefix}{tag}" for prefix in ("seed:", "ant") for tag in TAGS), "answer", "response", "final_answer")
+_TAG_NAMES = (
+    *TAGS,
+    *(f"{prefix}{tag}" for prefix in ("seed:", "mm:", "ant") for tag in TAGS),
+    "answer",
+    "response",
+    "final_answer",
+)
 _PIPED = (
     "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking channel message start end return call "
     "start_response end_response begin_of_solution end_of_solution im_end"

@@ -87,7 +87,8 @@ def test_a_stream_is_read_however_it_looks(name: str) -> None:
 def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
     assert answer_of(stream)[0] == text
-    if not any(character in text for character in "<{[`"):
+    may_be_thought = "analysis".startswith(text.strip())  # as yet: the saved reply has it
+    if not may_be_thought and not any(character in text for character in "<{[`"):
         assert "".join(seen) == text.lstrip()
 
 

@@ -160,4 +160,4 @@ def answer_as(name: str, request: Request, usual: Reply) -> Reply:
     if usual.status != 200:
         return usual
     reply = PROVIDERS[name](request.json(), usual.body)
-    return replace(usual, status=reply.status, body=reply.body, accepted=reply.status == 200)
+    return replace(usual, status=reply.status, body=reply.body, accepted=reply.status == 200, events=[])
