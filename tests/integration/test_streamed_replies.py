@@ -131,6 +131,9 @@ def test_a_provider_that_refuses_to_stream_is_asked_otherwise(
         world.drain()
         shown, message = draft_and_message(events)
     assert (message, bool(shown)) == (ANSWER, is_streamed)
+    [reply] = world.messages(role="assistant")
+    assert reply["metadata"].get("is_usage_estimated", False) is is_streamed, "nobody said what the stream cost"
+    assert db.scalar("select completion_tokens from usage_log where kind = 'ai'") > 0
     assert db.scalar("select lessons from provider_profile") == lesson
     assert len(simulator.record("ai")) == 2
     profiles.forget()

@@ -8,6 +8,7 @@ import os
 import selectors
 import socket
 import statistics
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from shared import config, db
 from shared.queue_service import enqueue_incoming_message
 from web.widget.visitor import new_token, visitor_of
 
-#: Pages that ask at once, and how often each does.
+#: Pages whose replies are under way at once, begun one after the other; and how often each asks.
 PAGES, ROUNDS = 20, 10
 #: Milliseconds between two words of the provider: 33 words a second, as fast models have it.
 PACE = 30
@@ -145,7 +146,9 @@ def _open(port: int, key: str, chatbot: int) -> _Page:
 
 
 def _say(pages: list[_Page], chatbot: int, what: str) -> None:
+    """Asks for each page, spread over the time that an answer takes."""
     for page in pages:
+        time.sleep(PACE * WORDS / len(pages) / 1000)
         enqueue_incoming_message(chatbot_id=chatbot, channel="widget", external_user_id=page.user, content=f"{what} {page.user}")
 
 
@@ -159,11 +162,13 @@ def _round(pages: list[_Page], chatbot: int, what: str) -> None:
         for page in pages:
             page.first_at, page.events, page.is_answered = 0, 0, False
             selector.register(page.connection, selectors.EVENT_READ, page)
-        _say(pages, chatbot, what)
+        asking = threading.Thread(target=_say, args=(pages, chatbot, what))
+        asking.start()
         while not all(page.is_answered for page in pages):
             _check_time(deadline)
             for key, _ in selector.select(1.0):
                 _receive(key.data)
+        asking.join()
 
 
 def _receive(page: _Page) -> None:
