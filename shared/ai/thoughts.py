@@ -44,7 +44,7 @@ def _visible_part(text: str) -> tuple[str, bool]:
     bare = _BARE_HARMONY.match(text)
     if bare:
         text = text[bare.end() :]
-    if not MARKER.search(text):
+    if not any(trigger in text for trigger in _TRIGGERS) or not MARKER.search(text):
         return text, False
     visible, begin, is_thinking, has_closed = "", 0, False, False
     for marker in MARKER.finditer(text):
