@@ -1,0 +1,146 @@
+"""What an answer is taken from: a model writes [1] behind what item 1 of its prompt says.
+
+A customer sees no such numbers: they are taken out of the text, and those that were given become links. Any other number in
+brackets is the business's own (code, a price, a list, a phone number), and stays. While an answer is streamed the same function
+works on what has come so far, so that no number flashes by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from shared.ai.knowledge import Item
+
+_NUMBERS = r"\d{1,2}(?:\s?[,;–-]\s?\d{1,2})*"
+#: [1], [1, 2], [1-3], [^1], [item 1], 【1】, 【1†source】, and as a link that the model has made up: [1](https://…).
+_BRACKETS = rf"(?:\[\^?(?:(?:items?|sources?)\s)?{_NUMBERS}\]|【{_NUMBERS}(?:†[^】\n]{{0,60}})?】)"
+_MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
+_MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
+#: The end of a text that may become a mark, and how many characters of the end are looked at.
+_UNFINISHED = re.compile(rf"(?:\[[^\]\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z", re.I)
+_LOOKED_AT = 600
+_LINK = re.compile(r"\(https?://[^)\s]*\)")
+_RANGE = re.compile(r"(\d+)\s*[–-]\s*(\d+)|(\d+)")
+#: A line that begins with a number in brackets is an item of a list, with or without a bullet.
+_LINE_START = re.compile(r"[\s>*•\-–]*(?:\d+[.)])?\s*\Z")
+#: Characters before a mark by which it is recognised in an item of knowledge, which may have numbers in brackets itself.
+_CONTEXT = 12
+#: Characters after a mark that decide whether it is one.
+_DECIDING = 2
+
+
+class Answer(NamedTuple):
+    """A reply as a customer reads it, and the numbers of the items that it names."""
+
+    text: str
+    cited: frozenset[int]
+
+
+def read(text: str, items: Sequence[Item]) -> Answer:
+    """The text without its citations, and what they name: 1 is the first item."""
+    parts, end, cited = list[str](), 0, set[int]()
+    for start, stop, numbers in _citations(text, items):
+        parts.append(text[end:start])
+        if _is_word(text[stop : stop + 1]):
+            parts.append(" ")
+        end = stop
+        cited |= numbers
+    readable = "".join([*parts, text[end:]]).strip()
+    return Answer(readable or text, frozenset(cited))
+
+
+def visible(beginning: str, items: Sequence[Item]) -> str:
+    """What may be shown of an answer of which only the beginning is known: a beginning of what `read` makes of the whole."""
+    if beginning.lstrip().startswith(("{", "```json")):  # a tool call, of a provider that has no other way (shared/ai/tools.py)
+        return ""
+    end = _settled(beginning)
+    return read(beginning[:end], items).text if beginning[:end].strip() else ""
+
+
+def sources(items: Sequence[Item], cited: frozenset[int]) -> list[dict[str, str]]:
+    """The links of the items that an answer names, each once."""
+    named = dict[str, str]()
+    for number, item in enumerate(items, start=1):
+        if number in cited and item.url:
+            named.setdefault(item.url, item.title)
+    return [{"title": title, "url": url} for url, title in named.items()]
+
+
+def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set[int]]]:
+    """Where there are citations in a text, with the space before them, and what they name."""
+    given = set(range(1, len(items) + 1))
+    for found in _MARKS.finditer(text):
+        start, stop = found.span()
+        numbers = _numbers(found[0]) & given
+        if numbers and not (_is_code(text, start) or _is_text(text, start, stop) or _is_in_knowledge(text, start, stop, items)):
+            yield _with_space(text, start, stop), stop, numbers
+
+
+def _numbers(marks: str) -> set[int]:
+    numbers = set[int]()
+    for first, last, one in _RANGE.findall(_LINK.sub("", marks)):
+        numbers |= {int(one)} if one else set(range(int(first), int(last) + 1))
+    return numbers
+
+
+def _is_code(text: str, at: int) -> bool:
+    if text.count("```", 0, at) % 2:
+        return True
+    before, after = _line_around(text, at)
+    return before.count("`") % 2 == 1 and "`" in after
+
+
+def _is_text(text: str, start: int, stop: int) -> bool:
+    """Whether what stands around a number in brackets says that it is no citation."""
+    (before, after), previous = _line_around(text, start), text[:start].rstrip()[-1:]
+    after = after[stop - start :]
+    following = after.lstrip()
+    is_word = _is_word(text[start - 1 : start])
+    return (
+        (bool(_LINE_START.match(before)) and following[:1].isalnum())  # an item of a list
+        or following.startswith(("=", "€", "$", "£", "%"))
+        or previous in {"€", "$", "£", "#", "№", "="}
+        or (previous.isdigit() and following[:1].isdigit())  # a phone number
+        or after.startswith(("(", "["))
+        or (is_word and (_is_word(after[:1]) or (after[:1] == "." and _is_word(after[1:2]))))  # an index, a field
+    )
+
+
+def _is_word(character: str) -> bool:
+    """Whether it is part of a word in an alphabet that puts spaces between words."""
+    return character.isascii() and character.isalnum()
+
+
+def _is_in_knowledge(text: str, start: int, stop: int, items: Sequence[Item]) -> bool:
+    """Whether an item has the number in brackets itself, behind the same words."""
+    before = text[max(0, start - _CONTEXT) : start]
+    return len(before.strip()) > 2 and any(before + text[start:stop] in item.content for item in items)
+
+
+def _line_around(text: str, at: int) -> tuple[str, str]:
+    """The line before and after a place in it."""
+    end = text.find("\n", at)
+    return text[text.rfind("\n", 0, at) + 1 : at], text[at : len(text) if end < 0 else end]
+
+
+def _with_space(text: str, start: int, stop: int) -> int:
+    """Where a citation begins with the space before it; one that has a line for itself, with the line's break."""
+    before, _ = _line_around(text, start)
+    is_alone = not before.strip() and text[stop : stop + 1] in {"", "\n"}
+    return len(text[:start].rstrip()) if is_alone else start - len(before) + len(before.rstrip())
+
+
+def _settled(text: str) -> int:
+    """Up to where a text is decided, whatever follows."""
+    if unfinished := _UNFINISHED.search(text, max(0, len(text) - _LOOKED_AT)):
+        text = text[: unfinished.start()]
+    text = text.rstrip()
+    for found in _MARKS.finditer(text):
+        is_open = len(text[found.end() : found.end() + _LOOKED_AT].lstrip()) < _DECIDING
+        before, after = _line_around(text, found.start())
+        may_be_code = before.count("`") % 2 == 1 and "`" not in after and "\n" not in text[found.end() :]
+        if is_open or may_be_code:
+            return len(text[: found.start()].rstrip())
+    return len(text)

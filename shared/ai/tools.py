@@ -1,0 +1,105 @@
+"""What a model may do instead of answering. It calls a tool, with a reason from a list; nobody guesses it from the answer's text.
+
+The tools here are built in: each is known by its name, and workers/ai.py does what it says. A business's own tools (HTTP calls)
+will stand beside them in `offered`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Characters of a search query.
+MAX_QUERY = 300
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that a model may call with one argument."""
+
+    name: str
+    description: str
+    #: The argument: its name, what it is, and the values that it may have; none: any text.
+    argument: str
+    meaning: str
+    choices: tuple[str, ...] = ()
+    #: The value of a call that gives none of the choices.
+    default: str = ""
+
+    def definition(self) -> dict[str, Any]:
+        """As OpenAI's API takes it."""
+        argument: dict[str, Any] = {"type": "string", "description": self.meaning}
+        if self.choices:
+            argument["enum"] = list(self.choices)
+        parameters = {"type": "object", "properties": {self.argument: argument}, "required": [self.argument]}
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
+
+    def value(self, arguments: Mapping[str, Any]) -> str:
+        """The argument of a call, whatever the model made of it: one of the choices, or a text of one line."""
+        given = arguments.get(self.argument)
+        if not self.choices:
+            return " ".join(given.split())[:MAX_QUERY] if isinstance(given, str) else self.default
+        return given if given in self.choices else self.default
+
+
+HAND_OVER = Tool(
+    "hand_over",
+    "Hand the conversation over to a person. Only if the customer asks for one, is upset, goes in circles, or needs what you may "
+    "not or cannot do.",
+    "reason",
+    "Why.",
+    ("asked_for_human", "frustration", "loop", "no_knowledge", "unsupported", "policy", "other"),
+    default="other",
+)
+NO_ANSWER = Tool(
+    "no_answer",
+    "Say that you do not know. Whenever the customer asks something that neither the knowledge nor your instructions answer.",
+    "reason",
+    "Why.",
+    ("no_knowledge", "off_topic", "unsupported", "policy"),
+    default="no_knowledge",
+)
+SEARCH = Tool(
+    "search_knowledge",
+    "Search the knowledge again, before you answer a question that needs it. Not for greetings, thanks or small talk.",
+    "query",
+    "What is asked, complete without the conversation, in its own words and language.",
+)
+TOOLS = {tool.name: tool for tool in (HAND_OVER, NO_ANSWER, SEARCH)}
+
+
+def offered(*, has_knowledge: bool, has_found: bool, may_hand_over: bool, may_search: bool) -> tuple[Tool, ...]:
+    """The tools of a prompt. Who found nothing may search once in other words; then it says that it does not know."""
+    tools = [HAND_OVER] if may_hand_over else []
+    if has_knowledge:
+        tools.append(SEARCH if may_search and not has_found else NO_ANSWER)
+    return tuple(tools)
+
+
+def instruction(tools: Iterable[Tool]) -> str:
+    """The tools in words, for a provider that has none: the model's whole answer is the call."""
+    lines = []
+    for tool in tools:
+        call = json.dumps({"tool": tool.name, tool.argument: "|".join(tool.choices) or "…"}, ensure_ascii=False)
+        lines.append(f"{call}: {tool.description}")
+    return "Instead of an answer you may write one line of JSON and nothing else:\n" + "\n".join(lines)
+
+
+#: A call in an answer that is nothing else, also in a fence, or with a key or a quote that a small model got wrong.
+_CALL = re.compile(r"(?:```\w*\s*)?\{.*\}\s*(?:```)?", re.S)
+_NAME = re.compile(r"""["'](?:tool|name|function)["']\s*:\s*["'](\w+)["']""")
+
+
+def call_in(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | None:
+    """The call that an answer in words is: a tool's name and its arguments."""
+    if not _CALL.fullmatch(text.strip()):
+        return None
+    name = _NAME.search(text)
+    tool = next((tool for tool in tools if name and tool.name == name[1]), None)
+    if tool is None:
+        return None
+    value = re.search(rf"""["']{tool.argument}["']\s*:\s*["']([^"'\n]*)""", text)
+    return tool.name, {tool.argument: value[1]} if value else {}

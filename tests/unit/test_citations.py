@@ -1,0 +1,99 @@
+"""A customer sees links and no numbers; other numbers in brackets are the business's own, and stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.ai import citations
+from shared.ai.knowledge import Item
+
+ITEMS = [
+    Item(71, "Shipping", "We ship within two days.", url="https://shop.example/shipping"),
+    Item(72, "Phone", "Press [2] for returns.", url="https://shop.example/phone"),
+    Item(73, "Shipping abroad", "Five days.", url="https://shop.example/shipping"),
+]
+
+#: An answer, what a customer reads, the numbers that it names.
+CITED = [
+    ("In two days [1].", "In two days.", {1}),
+    ("In two days. [1]", "In two days.", {1}),
+    ("In two days[1].", "In two days.", {1}),
+    ("In two days [1][2].", "In two days.", {1, 2}),
+    ("In two days [1], [3].", "In two days.", {1, 3}),
+    ("In two days [1, 2].", "In two days.", {1, 2}),
+    ("In two days [1;3].", "In two days.", {1, 3}),
+    ("In two days [1-3].", "In two days.", {1, 2, 3}),
+    ("In two days [^1].", "In two days.", {1}),
+    ("In two days [item 1].", "In two days.", {1}),
+    ("In two days 【1】.", "In two days.", {1}),
+    ("In two days【1†source】.", "In two days.", {1}),
+    ("In two days [1](https://made.up/1).", "In two days.", {1}),
+    ("In two days [1] and abroad [3] in five.", "In two days and abroad in five.", {1, 3}),
+    ("**Two days** [1]\n\nBye!", "**Two days**\n\nBye!", {1}),
+    ("Two days.\n[1]", "Two days.", {1}),
+    ("Two days.\n[1]\n\nAnything else?", "Two days.\n\nAnything else?", {1}),
+    ("- Two days [1]\n- Five abroad [3]", "- Two days\n- Five abroad", {1, 3}),
+    ("我们两天内发货[1]。", "我们两天内发货。", {1}),
+    ("In 2026 [1]", "In 2026", {1}),
+    ("In two days [1][9].", "In two days.", {1}),
+    ("In two days [1]Really", "In two days Really", {1}),
+]
+#: Numbers in brackets that are no citations.
+KEPT = [
+    "Which item was that [4]?",
+    "Year [2026] and [0] and [] and [x].",
+    "Use `list[1]` for the second.",
+    "```\nfirst = rows[1]\n```\nThat is all.",
+    "first = rows[1].name",
+    "total = prices[1] = 5",
+    "m[1](x)",
+    "Call +49 [1] 234.",
+    "It costs [3] € or $[2].",
+    "[1] Card\n[2] PayPal\n[3] Invoice",
+    "- [1] Card\n- [2] PayPal",
+    "Press [2] for returns.",
+    "Two boxes[1]in one",
+]
+UNCHANGED = ["", "In two days.", "[", "In two days [", "a `b", "Two days [1", "【"]
+
+
+@pytest.mark.parametrize(("text", "readable", "cited"), CITED)
+def test_citations_are_read_and_taken_out(text: str, readable: str, cited: set[int]) -> None:
+    assert citations.read(text, ITEMS) == (readable, cited)
+
+
+@pytest.mark.parametrize("text", [*KEPT, *UNCHANGED])
+def test_other_numbers_in_brackets_stay(text: str) -> None:
+    assert citations.read(text, ITEMS) == (text, frozenset())
+
+
+def test_an_answer_of_nothing_but_a_citation_is_not_made_empty() -> None:
+    assert citations.read("[1]", ITEMS) == ("[1]", {1})
+
+
+def test_nothing_was_given_so_nothing_is_cited() -> None:
+    assert citations.read("In two days [1].", []) == ("In two days [1].", frozenset())
+
+
+@pytest.mark.parametrize("text", [*(text for text, *_ in CITED), *KEPT, *UNCHANGED, 'Use {"a": [1]} there [1].'])
+def test_what_a_stream_shows_is_never_taken_back(text: str) -> None:
+    whole = citations.read(text, ITEMS).text
+    shown = [citations.visible(text[:length], ITEMS) for length in range(len(text) + 1)]
+    for earlier, later in zip(shown, [*shown[1:], whole], strict=True):
+        assert later.startswith(earlier)
+        assert whole.startswith(later)
+
+
+def test_a_stream_shows_words_as_they_come() -> None:
+    assert citations.visible("We ship in two days", ITEMS) == "We ship in two days"
+    assert citations.visible("We ship in two days [1] and abro", ITEMS) == "We ship in two days and abro"
+    assert citations.visible('{"tool": "no_answer"', ITEMS) == ""
+
+
+def test_sources_are_the_links_of_cited_items_each_once() -> None:
+    shipping, phone = (
+        {"title": "Shipping", "url": "https://shop.example/shipping"},
+        {"title": "Phone", "url": "https://shop.example/phone"},
+    )
+    assert citations.sources(ITEMS, frozenset({1, 2, 3})) == [shipping, phone]
+    assert citations.sources([Item(1, "No link", "x")], frozenset({1})) == []
