@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from shared import payloads
-from shared.ai import brakes, context, hybrid, knowledge, prompt, provider
+from shared.ai import brakes, citations, context, hybrid, knowledge, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
+from shared.ai.knowledge import Item
+from shared.ai.reply import Reply
+from shared.ai.search import search
+from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
 from shared.channels.registry import channel
@@ -61,20 +67,26 @@ def answer(job: Job) -> None:
         _brake(job, message_id, reason)
         return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        _save(job, message_id, provider.Completion(loaded["unsupported_message"], "", 0, 0, None, "unsupported"), [])
+        _save(job, message_id, Reply(loaded["unsupported_message"], metadata={"finish_reason": "unsupported"}))
         return
     _admit(job, loaded["untried"])
-    items = prompt.fitting(
-        [knowledge.Item(**item) for item in hybrid.items(loaded, prompt.ITEM_BUDGET + 1)],
-        _or(loaded["knowledge_characters"], settings().knowledge_characters),
-    )
+
+    def ask(items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
+        return _ask(job, message_id, loaded, items, offered)
+
+    items = _fitting(loaded, hybrid.items(loaded, prompt.ITEM_BUDGET + 1))
     try:
-        asked = _ask(job, message_id, loaded, _messages(loaded, items))
+        written = reply.compose(loaded, items, ask, lambda query: _fitting(loaded, search(loaded["knowledge_base_id"], query)))
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         complete(job)
         return
-    _save(job, message_id, asked.completion, items, asked.origin())
+    _save(job, message_id, written)
+
+
+def _fitting(loaded: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[Item]:
+    """The items that were found, as far as the prompt has room for them."""
+    return prompt.fitting([Item(**item) for item in found], _or(loaded["knowledge_characters"], settings().knowledge_characters))
 
 
 def _replies(loaded: dict[str, Any]) -> list[brakes.Reply]:
@@ -100,10 +112,10 @@ def _admit(job: Job, untried: bool) -> None:
         raise
 
 
-def _messages(loaded: dict[str, Any], items: list[knowledge.Item]) -> list[dict[str, str]]:
+def _messages(loaded: dict[str, Any], known: str) -> list[dict[str, str]]:
     return prompt.build(
         loaded["system_prompt"],
-        items,
+        known,
         [prompt.Turn(*turn) for turn in loaded["history"]],
         history_budget=_or(loaded["history_characters"], settings().history_characters),
         place=channel(loaded["channel"]).place,
@@ -114,13 +126,17 @@ def _or(own: int | None, default: int) -> int:
     return default if own is None else own
 
 
-def _ask(job: Job, message_id: int, loaded: dict[str, Any], messages: list[dict[str, str]]) -> Answer:
+def _ask(job: Job, message_id: int, loaded: dict[str, Any], items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
+    messages = _messages(loaded, knowledge.told(items, offered) if loaded["has_knowledge"] else "")
+    tools = [tool.definition() for tool in offered]
     draft = Draft(job, message_id) if loaded["is_watched"] else None
+    on_text = citations.Reader(draft, items) if draft is not None else None
 
     def call(asked: provider.Provider) -> provider.Completion:
-        return context.ask(job.customer_id, asked, messages, lambda fitting: provider.complete(asked, fitting, on_text=draft))
+        complete_one = partial(provider.complete, asked, tools=tools, on_text=on_text)
+        return context.ask(job.customer_id, asked, messages, complete_one)
 
     try:
         return _failover.ask(question, loaded["providers"], call)
@@ -129,31 +145,22 @@ def _ask(job: Job, message_id: int, loaded: dict[str, Any], messages: list[dict[
             draft.close()
 
 
-def _save(
-    job: Job,
-    message_id: int,
-    completion: provider.Completion,
-    items: list[knowledge.Item],
-    origin: dict[str, Any] | None = None,
-) -> None:
-    metadata = {
-        "provider": origin,
-        "model": completion.model,
-        "knowledge_item_ids": [item.id for item in items],
-        "request_id": completion.request_id,
-        "finish_reason": completion.finish_reason,
-        **({"is_usage_estimated": True} if completion.is_estimated else {}),
-    }
+def _save(job: Job, message_id: int, written: Reply) -> None:
+    prompt_tokens = sum(answer.completion.prompt_tokens for answer in written.answers)
+    completion_tokens = sum(answer.completion.completion_tokens for answer in written.answers)
     values = {
         "message_id": message_id,
         "customer_id": job.customer_id,
-        "text": completion.text,
-        "metadata": metadata,
-        "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens,
-        "model": completion.model,
+        "text": written.text,
+        "metadata": written.metadata,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "model": written.answers[-1].completion.model if written.answers else "",
+        "handover": written.handover,
+        "gap_question": written.gap and written.gap.question,
+        "gap_reason": written.gap and written.gap.reason,
     }
     if not save_reply(job, values):
         raise PermanentError(f"message {message_id} is gone")
-    metrics.increment("tokens", "prompt", by=completion.prompt_tokens)
-    metrics.increment("tokens", "completion", by=completion.completion_tokens)
+    metrics.increment("tokens", "prompt", by=prompt_tokens)
+    metrics.increment("tokens", "completion", by=completion_tokens)

@@ -4,8 +4,11 @@
 -- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
-        chatbot.knowledge_characters, chatbot.history_characters, question.channel,
-        reply.id as reply_id, chatbot.knowledge_base_id is not null as has_knowledge,
+        chatbot.knowledge_characters, chatbot.history_characters, question.channel, reply.id as reply_id,
+        chatbot.handover_message, chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
+        -- Who was told that a person comes is not told so again: until the business writes, or for a day.
+        coalesce(conversation.handed_over_at > now() - interval '1 day', false) as is_handed_over,
+        chatbot.knowledge_base_id is not null as has_knowledge,
         said.question, said.before, knowledge_search_v3(chatbot.knowledge_base_id, said.question, said.before, 8001) as items,
         -- Whose vectors serve, if the base has any (shared/ai/hybrid.py).
         base.id as knowledge_base_id, base.languages as knowledge_languages,
@@ -99,17 +102,20 @@ select claimed_jobs.*, (select to_jsonb(context) from (
 from job_claim_v2('ai-processing', $1) as claimed_jobs
 
 -- name: save_reply
--- The reply, its tokens, the job's end and the job that delivers it.
+-- The reply, its tokens, the job's end and the job that delivers it. What few replies have besides: the conversation is handed
+-- over to a person, the question is kept because it had no good answer. Of a base's open questions the newest 2,000 are kept
+-- (shared/teaching/gaps.py).
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
-        text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text)
+        text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text, handover text,
+        gap_question text, gap_reason text)
 ), new_replies as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
     select conversation_id, chatbot_id, channel, 'assistant', input.text, 'PENDING', question.id, input.metadata
     from input join message question on question.id = input.message_id order by n
-    returning id, conversation_id, channel, reply_to
+    returning id, conversation_id, chatbot_id, channel, reply_to
 ), replies as (
-    select input.*, new_replies.id as reply_id, conversation_id, channel
+    select input.*, new_replies.id as reply_id, conversation_id, chatbot_id, channel
     from input join new_replies on new_replies.reply_to = input.message_id
 ), old_drafts as (
     delete from reply_draft where conversation_id = any (array(select conversation_id from replies where channel = 'widget'))
@@ -117,10 +123,31 @@ with input as materialized (
     insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
     select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from replies
     where model <> '' -- else nobody was asked
+), handovers as (
+    update conversation set handed_over_at = clock_timestamp(), handover_reason = handover
+    from replies where replies.handover is not null and conversation.id = replies.conversation_id
+    returning replies.customer_id, replies.message_id, conversation.id, conversation.channel, conversation.external_user_id, handover
+), gaps as (
+    insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)
+    select base.id, chatbot.id, message_id, left(gap_question, 1000), base.language,
+        tsvector_to_array(to_tsvector(base.language::regconfig, left(gap_question, 1000))), gap_reason
+    from replies join chatbot on chatbot.id = replies.chatbot_id join knowledge_base base on base.id = chatbot.knowledge_base_id
+    where gap_reason is not null
+    on conflict (message_id) do nothing
+    returning knowledge_base_id
+), oldest_gaps as (
+    delete from knowledge_gap where id = any (array(
+        select oldest.id from (select distinct knowledge_base_id as id from gaps) base, lateral (
+            select id from knowledge_gap where knowledge_base_id = base.id and closed_at is null
+            order by id desc offset 1999 limit 10 for update skip locked) oldest))
 )
 select jsonb_agg(n) as done, job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim),
-    jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)), p_durable => false) as tickets
+    jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)),
+    (select coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'conversation.handoff',
+        'data', jsonb_build_object('conversation_id', id, 'channel', channel, 'external_user_id', external_user_id,
+            'message_id', message_id, 'reason', handover))), '[]') from handovers),
+    p_durable => false) as tickets
 from replies having count(*) > 0
 
 -- name: brake

@@ -24,6 +24,7 @@ from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.queues import MAINTENANCE_QUEUE
+from shared.teaching import gaps
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ def sweep() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
-    """Forgets old records: jobs, statuses that nobody waits for, inbound items that found no place, uploads, drafts."""
-    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune()
+    """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads, drafts, old gaps."""
+    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

@@ -6,7 +6,8 @@ What belongs here: whom to ask, calls to AI providers and what their answers mea
     refusals.py     what a provider's refusal means, in any vendor's format; profiles.py: what is learnt from it, and kept
     turns.py        the roles of a prompt in the order that every model takes
     completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
-What does not: the search in a chatbot's knowledge (knowledge_search_v2 in schema.sql), what becomes of a reply
+    reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
+What does not: the search in a chatbot's knowledge (knowledge_search_v3 in schema.sql), what becomes of a saved reply
 (workers/ai.py), HTTP itself (shared/http).
 
 It may import shared.http, shared.db, shared.models and the vocabulary. It is imported by workers/ai.py.

@@ -8,7 +8,7 @@ works on what has come so far, so that no number flashes by.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shared.ai.knowledge import Item
@@ -57,6 +57,26 @@ def visible(beginning: str, items: Sequence[Item]) -> str:
         return ""
     end = _settled(beginning)
     return read(beginning[:end], items).text if beginning[:end].strip() else ""
+
+
+class Reader:
+    """Hands on what may be shown of an answer that is streamed, piece by piece (OnText in stream.py)."""
+
+    def __init__(self, on_text: Callable[[str], None], items: Sequence[Item]) -> None:
+        self._on_text, self._items = on_text, items
+        self._text = self._shown = ""
+
+    def __call__(self, piece: str) -> None:
+        """Takes a piece; an empty one says that the answer begins anew."""
+        if not piece:
+            self._text = self._shown = ""
+            self._on_text("")
+            return
+        self._text += piece
+        shown = visible(self._text, self._items)
+        if len(shown) > len(self._shown):
+            self._on_text(shown[len(self._shown) :])
+            self._shown = shown
 
 
 def sources(items: Sequence[Item], cited: frozenset[int]) -> list[dict[str, str]]:

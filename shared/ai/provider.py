@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -23,6 +23,7 @@ from shared.ai.clients import client
 from shared.ai.completion import Completion, ToolCall
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
 from shared.ai.stream import MAX_STREAM_BYTES, AnswerStream, OnText
+from shared.ai.tools import call_in, instruction
 from shared.config import settings
 from shared.errors import PermanentRefusal
 from shared.http import code_of
@@ -108,7 +109,9 @@ def complete(
         learnt |= stream.lesson if stream else {}
         if learnt:
             profiles.keep(provider.base_url, provider.model, learnt)
-        return completion.parse(answered, provider.model, body["messages"], [tool["function"]["name"] for tool in tools])
+        names = [tool["function"]["name"] for tool in tools]
+        found = completion.parse(answered, provider.model, body["messages"], names)
+        return found if "tools" in body or not tools else _with_call_in_words(found, names)
     raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
 
 
@@ -119,6 +122,8 @@ def _body(
     profile: profiles.Profile,
     is_streamed: bool,
 ) -> dict[str, Any]:
+    if tools and profile.get("tools", 1) is None:
+        messages = [*messages[:1], {"role": "system", "content": instruction(tools)}, *messages[1:]]
     return profiles.request_body(
         profile,
         model=provider.model,
@@ -128,6 +133,12 @@ def _body(
         tools=list(tools),
         is_streamed=is_streamed,
     )
+
+
+def _with_call_in_words(found: Completion, names: Sequence[str]) -> Completion:
+    """The answer of a model that was told of its tools in words."""
+    call = call_in(found.text, names)
+    return replace(found, text="", tool=ToolCall(*call)) if call else found
 
 
 def _client(provider: Provider) -> openai.OpenAI:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,27 +79,26 @@ def offered(*, has_knowledge: bool, has_found: bool, may_hand_over: bool, may_se
     return tuple(tools)
 
 
-def instruction(tools: Iterable[Tool]) -> str:
-    """The tools in words, for a provider that has none: the model's whole answer is the call."""
+def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:
+    """The tools in words, for a provider that takes none: the model's whole answer is the call."""
     lines = []
-    for tool in tools:
-        call = json.dumps({"tool": tool.name, tool.argument: "|".join(tool.choices) or "…"}, ensure_ascii=False)
-        lines.append(f"{call}: {tool.description}")
+    for function in (definition["function"] for definition in definitions):
+        arguments = {
+            name: "|".join(argument.get("enum", ())) or "…" for name, argument in function["parameters"]["properties"].items()
+        }
+        lines.append(f"{json.dumps({'tool': function['name'], **arguments}, ensure_ascii=False)}: {function['description']}")
     return "Instead of an answer you may write one line of JSON and nothing else:\n" + "\n".join(lines)
 
 
-#: A call in an answer that is nothing else, also in a fence, or with a key or a quote that a small model got wrong.
-_CALL = re.compile(r"(?:```\w*\s*)?\{.*\}\s*(?:```)?", re.S)
-_NAME = re.compile(r"""["'](?:tool|name|function)["']\s*:\s*["'](\w+)["']""")
+#: A call in an answer that is nothing else, also in a fence.
+_CALL = re.compile(r"(?:```\w*\s*)?(\{.*\})\s*(?:```)?", re.S)
+#: A name and its text in it, also where the JSON is broken: single quotes, a comma too many.
+_MEMBER = re.compile(r"""["'](\w+)["']\s*:\s*["']([^"'\n]*)["']""")
 
 
-def call_in(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | None:
-    """The call that an answer in words is: a tool's name and its arguments."""
-    if not _CALL.fullmatch(text.strip()):
-        return None
-    name = _NAME.search(text)
-    tool = next((tool for tool in tools if name and tool.name == name[1]), None)
-    if tool is None:
-        return None
-    value = re.search(rf"""["']{tool.argument}["']\s*:\s*["']([^"'\n]*)""", text)
-    return tool.name, {tool.argument: value[1]} if value else {}
+def call_in(text: str, names: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
+    """The call that an answer in words is: the name of one of these tools, and its arguments."""
+    found = _CALL.fullmatch(text.strip())
+    members = dict(_MEMBER.findall(found[1])) if found else {}
+    name = next((members.pop(key) for key in ("tool", "name", "function") if key in members), None)
+    return (name, members) if name in set(names) else None

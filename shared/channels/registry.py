@@ -38,6 +38,8 @@ class Channel:
     max_content: int
     #: The queue whose stage calls the provider; None: workers/outgoing.py delivers it, for there is nobody to call.
     send_queue: Queue | None = None
+    #: The links that an answer is taken from stay beside it (metadata); elsewhere they are lines of its text.
+    shows_sources: bool = False
     #: The provider has no idempotency keys: a send whose outcome is unknown follows AMBIGUOUS_SEND instead of being retried.
     at_most_once: bool = False
     #: Customers' messages come in by web/hooks/<name>.py; what has no account there is kept, and replayed by that module.
@@ -52,7 +54,7 @@ CHANNELS: dict[str, Channel] = {
     one.name: one
     for one in (
         # A page of text, not a book.
-        Channel(name="widget", place="in the chat on the website", max_content=16_000),
+        Channel(name="widget", place="in the chat on the website", max_content=16_000, shows_sources=True),
         Channel(
             name="whatsapp_cloud",
             place="on WhatsApp",

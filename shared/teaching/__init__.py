@@ -6,7 +6,8 @@ What belongs here: the rules and the verbs that the API and the commands share: 
     languages.py   the languages of knowledge, and which one a text is in
     chatbots.py    chatbots: create, change, delete
     knowledge.py   bases and items: create, change, delete
+    gaps.py        questions without a good answer: grouped, answered, dismissed
 What does not: how documents become items (shared/knowledge), search and prompts (shared/ai), routes and arguments (web/api,
 scripts/commands).
-It may import: the vocabulary, db, http, models. Used by web, scripts and shared/knowledge.
+It may import: the vocabulary, db, http, models. Used by web, scripts, shared/knowledge and workers/maintenance.py.
 """

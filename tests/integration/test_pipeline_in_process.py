@@ -37,7 +37,7 @@ def test_a_message_goes_through_every_channel(world: World, simulator: Simulator
         ("whatsapp_qr", "SENT"),
     ]
     assert all("We ship within two days." in reply["content"] for reply in replies)
-    assert len(replies[0]["metadata"]["knowledge_item_ids"]) >= 1
+    assert [item["cited"] for item in replies[0]["metadata"]["knowledge"]] == [True]
     assert replies[1]["external_id"].startswith("wamid.")
     assert {job["state"] for job in world.jobs()} == {"completed"}
     assert db.scalar("select count(*) from usage_log where kind = 'ai' and prompt_tokens > 0") == 3

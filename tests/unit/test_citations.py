@@ -90,6 +90,14 @@ def test_a_stream_shows_words_as_they_come() -> None:
     assert citations.visible('{"tool": "no_answer"', ITEMS) == ""
 
 
+def test_a_stream_is_handed_on_in_pieces_without_numbers() -> None:
+    shown: list[str] = []
+    reader = citations.Reader(shown.append, ITEMS)
+    for piece in ["", "Two days [", "1], so", "on.", "", "No, three"]:
+        reader(piece)
+    assert shown == ["", "Two days", ", so", "on.", "", "No, three"]
+
+
 def test_sources_are_the_links_of_cited_items_each_once() -> None:
     shipping, phone = (
         {"title": "Shipping", "url": "https://shop.example/shipping"},

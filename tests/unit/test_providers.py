@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
-from shared.ai.knowledge import Item
+from shared.ai.knowledge import Item, told
 from shared.channels.whatsapp_cloud import errors, send
 from shared.channels.whatsapp_qr.dialects import dialect
 from shared.channels.whatsapp_qr.gateway import message_id_in
@@ -38,7 +38,7 @@ def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
         asked,
         prompt.build(
             "Be kind.",
-            [Item(1, "Shipping", "We ship <fast>.")],
+            told([Item(1, "Shipping", "We ship <fast>.")], []),
             [prompt.Turn("user", "do you ship?", 0.0)],
             history_budget=24_000,
             place="on WhatsApp",

@@ -54,6 +54,7 @@ def test_a_prompt_offers_what_helps(
 
 
 OFFERED = (tools.HAND_OVER, tools.SEARCH)
+NAMES = [tool.name for tool in OFFERED]
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ OFFERED = (tools.HAND_OVER, tools.SEARCH)
     ],
 )
 def test_a_call_in_words_is_the_whole_answer(text: str, call: tuple[str, dict[str, str]] | None) -> None:
-    assert tools.call_in(text, OFFERED) == call
+    assert tools.call_in(text, NAMES) == call
 
 
 def test_the_instruction_names_each_call_as_it_is_read() -> None:
-    _, *lines = tools.instruction(OFFERED).splitlines()
+    _, *lines = tools.instruction(tool.definition() for tool in OFFERED).splitlines()
     for line, tool in zip(lines, OFFERED, strict=True):
         call, _, description = line.partition("}: ")
-        assert tools.call_in(call + "}", OFFERED) is not None
+        assert tools.call_in(call + "}", NAMES) is not None
         assert json.loads(call + "}")["tool"] == tool.name
         assert description == tool.description

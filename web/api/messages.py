@@ -33,6 +33,9 @@ _MESSAGE = (
     Message.reply_to,
     Message.error,
     Message.metadata["provider"].as_json().alias("provider"),
+    Message.metadata["knowledge"].as_json().alias("knowledge"),
+    Message.metadata["sources"].as_json().alias("sources"),
+    Message.metadata["tool"].as_json().alias("tool"),
     Message.created_at,
     Message.updated_at,
 )
@@ -52,6 +55,8 @@ def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
             Conversation.created_at,
             Conversation.updated_at,
             Conversation.braked_until,
+            Conversation.handed_over_at,
+            Conversation.handover_reason,
         )
     )
     if chatbot_id := query.pop("chatbot_id", None):
@@ -97,9 +102,13 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
         )
         .returning(*_MESSAGE, outgoing_job_tickets(customer_id()))
     )
-    sent = db.row(reply)
-    if sent is None:
-        return _earlier(conversation["id"], content, key), 200
+    with db.transaction():
+        sent = db.row(reply)
+        if sent is None:
+            return _earlier(conversation["id"], content, key), 200
+        if conversation["handed_over_at"] is not None:  # a person has answered: the next time is a new handover
+            ended = Conversation.update(handed_over_at=None, handover_reason=None)
+            db.rows(ended.where(Conversation.id == conversation["id"]))
     enqueue(tickets_of(sent.pop("tickets")))
     return sent, 202
 
@@ -109,7 +118,7 @@ def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
 
 
 def _conversation(conversation_id: int) -> dict[str, Any]:
-    columns = (Conversation.id, Conversation.chatbot, Conversation.channel)
+    columns = (Conversation.id, Conversation.chatbot, Conversation.channel, Conversation.handed_over_at)
     return row_or_404(_own(Conversation.select(*columns)).where(Conversation.id == row_id(conversation_id)), "conversation")
 
 

@@ -85,6 +85,10 @@ class ConversationSchema(BodySchema):
     braked_until = stored_time(
         allow_none=True, metadata={"description": "Until when the bot is silent, because it met another bot."}
     )
+    handed_over_at = stored_time(
+        allow_none=True, metadata={"description": "When the bot handed it over to a person. Null again once you have written."}
+    )
+    handover_reason = _text(allow_none=True)
 
 
 class ConversationQuerySchema(PageQuerySchema):
@@ -100,6 +104,28 @@ class ProviderSchema(BodySchema):
     position = fields.Integer(required=True, metadata={"description": "Its place in the chatbot's list; 1 is asked first."})
 
 
+class UsedItemSchema(BodySchema):
+    """An item of knowledge that a reply was written with."""
+
+    id = stored_id()
+    score = fields.Float(required=True, metadata={"description": "How well it fits the question."})
+    cited = fields.Boolean(required=True, metadata={"description": "Whether the reply says that it is taken from it."})
+
+
+class ShownLinkSchema(BodySchema):
+    """A link that a reply shows."""
+
+    title = _text()
+    url = _text()
+
+
+class ToolSchema(BodySchema):
+    """What the bot did instead of answering."""
+
+    name = _text("hand_over", "no_answer")
+    reason = _text()
+
+
 class MessageSchema(BodySchema):
     """What a user or the assistant wrote."""
 
@@ -111,6 +137,11 @@ class MessageSchema(BodySchema):
     reply_to = stored_id(allow_none=True)
     error = _text(allow_none=True)
     provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
+    knowledge = fields.List(
+        fields.Nested(UsedItemSchema), required=True, allow_none=True, metadata={"description": "Why this reply: best first."}
+    )
+    sources = fields.List(fields.Nested(ShownLinkSchema), required=True, allow_none=True)
+    tool = fields.Nested(ToolSchema, required=True, allow_none=True)
     created_at = stored_time()
     updated_at = stored_time()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import itertools
 import json
 import re
@@ -11,19 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scripts.local.simulator import model
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
 Service = Callable[[Request], Reply]
 
 _numbers = itertools.count(1)
-_ITEM = re.compile(r'<item\b[^>]* title="([^"]*)"[^>]*>(.*?)</item>', re.S)
-_WORD = re.compile(r"\w{3,}")
-_STOP_WORDS = (
-    "the and for are you your our with can how what when does have from this that about und der die das ist wie was "
-    "wann ich ihr sie mit ein eine haben kann gibt there will hello please thanks"
-)
-_STOP = frozenset(_STOP_WORDS.split())
 #: Of the vectors that it makes; with fewer of them, two words would often have the same.
 DIMENSIONS = 512
 #: The oldest Graph API version that Meta supports in November 2026.
@@ -59,13 +52,17 @@ def complete(request: Request) -> Reply:
     messages = sent.get("messages") or []
     if not messages:
         return Reply(400, {"error": {"message": "'messages' is required", "type": "invalid_request_error", "code": None}})
-    system = " ".join(m["content"] for m in messages if m["role"] == "system" or "<item" in m["content"])
-    asked = list(itertools.takewhile(lambda m: m["role"] == "user", reversed(messages)))
-    text = _answer(system, " ".join(m["content"].rpartition("</knowledge>")[2] for m in reversed(asked)))
-    prompt_tokens = sum(len(m["content"]) for m in messages) // 4
+    answer = model.answer(messages, [tool["function"]["name"] for tool in sent.get("tools") or []])
     identity = f"chatcmpl-{next(_numbers)}"
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(text) // 4, "total_tokens": prompt_tokens + len(text) // 4}
+    message = answer.message(identity)
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if answer.tool else "stop"}
+    prompt_tokens = sum(len(m["content"]) for m in messages) // 4
+    completion_tokens = len(answer.text or json.dumps(message)) // 4
+    usage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
     body = {
         "id": identity,
         "object": "chat.completion",
@@ -75,33 +72,23 @@ def complete(request: Request) -> Reply:
         "usage": usage,
     }
     events = _events(body, bool((sent.get("stream_options") or {}).get("include_usage"))) if sent.get("stream") else []
-    return Reply(200, body, accepted=True, text=asked[0]["content"] if asked else "", answered_id=identity, events=events)
+    text = next(iter(model.question_in(messages)), "")
+    return Reply(200, body, accepted=True, text=text, answered_id=identity, events=events)
 
 
 def _events(body: dict[str, Any], with_usage: bool) -> list[bytes]:
     """A completion as the chunks of a stream, a word in each."""
     about = {"id": body["id"], "object": "chat.completion.chunk", "created": body["created"], "model": body["model"]}
-    words = re.findall(r"\s*\S+", body["choices"][0]["message"]["content"])
+    [choice] = body["choices"]
+    words = re.findall(r"\s*\S+", choice["message"]["content"] or "")
+    calls = [{"index": number, **call} for number, call in enumerate(choice["message"].get("tool_calls", ()))]
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
+    deltas += [{"tool_calls": [call]} for call in calls]
     chunks = [{**about, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({**about, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    chunks.append({**about, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
     if with_usage:
         chunks.append({**about, "choices": [], "usage": body["usage"]})
     return [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]
-
-
-def _answer(system: str, question: str) -> str:
-    wanted = _words(question)
-    items = [(html.unescape(title), html.unescape(content).strip()) for title, content in _ITEM.findall(system)]
-    title, content = max(items, key=lambda item: len(wanted & _words(" ".join(item))), default=("", ""))
-    if not wanted & _words(f"{title} {content}"):
-        return "Thank you for your message! I am not sure about that; a colleague will get back to you."
-    return f"Thanks for asking! {content}"
-
-
-def _words(text: str) -> set[str]:
-    """Words by their first five letters, so that 'ship', 'ships' and 'shipping' meet."""
-    return {word[:5] for word in _WORD.findall(text.lower()) if word not in _STOP}
 
 
 def embed(request: Request) -> Reply:
@@ -126,7 +113,7 @@ def embed(request: Request) -> Reply:
 def _bag_of_words(text: str) -> list[float]:
     vector = [0.0] * DIMENSIONS
     vector[0] = 0.01  # a text without words is none of length 0
-    for word in _words(text):
+    for word in model.words(text):
         vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % DIMENSIONS] += 1.0
     return vector
 

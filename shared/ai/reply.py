@@ -1,0 +1,117 @@
+"""What becomes of a question: the model's answer, or the chatbot's own words where the model says that there is none.
+
+The model is asked once. Where the search found nothing and the model says that the question needs it, it is searched again in the
+model's words, and the model is asked a second time: so small talk costs one call, and only a question whose words found nothing
+costs two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from shared.ai import citations, tools
+from shared.ai.completion import Completion
+from shared.ai.failover import Answer
+from shared.ai.knowledge import Item
+from shared.ai.tools import Tool
+from shared.channels.registry import channel
+
+#: Asks the model with these items and tools.
+Ask = Callable[[Sequence[Item], Sequence[Tool]], Answer]
+#: The items that fit a query.
+Search = Callable[[str], Sequence[Item]]
+#: Why a question is kept if the model says nothing of it: its words and the model's found nothing.
+NOTHING_FOUND = "nothing_found"
+
+
+class Gap(NamedTuple):
+    """A question that the business should know of, for it had no good answer (knowledge_gap in schema.sql)."""
+
+    question: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the customer reads, whose answers it was written with, and what else follows."""
+
+    text: str
+    answers: Sequence[Answer] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    #: Why the conversation is handed over to a person; None: it is not.
+    handover: str | None = None
+    gap: Gap | None = None
+
+
+def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search: Search) -> Reply:
+    """The reply to the question of a claim (workers/ai.sql). Raises what `ask` raises."""
+    question, query = str(context.get("question") or context["history"][-1][1]), ""
+    may_hand_over = bool(context["handover_message"]) and not context["is_handed_over"]
+    offer = partial(tools.offered, has_knowledge=context["has_knowledge"], may_hand_over=may_hand_over)
+    answers = [ask(items, offer(has_found=bool(items), may_search=True))]
+    called = _called(answers[0].completion)
+    if called is not None and called[0] is tools.SEARCH:
+        question = query = called[1] or question
+        items = search(query)
+        answers.append(ask(items, offer(has_found=bool(items), may_search=False)))
+        called = _called(answers[1].completion)
+    reply = (
+        _answered(context, answers[-1].completion, items) if called is None else _in_own_words(context, items, question, *called)
+    )
+    if query and not items and reply.gap is None:
+        reply = replace(reply, gap=Gap(question, NOTHING_FOUND))
+    return replace(
+        reply, answers=answers, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata}
+    )
+
+
+def _about(answer: Answer) -> dict[str, Any]:
+    completion = answer.completion
+    about = {"model": completion.model, "request_id": completion.request_id, "finish_reason": completion.finish_reason}
+    estimated = {"is_usage_estimated": True} if completion.is_estimated else {}
+    return {"provider": answer.origin(), **about, **estimated}
+
+
+def _called(completion: Completion) -> tuple[Tool, str] | None:
+    """The tool that the model calls, and its checked argument."""
+    call = completion.tool
+    tool = tools.TOOLS.get(call.name) if call else None
+    return (tool, tool.value(call.arguments)) if call and tool else None
+
+
+def _answered(context: Mapping[str, Any], completion: Completion, items: Sequence[Item]) -> Reply:
+    """The model's answer, with the links of what it is taken from."""
+    text, cited = citations.read(completion.text, items)
+    links = citations.sources(items, cited) if context["cite_sources"] else []
+    on = channel(context["channel"])
+    if links and not on.shows_sources:
+        text = _with_links(text, links, on.max_content)
+    return Reply(text, metadata={"knowledge": _used(items, cited), **({"sources": links} if links else {})})
+
+
+def _in_own_words(context: Mapping[str, Any], items: Sequence[Item], question: str, tool: Tool, reason: str) -> Reply:
+    """What the business has written for this case: that a person comes, or that the bot does not know."""
+    metadata = {"knowledge": _used(items), "tool": {"name": tool.name, "reason": reason}}
+    if tool is tools.HAND_OVER:
+        gap = Gap(question, reason) if reason == "no_knowledge" else None
+        return Reply(context["handover_message"], metadata=metadata, handover=reason, gap=gap)
+    text, handover = context["no_answer_message"], None
+    if context["no_answer_hands_over"] and not context["is_handed_over"]:
+        text, handover = "\n\n".join(filter(None, (text, context["handover_message"]))), reason
+    return Reply(text, metadata=metadata, handover=handover, gap=Gap(question, reason))
+
+
+def _used(items: Sequence[Item], cited: frozenset[int] = frozenset()) -> list[dict[str, Any]]:
+    """Why this answer: the items that the model was given, and which of them it names."""
+    return [
+        {"id": item.id, "score": round(item.score, 3), "cited": number in cited} for number, item in enumerate(items, start=1)
+    ]
+
+
+def _with_links(text: str, links: Sequence[Mapping[str, str]], limit: int) -> str:
+    """The answer and a line for each link; as it is, if the channel has no room for them."""
+    longer = "\n".join([text, "", *(link["url"] for link in links)])
+    return longer if len(longer) <= limit else text
