@@ -83,9 +83,8 @@ def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:
     """The tools in words, for a provider that takes none: the model's whole answer is the call."""
     lines = []
     for function in (definition["function"] for definition in definitions):
-        arguments = {
-            name: "|".join(argument.get("enum", ())) or "…" for name, argument in function["parameters"]["properties"].items()
-        }
+        properties = function.get("parameters", {}).get("properties", {})  # a tool may take none
+        arguments = {name: "|".join(argument.get("enum", ())) or "…" for name, argument in properties.items()}
         lines.append(f"{json.dumps({'tool': function['name'], **arguments}, ensure_ascii=False)}: {function['description']}")
     return "Instead of an answer you may write one line of JSON and nothing else:\n" + "\n".join(lines)
 
