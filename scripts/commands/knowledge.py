@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import fn
 
-from scripts.commands import knowledge_sources
+from scripts.commands import knowledge_gaps, knowledge_sources
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
@@ -60,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     embedded.add_argument("model", nargs="?", help=f"the provider's, such as text-embedding-3-small; {local_model.NAME}; or none")
     embedded.set_defaults(run=_vectors)
     _add_item_commands(commands)
+    knowledge_gaps.add_commands(commands, which, base_of)
     knowledge_sources.add_commands(commands, which, base_of)
     return parser.parse_args()
 

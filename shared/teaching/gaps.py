@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL
+from peewee import SQL, Expression
 
 from shared import db
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
 from shared.models import KnowledgeBase, KnowledgeGap
-from shared.teaching import knowledge
+from shared.teaching import fields, knowledge
+from shared.teaching.knowledge import MAX_TITLE, ItemSchema
 
 #: Open questions of a base that are looked at, newest first; workers/ai.sql keeps no more of them.
 KEPT = 2_000
@@ -30,7 +31,22 @@ EXAMPLES = 3
 
 queries = sql.load(__file__)
 
-_COLUMNS = (KnowledgeGap.id, KnowledgeGap.question, KnowledgeGap.language, KnowledgeGap.words, KnowledgeGap.created_at)
+_COLUMNS = (
+    KnowledgeGap.id,
+    KnowledgeGap.question,
+    KnowledgeGap.language,
+    KnowledgeGap.words,
+    KnowledgeGap.reason,
+    KnowledgeGap.created_at,
+)
+
+
+class AnswerSchema(ItemSchema):
+    """An item that answers a group of questions."""
+
+    title = fields.text(
+        MAX_TITLE, allow_none=True, load_default=None, metadata={"description": "Null: the question, as it was asked last."}
+    )
 
 
 @dataclass
@@ -45,14 +61,16 @@ class Group:
 
     def as_dict(self) -> dict[str, Any]:
         """As the API shows it."""
-        questions = dict.fromkeys(row["question"] for row in reversed(self.rows))
-        newest, *others = questions
+        newest = self.rows[-1]
+        _, *others = dict.fromkeys(row["question"] for row in reversed(self.rows))
         return {
             "id": self.rows[0]["id"],
-            "question": newest,
+            "question": newest["question"],
             "count": len(self.rows),
-            "last_asked_at": self.rows[-1]["created_at"],
+            "last_asked_at": newest["created_at"],
             "examples": others[:EXAMPLES],
+            "reason": newest["reason"],
+            "language": newest["language"],
         }
 
 
@@ -80,34 +98,30 @@ def _size(group: Group) -> int:
 
 def of_base(customer_id: int, base_id: int) -> list[Group]:
     """The open groups of a customer's base."""
-    own = KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == customer_id, KnowledgeBase.id == base_id)
-    is_open = KnowledgeGap.closed_at.is_null() & KnowledgeGap.knowledge_base.in_(own)
-    newest = db.rows(KnowledgeGap.select(*_COLUMNS).where(is_open).order_by(KnowledgeGap.id.desc()).limit(KEPT))
-    return grouped(reversed(newest))
+    asked = KnowledgeGap.select(*_COLUMNS).where(_is_open(customer_id, base_id))
+    return grouped(reversed(db.rows(asked.order_by(KnowledgeGap.id.desc()).limit(KEPT))))
 
 
-def answer(customer_id: int, gap_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
+def answer(customer_id: int, base_id: int, gap_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
     """Makes an item that answers a group, and closes the group. The item; None if there is no such open group."""
     with db.transaction():
-        base_id, ids = _group(customer_id, gap_id)
-        created = knowledge.create_item(customer_id, base_id, item) if ids else None
+        group = _group_of(customer_id, base_id, gap_id)
+        if group is None:
+            return None
+        title = item["title"] or group.rows[-1]["question"][:MAX_TITLE]
+        created = knowledge.create_item(customer_id, base_id, {**item, "title": title})
         if created is not None:
-            _close(ids, created["id"])
+            _close(group, created["id"])
         return created
 
 
-def dismiss(customer_id: int, gap_id: int) -> bool:
+def dismiss(customer_id: int, base_id: int, gap_id: int) -> bool:
     """Closes a group without an answer; False if there is no such open group."""
     with db.transaction():
-        _, ids = _group(customer_id, gap_id)
-        _close(ids, None)
-        return bool(ids)
-
-
-def question_of(customer_id: int, gap_id: int) -> str | None:
-    """The newest question of an open group: the title of an item that answers it."""
-    _, ids = _group(customer_id, gap_id)
-    return str(db.scalar(KnowledgeGap.select(KnowledgeGap.question).where(KnowledgeGap.id == ids[-1]))) if ids else None
+        group = _group_of(customer_id, base_id, gap_id)
+        if group is not None:
+            _close(group, None)
+        return group is not None
 
 
 def prune() -> dict[str, int]:
@@ -115,14 +129,19 @@ def prune() -> dict[str, int]:
     return {"gaps": delete_in_batches(queries["prune_gaps"], age=KEPT_SECONDS)}
 
 
-def _group(customer_id: int, gap_id: int) -> tuple[int, list[int]]:
-    """The base and the questions of the open group that this question is in; none if it is in none of this customer's."""
-    columns = KnowledgeGap.select(KnowledgeGap.knowledge_base).join(KnowledgeBase)
-    base_id = db.scalar(columns.where(KnowledgeGap.id == gap_id, KnowledgeBase.customer == customer_id))
-    groups = of_base(customer_id, base_id) if base_id else []
-    return base_id or 0, next((group.ids() for group in groups if gap_id in group.ids()), [])
+def _group_of(customer_id: int, base_id: int, gap_id: int) -> Group | None:
+    """The open group that this question is in. Locks the question, so that it is not answered twice at the same time."""
+    is_it = _is_open(customer_id, base_id) & (KnowledgeGap.id == gap_id)
+    db.rows(KnowledgeGap.select(KnowledgeGap.id).where(is_it).for_update())
+    return next((group for group in of_base(customer_id, base_id) if gap_id in group.ids()), None)
 
 
-def _close(ids: list[int], item_id: int | None) -> None:
+def _is_open(customer_id: int, base_id: int) -> Expression:
+    own = KnowledgeBase.select(KnowledgeBase.id).where(knowledge.is_own_base(customer_id, base_id))
+    is_open: Expression = KnowledgeGap.closed_at.is_null() & KnowledgeGap.knowledge_base.in_(own)
+    return is_open
+
+
+def _close(group: Group, item_id: int | None) -> None:
     closed = KnowledgeGap.update(closed_at=SQL("clock_timestamp()"), knowledge_item=item_id)
-    db.rows(closed.where(KnowledgeGap.id.in_(ids), KnowledgeGap.closed_at.is_null()))
+    db.rows(closed.where(KnowledgeGap.id.in_(group.ids())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -170,25 +171,18 @@ def test_a_base_keeps_the_newest_questions(world: World) -> None:
     assert (len(questions), questions[0], questions[-1]) == (2_000, "Question 2", UNKNOWN)
 
 
-def test_answering_a_group_makes_an_item_and_closes_the_group(world: World) -> None:
+def test_a_question_that_is_answered_twice_at_once_gets_one_item(world: World) -> None:
     base = base_of(world)
-    for number, question in enumerate([UNKNOWN, "Are bicycles what you sell?", "Can I rent a boat?"]):
-        ask(world, question, user=f"v-{number}")
-    bicycles, boats = gaps.of_base(world.customer, base)
-    assert [len(group.rows) for group in (bicycles, boats)] == [2, 1]
-    other, _ = world.tenant()
-    item = {"title": UNKNOWN, "content": "Yes, bicycles for children.", "language": None}
-    assert gaps.of_base(other, base) == []
-    assert gaps.answer(other, bicycles.ids()[0], item) is None
-    assert gaps.dismiss(other, bicycles.ids()[0]) is False
-    created = gaps.answer(world.customer, bicycles.ids()[1], item)
-    assert created is not None
-    assert [group.ids() for group in gaps.of_base(world.customer, base)] == [boats.ids()]
-    assert {row["knowledge_item_id"] for row in db.rows(KnowledgeGap.select()) if row["closed_at"]} == {created["id"]}
-    assert gaps.answer(world.customer, bicycles.ids()[0], item) is None, "it is closed"
+    ask(world, UNKNOWN)
+    [gap] = gaps.of_base(world.customer, base)
+    item = {"title": None, "content": "Yes, bicycles for children.", "language": None}
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: gaps.answer(world.customer, base, gap.ids()[0], item), range(4)))
+    [created] = filter(None, answers)
+    assert created["title"] == UNKNOWN
+    [stored] = db.rows(KnowledgeGap.select())
+    assert stored["knowledge_item_id"] == created["id"]
     assert "bicycles for children" in ask(world, UNKNOWN)["content"]
-    assert gaps.dismiss(world.customer, boats.ids()[0]) is True
-    assert gaps.of_base(world.customer, base) == []
 
 
 def test_questions_are_forgotten_in_time(world: World) -> None:

@@ -195,3 +195,46 @@ def test_providers_are_asked_in_their_order_and_keys_are_never_shown(owner: Busi
     both = owner("PATCH", path, {"providers": moved, "model": "x"})
     assert "with providers give it there" in both.json["errors"]["model"]  # type: ignore[index]
     assert len(owner("GET", path).json["providers"]) == 2, "nothing of what was refused is stored"  # type: ignore[index]
+
+
+def test_questions_without_an_answer_are_listed_answered_and_dismissed(owner: Business, door: FrontDoor) -> None:
+    world = door.world
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])
+    path = f"/knowledge-bases/{base}/gaps"
+    asked = ["Do you sell bicycles?", "Are bicycles what you sell?", "Can I rent a boat?"]
+    for number, question in enumerate(asked):
+        world.say(question, user=f"v-{number}")
+        world.drain()
+    listed = owner("GET", path).json or {}
+    bicycles, boats = listed["data"]
+    assert bicycles.pop("last_asked_at").startswith("20")
+    common = {"reason": "no_knowledge", "language": "english"}
+    assert bicycles == {"id": bicycles["id"], "question": asked[1], "count": 2, "examples": [asked[0]], **common}
+    assert (listed["total"], boats["question"], boats["count"]) == (2, asked[2], 1)
+    assert [row["id"] for row in owner("GET", f"{path}?limit=1").json["data"]] == [bicycles["id"]]  # type: ignore[index]
+
+    customer, _ = world.tenant()
+    stranger, answer = Business(door, customer), {"content": "Yes, bicycles for children."}
+    own = made(stranger("POST", "/knowledge-bases", {"name": "Mine"}))["id"]
+    for other in (path, f"/knowledge-bases/{own}/gaps"):
+        assert stranger("POST", f"{other}/{bicycles['id']}/answer", answer).status_code == 404
+        assert stranger("POST", f"{other}/{bicycles['id']}/dismiss").status_code == 404
+    assert stranger("GET", path).status_code == 404
+    assert (stranger("GET", f"/knowledge-bases/{own}/gaps").json or {}) == {"data": [], "total": 0}
+    for wrong, said in (({}, "must be given"), ({"content": " "}, "must not be empty")):
+        refused = owner("POST", f"{path}/{bicycles['id']}/answer", wrong)
+        assert (refused.status_code, said in refused.json["errors"]["content"]) == (422, True)  # type: ignore[index]
+    assert owner("GET", path).json["total"] == 2, "all of that changed nothing"  # type: ignore[index]
+
+    item = made(owner("POST", f"{path}/{bicycles['id']}/answer", answer))
+    assert (item["title"], item["content"], item["knowledge_base_id"]) == (asked[1], answer["content"], base)
+    gone = owner("POST", f"{path}/{bicycles['id']}/answer", answer)
+    assert (gone.status_code, gone.json["detail"]) == (  # type: ignore[index]
+        404,
+        "There is no such open question. Use the id of one of yours.",
+    )
+    world.say(asked[0])
+    world.drain()
+    assert "bicycles for children" in world.messages(role="assistant")[-1]["content"]
+    assert owner("POST", f"{path}/{boats['id']}/dismiss").status_code == 204
+    assert owner("GET", path).json == {"data": [], "total": 0}

@@ -148,3 +148,23 @@ def test_a_chatbot_gets_its_providers_and_their_keys_from_standard_input(
     assert decrypt(stored, "x") == "mk-secret"
     assert run(connect, "chatbot", str(world.chatbot), "--provider", "https://other.example/v1=x", typed="\n") == 1
     assert "https://other.example/v1 needs an api_key" in capsys.readouterr().err
+
+
+def test_open_questions_are_answered_and_dismissed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, question in enumerate(["Do you sell bicycles?", "Can I rent a boat?"]):
+        world.say(question, user=f"v-{number}")
+        world.drain()
+    assert run(knowledge, "gaps") == 0
+    boats, bicycles = (line.split() for line in capsys.readouterr().out.splitlines()[2:])
+    assert bicycles[1:2] + bicycles[-5:] == ["1", "no_knowledge", "Do", "you", "sell", "bicycles?"]
+    assert run(knowledge, "answer", bicycles[0], typed="Yes, for children.\n") == 0
+    assert capsys.readouterr().out.endswith("(english): Do you sell bicycles?\n")
+    assert run(knowledge, "search", "bicycles") == 0
+    assert "Yes, for children." in capsys.readouterr().out
+    assert run(knowledge, "answer", boats[0], "") == 1
+    assert "content: must not be empty" in capsys.readouterr().err
+    assert run(knowledge, "dismiss", boats[0]) == 0
+    assert run(knowledge, "dismiss", boats[0]) == 1
+    assert f"there is no open question {boats[0]}; scripts/knowledge gaps lists them" in capsys.readouterr().err
+    assert run(knowledge, "gaps") == 0
+    assert "No question is open" in capsys.readouterr().out

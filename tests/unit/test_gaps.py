@@ -11,7 +11,14 @@ from shared.teaching import gaps
 def rows(*questions: str, language: str = "english") -> list[dict[str, Any]]:
     """Questions as the table has them; their words are their stems here."""
     return [
-        {"id": number, "question": question, "language": language, "words": question.lower().split(), "created_at": number}
+        {
+            "id": number,
+            "question": question,
+            "language": language,
+            "words": question.lower().split(),
+            "reason": "no_knowledge",
+            "created_at": number,
+        }
         for number, question in enumerate(questions, start=1)
     ]
 
@@ -27,6 +34,8 @@ def test_like_questions_are_one_group_and_the_most_asked_comes_first() -> None:
         "count": 3,
         "last_asked_at": 6,
         "examples": ["bicycl sell kid", "sell bicycl"],
+        "reason": "no_knowledge",
+        "language": "english",
     }
 
 

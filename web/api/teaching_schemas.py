@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from shared.teaching.chatbots import ChatbotSchema
 from shared.teaching.knowledge import BaseSchema, ItemSchema
-from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_time
+from web.api.schemas import MAX_PAGE, PAGE, PageQuerySchema, page_of, stored_id, stored_time
 from web.parameters import BodySchema, QuerySchema, WholeNumber
 
 #: Characters of a question that is tried out; longer ones do not fit into an address.
@@ -97,6 +97,31 @@ class FoundSchema(Schema):
     """What a chatbot would find, best first."""
 
     data = fields.List(fields.Nested(FoundItemSchema), required=True)
+
+
+class GapQuerySchema(QuerySchema):
+    """How many questions."""
+
+    limit = WholeNumber(1, MAX_PAGE, load_default=PAGE, metadata={"description": "Of those that were asked most."})
+
+
+class GapSchema(BodySchema):
+    """A question that a chatbot had no answer to, with those like it."""
+
+    id = stored_id()
+    question = fields.String(required=True, metadata={"description": "As it was asked last."})
+    count = fields.Integer(required=True, metadata={"description": "How often it was asked."})
+    last_asked_at = stored_time()
+    examples = fields.List(fields.String(), required=True, metadata={"description": "Other words in which it was asked."})
+    reason = fields.String(required=True, metadata={"description": "Why it had no answer the last time, such as no_knowledge."})
+    language = fields.String(required=True, metadata={"description": "Of the knowledge base."})
+
+
+class GapsSchema(Schema):
+    """Questions without an answer, those that were asked most first."""
+
+    data = fields.List(fields.Nested(GapSchema), required=True)
+    total = fields.Integer(required=True, metadata={"description": "How many there are."})
 
 
 ChatbotPageSchema = page_of("ChatbotPageSchema", StoredChatbotSchema)
