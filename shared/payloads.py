@@ -6,6 +6,7 @@ rows instead of carrying them: the ledger keeps ids, messages keep texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -138,6 +139,10 @@ _STORED: dict[Queue, type[Schema]] = {
 _readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}
 
 
+#: Names of fields whose values no error repeats.
+_SECRET = re.compile("key|secret|token|password")
+
+
 @cache
 def _strict(schema: type[Schema]) -> Schema:
     return schema(unknown=RAISE)  # made once: it copies all its fields each time
@@ -169,17 +174,33 @@ def _messages(problem: ValidationError) -> dict[str, Any]:
 
 
 def _explain(messages: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
-    return {name: f"{_first(texts)} (got {_shape(data.get(name))})" for name, texts in messages.items()}
+    return {name: _first(texts, data.get(name), name) for name, texts in messages.items()}
 
 
-def _first(texts: Any) -> str:
-    while isinstance(texts, dict | list):
-        texts = next(iter(texts.values() if isinstance(texts, dict) else texts))
-    return str(texts).rstrip(".")
+def _first(texts: Any, value: Any, name: str) -> str:
+    """The first thing that is wrong, with what was there; and where in a list or an object: "number 2, model: must be given"."""
+    where = ""
+    while isinstance(texts, dict):
+        key, texts = next(iter(texts.items()))
+        if key != "_schema":  # that is the object as a whole
+            value, name = _inside(value, key), str(key)
+            where += (", " if where else "") + (f"number {key + 1}" if isinstance(key, int) else name)
+    text = str(next(iter(texts)) if isinstance(texts, list) else texts).rstrip(".")
+    got = "a text" if isinstance(value, str) and _SECRET.search(name) else _shape(value)
+    return f"{where}{': ' if where else ''}{text} (got {got})"
+
+
+def _inside(value: Any, key: Any) -> Any:
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _shape(value: Any) -> str:
     """What was sent, short enough for a log and without a customer's words."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
     if isinstance(value, str):
         return f"a text of {len(value)} characters" if len(value) > 40 or " " in value else repr(value)
     return "nothing" if value is None else repr(value)[:40]

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marshmallow import Schema, validate
+from marshmallow.fields import List, Nested
 
 from shared.channels.registry import CHANNELS, channel
 from shared.errors import InvalidPayload, PermanentError
 from shared.payloads import IncomingMessage, WebhookDelivery, check, read
 from shared.queues import Queue
+from shared.teaching import fields
 
 GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
 
@@ -50,6 +53,41 @@ def test_a_customers_words_are_not_repeated_in_errors() -> None:
     with pytest.raises(InvalidPayload) as caught:
         check(IncomingMessage, "message", {**GOOD, "channel": "whatsapp_cloud", "content": "my secret " * 500})
     assert "secret" not in str(caught.value)
+
+
+_ENTRY = {"kind": "own", "model": "m", "api_key": "sk-abc"}
+
+
+class _Entry(Schema):
+    kind = fields.choice("own", "platform")
+    model = fields.text(200, required=True)
+    api_key = fields.text(20)
+
+
+class _Chatbot(Schema):
+    providers = List(Nested(_Entry), validate=validate.Length(1, 5, error="must name 1 to 5 providers"))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"providers": [_ENTRY, {"api_key": "sk-abc"}]}, "providers: number 2, model: must be given (got nothing)"),
+        ({"providers": [{**_ENTRY, "kind": "x"}]}, "providers: number 1, kind: must be one of own, platform (got 'x')"),
+        (
+            {"providers": [{**_ENTRY, "api_key": "sk-abc" * 5}]},
+            "providers: number 1, api_key: must have at most 20 characters (got a text)",
+        ),
+        ({"providers": [{**_ENTRY, "key": "sk-abc"}]}, "providers: number 1, key: Unknown field (got a text)"),
+        ({"providers": [[_ENTRY]]}, "providers: number 1: Invalid input type (got a list of 1)"),
+        ({"providers": _ENTRY}, "providers: Not a valid list (got an object)"),
+        ({"providers": [_ENTRY] * 6}, "providers: must name 1 to 5 providers (got a list of 6)"),
+        ({"provider_api_key": "sk-abc"}, "provider_api_key: Unknown field (got a text)"),
+    ],
+)
+def test_an_error_inside_a_list_says_where_it_is_and_repeats_no_key(data: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        check(_Chatbot, "chatbot", data)
+    assert str(caught.value) == f"chatbot refused: {says}"
 
 
 @pytest.mark.parametrize("event", ["message.sent\n", "message", "Message.sent", "message.sent ", ".sent", "message..sent"])
