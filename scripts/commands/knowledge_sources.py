@@ -89,9 +89,7 @@ def _wait(source_id: int) -> int:
 
 
 def _report(source: dict[str, Any]) -> int:
-    names = ("added", "changed", "unchanged", "removed", "skipped", "failed")
-    counts = ", ".join(f"{source[name]} {name}" for name in names if source[name])
-    print(f"source {source['id']} ({source['location']}) is {source['state']}: {counts or 'nothing'}; {_items(source)}")
+    print(f"source {source['id']} ({source['location']}) {_outcome(source)}")
     if source["error"]:
         print(f"  {source['error']}")
     problems = sources.problems_of(source["id"], PROBLEMS)
@@ -104,9 +102,25 @@ def _report(source: dict[str, Any]) -> int:
     return int(bool(source["failed"]) or source["state"] == "failed")
 
 
+def _outcome(source: dict[str, Any]) -> str:
+    """How an import ended, and with how many items; of a site also how many pages."""
+    is_site, items = source["kind"] == "sitemap", _items(source)
+    if source["state"] == "failed" or (source["failed"] and not is_site):
+        return f"failed; {items}"
+    if source["skipped"] and not is_site:
+        return f"was skipped; {items}"
+    if not is_site:
+        return f"is {source['state']}: {items}"
+    names = ("added", "changed", "unchanged", "removed", "skipped", "failed")
+    pages = ", ".join(f"{source[name]} {name}" for name in names if source[name])
+    return f"is {source['state']}: pages: {pages or 'none'}; {items}"
+
+
 def _items(source: dict[str, Any]) -> str:
     changes = [f"{source[name]} {word}" for name, word in (("items_added", "new"), ("items_removed", "gone")) if source[name]]
-    return f"{source['items']} items" + (f" ({', '.join(changes)})" if changes else "")
+    if source["unchanged"] and not changes:
+        changes = ["unchanged"]
+    return f"{source['items']} item{'s' * (source['items'] != 1)}" + (f" ({', '.join(changes)})" if changes else "")
 
 
 def _sources(base: dict[str, Any]) -> int:

@@ -138,7 +138,7 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> bool | None:
         count = db.scalar(Conversation.select(fn.COUNT(Conversation.id)).where(Conversation.chatbot == chatbot_id))
         if count:
             raise fields.Refused(
-                f"Chatbot {chatbot_id} has {count} conversations, and what they used is charged for, so it stays. To end it, "
+                f"Chatbot {chatbot_id} has conversations ({count}), and what they used is charged for, so it stays. To end it, "
                 "empty its allowed_origins and disconnect its channels."
             )
         db.rows(Chatbot.delete().where(Chatbot.id == chatbot_id))

@@ -35,24 +35,26 @@ def test_files_and_a_site_are_imported_with_a_word_for_each_that_fails(
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-")
     assert run(knowledge, "import", str(tmp_path / "faq.csv"), str(tmp_path / "scan.pdf"), "--chatbot", chatbot) == 1
     printed = capsys.readouterr().out
-    assert "(faq.csv) is done: 1 added; 1 items (1 new)\n  stored: faq.csv left out: row 3 has no answer" in printed
-    assert "(scan.pdf) is done: 1 failed; 0 items\n  failed: scan.pdf is damaged, or no PDF" in printed
+    assert "(faq.csv) is done: 1 item (1 new)\n  stored: faq.csv left out: row 3 has no answer" in printed
+    assert "(scan.pdf) failed; 0 items\n  failed: scan.pdf is damaged, or no PDF" in printed
     assert items(base) == {"Do you ship?": "We do."}
 
     simulator.site(pages=4, broken={"3": 404})
     assert run(knowledge, "import", "--sitemap", simulator.url, "--every", "24") == 1
     printed = capsys.readouterr().out
-    assert "is done: 3 added, 1 failed; 6 items (6 new)" in printed
+    assert "is done: pages: 3 added, 1 failed; 6 items (6 new)" in printed
     assert "/site/page-3 the page is gone (HTTP 404)\nscripts/knowledge retry 3 reads again what failed." in printed
     simulator.site(broken={}, changed=[2], gone=[1])
     assert run(knowledge, "retry", "3") == 0
     assert run(knowledge, "sync", "3") == 0
-    assert "is done: 1 changed, 2 unchanged, 1 removed; 6 items (1 new, 1 gone)" in capsys.readouterr().out
+    assert "is done: pages: 1 changed, 2 unchanged, 1 removed; 6 items (1 new, 1 gone)" in capsys.readouterr().out
     assert run(knowledge, "sources") == 0
     listed = capsys.readouterr().out.split("\n")
     assert listed[2].split()[:9] == ["3", "sitemap", simulator.url, "done", "3", "3", "0", "0", "6"]
     assert run(knowledge, "forget", "3") == 0
     assert items(base) == {"Do you ship?": "We do."}
+    assert run(knowledge, "import", str(tmp_path / "faq.csv"), "--chatbot", chatbot) == 0
+    assert "(faq.csv) is done: 1 item (unchanged)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

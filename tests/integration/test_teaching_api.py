@@ -141,7 +141,7 @@ def test_what_is_in_use_is_not_deleted(owner: Business, door: FrontDoor) -> None
     world.drain()
     refused = owner("DELETE", f"/chatbots/{chatbot}")
     assert refused.status_code == 409
-    assert f"Chatbot {chatbot} has 1 conversations" in refused.json["detail"]  # type: ignore[index]
+    assert f"Chatbot {chatbot} has conversations (1)" in refused.json["detail"]  # type: ignore[index]
     assert db.scalar("select count(*) from usage_log") == 2
     empty = made(owner("POST", "/chatbots", {"name": "Empty"}))
     assert owner("DELETE", f"/chatbots/{empty['id']}").status_code == 204

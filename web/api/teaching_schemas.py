@@ -78,6 +78,7 @@ class QuestionSchema(QuerySchema):
 
     q = fields.String(
         required=True,
+        error_messages={"required": "must be given: a question, as ?q=Do+you+ship."},
         validate=validate.Length(1, MAX_QUESTION, error=f"must have 1 to {MAX_QUESTION} characters."),
         metadata={"description": "A question, as a customer would write it."},
     )
