@@ -51,6 +51,19 @@ def test_a_message_is_accepted_shown_and_answered(page: Page, world: World) -> N
     assert "two days" in reply["content"]
 
 
+def test_a_reply_has_the_links_that_a_page_may_draw(page: Page, world: World) -> None:
+    good = [{"title": "<b>Returns</b>", "url": f"{scheme}://shop.example/r"} for scheme in ("https", "http")]
+    bad = [{"title": "x", "url": url} for url in ("javascript:alert(1)", "data:text/html,x", "//shop.example/r", "")]
+    page.say()
+    world.drain()
+    stored = json.dumps({"sources": [*bad, *good]})
+    db.rows("update message set metadata = metadata || %s::jsonb, updated_at = now()", [stored])
+    for question, reply in (page.history(), page.call("get", "/messages?after=0").get_json()["messages"]):
+        assert ("sources" in question, reply["sources"]) == (False, good)
+    db.rows("update message set metadata = metadata || %s::jsonb", [json.dumps({"sources": bad})])
+    assert "sources" not in page.history()[1]
+
+
 def test_what_waits_in_line_is_shown_as_well(page: Page, world: World) -> None:
     page.say("One")
     page.say("Two")

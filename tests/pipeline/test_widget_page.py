@@ -106,8 +106,18 @@ def test_a_visitor_asks_sees_the_ai_at_work_is_answered_and_comes_back(
         "You: When do you ship?",
         "Emma: Thanks for asking! We ship within two days.",
     ]
+    title, url = "Returns <b>& refunds</b>", "https://shop.example/returns?a=1&b=2"
+    db.rows("update knowledge_item set title = %s, url = %s where title = 'Returns'", [title, url])
     say(browser, "Can I return it?")
     browser.until(f"{NEWEST}.includes('thirty days')")
+    link = "const link = document.querySelector('#messages > .assistant:last-child .bubble + .sources a');"
+    members = "[link.textContent, link.href, link.target, link.rel, link.matches(':focus-visible')]"
+    for _ in range(2):  # as it comes by the stream, and after a reload
+        browser.until("document.querySelector('.sources a')")
+        seen = browser.run(f"{link} link.focus(); return {members}")
+        assert seen == [title, url, "_blank", "noopener noreferrer nofollow", True]
+        assert len(browser.texts(".sources a")) == 1, "the answer without a source has no links"
+        browser.open(site.page)
 
 
 ANSWER = "Thanks for asking! We ship within two days."

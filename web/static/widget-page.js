@@ -21,7 +21,7 @@ const ATTEMPTS = 3;
 /** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
 const STALE = 60_000;
 
-const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at}
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, sources}
 const drafts = new Map(); // id of a question -> {content, timer}: the reply that is being written
 let outbox = recall("outbox") || []; // {key, content, created_at, state: "sending" | "failed", why}
 let cursor = 0; // the newest revision that this page has seen
@@ -411,6 +411,7 @@ function fill(element, entry, id, print) {
   const bad = entry.state === "failed" || entry.status === "FAILED";
   element.className = [role, entry.first && "first", bad && "failed"].filter(Boolean).join(" ");
   element.append(bubble(role, entry));
+  if (entry.sources && !bad) element.append(sources(entry.sources));
   if (entry.last || bad) element.append(meta(role, entry, bad));
 }
 
@@ -439,8 +440,15 @@ function bubble(role, entry) {
   return element;
 }
 
-function link(url) {
-  return Object.assign(make("a", "", url), { href: url, target: "_blank", rel: "noopener noreferrer nofollow" });
+/** The pages that an answer is taken from. */
+function sources(links) {
+  const element = make("div", "sources");
+  element.append(make("span", "aside", "Sources: "), ...links.map(({ title, url }) => link(url, title)));
+  return element;
+}
+
+function link(url, text = url) {
+  return Object.assign(make("a", "", text), { href: url, target: "_blank", rel: "noopener noreferrer nofollow" });
 }
 
 function meta(role, entry, bad) {

@@ -63,8 +63,9 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     """The newest messages (before that id), oldest first: {messages, cursor, more}."""
     conversation = _conversation_of(visitor)
     columns = (Message.id, Message.role, Message.content, Message.status, Message.reply_to, Message.created_at)
-    saved = Message.select(Message.revision, *columns).where(Message.conversation == conversation, Message.status != "PENDING")
-    saved = saved.order_by(Message.id.desc()).limit(limit + 1)
+    sources = Message.metadata["sources"].as_json().alias("sources")
+    is_shown = (Message.conversation == conversation) & (Message.status != "PENDING")
+    saved = Message.select(Message.revision, *columns, sources).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
         rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))
     else:
@@ -125,8 +126,9 @@ def _conversation_of(visitor: Visitor) -> ModelSelect[Conversation]:
 
 def _accepted_messages(visitor: Visitor) -> Any:
     """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
-    no_id = Cast(None, "bigint")
-    columns = (no_id, Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
+    no_id, no_sources = Cast(None, "bigint"), Cast(None, "jsonb")
+    message = (Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
+    columns = (no_id, *message, no_sources)
     accepted = Job.select(*columns).where(
         Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
     )
@@ -135,10 +137,18 @@ def _accepted_messages(visitor: Visitor) -> Any:
 
 def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     """The conversation's own revision, as a row without a message."""
-    return conversation.select(Conversation.revision, *[Value(None)] * 6)
+    return conversation.select(Conversation.revision, *[Value(None)] * 7)
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
     ids = {name: row[name] and public_id(row[name]) for name in ("id", "reply_to")}
     at = row["created_at"]
-    return {name: row[name] for name in _MEMBERS} | ids | {"created_at": at if isinstance(at, str) else at.isoformat()}
+    message = {name: row[name] for name in _MEMBERS} | ids | {"created_at": at if isinstance(at, str) else at.isoformat()}
+    links = _links(row["sources"]) if row["role"] == "assistant" else []
+    return {**message, "sources": links} if links else message
+
+
+def _links(sources: Any) -> list[dict[str, str]]:
+    """The sources that a page may link to: what is no http address could be a script."""
+    stored = sources if isinstance(sources, list) else []
+    return [{"title": one["title"], "url": one["url"]} for one in stored if one["url"].startswith(("https://", "http://"))]
