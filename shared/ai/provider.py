@@ -111,7 +111,7 @@ def complete(
             profiles.keep(provider.base_url, provider.model, learnt)
         names = [tool["function"]["name"] for tool in tools]
         found = completion.parse(answered, provider.model, body["messages"], names)
-        return found if "tools" in body or not tools else _with_call_in_words(found, names)
+        return found if found.tool or not tools else _with_call_in_words(found, names)
     raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
 
 
@@ -136,7 +136,7 @@ def _body(
 
 
 def _with_call_in_words(found: Completion, names: Sequence[str]) -> Completion:
-    """The answer of a model that was told of its tools in words."""
+    """The answer of a model that was told of its tools in words, or whose server leaves its calls in the text."""
     call = call_in(found.text, names)
     return replace(found, text="", tool=ToolCall(*call)) if call else found
 

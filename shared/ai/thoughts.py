@@ -83,7 +83,7 @@ _PIPED = (
 _OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>")
 _LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
 #: How a text begins that may be no text: a call of a tool that is written as one, or Harmony without its markers.
-_MAY_BE_CALL = ("{", "```", "[{", "<tool")
+_MAY_BE_CALL = ("{", "```", "[{", "<tool", "<function=", "<|tool", "<|python_tag|>", "[TOOL_CALLS]")
 _BARE_BEGINNING = "analysis"
 
 

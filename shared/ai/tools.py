@@ -89,15 +89,21 @@ def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:
     return "Instead of an answer you may write one line of JSON and nothing else:\n" + "\n".join(lines)
 
 
-#: A call in an answer that is nothing else, also in a fence.
-_CALL = re.compile(r"(?:```\w*\s*)?(\{.*\})\s*(?:```)?", re.S)
+#: A call in an answer that is nothing else, also in a fence or a list.
+_CALL = re.compile(r"(?:```\w*\s*)?(?:\[\s*)?(\{.*\})\s*(?:\]\s*)?(?:```)?", re.S)
+#: A call as models write it, where the server should have read it and has not (Hermes, Qwen, Mistral, Llama, Phi): also behind words.
+_MARK = r"<\|?(?:tool_call|python_tag)\|?>|\[TOOL_CALLS\]"
+_MARKED = re.compile(rf"(?:(?:{_MARK})\s*(?:<function=)?|<function=)(?:(?<=<function=)(\w+)>)?(.*)", re.S)
 #: A name and its text in it, also where the JSON is broken: single quotes, a comma too many.
 _MEMBER = re.compile(r"""["'](\w+)["']\s*:\s*["']([^"'\n]*)["']""")
 
 
 def call_in(text: str, names: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
     """The call that an answer in words is: the name of one of these tools, and its arguments."""
-    found = _CALL.fullmatch(text.strip())
-    members = dict(_MEMBER.findall(found[1])) if found else {}
+    if marked := _MARKED.search(text):
+        members = {"name": marked[1] or "", **dict(_MEMBER.findall(marked[2]))}
+    else:
+        found = _CALL.fullmatch(text.strip())
+        members = dict(_MEMBER.findall(found[1])) if found else {}
     name = next((members.pop(key) for key in ("tool", "name", "function") if key in members), None)
     return (name, members) if name in set(names) else None

@@ -122,6 +122,14 @@ def test_an_answer_without_text_is_final_and_says_why(simulator: Simulator, name
     assert not failure.value.another_may_answer
 
 
+def test_a_call_that_a_server_leaves_in_the_text_is_none_of_the_answer(simulator: Simulator) -> None:
+    said = '<tool_call>\n{"name": "hand_over", "arguments": {}}\n</tool_call>'
+    body = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": body}])
+    answer = ask(simulator, tools=True)
+    assert (answer.text, answer.tool) == ("", provider.ToolCall("hand_over", {}))
+
+
 CONTEXT = [
     (400, {"error": {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}}),
     (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}),
