@@ -22,6 +22,9 @@ BYTES_PER_TOKEN = 4
 _FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal", re.I)
 #: Answers that reached the limit of tokens: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length (Mistral).
 _CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens", re.I)
+#: Answers that the provider did not finish: insufficient_system_resource (DeepSeek), network_error (Zhipu), error (OpenRouter),
+#: abort (vLLM, SGLang), MALFORMED_FUNCTION_CALL (Gemini).
+_BROKEN_OFF = re.compile(r"error|abort(ed)?|cancell?ed|network_error|insufficient_system_resource|malformed_function_call", re.I)
 #: The end of a sentence, in any script; not the number of a list's item.
 _SENTENCE_END = re.compile(r"(?<!\n\d)(?<!\n\d\d)[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
 #: Cutting at the end of a sentence loses at most this share of the text.
@@ -69,7 +72,7 @@ class Completion:
 def parse(answer: Any, model: str, messages: Sequence[Mapping[str, str]], tools: Iterable[str] = ()) -> Completion:
     """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered.
 
-    Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion.
+    Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
     """
     try:
         choice = answer["choices"][0]
@@ -102,6 +105,10 @@ def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
         return replace(found, text=refusal, finish_reason="refusal")
     if _FILTERED.search(reason):  # what came before the filter may be half of what it was about
         raise NoText(f"AI provider: the answer was filtered (finish_reason {code_of(reason)})", usage)
+    if _BROKEN_OFF.fullmatch(reason):
+        broken_off = ProviderError(f"AI provider: its answer broke off (finish_reason {code_of(reason)})")
+        broken_off.usage = usage
+        raise broken_off
     if found.tool or (found.text and not _CUT_OFF.search(reason)):
         return found
     if found.text:

@@ -396,6 +396,14 @@ def test_a_filtered_answer_is_not_sent_by_halves(reason: str) -> None:
         parsed({"content": "How to"}, reason)
 
 
+@pytest.mark.parametrize("reason", ["error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"])
+def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -> None:
+    with pytest.raises(provider.ProviderError, match="broke off") as failure:
+        parsed({"content": "How to"}, reason, usage={"prompt_tokens": 7, "completion_tokens": 3})
+    assert failure.value.another_may_answer
+    assert failure.value.usage is not None
+
+
 @pytest.mark.parametrize(
     ("text", "visible"),
     [
