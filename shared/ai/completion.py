@@ -42,8 +42,8 @@ _COMPLETION_TOKENS = (
 )
 #: Where a completion may have its usage, and what it may be wrapped in.
 _USAGE_PLACES = ("usage", "x_groq", "usageMetadata", "usage_metadata", "meta", "billed_units", "tokens", "metadata")
-#: Parts of a content that are not text for the customer.
-_THINKING_PARTS = {"thinking", "reasoning", "redacted_thinking", "thought", "reasoning_content"}
+#: Types of a content's parts that are not for the customer: redacted_thinking, reasoning_text, reasoning.summary, summary_text.
+_THINKING_PART = re.compile(r"think|thought|reasoning|summary_text", re.I)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def text_of(content: Any) -> str:
         return "".join(text_of(part) for part in content)
     if not isinstance(content, Mapping) or content.get("thought") is True:
         return ""
-    if str(content.get("type", "")) in _THINKING_PARTS:
+    if _THINKING_PART.search(str(content.get("type", ""))):
         return ""
     return next((text for name in ("text", "content", "value", "parts") if (text := text_of(content.get(name)))), "")
 

@@ -11,14 +11,20 @@ import re
 #: Names of the tags, as models write them.
 TAGS = ("think", "thinking", "thought", "thoughts", "reasoning")
 
-_NAMES = "|".join(TAGS)
-#: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma).
-_NAMED = rf"(?:seed:|mm:|ant)?(?:{_NAMES})"
+#: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
+_PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
+
+#: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma),
+#: <|think|> (Solar), <|inner_prefix|> (Apertus).
+_NAMED = rf"(?:{'|'.join(_PREFIXES)})?(?:{'|'.join(TAGS)})"
 _OPENS = (
     rf"<\s*{_NAMED}(?:\s[^<>]*)?>|\[THINK\]|◁think▷"
-    r"|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|<unused94>(?:thought)?"
+    r"|<\|(?:begin_of_thought|START_THINKING|thinking|think|inner_prefix)\|>|<unused94>(?:thought)?"
 )
-_CLOSES = rf"<\s*/\s*{_NAMED}\s*>|\[/THINK\]|◁/think▷|<\|(?:end_of_thought|END_THINKING|/thinking)\|>|<unused95>"
+_CLOSES = (
+    rf"<\s*/\s*{_NAMED}\s*>|\[/THINK\]|◁/think▷"
+    r"|<\|(?:end_of_thought|END_THINKING|/thinking|/think|content|inner_suffix)\|>|<unused95>"
+)
 #: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
 _CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
 _CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
@@ -71,13 +77,14 @@ _TAIL = re.compile(r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[�
 _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
 _TAG_NAMES = (
     *TAGS,
-    *(f"{prefix}{tag}" for prefix in ("seed:", "mm:", "ant") for tag in TAGS),
+    *(f"{prefix}{tag}" for prefix in _PREFIXES for tag in TAGS),
     "answer",
     "response",
     "final_answer",
 )
 _PIPED = (
-    "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking channel message start end return call "
+    "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking think /think content inner_prefix "
+    "inner_suffix channel message start end return call "
     "start_response end_response begin_of_solution end_of_solution im_end"
 )
 _OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>")

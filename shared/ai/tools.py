@@ -91,7 +91,7 @@ def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:
 
 #: A call in an answer that is nothing else, also in a fence or a list.
 _CALL = re.compile(r"(?:```\w*\s*)?(?:\[\s*)?(\{.*\})\s*(?:\]\s*)?(?:```)?", re.S)
-#: A call as models write it, where the server should have read it and has not (Hermes, Qwen, Mistral, Llama, Phi): also behind words.
+#: A call as models write it, where the server has not read it (Hermes, Qwen, Mistral, Llama, Phi): also behind words.
 _MARK = r"<\|?(?:tool_call|python_tag)\|?>|\[TOOL_CALLS\]"
 _MARKED = re.compile(rf"(?:(?:{_MARK})\s*(?:<function=)?|<function=)(?:(?<=<function=)(\w+)>)?(.*)", re.S)
 #: A name and its text in it, also where the JSON is broken: single quotes, a comma too many.

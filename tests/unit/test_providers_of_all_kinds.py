@@ -321,6 +321,10 @@ def parsed(message: dict[str, Any], finish_reason: str = "stop", tools: tuple[st
         [{"type": "text", "text": {"value": "Hi"}}],
         [{"type": "reasoning", "text": "no"}, {"type": "text", "text": "H"}, {"type": "text", "text": "i"}],
         [{"text": "no", "thought": True}, {"text": "Hi"}],
+        *(
+            [{"type": kind, "text": "no"}, {"type": "text", "text": "Hi"}]
+            for kind in ("reasoning_text", "summary_text", "reasoning.summary", "Thinking", "model_thought")
+        ),
         {"type": "text", "text": "Hi"},
         {"parts": [{"text": "Hi"}]},
         {"content": [{"text": "Hi"}]},
@@ -419,6 +423,11 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
         ("<think>no</think>Hi</think>", "Hi"),
         ("<think>no</think>Hi <think>no</think>there", "Hi there"),
         ("<mm:think>no</mm:think>Hi", "Hi"),
+        ("<antml:thinking>no</antml:thinking>Hi", "Hi"),
+        ("<longcat_think>no</longcat_think>Hi", "Hi"),
+        ("<|think|>no<|/think|>Hi", "Hi"),
+        ("<|think|>no<|end|><|begin|>assistant<|content|>Hi", "Hi"),
+        ("<|inner_prefix|>no<|inner_suffix|>Hi", "Hi"),
         ("[THINK]no[/THINK]Hi", "Hi"),
         ("◁think▷no◁/think▷Hi", "Hi"),
         ("<|START_THINKING|>no<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>", "Hi"),
