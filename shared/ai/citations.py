@@ -24,7 +24,7 @@ _LOOKED_AT = 600
 _LINK = re.compile(r"\(https?://[^)\s]*\)")
 _RANGE = re.compile(r"(\d+)\s*[–-]\s*(\d+)|(\d+)")
 #: A line that begins with a number in brackets is an item of a list, with or without a bullet.
-_LINE_START = re.compile(r"[\s>*•\-–]*(?:\d+[.)])?\s*\Z")
+_LINE_START = re.compile(r"[\s>*•\-–]*(?:\d+[.)]\s*)?\Z")
 #: Characters before a mark by which it is recognised in an item of knowledge, which may have numbers in brackets itself.
 _CONTEXT = 12
 #: Characters after a mark that decide whether it is one.

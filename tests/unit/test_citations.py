@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from shared.ai import citations
@@ -65,6 +67,13 @@ def test_citations_are_read_and_taken_out(text: str, readable: str, cited: set[i
 @pytest.mark.parametrize("text", [*KEPT, *UNCHANGED])
 def test_other_numbers_in_brackets_stay(text: str) -> None:
     assert citations.read(text, ITEMS) == (text, frozenset())
+
+
+def test_a_model_that_repeats_spaces_hangs_nobody() -> None:
+    text = " " * 200_000 + "in two days [1]."
+    begun = time.process_time()
+    assert citations.read(text, ITEMS).cited == {1}
+    assert time.process_time() - begun < 10, "quadratic: minutes"
 
 
 def test_an_answer_of_nothing_but_a_citation_is_not_made_empty() -> None:
