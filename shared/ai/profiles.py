@@ -49,6 +49,10 @@ LEAST_ANSWER = 64
 
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 _STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+#: A fault of the server that is one of the request after all; other faults pass, and teach nothing.
+_UNSUPPORTED = re.compile(
+    r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|alternat|roles?\b", re.I
+)
 _NO_SYSTEM_ROLE = re.compile(
     r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
     r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
@@ -59,7 +63,8 @@ _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
 _LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
 _CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
 _PROMPT = re.compile(
-    r"(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
+    r"(\d+) tokens from the input"
+    r"|(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
     r"|given: (\d+) `inputs`",
     re.I,
 )
@@ -114,10 +119,10 @@ def _read() -> dict[tuple[str, str], Profile]:
 
 def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
     """What a refusal of this request teaches; {} if nothing that would change it."""
-    if complaint.status not in _STATUSES:
+    if complaint.status not in _STATUSES or (complaint.status >= 500 and not _UNSUPPORTED.search(complaint.text)):
         return {}
     if (left := _left_for_answer(complaint.words, body)) is not None:
-        return {ONCE: left}
+        return {ONCE: left} if left >= LEAST_ANSWER else {}  # the prompt is what is too long
     text = complaint.text
     for name in _LIMIT_NAMES:
         if name in body and re.search(rf"\b{name}\b", text):
@@ -155,7 +160,7 @@ def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
     if sent is None or context is None or prompt is None:
         return None
     left = int(context[1]) - int(next(number for number in prompt.groups() if number))
-    return left if LEAST_ANSWER <= left < sent else None
+    return left if left < sent else None
 
 
 def request_body(

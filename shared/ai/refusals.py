@@ -65,7 +65,8 @@ _FILTERED = re.compile(
 _ABOUT_THE_PROVIDER = re.compile(
     r"api[ _-]?key|credit balance|billing|quota|insufficient balance|invalid model|model[_ ]not[_ ]found|decommissioned"
     r"|model\b.{0,80}(not found|does not exist|not exist|not a valid|is not available|deprecated|retired|not supported by)"
-    r"|not a valid model",
+    r"|not a valid model|arrearage|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
+    r"|budget has been exceeded|location is not supported",
     re.I | re.S,
 )
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)

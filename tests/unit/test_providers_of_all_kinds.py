@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.providers import THOUGHTS
-from shared.ai import completion, profiles, provider, thoughts, turns
+from shared.ai import completion, profiles, provider, refusals, thoughts, turns
 from shared.errors import OutsideFailure, Snooze
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
@@ -70,11 +70,16 @@ def test_a_refusal_that_teaches_nothing_is_final_at_once(simulator: Simulator) -
     assert profiles.of(f"{simulator.url}/v1", "m") == {}, "what did not help is not kept"
 
 
-def test_the_answers_limit_is_lowered_for_a_prompt_that_leaves_less_room(simulator: Simulator) -> None:
-    words = (
+@pytest.mark.parametrize(
+    "words",
+    [
         "This model's maximum context length is 4096 tokens. However, you requested 4500 tokens (500 in the messages, 4000 in "
-        "the completion). Please reduce the length of the messages or completion."
-    )
+        "the completion). Please reduce the length of the messages or completion.",
+        "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of 4500 tokens: "
+        "500 tokens from the input messages and 4000 tokens for the completion.",  # SGLang
+    ],
+)
+def test_the_answers_limit_is_lowered_for_a_prompt_that_leaves_less_room(simulator: Simulator, words: str) -> None:
     simulator.faults([{"kind": "ai", "fault": "status", "status": 400, "body": {"error": {"message": words}}, "times": 1}])
     assert ANSWER in ask(simulator, max_tokens=4_000).text
     assert profiles.of(f"{simulator.url}/v1", "m") == {}
@@ -130,6 +135,24 @@ def test_a_call_that_a_server_leaves_in_the_text_is_none_of_the_answer(simulator
     assert (answer.text, answer.tool) == ("", provider.ToolCall("hand_over", {}))
 
 
+def test_a_prompt_that_leaves_no_room_for_an_answer_teaches_nothing_of_its_limit(simulator: Simulator) -> None:
+    words = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 tokens and your "
+        "request has 4060 input tokens (4000 > 4096 - 4060)."
+    )
+    refuse(simulator, 400, {"message": words})
+    with pytest.raises(provider.ContextTooLong):
+        ask(simulator, max_tokens=4_000)
+    assert len(simulator.record("ai")) == 1
+
+
+@pytest.mark.parametrize("words", ["stream error: stream ID 5; INTERNAL_ERROR", "error parsing tool call", "GPU temperature"])
+def test_a_fault_of_the_server_teaches_nothing(words: str) -> None:
+    body = {"messages": [], "temperature": 0.3, "tools": [TOOL], "stream": True}
+    assert profiles.lesson(refusals.Complaint(500, words=words), body) == {}
+    assert profiles.lesson(refusals.Complaint(500, words="streaming is not supported"), body) == {"stream": None}
+
+
 CONTEXT = [
     (400, {"error": {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}}),
     (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}),
@@ -182,6 +205,10 @@ def test_a_context_that_is_too_long_is_recognised(simulator: Simulator, status: 
             "HTTP 400 7003",
             "no such thing",
         ),
+        (400, {"error": {"code": "Arrearage", "message": "Access denied"}}, provider.Refusal, "Arrearage", "denied"),
+        (400, {"error": {"message": "Organization has been restricted."}}, provider.Refusal, "HTTP 400", "restricted"),
+        (400, {"error": {"message": "Budget has been exceeded! Max: 10"}}, provider.Refusal, "HTTP 400", "Budget"),
+        (400, {"error": {"message": "User location is not supported"}}, provider.Refusal, "HTTP 400", "location"),
         (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}, provider.Refusal, "HTTP 402", "Balance"),
         (400, {"error": {"message": "Your credit balance is too low"}}, provider.Refusal, "HTTP 400", "credit"),
         (403, {"message": "The security token is invalid."}, provider.Refusal, "HTTP 403", "security token"),
