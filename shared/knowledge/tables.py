@@ -156,16 +156,21 @@ def _pairs(rows: Iterator[Row]) -> Iterator[tuple[int, Item | str, int]]:
     filled = ((number, row) for number, row in numbered if any(row))
     first = list(islice(filled, HEADER_WITHIN))
     columns, header = _columns([row for _, row in first])
-    above = ""
+    above, unanswered = "", None
     for number, row in chain(first[header:], filled):
         width = max(place for place, cell in enumerate(row, 1) if cell)
         question, answer, link = (row[column] if 0 <= column < len(row) else "" for column in columns)
         if question:
-            above = question
-        if answer and (question or above):
-            yield number, Item(question or above, answer, _link(link)), width
-        else:
-            yield number, "has no answer" if question else "has no question", width
+            if unanswered:
+                yield unanswered
+            above, unanswered = question, None if answer else (number, "has no answer", width)
+        if answer and above:
+            unanswered = None  # a row below may have the answer
+            yield number, Item(above, answer, _link(link)), width
+        elif not question:
+            yield number, "has no question", width
+    if unanswered:
+        yield unanswered
 
 
 def _columns(first: list[list[str]]) -> tuple[tuple[int, int, int], int]:

@@ -63,11 +63,11 @@ def test_rows_that_lack_something() -> None:
     document = read(
         "faq.csv",
         "question,answer,url\nA?,1,https://Shop.example/a\n\nA?,1,https://shop.example/a\n"
-        "B?,,\n,2 more,\n,,\nC?,3,javascript:x\n",
+        "B?,,\n,2 more,\n,,\nC?,3,javascript:x\nD?,,\nE?,4,\nF?,,\n",
     )
     assert [(item.title, item.content, item.url) for item in document.items] == [
-        ("A?", "1", "https://shop.example/a"), ("B?", "2 more", None), ("C?", "3", None)]  # fmt: skip
-    assert document.warning == "left out: row 5 has no answer; 1 repeated rows are there once"
+        ("A?", "1", "https://shop.example/a"), ("B?", "2 more", None), ("C?", "3", None), ("E?", "4", None)]  # fmt: skip
+    assert document.warning == "left out: row 9 has no answer, row 11 has no answer; 1 repeated rows are there once"
 
 
 @pytest.mark.parametrize("cell", ['=HYPERLINK("https://evil.example","Click")', "+49 30 1234", "@home", "-5", "=1+1"])
