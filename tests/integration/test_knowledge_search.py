@@ -68,6 +68,7 @@ def asked(world: World, said: Sequence[str]) -> dict[str, Any]:
         ("montsera watring", "Watering a monstera"),
         ("xarking?", "Parking"),  # the first letter wrong
         ("repoting", "Repotting a monstera"),  # one left out
+        ("cafee?", "Café"),  # one too many, behind the first four
     ],
 )
 def test_the_right_item_is_first(shop: int, question: str, title: str) -> None:
