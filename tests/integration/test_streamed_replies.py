@@ -70,7 +70,7 @@ def test_words_are_shown_as_they_come(world: World, page: Page, simulator: Simul
     assert shown == sorted(shown, key=len)
     usage = db.row("select prompt_tokens, completion_tokens from usage_log where kind = 'ai'")
     assert usage is not None
-    assert usage["completion_tokens"] == len(ANSWER) // 4, "as the provider counts"
+    assert usage["completion_tokens"] == len(f"{ANSWER} [1]") // 4, "as the provider counts, which cites"
     assert db.scalar("select count(*) from reply_draft") == 0
 
 
