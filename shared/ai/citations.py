@@ -59,20 +59,29 @@ def visible(beginning: str, items: Sequence[Item]) -> str:
     return read(beginning[:end], items).text if beginning[:end].strip() else ""
 
 
+#: By how much a text that is streamed grows before it is read again: a word of one that fills a screen.
+GROWTH = 1.02
+
+
 class Reader:
     """Hands on what may be shown of an answer that is streamed, piece by piece (OnText in stream.py)."""
 
     def __init__(self, on_text: Callable[[str], None], items: Sequence[Item]) -> None:
         self._on_text, self._items = on_text, items
         self._text = self._shown = ""
+        self._read_at = 0.0
 
     def __call__(self, piece: str) -> None:
         """Takes a piece; an empty one says that the answer begins anew."""
         if not piece:
             self._text = self._shown = ""
+            self._read_at = 0.0
             self._on_text("")
             return
         self._text += piece
+        if len(self._text) < self._read_at:
+            return  # the whole text is read each time, so a long one is read seldom
+        self._read_at = len(self._text) * GROWTH
         shown = visible(self._text, self._items)
         if len(shown) > len(self._shown):
             self._on_text(shown[len(self._shown) :])

@@ -51,11 +51,12 @@ def answer(messages: Sequence[dict[str, str]], offered: Collection[str]) -> Answ
     if "hand_over" in offered and _PERSON.search(question):
         return Answer("", ("hand_over", {"reason": "asked_for_human"}))
     wanted = words(question)
-    if len(wanted) == 1:  # "and abroad?" goes on with what was asked before
+    items = [(html.unescape(title), html.unescape(content).strip()) for title, content in _ITEM.findall(system)]
+    common = _common(wanted, items)
+    if len(wanted) == 1 and not any(common):  # "and abroad?" goes on with what was asked before
         question = " ".join([turn["content"] for turn in messages if turn["role"] == "user"][-2:])
         wanted = words(question)
-    items = [(html.unescape(title), html.unescape(content).strip()) for title, content in _ITEM.findall(system)]
-    common = [len(wanted & words(f"{title} {content}")) for title, content in items]
+        common = _common(wanted, items)
     if any(common):
         best = common.index(max(common))
         cited = f" [{best + 1}]" if "in brackets, such as [1]" in system else ""
@@ -66,6 +67,11 @@ def answer(messages: Sequence[dict[str, str]], offered: Collection[str]) -> Answ
         if "no_answer" in offered:
             return Answer("", ("no_answer", {"reason": "no_knowledge"}))
     return Answer("Thank you for your message! I am not sure about that; a colleague will get back to you.")
+
+
+def _common(wanted: set[str], items: Sequence[tuple[str, str]]) -> list[int]:
+    """How many of the words each item has."""
+    return [len(wanted & words(f"{title} {content}")) for title, content in items]
 
 
 def words(text: str) -> set[str]:
