@@ -32,6 +32,9 @@ from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
+#: Characters of an item that are read: one more than a prompt takes, by which it sees that it has to cut. The claim says 8001.
+READ = prompt.ITEM_BUDGET + 1
+
 queries = sql.load(__file__)
 
 save_reply = CompletionStatement(queries["save_reply"])
@@ -74,9 +77,12 @@ def answer(job: Job) -> None:
     def ask(items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
         return _ask(job, message_id, loaded, items, offered)
 
-    items = _fitting(loaded, hybrid.items(loaded, prompt.ITEM_BUDGET + 1))
+    def search_again(query: str) -> list[Item]:
+        return _fitting(loaded, search(loaded["knowledge_base_id"], query, READ))
+
+    items = _fitting(loaded, hybrid.items(loaded, READ))
     try:
-        written = reply.compose(loaded, items, ask, lambda query: _fitting(loaded, search(loaded["knowledge_base_id"], query)))
+        written = reply.compose(loaded, items, ask, search_again)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         complete(job)

@@ -104,6 +104,17 @@ def test_one_more_search_and_no_more(world: World) -> None:
     assert len(calls(world)) == 2, "the model searched in its own words, and then it knew that it does not know"
 
 
+def test_what_the_second_search_finds_is_read_as_far_as_what_the_first_one_finds(world: World) -> None:
+    world.know(base_of(world), "Velocipedes", "Two wheels, of which one turns. " * 100 + "Order number 4711.")
+    call = {"name": "search_knowledge", "arguments": '{"query": "velocipedes"}'}
+    searches = {"choices": [{"message": {"tool_calls": [{"function": call}]}, "finish_reason": "tool_calls"}]}
+    world.simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": searches, "times": 1}])
+    # "which" is a stop word of the search; the simulated model recognizes the item by it.
+    reply = ask(world, "Do you sell bicycles, and which?")
+    assert reply["metadata"]["query"] == "velocipedes"
+    assert reply["content"].endswith("Order number 4711.")
+
+
 @pytest.mark.parametrize("text", ["Hi!", "Thanks a lot, that is great", "ok 👍", "Danke schön!"])
 def test_small_talk_costs_one_call_and_is_no_gap(world: World, text: str) -> None:
     assert ask(world, text)["metadata"].get("tool") is None
