@@ -131,7 +131,7 @@ create table knowledge_document (
 -- The bytes of an uploaded file, until its job has read them.
 create table knowledge_upload (
     document_id bigint primary key references knowledge_document on delete cascade,
-    body        bytea not null check (octet_length(body) <= 20971520), -- 20 MB (shared/knowledge/reading.py)
+    body        bytea not null check (octet_length(body) <= 20971520), -- 20 MB (shared/knowledge/documents.py)
     created_at  timestamptz not null default now()
 );
 create index knowledge_upload_created_idx on knowledge_upload (created_at); -- prune
@@ -183,6 +183,7 @@ end $$;
 create trigger knowledge_base_language after update of language on knowledge_base
     for each row when (new.language <> old.language) execute function knowledge_base_language();
 
+-- Only workers of the last release search by this function, and by the column `vector`; knowledge_search_v3 took its place.
 -- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", since
 -- visitors do not write search expressions. At most 5 items; an item that ranks below a tenth of the best only shares a common
 -- word with the question. Only the first 1,000 characters of a question are searched for, and of each item only the first
@@ -673,7 +674,7 @@ create trigger message_widget_new before insert on message
 create trigger message_widget_status before update of status on message
     for each row when (new.channel = 'widget' and new.status <> old.status) execute function widget_changed();
 
--- Questions that a bot had no good answer to (shared/ai/gaps.py), one row each; like ones are grouped when they are read.
+-- Questions that a bot had no good answer to (shared/teaching/gaps.py), one row each; like ones are grouped when they are read.
 create table knowledge_gap (
     id                bigint generated always as identity primary key,
     knowledge_base_id bigint not null references knowledge_base on delete cascade,

@@ -80,7 +80,8 @@ def sweep() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
-    """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads, drafts, old gaps."""
+    """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
+    could read, drafts of replies, questions without an answer."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
@@ -94,5 +95,5 @@ def sweep_jobs() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def sync_sources() -> None:
-    """Starts to read again what is due: pages and sites of a schedule."""
+    """Starts to read again the pages and sites whose time has come (sync_hours)."""
     sources.sync_due()

@@ -1,14 +1,21 @@
-"""What the bot knows and says: the provider, the prompt, the knowledge that goes into it.
+"""What the bot knows and says: the search in its knowledge, the prompt, the provider, the answer.
 
-What belongs here: whom to ask, calls to AI providers and what their answers mean; what a prompt consists of.
+What belongs here: what a question finds; what a prompt consists of; whom to ask, calls to AI providers, what their answers mean.
+    brakes.py       when the bot is silent, because the other side seems to be a bot
+    hybrid.py       the items for an answer: those that the claim found by words, or by meaning as well; embeddings.py,
+                    local_model.py: how texts become vectors
+    search.py       a search of its own: in the model's words, or for whoever teaches the bot
+    knowledge.py    an item, and how a prompt tells the model of those that were found
+    prompt.py       the messages that the model is asked with; turns.py: the roles of these in the order that every model takes
+    context.py      prompts that are too long for their model
+    failover.py     which provider is asked, and when the next one; patience.py: how long a person waits for them
     provider.py     one question to a provider; clients.py: the openai client for an address
     failures.py     how that fails, and whether another provider may answer
     refusals.py     what a provider's refusal means, in any vendor's format; profiles.py: what is learnt from it, and kept
-    turns.py        the roles of a prompt in the order that every model takes
     completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
-What does not: the search in a chatbot's knowledge (knowledge_search_v3 in schema.sql), what becomes of a saved reply
-(workers/ai.py), HTTP itself (shared/http).
+What does not: the ranking (knowledge_search_v3 in schema.sql, knowledge_hybrid_v1 in shared/db/vectors.sql), how items get into a
+base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).
 
-It may import shared.http, shared.db, shared.models and the vocabulary. It is imported by workers/ai.py.
+It may import the vocabulary, db, http, teaching, channels' registry. Used by workers, web/api and scripts.
 """

@@ -36,8 +36,6 @@ BATCH_TIMEOUT = 60.0
 MAX_DIMENSIONS = 4_000
 #: Bytes of an answer: BATCH vectors of MAX_DIMENSIONS numbers of 25 characters.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
-
-
 #: Characters of a question that are embedded, half from its beginning and half from its end: of the local model 0.3 ms each.
 MAX_QUESTION = 800
 #: Questions of a process whose vectors are kept: the turn before is asked for again with each follow-up.

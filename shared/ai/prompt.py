@@ -1,5 +1,5 @@
-"""The messages that a model is asked with. Bounded: whatever a business stores and its customers write, a prompt has at most
-some 20,000 tokens, and usually a tenth of that.
+"""The messages that a model is asked with. Bounded: whatever a business stores and its customers write, a prompt has, with the
+default budgets, at most some 20,000 tokens, and usually a tenth of that.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ What belongs here: the rules and the verbs that the API and the commands share: 
     fields.py      values with their limits and error texts
     sites.py       an address that somebody typed becomes the origin that browsers send
     languages.py   the languages of knowledge, and which one a text is in
-    chatbots.py    chatbots: create, change, delete
+    chatbots.py    chatbots: create, change, delete; providers.py: whom they ask, in which order, with which keys
     knowledge.py   bases and items: create, change, delete
+    vectors.py     which model makes a base's vectors, and how far they are
     gaps.py        questions without a good answer: grouped, answered, dismissed
 What does not: how documents become items (shared/knowledge), search and prompts (shared/ai), routes and arguments (web/api,
 scripts/commands).
-It may import: the vocabulary, db, http, models. Used by web, scripts, shared/knowledge and workers/maintenance.py.
+It may import the vocabulary, db, http, models. Used by web, scripts, shared/ai, shared/knowledge and workers/maintenance.py.
 """

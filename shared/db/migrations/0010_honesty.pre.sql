@@ -13,7 +13,7 @@ alter table conversation
     add column handover_reason text,
     add constraint conversation_check check ((handed_over_at is null) = (handover_reason is null));
 
--- Questions that a bot had no good answer to (shared/ai/gaps.py), one row each; like ones are grouped when they are read.
+-- Questions that a bot had no good answer to (shared/teaching/gaps.py), one row each; like ones are grouped when they are read.
 create table knowledge_gap (
     id                bigint generated always as identity primary key,
     knowledge_base_id bigint not null references knowledge_base on delete cascade,

@@ -52,7 +52,7 @@ create table knowledge_document (
 -- The bytes of an uploaded file, until its job has read them.
 create table knowledge_upload (
     document_id bigint primary key references knowledge_document on delete cascade,
-    body        bytea not null check (octet_length(body) <= 20971520), -- 20 MB (shared/knowledge/reading.py)
+    body        bytea not null check (octet_length(body) <= 20971520), -- 20 MB (shared/knowledge/documents.py)
     created_at  timestamptz not null default now()
 );
 create index knowledge_upload_created_idx on knowledge_upload (created_at); -- prune
