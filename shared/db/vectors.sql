@@ -82,7 +82,8 @@ create index if not exists knowledge_item_inactive_idx on knowledge_item (knowle
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
 -- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides
 -- what "and how often?" is about; an item that fits the question alone has nearly the same place, for the turn before may have been
--- about something else. At most five; what is far below the best is left out. Nothing at all if no item stands out: the best cosine is below `p_floor` and less than `p_lead` above the mean.
+-- about something else. At most five; what is far below the best is left out. Nothing at all if no item stands out: the best cosine
+-- is below `p_floor` and less than `p_lead` above the mean.
 -- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
 create or replace function knowledge_hybrid_v1(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
     p_vector halfvec, p_context halfvec, p_floor real, p_lead real, p_characters integer)

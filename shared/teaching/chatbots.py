@@ -15,7 +15,7 @@ from shared import db
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, KnowledgeBase
 from shared.teaching import fields
-from shared.teaching.knowledge import MAX_NAME
+from shared.teaching.knowledge import MAX_NAME, is_own_base
 from shared.teaching.providers import MAX_MODEL, provider_list, providers, store
 from shared.teaching.sites import MAX_SITES, site_origin
 
@@ -161,6 +161,7 @@ def _take_providers(chatbot: dict[str, Any]) -> tuple[list[dict[str, Any]], dict
 
 def _check_base(customer_id: int, values: dict[str, Any]) -> None:
     base_id = values.get("knowledge_base_id")
-    own = (KnowledgeBase.customer == customer_id) & (KnowledgeBase.id == base_id)
-    if base_id is not None and db.scalar(KnowledgeBase.select(KnowledgeBase.id).where(own)) is None:
+    if base_id is None:
+        return
+    if db.row(KnowledgeBase.select(KnowledgeBase.id).where(is_own_base(customer_id, base_id))) is None:
         raise InvalidPayload("chatbot", {"knowledge_base_id": "there is no such knowledge base; use the id of one of yours"})

@@ -13,6 +13,7 @@ from shared.knowledge import sources
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource
 from shared.payloads import refusal
+from shared.teaching.knowledge import is_own_base
 from web.api.api import api, customer_id, existing, page, row_id, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.source_schemas import (
@@ -172,5 +173,5 @@ def _own(source_id: int) -> int:
 
 
 def _base(base_id: int) -> int:
-    is_own: Expression = (KnowledgeBase.id == row_id(base_id)) & (KnowledgeBase.customer == customer_id())
+    is_own = is_own_base(customer_id(), row_id(base_id))
     return int(row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(is_own), "knowledge base")["id"])

@@ -64,7 +64,7 @@ def measure(bases: list[Base], say: Say, everything: bool, model: str | None = N
     rows += _off_topic(found, _ask(shop, off_topic(bases)))
     rows.append(_elasticsearch(bases))
     if everything:
-        rows += [*_harder(shop, bases, say), _beside_long_text(bases, model), *_sizes(bases, say, model)]
+        rows += [*_harder(shop, bases, say), _beside_long_text(bases, say, model), *_sizes(bases, say, model)]
     return rows
 
 
@@ -149,11 +149,11 @@ def _harder(shop: Shop, bases: list[Base], say: Say) -> list[Row]:
     for name, change in changes.items():
         say(name)
         rows.append(_row(name, _ask(shop, changed(bases, change))))
-    say("a text of 200,000 characters beside the others")
     return rows
 
 
-def _beside_long_text(bases: list[Base], model: str | None) -> Row:
+def _beside_long_text(bases: list[Base], say: Say, model: str | None) -> Row:
+    say("a text of 200,000 characters beside the others")
     beside = [
         Base(
             f"{base.name} and a long text",
