@@ -349,7 +349,7 @@ create function knowledge_slips(p_word text) returns text[] language sql immutab
 $$;
 
 -- Patterns of the words whose slip is behind the first four letters. They are compared with the few words that begin alike, which
--- takes half as long as to make and look up hundreds more.
+-- takes less time than to make and look up hundreds more.
 create function knowledge_slip_patterns(p_word text) returns text[] language sql immutable parallel safe as $$
     select array_agg('=' || left(p_word, place - 1) || slip) from generate_series(5, length(p_word) + 1) place, lateral (
         values (substr(p_word, place + 1)), ('_' || substr(p_word, place + 1)), ('_' || substr(p_word, place)),
