@@ -84,10 +84,16 @@ def test_a_suspect_runs_in_another_process_and_says_so(world: World, simulator: 
     assert row_of(suspect)["state"] == "completed"
 
 
+def _is_isolated(child: psutil.Process) -> bool:
+    try:
+        return "shared.jobs.isolated" in child.cmdline()
+    except psutil.NoSuchProcess:  # it has ended, as the reader of documents does when it is idle
+        return False
+
+
 def _isolated() -> list[psutil.Process]:
     """The processes in which suspects run."""
-    children = psutil.Process().children(recursive=True)
-    forks = [child for child in children if "shared.jobs.isolated" in child.cmdline()]
+    forks = [child for child in psutil.Process().children(recursive=True) if _is_isolated(child)]
     return [fork for fork in forks if fork.ppid() in {child.pid for child in forks}]
 
 
