@@ -215,6 +215,7 @@ _SHOWN = {
     "knowledge_base": "name",
     "knowledge_item": "title",
     "knowledge_source": "location",
+    "knowledge_gap": "question",
 }
 
 
@@ -231,7 +232,7 @@ def _everything_of(customer: int) -> str:
 
 
 def _taught(business: Business) -> dict[str, int]:
-    """Ids of the business's chatbot, knowledge base, and one of its items."""
+    """Ids of the business's chatbot, which has been asked something, its knowledge base, and what is in that."""
     base = "select knowledge_base_id from chatbot where customer_id = %s"
     return {
         "chatbot_id": db.scalar("select id from chatbot where customer_id = %s", [business.customer]),
@@ -242,6 +243,13 @@ def _taught(business: Business) -> dict[str, int]:
             [business.customer],
         ),
         "item_id": db.scalar(f"select min(id) from knowledge_item where knowledge_base_id = ({base})", [business.customer]),
+        "gap_id": db.scalar(
+            "insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)"
+            " select knowledge_base_id, chatbot.id, (select min(id) from message where chatbot_id = chatbot.id),"
+            " 'Who?', 'english',"
+            " '{}', 'no_knowledge' from chatbot where customer_id = %s returning id",
+            [business.customer],
+        ),
     }
 
 
@@ -259,6 +267,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "create_base": {"name": "Theirs"},
         "update_base": {"name": "Theirs"},
         "create_item": {"title": "Theirs", "content": "x"},
+        "answer_gap": {"content": "x"},
         "import_source": {"url": "https://theirs.example"},
         "update_item": {"title": "Theirs"},
         "send_message": {"content": "x"},
