@@ -31,7 +31,7 @@ def mark(streams: Iterable[Stream]) -> None:
         drafts.mark_open(list(due))
     except Exception as problem:
         if not db.is_outage(problem):
-            log.exception("widget_read_failed")
+            log.exception("open_page_not_marked")
         return
     for stream in due.values():
         stream.marked_at = now
