@@ -53,11 +53,17 @@ class _Through(socketserver.BaseRequestHandler):
             self.server.context.wrap_socket(self.request, server_side=True) as client,
             socket.create_connection(self.server.target) as server,
         ):
-            threading.Thread(target=_copy, args=(server, client), daemon=True).start()
+            answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            answers.start()
             _copy(client, server)
+            answers.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
+    """Until one of them hangs up; then both do. A close alone ends no connection on which the other thread waits."""
     with suppress(OSError, ValueError):
         while chunk := source.recv(65_536):
             target.sendall(chunk)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

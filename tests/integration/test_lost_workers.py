@@ -147,7 +147,7 @@ def test_the_process_that_forks_may_end_at_any_time(world: World) -> None:
         suspect = suspect_of(world, Queue.AI, user=user)
         world.run(suspect)
         assert row_of(suspect)["state"] == "completed"
-        [forks] = [child for child in psutil.Process().children() if "shared.jobs.isolated" in child.cmdline()]
+        [forks] = filter(_is_isolated, psutil.Process().children())
         forks.kill()
 
 
