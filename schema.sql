@@ -626,9 +626,11 @@ create table message (
     -- Copied from the conversation for the unique index that recognises the same inbound message.
     chatbot_id      bigint not null,
     channel         text not null,
-    role            text not null check (role in ('user', 'assistant')),
+    -- user: the customer. assistant: the bot, and what a person writes through the API. agent: what a person of the business wrote
+    -- elsewhere, on the phone for example.
+    role            text not null check (role in ('user', 'assistant', 'agent')),
     content         text not null check (content <> ''),
-    -- A user's message has reached us, so it is DELIVERED. The other values describe our replies.
+    -- A user's message has reached us, so it is DELIVERED; an agent's has left. The other values describe our replies.
     status          text not null check (status in ('PENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED')),
     -- The provider's id: an inbound message came with it, a reply got it in the answer to its send (wamid, gateway id).
     external_id     text check (external_id <> ''),
@@ -644,7 +646,11 @@ create table message (
     idempotency_key text,
     foreign key (conversation_id, chatbot_id, channel) references conversation (id, chatbot_id, channel)
         on delete cascade,
-    check (role = 'assistant' or (reply_to is null and status = 'DELIVERED')),
+    -- What it is (shared/channels/kinds.py), when its provider says it was written, and what a kind that is no text is made of.
+    kind            text not null default 'text' check (kind ~ '^[a-z_]+$'),
+    sent_at         timestamptz,
+    data            jsonb not null default '{}' check (jsonb_typeof(data) = 'object'),
+    check (case role when 'user' then reply_to is null and status = 'DELIVERED' when 'agent' then reply_to is null else true end),
     check (status <> 'FAILED' or error is not null)
 ) with (fillfactor = 80);
 create index conversation_page_idx on conversation (chatbot_id, id desc);
@@ -654,6 +660,7 @@ create unique index message_one_reply_idx on message (reply_to) where reply_to i
 -- The bot's replies of a conversation, by time: how many there were lately (workers/ai.sql).
 create index message_reply_idx on message (conversation_id, created_at) where reply_to is not null;
 create unique index message_inbound_idx on message (chatbot_id, channel, external_id) where role = 'user';
+create unique index message_agent_idx on message (chatbot_id, channel, external_id) where role = 'agent';
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 
 -- The conversation's row stays locked until the commit, so revisions become visible in order: a page that has seen 7 never

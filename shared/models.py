@@ -280,7 +280,7 @@ class Conversation(Base):
 
 
 class Message(Base):
-    """What a user or the assistant wrote. `chatbot` and `channel` are the conversation's."""
+    """What a user, the assistant or a person of the business wrote. `chatbot` and `channel` are the conversation's."""
 
     conversation = ForeignKeyField(Conversation)
     chatbot = ForeignKeyField(Chatbot)
@@ -297,6 +297,9 @@ class Message(Base):
     updated_at = _time()
     revision = BigIntegerField(null=True)
     idempotency_key = TextField(null=True)
+    kind = TextField(default="text")
+    sent_at = DateTimeTZField(null=True)
+    data = BinaryJSONField(default=dict, index=False)
 
 
 class KnowledgeGap(Base):

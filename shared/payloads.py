@@ -13,6 +13,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
+from shared.channels.kinds import Author, Kind
 from shared.channels.registry import CHANNELS, channel
 from shared.errors import InvalidPayload, PermanentError
 from shared.queues import Queue
@@ -22,6 +23,8 @@ MAX_ID = 255
 EVENTS = ("message.received", "message.sent", "message.failed", "conversation.braked", "conversation.handoff")
 #: PostgreSQL's bigint.
 MAX_ROW_ID = 2**63 - 1
+#: Unix seconds: the year 5138, beyond which a provider's clock counts something else than seconds.
+MAX_TIME = 100_000_000_000
 
 
 def strip_invalid(text: str) -> str:
@@ -61,11 +64,19 @@ class IncomingMessage(Schema):
     content = fields.String(required=True, validate=not_blank)
     external_id = _outside_id(load_default=None, allow_none=True)
     metadata = fields.Dict(keys=fields.String(), load_default=dict)
+    # What a plain text has none of: a payload has these only where they say something (shared/channels/kinds.py).
+    kind = fields.String(validate=validate.OneOf([*Kind], error="must be one of " + ", ".join(Kind)))
+    author = fields.String(validate=validate.OneOf([*Author], error="must be one of " + ", ".join(Author)))
+    may_answer = fields.Boolean()
+    sent_at = fields.Float(validate=validate.Range(0, MAX_TIME, error="must be a time in Unix seconds"))
+    data = fields.Dict(keys=fields.String())
+    media = fields.List(fields.Dict(keys=fields.String()))
+    identities = fields.List(_outside_id())
 
     @validates_schema(skip_on_field_errors=True)
     def content_fits_channel(self, data: Mapping[str, Any], **_: Any) -> None:
         """Each channel has its own limit."""
-        length, limit = len(data["content"]), channel(data["channel"]).max_content
+        length, limit = len(data["content"]), channel(data["channel"]).max_inbound
         if length > limit:
             raise ValidationError(f"must have at most {limit} characters on {data['channel']}, and has {length}", "content")
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from shared.channels.kinds import Author, Kind, MediaKind
+
 log = logging.getLogger(__name__)
 
 
@@ -28,13 +30,61 @@ class InboundItem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Media:
+    """A file that a message came with. `source`: what its channel needs to fetch it, for example {"id"} or {"url"}."""
+
+    kind: MediaKind
+    source: dict[str, Any] = field(repr=False)
+    mime: str | None = None
+    filename: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class InboundMessage(InboundItem):
-    """A message that a customer wrote. `metadata` has ids and names, no texts."""
+    """A message that a customer wrote, or a person of the business elsewhere than here.
+
+    `content` has the words that a person and the model read, whatever its kind; `data` the same as an object; `metadata` ids and
+    names, no texts. `sent_at`: when it was written, by the provider's clock (Unix seconds). `identities`: other names of the same
+    customer that this message tells. `may_answer` False: it is kept, and the bot does not answer it.
+    """
 
     external_user_id: str
     content: str
     external_id: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    kind: Kind = Kind.TEXT
+    sent_at: float | None = None
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    media: tuple[Media, ...] = ()
+    identities: tuple[str, ...] = ()
+    author: Author = Author.CUSTOMER
+    may_answer: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboundEdit(InboundItem):
+    """The customer changed an earlier message: what it says now."""
+
+    original_id: str
+    content: str
+    sent_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboundRevoke(InboundItem):
+    """The customer deleted an earlier message."""
+
+    original_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboundReaction(InboundItem):
+    """The customer reacted to a message, the bot's or their own; `emoji` "": took the reaction back."""
+
+    message_id: str
+    emoji: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +161,15 @@ def get_text(value: Any, *path: str) -> str:
     """The text at a path, without space around it; "" if there is none."""
     text = get_path(value, *path)
     return text.strip() if isinstance(text, str) else ""
+
+
+#: Stands where the middle of a text was.
+LEFT_OUT = "\n[… {} characters left out …]\n"
+
+
+def without_middle(text: str, limit: int) -> str:
+    """The text; of one beyond the limit the beginning and the end, for there the question often stands, and what is missing."""
+    if len(text) <= limit:
+        return text
+    half = (limit - len(LEFT_OUT.format(len(text)))) // 2
+    return text[:half] + LEFT_OUT.format(len(text) - 2 * half) + text[-half:]

@@ -34,8 +34,10 @@ class Channel:
     name: str
     #: Where a customer writes, as a model is told: "on WhatsApp".
     place: str
-    #: Characters of a customer's text, which is cut there, and of a reply that a person writes.
+    #: Characters of a reply that a person writes.
     max_content: int
+    #: Characters of a customer's text. What is longer loses its middle where it comes by a hook, and is refused elsewhere.
+    max_inbound: int
     #: The queue whose stage calls the provider; None: workers/outgoing.py delivers it, for there is nobody to call.
     send_queue: Queue | None = None
     #: The links that an answer is taken from stay beside it (metadata); elsewhere they are lines of its text.
@@ -54,11 +56,12 @@ CHANNELS: dict[str, Channel] = {
     one.name: one
     for one in (
         # A page of text, not a book.
-        Channel(name="widget", place="in the chat on the website", max_content=16_000, shows_sources=True),
+        Channel(name="widget", place="in the chat on the website", max_content=16_000, max_inbound=16_000, shows_sources=True),
         Channel(
             name="whatsapp_cloud",
             place="on WhatsApp",
             max_content=4_096,  # WhatsApp's own limit
+            max_inbound=131_072,  # people may write 65,536 there, and gateways add to it
             send_queue=Queue.WHATSAPP_CLOUD,
             at_most_once=True,
             has_hook=True,
@@ -70,6 +73,7 @@ CHANNELS: dict[str, Channel] = {
             name="whatsapp_qr",
             place="on WhatsApp",
             max_content=4_096,
+            max_inbound=131_072,
             send_queue=Queue.WHATSAPP_QR,
             at_most_once=True,
             has_hook=True,

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import groupby, islice
 from typing import Any, cast
@@ -27,7 +28,9 @@ from shared.channels.inbound import (
     InboundMessage,
     MalformedItem,
     SessionState,
+    without_middle,
 )
+from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
 from shared.channels.whatsapp_qr import session
 from shared.errors import InvalidPayload, ServiceDown
@@ -138,14 +141,26 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
 
 
 def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> dict[str, Any]:
-    truncated = {"truncated": True} if len(message.content) > channel.max_content else {}
+    """As shared/payloads.py has it: what a message has none of is not in it, so that a plain text's stays small."""
+    content = without_middle(message.content, channel.max_inbound)
+    truncated = {"truncated": True} if content != message.content else {}
+    extras = {
+        "kind": message.kind if message.kind is not Kind.TEXT else None,
+        "author": message.author if message.author is not Author.CUSTOMER else None,
+        "may_answer": None if message.may_answer else False,
+        "sent_at": message.sent_at,
+        "data": message.data or None,
+        "media": [asdict(one) for one in message.media] or None,
+        "identities": [*message.identities] or None,
+    }
     return {
         "chatbot_id": account.chatbot_id,
         "channel": channel.name,
         "external_user_id": message.external_user_id,
-        "content": message.content[: channel.max_content],
+        "content": content,
         "external_id": message.external_id,
         "metadata": {**message.metadata, **truncated},
+        **{name: value for name, value in extras.items() if value is not None},
     }
 
 
