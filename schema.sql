@@ -607,6 +607,9 @@ create table conversation (
     -- When the bot handed it over to a person, and why (shared/ai/tools.py). Null again once the business has written.
     handed_over_at   timestamptz,
     handover_reason  text,
+    -- WhatsApp Cloud: until when we may send what we like; after that, approved templates only. 24 hours after the customer last
+    -- wrote or called, never moved back by a message that comes late. Null: not known, or a channel without such a rule.
+    window_ends_at   timestamptz,
     check ((handed_over_at is null) = (handover_reason is null)),
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)

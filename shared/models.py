@@ -277,6 +277,7 @@ class Conversation(Base):
     brakes = SmallIntegerField(default=0)
     handed_over_at = DateTimeTZField(null=True)
     handover_reason = TextField(null=True)
+    window_ends_at = DateTimeTZField(null=True)
 
 
 class Message(Base):

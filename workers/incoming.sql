@@ -7,16 +7,20 @@ with runnable_jobs as materialized (
     select * from job_lock_runnable_v1('incoming-messages', $1)
 ), inbound_messages as materialized (
     select job.n, job.job_id, job.claim, payload.*, chatbot.customer_id, chatbot.debounce_seconds, customer.priority,
-        case payload.author when 'colleague' then 'agent' else 'user' end as role
+        case payload.author when 'colleague' then 'agent' else 'user' end as role,
+        -- WhatsApp Cloud: until a day after the customer wrote we may send what we like. What a colleague writes opens no window.
+        case when channel = 'whatsapp_cloud' and author is distinct from 'colleague'
+            then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at
     from runnable_jobs job, jsonb_to_record(job.payload) as payload(message_id bigint, chatbot_id bigint, channel text,
             external_user_id text, external_id text, content text, metadata jsonb, kind text, author text, may_answer boolean,
             sent_at float8, data jsonb),
         chatbot join customer on customer.id = chatbot.customer_id
     where chatbot.id = payload.chatbot_id
 ), conversations as (
-    insert into conversation (chatbot_id, channel, external_user_id)
-    select distinct chatbot_id, channel, external_user_id from inbound_messages order by 1, 2, 3
-    on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp()
+    insert into conversation (chatbot_id, channel, external_user_id, window_ends_at)
+    select chatbot_id, channel, external_user_id, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
+    on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp(),
+        window_ends_at = greatest(conversation.window_ends_at, excluded.window_ends_at)
     returning id, chatbot_id, channel, external_user_id
 ), new_messages as (
     insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at, data)

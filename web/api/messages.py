@@ -57,6 +57,7 @@ def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
             Conversation.braked_until,
             Conversation.handed_over_at,
             Conversation.handover_reason,
+            Conversation.window_ends_at,
         )
     )
     if chatbot_id := query.pop("chatbot_id", None):

@@ -89,6 +89,13 @@ class ConversationSchema(BodySchema):
         allow_none=True, metadata={"description": "When the bot handed it over to a person. Null again once you have written."}
     )
     handover_reason = _text(allow_none=True)
+    window_ends_at = stored_time(
+        allow_none=True,
+        metadata={
+            "description": "WhatsApp Cloud: until when you may send any text; after that, approved templates only. Null: not "
+            "known, or a channel without such a rule."
+        },
+    )
 
 
 class ConversationQuerySchema(PageQuerySchema):
