@@ -32,6 +32,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
+    *("MEDIA_PROCESSES", "MEDIA_THREADS"),
     *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
     *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "KNOWLEDGE_PROCESSES", "KNOWLEDGE_THREADS"),
     *("WORKER_PROCESSES", "WORKER_THREADS"),
@@ -174,6 +175,7 @@ class Settings:
         self.sweep_interval = env.float("SWEEP_INTERVAL_SECONDS", 5, validate=_POSITIVE)
 
         self.rate_limit_incoming_messages: Rate | None = env.rate("RATE_LIMIT_INCOMING_MESSAGES", "")
+        self.rate_limit_media_fetch: Rate | None = env.rate("RATE_LIMIT_MEDIA_FETCH", "")
         self.rate_limit_ai_processing: Rate | None = env.rate("RATE_LIMIT_AI_PROCESSING", "")
         self.rate_limit_outgoing_messages: Rate | None = env.rate("RATE_LIMIT_OUTGOING_MESSAGES", "")
         self.rate_limit_whatsapp_cloud_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "")

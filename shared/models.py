@@ -303,6 +303,40 @@ class Message(Base):
     data = BinaryJSONField(default=dict, index=False)
 
 
+class Media(Base):
+    """A picture, voice note or file that a message came with."""
+
+    customer = ForeignKeyField(Customer)
+    message = ForeignKeyField(Message)
+    position = SmallIntegerField()
+    kind = TextField()
+    mime = TextField(null=True)
+    filename = TextField(null=True)
+    size = BigIntegerField(null=True)
+    sha256 = TextField(null=True)
+    source = BinaryJSONField(index=False)
+    state = TextField(default="waiting")
+    storage_key = TextField(null=True)
+    text = TextField(null=True)
+    error = TextField(null=True)
+    created_at = _time()
+
+
+class MediaFile(Base):
+    """A file of the storage: each once for a customer."""
+
+    id = None  # type: ignore[assignment]
+    customer_id = BigIntegerField()
+    sha256 = TextField()
+    size = BigIntegerField()
+    wanted_at = _time()
+
+    class Meta:
+        """The same bytes are the same file."""
+
+        primary_key = CompositeKey("customer_id", "sha256")
+
+
 class KnowledgeGap(Base):
     """A question that a bot had no good answer to."""
 

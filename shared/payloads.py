@@ -94,6 +94,12 @@ class Answer(Schema):
     conversation_id = _row_id(required=True)
 
 
+class MediaFetch(Answer):
+    """media-fetch: the message whose media are to be fetched, and whether it is to be answered then."""
+
+    may_answer = fields.Boolean(load_default=True)
+
+
 class Outgoing(Schema):
     """outgoing-messages: the reply to be routed."""
 
@@ -139,6 +145,7 @@ class Embedding(Schema):
 
 _STORED: dict[Queue, type[Schema]] = {
     Queue.INCOMING: StoredIncoming,
+    Queue.MEDIA: MediaFetch,
     Queue.AI: Answer,
     Queue.OUTGOING: Outgoing,
     Queue.WHATSAPP_CLOUD: Send,

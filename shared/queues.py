@@ -13,6 +13,7 @@ class Queue(StrEnum):
     """A stage's queue, as the ledger names it."""
 
     INCOMING = "incoming-messages"
+    MEDIA = "media-fetch"
     AI = "ai-processing"
     OUTGOING = "outgoing-messages"
     WHATSAPP_CLOUD = "whatsapp-cloud-send"
@@ -25,6 +26,7 @@ class Queue(StrEnum):
 #: The module of workers/ that serves each queue.
 MODULES: dict[Queue, str] = {
     Queue.INCOMING: "incoming",
+    Queue.MEDIA: "media_fetch",
     Queue.AI: "ai",
     Queue.OUTGOING: "outgoing",
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
@@ -36,8 +38,9 @@ MODULES: dict[Queue, str] = {
 
 #: The process type of the Procfile that serves what prepares knowledge. No customer waits for it, so one has it all.
 KNOWLEDGE_PROCESS = "knowledge"
-#: The process type that serves each queue: that of its module's name, but for those that share one.
+#: The process type that serves each queue: that of its module's name, but for a shorter one and for those that share one.
 PROCESS_TYPES: dict[Queue, str] = MODULES | {
+    Queue.MEDIA: "media",
     Queue.KNOWLEDGE_IMPORT: KNOWLEDGE_PROCESS,
     Queue.KNOWLEDGE_EMBEDDING: KNOWLEDGE_PROCESS,
 }

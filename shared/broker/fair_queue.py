@@ -30,6 +30,7 @@ Who = TypeVar("Who", bound=Hashable)
 WEIGHTS = {1: 15, 3: 4, 5: 1}
 #: The share of a process's threads that a stage may have which waits for somebody outside. The AI takes seconds.
 SHARES = {
+    Queue.MEDIA: 1 / 8,
     Queue.AI: 1 / 2,
     Queue.WHATSAPP_CLOUD: 1 / 4,
     Queue.WHATSAPP_QR: 1 / 4,
