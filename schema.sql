@@ -484,6 +484,9 @@ create table chatbot (
     provider_api_key   text, -- encrypted (shared/db/credentials.py)
     -- Messages of one conversation that arrive within this many seconds get one reply. 0: each gets its own.
     debounce_seconds   real not null default 0 check (debounce_seconds between 0 and 300),
+    -- Minutes without a message from either side after which the bot answers again where a person has taken over. 0: it never
+    -- does by itself.
+    return_after_minutes integer not null default 60 check (return_after_minutes between 0 and 43200), -- 30 days
     created_at         timestamptz not null default now(),
     -- How the widget refers to it in public: it grants nothing, and cannot be guessed from another chatbot's.
     public_key         text not null unique default ('pk_' || replace(gen_random_uuid()::text, '-', '')),
@@ -604,21 +607,31 @@ create table conversation (
     -- (shared/ai/brakes.py).
     braked_until     timestamptz,
     brakes           smallint not null default 0,
-    -- When the bot handed it over to a person, and why (shared/ai/tools.py). Null again once the business has written.
+    -- When the bot handed it over to a person, and why (shared/ai/tools.py). Null again once one has come, or the bot has it again.
     handed_over_at   timestamptz,
     handover_reason  text,
     -- WhatsApp Cloud: until when we may send what we like; after that, approved templates only. 24 hours after the customer last
     -- wrote or called, never moved back by a message that comes late. Null: not known, or a channel without such a rule.
     window_ends_at   timestamptz,
+    -- Who may answer (shared/channels/ownership.py): the bot; or a person, and the bot is silent; or it is closed, until the
+    -- customer writes again.
+    owner            text not null default 'bot' check (owner in ('bot', 'person', 'closed')),
+    -- Since when; null: since the beginning. The bot's replies from before that time never leave (send_claim_v1).
+    owner_since      timestamptz,
+    -- A person's: when it goes back to the bot, and the minutes without a message that it waits for that. Null: never by itself.
+    returns_at       timestamptz,
+    return_after_minutes integer check (return_after_minutes between 1 and 43200),
     check ((handed_over_at is null) = (handover_reason is null)),
+    check (returns_at is null or owner = 'person'),
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
 
--- PENDING -> SENT -> DELIVERED -> READ, or FAILED. A status only moves to a higher rank: a late `sent` never undoes READ, and
--- FAILED never overwrites DELIVERED, but one of several phones may still report a delivery after another failed.
-create function status_rank_v1(status text) returns integer language sql immutable parallel safe as $$
-    select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2
+-- PENDING -> SENT -> DELIVERED -> READ, or FAILED, or SUPERSEDED: a person took the conversation over before the bot's reply left.
+-- A status only moves to a higher rank: a late `sent` never undoes READ, and FAILED never overwrites DELIVERED, but one of several
+-- phones may still report a delivery after another failed.
+create function status_rank_v2(status text) returns integer language sql immutable parallel safe as $$
+    select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2 when 'SUPERSEDED' then 2
                        when 'DELIVERED' then 3 when 'READ' then 4 end
 $$;
 
@@ -634,7 +647,7 @@ create table message (
     role            text not null check (role in ('user', 'assistant', 'agent')),
     content         text not null check (content <> ''),
     -- A user's message has reached us, so it is DELIVERED; an agent's has left. The other values describe our replies.
-    status          text not null check (status in ('PENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED')),
+    status          text not null check (status in ('PENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED', 'SUPERSEDED')),
     -- The provider's id: an inbound message came with it, a reply got it in the answer to its send (wamid, gateway id).
     external_id     text check (external_id <> ''),
     reply_to        bigint references message on delete cascade,
@@ -657,6 +670,7 @@ create table message (
     check (status <> 'FAILED' or error is not null)
 ) with (fillfactor = 80);
 create index conversation_page_idx on conversation (chatbot_id, id desc);
+create index conversation_returns_idx on conversation (returns_at) where returns_at is not null;
 create unique index message_idempotency_idx on message (conversation_id, idempotency_key) where idempotency_key is not null;
 create index message_conversation_idx on message (conversation_id, id desc);
 create unique index message_one_reply_idx on message (reply_to) where reply_to is not null;
@@ -802,8 +816,10 @@ create table webhook_endpoint (
     customer_id bigint not null references customer on delete cascade,
     url         text not null check (url_is_normalized(url)),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
-    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff}'
-        check (events <@ '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff}'::text[]
+    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff,'
+            'conversation.assigned,conversation.returned}'
+        check (events <@ '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff,'
+            'conversation.assigned,conversation.returned}'::text[]
                and cardinality(events) > 0),
     active      boolean not null default true,
     created_at  timestamptz not null default now(),
@@ -1353,13 +1369,13 @@ $$;
 -- The one place where a reply's status moves: to a higher rank, or not at all. `p_attempts` (with `p_metadata`) is given
 -- by a stage that ends an attempt: these are kept even where the status had moved further meanwhile, and an error of an
 -- earlier attempt is forgotten. Returns whether anything changed.
-create function message_set_status_v1(p_id bigint, p_status text, p_error text default null, p_external_id text default null,
+create function message_set_status_v2(p_id bigint, p_status text, p_error text default null, p_external_id text default null,
                                       p_attempts integer default null, p_metadata jsonb default '{}')
 returns boolean language plpgsql as $$
 declare
     v_moves boolean;
 begin
-    select status_rank_v1(status) < status_rank_v1(p_status) into v_moves
+    select status_rank_v2(status) < status_rank_v2(p_status) into v_moves
     from message where id = p_id and role = 'assistant' for no key update;
     update message set
         status = case when v_moves then p_status else status end,

@@ -192,6 +192,7 @@ class Chatbot(Base):
     provider_timeout = FloatField(null=True)
     knowledge_characters = IntegerField(null=True)
     history_characters = IntegerField(null=True)
+    return_after_minutes = IntegerField()
 
 
 class ChatbotProvider(Base):
@@ -278,6 +279,10 @@ class Conversation(Base):
     handed_over_at = DateTimeTZField(null=True)
     handover_reason = TextField(null=True)
     window_ends_at = DateTimeTZField(null=True)
+    owner = TextField()
+    owner_since = DateTimeTZField(null=True)
+    returns_at = DateTimeTZField(null=True)
+    return_after_minutes = IntegerField(null=True)
 
 
 class Message(Base):

@@ -9,12 +9,12 @@ with runnable_jobs as materialized (
         message.channel, message.reply_to, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
-    where message.role = 'assistant' and (channel.send_queue is not null or status_rank_v1(message.status) <= status_rank_v1('SENT'))
+    where message.role = 'assistant' and (channel.send_queue is not null or status_rank_v2(message.status) <= status_rank_v2('SENT'))
 ), locked_conversations as materialized (
     select id from conversation where id = any (array(select conversation_id from replies where send_queue is null))
     order by chatbot_id, channel, external_user_id for no key update
 ), shown_replies as materialized (
-    select message_set_status_v1(message_id, 'SENT', p_attempts => attempt) as is_shown
+    select message_set_status_v2(message_id, 'SENT', p_attempts => attempt) as is_shown
     from replies, (select count(*) from locked_conversations) locked where send_queue is null
 )
 select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,

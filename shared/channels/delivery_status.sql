@@ -14,9 +14,9 @@ with input as (
     where input.message_id is null and message.role = 'assistant'
       and message.chatbot_id = coalesce(input.chatbot_id, message.chatbot_id)
 ), furthest as materialized (
-    select distinct on (id) * from matches order by id, status_rank_v1(status) desc, n
+    select distinct on (id) * from matches order by id, status_rank_v2(status) desc, n
 ), moved as materialized (
-    select n, message_set_status_v1(id, status, error, provider_id) as has_moved from furthest
+    select n, message_set_status_v2(id, status, error, provider_id) as has_moved from furthest
 )
 select n, coalesce(bool_or(has_moved), false) as applied from matches left join moved using (n) group by n
 
@@ -32,9 +32,9 @@ with matches as (
         and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
     where parked.provider_id = any (:provider_ids)
 ), furthest as materialized (
-    select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank_v1(status) desc
+    select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank_v2(status) desc
 ), moved as materialized (
-    select message_set_status_v1(message_id, status, error) as has_moved from furthest
+    select message_set_status_v2(message_id, status, error) as has_moved from furthest
 )
 delete from parked_status where id in (select id from matches) and (select count(has_moved) from moved) > 0 returning id
 

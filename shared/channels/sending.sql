@@ -13,12 +13,12 @@ with input as materialized (
 ), furthest as (
     select distinct on (n) n, status, error from (
         select n, status, error from early_statuses union all select n, 'SENT', null from input) statuses
-    order by n, status_rank_v1(status) desc
+    order by n, status_rank_v2(status) desc
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
     select id, conversation_id, channel, reply_to from message
     where id = any (array(select message_id from input)) order by id for no key update
 ), sent_messages as materialized (
-    select input.*, message.id, message.conversation_id, message.reply_to, message_set_status_v1(
+    select input.*, message.id, message.conversation_id, message.reply_to, message_set_status_v2(
         message.id, furthest.status, furthest.error, input.provider_id, input.attempt, input.metadata) as is_kept
     from input join furthest using (n) join locked_messages message on message.id = input.message_id
 ), usage as (
@@ -57,7 +57,7 @@ with dead_job as materialized (
     for update of job -- an operator may requeue it at this moment
 ), failed_message as materialized (
     select dead_job.customer_id, reason.text as error, message.id, message.conversation_id, message.channel, message.reply_to,
-        message_set_status_v1(message.id, 'FAILED', reason.text) as has_moved
+        message_set_status_v2(message.id, 'FAILED', reason.text) as has_moved
     from dead_job join message on message.id = dead_job.message_id,
         -- With the provider's words, where they are those of this failure.
         lateral (select case when starts_with(message.error, last_error) then message.error else last_error end as text) reason

@@ -140,7 +140,7 @@ class MessageSchema(BodySchema):
     conversation_id = stored_id()
     role = _text("user", "assistant")
     content = _text()
-    status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED")
+    status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED", "SUPERSEDED")
     reply_to = stored_id(allow_none=True)
     error = _text(allow_none=True)
     provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
