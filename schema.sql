@@ -356,10 +356,29 @@ create function knowledge_slip_patterns(p_word text) returns text[] language sql
             (reverse(substr(p_word, place, 2)) || substr(p_word, place + 2))) slips (slip)
 $$;
 
+-- Words of a base, up to four and whole, that are a slip away from one that it lacks.
+create function knowledge_similar_words(p_knowledge_base_id bigint, p_word text) returns setof text
+language plpgsql stable rows 4 as $$
+begin
+    return query
+    select substr(similar_word.word, 2) from (
+        select entry.word from knowledge_word entry
+        where entry.knowledge_base_id = p_knowledge_base_id and entry.word = any (knowledge_slips(p_word))
+        union
+        select alike.word from (
+            select distinct near.word from (
+                select entry.word from knowledge_word entry
+                where entry.knowledge_base_id = p_knowledge_base_id and entry.word >= '=' || left(p_word, 4)
+                    and entry.word < '=' || left(p_word, 4) || U&'\+10FFFF' order by entry.word limit 2000) near) alike
+        where alike.word like any (knowledge_slip_patterns(p_word))
+        limit 4) similar_word;
+end $$;
+
 -- The items of one base that have words of a question, best first. `score` is BM25's. `relevance` compares it with what the
 -- question asks for, whatever its length: who asks for rare words that no item has gets little. Null: it has only words that
--- are common here. The turn before counts 0.4. A word that the base lacks stands for those that are a slip away.
-create function knowledge_candidates_v1(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer)
+-- are common here. The turn before counts 0.4. `p_with_slips`: a word that the base lacks stands for those that are a slip away.
+create function knowledge_matches(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer,
+                                  p_with_slips boolean)
 returns table (id bigint, score real, relevance real) language plpgsql stable rows 20 as $$
 begin
     return query
@@ -388,20 +407,12 @@ begin
         where stemmed.stems is not null -- a stop word
         order by asked_words.weight desc limit 150
     ), similar_words as materialized (
-        select unknown.word as asked, unknown.weight, substr(similar_word.word, 2) as word
-        from (select words.word, words.weight, knowledge_slip_patterns(words.word) as patterns from words
-              where not is_known and length(words.word) between 5 and 24 and words.word !~ '[0-9%\\]' -- a number; LIKE's own
-              order by words.weight desc, length(words.word) desc limit 4) unknown, lateral (
-            select entry.word from knowledge_word entry
-            where entry.knowledge_base_id = p_knowledge_base_id and entry.word = any (knowledge_slips(unknown.word))
-            union
-            select alike.word from (
-                select distinct near.word from (
-                    select entry.word from knowledge_word entry
-                    where entry.knowledge_base_id = p_knowledge_base_id and entry.word >= '=' || left(unknown.word, 4)
-                        and entry.word < '=' || left(unknown.word, 4) || U&'\+10FFFF' order by entry.word limit 2000) near) alike
-            where alike.word like any (unknown.patterns)
-            limit 4) similar_word
+        select unknown.word as asked, unknown.weight, similar_word as word
+        from (select words.word, words.weight from words
+              where p_with_slips and not is_known and length(words.word) between 5 and 24
+                and words.word !~ '[0-9%\\]' -- a number; LIKE's own
+              order by words.weight desc, length(words.word) desc limit 4) unknown,
+            knowledge_similar_words(p_knowledge_base_id, unknown.word) similar_word
     ), meant_words as materialized (
         select words.word as asked, words.word, words.weight, 1::float8 as likeness, stems from words
         union all
@@ -440,6 +451,23 @@ begin
         (sum(postings.weight * rarity * entry.weight) / sqrt((select total from demand)))::real
     from postings, unnest(postings.items, postings.weights) as entry (item, weight)
     group by entry.item order by total_score desc, entry.item limit p_limit;
+end $$;
+
+-- The same; slips are looked for where no item fits twice as well as it must (knowledge_search_v3). They cost as much as all the rest,
+-- and who spelt what matters rightly has words enough that the base lacks.
+create function knowledge_candidates_v1(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer)
+returns table (id bigint, score real, relevance real) language plpgsql stable rows 20 as $$
+begin
+    return query
+    with as_written as materialized (
+        select * from knowledge_matches(p_knowledge_base_id, p_question, p_before, p_limit, false)
+    ), answer as materialized (
+        select coalesce(max(as_written.relevance) >= 5, false) as is_there from as_written
+    )
+    select as_written.* from as_written where (select is_there from answer)
+    union all
+    select corrected.* from knowledge_matches(p_knowledge_base_id, p_question, p_before, p_limit, true) corrected
+    where not (select is_there from answer);
 end $$;
 
 -- What goes into the prompt: [{id, title, content, score, url}], best first, at most 5; null if nothing fits. An item that scores
@@ -1336,6 +1364,33 @@ create function media_job_v1(p_customer_id bigint, p_priority smallint, p_messag
         'message_id', p_message_id, 'ordering_key', p_conversation_id::text, 'payload', jsonb_build_object(
             'message_id', p_message_id, 'conversation_id', p_conversation_id, 'may_answer', p_may_answer))
 $$;
+
+-- What is searched for when a question is answered: all that the customer wrote since the last reply up to it, and the turn before,
+-- which says what "it" is. No row for no question.
+create function searched_words_v1(p_conversation_id bigint, p_message_id bigint) returns table (question text, before text)
+language plpgsql stable strict rows 1 as $$
+declare
+    v_last_reply bigint;
+    v_last_question bigint;
+begin
+    select coalesce(reply_to, id) into v_last_reply from message
+    where conversation_id = p_conversation_id and role <> 'user' and coalesce(reply_to, id) < p_message_id
+    order by id desc limit 1;
+    select id into v_last_question from message
+    where conversation_id = p_conversation_id and role not in ('assistant', 'agent') and id <= v_last_reply order by id desc limit 1;
+    return query select
+        (select string_agg(left(content, 4000), E'\n' order by id) from (
+            select id, content from message
+            where conversation_id = p_conversation_id and role not in ('assistant', 'agent') and id <= p_message_id and id > coalesce(v_last_reply, 0)
+            order by id desc limit 10) newest),
+        (select string_agg(left(content, 2000), E'\n' order by id) from (
+            select id, content from message
+            where conversation_id = p_conversation_id and role not in ('assistant', 'agent') and id <= v_last_question
+                and id > coalesce((select coalesce(reply_to, id) from message
+                    where conversation_id = p_conversation_id and role <> 'user' and coalesce(reply_to, id) < v_last_question
+                    order by id desc limit 1), 0)
+            order by id desc limit 10) newest);
+end $$;
 
 -- A reply that was saved -> outgoing-messages.
 create function outgoing_job_v1(p_customer_id bigint, p_message_id bigint, p_conversation_id bigint, p_channel text)

@@ -9,7 +9,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         -- Who was told that a person comes is not told so again: until the business writes, or for a day.
         coalesce(conversation.handed_over_at > now() - interval '1 day', false) as is_handed_over,
         chatbot.knowledge_base_id is not null as has_knowledge,
-        said.question, said.before, knowledge_search_v3(chatbot.knowledge_base_id, said.question, said.before, 8001) as items,
+        searched.question, searched.before,
+        knowledge_search_v3(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
         -- Whose vectors serve, if the base has any (shared/ai/hybrid.py).
         base.id as knowledge_base_id, base.languages as knowledge_languages,
         case when base.embedding_model is not null then base.embedded_model end as embedded_model,
@@ -68,33 +69,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     from message question join chatbot on chatbot.id = question.chatbot_id
     join conversation on conversation.id = question.conversation_id
     left join knowledge_base base on base.id = chatbot.knowledge_base_id
-    -- What is searched for: all that the customer wrote since the last reply, and the turn before, which says what "it" is.
-    left join lateral (
-        select (select string_agg(left(content, 4000), E'\n' order by id) from (
-                select id, content from message
-                where conversation_id = question.conversation_id and role <> 'assistant' and id <= question.id
-                    and id > coalesce(last_reply.place, 0)
-                order by id desc limit 10) newest) as question,
-            (select string_agg(left(content, 2000), E'\n' order by id) from (
-                select id, content from message
-                where conversation_id = question.conversation_id and role <> 'assistant' and id <= last_question.id
-                    and id > coalesce(reply_before.place, 0)
-                order by id desc limit 10) newest) as before
-        from (select) here
-        left join lateral (
-            select coalesce(reply_to, id) as place from message
-            where conversation_id = question.conversation_id and role = 'assistant' and coalesce(reply_to, id) < question.id
-            order by id desc limit 1) last_reply on true
-        left join lateral (
-            select id from message
-            where conversation_id = question.conversation_id and role <> 'assistant' and id <= last_reply.place
-            order by id desc limit 1) last_question on true
-        left join lateral (
-            select coalesce(reply_to, id) as place from message
-            where conversation_id = question.conversation_id and role = 'assistant' and coalesce(reply_to, id) < last_question.id
-            order by id desc limit 1) reply_before on true
-        where chatbot.knowledge_base_id is not null
-    ) said on true
+    left join lateral searched_words_v1(question.conversation_id,
+        case when chatbot.knowledge_base_id is not null then question.id end) searched on true
     left join message reply on reply.reply_to = question.id
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
     where question.id = claimed_jobs.message_id and question.role <> 'assistant'

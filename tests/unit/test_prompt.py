@@ -253,12 +253,12 @@ def test_other_failures_are_not_asked_again() -> None:
 def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> None:
     statement = (root / "workers" / "ai.sql").read_text()
     assert re.search(rf"left\(turn\.content, {prompt.TURN_BUDGET + 1}\)", statement)
-    assert f"said.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
+    assert f"searched.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
     assert max(channel.max_content for channel in CHANNELS.values()) <= 16_000, "a question goes into the prompt whole"
 
 
 def test_the_claim_reads_one_character_more_than_a_prompt_takes() -> None:
     """By which the prompt sees that it has to cut."""
     claim = (Path(__file__).parents[2] / "workers" / "ai.sql").read_text()
-    assert f"said.before, {prompt.ITEM_BUDGET + 1})" in claim
+    assert f"searched.before, {prompt.ITEM_BUDGET + 1})" in claim
     assert f"left(turn.content, {prompt.TURN_BUDGET + 1})" in claim
