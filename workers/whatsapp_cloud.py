@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from shared.channels import sending
+from shared.channels.formatting import parts, to_whatsapp
 from shared.channels.registry import channel
-from shared.channels.sending import OutboundMessage, split_message
+from shared.channels.sending import OutboundMessage
 from shared.channels.whatsapp_cloud.send import MAX_TEXT, callback_id, send_text
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -39,7 +40,7 @@ def send(job: Job) -> None:
 
 def _send_parts(message: OutboundMessage, token: str) -> str:
     """A text too long for Meta leaves in parts, one after another; the last one's wamid stands for the message."""
-    *earlier, last = split_message(message.content, MAX_TEXT)
+    *earlier, last = parts(to_whatsapp(message.content, by_person=message.by_person), MAX_TEXT)
     for number, part in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
         _send_text(message, token, part, callback_id(message.message_id, number))
         sending.keep_parts_sent(message, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.channels import sending
+from shared.channels.formatting import to_whatsapp
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import session
 from shared.channels.whatsapp_qr.dialects import dialect
@@ -38,10 +39,11 @@ def send(job: Job) -> None:
     gateway = dialect(message.sender["dialect"])
     if message.status == "PENDING":
         session.wait_until_connected(message.sender, gateway, api_key)
+    text = to_whatsapp(message.content, by_person=message.by_person)
     sending.send_once(
         job,
         message,
         CHANNEL,
         gateway.expected_ids(message.message_id),
-        lambda: gateway.send_text(name, api_key, message.recipient, message.content, message.message_id),
+        lambda: gateway.send_text(name, api_key, message.recipient, text, message.message_id),
     )

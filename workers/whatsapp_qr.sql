@@ -2,7 +2,8 @@
 -- The job, the reply that it is to send, and the session that it leaves from.
 select claimed_jobs.*, (select to_jsonb(reply) from (
     select message.content, message.status, message.external_id, conversation.external_user_id as recipient,
-        to_jsonb(session) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent
+        to_jsonb(session) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
+        message.metadata ? 'source' as by_person
     from message join conversation on conversation.id = message.conversation_id
     left join whatsapp_qr_session session on session.chatbot_id = message.chatbot_id and session.active
     where message.id = claimed_jobs.message_id and message.role = 'assistant'

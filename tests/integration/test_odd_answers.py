@@ -75,6 +75,28 @@ def test_a_part_that_is_refused_is_sent_again_and_not_the_ones_before_it(world: 
     assert (taken, world.messages(role="assistant")[0]["status"]) == (["a", "b"], "SENT")
 
 
+@pytest.mark.parametrize(("channel", "service"), [("whatsapp_cloud", "graph"), ("whatsapp_qr", "waha")])
+def test_markdown_leaves_in_the_channels_marks_and_is_kept_as_it_was_written(
+    world: World, simulator: Simulator, channel: str, service: str
+) -> None:
+    written = "## Prices\n**Tea**: 5 *each*, see [shop](https://x.io/a_b)"
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": completion(written), "times": 1}])
+    world.say(QUESTION, channel=channel, user="49123")
+    world.drain()
+    [sent] = simulator.record(service)
+    assert sent["text"] == "*Prices*\n*Tea*: 5 _each_, see shop (https://x.io/a_b)"
+    [reply] = world.messages(role="assistant")
+    assert reply["content"] == written
+    # A person's message may have the channel's own marks.
+    db.rows(
+        "update message set metadata = %s, content = '*Tea* **5**', status = 'PENDING' where id = %s",
+        ['{"source": "api"}', reply["id"]],
+    )
+    db.rows("update job set state = 'waiting', closed_at = null where queue = %s", [f"{channel.replace('_', '-')}-send"])
+    world.drain()
+    assert simulator.record(service)[-1]["text"] == "*Tea* *5*"
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -223,6 +223,40 @@ def test_nobodys_words_are_more_than_text(browser: Browser, site: Site, world: W
     assert browser.log() == [], "not even the policy was needed"
 
 
+#: Marks, and what would be more than that in a page which took it for HTML; whole, and at any word of it.
+MARKED = """We **ship** within *two days* [see](https://shop.example/a_b?c=1&d=2):
+
+- `<b>` <img src=x onerror="document.title='owned'">
+- [bad](javascript:document.title='owned') <javascript:alert(1)>
+
+```
+<script>document.title = "owned"</script>
+```
+
+End **of <svg/onload=document.title='owned'> it**"""
+
+
+def test_a_reply_shows_its_marks_while_it_is_written_and_afterwards(browser: Browser, site: Site, simulator: Simulator) -> None:
+    db.rows("update knowledge_item set content = %s where title = 'Shipping'", [MARKED])
+    simulator.faults([{"kind": "ai", "fault": "pace", "ms": 250}])
+    browser.open(site.page)
+    say(browser, "When do you ship?")
+    browser.until(f"{DRAFT}?.querySelector('.formatted strong')?.innerText === 'ship'")
+    browser.until(f"{DRAFT}?.querySelector('pre code')?.innerText.includes('document.title')")
+    bubble = "document.querySelector('#messages > .assistant:last-child:not(.draft) .bubble')"
+    browser.until(f"{bubble}?.innerText.trim().endsWith('it')", seconds=40)
+    for _ in range(2):  # as it comes, and after a reload
+        tags = browser.run(f"return [...{bubble}.querySelectorAll('*')].map(one => one.localName).join(' ')")
+        assert tags == "span p strong em a ul li code li pre code p strong"
+        link = browser.run(f"const a = {bubble}.querySelector('a'); return [a.innerText, a.href, a.target, a.rel]")
+        assert link == ["see", "https://shop.example/a_b?c=1&d=2", "_blank", "noopener noreferrer nofollow"]
+        assert "javascript:document.title='owned'" in browser.run(f"return {bubble}.innerText")
+        assert "owned" not in browser.run("return document.title")
+        assert browser.log() == [], "not even the policy was needed"
+        browser.open(site.page)
+        browser.until(f"{bubble}?.querySelector('pre')")
+
+
 @pytest.fixture
 def shop(tmp_path: Path, site: Site, world: World) -> Iterator[str]:
     """A business's page on another origin, which embeds the chat by its one line."""

@@ -21,8 +21,8 @@ const ATTEMPTS = 3;
 /** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
 const STALE = 60_000;
 
-const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, sources}
-const drafts = new Map(); // id of a question -> {content, timer}: the reply that is being written
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources}
+const drafts = new Map(); // id of a question -> {content, html, tail, timer}: the reply that is being written
 let outbox = recall("outbox") || []; // {key, content, created_at, state: "sending" | "failed", why}
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
@@ -145,15 +145,18 @@ function receive(message, revision) {
   draw(known || drafted ? null : keyOf(message));
 }
 
-/** A reply that is being written: its whole `text`, or what is `more` since the last event; the text null when it ended without one. */
-function receiveDraft({ reply_to, text, more }) {
+/** A reply that is being written: its whole `text`, or what is `more` since the last event; the text null when it ended without one.
+ * `html` shows all of it, where it has marks; what comes after that is its tail, until the next html. */
+function receiveDraft({ reply_to, text, more, html }) {
   if ([...messages.values()].some((message) => message.reply_to === reply_to)) return;
   const before = drafts.get(reply_to);
   forgetDraft(reply_to);
   const content = text ?? (more && before ? before.content + more : null);
   if (content) {
     const timer = setTimeout(() => (drafts.delete(reply_to), draw()), STALE);
-    drafts.set(reply_to, { content, timer });
+    const shown = html ?? (more && before?.html);
+    const tail = shown && html === undefined ? before.tail + more : "";
+    drafts.set(reply_to, { content, html: shown, tail, timer });
   }
   draw(content && !before ? keyOf({ reply_to }) : null);
 }
@@ -323,8 +326,8 @@ function ordered() {
 /** The replies that are being written, as messages, where their questions are known. */
 function drafted() {
   const known = [...drafts].filter(([question]) => messages.has(question));
-  return known.map(([question, { content }]) => ({
-    role: "assistant", content, status: "DRAFT", reply_to: question, created_at: messages.get(question).created_at,
+  return known.map(([question, { content, html, tail }]) => ({
+    role: "assistant", content, html, tail, status: "DRAFT", reply_to: question, created_at: messages.get(question).created_at,
   }));
 }
 
@@ -425,7 +428,31 @@ function fillDraft(element, entry) {
     element.replaceChildren(bubble);
   }
   element.className = ["assistant draft", entry.first && "first", element.classList.contains("fresh") && "fresh"].filter(Boolean).join(" ");
-  element.firstChild.lastChild.data = entry.content;
+  const bubble = element.firstChild;
+  if (!entry.html) {
+    bubble.lastChild.data = entry.content;
+  } else if (bubble.html === entry.html) {
+    bubble.tail.data = entry.tail;
+  } else {
+    bubble.html = entry.html;
+    bubble.tail = document.createTextNode(entry.tail);
+    bubble.replaceChildren(bubble.firstChild, formatted(entry.html));
+    bubble.classList.add("formatted");
+    lastBlock(bubble).append(bubble.tail);
+  }
+}
+
+/** What our server made of a reply's marks: shared/channels/formatting/html.py escapes every word of it. */
+function formatted(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+/** Where a text goes on: in its last paragraph, item or code. */
+function lastBlock(element) {
+  const last = element.lastElementChild;
+  return last?.matches("p:not(.heading), ul, ol, li, blockquote, pre, pre > code") ? lastBlock(last) : element;
 }
 
 function make(name, className, text = "") {
@@ -435,7 +462,13 @@ function make(name, className, text = "") {
 function bubble(role, entry) {
   const element = make("div", "bubble");
   element.append(make("span", "aside", role === "user" ? "You: " : `${NAME}: `));
-  const text = role === "assistant" && entry.status === "FAILED" ? "This answer could not be delivered." : entry.content;
+  const undelivered = role === "assistant" && entry.status === "FAILED";
+  if (entry.html && !undelivered) {
+    element.classList.add("formatted");
+    element.append(formatted(entry.html));
+    return element;
+  }
+  const text = undelivered ? "This answer could not be delivered." : entry.content;
   for (const part of text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]}'])/)) element.append(/^https?:\/\//.test(part) ? link(part) : part);
   return element;
 }

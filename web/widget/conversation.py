@@ -9,6 +9,7 @@ from typing import Any
 from peewee import Cast, ModelSelect, Value
 
 from shared import db
+from shared.channels.formatting import is_plain, to_html
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.models import Conversation, Job, Message
@@ -29,21 +30,30 @@ ACCEPTED = "ACCEPTED"
 _MEMBERS = ("id", "role", "content", "status", "reply_to")
 
 
+#: By how much a draft with marks grows before it is formatted again; the page shows what came since as it is.
+GROWTH = 1.05
+
+
 @dataclass(frozen=True)
 class Draft:
-    """A reply while it is written: the public id of its question, and its text so far."""
+    """A reply while it is written: the public id of its question, and its text so far.
+
+    `html` shows as much of it as `formatted` says; None if the page has that already, or there are no marks.
+    """
 
     reply_to: str
     text: str
+    html: str | None = None
+    formatted: int = 0
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Whose news, behind which revision, and whether its page shows a draft."""
+    """Whose news, behind which revision, and the draft that its page shows."""
 
     visitor: Visitor
     after: int
-    has_draft: bool = False
+    draft: Draft | None = None
 
 
 @dataclass(frozen=True)
@@ -89,22 +99,29 @@ def news_of_many(asked: Sequence[Asked]) -> list[News]:
             "chatbot_id": one.visitor.chatbot_id,
             "visitor_id": one.visitor.id,
             "after": one.after,
-            "has_draft": one.has_draft,
+            "has_draft": one.draft is not None,
             "batch": BATCH,
         }
         for one in asked
     ]
-    return [_news_in(row, one.after) for row, one in zip(_read_news.rows_by_item(items), asked, strict=True)]
+    return [_news_in(row, one) for row, one in zip(_read_news.rows_by_item(items), asked, strict=True)]
 
 
-def _news_in(row: dict[str, Any] | None, after: int) -> News:
+def _news_in(row: dict[str, Any] | None, asked: Asked) -> News:
     if row is None:
-        return News(after, [])
+        return News(asked.after, [])
     changes = [(revision, _to_json(message)) for revision, message in row["changes"]]
     is_behind = len(changes) == BATCH
-    newest = changes[-1][0] if is_behind else max(after, row["newest"])
-    draft = None if row["draft"] is None else Draft(public_id(row["draft_of"]), row["draft"])
+    newest = changes[-1][0] if is_behind else max(asked.after, row["newest"])
+    draft = None if row["draft"] is None else _draft(public_id(row["draft_of"]), row["draft"], asked.draft)
     return News(newest, changes, draft, row["is_draft_gone"], is_behind)
+
+
+def _draft(reply_to: str, text: str, shown: Draft | None) -> Draft:
+    formatted = shown.formatted if shown and shown.reply_to == reply_to and text.startswith(shown.text) else 0
+    if is_plain(text) or (formatted and len(text) < formatted * GROWTH):
+        return Draft(reply_to, text, None, formatted)
+    return Draft(reply_to, text, to_html(text), len(text))
 
 
 def content_of(message_id: int) -> str | None:
@@ -144,8 +161,10 @@ def _to_json(row: dict[str, Any]) -> dict[str, Any]:
     ids = {name: row[name] and public_id(row[name]) for name in ("id", "reply_to")}
     at = row["created_at"]
     message = {name: row[name] for name in _MEMBERS} | ids | {"created_at": at if isinstance(at, str) else at.isoformat()}
-    links = _links(row["sources"]) if row["role"] == "assistant" else []
-    return {**message, "sources": links} if links else message
+    if row["role"] != "user":
+        message |= {} if is_plain(row["content"]) else {"html": to_html(row["content"])}
+        message |= {"sources": links} if (links := _links(row["sources"])) else {}
+    return message
 
 
 def _links(sources: Any) -> list[dict[str, str]]:

@@ -25,8 +25,11 @@ def events_of(news: News, shown: Draft | None) -> tuple[str, Draft | None]:
             text += event("draft", {"reply_to": shown.reply_to, "text": None}, news.cursor)
         shown = None
     draft = news.draft
-    if draft is None or draft == shown or draft.reply_to in answered:
+    if draft is None or draft.reply_to in answered:
+        return text, shown
+    if shown is not None and (shown.reply_to, shown.text) == (draft.reply_to, draft.text):
         return text, shown
     has_grown = shown is not None and shown.reply_to == draft.reply_to and draft.text.startswith(shown.text)
     new = {"more": draft.text[len(shown.text) :]} if has_grown and shown else {"text": draft.text}
-    return text + event("draft", {"reply_to": draft.reply_to, **new}, news.cursor), draft
+    html = {} if draft.html is None else {"html": draft.html}
+    return text + event("draft", {"reply_to": draft.reply_to, **new, **html}, news.cursor), draft

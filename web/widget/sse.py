@@ -303,4 +303,4 @@ def _count_down(counts: Counter[Any], name: Any) -> None:
 def _read_news(page: list[Subscription]) -> list[News]:
     """The news of these streams, whose pages count as open from then on."""
     open_pages.mark(page)
-    return news_of_many([Asked(stream.visitor, stream.seen, stream.draft is not None) for stream in page])
+    return news_of_many([Asked(stream.visitor, stream.seen, stream.draft) for stream in page])
