@@ -813,7 +813,9 @@ create table parked_status (
     error       text,
     received_at timestamptz not null default now(),
     -- The chatbot whose number or session reported it: it must not move another tenant's messages. Null: not known.
-    chatbot_id  bigint references chatbot on delete cascade
+    chatbot_id  bigint references chatbot on delete cascade,
+    -- Of a failure: why, in a code of ours (shared/channels/outcomes.py).
+    error_code  text
 );
 create index parked_status_chatbot_idx on parked_status (chatbot_id);
 create index parked_status_provider_idx on parked_status (provider_id);

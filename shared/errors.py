@@ -7,11 +7,14 @@ from __future__ import annotations
 
 
 class Snooze(Exception):
-    """Not now: throttled, or not its turn. The job runs again in `delay` seconds; costs no attempt, bounded by the job's age."""
+    """Not now: throttled, or not its turn. The job runs again in `delay` seconds; costs no attempt, bounded by the job's age.
 
-    def __init__(self, delay: float, reason: str) -> None:
+    `error_code`: why, in a code of ours, for a job that becomes too old.
+    """
+
+    def __init__(self, delay: float, reason: str, error_code: str | None = None) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay, self.error_code = delay, error_code
 
 
 class RateLimited(Snooze):
@@ -35,6 +38,8 @@ class OutsideFailure(Exception):
         super().__init__(reason)
         self.words = words
         self.level: int | None = None
+        #: Why, in a code of ours; of a send (shared/channels/outcomes.py).
+        self.error_code: str | None = None
 
 
 class PermanentError(Exception):

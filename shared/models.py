@@ -365,6 +365,7 @@ class ParkedStatus(Base):
     error = TextField(null=True)
     received_at = _time()
     chatbot = ForeignKeyField(Chatbot, null=True)
+    error_code = TextField(null=True)
 
 
 class UsageLog(Base):

@@ -38,6 +38,7 @@ class StatusUpdate:
     provider_id: str | None = None
     message_id: int | None = None
     error: str | None = None
+    error_code: str | None = None
     chatbot_id: int | None = None
 
     def __post_init__(self) -> None:

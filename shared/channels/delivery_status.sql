@@ -3,7 +3,7 @@
 -- message the furthest moves it; messages are updated in the order of their ids, so that two processes never wait for each other.
 with input as (
     select * from jsonb_to_recordset($1)
-        as i(n integer, status text, provider_id text, message_id bigint, error text, chatbot_id bigint)
+        as i(n integer, status text, provider_id text, message_id bigint, error text, error_code text, chatbot_id bigint)
 ), matches as materialized (
     select input.*, message.id from input join message on message.id = input.message_id
         and message.id = any (array(select message_id from input)) -- by the index, also where the plan was made on an empty table
@@ -16,25 +16,28 @@ with input as (
 ), furthest as materialized (
     select distinct on (id) * from matches order by id, status_rank_v2(status) desc, n
 ), moved as materialized (
-    select n, message_set_status_v2(id, status, error, provider_id) as has_moved from furthest
+    select n, message_set_status_v2(id, status, error, provider_id, p_metadata =>
+        case when status = 'FAILED' then jsonb_build_object('error_code', error_code) else '{}' end) as has_moved from furthest
 )
 select n, coalesce(bool_or(has_moved), false) as applied from matches left join moved using (n) group by n
 
 -- name: park_statuses(statuses)
-insert into parked_status (provider_id, status, error, chatbot_id)
-select provider_id, status, error, chatbot_id
-from jsonb_to_recordset(:statuses) as input(provider_id text, status text, error text, chatbot_id bigint)
+insert into parked_status (provider_id, status, error, error_code, chatbot_id)
+select provider_id, status, error, error_code, chatbot_id
+from jsonb_to_recordset(:statuses) as input(provider_id text, status text, error text, error_code text, chatbot_id bigint)
 
 -- name: apply_parked(provider_ids)
 with matches as (
-    select parked.id, parked.status, parked.error, message.id as message_id
+    select parked.id, parked.status, parked.error, parked.error_code, message.id as message_id
     from parked_status parked join message on message.external_id = parked.provider_id and message.role = 'assistant'
         and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
     where parked.provider_id = any (:provider_ids)
 ), furthest as materialized (
-    select distinct on (message_id) message_id, status, error from matches order by message_id, status_rank_v2(status) desc
+    select distinct on (message_id) message_id, status, error, error_code
+    from matches order by message_id, status_rank_v2(status) desc
 ), moved as materialized (
-    select message_set_status_v2(message_id, status, error) as has_moved from furthest
+    select message_set_status_v2(message_id, status, error, p_metadata =>
+        case when status = 'FAILED' then jsonb_build_object('error_code', error_code) else '{}' end) as has_moved from furthest
 )
 delete from parked_status where id in (select id from matches) and (select count(has_moved) from moved) > 0 returning id
 

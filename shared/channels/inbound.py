@@ -94,7 +94,9 @@ class DeliveryStatus(InboundItem):
     status: str
     provider_id: str
     message_id: int | None = None
+    #: Of a failure: the provider's words, and why in a code of ours (outcomes.Reason).
     error: str | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

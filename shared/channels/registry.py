@@ -5,7 +5,8 @@ To add a channel, for example Telegram:
 1. shared/queues.py: the send stage's queue and its module (`TELEGRAM = "telegram-send"`); shared/config.py and .env.example: its
    RATE_LIMIT_TELEGRAM_SEND, and the secret of its webhook.
 2. `CHANNELS` below: its entry.
-3. shared/channels/telegram/: webhook (verify, parse), send, errors, accounts. Copy whatsapp_cloud/; sending.py has the rest.
+3. shared/channels/telegram/: webhook (verify, parse), send, errors (a table in the words of outcomes.py), accounts. Copy
+   whatsapp_cloud/; sending.py has the rest.
 4. web/hooks/telegram.py: `hook` (a blueprint) and `replay`. web/hooks/__init__.py finds it by the channel's name.
 5. workers/telegram.py: the send stage; Procfile: its line.
 6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models.py: that table's model.

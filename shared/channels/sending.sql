@@ -9,17 +9,19 @@ with input as materialized (
 ), early_statuses as (
     delete from parked_status parked using input join message on message.id = input.message_id
     where parked.provider_id = any (input.ids) and coalesce(parked.chatbot_id, message.chatbot_id) = message.chatbot_id
-    returning input.n, parked.status, parked.error
+    returning input.n, parked.status, parked.error, parked.error_code
 ), furthest as (
-    select distinct on (n) n, status, error from (
-        select n, status, error from early_statuses union all select n, 'SENT', null from input) statuses
+    select distinct on (n) n, status, error, error_code from (
+        select n, status, error, error_code from early_statuses union all select n, 'SENT', null, null from input) statuses
     order by n, status_rank_v2(status) desc
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
     select id, conversation_id, channel, reply_to from message
     where id = any (array(select message_id from input)) order by id for no key update
 ), sent_messages as materialized (
     select input.*, message.id, message.conversation_id, message.reply_to, message_set_status_v2(
-        message.id, furthest.status, furthest.error, input.provider_id, input.attempt, input.metadata) as is_kept
+        message.id, furthest.status, furthest.error, input.provider_id, input.attempt,
+        input.metadata || case furthest.status when 'FAILED' then jsonb_build_object('error_code', furthest.error_code)
+            else '{}' end) as is_kept
     from input join furthest using (n) join locked_messages message on message.id = input.message_id
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent_messages where is_kept
@@ -39,13 +41,14 @@ select true from parked_status parked join message on message.id = :message_id
     and message.chatbot_id = coalesce(parked.chatbot_id, message.chatbot_id)
 where parked.provider_id = any (:ids) limit 1
 
--- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error)
--- The attempt is counted on the reply as well, which keeps the provider's words; the job does not.
+-- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, error_code)
+-- The attempt is counted on the reply as well, which keeps the provider's words and our code for them; the job does not.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), failed_message as (
     update message set attempts = failed_attempt.attempt, error = :customer_error, updated_at = clock_timestamp(),
-        metadata = metadata || jsonb_build_object('attempts', failed_attempt.attempt, 'last_error', :customer_error::text)
+        metadata = metadata || jsonb_build_object(
+            'attempts', failed_attempt.attempt, 'last_error', :customer_error::text, 'error_code', :error_code::text)
     from failed_attempt where message.id = failed_attempt.message_id and role = 'assistant'
 )
 select attempt, retry_in from failed_attempt
@@ -56,13 +59,16 @@ with dead_job as materialized (
     select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), failed_message as materialized (
-    select dead_job.customer_id, reason.text as error, message.id, message.conversation_id, message.channel, message.reply_to,
-        message_set_status_v2(message.id, 'FAILED', reason.text) as has_moved
+    select dead_job.customer_id, reason.text as error, reason.code, message.id, message.conversation_id, message.channel,
+        message.reply_to, message_set_status_v2(message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code))
+            as has_moved
     from dead_job join message on message.id = dead_job.message_id,
-        -- With the provider's words, where they are those of this failure.
-        lateral (select case when starts_with(message.error, last_error) then message.error else last_error end as text) reason
+        -- With the provider's words and our code, where they are those of this failure.
+        lateral (select
+            case when starts_with(message.error, last_error) then message.error else last_error end as text,
+            case when starts_with(message.error, last_error) then metadata ->> 'error_code' end as code) reason
 )
 select job_close_failed_v1(:job_id, '[]', (
     select coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
-        jsonb_build_object('error', error))), '[]')
+        jsonb_build_object('error', error, 'error_code', code))), '[]')
     from failed_message where has_moved)) as tickets

@@ -247,18 +247,20 @@ def fail_attempt(
     retry_delays: list[float],
     outcome_unknown: bool = False,
     customer_error: str | None = None,
+    error_code: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> tuple[int, float | None]:
     """Ends an execution that failed; returns the attempt's number, and the seconds until the next one (None: failed for good).
 
     `query` is the stage's: it records the failure on the job and on what the job is about, which gets `customer_error`: the same
-    with the words of whoever refused. Raises LeaseLost.
+    with the words of whoever refused, and `error_code`: why, in a code of ours. Raises LeaseLost.
     """
     parameters = {
         "job_id": job.id,
         "claim": job.claim,
         "error": strip_invalid(error)[:MAX_ERROR],
         "customer_error": strip_invalid(customer_error or error)[:MAX_ERROR],
+        "error_code": error_code,
         "traceback": strip_invalid(traceback)[-MAX_TRACEBACK:] if traceback else None,
         "retry_delays": retry_delays,
         "outcome_unknown": outcome_unknown,

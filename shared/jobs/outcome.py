@@ -108,7 +108,10 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
     if delay is None:
         # A limit of our own that is too low is ours to mend.
         kind = PermanentError if isinstance(snooze, RateLimited) else PermanentRefusal
-        return kind(f"{snooze}; still so after {age:.0f} s")
+        failure = kind(f"{snooze}; still so after {age:.0f} s")
+        if isinstance(failure, PermanentRefusal):
+            failure.error_code = snooze.error_code
+        return failure
     _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
     log.info("job_snoozed", extra={"reason": str(snooze), "delay": delay})
     enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000), job.customer_id or current_customer())])
@@ -127,6 +130,7 @@ def _fail(stage: Policies, job: Job, problem: Exception, timings: Timings) -> No
         retry_delays=[] if is_permanent else stage.retry.jittered(),
         outcome_unknown=is_unknown,
         customer_error=f"{error}: {words}" if (words := getattr(problem, "words", "")) else error,
+        error_code=getattr(problem, "error_code", None),
         details=getattr(problem, "details", None),
     )
     timings.lap("work")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 from shared import models
 from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, parse_item
+from shared.channels.outcomes import EXPLANATIONS, AccountDown, Meaning, Outcome, ProviderFailed, Reason, Slowed
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
-from shared.channels.whatsapp_cloud.errors import ERRORS, GraphApiError, classify_error
+from shared.channels.whatsapp_cloud.errors import ERRORS, classify_error
+from shared.channels.whatsapp_qr import evolution, waha
 from shared.channels.whatsapp_qr.dialects import DIALECTS
-from shared.errors import PermanentError, PermanentRefusal, Snooze
+from shared.errors import OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
 from shared.http import Response
 from shared.queues import MODULES, Queue
 from web.hooks import hook_modules
@@ -100,27 +103,100 @@ def test_a_dialect_parses_whatever_comes_into_at_least_one_item(dialect: Any, da
 
 def _classified(status: int, code: Any = None, **headers: str) -> Exception:
     error = {} if code is None else {"code": code, "message": "why", "error_data": {"details": "how"}}
-    body = str({"error": error}).replace("'", '"').encode()
+    body = json.dumps({"error": error}).encode()
     return classify_error(Response(status, body, headers))
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "expected"),
+    ("status", "code", "expected", "reason"),
     [
-        (400, 1, GraphApiError),
-        (400, 131000, GraphApiError),
-        (400, 131026, PermanentRefusal),
-        (400, 131047, PermanentRefusal),
-        (401, 190, PermanentRefusal),
-        (400, "131000", PermanentRefusal),  # an exact match only
-        (400, 13100, PermanentRefusal),
-        (400, [4], PermanentRefusal),
-        (500, 131047, GraphApiError),
-        (400, None, GraphApiError),
+        (400, 1, OutcomeUnknown, Reason.PROVIDER_FAILED),
+        (500, 131000, OutcomeUnknown, Reason.PROVIDER_FAILED),
+        (503, 99, OutcomeUnknown, Reason.PROVIDER_FAILED),
+        (400, 131026, PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
+        (400, 131047, PermanentRefusal, Reason.WINDOW_CLOSED),
+        (500, 131047, PermanentRefusal, Reason.WINDOW_CLOSED),  # the code, whatever the status
+        (401, 190, AccountDown, Reason.TOKEN_INVALID),
+        (400, 0, AccountDown, Reason.TOKEN_INVALID),
+        (403, 10, AccountDown, Reason.PERMISSION_MISSING),
+        (403, 200, AccountDown, Reason.PERMISSION_MISSING),
+        (403, 299, AccountDown, Reason.PERMISSION_MISSING),
+        (403, 368, AccountDown, Reason.ACCOUNT_RESTRICTED),
+        (403, 131031, AccountDown, Reason.ACCOUNT_RESTRICTED),
+        (400, 133010, AccountDown, Reason.NOT_REGISTERED),
+        (400, 131042, AccountDown, Reason.PAYMENT_MISSING),
+        (400, 131048, PermanentRefusal, Reason.SPAM_LIMITED),
+        (400, 131050, PermanentRefusal, Reason.MARKETING_REFUSED),
+        (400, 132001, PermanentRefusal, Reason.TEMPLATE_REFUSED),
+        (400, 100, PermanentRefusal, Reason.REQUEST_REFUSED),
+        (400, 131053, ProviderFailed, Reason.MEDIA_FAILED),
+        (400, "131000", PermanentRefusal, Reason.UNKNOWN_CODE),  # an exact match only
+        (400, True, PermanentRefusal, Reason.UNKNOWN_CODE),
+        (400, 13100, PermanentRefusal, Reason.UNKNOWN_CODE),
+        (400, [4], PermanentRefusal, Reason.UNKNOWN_CODE),
+        (400, None, ProviderFailed, Reason.PROVIDER_FAILED),
     ],
 )
-def test_what_meta_says_decides_by_code_then_by_status(status: int, code: Any, expected: type[Exception]) -> None:
-    assert type(_classified(status, code)) is expected
+def test_what_meta_says_decides_by_code_then_by_status(status: int, code: Any, expected: type[Exception], reason: Reason) -> None:
+    error: Any = _classified(status, code)
+    assert (type(error), error.error_code) == (expected, reason)
+
+
+def test_an_unknown_code_is_an_alert(caplog: pytest.LogCaptureFixture) -> None:
+    _classified(400, 131026)
+    assert not caplog.records
+    _classified(400, 987654)
+    [line] = caplog.records
+    assert (line.levelname, line.message, line.code) == ("ERROR", "provider_code_unknown", "987654")
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(EXPLANATIONS) == set(Reason)
+    assert all(isinstance(meaning, Meaning) and meaning.reason in EXPLANATIONS for meaning in ERRORS.values())
+    waits = {meaning.outcome for meaning in ERRORS.values() if meaning.seconds}
+    assert waits == {Outcome.SLOW, Outcome.DELAY}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected", "reason"),
+    [
+        (400, [{"exists": False, "jid": "1@s.whatsapp.net"}], PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
+        (400, "Error: Connection Closed", AccountDown, Reason.SESSION_OFFLINE),
+        (400, ["Error: Timed Out"], OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
+        (400, ["Error: rate-overlimit"], Slowed, Reason.RATE_LIMITED),
+        (400, [["text", 'instance requires property "text"']], PermanentRefusal, Reason.REQUEST_REFUSED),
+        (400, "Error: something of the phone", ProviderFailed, Reason.PROVIDER_FAILED),
+        (400, None, ProviderFailed, Reason.PROVIDER_FAILED),
+        (401, "Unauthorized", AccountDown, Reason.TOKEN_INVALID),
+        (404, ['The "s1" instance does not exist'], AccountDown, Reason.SESSION_OFFLINE),
+        (429, "Too many", Slowed, Reason.RATE_LIMITED),
+        (500, "Error", ProviderFailed, Reason.PROVIDER_FAILED),
+        (418, "teapot", PermanentRefusal, Reason.UNKNOWN_CODE),
+    ],
+)
+def test_evolutions_errors_are_read_for_what_they_say(
+    status: int, message: Any, expected: type[Exception], reason: Reason
+) -> None:
+    body = json.dumps({"status": status, "error": "Bad Request", "response": {"message": message}})
+    error: Any = evolution.classify_error(Response(status, body.encode(), {}))
+    assert (type(error), error.error_code) == (expected, reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "reason"),
+    [
+        (422, {"error": "not as expected", "status": "STOPPED"}, AccountDown, Reason.SESSION_OFFLINE),
+        (422, {"message": "chatId is wrong"}, PermanentRefusal, Reason.REQUEST_REFUSED),
+        (401, {"message": "Unauthorized"}, AccountDown, Reason.TOKEN_INVALID),
+        (404, {"message": "Session not found"}, AccountDown, Reason.SESSION_OFFLINE),
+        (408, {}, ProviderFailed, Reason.PROVIDER_FAILED),
+        (500, {"message": "puppeteer"}, ProviderFailed, Reason.PROVIDER_FAILED),
+        (418, {}, PermanentRefusal, Reason.UNKNOWN_CODE),
+    ],
+)
+def test_what_wahas_statuses_mean(status: int, body: dict[str, Any], expected: type[Exception], reason: Reason) -> None:
+    error: Any = waha.classify_error(Response(status, json.dumps(body).encode(), {}))
+    assert (type(error), error.error_code) == (expected, reason)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
 from shared.ai.knowledge import Item, told
-from shared.channels.whatsapp_cloud import errors, send
+from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
+from shared.channels.whatsapp_cloud import send
 from shared.channels.whatsapp_qr.dialects import dialect
 from shared.channels.whatsapp_qr.gateway import message_id_in
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
@@ -61,22 +62,22 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
 @pytest.mark.parametrize(
     ("rule", "expected", "says"),
     [
-        ({"fault": "rate_limit", "retry_after": 7}, Snooze, "130429"),
+        ({"fault": "rate_limit", "retry_after": 7}, Slowed, "130429"),
         ({"fault": "status", "status": 400, "body": {"error": {"code": 131056, "message": "pair"}}}, Snooze, "131056"),
         (
             {"fault": "status", "status": 400, "body": {"error": {"code": 131047, "message": "window closed"}}},
             PermanentError,
             "131047",
         ),
-        ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, PermanentError, "190"),
-        ({"fault": "status", "status": 503, "body": "oops"}, errors.GraphApiError, "503"),
+        ({"fault": "status", "status": 401, "body": {"error": {"code": 190, "message": "expired"}}}, AccountDown, "190"),
+        ({"fault": "status", "status": 503, "body": "oops"}, OutcomeUnknown, "503"),
         *(
             ({"fault": "status", "status": 400, "body": {"error": {"code": code, "message": "limit"}}}, Snooze, f"code {code}$")
             for code in (4, 17, 32, 341, 613, 80007)
         ),
         (
             {"fault": "status", "status": 400, "body": {"error": {"code": 99, "message": "later", "is_transient": True}}},
-            errors.GraphApiError,
+            ProviderFailed,
             "99",
         ),
         (
@@ -84,7 +85,7 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
             PermanentError,
             "99",
         ),
-        ({"fault": "status", "status": 425, "body": {"error": {"code": 99, "message": "early"}}}, errors.GraphApiError, "425"),
+        ({"fault": "status", "status": 425, "body": {"error": {"code": 99, "message": "early"}}}, ProviderFailed, "425"),
         ({"fault": "reset_after"}, OutcomeUnknown, "did not answer"),
         ({"fault": "timeout", "ms": 1500}, OutcomeUnknown, "did not answer"),
     ],
@@ -116,7 +117,7 @@ def test_waha_keeps_one_id_for_all_attempts(simulator: Simulator) -> None:
     assert first in dialect("waha").expected_ids(12)
 
 
-@pytest.mark.parametrize(("session", "expected"), [("stopped-1", Snooze), ("unknown-1", PermanentError)])
+@pytest.mark.parametrize(("session", "expected"), [("stopped-1", AccountDown), ("unknown-1", AccountDown)])
 def test_what_a_waha_session_means(simulator: Simulator, session: str, expected: type[Exception]) -> None:
     with pytest.raises(expected):
         _waha(simulator, session)

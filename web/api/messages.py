@@ -32,6 +32,7 @@ _MESSAGE = (
     Message.status,
     Message.reply_to,
     Message.error,
+    Message.metadata["error_code"].as_json().alias("error_code"),
     Message.metadata["provider"].as_json().alias("provider"),
     Message.metadata["knowledge"].as_json().alias("knowledge"),
     Message.metadata["sources"].as_json().alias("sources"),

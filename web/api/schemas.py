@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import INCLUDE, Schema, ValidationError, fields, pre_dump, validate
 
+from shared.channels.outcomes import explanation
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
@@ -143,6 +144,8 @@ class MessageSchema(BodySchema):
     status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED", "SUPERSEDED")
     reply_to = stored_id(allow_none=True)
     error = _text(allow_none=True)
+    error_code = _text(allow_none=True)
+    error_explanation = _text(allow_none=True)
     provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
     knowledge = fields.List(
         fields.Nested(UsedItemSchema), required=True, allow_none=True, metadata={"description": "Why this reply: best first."}
@@ -151,6 +154,12 @@ class MessageSchema(BodySchema):
     tool = fields.Nested(ToolSchema, required=True, allow_none=True)
     created_at = stored_time()
     updated_at = stored_time()
+
+    @pre_dump
+    def _explain(self, message: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The code of an error that is over says nothing any more."""
+        code = message["error_code"] if message["error"] else None
+        return {**message, "error_code": code, "error_explanation": explanation(code)}
 
 
 class NewMessageSchema(BodySchema):

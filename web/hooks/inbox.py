@@ -171,6 +171,7 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
             provider_id=status.provider_id,
             message_id=status.message_id,
             error=status.error,
+            error_code=status.error_code,
             chatbot_id=account.chatbot_id,
         )
         for status in statuses

@@ -1,7 +1,7 @@
-"""What Meta's error codes do to a send. To change what a code does, edit `ERRORS`.
+"""What Meta's error codes mean. To change what a code does, edit `ERRORS`.
 
-Source: Meta's Cloud API reference, error codes. Branch on `code`, never on titles. Failures that Meta reports after it accepted a
-message come by webhook, and are stored as they are (shared/channels/whatsapp_cloud/webhook.py).
+Source: Meta's Cloud API reference, error codes. Branch on `code`, never on titles. The same table serves the answer to a send and
+a failure that Meta reports by webhook after it accepted the message (webhook.py).
 """
 
 from __future__ import annotations
@@ -10,54 +10,87 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.channels.inbound import get_path
-from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
-from shared.errors import OutsideFailure
+from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.http import Response, code_of
 
-#: code -> what happens to the send. A code that is not here goes by its HTTP status and by `is_transient`
-#: (`_reaction`): so 131026 (no WhatsApp user), 131047 (24 hours since the customer wrote) and 190 (access token expired) fail the
-#: message, for Meta sends them with 4xx.
-ERRORS: dict[int, Reaction] = {
-    1: Retry(),  # unknown error
-    2: Retry(),  # service temporarily down
-    4: Wait(30.0),  # the app's calls
-    17: Wait(30.0),  # the user's calls
-    32: Wait(30.0),  # the page's calls
-    341: Wait(30.0),  # the application's limit
-    613: Wait(30.0),  # calls to this API
-    80007: Wait(30.0),  # the business account's calls
-    130429: Wait(5.0),  # the number's throughput
-    131000: Retry(),  # something went wrong
-    131016: Retry(),  # service overloaded
-    131053: Retry(),  # media upload
-    131056: Wait(6.0),  # one message in 6 seconds to the same person
-    131057: Wait(30.0),  # account in maintenance
-    133004: Retry(),  # server temporarily unavailable
+_FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
+_APP_LIMIT = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)
+_TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
+_PERMISSION = Meaning(Outcome.HOLD, Reason.PERMISSION_MISSING)
+_RESTRICTED = Meaning(Outcome.HOLD, Reason.ACCOUNT_RESTRICTED)
+_UNREGISTERED = Meaning(Outcome.HOLD, Reason.NOT_REGISTERED)
+_PAYMENT = Meaning(Outcome.HOLD, Reason.PAYMENT_MISSING)
+_UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
+_REFUSES = Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES)
+_MARKETING = Meaning(Outcome.FAIL, Reason.MARKETING_REFUSED)
+_REQUEST = Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)
+_TEMPLATE = Meaning(Outcome.FAIL, Reason.TEMPLATE_REFUSED)
+_MEDIA = Meaning(Outcome.RETRY, Reason.MEDIA_FAILED)
+
+#: code -> what it means. One that is not here goes by its HTTP status and `is_transient` (`meaning_of`).
+ERRORS: dict[int, Meaning] = {
+    # The token, and what it may do.
+    **dict.fromkeys((0, 102, 190), _TOKEN),
+    **dict.fromkeys((3, 10, *range(200, 300), 131005), _PERMISSION),
+    # The account. 368: blocked for a violation; 131031: locked.
+    **dict.fromkeys((368, 131031), _RESTRICTED),
+    **dict.fromkeys((131037, 131045, 133000, 133005, 133006, 133008, 133009, 133010, 133015, 133016, 136024), _UNREGISTERED),
+    **dict.fromkeys((131042, 131044, 134011), _PAYMENT),
+    # Too much: refused before anything was done. The calls of the app (4), user, page, business account; of this API (613).
+    **dict.fromkeys((4, 17, 32, 341, 613, 80007), _APP_LIMIT),
+    130429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),  # the number's throughput
+    131056: Meaning(Outcome.DELAY, Reason.RECIPIENT_RATE_LIMITED, 6.0),  # one message in 6 seconds to the same person
+    131057: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0),  # the number is in maintenance, for up to a minute
+    131048: Meaning(Outcome.FAIL, Reason.SPAM_LIMITED),
+    # The recipient.
+    131047: Meaning(Outcome.TEMPLATE, Reason.WINDOW_CLOSED),
+    **dict.fromkeys((131021, 131026, 131030, 131062), _UNREACHABLE),
+    **dict.fromkeys((130403, 130472, 130497), _REFUSES),  # 130497: messages to this country
+    **dict.fromkeys((131049, 131050, 131055, 131063, 131064, 134100), _MARKETING),
+    # The request, by our fault; the template, by the business's.
+    **dict.fromkeys((33, 100, 131008, 131009, 131051, 135000), _REQUEST),
+    2635: _REQUEST,  # Meta has retired this version of the API
+    **dict.fromkeys((132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132018, 132068, 132069, 134102), _TEMPLATE),
+    134101: Meaning(Outcome.DELAY, Reason.TEMPLATE_NOT_READY, 600.0),
+    **dict.fromkeys((131052, 131053), _MEDIA),
+    # A failure of Meta's. The message may have left.
+    **dict.fromkeys((1, 2, 131000, 131016, 133004), _FAILED),
 }
 #: HTTP 429 with a code that says nothing of waiting.
-THROTTLED = Wait(5.0)
+THROTTLED = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0)
 #: Statuses that pass by themselves: a timeout on their side, a conflict, locked, too early.
 PASSING = frozenset({408, 409, 423, 424, 425})
-
-
-class GraphApiError(OutsideFailure):
-    """Meta failed; it may do better next time."""
+_LATER = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
+_WAITS = frozenset({Outcome.SLOW, Outcome.DELAY})
 
 
 def classify_error(answer: Response) -> Exception:
-    """What a send stage raises for an answer that is not 2xx: Snooze, PermanentError or GraphApiError."""
+    """What a send stage raises for an answer that is not 2xx."""
     error = get_path(answer.json(), "error")
     error = error if isinstance(error, dict) else {}
-    code = error.get("code")
-    words = ": ".join(str(part) for part in (error.get("message"), get_path(error, "error_data", "details")) if part)
-    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(code)) else "")
-    return error_of(_reaction(answer.status, error), text, words or answer.excerpt(), answer, GraphApiError)
+    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(error.get("code"))) else "")
+    meaning = meaning_of(answer.status, error)
+    return error_of(meaning, text, words_of(error) or answer.excerpt(), answer.retry_after(meaning.seconds))
 
 
-def _reaction(status: int, error: Mapping[str, Any]) -> Reaction:
+def words_of(error: Mapping[str, Any]) -> str:
+    """Meta's words for an error: its message or title, and the details."""
+    parts = (error.get("message") or error.get("title"), get_path(error, "error_data", "details"))
+    return ": ".join(str(part) for part in parts if part)
+
+
+def meaning_of(status: int, error: Mapping[str, Any]) -> Meaning:
+    """What an error means, with the HTTP status it came with; 200 for one that a webhook reports."""
     code = error.get("code")
-    reaction = ERRORS.get(code) if isinstance(code, int) else None
-    if status == 429 and not isinstance(reaction, Wait):
+    meaning = ERRORS.get(code) if type(code) is int else None
+    if status == 429 and (meaning is None or meaning.outcome not in _WAITS):
         return THROTTLED
-    may_pass = status >= 500 or status in PASSING or not error or error.get("is_transient") is True
-    return reaction or (Retry() if may_pass else Fail())
+    if error.get("is_transient") is True and (meaning is None or meaning.outcome is Outcome.FAIL):
+        return _LATER
+    if meaning is not None:
+        return meaning
+    if status >= 500:
+        return _FAILED
+    if status in PASSING or not error:
+        return _LATER
+    return report_unknown("whatsapp_cloud", code_of(code), f"WhatsApp Cloud: HTTP {status}")

@@ -25,7 +25,7 @@ def callback_id(message_id: int, part: int | None = None) -> str:
 def send_text(phone_number_id: str, token: str, recipient: str, text: str, callback: str) -> str:
     """Sends a text of up to MAX_TEXT; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
 
-    Raises Snooze, PermanentError, GraphApiError, and what shared.http raises.
+    Raises what `outcomes.error_of` gives, and what shared.http raises.
     """
     conf = settings()
     body = {

@@ -26,6 +26,8 @@ from shared.channels.inbound import (
     get_text,
     parse_item,
 )
+from shared.channels.outcomes import Reason
+from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
 from shared.config import settings
 from shared.db.credentials import constant_time_equal, hmac_matches
 
@@ -135,19 +137,22 @@ def _status(raw: dict[str, Any]) -> InboundItem:
     if status not in STATUSES:
         return IgnoredItem(raw=raw)
     callback = _CALLBACK.fullmatch(get_text(raw, "biz_opaque_callback_data"))
+    words, reason = _failure(raw) if status == "failed" else (None, None)
     return DeliveryStatus(
         raw=raw,
         status=STATUSES[status],
         provider_id=wamid,
         message_id=int(callback[1]) if callback else None,
-        error=_failure(raw) if status == "failed" else None,
+        error=words,
+        error_code=reason,
     )
 
 
-def _failure(raw: dict[str, Any]) -> str:
+def _failure(raw: dict[str, Any]) -> tuple[str, Reason]:
+    """Why a message failed: in Meta's words, and in our code."""
     error = next(iter(get_objects(raw.get("errors"))), {})
-    words = [_first_text(error, "message", "title"), get_text(error, "error_data", "details")]
-    return f"WhatsApp Cloud: code {error.get('code')}, " + (": ".join(word for word in words if word) or "no reason given")
+    reason = meaning_of(200, error).reason if error else Reason.REPORTED_FAILURE
+    return f"WhatsApp Cloud: code {error.get('code')}, " + (words_of(error) or "no reason given"), reason
 
 
 def _first_text(value: Any, *names: str) -> str:

@@ -25,7 +25,7 @@ class Dialect(Protocol):
         """The ids that the gateway may give our message, known before it is sent; none if it makes its own."""
 
     def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
-        """Sends a text; returns the gateway's id. Raises Snooze, PermanentError, GatewayError, and what shared.http raises."""
+        """Sends a text; returns the gateway's id. Raises what `outcomes.error_of` gives, and what shared.http raises."""
 
     def session_state(self, session: str, api_key: str, /) -> SessionState:
         """Asks for a session's state. Raises what shared.http raises."""

@@ -26,11 +26,12 @@ from shared.channels.inbound import (
     get_text,
     parse_item,
 )
-from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
+from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.gateway import (
+    OFFLINE,
     REPORTED_FAILURE,
-    SESSION_DOWN,
-    GatewayError,
+    RETRY,
+    UNREACHABLE,
     call_get,
     call_post,
     inbound_message,
@@ -38,15 +39,37 @@ from shared.channels.whatsapp_qr.gateway import (
     message_id_in,
 )
 from shared.db.credentials import constant_time_equal
-from shared.errors import PermanentRefusal, Snooze
 from shared.http import Response
 
 #: How Evolution calls a session that can send.
 CONNECTED = "open"
-#: HTTP status -> what happens to the send; any other is retried, for 400 is also every trouble of the phone.
-ERRORS: dict[int, Reaction] = {401: Fail(), 403: Fail(), 404: Fail(), 429: Wait(5.0)}
-#: What Evolution (Baileys) says in a 400 when its phone is not connected: wait.
-_PHONE_IS_DOWN = ("connection closed", "not connected", "connection terminated", "timed out")
+#: HTTP status -> what it means. 400 is every trouble of the phone as well, and is read for what it says (`WORDS`).
+ERRORS: dict[int, Meaning] = {
+    401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
+    403: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
+    404: Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE),  # there is no such instance
+    408: RETRY,
+    413: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
+    429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
+}
+#: What Evolution (and Baileys below it) says in a 400 -> what it means; the first that it contains counts.
+WORDS: tuple[tuple[str, Meaning], ...] = (
+    ("timed out", Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)),  # the phone did not confirm, and may have sent it
+    ("rate-overlimit", Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)),
+    ("connection closed", OFFLINE),
+    ("connection terminated", OFFLINE),
+    ("connection failure", OFFLINE),
+    ("connection lost", OFFLINE),
+    ("not connected", OFFLINE),
+    ("logged out", OFFLINE),
+    ("stream errored", OFFLINE),
+    ("not-authorized", OFFLINE),
+    ("forbidden", Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES)),
+    ("item-not-found", Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)),
+    ("requires property", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
+    ("is required", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
+    ("does not meet", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
+)
 #: Seconds by which a gateway's clock may differ from ours.
 LEEWAY = 60
 _STATUSES = {"SERVER_ACK": "SENT", "DELIVERY_ACK": "DELIVERED", "READ": "READ", "PLAYED": "READ", "ERROR": "FAILED"}
@@ -152,7 +175,8 @@ def _update(raw: dict[str, Any]) -> InboundItem:
     if raw.get("fromMe") is False or status not in _STATUSES:
         return IgnoredItem(raw=raw)
     error = REPORTED_FAILURE if status == "ERROR" else None
-    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error)
+    code = Reason.REPORTED_FAILURE if error else None
+    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
 
 
 def _connection_update(raw: dict[str, Any]) -> InboundItem:
@@ -177,7 +201,7 @@ def send_text(session: str, api_key: str, chat_id: str, text: str, _message_id: 
     body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}
     answer = call_post(f"/message/sendText/{quote(session, safe='')}", body, _headers(api_key))
     if not answer.ok:
-        raise _classify_error(answer)
+        raise classify_error(answer)
     return message_id_in(answer.json())
 
 
@@ -193,13 +217,20 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"apikey": api_key} if api_key else {}
 
 
-def _classify_error(answer: Response) -> Exception:
-    """Final is a 400 only where Evolution says that the number does not exist."""
+def classify_error(answer: Response) -> Exception:
+    """A number that does not exist is said by `exists: false`, everything else by its words or its status."""
     messages = get_path(answer.json(), "response", "message")
     messages = messages if isinstance(messages, list) else [messages]
-    if any(isinstance(one, dict) and one.get("exists") is False for one in messages):
-        return PermanentRefusal(f"WhatsApp QR: HTTP {answer.status}, the number is not on WhatsApp (exists: false)")
     text, words = f"WhatsApp QR: HTTP {answer.status}", "; ".join(str(one) for one in messages if one) or answer.excerpt()
-    if answer.status == 400 and any(sign in words.lower() for sign in _PHONE_IS_DOWN):
-        return Snooze(SESSION_DOWN, f"{text}, the phone is not connected")
-    return error_of(ERRORS.get(answer.status, Retry()), text, words, answer, GatewayError)
+    if any(isinstance(one, dict) and one.get("exists") is False for one in messages):
+        return error_of(UNREACHABLE, f"{text}, the number is not on WhatsApp (exists: false)", words)
+    meaning = _meaning(answer.status, words.lower())
+    return error_of(meaning, text, words, answer.retry_after(meaning.seconds))
+
+
+def _meaning(status: int, words: str) -> Meaning:
+    if status == 400:
+        return next((meaning for sign, meaning in WORDS if sign in words), RETRY)
+    if status in ERRORS or status >= 500:
+        return ERRORS.get(status, RETRY)
+    return report_unknown("whatsapp_qr", status, f"Evolution: HTTP {status}")

@@ -6,20 +6,18 @@ import json
 from typing import Any
 
 from shared.channels.inbound import InboundItem, InboundMessage, get_path
+from shared.channels.outcomes import Meaning, Outcome, Reason
 from shared.config import settings
-from shared.errors import OutsideFailure
 from shared.http import Response, get, post
 
-#: Seconds to wait for a session that is not connected.
-SESSION_DOWN = 15.0
+#: What the tables of both dialects say often.
+OFFLINE = Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE)
+RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
+UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
 #: The error of a message whose failure a gateway reports by webhook; none of them says why.
 REPORTED_FAILURE = "WhatsApp QR: the gateway reports an error"
 #: Groups, broadcasts, channels, calls: a chatbot answers single persons only.
 _CROWDS = ("@g.us", "@broadcast", "@newsletter", "@call")
-
-
-class GatewayError(OutsideFailure):
-    """The gateway failed; it may do better next time."""
 
 
 def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:

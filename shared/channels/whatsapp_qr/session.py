@@ -13,7 +13,6 @@ from peewee import fn
 from shared import db
 from shared.channels.inbound import Account, SessionState
 from shared.channels.whatsapp_qr.dialects import Dialect
-from shared.channels.whatsapp_qr.gateway import SESSION_DOWN
 from shared.errors import OutcomeUnknown, Snooze
 from shared.http import ConnectFailed, code_of
 from shared.models import WhatsappQrSession
@@ -26,6 +25,8 @@ _FIND = """
 """
 
 CONNECTED, DISCONNECTED = "connected", "disconnected"
+#: Seconds to wait for a session that is not connected.
+SESSION_DOWN = 15.0
 #: Seconds for which a reported disconnection is believed. Then a send asks the gateway, because the report of its return may
 #: have been lost.
 BELIEVED = 30.0

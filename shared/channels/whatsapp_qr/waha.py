@@ -21,11 +21,11 @@ from shared.channels.inbound import (
     get_text,
     parse_item,
 )
-from shared.channels.reactions import Fail, Reaction, Retry, Wait, error_of
+from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.gateway import (
+    OFFLINE,
     REPORTED_FAILURE,
-    SESSION_DOWN,
-    GatewayError,
+    RETRY,
     call_get,
     call_post,
     inbound_message,
@@ -33,13 +33,21 @@ from shared.channels.whatsapp_qr.gateway import (
     message_id_in,
 )
 from shared.db.credentials import hmac_matches
-from shared.errors import Snooze
 from shared.http import Response, code_of
 
 #: How WAHA calls a session that can send.
 CONNECTED = "WORKING"
-#: HTTP status -> what happens to the send; any other 5xx is retried, any other 4xx fails. 422 names the session's state: wait.
-ERRORS: dict[int, Reaction] = {408: Retry(), 429: Wait(5.0)}
+#: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
+ERRORS: dict[int, Meaning] = {
+    400: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
+    401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
+    403: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
+    404: Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE),  # there is no such session
+    408: RETRY,
+    413: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
+    422: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
+    429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
+}
 _ACKS = {-1: "FAILED", 1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ"}
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
 #: its acks. WhatsApp's own id is what both have in common.
@@ -98,7 +106,8 @@ def _ack(raw: dict[str, Any]) -> InboundItem:
     if raw.get("fromMe") is False or ack not in _ACKS:
         return IgnoredItem(raw=raw)
     error = REPORTED_FAILURE if ack < 0 else None
-    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), error=error)
+    code = Reason.REPORTED_FAILURE if error else None
+    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), error=error, error_code=code)
 
 
 def _session_status(raw: dict[str, Any]) -> InboundItem:
@@ -138,7 +147,7 @@ def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: i
     body = {"session": session, "chatId": recipient, "text": text, "linkPreview": False, "id": own_id}
     answer = call_post("/api/sendText", body, _headers(api_key))
     if not answer.ok:
-        raise _classify_error(answer)
+        raise classify_error(answer)
     return bare_id(message_id_in(answer.json()) or own_id)
 
 
@@ -154,11 +163,13 @@ def _headers(api_key: str) -> dict[str, str]:
     return {"X-Api-Key": api_key} if api_key else {}
 
 
-def _classify_error(answer: Response) -> Exception:
+def classify_error(answer: Response) -> Exception:
+    """What a send stage raises for an answer that is not 2xx."""
     body = answer.json()
     words = str(get_path(body, "message") or get_path(body, "error") or answer.excerpt())
     text = f"WhatsApp QR: HTTP {answer.status}"
     if answer.status == 422 and isinstance(body, dict) and "status" in body:
-        return Snooze(SESSION_DOWN, f"{text}, the session is {code_of(body['status']) or 'not connected'}")
-    reaction = ERRORS.get(answer.status) or (Retry() if answer.status >= 500 else Fail())
-    return error_of(reaction, text, words, answer, GatewayError)
+        return error_of(OFFLINE, f"{text}, the session is {code_of(body['status']) or 'not connected'}", words)
+    meaning = ERRORS.get(answer.status) or (RETRY if answer.status >= 500 else None)
+    meaning = meaning or report_unknown("whatsapp_qr", answer.status, f"WAHA: HTTP {answer.status}")
+    return error_of(meaning, text, words, answer.retry_after(meaning.seconds))
