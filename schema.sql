@@ -576,12 +576,40 @@ create table chatbot_provider (
     constraint chatbot_provider_own check ((base_url is null) = (api_key is null))
 );
 
+-- A business account of Meta's (WABA): its numbers have their message templates in common.
+create table whatsapp_business (
+    waba_id             text primary key check (waba_id <> ''),
+    -- When the list of its templates was last read; null: it is wanted. When that was last begun, and why it failed the last time.
+    templates_synced_at timestamptz,
+    templates_tried_at  timestamptz,
+    templates_error     text
+);
+
 create table whatsapp_cloud_account (
     id              bigint generated always as identity primary key,
     chatbot_id      bigint not null unique references chatbot on delete cascade,
     phone_number_id text not null unique check (phone_number_id ~ '^[0-9]+$'),
     access_token    text not null, -- encrypted
-    active          boolean not null default true
+    active          boolean not null default true,
+    -- Null until Meta's first webhook for it says, or who connects it.
+    waba_id         text references whatsapp_business
+);
+create index whatsapp_cloud_account_waba_idx on whatsapp_cloud_account (waba_id);
+
+-- Message templates as Meta has them (shared/channels/whatsapp_cloud/template_store.py): what may be sent outside the 24 hours.
+create table whatsapp_template (
+    id          bigint generated always as identity primary key,
+    waba_id     text not null references whatsapp_business on delete cascade,
+    provider_id text, -- Meta's
+    name        text not null check (name <> ''),
+    language    text not null check (language <> ''),
+    status      text not null, -- Meta's: only APPROVED may be sent
+    category    text,
+    quality     text,
+    reason      text, -- why Meta rejected or paused it
+    components  jsonb not null default '[]' check (jsonb_typeof(components) = 'array'),
+    updated_at  timestamptz not null default now(),
+    unique (waba_id, name, language)
 );
 
 create table whatsapp_qr_session (

@@ -222,6 +222,16 @@ class ProviderProfile(Base):
         primary_key = CompositeKey("base_url", "model")
 
 
+class WhatsappBusiness(Base):
+    """A business account of Meta's (WABA)."""
+
+    id = None  # type: ignore[assignment]  # Meta's id is the key
+    waba_id = TextField(primary_key=True)
+    templates_synced_at = DateTimeTZField(null=True)
+    templates_tried_at = DateTimeTZField(null=True)
+    templates_error = TextField(null=True)
+
+
 class WhatsappCloudAccount(Base):
     """A number of Meta's Cloud API."""
 
@@ -229,6 +239,22 @@ class WhatsappCloudAccount(Base):
     phone_number_id = TextField()
     access_token = EncryptedField()
     active = BooleanField()
+    waba_id = TextField(null=True)
+
+
+class WhatsappTemplate(Base):
+    """A message template as Meta has it."""
+
+    waba_id = TextField()
+    provider_id = TextField(null=True)
+    name = TextField()
+    language = TextField()
+    status = TextField()
+    category = TextField(null=True)
+    quality = TextField(null=True)
+    reason = TextField(null=True)
+    components = BinaryJSONField(index=False)
+    updated_at = _time()
 
 
 class WhatsappQrSession(Base):

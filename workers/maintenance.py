@@ -18,6 +18,7 @@ from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
 from shared.channels import delivery_status
+from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.widget import drafts
 from shared.config import settings
 from shared.jobs import prune, worker_process
@@ -97,3 +98,9 @@ def sweep_jobs() -> None:
 def sync_sources() -> None:
     """Starts to read again the pages and sites whose time has come (sync_hours)."""
     sources.sync_due()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def sync_templates() -> None:
+    """Reads WhatsApp's message templates where the list is wanted or old."""
+    template_sync.sync_due()

@@ -109,6 +109,21 @@ class SessionState(InboundItem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateUpdate(InboundItem):
+    """What became of a template of a WhatsApp business account; None where nothing is said of it. `is_changed`: its text."""
+
+    waba_id: str
+    provider_id: str | None
+    name: str
+    language: str
+    status: str | None = None
+    quality: str | None = None
+    category: str | None = None
+    reason: str | None = None
+    is_changed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class MalformedItem(InboundItem):
     """Something that cannot be understood."""
 
@@ -136,6 +151,8 @@ class Account:
     id: int
     name: str
     chatbot_id: int
+    #: The business account that it is known to be of; WhatsApp Cloud.
+    waba_id: str | None = None
 
 
 def parse_item(parse: Callable[[dict[str, Any]], InboundItem], raw: dict[str, Any]) -> InboundItem:

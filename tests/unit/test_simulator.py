@@ -33,11 +33,11 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
         ([{"kind": "ai", "fault": ["status"]}], "Rule 1: fault must be one of bad_key, big, "),
         (
             [{"kind": "meta", "fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, got 'meta'.",
+            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, templates, typing, got 'meta'.",
         ),
         (
             [{"fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, and is missing.",
+            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, templates, typing, and is",
         ),
         (
             [{**AI, "staus": 503}],

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from shared import db
+from shared.channels.inbound import TemplateUpdate
 from shared.channels.registry import channel
-from shared.channels.whatsapp_cloud import webhook
+from shared.channels.whatsapp_cloud import template_events, template_store, webhook
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
+
+log = logging.getLogger(__name__)
 
 hook = Blueprint("whatsapp_cloud", __name__, url_prefix="/webhooks/whatsapp/cloud")
 
@@ -37,9 +43,24 @@ def receive() -> Response:
         inbox.count(CHANNEL, "bad_signature")
         raise Unauthorized("X-Hub-Signature-256 must be sha256= and the body's HMAC-SHA256 with WHATSAPP_APP_SECRET.")
     body = inbox.read_body(CHANNEL, '{"object": "whatsapp_business_account", "entry": […]}')
+    businesses = template_events.numbers_in(body)
     for batch in webhook.parse_body(body):
-        inbox.store(CHANNEL, webhook.find_account(batch.account_name), batch)
+        account = webhook.find_account(batch.account_name)
+        inbox.store(CHANNEL, account, batch)
+        waba_id = businesses.get(batch.account_name)
+        if account is not None and waba_id not in (None, account.waba_id):  # it is new
+            db.retry_on_outage(partial(template_store.learn, account.id, waba_id), db.WEB_RETRY_SECONDS)
+    for update in template_events.updates_in(body):
+        _apply_template_update(update)
     return Response("ok", mimetype="text/plain")
+
+
+def _apply_template_update(update: TemplateUpdate) -> None:
+    known = template_store.apply_update(update)
+    if update.status in template_store.STOPPED:
+        named = {"waba": update.waba_id, "template": update.name, "language": update.language}
+        log.warning("template_stopped", extra={**named, "status": update.status, "reason": update.reason})
+    inbox.count(CHANNEL, "template_update" if known else "template_unknown")
 
 
 def replay(phone_number_id: str, value: dict[str, Any]) -> bool:

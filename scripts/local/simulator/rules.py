@@ -9,7 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from scripts.local.simulator.providers import PROVIDERS
 
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
-_KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site")
+_KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site", "templates", "typing")
 #: The services that report what became of a message.
 _REPORTING = ("graph", "waha", "evolution")
 _STATUSES = ("sent", "delivered", "read", "failed")

@@ -60,7 +60,7 @@ class World:
 
     async def _handle(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Answers the request; False if the connection cannot be used any longer."""
-        kind = kind_of(request.path)
+        kind = kind_of(request)
         if not kind:
             await _write(writer, self._control(request))
             return True

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.local.simulator import model
+from scripts.local.simulator import graph_messages, model, presence, templates
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -25,14 +25,20 @@ OLDEST_GRAPH = 21
 NOBODY = "0000404"
 
 
-def kind_of(path: str) -> str:
-    """The service that a path belongs to; "" for none."""
+def kind_of(request: Request) -> str:
+    """The service that a request belongs to; "" for none."""
+    return "typing" if presence.is_typing(request) else _kind_of(request.path)
+
+
+def _kind_of(path: str) -> str:
     if path.partition("?")[0].endswith("/chat/completions"):  # Azure's has a version behind it
         return "ai"
     if path.endswith("/embeddings"):
         return "embeddings"
     if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
         return "graph"
+    if re.fullmatch(r"/v[\d.]+/\d+/message_templates(\?.*)?", path):
+        return "templates"
     if path == "/api/sendText" or path.startswith("/api/"):
         return "waha"
     if path.startswith(("/message/sendText/", "/instance/")):
@@ -138,23 +144,32 @@ def graph(request: Request) -> Reply:
     """POST /{version}/{phone_number_id}/messages."""
     sent = request.json()
     recipient = sent.get("to") or sent.get("recipient") or ""
-    text = (sent.get("text") or {}).get("body", "")
+    text = graph_messages.words_of(sent)
     reply = _graph_reply(request, recipient, text)
     reply.key, reply.text, reply.sender = recipient, text, request.path.split("/")[2]
     reply.callback_data = sent.get("biz_opaque_callback_data", "")
     return reply
 
 
-def _graph_reply(request: Request, recipient: str, text: str) -> Reply:
+def _refused_by_graph(request: Request) -> Reply | None:
+    """What Meta refuses whatever is asked."""
     version = int(re.findall(r"/v(\d+)", request.path)[0])
     if version < OLDEST_GRAPH:
         return _graph_error(400, 2635, "You are calling a deprecated version of the Ads API", f"v{version} is no longer usable")
     if not request.headers.get("authorization", "").startswith("Bearer "):
         return _graph_error(401, 190, "Invalid OAuth access token", "The access token could not be decrypted")
+    return None
+
+
+def _graph_reply(request: Request, recipient: str, text: str) -> Reply:
+    if refused := _refused_by_graph(request):
+        return refused
     if not recipient or not text:
         return _graph_error(400, 100, "Invalid parameter", "to (or recipient) and text.body are required")
     if len(text) > 4096:
         return _graph_error(400, 100, "Invalid parameter", "text.body must be at most 4096 characters long")
+    if wrong := graph_messages.refusal(request.json()):
+        return _graph_error(400, wrong[0], "Invalid message", wrong[1])
     if recipient.endswith(NOBODY):
         return _graph_error(400, 131026, "Message undeliverable", "Message Undeliverable: the recipient is not a WhatsApp user")
     identity = "wamid." + hashlib.sha256(f"{next(_numbers)}{time.time_ns()}".encode()).hexdigest()[:20].upper()
@@ -243,6 +258,8 @@ SERVICES: dict[str, Service] = {
     "ai": complete,
     "embeddings": embed,
     "graph": graph,
+    "typing": presence.show,
+    "templates": lambda request: _refused_by_graph(request) or templates.listed(request),
     "waha": waha,
     "evolution": evolution,
     "webhook": customer,

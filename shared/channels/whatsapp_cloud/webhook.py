@@ -45,7 +45,7 @@ _CALLBACK = re.compile(r"msg_(\d{1,18})")
 
 # Asked for each change of a webhook, and never remembered: a number that was moved or switched off is so at once. Written out,
 # because peewee takes five times as long to put the same text together.
-_FIND_ACCOUNT = "select id, chatbot_id from whatsapp_cloud_account where phone_number_id = %s and active"
+_FIND_ACCOUNT = "select id, chatbot_id, waba_id from whatsapp_cloud_account where phone_number_id = %s and active"
 
 
 def find_account(phone_number_id: str) -> Account | None:
@@ -53,7 +53,7 @@ def find_account(phone_number_id: str) -> Account | None:
     if not (phone_number_id.isascii() and phone_number_id.isdigit()):  # nobody's, and perhaps no text of PostgreSQL's
         return None
     row = db.retry_on_outage(partial(db.row, _FIND_ACCOUNT, [phone_number_id]), db.WEB_RETRY_SECONDS)
-    return Account(row["id"], phone_number_id, row["chatbot_id"]) if row else None
+    return Account(row["id"], phone_number_id, row["chatbot_id"], row["waba_id"]) if row else None
 
 
 def shows_signature(headers: Headers) -> bool:

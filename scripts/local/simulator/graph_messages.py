@@ -1,0 +1,73 @@
+"""What Meta refuses of a message that is no plain text: templates that do not fit, buttons and lists beyond their limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from scripts.local.simulator import templates
+
+
+def words_of(sent: dict[str, Any]) -> str:
+    """What a person reads of a message: its text, or the words around its buttons, or its template's name and parameters."""
+    if sent.get("type") == "interactive":
+        titles = [one["title"] for one in choices_of(sent["interactive"])]
+        return "\n".join([sent["interactive"]["body"]["text"], *(f"[{title}]" for title in titles)])
+    if sent.get("type") == "template":
+        return ", ".join([sent["template"]["name"], *(_shown(one) for one in _parameters(sent["template"]))])
+    return str((sent.get("text") or {}).get("body", ""))
+
+
+def choices_of(interactive: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its buttons, or the rows of its list."""
+    action = interactive["action"]
+    if interactive["type"] == "button":
+        return [button["reply"] for button in action["buttons"]]
+    return [row for section in action["sections"] for row in section["rows"]]
+
+
+def _parameters(template: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (parameter for component in template.get("components", ()) for parameter in component["parameters"])
+
+
+def _shown(parameter: dict[str, Any]) -> str:
+    return str(parameter.get("text") or parameter.get("payload") or parameter["type"])
+
+
+def refusal(sent: dict[str, Any]) -> tuple[int, str] | None:
+    """Meta's code and what is wrong; None: it takes the message."""
+    if sent.get("type") == "template":
+        return _refused_template(sent["template"])
+    if sent.get("type") == "interactive":
+        wrong = _wrong_interactive(sent["interactive"])
+        return (131009, wrong) if wrong else None
+    return None
+
+
+def _refused_template(template: dict[str, Any]) -> tuple[int, str] | None:
+    known = templates.find(template["name"], template["language"]["code"])
+    if known is None:
+        return 132001, "template name does not exist in the translation"
+    given = {one["type"]: one["parameters"] for one in template.get("components", ()) if one["type"] != "button"}
+    for component in known["components"]:
+        wanted = len(re.findall(r"\{\{", component.get("text", "")))
+        got = len(given.get(component["type"].lower(), ()))
+        if wanted != got:
+            return 132000, f"{component['type'].lower()}: number of localizable_params ({got}) does not match ({wanted})"
+    return None
+
+
+def _wrong_interactive(interactive: dict[str, Any]) -> str:
+    choices, is_list = choices_of(interactive), interactive["type"] == "list"
+    most, longest, id_limit = (10, 24, 200) if is_list else (3, 20, 256)
+    titles = [one["title"] for one in choices]
+    if not 1 <= len(choices) <= most or len(set(titles)) < len(titles) or len({one["id"] for one in choices}) < len(choices):
+        return "the number of choices is wrong, or two are the same"
+    if any(not 1 <= len(title) <= longest for title in titles) or any(not 1 <= len(one["id"]) <= id_limit for one in choices):
+        return "a title or an id is too long"
+    if any(len(one.get("description", "")) > 72 for one in choices) or not 1 <= len(interactive["body"]["text"]) <= 1024:
+        return "a description or the body is too long"
+    if is_list and not 1 <= len(interactive["action"]["button"]) <= 20:
+        return "the list's button is too long"
+    return ""
