@@ -56,6 +56,10 @@ UNCLAIMED = frozenset({Queue.INCOMING, Queue.OUTGOING})
 #: Redis queue of the periodic jobs of workers/maintenance.py; no stage.
 MAINTENANCE_QUEUE = "maintenance"
 
+#: Redis queues for which no customer waits. A process that serves only these looks for work by itself instead of listening
+#: for it: one connection to Redis less, of which small plans have few.
+POLLED = frozenset({Queue.KNOWLEDGE_IMPORT.value, Queue.KNOWLEDGE_EMBEDDING.value, MAINTENANCE_QUEUE})
+
 #: Plan prices (cents) from which a customer's AI jobs ride in a better lane; schema.sql computes
 #: customer.priority by the same table, a test holds the two together.
 PLAN_PRIORITIES = ((10_000, 1), (5_000, 3), (0, 5))

@@ -18,6 +18,8 @@ from shared.broker.queue_state import QueueState
 
 #: Seconds between fetches from an idle queue. Wake-ups come by publish; this is for a lost one, and it is the heartbeat.
 IDLE_FETCH = 4.0
+#: The same of a process that is not woken (shared/queues.py, POLLED).
+POLL = 2.0
 #: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
 #: them, or at the next top-up: enough to save round trips, few enough that other processes get their share.
 PREFETCH_PER_THREAD = 1.5
@@ -42,6 +44,10 @@ class Queues(Protocol):
 
     states: dict[str, QueueState]
     retired: bool
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether it is not woken."""
 
     def put(self, messages: Iterable[Message[Any]], done: Sequence[Delivery] = ()) -> int:
         """Puts messages, forgets deliveries."""
@@ -116,7 +122,8 @@ class WokenConsumer(Consumer):
         taken = self.broker.take(self.queue_name, room)
         self._prefetched.extend(taken.messages)
         self._queue_empty = len(taken.messages) < room
-        pause = IDLE_FETCH if taken.due_in is None else min(IDLE_FETCH, taken.due_in)
+        idle = POLL if self.broker.is_polling else IDLE_FETCH
+        pause = idle if taken.due_in is None else min(idle, taken.due_in)
         if self.broker.retired and room:
             pause = 0.0  # retired meanwhile: tell Redis at once
         self._next_fetch, self._next_top_up = time.monotonic() + pause, time.monotonic() + TOP_UP

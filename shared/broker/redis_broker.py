@@ -65,6 +65,11 @@ class Broker(RedisBroker):
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
         self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
+    @property
+    def is_polling(self) -> bool:
+        """Whether this process looks for work by itself, for nobody waits for what it does."""
+        return queues.POLLED.issuperset(self.queues)
+
     def declare_queue(self, queue_name: str) -> None:
         """Declares a queue, without a consumer for its delayed messages: whoever takes from it moves those."""
         if queue_name not in self.queues:
@@ -124,8 +129,9 @@ class Broker(RedisBroker):
             self.states[queue_name].acked.add(message_id)
 
     def take(self, queue_name: str, count: int) -> Taken:
-        """Takes up to `count` messages. A process that gets fewer is pushed the missing number as soon as they come."""
-        due, assigned, *messages = self._take(keys=[self.namespace], args=[self.broker_id, queue_name, count])
+        """Takes up to `count` messages. One that gets fewer and listens is pushed the missing number as soon as they come."""
+        args: list[str | int] = [self.broker_id, queue_name, count, int(not self.is_polling)]
+        due, assigned, *messages = self._take(keys=[self.namespace], args=args)
         return Taken(messages, None if due < 0 else due / 1000, assigned)
 
     def rescue(self, dead_after: float = DEAD_AFTER) -> dict[str, list[str]]:
@@ -189,7 +195,8 @@ class Broker(RedisBroker):
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
         if queue_name not in self.states:
             raise QueueNotFound(queue_name)
-        self._listener.start()
+        if not self.is_polling:
+            self._listener.start()
         threads = max(1, prefetch // 2)
         return WokenConsumer(self, queue_name, min(threads, self.thread_limits.get(queues.stage(queue_name), threads)))
 

@@ -1,7 +1,8 @@
 -- Takes up to `count` messages off a queue for a worker, after moving to it what was delayed until now.
--- KEYS: namespace. ARGV: worker id, queue, count.
+-- KEYS: namespace. ARGV: worker id, queue, count, 1 if the worker listens for what is pushed to it, else 0.
 -- Returns {ms until the next delayed message or -1, how many messages the worker has now as far as Redis knows, data, data, ...}.
--- With fewer than `count` the queue is empty, and the worker is registered as waiting: what comes next is pushed to it (put.lua).
+-- With fewer than `count` the queue is empty, and a worker that listens is registered as waiting: what comes next is pushed to it
+-- (put.lua).
 --
 -- Time is Redis' own, here and in the other scripts: a worker whose clock is wrong is missed when it dies, and delays nothing.
 --
@@ -62,7 +63,7 @@ if #gone > 0 then redis.call("zrem", name .. ".rounds", unpack(gone)) end
 
 local waiting, room = namespace .. ":__waiting__." .. queue, count - (#answer - 2)
 answer[2] = redis.call("scard", acks)
-if room > 0 then
+if room > 0 and ARGV[4] == "1" then
     redis.call("hset", waiting, worker, room)
 else
     redis.call("hdel", waiting, worker)
