@@ -92,6 +92,9 @@ _LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
 #: How a text begins that may be no text: a call of a tool that is written as one, or Harmony without its markers.
 _MAY_BE_CALL = ("{", "```", "[{", "<tool", "<function=", "<|tool", "<|python_tag|>", "[TOOL_CALLS]")
 _BARE_BEGINNING = "analysis"
+#: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
+#: share of what is beyond, or a page of HTML would cost the square of its length.
+_READ_EACH_TIME, _GROWTH = 2_000, 0.02
 
 
 class VisibleText:
@@ -107,6 +110,8 @@ class VisibleText:
         #: Whether what comes next is hidden, unless a marker says otherwise; whether the text's end depends on what follows.
         self._is_hidden = self._is_held = False
         self._has_marker = False
+        #: The length at which the text is read again.
+        self._read_again_at = 0.0
 
     @property
     def is_unproven(self) -> bool:
@@ -124,6 +129,10 @@ class VisibleText:
             piece = "" if self._is_hidden else piece
             self._shown += piece
             return piece, False
+        if len(self._text) < self._read_again_at:
+            self._is_held = True
+            return "", False
+        self._read_again_at = len(self._text) + _GROWTH * max(0, len(self._text) - _READ_EACH_TIME)
         before, self._shown = self._shown, self._visible()
         if self._shown.startswith(before):
             return self._shown[len(before) :], False

@@ -206,6 +206,21 @@ def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> N
     assert shown.strip() == thoughts.without("".join(pieces) + ".").strip()
 
 
+def test_a_long_text_of_tags_is_not_read_again_at_each_of_them() -> None:
+    class Counted(VisibleText):
+        characters = 0
+
+        def _visible(self) -> str:
+            self.characters += len(self._text)
+            return super()._visible()
+
+    shown, filtered, text = "", Counted(), "A line of it<br>" * 2_000
+    for at in range(0, len(text), 8):
+        shown += filtered.feed(text[at : at + 8])[0]
+    assert filtered.characters < 200 * len(text), "it has 2,000"
+    assert len(shown) > 0.95 * len(text)
+
+
 def test_nothing_is_held_back_that_cannot_become_a_marker() -> None:
     filtered = VisibleText()
     shown = {
