@@ -29,6 +29,7 @@ _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must b
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
@@ -66,6 +67,14 @@ def parse_rate(text: str) -> Rate | None:
     if match is None:
         raise ValidationError("Must be a count and a time, like 10/1s, 600/1m or 5000/1h, or empty for no limit.")
     return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
+
+
+def _parse_duration(text: str) -> int:
+    """Seconds. Raises ValidationError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValidationError("Must be a time like 90s, 30m, 24h or 7d.")
+    return int(match[1]) * (_SECONDS | {"d": 86_400})[match[2]]
 
 
 def _parse_size(text: str, may_be_empty: bool = True) -> str:
@@ -126,6 +135,7 @@ class Settings:
 
     def __init__(self, env: Env) -> None:
         env.add_parser("rate", parse_rate)
+        env.add_parser("duration", _parse_duration)
         env.add_parser("database_url", _check_database_url)
         env.add_parser("reply_limit", _parse_reply_limit)
         env.add_parser("redis_url", _parse_redis_url)
@@ -152,6 +162,7 @@ class Settings:
         self.knowledge_characters = env.int("PROMPT_KNOWLEDGE_CHARACTERS", 20_000, validate=_POSITIVE)
         self.history_characters = env.int("PROMPT_HISTORY_CHARACTERS", 24_000, validate=_POSITIVE)
         self.reply_limit: Rate | None = env.reply_limit("CONVERSATION_REPLY_LIMIT", "60/10m")
+        self.answer_within: int = env.duration("ANSWER_WITHIN", "24h")
         self.brake_seconds = env.float("CONVERSATION_BRAKE_SECONDS", 1800, validate=_POSITIVE)
         self.embedding_base_url = env.str("EMBEDDING_BASE_URL", "", validate=_HTTP_URL_OR_NONE)
         self.embedding_api_key = env.str("EMBEDDING_API_KEY", "")

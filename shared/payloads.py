@@ -42,6 +42,18 @@ def strip_invalid(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
+#: Stands where the middle of a text was.
+_LEFT_OUT = "\n[… {} characters left out …]\n"
+
+
+def without_middle(text: str, limit: int) -> str:
+    """The text; of one beyond the limit the beginning and the end, for there the question often stands, and what is missing."""
+    if len(text) <= limit:
+        return text
+    half = (limit - len(_LEFT_OUT.format(len(text)))) // 2
+    return text[:half] + _LEFT_OUT.format(len(text) - 2 * half) + text[-half:]
+
+
 def _row_id(**options: Any) -> fields.Integer:
     return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="must be a positive row id"), **options)
 

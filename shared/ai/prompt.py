@@ -12,14 +12,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from shared.ai.knowledge import BEGINS, ENDS, Item
+from shared.payloads import without_middle
 
 # Budgets, in characters; a token is about four. workers/ai.sql reads no more of a text than they allow. All knowledge of a prompt
 # has PROMPT_KNOWLEDGE_CHARACTERS, or what its chatbot says; the conversation before the question PROMPT_HISTORY_CHARACTERS.
 
 #: One item: four pages, so that the best item does not crowd out the second.
 ITEM_BUDGET = 8_000
-#: One earlier turn. The question itself is never cut: its channel's limit bounds it (shared/channels/registry.py).
+#: One earlier turn.
 TURN_BUDGET = 4_000
+#: The question itself, whose middle is left out: customers may write more than a model takes (shared/channels/registry.py).
+QUESTION_BUDGET = 16_000
 #: What is left of a budget for one item more is not worth a fragment shorter than this.
 MIN_FRAGMENT = 200
 #: Ends a text that goes on.
@@ -105,7 +108,8 @@ def fitting(items: Sequence[Item], budget: int) -> list[Item]:
 
 def _recent(history: Sequence[Turn], budget: int) -> list[Turn]:
     """The question, which is the last turn, and as many turns before it as there is room for. The oldest go first."""
-    recent, left = list(history[-1:]), budget
+    recent = [turn._replace(text=without_middle(turn.text, QUESTION_BUDGET)) for turn in history[-1:]]
+    left = budget
     for turn in reversed(history[:-1]):
         text = cut(turn.text, TURN_BUDGET)
         left -= len(text)

@@ -6,13 +6,15 @@ A channel's parser turns a body into batches of items; web/hooks/inbox.py stores
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from shared.channels.kinds import Author, Kind, MediaKind
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class Headers(Protocol):
@@ -46,8 +48,9 @@ class InboundMessage(InboundItem):
     """A message that a customer wrote, or a person of the business elsewhere than here.
 
     `content` has the words that a person and the model read, whatever its kind; `data` the same as an object; `metadata` ids and
-    names, no texts. `sent_at`: when it was written, by the provider's clock (Unix seconds). `identities`: other names of the same
-    customer that this message tells. `may_answer` False: it is kept, and the bot does not answer it.
+    names, no texts. `sent_at`: when it was written, `reported_at`: when the channel reported it, both by the provider's clock
+    (Unix seconds). `identities`: other names of the same customer that this message tells. `may_answer` False: it is kept, and
+    the bot does not answer it.
     """
 
     external_user_id: str
@@ -56,6 +59,7 @@ class InboundMessage(InboundItem):
     metadata: dict[str, Any] = field(default_factory=dict)
     kind: Kind = Kind.TEXT
     sent_at: float | None = None
+    reported_at: float | None = None
     data: dict[str, Any] = field(default_factory=dict, repr=False)
     media: tuple[Media, ...] = ()
     identities: tuple[str, ...] = ()
@@ -65,11 +69,12 @@ class InboundMessage(InboundItem):
 
 @dataclass(frozen=True, kw_only=True)
 class InboundEdit(InboundItem):
-    """The customer changed an earlier message: what it says now."""
+    """The customer changed an earlier message: what it says now. `message`: the same by itself, if the original never came."""
 
     original_id: str
     content: str
     sent_at: float | None = None
+    message: InboundMessage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,7 @@ class InboundRevoke(InboundItem):
     """The customer deleted an earlier message."""
 
     original_id: str
+    external_user_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,15 @@ class InboundReaction(InboundItem):
 
     message_id: str
     emoji: str
+    external_user_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedError(InboundItem):
+    """An error of the provider that is about no message; `code` is its own."""
+
+    code: str
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,13 +197,24 @@ def get_text(value: Any, *path: str) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
-#: Stands where the middle of a text was.
-LEFT_OUT = "\n[… {} characters left out …]\n"
+#: Unix seconds from which on a number must be milliseconds.
+_MILLISECONDS = 100_000_000_000
 
 
-def without_middle(text: str, limit: int) -> str:
-    """The text; of one beyond the limit the beginning and the end, for there the question often stands, and what is missing."""
-    if len(text) <= limit:
-        return text
-    half = (limit - len(LEFT_OUT.format(len(text)))) // 2
-    return text[:half] + LEFT_OUT.format(len(text) - 2 * half) + text[-half:]
+def get_time(value: Any) -> float | None:
+    """A provider's time in Unix seconds, which it may have written as a text or in milliseconds; None if it is none."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    seconds = seconds / 1000 if seconds >= _MILLISECONDS else seconds
+    return seconds if 0 < seconds < _MILLISECONDS else None
+
+
+def in_order(items: Sequence[_T], time_of: Callable[[_T], float | None]) -> list[_T]:
+    """The items of a delivery in the order of their times. What has none stays behind what it came behind."""
+    times: list[float] = []
+    for item in items:
+        time = time_of(item)
+        times.append(time if time is not None else times[-1] if times else 0.0)
+    return [items[index] for index in sorted(range(len(items)), key=times.__getitem__)]

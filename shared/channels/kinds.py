@@ -19,6 +19,29 @@ class Kind(StrEnum):
     SYSTEM = "system"
 
 
+class Effect(StrEnum):
+    """What a kind does."""
+
+    ANSWERED = "kept, and the bot answers it"
+    CONTEXT = "kept; the model reads it with the customer's next message"
+    SILENT = "kept for people; the model never reads it"
+
+
+#: What each kind of message does. Edits, deletions and reactions are no messages of their own: they are applied to an earlier one
+#: (web/hooks/inbox.py). Nothing is answered that is older than ANSWER_WITHIN, or that came from a group.
+EFFECTS: dict[Kind, Effect] = {
+    Kind.TEXT: Effect.ANSWERED,
+    Kind.MEDIA: Effect.ANSWERED,
+    Kind.CHOICE: Effect.ANSWERED,
+    Kind.LOCATION: Effect.ANSWERED,
+    Kind.CONTACT: Effect.ANSWERED,
+    Kind.ORDER: Effect.ANSWERED,
+    Kind.FORM: Effect.ANSWERED,
+    Kind.POLL: Effect.CONTEXT,
+    Kind.SYSTEM: Effect.SILENT,
+}
+
+
 class Author(StrEnum):
     """Who wrote a message that came in: the customer, or a person of the business, on the phone for example."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def webhook(*changes: dict[str, Any]) -> dict[str, Any]:
 
 def written(wamid: str, body: str = "When do you ship?", **more: Any) -> dict[str, Any]:
     """A text message as Meta reports it."""
-    plain = {"from": "5511912345678", "id": wamid, "timestamp": "1784232425", "type": "text", "text": {"body": body}}
+    plain = {"from": "5511912345678", "id": wamid, "timestamp": str(int(time.time())), "type": "text", "text": {"body": body}}
     return {**plain, **more}
 
 
@@ -113,7 +114,7 @@ def evolution_message(identity: str, message: dict[str, Any] | None = None, **ke
         "pushName": "Rui",
         "message": {"conversation": "When do you ship?"} if message is None else message,
         "messageType": "conversation",
-        "messageTimestamp": 1784232500,
+        "messageTimestamp": int(time.time()),
     }
     return evolution_event("messages.upsert", data)
 

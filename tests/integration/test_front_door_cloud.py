@@ -142,6 +142,75 @@ def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontD
     assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 0
 
 
+OLD = [
+    (0, 1),
+    (23 * 3600, 1),
+    (25 * 3600, 0),
+    (60 * 86_400, 0),
+    (-3600, 1),  # a clock that is ahead
+]
+
+
+@pytest.mark.parametrize(("age", "replies"), OLD)
+def test_what_is_older_than_a_day_is_kept_and_not_answered(door: FrontDoor, age: int, replies: int) -> None:
+    written_at = int(time.time()) - age
+    door.meta(webhook(change(door.number, messages=[written("wamid.1", timestamp=written_at)])))
+    door.world.drain()
+    [question] = door.world.messages(role="user")
+    assert question["sent_at"].timestamp() == written_at
+    assert len(door.world.messages(role="assistant")) == replies
+
+
+def test_a_flow_and_an_ad_reach_the_model_and_the_business(door: FrontDoor, simulator: Simulator) -> None:
+    door.world.endpoint(door.world.customer)
+    answers = {"response_json": '{"comment": "please call before", "flow_token": "t"}', "body": "Sent", "name": "flow"}
+    form = written("wamid.1", type="interactive", interactive={"type": "nfm_reply", "nfm_reply": answers})
+    ad = written(
+        "wamid.2", "Can I get more info?", referral={"source_id": "1202", "headline": "Blue chair 50% off", "ctwa_clid": "A"}
+    )
+    door.meta(webhook(change(door.number, messages=[form])))
+    door.meta(webhook(change(door.number, messages=[ad])))
+    door.world.drain()
+    asked = "\n".join(one["text"] for one in simulator.record("ai"))
+    assert "comment: please call before" in asked
+    assert "Blue chair 50% off" in asked
+    events = [row["payload"] for row in db.rows("select payload from webhook_event where event = 'message.received' order by id")]
+    assert events[0]["kind"] == "form"
+    assert events[0]["data"]["form"]["answers"]["comment"] == "please call before"
+    assert events[1]["data"]["referral"]["ctwa_clid"] == "A"
+    assert [message["metadata"].get("ctwa_clid") for message in door.world.messages(role="user")] == [None, "A"]
+
+
+ODD_TEXTS = {
+    "NUL": ("a\x00b", "a\ufffdb"),
+    "half of a pair": ("a\ud83db\udc00", "a?b?"),
+    "right to left": ("\u202eשלום\u202c hello", "\u202eשלום\u202c hello"),
+    "zero width": ("a\u200bb\u200d\ufeffc", "a\u200bb\u200d\ufeffc"),
+    "100 kB": ("x " * 50_000 + "WHEN DO YOU SHIP?", "x " * 50_000 + "WHEN DO YOU SHIP?"),
+    "65,536 characters": ("é" * 65_536, "é" * 65_536),
+}
+
+
+@pytest.mark.parametrize(("text", "kept"), ODD_TEXTS.values(), ids=ODD_TEXTS.keys())
+def test_whatever_a_customer_writes_is_kept_and_answered(door: FrontDoor, text: str, kept: str) -> None:
+    inside = {"latitude": 1, "longitude": 2, "name": text}
+    place = written("wamid.2", type="location", location=inside)
+    assert door.meta(webhook(change(door.number, messages=[written("wamid.1", text), place]))).status_code == 200
+    door.world.drain()
+    [first, second] = door.world.messages(role="user")
+    assert (first["content"], second["data"]["location"]["name"]) == (kept, kept)
+    assert len(door.world.messages(role="assistant")) == 2
+    assert not rejects()
+
+
+def test_an_error_of_metas_own_is_logged_and_counted(door: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    door.meta(
+        webhook(change(door.number, errors=[{"code": 130429, "title": "Rate limit hit", "message": "no text of a customer's"}]))
+    )
+    assert metrics.read()["inbound", "whatsapp_cloud", "reported_error"] == 1
+    assert [record.code for record in caplog.records if record.getMessage() == "channel_reported_error"] == ["130429"]  # type: ignore[attr-defined]
+
+
 def test_a_picture_within_a_question_does_not_hide_the_question(door: FrontDoor, simulator: Simulator) -> None:
     db.rows("update chatbot set debounce_seconds = 0.2")
     door.meta(webhook(change(door.number, messages=[written("wamid.1"), written("wamid.2", type="image", image={"id": "1"})])))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared import db
+from shared.ai import prompt
 from shared.channels.inbound import Account, InboundBatch, InboundItem, InboundMessage, Media
 from shared.channels.kinds import Author, Kind, MediaKind
 from shared.channels.registry import channel
@@ -27,6 +28,18 @@ def store(world: World, *items: InboundItem) -> None:
 def said(content: str = "When do you ship?", **more: Any) -> InboundMessage:
     """A customer's message."""
     return InboundMessage(**{"external_user_id": "4915112345", "external_id": f"wamid.{content}", "content": content} | more)
+
+
+def told(world: World) -> str:
+    """What the model would be told of the conversation now."""
+    for job in world.jobs(queue="incoming-messages", state="waiting"):
+        world.run(job["id"])
+    job = world.claim(world.jobs(queue="ai-processing", state="waiting")[-1]["id"])
+    assert job.loaded is not None
+    turns = [prompt.Turn(*turn) for turn in job.loaded["history"]]
+    return "\n".join(
+        f"{one['role']}: {one['content']}" for one in prompt.build("", "", turns, history_budget=9_999, place="here")
+    )
 
 
 def test_a_plain_text_carries_nothing_more(world: World) -> None:
@@ -74,6 +87,13 @@ def test_a_batch_of_both_kinds_answers_the_one_and_keeps_the_other(world: World)
         ("user", "one"), ("user", "two"), ("agent", "three")
     ]  # fmt: skip
     assert len(world.messages(role="assistant")) == 1
+
+
+def test_a_model_reads_of_what_was_not_answered_with_the_next_message(world: World) -> None:
+    old = said("I am in Lisbon.", sent_at=time.time() - 90_000)
+    inbox.store(CLOUD, Account(1, "777", world.chatbot), InboundBatch("777", [old, said()], {}))
+    assert "user: I am in Lisbon.\nuser: " in (text := told(world))
+    assert text.endswith("When do you ship?")
 
 
 def test_a_very_long_text_keeps_its_beginning_and_its_end(world: World) -> None:

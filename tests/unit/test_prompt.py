@@ -254,7 +254,7 @@ def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> 
     statement = (root / "workers" / "ai.sql").read_text()
     assert re.search(rf"left\(turn\.content, {prompt.TURN_BUDGET + 1}\)", statement)
     assert f"searched.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
-    assert max(channel.max_content for channel in CHANNELS.values()) <= 16_000, "a question goes into the prompt whole"
+    assert CHANNELS["widget"].max_inbound <= prompt.QUESTION_BUDGET, "a question goes into the prompt whole"
 
 
 def test_the_claim_reads_one_character_more_than_a_prompt_takes() -> None:
@@ -262,3 +262,12 @@ def test_the_claim_reads_one_character_more_than_a_prompt_takes() -> None:
     claim = (Path(__file__).parents[2] / "workers" / "ai.sql").read_text()
     assert f"searched.before, {prompt.ITEM_BUDGET + 1})" in claim
     assert f"left(turn.content, {prompt.TURN_BUDGET + 1})" in claim
+
+
+def test_of_a_very_long_question_the_end_is_kept_and_the_model_knows_that_the_middle_is_missing() -> None:
+    question = "Hello. " + "x " * 40_000 + "When do you ship?"
+    [_, asked] = prompt.build("", "", [prompt.Turn("user", question, 1.79e9)], history_budget=9_999, place="here")
+    assert len(asked["content"]) <= prompt.QUESTION_BUDGET
+    assert asked["content"].startswith("Hello. x ")
+    assert asked["content"].endswith(" x When do you ship?")
+    assert re.search(r"\[… 64\d\d\d characters left out …\]", asked["content"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -19,6 +20,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
+from shared.channels import words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
@@ -27,14 +29,16 @@ from shared.channels.inbound import (
     InboundItem,
     InboundMessage,
     MalformedItem,
+    ReportedError,
     SessionState,
-    without_middle,
 )
-from shared.channels.kinds import Author, Kind
+from shared.channels.kinds import EFFECTS, Author, Effect, Kind
 from shared.channels.registry import Channel
 from shared.channels.whatsapp_qr import session
+from shared.config import settings
 from shared.errors import InvalidPayload, ServiceDown
 from shared.models import InboundReject
+from shared.payloads import without_middle
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
 
@@ -126,6 +130,8 @@ def _store(channel: Channel, account: Account, items: list[InboundItem]) -> list
             return [_record_state(account, item) for item in cast(list[SessionState], items)]
         case MalformedItem():
             return _reject_all(channel, account, cast(list[MalformedItem], items))
+        case ReportedError():
+            return [_log_error(channel, account, item) for item in cast(list[ReportedError], items)]
     return ["ignored"] * len(items)
 
 
@@ -147,7 +153,7 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> 
     extras = {
         "kind": message.kind if message.kind is not Kind.TEXT else None,
         "author": message.author if message.author is not Author.CUSTOMER else None,
-        "may_answer": None if message.may_answer else False,
+        "may_answer": None if _may_answer(message) else False,
         "sent_at": message.sent_at,
         "data": message.data or None,
         "media": [asdict(one) for one in message.media] or None,
@@ -159,9 +165,15 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> 
         "external_user_id": message.external_user_id,
         "content": content,
         "external_id": message.external_id,
-        "metadata": {**message.metadata, **truncated},
+        "metadata": {**message.metadata, **words.ids(message.data), **truncated},
         **{name: value for name, value in extras.items() if value is not None},
     }
+
+
+def _may_answer(message: InboundMessage) -> bool:
+    """A phone that was off for a week brings what was written meanwhile: nobody waits for the answer to that any more."""
+    age = (message.reported_at or time.time()) - message.sent_at if message.sent_at is not None else 0.0
+    return message.may_answer and EFFECTS[message.kind] is Effect.ANSWERED and age <= settings().answer_within
 
 
 def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[str]:
@@ -182,6 +194,11 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
 def _record_state(account: Account, state: SessionState) -> str:
     recorded = db.retry_on_outage(partial(session.record_state, account.id, state), db.WEB_RETRY_SECONDS)
     return "session_noted" if recorded else "session_stale"
+
+
+def _log_error(channel: Channel, account: Account, error: ReportedError) -> str:
+    log.error("channel_reported_error", extra={"hook": channel.name, "subject": account.name, "code": error.code})
+    return "reported_error"
 
 
 def _reject_all(channel: Channel, account: Account, items: list[MalformedItem]) -> list[str]:

@@ -19,15 +19,18 @@ from shared.channels.inbound import (
     IgnoredItem,
     InboundBatch,
     InboundItem,
-    InboundMessage,
     MalformedItem,
+    ReportedError,
     get_objects,
     get_path,
     get_text,
+    get_time,
+    in_order,
     parse_item,
 )
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
+from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
 from shared.db.credentials import constant_time_equal, hmac_matches
 
@@ -35,10 +38,6 @@ from shared.db.credentials import constant_time_equal, hmac_matches
 SIGNATURE = "X-Hub-Signature-256"
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
-#: Types of messages that nobody waits for an answer to.
-SILENT = frozenset({"reaction", "system"})
-#: Types of messages whose text is all that there is of them.
-TEXTS = frozenset({"text", "button", "interactive"})
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
 
@@ -73,17 +72,26 @@ def is_verify_token(token: str) -> bool:
 
 
 def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
-    """A batch for each change of each entry that is about messages."""
+    """A batch for each change of each entry that is about messages, by the time of its first message."""
     changes = [change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes"))]
     values = [change.get("value") for change in changes if change.get("field") == "messages"]
-    return [parse_change(value) for value in values if isinstance(value, dict)]
+    return in_order([parse_change(value) for value in values if isinstance(value, dict)], _first_time)
 
 
 def parse_change(value: dict[str, Any]) -> InboundBatch:
-    """What a change reports of one number: its messages, then its statuses."""
+    """What a change reports of one number: its messages as they were written, its statuses, Meta's errors."""
     parse_message = partial(_message, contacts=get_objects(value.get("contacts")))
-    items = [*_items(value, "messages", parse_message), *_items(value, "statuses", _status)]
+    messages = in_order(_items(value, "messages", parse_message), _time)
+    items = [*messages, *_items(value, "statuses", _status), *_items(value, "errors", _error)]
     return InboundBatch(get_text(value, "metadata", "phone_number_id"), items, value)
+
+
+def _time(item: InboundItem) -> float | None:
+    return get_time(get_path(item.raw, "timestamp"))
+
+
+def _first_time(batch: InboundBatch) -> float | None:
+    return min((time for item in batch.items if (time := _time(item)) is not None), default=None)
 
 
 def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], InboundItem]) -> list[InboundItem]:
@@ -96,18 +104,10 @@ def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], I
 def _message(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> InboundItem:
     contact = _contact(raw, contacts)
     user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
-    wamid, kind = get_text(raw, "id"), get_text(raw, "type") or "unknown"
+    wamid = get_text(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
-    if kind in SILENT:
-        return IgnoredItem(raw=raw)
-    content, metadata = _content(raw, kind), {"profile_name": get_text(contact, "profile", "name")}
-    if not content:
-        content, metadata["unsupported"] = f"[{kind[:40]}]", kind[:40]
-    elif kind not in TEXTS:
-        metadata["attachment"] = kind[:40]
-    metadata = {name: value for name, value in metadata.items() if value}
-    return InboundMessage(raw=raw, external_user_id=user_id, content=content, external_id=wamid, metadata=metadata)
+    return read_message(raw, user_id, get_text(contact, "profile", "name"))
 
 
 def _contact(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -117,17 +117,6 @@ def _contact(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, A
         if sender_ids & {get_text(contact, "wa_id"), get_text(contact, "user_id")}:
             return contact
     return contacts[0] if len(contacts) == 1 and not sender_ids else {}
-
-
-def _content(raw: dict[str, Any], kind: str) -> str:
-    """The words of a message: typed, chosen from buttons or lists, or under a picture."""
-    if kind == "text":
-        return get_text(raw, "text", "body")
-    if kind == "button":
-        return _first_text(raw.get("button"), "text", "payload")
-    if kind == "interactive":
-        return _first_text(get_path(raw, "interactive", get_text(raw, "interactive", "type")), "title", "body")
-    return get_text(raw, kind, "caption")
 
 
 def _status(raw: dict[str, Any]) -> InboundItem:
@@ -153,6 +142,10 @@ def _failure(raw: dict[str, Any]) -> tuple[str, Reason]:
     error = next(iter(get_objects(raw.get("errors"))), {})
     reason = meaning_of(200, error).reason if error else Reason.REPORTED_FAILURE
     return f"WhatsApp Cloud: code {error.get('code')}, " + (words_of(error) or "no reason given"), reason
+
+
+def _error(raw: dict[str, Any]) -> InboundItem:
+    return ReportedError(raw=raw, code=str(raw.get("code")), words=words_of(raw))
 
 
 def _first_text(value: Any, *names: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from shared.channels.inbound import InboundBatch
+from shared.channels.inbound import InboundBatch, InboundMessage, get_text, get_time
 from shared.channels.whatsapp_qr.dialects import DIALECTS, dialect
 from shared.models import WhatsappQrSession
 
@@ -21,4 +23,14 @@ def is_of_another_session(session: WhatsappQrSession | None, session_name: str, 
 def parse_body(session: WhatsappQrSession | None, session_name: str, body: dict[str, Any]) -> InboundBatch:
     """What a webhook reports of a session; no items if the session, and so its dialect, is unknown."""
     items = dialect(session.dialect).parse(body) if session else []
-    return InboundBatch(session_name[:MAX_NAME], items, body)
+    reported_at = _reported_at(body)
+    dated = [replace(item, reported_at=reported_at) if isinstance(item, InboundMessage) else item for item in items]
+    return InboundBatch(session_name[:MAX_NAME], dated, body)
+
+
+def _reported_at(body: dict[str, Any]) -> float | None:
+    """When the gateway made the event, by its own clock (WAHA, Evolution): a message's age is the time between the two."""
+    try:
+        return get_time(body.get("timestamp")) or datetime.fromisoformat(get_text(body, "date_time")).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,261 @@
+"""Every type of message that Meta reports: what it becomes, and what its siblings do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.channels.inbound import (
+    IgnoredItem,
+    InboundEdit,
+    InboundItem,
+    InboundMessage,
+    InboundReaction,
+    InboundRevoke,
+    MalformedItem,
+    ReportedError,
+    get_time,
+)
+from shared.channels.kinds import EFFECTS, Kind, MediaKind
+from shared.channels.whatsapp_cloud import webhook
+from shared.channels.whatsapp_cloud.messages import READERS, SILENT
+
+ANA = "4915112345"
+
+
+def parsed(*messages: Any, **value: Any) -> list[InboundItem]:
+    """The items of a webhook with these messages."""
+    metadata = {"display_phone_number": "15550001111", "phone_number_id": "900001"}
+    change = {"field": "messages", "value": {"metadata": metadata, "messages": list(messages), **value}}
+    [batch] = webhook.parse_body({"entry": [{"id": "1", "changes": [change]}]})
+    return batch.items
+
+
+def sent(kind: str, **more: Any) -> dict[str, Any]:
+    """A message as Meta reports it."""
+    return {"from": ANA, "id": "wamid.1", "timestamp": "1790000000", "type": kind, **more}
+
+
+def message(kind: str, **more: Any) -> InboundMessage:
+    """The one message that a type becomes."""
+    [item] = parsed(sent(kind, **more))
+    assert isinstance(item, InboundMessage), item
+    assert (item.external_user_id, item.external_id, item.sent_at) == (ANA, "wamid.1", 1_790_000_000)
+    return item
+
+
+def interactive(kind: str, **answer: Any) -> dict[str, Any]:
+    return sent("interactive", interactive={"type": kind, kind: answer})
+
+
+def flow(answers: Any, **more: Any) -> dict[str, Any]:
+    said = answers if isinstance(answers, str) else json.dumps(answers)
+    return interactive("nfm_reply", response_json=said, **{"body": "Sent", "name": "flow", **more})
+
+
+#: What Meta reports, and the kind and words that it becomes.
+READ: list[tuple[str, dict[str, Any], Kind, str]] = [
+    ("text", sent("text", text={"body": " Hi\u200d \u05e9\u05dc\u05d5\u05dd "}), Kind.TEXT, "Hi\u200d \u05e9\u05dc\u05d5\u05dd"),
+    ("template button", sent("button", button={"payload": "stop", "text": "Parar"}), Kind.CHOICE, "Parar"),
+    ("template button without a text", sent("button", button={"payload": "stop"}), Kind.CHOICE, "stop"),
+    ("button", interactive("button_reply", id="c1", title="Delivery"), Kind.CHOICE, "Delivery"),
+    ("row", interactive("list_reply", id="p1", title="Option 1", description="Blue, 50"), Kind.CHOICE, "Option 1 (Blue, 50)"),
+    ("a button yet unknown", interactive("some_reply", id="s1", title="Yes"), Kind.CHOICE, "Yes"),
+    ("words yet unknown", interactive("some_reply", body="Here it is"), Kind.TEXT, "Here it is"),
+    ("flow", flow({"name": "Ana", "comment": "please call", "flow_token": "t"}), Kind.FORM, "name: Ana\ncomment: please call"),
+    ("address", flow({"values": {"city": "Rio", "no": 7}}, name="address_message"), Kind.FORM, "values.city: Rio\nvalues.no: 7"),
+    ("flow that is no object", flow("[1]"), Kind.FORM, "answer: [1]"),
+    ("flow that is no JSON", flow("{nothing"), Kind.FORM, "answer: {nothing"),
+    ("flow with odd texts", flow('{"a": "x\\u0000\\ud800y", "b": 1e999}'), Kind.FORM, "a: x\ufffd?y\nb: inf"),
+    ("flow without answers", flow({"flow_token": "t"}), Kind.FORM, "Sent"),
+    ("order", sent("order", order={"catalog_id": "c1", "text": "gift-wrap it?", "product_items": [
+        {"product_retailer_id": "SKU-7", "quantity": 2, "item_price": 30, "currency": "EUR"}, "odd"]}),
+     Kind.ORDER, "gift-wrap it?\n🛒 2 × SKU-7, 30 EUR"),
+    ("order without a note", sent("order", order={"product_items": [{"product_retailer_id": "S", "quantity": "3"}]}),
+     Kind.ORDER, "🛒 3 × S"),
+    ("location", sent("location", location={"latitude": 52.52, "longitude": 13.405, "name": "Shop", "address": "Main St 1"}),
+     Kind.LOCATION, "📍 Shop, Main St 1 (52.52, 13.405)"),
+    ("coordinates", sent("location", location={"latitude": 0, "longitude": 13.405}), Kind.LOCATION, "📍 0, 13.405"),
+    ("contact",
+     sent("contacts", contacts=[{"name": {"formatted_name": "Bo Li"}, "phones": [{"phone": "+49 30 1"}, {"wa_id": "49302"}]}]),
+     Kind.CONTACT, "👤 Bo Li, +49 30 1, 49302"),
+    ("contacts", sent("contacts", contacts=[{"name": {"first_name": "Bo", "last_name": "Li"}}, {"org": {"company": "Acme"}}, {}]),
+     Kind.CONTACT, "👤 Bo Li\n👤 Acme"),
+    ("caption", sent("image", image={"id": "1", "caption": "quebrou"}), Kind.MEDIA, "quebrou"),
+    ("file with a caption", sent("document", document={"id": "1", "caption": "see p. 2"}), Kind.MEDIA, "see p. 2"),
+    ("text about a product",
+     sent("text", text={"body": "Is it blue?"}, context={"referred_product": {"product_retailer_id": "SKU-7"}}),
+     Kind.TEXT, "Is it blue?\n🏷 SKU-7"),
+    ("text after an ad", sent("text", text={"body": "Hello!"}, referral={"source_type": "ad", "headline": "Chair 50% off"}),
+     Kind.TEXT, "Hello!\n(comes from the ad: Chair 50% off)"),
+    ("a type yet unknown", sent("hologram", hologram={"caption": "look"}), Kind.TEXT, "look"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "kind", "words"), [case[1:] for case in READ], ids=[case[0] for case in READ])
+def test_what_a_customer_sent_becomes_words(raw: dict[str, Any], kind: Kind, words: str) -> None:
+    [item] = parsed(raw)
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.content, "unsupported" in item.metadata) == (kind, words, False)
+
+
+def test_the_api_gets_it_as_data() -> None:
+    [row] = parsed(interactive("list_reply", id="p1", title="One", description="Blue"))
+    assert isinstance(row, InboundMessage)
+    assert row.data == {"choice": {"id": "p1", "title": "One", "description": "Blue"}}
+    [form] = parsed(flow({"date": "2026-12-01", "flow_token": "t1"}))
+    assert isinstance(form, InboundMessage)
+    assert form.data == {"form": {"name": "flow", "answers": {"date": "2026-12-01", "flow_token": "t1"}}}
+    asked = message(
+        "text", text={"body": "this one"}, context={"from": "1", "id": "wamid.q"}, referral={"ctwa_clid": "A", "x": {}}
+    )
+    assert asked.data == {"quoted": {"id": "wamid.q"}, "referral": {"ctwa_clid": "A"}}
+
+
+FILES = [
+    ("image", {}, MediaKind.IMAGE),
+    ("video", {}, MediaKind.VIDEO),
+    ("audio", {"voice": True}, MediaKind.VOICE),
+    ("audio", {"voice": False}, MediaKind.AUDIO),
+    ("audio", {}, MediaKind.AUDIO),
+    ("document", {"filename": "nota.pdf"}, MediaKind.DOCUMENT),
+    ("sticker", {"animated": True}, MediaKind.STICKER),
+]
+
+
+@pytest.mark.parametrize(("name", "more", "kind"), FILES)
+def test_a_file_says_what_it_is_and_where_to_fetch_it(name: str, more: dict[str, Any], kind: MediaKind) -> None:
+    file = {"id": "137", "mime_type": "x/y", "sha256": "abc=", "url": "https://lookaside.example/1", "file_size": 9, **more}
+    got = message(name, **{name: file})
+    [media] = got.media
+    assert (got.kind, got.content, got.metadata["unsupported"]) == (Kind.MEDIA, f"[{name}]", name)
+    assert (media.kind, media.mime, media.sha256, media.size) == (kind, "x/y", "abc=", 9)
+    assert (media.source, media.filename) == ({"id": "137", "url": "https://lookaside.example/1"}, more.get("filename"))
+
+
+@pytest.mark.parametrize(
+    "name", ["image", "audio", "location", "contacts", "order", "text", "interactive", "button", "unsupported"]
+)
+@pytest.mark.parametrize("inside", [None, "odd", 7, [], {}, [None], {"x": 1}])
+def test_what_somebody_sent_and_nobody_can_read_is_still_a_message(name: str, inside: Any) -> None:
+    got = message(name, **{name: inside})
+    assert (got.content, got.metadata["unsupported"], got.media) == (f"[{name}]", name, ())
+
+
+SILENCE: list[dict[str, Any]] = [
+    *(sent(name) for name in sorted(SILENT)),
+    *(sent("unsupported", unsupported={"type": name}) for name in sorted(SILENT)),
+    interactive("call_permission_reply", response="accept", title="You allowed calls"),
+    sent("text", text={"body": "hello all"}, group_id="Y2FwaV9ncm91cA"),
+    sent("image", image={"id": "1", "caption": "hello"}, group_id="g"),
+    sent("reaction", reaction={"emoji": "👍"}),
+    sent("reaction"),
+    sent("novelty"),
+    sent("novelty", novelty={"state": "on"}),
+    sent("edit", edit={"original_message_id": "wamid.0", "message": {"type": "image", "image": {"id": "1"}}}),
+    {"from": ANA, "id": "wamid.1"},
+]
+
+
+@pytest.mark.parametrize("raw", SILENCE, ids=lambda raw: f"{raw.get('type')}")
+def test_what_nobody_wrote_is_nothing(raw: dict[str, Any]) -> None:
+    [item] = parsed(raw)
+    assert type(item) is IgnoredItem
+
+
+def test_what_is_about_an_earlier_message_names_it() -> None:
+    [revoke] = parsed(sent("revoke", revoke={"original_message_id": "wamid.0"}))
+    assert isinstance(revoke, InboundRevoke)
+    assert (revoke.original_id, revoke.external_user_id) == ("wamid.0", ANA)
+    [liked, unliked] = parsed(
+        sent("reaction", reaction={"message_id": "wamid.0", "emoji": "👍"}), sent("reaction", reaction={"message_id": "wamid.0"})
+    )
+    assert isinstance(liked, InboundReaction)
+    assert isinstance(unliked, InboundReaction)
+    assert (liked.message_id, liked.emoji, unliked.emoji) == ("wamid.0", "👍", "")
+    for kind in ("edit", "revoke"):
+        [odd] = parsed(sent(kind))
+        assert isinstance(odd, MalformedItem)
+
+
+@pytest.mark.parametrize(("raw", "kind", "words"), [case[1:] for case in READ], ids=[case[0] for case in READ])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_an_edit_says_what_the_message_says_now(raw: dict[str, Any], kind: Kind, words: str, depth: int) -> None:
+    now = {name: value for name, value in raw.items() if name not in ("from", "id", "timestamp")}
+    for _ in range(depth):
+        now = {"type": "edit", "edit": {"original_message_id": "wamid.0", "message": now}}
+    [edit] = parsed({**sent("edit"), **now})
+    assert isinstance(edit, InboundEdit)
+    assert edit.message is not None
+    assert (edit.original_id, edit.content, edit.sent_at) == ("wamid.0", words, 1_790_000_000)
+    assert (edit.message.external_id, edit.message.kind, edit.message.content) == ("wamid.1", kind, words)
+
+
+def test_messages_of_one_delivery_come_in_the_order_of_their_times() -> None:
+    times = [5, 3, None, "4", 3]
+    raws = [sent("text", text={"body": str(number)}, id=f"w{number}", timestamp=time) for number, time in enumerate(times)]
+    for order in itertools.permutations(raws):
+        texts = [item.content for item in parsed(*order) if isinstance(item, InboundMessage)]
+        place = order.index(raws[2])
+        before = order[place - 1]["text"]["body"] if place else None
+        assert texts.index("2") == (texts.index(before) + 1 if before else 0), "what says no time stays behind its neighbour"
+        texts.remove("2")
+        assert [texts[0], texts[1]] == (["1", "4"] if order.index(raws[1]) < order.index(raws[4]) else ["4", "1"])
+        assert texts[2:] == ["3", "0"]
+
+
+def test_so_do_the_entries_of_a_delivery() -> None:
+    def entry(time: int) -> dict[str, Any]:
+        raw = sent("text", text={"body": str(time)}, timestamp=time)
+        return {"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "1"}, "messages": [raw]}}]}
+
+    batches = webhook.parse_body({"entry": [entry(30), entry(10), entry(20)]})
+    assert [item.raw["timestamp"] for batch in batches for item in batch.items] == [10, 20, 30]
+
+
+def test_errors_of_metas_own_are_items() -> None:
+    [error] = parsed(errors=[{"code": 130429, "title": "Rate limit hit"}])
+    assert isinstance(error, ReportedError)
+    assert (error.code, error.words) == ("130429", "Rate limit hit")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1790000000", 1.79e9), (1790000000, 1.79e9), (1790000000.5, 1_790_000_000.5), (1790000000123, 1_790_000_000.123),
+        ("1", 1),
+        (0, None), (-5, None), ("", None), ("soon", None), (True, None), (None, None), ([], None), ("nan", None), ("inf", None),
+        (10**400, None),
+    ],
+)  # fmt: skip
+def test_a_time_is_in_seconds_or_none(value: Any, seconds: float | None) -> None:
+    assert get_time(value) == seconds
+
+
+def test_each_kind_has_an_effect() -> None:
+    assert EFFECTS.keys() == set(Kind)
+
+
+_ANY = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "type", "body", "message", "caption"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from([*READERS, *SILENT, "edit", "revoke", "reaction", "x"]), _ANY, st.dictionaries(
+    st.sampled_from(["context", "referral", "timestamp", "errors", "group_id"]), _ANY, max_size=2))  # fmt: skip
+def test_whatever_stands_in_a_message_it_is_one_item_and_no_fault_of_the_parser(
+    kind: str, inside: Any, more: dict[str, Any]
+) -> None:
+    [item] = parsed({**sent(kind, **{kind: inside}), **more})
+    assert not (isinstance(item, MalformedItem) and "parser failed" in item.reason)
+    if isinstance(item, InboundMessage):
+        assert item.content.strip()
