@@ -291,6 +291,31 @@ class InboundReject(Base):
     received_at = _time()
 
 
+class Contact(Base):
+    """A person who writes to a chatbot."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    name = TextField(null=True)
+    created_at = _time()
+    updated_at = _time()
+
+
+class ContactIdentity(Base):
+    """A name by which a family of channels knows a person."""
+
+    id = None  # type: ignore[assignment]  # chatbot, family and name are the key
+    contact = ForeignKeyField(Contact, backref="identities")
+    chatbot_id = BigIntegerField()
+    family = TextField()
+    name = TextField()
+    created_at = _time()
+    looked_up_at = DateTimeTZField(null=True)
+    left_at = DateTimeTZField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("chatbot_id", "family", "name")
+
+
 class Conversation(Base):
     """One person on one channel of a chatbot."""
 
@@ -309,6 +334,14 @@ class Conversation(Base):
     owner_since = DateTimeTZField(null=True)
     returns_at = DateTimeTZField(null=True)
     return_after_minutes = IntegerField(null=True)
+    contact = ForeignKeyField(Contact, null=True)
+
+
+class MergedConversation(Base):
+    """The id of a conversation that has become a part of another one."""
+
+    id = BigIntegerField(primary_key=True)
+    conversation = ForeignKeyField(Conversation, on_delete="CASCADE")
 
 
 class Message(Base):
@@ -332,6 +365,7 @@ class Message(Base):
     kind = TextField(default="text")
     sent_at = DateTimeTZField(null=True)
     data = BinaryJSONField(default=dict, index=False)
+    address = TextField(null=True)
 
 
 class Media(Base):

@@ -86,8 +86,8 @@ with input as materialized (
         text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text, handover text,
         gap_question text, gap_reason text)
 ), new_replies as (
-    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
-    select conversation_id, chatbot_id, channel, 'assistant', input.text, 'PENDING', question.id, input.metadata
+    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
+    select conversation_id, chatbot_id, channel, 'assistant', input.text, 'PENDING', question.id, input.metadata, question.address
     from input join message question on question.id = input.message_id order by n
     returning id, conversation_id, chatbot_id, channel, reply_to
 ), replies as (
@@ -174,7 +174,7 @@ select attempt, retry_in from failed_attempt
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.
 with dead_job as materialized (
     select job.customer_id, job.message_id, job.last_error, question.conversation_id, question.chatbot_id, question.channel,
-        chatbot.fallback_message
+        question.address, chatbot.fallback_message
     from job left join message question on question.id = job.message_id left join chatbot on chatbot.id = question.chatbot_id
     where job.id = :job_id and job.state = 'failed' and job.closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -185,9 +185,9 @@ with dead_job as materialized (
 ), old_draft as (
     delete from reply_draft where conversation_id = (select conversation_id from dead_job)
 ), fallback_reply as (
-    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata)
+    insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
     select conversation_id, chatbot_id, channel, 'assistant', fallback_message, 'PENDING', message_id,
-           jsonb_build_object('fallback', true, 'reason', last_error)
+           jsonb_build_object('fallback', true, 'reason', last_error), address
     from dead_job where conversation_id is not null
     on conflict (reply_to) where reply_to is not null do nothing
     returning id, conversation_id, channel

@@ -6,6 +6,7 @@ completes the job, for all jobs that the threads of the process have at the same
 
 from __future__ import annotations
 
+from shared.channels import contacts
 from shared.db import sql
 from shared.errors import PermanentError
 from shared.jobs.completion import CompletionStatement
@@ -21,6 +22,13 @@ save_message = CompletionStatement(queries["save_message"])
 
 @actor(Queue.INCOMING, max_retries=3, min_backoff=1000, on_retry_exhausted=DeadLetter())
 def receive(job: Job) -> None:
-    """Finds or creates the conversation, saves the message, logs usage and adds the AI job. Raises PermanentError."""
-    if not save_message(job):
+    """Finds or creates the conversation, saves the message, logs usage and adds the AI job. Raises PermanentError.
+
+    A message that tells new names of its customer is left to the claimed job, which learns them before it saves the message. If
+    they cannot be learnt now, the message is saved all the same: the next one tells them again.
+    """
+    payload = job.payload  # empty, unless the job is claimed
+    if told := payload.get("identities"):
+        contacts.learn(payload["chatbot_id"], payload["channel"], [payload["external_user_id"], *told])
+    if not save_message(job, {"names_learnt": bool(told)}):
         raise PermanentError("the message's chatbot does not exist any more")

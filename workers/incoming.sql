@@ -3,6 +3,8 @@
 -- when its turn comes, not here: by then the replies to the earlier ones are among them. A batch goes in the order of its
 -- conversations, so that two processes never wait for each other. What a payload says beyond a plain text (shared/payloads.py) is
 -- null here for one. What a colleague wrote elsewhere (role agent) is kept, and so is what may not be answered.
+-- A name that is no conversation's own may be another name of somebody who has one. A message that tells several names is left
+-- out unless all are known to be one person's, or none is known: the names are learnt first then (`names_learnt`).
 with runnable_jobs as materialized (
     select * from job_lock_runnable_v1('incoming-messages', $1)
 ), inbound_messages as materialized (
@@ -10,23 +12,48 @@ with runnable_jobs as materialized (
         case payload.author when 'colleague' then 'agent' else 'user' end as role,
         -- WhatsApp Cloud: until a day after the customer wrote we may send what we like. What a colleague writes opens no window.
         case when channel = 'whatsapp_cloud' and author is distinct from 'colleague'
-            then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at
+            then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at,
+        coalesce(
+            (select external_user_id from conversation where chatbot_id = payload.chatbot_id and channel = payload.channel
+                and external_user_id = payload.external_user_id),
+            (select conversation.external_user_id from contact_identity identity
+                join conversation on conversation.contact_id = identity.contact_id and conversation.channel = payload.channel
+             where identity.chatbot_id = payload.chatbot_id and identity.family = contact_family_v1(payload.channel)
+                and identity.name = contact_name_v1(payload.channel, payload.external_user_id)),
+            payload.external_user_id) as conversation_name, told.names
     from runnable_jobs job, jsonb_to_record(job.payload) as payload(message_id bigint, chatbot_id bigint, channel text,
             external_user_id text, external_id text, content text, metadata jsonb, kind text, author text, may_answer boolean,
-            sent_at float8, data jsonb, media jsonb),
-        chatbot join customer on customer.id = chatbot.customer_id
-    where chatbot.id = payload.chatbot_id
+            sent_at float8, data jsonb, media jsonb, identities jsonb),
+        chatbot join customer on customer.id = chatbot.customer_id,
+        -- All names of a message that tells several.
+        lateral (select case when payload.identities is not null then array(
+            select distinct contact_name_v1(payload.channel, other.name) from jsonb_array_elements_text(
+                payload.identities || to_jsonb(payload.external_user_id)) as other(name)) end as names) told
+    where chatbot.id = payload.chatbot_id and case when names is null then true else (
+        select count(distinct contact_id) = 0 or count(distinct contact_id) = 1 and count(*) = cardinality(names)
+        from contact_identity identity where identity.chatbot_id = payload.chatbot_id
+            and family = contact_family_v1(payload.channel) and identity.name = any (names)
+        ) or coalesce(($1 -> job.n -> 'names_learnt')::boolean, false) end
 ), conversations as (
     insert into conversation (chatbot_id, channel, external_user_id, window_ends_at)
-    select chatbot_id, channel, external_user_id, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
+    select chatbot_id, channel, conversation_name, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
     on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp(),
         window_ends_at = greatest(conversation.window_ends_at, excluded.window_ends_at)
-    returning id, chatbot_id, channel, external_user_id
+    returning id, chatbot_id, channel, external_user_id as conversation_name, contact_id
+), other_names as ( -- of new contacts, which the trigger conversation_contact makes
+    insert into contact_identity (chatbot_id, family, name, contact_id)
+    select distinct chatbot_id, contact_family_v1(channel), other.name, contact_id
+    from inbound_messages join conversations using (chatbot_id, channel, conversation_name), unnest(names) as other(name)
+    where other.name <> contact_name_v1(channel, conversation_name)
+        and contact_id is not null and not exists (select from contact where id = contact_id)
+    on conflict do nothing
 ), new_messages as (
-    insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at, data)
+    insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at,
+        data, address)
     select message_id, conversations.id, chatbot_id, channel, role, content, case role when 'user' then 'DELIVERED' else 'SENT' end,
-        external_id, coalesce(metadata, '{}'), coalesce(kind, 'text'), to_timestamp(sent_at), coalesce(data, '{}')
-    from inbound_messages join conversations using (chatbot_id, channel, external_user_id)
+        external_id, coalesce(metadata, '{}'), coalesce(kind, 'text'), to_timestamp(sent_at), coalesce(data, '{}'),
+        nullif(external_user_id, conversation_name)
+    from inbound_messages join conversations using (chatbot_id, channel, conversation_name)
     returning id, conversation_id
 ), saved_messages as (
     select inbound_messages.*, new_messages.conversation_id, role = 'user' and may_answer is not false as is_answered
@@ -38,6 +65,11 @@ with runnable_jobs as materialized (
         case when is_stored then customer_id || '/' || left(sha256, 2) || '/' || sha256 end -- shared/media/storage.py
     from saved_messages, jsonb_array_elements(saved_messages.media) with ordinality as files(value, position),
         jsonb_to_record(value) as file(kind text, mime text, filename text, size bigint, sha256 text, source jsonb, is_stored boolean)
+), named_contacts as (
+    update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()
+    from saved_messages join conversations on conversations.id = conversation_id
+    where contact.id = contact_id and role = 'user' and metadata ->> 'profile_name' <> ''
+        and contact.name is distinct from left(metadata ->> 'profile_name', 200)
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from saved_messages
     where role = 'user'
@@ -51,9 +83,10 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
         filter (where is_answered or media is not null), '[]'),
     coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',
         'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id,
-            'channel', channel, 'external_user_id', external_user_id, 'content', content)
+            'channel', channel, 'external_user_id', conversation_name, 'content', content)
             || case when kind is null and data is null then '{}'
                     else jsonb_build_object('kind', coalesce(kind, 'text'), 'data', coalesce(data, '{}')) end))
         filter (where role = 'user'), '[]'),
-    p_durable => false) as tickets
+    p_durable => false) as tickets,
+    set_config('switchboard.resolves_names', 'on', true) as resolves_names -- the trigger conversation_contact asks
 from saved_messages having count(*) > 0

@@ -17,7 +17,7 @@ from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
-from shared.channels import delivery_status
+from shared.channels import contacts, delivery_status
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.widget import drafts
 from shared.config import settings
@@ -74,16 +74,18 @@ broker.add_middleware(Ticker())
 
 
 def sweep() -> None:
-    """One pass over jobs and over statuses that came too early."""
+    """One pass over jobs, over statuses that came too early, and over conversations without a contact."""
     if sweep_if_alone():
         delivery_status.apply_late_statuses()
+        contacts.settle()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
-    could read, drafts of replies, questions without an answer."""
+    could read, drafts of replies, questions without an answer, names that their person gave up."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
+    deleted |= contacts.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

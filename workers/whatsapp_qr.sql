@@ -1,7 +1,8 @@
 -- name: claim
 -- The job, the reply that it is to send, and the session that it leaves from.
 select claimed_jobs.*, (select to_jsonb(reply) from (
-    select message.content, message.status, message.external_id, conversation.external_user_id as recipient,
+    select message.content, message.status, message.external_id,
+        coalesce(message.address, conversation.external_user_id) as recipient,
         to_jsonb(session) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
         message.metadata ? 'source' as by_person
     from message join conversation on conversation.id = message.conversation_id

@@ -46,6 +46,7 @@ KINDS = {
     "08": _LOST,
     "08001": Kind("cannot be reached", Consequence.RECONNECT),
     "0A000": Kind("a prepared statement is out of date", Consequence.RECONNECT, repeat=True),
+    "23503": Kind("refers to a row that went meanwhile", Consequence.NONE, repeat=True),
     "25006": Kind("read only", Consequence.RECONNECT, repeat=True),
     "25P03": Kind("idle in a transaction for too long", Consequence.RECONNECT),
     "25P04": Kind("transaction too long", Consequence.RECONNECT),

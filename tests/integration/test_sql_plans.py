@@ -18,7 +18,10 @@ FILES = sorted(
     for path in (ROOT / room).rglob("*.sql")
     if path.parent.name != "migrations" and path.name != "vectors.sql"  # no queries: what scripts/migrate applies
 )
-GROWING = ("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "inbound_reject")
+GROWING = (
+    *("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "inbound_reject"),
+    *("contact", "contact_identity"),
+)
 #: Statements that are meant to look through all rows: an operator asks, not a message.
 WHOLE_TABLE = {"queue_stats"}
 

@@ -1,0 +1,13 @@
+-- name: learn(chatbot_id, channel, names, moved_to)
+select contact_learn_v1(:chatbot_id, :channel, :names::text[], :moved_to)
+
+-- name: settle(after, batch)
+with unsettled_conversations as materialized (
+    select id, chatbot_id, channel, external_user_id from conversation
+    where contact_id is null and id > :after order by id limit :batch
+)
+select id, contact_learn_v1(chatbot_id, channel, array[external_user_id]) as is_settled
+from unsettled_conversations order by id
+
+-- name: forget_left(age)
+delete from contact_identity where left_at < now() - make_interval(secs => :age) returning contact_id
