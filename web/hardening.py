@@ -62,11 +62,15 @@ class SafeJson(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
         """Raises ValueError, which says what is wrong."""
-        try:
-            value = json.loads(s.decode() if isinstance(s, bytes) else s, parse_constant=_refuse_constant)
-        except RecursionError:
-            raise BadJson(_TOO_DEEP) from None
-        return _storable(value, MAX_DEPTH)
+        return _loads(s, _refuse_depth)
+
+
+def _loads(text: str | bytes, too_deep: Callable[[], Any]) -> Any:
+    try:
+        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadJson(_TOO_DEEP) from None
+    return _storable(value, MAX_DEPTH, too_deep)
 
 
 _TOO_DEEP = f"is nested too deeply; at most {MAX_DEPTH} levels are allowed"
@@ -76,22 +80,34 @@ def _refuse_constant(name: str) -> NoReturn:
     raise BadJson(f"holds {name}, which is not a JSON number")
 
 
-def _storable(value: Any, levels: int) -> Any:
+def _refuse_depth() -> NoReturn:
+    raise BadJson(_TOO_DEEP)
+
+
+def _storable(value: Any, levels: int, too_deep: Callable[[], Any]) -> Any:
+    """The value; what stands in the place of something below the last level, `too_deep` says."""
     if isinstance(value, str):
         return strip_invalid(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise BadJson("holds a number above 1.8e308, which is too large")
     if isinstance(value, dict | list):
         if levels == 0:
-            raise BadJson(_TOO_DEEP)
+            return too_deep()
         if isinstance(value, dict):
-            return {strip_invalid(name): _storable(item, levels - 1) for name, item in value.items()}
-        return [_storable(item, levels - 1) for item in value]
+            return {strip_invalid(name): _storable(item, levels - 1, too_deep) for name, item in value.items()}
+        return [_storable(item, levels - 1, too_deep) for item in value]
     return value
 
 
 class SafeRequest(Request):
     """Says what is wrong with a body."""
+
+    def get_outsiders_json(self) -> Any:
+        """JSON whose shape others choose, and whose type they may not name: what is nested too deeply in it is null."""
+        try:
+            return _loads(self.get_data(), lambda: None)
+        except ValueError as problem:
+            return self.on_json_loading_failed(problem)
 
     def on_json_loading_failed(self, e: ValueError | None) -> Any:
         """Malformed JSON, or another content type."""

@@ -121,4 +121,6 @@ def evolution_message(identity: str, message: dict[str, Any] | None = None, **ke
 
 def evolution_event(event: str, data: Any) -> dict[str, Any]:
     """Evolution's envelope, which carries the instance's key."""
-    return {"event": event, "instance": "t42", "data": data, "server_url": "http://localhost:8080", "apikey": "evo-key-1"}
+    at = "2026-07-16T20:08:20.000Z"
+    body = {"event": event, "instance": "t42", "data": data, "date_time": at, "server_url": "http://localhost:8080"}
+    return {**body, "apikey": "evo-key-1"}

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,35 @@ def test_waha_media_is_described(door: FrontDoor) -> None:
     door.waha(waha_message("A1", body="", hasMedia=True, media={"mimetype": "image/jpeg"}))
     door.waha(waha_message("A2", body="in red?", hasMedia=True, media={"mimetype": "image/jpeg"}))
     assert [(m["content"], "unsupported" in m["metadata"]) for m in accepted()] == [("[image]", True), ("in red?", False)]
+
+
+def test_ids_of_the_last_release_lose_their_decoration(door: FrontDoor, root: Path) -> None:
+    decorated = ("false_77@lid_A1", "false_49@c.us_A1", "false_49@c.us_A2_in", "A3")
+    for identity in decorated:
+        door.world.say(channel="whatsapp_qr", user="5511912345678@c.us", external_id=identity)
+    door.world.drain()
+    db.rows((root / "shared/db/migrations/0035_bare_message_ids.post.sql").read_text())
+    kept = [row["external_id"] for row in door.world.messages(role="user")]
+    assert kept == ["A1", "false_49@c.us_A1", "A2", "A3"]
+    for identity in ("A1", "A2", "A3"):
+        door.waha(waha_message(identity))
+    assert len(accepted()) == len(decorated)
+
+
+def test_one_message_under_two_names_is_one(door: FrontDoor) -> None:
+    for chat in ("77001@lid", "5511912345678@c.us"):
+        message = waha_message("A1")
+        message["payload"] |= {"from": chat, "id": f"false_{chat}_A1"}
+        assert door.waha(message).status_code == 200
+    assert [payload["external_id"] for payload in accepted()] == ["A1"]
+
+
+def test_only_what_is_read_of_a_message_must_be_shallow(door: FrontDoor) -> None:
+    chain: dict[str, Any] = {"id": "first"}
+    for _ in range(200):
+        chain = {"quotedMsg": chain, "more": [1]}
+    assert door.waha(waha_message("A1", _data=chain)).status_code == 200
+    assert [message["content"] for message in accepted()] == ["When do you ship?"]
 
 
 @pytest.mark.parametrize("secret", ["", "wrong"])

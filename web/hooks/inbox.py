@@ -41,6 +41,7 @@ from shared.models import InboundReject
 from shared.payloads import without_middle
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
+from web.hardening import SafeRequest
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def count(channel: Channel, outcome: str) -> None:
 def read_body(channel: Channel, example: str) -> dict[str, Any]:
     """The request's JSON object. Raises BadRequest, which says what is wrong."""
     try:
-        body = request.get_json(force=True)
+        body = cast(SafeRequest, request).get_outsiders_json()
         if not isinstance(body, dict):
             raise BadRequest(f"The body must be a JSON object like {example}.")
     except BadRequest:

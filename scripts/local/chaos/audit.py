@@ -10,7 +10,7 @@ from typing import Any
 from scripts.local.chaos.plan import POISON_MARK
 from scripts.local.chaos.scenarios import Scenario
 from shared import db
-from shared.channels.whatsapp_qr.waha import bare_id
+from shared.channels.whatsapp_qr.waha_content import bare_id
 
 _COUNTS = """
     select

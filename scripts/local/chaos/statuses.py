@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.local.chaos.producer import retry_until_up
 from shared.channels.delivery_status import apply_delivery_status
-from shared.channels.whatsapp_qr.waha import bare_id
+from shared.channels.whatsapp_qr.waha_content import bare_id
 
 _WAHA = {1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ", -1: "FAILED"}
 

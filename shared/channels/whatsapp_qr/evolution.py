@@ -1,5 +1,5 @@
-"""The dialect of Evolution API v2 (https://github.com/EvolutionAPI/evolution-api): its webhooks messages.upsert, messages.update
-and connection.update, and its API.
+"""The dialect of Evolution API v2 (https://github.com/EvolutionAPI/evolution-api): whether a webhook is its own, and its API.
+What its webhooks say: evolution_events.
 
 Source: Evolution API 2.3. A reply goes to the chat id that was received (@s.whatsapp.net, @lid), never to one made of digits.
 """
@@ -14,35 +14,15 @@ import jwt
 from jwt.types import Options
 from jwt.warnings import InsecureKeyLengthWarning
 
-from shared.channels.inbound import (
-    DeliveryStatus,
-    Headers,
-    IgnoredItem,
-    InboundItem,
-    MalformedItem,
-    SessionState,
-    get_objects,
-    get_path,
-    get_text,
-    parse_item,
-)
+from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.channels.whatsapp_qr.gateway import (
-    OFFLINE,
-    REPORTED_FAILURE,
-    RETRY,
-    UNREACHABLE,
-    call_get,
-    call_post,
-    inbound_message,
-    is_crowd,
-    message_id_in,
-)
+from shared.channels.whatsapp_qr.evolution_events import CONNECTED, parse
+from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, UNREACHABLE, call_get, call_post, message_id_in
 from shared.db.credentials import constant_time_equal
 from shared.http import Response
 
-#: How Evolution calls a session that can send.
-CONNECTED = "open"
+__all__ = ["expected_ids", "named_session", "parse", "send_text", "session_state", "verify"]
+
 #: HTTP status -> what it means. 400 is every trouble of the phone as well, and is read for what it says (`WORDS`).
 ERRORS: dict[int, Meaning] = {
     401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
@@ -72,23 +52,6 @@ WORDS: tuple[tuple[str, Meaning], ...] = (
 )
 #: Seconds by which a gateway's clock may differ from ours.
 LEEWAY = 60
-_STATUSES = {"SERVER_ACK": "SENT", "DELIVERY_ACK": "DELIVERED", "READ": "READ", "PLAYED": "READ", "ERROR": "FAILED"}
-#: Where WhatsApp's own protocol keeps the words of a message.
-_WORDS = (
-    ("conversation",),
-    ("extendedTextMessage", "text"),
-    ("buttonsResponseMessage", "selectedDisplayText"),
-    ("templateButtonReplyMessage", "selectedDisplayText"),
-    ("listResponseMessage", "title"),
-    ("imageMessage", "caption"),
-    ("videoMessage", "caption"),
-    ("documentMessage", "caption"),
-)
-#: Messages within messages: disappearing ones, those to be seen once, files with captions.
-_WRAPPERS = ("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "documentWithCaptionMessage")
-#: What nobody waits for an answer to.
-_SILENT = frozenset({"reactionMessage", "protocolMessage", "pollUpdateMessage", "senderKeyDistributionMessage", "editedMessage"})
-_TEXTS = frozenset({"conversation", "extendedTextMessage", "buttonsResponseMessage", "templateButtonReplyMessage"})
 
 # ------------------------------------------------------------------------------------------------------------- webhooks
 
@@ -130,63 +93,6 @@ def named_session(body: dict[str, Any], /) -> str:
     """The event's `instance`."""
     return get_text(body, "instance")
 
-
-def parse(body: dict[str, Any], /) -> list[InboundItem]:
-    """The event's items."""
-    event, data = get_text(body, "event").lower().replace("_", "."), body.get("data")
-    parser = _PARSERS.get(event)
-    if parser is None:
-        return [IgnoredItem(raw=body)]
-    if not isinstance(data, dict | list):
-        return [MalformedItem(raw=body, reason=f"The data of {event} is not an object.")]
-    items = [parse_item(parser, raw) for raw in get_objects(data if isinstance(data, list) else [data])]
-    return items or [IgnoredItem(raw=body)]
-
-
-def _message(raw: dict[str, Any]) -> InboundItem:
-    chat_id, external_id = get_text(raw, "key", "remoteJid"), get_text(raw, "key", "id")
-    if get_path(raw, "key", "fromMe") or is_crowd(chat_id):
-        return IgnoredItem(raw=raw)
-    if not chat_id or not external_id:
-        return MalformedItem(raw=raw, reason="A message has no " + ("key.id." if chat_id else "key.remoteJid."))
-    parts = _unwrapped(raw.get("message"))
-    content = next((words for path in _WORDS if (words := get_text(parts, *path))), "")
-    kind = next((name for name in parts if name.endswith("Message") and name not in _TEXTS), "")
-    if not content and (not kind or kind in _SILENT):
-        return IgnoredItem(raw=raw)
-    attachment = kind.removesuffix("Message")[:40]
-    return inbound_message(raw, chat_id, content, external_id, attachment, get_text(raw, "pushName"))
-
-
-def _unwrapped(parts: Any) -> dict[str, Any]:
-    for _ in _WRAPPERS:
-        inner = next((part for name in _WRAPPERS if (part := get_path(parts, name, "message"))), None)
-        if inner is None:
-            break
-        parts = inner
-    return parts if isinstance(parts, dict) else {}
-
-
-def _update(raw: dict[str, Any]) -> InboundItem:
-    external_id = get_text(raw, "keyId") or get_text(raw, "key", "id")
-    status = get_text(raw, "status") or get_text(raw, "update", "status")
-    if not external_id:
-        return MalformedItem(raw=raw, reason="A messages.update has no keyId.")
-    if raw.get("fromMe") is False or status not in _STATUSES:
-        return IgnoredItem(raw=raw)
-    error = REPORTED_FAILURE if status == "ERROR" else None
-    code = Reason.REPORTED_FAILURE if error else None
-    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
-
-
-def _connection_update(raw: dict[str, Any]) -> InboundItem:
-    state = get_text(raw, "state")
-    if not state:
-        return MalformedItem(raw=raw, reason="A connection.update has no state.")
-    return SessionState(raw=raw, connected=state == CONNECTED, detail=state)
-
-
-_PARSERS = {"messages.upsert": _message, "messages.update": _update, "connection.update": _connection_update}
 
 # ----------------------------------------------------------------------------------------------------------------- sends
 

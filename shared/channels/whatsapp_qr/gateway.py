@@ -1,11 +1,11 @@
-"""What the dialects of QR gateways share: requests to the gateway, message ids, and what is made of a phone's messages."""
+"""What the dialects of QR gateways share of their APIs: requests to the gateway, and the message ids in its answers."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from shared.channels.inbound import InboundItem, InboundMessage, get_path
+from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason
 from shared.config import settings
 from shared.http import Response, get, post
@@ -16,8 +16,6 @@ RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
 #: The error of a message whose failure a gateway reports by webhook; none of them says why.
 REPORTED_FAILURE = "WhatsApp QR: the gateway reports an error"
-#: Groups, broadcasts, channels, calls: a chatbot answers single persons only.
-_CROWDS = ("@g.us", "@broadcast", "@newsletter", "@call")
 
 
 def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:
@@ -42,20 +40,3 @@ def message_id_in(body: Any) -> str:
         if inner:
             return inner if isinstance(inner, str) else message_id_in({"id": inner})
     return ""
-
-
-def is_crowd(chat_id: str) -> bool:
-    """Whether a chat is no single person's."""
-    return chat_id.endswith(_CROWDS)
-
-
-def inbound_message(raw: Any, chat_id: str, content: str, external_id: str, attachment: str, profile_name: str) -> InboundItem:
-    """An inbound message; one without words gets a label, and the polite answer (chatbot.unsupported_message)."""
-    metadata = {"profile_name": profile_name, "attachment" if content else "unsupported": attachment}
-    return InboundMessage(
-        raw=raw,
-        external_user_id=chat_id,
-        content=content or f"[{attachment}]",
-        external_id=external_id,
-        metadata={name: value for name, value in metadata.items() if value},
-    )

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.channels.inbound import InboundBatch, InboundMessage, get_text, get_time
+from shared.channels.inbound import IgnoredItem, InboundBatch, InboundEdit, InboundItem, InboundMessage, get_text, get_time
+from shared.channels.kinds import Author
 from shared.channels.whatsapp_qr.dialects import DIALECTS, dialect
 from shared.models import WhatsappQrSession
 
@@ -24,7 +25,7 @@ def parse_body(session: WhatsappQrSession | None, session_name: str, body: dict[
     """What a webhook reports of a session; no items if the session, and so its dialect, is unknown."""
     items = dialect(session.dialect).parse(body) if session else []
     reported_at = _reported_at(body)
-    dated = [replace(item, reported_at=reported_at) if isinstance(item, InboundMessage) else item for item in items]
+    dated = [_dated(_without_colleagues(item), reported_at) for item in items]
     return InboundBatch(session_name[:MAX_NAME], dated, body)
 
 
@@ -34,3 +35,17 @@ def _reported_at(body: dict[str, Any]) -> float | None:
         return get_time(body.get("timestamp")) or datetime.fromisoformat(get_text(body, "date_time")).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _dated(item: InboundItem, reported_at: float | None) -> InboundItem:
+    if isinstance(item, InboundMessage):
+        return replace(item, reported_at=reported_at)
+    if isinstance(item, InboundEdit) and item.message is not None:
+        return replace(item, message=replace(item.message, reported_at=reported_at))
+    return item
+
+
+def _without_colleagues(item: InboundItem) -> InboundItem:
+    """What was sent from the phone may be our own reply, which nothing tells apart yet."""
+    is_colleagues = isinstance(item, InboundMessage) and item.author is Author.COLLEAGUE
+    return IgnoredItem(raw=item.raw) if is_colleagues else item

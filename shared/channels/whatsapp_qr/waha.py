@@ -1,4 +1,4 @@
-"""The dialect of WAHA (https://waha.devlike.pro): its webhooks message, message.any, message.ack and session.status, and its API.
+"""The dialect of WAHA (https://waha.devlike.pro): how its webhooks are signed, and its API. What they say: waha_events.
 
 Source: WAHA's OpenAPI 2026.7. A reply goes to the chat id that was received (@c.us, @lid), never to one made of digits.
 """
@@ -6,37 +6,19 @@ Source: WAHA's OpenAPI 2026.7. A reply goes to the chat id that was received (@c
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 from urllib.parse import quote
 
-from shared.channels.inbound import (
-    DeliveryStatus,
-    Headers,
-    IgnoredItem,
-    InboundItem,
-    MalformedItem,
-    SessionState,
-    get_path,
-    get_text,
-    parse_item,
-)
+from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.channels.whatsapp_qr.gateway import (
-    OFFLINE,
-    REPORTED_FAILURE,
-    RETRY,
-    call_get,
-    call_post,
-    inbound_message,
-    is_crowd,
-    message_id_in,
-)
+from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, call_get, call_post, message_id_in
+from shared.channels.whatsapp_qr.waha_content import bare_id
+from shared.channels.whatsapp_qr.waha_events import CONNECTED, parse
 from shared.db.credentials import hmac_matches
 from shared.http import Response, code_of
 
-#: How WAHA calls a session that can send.
-CONNECTED = "WORKING"
+__all__ = ["expected_ids", "named_session", "parse", "send_text", "session_state", "verify"]
+
 #: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
 ERRORS: dict[int, Meaning] = {
     400: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
@@ -48,10 +30,6 @@ ERRORS: dict[int, Meaning] = {
     422: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
 }
-_ACKS = {-1: "FAILED", 1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ"}
-#: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
-#: its acks. WhatsApp's own id is what both have in common.
-_DECORATED = re.compile(r"(?:true|false)_[^_@]+@[^_]+_([^_]+)(?:_.*)?")
 
 # ------------------------------------------------------------------------------------------------------------- webhooks
 
@@ -64,67 +42,6 @@ def verify(headers: Headers, body: bytes, secret: str, /) -> bool:
 def named_session(body: dict[str, Any], /) -> str:
     """The event's `session`."""
     return get_text(body, "session")
-
-
-def parse(body: dict[str, Any], /) -> list[InboundItem]:
-    """The event's one item."""
-    event, payload = get_text(body, "event"), body.get("payload")
-    parser = _PARSERS.get(event)
-    if parser is None:
-        return [IgnoredItem(raw=body)]
-    if not isinstance(payload, dict):
-        return [MalformedItem(raw=body, reason=f"The payload of {event} is not an object.")]
-    return [parse_item(parser, {**payload, "timestamp_ms": body.get("timestamp")})]
-
-
-def _message(raw: dict[str, Any]) -> InboundItem:
-    chat_id, external_id = get_text(raw, "from"), _message_id(raw)
-    if raw.get("fromMe") or is_crowd(chat_id):
-        return IgnoredItem(raw=raw)
-    if not chat_id or not external_id:
-        return MalformedItem(raw=raw, reason="A message has no " + ("id." if chat_id else "from."))
-    content, attachment = get_text(raw, "body"), _attachment(raw)
-    if not content and not attachment:
-        return IgnoredItem(raw=raw)  # encryption notices, calls, edits: nobody wrote anything
-    return inbound_message(raw, chat_id, content, external_id, attachment, get_text(raw, "_data", "notifyName"))
-
-
-def _attachment(raw: dict[str, Any]) -> str:
-    if raw.get("hasMedia"):
-        return (get_text(raw, "media", "mimetype").split("/")[0] or "media")[:40]
-    return next((name for name in ("location", "vCards", "poll") if raw.get(name)), "")
-
-
-def _message_id(raw: dict[str, Any]) -> str:
-    return get_text(raw, "id", "_serialized") or get_text(raw, "id")
-
-
-def _ack(raw: dict[str, Any]) -> InboundItem:
-    ack, external_id = raw.get("ack"), _message_id(raw)
-    if not external_id or not isinstance(ack, int):
-        return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))
-    if raw.get("fromMe") is False or ack not in _ACKS:
-        return IgnoredItem(raw=raw)
-    error = REPORTED_FAILURE if ack < 0 else None
-    code = Reason.REPORTED_FAILURE if error else None
-    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), error=error, error_code=code)
-
-
-def _session_status(raw: dict[str, Any]) -> InboundItem:
-    state, at = get_text(raw, "status"), raw.get("timestamp_ms")
-    if not state:
-        return MalformedItem(raw=raw, reason="A session.status has no status.")
-    seconds = at / 1000 if isinstance(at, int) and 0 < at < 1e14 else None
-    return SessionState(raw=raw, connected=state == CONNECTED, detail=state, at=seconds)
-
-
-_PARSERS = {"message": _message, "message.any": _message, "message.ack": _ack, "session.status": _session_status}
-
-
-def bare_id(external_id: str) -> str:
-    """WhatsApp's id of a message, without what WAHA's engines put around it."""
-    decorated = _DECORATED.fullmatch(external_id)
-    return decorated[1] if decorated else external_id
 
 
 # ----------------------------------------------------------------------------------------------------------------- sends

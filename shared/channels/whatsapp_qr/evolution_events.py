@@ -1,0 +1,206 @@
+"""Evolution's webhooks: messages.upsert, messages.update, messages.edited, messages.delete, connection.update.
+
+Source: Evolution API 2.3, and Baileys, whose own shapes ({"messages": […]}, {"key", "update"}) are taken as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from shared.channels.inbound import (
+    DeliveryStatus,
+    IgnoredItem,
+    InboundItem,
+    InboundMessage,
+    MalformedItem,
+    SessionState,
+    get_objects,
+    get_path,
+    get_text,
+    parse_item,
+)
+from shared.channels.kinds import Kind
+from shared.channels.outcomes import Reason
+from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, vote, with_source
+from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
+from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
+from shared.channels.whatsapp_qr.unwrap import field, integer, unwrap
+from shared.channels.whatsapp_qr.web_messages import read
+
+#: How Evolution calls a session that can send.
+CONNECTED = "open"
+_STATUSES = {"SERVER_ACK": "SENT", "DELIVERY_ACK": "DELIVERED", "READ": "READ", "PLAYED": "READ", "ERROR": "FAILED"}
+#: Where a key tells another name of the chat's person: the phone number beside a @lid, or the reverse.
+_ALTERNATIVES = (
+    "remoteJidAlt",
+    "senderPn",
+    "senderLid",
+    "participantPn",
+    "participantLid",
+    "participantAlt",
+    "previousRemoteJid",
+)
+#: The same of what was sent from the phone: the others are then the business's own names.
+_OF_THE_CHAT = ("remoteJidAlt", "previousRemoteJid")
+#: What fetching a file does not need: previews, and what was answered to.
+_NOT_FETCHED = frozenset(
+    {"jpegThumbnail", "thumbnail", "contextInfo", "base64", "messageContextInfo", "waveform", "scansSidecar"}
+)
+
+
+def parse(body: dict[str, Any], /) -> list[InboundItem]:
+    """The event's items."""
+    event, data = get_text(body, "event").lower().replace("_", "."), body.get("data")
+    parser = _PARSERS.get(event)
+    if parser is None:
+        return [IgnoredItem(raw=body)]
+    if not isinstance(data, dict | list):
+        return [MalformedItem(raw=body, reason=f"The data of {event} is not an object.")]
+    raws = get_objects(data if isinstance(data, list) else _list_in(data) or [data])
+    items = [parse_item(parser, raw) for raw in raws]
+    return list(_joined_albums(raws, items)) or [IgnoredItem(raw=body)]
+
+
+def _list_in(data: dict[str, Any]) -> list[Any] | None:
+    """Baileys' own shapes hold a list."""
+    return next((data[name] for name in ("messages", "updates", "keys") if isinstance(data.get(name), list)), None)
+
+
+def _message(raw: dict[str, Any]) -> InboundItem:
+    return inbound_item(_envelope(raw), _reading(raw))
+
+
+def _envelope(raw: dict[str, Any]) -> Envelope:
+    """The key is beside the message; some events have what it holds beside it, and call its id keyId."""
+    key, from_me = get_path(raw, "key"), _from_me(raw)
+    key = key if isinstance(key, dict) else raw
+    chat_id = address(get_text(key, "remoteJid"))
+    names = [get_text(holder, name) for name in (_OF_THE_CHAT if from_me else _ALTERNATIVES) for holder in (key, raw)]
+    return Envelope(
+        raw=raw,
+        chat_id=chat_id,
+        external_id=get_text(key, "id") or get_text(raw, "keyId"),
+        from_me=from_me,
+        sent_at=seconds(raw.get("messageTimestamp")),
+        profile_name="" if from_me else get_text(raw, "pushName"),
+        identities=identities(chat_id, *names),
+    )
+
+
+def _from_me(raw: dict[str, Any]) -> bool:
+    return bool(get_path(raw, "key", "fromMe") or raw.get("fromMe"))
+
+
+def _reading(raw: dict[str, Any]) -> Reading:
+    reading = read(raw.get("message"))
+    if isinstance(reading, Content) and reading.media:
+        return with_source(reading, _source(raw))
+    return reading or _votes(raw)
+
+
+def _votes(raw: dict[str, Any]) -> Reading:
+    """What was chosen in a poll, where Evolution has counted the votes: [{"name": "Yes", "voters": ["49…"]}]."""
+    selected = [get_text(option, "name") for option in get_objects(raw.get("pollUpdates")) if option.get("voters")]
+    return vote("", selected) if any(selected) else None
+
+
+def _source(raw: dict[str, Any]) -> dict[str, Any]:
+    """What Evolution needs to give a file: its message; or the file itself, where the webhook holds it or S3 does."""
+    message, inner = raw.get("message"), unwrap(raw.get("message")).parts
+    url = get_text(message, "mediaUrl") or get_text(inner, "mediaUrl")
+    here = isinstance(field(message, "base64") or field(inner, "base64"), str)
+    source = {"base64": True} if here else {"url": url} if url else {}
+    return {**source, "message": {"key": raw.get("key"), "message": _without_previews(message)}}
+
+
+def _without_previews(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_previews(inner) for name, inner in value.items() if name not in _NOT_FETCHED}
+
+
+# ---------------------------------------------------------------------------------------------------------------- albums
+
+
+def _joined_albums(raws: Iterable[dict[str, Any]], items: Iterable[InboundItem]) -> Iterator[InboundItem]:
+    """Gives files that came behind an album's header, and do not name it, the header's id as their album's."""
+    album, chat_id, missing = "", "", 0
+    for raw, item in zip(raws, items, strict=True):
+        header = field(unwrap(raw.get("message")).parts, "albumMessage")
+        if isinstance(header, dict):
+            album, chat_id = get_text(raw, "key", "id"), address(get_text(raw, "key", "remoteJid"))
+            missing = (integer(field(header, "expectedImageCount")) or 0) + (integer(field(header, "expectedVideoCount")) or 0)
+        elif missing and isinstance(item, InboundMessage) and item.kind is Kind.MEDIA and item.external_user_id == chat_id:
+            missing -= 1
+            item = replace(item, data={"album": album, **item.data})
+        yield item
+
+
+# ------------------------------------------------------------------------------------------- changes of earlier messages
+
+
+def _edited(raw: dict[str, Any]) -> InboundItem:
+    """messages.edited: the note of the protocol alone, with the key of the message that was edited."""
+    note = {"protocolMessage": {"type": "MESSAGE_EDIT", **raw}} if "editedMessage" in raw else raw.get("message")
+    return inbound_item(_envelope(raw), read(note))
+
+
+def _deleted(raw: dict[str, Any]) -> InboundItem:
+    """messages.delete: the key of the message that was deleted."""
+    return inbound_item(_envelope(raw), Revoke(""))
+
+
+def _update(raw: dict[str, Any]) -> InboundItem:
+    """How far a message got; or its new text; or that it was deleted."""
+    update = raw["update"] if isinstance(raw.get("update"), dict) else raw
+    external_id, status = get_text(raw, "keyId") or get_text(raw, "key", "id"), _status(update.get("status"))
+    if not external_id:
+        return MalformedItem(raw=raw, reason="A messages.update has no keyId.")
+    change = _change(update, status)
+    if change is not None:
+        return inbound_item(_envelope(raw), change)
+    if raw.get("fromMe") is False or get_path(raw, "key", "fromMe") is False or status not in _STATUSES:
+        return IgnoredItem(raw=raw)
+    error = REPORTED_FAILURE if status == "ERROR" else None
+    code = Reason.REPORTED_FAILURE if error else None
+    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
+
+
+#: Baileys' numbers of statuses.
+_NUMBERS = {0: "ERROR", 1: "PENDING", 2: "SERVER_ACK", 3: "DELIVERY_ACK", 4: "READ", 5: "PLAYED"}
+
+
+def _status(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else _NUMBERS.get(value, "") if isinstance(value, int) else ""
+
+
+def _change(update: dict[str, Any], status: str) -> Reading:
+    """What an update does to its message; None if it only tells how far it got."""
+    if _is_deletion(update, status):
+        return Revoke("")
+    reading = read(update.get("message"))
+    return (None if status else Edit("", reading)) if isinstance(reading, Content) else reading
+
+
+def _is_deletion(update: dict[str, Any], status: str) -> bool:
+    """Baileys takes the message away, or says why (stub 1 is a deletion); Evolution has a status of its own for it."""
+    is_taken_away = "message" in update and update["message"] is None and not status
+    return is_taken_away or update.get("messageStubType") in (1, "REVOKE") or status == "DELETED"
+
+
+def _connection_update(raw: dict[str, Any]) -> InboundItem:
+    state = get_text(raw, "state")
+    if not state:
+        return MalformedItem(raw=raw, reason="A connection.update has no state.")
+    return SessionState(raw=raw, connected=state == CONNECTED, detail=state)
+
+
+_PARSERS = {
+    "messages.upsert": _message,
+    "messages.update": _update,
+    "messages.edited": _edited,
+    "messages.delete": _deleted,
+    "connection.update": _connection_update,
+}

@@ -1,0 +1,170 @@
+"""What a message of WAHA says: by its engine's own object, or by what WAHA has made of it.
+
+NOWEB leaves Baileys' object under `_data` ({"key", "message"}), GOWS whatsmeow's ({"Info", "Message"}), WEBJS the page's own,
+whose `type` names its kind.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from shared.channels.inbound import Media, get_text
+from shared.channels.kinds import Kind, MediaKind
+from shared.channels.whatsapp_qr.content import Content, Reading, choice, contacts, location, order, poll, product
+from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
+from shared.channels.whatsapp_qr.web_messages import read
+
+#: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
+#: its acks. WhatsApp's own id is what both have in common.
+DECORATED = re.compile(r"(?:true|false)_([^_@]+@[^_]+)_([^_]+)(?:_.*)?")
+#: WEBJS' types of what nobody waits for an answer to.
+_SILENT = frozenset({
+    "album", "biz_content_placeholder", "broadcast_notification", "call_log", "ciphertext", "debug", "e2e_notification", "gp2",
+    "groups_v4_notification", "keep_in_chat", "newsletter_notification", "notification", "notification_template", "pin_in_chat",
+    "pinned_message", "poll_update", "protocol", "reaction", "request_phone_number", "revoked", "requestphonenumber",
+})  # fmt: skip
+_FILES = {
+    "image": MediaKind.IMAGE,
+    "video": MediaKind.VIDEO,
+    "ptv": MediaKind.VIDEO,
+    "ptt": MediaKind.VOICE,
+    "audio": MediaKind.AUDIO,
+    "document": MediaKind.DOCUMENT,
+    "sticker": MediaKind.STICKER,
+}
+#: What a file is called where it has no words, if not as its kind is.
+_LABELS = {MediaKind.VOICE: "audio"}
+#: What WEBJS leaves in `body` of a place, a product, a file that it has not loaded: a small picture.
+_THUMBNAIL = re.compile(r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}")
+
+
+def message_id(raw: dict[str, Any]) -> str:
+    """A message's id, as its engine decorates it."""
+    return get_text(raw, "id", "_serialized") or get_text(raw, "id")
+
+
+def bare_id(external_id: str) -> str:
+    """WhatsApp's id of a message, without what WAHA's engines put around it."""
+    decorated = DECORATED.fullmatch(external_id)
+    return decorated[2] if decorated else external_id
+
+
+def reading_of(raw: dict[str, Any]) -> Reading:
+    """What the engine's own object says, with what WAHA has made of it; or that alone."""
+    message = field(raw, "_data", "message")
+    if isinstance(message, dict) and message:
+        reading = read(message)
+        return _completed(reading, raw) if isinstance(reading, Content) else reading
+    return _plain(raw)
+
+
+def _plain(raw: dict[str, Any]) -> Content | None:
+    """What WAHA says itself, and the page's object of WEBJS."""
+    kind = get_text(raw, "_data", "type").lower()
+    if kind in _SILENT:
+        return None
+    content = _structured(raw, raw.get("_data"), kind)
+    if content is None and (raw.get("hasMedia") or kind in _FILES):
+        content = Content(kind=Kind.MEDIA)
+    return _completed(content or Content(), raw)
+
+
+def _completed(content: Content, raw: dict[str, Any]) -> Content | None:
+    """The content with WAHA's words, files and quoted message; None if there is nothing at all."""
+    words = content.words or _words(raw, content.kind)
+    media = _files(raw, content) if raw.get("hasMedia") or content.kind is Kind.MEDIA else ()
+    quoted = bare_id(get_text(raw, "replyTo", "id"))
+    data = {**({"quoted": {"id": quoted}} if quoted else {}), **content.data}
+    kind = Kind.MEDIA if media else content.kind
+    label = content.label or (_LABELS.get(media[0].kind, media[0].kind.value) if media else "")
+    return Content(words, kind, label, data, media) if words or label or content.data else None
+
+
+#: Kinds whose `body` is not what was typed, but what their data says.
+_SAID_BY_DATA = frozenset({Kind.CHOICE, Kind.CONTACT, Kind.POLL})
+
+
+def _words(raw: dict[str, Any], kind: Kind) -> str:
+    """`body`, unless it repeats the data, or is a small picture."""
+    if kind in _SAID_BY_DATA:
+        return ""
+    body = first_text(raw, "body", "caption") or text(raw, "_data", "caption")
+    is_typed = kind is Kind.TEXT and text(raw, "_data", "type") in ("", "chat")
+    return body if is_typed or not _THUMBNAIL.fullmatch(body) else ""
+
+
+def _files(raw: dict[str, Any], content: Content) -> tuple[Media, ...]:
+    """The file of a message, in WAHA's words; what the engine knows besides, too."""
+    known, media = next(iter(content.media), None), raw.get("media")
+    mime = text(media, "mimetype") or (known.mime if known else None) or text(raw, "_data", "mimetype")
+    file = Media(
+        kind=_media_kind(raw, known, mime),
+        source={"base64": True} if isinstance(field(media, "data"), str) else {"url": text(media, "url"), "id": message_id(raw)},
+        mime=mime or None,
+        filename=text(media, "filename") or (known.filename if known else None) or text(raw, "_data", "filename") or None,
+        size=integer(field(raw, "_data", "size")) or (known.size if known else None),
+    )
+    return (file,)
+
+
+def _media_kind(raw: dict[str, Any], known: Media | None, mime: str) -> MediaKind:
+    by_type = known.kind if known else _FILES.get(get_text(raw, "_data", "type").lower())
+    if by_type is not None:
+        return by_type
+    if mime.startswith("audio/"):
+        # WhatsApp records voice notes, and nothing else, in Opus.
+        return MediaKind.VOICE if "opus" in mime or mime == "audio/ogg" else MediaKind.AUDIO
+    if mime == "image/webp":
+        return MediaKind.STICKER
+    return _FILES.get(mime.partition("/")[0], MediaKind.DOCUMENT)
+
+
+def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
+    """Places, cards, choices, orders, polls: by WAHA's own members, or by the page's type."""
+    place, cards = raw.get("location"), raw.get("vCards")
+    if isinstance(place, dict) and place:
+        return _place(place)
+    if kind in ("location", "live_location"):
+        return location(field(data, "lat"), field(data, "lng"), name=text(data, "loc"), address=text(data, "address"))
+    if isinstance(cards, list) and cards:
+        return contacts([("", card) for card in cards if isinstance(card, str)])
+    if kind in ("vcard", "multi_vcard"):
+        return contacts([(text(data, "vcardFormattedName"), first_text(data, "body", "vcard") or get_text(raw, "body"))])
+    if kind == "order":
+        return order(text(data, "message"), text(data, "orderId"), text(data, "orderTitle"), integer(field(data, "itemCount")))
+    if kind == "product":
+        return product("", id=text(data, "productId"), title=text(data, "title"), description=text(data, "description"))
+    return _poll(raw, data, kind) or _choice(raw, data)
+
+
+def _place(place: dict[str, Any]) -> Content:
+    return location(
+        field(place, "latitude"),
+        field(place, "longitude"),
+        name=first_text(place, "name", "title", "description"),
+        address=text(place, "address"),
+        url=text(place, "url"),
+    )
+
+
+def _poll(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
+    source = raw.get("poll") if isinstance(raw.get("poll"), dict) else data if kind == "poll_creation" else None
+    if source is None:
+        return None
+    options = field(source, "options") or field(source, "pollOptions")
+    names = [option if isinstance(option, str) else first_text(option, "name", "optionName") for option in options or []]
+    return poll(first_text(source, "name", "pollName"), [name for name in names if name])
+
+
+def _choice(raw: dict[str, Any], data: Any) -> Content | None:
+    """A pressed button or a list's row, where WEBJS keeps it."""
+    row, body = field(data, "listResponse"), get_text(raw, "body")
+    if isinstance(row, dict):
+        return choice(text(row, "title") or body, text(row, "singleSelectReply", "selectedRowId"), text(row, "description"))
+    chosen = next((found for holder in (raw, data) for name in _CHOSEN if (found := text(holder, name))), "")
+    words = body or text(data, "selectedDisplayText")
+    return choice(words, chosen) if chosen else None
+
+
+_CHOSEN = ("selectedButtonId", "selectedRowId", "selectedId")

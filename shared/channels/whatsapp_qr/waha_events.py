@@ -1,0 +1,165 @@
+"""WAHA's webhooks: message, message.any, .edited, .revoked, .reaction and .ack, poll.vote, session.status.
+
+Source: WAHA's OpenAPI 2026.7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from shared.channels.inbound import (
+    DeliveryStatus,
+    IgnoredItem,
+    InboundItem,
+    MalformedItem,
+    SessionState,
+    get_text,
+    parse_item,
+)
+from shared.channels.outcomes import Reason
+from shared.channels.whatsapp_qr.content import (
+    Content,
+    Edit,
+    Reaction,
+    Revoke,
+    vote,
+)
+from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
+from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
+from shared.channels.whatsapp_qr.unwrap import field, first_text, text
+from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, message_id, reading_of
+
+#: How WAHA calls a session that can send.
+CONNECTED = "WORKING"
+_ACKS = {-1: "FAILED", 1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ"}
+#: Where a @lid's phone number stands, or the reverse.
+_ALTERNATIVES = (
+    ("key", "remoteJidAlt"),
+    ("key", "senderPn"),
+    ("key", "senderLid"),
+    ("key", "participantPn"),
+    ("key", "participantLid"),
+    ("key", "participantAlt"),
+    ("Info", "SenderAlt"),
+    ("Info", "Sender"),
+    ("senderPn",),
+    ("senderLid",),
+)
+#: The same of what was sent from the phone: the others are then the business's own names.
+_OF_THE_CHAT = (("key", "remoteJidAlt"), ("Info", "RecipientAlt"))
+
+
+def parse(body: dict[str, Any], /) -> list[InboundItem]:
+    """The event's one item."""
+    event, payload = get_text(body, "event"), body.get("payload")
+    parser = _PARSERS.get(event)
+    if parser is None:
+        return [IgnoredItem(raw=body)]
+    if not isinstance(payload, dict):
+        return [MalformedItem(raw=body, reason=f"The payload of {event} is not an object.")]
+    return [parse_item(parser, {**payload, "timestamp_ms": body.get("timestamp")})]
+
+
+# ------------------------------------------------------------------------------------------------------------- envelopes
+
+
+def _envelope(raw: dict[str, Any]) -> Envelope:
+    data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id(raw)), bool(raw.get("fromMe"))
+    named = decorated[1] if decorated else ""
+    chat_id = _address(get_text(raw, "to" if from_me else "from") or named)
+    alternatives = _OF_THE_CHAT if from_me else _ALTERNATIVES
+    return Envelope(
+        raw=raw,
+        chat_id=chat_id,
+        external_id=bare_id(message_id(raw)),
+        from_me=from_me,
+        sent_at=seconds(raw.get("timestamp")),
+        profile_name="" if from_me else first_text(data, "notifyName", "pushName") or text(data, "Info", "PushName"),
+        identities=identities(chat_id, *(_address(name) for name in (named, *(text(data, *path) for path in alternatives)))),
+    )
+
+
+def _address(name: str) -> str:
+    """A chat id as WAHA writes it, where an engine's own object has another form."""
+    return address(name).replace("@s.whatsapp.net", "@c.us")
+
+
+# -------------------------------------------------------------------------------------------------------------- messages
+
+
+def _message(raw: dict[str, Any]) -> InboundItem:
+    if raw.get("fromMe") and get_text(raw, "source") == "api":  # our own, or another program's: no person's
+        return IgnoredItem(raw=raw)
+    return inbound_item(_envelope(raw), reading_of(raw))
+
+
+# ------------------------------------------------------------------------------------------- changes of earlier messages
+
+
+def _edited(raw: dict[str, Any]) -> InboundItem:
+    reading = reading_of(raw)
+    content = reading.content if isinstance(reading, Edit) else reading
+    original_id = bare_id(get_text(raw, "editedMessageId"))
+    return inbound_item(_envelope(raw), Edit(original_id, content) if isinstance(content, Content) else None)
+
+
+def _revoked(raw: dict[str, Any]) -> InboundItem:
+    """`before` and `after` are the message as it was and is; either may be missing."""
+    message = next((raw[name] for name in ("before", "after") if isinstance(raw.get(name), dict)), raw)
+    original_id = bare_id(get_text(raw, "revokedMessageId"))
+    return _of_event(inbound_item(_envelope(message), Revoke(original_id)), raw)
+
+
+def _of_event(item: InboundItem, raw: dict[str, Any]) -> InboundItem:
+    """The item, as if all of the event had been its own."""
+    return replace(item, raw=raw)
+
+
+def _reaction(raw: dict[str, Any]) -> InboundItem:
+    reaction = raw.get("reaction")
+    return inbound_item(_envelope(raw), Reaction(bare_id(text(reaction, "messageId")), text(reaction, "text")))
+
+
+def _vote(raw: dict[str, Any]) -> InboundItem:
+    cast = raw.get("vote")
+    if not isinstance(cast, dict):
+        return MalformedItem(raw=raw, reason="A poll.vote has no vote.")
+    selected = field(cast, "selectedOptions")
+    names = [name for name in selected if isinstance(name, str) and name] if isinstance(selected, list) else []
+    reading = vote(get_text(raw, "poll", "name"), names) if names else None  # none: the vote was taken back
+    return _of_event(inbound_item(_envelope(cast), reading), raw)
+
+
+# ------------------------------------------------------------------------------------------------------ acks and sessions
+
+
+def _ack(raw: dict[str, Any]) -> InboundItem:
+    ack, external_id = raw.get("ack"), message_id(raw)
+    if not external_id or not isinstance(ack, int):
+        return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))
+    if raw.get("fromMe") is False or ack not in _ACKS:
+        return IgnoredItem(raw=raw)
+    error = REPORTED_FAILURE if ack < 0 else None
+    code = Reason.REPORTED_FAILURE if error else None
+    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), error=error, error_code=code)
+
+
+def _session_status(raw: dict[str, Any]) -> InboundItem:
+    state, at = get_text(raw, "status"), raw.get("timestamp_ms")
+    if not state:
+        return MalformedItem(raw=raw, reason="A session.status has no status.")
+    seconds = at / 1000 if isinstance(at, int) and 0 < at < 1e14 else None
+    return SessionState(raw=raw, connected=state == CONNECTED, detail=state, at=seconds)
+
+
+_PARSERS = {
+    "message": _message,
+    "message.any": _message,
+    "message.edited": _edited,
+    "message.revoked": _revoked,
+    "message.reaction": _reaction,
+    "poll.vote": _vote,
+    "message.ack": _ack,
+    "session.status": _session_status,
+}

@@ -1,0 +1,713 @@
+"""What QR gateways' messages become, by kind: wrapped in anything, in the shapes of every engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.channels.inbound import (
+    DeliveryStatus,
+    IgnoredItem,
+    InboundEdit,
+    InboundItem,
+    InboundMessage,
+    InboundReaction,
+    InboundRevoke,
+    MalformedItem,
+)
+from shared.channels.kinds import Author, Kind, MediaKind
+from shared.channels.whatsapp_qr import evolution, waha
+from shared.channels.whatsapp_qr.unwrap import MAX_WRAPPERS, unwrap
+
+PHONE, LID, TIME = "4915112345", "77001@lid", 1790000000
+
+
+def evolution_item(message: Any, event: str = "messages.upsert", key: dict[str, Any] | None = None, **more: Any) -> InboundItem:
+    """The one item of an event of Evolution."""
+    key = {"remoteJid": f"{PHONE}@s.whatsapp.net", "fromMe": False, "id": "3AM", **(key or {})}
+    data = {"key": key, "pushName": "Ana", "message": message, "messageTimestamp": TIME, **more}
+    [item] = evolution.parse({"event": event, "instance": "t42", "data": data})
+    return item
+
+
+def waha_item(event: str = "message", **payload: Any) -> InboundItem:
+    """The one item of an event of WAHA."""
+    message = {
+        "id": f"false_{PHONE}@c.us_3AM",
+        "timestamp": TIME,
+        "from": f"{PHONE}@c.us",
+        "fromMe": False,
+        "source": "app",
+        "to": "15550001111@c.us",
+        "body": None,
+        "hasMedia": False,
+        "ack": 1,
+        "vCards": [],
+    }
+    [item] = waha.parse({"event": event, "session": "t42", "payload": message | payload, "timestamp": TIME * 1000})
+    return item
+
+
+def noweb_item(message: Any) -> InboundItem:
+    """The same message as WAHA's engine NOWEB passes it on."""
+    return waha_item(_data={"key": {"id": "3AM"}, "message": message, "pushName": "Ana"})
+
+
+def gows_item(message: Any) -> InboundItem:
+    """The same as GOWS does."""
+    return waha_item(_data={"Info": {"ID": "3AM", "PushName": "Ana"}, "Message": message})
+
+
+ENGINES = pytest.mark.parametrize("item_of", [evolution_item, noweb_item, gows_item], ids=["evolution", "noweb", "gows"])
+
+
+def shown(item: InboundItem) -> tuple[Any, ...]:
+    """What the tables below compare."""
+    assert isinstance(item, InboundMessage)
+    return item.kind, item.content, item.data
+
+
+# -------------------------------------------------------------------------------------------------------------- wrappers
+
+WRAPPERS = (
+    "ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "deviceSentMessage",
+    "botInvokeMessage", "groupMentionedMessage", "associatedChildMessage", "documentWithCaptionMessage", "lottieStickerMessage",
+    "groupStatusMessage", "questionMessage", "somethingOfNextYearMessage",
+)  # fmt: skip
+CONTENTS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"conversation": "from my tablet"}, "from my tablet"),
+    ({"extendedTextMessage": {"text": "see", "contextInfo": {"expiration": 86400}}}, "see"),
+    ({"extendedTextMessage": {"text": "", "matchedText": "https://shop.example/p/7"}}, "https://shop.example/p/7"),
+    ({"buttonsResponseMessage": {"selectedButtonId": "1", "selectedDisplayText": "Yes"}}, "Yes"),
+    ({"imageMessage": {"mimetype": "image/jpeg", "caption": "in red?"}}, "in red?"),
+    ({"audioMessage": {"seconds": 3, "ptt": True}}, "[audio]"),
+    (
+        {"productMessage": {"product": {"productId": "1", "title": "Chair"}, "body": "still available?"}},
+        "still available?\n🏷 Chair (1)",
+    ),
+)
+beside = st.sampled_from([{}, {"destinationJid": "1"}, {"contextInfo": {"message": {"conversation": "no"}}}])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(WRAPPERS), beside), max_size=MAX_WRAPPERS), st.sampled_from(CONTENTS), st.booleans())
+def test_a_message_is_read_within_any_wrappers(
+    wrappers: list[tuple[str, dict[str, Any]]], content: tuple[dict[str, Any], str], with_context: bool
+) -> None:
+    message, expected = content
+    for name, more in wrappers:
+        context = {"messageContextInfo": {"messageSecret": "x"}} if with_context else {}
+        message = {**context, name: {**more, "message": message}}
+    for item_of in (evolution_item, noweb_item, gows_item):
+        item = item_of(message)
+        assert isinstance(item, InboundMessage)
+        assert item.content == expected
+
+
+def test_wrappers_without_an_end_end() -> None:
+    message: dict[str, Any] = {"conversation": "deep"}
+    for _ in range(500):
+        message = {"ephemeralMessage": {"message": message}}
+    assert len(unwrap(message).wrappers) == MAX_WRAPPERS
+    assert isinstance(evolution_item(message), InboundMessage | IgnoredItem)
+
+
+NAMES = st.sampled_from([
+    "message", "conversation", "extendedTextMessage", "protocolMessage", "editedMessage", "reactionMessage", "key", "id", "text",
+    "listResponseMessage", "interactiveResponseMessage", "nativeFlowResponseMessage", "paramsJson", "locationMessage", "type",
+    "contactsArrayMessage", "contacts", "orderMessage", "pollUpdateMessage", "vote", "selectedOptions", "imageMessage",
+    "contextInfo", "albumMessage", "messageContextInfo", "update", "reaction", "poll", "before", "location",
+    "vCards", "media", "listResponse",
+])  # fmt: skip
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, json_values, max_size=5))
+def test_no_shape_breaks_a_parser(value: dict[str, Any]) -> None:
+    for event in ("messages.upsert", "messages.update", "messages.edited", "messages.delete"):
+        items = [evolution_item(value, event), *evolution.parse({"event": event, "data": value})]
+        assert not [item for item in items if isinstance(item, MalformedItem) and "parser" in item.reason]
+    for event in ("message", "message.any", "message.edited", "message.revoked", "message.reaction", "poll.vote"):
+        items = [waha_item(event, **value), waha_item(event, _data=value), waha_item(event, _data={"message": value})]
+        assert not [item for item in items if isinstance(item, MalformedItem) and "parser" in item.reason]
+
+
+# ----------------------------------------------------------------------------------------------------------------- kinds
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("message", "words", "data"),
+    [
+        (
+            {"buttonsResponseMessage": {"selectedButtonId": "b1", "selectedDisplayText": "Yes please"}},
+            "Yes please",
+            {"id": "b1", "title": "Yes please"},
+        ),
+        (
+            {"buttonsResponseMessage": {"selectedButtonID": "b1", "Response": {"SelectedDisplayText": "Yes please"}}},
+            "Yes please",
+            {"id": "b1", "title": "Yes please"},
+        ),
+        (
+            {"templateButtonReplyMessage": {"selectedId": "t1", "selectedDisplayText": "Stop", "selectedIndex": 1}},
+            "Stop",
+            {"id": "t1", "title": "Stop"},
+        ),
+        (
+            {"listResponseMessage": {"title": "Fri", "description": "10 o'clock", "singleSelectReply": {"selectedRowId": "r1"}}},
+            "Fri (10 o'clock)",
+            {"id": "r1", "title": "Fri", "description": "10 o'clock"},
+        ),
+        (
+            {"listResponseMessage": {"title": "Fri", "singleSelectReply": {"selectedRowID": "r1"}}},
+            "Fri",
+            {"id": "r1", "title": "Fri"},
+        ),
+        (
+            {
+                "interactiveResponseMessage": {
+                    "body": {"text": "Yes, book it"},
+                    "nativeFlowResponseMessage": {"name": "quick_reply", "paramsJson": '{"id":"yes"}'},
+                }
+            },
+            "Yes, book it",
+            {"id": "yes", "title": "Yes, book it"},
+        ),
+        (
+            {
+                "interactiveResponseMessage": {
+                    "nativeFlowResponseMessage": {"paramsJson": '{"id":"r","title":"T","description":"D"}'}
+                }
+            },
+            "T (D)",
+            {"id": "r", "title": "T", "description": "D"},
+        ),
+        ({"interactiveResponseMessage": {"body": {"text": "OK"}}}, "OK", {"title": "OK"}),
+    ],
+)
+def test_buttons_and_lists(item_of: Callable[[Any], InboundItem], message: Any, words: str, data: dict[str, Any]) -> None:
+    assert shown(item_of(message)) == (Kind.CHOICE, words, {"choice": data})
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    "params", ['{"name":"Ana","flow_token":"t"}', '{"response_json":"{\\"name\\":\\"Ana\\",\\"flow_token\\":\\"t\\"}"}']
+)
+def test_forms(item_of: Callable[[Any], InboundItem], params: str) -> None:
+    flow = {"body": {"text": "Sent"}, "nativeFlowResponseMessage": {"name": "flow", "paramsJson": params}}
+    assert shown(item_of({"interactiveResponseMessage": flow})) == (
+        Kind.FORM,
+        "name: Ana",
+        {"form": {"name": "flow", "answers": {"name": "Ana", "flow_token": "t"}}},
+    )
+
+
+def test_a_form_holds_only_what_can_be_stored() -> None:
+    deep = "[" * 40 + "1" + "]" * 40
+    params = f'{{"na\\u0000me": "A\\ud800\\u0000", "much": 1e999, "none": NaN, "deep": {deep}}}'
+    item = evolution_item({"interactiveResponseMessage": {"nativeFlowResponseMessage": {"name": "flow", "paramsJson": params}}})
+    assert isinstance(item, InboundMessage)
+    stored = json.dumps(item.data, allow_nan=False)
+    assert "A?\\ufffd" in stored
+    assert "\\u0000" not in stored
+
+
+VCARD = (
+    "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bo Li\r\nitem1.TEL;type=CELL;waid=4930001:+49 30\r\n  1\r\nEMAIL:bo@x.example\r\nEND:VCARD"
+)
+CARD_WORDS = "👤 Bo Li, +49 30 1, bo@x.example"
+CARD = {"name": "Bo Li", "phones": ["+49 30 1"], "emails": ["bo@x.example"]}
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("message", "kind", "data"),
+    [
+        (
+            {"locationMessage": {"degreesLatitude": 52.5, "degreesLongitude": 13.4, "name": "Shop", "address": "Main St 1"}},
+            Kind.LOCATION,
+            {"location": {"latitude": 52.5, "longitude": 13.4, "name": "Shop", "address": "Main St 1"}},
+        ),
+        (
+            {"liveLocationMessage": {"degreesLatitude": 0, "degreesLongitude": 13.4, "JPEGThumbnail": "/9j/"}},
+            Kind.LOCATION,
+            {"location": {"latitude": 0.0, "longitude": 13.4}},
+        ),
+        ({"contactMessage": {"displayName": "Bo Li", "vcard": VCARD}}, Kind.CONTACT, {"contacts": [CARD]}),
+        (
+            {"contactsArrayMessage": {"contacts": [{"vcard": VCARD}, {"displayName": "Cy"}]}},
+            Kind.CONTACT,
+            {"contacts": [CARD, {"name": "Cy"}]},
+        ),
+        (
+            {
+                "orderMessage": {
+                    "orderId": "7",
+                    "message": "gift-wrap",
+                    "itemCount": 2,
+                    "totalAmount1000": {"low": 60000, "high": 0},
+                }
+            },
+            Kind.ORDER,
+            {"order": {"note": "gift-wrap", "id": "7", "items": [{"quantity": 2}], "total": 60.0}},
+        ),
+        (
+            {
+                "productMessage": {
+                    "product": {"productId": "1", "title": "Chair", "priceAmount1000": "50000"},
+                    "body": "in stock?",
+                }
+            },
+            Kind.TEXT,
+            {"product": {"id": "1", "title": "Chair", "price": 50.0}},
+        ),
+        (
+            {"pollCreationMessageV3": {"name": "When?", "options": [{"optionName": "Fri"}, {"optionName": "Sat"}]}},
+            Kind.POLL,
+            {"poll": {"question": "When?", "options": ["Fri", "Sat"]}},
+        ),
+        ({"pollUpdateMessage": {"vote": {"selectedOptions": ["Fri"]}}}, Kind.POLL, {"vote": {"options": ["Fri"]}}),
+        (
+            {"extendedTextMessage": {"text": "this one", "contextInfo": {"stanzaId": "3AQ"}}},
+            Kind.TEXT,
+            {"quoted": {"id": "3AQ"}},
+        ),
+        (
+            {"extendedTextMessage": {"text": "hi", "contextInfo": {"externalAdReply": {"title": "Sale", "sourceId": "12"}}}},
+            Kind.TEXT,
+            {"referral": {"source_id": "12", "headline": "Sale"}},
+        ),
+        (
+            {"extendedTextMessage": {"text": "hi", "contextInfo": {"externalAdReply": {"title": "A link's preview"}}}},
+            Kind.TEXT,
+            {},
+        ),
+    ],
+)
+def test_what_is_more_than_words(
+    item_of: Callable[[Any], InboundItem], message: dict[str, Any], kind: Kind, data: dict[str, Any]
+) -> None:
+    found_kind, _, found_data = shown(item_of(message))
+    assert (found_kind, found_data) == (kind, data)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        ({"imageMessage": {"mimetype": "image/jpeg", "caption": "how much?"}}, MediaKind.IMAGE, "how much?"),
+        ({"videoMessage": {"gifPlayback": True}}, MediaKind.VIDEO, "[video]"),
+        ({"ptvMessage": {"seconds": 4}}, MediaKind.VIDEO, "[video]"),
+        ({"audioMessage": {"ptt": True, "mimetype": "audio/ogg; codecs=opus"}}, MediaKind.VOICE, "[audio]"),
+        ({"audioMessage": {"mimetype": "audio/mpeg"}}, MediaKind.AUDIO, "[audio]"),
+        ({"stickerMessage": {"mimetype": "image/webp"}}, MediaKind.STICKER, "[sticker]"),
+        ({"documentMessage": {"fileName": "a.pdf", "fileLength": "900"}}, MediaKind.DOCUMENT, "[document]"),
+    ],
+)
+def test_files(message: dict[str, Any], kind: MediaKind, words: str) -> None:
+    item = evolution_item(message)
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.content, [file.kind for file in item.media]) == (Kind.MEDIA, words, [kind])
+    assert item.media[0].source["message"]["key"]["id"] == "3AM"
+
+
+def test_a_file_in_the_webhook_is_told_and_not_copied() -> None:
+    picture = {"imageMessage": {"caption": "how much?", "jpegThumbnail": "x" * 999}, "base64": "A" * 999}
+    item = evolution_item(picture)
+    assert isinstance(item, InboundMessage)
+    assert item.content == "how much?"
+    assert item.media[0].source == {
+        "base64": True,
+        "message": {"key": {"remoteJid": f"{PHONE}@s.whatsapp.net", "fromMe": False, "id": "3AM"}}
+        | {"message": {"imageMessage": {"caption": "how much?"}}},
+    }
+    item = waha_item(hasMedia=True, body="how much?", media={"mimetype": "image/jpeg", "data": "A" * 999})
+    assert isinstance(item, InboundMessage)
+    assert (item.content, item.media[0].source, item.media[0].kind) == ("how much?", {"base64": True}, MediaKind.IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("media", "data", "kind"),
+    [
+        ({"mimetype": "audio/ogg; codecs=opus", "url": "http://waha:3000/a.oga"}, {}, MediaKind.VOICE),
+        ({"mimetype": "audio/mpeg"}, {}, MediaKind.AUDIO),
+        ({"mimetype": "application/pdf", "filename": "a.pdf"}, {"type": "document"}, MediaKind.DOCUMENT),
+        ({"mimetype": "image/webp"}, {}, MediaKind.STICKER),
+        ({"mimetype": "image/webp"}, {"type": "image"}, MediaKind.IMAGE),
+        (None, {"type": "ptt"}, MediaKind.VOICE),
+        ({"mimetype": "image/jpeg"}, {"message": {"imageMessage": {"mimetype": "image/jpeg"}}}, MediaKind.IMAGE),
+        (None, {"message": {"viewOnceMessageV2Extension": {"message": {"audioMessage": {"ptt": True}}}}}, MediaKind.VOICE),
+    ],
+)
+def test_files_of_waha(media: Any, data: dict[str, Any], kind: MediaKind) -> None:
+    item = waha_item(hasMedia=True, media=media, _data=data)
+    assert isinstance(item, InboundMessage)
+    assert [file.kind for file in item.media] == [kind]
+    assert item.media[0].source["url"] == (media or {}).get("url", "")
+    assert "unsupported" in item.metadata
+
+
+# ----------------------------------------------------------------------------------------------- what WEBJS says its own way
+
+THUMBNAIL = "/9j/4AAQSkZJRgABAQAAAQABAAD/" * 20
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "data"),
+    [
+        (
+            {"location": {"latitude": "52.5", "longitude": "13.4", "description": "Shop"}, "_data": {"type": "location"}},
+            Kind.LOCATION,
+            {"location": {"latitude": 52.5, "longitude": 13.4, "name": "Shop"}},
+        ),
+        (
+            {"_data": {"type": "location", "lat": 52.5, "lng": 13.4, "loc": "Shop"}},
+            Kind.LOCATION,
+            {"location": {"latitude": 52.5, "longitude": 13.4, "name": "Shop"}},
+        ),
+        ({"location": {"latitude": 1, "longitude": 2}}, Kind.LOCATION, {"location": {"latitude": 1.0, "longitude": 2.0}}),
+        ({"_data": {"type": "image"}}, Kind.MEDIA, {}),
+        ({"_data": {"type": "product", "title": "Chair"}}, Kind.TEXT, {"product": {"title": "Chair"}}),
+    ],
+)
+def test_a_picture_in_the_body_is_no_words(payload: dict[str, Any], kind: Kind, data: dict[str, Any]) -> None:
+    item = waha_item(body=THUMBNAIL, **payload)
+    found_kind, words, found_data = shown(item)
+    assert (found_kind, found_data) == (kind, data)
+    assert "/9j/" not in words
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "words", "data"),
+    [
+        ({"body": "Yes", "_data": {"selectedButtonId": "1"}}, Kind.CHOICE, "Yes", {"choice": {"id": "1", "title": "Yes"}}),
+        ({"body": "Yes", "selectedButtonId": "1"}, Kind.CHOICE, "Yes", {"choice": {"id": "1", "title": "Yes"}}),
+        (
+            {
+                "body": "Fri",
+                "_data": {"listResponse": {"title": "Fri", "description": "10", "singleSelectReply": {"selectedRowId": "r"}}},
+            },
+            Kind.CHOICE,
+            "Fri (10)",
+            {"choice": {"id": "r", "title": "Fri", "description": "10"}},
+        ),
+        ({"vCards": [VCARD], "body": VCARD}, Kind.CONTACT, CARD_WORDS, {"contacts": [CARD]}),
+        ({"body": VCARD, "_data": {"type": "vcard", "body": VCARD}}, Kind.CONTACT, CARD_WORDS, {"contacts": [CARD]}),
+        (
+            {"body": "", "_data": {"type": "order", "orderTitle": "Chair"}},
+            Kind.ORDER,
+            "🛒 1 × Chair",
+            {"order": {"items": [{"name": "Chair"}]}},
+        ),
+        (
+            {"body": "When?", "_data": {"type": "poll_creation", "pollName": "When?", "pollOptions": [{"name": "Fri"}]}},
+            Kind.POLL,
+            "📊 When?\n- Fri",
+            {"poll": {"question": "When?", "options": ["Fri"]}},
+        ),
+        ({"body": "this", "replyTo": {"id": f"true_{PHONE}@c.us_3AQ"}}, Kind.TEXT, "this", {"quoted": {"id": "3AQ"}}),
+        ({"body": "A" * 300, "_data": {"type": "chat"}}, Kind.TEXT, "A" * 300, {}),
+        ({"body": "A" * 300}, Kind.TEXT, "A" * 300, {}),
+    ],
+)
+def test_what_webjs_says(payload: dict[str, Any], kind: Kind, words: str, data: dict[str, Any]) -> None:
+    assert shown(waha_item(**payload)) == (kind, words, data)
+
+
+def test_a_vote_reaches_the_business() -> None:
+    vote = {"id": "false_1@c.us_3AV", "from": f"{PHONE}@c.us", "fromMe": False, "selectedOptions": ["Yes"]}
+    [item] = waha.parse({"event": "poll.vote", "payload": {"vote": vote, "poll": {"id": "y"}}})
+    assert shown(item)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}})
+    [item] = waha.parse({"event": "poll.vote", "payload": {"vote": {**vote, "selectedOptions": []}, "poll": {"id": "y"}}})
+    assert isinstance(item, IgnoredItem)
+    counted = evolution_item({"pollUpdateMessage": {"vote": {"encPayload": "x"}}}, pollUpdates=[{"name": "Yes", "voters": ["4"]}])
+    assert shown(counted)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}})
+
+
+# --------------------------------------------------------------------------------------------------------- what is silent
+
+SILENT: tuple[dict[str, Any], ...] = (
+    {"pinInChatMessage": {"key": {"id": "X"}, "type": 1}},
+    {"keepInChatMessage": {"key": {"id": "X"}, "keepType": 1}},
+    {"encReactionMessage": {"targetMessageKey": {"id": "X"}}},
+    {"encCommentMessage": {"targetMessageKey": {"id": "X"}}},
+    {"secretEncryptedMessage": {"targetMessageKey": {"id": "X"}}},
+    {"placeholderMessage": {"type": 0}},
+    {"requestPhoneNumberMessage": {}},
+    {"interactiveResponseMessage": {"nativeFlowResponseMessage": {"name": "call_permission_request", "paramsJson": "{}"}}},
+    {"callLogMesssage": {"isVideo": False}},
+    {"scheduledCallCreationMessage": {"title": "Call"}},
+    {"albumMessage": {"expectedImageCount": 2}},
+    {"pollUpdateMessage": {"vote": {"encPayload": "x"}}},
+    {"protocolMessage": {"type": 3, "ephemeralExpiration": 86400}},
+    {"protocolMessage": {"type": "EPHEMERAL_SETTING", "key": {"id": "X"}}},
+    {"senderKeyDistributionMessage": {"groupId": "1"}},
+    {"stickerSyncRmrMessage": {}},
+    {"messageContextInfo": {"messageSecret": "x"}},
+    {},
+)
+
+
+@ENGINES
+@pytest.mark.parametrize("message", SILENT, ids=lambda message: next(iter(message), "nothing"))
+@pytest.mark.parametrize("wrapper", [None, "ephemeralMessage"])
+def test_nobody_waits_for_an_answer(item_of: Callable[[Any], InboundItem], message: Any, wrapper: str | None) -> None:
+    assert isinstance(item_of({wrapper: {"message": message}} if wrapper else message), IgnoredItem)
+
+
+@pytest.mark.parametrize("kind", ["e2e_notification", "ciphertext", "revoked", "album", "call_log", "pinned_message", "protocol"])
+def test_notes_of_the_page_are_silent(kind: str) -> None:
+    assert isinstance(waha_item(body="x", _data={"type": kind}), IgnoredItem)
+
+
+@pytest.mark.parametrize("event", ["message.waiting", "message.ack.group", "call.received", "presence.update", "engine.event"])
+def test_other_events_are_silent(event: str) -> None:
+    assert isinstance(waha_item(event, body="x"), IgnoredItem)
+
+
+@pytest.mark.parametrize("chat", ["120363@g.us", "status@broadcast", "9@broadcast", "1@newsletter", "0@c.us", "1@bot"])
+def test_only_persons_are_answered(chat: str) -> None:
+    assert isinstance(waha_item(**{"from": chat, "id": f"false_{chat}_3AM", "body": "hi"}), IgnoredItem)
+    jid = chat.replace("@c.us", "@s.whatsapp.net")
+    assert isinstance(evolution_item({"conversation": "hi"}, key={"remoteJid": jid}), IgnoredItem)
+
+
+@ENGINES
+def test_a_kind_that_nobody_knows_is_read_for_its_words(item_of: Callable[[Any], InboundItem]) -> None:
+    assert shown(item_of({"novelMessage": {"body": {"text": "hello"}}}))[1] == "hello"
+    item = item_of({"novelMessage": {"x": 1}})
+    assert isinstance(item, InboundMessage)
+    assert (item.content, item.metadata["unsupported"]) == ("[novel]", "novel")
+    assert shown(item_of({"senderKeyDistributionMessage": {"groupId": "1"}, "conversation": "hello"}))[1] == "hello"
+
+
+# -------------------------------------------------------------------------------------------- changes of earlier messages
+
+EDIT = {"key": {"id": "X"}, "type": 14, "editedMessage": {"conversation": "size 42"}}
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("message", "original_id"),
+    [
+        ({"protocolMessage": EDIT}, "X"),
+        ({"protocolMessage": {**EDIT, "type": "MESSAGE_EDIT"}}, "X"),
+        ({"protocolMessage": {**EDIT, "editedMessage": {"ephemeralMessage": {"message": {"conversation": "size 42"}}}}}, "X"),
+        ({"protocolMessage": {**EDIT, "editedMessage": {"message": {"extendedTextMessage": {"text": "size 42"}}}}}, "X"),
+        ({"protocolMessage": {**EDIT, "editedMessage": {"imageMessage": {"caption": "size 42"}}}}, "X"),
+        ({"editedMessage": {"message": {"protocolMessage": EDIT}}}, "X"),
+        ({"ephemeralMessage": {"message": {"editedMessage": {"message": {"protocolMessage": EDIT}}}}}, "X"),
+        ({"editedMessage": {"message": {"conversation": "size 42"}}}, "3AM"),
+    ],
+)
+def test_edits(item_of: Callable[[Any], InboundItem], message: dict[str, Any], original_id: str) -> None:
+    item = item_of(message)
+    assert isinstance(item, InboundEdit)
+    assert (item.original_id, item.content, item.sent_at) == (original_id, "size 42", TIME)
+
+
+@ENGINES
+@pytest.mark.parametrize("kind", [{"type": 0}, {"type": "REVOKE"}, {}])
+def test_revokes(item_of: Callable[[Any], InboundItem], kind: dict[str, Any]) -> None:
+    item = item_of({"protocolMessage": {"key": {"id": "X"}, **kind}})
+    assert isinstance(item, InboundRevoke)
+    assert item.original_id == "X"
+
+
+@ENGINES
+def test_reactions(item_of: Callable[[Any], InboundItem]) -> None:
+    for more, emoji in (({"text": "👍"}, "👍"), ({"text": ""}, ""), ({}, "")):
+        item = item_of({"reactionMessage": {"key": {"id": "X"}, **more}})
+        assert isinstance(item, InboundReaction)
+        assert (item.message_id, item.emoji) == ("X", emoji)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"keyId": "X", "message": {"editedMessage": {"message": {"conversation": "size 42"}}}},
+        {"keyId": "X", "message": {"editedMessage": {"message": {"protocolMessage": EDIT}}}, "status": "SERVER_ACK"},
+        {"key": {"id": "X"}, "update": {"message": {"editedMessage": {"message": {"conversation": "size 42"}}}}},
+        {"key": {"id": "X"}, "update": {"message": {"conversation": "size 42"}}},
+    ],
+)
+def test_edits_by_update(data: dict[str, Any]) -> None:
+    [item] = evolution.parse({"event": "messages.update", "data": data})
+    assert isinstance(item, InboundEdit)
+    assert (item.original_id, item.content) == ("X", "size 42")
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("messages.delete", {"key": {"id": "X", "fromMe": False}, "status": "DELETED"}),
+        ("MESSAGES_DELETE", {"id": "X", "fromMe": False, "remoteJid": f"{PHONE}@s.whatsapp.net"}),
+        ("messages.delete", {"keys": [{"id": "X"}]}),
+        ("messages.update", {"key": {"id": "X"}, "update": {"message": None, "messageStubType": 1}}),
+        ("messages.update", {"keyId": "X", "fromMe": False, "status": "DELETED"}),
+    ],
+)
+def test_revokes_by_event(event: str, data: dict[str, Any]) -> None:
+    [item] = evolution.parse({"event": event, "data": data})
+    assert isinstance(item, InboundRevoke)
+    assert item.original_id == "X"
+
+
+def test_evolution_edited_is_the_note_alone() -> None:
+    [item] = evolution.parse({"event": "messages.edited", "data": {**EDIT, "timestampMs": "1"}})
+    assert isinstance(item, InboundEdit)
+    assert (item.original_id, item.content) == ("X", "size 42")
+
+
+def test_an_update_with_a_message_may_be_a_status() -> None:
+    [item] = evolution.parse(
+        {"event": "messages.update", "data": {"keyId": "X", "fromMe": True, "status": "READ", "message": {"conversation": "x"}}}
+    )
+    assert isinstance(item, DeliveryStatus)
+    [item] = evolution.parse(
+        {"event": "messages.update", "data": [{"key": {"id": "X", "fromMe": True}, "update": {"status": 3}}]}
+    )
+    assert isinstance(item, DeliveryStatus)
+    assert item.status == "DELIVERED"
+
+
+@pytest.mark.parametrize(
+    "more", [{"editedMessageId": "X"}, {"editedMessageId": "false_1@lid_X"}, {"id": f"false_{PHONE}@c.us_X"}]
+)
+def test_waha_edited(more: dict[str, Any]) -> None:
+    for text in ({"body": "size 42"}, {"_data": {"message": {"protocolMessage": EDIT}}}):
+        item = waha_item("message.edited", **text, **more)
+        assert isinstance(item, InboundEdit)
+        assert (item.original_id, item.content) == ("X", "size 42")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"revokedMessageId": "X", "before": {"id": "y"}, "after": {"id": "z"}},
+        {"before": {"id": f"false_{PHONE}@c.us_X", "from": f"{PHONE}@c.us"}, "after": None},
+        {"after": {"id": {"_serialized": f"false_{PHONE}@c.us_X"}}, "before": None},
+    ],
+)
+def test_waha_revoked(payload: dict[str, Any]) -> None:
+    [item] = waha.parse({"event": "message.revoked", "payload": payload})
+    assert isinstance(item, InboundRevoke)
+    assert item.original_id == "X"
+
+
+def test_waha_reaction() -> None:
+    item = waha_item("message.reaction", reaction={"text": "👍", "messageId": f"true_{PHONE}@c.us_X"})
+    assert isinstance(item, InboundReaction)
+    assert (item.message_id, item.emoji) == ("X", "👍")
+
+
+# --------------------------------------------------------------------------------------------------- who, where and when
+
+
+@pytest.mark.parametrize("chat", [f"{PHONE}@c.us", LID])
+def test_one_id_whatever_decorates_it(chat: str) -> None:
+    for decorated in (f"false_{chat}_3AM", f"false_{chat}_3AM_in", {"_serialized": f"false_{chat}_3AM", "id": "3AM"}, "3AM"):
+        item = waha_item(**{"id": decorated, "from": chat, "body": "hi"})
+        assert isinstance(item, InboundMessage)
+        assert (item.external_id, item.external_user_id, item.sent_at) == ("3AM", chat, TIME)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"key": {"remoteJid": LID, "remoteJidAlt": f"{PHONE}@s.whatsapp.net"}},
+        {"key": {"remoteJid": LID, "senderPn": f"{PHONE}:12@s.whatsapp.net", "senderLid": LID}},
+        {"Info": {"Sender": "77001:3@lid", "SenderAlt": f"{PHONE}@s.whatsapp.net"}},
+    ],
+)
+def test_waha_tells_another_name(data: dict[str, Any]) -> None:
+    item = waha_item(**{"from": LID, "id": f"false_{LID}_3AM", "body": "hi", "_data": data})
+    assert isinstance(item, InboundMessage)
+    assert item.identities == (f"{PHONE}@c.us",)
+
+
+def test_waha_tells_another_name_by_its_id() -> None:
+    item = waha_item(**{"from": f"{PHONE}@c.us", "id": f"false_{LID}_3AM", "body": "hi"})
+    assert isinstance(item, InboundMessage)
+    assert item.identities == (LID,)
+
+
+@pytest.mark.parametrize("name", ["remoteJidAlt", "senderPn", "participantPn", "previousRemoteJid"])
+def test_evolution_tells_another_name(name: str) -> None:
+    item = evolution_item(
+        {"conversation": "hi"}, key={"remoteJid": LID, name: f"{PHONE}@s.whatsapp.net", "addressingMode": "lid"}
+    )
+    assert isinstance(item, InboundMessage)
+    assert (item.external_user_id, item.identities) == (LID, (f"{PHONE}@s.whatsapp.net",))
+
+
+@pytest.mark.parametrize("time", [TIME, str(TIME), {"low": TIME, "high": 0, "unsigned": True}, TIME * 1000])
+def test_a_time_in_every_form(time: Any) -> None:
+    item = evolution_item({"conversation": "hi"}, messageTimestamp=time)
+    assert isinstance(item, InboundMessage)
+    assert item.sent_at == TIME
+
+
+@pytest.mark.parametrize("time", [None, "soon", -1, 0, True, {}, [7]])
+def test_a_time_that_is_none(time: Any) -> None:
+    item = evolution_item({"conversation": "hi"}, messageTimestamp=time)
+    assert isinstance(item, InboundMessage)
+    assert item.sent_at is None
+
+
+def test_what_is_sent_from_the_phone_is_a_colleagues() -> None:
+    item = evolution_item(
+        {"conversation": "I am on it"},
+        key={"fromMe": True, "remoteJid": LID, "remoteJidAlt": "5@s.whatsapp.net", "senderPn": "9@lid"},
+    )
+    assert isinstance(item, InboundMessage)
+    assert (item.author, item.external_user_id, item.identities) == (Author.COLLEAGUE, LID, ("5@s.whatsapp.net",))
+    assert "profile_name" not in item.metadata
+    to = {"fromMe": True, "from": "15550001111@c.us", "to": f"{PHONE}@c.us", "id": f"true_{PHONE}@c.us_3AM", "body": "I am on it"}
+    item = waha_item("message.any", **to)
+    assert isinstance(item, InboundMessage)
+    assert (item.author, item.external_user_id) == (Author.COLLEAGUE, f"{PHONE}@c.us")
+    assert isinstance(waha_item("message.any", **{**to, "source": "api"}), IgnoredItem)
+    assert isinstance(evolution_item({"protocolMessage": EDIT}, key={"fromMe": True}), IgnoredItem)
+
+
+# ---------------------------------------------------------------------------------------------------------- many at once
+
+
+def picture(identity: str, context: dict[str, Any] | None = None, chat: str = PHONE) -> dict[str, Any]:
+    """One of several pictures."""
+    message = {"imageMessage": {"mimetype": "image/jpeg"}, **({"messageContextInfo": context} if context is not None else {})}
+    return {"key": {"remoteJid": f"{chat}@s.whatsapp.net", "fromMe": False, "id": identity}, "message": message}
+
+
+def albums(data: Any) -> list[str | None]:
+    """The album of each message of an event."""
+    items = evolution.parse({"event": "messages.upsert", "data": data})
+    return [item.data.get("album") for item in items if isinstance(item, InboundMessage)]
+
+
+def test_pictures_of_an_album_share_its_id() -> None:
+    header = {"key": picture("H")["key"], "message": {"albumMessage": {"expectedImageCount": 2}}}
+    child = {"messageAssociation": {"associationType": 1}}
+    named = {"messageAssociation": {"associationType": "MEDIA_ALBUM", "parentMessageKey": {"id": "P"}}}
+    assert albums([header, picture("b", child), picture("c", {}), picture("d", {})]) == ["H", "H", None]
+    assert albums([header, picture("x", chat="555"), picture("b")]) == [None, "H"]
+    assert albums([header, picture("b", named)]) == ["P"]
+    assert albums(picture("b", named)) == ["P"]
+    wrapped = {**picture("b"), "message": {"associatedChildMessage": {"message": picture("b", named)["message"]}}}
+    assert albums({"messages": [wrapped], "type": "notify"}) == ["P"]
+
+
+def test_baileys_own_shape_is_taken() -> None:
+    data = {"messages": [picture("a"), picture("b")], "type": "notify"}
+    assert len(evolution.parse({"event": "messages.upsert", "data": data})) == 2
