@@ -4,7 +4,7 @@ RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 COPY requirements.txt ./
-COPY bin/requirements-dashboard.txt bin/post_compile bin/
+COPY bin/requirements-dashboard.txt bin/requirements-s3.txt bin/post_compile bin/
 RUN pip install --only-binary :all: --require-hashes -r requirements.txt && bin/post_compile
 
 FROM python:3.13-slim
@@ -17,7 +17,9 @@ COPY scripts scripts
 COPY shared shared
 COPY web web
 COPY workers workers
-# Nobody's number: it owns nothing here, and nothing is written but to /tmp and /dev/shm.
+# Nobody's number: it owns nothing here but the folder for files, and nothing is written but to that, /tmp and /dev/shm.
+RUN install -d -m 700 -o 10001 -g 10001 /media
+ENV MEDIA_FOLDER=/media
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["bin/run"]

@@ -169,6 +169,7 @@ class Settings:
         self.embedding_timeout = env.float("EMBEDDING_TIMEOUT_SECONDS", 2, validate=_POSITIVE)
         self.graph_url = env.str("WHATSAPP_GRAPH_URL", "https://graph.facebook.com", validate=_HTTP_URL)
         self.graph_version = env.str("WHATSAPP_GRAPH_VERSION", "v25.0", validate=_GRAPH_VERSION)
+        self.graph_media_url = env.str("WHATSAPP_MEDIA_URL", "https://lookaside.fbsbx.com", validate=_HTTP_URL)
         self.qr_service_url = env.str("WHATSAPP_QR_SERVICE_URL", "http://127.0.0.1:3000", validate=_HTTP_URL)
         self.qr_api_key = env.str("WHATSAPP_QR_API_KEY", "")
         self.whatsapp_verify_token = env.str("WHATSAPP_VERIFY_TOKEN", "")
@@ -178,6 +179,14 @@ class Settings:
         self.webhooks_to_private = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
         self.ambiguous_send = env.str("AMBIGUOUS_SEND", "resend", validate=_AMBIGUOUS_SEND)
         self.ambiguous_wait = env.float("AMBIGUOUS_SEND_WAIT_SECONDS", 10, validate=_POSITIVE)
+
+        self.media_folder = env.str("MEDIA_FOLDER", "media")
+        self.media_bucket = env.str("MEDIA_BUCKET", "")
+        self.media_endpoint = env.str("MEDIA_BUCKET_URL", "", validate=_HTTP_URL_OR_NONE)
+        self.media_max = env.int("MEDIA_MAX_MB", 16, validate=validate.Range(1, 100))
+        self.media_quota = env.int("MEDIA_QUOTA_MB", 5_000, validate=_POSITIVE)
+        self.media_timeout = env.float("MEDIA_TIMEOUT_SECONDS", 30, validate=_POSITIVE)
+        self.keep_media_days = env.int("KEEP_MEDIA_DAYS", 90, validate=_POSITIVE)
 
         self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)
         self.keep_failed = env.float("KEEP_FAILED_JOBS_SECONDS", 86400, validate=_POSITIVE)

@@ -24,6 +24,7 @@ from shared.config import settings
 from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
+from shared.media import files
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
 
@@ -88,6 +89,14 @@ def prune_records() -> None:
     deleted |= contacts.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def prune_media() -> None:
+    """Deletes files that were kept for KEEP_MEDIA_DAYS, or that no message has. By itself: their storage may be away."""
+    deleted = files.prune()
+    if any(deleted.values()):
+        log.info("media_pruned", extra=deleted)
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -6,19 +6,30 @@ Each file is kept for itself: one that cannot be had never costs the others, and
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import Any
 
-from shared import payloads
+from shared import db, payloads
+from shared.channels.registry import channel
 from shared.db import sql
-from shared.errors import OutsideFailure, PermanentError, PermanentRefusal
+from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
+from shared.media import files
+from shared.media.download import Download, Spoilt
+from shared.media.storage import storage
 from shared.queues import Queue
 
 log = logging.getLogger(__name__)
+
+#: Seconds after which a message is answered without its files, where its channel says nothing but "later": its token has expired,
+#: or too many files are asked for.
+PATIENCE = 12 * 3600.0
+#: How often a file is fetched that does not come as it was announced.
+TRIES = 2
 
 queries = sql.load(__file__)
 
@@ -30,7 +41,7 @@ finish = CompletionStatement(queries["finish"])
     max_retries=6,
     min_backoff=1000,
     # Two minutes: a media server that restarts is waited for, and a customer who waits is not kept for longer.
-    retry=RetryPolicy(delays=(1.0, 2.0, 4.0, 15.0, 30.0, 60.0), jitter=0.1),
+    retry=RetryPolicy(delays=(1.0, 2.0, 4.0, 15.0, 30.0, 60.0), jitter=0.1, max_age=PATIENCE),
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
@@ -42,20 +53,51 @@ def fetch_media(job: Job) -> None:
         log.info("media_dropped", extra={"reason": "the message is deleted"})
         complete(job)
         return
-    problems = [problem for file in job.loaded["media"] or () if (problem := _fetch_or_fail(job.loaded, file))]
+    problems = [problem for file in job.loaded["media"] or () if (problem := _fetch_or_fail(job, file))]
     if problems:
         raise problems[0]
     finish(job, {"message_id": payload["message_id"], "may_answer": payload["may_answer"]})
 
 
-def _fetch_or_fail(message: dict[str, Any], file: dict[str, Any]) -> OutsideFailure | None:
-    """Fetches one file; returns what may pass."""
+def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:
+    """Fetches one file, unless that was done; returns what may pass. What will not is kept on its row."""
     if file["state"] != "waiting":
         return None
     try:
-        raise PermanentRefusal(f"files of the channel {message['channel']} cannot be fetched yet")
+        _fetch(job, file)
     except PermanentError as problem:
+        log.info("media_failed", extra={"reason": str(problem), "media": file["id"]})
         queries["keep_failed"].rows(id=file["id"], error=str(problem))
-    except OutsideFailure as problem:
+    except (OutsideFailure, Snooze) as problem:
         return problem
     return None
+
+
+def _fetch(job: Job, file: dict[str, Any]) -> None:
+    loaded = job.loaded or {}
+    account = _account_of(loaded["channel"], loaded["chatbot_id"])
+    provider = import_module(f"shared.channels.{loaded['channel']}.media")
+    with Download(storage().arrivals, mime=file["mime"], sha256=file["sha256"]) as download:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                provider.fetch_file(account, file["source"], download)
+                download.check()
+                break
+            except Spoilt as problem:
+                if not tries_left:
+                    raise PermanentRefusal(str(problem)) from None
+        stored = files.store(file["customer_id"], download)
+        filename = file["filename"] or download.filename
+    queries["keep_stored"].rows(
+        id=file["id"], mime=stored.mime, filename=filename, size=stored.size, hash=stored.sha256, storage_key=stored.key
+    )
+
+
+def _account_of(channel_name: str, chatbot_id: int) -> dict[str, Any]:
+    """The row by which the chatbot is connected to the channel."""
+    table = channel(channel_name).account_table
+    query = f"select to_jsonb(account) as account from {table} account where chatbot_id = %s and active"
+    account = db.scalar(query, [chatbot_id]) if table else None
+    if account is None:
+        raise PermanentRefusal(f"media: the chatbot has no active {table or channel_name} to fetch files with")
+    return dict(account)

@@ -10,6 +10,11 @@ from job_claim_v2('media-fetch', $1) as claimed_jobs
 -- name: keep_failed(id, error)
 update media set state = 'failed', error = :error where id = :id and state = 'waiting'
 
+-- name: keep_stored(id, mime, filename, size, hash, storage_key)
+update media set state = 'stored', mime = :mime, filename = :filename, size = :size, sha256 = :hash, storage_key = :storage_key,
+    error = null
+where id = :id and state = 'waiting'
+
 -- name: finish
 -- The message is answered now, if it may be. With a debounce a reply to a newer message that nobody has begun will see this one as
 -- well.

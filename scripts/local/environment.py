@@ -60,13 +60,19 @@ def write_private(path: Path, text: str) -> None:
 
 
 def local_settings(data_dir: Path) -> dict[str, str]:
-    """Settings of a local system: generated secrets, and webhooks to private addresses allowed."""
+    """Settings of a local system: generated secrets, its own folder for files, and webhooks to private addresses allowed."""
     path = data_dir / "credentials.key"
     if not path.exists():
         private_folder(data_dir)
         write_private(path, Fernet.generate_key().decode())
     key = path.read_text()
-    return {"CREDENTIALS_KEY": key, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1", "WEB_HOST": "127.0.0.1", **_door_secrets(key)}
+    return {
+        "CREDENTIALS_KEY": key,
+        "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
+        "WEB_HOST": "127.0.0.1",
+        "MEDIA_FOLDER": str(data_dir.resolve() / "media"),
+        **_door_secrets(key),
+    }
 
 
 def _door_secrets(key: str) -> dict[str, str]:

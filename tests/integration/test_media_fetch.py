@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared import db
+from scripts.local.simulator.files import content
+from shared import config, db
+from shared.db.credentials import encrypt
+from shared.media import files
+from shared.media.storage import storage
 from shared.models import Media
 from tests.builders import World
 
 PICTURE = {"kind": "image", "mime": "image/jpeg", "source": {"id": "137"}}
+
+
+def cloud(name: str, **more: Any) -> dict[str, Any]:
+    """A file of Meta's, as a parser describes it."""
+    return {"kind": "image", "mime": "image/jpeg", "source": {"id": name}, **more}
 
 
 def send(world: World, *media: dict[str, Any], **more: Any) -> int:
@@ -85,3 +100,272 @@ def test_the_dead_letter_answers_a_message_whose_media_never_came(world: World) 
     assert world.dead_letter(job["id"])
     assert [(row["state"], row["error"]) for row in media_of(message)] == [("failed", "media: HTTP 503")]
     assert [job["message_id"] for job in world.jobs(queue="ai-processing")] == [message]
+
+
+# ------------------------------------------------------------------------------------------------------------------- fetching
+
+
+def fetch(world: World, *media: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], Exception | None]:
+    """A message's media after one attempt, and what the attempt raised."""
+    message = send(world, *media, **more)
+    [job] = world.jobs(queue="media-fetch", message_id=message)
+    raised = world.run(job["id"])
+    return media_of(message), raised
+
+
+def qr(world: World, dialect: str = "waha") -> dict[str, Any]:
+    """For `fetch`: the message came by a QR session."""
+    db.rows("update whatsapp_qr_session set dialect = %s, api_key = %s", [dialect, encrypt("gateway-key")])
+    return {"channel": "whatsapp_qr", "external_user_id": "5511912345678@c.us"}
+
+
+def address(world: World, name: str, session: str = "") -> dict[str, Any]:
+    """A file of WAHA's, under the name that the gateway has in its container."""
+    return {"kind": "image", "source": {"url": f"http://waha:3000/api/files/{session or f's{world.chatbot}'}/{name}"}}
+
+
+def evolution(name: str, **more: Any) -> dict[str, Any]:
+    """A file of Evolution's."""
+    return {"kind": "image", "source": {"message": {"key": {"id": name}}, **more}}
+
+
+def test_a_file_of_meta_is_stored_under_its_hash(world: World) -> None:
+    [row], raised = fetch(world, cloud("4711.png"))
+    mime, body = content("4711.png")
+    assert raised is None
+    assert (row["state"], row["mime"], row["size"], row["error"]) == ("stored", mime, len(body), None)
+    assert row["storage_key"] == f"{world.customer}/{row['sha256'][:2]}/{row['sha256']}"
+    assert storage().read(row["storage_key"]) == body
+    assert not list(storage().arrivals.iterdir())
+
+
+@pytest.mark.parametrize("name", ["expired-1.png", "expired-2.ogg"])
+def test_an_address_that_has_expired_is_asked_for_again(world: World, name: str) -> None:
+    [row], raised = fetch(world, cloud(name))
+    assert (row["state"], raised) == ("stored", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("unknown-1.png", "has no such file any more"),
+        ("gone-1.png", "HTTP 404; the file is not there any more"),
+        ("wrong-hash-1.png", "another SHA-256 than was announced"),
+        ("empty-1.png", "the file is empty"),
+        ("short-1.png", "bytes came"),
+        ("longer-1.png", "more came than the"),
+        ("elsewhere-1.png", "said to be at localhost:"),
+        ("redirected-1.png", "said to be at localhost:"),
+        ("../me/accounts", "has no media id"),
+        ("1?access_token=x", "has no media id"),
+    ],
+)
+def test_what_meta_does_not_give_has_failed_and_the_message_is_answered(world: World, name: str, error: str) -> None:
+    [row], raised = fetch(world, cloud(name))
+    assert (row["state"], raised) == ("failed", None)
+    assert error in row["error"]
+    assert len(world.jobs(queue="ai-processing")) == 1
+    # No other host was called, so none was shown the token.
+    assert not world.simulator.record("webhook")
+    assert not list(storage().arrivals.iterdir())
+
+
+def test_a_file_that_fails_does_not_cost_the_others(world: World) -> None:
+    rows, raised = fetch(world, cloud("gone-1.png"), cloud("2.png"), cloud("2.png"))
+    assert [row["state"] for row in rows] == ["failed", "stored", "stored"]
+    assert raised is None
+    assert db.scalar("select count(*) from media_file") == 1  # the same bytes are one file
+
+
+def test_what_the_webhook_says_of_a_hash_is_checked_as_well(world: World) -> None:
+    rows, _ = fetch(world, cloud("1.png", sha256="0" * 64), cloud("1.png", sha256="not a hash"))
+    # What Graph says is newer; what is no hash says nothing.
+    assert [row["state"] for row in rows] == ["stored", "stored"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "status", "status": 503},
+        {"fault": "reset_before"},
+        {"fault": "reset_after"},
+        {"fault": "half"},
+        {"fault": "drip", "ms": 100},
+    ],
+    ids=lambda fault: fault["fault"],
+)
+def test_what_may_pass_is_tried_again_and_goes_on_where_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("MEDIA_TIMEOUT_SECONDS", "1")
+    config.reset()
+    bad = f"bad-{fault['fault']}.png"
+    world.simulator.faults([{"kind": "graph_media", "match": f"attachments/1/{bad}", **fault}])
+    rows, raised = fetch(world, cloud(bad), cloud("good.png"))
+    assert [row["state"] for row in rows] == ["waiting", "stored"]
+    assert raised is not None
+    assert not world.jobs(queue="ai-processing")
+    world.simulator.clear_faults()
+    [job] = world.jobs(queue="media-fetch")
+    db.rows("update job set run_at = now() where id = %s", [job["id"]])
+    before = len(world.simulator.record("graph_media"))
+    assert world.run(job["id"]) is None
+    assert [row["state"] for row in media_of(job["message_id"])] == ["stored", "stored"]
+    assert all(bad in row["path"] for row in world.simulator.record("graph_media")[before:])
+    assert len(world.jobs(queue="ai-processing")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "delay"),
+    [({"fault": "rate_limit", "retry_after": 77}, 77), ({"fault": "status", "status": 401}, 300)],
+)
+def test_too_many_calls_and_a_bad_token_cost_no_attempt(world: World, fault: dict[str, Any], delay: int) -> None:
+    world.simulator.faults([{"kind": "graph_media", **fault}])
+    [row], _ = fetch(world, cloud("1.png"))
+    assert row["state"] == "waiting"
+    [job] = world.jobs(queue="media-fetch")
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+    assert delay - 10 < (job["run_at"] - job["started_at"]).total_seconds() < delay + 60
+
+
+def test_a_file_larger_than_the_limit_is_not_even_asked_for(world: World) -> None:
+    big = {"url": f"{world.simulator.url}/x", "file_size": 17 * 1024 * 1024}
+    world.simulator.faults([{"kind": "graph_media", "fault": "status", "status": 200, "body": big}])
+    [row], raised = fetch(world, cloud("2.png"))
+    assert raised is None
+    assert "more than 16 MiB" in row["error"]
+
+
+def test_the_body_of_a_file_is_cut_at_the_limit(world: World) -> None:
+    # Ten MB come where 20 bytes were announced.
+    world.simulator.faults([{"kind": "graph_media", "fault": "big", "match": "attachments"}])
+    [row], _ = fetch(world, cloud("1.png"))
+    assert "more came than the" in row["error"]
+
+
+def test_the_quota_of_a_business_is_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_QUOTA_MB", "1")
+    config.reset()
+    db.rows("insert into media_file (customer_id, sha256, size) values (%s, %s, 1048500)", [world.customer, "a" * 64])
+    rows, raised = fetch(world, cloud("1.png"), cloud("x.txt"))
+    assert [row["state"] for row in rows] == ["failed", "stored"]
+    assert "MEDIA_QUOTA_MB" in rows[0]["error"]
+    assert raised is None
+    world.customer, world.chatbot = world.tenant()
+    [row], _ = fetch(world, cloud("1.png"))
+    assert row["state"] == "stored"
+
+
+def test_waha_is_asked_at_its_configured_address_with_its_key(world: World) -> None:
+    [row], raised = fetch(world, address(world, "3EB0.oga"), **qr(world))
+    assert (row["state"], row["mime"], raised) == ("stored", "audio/ogg", None)
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://waha:3000/api/files/another/3EB0.png", "another session's file"),
+        ("http://waha:3000/api/sessions", "not that of a file"),
+        ("http://waha:3000/api/files/s1/../../sessions", "not that of a file"),
+        ("http://waha:3000/api/files/..%2fsessions", "not that of a file"),
+        ("http://waha:3000/api/files/%2e%2e/sessions", "not that of a file"),
+        ("http://[::1", "address"),
+        ("file:///etc/passwd", "address"),
+        ("", "neither with the message nor at an address"),
+    ],
+)
+def test_an_address_of_a_webhook_opens_nothing_else_at_the_gateway(world: World, url: str, error: str) -> None:
+    [row], raised = fetch(world, {"kind": "image", "source": {"url": url}}, **qr(world))
+    assert (row["state"], raised) == ("failed", None)
+    assert error in row["error"]
+    assert not world.simulator.record("waha_file")
+    assert not world.simulator.record("waha")
+
+
+def test_a_bucket_of_the_gateway_is_not_told_its_key_and_must_be_public(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{world.simulator.url}/customer/bucket.png"
+    [row], _ = fetch(world, {"kind": "image", "source": {"url": url}}, **qr(world))
+    assert row["state"] == "stored"
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0")
+    config.reset()
+    [row], _ = fetch(world, {"kind": "image", "source": {"url": url}}, **qr(world))
+    assert "not a public address" in row["error"]
+    assert len(world.simulator.record("webhook")) == 1
+
+
+@pytest.mark.parametrize("name", ["3EB0.png", "3EB1.txt"])
+def test_evolution_is_asked_for_the_message(world: World, name: str) -> None:
+    [row], raised = fetch(world, evolution(name), **qr(world, "evolution"))
+    assert (row["state"], row["mime"], raised) == ("stored", content(name)[0], None)
+    assert storage().read(row["storage_key"]) == content(name)[1]
+
+
+def test_evolution_has_what_its_bucket_has_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0")
+    config.reset()
+    [row], _ = fetch(world, evolution("1.png", url="http://minio:9000/evolution/1.png"), **qr(world, "evolution"))
+    assert row["state"] == "stored"
+
+
+@pytest.mark.parametrize("name", ["gone-1.png", "empty-1.png"])
+def test_what_evolution_does_not_have_has_failed(world: World, name: str) -> None:
+    [row], raised = fetch(world, evolution(name), **qr(world, "evolution"))
+    assert (row["state"], raised) == ("failed", None)
+
+
+# ----------------------------------------------------------------------------------------------------------- keeping, deleting
+
+_WORKER = """
+import sys
+from shared.queues import Queue
+from tests.builders import stage_of_queue
+stage_of_queue(Queue.MEDIA).run(int(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_a_file_comes_leaves_no_half_file(world: World, root: Path) -> None:
+    message = send(world, cloud("killed.ogg"))
+    [job] = world.jobs(queue="media-fetch")
+    world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 5}])
+    worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(job["id"])], cwd=root)
+    arrivals = storage().arrivals
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size or True for path in arrivals.glob("*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(arrivals.glob("*"))
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(30)
+    [row] = media_of(message)
+    assert (row["state"], db.scalar("select count(*) from media_file")) == ("waiting", 0)
+    world.simulator.clear_faults()
+    world.vanish()
+    assert world.run(job["id"]) is None
+    [row] = media_of(message)
+    assert storage().read(row["storage_key"]) == content("killed.ogg")[1]
+    # What the dead process left is nobody's after a day.
+    [left] = arrivals.glob("*")
+    assert files.prune()["media_arrivals"] == 0
+    os.utime(left, (0, 0))
+    assert files.prune()["media_arrivals"] == 1
+
+
+def test_files_are_deleted_when_their_time_is_over_and_nobody_else_has_them(world: World) -> None:
+    first, second = (fetch(world, cloud("same.png"))[0][0] for _ in range(2))
+    db.rows("update media_file set wanted_at = now() - interval '2 days'")
+    db.rows("update media set created_at = now() - interval '91 days' where id = %s", [first["id"]])
+    assert files.prune() == {"media": 1, "media_files": 0, "media_arrivals": 0}
+    assert storage().read(second["storage_key"])
+    db.rows("update media set created_at = now() - interval '91 days'")
+    assert files.prune() == {"media": 1, "media_files": 1, "media_arrivals": 0}
+    assert not (Path(config.settings().media_folder) / second["storage_key"]).exists()
+    assert [row["state"] for row in db.rows(Media.select())] == ["deleted", "deleted"]
+
+
+@pytest.mark.parametrize("deleted", ["message", "customer"])
+def test_files_of_what_was_deleted_go_after_a_day(world: World, deleted: str) -> None:
+    [row], _ = fetch(world, cloud("orphan.png"))
+    db.rows(f"delete from {deleted}")
+    assert files.prune()["media_files"] == 0
+    db.rows("update media_file set wanted_at = now() - interval '2 days'")
+    assert files.prune()["media_files"] == 1
+    assert not (Path(config.settings().media_folder) / row["storage_key"]).exists()

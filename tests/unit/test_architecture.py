@@ -65,7 +65,7 @@ FLOORS = (
     {"shared.payloads"},
     {"shared.db"},
     {"shared.broker", "shared.http", "shared.models"},
-    {"shared.jobs", "shared.teaching"},
+    {"shared.jobs", "shared.media", "shared.teaching"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.knowledge"},
     {"shared.queue_service"},

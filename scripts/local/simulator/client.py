@@ -19,6 +19,7 @@ def settings_for(url: str) -> dict[str, str]:
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": "sk-simulated",
         "WHATSAPP_GRAPH_URL": url,
+        "WHATSAPP_MEDIA_URL": url,
         "WHATSAPP_QR_SERVICE_URL": url,
         "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
     }

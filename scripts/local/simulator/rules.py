@@ -9,7 +9,10 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from scripts.local.simulator.providers import PROVIDERS
 
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
-_KINDS = ("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site", "templates", "typing")
+_KINDS = (
+    *("ai", "embeddings", "graph", "waha", "evolution", "webhook", "site", "templates", "typing"),
+    *("graph_media", "waha_file", "evolution_file"),
+)
 #: The services that report what became of a message.
 _REPORTING = ("graph", "waha", "evolution")
 _STATUSES = ("sent", "delivered", "read", "failed")

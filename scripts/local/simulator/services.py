@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.local.simulator import graph_messages, model, presence, templates
+from scripts.local.simulator import files, graph_messages, model, presence, templates
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -39,6 +39,12 @@ def _kind_of(path: str) -> str:
         return "graph"
     if re.fullmatch(r"/v[\d.]+/\d+/message_templates(\?.*)?", path):
         return "templates"
+    if path.startswith("/whatsapp_business/attachments/") or re.fullmatch(r"/v[\d.]+/[\w.-]+", path):
+        return "graph_media"
+    if path.startswith("/api/files/"):
+        return "waha_file"
+    if path.startswith("/chat/getBase64FromMediaMessage/"):
+        return "evolution_file"
     if path == "/api/sendText" or path.startswith("/api/"):
         return "waha"
     if path.startswith(("/message/sendText/", "/instance/")):
@@ -260,8 +266,11 @@ SERVICES: dict[str, Service] = {
     "graph": graph,
     "typing": presence.show,
     "templates": lambda request: _refused_by_graph(request) or templates.listed(request),
+    "graph_media": files.graph_media,
     "waha": waha,
+    "waha_file": files.waha_file,
     "evolution": evolution,
+    "evolution_file": files.evolution_file,
     "webhook": customer,
     "site": SITE.serve,
 }

@@ -1,0 +1,30 @@
+-- name: lock(customer_id)
+-- Two files of one customer are counted one after the other.
+select pg_advisory_xact_lock(hashtextextended('media ' || :customer_id, 2))
+
+-- name: want(customer_id, hash, size, quota)
+-- A message has this file: true if it may be stored, or is already.
+with used as (
+    select coalesce(sum(size), 0) as bytes from media_file where customer_id = :customer_id and sha256 <> :hash
+)
+insert into media_file (customer_id, sha256, size) select :customer_id, :hash, :size from used
+where bytes + :size <= :quota
+on conflict (customer_id, sha256) do update set wanted_at = now()
+returning true
+
+-- name: expire(days, batch)
+-- Media that were kept for long enough: their bytes go when nobody else has them (drop_unwanted).
+update media set state = 'deleted', storage_key = null where id = any (array(
+    select id from media where state = 'stored' and created_at < now() - make_interval(days => :days)
+    order by created_at limit :batch for update skip locked))
+returning id
+
+-- name: take_unwanted(batch, hours)
+-- Files that no message has: those of deleted messages and customers, and those whose message never came. Whoever stores the same
+-- bytes at this moment waits until the caller's transaction has deleted them, and stores them anew.
+delete from media_file where (customer_id, sha256) in (
+    select customer_id, sha256 from media_file file
+    where wanted_at < now() - make_interval(hours => :hours) and not exists (
+        select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256 and media.state = 'stored')
+    order by wanted_at limit :batch for update skip locked)
+returning customer_id, sha256

@@ -1,0 +1,66 @@
+"""Files in a folder of this machine, or in one that several machines have mounted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Seconds after which a file on its way in is nobody's: its process died.
+ABANDONED = 24 * 3600.0
+
+
+class FileMissing(Exception):
+    """The storage has no such file."""
+
+
+def key_of(customer_id: int, sha256: str) -> str:
+    """The key of a customer's file; workers/incoming.sql makes the same."""
+    return f"{customer_id}/{sha256[:2]}/{sha256}"
+
+
+class Folder:
+    """Files under a folder. A new one is renamed into its place, so that a process that dies leaves none half."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.arrivals = folder, folder / "arriving"
+
+    def put(self, key: str, path: Path) -> None:
+        """Renames it: within one file system that is done or not done."""
+        place = self._folder / key
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.replace(path, place)
+
+    def read(self, key: str) -> bytes:
+        """All of it."""
+        try:
+            return (self._folder / key).read_bytes()
+        except FileNotFoundError:
+            raise FileMissing(key) from None
+
+    @contextmanager
+    def at_path(self, key: str) -> Iterator[Path]:
+        """The file itself: it is only read."""
+        place = self._folder / key
+        if not place.is_file():
+            raise FileMissing(key)
+        yield place
+
+    def delete(self, key: str) -> None:
+        """Unlinks it."""
+        (self._folder / key).unlink(missing_ok=True)
+
+
+def prune_arrivals(folder: Path) -> int:
+    """Removes what processes that died left of files on their way in; returns how many."""
+    removed = 0
+    for path in folder.glob("*") if folder.is_dir() else ():
+        try:
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            pass  # it was taken, or another process prunes as well
+    return removed

@@ -1,0 +1,88 @@
+"""Files in a bucket that speaks S3: Amazon's, or MinIO's, Ceph's, R2's at MEDIA_BUCKET_URL. Needs the extra `s3` (minio).
+
+The keys are where S3's clients look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the machine; AWS_REGION.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import urllib3
+
+from shared.media.folder import FileMissing
+
+if TYPE_CHECKING:  # an extra
+    from minio import Minio
+
+AMAZON = "https://s3.amazonaws.com"
+#: Seconds for a connection, and for each wait of a call; attempts of a call.
+CONNECT, READ, TRIES = 5, 20, 3
+
+
+class Bucket:
+    """One bucket."""
+
+    def __init__(self, client: Minio, name: str) -> None:
+        self._client, self._name = client, name
+        self.arrivals = Path(tempfile.gettempdir()) / "switchboard-media"
+
+    def put(self, key: str, path: Path) -> None:
+        """S3 shows an object when all of it is there."""
+        self._client.fput_object(self._name, key, str(path))
+
+    def read(self, key: str) -> bytes:
+        """All of it."""
+        from minio.error import S3Error
+
+        try:
+            response = self._client.get_object(self._name, key)
+        except S3Error as problem:
+            if problem.code in ("NoSuchKey", "NoSuchObject"):
+                raise FileMissing(key) from None
+            raise
+        try:
+            return bytes(response.read())
+        finally:
+            response.close()
+            response.release_conn()
+
+    @contextmanager
+    def at_path(self, key: str) -> Iterator[Path]:
+        """A copy on this machine."""
+        self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.arrivals) as copy:
+            copy.write(self.read(key))
+            copy.flush()
+            yield Path(copy.name)
+
+    def delete(self, key: str) -> None:
+        """S3 says the same of one that is not there."""
+        self._client.remove_object(self._name, key)
+
+
+@lru_cache(maxsize=2)
+def bucket(name: str, endpoint: str) -> Bucket:
+    """The bucket of the settings; its client is made once, and shared by all threads."""
+    try:
+        from minio import Minio
+        from minio.credentials.providers import ChainedProvider, EnvAWSProvider, IamAwsProvider
+    except ImportError:
+        raise RuntimeError("MEDIA_BUCKET needs the package minio: pip install -r bin/requirements-s3.txt") from None
+    parts = urlsplit(endpoint or AMAZON)
+    retries = urllib3.Retry(total=TRIES, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
+    http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=CONNECT, read=READ), retries=retries, maxsize=10)
+    client = Minio(
+        parts.netloc,
+        secure=parts.scheme == "https",
+        region=os.environ.get("AWS_REGION"),
+        credentials=ChainedProvider([EnvAWSProvider(), IamAwsProvider()]),
+        http_client=http,
+    )
+    return Bucket(client, name)
