@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 #: Names of the tags, as models write them.
-TAGS = ("think", "thinking", "thought", "thoughts", "reasoning")
+TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis")
 
 #: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
 _PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
