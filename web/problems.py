@@ -9,7 +9,7 @@ from typing import Any
 import sentry_sdk
 from flask import Flask, Response, request
 from peewee import InterfaceError, OperationalError
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
 from shared import db
 from shared.errors import InvalidPayload, ServiceDown
@@ -45,6 +45,8 @@ def answer_to(error: HTTPException) -> Response:
     if error.response is not None:  # a redirect of the router
         return Response(status=error.response.status_code, headers={"Location": error.response.headers.get("Location", "/")})
     detail = error.description or error.name
+    if isinstance(error, NotFound) and request.url_rule is None and request.path.startswith("/api/"):
+        detail = "There is no such address in the API; GET /api/v1/openapi.json lists all that there are."
     if isinstance(error, RequestEntityTooLarge):
         detail = f"The body is too large. At most {request.max_content_length} bytes are allowed."
     headers = {name: value for name, value in error.get_headers() if name.lower() in _PASSED_ON}

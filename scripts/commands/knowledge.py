@@ -183,7 +183,8 @@ def _show(arguments: argparse.Namespace) -> int:
     for item in _items(arguments.id):
         content = item.pop("content")
         for name, value in item.items():
-            print(f"{name}: {'' if value is None else value}")
+            shown = value["location"] if isinstance(value, dict) else value
+            print(f"{name}: {'' if shown is None else shown}")
         print(f"\n{content}\n")
     return 0
 

@@ -36,7 +36,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser, base_of: BaseOf)
     listed.set_defaults(run=lambda arguments: _sources(base_of(arguments)))
     for name, run, about in (
         ("sync", _sync, "reads a page or site again, and takes in what changed"),
-        ("retry", _retry, "reads again what failed"),
+        ("retry", _retry, "reads again what failed or was stopped"),
         ("stop", _stop, "ends an import; what was read stays"),
         ("forget", _forget, "deletes a source, and all items that came from it"),
     ):
@@ -139,7 +139,7 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 def _retry(arguments: argparse.Namespace) -> int:
     if not sources.retry_failed(arguments.source):
-        print("Nothing of it can be tried again: nothing has failed, or the file is not kept any longer and has to be imported.")
+        print("Nothing of it can be read again: nothing failed or was stopped, or its file is not kept any longer; import that.")
         return 0
     return 0 if arguments.no_wait else _wait(arguments.source)
 

@@ -65,11 +65,11 @@ select job_add_v1(jsonb_build_array(jsonb_build_object('queue', 'knowledge-impor
 from source join knowledge_base base on base.id = source.knowledge_base_id
 
 -- name: retry_failed(source_id, ordering_key)
--- Reads the failed documents again. Of a file that is only possible while its bytes are kept.
+-- Reads again the documents that failed or were stopped. Of a file that is only possible while its bytes are kept.
 with failed_documents as (
     update knowledge_document document set state = 'waiting', error = null
     from knowledge_source source
-    where source.id = :source_id and document.source_id = source.id and document.state = 'failed'
+    where source.id = :source_id and document.source_id = source.id and document.state in ('failed', 'stopped')
         and (source.kind <> 'file' or exists (select from knowledge_upload where document_id = document.id))
     returning document.id
 ), source as (

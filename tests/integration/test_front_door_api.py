@@ -51,6 +51,12 @@ def talk() -> int:
     return int(db.scalar("select id from conversation"))
 
 
+def test_an_address_that_is_none(mine: Business) -> None:
+    answer = mine("GET", "/conversation")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    assert "/api/v1/openapi.json lists all" in answer.json["detail"]  # type: ignore[index]  # it is an object
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer sk_", "Basic abc", "Bearer sk_" + "a" * 43, "Bearer sk_é"])
 def test_without_a_key_nothing_opens(door: FrontDoor, header: str | None) -> None:
     answer = door.client.get(API + "/conversations", headers={} if header is None else {"Authorization": header})

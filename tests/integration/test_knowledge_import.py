@@ -206,6 +206,15 @@ def test_a_site_that_asks_to_slow_down_is_left_alone_for_a_while(world: World, b
     assert "Returns 1" in items(base)
 
 
+def test_what_was_stopped_can_be_read_after_all(world: World, base: int, simulator: Simulator) -> None:
+    source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
+    world.run(world.jobs()[0]["id"])
+    assert sources.stop(source)
+    assert sources.retry_failed(source) == 1
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "stored": 1, "added": 1}
+
+
 def test_stopped_or_deleted_in_the_middle(world: World, base: int, simulator: Simulator) -> None:
     stopped = sources.start_import(base, Sitemap(simulator.url))
     first = world.jobs()[0]["id"]
