@@ -542,6 +542,18 @@ create table chatbot (
     history_characters integer check (history_characters between 0 and 200000),
     -- The key of the environment never goes to a chatbot's own provider.
     constraint chatbot_own_provider check ((provider_base_url is null) = (provider_api_key is null)),
+    -- Who writes down what voice notes say (shared/ai/transcription.py): an OpenAI-compatible API and its model. No model: nobody.
+    -- Address and key null: OPENAI_BASE_URL and OPENAI_API_KEY of the environment.
+    transcription_model text check (transcription_model <> ''),
+    transcription_base_url text check (url_is_normalized(transcription_base_url)),
+    transcription_api_key text, -- encrypted
+    -- As ISO 639-1 has it, such as pt. Null: the model hears it.
+    transcription_language text check (transcription_language ~ '^[a-z]{2,3}$'),
+    -- Whether its models are shown the pictures that customers send (shared/ai/pictures.py).
+    can_see            boolean not null default false,
+    -- Whether a person takes over where a customer sent what cannot be read, seen or heard.
+    unsupported_hands_over boolean not null default false,
+    constraint chatbot_own_transcription check ((transcription_base_url is null) = (transcription_api_key is null)),
     -- A chatbot never reads another tenant's knowledge.
     foreign key (customer_id, knowledge_base_id) references knowledge_base (customer_id, id)
 );

@@ -193,6 +193,12 @@ class Chatbot(Base):
     knowledge_characters = IntegerField(null=True)
     history_characters = IntegerField(null=True)
     return_after_minutes = IntegerField()
+    transcription_model = TextField(null=True)
+    transcription_base_url = TextField(null=True)
+    transcription_api_key = EncryptedField(null=True)
+    transcription_language = TextField(null=True)
+    can_see = BooleanField()
+    unsupported_hands_over = BooleanField()
 
 
 class ChatbotProvider(Base):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from shared import payloads
-from shared.ai import brakes, citations, context, hybrid, knowledge, prompt, provider, reply
+from shared.ai import attachments, brakes, citations, context, hybrid, knowledge, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
 from shared.ai.knowledge import Item
 from shared.ai.reply import Reply
@@ -27,6 +27,8 @@ from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
+from shared.media.folder import FileMissing
+from shared.media.storage import storage
 from shared.queues import Queue
 from shared.telemetry import metrics
 
@@ -70,7 +72,7 @@ def answer(job: Job) -> None:
         _brake(job, message_id, reason)
         return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        _save(job, message_id, Reply(loaded["unsupported_message"], metadata={"finish_reason": "unsupported"}))
+        _save(job, message_id, _unreadable(loaded))
         return
     _admit(job, loaded["untried"])
 
@@ -118,14 +120,29 @@ def _admit(job: Job, untried: bool) -> None:
         raise
 
 
-def _messages(loaded: dict[str, Any], known: str) -> list[dict[str, str]]:
+def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
     return prompt.build(
         loaded["system_prompt"],
         known,
-        [prompt.Turn(*turn) for turn in loaded["history"]],
+        attachments.turns(loaded["history"], _picture if loaded["can_see"] else None),
         history_budget=_or(loaded["history_characters"], settings().history_characters),
         place=channel(loaded["channel"]).place,
     )
+
+
+def _unreadable(loaded: dict[str, Any]) -> Reply:
+    """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so and none does yet."""
+    text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
+    if not loaded["unsupported_hands_over"] or loaded["is_handed_over"]:
+        return Reply(text, metadata=metadata)
+    return Reply("\n\n".join(filter(None, (text, loaded["handover_message"]))), metadata=metadata, handover="unsupported")
+
+
+def _picture(storage_key: str) -> bytes | None:
+    try:
+        return storage().read(storage_key)
+    except FileMissing:
+        return None
 
 
 def _or(own: int | None, default: int) -> int:

@@ -4,6 +4,7 @@
 -- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
+        chatbot.unsupported_hands_over, chatbot.can_see,
         chatbot.knowledge_characters, chatbot.history_characters, question.channel, reply.id as reply_id,
         chatbot.handover_message, chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
         -- Who was told that a person comes is not told so again: until the business writes, or for a day.
@@ -56,9 +57,15 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         else false end as unreadable,
         (select jsonb_agg(jsonb_build_array(turn.role,
                 case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
-                extract(epoch from turn.created_at), turn.author)
+                extract(epoch from turn.created_at), turn.author,
+                -- What came with it, and what that says; read for messages of this kind only.
+                case when turn.kind = 'media' then (
+                    select jsonb_agg(jsonb_build_object('text', case when file.kind = 'document' then left(file.text, 8001) end,
+                        'filename', file.filename, 'mime', file.mime, 'size', file.size, 'storage_key', file.storage_key)
+                        order by file.position)
+                    from media file where file.message_id = turn.id) end)
                 order by coalesce(turn.reply_to, turn.id), turn.id)
-         from (select id, role, content, reply_to, created_at,
+         from (select id, role, content, reply_to, created_at, kind,
                    -- Who of the business wrote it; null: the bot, or the customer.
                    case when role = 'assistant' then coalesce(left(metadata ->> 'author', 80),
                        case when metadata ? 'source' then 'a colleague' end) end as author

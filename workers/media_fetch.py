@@ -1,4 +1,4 @@
-"""media-fetch: fetches what a message came with, stores it, and hands the message to the AI.
+"""media-fetch: fetches what a message came with, stores it, has it understood, and hands the message to the AI.
 
 Each file is kept for itself: one that cannot be had never costs the others, and a retry goes on with those that are missing.
 """
@@ -6,13 +6,19 @@ Each file is kept for itself: one that cannot be had never costs the others, and
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
 from shared import db, payloads
+from shared.ai.transcription import NotTranscribed
+from shared.ai.understanding import understand
+from shared.broker.thread_pool import ThreadPool
 from shared.channels.registry import channel
 from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
+from shared.http.bulkhead import Bulkhead, NoRoom, customer_room
+from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
@@ -20,6 +26,7 @@ from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
 from shared.media import files
 from shared.media.download import Download, Spoilt
+from shared.media.folder import FileMissing
 from shared.media.storage import storage
 from shared.queues import Queue
 
@@ -28,12 +35,16 @@ log = logging.getLogger(__name__)
 #: Seconds after which a message is answered without its files, where its channel says nothing but "later": its token has expired,
 #: or too many files are asked for.
 PATIENCE = 12 * 3600.0
+#: Seconds after which a voice note is answered as one that nobody heard, where its business has too many calls without an answer.
+HEARING_PATIENCE = 300.0
 #: How often a file is fetched that does not come as it was announced.
 TRIES = 2
 
 queries = sql.load(__file__)
 
 finish = CompletionStatement(queries["finish"])
+
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.MEDIA), no_response=(NotTranscribed,))
 
 
 @actor(
@@ -47,7 +58,7 @@ finish = CompletionStatement(queries["finish"])
     attempt_failed=queries["attempt_failed"],
 )
 def fetch_media(job: Job) -> None:
-    """Fetches the media of a message that are not stored yet; then the message is answered."""
+    """Fetches the media of a message that are not stored yet, and has them understood; then the message is answered."""
     payload = payloads.read(Queue.MEDIA, job.payload)
     if job.loaded is None:
         log.info("media_dropped", extra={"reason": "the message is deleted"})
@@ -60,11 +71,14 @@ def fetch_media(job: Job) -> None:
 
 
 def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:
-    """Fetches one file, unless that was done; returns what may pass. What will not is kept on its row."""
-    if file["state"] != "waiting":
-        return None
+    """Fetches one file, and has it understood, unless that was done; returns what may pass. What will not is kept on its row."""
     try:
-        _fetch(job, file)
+        if file["state"] == "waiting":
+            file = {**file, "state": "stored", "storage_key": _fetch(job, file)}
+        if file["state"] == "stored" and file["text"] is None:
+            _understand(job, file)
+    except FileMissing:
+        log.warning("media_missing", extra={"media": file["id"]})
     except PermanentError as problem:
         log.info("media_failed", extra={"reason": str(problem), "media": file["id"]})
         queries["keep_failed"].rows(id=file["id"], error=str(problem))
@@ -73,7 +87,8 @@ def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:
     return None
 
 
-def _fetch(job: Job, file: dict[str, Any]) -> None:
+def _fetch(job: Job, file: dict[str, Any]) -> str:
+    """Stores one file; returns its key."""
     loaded = job.loaded or {}
     account = _account_of(loaded["channel"], loaded["chatbot_id"])
     provider = import_module(f"shared.channels.{loaded['channel']}.media")
@@ -91,6 +106,20 @@ def _fetch(job: Job, file: dict[str, Any]) -> None:
     queries["keep_stored"].rows(
         id=file["id"], mime=stored.mime, filename=filename, size=stored.size, hash=stored.sha256, storage_key=stored.key
     )
+    return stored.key
+
+
+def _understand(job: Job, file: dict[str, Any]) -> None:
+    """Has a stored file understood. One business's transcriber that hangs does not keep the others' files waiting."""
+    is_call = file["kind"] in ("voice", "audio")
+    try:
+        room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if is_call else nullcontext()
+        with room, storage().at_path(file["storage_key"]) as path:
+            understand(file, path)
+    except NoRoom as problem:
+        if job.age < HEARING_PATIENCE:
+            raise
+        log.warning("media_not_understood", extra={"media": file["id"], "reason": str(problem)})
 
 
 def _account_of(channel_name: str, chatbot_id: int) -> dict[str, Any]:

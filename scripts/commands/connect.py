@@ -35,6 +35,10 @@ _PROVIDER_HELP = (
     "an AI provider and its model, asked when those before it fail: https://api.mistral.ai/v1=mistral-small-latest, or "
     "platform=gpt-4o-mini for the operator's; may be given several times, replaces the earlier ones, asks for each one's key"
 )
+_TRANSCRIPTION_HELP = (
+    "who writes down what voice notes say: https://api.groq.com/openai/v1=whisper-large-v3, or platform=whisper-1 for the "
+    "operator's provider; asks for its key; none: nobody"
+)
 _SITE_HELP = "a site whose pages may show the chat, like shop.example; may be given several times"
 _CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
@@ -87,6 +91,10 @@ def _provider(text: str) -> dict[str, Any]:
             f"must be an address and a model, like https://api.mistral.ai/v1=mistral-small, got {text!r}"
         )
     return {"base_url": None if base_url == "platform" else base_url, "model": model}
+
+
+def _transcription(text: str) -> dict[str, Any]:
+    return {} if text == "none" else _provider(text)
 
 
 def _prompt(path: str) -> str:
@@ -151,6 +159,14 @@ def _add_chatbot_command(commands: Any) -> None:
     command.add_argument("--max-tokens", type=count, help="of one answer")
     command.add_argument("--fallback", dest="fallback_message", help="the reply when no provider answers")
     command.add_argument("--unsupported", dest="unsupported_message", help="the reply to pictures and voice messages")
+    command.add_argument("--transcription", type=_transcription, metavar="URL=MODEL", help=_TRANSCRIPTION_HELP)
+    command.add_argument("--speech", metavar="LANGUAGE", help="what customers speak, such as pt; default: the model hears it")
+    command.add_argument(
+        "--sees",
+        dest="can_see",
+        action=argparse.BooleanOptionalAction,
+        help="its models are shown the pictures that customers send",
+    )
     command.add_argument("--debounce", dest="debounce_seconds", type=float, help="seconds; messages within them get one reply")
     command.add_argument(
         "--site", dest="allowed_origins", type=_site, action="append", help=f"{_SITE_HELP}; replaces the earlier ones"
@@ -176,13 +192,24 @@ def _business(arguments: argparse.Namespace) -> int:
 
 def _chatbot(arguments: argparse.Namespace) -> int:
     """Makes one, or changes what was given of one."""
-    given = {name: value for name, value in vars(arguments).items() if name in chatbots.SETTINGS and value is not None}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in chatbots.SETTINGS - {"transcription"} and value is not None
+    }
+    if arguments.transcription is not None:
+        asked = _with_key({**arguments.transcription, "language": arguments.speech}) if arguments.transcription else None
+        given["transcription"] = asked
+    elif arguments.speech:
+        raise Refused("--speech is said of --transcription; give both")
     if arguments.provider:
         given["providers"] = [_with_key(provider) for provider in arguments.provider]
     if arguments.id is None:
         bot = _make_chatbot(arguments.customer, {"name": "Assistant", **given})
     else:
         bot = _change_chatbot(arguments.id, given, arguments.new_base)
+    if (transcriber := bot["transcription"]) is not None:
+        bot["transcription"] = f"{transcriber['base_url'] or 'platform'}={transcriber['model']}"
     bot["providers"] = [f"{one['base_url'] or 'platform'}={one['model']}" for one in bot["providers"]]
     for name, value in bot.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else '' if value is None else value}")

@@ -7,6 +7,8 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     search.py       a search of its own: in the model's words, or for whoever teaches the bot
     knowledge.py    an item, and how a prompt tells the model of those that were found
     prompt.py       the messages that the model is asked with; turns.py: the roles of these in the order that every model takes
+    attachments.py  what came with the messages: the text of documents, and pictures
+    understanding.py what a file says, once it is stored; transcription.py: voice notes as words
     context.py      prompts that are too long for their model
     failover.py     which provider is asked, and when the next one; patience.py: how long a person waits for them
     provider.py     one question to a provider; clients.py: the openai client for an address
@@ -17,5 +19,5 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
 What does not: the ranking (knowledge_search_v3 in schema.sql, knowledge_hybrid_v1 in shared/db/vectors.sql), how items get into a
 base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).
 
-It may import the vocabulary, db, http, teaching, channels' registry. Used by workers, web/api and scripts.
+It may import the vocabulary, db, http, teaching, knowledge, channels' registry. Used by workers, web/api and scripts.
 """

@@ -69,7 +69,7 @@ class Completion:
     is_estimated: bool = False
 
 
-def parse(answer: Any, model: str, messages: Sequence[Mapping[str, str]], tools: Iterable[str] = ()) -> Completion:
+def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools: Iterable[str] = ()) -> Completion:
     """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered.
 
     Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
@@ -168,13 +168,13 @@ def _arguments(given: Any) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, str]], written: Sequence[str]) -> Usage:
+def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, Any]], written: Sequence[str]) -> Usage:
     """What the completion says it cost; estimated from the texts where it does not say."""
     prompt, completion = _said(answer, _PROMPT_TOKENS), _said(answer, _COMPLETION_TOKENS)
     is_nonsense = not prompt and not completion
     if prompt is not None and completion is not None and not is_nonsense:
         return Usage(prompt, completion, model)
-    asked = [turn["content"] for turn in messages]
+    asked = [text_of(turn["content"]) for turn in messages]
     return Usage(prompt or _estimated(asked), completion or _estimated(written), model, is_estimated=True)
 
 

@@ -23,7 +23,7 @@ REMEMBERED = 3600.0
 #: Models that are remembered at most.
 MOST_MODELS = 4096
 
-Messages = list[dict[str, str]]
+Messages = list[prompt.Message]
 #: (customer, base URL, model) -> characters of the shortest prompt that was too long, and when that was.
 _too_long: dict[tuple[Any, ...], tuple[int, float]] = {}
 

@@ -10,6 +10,7 @@ A profile says what to send instead; null: leave it out.
     tools               null
     stream              null
     stream_options      null
+    pictures            null
     unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
 
 Each process reads all of them at its first call and every ten minutes; any other call asks nobody. What was learnt is forgotten
@@ -29,6 +30,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from shared import db
+from shared.ai.prompt import Message
 from shared.ai.refusals import Complaint
 from shared.models import ProviderProfile
 
@@ -44,6 +46,8 @@ MAX_CACHED = 5_000
 MAX_KEY = 2_000
 #: A lesson about a single prompt, which no profile keeps: what the context has left for the answer.
 ONCE = "max_tokens_left"
+#: Another: one of its pictures is refused, and perhaps no other.
+WITHOUT_PICTURES = "without_pictures"
 #: Tokens: a shorter answer is not worth asking for.
 LEAST_ANSWER = 64
 
@@ -60,6 +64,12 @@ _NO_SYSTEM_ROLE = re.compile(
 )
 _NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
 _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
+_ABOUT_PICTURES = re.compile(
+    r"image|picture|vision|visual|multi-?modal|modalit|content\b.{0,80}\b(string|str|text)\b|(string|str) type", re.I | re.S
+)
+_THIS_PICTURE = re.compile(
+    r"too (large|big|many|small)|exceed|size|dimension|pixel|decod|corrupt|download|fetch|process|invalid image", re.I
+)
 _LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
 _CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
 _PROMPT = re.compile(
@@ -131,6 +141,8 @@ def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
     if "stream_options" in body and "stream_options" in text:
         return {"stream_options": None}
+    if any(isinstance(message["content"], list) for message in body["messages"]) and _ABOUT_PICTURES.search(text):
+        return {WITHOUT_PICTURES: True} if _THIS_PICTURE.search(text) else {"pictures": None}
     if "tools" in body and _NO_TOOLS.search(text):
         return {"tools": None}
     if (
@@ -167,7 +179,7 @@ def request_body(
     profile: Profile,
     *,
     model: str,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     temperature: float,
     max_tokens: int,
     tools: list[Any],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.ai.knowledge import BEGINS, ENDS, Item
 from shared.payloads import without_middle
@@ -45,11 +45,15 @@ class Turn(NamedTuple):
     time: float
     #: Who of the business wrote it; None: the bot or the customer.
     author: str | None = None
+    #: Pictures that came with it, as data URLs (shared/ai/attachments.py).
+    pictures: tuple[str, ...] = ()
 
 
-def build(
-    system_prompt: str, knowledge: str, history: Sequence[Turn], *, history_budget: int, place: str
-) -> list[dict[str, str]]:
+#: A message of a prompt: its role, its content, and its `pictures`, if it has any.
+Message = dict[str, Any]
+
+
+def build(system_prompt: str, knowledge: str, history: Sequence[Turn], *, history_budget: int, place: str) -> list[Message]:
     """What never changes comes first, then knowledge (knowledge.py), then what is known of the conversation, and it itself.
 
     `place`: where the customer writes.
@@ -58,7 +62,10 @@ def build(
     told = [turn.text if note is None else f"[{note}] {turn.text}" for turn, note in zip(turns, _notes(turns), strict=True)]
     known = _about(turns, place, has_notes=told != [turn.text for turn in turns])
     system = "\n\n".join(part for part in (system_prompt, knowledge, known) if part)
-    conversation = ({"role": turn.role, "content": text} for turn, text in zip(turns, told, strict=True))
+    conversation = (
+        {"role": turn.role, "content": text, **({"pictures": turn.pictures} if turn.pictures else {})}
+        for turn, text in zip(turns, told, strict=True)
+    )
     return [{"role": "system", "content": system}, *conversation]
 
 
@@ -119,12 +126,12 @@ def _recent(history: Sequence[Turn], budget: int) -> list[Turn]:
     return recent[::-1]
 
 
-def length(messages: Sequence[dict[str, str]]) -> int:
+def length(messages: Sequence[Message]) -> int:
     """Characters of all of them."""
     return sum(len(message["content"]) for message in messages)
 
 
-def shortened(messages: Sequence[dict[str, str]], limit: int) -> list[dict[str, str]]:
+def shortened(messages: Sequence[Message], limit: int) -> list[Message]:
     """A prompt within the limit: without its oldest turns, then without the end of its knowledge, then of the system prompt. The
     question, its last message, stays whole, so that it may be longer.
     """

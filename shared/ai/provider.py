@@ -18,10 +18,11 @@ from typing import Any
 import httpx2
 import openai
 
-from shared.ai import completion, profiles, refusals, turns
+from shared.ai import attachments, completion, profiles, refusals, turns
 from shared.ai.clients import client
 from shared.ai.completion import Completion, ToolCall
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.prompt import Message
 from shared.ai.stream import MAX_STREAM_BYTES, AnswerStream, OnText
 from shared.ai.tools import call_in, instruction
 from shared.config import settings
@@ -77,7 +78,7 @@ class _Refused(Exception):
 
 def complete(
     provider: Provider,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     *,
     tools: Sequence[Mapping[str, Any]] = (),
     on_text: OnText | None = None,
@@ -105,7 +106,8 @@ def complete(
             if not lesson or _body(provider, messages, tools, known, is_streamed=on_text is not None) == body:
                 raise refusals.failure_of(refused.complaint) from None
             continue
-        learnt.pop(profiles.ONCE, None)
+        for name in (profiles.ONCE, profiles.WITHOUT_PICTURES):
+            learnt.pop(name, None)
         learnt |= stream.lesson if stream else {}
         if learnt:
             profiles.keep(provider.base_url, provider.model, learnt)
@@ -117,17 +119,19 @@ def complete(
 
 def _body(
     provider: Provider,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     tools: Sequence[Mapping[str, Any]],
     profile: profiles.Profile,
     is_streamed: bool,
 ) -> dict[str, Any]:
     if tools and profile.get("tools", 1) is None:
         messages = [*messages[:1], {"role": "system", "content": instruction(tools)}, *messages[1:]]
+    arranged = turns.arranged(messages, has_system_role=profile.get("system", 1) is not None)
+    can_see = profile.get("pictures", 1) is not None and profiles.WITHOUT_PICTURES not in profile
     return profiles.request_body(
         profile,
         model=provider.model,
-        messages=turns.arranged(messages, has_system_role=profile.get("system", 1) is not None),
+        messages=attachments.as_parts(arranged, can_see=can_see),
         temperature=round(provider.temperature, 3),
         max_tokens=provider.max_tokens,
         tools=list(tools),

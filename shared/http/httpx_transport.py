@@ -50,7 +50,7 @@ class CarriedClient(httpx2.Client):
         super().__init__()
         self._max_bytes, self._allow_private = max_bytes, allow_private
 
-    def build_request(  # type: ignore[override]  # of what httpx takes, what a JSON API needs
+    def build_request(  # type: ignore[override]  # of what httpx takes, what JSON and forms need
         self,
         method: str,
         url: str,
@@ -59,12 +59,14 @@ class CarriedClient(httpx2.Client):
         headers: Any = None,
         content: Any = None,
         json: Any = None,
+        data: Any = None,
+        files: Any = None,
         timeout: Any = None,
         **_: Any,
     ) -> httpx2.Request:
         """The request as it leaves. `timeout` (its read timeout, if it is httpx's) is the deadline of the whole exchange."""
         kept = [(name, value) for name, value in httpx2.Headers(headers).items() if not name.startswith(_TELLS_OF_US)]
-        request = httpx2.Request(method, url, params=params, headers=kept, content=content, json=json)
+        request = httpx2.Request(method, url, params=params, headers=kept, content=content, json=json, data=data, files=files)
         request.headers["User-Agent"] = client.USER_AGENT
         known = timeout if isinstance(timeout, int | float | httpx2.Timeout) else self.timeout
         request.extensions = {"timeout": known.read if isinstance(known, httpx2.Timeout) else known}
@@ -78,7 +80,7 @@ class CarriedClient(httpx2.Client):
             response = client.exchange(
                 request.method,
                 str(request.url),
-                request.content,
+                request.read(),  # a form's files are put together here
                 headers,
                 timeout,
                 max_bytes=_local.max_bytes if on_part else self._max_bytes,

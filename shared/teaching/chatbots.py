@@ -18,6 +18,8 @@ from shared.teaching import fields
 from shared.teaching.knowledge import MAX_NAME, is_own_base
 from shared.teaching.providers import MAX_MODEL, provider_list, providers, store
 from shared.teaching.sites import MAX_SITES, site_origin
+from shared.teaching.transcription import columns as transcription_columns
+from shared.teaching.transcription import transcription, transcription_field
 
 #: Characters. A prompt is paid for with each reply (schema.sql); the others fit into a message of every channel.
 MAX_PROMPT, MAX_REPLY = 20_000, 4_000
@@ -34,6 +36,9 @@ CHATBOT = (
     Chatbot.max_tokens,
     Chatbot.fallback_message,
     Chatbot.unsupported_message,
+    Chatbot.unsupported_hands_over,
+    transcription().alias("transcription"),
+    Chatbot.can_see,
     Chatbot.handover_message,
     Chatbot.no_answer_message,
     Chatbot.no_answer_hands_over,
@@ -72,7 +77,12 @@ class ChatbotSchema(Schema):
     temperature = fields.decimal(0, 2)
     max_tokens = fields.whole(1, 32_000, metadata={"description": "Of one answer."})
     fallback_message = fields.text(MAX_REPLY, metadata={"description": "The reply when no provider answers."})
-    unsupported_message = fields.text(MAX_REPLY, metadata={"description": "The reply to pictures and voice messages."})
+    unsupported_message = fields.text(
+        MAX_REPLY, metadata={"description": "The reply to what it cannot read: files, pictures, voice notes."}
+    )
+    unsupported_hands_over = fields.switch(metadata={"description": "Whether a person takes over then."})
+    transcription = transcription_field()
+    can_see = fields.switch(metadata={"description": "Whether its models are shown the pictures that customers send."})
     handover_message = fields.text(
         MAX_REPLY,
         allow_none=True,
@@ -107,6 +117,8 @@ def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
     """A new chatbot. Raises InvalidPayload for a knowledge base that is not the customer's, and for a provider without a key."""
     given, values = _take_providers(chatbot)
     _check_base(customer_id, values)
+    if "transcription" in values:
+        values |= transcription_columns(values.pop("transcription"), None)
     with db.transaction():
         new = db.rows(Chatbot.insert(customer=customer_id, **values).returning(Chatbot.id))[0]
         if given:
@@ -122,6 +134,8 @@ def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -
     with db.transaction():
         if db.row(Chatbot.select(Chatbot.id).where(own).for_update()) is None:
             return None
+        if "transcription" in values:
+            values |= transcription_columns(values.pop("transcription"), chatbot_id)
         if values:
             db.rows(Chatbot.update(**values).where(own))
         if given:

@@ -17,6 +17,7 @@ from tests.builders import World
 
 COLUMNS = (
     "Chatbot.provider_api_key",
+    "Chatbot.transcription_api_key",
     "ChatbotProvider.api_key",
     "WhatsappCloudAccount.access_token",
     "WhatsappQrSession.api_key",
@@ -30,6 +31,7 @@ def stored(world: World) -> dict[str, str]:
     """A tenant with a secret of each kind, encrypted with the key of today."""
     world.endpoint(world.customer)
     own = {"provider_base_url": "https://ai.example/v1", "provider_api_key": ""}
+    own |= {"transcription_base_url": "https://ai.example/v1", "transcription_api_key": ""}
     db.rows(Chatbot.update(own))  # a chatbot has both or none
     db.rows(ChatbotProvider.insert(chatbot=world.chatbot, position=2, base_url="https://ai.example", api_key="", model="m"))
     for model in TABLES:

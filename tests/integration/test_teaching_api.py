@@ -197,6 +197,33 @@ def test_providers_are_asked_in_their_order_and_keys_are_never_shown(owner: Busi
     assert len(owner("GET", path).json["providers"]) == 2, "nothing of what was refused is stored"  # type: ignore[index]
 
 
+def test_voice_notes_have_a_transcriber_whose_key_is_never_shown(owner: Business, door: FrontDoor) -> None:
+    path, groq = f"/chatbots/{door.world.chatbot}", "https://api.groq.example/openai/v1"
+    before = owner("GET", path).json
+    assert (before["transcription"], before["can_see"], before["unsupported_hands_over"]) == (None, False, False)  # type: ignore[index]
+    given = {"model": "whisper-large-v3", "base_url": groq, "language": "pt", "api_key": "gsk-secret"}
+    changed = owner("PATCH", path, {"transcription": given, "can_see": True, "unsupported_hands_over": True})
+    assert changed.status_code == 200, changed.text
+    assert "secret" not in changed.text
+    shown = {"model": "whisper-large-v3", "base_url": groq, "language": "pt", "has_key": True}
+    assert changed.json["transcription"] == shown  # type: ignore[index]
+    assert owner("PATCH", path, {"transcription": {"model": "other", "base_url": groq}}).status_code == 200
+    stored = "select transcription_api_key as key, transcription_language as language from chatbot where id = %s"
+    row = db.row(stored, [door.world.chatbot]) or {}
+    assert (decrypt(row["key"], "x"), row["language"]) == ("gsk-secret", None), "the key stays with its address"
+    for wrong, said in (
+        ({"model": "m", "base_url": "https://evil.example/v1"}, "https://evil.example/v1 needs an api_key"),
+        ({"model": "m", "api_key": "k"}, "an api_key needs a base_url"),
+        ({"base_url": groq}, "must be given"),
+        ({"model": "m", "language": "Portuguese"}, "two or three letters"),
+    ):
+        refused = owner("PATCH", path, {"transcription": wrong})
+        assert refused.status_code == 422, wrong
+        assert said in refused.text
+    assert owner("PATCH", path, {"transcription": {"model": "whisper-1"}}).json["transcription"]["has_key"] is False  # type: ignore[index]
+    assert owner("PATCH", path, {"transcription": None}).json["transcription"] is None  # type: ignore[index]
+
+
 def test_questions_without_an_answer_are_listed_answered_and_dismissed(owner: Business, door: FrontDoor) -> None:
     world = door.world
     base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])

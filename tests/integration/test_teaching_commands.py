@@ -150,6 +150,21 @@ def test_a_chatbot_gets_its_providers_and_their_keys_from_standard_input(
     assert "https://other.example/v1 needs an api_key" in capsys.readouterr().err
 
 
+def test_a_chatbot_gets_ears_and_eyes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--transcription", "https://api.groq.example/v1=whisper-large-v3", "--speech", "pt", "--sees"]
+    assert run(connect, "chatbot", str(world.chatbot), *named, typed="gsk-secret\n") == 0
+    printed = capsys.readouterr().out
+    assert "transcription: https://api.groq.example/v1=whisper-large-v3" in printed
+    assert "can_see: True" in printed
+    assert "gsk-secret" not in printed
+    stored = db.row("select transcription_api_key as key, transcription_language as speech from chatbot") or {}
+    assert (decrypt(stored["key"], "x"), stored["speech"]) == ("gsk-secret", "pt")
+    assert run(connect, "chatbot", str(world.chatbot), "--transcription", "none", "--no-sees") == 0
+    assert db.row("select transcription_model as model, can_see from chatbot") == {"model": None, "can_see": False}
+    assert run(connect, "chatbot", str(world.chatbot), "--speech", "pt") == 1
+    assert "give both" in capsys.readouterr().err
+
+
 def test_open_questions_are_answered_and_dismissed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     for number, question in enumerate(["Do you sell bicycles?", "Can I rent a boat?"]):
         world.say(question, user=f"v-{number}")

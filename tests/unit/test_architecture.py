@@ -66,8 +66,8 @@ FLOORS = (
     {"shared.db"},
     {"shared.broker", "shared.http", "shared.models"},
     {"shared.jobs", "shared.media", "shared.teaching"},
-    {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.knowledge"},
+    {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.queue_service"},
 )
 

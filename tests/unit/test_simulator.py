@@ -33,13 +33,13 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
         ([{"kind": "ai", "fault": ["status"]}], "Rule 1: fault must be one of bad_key, big, "),
         (
             [{"kind": "meta", "fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, templates, typing, "
-            "graph_media, waha_file, evolution_file, got 'meta'.",
+            "Rule 1: kind must be one of ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, "
+            "typing, graph_media, waha_file, evolution_file, got 'meta'.",
         ),
         (
             [{"fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, graph, waha, evolution, webhook, site, templates, typing, "
-            "graph_media, waha_file, evolution_file, and is",
+            "Rule 1: kind must be one of ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, "
+            "typing, graph_media, waha_file, evolution_file, and is",
         ),
         (
             [{**AI, "staus": 503}],

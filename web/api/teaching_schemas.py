@@ -22,12 +22,22 @@ class StoredProviderSchema(BodySchema):
     has_key = fields.Boolean(required=True, metadata={"description": "Whether it has a key of its own."})
 
 
+class StoredTranscriptionSchema(BodySchema):
+    """Who writes down what voice notes say; the key is not shown."""
+
+    model = fields.String(required=True)
+    base_url = fields.String(required=True, allow_none=True)
+    language = fields.String(required=True, allow_none=True)
+    has_key = fields.Boolean(required=True)
+
+
 class StoredChatbotSchema(ChatbotSchema):
     """A chatbot with its settings."""
 
     id = stored_id()
     public_key = fields.String(required=True, metadata={"description": "How pages name it: data-chatbot, /widget/pk_…"})
     providers = fields.List(fields.Nested(StoredProviderSchema), required=True)
+    transcription = fields.Nested(StoredTranscriptionSchema, required=True, allow_none=True)
     allowed_origins = fields.List(fields.String(), required=True, metadata={"description": "Sites as browsers name them."})
     created_at = stored_time()
 

@@ -14,6 +14,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 _ITEM = re.compile(r'<item\b[^>]* title="([^"]*)"[^>]*>(.*?)</item>', re.S)
+#: What eyes.py says of a picture.
+_SEEN = re.compile(r"\[(I see [^\]]+)\]")
 _WORD = re.compile(r"\w{3,}")
 _STOP_WORDS = (
     "the and for are you your our with can how what when does have from this that about und der die das ist wie was "
@@ -48,6 +50,8 @@ def answer(messages: Sequence[dict[str, str]], offered: Collection[str]) -> Answ
     """The answer to a conversation; `offered` are the names of the tools."""
     system = " ".join(turn["content"] for turn in messages if turn["role"] == "system" or "<item" in turn["content"])
     question = " ".join(reversed(question_in(messages)))
+    if seen := _SEEN.findall(question):
+        return Answer(" ".join(seen))
     if "hand_over" in offered and _PERSON.search(question):
         return Answer("", ("hand_over", {"reason": "asked_for_human"}))
     wanted = words(question)

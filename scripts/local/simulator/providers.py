@@ -71,6 +71,13 @@ def _strict(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     return Reply(200, answer)
 
 
+def _without_eyes(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
+    """A model that reads texts only."""
+    if any(isinstance(message.get("content"), list) for message in sent["messages"]):
+        return _openai_error("Invalid content type. image_url is only supported by certain models.", "messages.[1].content", None)
+    return Reply(200, answer)
+
+
 def _without_tools(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """A model in Ollama whose template has no tools."""
     if "tools" in sent:
@@ -128,6 +135,7 @@ PROVIDERS: dict[str, Provider] = {
     "alternating_roles": _alternating,
     "strict_fields": _strict,
     "without_tools": _without_tools,
+    "without_eyes": _without_eyes,
     "short_answers": _short_answers,
     "small_context": _small_context,
     "content_parts": _said(lambda text: {"content": [{"type": "text", "text": text}]}),

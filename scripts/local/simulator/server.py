@@ -34,8 +34,9 @@ BIG = 10 * 1024 * 1024
 
 
 _ADDRESSES = (
-    "/v1/chat/completions (AI), /v25.0/<phone number id>/messages (Meta), /api/sendText (WAHA), /message/sendText/<instance> "
-    "(Evolution API), /v25.0/<media id>, /api/files/<session>/<name> and /chat/getBase64FromMediaMessage/<instance> (files), "
+    "/v1/chat/completions (AI), /v1/audio/transcriptions, /v25.0/<phone number id>/messages (Meta), /api/sendText (WAHA), "
+    "/message/sendText/<instance> (Evolution API), "
+    "/v25.0/<media id>, /api/files/<session>/<name> and /chat/getBase64FromMediaMessage/<instance> (files), "
     "/customer/<anything> (webhooks), "
     "/sitemap.xml and /site/<page> (a shop's web site), and /__faults, /__site, /__record, /__counts, /__reset"
 )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.local.simulator import files, graph_messages, model, presence, templates
+from scripts.local.simulator import eyes, files, graph_messages, model, presence, speech, templates
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -33,6 +33,8 @@ def kind_of(request: Request) -> str:
 def _kind_of(path: str) -> str:
     if path.partition("?")[0].endswith("/chat/completions"):  # Azure's has a version behind it
         return "ai"
+    if path.partition("?")[0].endswith("/audio/transcriptions"):
+        return "transcription"
     if path.endswith("/embeddings"):
         return "embeddings"
     if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
@@ -61,7 +63,7 @@ def complete(request: Request) -> Reply:
             401, {"error": {"message": "No API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
         )
     sent = request.json()
-    messages = sent.get("messages") or []
+    messages = eyes.as_texts(sent.get("messages") or [])
     if not messages:
         return Reply(400, {"error": {"message": "'messages' is required", "type": "invalid_request_error", "code": None}})
     answer = model.answer(messages, [tool["function"]["name"] for tool in sent.get("tools") or []])
@@ -263,6 +265,7 @@ def customer(request: Request) -> Reply:
 SERVICES: dict[str, Service] = {
     "ai": complete,
     "embeddings": embed,
+    "transcription": speech.transcribe,
     "graph": graph,
     "typing": presence.show,
     "templates": lambda request: _refused_by_graph(request) or templates.listed(request),

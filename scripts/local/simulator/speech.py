@@ -1,0 +1,57 @@
+"""Transcription as OpenAI's API does it: by the ending of the file's name, and of what its bytes say.
+
+A file that has `says:` in it is heard to say what follows, up to a NUL or the end of the line; any other asks when we ship.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from scripts.local.simulator.exchange import Reply, Request
+
+_TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
+_MAX_BYTES = 25 * 1024 * 1024
+#: OpenAI's own list has "oga", but servers that speak its API know ".ogg" only, and WhatsApp's notes are named .oga.
+_UNKNOWN_TO_OTHERS = {"oga"}
+_SAYS = re.compile(rb"says:([^\x00\n]*)")
+USUAL = "When do you ship?"
+_FIELD = re.compile(rb'name="([^"]+)"(?:; filename="([^"]*)")?')
+
+
+def form_of(request: Request) -> dict[str, tuple[str, bytes]]:
+    """A multipart form: name -> file name and content."""
+    boundary = request.headers.get("content-type", "").partition("boundary=")[2].strip('"').encode()
+    form = {}
+    for part in request.body.split(b"--" + boundary)[1:-1] if boundary else ():
+        head, _, content = part.partition(b"\r\n\r\n")
+        if field := _FIELD.search(head):
+            form[field[1].decode()] = ((field[2] or b"").decode(), content.removesuffix(b"\r\n"))
+    return form
+
+
+def transcribe(request: Request) -> Reply:
+    """POST …/audio/transcriptions."""
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return _refusal(401, "No API key provided.", "invalid_api_key")
+    form = form_of(request)
+    name, audio = form.get("file", ("", b""))
+    model = form.get("model", ("", b""))[1].decode()
+    ending = name.rpartition(".")[2].lower()
+    if not model or not name:
+        return _refusal(400, "you must provide a model parameter and a file", None)
+    if ending not in _TAKEN or ending in _UNKNOWN_TO_OTHERS:
+        return _refusal(400, f"Invalid file format. Supported formats: {list(_TAKEN)}", None, key=name)
+    if len(audio) > _MAX_BYTES:
+        return _refusal(413, f"Maximum content size limit ({_MAX_BYTES}) exceeded ({len(audio)} bytes read)", None, key=name)
+    if not audio:
+        return _refusal(400, "Audio file is too short. Minimum audio length is 0.1 seconds.", "audio_too_short", key=name)
+    said = _SAYS.search(audio)
+    text = said[1].decode() if said else USUAL
+    usage: dict[str, Any] = {"type": "duration", "seconds": 1 + len(audio) // 4_000}
+    asked = " ".join(filter(None, (name, model, form.get("language", ("", b""))[1].decode())))
+    return Reply(200, {"text": text, "usage": usage}, accepted=True, key=asked, text=text)
+
+
+def _refusal(status: int, message: str, code: str | None, key: str = "") -> Reply:
+    return Reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}, key=key)
