@@ -123,11 +123,15 @@ class SafeRequest(Request):
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def max_body(max_bytes: int) -> Callable[[View], View]:
-    """Lets a view take bodies of up to so many bytes; written next to the view, under its route."""
+def max_body(max_bytes: int, in_memory: int | None = None) -> Callable[[View], View]:
+    """Lets a view take bodies of up to so many bytes; written next to the view, under its route.
+
+    One beyond `in_memory` bytes is not in memory, but in a file (web/server/wsgi.py, BODY_FILE).
+    """
 
     def mark(view: View) -> View:
         view.max_body = max_bytes  # type: ignore[attr-defined]  # a note on the function
+        view.in_memory = in_memory or max_bytes  # type: ignore[attr-defined]
         return view
 
     return mark
@@ -145,18 +149,20 @@ def reads_no_body_without(proof: Proof, blueprint: Blueprint) -> None:
     _proofs[blueprint.name] = proof
 
 
-def body_limit(app: Flask, environ: dict[str, Any]) -> int:
-    """Bytes of the body that this request's view reads; 0 if it reads none, lacks the proof, or is nowhere."""
+def body_limits(app: Flask, environ: dict[str, Any]) -> tuple[int, int]:
+    """Bytes of the body that this request's view reads (0: none, no proof, nowhere), and those of them that may be in memory."""
     if environ["REQUEST_METHOD"] not in ("POST", "PUT", "PATCH"):
-        return 0
+        return 0, 0
     try:
         endpoint, _ = app.url_map.bind_to_environ(environ).match()
     except HTTPException:
-        return 0
+        return 0, 0
     proof = _proofs.get(endpoint.rpartition(".")[0])
     if proof is not None and not proof(EnvironHeaders(environ)):
-        return 0
-    return int(getattr(app.view_functions[endpoint], "max_body", MAX_BODY))
+        return 0, 0
+    view = app.view_functions[endpoint]
+    max_bytes = int(getattr(view, "max_body", MAX_BODY))
+    return max_bytes, int(getattr(view, "in_memory", max_bytes))
 
 
 def bearer(pattern: re.Pattern[str]) -> Proof:

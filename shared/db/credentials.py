@@ -54,6 +54,6 @@ def constant_time_equal(received: str, secret: str) -> bool:
     return bool(secret) and hmac.compare_digest(received.encode("utf-8", "replace"), secret.encode())
 
 
-def hmac_matches(received: str, body: bytes, secret: str, algorithm: str) -> bool:
+def hmac_matches(received: str, body: bytes | memoryview, secret: str, algorithm: str) -> bool:
     """Whether a signature in hex is the body's HMAC with this secret; False if there is no secret."""
     return bool(secret) and constant_time_equal(received, hmac.new(secret.encode(), body, algorithm).hexdigest())

@@ -31,7 +31,11 @@ class Folder:
         """Renames it: within one file system that is done or not done."""
         place = self._folder / key
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.replace(path, place)
+        try:
+            os.replace(path, place)
+        except FileNotFoundError:
+            if not place.exists():  # else it was put there before
+                raise
 
     def read(self, key: str) -> bytes:
         """All of it."""

@@ -42,6 +42,7 @@ from shared.payloads import without_middle
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
 from web.hardening import SafeRequest
+from web.hooks.inline_files import NO_FILES, Files, keep_inline
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +88,17 @@ def read_body(channel: Channel, example: str) -> dict[str, Any]:
     return body
 
 
-def store(channel: Channel, account: Account | None, batch: InboundBatch) -> None:
-    """Stores each item of a batch, or keeps it whole if nobody has its account. Raises ServiceDown only."""
+def store(channel: Channel, account: Account | None, batch: InboundBatch, files: Files = NO_FILES) -> None:
+    """Stores each item of a batch, or keeps it whole if nobody has its account. Raises ServiceDown only.
+
+    `files`: those that were taken out of the body (web/hooks/bodies.py).
+    """
     if account is None:
         _reject(channel, batch.account_name, UNKNOWN_ACCOUNT, [batch.raw])
         count(channel, f"unknown_{channel.account_noun}")
         return
     for page in _pages(batch.items):
-        for outcome in _store_or_reject(channel, account, page):
+        for outcome in _store_or_reject(channel, account, page, files):
             count(channel, outcome)
 
 
@@ -105,26 +109,26 @@ def _pages(items: Sequence[InboundItem]) -> Iterator[list[InboundItem]]:
             yield page
 
 
-def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem]) -> list[str]:
+def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem], files: Files) -> list[str]:
     """What became of each, as /metrics counts it."""
     try:
-        return _store(channel, account, items)
+        return _store(channel, account, items, files)
     except ServiceDown:
         raise
     except Exception as problem:
         if db.is_passing(problem):
             raise db.service_down(problem) from problem
         if len(items) > 1:  # one of them, perhaps
-            return [outcome for item in items for outcome in _store_or_reject(channel, account, [item])]
+            return [outcome for item in items for outcome in _store_or_reject(channel, account, [item], files)]
         log.exception("inbound_item_failed", extra={"hook": channel.name, "subject": account.name})
         reason = f"Storing it failed with {type(problem).__name__}; the log has the traceback."
     return _reject(channel, account.name, reason, [items[0].raw])
 
 
-def _store(channel: Channel, account: Account, items: list[InboundItem]) -> list[str]:
+def _store(channel: Channel, account: Account, items: list[InboundItem], files: Files) -> list[str]:
     match items[0]:  # they are all of its kind
         case InboundMessage():
-            return _accept_messages(channel, account, cast(list[InboundMessage], items))
+            return _accept_messages(channel, account, cast(list[InboundMessage], items), files)
         case DeliveryStatus():
             return _apply_statuses(account, cast(list[DeliveryStatus], items))
         case SessionState():  # only QR sessions have one
@@ -136,8 +140,8 @@ def _store(channel: Channel, account: Account, items: list[InboundItem]) -> list
     return ["ignored"] * len(items)
 
 
-def _accept_messages(channel: Channel, account: Account, messages: list[InboundMessage]) -> list[str]:
-    answers = _service.accept_messages([_as_payload(channel, account, message) for message in messages])
+def _accept_messages(channel: Channel, account: Account, messages: list[InboundMessage], files: Files) -> list[str]:
+    answers = _service.accept_messages([_as_payload(channel, account, message, files) for message in messages])
     outcomes = []
     for message, answer in zip(messages, answers, strict=True):
         if isinstance(answer, InvalidPayload):
@@ -147,7 +151,7 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
     return outcomes
 
 
-def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> dict[str, Any]:
+def _as_payload(channel: Channel, account: Account, message: InboundMessage, files: Files) -> dict[str, Any]:
     """As shared/payloads.py has it: what a message has none of is not in it, so that a plain text's stays small."""
     content = without_middle(message.content, channel.max_inbound)
     truncated = {"truncated": True} if content != message.content else {}
@@ -157,7 +161,7 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage) -> 
         "may_answer": None if _may_answer(message) else False,
         "sent_at": message.sent_at,
         "data": message.data or None,
-        "media": [asdict(one) for one in message.media] or None,
+        "media": [keep_inline(account, message.raw, asdict(one), files) for one in message.media] or None,
         "identities": [*message.identities] or None,
     }
     return {

@@ -13,32 +13,37 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import parse, session, verify
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
+from web.hooks.bodies import files_lifted, raw_body
 
 hook = Blueprint("whatsapp_qr", __name__, url_prefix="/webhooks/whatsapp/qr")
 
 reads_no_body_without(verify.shows_proof, hook)
 CHANNEL = channel("whatsapp_qr")
-#: Bytes: gateways may send a picture's preview along.
-MAX_BODY = 1024 * 1024
+#: Bytes: a file of 16 MiB as base64, where a gateway sends files along; and those that are in memory.
+MAX_BODY, IN_MEMORY = 24 * 1024 * 1024, 1024 * 1024
 
 
 @hook.post("/<session_name>")
 @hook.post("/<session_name>/<_event>")  # Evolution's "webhook by events"; the body names the event as well
-@max_body(MAX_BODY)
+@max_body(MAX_BODY, IN_MEMORY)
 def receive(session_name: str, _event: str = "") -> Response:
     """Stores messages, statuses and the session's state. 401 unless it shows the session's secret; 503: send it again."""
     row = session.find(session_name)
-    if not verify.is_authentic(row, request.headers, request.get_data()):
-        inbox.count(CHANNEL, "bad_signature")
-        raise Unauthorized(
-            "WAHA must sign the body with the session's secret (X-Webhook-Hmac, sha512); Evolution must send the secret as the "
-            "header apikey, as a bearer token, or as a JWT signed with it."
-        )
-    body = inbox.read_body(CHANNEL, '{"event": …}')
-    if parse.is_of_another_session(row, session_name, body):
-        inbox.count(CHANNEL, "bad_signature")
-        raise Unauthorized("The body names another session than the address. Give each session its own address at the gateway.")
-    inbox.store(CHANNEL, session.account_of(row), parse.parse_body(row, session_name, body))
+    with raw_body() as raw:
+        if not verify.is_authentic(row, request.headers, raw):
+            inbox.count(CHANNEL, "bad_signature")
+            raise Unauthorized(
+                "WAHA must sign the body with the session's secret (X-Webhook-Hmac, sha512); Evolution must send the secret as "
+                "the header apikey, as a bearer token, or as a JWT signed with it."
+            )
+    with files_lifted() as files:
+        body = inbox.read_body(CHANNEL, '{"event": …}')
+        if parse.is_of_another_session(row, session_name, body):
+            inbox.count(CHANNEL, "bad_signature")
+            raise Unauthorized(
+                "The body names another session than the address. Give each session its own address at the gateway."
+            )
+        inbox.store(CHANNEL, session.account_of(row), parse.parse_body(row, session_name, body), files)
     return Response("ok", mimetype="text/plain")
 
 

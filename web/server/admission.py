@@ -45,12 +45,19 @@ class Body:
         self.size += size
         self.admission.take(self, max(0, self.size - SMALL) - self.large)
 
+    def move(self, disk: Admission) -> None:
+        """Its bytes are on the disk from now on, and count there. Raises Refused."""
+        size, memory = self.large, self.admission
+        memory.forget(self)
+        self.admission = disk
+        disk.take(self, size)
+
 
 class Admission:
     """The bodies of one process; used on its event loop only."""
 
-    def __init__(self, unfinished: int, memory: int) -> None:
-        self._limit, self._memory = unfinished, memory
+    def __init__(self, unfinished: int, memory: int, share: int = SHARE) -> None:
+        self._limit, self._memory, self._share = unfinished, memory, share
         self._unfinished: defaultdict[str, dict[Body, None]] = defaultdict(dict)
         self._large: dict[Body, None] = {}
         self._bytes: Counter[str] = Counter()
@@ -63,7 +70,7 @@ class Admission:
             yield body
         finally:
             self._is_over(body)
-            self._give_back(body)
+            body.admission.forget(body)
 
     @contextmanager
     def unfinished(self, body: Body) -> Iterator[None]:
@@ -77,13 +84,23 @@ class Admission:
             yield
         finally:
             self._is_over(body)
+            body.admission.complete(body)
+
+    def complete(self, body: Body) -> None:
+        """It can be evicted no more, and keeps its bytes until it is answered."""
+        self._large.pop(body, None)
+
+    def forget(self, body: Body) -> None:
+        """Its bytes are not kept here any longer."""
+        self._large.pop(body, None)
+        self._give_back(body)
 
     def take(self, body: Body, size: int) -> None:
         """Takes bytes of the memory for large bodies. Raises Refused if neither the address's nor others' oldest can give any."""
         if size <= 0:
             return
         share = TooManyRequests("This address sends too many large bodies at once.", retry_after=RETRY)
-        while self._bytes[body.address] + size > self._memory // SHARE:
+        while self._bytes[body.address] + size > self._memory // self._share:
             self._evict(self._oldest_large(body, body.address, share), share)
         full = ServiceUnavailable("Too many large bodies are on their way.", retry_after=RETRY)
         while self._bytes.total() + size > self._memory:
@@ -106,8 +123,8 @@ class Admission:
         body.stop()
 
     def _is_over(self, body: Body) -> None:
-        """It is complete, or has ended: it can be evicted no more, and keeps its memory until it is answered."""
-        self._large.pop(body, None)
+        """It is complete, or has ended."""
+        self.complete(body)
         bodies = self._unfinished[body.address]
         bodies.pop(body, None)
         if not bodies:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from flask import Flask
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared.config import Settings, settings
+from shared.media.storage import storage
 from web import app, problems
-from web.hardening import SECURITY_HEADERS, body_limit
+from web.hardening import SECURITY_HEADERS, body_limits
 from web.request_limits import site_of
-from web.server.admission import Admission, Body, Refused
+from web.server.admission import RETRY, Admission, Body, Refused
 from web.server.threads import FairThreads
 from web.server.wsgi import Answer, Environ, call, environ_of
 from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
@@ -26,6 +28,8 @@ from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
 LINGER = 3.0
 #: Seconds that unfinished requests have when the process ends.
 CLOSING_SECONDS = 5.0
+#: Bytes of bodies that one process keeps on the disk: two dozen files of the largest size. One address may use half of it.
+DISK, DISK_SHARE = 512 * 1024 * 1024, 2
 #: Bytes of an answer that are sent at once; then the client has to read.
 PIECE = 256 * 1024
 
@@ -38,6 +42,7 @@ class Front:
         #: Seconds in which a whole request has to arrive, and in which a client has to read (gunicorn's --timeout).
         self.request_seconds = 30.0
         self._admission = Admission(conf.web_address_unfinished, conf.web_body_memory * 1024 * 1024)
+        self._disk = Admission(conf.web_address_unfinished, DISK, DISK_SHARE)
         self._threads = FairThreads(conf.web_threads)
         proxies = conf.trusted_proxies
         self._closing = False
@@ -68,7 +73,11 @@ class Front:
         try:
             with self._admission.body(site_of(environ["REMOTE_ADDR"])) as body:
                 content, is_read = await self._read(environ, receive, body)
-                answer = await self._threads.run(body.address, partial(call, self.flask, environ, content))
+                try:
+                    answer = await self._threads.run(body.address, partial(call, self.flask, environ, content))
+                finally:
+                    if not isinstance(content, bytes):
+                        content.close()
         except Refused as refusal:
             answer, is_read = _problem(refusal.error), False
         subscription: Subscription | None = environ.get(STREAM)
@@ -86,7 +95,7 @@ class Front:
             subscription.hub.leave(subscription)
             raise
 
-    async def _read(self, environ: Environ, receive: Receive, body: Body) -> tuple[bytes, bool]:
+    async def _read(self, environ: Environ, receive: Receive, body: Body) -> tuple[bytes | IO[bytes], bool]:
         """The body, and whether it was read to its end: not if the route takes none, or none so large, or without proof.
 
         Flask says what is wrong then, as it would with the body. Raises Refused, ClientDisconnected.
@@ -94,48 +103,72 @@ class Front:
         announced = environ.get("CONTENT_LENGTH", "0")
         if announced == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
             return b"", True
-        limit = body_limit(self.flask, environ)
+        limit, in_memory = body_limits(self.flask, environ)
         if limit == 0:
             environ["CONTENT_LENGTH"] = "0"
         if limit == 0 or int(announced) > limit:
             return b"", False
         with self._admission.unfinished(body):
-            content = await self._read_in_time(receive, body, limit)
-        if len(content) > limit:
-            environ["CONTENT_LENGTH"] = str(len(content))
+            content = await self._read_in_time(receive, body, limit, in_memory)
+        if body.size > limit:
+            environ["CONTENT_LENGTH"] = str(body.size)
+            if not isinstance(content, bytes):
+                content.close()
             return b"", False
         return content, True
 
-    async def _read_in_time(self, receive: Receive, body: Body, limit: int) -> bytes:
+    async def _read_in_time(self, receive: Receive, body: Body, limit: int, in_memory: int) -> bytes | IO[bytes]:
         try:
             async with asyncio.timeout(CLOSING_SECONDS if self._closing else self.request_seconds) as reading:
                 body.stop = partial(_end_at, reading, 0.0)
                 self._readings.add(reading)
                 try:
-                    return await _read_all(receive, body, limit)
+                    return await self._read_all(receive, body, limit, in_memory)
                 finally:
                     self._readings.discard(reading)
         except TimeoutError:
             raise Refused(body.why_stopped) from None
 
+    async def _read_all(self, receive: Receive, body: Body, limit: int, in_memory: int) -> bytes | IO[bytes]:
+        """All of it, or the beginning of what is too large; in a file, if that is large. Raises Refused, ClientDisconnected."""
+        parts: list[bytes] = []
+        file: IO[bytes] | None = None
+        try:
+            while body.size <= limit:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnected
+                body.grow(len(message["body"]))
+                if file is None and body.size > in_memory:
+                    body.move(self._disk)
+                    file = _new_file(parts)
+                (parts.append if file is None else file.write)(message["body"])
+                if not message["more_body"]:
+                    break
+            if file is not None:
+                file.flush()
+        except BaseException as problem:
+            if file is not None:
+                file.close()
+            if isinstance(problem, OSError):  # the disk is full
+                raise Refused(ServiceUnavailable("There is no room for large bodies now.", retry_after=RETRY)) from problem
+            raise
+        return b"".join(parts) if file is None else file
+
+
+def _new_file(parts: list[bytes]) -> IO[bytes]:
+    """A file without a name: it is gone with its process, however that ends."""
+    folder = storage().arrivals
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = TemporaryFile(dir=folder)  # noqa: SIM115 - it is closed when its request is answered
+    file.writelines(parts)
+    parts.clear()
+    return file
+
 
 def _end_at(reading: asyncio.Timeout, when: float) -> None:
     if not reading.expired():  # then it is ending
         reading.reschedule(when)
-
-
-async def _read_all(receive: Receive, body: Body, limit: int) -> bytes:
-    """All of it, or the beginning of what is too large. Raises Refused, ClientDisconnected."""
-    parts: list[bytes] = []
-    while body.size <= limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        body.grow(len(message["body"]))
-        parts.append(message["body"])
-        if not message["more_body"]:
-            break
-    return b"".join(parts)
 
 
 async def _send(answer: Answer, is_read: bool, receive: Receive, send: Send) -> None:

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 Environ = dict[str, Any]
+#: Where a view finds the file that a large body is in.
+BODY_FILE = "switchboard.body_file"
 #: A WSGI application.
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
@@ -69,11 +71,16 @@ def _headers(received: Iterable[tuple[bytes, bytes]]) -> Environ:
     return headers
 
 
-def call(application: Application, environ: Environ, body: bytes) -> Answer:
-    """The application's answer to a complete request."""
-    environ["wsgi.input"] = BytesIO(body)
+def call(application: Application, environ: Environ, body: bytes | IO[bytes]) -> Answer:
+    """The application's answer to a complete request, whose body is in memory or in a file."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)  # it has been decoded
-    environ.setdefault("CONTENT_LENGTH", str(len(body)))
+    if isinstance(body, bytes):
+        environ["wsgi.input"] = BytesIO(body)
+        environ.setdefault("CONTENT_LENGTH", str(len(body)))
+    else:
+        environ["CONTENT_LENGTH"] = str(body.tell())
+        body.seek(0)
+        environ["wsgi.input"] = environ[BODY_FILE] = body
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:  # noqa: ARG001 - WSGI's signature

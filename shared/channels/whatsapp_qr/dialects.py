@@ -12,7 +12,7 @@ from shared.errors import PermanentError
 class Dialect(Protocol):
     """What a dialect's module must offer."""
 
-    def verify(self, headers: Headers, body: bytes, secret: str, /) -> bool:
+    def verify(self, headers: Headers, body: bytes | memoryview, secret: str, /) -> bool:
         """Whether a webhook shows or is signed with the secret; False if there is none."""
 
     def named_session(self, body: dict[str, Any], /) -> str:

@@ -56,7 +56,7 @@ LEEWAY = 60
 # ------------------------------------------------------------------------------------------------------------- webhooks
 
 
-def verify(headers: Headers, _body: bytes, secret: str, /) -> bool:
+def verify(headers: Headers, _body: bytes | memoryview, secret: str, /) -> bool:
     """Whether the session's secret is the header `apikey` or a bearer token, or signs a JWT that is one."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""

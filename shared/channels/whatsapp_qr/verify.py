@@ -9,7 +9,7 @@ from shared.db.credentials import decrypt
 from shared.models import WhatsappQrSession
 
 
-def is_authentic(session: WhatsappQrSession | None, headers: Headers, body: bytes) -> bool:
+def is_authentic(session: WhatsappQrSession | None, headers: Headers, body: bytes | memoryview) -> bool:
     """Whether a webhook proves a secret in the session's dialect, or in any if the session is unknown; never without a secret."""
     dialects = [dialect(session.dialect)] if session else DIALECTS.values()
     secret = _secret(session)

@@ -34,7 +34,7 @@ ERRORS: dict[int, Meaning] = {
 # ------------------------------------------------------------------------------------------------------------- webhooks
 
 
-def verify(headers: Headers, body: bytes, secret: str, /) -> bool:
+def verify(headers: Headers, body: bytes | memoryview, secret: str, /) -> bool:
     """Whether `X-Webhook-Hmac: <hex>` is the body's HMAC-SHA512 with the session's secret."""
     return hmac_matches(headers.get("X-Webhook-Hmac", "").lower(), body, secret, "sha512")
 
