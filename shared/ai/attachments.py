@@ -1,7 +1,7 @@
 """What came with the messages of a conversation, as its model is told: the text of documents, and pictures, if it can see.
 
 Pictures go along as data URLs, the newest few only: each costs as much as a page of text, in every answer that it is part of. A
-model that refuses them is told in words that there is one.
+model that refuses them is told in words that there is one. Those that a colleague sent do not: providers take them of users only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ def turns(history: Sequence[Sequence[Any]], load: Load | None) -> list[Turn]:
         for file in files or ():
             if file["text"]:
                 text = f"{text}\n\n{_quoted(file)}"
-            elif load is not None and age < TURNS and len(pictures) < pictures_left and (url := _data_url(file, load)):
+            elif (
+                load is not None
+                and role == "user"
+                and age < TURNS
+                and len(pictures) < pictures_left
+                and (url := _data_url(file, load))
+            ):
                 pictures.append(url)
         pictures_left -= len(pictures)
         told.append(Turn(role, text, time, author, tuple(pictures)))

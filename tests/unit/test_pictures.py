@@ -71,6 +71,8 @@ def test_the_newest_pictures_go_along_and_documents_are_read() -> None:
     assert told[8].pictures == ("data:image/png;base64,OA==",)
     assert told[9].text == "See\n\n<document name='prices.pdf'>\nTea: 5\n</document>"
     assert not any(turn.pictures for turn in attachments.turns(history, None)), "its models cannot see"
+    colleagues = [["assistant", "[image]", 1.0, "a colleague", [file()]]]
+    assert attachments.turns(colleagues, {"k": PNG}.get)[0].pictures == (), "providers take pictures of users only"
 
 
 @pytest.mark.parametrize("more", [{"size": 5_000_000}, {"mime": "image/heic"}, {"storage_key": None}, {"storage_key": "gone"}])
