@@ -61,18 +61,20 @@ def answer(job: Job) -> None:
     loaded = job.loaded
     if loaded is None:
         raise PermanentError(f"there is no user message {message_id} to answer")
-    if loaded["reply_id"] is not None:
+    if loaded["reply_id"] is not None and not loaded["is_superseded"]:
         complete(job)
         return
-    if loaded["braked"] or (loaded["auto_submitted"] or "no") != "no":  # as RFC 3834 has it: another machine wrote it
-        log.info("not_answered", extra={"reason": "braked" if loaded["braked"] else "auto_submitted"})
+    if reason := _reason_for_silence(loaded):
+        log.info("not_answered", extra={"reason": reason})
         complete(job)
         return
+    if loaded["is_superseded"]:
+        queries["make_room"].rows(message_id=message_id)
     if loaded["pace"] and (reason := brakes.reason(_replies(loaded), loaded["history"][-1][1], settings().reply_limit)):
         _brake(job, message_id, reason)
         return
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        _save(job, message_id, _unreadable(loaded))
+        _save(job, message_id, loaded, _unreadable(loaded))
         return
     _admit(job, loaded["untried"])
 
@@ -89,7 +91,16 @@ def answer(job: Job) -> None:
         log.info("not_answered", extra={"reason": unwanted.reason})
         complete(job)
         return
-    _save(job, message_id, written)
+    _save(job, message_id, loaded, written)
+
+
+def _reason_for_silence(loaded: dict[str, Any]) -> str | None:
+    if loaded["owner"] != "bot":
+        return f"owner_{loaded['owner']}"
+    if loaded["braked"]:
+        return "braked"
+    # As RFC 3834 has it: another machine wrote it.
+    return "auto_submitted" if (loaded["auto_submitted"] or "no") != "no" else None
 
 
 def _fitting(loaded: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[Item]:
@@ -133,7 +144,7 @@ def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
 def _unreadable(loaded: dict[str, Any]) -> Reply:
     """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so and none does yet."""
     text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
-    if not loaded["unsupported_hands_over"] or loaded["is_handed_over"]:
+    if not loaded["unsupported_hands_over"]:
         return Reply(text, metadata=metadata)
     return Reply("\n\n".join(filter(None, (text, loaded["handover_message"]))), metadata=metadata, handover="unsupported")
 
@@ -168,12 +179,13 @@ def _ask(job: Job, message_id: int, loaded: dict[str, Any], items: Sequence[Item
             draft.close()
 
 
-def _save(job: Job, message_id: int, written: Reply) -> None:
+def _save(job: Job, message_id: int, loaded: dict[str, Any], written: Reply) -> None:
     prompt_tokens = sum(answer.completion.prompt_tokens for answer in written.answers)
     completion_tokens = sum(answer.completion.completion_tokens for answer in written.answers)
     values = {
         "message_id": message_id,
         "customer_id": job.customer_id,
+        "claimed_at": loaded["claimed_at"],
         "text": written.text,
         "metadata": written.metadata,
         "prompt_tokens": prompt_tokens,

@@ -5,10 +5,10 @@
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
         chatbot.unsupported_hands_over, chatbot.can_see,
-        chatbot.knowledge_characters, chatbot.history_characters, question.channel, reply.id as reply_id,
+        chatbot.knowledge_characters, chatbot.history_characters, question.channel,
+        reply.id as reply_id, reply.status = 'SUPERSEDED' as is_superseded,
         chatbot.handover_message, chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
-        -- Who was told that a person comes is not told so again: until the business writes, or for a day.
-        coalesce(conversation.handed_over_at > now() - interval '1 day', false) as is_handed_over,
+        conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
         searched.question, searched.before,
         knowledge_search_v3(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
@@ -55,7 +55,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 and earlier.id > coalesce((select max(answer.reply_to) from message answer
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
         else false end as unreadable,
-        (select jsonb_agg(jsonb_build_array(turn.role,
+        (select jsonb_agg(jsonb_build_array(case turn.role when 'user' then 'user' else 'assistant' end,
                 case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
                 extract(epoch from turn.created_at), turn.author,
                 -- What came with it, and what that says; read for messages of this kind only.
@@ -67,11 +67,11 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 order by coalesce(turn.reply_to, turn.id), turn.id)
          from (select id, role, content, reply_to, created_at, kind,
                    -- Who of the business wrote it; null: the bot, or the customer.
-                   case when role = 'assistant' then coalesce(left(metadata ->> 'author', 80),
-                       case when metadata ? 'source' then 'a colleague' end) end as author
+                   case when role <> 'user' then coalesce(left(metadata ->> 'author', 80),
+                       case when role = 'agent' or metadata ? 'source' then 'a colleague' end) end as author
                from message
-               where conversation_id = question.conversation_id and status <> 'FAILED'
-                 and (role = 'user' and id <= question.id or role = 'assistant' and coalesce(reply_to, id) < question.id)
+               where conversation_id = question.conversation_id and status not in ('FAILED', 'SUPERSEDED')
+                 and (role = 'user' and id <= question.id or role <> 'user' and coalesce(reply_to, id) < question.id)
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id
     join conversation on conversation.id = question.conversation_id
@@ -80,25 +80,28 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         case when chatbot.knowledge_base_id is not null then question.id end) searched on true
     left join message reply on reply.reply_to = question.id
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
-    where question.id = claimed_jobs.message_id and question.role <> 'assistant'
+    where question.id = claimed_jobs.message_id and question.role not in ('assistant', 'agent')
 ) context) as loaded
 from job_claim_v2('ai-processing', $1) as claimed_jobs
 
 -- name: save_reply
 -- The reply, its tokens, the job's end and the job that delivers it. What few replies have besides: the conversation is handed
 -- over to a person, the question is kept because it had no good answer. Of a base's open questions the newest 2,000 are kept
--- (shared/teaching/gaps.py).
+-- (shared/teaching/gaps.py). If the conversation has changed hands since the claim, the reply is kept, and never leaves.
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
         text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text, handover text,
-        gap_question text, gap_reason text)
+        gap_question text, gap_reason text, claimed_at timestamptz)
 ), new_replies as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
-    select conversation_id, chatbot_id, channel, 'assistant', input.text, 'PENDING', question.id, input.metadata, question.address
+    select conversation_id, chatbot_id, channel, 'assistant', input.text,
+        case when (select owner = 'bot' and coalesce(owner_since <= input.claimed_at, true)
+                   from conversation where id = question.conversation_id) then 'PENDING' else 'SUPERSEDED' end,
+        question.id, input.metadata, question.address
     from input join message question on question.id = input.message_id order by n
-    returning id, conversation_id, chatbot_id, channel, reply_to
+    returning id, conversation_id, chatbot_id, channel, reply_to, status
 ), replies as (
-    select input.*, new_replies.id as reply_id, conversation_id, chatbot_id, channel
+    select input.*, new_replies.id as reply_id, conversation_id, chatbot_id, channel, status = 'PENDING' as may_leave
     from input join new_replies on new_replies.reply_to = input.message_id
 ), old_drafts as (
     delete from reply_draft where conversation_id = any (array(select conversation_id from replies where channel = 'widget'))
@@ -107,9 +110,15 @@ with input as materialized (
     select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from replies
     where model <> '' -- else nobody was asked
 ), handovers as (
-    update conversation set handed_over_at = clock_timestamp(), handover_reason = handover
-    from replies where replies.handover is not null and conversation.id = replies.conversation_id
-    returning replies.customer_id, replies.message_id, conversation.id, conversation.channel, conversation.external_user_id, handover
+    -- Send claims know its reply by this time, which is the reply's as well (reply_may_leave_v1).
+    update conversation set handed_over_at = now(), handover_reason = handover, owner = 'person', owner_since = now(),
+        return_after_minutes = nullif(chatbot.return_after_minutes, 0),
+        returns_at = now() + make_interval(mins => nullif(chatbot.return_after_minutes, 0))
+    from replies join chatbot on chatbot.id = replies.chatbot_id
+    where conversation.id = any (array(select conversation_id from replies where handover is not null and may_leave))
+        and conversation.id = replies.conversation_id and conversation.owner = 'bot'
+    returning replies.customer_id, replies.message_id, conversation.id, conversation.channel, conversation.external_user_id,
+        conversation.returns_at, handover
 ), gaps as (
     insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)
     select base.id, chatbot.id, message_id, left(gap_question, 1000), base.language,
@@ -126,12 +135,21 @@ with input as materialized (
 )
 select jsonb_agg(n) as done, job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim),
-    jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)),
-    (select coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'conversation.handoff',
-        'data', jsonb_build_object('conversation_id', id, 'channel', channel, 'external_user_id', external_user_id,
-            'message_id', message_id, 'reason', handover))), '[]') from handovers),
+    coalesce(jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)) filter (where may_leave), '[]'),
+    (select coalesce(jsonb_agg(event order by event ->> 'event'), '[]') from handovers, lateral (
+        select jsonb_build_object('customer_id', customer_id, 'event', 'conversation.handoff',
+            'data', jsonb_build_object('conversation_id', id, 'channel', channel, 'external_user_id', external_user_id,
+                'message_id', message_id, 'reason', handover)) as event
+        union all
+        select owner_event_v1('conversation.assigned', customer_id, id, channel, external_user_id, 'person', 'bot', returns_at)
+    ) events),
     p_durable => false) as tickets
 from replies having count(*) > 0
+
+-- name: make_room(message_id)
+-- The conversation is the bot's again: the reply that was superseded gives its place to another.
+update message set reply_to = null, metadata = metadata || jsonb_build_object('superseded_reply_to', reply_to)
+where reply_to = :message_id and status = 'SUPERSEDED'
 
 -- name: brake
 -- The bot falls silent in a conversation, and its business hears of it. A brake within a day of the last one lasts twice as long.
@@ -178,10 +196,11 @@ with failed_attempt as (
 select attempt, retry_in from failed_attempt
 
 -- name: dead_letter(job_id)
--- The message that could not be answered gets the chatbot's fallback, unless it has a reply; that goes out as any other.
+-- The message that could not be answered gets the chatbot's fallback, unless it has a reply, or the conversation changed hands
+-- since it was tried; that goes out as any other.
 with dead_job as materialized (
-    select job.customer_id, job.message_id, job.last_error, question.conversation_id, question.chatbot_id, question.channel,
-        question.address, chatbot.fallback_message
+    select job.customer_id, job.message_id, job.last_error, job.started_at, question.conversation_id, question.address,
+        chatbot.fallback_message
     from job left join message question on question.id = job.message_id left join chatbot on chatbot.id = question.chatbot_id
     where job.id = :job_id and job.state = 'failed' and job.closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -193,9 +212,10 @@ with dead_job as materialized (
     delete from reply_draft where conversation_id = (select conversation_id from dead_job)
 ), fallback_reply as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
-    select conversation_id, chatbot_id, channel, 'assistant', fallback_message, 'PENDING', message_id,
+    select conversation.id, conversation.chatbot_id, conversation.channel, 'assistant', fallback_message, 'PENDING', message_id,
            jsonb_build_object('fallback', true, 'reason', last_error), address
-    from dead_job where conversation_id is not null
+    from dead_job join conversation on conversation.id = dead_job.conversation_id
+    where conversation.owner = 'bot' and coalesce(conversation.owner_since <= dead_job.started_at, true)
     on conflict (reply_to) where reply_to is not null do nothing
     returning id, conversation_id, channel
 )

@@ -37,9 +37,24 @@ with runnable_jobs as materialized (
 ), conversations as (
     insert into conversation (chatbot_id, channel, external_user_id, window_ends_at)
     select chatbot_id, channel, conversation_name, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
-    on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp(),
-        window_ends_at = greatest(conversation.window_ends_at, excluded.window_ends_at)
-    returning id, chatbot_id, channel, external_user_id as conversation_name, contact_id
+    on conflict (chatbot_id, channel, external_user_id) do update set
+        window_ends_at = greatest(conversation.window_ends_at, excluded.window_ends_at),
+        -- A person's stays theirs while anybody writes. Whose time is over, or which was closed, is the bot's again.
+        owner = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then 'bot' else conversation.owner end,
+        owner_since = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then greatest(now(), conversation.owner_since + interval '1 us') else conversation.owner_since end,
+        updated_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then greatest(now(), conversation.owner_since + interval '1 us') else clock_timestamp() end,
+        returns_at = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then clock_timestamp() + make_interval(mins => conversation.return_after_minutes) end,
+        return_after_minutes = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then conversation.return_after_minutes end,
+        handed_over_at = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then conversation.handed_over_at end,
+        handover_reason = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
+            then conversation.handover_reason end
+    returning id, chatbot_id, channel, external_user_id as conversation_name, contact_id, owner,
+        owner = 'bot' and owner_since = updated_at as has_returned
 ), other_names as ( -- of new contacts, which the trigger conversation_contact makes
     insert into contact_identity (chatbot_id, family, name, contact_id)
     select distinct chatbot_id, contact_family_v1(channel), other.name, contact_id
@@ -56,8 +71,10 @@ with runnable_jobs as materialized (
     from inbound_messages join conversations using (chatbot_id, channel, conversation_name)
     returning id, conversation_id
 ), saved_messages as (
-    select inbound_messages.*, new_messages.conversation_id, role = 'user' and may_answer is not false as is_answered
-    from inbound_messages join new_messages on new_messages.id = inbound_messages.message_id order by n
+    select inbound_messages.*, conversations.id as conversation_id,
+        role = 'user' and may_answer is not false and owner = 'bot' as is_answered
+    from inbound_messages join new_messages on new_messages.id = inbound_messages.message_id
+        join conversations on conversations.id = new_messages.conversation_id order by n
 ), new_media as (
     insert into media (customer_id, message_id, position, kind, mime, filename, size, sha256, source, state, storage_key, error)
     select customer_id, message_id, position - 1, file.kind, mime, left(filename, 255), size, sha256, coalesce(source, '{}'),
@@ -87,7 +104,10 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
             'channel', channel, 'external_user_id', conversation_name, 'content', content)
             || case when kind is null and data is null then '{}'
                     else jsonb_build_object('kind', coalesce(kind, 'text'), 'data', coalesce(data, '{}')) end))
-        filter (where role = 'user'), '[]'),
+        filter (where role = 'user'), '[]')
+        || (select coalesce(jsonb_agg(owner_event_v1('conversation.returned', chatbot.customer_id, conversations.id, channel,
+            conversation_name, 'bot', 'customer')), '[]')
+            from conversations join chatbot on chatbot.id = chatbot_id where has_returned),
     p_durable => false) as tickets,
     set_config('switchboard.resolves_names', 'on', true) as resolves_names -- the trigger conversation_contact asks
 from saved_messages having count(*) > 0

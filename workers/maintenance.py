@@ -17,7 +17,7 @@ from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
-from shared.channels import contacts, delivery_status
+from shared.channels import contacts, delivery_status, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.widget import drafts
 from shared.config import settings
@@ -103,6 +103,13 @@ def prune_media() -> None:
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def return_conversations() -> None:
+    """Gives the bot back what people took over and have left alone."""
+    if returned := ownership.return_idle():
+        log.info("conversations_returned", extra={"count": returned})
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -49,7 +49,7 @@ class Reply:
 def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search: Search) -> Reply:
     """The reply to the question of a claim (workers/ai.sql). Raises what `ask` raises."""
     question, query = str(context.get("question") or context["history"][-1][1]), ""
-    may_hand_over = bool(context["handover_message"]) and not context["is_handed_over"]
+    may_hand_over = bool(context["handover_message"])
     offer = partial(tools.offered, has_knowledge=context["has_knowledge"], may_hand_over=may_hand_over)
     answers = [ask(items, offer(has_found=bool(items), may_search=True))]
     called = _called(answers[0].completion)
@@ -99,7 +99,7 @@ def _in_own_words(context: Mapping[str, Any], items: Sequence[Item], question: s
         gap = Gap(question, reason) if reason == "no_knowledge" else None
         return Reply(context["handover_message"], metadata=metadata, handover=reason, gap=gap)
     text, handover = context["no_answer_message"], None
-    if context["no_answer_hands_over"] and not context["is_handed_over"]:
+    if context["no_answer_hands_over"]:
         text, handover = "\n\n".join(filter(None, (text, context["handover_message"]))), reason
     return Reply(text, metadata=metadata, handover=handover, gap=Gap(question, reason))
 

@@ -20,7 +20,7 @@ from shared.channels.registry import Channel, channel_of
 from shared.config import settings
 from shared.db import sql
 from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
-from shared.jobs.completion import CompletionStatement
+from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.ledger import Job, insist
 from shared.payloads import strip_invalid
 
@@ -29,6 +29,8 @@ queries = sql.load(__file__)
 
 #: Attempts at recording that a message was sent.
 RECORD_TRIES = 3
+#: Seconds until a reply is looked at again whose conversation was merged into another while it was claimed.
+MOVED_WAIT = 1.0
 
 _record_send = CompletionStatement(queries["record_send"])
 
@@ -55,9 +57,12 @@ def load_message(job: Job) -> OutboundMessage:
     message_id = payloads.read(job.queue, job.payload)["message_id"]
     if job.loaded is None:
         raise PermanentError(f"there is no reply {message_id} to send")
-    if job.loaded["sender"] is None:
+    loaded = dict(job.loaded)
+    if loaded.pop("has_moved"):
+        raise Snooze(MOVED_WAIT, "its conversation was merged into another at this moment")
+    if loaded["sender"] is None:
         raise PermanentRefusal(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
-    return OutboundMessage(message_id=message_id, **job.loaded)
+    return OutboundMessage(message_id=message_id, **loaded)
 
 
 def finish(job: Job, message: OutboundMessage, channel: Channel, provider_id: str | None, ids: list[str]) -> None:
@@ -85,6 +90,10 @@ def keep_parts_sent(message: OutboundMessage, count: int) -> None:
 
 def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[str], send: Callable[[], str]) -> None:
     """Sends, unless an earlier attempt did. `ids`: those that the provider may give the message, where they are known before."""
+    if message.status == "SUPERSEDED":  # a person took the conversation over, before the claim of this job
+        log.info("reply_superseded")
+        complete(job)
+        return
     if message.status != "PENDING":
         finish(job, message, channel, None, ids)
         return

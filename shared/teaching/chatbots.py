@@ -23,6 +23,8 @@ from shared.teaching.transcription import transcription, transcription_field
 
 #: Characters. A prompt is paid for with each reply (schema.sql); the others fit into a message of every channel.
 MAX_PROMPT, MAX_REPLY = 20_000, 4_000
+#: Minutes until a person's conversation goes back to the bot: 30 days.
+MAX_RETURN_MINUTES = 43_200
 
 CHATBOT = (
     Chatbot.id,
@@ -42,6 +44,7 @@ CHATBOT = (
     Chatbot.handover_message,
     Chatbot.no_answer_message,
     Chatbot.no_answer_hands_over,
+    Chatbot.return_after_minutes,
     Chatbot.cite_sources,
     Chatbot.knowledge_characters,
     Chatbot.history_characters,
@@ -90,6 +93,11 @@ class ChatbotSchema(Schema):
     )
     no_answer_message = fields.text(MAX_REPLY, metadata={"description": "Said when the knowledge holds no answer."})
     no_answer_hands_over = fields.switch(metadata={"description": "Whether a person takes over then."})
+    return_after_minutes = fields.whole(
+        0,
+        MAX_RETURN_MINUTES,
+        metadata={"description": "Without a message, until the bot answers again where a person took over; 0: it never does."},
+    )
     cite_sources = fields.switch(metadata={"description": "Whether a reply shows the links of the knowledge it is taken from."})
     knowledge_characters = fields.whole(
         0, 200_000, allow_none=True, metadata={"description": "Of knowledge in a prompt; null: PROMPT_KNOWLEDGE_CHARACTERS."}

@@ -87,7 +87,7 @@ def test_what_comes_after_the_silence_is_answered_and_the_next_brake_lasts_longe
     assert (brake(world)["brakes"], len(world.messages(role="assistant"))) == (1, 5)
     db.rows("update conversation set braked_until = now()")
     db.rows("update message set created_at = created_at - interval '1 hour'")
-    talk(world, ["A person now: is anybody there?"])
+    talk(world, ["Is anybody there now?"])
     assert len(world.messages(role="assistant")) == 6
     talk(world, [AWAY] * 7)
     assert len(world.messages(role="assistant")) == 11

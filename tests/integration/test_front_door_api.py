@@ -277,6 +277,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "import_source": {"url": "https://theirs.example"},
         "update_item": {"title": "Theirs"},
         "send_message": {"content": "x"},
+        "update_conversation": {"owner": "person"},
         "create_endpoint": {"url": "https://x.example"},
         "update_endpoint": {"active": False},
     }

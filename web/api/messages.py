@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import ModelSelect
+from peewee import Field, ModelSelect
 from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels import ownership
 from shared.channels.registry import channel
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, Message
@@ -17,9 +18,11 @@ from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.schemas import (
     ConversationPageSchema,
     ConversationQuerySchema,
+    ConversationSchema,
     MessagePageSchema,
     MessageSchema,
-    NewMessageSchema,
+    OwnerSchema,
+    OwnMessageSchema,
     PageQuerySchema,
 )
 from web.parameters import IdempotencyHeader, key_reused
@@ -42,28 +45,57 @@ _MESSAGE = (
 )
 
 
+_CONVERSATION = (
+    Conversation.id,
+    Conversation.chatbot,
+    Conversation.channel,
+    Conversation.external_user_id,
+    Conversation.created_at,
+    Conversation.updated_at,
+    Conversation.owner,
+    Conversation.owner_since,
+    Conversation.returns_at,
+    Conversation.braked_until,
+    Conversation.handed_over_at,
+    Conversation.handover_reason,
+    Conversation.window_ends_at,
+)
+
+
 @api.get("/conversations")
 @api.query(ConversationQuerySchema)
 @api.response(200, ConversationPageSchema)
 def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
     """List conversations"""
-    conversations = _own(
-        Conversation.select(
-            Conversation.id,
-            Conversation.chatbot,
-            Conversation.channel,
-            Conversation.external_user_id,
-            Conversation.created_at,
-            Conversation.updated_at,
-            Conversation.braked_until,
-            Conversation.handed_over_at,
-            Conversation.handover_reason,
-            Conversation.window_ends_at,
-        )
-    )
+    conversations = _own(Conversation.select(*_CONVERSATION))
     if chatbot_id := query.pop("chatbot_id", None):
         conversations = conversations.where(Conversation.chatbot == chatbot_id)
+    if owner := query.pop("owner", None):
+        conversations = conversations.where(Conversation.owner == owner)
     return page(conversations, **query)
+
+
+@api.get("/conversations/<int:conversation_id>")
+@api.response(200, ConversationSchema)
+def get_conversation(conversation_id: int) -> dict[str, Any]:
+    """Get a conversation"""
+    return _conversation(conversation_id, *_CONVERSATION)
+
+
+@api.patch("/conversations/<int:conversation_id>")
+@api.arguments(OwnerSchema)
+@api.response(200, ConversationSchema)
+def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[str, Any]:
+    """Say who answers a conversation
+
+    With a person the bot is silent, and what it was about to say does not leave. Back with the bot, it answers what the customer
+    wrote last, unless somebody has. A closed conversation opens again when the customer writes.
+    """
+    _conversation(conversation_id)
+    with db.transaction():
+        tickets = ownership.assign(conversation_id, change["owner"], "api", change.get("return_after_minutes"))
+    enqueue(tickets_of(tickets))
+    return _conversation(conversation_id, *_CONVERSATION)
 
 
 @api.get("/conversations/<int:conversation_id>/messages")
@@ -77,13 +109,17 @@ def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]
 
 @api.post("/conversations/<int:conversation_id>/messages")
 @api.arguments(IdempotencyHeader, location="headers", error_status_code=400)
-@api.arguments(NewMessageSchema)
+@api.arguments(OwnMessageSchema)
 @api.response(202, MessageSchema)
 @api.alt_response(
     200, schema=MessageSchema, description="The Idempotency-Key was used before: the message of then.", success=True
 )
 def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> tuple[dict[str, Any], int]:
-    """Send a message into a conversation"""
+    """Send a message into a conversation
+
+    As a person would: the conversation is theirs from then on, and the bot is silent until it goes back to it. A message that a
+    system sends by itself, such as "your order has left", says `"take_over": false`.
+    """
     conversation, content, key = _conversation(conversation_id), message["content"], header.get("key")
     _check_length(content, conversation["channel"])
     reply = (
@@ -105,13 +141,13 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
         .returning(*_MESSAGE, outgoing_job_tickets(customer_id()))
     )
     with db.transaction():
+        # First, as workers/outgoing.sql does: two transactions never wait for each other.
+        db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
         sent = db.row(reply)
         if sent is None:
             return _earlier(conversation["id"], content, key), 200
-        if conversation["handed_over_at"] is not None:  # a person has answered: the next time is a new handover
-            ended = Conversation.update(handed_over_at=None, handover_reason=None)
-            db.rows(ended.where(Conversation.id == conversation["id"]))
-    enqueue(tickets_of(sent.pop("tickets")))
+        owner_tickets = ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
+    enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
     return sent, 202
 
 
@@ -119,9 +155,9 @@ def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     return conversations.join(Chatbot).where(Chatbot.customer == customer_id())
 
 
-def _conversation(conversation_id: int) -> dict[str, Any]:
-    columns = (Conversation.id, Conversation.chatbot, Conversation.channel, Conversation.handed_over_at)
-    return row_or_404(_own(Conversation.select(*columns)).where(Conversation.id == row_id(conversation_id)), "conversation")
+def _conversation(conversation_id: int, *columns: Field) -> dict[str, Any]:
+    read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel)))
+    return row_or_404(_own(read).where(Conversation.id == row_id(conversation_id)), "conversation")
 
 
 def _check_length(content: str, name: str) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 from marshmallow import INCLUDE, Schema, ValidationError, fields, pre_dump, validate
 
 from shared.channels.outcomes import explanation
+from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
+from shared.teaching.chatbots import MAX_RETURN_MINUTES
+from shared.teaching.fields import whole
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 
 #: Rows of a page at most, and where the request does not say.
@@ -33,6 +36,10 @@ def _text(*choices: str, **options: Any) -> fields.String:
 def stored_time(**options: Any) -> fields.DateTime:
     """A time in an answer."""
     return fields.DateTime(required=True, **options)
+
+
+def _boolean(**options: Any) -> fields.Boolean:
+    return fields.Boolean(truthy={True}, falsy={False}, **options)
 
 
 def _number(**options: Any) -> fields.Integer:
@@ -83,11 +90,17 @@ class ConversationSchema(BodySchema):
     external_user_id = _text()
     created_at = stored_time()
     updated_at = stored_time()
+    owner = _text(*OWNERS, metadata={"description": "Who answers: the bot, a person; closed: the bot, once the customer writes."})
+    owner_since = stored_time(allow_none=True)
+    returns_at = stored_time(
+        allow_none=True,
+        metadata={"description": "When a person's goes back to the bot, if nobody writes before; null: not by itself."},
+    )
     braked_until = stored_time(
         allow_none=True, metadata={"description": "Until when the bot is silent, because it met another bot."}
     )
     handed_over_at = stored_time(
-        allow_none=True, metadata={"description": "When the bot handed it over to a person. Null again once you have written."}
+        allow_none=True, metadata={"description": "When the bot handed it over to a person. Null again once one has come."}
     )
     handover_reason = _text(allow_none=True)
     window_ends_at = stored_time(
@@ -103,6 +116,10 @@ class ConversationQuerySchema(PageQuerySchema):
     """Which conversations."""
 
     chatbot_id = WholeNumber(metadata={"description": "Only conversations of this chatbot."})
+    owner = fields.String(
+        validate=validate.OneOf(OWNERS, error="must be one of " + ", ".join(OWNERS)),
+        metadata={"description": "Only conversations that these answer."},
+    )
 
 
 class ProviderSchema(BodySchema):
@@ -163,13 +180,33 @@ class MessageSchema(BodySchema):
 
 
 class NewMessageSchema(BodySchema):
-    """What a business, or a visitor of the widget, says."""
+    """What a visitor of the widget says."""
 
     what = "message"
     content = fields.String(
         required=True,
         validate=not_blank,
         metadata={"minLength": 1, "maxLength": max(channel.max_content for channel in CHANNELS.values()), "pattern": r"\S"},
+    )
+
+
+class OwnMessageSchema(NewMessageSchema):
+    """What a business says."""
+
+    take_over = _boolean(
+        load_default=True, metadata={"description": "Whether a person takes the conversation over by it; false: the bot goes on."}
+    )
+
+
+class OwnerSchema(BodySchema):
+    """Who answers a conversation."""
+
+    what = "conversation"
+    owner = fields.String(required=True, validate=validate.OneOf(OWNERS, error="must be one of " + ", ".join(OWNERS)))
+    return_after_minutes = whole(
+        0,
+        MAX_RETURN_MINUTES,
+        metadata={"description": "Without a message, until a person's goes back to the bot; 0: it does not. Else as before."},
     )
 
 
@@ -200,10 +237,6 @@ def _url(**options: Any) -> fields.String:
 def _events(**options: Any) -> fields.List[Any]:
     name = fields.String(validate=validate.OneOf(EVENTS, error="must be one of " + ", ".join(EVENTS)))
     return fields.List(name, validate=validate.Length(min=1, error="must name at least one event"), **options)
-
-
-def _boolean(**options: Any) -> fields.Boolean:
-    return fields.Boolean(truthy={True}, falsy={False}, **options)
 
 
 class EndpointSchema(BodySchema):

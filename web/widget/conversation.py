@@ -74,7 +74,7 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     conversation = _conversation_of(visitor)
     columns = (Message.id, Message.role, Message.content, Message.status, Message.reply_to, Message.created_at)
     sources = Message.metadata["sources"].as_json().alias("sources")
-    is_shown = (Message.conversation == conversation) & (Message.status != "PENDING")
+    is_shown = (Message.conversation == conversation) & Message.status.not_in(("PENDING", "SUPERSEDED"))
     saved = Message.select(Message.revision, *columns, sources).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
         rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))

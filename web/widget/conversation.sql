@@ -23,7 +23,7 @@ select n, revision as newest, reply_to as draft_of, text as draft,
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
                 'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources') as message
             from message
-            where conversation_id = changed_conversations.id and revision > after and status <> 'PENDING'
+            where conversation_id = changed_conversations.id and revision > after and status not in ('PENDING', 'SUPERSEDED')
             order by revision limit batch
         ) changed_messages) else '[]' end as changes
 from changed_conversations

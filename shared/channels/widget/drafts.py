@@ -40,7 +40,7 @@ IDLE = 60.0
 
 
 class AnswerUnwanted(Exception):
-    """Its conversation is gone, or the bot was silenced in it (`braked`) while it wrote."""
+    """Its conversation is `gone`, `taken_over` by a person, or the bot was silenced in it (`braked`) while it wrote."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -83,8 +83,8 @@ class Draft:
         self.due_at = time.monotonic() + INTERVAL * max(1.0, len(self.text) / CHARACTERS_PER_INTERVAL)
         if row is None:
             self.stopped = LeaseLost(f"job {self.job.id}: claim {self.job.claim} is over")
-        elif row["is_gone"] or row["is_braked"]:
-            self.stopped = AnswerUnwanted("gone" if row["is_gone"] else "braked")
+        elif reason := next((name for name in ("gone", "taken_over", "braked") if row[f"is_{name}"]), None):
+            self.stopped = AnswerUnwanted(reason)
 
 
 class _Board:

@@ -14,17 +14,18 @@ with input as (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, text text)
 ), current_answers as materialized (
     select input.n, input.text, question.id as reply_to, conversation.id as conversation_id, conversation.chatbot_id,
-        conversation.external_user_id, conversation.id is null as is_gone, coalesce(braked_until > now(), false) as is_braked
+        conversation.external_user_id, conversation.id is null as is_gone, conversation.owner <> 'bot' as is_taken_over,
+        coalesce(braked_until > now(), false) as is_braked
     from input join job on job.id = input.job_id and job.state = 'active' and job.claims = input.claim
     left join message question on question.id = input.message_id
     left join conversation on conversation.id = question.conversation_id
 ), new_drafts as (
     insert into reply_draft as draft (conversation_id, reply_to, text)
-    select conversation_id, reply_to, text from current_answers where not is_gone and not is_braked order by conversation_id
+    select conversation_id, reply_to, text from current_answers where not is_gone and not is_braked and not is_taken_over order by conversation_id
     on conflict (conversation_id) do update
         set reply_to = excluded.reply_to, text = excluded.text, updated_at = excluded.updated_at
 )
-select n, is_gone, is_braked,
+select n, is_gone, is_braked, is_taken_over,
     case when not is_gone then pg_notify('widget', md5(chatbot_id || ':' || external_user_id)) end as notification,
     set_config('synchronous_commit', 'off', true) as commits_without_waiting
 from current_answers

@@ -1,0 +1,48 @@
+"""Who may answer a conversation: the bot; or a person, and the bot is silent; or it is closed, until the customer writes again.
+
+A person takes over by writing, through the API or on the phone; or they are asked to, by the bot (shared/ai/tools.py) or by Meta,
+whose threads have owners of their own. A conversation goes back to the bot when it is given back, or was silent for its minutes.
+The verbs are SQL (schema.sql, "who may answer"): the row that says who owns a conversation decides what leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from peewee import fn
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.models import Conversation
+
+log = logging.getLogger(__name__)
+
+OWNERS = ("bot", "person", "closed")
+#: Seconds for which a customer's message is worth an answer where the bot gets a conversation back: a day.
+ANSWER_WITHIN = 86_400.0
+#: Conversations that go back in one run of the periodic job.
+PAGE = 1_000
+
+
+def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None) -> Any:
+    """Makes somebody the owner, in the caller's transaction; what it returns is for `tickets_of`, once that is committed.
+
+    `minutes` without a message bring a person's conversation back to the bot, 0: nothing does; None: as before, or as its chatbot
+    says. `by`: api, phone or provider.
+    """
+    if owner == "bot":
+        return db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, ANSWER_WITHIN]) or []
+    return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])
+
+
+def return_idle() -> int:
+    """Gives the bot back what was silent for its minutes; returns how many conversations. Each is a transaction of its own."""
+    idle = Conversation.select(Conversation.id).where(Conversation.returns_at <= fn.now())
+    returned = 0
+    for row in db.rows(idle.order_by(Conversation.returns_at).limit(PAGE)):
+        tickets = db.scalar("select conversation_give_back_v1(%s, 'idle', %s)", [row["id"], ANSWER_WITHIN])
+        if tickets is not None:  # else somebody was faster
+            enqueue(tickets_of(tickets))
+            returned += 1
+    return returned
