@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -195,6 +198,29 @@ def test_a_voice_note_that_comes_in_is_fetched_heard_and_answered(world: World, 
     assert "within two days" in reply(world)
     assert [one["text"] for one in simulator.record("transcription") if one["accepted"]] == ["When do you ship?"]
     assert len(simulator.record("graph_media")) == 2, "a file that is stored is not fetched again"
+
+
+#: Hears a voice note, and is killed before anything follows from it.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from shared.ai import understanding
+understanding.metrics.increment = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+understanding.understand({"id": int(sys.argv[1])}, Path(sys.argv[2]))
+"""
+
+
+def test_a_worker_that_is_killed_behind_the_transcript_has_paid_for_it_once(
+    world: World, simulator: Simulator, root: Path, path: Path
+) -> None:
+    hears(world)
+    note = arrived(world, "voice", VOICE)
+    command = [sys.executable, "-c", KILLED, str(note["id"]), str(path)]
+    assert subprocess.run(command, cwd=root, timeout=60, check=False).returncode == -signal.SIGKILL
+    understand(note, path)
+    assert len(simulator.record("transcription")) == 1
+    assert usage(world) == [("transcription", 1)]
+    assert "within two days" in reply(world)
 
 
 def test_a_transcriber_that_hangs_keeps_its_own_business_waiting_and_not_for_long(world: World, simulator: Simulator) -> None:
