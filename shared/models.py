@@ -372,6 +372,8 @@ class Message(Base):
     sent_at = DateTimeTZField(null=True)
     data = BinaryJSONField(default=dict, index=False)
     address = TextField(null=True)
+    edited_at = DateTimeTZField(null=True)
+    revoked_at = DateTimeTZField(null=True)
 
 
 class Media(Base):

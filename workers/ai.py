@@ -97,6 +97,8 @@ def answer(job: Job) -> None:
 def _reason_for_silence(loaded: dict[str, Any]) -> str | None:
     if loaded["owner"] != "bot":
         return f"owner_{loaded['owner']}"
+    if loaded["is_revoked"]:
+        return "revoked"
     if loaded["braked"]:
         return "braked"
     # As RFC 3834 has it: another machine wrote it.

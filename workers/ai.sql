@@ -48,6 +48,13 @@ select claimed_jobs.*, (select to_jsonb(context) from (
             join message answered on answered.id = reply.reply_to
             window newest_first as (order by reply.created_at desc)
         ) recent_replies) as pace,
+        -- Its customer deleted the question, and nothing else waits for an answer.
+        case when question.revoked_at is not null then not exists (
+            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
+                and earlier.id <= question.id and earlier.revoked_at is null
+                and earlier.id > coalesce((select max(answer.reply_to) from message answer
+                    where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
+        else false end as is_revoked,
         -- Nothing to read: the question has no words, nor has any other since the last reply.
         case when question.metadata ? 'unsupported' then not exists (
             select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
@@ -57,20 +64,22 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         else false end as unreadable,
         (select jsonb_agg(jsonb_build_array(case turn.role when 'user' then 'user' else 'assistant' end,
                 case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
-                extract(epoch from turn.created_at), turn.author,
+                extract(epoch from coalesce(turn.sent_at, turn.created_at)), turn.author,
                 -- What came with it, and what that says; read for messages of this kind only.
                 case when turn.kind = 'media' then (
                     select jsonb_agg(jsonb_build_object('text', case when file.kind = 'document' then left(file.text, 8001) end,
                         'filename', file.filename, 'mime', file.mime, 'size', file.size, 'storage_key', file.storage_key)
                         order by file.position)
-                    from media file where file.message_id = turn.id) end)
+                    from media file where file.message_id = turn.id) end,
+                left(turn.data #>> '{quoted,text}', 300), turn.data ->> 'reaction')
                 order by coalesce(turn.reply_to, turn.id), turn.id)
-         from (select id, role, content, reply_to, created_at, kind,
+         from (select id, role, content, reply_to, created_at, sent_at, kind, data,
                    -- Who of the business wrote it; null: the bot, or the customer.
                    case when role <> 'user' then coalesce(left(metadata ->> 'author', 80),
                        case when role = 'agent' or metadata ? 'source' then 'a colleague' end) end as author
                from message
                where conversation_id = question.conversation_id and status not in ('FAILED', 'SUPERSEDED')
+                 and revoked_at is null and kind <> 'system'
                  and (role = 'user' and id <= question.id or role <> 'user' and coalesce(reply_to, id) < question.id)
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id

@@ -23,7 +23,7 @@ with runnable_jobs as materialized (
             payload.external_user_id) as conversation_name, told.names
     from runnable_jobs job, jsonb_to_record(job.payload) as payload(message_id bigint, chatbot_id bigint, channel text,
             external_user_id text, external_id text, content text, metadata jsonb, kind text, author text, may_answer boolean,
-            sent_at float8, data jsonb, media jsonb, identities jsonb),
+            sent_at float8, data jsonb, media jsonb, identities jsonb, edited_at float8, is_revoked boolean),
         chatbot join customer on customer.id = chatbot.customer_id,
         -- All names of a message that tells several.
         lateral (select case when payload.identities is not null then array(
@@ -64,10 +64,11 @@ with runnable_jobs as materialized (
     on conflict do nothing
 ), new_messages as (
     insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at,
-        data, address)
+        data, address, edited_at, revoked_at)
     select message_id, conversations.id, chatbot_id, channel, role, content, case role when 'user' then 'DELIVERED' else 'SENT' end,
-        external_id, coalesce(metadata, '{}'), coalesce(kind, 'text'), to_timestamp(sent_at), coalesce(data, '{}'),
-        nullif(external_user_id, conversation_name)
+        external_id, coalesce(metadata, '{}'), coalesce(kind, 'text'), to_timestamp(sent_at),
+        case when data ? 'quoted' then quoted_words_v1(chatbot_id, channel, data) else coalesce(data, '{}') end,
+        nullif(external_user_id, conversation_name), to_timestamp(edited_at), case when is_revoked then now() end
     from inbound_messages join conversations using (chatbot_id, channel, conversation_name)
     returning id, conversation_id
 ), saved_messages as (
@@ -96,7 +97,9 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
     jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
     'incoming-messages', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(case
-            when media is null then answer_job_v1(customer_id, priority, message_id, conversation_id, debounce_seconds)
+            when media is null then answer_job_v1(customer_id, priority, message_id, conversation_id,
+                answer_debounce_v1(debounce_seconds,
+                    kind = 'media' and coalesce(metadata ->> 'unsupported', metadata ->> 'attachment') in ('image', 'video')))
             else media_job_v1(customer_id, priority, message_id, conversation_id, is_answered) end)
         filter (where is_answered or media is not null), '[]'),
     coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',

@@ -21,7 +21,8 @@ where id = :id and state = 'waiting'
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, may_answer boolean)
 ), messages as materialized (
-    select input.*, message.conversation_id, chatbot.customer_id, chatbot.debounce_seconds, customer.priority
+    select input.*, message.conversation_id, chatbot.customer_id, customer.priority, answer_debounce_v1(chatbot.debounce_seconds,
+        exists (select from media where media.message_id = message.id and media.kind in ('image', 'video'))) as debounce_seconds
     from input join message on message.id = input.message_id
         join chatbot on chatbot.id = message.chatbot_id join customer on customer.id = chatbot.customer_id
 ), newer_answers as materialized (

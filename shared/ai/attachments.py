@@ -29,7 +29,7 @@ Load = Callable[[str], bytes | None]
 def turns(history: Sequence[Sequence[Any]], load: Load | None) -> list[Turn]:
     """The turns of a claim (workers/ai.sql) with what came with them. `load` None: its models cannot see."""
     told, pictures_left = list[Turn](), MAX_PICTURES
-    for age, (role, text, time, author, files) in enumerate(reversed(history)):
+    for age, (role, text, time, author, files, *more) in enumerate(reversed(history)):
         pictures = list[str]()
         for file in files or ():
             if file["text"]:
@@ -43,7 +43,7 @@ def turns(history: Sequence[Sequence[Any]], load: Load | None) -> list[Turn]:
             ):
                 pictures.append(url)
         pictures_left -= len(pictures)
-        told.append(Turn(role, text, time, author, tuple(pictures)))
+        told.append(Turn(role, text, time, author, tuple(pictures), *more))
     return told[::-1]
 
 

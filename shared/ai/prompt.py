@@ -5,7 +5,7 @@ default budgets, at most some 20,000 tokens, and usually a tenth of that.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -25,6 +25,8 @@ TURN_BUDGET = 4_000
 QUESTION_BUDGET = 16_000
 #: What is left of a budget for one item more is not worth a fragment shorter than this.
 MIN_FRAGMENT = 200
+#: What a message replies to.
+QUOTE_BUDGET = 200
 #: Ends a text that goes on.
 CUT_MARK = " […]"
 #: How far from the end of a budget a space is looked for, so that no word is cut. Some languages have no spaces.
@@ -33,7 +35,10 @@ WORD = 60
 LONG_GAP = 6 * 3600
 _HOUR, _DAY, _WEEK = 3600, 86_400, 7 * 86_400
 
-_NOTES = "Notes in [brackets] before a message say how much later it came or which colleague wrote it. Never write such notes."
+_NOTES = (
+    "Notes in [brackets] before a message say how much later it came, which colleague wrote it, to what it replies or how the "
+    "customer reacted to it. Never write such notes."
+)
 
 
 class Turn(NamedTuple):
@@ -47,6 +52,9 @@ class Turn(NamedTuple):
     author: str | None = None
     #: Pictures that came with it, as data URLs (shared/ai/attachments.py).
     pictures: tuple[str, ...] = ()
+    #: What it replies to, if the customer says so, and the customer's reaction to it.
+    quoted: str | None = None
+    reaction: str | None = None
 
 
 #: A message of a prompt: its role, its content, and its `pictures`, if it has any.
@@ -77,10 +85,24 @@ def _about(turns: Sequence[Turn], place: str, has_notes: bool) -> str:
 
 
 def _notes(turns: Sequence[Turn]) -> list[str | None]:
-    """For each turn what the model could not know: that it came much later than the one before, which colleague wrote it."""
+    """For each turn what the model could not know: that it came much later than the one before, which colleague wrote it, to what
+    it replies, how the customer reacted to it.
+    """
     gaps = [None, *(_gap(after.time - before.time) for before, after in pairwise(turns))]
-    authors = [re.sub(r"[\[\]\s]+", " ", turn.author).strip() if turn.author else None for turn in turns]
-    return [", ".join(filter(None, pair)) or None for pair in zip(gaps, authors, strict=False)]
+    return [", ".join(filter(None, (gap, *_remarks(turn)))) or None for gap, turn in zip(gaps, turns, strict=True)]
+
+
+def _remarks(turn: Turn) -> Iterator[str]:
+    if turn.author:
+        yield _in_brackets(turn.author)
+    if turn.quoted:
+        yield f"replies to: {cut(_in_brackets(turn.quoted), QUOTE_BUDGET)}"
+    if turn.reaction:
+        yield f"the customer reacted with {_in_brackets(turn.reaction)}"
+
+
+def _in_brackets(text: str) -> str:
+    return re.sub(r"[\[\]\s]+", " ", text).strip()
 
 
 def _gap(seconds: float) -> str | None:

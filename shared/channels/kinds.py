@@ -28,7 +28,7 @@ class Effect(StrEnum):
 
 
 #: What each kind of message does. Edits, deletions and reactions are no messages of their own: they are applied to an earlier one
-#: (web/hooks/inbox.py). Nothing is answered that is older than ANSWER_WITHIN, or that came from a group.
+#: (shared/channels/changes.py). Nothing is answered that is older than ANSWER_WITHIN, or that came from a group.
 EFFECTS: dict[Kind, Effect] = {
     Kind.TEXT: Effect.ANSWERED,
     Kind.MEDIA: Effect.ANSWERED,

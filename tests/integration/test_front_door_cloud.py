@@ -137,6 +137,8 @@ def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontD
     db.rows("update chatbot set unsupported_message = 'Only words, please.'")
     door.meta(webhook(change(door.number, messages=[written("wamid.1", type=kind, **{kind: {"id": "1"}})])))
     door.world.drain()
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")  # a picture may be the first of an album
+    door.world.drain()
     assert [sent["text"] for sent in simulator.record("graph")] == ["Only words, please."]
     assert not simulator.record("ai")
     assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 0
@@ -278,7 +280,6 @@ def test_an_unknown_number_is_200_counted_and_kept(door: FrontDoor) -> None:
         (b"[]", "must be a JSON object"),
         (b'{"entry": NaN}', "NaN"),
         (b"\xff\xfe", "UTF-8"),
-        (b'{"a":' * 40 + b"1" + b"}" * 40, "too deep"),
         (b"[" * 100_000, "too deep"),
     ],
 )

@@ -58,7 +58,8 @@ def test_a_message_with_media_goes_to_the_ai_by_way_of_media_fetch(world: World)
     assert [job["queue"] for job in world.jobs(message_id=message, state="waiting")] == ["media-fetch"]
     [job] = world.jobs(queue="media-fetch")
     assert world.run(job["id"]) is None
-    assert [job["queue"] for job in world.jobs(message_id=message, state="waiting")] == ["ai-processing"]
+    # It waits for more pictures of an album.
+    assert [job["queue"] for job in world.jobs(message_id=message, state="delayed")] == ["ai-processing"]
 
 
 def test_a_plain_text_goes_straight_to_the_ai(world: World) -> None:

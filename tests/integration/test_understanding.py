@@ -71,6 +71,8 @@ def row(media: dict[str, Any]) -> dict[str, Any]:
 
 def reply(world: World) -> str:
     world.drain()
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")  # a picture may be the first of an album
+    world.drain()
     return str(world.messages(role="assistant")[-1]["content"])
 
 

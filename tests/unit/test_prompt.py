@@ -142,7 +142,8 @@ def test_times_and_colleagues_are_told_where_the_model_could_not_know_of_them() 
     )
     assert system["content"].splitlines()[-1] == (
         "It is Thursday, 26 November 2026 (UTC). The customer writes on WhatsApp. Notes in [brackets] before a message say how "
-        "much later it came or which colleague wrote it. Never write such notes."
+        "much later it came, which colleague wrote it, to what it replies or how the customer reacted to it. "
+        "Never write such notes."
     )
     assert [turn["content"] for turn in turns] == [
         "Is it in stock?",

@@ -20,14 +20,17 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
-from shared.channels import words
+from shared.channels import changes, words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
     DeliveryStatus,
     InboundBatch,
+    InboundEdit,
     InboundItem,
     InboundMessage,
+    InboundReaction,
+    InboundRevoke,
     MalformedItem,
     ReportedError,
     SessionState,
@@ -135,6 +138,12 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
             return [_record_state(account, item) for item in cast(list[SessionState], items)]
         case MalformedItem():
             return _reject_all(channel, account, cast(list[MalformedItem], items))
+        case InboundEdit():
+            return [_edit(channel, account, item, files) for item in cast(list[InboundEdit], items)]
+        case InboundRevoke():
+            return [f"revoke_{changes.revoke(channel, account, item)}" for item in cast(list[InboundRevoke], items)]
+        case InboundReaction():
+            return [f"reaction_{changes.react(channel, account, item)}" for item in cast(list[InboundReaction], items)]
         case ReportedError():
             return [_log_error(channel, account, item) for item in cast(list[ReportedError], items)]
     return ["ignored"] * len(items)
@@ -149,6 +158,14 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
         else:
             outcomes.append("accepted" if answer.new else "duplicate")
     return outcomes
+
+
+def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files) -> str:
+    """A correction of what never came is a message of its own."""
+    outcome = changes.edit(channel, account, edited)
+    if outcome == changes.UNKNOWN and edited.message is not None:
+        [outcome] = _accept_messages(channel, account, [edited.message], files)
+    return f"edit_{outcome}"
 
 
 def _as_payload(channel: Channel, account: Account, message: InboundMessage, files: Files) -> dict[str, Any]:
