@@ -19,7 +19,8 @@ create table channel (
     send_queue text unique check (send_queue ~ '^[a-z]+(-[a-z]+)*$')
 );
 insert into channel (name, send_queue) values
-    ('widget', null), ('whatsapp_cloud', 'whatsapp-cloud-send'), ('whatsapp_qr', 'whatsapp-qr-send');
+    ('widget', null), ('whatsapp_cloud', 'whatsapp-cloud-send'), ('whatsapp_qr', 'whatsapp-qr-send'),
+    ('telegram', 'telegram-send');
 
 -- ---------------------------------------------------------------------------------------------------- tenants
 
@@ -636,6 +637,18 @@ create table whatsapp_qr_session (
     state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
     state_detail text, -- the gateway's own term: WORKING, SCAN_QR_CODE, close
     state_at     timestamptz
+);
+
+create table telegram_bot (
+    id             bigint generated always as identity primary key,
+    chatbot_id     bigint not null unique references chatbot on delete cascade,
+    bot_id         text not null unique check (bot_id ~ '^[0-9]+$'), -- the beginning of its token
+    username       text not null,
+    token          text not null, -- encrypted
+    webhook_secret text not null, -- encrypted; Telegram shows it with each update
+    -- Nobody can call us: its updates are asked for (scripts/local/telegram_relay.py).
+    polling        boolean not null default false,
+    active         boolean not null default true
 );
 
 -- An API key of a business's server (web/api/keys.py). Only its SHA-256 is stored: 256 random bits need no slow hash.

@@ -36,7 +36,7 @@ _SIZES = (
     *("MEDIA_PROCESSES", "MEDIA_THREADS"),
     *("OUTGOING_PROCESSES", "OUTGOING_THREADS", "WHATSAPP_CLOUD_PROCESSES", "WHATSAPP_CLOUD_THREADS", "WHATSAPP_QR_PROCESSES"),
     *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "KNOWLEDGE_PROCESSES", "KNOWLEDGE_THREADS"),
-    *("WORKER_PROCESSES", "WORKER_THREADS"),
+    *("TELEGRAM_PROCESSES", "TELEGRAM_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
 )
 #: 32 bytes of base64. Fernet itself skips what is not base64, and would take two keys with a space in between for the first.
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
@@ -175,6 +175,7 @@ class Settings:
         self.whatsapp_verify_token = env.str("WHATSAPP_VERIFY_TOKEN", "")
         self.whatsapp_app_secret = env.str("WHATSAPP_APP_SECRET", "")
         self.qr_webhook_secret = env.str("WHATSAPP_QR_WEBHOOK_SECRET", "")
+        self.telegram_url = env.str("TELEGRAM_API_URL", "https://api.telegram.org", validate=_HTTP_URL)
         self.http_timeout = env.float("HTTP_TIMEOUT_SECONDS", 10, validate=_POSITIVE)
         self.webhooks_to_private = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
         self.ambiguous_send = env.str("AMBIGUOUS_SEND", "resend", validate=_AMBIGUOUS_SEND)
@@ -200,6 +201,7 @@ class Settings:
         self.rate_limit_outgoing_messages: Rate | None = env.rate("RATE_LIMIT_OUTGOING_MESSAGES", "")
         self.rate_limit_whatsapp_cloud_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "")
         self.rate_limit_whatsapp_qr_send: Rate | None = env.rate("RATE_LIMIT_WHATSAPP_QR_SEND", "")
+        self.rate_limit_telegram_send: Rate | None = env.rate("RATE_LIMIT_TELEGRAM_SEND", "")
         self.rate_limit_webhook_delivery: Rate | None = env.rate("RATE_LIMIT_WEBHOOK_DELIVERY", "")
         self.rate_limit_knowledge_import: Rate | None = env.rate("RATE_LIMIT_KNOWLEDGE_IMPORT", "")
         self.rate_limit_knowledge_embedding: Rate | None = env.rate("RATE_LIMIT_KNOWLEDGE_EMBEDDING", "")

@@ -277,6 +277,18 @@ class WhatsappQrSession(Base):
     state_at = DateTimeTZField(null=True)
 
 
+class TelegramBot(Base):
+    """A bot that BotFather made."""
+
+    chatbot = ForeignKeyField(Chatbot)
+    bot_id = TextField()
+    username = TextField()
+    token = EncryptedField()
+    webhook_secret = EncryptedField()
+    polling = BooleanField()
+    active = BooleanField()
+
+
 class ApiKey(Base):
     """A key of a business's server; only its hash."""
 

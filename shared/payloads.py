@@ -129,7 +129,7 @@ class Outgoing(Schema):
 
 
 class Send(Schema):
-    """whatsapp-cloud-send and whatsapp-qr-send: the reply to be sent."""
+    """The send queues of channels: the reply to be sent."""
 
     message_id = _row_id(required=True)
 
@@ -170,6 +170,7 @@ _STORED: dict[Queue, type[Schema]] = {
     Queue.OUTGOING: Outgoing,
     Queue.WHATSAPP_CLOUD: Send,
     Queue.WHATSAPP_QR: Send,
+    Queue.TELEGRAM: Send,
     Queue.WEBHOOKS: StoredDelivery,
     Queue.KNOWLEDGE_IMPORT: Import,
     Queue.KNOWLEDGE_EMBEDDING: Embedding,

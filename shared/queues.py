@@ -18,6 +18,7 @@ class Queue(StrEnum):
     OUTGOING = "outgoing-messages"
     WHATSAPP_CLOUD = "whatsapp-cloud-send"
     WHATSAPP_QR = "whatsapp-qr-send"
+    TELEGRAM = "telegram-send"
     WEBHOOKS = "webhook-delivery"
     KNOWLEDGE_IMPORT = "knowledge-import"
     KNOWLEDGE_EMBEDDING = "knowledge-embedding"
@@ -31,6 +32,7 @@ MODULES: dict[Queue, str] = {
     Queue.OUTGOING: "outgoing",
     Queue.WHATSAPP_CLOUD: "whatsapp_cloud",
     Queue.WHATSAPP_QR: "whatsapp_qr",
+    Queue.TELEGRAM: "telegram",
     Queue.WEBHOOKS: "webhooks",
     Queue.KNOWLEDGE_IMPORT: "knowledge_import",
     Queue.KNOWLEDGE_EMBEDDING: "knowledge_embed",

@@ -1,4 +1,4 @@
-"""scripts/connect: makes a business with its chatbot, changes chatbots, and connects WhatsApp numbers and QR sessions to one.
+"""scripts/connect: makes a business with its chatbot, changes chatbots, and connects WhatsApp and Telegram to one.
 
 Tokens and secrets are read from standard input, never from the command line: that is in the shell's history.
 """
@@ -6,16 +6,17 @@ Tokens and secrets are read from standard input, never from the command line: th
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import secrets as random_secrets
 import sys
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import peewee
 import psycopg2.errors
 
+from scripts.commands import connect_telegram
+from scripts.commands.connect_account import CHATBOT_HELP, connect_account, in_place_of, no_chatbot, read_secret, require_chatbot
 from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
@@ -29,8 +30,6 @@ from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 from shared.teaching.sites import site_origin
 
-Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession
-
 _PROVIDER_HELP = (
     "an AI provider and its model, asked when those before it fail: https://api.mistral.ai/v1=mistral-small-latest, or "
     "platform=gpt-4o-mini for the operator's; may be given several times, replaces the earlier ones, asks for each one's key"
@@ -40,7 +39,6 @@ _TRANSCRIPTION_HELP = (
     "operator's provider; asks for its key; none: nobody"
 )
 _SITE_HELP = "a site whose pages may show the chat, like shop.example; may be given several times"
-_CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
 
 def main() -> int:
@@ -60,15 +58,16 @@ def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> st
     """Why the database refused it, in the command's words."""
     refusal = getattr(problem, "orig", None)
     if isinstance(refusal, psycopg2.errors.ForeignKeyViolation):
-        return _no_chatbot(arguments.chatbot)
+        return no_chatbot(arguments.chatbot)
     if isinstance(refusal, psycopg2.errors.UniqueViolation):
-        what = f"session {arguments.session}" if "session" in arguments else f"number {arguments.phone_number_id}"
-        return f"{what} is another chatbot's; connect another one, or the other chatbot first"
+        return f"{_account_in(arguments)} is another chatbot's; connect another one, or the other chatbot first"
     return str(problem).splitlines()[0]
 
 
-def _no_chatbot(chatbot_id: int) -> str:
-    return f"there is no chatbot {chatbot_id}; use the id that scripts/connect business printed"
+def _account_in(arguments: argparse.Namespace) -> str:
+    if "session" in arguments:
+        return f"session {arguments.session}"
+    return f"number {arguments.phone_number_id}" if "phone_number_id" in arguments else "the bot"
 
 
 def _dollars(text: str) -> float:
@@ -133,16 +132,17 @@ def _arguments() -> argparse.Namespace:
     business.set_defaults(run=_business)
     _add_chatbot_command(commands)
     cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
-    cloud.add_argument("--chatbot", type=count, required=True, help=_CHATBOT_HELP)
+    cloud.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
     number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
     cloud.add_argument("--phone-number-id", type=number, required=True, help="Meta's id of the number, not the number")
     cloud.set_defaults(run=_cloud)
     qr = commands.add_parser("qr", help="a session of a QR gateway; asks for its API key, prints the secret of the hook")
-    qr.add_argument("--chatbot", type=count, required=True, help=_CHATBOT_HELP)
+    qr.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
     name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and the characters _ . -")
     qr.add_argument("--session", type=name, required=True, help="its name at the gateway")
     qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha", help="what the gateway speaks (default: waha)")
     qr.set_defaults(run=_qr)
+    connect_telegram.add_command(commands)
     return parser.parse_args()
 
 
@@ -229,7 +229,7 @@ def _make_chatbot(customer_id: int, given: dict[str, Any]) -> dict[str, Any]:
 def _change_chatbot(chatbot_id: int, given: dict[str, Any], has_new_base: bool) -> dict[str, Any]:
     row = db.row(Chatbot.select(Chatbot.customer, Chatbot.name).where(Chatbot.id == chatbot_id))
     if row is None:
-        raise Refused(_no_chatbot(chatbot_id))
+        raise Refused(no_chatbot(chatbot_id))
     with db.transaction():
         if has_new_base:
             given["knowledge_base_id"] = _new_base(row["customer_id"], row["name"], "english")
@@ -246,7 +246,7 @@ def _with_key(provider: dict[str, Any]) -> dict[str, Any]:
     """The provider with the key that is asked for; without one, the key that is stored for its address stays."""
     if provider["base_url"] is None:
         return provider
-    key = _read_secret(f"API key of {provider['base_url']} (empty: the one that is stored)", may_be_empty=True)
+    key = read_secret(f"API key of {provider['base_url']} (empty: the one that is stored)", may_be_empty=True)
     return {**provider, "api_key": key} if key else provider
 
 
@@ -263,11 +263,11 @@ def _print_embedding(bot: dict[str, Any]) -> None:
 
 
 def _cloud(arguments: argparse.Namespace) -> int:
-    _require_chatbot(arguments.chatbot)
-    token = _read_secret("access token")
+    require_chatbot(arguments.chatbot)
+    token = read_secret("access token")
     values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True}
-    before = _connect(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
-    replaced = _in_place_of("number", before, arguments.phone_number_id)
+    before = connect_account(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
+    replaced = in_place_of("number", before, arguments.phone_number_id)
     print(
         f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s{replaced}; Meta's hook is /webhooks/whatsapp/cloud"
     )
@@ -275,8 +275,8 @@ def _cloud(arguments: argparse.Namespace) -> int:
 
 
 def _qr(arguments: argparse.Namespace) -> int:
-    _require_chatbot(arguments.chatbot)
-    key = _read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
+    require_chatbot(arguments.chatbot)
+    key = read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
     secret = random_secrets.token_urlsafe(24)
     values = {
         "session_name": arguments.session,
@@ -286,43 +286,11 @@ def _qr(arguments: argparse.Namespace) -> int:
         "active": True,
         "state": "unknown",
     }
-    before = _connect(WhatsappQrSession, arguments.chatbot, WhatsappQrSession.session_name, values)
-    whose = f"chatbot {arguments.chatbot}'s{_in_place_of('session', before, arguments.session)}"
+    before = connect_account(WhatsappQrSession, arguments.chatbot, WhatsappQrSession.session_name, values)
+    whose = f"chatbot {arguments.chatbot}'s{in_place_of('session', before, arguments.session)}"
     print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
     print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")
     return 0
-
-
-def _require_chatbot(chatbot_id: int) -> None:
-    """Ends the command before it asks for a secret that it could not store. Raises Refused."""
-    if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
-        raise Refused(_no_chatbot(chatbot_id))
-
-
-def _connect(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
-    """Gives a chatbot its account, in place of the one that it had; returns the name of that."""
-    own = model.chatbot == chatbot_id
-    account = model.insert(chatbot=chatbot_id, **values).on_conflict(conflict_target=[model.chatbot], update=values)
-    with db.transaction():
-        before: str | None = db.scalar(model.select(name).where(own))
-        db.rows(account)
-    return before
-
-
-def _in_place_of(what: str, before: str | None, now: str) -> str:
-    """What a chatbot had until now, for whoever connected the wrong chatbot."""
-    return "" if before in (None, now) else f", in place of {what} {before}"
-
-
-def _read_secret(what: str, may_be_empty: bool = False) -> str:
-    """Typed unseen, or piped in. Ctrl-D and Ctrl-C at the prompt end the command."""
-    try:
-        secret = (getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
-    except (EOFError, KeyboardInterrupt):
-        sys.exit(f"\nconnect: {what}: nothing was given, so nothing was connected")
-    if not secret and not may_be_empty:
-        sys.exit(f"connect: {what}: nothing was given; type it, or pipe it into standard input")
-    return secret
 
 
 if __name__ == "__main__":

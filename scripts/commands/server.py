@@ -24,6 +24,7 @@ from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, occupy
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed
+from scripts.local.telegram_relay import Relay
 from shared import config
 from shared.broker.connection import connect_redis
 
@@ -124,14 +125,17 @@ def _serve(
     processes: ProcessManager, environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event
 ) -> None:
     processes.start()
+    relay = Relay(door_url(environment))
     _say("starting")
     try:
         _until_ready(door_url(environment), stopping)
+        relay.start()
         if not stopping.is_set():
             _introduce(environment, own_environment)
             stopping.wait()
     finally:
         _say("stopping")
+        relay.stop()
         processes.stop()
 
 

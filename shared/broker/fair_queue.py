@@ -34,6 +34,7 @@ SHARES = {
     Queue.AI: 1 / 2,
     Queue.WHATSAPP_CLOUD: 1 / 4,
     Queue.WHATSAPP_QR: 1 / 4,
+    Queue.TELEGRAM: 1 / 4,
     Queue.WEBHOOKS: 1 / 4,
     Queue.KNOWLEDGE_IMPORT: 1 / 16,
     Queue.KNOWLEDGE_EMBEDDING: 1 / 16,

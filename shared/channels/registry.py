@@ -1,16 +1,18 @@
 """The channels: the only list of them in Python. Pure data, so that payloads, broker and web may ask it as well.
 
-To add a channel, for example Telegram:
+To add a channel, as Telegram was added:
 
-1. shared/queues.py: the send stage's queue and its module (`TELEGRAM = "telegram-send"`); shared/config.py and .env.example: its
-   RATE_LIMIT_TELEGRAM_SEND, and the secret of its webhook.
+1. shared/queues.py: the send stage's queue and its module; shared/payloads.py: what the queue carries;
+   shared/broker/fair_queue.py: its share of a process's threads.
 2. `CHANNELS` below: its entry.
-3. shared/channels/telegram/: webhook (verify, parse), send, errors (a table in the words of outcomes.py), accounts. Copy
-   whatsapp_cloud/; sending.py has the rest.
+3. shared/channels/telegram/: webhook (verify, parse), send, errors, media, accounts. Copy telegram/; sending.py has the rest.
 4. web/hooks/telegram.py: `hook` (a blueprint) and `replay`. web/hooks/__init__.py finds it by the channel's name.
-5. workers/telegram.py: the send stage; Procfile: its line.
+5. workers/telegram.py and .sql: the send stage. Its process type: Procfile (a line, and the module in `worker`), app.json,
+   compose.yaml. shared/config.py and .env.example: its sizes, its rate limit, its provider's address.
 6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models.py: that table's model.
-7. scripts/commands/connect.py: connects an account. scripts/local/simulator: plays the provider.
+7. scripts/commands/connect.py: connects an account. scripts/local/simulator: a module that plays the provider, its line in
+   services.py, rules.py and client.py.
+8. README.md of web, workers, scripts and shared; tests.
 
 tests/unit/test_channels.py says what is missing.
 """
@@ -81,6 +83,18 @@ CHANNELS: dict[str, Channel] = {
             account_table="whatsapp_qr_session",
             account_column="session_name",
             account_noun="session",
+        ),
+        Channel(
+            name="telegram",
+            place="on Telegram",
+            max_content=4_096,  # Telegram's own limit
+            max_inbound=4_096,
+            send_queue=Queue.TELEGRAM,
+            at_most_once=True,
+            has_hook=True,
+            account_table="telegram_bot",
+            account_column="bot_id",
+            account_noun="bot",
         ),
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from peewee import DatabaseError
@@ -50,6 +50,8 @@ class OutboundMessage:
     parts_sent: int
     by_person: bool
     sender: dict[str, Any]
+    #: What it is besides its words: choices, a template.
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 def load_message(job: Job) -> OutboundMessage:

@@ -46,12 +46,19 @@ def test_a_channel_with_a_hook_has_accounts_and_replays_what_had_none(one: Chann
 
 
 def test_the_send_queues_are_the_channels_own() -> None:
-    assert SEND_QUEUES == {"widget": None, "whatsapp_cloud": "whatsapp-cloud-send", "whatsapp_qr": "whatsapp-qr-send"}
+    assert SEND_QUEUES == {
+        "widget": None,
+        "whatsapp_cloud": "whatsapp-cloud-send",
+        "whatsapp_qr": "whatsapp-qr-send",
+        "telegram": "telegram-send",
+    }
 
 
 def test_an_unknown_channel_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(UnknownChannel, match="no channel 'telegram'; it must be one of widget, whatsapp_cloud, whatsapp_qr"):
-        channel("telegram")
+    with pytest.raises(
+        UnknownChannel, match="no channel 'pigeon'; it must be one of widget, whatsapp_cloud, whatsapp_qr, telegram"
+    ):
+        channel("pigeon")
     with pytest.raises(UnknownChannel, match="ai-processing sends for no channel"):
         channel_of(Queue.AI)
     assert issubclass(UnknownChannel, PermanentError)

@@ -23,7 +23,7 @@ BAD = [
     ("chatbot_id", 0, "positive row id"),
     ("chatbot_id", 2**63, "positive row id"),
     ("chatbot_id", None, "may not be null"),
-    ("channel", "telegram", "must be one of widget, whatsapp_cloud, whatsapp_qr (got 'telegram')"),
+    ("channel", "pigeon", "must be one of widget, whatsapp_cloud, whatsapp_qr, telegram (got 'pigeon')"),
     ("channel", 7, "Not a valid string"),
     ("external_user_id", "", "must not be empty"),
     ("external_user_id", "x" * 256, "at most 255"),

@@ -23,6 +23,12 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
     simulator.clear_faults()
 
 
+KINDS = (
+    "ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, typing, graph_media, waha_file, "
+    "evolution_file, telegram"
+)
+
+
 @pytest.mark.parametrize(
     ("rules", "error"),
     [
@@ -33,13 +39,11 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
         ([{"kind": "ai", "fault": ["status"]}], "Rule 1: fault must be one of bad_key, big, "),
         (
             [{"kind": "meta", "fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, "
-            "typing, graph_media, waha_file, evolution_file, got 'meta'.",
+            f"Rule 1: kind must be one of {KINDS}, got 'meta'.",
         ),
         (
             [{"fault": "half"}],
-            "Rule 1: kind must be one of ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, "
-            "typing, graph_media, waha_file, evolution_file, and is",
+            f"Rule 1: kind must be one of {KINDS}, and is",
         ),
         (
             [{**AI, "staus": 503}],

@@ -21,6 +21,7 @@ def settings_for(url: str) -> dict[str, str]:
         "WHATSAPP_GRAPH_URL": url,
         "WHATSAPP_MEDIA_URL": url,
         "WHATSAPP_QR_SERVICE_URL": url,
+        "TELEGRAM_API_URL": url,
         "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
     }
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.local.simulator import eyes, files, graph_messages, model, presence, speech, templates
+from scripts.local.simulator import eyes, files, graph_messages, model, presence, speech, telegram, templates
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -31,6 +31,8 @@ def kind_of(request: Request) -> str:
 
 
 def _kind_of(path: str) -> str:
+    if telegram.is_telegram(path):
+        return "telegram"
     if path.partition("?")[0].endswith("/chat/completions"):  # Azure's has a version behind it
         return "ai"
     if path.partition("?")[0].endswith("/audio/transcriptions"):
@@ -268,6 +270,7 @@ SERVICES: dict[str, Service] = {
     "transcription": speech.transcribe,
     "graph": graph,
     "typing": presence.show,
+    "telegram": telegram.answer,
     "templates": lambda request: _refused_by_graph(request) or templates.listed(request),
     "graph_media": files.graph_media,
     "waha": waha,

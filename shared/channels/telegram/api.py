@@ -1,0 +1,38 @@
+"""One call of Telegram's Bot API.
+
+The bot's token is a part of every address, so addresses must not get into a log, an error or a traceback: what is raised here
+has no cause, for urllib3's exceptions name the address.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.channels.inbound import get_path
+from shared.config import settings
+from shared.errors import OutsideFailure
+from shared.http import MAX_RESPONSE_BYTES, Response, post
+
+
+def call(
+    token: str, method: str, body: dict[str, Any], timeout: float | None = None, max_bytes: int = MAX_RESPONSE_BYTES
+) -> Response:
+    """POST /bot<token>/<method>; waits for `timeout` seconds, or HTTP_TIMEOUT_SECONDS. Raises what shared.http raises."""
+    conf = settings()
+    url = f"{conf.telegram_url}/bot{token}/{method}"
+    try:
+        return post(url, json.dumps(body).encode(), {}, timeout or conf.http_timeout, max_bytes=max_bytes, needs_body=False)
+    except OutsideFailure as problem:
+        raise problem from None
+
+
+def result_of(answer: Response) -> Any:
+    """What a call that went well gave: {"ok": true, "result": …}."""
+    return get_path(answer.json(), "result")
+
+
+def description_of(answer: Response) -> str:
+    """Telegram's words for what went wrong."""
+    words = get_path(answer.json(), "description")
+    return words if isinstance(words, str) else answer.excerpt()

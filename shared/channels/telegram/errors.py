@@ -1,0 +1,51 @@
+"""What Telegram's errors mean. To change what one does, edit `ERRORS` or `WORDS`.
+
+Source: Bot API, making requests; the codes are those of HTTP, and a 400 is told apart by its words only.
+"""
+
+from __future__ import annotations
+
+from shared.channels.inbound import get_path
+from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
+from shared.channels.telegram.api import description_of
+from shared.http import Response
+
+_TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
+_UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
+_REQUEST = Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)
+
+#: HTTP status -> what it means.
+ERRORS: dict[int, Meaning] = {
+    400: _REQUEST,
+    401: _TOKEN,  # revoked
+    404: _TOKEN,  # no token at all
+    403: Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES),  # the customer has blocked the bot, or deleted the account
+    413: _REQUEST,
+    # Telegram does not say whether the chat or the bot is too fast, and asks for nothing but the pause.
+    429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
+}
+#: What a 400 says -> what it means.
+WORDS: dict[str, Meaning] = {
+    "chat not found": _UNREACHABLE,
+    "user not found": _UNREACHABLE,
+    "peer_id_invalid": _UNREACHABLE,
+    "group chat was upgraded": _UNREACHABLE,
+}
+#: A failure of Telegram's. The message may have left.
+_FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
+
+
+def classify_error(answer: Response) -> Exception:
+    """What a send stage raises for an answer that is not 2xx."""
+    words, text = description_of(answer), f"Telegram: HTTP {answer.status}"
+    pause = get_path(answer.json(), "parameters", "retry_after")
+    meaning = _meaning_of(answer.status, words, text)
+    wait = float(max(1, pause)) if isinstance(pause, int) else answer.retry_after(meaning.seconds)
+    return error_of(meaning, text, words, wait)
+
+
+def _meaning_of(status: int, words: str, text: str) -> Meaning:
+    if status >= 500:
+        return _FAILED
+    by_words = next((meaning for part, meaning in WORDS.items() if part in words.lower()), None) if status == 400 else None
+    return by_words or ERRORS.get(status) or report_unknown("telegram", status, text)

@@ -1,0 +1,51 @@
+"""A reply to a Telegram chat, and that the bot is typing. What errors do to the send is in errors.py.
+
+Source: Bot API 9, sendMessage, sendChatAction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.channels.choices import Choice, numbered
+from shared.channels.inbound import get_path
+from shared.channels.telegram.api import call, result_of
+from shared.channels.telegram.errors import classify_error
+from shared.channels.telegram.updates import message_id
+
+#: Characters of one message, counted in UTF-16 units.
+MAX_TEXT = 4_096
+#: Bytes of what a button reports when it is pressed.
+MAX_BUTTON_ID = 64
+
+
+def text_with(text: str, choices: Sequence[Choice]) -> str:
+    """The text to be sent: with the choices in it, if they cannot be buttons."""
+    return text if has_buttons(choices) else numbered(text, choices)
+
+
+def has_buttons(choices: Sequence[Choice]) -> bool:
+    """Whether all choices can be buttons: their ids are short enough."""
+    return all(len(choice.id.encode()) <= MAX_BUTTON_ID for choice in choices)
+
+
+def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = ()) -> str:
+    """Sends a text of up to MAX_TEXT, with a button for each choice; returns our id of the message.
+
+    Raises what `outcomes.error_of` gives, and what shared.http raises.
+    """
+    body: dict[str, Any] = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
+    if choices and has_buttons(choices):
+        body["reply_markup"] = {"inline_keyboard": [[{"text": one.title, "callback_data": one.id}] for one in choices]}
+    answer = call(token, "sendMessage", body)
+    if not answer.ok:
+        raise classify_error(answer)
+    number = get_path(result_of(answer), "message_id")
+    # 2xx: Telegram accepted it, whatever else it answered. Sending again would be a second message.
+    return message_id(chat_id, number) if isinstance(number, int) else ""
+
+
+def show_typing(token: str, chat_id: str) -> None:
+    """Shows for some five seconds, or until the next message, that the bot is typing. Raises what shared.http raises."""
+    call(token, "sendChatAction", {"chat_id": chat_id, "action": "typing"})

@@ -1,0 +1,236 @@
+"""What an update of Telegram reports: a message, an edit, a pressed button, a reaction.
+
+Source: Bot API 9, Update. Only private chats are answered. A message's id counts within its chat, so ours has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shared.channels.inbound import (
+    IgnoredItem,
+    InboundBatch,
+    InboundEdit,
+    InboundItem,
+    InboundMessage,
+    InboundReaction,
+    MalformedItem,
+    Media,
+    get_objects,
+    get_path,
+    get_text,
+    parse_item,
+)
+from shared.channels.kinds import Kind, MediaKind
+from shared.channels.words import in_words
+
+#: What Telegram is asked to report. Reactions come only to those who ask.
+ALLOWED = ("message", "edited_message", "callback_query", "message_reaction")
+#: A message's member -> the kind of file that it is. A GIF comes as an animation and a document: the first that fits counts.
+_FILES = {
+    "voice": MediaKind.VOICE,
+    "audio": MediaKind.AUDIO,
+    "animation": MediaKind.VIDEO,
+    "video": MediaKind.VIDEO,
+    "video_note": MediaKind.VIDEO,
+    "sticker": MediaKind.STICKER,
+    "document": MediaKind.DOCUMENT,
+}
+#: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
+_WRITTEN = ("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "paid_media", "story", "game")
+
+
+def parse_body(bot_id: str, body: dict[str, Any]) -> InboundBatch:
+    """An update, as what one bot was sent: exactly one item."""
+    return InboundBatch(bot_id, [parse_item(_update, body)], body)
+
+
+def pressed_button(body: dict[str, Any]) -> str:
+    """The id of a callback query, which must be answered, or the button stays busy; "" of any other update."""
+    return get_text(body, "callback_query", "id")
+
+
+def _update(body: dict[str, Any]) -> InboundItem:
+    for name, parser in _PARSERS.items():
+        if isinstance(body.get(name), dict):
+            return parser(body)
+    return IgnoredItem(raw=body)
+
+
+def message_id(chat_id: Any, number: Any) -> str:
+    """Our id of a message."""
+    return f"{chat_id}:{number}"
+
+
+def _written(body: dict[str, Any]) -> InboundItem:
+    return _message(body, body["message"])
+
+
+def _edited(body: dict[str, Any]) -> InboundItem:
+    item = _message(body, body["edited_message"])
+    if not isinstance(item, InboundMessage) or "unsupported" in item.metadata:
+        return item if isinstance(item, MalformedItem) else IgnoredItem(raw=body)
+    return InboundEdit(raw=body, original_id=item.external_id, content=item.content, sent_at=item.sent_at, message=item)
+
+
+def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
+    chat_id, number = get_path(message, "chat", "id"), message.get("message_id")
+    if not isinstance(chat_id, int) or not isinstance(number, int):
+        return MalformedItem(raw=body, reason="A message has no chat.id or message_id.")
+    kind = next((name for name in _WRITTEN if message.get(name)), "")
+    if not _is_private(message) or not kind:
+        return IgnoredItem(raw=body)
+    data, media = _data(message), _media(message)
+    text = get_text(message, "text") or get_text(message, "caption")
+    words = in_words(data, text)
+    metadata = {"profile_name": _name(message.get("from"))}
+    if not words or media:
+        metadata["attachment" if words else "unsupported"] = kind
+    return InboundMessage(
+        raw=body,
+        external_user_id=str(chat_id),
+        external_id=message_id(chat_id, number),
+        content=words or f"[{kind}]",
+        kind=Kind.MEDIA if media else _kind(data),
+        data=data,
+        media=media,
+        sent_at=_time(message.get("edit_date") or message.get("date")),
+        metadata={name: value for name, value in metadata.items() if value},
+    )
+
+
+def _is_private(message: dict[str, Any]) -> bool:
+    return get_path(message, "chat", "type") == "private" and get_path(message, "from", "is_bot") is not True
+
+
+def _kind(data: dict[str, Any]) -> Kind:
+    kinds = {"location": Kind.LOCATION, "contacts": Kind.CONTACT, "poll": Kind.POLL}
+    return next((kind for name, kind in kinds.items() if name in data), Kind.TEXT)
+
+
+def _name(person: Any) -> str:
+    return " ".join(filter(None, (get_text(person, "first_name"), get_text(person, "last_name"))))[:100]
+
+
+def _time(value: Any) -> float | None:
+    return float(value) if isinstance(value, int) and 0 < value < 100_000_000_000 else None
+
+
+# ------------------------------------------------------------------------------------------------------------- contents
+
+
+def _data(message: dict[str, Any]) -> dict[str, Any]:
+    """What is more than words (shared/channels/words.py)."""
+    found = {
+        "quoted": _quoted(message),
+        "location": _place(message),
+        "contacts": _contacts(message.get("contact")),
+        "poll": _poll(message.get("poll")),
+        "album": get_text(message, "media_group_id"),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _quoted(message: dict[str, Any]) -> dict[str, Any]:
+    number = get_path(message, "reply_to_message", "message_id")
+    return {"id": message_id(get_path(message, "chat", "id"), number)} if isinstance(number, int) else {}
+
+
+def _place(message: dict[str, Any]) -> dict[str, Any]:
+    """A venue has a location, and its message has it once more."""
+    place, venue = message.get("location"), message.get("venue")
+    place = place if isinstance(place, dict) else get_path(venue, "location")
+    found = {
+        "latitude": get_path(place, "latitude"),
+        "longitude": get_path(place, "longitude"),
+        "name": get_text(venue, "title"),
+        "address": get_text(venue, "address"),
+    }
+    return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+def _contacts(contact: Any) -> list[dict[str, Any]]:
+    card = {"name": _name(contact), "phones": [phone] if (phone := get_text(contact, "phone_number")) else []}
+    return [{name: value for name, value in card.items() if value}] if any(card.values()) else []
+
+
+def _poll(poll: Any) -> dict[str, Any]:
+    options = [get_text(option, "text") for option in get_objects(get_path(poll, "options"))]
+    return {"question": get_text(poll, "question"), "options": options} if isinstance(poll, dict) else {}
+
+
+def _media(message: dict[str, Any]) -> tuple[Media, ...]:
+    """The message's file; of a picture, which comes in several sizes, the largest."""
+    sizes = get_objects(message.get("photo"))
+    if sizes:
+        return _file(MediaKind.IMAGE, max(sizes, key=_area), "image/jpeg")
+    name = next((name for name in _FILES if isinstance(message.get(name), dict)), "")
+    return _file(_FILES[name], message[name]) if name else ()
+
+
+def _area(size: dict[str, Any]) -> int:
+    width, height = size.get("width"), size.get("height")
+    return width * height if isinstance(width, int) and isinstance(height, int) else 0
+
+
+def _file(kind: MediaKind, file: dict[str, Any], mime: str = "") -> tuple[Media, ...]:
+    file_id, size = get_text(file, "file_id"), file.get("file_size")
+    if not file_id:
+        return ()
+    media = Media(
+        kind=kind,
+        source={"file_id": file_id},
+        mime=get_text(file, "mime_type") or mime or None,
+        filename=get_text(file, "file_name") or None,
+        size=size if isinstance(size, int) else None,
+    )
+    return (media,)
+
+
+# ------------------------------------------------------------------------------------------------- buttons and reactions
+
+
+def _pressed(body: dict[str, Any]) -> InboundItem:
+    """A button of one of our messages; its title is in the message that Telegram sends along."""
+    query = body["callback_query"]
+    chat, identity, data = get_path(query, "message", "chat"), get_text(query, "id"), get_text(query, "data")
+    chat_id = get_path(chat, "id")
+    if not identity or not isinstance(chat_id, int):
+        return MalformedItem(raw=body, reason="A callback_query has no id or message.chat.id.")
+    if get_path(chat, "type") != "private" or not data:
+        return IgnoredItem(raw=body)
+    choice = {name: value for name, value in {"id": data, "title": _title(query, data)}.items() if value}
+    number = get_path(query, "message", "message_id")
+    return InboundMessage(
+        raw=body,
+        external_user_id=str(chat_id),
+        external_id=f"callback:{identity}",
+        content=in_words({"choice": choice}),
+        kind=Kind.CHOICE,
+        data={"choice": choice, "quoted": {"id": message_id(chat_id, number)}},
+        metadata={"profile_name": name} if (name := _name(query.get("from"))) else {},
+    )
+
+
+def _title(query: dict[str, Any], data: str) -> str:
+    rows = get_path(query, "message", "reply_markup", "inline_keyboard")
+    buttons = [button for row in (rows if isinstance(rows, list) else []) for button in get_objects(row)]
+    return next((get_text(button, "text") for button in buttons if get_text(button, "callback_data") == data), "")
+
+
+def _reacted(body: dict[str, Any]) -> InboundItem:
+    reaction = body["message_reaction"]
+    chat_id, number = get_path(reaction, "chat", "id"), reaction.get("message_id")
+    if get_path(reaction, "chat", "type") != "private" or not isinstance(number, int):
+        return IgnoredItem(raw=body)
+    emoji = next((get_text(one, "emoji") for one in get_objects(reaction.get("new_reaction"))), "")
+    return InboundReaction(raw=body, message_id=message_id(chat_id, number), emoji=emoji, external_user_id=str(chat_id))
+
+
+_PARSERS: dict[str, Callable[[dict[str, Any]], InboundItem]] = {
+    "message": _written,
+    "edited_message": _edited,
+    "callback_query": _pressed,
+    "message_reaction": _reacted,
+}

@@ -1,0 +1,209 @@
+"""Telegram's updates by kind, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.channels.choices import Choice
+from shared.channels.inbound import (
+    IgnoredItem,
+    InboundEdit,
+    InboundItem,
+    InboundMessage,
+    InboundReaction,
+    MalformedItem,
+)
+from shared.channels.kinds import Kind, MediaKind
+from shared.channels.telegram import send
+from shared.channels.telegram.errors import classify_error
+from shared.channels.telegram.updates import parse_body, pressed_button
+from shared.errors import OutcomeUnknown, PermanentRefusal, Snooze
+from shared.http import Response
+
+ANA = {"id": 42, "is_bot": False, "first_name": "Ana", "last_name": "Silva"}
+
+
+def item_of(update: dict[str, Any]) -> InboundItem:
+    """The one item of an update."""
+    [item] = parse_body("123456789", {"update_id": 1, **update}).items
+    return item
+
+
+def message(**content: Any) -> dict[str, Any]:
+    """A message of Ana's."""
+    return {"message_id": 7, "from": ANA, "chat": {"id": 42, "type": "private"}, "date": 1739321024, **content}
+
+
+def read(**content: Any) -> InboundMessage:
+    """What a message of hers becomes."""
+    item = item_of({"message": message(**content)})
+    assert isinstance(item, InboundMessage)
+    return item
+
+
+def test_a_text() -> None:
+    item = read(text="When do you ship?", reply_to_message={"message_id": 5})
+    assert (item.external_user_id, item.external_id, item.content) == ("42", "42:7", "When do you ship?")
+    assert (item.sent_at, item.data, item.metadata) == (1739321024.0, {"quoted": {"id": "42:5"}}, {"profile_name": "Ana Silva"})
+
+
+SIZES = [{"file_id": "small", "width": 90, "height": 60}, {"file_id": "large", "width": 900, "height": 600, "file_size": 7}]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "file_id", "words"),
+    [
+        ({"voice": {"file_id": "v", "mime_type": "audio/ogg", "duration": 3}}, MediaKind.VOICE, "v", "[voice]"),
+        ({"audio": {"file_id": "a", "file_name": "song.mp3"}}, MediaKind.AUDIO, "a", "[audio]"),
+        ({"photo": SIZES, "caption": "in red?"}, MediaKind.IMAGE, "large", "in red?"),
+        ({"photo": SIZES, "media_group_id": "9"}, MediaKind.IMAGE, "large", "[photo]"),
+        ({"video": {"file_id": "x"}}, MediaKind.VIDEO, "x", "[video]"),
+        ({"video_note": {"file_id": "x"}}, MediaKind.VIDEO, "x", "[video_note]"),
+        ({"animation": {"file_id": "x"}, "document": {"file_id": "y"}}, MediaKind.VIDEO, "x", "[animation]"),
+        ({"document": {"file_id": "d", "file_name": "a.pdf", "file_size": 9}}, MediaKind.DOCUMENT, "d", "[document]"),
+        ({"sticker": {"file_id": "s", "emoji": "👍"}}, MediaKind.STICKER, "s", "[sticker]"),
+    ],
+)
+def test_files(content: dict[str, Any], kind: MediaKind, file_id: str, words: str) -> None:
+    item = read(**content)
+    [file] = item.media
+    assert (item.kind, item.content, file.kind, file.source) == (Kind.MEDIA, words, kind, {"file_id": file_id})
+    assert item.data == ({"album": "9"} if "media_group_id" in content else {})
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "data"),
+    [
+        (
+            {"location": {"latitude": 52.5, "longitude": 13.4}},
+            Kind.LOCATION,
+            {"location": {"latitude": 52.5, "longitude": 13.4}},
+        ),
+        (
+            {
+                "location": {"latitude": 1.0, "longitude": 2.0},
+                "venue": {"location": {"latitude": 1.0, "longitude": 2.0}, "title": "Shop", "address": "Main St 1"},
+            },
+            Kind.LOCATION,
+            {"location": {"latitude": 1.0, "longitude": 2.0, "name": "Shop", "address": "Main St 1"}},
+        ),
+        (
+            {"contact": {"phone_number": "+4930", "first_name": "Bo", "last_name": "Li"}},
+            Kind.CONTACT,
+            {"contacts": [{"name": "Bo Li", "phones": ["+4930"]}]},
+        ),
+        (
+            {"poll": {"question": "When?", "options": [{"text": "Fri"}, {"text": "Sat"}]}},
+            Kind.POLL,
+            {"poll": {"question": "When?", "options": ["Fri", "Sat"]}},
+        ),
+    ],
+)
+def test_what_is_more_than_words(content: dict[str, Any], kind: Kind, data: dict[str, Any]) -> None:
+    item = read(**content)
+    assert (item.kind, item.data) == (kind, data)
+    assert "unsupported" not in item.metadata
+
+
+def test_an_edit_names_its_message() -> None:
+    item = item_of({"edited_message": message(text="size 42", edit_date=1739321100)})
+    assert isinstance(item, InboundEdit)
+    assert (item.original_id, item.content, item.sent_at) == ("42:7", "size 42", 1739321100)
+    assert item.message is not None
+    assert isinstance(item_of({"edited_message": message(location={"latitude": 1.0, "longitude": 2.0})}), InboundEdit)
+    assert isinstance(item_of({"edited_message": message(photo=SIZES)}), IgnoredItem)
+
+
+KEYBOARD = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}], [{"text": "No", "callback_data": "n"}]]}
+
+
+def test_a_pressed_button_is_a_choice_and_is_answered() -> None:
+    sent = {"message_id": 8, "chat": {"id": 42, "type": "private"}, "reply_markup": KEYBOARD}
+    update = {"callback_query": {"id": "q1", "from": ANA, "message": sent, "data": "n"}}
+    item = item_of(update)
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.content, item.external_id) == (Kind.CHOICE, "No", "callback:q1")
+    assert item.data == {"choice": {"id": "n", "title": "No"}, "quoted": {"id": "42:8"}}
+    assert pressed_button(update) == "q1"
+    assert pressed_button({"message": message(text="x")}) == ""
+
+
+def test_reactions() -> None:
+    chat = {"id": 42, "type": "private"}
+    for new, emoji in (([{"type": "emoji", "emoji": "👍"}], "👍"), ([], "")):
+        item = item_of({"message_reaction": {"chat": chat, "message_id": 8, "user": ANA, "new_reaction": new}})
+        assert isinstance(item, InboundReaction)
+        assert (item.message_id, item.emoji) == ("42:8", emoji)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"message": message(text="hi", chat={"id": -5, "type": "group"})},
+        {"message": message(text="hi", **{"from": {**ANA, "is_bot": True}})},
+        {"message": message(new_chat_members=[ANA])},
+        {"message": message(pinned_message={"message_id": 1})},
+        {"channel_post": message(text="hi")},
+        {"my_chat_member": {"new_chat_member": {"status": "kicked"}}},
+        {},
+    ],
+)
+def test_nobody_waits_for_an_answer(update: dict[str, Any]) -> None:
+    assert isinstance(item_of(update), IgnoredItem)
+
+
+NAMES = st.sampled_from([
+    "message", "edited_message", "callback_query", "message_reaction", "chat", "id", "type", "from", "text", "photo", "voice",
+    "location", "venue", "contact", "poll", "options", "data", "reply_markup", "inline_keyboard", "message_id", "new_reaction",
+])  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["private", "x"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, ANYTHING, max_size=5))
+def test_no_shape_breaks_the_parser(update: dict[str, Any]) -> None:
+    for one in (update, {"message": message(**update)}, {"callback_query": {"id": "1", **update}}):
+        item = item_of(one)
+        assert not (isinstance(item, MalformedItem) and "parser" in item.reason)
+        pressed_button(one)
+
+
+# --------------------------------------------------------------------------------------------------------------- sending
+
+
+@pytest.mark.parametrize(
+    ("status", "description", "parameters", "raised", "code"),
+    [
+        (429, "Too Many Requests: retry after 7", {"retry_after": 7}, Snooze, "rate_limited"),
+        (403, "Forbidden: bot was blocked by the user", {}, PermanentRefusal, "recipient_refuses"),
+        (400, "Bad Request: chat not found", {}, PermanentRefusal, "recipient_unreachable"),
+        (400, "Bad Request: group chat was upgraded", {"migrate_to_chat_id": -1}, PermanentRefusal, "recipient_unreachable"),
+        (400, "Bad Request: message is too long", {}, PermanentRefusal, "request_refused"),
+        (401, "Unauthorized", {}, Snooze, "token_invalid"),
+        (404, "Not Found", {}, Snooze, "token_invalid"),
+        (502, "Bad Gateway", {}, OutcomeUnknown, "provider_failed"),
+        (418, "?", {}, PermanentRefusal, "unknown_code"),
+    ],
+)
+def test_what_telegram_refuses(status: int, description: str, parameters: Any, raised: type[Exception], code: str) -> None:
+    body = {"ok": False, "error_code": status, "description": description, "parameters": parameters}
+    problem = classify_error(Response(status, json.dumps(body).encode(), {}))
+    assert isinstance(problem, raised)
+    assert getattr(problem, "error_code", getattr(problem, "reason", None)) == code
+    assert getattr(problem, "delay", 7) == 7 or code == "token_invalid"
+    assert description not in str(problem)
+
+
+def test_choices_are_buttons_if_telegram_takes_their_ids() -> None:
+    short, long = Choice("y", "Yes"), Choice("é" * 33, "No")
+    assert send.text_with("Sure?", [short]) == "Sure?"
+    assert send.text_with("Sure?", [short, long]) == "Sure?\n\n1. Yes\n2. No"
