@@ -245,7 +245,7 @@ def test_what_found_no_place_is_replayed_once_its_number_is_connected(
     assert [(message["external_id"], message["content"]) for message in said if message["channel"] == "whatsapp_cloud"] == [
         ("wamid.1", "First"),
         ("wamid.2", "Second"),
-        ("wamid.4", "x" * 4_096),
+        ("wamid.4", "x" * 40_000),
     ]
     assert len(said) == len(door.world.messages(role="assistant", status="SENT")) == 4
 
