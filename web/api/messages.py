@@ -15,12 +15,11 @@ from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, Message
 from shared.queue_service import outgoing_job_tickets
 from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.message_schemas import MessagePageSchema, MessageSchema
 from web.api.schemas import (
     ConversationPageSchema,
     ConversationQuerySchema,
     ConversationSchema,
-    MessagePageSchema,
-    MessageSchema,
     OwnerSchema,
     OwnMessageSchema,
     PageQuerySchema,
@@ -31,7 +30,12 @@ _MESSAGE = (
     Message.id,
     Message.conversation,
     Message.role,
+    Message.kind,
     Message.content,
+    Message.data,
+    Message.sent_at,
+    Message.edited_at,
+    Message.revoked_at,
     Message.status,
     Message.reply_to,
     Message.error,

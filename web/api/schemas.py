@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, pre_dump, validate
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
-from shared.channels.outcomes import explanation
 from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
 from shared.config import settings
@@ -29,7 +28,7 @@ def stored_id(**options: Any) -> fields.Integer:
     return fields.Integer(required=True, validate=validate.Range(1, MAX_ROW_ID), **options)
 
 
-def _text(*choices: str, **options: Any) -> fields.String:
+def stored_text(*choices: str, **options: Any) -> fields.String:
     return fields.String(required=True, validate=validate.OneOf(choices) if choices else None, **options)
 
 
@@ -52,10 +51,10 @@ class ProblemSchema(Schema):
     class Meta:
         unknown = INCLUDE
 
-    type = _text()
-    title = _text()
+    type = stored_text()
+    title = stored_text()
     status = _number()
-    detail = _text(metadata={"description": "What is wrong, and what is right."})
+    detail = stored_text(metadata={"description": "What is wrong, and what is right."})
     errors = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "Each wrong member of the body."})
 
 
@@ -86,11 +85,13 @@ class ConversationSchema(BodySchema):
 
     id = stored_id()
     chatbot_id = stored_id()
-    channel = _text()
-    external_user_id = _text()
+    channel = stored_text()
+    external_user_id = stored_text()
     created_at = stored_time()
     updated_at = stored_time()
-    owner = _text(*OWNERS, metadata={"description": "Who answers: the bot, a person; closed: the bot, once the customer writes."})
+    owner = stored_text(
+        *OWNERS, metadata={"description": "Who answers: the bot, a person; closed: the bot, once the customer writes."}
+    )
     owner_since = stored_time(allow_none=True)
     returns_at = stored_time(
         allow_none=True,
@@ -102,7 +103,7 @@ class ConversationSchema(BodySchema):
     handed_over_at = stored_time(
         allow_none=True, metadata={"description": "When the bot handed it over to a person. Null again once one has come."}
     )
-    handover_reason = _text(allow_none=True)
+    handover_reason = stored_text(allow_none=True)
     window_ends_at = stored_time(
         allow_none=True,
         metadata={
@@ -120,63 +121,6 @@ class ConversationQuerySchema(PageQuerySchema):
         validate=validate.OneOf(OWNERS, error="must be one of " + ", ".join(OWNERS)),
         metadata={"description": "Only conversations that these answer."},
     )
-
-
-class ProviderSchema(BodySchema):
-    """The AI provider that a reply came from."""
-
-    host = _text()
-    position = fields.Integer(required=True, metadata={"description": "Its place in the chatbot's list; 1 is asked first."})
-
-
-class UsedItemSchema(BodySchema):
-    """An item of knowledge that a reply was written with."""
-
-    id = stored_id()
-    score = fields.Float(required=True, metadata={"description": "How well it fits the question."})
-    cited = fields.Boolean(required=True, metadata={"description": "Whether the reply says that it is taken from it."})
-
-
-class ShownLinkSchema(BodySchema):
-    """A link that a reply shows."""
-
-    title = _text()
-    url = _text()
-
-
-class ToolSchema(BodySchema):
-    """What the bot did instead of answering."""
-
-    name = _text("hand_over", "no_answer")
-    reason = _text()
-
-
-class MessageSchema(BodySchema):
-    """What a user or the assistant wrote."""
-
-    id = stored_id()
-    conversation_id = stored_id()
-    role = _text("user", "assistant")
-    content = _text()
-    status = _text("PENDING", "SENT", "DELIVERED", "READ", "FAILED", "SUPERSEDED")
-    reply_to = stored_id(allow_none=True)
-    error = _text(allow_none=True)
-    error_code = _text(allow_none=True)
-    error_explanation = _text(allow_none=True)
-    provider = fields.Nested(ProviderSchema, required=True, allow_none=True)
-    knowledge = fields.List(
-        fields.Nested(UsedItemSchema), required=True, allow_none=True, metadata={"description": "Why this reply: best first."}
-    )
-    sources = fields.List(fields.Nested(ShownLinkSchema), required=True, allow_none=True)
-    tool = fields.Nested(ToolSchema, required=True, allow_none=True)
-    created_at = stored_time()
-    updated_at = stored_time()
-
-    @pre_dump
-    def _explain(self, message: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """The code of an error that is over says nothing any more."""
-        code = message["error_code"] if message["error"] else None
-        return {**message, "error_code": code, "error_explanation": explanation(code)}
 
 
 class NewMessageSchema(BodySchema):
@@ -211,7 +155,6 @@ class OwnerSchema(BodySchema):
 
 
 ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)
-MessagePageSchema = page_of("MessagePageSchema", MessageSchema)
 
 
 # ---- webhooks
@@ -243,7 +186,7 @@ class EndpointSchema(BodySchema):
     """Where a business hears of events."""
 
     id = stored_id()
-    url = _text()
+    url = stored_text()
     events = _events(required=True)
     active = _boolean(required=True)
     created_at = stored_time()
@@ -279,11 +222,11 @@ class EventSchema(BodySchema):
 
     id = stored_id()
     endpoint_id = stored_id()
-    event = _text()
-    status = _text("PENDING", "DELIVERED", "FAILED")
+    event = stored_text()
+    status = stored_text("PENDING", "DELIVERED", "FAILED")
     attempts = _number()
     response_status = _number(allow_none=True)
-    error = _text(allow_none=True)
+    error = stored_text(allow_none=True)
     created_at = stored_time()
     delivered_at = stored_time(allow_none=True)
 
@@ -292,7 +235,7 @@ class RedeliverySchema(BodySchema):
     """An event that is delivered again."""
 
     id = stored_id()
-    status = _text("PENDING")
+    status = stored_text("PENDING")
 
 
 EndpointPageSchema = page_of("EndpointPageSchema", EndpointSchema)
@@ -318,7 +261,7 @@ class DayUsageSchema(BodySchema):
     """What was used on one day, by kind."""
 
     day = fields.Date(required=True)
-    kind = _text()
+    kind = stored_text()
     quantity = _number()
     prompt_tokens = _number()
     completion_tokens = _number()

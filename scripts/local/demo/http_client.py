@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -45,14 +46,14 @@ class HttpClient:
         except requests.ConnectionError:
             return False
 
-    def say(self, dialogue: Dialogue, text: str, external_id: str) -> None:
-        """One message; the same external_id again is the same message."""
+    def say(self, dialogue: Dialogue, text: str, external_id: str, sends: Mapping[str, Any] | None = None) -> None:
+        """One message; the same external_id again is the same message. `sends`: what Meta reports instead of a text."""
         bot = self._bots[dialogue.tenant]
         if dialogue.channel == "widget":
             self._widget(dialogue, bot, text, external_id)
             return
         if dialogue.channel == "whatsapp_cloud":
-            self._meta(bot, dialogue, text, external_id)
+            self._meta(bot, dialogue, text, external_id, sends or {})
         else:
             self._gateway(bot, dialogue, text, external_id)
 
@@ -84,10 +85,10 @@ class HttpClient:
             for line in events.iter_lines(chunk_size=1):
                 self.drafts[user] += line == b"event: draft"
 
-    def _meta(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
+    def _meta(self, bot: int, dialogue: Dialogue, text: str, external_id: str, sends: Mapping[str, Any]) -> None:
         account = WhatsappCloudAccount
         number = db.scalar(account.select(account.phone_number_id).where(account.chatbot == bot))
-        body = json.dumps(meta_webhook(number, dialogue.user, dialogue.who, text, external_id)).encode()
+        body = json.dumps(meta_webhook(number, dialogue.user, dialogue.who, text, external_id, sends)).encode()
         self._post(f"{self.url}/webhooks/whatsapp/cloud", body, signed(body, self._secrets["WHATSAPP_APP_SECRET"]))
 
     def _gateway(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
@@ -107,9 +108,12 @@ class HttpClient:
         return answer
 
 
-def meta_webhook(number: str, user: str, who: str, text: str, external_id: str) -> dict[str, Any]:
-    """A text as Meta reports it."""
-    message = {"from": user, "id": external_id, "timestamp": str(int(time.time())), "type": "text", "text": {"body": text}}
+def meta_webhook(
+    number: str, user: str, who: str, text: str, external_id: str, sends: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A text, or what `sends` says instead, as Meta reports it."""
+    content = sends or {"type": "text", "text": {"body": text}}
+    message = {"from": user, "id": external_id, "timestamp": str(int(time.time())), **content}
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "551130001000", "phone_number_id": number},

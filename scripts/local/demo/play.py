@@ -39,8 +39,11 @@ def _converse(client: HttpClient, dialogue: Dialogue, answered: Callable[[Turn],
 
 
 def _say(client: HttpClient, dialogue: Dialogue, turn: Turn, external_id: str) -> int:
-    client.say(dialogue, turn.says, external_id)
+    client.say(dialogue, turn.first or turn.says, external_id, turn.sends)
     _wait_for(lambda: client.message_id(dialogue, external_id), f"{turn.says!r} was not saved")
+    if turn.first:
+        edit = {"original_message_id": external_id, "message": {"type": "text", "text": {"body": turn.says}}}
+        client.say(dialogue, turn.says, f"{external_id}-edit", {"type": "edit", "edit": edit})
     return client.message_id(dialogue, external_id) or 0
 
 

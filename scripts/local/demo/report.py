@@ -19,6 +19,7 @@ from shared.queues import Queue
 
 _STAGES = {
     "incoming-messages": "incoming",
+    "media-fetch": "files",
     "ai-processing": "ai",
     "outgoing-messages": "outgoing",
     "whatsapp-cloud-send": "send",

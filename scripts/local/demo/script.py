@@ -30,11 +30,14 @@ STREAMED_TO = "visitor-nora"
 class Turn:
     """What a person says, what should come of it, and (after the play) the message it became.
 
-    `failure` says what goes wrong on the way, for the reader; `fault` is the simulator's rule that makes it so.
+    `failure` says what goes wrong on the way, or what it is besides a text; `fault` is the simulator's rule that makes it so.
+    `sends` is how Meta reports what is no text (a tapped button, a picture), `first` what they wrote before they corrected it.
     """
 
     says: str
     hears: str
+    sends: dict[str, Any] = field(default_factory=dict)
+    first: str = ""
     outcome: str = "answered"  # or fallback, failed
     failure: str = ""
     fault: dict[str, Any] | None = None
@@ -95,7 +98,7 @@ def load(simulator_url: str) -> Scenario:
 
 def faults(scenario: Scenario, real_ai: bool) -> list[dict[str, Any]]:
     """The simulator's rules for what goes wrong. A real AI provider does not fail on demand."""
-    planned = [{"match": turn.says, **turn.fault} for turn in scenario.turns() if turn.fault and not real_ai]
+    planned = [{"match": turn.first or turn.says, **turn.fault} for turn in scenario.turns() if turn.fault and not real_ai]
     flaky = {"kind": "webhook", "fault": "status", "status": 500, "match": _path(FLAKY_TENANT, "failures"), "times": 2}
     return [*planned, flaky]
 
@@ -127,6 +130,7 @@ def _chatbot(customer_id: int, base_id: int, shop: dict[str, Any]) -> int:
         system_prompt=shop["system_prompt"],
         fallback_message=shop["fallback"],
         debounce_seconds=0,
+        transcription_model="whisper-1",
     ).id
 
 
