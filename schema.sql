@@ -1501,13 +1501,12 @@ create function answer_job_v1(p_customer_id bigint, p_priority smallint, p_messa
         'payload', jsonb_build_object('message_id', p_message_id, 'conversation_id', p_conversation_id))
 $$;
 
--- incoming-messages -> media-fetch, where there is media to fetch: the AI's job follows from there, if it may answer. One
--- conversation's go one after another, so that its answers come in the order of its messages.
-create function media_job_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint,
-                             p_may_answer boolean) returns jsonb language sql stable as $$
+-- incoming-messages -> media-fetch, where there is media to fetch. One conversation's go one after another.
+create function media_job_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint)
+returns jsonb language sql stable as $$
     select jsonb_build_object('queue', 'media-fetch', 'priority', p_priority, 'customer_id', p_customer_id,
         'message_id', p_message_id, 'ordering_key', p_conversation_id::text, 'payload', jsonb_build_object(
-            'message_id', p_message_id, 'conversation_id', p_conversation_id, 'may_answer', p_may_answer))
+            'message_id', p_message_id, 'conversation_id', p_conversation_id))
 $$;
 
 -- What is searched for when a question is answered: all that the customer wrote since the last reply up to it, and the turn before,
@@ -1864,6 +1863,31 @@ end $$;
 -- With which debounce a message is answered: pictures that are sent together come one by one, and get one answer.
 create function answer_debounce_v1(p_debounce_seconds real, p_is_picture boolean) returns real language sql immutable parallel safe as $$
     select greatest(p_debounce_seconds, case when p_is_picture then 3 end)
+$$;
+
+-- incoming-messages -> ai-processing, of a message with media. It waits for them for 10 s, unless media-fetch is through before
+-- (answer_now_v1); what it does if they are not there by then is workers/ai.py's.
+create function answer_after_media_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint,
+                                      p_debounce_seconds real) returns jsonb language sql stable as $$
+    select answer_job_v1(p_customer_id, p_priority, p_message_id, p_conversation_id, p_debounce_seconds)
+        || jsonb_build_object('delay_seconds', greatest(p_debounce_seconds, 10))
+$$;
+
+-- The media of a message are there, or will never be: the conversation's next answer need not wait for them, only for its debounce.
+-- Not while more of them are being fetched. Returns tickets.
+create function answer_now_v1(p_conversation_id bigint, p_fetch_job_id bigint) returns jsonb language sql volatile as $$
+    with hurried_answers as (
+        update job set run_at = greatest(clock_timestamp(), question.created_at + make_interval(secs => answer_debounce_v1(
+            chatbot.debounce_seconds,
+            exists (select from media where media.message_id = question.id and media.kind in ('image', 'video')))))
+        from message question join chatbot on chatbot.id = question.chatbot_id
+        where job.queue = 'ai-processing' and job.ordering_key = p_conversation_id::text and job.closed_at is null
+            and job.state = 'delayed' and job.attempts = 0 and question.id = job.message_id
+            and not exists (select from job fetching where fetching.queue = 'media-fetch'
+                and fetching.ordering_key = p_conversation_id::text and fetching.closed_at is null and fetching.id <> p_fetch_job_id)
+        returning job.*
+    )
+    select coalesce(jsonb_agg(job_ticket(hurried_answers)) filter (where not held), '[]') from hurried_answers
 $$;
 
 -- A message's data with the words of the message that it replies to, as far as we have it; what its channel says of it stays.

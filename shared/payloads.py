@@ -115,9 +115,7 @@ class Answer(Schema):
 
 
 class MediaFetch(Answer):
-    """media-fetch: the message whose media are to be fetched, and whether it is to be answered then."""
-
-    may_answer = fields.Boolean(load_default=True)
+    """media-fetch: the message whose media are to be fetched."""
 
 
 class Outgoing(Schema):

@@ -20,7 +20,7 @@ from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
 from shared.db import sql
-from shared.errors import PermanentError, RateLimited
+from shared.errors import PermanentError, RateLimited, Snooze
 from shared.http.bulkhead import Bulkhead
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 #: Characters of an item that are read: one more than a prompt takes, by which it sees that it has to cut. The claim says 8001.
 READ = prompt.ITEM_BUDGET + 1
+
+#: Seconds after which a message is answered without its files, if no worker has begun to fetch them.
+FETCH_BEGINS = 60.0
 
 queries = sql.load(__file__)
 
@@ -73,6 +76,7 @@ def answer(job: Job) -> None:
     if loaded["pace"] and (reason := brakes.reason(_replies(loaded), loaded["history"][-1][1], settings().reply_limit)):
         _brake(job, message_id, reason)
         return
+    _wait_for_media(job, loaded["media_fetch"])
     if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
         _save(job, message_id, loaded, _unreadable(loaded))
         return
@@ -103,6 +107,13 @@ def _reason_for_silence(loaded: dict[str, Any]) -> str | None:
         return "braked"
     # As RFC 3834 has it: another machine wrote it.
     return "auto_submitted" if (loaded["auto_submitted"] or "no") != "no" else None
+
+
+def _wait_for_media(job: Job, fetch: str | None) -> None:
+    """Lets a message's files be fetched first, but for those that nobody gives us, or nobody fetches. Raises Snooze."""
+    if fetch == "open" or (fetch == "unclaimed" and job.age < FETCH_BEGINS):
+        # media-fetch calls this job as soon as it is through, so a file that comes in an hour is not asked for every second.
+        raise Snooze(min(60.0, max(2.0, job.age / 4)), "the message's files are being fetched")
 
 
 def _fitting(loaded: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[Item]:
@@ -144,7 +155,7 @@ def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
 
 
 def _unreadable(loaded: dict[str, Any]) -> Reply:
-    """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so and none does yet."""
+    """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so."""
     text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
     if not loaded["unsupported_hands_over"]:
         return Reply(text, metadata=metadata)

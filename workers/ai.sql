@@ -23,6 +23,11 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     'max_tokens', coalesce(next_provider.max_tokens, chatbot.max_tokens), 'timeout', timeout) order by position)
                 from chatbot_provider next_provider where next_provider.chatbot_id = chatbot.id), '[]') as providers,
         (select started_at is null from job where job.id = claimed_jobs.job_id) as untried,
+        -- What it came with is being fetched: fails again and again, nobody has begun with it, or waits its turn.
+        (select case when fetching.state = 'failed' or fetching.state = 'delayed' and fetching.attempts > 0 then 'failing'
+                     when fetching.claims = 0 then 'unclaimed' else 'open' end
+         from job fetching where fetching.queue = 'media-fetch' and fetching.ordering_key = question.conversation_id::text
+            and fetching.closed_at is null and not fetching.held and fetching.message_id <= question.id) as media_fetch,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
         greatest(

@@ -73,7 +73,9 @@ with runnable_jobs as materialized (
     returning id, conversation_id
 ), saved_messages as (
     select inbound_messages.*, conversations.id as conversation_id,
-        role = 'user' and may_answer is not false and owner = 'bot' as is_answered
+        role = 'user' and may_answer is not false and owner = 'bot' as is_answered,
+        answer_debounce_v1(debounce_seconds, media @> '[{"kind": "image"}]' or media @> '[{"kind": "video"}]' or kind = 'media'
+            and coalesce(metadata ->> 'unsupported', metadata ->> 'attachment') in ('image', 'video')) as debounce
     from inbound_messages join new_messages on new_messages.id = inbound_messages.message_id
         join conversations on conversations.id = new_messages.conversation_id order by n
 ), new_media as (
@@ -96,12 +98,11 @@ with runnable_jobs as materialized (
 select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
     jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
     'incoming-messages', jsonb_object_agg(job_id, claim),
-    coalesce(jsonb_agg(case
-            when media is null then answer_job_v1(customer_id, priority, message_id, conversation_id,
-                answer_debounce_v1(debounce_seconds,
-                    kind = 'media' and coalesce(metadata ->> 'unsupported', metadata ->> 'attachment') in ('image', 'video')))
-            else media_job_v1(customer_id, priority, message_id, conversation_id, is_answered) end)
-        filter (where is_answered or media is not null), '[]'),
+    coalesce(jsonb_agg(media_job_v1(customer_id, priority, message_id, conversation_id)) filter (where media is not null), '[]')
+        || coalesce(jsonb_agg(case
+            when media is null then answer_job_v1(customer_id, priority, message_id, conversation_id, debounce)
+            else answer_after_media_v1(customer_id, priority, message_id, conversation_id, debounce) end)
+        filter (where is_answered), '[]'),
     coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',
         'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id,
             'channel', channel, 'external_user_id', conversation_name, 'content', content)

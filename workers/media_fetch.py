@@ -1,4 +1,4 @@
-"""media-fetch: fetches what a message came with, stores it, has it understood, and hands the message to the AI.
+"""media-fetch: fetches what a message came with, stores it, and has it understood; the AI's job waits for that.
 
 Each file is kept for itself: one that cannot be had never costs the others, and a retry goes on with those that are missing.
 """
@@ -58,7 +58,7 @@ _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.MEDIA), no_respo
     attempt_failed=queries["attempt_failed"],
 )
 def fetch_media(job: Job) -> None:
-    """Fetches the media of a message that are not stored yet, and has them understood; then the message is answered."""
+    """Fetches the media of a message that are not stored yet, and has them understood; its answer waits for that."""
     payload = payloads.read(Queue.MEDIA, job.payload)
     if job.loaded is None:
         log.info("media_dropped", extra={"reason": "the message is deleted"})
@@ -67,7 +67,7 @@ def fetch_media(job: Job) -> None:
     problems = [problem for file in job.loaded["media"] or () if (problem := _fetch_or_fail(job, file))]
     if problems:
         raise problems[0]
-    finish(job, {"message_id": payload["message_id"], "may_answer": payload["may_answer"]})
+    finish(job, {"message_id": payload["message_id"]})
 
 
 def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:

@@ -51,15 +51,60 @@ def media_of(message: int) -> list[dict[str, Any]]:
     return db.rows(Media.select().where(Media.message == message).order_by(Media.position))
 
 
-def test_a_message_with_media_goes_to_the_ai_by_way_of_media_fetch(world: World) -> None:
+def answer_in(message: int) -> float:
+    """Seconds until the message is answered."""
+    query = "select extract(epoch from run_at - now()) from job where queue = 'ai-processing' and message_id = %s"
+    return float(db.scalar(query, [message]))
+
+
+def test_the_answer_to_a_message_with_media_waits_for_them(world: World) -> None:
     message = send(world, PICTURE, {**PICTURE, "filename": "b.jpg"})
     rows = media_of(message)
     assert [(row["position"], row["filename"], row["state"]) for row in rows] == [(0, None, "waiting"), (1, "b.jpg", "waiting")]
-    assert [job["queue"] for job in world.jobs(message_id=message, state="waiting")] == ["media-fetch"]
+    assert 8 < answer_in(message) <= 10
     [job] = world.jobs(queue="media-fetch")
     assert world.run(job["id"]) is None
-    # It waits for more pictures of an album.
-    assert [job["queue"] for job in world.jobs(message_id=message, state="delayed")] == ["ai-processing"]
+    assert answer_in(message) <= 3, "for more pictures of an album"
+
+
+def test_the_answer_waits_for_all_pictures_of_an_album(world: World) -> None:
+    messages = [send(world, PICTURE, external_id=f"wamid.{number}") for number in range(3)]
+    [answer] = world.jobs(queue="ai-processing")
+    assert answer["message_id"] == messages[-1]
+    for job in world.jobs(queue="media-fetch"):
+        assert answer_in(messages[-1]) > 3
+        assert world.run(job["id"]) is None
+    assert answer_in(messages[-1]) <= 3
+
+
+VOICE = {"kind": "voice", "mime": "audio/ogg", "source": {"id": "42.ogg"}}
+
+
+@pytest.mark.parametrize(
+    ("fetch_state", "is_answered"),
+    [
+        ("state = 'waiting'", False),
+        ("state = 'waiting', created_at = now() - interval '2 minutes'", True),
+        ("state = 'active', claims = 1, attempts = 1, claimed_by = 'w', lease_until = now() + interval '1 minute'", False),
+        ("state = 'delayed', claims = 1, attempts = 0, run_at = now() + interval '1 minute'", False),
+        ("state = 'delayed', claims = 1, attempts = 1, run_at = now() + interval '1 minute'", True),
+    ],
+    ids=["waits", "nobody fetches", "is fetched", "throttled", "fails"],
+)
+def test_an_answer_waits_as_long_as_its_voice_note_may_come(world: World, fetch_state: str, is_answered: bool) -> None:
+    message = send(world, VOICE, content="[audio]", kind="media", metadata={"unsupported": "audio"})
+    db.rows(f"update job set {fetch_state} where queue = 'media-fetch'")
+    db.rows("update job set run_at = now(), created_at = (select min(created_at) from job) where queue = 'ai-processing'")
+    [job] = world.jobs(queue="ai-processing")
+    world.run(job["id"])
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["attempts"]) == (("completed", 1) if is_answered else ("delayed", 0))
+    assert len(world.messages(role="assistant")) == is_answered
+    if not is_answered:
+        free = "state = 'waiting', run_at = null, claimed_by = null, lease_until = null"
+        db.rows(f"update job set {free} where queue = 'media-fetch'")
+        world.run(world.jobs(queue="media-fetch")[0]["id"])
+        assert answer_in(message) <= 0, "it is called at once"
 
 
 def test_a_plain_text_goes_straight_to_the_ai(world: World) -> None:
@@ -68,21 +113,15 @@ def test_a_plain_text_goes_straight_to_the_ai(world: World) -> None:
     assert [job["queue"] for job in world.jobs()] == ["incoming-messages", "ai-processing"]
 
 
-@pytest.mark.parametrize("newer_is_begun", [False, True])
-def test_with_a_debounce_a_text_that_came_meanwhile_is_answered_together_with_the_picture(
-    world: World, newer_is_begun: bool
-) -> None:
+def test_with_a_debounce_a_text_that_came_meanwhile_is_answered_together_with_the_picture(world: World) -> None:
     db.rows("update chatbot set debounce_seconds = 60 where id = %s", [world.chatbot])
     send(world, PICTURE)
     text = world.say("Is it broken?", channel="whatsapp_cloud", user="5511912345678", external_id="wamid.text")
     world.run(world.jobs(message_id=text)[0]["id"])
-    if newer_is_begun:
-        db.rows("update job set state = 'waiting', run_at = null where queue = 'ai-processing'")
-        world.claim(world.jobs(queue="ai-processing")[0]["id"])
     [job] = world.jobs(queue="media-fetch")
     assert world.run(job["id"]) is None
-    assert len(world.jobs(queue="ai-processing")) == (2 if newer_is_begun else 1)
-    assert text in [job["message_id"] for job in world.jobs(queue="ai-processing")]
+    assert [job["message_id"] for job in world.jobs(queue="ai-processing")] == [text]
+    assert 50 < answer_in(text) <= 60
 
 
 def test_a_message_that_was_deleted_needs_no_media(world: World) -> None:
@@ -91,7 +130,6 @@ def test_a_message_that_was_deleted_needs_no_media(world: World) -> None:
     [job] = world.jobs(queue="media-fetch")
     assert world.run(job["id"]) is None
     assert world.jobs(queue="media-fetch", state="completed")
-    assert not world.jobs(queue="ai-processing")
 
 
 def test_the_dead_letter_answers_a_message_whose_media_never_came(world: World) -> None:
@@ -100,7 +138,7 @@ def test_the_dead_letter_answers_a_message_whose_media_never_came(world: World) 
     db.rows("update job set state = 'failed', last_error = 'media: HTTP 503' where id = %s", [job["id"]])
     assert world.dead_letter(job["id"])
     assert [(row["state"], row["error"]) for row in media_of(message)] == [("failed", "media: HTTP 503")]
-    assert [job["message_id"] for job in world.jobs(queue="ai-processing")] == [message]
+    assert answer_in(message) <= 3
 
 
 # ------------------------------------------------------------------------------------------------------------------- fetching
@@ -205,7 +243,6 @@ def test_what_may_pass_is_tried_again_and_goes_on_where_it_was(
     rows, raised = fetch(world, cloud(bad), cloud("good.png"))
     assert [row["state"] for row in rows] == ["waiting", "stored"]
     assert raised is not None
-    assert not world.jobs(queue="ai-processing")
     world.simulator.clear_faults()
     [job] = world.jobs(queue="media-fetch")
     db.rows("update job set run_at = now() where id = %s", [job["id"]])

@@ -39,11 +39,10 @@ create table media_file (
 );
 create index media_file_wanted_idx on media_file (wanted_at);
 
--- incoming-messages -> media-fetch, where there is media to fetch: the AI's job follows from there, if it may answer. One
--- conversation's go one after another, so that its answers come in the order of its messages.
-create function media_job_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint,
-                             p_may_answer boolean) returns jsonb language sql stable as $$
+-- incoming-messages -> media-fetch, where there is media to fetch. One conversation's go one after another.
+create function media_job_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint)
+returns jsonb language sql stable as $$
     select jsonb_build_object('queue', 'media-fetch', 'priority', p_priority, 'customer_id', p_customer_id,
         'message_id', p_message_id, 'ordering_key', p_conversation_id::text, 'payload', jsonb_build_object(
-            'message_id', p_message_id, 'conversation_id', p_conversation_id, 'may_answer', p_may_answer))
+            'message_id', p_message_id, 'conversation_id', p_conversation_id))
 $$;

@@ -38,6 +38,31 @@ create function answer_debounce_v1(p_debounce_seconds real, p_is_picture boolean
     select greatest(p_debounce_seconds, case when p_is_picture then 3 end)
 $$;
 
+-- incoming-messages -> ai-processing, of a message with media. It waits for them for 10 s, unless media-fetch is through before
+-- (answer_now_v1); what it does if they are not there by then is workers/ai.py's.
+create function answer_after_media_v1(p_customer_id bigint, p_priority smallint, p_message_id bigint, p_conversation_id bigint,
+                                      p_debounce_seconds real) returns jsonb language sql stable as $$
+    select answer_job_v1(p_customer_id, p_priority, p_message_id, p_conversation_id, p_debounce_seconds)
+        || jsonb_build_object('delay_seconds', greatest(p_debounce_seconds, 10))
+$$;
+
+-- The media of a message are there, or will never be: the conversation's next answer need not wait for them, only for its debounce.
+-- Not while more of them are being fetched. Returns tickets.
+create function answer_now_v1(p_conversation_id bigint, p_fetch_job_id bigint) returns jsonb language sql volatile as $$
+    with hurried_answers as (
+        update job set run_at = greatest(clock_timestamp(), question.created_at + make_interval(secs => answer_debounce_v1(
+            chatbot.debounce_seconds,
+            exists (select from media where media.message_id = question.id and media.kind in ('image', 'video')))))
+        from message question join chatbot on chatbot.id = question.chatbot_id
+        where job.queue = 'ai-processing' and job.ordering_key = p_conversation_id::text and job.closed_at is null
+            and job.state = 'delayed' and job.attempts = 0 and question.id = job.message_id
+            and not exists (select from job fetching where fetching.queue = 'media-fetch'
+                and fetching.ordering_key = p_conversation_id::text and fetching.closed_at is null and fetching.id <> p_fetch_job_id)
+        returning job.*
+    )
+    select coalesce(jsonb_agg(job_ticket(hurried_answers)) filter (where not held), '[]') from hurried_answers
+$$;
+
 -- A message's data with the words of the message that it replies to, as far as we have it; what its channel says of it stays.
 create function quoted_words_v1(p_chatbot_id bigint, p_channel text, p_data jsonb) returns jsonb language plpgsql stable as $$
 declare
