@@ -2,7 +2,8 @@
 -- Conversation, message, usage, event, this job's end and the AI job are one statement. The AI reads the last ten messages
 -- when its turn comes, not here: by then the replies to the earlier ones are among them. A batch goes in the order of its
 -- conversations, so that two processes never wait for each other. What a payload says beyond a plain text (shared/payloads.py) is
--- null here for one. What a colleague wrote elsewhere (role agent) is kept, and so is what may not be answered.
+-- null here for one. What may not be answered is kept. What a colleague wrote elsewhere (role agent) takes the conversation over;
+-- it is left out until somebody has looked whether it is an echo of our own (`is_persons`, shared/channels/echoes.py).
 -- A name that is no conversation's own may be another name of somebody who has one. A message that tells several names is left
 -- out unless all are known to be one person's, or none is known: the names are learnt first then (`names_learnt`).
 with runnable_jobs as materialized (
@@ -10,6 +11,7 @@ with runnable_jobs as materialized (
 ), inbound_messages as materialized (
     select job.n, job.job_id, job.claim, payload.*, chatbot.customer_id, chatbot.debounce_seconds, customer.priority,
         case payload.author when 'colleague' then 'agent' else 'user' end as role,
+        author = 'colleague' and may_answer is not false as takes_over,
         -- WhatsApp Cloud: until a day after the customer wrote we may send what we like. What a colleague writes opens no window.
         case when channel = 'whatsapp_cloud' and author is distinct from 'colleague'
             then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at,
@@ -34,6 +36,7 @@ with runnable_jobs as materialized (
         from contact_identity identity where identity.chatbot_id = payload.chatbot_id
             and family = contact_family_v1(payload.channel) and identity.name = any (names)
         ) or coalesce(($1 -> job.n -> 'names_learnt')::boolean, false) end
+        and (author is distinct from 'colleague' or coalesce(($1 -> job.n -> 'is_persons')::boolean, false))
 ), conversations as (
     insert into conversation (chatbot_id, channel, external_user_id, window_ends_at)
     select chatbot_id, channel, conversation_name, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
@@ -66,7 +69,8 @@ with runnable_jobs as materialized (
     insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at,
         data, address, edited_at, revoked_at)
     select message_id, conversations.id, chatbot_id, channel, role, content, case role when 'user' then 'DELIVERED' else 'SENT' end,
-        external_id, coalesce(metadata, '{}'), coalesce(kind, 'text'), to_timestamp(sent_at),
+        external_id, coalesce(metadata, '{}') || case when may_answer is false then '{"kept": true}'::jsonb else '{}' end,
+        coalesce(kind, 'text'), to_timestamp(sent_at),
         case when data ? 'quoted' then quoted_words_v1(chatbot_id, channel, data) else coalesce(data, '{}') end,
         nullif(external_user_id, conversation_name), to_timestamp(edited_at), case when is_revoked then now() end
     from inbound_messages join conversations using (chatbot_id, channel, conversation_name)
@@ -111,7 +115,10 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
         filter (where role = 'user'), '[]')
         || (select coalesce(jsonb_agg(owner_event_v1('conversation.returned', chatbot.customer_id, conversations.id, channel,
             conversation_name, 'bot', 'customer')), '[]')
-            from conversations join chatbot on chatbot.id = chatbot_id where has_returned),
-    p_durable => false) as tickets,
+            from conversations join chatbot on chatbot.id = chatbot_id
+            where has_returned and conversations.id in (select conversation_id from saved_messages where role = 'user')),
+    p_durable => false) || (
+        select coalesce(jsonb_agg(ticket), '[]') from saved_messages,
+            jsonb_array_elements(conversation_take_over_v1(conversation_id, 'person', 'phone')) ticket where takes_over) as tickets,
     set_config('switchboard.resolves_names', 'on', true) as resolves_names -- the trigger conversation_contact asks
 from saved_messages having count(*) > 0

@@ -1,8 +1,8 @@
 -- name: route_reply
 -- A widget's reply is SENT here; any other goes to the send queue of its channel. A widget's status numbers its conversation
 -- (widget_changed), so the conversations are locked first, in the order in which incoming-messages goes through them: two
--- processes never wait for each other. Under that lock it is decided whether the bot may still answer (reply_may_leave_v1); for another
--- channel its send stage decides.
+-- processes never wait for each other. Under that lock it is decided whether the bot may still answer (reply_may_leave_v1); for
+-- another channel its send stage decides.
 with runnable_jobs as materialized (
     select * from job_lock_runnable_v1('outgoing-messages', $1)
 ), replies as materialized (

@@ -115,6 +115,14 @@ class DeliveryStatus(InboundItem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnerChange(InboundItem):
+    """The provider says who answers this customer from now on: we ("bot"), or somebody else ("person")."""
+
+    external_user_id: str
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionState(InboundItem):
     """Whether an account can send; `detail` is the provider's word for it, `at` its time (Unix seconds), if it says one."""
 

@@ -14,15 +14,18 @@ from peewee import fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.config import settings
+from shared.db import sql
 from shared.models import Conversation
 
 log = logging.getLogger(__name__)
+queries = sql.load(__file__)
 
 OWNERS = ("bot", "person", "closed")
-#: Seconds for which a customer's message is worth an answer where the bot gets a conversation back: a day.
-ANSWER_WITHIN = 86_400.0
 #: Conversations that go back in one run of the periodic job.
 PAGE = 1_000
+#: Minutes of silence after which another responder's thread is nobody's again: Meta's day.
+PROVIDER_MINUTES = 24 * 60
 
 
 def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None) -> Any:
@@ -32,8 +35,16 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
     says. `by`: api, phone or provider.
     """
     if owner == "bot":
-        return db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, ANSWER_WITHIN]) or []
+        return db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, settings().answer_within]) or []
     return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])
+
+
+def told_by_provider(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:
+    """The provider has said whose a thread is, also one that nobody has written in yet. Raises ServiceDown."""
+    with db.transaction():
+        person = {"chatbot_id": chatbot_id, "channel": channel, "external_user_id": external_user_id}
+        tickets = assign(queries["conversation_of"].scalar(**person), owner, "provider", PROVIDER_MINUTES)
+    enqueue(tickets_of(tickets))
 
 
 def return_idle() -> int:
@@ -41,7 +52,7 @@ def return_idle() -> int:
     idle = Conversation.select(Conversation.id).where(Conversation.returns_at <= fn.now())
     returned = 0
     for row in db.rows(idle.order_by(Conversation.returns_at).limit(PAGE)):
-        tickets = db.scalar("select conversation_give_back_v1(%s, 'idle', %s)", [row["id"], ANSWER_WITHIN])
+        tickets = db.scalar("select conversation_give_back_v1(%s, 'idle', %s)", [row["id"], settings().answer_within])
         if tickets is not None:  # else somebody was faster
             enqueue(tickets_of(tickets))
             returned += 1

@@ -74,8 +74,9 @@ def test_waha_message_is_answered_to_the_id_it_came_from(door: FrontDoor, simula
 @pytest.mark.parametrize(
     "more",
     [
-        {"fromMe": True},
         {"from": "12036304@g.us"},
+        {"fromMe": True, "to": "12036304@g.us"},
+        {"fromMe": True, "source": "api"},
         {"from": "status@broadcast"},
         {"from": "1@newsletter"},
         {"body": "", "_data": {"type": "e2e_notification"}},
@@ -317,7 +318,9 @@ def test_evolution_messages_of_every_kind(evolution: FrontDoor, message: dict[st
     assert [m["content"] for m in accepted()] == ([content] if content else [])
 
 
-@pytest.mark.parametrize("key", [{"fromMe": True}, {"remoteJid": "1@g.us"}, {"remoteJid": "status@broadcast"}])
+@pytest.mark.parametrize(
+    "key", [{"remoteJid": "1@g.us"}, {"remoteJid": "1@g.us", "fromMe": True}, {"remoteJid": "status@broadcast"}]
+)
 def test_evolution_own_messages_and_groups_are_ignored(evolution: FrontDoor, key: dict[str, Any]) -> None:
     evolution.evolution(evolution_message("E1", **key))
     assert not accepted()

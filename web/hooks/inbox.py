@@ -20,7 +20,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
-from shared.channels import changes, words
+from shared.channels import changes, ownership, words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
@@ -32,6 +32,7 @@ from shared.channels.inbound import (
     InboundReaction,
     InboundRevoke,
     MalformedItem,
+    OwnerChange,
     ReportedError,
     SessionState,
 )
@@ -134,6 +135,8 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
             return _accept_messages(channel, account, cast(list[InboundMessage], items), files)
         case DeliveryStatus():
             return _apply_statuses(account, cast(list[DeliveryStatus], items))
+        case OwnerChange():
+            return [_change_owner(channel, account, item) for item in cast(list[OwnerChange], items)]
         case SessionState():  # only QR sessions have one
             return [_record_state(account, item) for item in cast(list[SessionState], items)]
         case MalformedItem():
@@ -193,8 +196,15 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage, fil
 
 
 def _may_answer(message: InboundMessage) -> bool:
-    """A phone that was off for a week brings what was written meanwhile: nobody waits for the answer to that any more."""
-    age = (message.reported_at or time.time()) - message.sent_at if message.sent_at is not None else 0.0
+    """A phone that was off for a week brings what was written meanwhile: nobody waits for the answer to that any more.
+
+    A colleague's takes the conversation over instead, unless its gateway says itself that it is old.
+    """
+    now = message.reported_at or time.time()
+    age = now - message.sent_at if message.sent_at is not None else 0.0
+    if message.author is Author.COLLEAGUE:
+        is_old = message.reported_at is not None and age > settings().answer_within
+        return message.may_answer and message.kind is not Kind.SYSTEM and not is_old
     return message.may_answer and EFFECTS[message.kind] is Effect.ANSWERED and age <= settings().answer_within
 
 
@@ -216,6 +226,12 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
 def _record_state(account: Account, state: SessionState) -> str:
     recorded = db.retry_on_outage(partial(session.record_state, account.id, state), db.WEB_RETRY_SECONDS)
     return "session_noted" if recorded else "session_stale"
+
+
+def _change_owner(channel: Channel, account: Account, change: OwnerChange) -> str:
+    told = partial(ownership.told_by_provider, account.chatbot_id, channel.name, change.external_user_id, change.owner)
+    db.retry_on_outage(told, db.WEB_RETRY_SECONDS)
+    return "owner_noted"
 
 
 def _log_error(channel: Channel, account: Account, error: ReportedError) -> str:

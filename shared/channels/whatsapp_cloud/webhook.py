@@ -29,6 +29,7 @@ from shared.channels.inbound import (
     parse_item,
 )
 from shared.channels.outcomes import Reason
+from shared.channels.whatsapp_cloud import routing
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
@@ -37,6 +38,8 @@ from shared.db.credentials import constant_time_equal, hmac_matches
 #: `sha256=<hex>`: the HMAC-SHA256 of the body with the app's secret.
 SIGNATURE = "X-Hub-Signature-256"
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
+#: The fields of webhooks that are about conversations.
+FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_handovers"})
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
@@ -74,16 +77,28 @@ def is_verify_token(token: str) -> bool:
 def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
     """A batch for each change of each entry that is about messages, by the time of its first message."""
     changes = [change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes"))]
-    values = [change.get("value") for change in changes if change.get("field") == "messages"]
+    values = [change.get("value") for change in changes if change.get("field") in FIELDS]
     return in_order([parse_change(value) for value in values if isinstance(value, dict)], _first_time)
 
 
 def parse_change(value: dict[str, Any]) -> InboundBatch:
-    """What a change reports of one number: its messages as they were written, its statuses, Meta's errors."""
+    """What a change reports of one number; its members say which of FIELDS it is of."""
+    number = get_text(value, "metadata", "phone_number_id") or get_text(value, "recipient", "phone_number_id")
+    if "control_passed" in value or "control_taken" in value:
+        items = routing.handover(value)
+    elif "message_echoes" in value:
+        items = routing.echoes(value)
+    elif isinstance(copies := value.get("standby"), dict):
+        items = routing.standby(value, _messages(copies))
+    else:
+        items = [*_messages(value), *_items(value, "statuses", _status), *_items(value, "errors", _error)]
+    return InboundBatch(number, items, value)
+
+
+def _messages(value: dict[str, Any]) -> list[InboundItem]:
+    """As they were written."""
     parse_message = partial(_message, contacts=get_objects(value.get("contacts")))
-    messages = in_order(_items(value, "messages", parse_message), _time)
-    items = [*messages, *_items(value, "statuses", _status), *_items(value, "errors", _error)]
-    return InboundBatch(get_text(value, "metadata", "phone_number_id"), items, value)
+    return in_order(_items(value, "messages", parse_message), _time)
 
 
 def _time(item: InboundItem) -> float | None:

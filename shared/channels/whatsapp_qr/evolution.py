@@ -17,7 +17,8 @@ from jwt.warnings import InsecureKeyLengthWarning
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.evolution_events import CONNECTED, parse
-from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, UNREACHABLE, call_get, call_post, message_id_in
+from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, UNREACHABLE, call_get, call_post, message_id_in, own_id
+from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.http import Response
 
@@ -97,15 +98,24 @@ def named_session(body: dict[str, Any], /) -> str:
 # ----------------------------------------------------------------------------------------------------------------- sends
 
 
-def expected_ids(_message_id: int, /) -> list[str]:
-    """None: Evolution makes its own, and its answer is the first to say them."""
-    return []
+#: Gateways (by address) that refuse `messageId`. Others take it, as newer ones do, or make an id of their own all the same.
+_refuse_ids: set[str] = set()
 
 
-def send_text(session: str, api_key: str, chat_id: str, text: str, _message_id: int, /) -> str:
+def expected_ids(message_id: int, /) -> list[str]:
+    """The one that we give it, where the gateway takes it; elsewhere its answer is the first to say the id."""
+    return [own_id(message_id)]
+
+
+def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
     """POST /message/sendText/{instance}. 201 with PENDING is acceptance; a messages.update tells more."""
+    path, address = f"/message/sendText/{quote(session, safe='')}", settings().qr_service_url
     body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}
-    answer = call_post(f"/message/sendText/{quote(session, safe='')}", body, _headers(api_key))
+    with_id = body if address in _refuse_ids else {**body, "messageId": own_id(message_id)}
+    answer = call_post(path, with_id, _headers(api_key))
+    if answer.status == 400 and "messageId" in with_id and "messageid" in answer.excerpt().lower():
+        _refuse_ids.add(address)  # it was refused, so nothing has left
+        answer = call_post(path, body, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
     return message_id_in(answer.json())

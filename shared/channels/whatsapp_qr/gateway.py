@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -28,6 +29,11 @@ def call_get(path: str, headers: dict[str, str]) -> Response:
     """GETs from the gateway. Raises what shared.http raises."""
     conf = settings()
     return get(f"{conf.qr_service_url}{path}", headers, conf.http_timeout)
+
+
+def own_id(message_id: int) -> str:
+    """The id that we give a message where its gateway takes one, the same for each attempt: acks and echoes of it name it."""
+    return "3EB0" + hashlib.sha256(f"switchboard:{message_id}".encode()).hexdigest()[:18].upper()
 
 
 def message_id_in(body: Any) -> str:

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.channels.inbound import IgnoredItem, InboundBatch, InboundEdit, InboundItem, InboundMessage, get_text, get_time
-from shared.channels.kinds import Author
+from shared.channels.inbound import InboundBatch, InboundEdit, InboundItem, InboundMessage, get_text, get_time
 from shared.channels.whatsapp_qr.dialects import DIALECTS, dialect
 from shared.models import WhatsappQrSession
 
@@ -25,7 +24,7 @@ def parse_body(session: WhatsappQrSession | None, session_name: str, body: dict[
     """What a webhook reports of a session; no items if the session, and so its dialect, is unknown."""
     items = dialect(session.dialect).parse(body) if session else []
     reported_at = _reported_at(body)
-    dated = [_dated(_without_colleagues(item), reported_at) for item in items]
+    dated = [_dated(item, reported_at) for item in items]
     return InboundBatch(session_name[:MAX_NAME], dated, body)
 
 
@@ -43,9 +42,3 @@ def _dated(item: InboundItem, reported_at: float | None) -> InboundItem:
     if isinstance(item, InboundEdit) and item.message is not None:
         return replace(item, message=replace(item.message, reported_at=reported_at))
     return item
-
-
-def _without_colleagues(item: InboundItem) -> InboundItem:
-    """What was sent from the phone may be our own reply, which nothing tells apart yet."""
-    is_colleagues = isinstance(item, InboundMessage) and item.author is Author.COLLEAGUE
-    return IgnoredItem(raw=item.raw) if is_colleagues else item

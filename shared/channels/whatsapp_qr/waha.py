@@ -5,13 +5,12 @@ Source: WAHA's OpenAPI 2026.7. A reply goes to the chat id that was received (@c
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 from urllib.parse import quote
 
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, call_get, call_post, message_id_in
+from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, call_get, call_post, message_id_in, own_id
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, parse
 from shared.db.credentials import hmac_matches
@@ -49,23 +48,17 @@ def named_session(body: dict[str, Any], /) -> str:
 
 def expected_ids(message_id: int, /) -> list[str]:
     """The one that we give it, bare: acks are compared without what engines add."""
-    return [_own_id(message_id)]
-
-
-def _own_id(message_id: int) -> str:
-    # The same id for each attempt: WAHA takes it as the message's, so acks can be matched to our row.
-    return "3EB0" + hashlib.sha256(f"switchboard:{message_id}".encode()).hexdigest()[:18].upper()
+    return [own_id(message_id)]
 
 
 def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
     """POST /api/sendText."""
-    own_id = _own_id(message_id)
     recipient = chat_id if "@" in chat_id else f"{chat_id.lstrip('+')}@c.us"
-    body = {"session": session, "chatId": recipient, "text": text, "linkPreview": False, "id": own_id}
+    body = {"session": session, "chatId": recipient, "text": text, "linkPreview": False, "id": own_id(message_id)}
     answer = call_post("/api/sendText", body, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
-    return bare_id(message_id_in(answer.json()) or own_id)
+    return bare_id(message_id_in(answer.json()) or own_id(message_id))
 
 
 def session_state(session: str, api_key: str, /) -> SessionState:

@@ -141,7 +141,7 @@ begin
     select * into v_question from message where conversation_id = p_id and role not in ('assistant', 'agent')
     order by id desc limit 1;
     if v_question.created_at > now() - make_interval(secs => p_answer_within)
-       and not v_question.metadata ? 'kept' and not exists (
+       and (not v_question.metadata ? 'kept' or v_question.metadata ? 'standby') and not exists (
             select from message where conversation_id = p_id and role <> 'user' and status not in ('FAILED', 'SUPERSEDED')
                 and coalesce(reply_to, id) >= v_question.id) then
         v_jobs := jsonb_build_array(answer_job_v1(v_customer.id, v_customer.priority, v_question.id, p_id, 0));

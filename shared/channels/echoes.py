@@ -1,0 +1,58 @@
+"""Who wrote what a gateway reports as sent from the phone: a colleague, or we ourselves, for it reports both alike.
+
+What we sent has an id that we gave it, or that its gateway answered with. A report that is faster than the answer waits for it: a
+takeover that nobody made is as bad as one that is missed. Meta reports by itself only what was written on the phone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.formatting.text import to_whatsapp
+from shared.channels.whatsapp_qr.gateway import own_id
+from shared.db import sql
+from shared.jobs.ledger import Job
+
+queries = sql.load(__file__)
+
+#: Seconds for which a report waits for the answers of sends that had begun when it came: longer than a gateway takes to answer.
+PATIENCE = 30.0
+#: Seconds until such a report is looked at again.
+WAIT = 1.0
+
+
+class Writer(StrEnum):
+    """Who wrote a message that was reported as sent."""
+
+    WE = "we"
+    PERSON = "person"
+    NOT_KNOWN_YET = "not_known_yet"
+
+
+def writer_of(job: Job) -> Writer:
+    """Whose message the job brings, by its payload."""
+    payload = job.payload
+    chatbot_id, external_id = payload["chatbot_id"], payload.get("external_id")
+    if external_id is None:
+        return Writer.PERSON
+    if queries["is_known"].scalar(chatbot_id=chatbot_id, channel=payload["channel"], external_id=external_id):
+        return Writer.WE
+    if payload["channel"] != "whatsapp_qr":
+        return Writer.PERSON
+    sends = queries["sends_under_way"].rows(job_id=job.id, chatbot_id=chatbot_id)
+    for send in sends:
+        if _is_echo(payload, send):
+            # It has left, whatever becomes of the answer.
+            apply_delivery_status("SENT", message_id=send["id"], provider_id=external_id, chatbot_id=chatbot_id)
+            return Writer.WE
+    return Writer.NOT_KNOWN_YET if sends and job.age < PATIENCE else Writer.PERSON
+
+
+def _is_echo(payload: Mapping[str, Any], send: Mapping[str, Any]) -> bool:
+    if payload["external_id"] == own_id(send["id"]):
+        return True
+    sent = to_whatsapp(send["content"], by_person=send["by_person"])
+    return bool(payload["content"].split() == sent.split())

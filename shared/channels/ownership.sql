@@ -1,0 +1,17 @@
+-- name: conversation_of(chatbot_id, channel, external_user_id)
+-- The person's, by whichever of their names; a new one if there is none.
+with known_conversations as materialized (
+    select id, 1 as rank from conversation
+    where chatbot_id = :chatbot_id and channel = :channel and external_user_id = :external_user_id
+    union all
+    select conversation.id, 2 from contact_identity identity
+    join conversation on conversation.contact_id = identity.contact_id and conversation.channel = :channel
+    where identity.chatbot_id = :chatbot_id and identity.family = contact_family_v1(:channel)
+        and identity.name = contact_name_v1(:channel, :external_user_id)
+), new_conversations as (
+    insert into conversation (chatbot_id, channel, external_user_id)
+    select :chatbot_id, :channel, :external_user_id where not exists (select from known_conversations)
+    on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp()
+    returning id
+)
+select id from (select id, rank from known_conversations union all select id, 3 from new_conversations) found order by rank limit 1

@@ -1,0 +1,76 @@
+"""Who answers a thread, where several may: what Meta reports beside a number's own messages.
+
+smb_message_echoes   what was written in the WhatsApp Business app, where a number is used in both (coexistence)
+standby              copies of what another responder is to answer, and of what it answered
+messaging_handovers  the thread is ours from now on (control_passed), or another's (control_taken)
+
+Source: Meta's pages on Conversation Routing and coexistence (2026-10). No call of the API tells whose a thread is. One in which
+the customer has not written for a day is nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from shared.channels.inbound import (
+    IgnoredItem,
+    InboundItem,
+    InboundMessage,
+    MalformedItem,
+    OwnerChange,
+    get_objects,
+    get_path,
+    get_text,
+    parse_item,
+)
+from shared.channels.kinds import Author
+from shared.channels.whatsapp_cloud.messages import read_message
+
+
+def echoes(value: dict[str, Any]) -> list[InboundItem]:
+    """What a colleague wrote on the phone."""
+    return [parse_item(_echo, raw) for raw in get_objects(value.get("message_echoes"))]
+
+
+def _echo(raw: dict[str, Any]) -> InboundItem:
+    user_id = get_text(raw, "to") or get_text(raw, "to_user_id")
+    if not user_id or not get_text(raw, "id"):
+        return MalformedItem(raw=raw, reason="An echo has no " + ("id." if user_id else "to or to_user_id."))
+    item = read_message(raw, user_id, "")
+    if not isinstance(item, InboundMessage):
+        return IgnoredItem(raw=raw)
+    others = {get_text(raw, "to"), get_text(raw, "to_user_id")} - {"", user_id}
+    return replace(item, raw=raw, author=Author.COLLEAGUE, identities=tuple(others))
+
+
+def standby(value: dict[str, Any], messages: list[InboundItem]) -> list[InboundItem]:
+    """Copies of what is another responder's: kept, and whoever wrote it is in their hands. `messages`: those in it, parsed."""
+    own_words = [parse_item(_answered, raw) for raw in get_objects(get_path(value, "standby", "message_echoes"))]
+    return [*_kept(messages), *_kept(own_words)]
+
+
+def _answered(raw: dict[str, Any]) -> InboundItem:
+    """What another responder answered: the body of its call, beside an id and a time."""
+    body = raw.get("message")
+    return _echo({**raw, **(body if isinstance(body, dict) else {}), "id": raw.get("id")})
+
+
+def _kept(items: list[InboundItem]) -> Iterator[InboundItem]:
+    for item in items:
+        if not isinstance(item, InboundMessage):
+            yield item
+            continue
+        yield OwnerChange(raw=item.raw, external_user_id=item.external_user_id, owner="person")
+        yield replace(item, may_answer=False, metadata={**item.metadata, "standby": True})
+
+
+def handover(value: dict[str, Any]) -> list[InboundItem]:
+    """The thread changed hands."""
+    names = [get_text(value, "sender", name) for name in ("phone_number", "wa_id", "user_id")]
+    user_id = next(filter(None, names), "").lstrip("+")
+    is_ours = isinstance(value.get("control_passed"), dict)
+    if not user_id or not (is_ours or isinstance(value.get("control_taken"), dict)):
+        return [MalformedItem(raw=value, reason="A handover has no sender, or neither control_passed nor control_taken.")]
+    return [OwnerChange(raw=value, external_user_id=user_id, owner="bot" if is_ours else "person")]
