@@ -18,6 +18,8 @@ from scripts.local.terminal import count
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
+#: Names for several scenarios.
+GROUPS = {"each": EACH, "channels": ["takeovers"]}
 DATA = Path(__file__).parents[2] / ".local" / "chaos"
 COLUMNS = (
     ("scenario", "scenario"),
@@ -48,7 +50,7 @@ def main() -> int:
         return 0
     logging.disable(logging.CRITICAL)  # this process only observes; the workers' logs are in workers.log under --data
     console = Console(stderr=True)
-    names = [name for scenario in arguments.scenario for name in (EACH if scenario == "each" else [scenario])]
+    names = [name for scenario in arguments.scenario for name in GROUPS.get(scenario, [scenario])]
     results = []
     for name in names:
         scenario = SCENARIOS[name]
@@ -67,7 +69,10 @@ def main() -> int:
 def _scenarios() -> str:
     """A line for each."""
     left_out = ", ".join(name for name in SCENARIOS if name not in EACH)
-    lines = {name: scenario.about for name, scenario in SCENARIOS.items()} | {"each": f"all of these but {left_out}"}
+    lines = {name: scenario.about for name, scenario in SCENARIOS.items()} | {
+        "each": f"all of these but {left_out}",
+        "channels": "what happens to channels: " + ", ".join(GROUPS["channels"]),
+    }
     return "\n".join(f"  {name:20} {about}" for name, about in lines.items())
 
 
@@ -97,8 +102,8 @@ def _arguments() -> argparse.Namespace:
 
 def _scenario(name: str) -> str:
     # Not argparse's `choices`: with nargs="*" it checks the default list against them and refuses it.
-    if name not in (*SCENARIOS, "each"):
-        raise argparse.ArgumentTypeError(f"there is no scenario {name!r}; choose {', '.join(SCENARIOS)} or each")
+    if name not in (*SCENARIOS, *GROUPS):
+        raise argparse.ArgumentTypeError(f"there is no scenario {name!r}; choose one of {', '.join((*SCENARIOS, *GROUPS))}")
     return name
 
 

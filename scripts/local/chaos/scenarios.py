@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.local.chaos import network
+from scripts.local.chaos import network, takeovers
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
 from scripts.local.chaos.surroundings import Setup
 
@@ -59,6 +60,8 @@ class Scenario:
     harmless: bool = False
     #: A page is open for each conversation of the widget, so its replies are streamed.
     watched: bool = False
+    #: What is wrong in the end, by the number of messages and those of ours that left; None: each message must have one reply.
+    check: Callable[[int, Set[int]], Iterable[str]] | None = None
     #: Seconds after its last outage within which the last reply has left.
     recovery: float = 30.0
     #: Seconds from the load's first message until all is done; then the scenario ends, and what is not done is wrong.
@@ -93,6 +96,15 @@ SCENARIOS = {
         Scenario("dying-streams", "one streamed answer in five ends in its middle", faults=DYING_STREAMS, watched=True),
         Scenario("duplicates", "each message enqueued by four processes at once", copies=4),
         Scenario("freeze", "workers stopped past their leases, then continued", (freeze,)),
+        Scenario(
+            "takeovers",
+            "people take conversations over and give them back, our own sends are echoed, kill -9 every second",
+            (takeovers.take_over, kill_workers),
+            _slow_calls(),
+            messages=1_000,
+            spread=50.0,
+            check=takeovers.check,
+        ),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),
         _outage("failover", network.failover, Setup(door=True)),
