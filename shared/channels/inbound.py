@@ -103,6 +103,14 @@ class ReportedError(InboundItem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdentityLearnt(InboundItem):
+    """The customer has other names from now on. `changes`: old ones, each with the one that replaces it; `names`: the new."""
+
+    changes: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryStatus(InboundItem):
     """How far a reply got; by our id where the channel sends it along, else by the provider's."""
 

@@ -204,6 +204,7 @@ _ALL = (
     "chatbot",
     "knowledge_base",
     "conversation",
+    "contact",
     "message",
     "webhook_endpoint",
     "webhook_event",
@@ -216,6 +217,7 @@ _ALL = (
 #: A column of each table that lists show.
 _SHOWN = {
     "conversation": "external_user_id",
+    "contact": "name",
     "webhook_endpoint": "url",
     "chatbot": "name",
     "knowledge_base": "name",
@@ -229,6 +231,7 @@ def _everything_of(customer: int) -> str:
     own = {
         "customer": "id = %s",
         "conversation": "chatbot_id in (select id from chatbot where customer_id = %s)",
+        "contact": "chatbot_id in (select id from chatbot where customer_id = %s)",
         "message": "chatbot_id in (select id from chatbot where customer_id = %s)",
     }
     rows = {}
@@ -265,6 +268,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        "contact_id": db.scalar("select id from contact"),
         **_taught(mine),
     }
     bodies = {
@@ -299,7 +303,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
             if rule.arguments:
                 assert answer.status_code == 404, (method, path)
             assert "mine-4711" not in answer.text, (method, path)
-            if path in ("/conversations", "/webhook-events"):  # it has none
+            if path in ("/conversations", "/contacts", "/webhook-events"):  # it has none
                 assert answer.json == {"data": [], "next": None}
     assert walked >= 28
     assert _everything_of(mine.customer) == before
@@ -315,6 +319,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        "contact_id": db.scalar("select id from contact"),
         **_taught(mine),
     }
     described = 0

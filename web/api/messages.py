@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import Field, ModelSelect
+from peewee import JOIN, ModelSelect, Node
 from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.channels.registry import channel
+from shared.db.outage import repeat_refused
 from shared.errors import InvalidPayload
-from shared.models import Chatbot, Conversation, Message
+from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from shared.queue_service import outgoing_job_tickets
 from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.message_schemas import MessagePageSchema, MessageSchema
@@ -63,6 +64,8 @@ _CONVERSATION = (
     Conversation.handed_over_at,
     Conversation.handover_reason,
     Conversation.window_ends_at,
+    Conversation.contact,
+    Contact.name.alias("contact_name"),
 )
 
 
@@ -95,9 +98,9 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
     With a person the bot is silent, and what it was about to say does not leave. Back with the bot, it answers what the customer
     wrote last, unless somebody has. A closed conversation opens again when the customer writes.
     """
-    _conversation(conversation_id)
+    conversation = _conversation(conversation_id)
     with db.transaction():
-        tickets = ownership.assign(conversation_id, change["owner"], "api", change.get("return_after_minutes"))
+        tickets = ownership.assign(conversation["id"], change["owner"], "api", change.get("return_after_minutes"))
     enqueue(tickets_of(tickets))
     return _conversation(conversation_id, *_CONVERSATION)
 
@@ -124,8 +127,14 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
     As a person would: the conversation is theirs from then on, and the bot is silent until it goes back to it. A message that a
     system sends by itself, such as "your order has left", says `"take_over": false`.
     """
-    conversation, content, key = _conversation(conversation_id), message["content"], header.get("key")
+    # Once more, if the conversation becomes a part of another one at this moment.
+    return repeat_refused(lambda: _send(conversation_id, message, header.get("key")))
+
+
+def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:
+    conversation, content, earlier = _conversation(conversation_id), message["content"], Message.alias()
     _check_length(content, conversation["channel"])
+    written = (earlier.conversation == conversation["id"]) & (earlier.role == "user")
     reply = (
         Message.insert(
             conversation=conversation["id"],
@@ -136,6 +145,8 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
             status="PENDING",
             metadata={"source": "api"},
             idempotency_key=key,
+            # To the name under which the customer last wrote.
+            address=earlier.select(earlier.address).where(written).order_by(earlier.id.desc()).limit(1),
         )
         .on_conflict(
             action="ignore",
@@ -156,12 +167,16 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
 
 
 def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
-    return conversations.join(Chatbot).where(Chatbot.customer == customer_id())
+    whose = conversations.join(Chatbot).join_from(Conversation, Contact, JOIN.LEFT_OUTER)
+    return whose.where(Chatbot.customer == customer_id())
 
 
-def _conversation(conversation_id: int, *columns: Field) -> dict[str, Any]:
+def _conversation(conversation_id: int, *columns: Node) -> dict[str, Any]:
+    """The conversation of this id, or the one that it has become a part of."""
     read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel)))
-    return row_or_404(_own(read).where(Conversation.id == row_id(conversation_id)), "conversation")
+    merged = MergedConversation.select(MergedConversation.conversation).where(MergedConversation.id == row_id(conversation_id))
+    is_it = (Conversation.id == conversation_id) | (Conversation.id == merged)
+    return row_or_404(_own(read).where(is_it), "conversation")
 
 
 def _check_length(content: str, name: str) -> None:

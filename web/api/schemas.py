@@ -106,11 +106,10 @@ class ConversationSchema(BodySchema):
     handover_reason = stored_text(allow_none=True)
     window_ends_at = stored_time(
         allow_none=True,
-        metadata={
-            "description": "WhatsApp Cloud: until when you may send any text; after that, approved templates only. Null: not "
-            "known, or a channel without such a rule."
-        },
+        metadata={"description": "WhatsApp Cloud: until when you may send any text, not only templates."},
     )
+    contact_id = stored_id(allow_none=True, metadata={"description": "Whose it is; null for some seconds at most."})
+    contact_name = text(allow_none=True, metadata={"description": "As the person calls themself, where the channel tells it."})
 
 
 class ConversationQuerySchema(PageQuerySchema):

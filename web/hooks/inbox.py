@@ -20,11 +20,12 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
-from shared.channels import changes, ownership, words
+from shared.channels import changes, contacts, ownership, words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
     DeliveryStatus,
+    IdentityLearnt,
     InboundBatch,
     InboundEdit,
     InboundItem,
@@ -133,6 +134,8 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
     match items[0]:  # they are all of its kind
         case InboundMessage():
             return _accept_messages(channel, account, cast(list[InboundMessage], items), files)
+        case IdentityLearnt():
+            return [_learn(channel, account, item) for item in cast(list[IdentityLearnt], items)]
         case DeliveryStatus():
             return _apply_statuses(account, cast(list[DeliveryStatus], items))
         case OwnerChange():
@@ -206,6 +209,13 @@ def _may_answer(message: InboundMessage) -> bool:
         is_old = message.reported_at is not None and age > settings().answer_within
         return message.may_answer and message.kind is not Kind.SYSTEM and not is_old
     return message.may_answer and EFFECTS[message.kind] is Effect.ANSWERED and age <= settings().answer_within
+
+
+def _learn(channel: Channel, account: Account, learnt: IdentityLearnt) -> str:
+    for old, new in learnt.changes:
+        contacts.learn_for_good(account.chatbot_id, channel.name, [old, new], moved_to=new)
+    contacts.learn_for_good(account.chatbot_id, channel.name, learnt.names)
+    return "identity_learnt"
 
 
 def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[str]:

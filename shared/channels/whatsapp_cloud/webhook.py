@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared.channels.inbound import (
     IgnoredItem,
     InboundBatch,
     InboundItem,
+    InboundMessage,
     MalformedItem,
     ReportedError,
     get_objects,
@@ -31,6 +33,7 @@ from shared.channels.inbound import (
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
+from shared.channels.whatsapp_cloud.identities import are_of_one, changed_names, contact_of, other_names
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
 from shared.db.credentials import constant_time_equal, hmac_matches
@@ -97,7 +100,8 @@ def parse_change(value: dict[str, Any]) -> InboundBatch:
 
 def _messages(value: dict[str, Any]) -> list[InboundItem]:
     """As they were written."""
-    parse_message = partial(_message, contacts=get_objects(value.get("contacts")))
+    contacts = get_objects(value.get("contacts"))
+    parse_message = partial(_message, contacts=contacts, are_one=are_of_one(get_objects(value.get("messages")), contacts))
     return in_order(_items(value, "messages", parse_message), _time)
 
 
@@ -116,22 +120,16 @@ def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], I
     return [parse_item(parse, raw) if isinstance(raw, dict) else MalformedItem(raw=raw, reason=reason) for raw in raw_items]
 
 
-def _message(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> InboundItem:
-    contact = _contact(raw, contacts)
+def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool) -> InboundItem:
+    if get_text(raw, "type") == "system":
+        return changed_names(raw)
+    contact = contact_of(raw, contacts, are_one)
     user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
     wamid = get_text(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
-    return read_message(raw, user_id, get_text(contact, "profile", "name"))
-
-
-def _contact(raw: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contact that a message is from; a message that names nobody is the only contact's."""
-    sender_ids = {get_text(raw, "from"), get_text(raw, "from_user_id")} - {""}
-    for contact in contacts:
-        if sender_ids & {get_text(contact, "wa_id"), get_text(contact, "user_id")}:
-            return contact
-    return contacts[0] if len(contacts) == 1 and not sender_ids else {}
+    item = read_message(raw, user_id, get_text(contact, "profile", "name"))
+    return replace(item, identities=other_names(raw, contact, user_id)) if isinstance(item, InboundMessage) else item
 
 
 def _status(raw: dict[str, Any]) -> InboundItem:

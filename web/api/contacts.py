@@ -1,0 +1,58 @@
+"""/api/v1/contacts: the persons who write to a business's chatbots."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from peewee import ModelSelect
+
+from shared import db
+from shared.models import Chatbot, Contact, ContactIdentity, Conversation
+from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.contact_schemas import ContactPageSchema, ContactQuerySchema, ContactSchema
+
+
+@api.get("/contacts")
+@api.query(ContactQuerySchema)
+@api.response(200, ContactPageSchema)
+def list_contacts(query: dict[str, Any]) -> dict[str, Any]:
+    """List contacts"""
+    contacts = _own()
+    if chatbot_id := query.pop("chatbot_id", None):
+        contacts = contacts.where(Contact.chatbot == chatbot_id)
+    found = page(contacts, **query)
+    return {**found, "data": _with_names(found["data"])}
+
+
+@api.get("/contacts/<int:contact_id>")
+@api.response(200, ContactSchema)
+def get_contact(contact_id: int) -> dict[str, Any]:
+    """Get a contact"""
+    [contact] = _with_names([row_or_404(_own().where(Contact.id == row_id(contact_id)), "contact")])
+    return contact
+
+
+def _own() -> ModelSelect[Contact]:
+    columns = (Contact.id, Contact.chatbot, Contact.name, Contact.created_at, Contact.updated_at)
+    return Contact.select(*columns).join(Chatbot).where(Chatbot.customer == customer_id())
+
+
+def _with_names(contacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With their identities and conversations."""
+    ids = [contact["id"] for contact in contacts]
+    identities = _by_contact(
+        ContactIdentity.select().where(ContactIdentity.contact.in_(ids)).order_by(ContactIdentity.created_at)
+    )
+    conversations = _by_contact(Conversation.select().where(Conversation.contact.in_(ids)).order_by(Conversation.id))
+    return [
+        {**contact, "identities": identities[contact["id"]], "conversations": conversations[contact["id"]]}
+        for contact in contacts
+    ]
+
+
+def _by_contact(query: ModelSelect[Any]) -> defaultdict[int, list[dict[str, Any]]]:
+    rows: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in db.rows(query):
+        rows[row["contact_id"]].append(row)
+    return rows
