@@ -33,7 +33,7 @@ from shared.channels.inbound import (
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
-from shared.channels.whatsapp_cloud.identities import are_of_one, changed_names, contact_of, other_names
+from shared.channels.whatsapp_cloud.identities import changed_names
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
 from shared.db.credentials import constant_time_equal, hmac_matches
@@ -46,6 +46,10 @@ FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_hand
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
+
+
+#: Digits by which a mobile number has two forms: Brazil's ninth digit, Mexico's 1, Argentina's 9.
+_SECOND_FORM = re.compile(r"^(?:(55\d\d)9(?=\d{8}$)|(52)1(?=\d{10}$)|(54)9(?=\d{10}$))")
 
 
 # Asked for each change of a webhook, and never remembered: a number that was moved or switched off is so at once. Written out,
@@ -101,7 +105,7 @@ def parse_change(value: dict[str, Any]) -> InboundBatch:
 def _messages(value: dict[str, Any]) -> list[InboundItem]:
     """As they were written."""
     contacts = get_objects(value.get("contacts"))
-    parse_message = partial(_message, contacts=contacts, are_one=are_of_one(get_objects(value.get("messages")), contacts))
+    parse_message = partial(_message, contacts=contacts, are_one=_are_of_one(get_objects(value.get("messages")), contacts))
     return in_order(_items(value, "messages", parse_message), _time)
 
 
@@ -123,13 +127,47 @@ def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], I
 def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool) -> InboundItem:
     if get_text(raw, "type") == "system":
         return changed_names(raw)
-    contact = contact_of(raw, contacts, are_one)
+    contact = _contact_of(raw, contacts, are_one)
     user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
     wamid = get_text(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
     item = read_message(raw, user_id, get_text(contact, "profile", "name"))
-    return replace(item, identities=other_names(raw, contact, user_id)) if isinstance(item, InboundMessage) else item
+    return replace(item, identities=_other_names(raw, contact, user_id)) if isinstance(item, InboundMessage) else item
+
+
+def _are_of_one(messages: list[dict[str, Any]], contacts: list[dict[str, Any]]) -> bool:
+    """Whether there is one contact, and the messages have one sender: they are the same person, whatever the names."""
+    return len(contacts) == 1 and len({_names(message, "from", "from_user_id") for message in messages}) == 1
+
+
+def _contact_of(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool) -> dict[str, Any]:
+    """The contact that a message is from: the one with its name, in either form, or the only one (`_are_of_one`)."""
+    names = _names(raw, "from", "from_user_id")
+    if are_one or (len(contacts) == 1 and not names):
+        return contacts[0]
+    forms = _in_one_form(names)
+    exact = (contact for contact in contacts if names & _names(contact, "wa_id", "user_id"))
+    alike = (contact for contact in contacts if forms & _in_one_form(_names(contact, "wa_id", "user_id")))
+    return next(exact, None) or next(alike, {})
+
+
+def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> tuple[str, ...]:
+    """The other names of a message's customer that its payload tells."""
+    told = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"))
+    return tuple(name for name in dict.fromkeys(told) if name != user_id)
+
+
+def _texts(value: dict[str, Any], *names: str) -> list[str]:
+    return [text for name in names if (text := get_text(value, name))]
+
+
+def _names(value: dict[str, Any], *names: str) -> frozenset[str]:
+    return frozenset(_texts(value, *names))
+
+
+def _in_one_form(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(_SECOND_FORM.sub(lambda found: next(filter(None, found.groups())), name) for name in names)
 
 
 def _status(raw: dict[str, Any]) -> InboundItem:
