@@ -109,7 +109,9 @@ class ConversationSchema(BodySchema):
         metadata={"description": "WhatsApp Cloud: until when you may send any text, not only templates."},
     )
     contact_id = stored_id(allow_none=True, metadata={"description": "Whose it is; null for some seconds at most."})
-    contact_name = text(allow_none=True, metadata={"description": "As the person calls themself, where the channel tells it."})
+    contact_name = stored_text(
+        allow_none=True, metadata={"description": "As the person calls themself, where the channel tells it."}
+    )
 
 
 class ConversationQuerySchema(PageQuerySchema):
