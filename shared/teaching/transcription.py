@@ -34,7 +34,7 @@ class TranscriptionSchema(Schema):
         allow_none=True,
         load_default=None,
         validate=validate.Regexp(r"[a-z]{2,3}\Z", error="must be a language's code of two or three letters, such as pt"),
-        metadata={"description": "What customers speak, such as pt; null: the model hears it."},
+        metadata={"description": "What customers speak, such as pt; null: the model hears it.", "pattern": "^[a-z]{2,3}$"},
     )
     api_key = fields.text(MAX_KEY, load_only=True, metadata={"description": "Needed with a base_url that is new here."})
 

@@ -252,6 +252,12 @@ def _taught(business: Business) -> dict[str, int]:
             [business.customer],
         ),
         "item_id": db.scalar(f"select min(id) from knowledge_item where knowledge_base_id = ({base})", [business.customer]),
+        "media_id": db.scalar(
+            "insert into media (customer_id, message_id, position, kind, state, error)"
+            " select %s, min(message.id), 0, 'image', 'failed', 'https://mine-4711.example' from message"
+            " join chatbot on chatbot.id = chatbot_id where customer_id = %s returning id",
+            [business.customer, business.customer],
+        ),
         "gap_id": db.scalar(
             "insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)"
             " select knowledge_base_id, chatbot.id, (select min(id) from message where chatbot_id = chatbot.id),"

@@ -49,10 +49,10 @@ class Site:
 
 @contextmanager
 def serving(world: World, root: Path, **settings: str) -> Iterator[Site]:
-    """Web, incoming, ai and outgoing, as the Procfile starts them, under these settings."""
+    """Web, incoming, media, ai and outgoing, as the Procfile starts them, under these settings."""
     port = free_port()
     chosen = {**os.environ, "PORT": str(port), **settings}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "incoming", "ai", "outgoing"])
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "incoming", "media", "ai", "outgoing"])
     manager.start()
     try:
         key = db.scalar("update chatbot set name = 'Emma' where id = %s returning public_key", [world.chatbot])

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import fields, pre_dump
 
-from shared.channels.kinds import Kind
+from shared.channels.kinds import Kind, MediaKind
 from shared.channels.outcomes import explanation
 from web.api.schemas import page_of, stored_id, stored_text, stored_time
 from web.parameters import BodySchema
@@ -41,6 +41,20 @@ class ToolSchema(BodySchema):
     reason = stored_text()
 
 
+class MediaSchema(BodySchema):
+    """A file that a message came with; its bytes are at /media/{id}."""
+
+    id = stored_id()
+    kind = stored_text(*MediaKind)
+    mime = stored_text(allow_none=True)
+    filename = stored_text(allow_none=True)
+    size = fields.Integer(required=True, allow_none=True)
+    sha256 = stored_text(allow_none=True)
+    state = stored_text("waiting", "stored", "failed", "deleted")
+    text = stored_text(allow_none=True, metadata={"description": "A voice note's transcript, a document's text."})
+    error = stored_text(allow_none=True)
+
+
 class MessageSchema(BodySchema):
     """What a user, the assistant, or a person of the business on the phone (agent) wrote."""
 
@@ -68,6 +82,7 @@ class MessageSchema(BodySchema):
     )
     sources = fields.List(fields.Nested(ShownLinkSchema), required=True, allow_none=True)
     tool = fields.Nested(ToolSchema, required=True, allow_none=True)
+    media = fields.List(fields.Nested(MediaSchema), required=True)
     created_at = stored_time()
     updated_at = stored_time()
 

@@ -16,6 +16,7 @@ from shared.errors import InvalidPayload
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from shared.queue_service import outgoing_job_tickets
 from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
 from web.api.schemas import (
     ConversationPageSchema,
@@ -111,7 +112,9 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
 def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]:
     """List the messages of a conversation"""
     conversation = _conversation(conversation_id)
-    return page(Message.select(*_MESSAGE).where(Message.conversation == conversation["id"]), **query)
+    found = page(Message.select(*_MESSAGE).where(Message.conversation == conversation["id"]), **query)
+    media = media_of(row["id"] for row in found["data"])
+    return {**found, "data": [{**row, "media": media[row["id"]]} for row in found["data"]]}
 
 
 @api.post("/conversations/<int:conversation_id>/messages")
@@ -163,7 +166,7 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
             return _earlier(conversation["id"], content, key), 200
         owner_tickets = ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
     enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
-    return sent, 202
+    return {**sent, "media": []}, 202
 
 
 def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
@@ -193,4 +196,4 @@ def _earlier(conversation_id: int, content: str, key: str | None) -> dict[str, A
         raise NotFound("The conversation is gone. Use the id of one of yours.")
     if message["content"] != content:
         raise key_reused()
-    return message
+    return {**message, "media": []}

@@ -21,9 +21,15 @@ const ATTEMPTS = 3;
 /** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
 const STALE = 60_000;
 
-const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources}
+/** Bytes of a file, and files of a message; the server looks at what they are. */
+const MAX_FILE = 10 * 1024 * 1024;
+const MAX_FILES = 5;
+
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources, files}
 const drafts = new Map(); // id of a question -> {content, html, tail, timer}: the reply that is being written
-let outbox = recall("outbox") || []; // {key, content, created_at, state: "sending" | "failed", why}
+let attached = []; // {name, size, kind, url, file, why}: of the message that is being written; file once it is uploaded
+const previews = new Map(); // file -> url of a picture that was sent from this page
+let outbox = recall("outbox") || []; // {key, content, files, created_at, state: "sending" | "failed", why}
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
 let open = true; // the launcher says otherwise
@@ -247,8 +253,9 @@ async function poll(seconds, signal) {
 
 /* ---- sending */
 
-function say(content) {
+function say(content, files = []) {
   const item = { key: crypto.randomUUID?.() || Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"), content };
+  if (files.length) item.files = files.map(({ file, kind, name, size }) => ({ file, kind, name, size }));
   outbox.push({ ...item, created_at: new Date().toISOString(), state: "sending" });
   keep("outbox", outbox);
   draw(item.key);
@@ -271,7 +278,7 @@ async function postOne(item) {
       const answer = await call("/messages", {
         method: "POST",
         headers: { "Content-Type": "application/json", "Idempotency-Key": item.key },
-        body: JSON.stringify({ content: item.content }),
+        body: JSON.stringify({ content: item.content, files: item.files?.map(({ file }) => file) }),
       });
       accepted(item, await answer.json());
       return;
@@ -287,7 +294,7 @@ function accepted(item, { id, status }) {
   outbox = outbox.filter((other) => other !== item);
   keep("outbox", outbox);
   // The stream may have been faster.
-  if (!messages.has(id)) messages.set(id, { id, role: "user", content: item.content, status, reply_to: null, created_at: item.created_at });
+  if (!messages.has(id)) messages.set(id, { id, role: "user", content: item.content, status, reply_to: null, created_at: item.created_at, files: item.files });
   notice("");
   draw();
   listen();
@@ -302,6 +309,117 @@ function failed(item, { status }) {
   else item.why = "Not sent. Are you online?";
   keep("outbox", outbox);
   draw();
+}
+
+/* ---- files */
+
+/** Uploads them at once; the message that names them is sent by the visitor. */
+function attach(files) {
+  const room = MAX_FILES - attached.length;
+  if (files.length > room) notice(`At most ${MAX_FILES} files in one message.`);
+  for (const file of [...files].slice(0, room)) {
+    const item = { name: file.name || "picture", size: file.size, kind: file.type.startsWith("image/") ? "image" : "document" };
+    if (item.kind === "image") item.url = URL.createObjectURL(file);
+    attached.push(item);
+    if (file.size > MAX_FILE) item.why = "Too large, 10 MB at most";
+    else upload(item, file);
+  }
+  drawAttached();
+  listen(true);
+  $("text").focus();
+}
+
+async function upload(item, file) {
+  try {
+    const options = { method: "POST", headers: { "Content-Type": file.type || "application/octet-stream" }, body: file };
+    const { file: name, kind } = await (await call(`/files?name=${encodeURIComponent(item.name)}`, options)).json();
+    Object.assign(item, { file: name, kind });
+    if (item.url) previews.set(name, item.url);
+  } catch ({ status }) {
+    if (status === 415) item.why = "This kind of file cannot be sent";
+    else if (status === 413) item.why = "Too large, 10 MB at most";
+    else if (status === 429) item.why = "Too many at once, try again in a minute";
+    else if (status === 422) item.why = "No more files are taken here";
+    else item.why = "Not sent. Are you online?";
+  }
+  drawAttached();
+}
+
+function drawAttached() {
+  $("attached").hidden = !attached.length;
+  $("attached").replaceChildren(...attached.map(chip));
+  grow();
+}
+
+function chip(item) {
+  const element = make("li", item.why ? "bad" : item.file ? "" : "uploading");
+  if (item.url && !item.why) element.append(Object.assign(make("img"), { src: item.url, alt: "" }));
+  const about = make("span", "about");
+  about.append(make("span", "name", item.name), make("span", "size", item.why || (item.file ? sizeOf(item.size) : "Uploading…")));
+  const remove = Object.assign(make("button", "", "×"), { type: "button", ariaLabel: `Remove ${item.name}` });
+  remove.addEventListener("click", () => {
+    attached = attached.filter((other) => other !== item);
+    drawAttached();
+    $("text").focus();
+  });
+  element.append(about, remove);
+  return element;
+}
+
+function sizeOf(bytes) {
+  return bytes < 100_000 ? `${Math.max(1, Math.round(bytes / 1000))} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+const fetched = new Map(); // id of a file -> promise of its url
+
+/** A file of this conversation, which only this visitor's token opens. */
+function urlOf({ id, file }) {
+  if (previews.has(file)) return Promise.resolve(previews.get(file));
+  if (!id) return Promise.reject(new Error("not saved yet"));
+  if (!fetched.has(id)) {
+    const found = call(`/files/${id}`, { cache: "default" }).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob));
+    fetched.set(id, found);
+    found.catch(() => fetched.delete(id)); // it is asked for again when it is drawn again
+  }
+  return fetched.get(id);
+}
+
+function shownFile(entry, file) {
+  if (file.state && file.state !== "stored") return fileLink(file, "Not available any more");
+  if (file.kind === "image") return picture(file);
+  if (file.kind === "voice" || file.kind === "audio") return sound(file);
+  return fileLink(file, file.size ? sizeOf(file.size) : "");
+}
+
+function picture(file) {
+  const element = Object.assign(make("a", "picture"), { target: "_blank", rel: "noopener" });
+  const image = Object.assign(make("img"), { alt: file.name || "Picture" });
+  image.addEventListener("load", () => atEnd && scrollToEnd());
+  element.append(image);
+  urlOf(file).then((url) => Object.assign(element, { href: url }) && (image.src = url)).catch(() => element.replaceWith(fileLink(file, "")));
+  return element;
+}
+
+function sound(file) {
+  const element = Object.assign(make("audio"), { controls: true, preload: "none" });
+  element.setAttribute("aria-label", file.name || "Recording");
+  urlOf(file).then((url) => (element.src = url)).catch(() => element.replaceWith(fileLink(file, "")));
+  return element;
+}
+
+function fileLink(file, detail) {
+  const element = Object.assign(make("a", "file"), { download: file.name || "file" });
+  element.append(make("span", "name", file.name || "File"), make("span", "size", detail));
+  if (file.id && (!file.state || file.state === "stored")) {
+    element.href = "#";
+    element.addEventListener("click", async (pressed) => {
+      if (element.href.startsWith("blob:")) return;
+      pressed.preventDefault();
+      element.href = await urlOf(file).catch(() => "#");
+      if (element.href.startsWith("blob:")) element.click();
+    });
+  }
+  return element;
 }
 
 function retry(key) {
@@ -462,6 +580,10 @@ function make(name, className, text = "") {
 function bubble(role, entry) {
   const element = make("div", "bubble");
   element.append(make("span", "aside", role === "user" ? "You: " : `${NAME}: `));
+  if (entry.files) {
+    element.classList.add("with-files");
+    element.append(...entry.files.map((file) => shownFile(entry, file)));
+  }
   const undelivered = role === "assistant" && entry.status === "FAILED";
   if (entry.html && !undelivered) {
     element.classList.add("formatted");
@@ -549,7 +671,8 @@ function grow() {
   const text = $("text");
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
-  $("form").querySelector("button").disabled = !text.value.trim();
+  const ready = attached.every(({ file }) => file);
+  $("send").disabled = !ready || !(text.value.trim() || attached.length);
 }
 
 function write() {
@@ -561,10 +684,12 @@ function submit(submitted) {
   submitted.preventDefault();
   const text = $("text");
   const content = text.value.trim();
-  if (!content) return;
+  const files = attached;
+  if (!(content || files.length) || !files.every(({ file }) => file)) return;
   text.value = "";
-  grow();
-  say(content);
+  attached = [];
+  drawAttached();
+  say(content, files);
   text.focus();
 }
 
@@ -604,9 +729,39 @@ function framed() {
   addEventListener("keydown", ({ key }) => key === "Escape" && close());
 }
 
+/** A button, dropping, pasting. */
+function takeFiles() {
+  $("attach").addEventListener("click", () => $("file").click());
+  $("file").addEventListener("change", () => {
+    attach($("file").files);
+    $("file").value = "";
+  });
+  $("text").addEventListener("paste", (pasted) => {
+    if (!pasted.clipboardData?.files.length) return;
+    pasted.preventDefault();
+    attach(pasted.clipboardData.files);
+  });
+  const hasFiles = ({ dataTransfer }) => [...(dataTransfer?.types || [])].includes("Files");
+  for (const name of ["dragover", "dragenter"]) {
+    addEventListener(name, (dragged) => {
+      if (!hasFiles(dragged)) return;
+      dragged.preventDefault();
+      $("drop").hidden = false;
+    });
+  }
+  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || ($("drop").hidden = true));
+  addEventListener("drop", (dropped) => {
+    $("drop").hidden = true;
+    if (!hasFiles(dropped)) return;
+    dropped.preventDefault();
+    attach(dropped.dataTransfer.files);
+  });
+}
+
 async function start() {
   colour();
   framed();
+  takeFiles();
   $("form").addEventListener("submit", submit);
   $("text").addEventListener("input", write);
   $("text").addEventListener("keydown", (pressed) => {

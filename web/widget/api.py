@@ -16,9 +16,11 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, Unauthorized, Un
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
-from web.hardening import bearer, is_foreign, reads_no_body_without
+from web.files import answer_with
+from web.hardening import bearer, is_foreign, max_body, reads_no_body_without
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
 from web.request_limits import check_message, check_session, client_site
+from web.widget import files
 from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
 from web.widget.ids import public_id, row_id
@@ -101,9 +103,9 @@ def send_message() -> tuple[Response, int]:
     """Accepts a message: 202 {id, status}. The same Idempotency-Key of the same visitor is the same message."""
     visitor = _visitor()
     key: str | None = parser.parse(IdempotencyHeader, location="headers", error_status_code=400).get("key")
-    content = _content()
+    content, sent = _message(visitor)
     check_message(visitor)
-    accepted = _accept(visitor, content, key)
+    accepted = _accept(visitor, content, sent, key)
     answer = jsonify(id=public_id(accepted.message_id), status="ACCEPTED")
     if not accepted.new:
         if content_of(accepted.message_id) not in (content, None):  # None: pruned this moment
@@ -112,16 +114,19 @@ def send_message() -> tuple[Response, int]:
     return answer, 202
 
 
-def _content() -> str:
+def _message(visitor: Visitor) -> tuple[str, list[files.Sent]]:
+    """The text of a message, and its files; without a text a label says what it is, as in other channels."""
     body = request.get_json()
-    if not isinstance(body, dict) or set(body) != {"content"} or not isinstance(body["content"], str):
-        raise BadRequest('The body must be {"content": "the text"}.')
+    is_right = isinstance(body, dict) and "content" in body and set(body) <= {"content", "files"}
+    if not is_right or not isinstance(body["content"], str):
+        raise BadRequest('The body must be {"content": "the text"}, with files also {"files": ["…"]}.')
+    sent = files.sent_by(visitor, body.get("files", []))
     content: str = body["content"]
-    return content
+    return content if content.strip() or not sent else f"[{sent[0].kind}]", sent
 
 
-def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
-    message = {
+def _accept(visitor: Visitor, content: str, sent: list[files.Sent], key: str | None) -> Accepted:
+    message: dict[str, Any] = {
         "chatbot_id": visitor.chatbot_id,
         "channel": "widget",
         "external_user_id": visitor.id,
@@ -129,10 +134,29 @@ def _accept(visitor: Visitor, content: str, key: str | None) -> Accepted:
         # Another visitor's key must not be this one's: external ids are one space for the whole chatbot.
         "external_id": f"{visitor.id}:{key}" if key else None,
     }
+    if sent:
+        said = "unsupported" if content == f"[{sent[0].kind}]" else "attachment"
+        message |= {"kind": "media", "media": [one.as_media() for one in sent], "metadata": {said: sent[0].kind}}
     try:
         return _service.accept_message(message)
     except InvalidPayload as problem:
         raise UnprocessableEntity(str(problem)) from None
+
+
+@api.post("/files")
+@max_body(files.MAX_FILE, files.IN_MEMORY)
+def send_file() -> tuple[Response, int]:
+    """Stores a file, the request's body, for a message that names it: 201 {file, kind, mime, size, name}."""
+    visitor = _visitor()
+    check_message(visitor)  # or else a file would cost nothing
+    sent, text = files.take(visitor, request.args.get("name", ""))
+    return jsonify(file=text, kind=sent.kind, mime=sent.mime, size=sent.size, name=sent.name), 201
+
+
+@api.get("/files/<file_id>")
+def get_file(file_id: str) -> Response:
+    """A file of the visitor's own conversation."""
+    return answer_with(files.find(_visitor(), file_id))
 
 
 @api.get("/messages")

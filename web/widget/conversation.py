@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Cast, ModelSelect, Value
+from peewee import Case, Cast, ModelSelect, Value, fn
 
 from shared import db
 from shared.channels.formatting import is_plain, to_html
 from shared.db import sql
 from shared.db.prepared import Statement
-from shared.models import Conversation, Job, Message
+from shared.models import Conversation, Job, Media, Message
 from shared.queues import Queue
 from web.widget.ids import public_id
 from web.widget.visitor import Visitor
@@ -75,7 +75,9 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     columns = (Message.id, Message.role, Message.content, Message.status, Message.reply_to, Message.created_at)
     sources = Message.metadata["sources"].as_json().alias("sources")
     is_shown = (Message.conversation == conversation) & Message.status.not_in(("PENDING", "SUPERSEDED"))
-    saved = Message.select(Message.revision, *columns, sources).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
+    label = Message.metadata["unsupported"].as_json().alias("label")
+    shown = (Message.revision, *columns, sources, label, _files_of_message().alias("files"))
+    saved = Message.select(*shown).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
         rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))
     else:
@@ -143,28 +145,49 @@ def _conversation_of(visitor: Visitor) -> ModelSelect[Conversation]:
 
 def _accepted_messages(visitor: Visitor) -> Any:
     """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
-    no_id, no_sources = Cast(None, "bigint"), Cast(None, "jsonb")
+    no_id, no_json = Cast(None, "bigint"), Cast(None, "jsonb")
     message = (Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
-    columns = (no_id, *message, no_sources)
+    columns = (no_id, *message, no_json, no_json, no_json)
     accepted = Job.select(*columns).where(
         Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
     )
     return accepted.where(~Job.held) + accepted.where(Job.held)
 
 
+def _files_of_message() -> Any:
+    about = {
+        "id": Media.id,
+        "kind": Media.kind,
+        "name": Media.filename,
+        "size": Media.size,
+        "mime": Media.mime,
+        "state": Media.state,
+    }
+    pairs = [part for name, column in about.items() for part in (Value(name), column)]
+    files = Media.select(fn.jsonb_agg(fn.jsonb_build_object(*pairs))).where(Media.message == Message.id)
+    return Case(None, [(Message.kind == "media", files)])
+
+
 def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     """The conversation's own revision, as a row without a message."""
-    return conversation.select(Conversation.revision, *[Value(None)] * 7)
+    return conversation.select(Conversation.revision, *[Value(None)] * 9)
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
     ids = {name: row[name] and public_id(row[name]) for name in ("id", "reply_to")}
     at = row["created_at"]
     message = {name: row[name] for name in _MEMBERS} | ids | {"created_at": at if isinstance(at, str) else at.isoformat()}
+    if files := row.get("files"):
+        # A label such as [image] stands for what the page shows itself.
+        message |= {"content": "" if row["label"] else row["content"], "files": _files(files)}
     if row["role"] != "user":
         message |= {} if is_plain(row["content"]) else {"html": to_html(row["content"])}
         message |= {"sources": links} if (links := _links(row["sources"])) else {}
     return message
+
+
+def _files(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "id": public_id(row["id"])} for row in sorted(rows, key=lambda row: int(row["id"]))]
 
 
 def _links(sources: Any) -> list[dict[str, str]]:

@@ -21,7 +21,10 @@ select n, revision as newest, reply_to as draft_of, text as draft,
         select coalesce(jsonb_agg(jsonb_build_array(revision, message) order by revision), '[]')
         from (
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
-                'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources') as message
+                'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources',
+                'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
+                    select jsonb_agg(jsonb_build_object('id', media.id, 'kind', media.kind, 'name', filename, 'size', size,
+                        'mime', mime, 'state', state)) from media where media.message_id = message.id) end) as message
             from message
             where conversation_id = changed_conversations.id and revision > after and status not in ('PENDING', 'SUPERSEDED')
             order by revision limit batch

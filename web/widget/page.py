@@ -23,10 +23,13 @@ def show(name: str) -> Response:
 
 
 def policy(bot: Bot) -> str:
-    """Only our own files, and frames only where the business says; without a list, only on its own."""
+    """Only our own files, and frames only where the business says; without a list, only on its own.
+
+    blob: is what the page has fetched with its visitor's token: the visitor's own files.
+    """
     frames = " ".join(["'self'", *bot.allowed_origins])
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; media-src blob:; "
         f"base-uri 'none'; form-action 'none'; frame-ancestors {frames}"
     )
 

@@ -1,0 +1,147 @@
+"""Files of visitors: stored first, then named by a message; given to the visitor who sent them, and to nobody else.
+
+Until its message comes, a stored file is known by a text that is signed for its visitor. If no message comes, its bytes are
+deleted after a day (shared/media/files.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, Any
+
+from flask import request
+from itsdangerous import BadData, URLSafeTimedSerializer
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable, UnprocessableEntity, UnsupportedMediaType
+
+from shared import db
+from shared.media import files
+from shared.media.download import Download, Spoilt, TooLarge
+from shared.media.storage import storage
+from shared.models import Chatbot, Conversation, Media, Message
+from web.server.wsgi import BODY_FILE
+from web.widget.ids import row_id
+from web.widget.keys import derived_keys
+from web.widget.visitor import Visitor
+
+#: Bytes of a file that a visitor sends, and those of it that are in memory.
+MAX_FILE, IN_MEMORY = 10 * 1024 * 1024, 256 * 1024
+#: Files of one message.
+MAX_FILES = 5
+#: Seconds in which the message has to follow.
+LIFE = files.GRACE * 3600 // 2
+#: Characters of a file's name.
+MAX_NAME = 200
+#: What may be sent, by its bytes, and what it is then to the pipeline.
+_KINDS = {
+    "image/jpeg": "image",
+    "image/png": "image",
+    "image/webp": "image",
+    "image/gif": "image",
+    "application/pdf": "document",
+    "text/plain": "document",
+    "text/csv": "document",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "document",
+    "audio/ogg": "audio",
+    "audio/mpeg": "audio",
+    "audio/mp4": "audio",
+    "audio/wav": "audio",
+    "audio/webm": "audio",
+}
+#: Separates these signatures from every other use of CREDENTIALS_KEY.
+_PURPOSE = b"switchboard widget file 1"
+_PART = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file that a visitor has sent."""
+
+    kind: str
+    mime: str
+    size: int
+    sha256: str
+    name: str
+
+    def as_media(self) -> dict[str, Any]:
+        """As a message's payload has it (shared/payloads.py)."""
+        about = {"kind": self.kind, "mime": self.mime, "filename": self.name, "size": self.size, "sha256": self.sha256}
+        return {**about, "is_stored": True, "source": {}}
+
+
+def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
+    """Stores the request's body; returns what it is, and the text by which a message names it.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, ServiceUnavailable.
+    """
+    with Download(storage().arrivals, mime=request.content_type) as download:
+        try:
+            _read_into(download)
+            download.check()
+        except TooLarge:
+            raise RequestEntityTooLarge(f"A file may have at most {MAX_FILE // 1024 // 1024} MiB.") from None
+        except Spoilt:
+            raise BadRequest("The body must be the file's bytes; it is empty.") from None
+        kind = _KINDS.get(download.mime or "")
+        if kind is None:
+            raise UnsupportedMediaType("Send a picture (JPEG, PNG, WebP, GIF), a PDF, a text, a document, a table, or a sound.")
+        try:
+            stored = files.store(_customer_of(visitor), download)
+        except files.QuotaFull:
+            raise UnprocessableEntity("This chat takes no more files at the moment.") from None
+        except OSError as problem:
+            raise ServiceUnavailable("The file cannot be stored now. Try again.", retry_after=30) from problem
+    sent = Sent(kind, stored.mime, stored.size, stored.sha256, _clean(name))
+    text = _signer(derived_keys(_PURPOSE)).dumps([*_whose(visitor), sent.kind, sent.mime, sent.size, sent.sha256, sent.name])
+    return sent, str(text)
+
+
+def sent_by(visitor: Visitor, names: Any) -> list[Sent]:
+    """The files that a message names. Raises BadRequest, UnprocessableEntity."""
+    if not isinstance(names, list) or len(names) > MAX_FILES or not all(isinstance(name, str) for name in names):
+        raise BadRequest(f"files must be a list of at most {MAX_FILES} texts, each from POST …/files.")
+    return [_read(visitor, name) for name in names]
+
+
+def find(visitor: Visitor, public: str) -> dict[str, Any] | None:
+    """A visitor's file, by its public id."""
+    query = Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).join(Message).join(Conversation)
+    own = (Conversation.chatbot == visitor.chatbot_id) & (Conversation.channel == "widget")
+    own &= Conversation.external_user_id == visitor.id
+    return db.row(query.where(Media.id == (row_id(public) or 0), own))
+
+
+def _read_into(download: Download) -> None:
+    file: IO[bytes] | None = request.environ.get(BODY_FILE)
+    source = file or request.stream
+    while part := source.read(_PART):
+        download.write(part)
+
+
+def _read(visitor: Visitor, name: str) -> Sent:
+    try:
+        chatbot_id, visitor_id, *about = _signer(derived_keys(_PURPOSE)).loads(name, max_age=LIFE)
+    except BadData:
+        chatbot_id, visitor_id, about = 0, "", []
+    if [chatbot_id, visitor_id] != _whose(visitor):
+        raise UnprocessableEntity("A file is not known any more, or is another visitor's. Send it again with POST …/files.")
+    return Sent(*about)
+
+
+def _whose(visitor: Visitor) -> list[Any]:
+    return [visitor.chatbot_id, visitor.id]
+
+
+def _signer(keys: Any) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(list(reversed(keys)), salt=_PURPOSE)  # the last of the list signs
+
+
+def _customer_of(visitor: Visitor) -> int:
+    customer = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == visitor.chatbot_id))
+    return int(customer)
+
+
+def _clean(name: str) -> str:
+    """A name without folders and control characters."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(character for character in base if character.isprintable()).strip()[:MAX_NAME] or "file"
