@@ -18,7 +18,7 @@ COPY shared shared
 COPY web web
 COPY workers workers
 # Nobody's number: it owns nothing here but the folder for files, and nothing is written but to that, /tmp and /dev/shm.
-RUN install -d -m 700 -o 10001 -g 10001 /media
+RUN mkdir -m 700 /media && chown 10001:10001 /media
 ENV MEDIA_FOLDER=/media
 USER 10001:10001
 EXPOSE 8000

@@ -12,7 +12,7 @@ update media set state = 'failed', error = :error where id = :id and state = 'wa
 
 -- name: keep_stored(id, mime, filename, size, hash, storage_key)
 update media set state = 'stored', mime = :mime, filename = :filename, size = :size, sha256 = :hash, storage_key = :storage_key,
-    error = null
+    error = null, source = '{}' -- which has keys, and words
 where id = :id and state = 'waiting'
 
 -- name: finish
