@@ -37,8 +37,11 @@ def fetch(
     is_allowed: Callable[[str], bool] | None = None,
     *,
     allow_private: bool = True,
+    may_expire: bool = False,
 ) -> None:
     """GETs a file into a download. Redirects lead to allowed addresses only, for `headers` go along; by default to the same site.
+
+    `may_expire`: the address is good for a while, and refused afterwards, whatever credentials are shown.
 
     Raises what `failure_of` makes of the answer, what the download and shared.http raise; PermanentRefusal for an address
     that is not allowed.
@@ -64,6 +67,8 @@ def fetch(
         )
         if answer.ok:
             return
+        if may_expire and answer.status in (401, 403):
+            raise MediaGone(f"media: {host_of(url)} answered HTTP {answer.status}; the file's address has expired")
         if not (300 <= answer.status < 400 and answer.headers.get("Location")):
             raise failure_of(answer, host_of(url))
         url = urljoin(url, answer.headers["Location"])

@@ -8,12 +8,12 @@ with used as (
     select coalesce(sum(size), 0) as bytes from media_file where customer_id = :customer_id and sha256 <> :hash
 )
 insert into media_file (customer_id, sha256, size) select :customer_id, :hash, :size from used
-where bytes + :size <= :quota
+where bytes + :size <= :quota or exists (select from media_file where customer_id = :customer_id and sha256 = :hash)
 on conflict (customer_id, sha256) do update set wanted_at = now()
 returning true
 
 -- name: expire(days, batch)
--- Media that were kept for long enough: their bytes go when nobody else has them (drop_unwanted).
+-- Media that were kept for long enough: their bytes go when nobody else has them (take_unwanted).
 update media set state = 'deleted', storage_key = null where id = any (array(
     select id from media where state = 'stored' and created_at < now() - make_interval(days => :days)
     order by created_at limit :batch for update skip locked))

@@ -287,6 +287,8 @@ def test_the_quota_of_a_business_is_its_own(world: World, monkeypatch: pytest.Mo
     db.rows("insert into media_file (customer_id, sha256, size) values (%s, %s, 1048500)", [world.customer, "a" * 64])
     rows, raised = fetch(world, cloud("1.png"), cloud("x.txt"))
     assert [row["state"] for row in rows] == ["failed", "stored"]
+    db.rows("update media_file set size = 2000000 where sha256 = %s", ["a" * 64])
+    assert fetch(world, cloud("x.txt"))[0][0]["state"] == "stored"  # what is there takes no more room
     assert "MEDIA_QUOTA_MB" in rows[0]["error"]
     assert raised is None
     world.customer, world.chatbot = world.tenant()
@@ -329,6 +331,21 @@ def test_a_bucket_of_the_gateway_is_not_told_its_key_and_must_be_public(world: W
     [row], _ = fetch(world, {"kind": "image", "source": {"url": url}}, **qr(world))
     assert "not a public address" in row["error"]
     assert len(world.simulator.record("webhook")) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_an_address_of_a_bucket_that_has_expired_keeps_nobody_waiting(world: World, status: int) -> None:
+    world.simulator.faults([{"kind": "webhook", "fault": "status", "status": status}])
+    url = f"{world.simulator.url}/customer/bucket.png"
+    [row], raised = fetch(world, {"kind": "image", "source": {"url": url}}, **qr(world))
+    assert (row["state"], raised) == ("failed", None)
+    assert len(world.jobs(queue="ai-processing")) == 1
+
+
+def test_metas_address_that_is_refused_is_asked_for_again_and_the_token_is_not_blamed(world: World) -> None:
+    world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "status", "status": 403, "times": 1}])
+    [row], raised = fetch(world, cloud("1.png"))
+    assert (row["state"], raised) == ("stored", None)
 
 
 @pytest.mark.parametrize("name", ["3EB0.png", "3EB1.txt"])

@@ -36,7 +36,7 @@ def fetch_file(account: Mapping[str, Any], source: Mapping[str, Any], download: 
         size = about.get("file_size")
         download.expect(size if isinstance(size, int) and size > 0 else None, get_text(about, "sha256") or None)
         try:
-            fetch(get_text(about, "url"), headers, download, is_at(settings().graph_media_url))
+            fetch(get_text(about, "url"), headers, download, is_at(settings().graph_media_url), may_expire=True)
         except MediaGone:
             if not tries_left:
                 raise

@@ -53,7 +53,7 @@ def _fetch_address(account: Mapping[str, Any], key: str, url: str, download: Dow
         headers = {"X-Api-Key": key} if key else {}
         fetch(base + _waha_path(parts.path, account["session_name"]), headers, download, is_at(base))
     else:
-        fetch(url, {}, download, allow_private=settings().webhooks_to_private)
+        fetch(url, {}, download, allow_private=settings().webhooks_to_private, may_expire=True)
 
 
 def _waha_path(path: str, session: str) -> str:
