@@ -55,6 +55,8 @@ def test_a_picture_is_sent_shown_and_given_to_its_visitor_only(door: FrontDoor, 
 def test_a_picture_without_words_is_a_message(door: FrontDoor, page: Page) -> None:
     assert say(page, [send(page).json["file"]]).status_code == 202
     door.world.drain()
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")  # for more pictures of the same album
+    door.world.drain()
     assert [(one["content"], len(one.get("files", []))) for one in page.history()[:1]] == [("", 1)]
     assert db.scalar("select content from message where role = 'user'") == "[image]"
     assert page.history()[1]["content"] == db.scalar("select unsupported_message from chatbot")
