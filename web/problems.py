@@ -50,7 +50,7 @@ def answer_to(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         detail = f"The body is too large. At most {request.max_content_length} bytes are allowed."
     headers = {name: value for name, value in error.get_headers() if name.lower() in _PASSED_ON}
-    return problem(error.code or 500, error.name, detail, headers)
+    return problem(error.code or 500, error.name, detail, headers, **getattr(error, "members", {}))
 
 
 def _invalid(error: InvalidPayload) -> Response:

@@ -1,22 +1,34 @@
-"""whatsapp-cloud-send: one text through Meta's Graph API; its wamid, attempts and usage are kept."""
+"""whatsapp-cloud-send: one message through Meta's Graph API; its wamid, attempts and usage are kept.
+
+A free text after the 24 hours in which WhatsApp takes one does not leave: that would cost a call, and be refused.
+"""
 
 from __future__ import annotations
 
+import logging
+
 from shared.channels import sending
 from shared.channels.formatting import parts, to_whatsapp
+from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
 from shared.channels.sending import OutboundMessage
-from shared.channels.whatsapp_cloud.send import MAX_TEXT, callback_id, send_text
+from shared.channels.whatsapp_cloud import template_store, window
+from shared.channels.whatsapp_cloud.send import MAX_TEXT, Content, as_template, as_text, callback_id, send_message
 from shared.db import sql
 from shared.db.credentials import decrypt
+from shared.errors import PermanentError, PermanentRefusal
+from shared.jobs.completion import CompletionStatement
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.queues import Queue
 
+log = logging.getLogger(__name__)
 queries = sql.load(__file__)
 
 CHANNEL = channel("whatsapp_cloud")
+
+refuse_late_text = CompletionStatement(queries["refuse_late_text"])
 
 
 @actor(
@@ -33,19 +45,53 @@ CHANNEL = channel("whatsapp_cloud")
 def send(job: Job) -> None:
     """Sends a reply to a WhatsApp number."""
     message = sending.load_message(job)
+    if message.instead is not None and _is_untouched(job, message):
+        _refuse_late_text(job, message.instead)
+        return
     number = message.sender["phone_number_id"]
     token = decrypt(message.sender["access_token"], f"WhatsApp number {number}")
-    sending.send_once(job, message, CHANNEL, [], lambda: _send_parts(message, token))
+    try:
+        sending.send_once(job, message, CHANNEL, [], lambda: _send_parts(message, token))
+    except PermanentRefusal as refusal:
+        _learn(message, refusal.error_code)
+        raise
+
+
+def _is_untouched(job: Job, message: OutboundMessage) -> bool:
+    """Whether nothing of it can have left: else the rest is tried, and Meta is the judge."""
+    return message.status == "PENDING" and job.outcome_unknown_for is None and not message.parts_sent
+
+
+def _refuse_late_text(job: Job, instead: list[dict[str, str]]) -> None:
+    reason = {"error": window.explanation(instead), "error_code": Reason.WINDOW_CLOSED}
+    if not refuse_late_text(job, {"message_id": job.message_id, "customer_id": job.customer_id, **reason}):
+        raise PermanentError(f"message {job.message_id} is gone")
+    log.info("window_closed")
+
+
+def _learn(message: OutboundMessage, error_code: str | None) -> None:
+    """What Meta refuses says that what we know is out of date."""
+    if error_code == Reason.WINDOW_CLOSED:
+        window.close(message.message_id)
+    elif error_code == Reason.TEMPLATE_REFUSED and message.sender["waba_id"]:
+        template_store.want(message.sender["waba_id"])
 
 
 def _send_parts(message: OutboundMessage, token: str) -> str:
     """A text too long for Meta leaves in parts, one after another; the last one's wamid stands for the message."""
-    *earlier, last = parts(to_whatsapp(message.content, by_person=message.by_person), MAX_TEXT)
+    *earlier, last = _contents(message)
     for number, part in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
-        _send_text(message, token, part, callback_id(message.message_id, number))
+        _send(message, token, part, callback_id(message.message_id, number))
         sending.keep_parts_sent(message, number)
-    return _send_text(message, token, last, callback_id(message.message_id))
+    return _send(message, token, last, callback_id(message.message_id))
 
 
-def _send_text(message: OutboundMessage, token: str, text: str, callback: str) -> str:
-    return send_text(message.sender["phone_number_id"], token, message.recipient, text, callback)
+def _contents(message: OutboundMessage) -> list[Content]:
+    """What leaves, in its order."""
+    if template := message.data.get("template"):
+        return [as_template(template)]
+    return [as_text(part) for part in parts(to_whatsapp(message.content, by_person=message.by_person), MAX_TEXT)]
+
+
+def _send(message: OutboundMessage, token: str, content: Content, callback: str) -> str:
+    return send_message(message.sender["phone_number_id"], token, message.recipient, content, callback)

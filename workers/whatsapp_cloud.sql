@@ -24,9 +24,32 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
         to_jsonb(account) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
         message.metadata ? 'source' as by_person,
         -- It was merged into another at this moment.
-        message.conversation_id not in (select id from locked_conversations) as has_moved
+        message.conversation_id not in (select id from locked_conversations) as has_moved, message.data,
+        -- A free text after the 24 hours: the templates that may be sent instead.
+        case when conversation.window_ends_at <= now() and not message.data ? 'template' then coalesce((
+            select jsonb_agg(jsonb_build_object('name', name, 'language', language) order by name, language) from (
+                select name, language from whatsapp_template where waba_id = account.waba_id and status = 'APPROVED'
+                order by name, language limit 6) approved), '[]') end as instead
     from message join conversation on conversation.id = message.conversation_id
     left join whatsapp_cloud_account account on account.chatbot_id = message.chatbot_id and account.active
     where message.id = claimed_jobs.message_id and message.role = 'assistant'
 ) reply) as loaded
 from claimed_jobs
+
+-- name: refuse_late_text
+-- A free text after the 24 hours is FAILED without a call and without an attempt.
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
+        error text, error_code text)
+), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
+    select id, conversation_id, channel, reply_to from message
+    where id = any (array(select message_id from input)) order by id for no key update
+), failed_messages as materialized (
+    select input.*, message.id, message.conversation_id, message.channel, message.reply_to, message_set_status_v2(
+        message.id, 'FAILED', input.error, p_metadata => jsonb_build_object('error_code', input.error_code)) as has_moved
+    from input join locked_messages message on message.id = input.message_id
+)
+select jsonb_agg(n) as done, job_complete_v1('whatsapp-cloud-send', jsonb_object_agg(job_id, claim), '[]',
+    coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
+        jsonb_build_object('error', error, 'error_code', error_code))) filter (where has_moved), '[]')) as tickets
+from failed_messages having count(*) > 0

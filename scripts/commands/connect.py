@@ -15,11 +15,12 @@ from typing import Any
 import peewee
 import psycopg2.errors
 
-from scripts.commands import connect_telegram
+from scripts.commands import connect_telegram, whatsapp_templates
 from scripts.commands.connect_account import CHATBOT_HELP, connect_account, in_place_of, no_chatbot, read_secret, require_chatbot
 from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
+from shared.channels.whatsapp_cloud import template_store
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload
 from shared.http.urls import UrlRefused
@@ -135,7 +136,9 @@ def _arguments() -> argparse.Namespace:
     cloud.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
     number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
     cloud.add_argument("--phone-number-id", type=number, required=True, help="Meta's id of the number, not the number")
+    cloud.add_argument("--waba-id", type=number, help="Meta's id of its business account; else its first webhook tells")
     cloud.set_defaults(run=_cloud)
+    whatsapp_templates.add_command(commands)
     qr = commands.add_parser("qr", help="a session of a QR gateway; asks for its API key, prints the secret of the hook")
     qr.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
     name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and the characters _ . -")
@@ -265,8 +268,11 @@ def _print_embedding(bot: dict[str, Any]) -> None:
 def _cloud(arguments: argparse.Namespace) -> int:
     require_chatbot(arguments.chatbot)
     token = read_secret("access token")
-    values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True}
+    values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True, "waba_id": None}
     before = connect_account(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
+    if arguments.waba_id:
+        account = WhatsappCloudAccount.select(WhatsappCloudAccount.id).where(WhatsappCloudAccount.chatbot == arguments.chatbot)
+        template_store.learn(db.scalar(account), arguments.waba_id)
     replaced = in_place_of("number", before, arguments.phone_number_id)
     print(
         f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s{replaced}; Meta's hook is /webhooks/whatsapp/cloud"

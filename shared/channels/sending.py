@@ -52,6 +52,8 @@ class OutboundMessage:
     sender: dict[str, Any]
     #: What it is besides its words: choices, a template.
     data: dict[str, Any] = field(default_factory=dict)
+    #: WhatsApp Cloud, where the time for free texts is over: approved templates (whatsapp_cloud/window.py).
+    instead: list[dict[str, str]] | None = None
 
 
 def load_message(job: Job) -> OutboundMessage:

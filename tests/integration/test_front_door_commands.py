@@ -13,6 +13,7 @@ import pytest
 
 from scripts.commands import chaos, connect, jobs, keys, migrate, server
 from shared import db
+from shared.channels.whatsapp_cloud import template_sync
 from shared.db.credentials import decrypt
 from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook, written
 from web.api import keys as api_keys
@@ -45,6 +46,19 @@ def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[
     assert run(connect, "whatsapp", "--chatbot", "999", "--phone-number-id", "1", typed="t\n") == 1
     with pytest.raises(SystemExit, match="nothing was given"):
         run(connect, "whatsapp", "--chatbot", str(chatbot), "--phone-number-id", "1")
+
+
+def test_the_templates_of_a_number_are_listed(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    chatbot = ("--chatbot", str(door.world.chatbot))
+    assert run(connect, "templates", *chatbot) == 1
+    assert "not known until Meta's first webhook" in capsys.readouterr().err
+    assert run(connect, "whatsapp", *chatbot, "--phone-number-id", door.number, "--waba-id", "4711", typed="t\n") == 0
+    template_sync.sync_due()
+    assert run(connect, "templates", *chatbot, "--refresh") == 0
+    told = capsys.readouterr().out
+    assert "order_update pt_BR: APPROVED, UTILITY, quality GREEN\nsummer en_US: REJECTED (PROMOTIONAL), UTILITY" in told
+    assert db.scalar("select templates_synced_at is null from whatsapp_business"), "it is read again"
+    assert run(connect, "templates", "--chatbot", "999") == 1
 
 
 def test_what_a_second_connection_replaces_is_named(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:

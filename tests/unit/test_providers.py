@@ -26,7 +26,7 @@ def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _graph(simulator: Simulator, to: str = "491") -> str:
-    return send.send_text("777001", "token", to, "Hello", send.callback_id(12))
+    return send.send_message("777001", "token", to, send.as_text("Hello"), send.callback_id(12))
 
 
 def _waha(simulator: Simulator, session: str = "s1") -> str:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import JOIN, ModelSelect, Node
-from werkzeug.exceptions import NotFound
+from peewee import JOIN, ModelSelect, Node, fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
-from shared.channels.registry import channel
 from shared.db.outage import repeat_refused
-from shared.errors import InvalidPayload
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from shared.queue_service import outgoing_job_tickets
-from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api import outbound
+from web.api.api import api, customer_id, existing, page, row_id, row_or_404
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
+from web.api.outbound_schemas import OwnMessageSchema
 from web.api.schemas import (
     ConversationPageSchema,
     ConversationQuerySchema,
     ConversationSchema,
     OwnerSchema,
-    OwnMessageSchema,
     PageQuerySchema,
 )
 from web.parameters import IdempotencyHeader, key_reused
@@ -121,23 +119,29 @@ def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]
 @api.arguments(IdempotencyHeader, location="headers", error_status_code=400)
 @api.arguments(OwnMessageSchema)
 @api.response(202, MessageSchema)
+@api.alt_response(409, response="CONFLICT")
 @api.alt_response(
     200, schema=MessageSchema, description="The Idempotency-Key was used before: the message of then.", success=True
 )
 def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> tuple[dict[str, Any], int]:
     """Send a message into a conversation
 
-    As a person would: the conversation is theirs from then on, and the bot is silent until it goes back to it. A message that a
-    system sends by itself, such as "your order has left", says `"take_over": false`.
+    A text, with choices or without, or a `template`, as a person would: the conversation is theirs from then on, and the bot is
+    silent until it goes back to it. A message that a system sends by itself, such as "your order has left", says
+    `"take_over": false`. On WhatsApp Cloud a text is refused with 409 once `window_ends_at` is over; the problem document lists
+    the `templates` that may be sent.
     """
     # Once more, if the conversation becomes a part of another one at this moment.
     return repeat_refused(lambda: _send(conversation_id, message, header.get("key")))
 
 
 def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:
-    conversation, content, earlier = _conversation(conversation_id), message["content"], Message.alias()
-    _check_length(content, conversation["channel"])
-    written = (earlier.conversation == conversation["id"]) & (earlier.role == "user")
+    conversation, inbound = _conversation(conversation_id), Message.alias()
+    if earlier := _earlier(conversation["id"], message, key):
+        return earlier, 200
+    content, data = outbound.compose(message, conversation)
+    outbound.check_window(conversation, data)
+    written = (inbound.conversation == conversation["id"]) & (inbound.role == "user")
     reply = (
         Message.insert(
             conversation=conversation["id"],
@@ -147,9 +151,10 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
             content=content,
             status="PENDING",
             metadata={"source": "api"},
+            data=data,
             idempotency_key=key,
             # To the name under which the customer last wrote.
-            address=earlier.select(earlier.address).where(written).order_by(earlier.id.desc()).limit(1),
+            address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
         )
         .on_conflict(
             action="ignore",
@@ -163,7 +168,7 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
         db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
         sent = db.row(reply)
         if sent is None:
-            return _earlier(conversation["id"], content, key), 200
+            return existing(_earlier(conversation["id"], message, key), "conversation"), 200
         owner_tickets = ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
     enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
     return {**sent, "media": []}, 202
@@ -176,24 +181,21 @@ def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
 
 def _conversation(conversation_id: int, *columns: Node) -> dict[str, Any]:
     """The conversation of this id, or the one that it has become a part of."""
-    read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel)))
+    is_window_closed = fn.COALESCE(Conversation.window_ends_at <= fn.NOW(), False).alias("is_window_closed")
+    read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel, is_window_closed)))
     merged = MergedConversation.select(MergedConversation.conversation).where(MergedConversation.id == row_id(conversation_id))
     is_it = (Conversation.id == conversation_id) | (Conversation.id == merged)
     return row_or_404(_own(read).where(is_it), "conversation")
 
 
-def _check_length(content: str, name: str) -> None:
-    limit = channel(name).max_content
-    if len(content) > limit:
-        problem = f"must have at most {limit} characters on {name}, and has {len(content)}"
-        raise InvalidPayload("message", {"content": problem})
-
-
-def _earlier(conversation_id: int, content: str, key: str | None) -> dict[str, Any]:
+def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> dict[str, Any] | None:
+    """What was sent with this key before; None if nothing was. Raises what `key_reused` makes for another content."""
+    if key is None:
+        return None
     same_key = (Message.conversation == conversation_id) & (Message.idempotency_key == key)
     message = db.row(Message.select(*_MESSAGE).where(same_key))
     if message is None:
-        raise NotFound("The conversation is gone. Use the id of one of yours.")
-    if message["content"] != content:
+        return None
+    if not outbound.is_same(given, message):
         raise key_reused()
     return {**message, "media": []}

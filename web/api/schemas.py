@@ -135,14 +135,6 @@ class NewMessageSchema(BodySchema):
     )
 
 
-class OwnMessageSchema(NewMessageSchema):
-    """What a business says."""
-
-    take_over = _boolean(
-        load_default=True, metadata={"description": "Whether a person takes the conversation over by it; false: the bot goes on."}
-    )
-
-
 class OwnerSchema(BodySchema):
     """Who answers a conversation."""
 

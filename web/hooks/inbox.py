@@ -38,7 +38,9 @@ from shared.channels.inbound import (
     SessionState,
 )
 from shared.channels.kinds import EFFECTS, Author, Effect, Kind
+from shared.channels.outcomes import Reason
 from shared.channels.registry import Channel
+from shared.channels.whatsapp_cloud import window
 from shared.channels.whatsapp_qr import session
 from shared.config import settings
 from shared.errors import InvalidPayload, ServiceDown
@@ -230,7 +232,11 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
         )
         for status in statuses
     ]
-    return [f"status_{outcome}" for outcome in apply_delivery_statuses(updates)]
+    outcomes = apply_delivery_statuses(updates)
+    for status in statuses:
+        if status.error_code == Reason.WINDOW_CLOSED:
+            window.close(status.message_id, status.provider_id, account.chatbot_id)
+    return [f"status_{outcome}" for outcome in outcomes]
 
 
 def _record_state(account: Account, state: SessionState) -> str:

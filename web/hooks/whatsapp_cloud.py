@@ -43,15 +43,16 @@ def receive() -> Response:
         inbox.count(CHANNEL, "bad_signature")
         raise Unauthorized("X-Hub-Signature-256 must be sha256= and the body's HMAC-SHA256 with WHATSAPP_APP_SECRET.")
     body = inbox.read_body(CHANNEL, '{"object": "whatsapp_business_account", "entry": […]}')
-    businesses = template_events.numbers_in(body)
+    businesses = webhook.businesses_in(body)
     for batch in webhook.parse_body(body):
         account = webhook.find_account(batch.account_name)
         inbox.store(CHANNEL, account, batch)
         waba_id = businesses.get(batch.account_name)
         if account is not None and waba_id not in (None, account.waba_id):  # it is new
             db.retry_on_outage(partial(template_store.learn, account.id, waba_id), db.WEB_RETRY_SECONDS)
-    for update in template_events.updates_in(body):
-        _apply_template_update(update)
+    if webhook.is_about_an_account(body):
+        for update in template_events.updates_in(body):
+            _apply_template_update(update)
     return Response("ok", mimetype="text/plain")
 
 

@@ -1,4 +1,4 @@
-"""One call of Meta's Graph API: a text to a WhatsApp user. What its errors do to the send is in errors.py.
+"""One call of Meta's Graph API: a message to a WhatsApp user. What its errors do to the send is in errors.py.
 
 Source: Meta's Cloud API reference, messages.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from shared.channels.whatsapp_cloud.errors import classify_error
 from shared.config import settings
@@ -14,6 +16,8 @@ from shared.http import Response, post
 
 #: Characters of one message (code 100 for more); counted in UTF-16 units, so that it holds either way.
 MAX_TEXT = 4_096
+#: The members of a message that depend on what it is.
+Content = dict[str, Any]
 _PHONE = re.compile(r"^\+?\d+$")
 
 
@@ -22,8 +26,19 @@ def callback_id(message_id: int, part: int | None = None) -> str:
     return f"msg_{message_id}" if part is None else f"msg_{message_id}/{part}"
 
 
-def send_text(phone_number_id: str, token: str, recipient: str, text: str, callback: str) -> str:
-    """Sends a text of up to MAX_TEXT; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
+def as_text(text: str) -> Content:
+    """A text of up to MAX_TEXT."""
+    return {"type": "text", "text": {"preview_url": False, "body": text}}
+
+
+def as_template(template: Mapping[str, Any]) -> Content:
+    """A template with its parameters, as shared/channels/whatsapp_cloud/templates.py made it."""
+    wire = {"name": template["name"], "language": {"code": template["language"]}, "components": template["components"]}
+    return {"type": "template", "template": wire}
+
+
+def send_message(phone_number_id: str, token: str, recipient: str, content: Content, callback: str) -> str:
+    """Sends it; returns the wamid. `recipient` is a phone number or a business-scoped user id (BR.123).
 
     Raises what `outcomes.error_of` gives, and what shared.http raises.
     """
@@ -32,8 +47,7 @@ def send_text(phone_number_id: str, token: str, recipient: str, text: str, callb
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to" if _PHONE.match(recipient) else "recipient": recipient,
-        "type": "text",
-        "text": {"preview_url": False, "body": text},
+        **content,
         "biz_opaque_callback_data": callback,
     }
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"

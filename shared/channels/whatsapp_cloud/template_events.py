@@ -1,4 +1,4 @@
-"""What Meta's webhooks tell of a business account (WABA): what became of its message templates, and which numbers are its own.
+"""What Meta's webhooks tell of the message templates of a business account (WABA).
 
 Source: Meta's webhooks reference, message_template_*_update and template_category_update. `entry.id` is the WABA's.
 """
@@ -12,17 +12,6 @@ from shared.channels.inbound import TemplateUpdate, get_objects, get_path, get_t
 
 #: Meta's word for what happened -> the status of the template, where it is not the same.
 _STATUSES = {"REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
-
-
-def numbers_in(body: Mapping[str, Any]) -> dict[str, str]:
-    """Which WABA each number of a webhook is of: {phone number id: WABA's id}."""
-    return {
-        number: waba_id
-        for entry in get_objects(body.get("entry"))
-        if (waba_id := get_text(entry, "id")).isdigit()
-        for change in get_objects(entry.get("changes"))
-        if (number := get_text(change, "value", "metadata", "phone_number_id"))
-    }
 
 
 def updates_in(body: Mapping[str, Any]) -> list[TemplateUpdate]:

@@ -66,6 +66,17 @@ def find(waba_id: str | None, name: str, language: str) -> dict[str, Any] | None
     return db.row(WhatsappTemplate.select().where(is_it))
 
 
+def listed(waba_id: str) -> list[dict[str, Any]]:
+    """All of an account's, by name."""
+    one = WhatsappTemplate
+    return db.rows(one.select().where(one.waba_id == waba_id).order_by(one.name, one.language))
+
+
+def business(waba_id: str) -> dict[str, Any]:
+    """How its list stands."""
+    return db.row(WhatsappBusiness.select().where(WhatsappBusiness.waba_id == waba_id)) or {}
+
+
 def usable(waba_id: str | None, limit: int) -> list[dict[str, str]]:
     """The names and languages of approved templates, in their order."""
     one = WhatsappTemplate

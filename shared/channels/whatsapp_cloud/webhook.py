@@ -88,6 +88,23 @@ def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
     return in_order([parse_change(value) for value in values if isinstance(value, dict)], _first_time)
 
 
+def businesses_in(body: dict[str, Any]) -> dict[str, str]:
+    """Which business account (WABA) each number of a webhook is of: {phone number id: the account's id}."""
+    return {
+        number: waba_id
+        for entry in get_objects(body.get("entry"))
+        if (waba_id := get_text(entry, "id")).isdigit()
+        for change in get_objects(entry.get("changes"))
+        if (number := get_text(change, "value", "metadata", "phone_number_id"))
+    }
+
+
+def is_about_an_account(body: dict[str, Any]) -> bool:
+    """Whether a webhook tells of more than messages: of a business account, its templates."""
+    changes = (change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes")))
+    return any(change.get("field") != "messages" for change in changes)
+
+
 def parse_change(value: dict[str, Any]) -> InboundBatch:
     """What a change reports of one number; its members say which of FIELDS it is of."""
     number = get_text(value, "metadata", "phone_number_id") or get_text(value, "recipient", "phone_number_id")

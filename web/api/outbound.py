@@ -1,0 +1,91 @@
+"""What a business sends into a conversation: a text, with choices or without, or a template of WhatsApp's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError
+from werkzeug.exceptions import Conflict
+
+from shared import db
+from shared.channels import choices
+from shared.channels.outcomes import Reason
+from shared.channels.registry import channel
+from shared.channels.whatsapp_cloud import template_store, templates, window
+from shared.errors import InvalidPayload
+from shared.models import WhatsappCloudAccount
+
+
+class WindowClosed(Conflict):
+    """A free text after WhatsApp's 24 hours. The problem document names approved templates."""
+
+    def __init__(self, approved: list[dict[str, str]]) -> None:
+        super().__init__(window.explanation(approved))
+        self.members = {"code": Reason.WINDOW_CLOSED, "templates": approved}
+
+
+def compose(message: Mapping[str, Any], conversation: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The words of what is sent, and its data. Raises InvalidPayload, which names what is wrong."""
+    if template := message.get("template"):
+        if extra := [name for name in ("content", "choices") if message.get(name)]:
+            raise InvalidPayload("message", dict.fromkeys(extra, "must not be given beside a template"))
+        return _template(template, conversation)
+    if not message.get("content"):
+        raise InvalidPayload("message", {"content": "must be given, or a template"})
+    _check_length(message["content"], conversation["channel"])
+    try:
+        return message["content"], {"choices": choices.stored(message["choices"])} if message.get("choices") else {}
+    except ValidationError as wrong:
+        raise InvalidPayload("message", {"choices": str(wrong.messages[0])}) from None
+
+
+def is_same(given: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether an earlier message is what is given now."""
+    data = message["data"]
+    if template := given.get("template"):
+        sent = data.get("template", {})
+        return all(sent.get(name) == template[name] for name in ("name", "language", "parameters"))
+    if "template" in data or given.get("content") != message["content"]:
+        return False
+    titles = [" ".join(choice["title"].split()) for choice in given.get("choices") or ()]
+    return titles == [choice["title"] for choice in data.get("choices", ())]
+
+
+def check_window(conversation: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Raises WindowClosed for what WhatsApp would refuse."""
+    if conversation["is_window_closed"] and "template" not in data:
+        raise WindowClosed(template_store.usable(_waba_id(conversation), MAX_LISTED))
+
+
+#: Templates that a refusal lists.
+MAX_LISTED = 100
+
+
+def _check_length(content: str, name: str) -> None:
+    limit = channel(name).max_content
+    if len(content) > limit:
+        problem = f"must have at most {limit} characters on {name}, and has {len(content)}"
+        raise InvalidPayload("message", {"content": problem})
+
+
+def _template(given: Mapping[str, Any], conversation: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if conversation["channel"] != "whatsapp_cloud":
+        raise templates.TemplateRefused({"name": f"a template is for whatsapp_cloud, and this is {conversation['channel']}"})
+    name, language = given["name"], given["language"]
+    row = template_store.find(_waba_id(conversation), name, language)
+    if row is None:
+        raise templates.TemplateRefused({"name": f"there is no template {name!r} in {language!r}; GET …/templates lists them"})
+    if row["status"] != template_store.APPROVED:
+        reason = f" ({row['reason']})" if row["reason"] else ""
+        raise templates.TemplateRefused({"name": f"only an approved template can be sent; this is {row['status']}{reason}"})
+    composed = templates.compose(row["components"], given["parameters"])
+    sent = {"name": name, "language": language, "parameters": given["parameters"], "components": composed.components}
+    return composed.text, {"template": sent}
+
+
+def _waba_id(conversation: Mapping[str, Any]) -> str | None:
+    account = WhatsappCloudAccount
+    own = (account.chatbot == conversation["chatbot_id"]) & account.active
+    waba_id: str | None = db.scalar(account.select(account.waba_id).where(own))
+    return waba_id
