@@ -78,7 +78,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     from media file where file.message_id = turn.id) end,
                 left(turn.data #>> '{quoted,text}', 300), turn.data ->> 'reaction')
                 order by coalesce(turn.reply_to, turn.id), turn.id)
-         from (select id, role, content, reply_to, created_at, sent_at, kind, data,
+         from (select id, role, case when data ? 'choices' then content || choice_lines_v1(data -> 'choices') else content end
+                   as content, reply_to, created_at, sent_at, kind, data,
                    -- Who of the business wrote it; null: the bot, or the customer.
                    case when role <> 'user' then coalesce(left(metadata ->> 'author', 80),
                        case when role = 'agent' or metadata ? 'source' then 'a colleague' end) end as author

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 
 from shared.channels import sending
+from shared.channels.choices import choices_in
 from shared.channels.formatting import parts, to_whatsapp
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
 from shared.channels.sending import OutboundMessage
 from shared.channels.whatsapp_cloud import template_store, window
+from shared.channels.whatsapp_cloud.interactive import with_choices
 from shared.channels.whatsapp_cloud.send import MAX_TEXT, Content, as_template, as_text, callback_id, send_message
 from shared.db import sql
 from shared.db.credentials import decrypt
@@ -90,7 +92,10 @@ def _contents(message: OutboundMessage) -> list[Content]:
     """What leaves, in its order."""
     if template := message.data.get("template"):
         return [as_template(template)]
-    return [as_text(part) for part in parts(to_whatsapp(message.content, by_person=message.by_person), MAX_TEXT)]
+    text = to_whatsapp(message.content, by_person=message.by_person)
+    if offered := choices_in(message.data):
+        return with_choices(text, offered)
+    return [as_text(part) for part in parts(text, MAX_TEXT)]
 
 
 def _send(message: OutboundMessage, token: str, content: Content, callback: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.channels import sending
+from shared.channels.choices import choices_in, numbered
 from shared.channels.formatting import to_whatsapp
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import session
@@ -39,7 +40,7 @@ def send(job: Job) -> None:
     gateway = dialect(message.sender["dialect"])
     if message.status == "PENDING":
         session.wait_until_connected(message.sender, gateway, api_key)
-    text = to_whatsapp(message.content, by_person=message.by_person)
+    text = numbered(to_whatsapp(message.content, by_person=message.by_person), choices_in(message.data))
     sending.send_once(
         job,
         message,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import socket
 import threading
@@ -118,6 +119,44 @@ def test_a_visitor_asks_sees_the_ai_at_work_is_answered_and_comes_back(
         assert seen == [title, url, "_blank", "noopener noreferrer nofollow", True]
         assert len(browser.texts(".sources a")) == 1, "the answer without a source has no links"
         browser.open(site.page)
+
+
+CHIPS = "#messages > :last-child .choices button"
+
+
+def offer(*titles: str) -> None:
+    """A reply with choices, in the only conversation."""
+    choices = [{"id": title, "title": title} for title in titles]
+    db.rows(
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status, data)"
+        " select id, chatbot_id, channel, 'assistant', 'What is it about?', 'SENT', %s::jsonb from conversation",
+        [json.dumps({"choices": choices})],
+    )
+
+
+def test_choices_are_chips_that_say_their_title_once(browser: Browser, site: Site) -> None:
+    browser.open(site.page)
+    say(browser, "When do you ship?")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    offer("Delivery", "<b>Return</b>", "A person")
+    browser.until(f"document.querySelectorAll({CHIPS!r}).length === 3")
+    assert browser.texts(CHIPS) == ["Delivery", "<b>Return</b>", "A person"]
+    group = "const group = document.querySelector('.choices'); return [group.role, group.ariaLabel]"
+    assert browser.run(group) == ["group", "Answers to choose from"]
+    browser.open(site.page)  # they are still there
+    browser.until(f"document.querySelectorAll({CHIPS!r}).length === 3")
+    browser.run(f"document.querySelectorAll({CHIPS!r})[1].focus()")
+    assert browser.run(f"return document.activeElement.matches({CHIPS!r})"), "by keyboard"
+    browser.type("\ue007")  # Enter
+    browser.until("[...document.querySelectorAll('#messages > .user .bubble')].at(-1).innerText.includes('<b>Return</b>')")
+    assert not browser.shown(".choices"), "they are answered"
+    assert browser.run("return document.activeElement.id") == "text"
+    until(
+        lambda: (
+            db.scalar("select data -> 'choice' ->> 'id' from message where role = 'user' order by id desc limit 1") is not None
+        )
+    )
+    assert browser.log() == [], "nothing in the console"
 
 
 ANSWER = "Thanks for asking! We ship within two days."

@@ -25,7 +25,7 @@ const STALE = 60_000;
 const MAX_FILE = 10 * 1024 * 1024;
 const MAX_FILES = 5;
 
-const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources, files}
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources, choices, files}
 const drafts = new Map(); // id of a question -> {content, html, tail, timer}: the reply that is being written
 let attached = []; // {name, size, kind, url, file, why}: of the message that is being written; file once it is uploaded
 const previews = new Map(); // file -> url of a picture that was sent from this page
@@ -533,6 +533,7 @@ function fill(element, entry, id, print) {
   element.className = [role, entry.first && "first", bad && "failed"].filter(Boolean).join(" ");
   element.append(bubble(role, entry));
   if (entry.sources && !bad) element.append(sources(entry.sources));
+  if (entry.choices && !bad) element.append(choices(entry.choices));
   if (entry.last || bad) element.append(meta(role, entry, bad));
 }
 
@@ -599,6 +600,23 @@ function bubble(role, entry) {
 function sources(links) {
   const element = make("div", "sources");
   element.append(make("span", "aside", "Sources: "), ...links.map(({ title, url }) => link(url, title)));
+  return element;
+}
+
+/** What may be answered by a tap, which sends its title. Only beneath the newest message: the style sheet hides all others. */
+function choices(offered) {
+  const element = make("div", "choices");
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", "Answers to choose from");
+  for (const { title, description } of offered) {
+    const button = Object.assign(make("button", "", title), { type: "button" });
+    if (description) button.append(make("span", "", description));
+    button.addEventListener("click", ({ detail }) => {
+      say(title);
+      if (!detail) $("text").focus(); // by keyboard; a tap opens no keyboard
+    });
+    element.append(button);
+  }
   return element;
 }
 

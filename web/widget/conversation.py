@@ -74,9 +74,10 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     conversation = _conversation_of(visitor)
     columns = (Message.id, Message.role, Message.content, Message.status, Message.reply_to, Message.created_at)
     sources = Message.metadata["sources"].as_json().alias("sources")
+    choices = Message.data["choices"].as_json().alias("choices")
     is_shown = (Message.conversation == conversation) & Message.status.not_in(("PENDING", "SUPERSEDED"))
     label = Message.metadata["unsupported"].as_json().alias("label")
-    shown = (Message.revision, *columns, sources, label, _files_of_message().alias("files"))
+    shown = (Message.revision, *columns, sources, choices, label, _files_of_message().alias("files"))
     saved = Message.select(*shown).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
         rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))
@@ -129,7 +130,8 @@ def _draft(reply_to: str, text: str, shown: Draft | None) -> Draft:
 def content_of(message_id: int) -> str | None:
     """What an accepted message says."""
     # A message is in the ledger until it is saved. The other of the two may be gone already, or not there yet.
-    saved = Message.select(Message.content).where(Message.id == message_id)
+    typed = fn.COALESCE(Message.data["choice"]["typed"], Message.content)  # a number that named a choice
+    saved = Message.select(typed).where(Message.id == message_id)
     accepted = Job.select(Job.payload["content"]).where(Job.message_id == message_id, Job.queue == Queue.INCOMING)
     content: str | None = db.scalar((saved + accepted).limit(1))
     return content
@@ -147,7 +149,7 @@ def _accepted_messages(visitor: Visitor) -> Any:
     """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
     no_id, no_json = Cast(None, "bigint"), Cast(None, "jsonb")
     message = (Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
-    columns = (no_id, *message, no_json, no_json, no_json)
+    columns = (no_id, *message, *[no_json] * 4)
     accepted = Job.select(*columns).where(
         Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
     )
@@ -170,7 +172,7 @@ def _files_of_message() -> Any:
 
 def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     """The conversation's own revision, as a row without a message."""
-    return conversation.select(Conversation.revision, *[Value(None)] * 9)
+    return conversation.select(Conversation.revision, *[Value(None)] * 10)
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +184,7 @@ def _to_json(row: dict[str, Any]) -> dict[str, Any]:
         message |= {"content": "" if row["label"] else row["content"], "files": _files(files)}
     if row["role"] != "user":
         message |= {} if is_plain(row["content"]) else {"html": to_html(row["content"])}
+        message |= {"choices": offered} if (offered := row["choices"]) else {}
         message |= {"sources": links} if (links := _links(row["sources"])) else {}
     return message
 

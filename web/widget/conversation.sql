@@ -22,7 +22,7 @@ select n, revision as newest, reply_to as draft_of, text as draft,
         from (
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
                 'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources',
-                'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
+                'choices', data -> 'choices', 'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
                     select jsonb_agg(jsonb_build_object('id', media.id, 'kind', media.kind, 'name', filename, 'size', size,
                         'mime', mime, 'state', state)) from media where media.message_id = message.id) end) as message
             from message
