@@ -535,6 +535,8 @@ create table chatbot (
     no_answer_hands_over boolean not null default false,
     -- Whether a reply shows the links of the knowledge that it is taken from.
     cite_sources       boolean not null default true,
+    -- Whether customers see that their message was read, and that somebody types, while it works on the answer.
+    shows_typing       boolean not null default true,
     -- Seconds for a call. Null: AI_TIMEOUT_SECONDS.
     provider_timeout   real check (provider_timeout between 1 and 300),
     -- Characters of knowledge, and of the conversation before the question, in a prompt. Null: PROMPT_KNOWLEDGE_CHARACTERS,

@@ -189,6 +189,7 @@ class Chatbot(Base):
     no_answer_message = TextField()
     no_answer_hands_over = BooleanField()
     cite_sources = BooleanField()
+    shows_typing = BooleanField(constraints=[SQL("default true")])
     provider_timeout = FloatField(null=True)
     knowledge_characters = IntegerField(null=True)
     history_characters = IntegerField(null=True)

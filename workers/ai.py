@@ -16,6 +16,7 @@ from shared.ai.search import search
 from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
+from shared.channels import typing_indicator
 from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
@@ -89,12 +90,16 @@ def answer(job: Job) -> None:
         return _fitting(loaded, search(loaded["knowledge_base_id"], query, READ))
 
     items = _fitting(loaded, hybrid.items(loaded, READ))
+    shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
     try:
         written = reply.compose(loaded, items, ask, search_again)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         complete(job)
         return
+    finally:
+        if shown is not None:
+            shown.end()
     _save(job, message_id, loaded, written)
 
 

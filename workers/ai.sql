@@ -36,6 +36,16 @@ select claimed_jobs.*, (select to_jsonb(context) from (
              from (select metadata from message where conversation_id = question.conversation_id and reply_to is not null
                    order by created_at desc limit 1) last_reply
              where last_reply.metadata ? 'fallback'))::float8 as tried_for,
+        -- Whom to show that somebody types (shared/channels/typing_indicator.py), and by which account.
+        case when not chatbot.shows_typing then null
+            when question.channel = 'whatsapp_cloud' then (
+                select jsonb_build_object('account', phone_number_id, 'secret', access_token, 'message_id', question.external_id)
+                from whatsapp_cloud_account where chatbot_id = chatbot.id and active and question.external_id is not null)
+            when question.channel = 'whatsapp_qr' then (
+                select jsonb_build_object('account', session_name, 'secret', api_key, 'dialect', dialect,
+                    'chat_id', coalesce(question.address, conversation.external_user_id), 'message_id', question.external_id)
+                from whatsapp_qr_session where chatbot_id = chatbot.id and active and state <> 'disconnected')
+            end as typing,
         -- Whether a page shows the conversation now, and the reply while it is written.
         question.channel = 'widget' and exists (select from open_page where open_until > now()
             and topic = md5(question.chatbot_id || ':' || conversation.external_user_id)) as is_watched,

@@ -93,8 +93,8 @@ def _contents(message: OutboundMessage) -> list[Content]:
     if template := message.data.get("template"):
         return [as_template(template)]
     text = to_whatsapp(message.content, by_person=message.by_person)
-    if offered := choices_in(message.data):
-        return with_choices(text, offered)
+    if message.data.get("choices"):
+        return with_choices(text, choices_in(message.data))
     return [as_text(part) for part in parts(text, MAX_TEXT)]
 
 

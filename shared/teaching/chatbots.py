@@ -46,6 +46,7 @@ CHATBOT = (
     Chatbot.no_answer_hands_over,
     Chatbot.return_after_minutes,
     Chatbot.cite_sources,
+    Chatbot.shows_typing,
     Chatbot.knowledge_characters,
     Chatbot.history_characters,
     Chatbot.allowed_origins,
@@ -99,6 +100,9 @@ class ChatbotSchema(Schema):
         metadata={"description": "Without a message, until the bot answers again where a person took over; 0: it never does."},
     )
     cite_sources = fields.switch(metadata={"description": "Whether a reply shows the links of the knowledge it is taken from."})
+    shows_typing = fields.switch(
+        metadata={"description": "Whether WhatsApp shows that a message was read, and that somebody types while it answers."}
+    )
     knowledge_characters = fields.whole(
         0, 200_000, allow_none=True, metadata={"description": "Of knowledge in a prompt; null: PROMPT_KNOWLEDGE_CHARACTERS."}
     )

@@ -25,7 +25,7 @@ def offer(door: FrontDoor, business: Business, channel: str, user: str = "551191
     door.world.say(channel=channel, user=user)
     door.world.drain()
     path = f"/conversations/{db.scalar('select max(id) from conversation')}/messages"
-    sent = business("POST", path, {"content": "What is it **about**?", "choices": CHOICES, **more})
+    sent = business("POST", path, {"content": "What is it **about**?", "choices": CHOICES, "take_over": False, **more})
     assert sent.status_code == 202, sent.text
     door.world.drain()
     return dict(sent.json or {})

@@ -105,6 +105,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     inbound = CounterMetricFamily("switchboard_inbound", "Inbound webhook items by outcome", labels=["hook", "outcome"])
     brakes = CounterMetricFamily("switchboard_brakes", "Conversations in which a bot fell silent", labels=["reason"])
     failovers = CounterMetricFamily("switchboard_failovers", "Replies that came from another provider than a chatbot's first")
+    typing = CounterMetricFamily("switchboard_typing", "Read marks and typing by outcome", labels=["channel", "outcome"])
     vectors = CounterMetricFamily("switchboard_question_vectors", "Vectors of questions by result", labels=["result"])
     families = {
         "attempts": attempts,
@@ -114,6 +115,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
         "brakes": brakes,
         "failovers": failovers,
         "question_vectors": vectors,
+        "typing": typing,
     }
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:

@@ -1,0 +1,110 @@
+"""While the AI works its customer sees it, and the answer never waits for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.channels import typing_indicator
+from shared.db.credentials import encrypt
+from shared.telemetry import metrics
+from tests.builders import World
+
+
+def wait_until(is_so: Callable[[], Any], seconds: float = 30.0) -> None:
+    """It is shown by other threads."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_second() -> Iterator[None]:
+    """No earlier test used up what a process may show in a second; none of its calls goes on into the next test."""
+    typing_indicator._begun.clear()
+    yield
+    wait_until(lambda: not typing_indicator._in_hand)
+
+
+def shown(simulator: Simulator) -> list[tuple[str, str]]:
+    """What was done, and to whom."""
+    return [(row["text"], row["key"]) for row in simulator.record("typing")]
+
+
+WAHA_CHAT, EVOLUTION_CHAT = "551190000@c.us", "551190000@s.whatsapp.net"
+#: A channel, its gateway, the customer, and what is done in its order.
+SHOWN: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
+    "Meta": ("whatsapp_cloud", "", "551190000", [("read, typing", "wamid.IN")]),
+    "WAHA": (
+        "whatsapp_qr",
+        "waha",
+        WAHA_CHAT,
+        [("sendSeen", WAHA_CHAT), ("startTyping", WAHA_CHAT), ("stopTyping", WAHA_CHAT), ("offline", "")],
+    ),
+    "Evolution": (
+        "whatsapp_qr",
+        "evolution",
+        EVOLUTION_CHAT,
+        [("markMessageAsRead", EVOLUTION_CHAT), ("composing", EVOLUTION_CHAT)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulator, case: str) -> None:
+    channel, dialect, user, expected = SHOWN[case]
+    if dialect:
+        db.rows("update whatsapp_qr_session set dialect = %s, api_key = %s", [dialect, encrypt("k")])
+    world.say(channel=channel, user=user, external_id="wamid.IN")
+    world.drain()
+    wait_until(lambda: len(shown(simulator)) >= len(expected))
+    assert shown(simulator) == expected
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+
+
+def test_a_chatbot_may_do_without(world: World, simulator: Simulator) -> None:
+    db.rows("update chatbot set shows_typing = false")
+    world.say(channel="whatsapp_cloud", user="551190000", external_id="wamid.IN")
+    world.drain()
+    world.say(channel="widget", user="v-2")
+    world.drain()
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+    assert not shown(simulator)
+
+
+@pytest.mark.parametrize("fault", [{"fault": "status", "status": 500}, {"fault": "timeout", "ms": 60_000}, {"fault": "garbage"}])
+def test_a_failure_neither_delays_nor_fails_the_answer(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("shared.channels.whatsapp_cloud.typing.TIMEOUT", 3.0)
+    simulator.faults([{"kind": "typing", **fault}])
+    world.say(channel="whatsapp_cloud", user="551190000", external_id="wamid.IN")
+    world.drain()
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+    wait_until(lambda: sum(by for name, by in metrics.read().items() if name[0] == "typing") == 1)
+
+
+def test_a_busy_process_leaves_it_out(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typing_indicator, "PER_SECOND", 0)
+    world.say(channel="whatsapp_cloud", user="551190000", external_id="wamid.IN")
+    world.drain()
+    wait_until(lambda: metrics.read().get(("typing", "whatsapp_cloud", "left_out")) == 1)
+    assert not shown(simulator)
+
+
+def test_an_account_that_hangs_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    hangs = typing_indicator._Channel(lambda target: (calls.append(target["account"]), time.sleep(0.5))[0])
+    monkeypatch.setattr(typing_indicator, "_CHANNELS", {"x": hangs})
+    begun = [typing_indicator._submit("x", {"account": "slow"}, hangs.begin) for _ in range(10)]
+    other = typing_indicator._submit("x", {"account": "other"}, hangs.begin)
+    assert [one is not None for one in begun] == [True] * 4 + [False] * 6
+    assert other is not None
+    other.result(30)
+    assert calls.count("slow") <= 4
