@@ -47,6 +47,8 @@ class Channel:
     shows_sources: bool = False
     #: The provider has no idempotency keys: a send whose outcome is unknown follows AMBIGUOUS_SEND instead of being retried.
     at_most_once: bool = False
+    #: Its package has `typing`: customers are shown that somebody types (typing_indicator.py). The widget's page does it itself.
+    shows_typing: bool = False
     #: Customers' messages come in by web/hooks/<name>.py; what has no account there is kept, and replayed by that module.
     has_hook: bool = False
     #: The table of its accounts, the column by which the provider names one, and what people call such a name.
@@ -66,6 +68,7 @@ CHANNELS: dict[str, Channel] = {
             max_content=4_096,  # WhatsApp's own limit
             max_inbound=131_072,  # people may write 65,536 there, and gateways add to it
             send_queue=Queue.WHATSAPP_CLOUD,
+            shows_typing=True,
             at_most_once=True,
             has_hook=True,
             account_table="whatsapp_cloud_account",
@@ -78,6 +81,7 @@ CHANNELS: dict[str, Channel] = {
             max_content=4_096,
             max_inbound=131_072,
             send_queue=Queue.WHATSAPP_QR,
+            shows_typing=True,
             at_most_once=True,
             has_hook=True,
             account_table="whatsapp_qr_session",

@@ -12,10 +12,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
-from shared.channels.whatsapp_cloud import typing as cloud
-from shared.channels.whatsapp_qr import typing as qr
+from shared.channels.registry import channel
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -29,25 +31,22 @@ PER_SECOND = 10
 Target = Mapping[str, Any]
 
 
-class _Channel(NamedTuple):
-    begin: Callable[[Target], None]
-    end: Callable[[Target], None] | None = None
-
-
-#: The widget's page shows that somebody types by itself.
-_CHANNELS = {"whatsapp_cloud": _Channel(cloud.begin), "whatsapp_qr": _Channel(qr.begin, qr.end)}
+@cache
+def _module(name: str) -> ModuleType:
+    """A channel's `typing`, which has `begin`, and `end` if it does not end by itself."""
+    return import_module(f"shared.channels.{name}.typing")
 
 
 class Typing:
     """What a customer is shown from `begin` on, until `end`."""
 
-    def __init__(self, channel: str, target: Target) -> None:
-        self._channel, self._target = channel, target
-        self._begun: Future[None] | None = _submit(channel, target, _CHANNELS[channel].begin)
+    def __init__(self, name: str, target: Target) -> None:
+        self._name, self._target = name, target
+        self._begun: Future[None] | None = _submit(name, target, _module(name).begin)
 
     def end(self) -> None:
         """The answer is there, or there will be none."""
-        end = _CHANNELS[self._channel].end
+        end: Callable[[Target], None] | None = getattr(_module(self._name), "end", None)
         begun = self._begun
         if end is None or begun is None:
             return
@@ -56,17 +55,17 @@ class Typing:
             begun.exception()  # both go through one pool, in their order
             end(target)
 
-        _submit(self._channel, self._target, after)
+        _submit(self._name, self._target, after)
 
 
-def begin(channel: str, target: Target | None) -> Typing | None:
+def begin(name: str, target: Target | None) -> Typing | None:
     """Shows it, where the channel can and the chatbot wants it."""
-    if not target or channel not in _CHANNELS:
+    if not target or not channel(name).shows_typing:
         return None
     if not _has_time():
-        metrics.increment("typing", channel, "left_out")
+        metrics.increment("typing", name, "left_out")
         return None
-    return Typing(channel, target)
+    return Typing(name, target)
 
 
 def _has_time() -> bool:
@@ -86,27 +85,27 @@ _begun: deque[float] = deque()
 _pool: ThreadPoolExecutor | None = None
 
 
-def _submit(channel: str, target: Target, call: Callable[[Target], None]) -> Future[None] | None:
+def _submit(name: str, target: Target, call: Callable[[Target], None]) -> Future[None] | None:
     global _pool  # noqa: PLW0603 - one a process, made when it is first needed
-    account = f"{channel} {target['account']}"
+    account = f"{name} {target['account']}"
     with _lock:
         is_full = _in_hand.total() >= MOST or _in_hand[account] >= MOST_OF_ACCOUNT
         if not is_full:
             _in_hand[account] += 1
             _pool = _pool or ThreadPoolExecutor(THREADS, thread_name_prefix="typing")
     if is_full or _pool is None:
-        metrics.increment("typing", channel, "left_out")
+        metrics.increment("typing", name, "left_out")
         return None
-    return _pool.submit(_run, channel, account, target, call)
+    return _pool.submit(_run, name, account, target, call)
 
 
-def _run(channel: str, account: str, target: Target, call: Callable[[Target], None]) -> None:
+def _run(name: str, account: str, target: Target, call: Callable[[Target], None]) -> None:
     try:
         call(target)
-        metrics.increment("typing", channel, "shown")
+        metrics.increment("typing", name, "shown")
     except Exception as problem:
         log.debug("typing_not_shown", extra={"error": type(problem).__name__})
-        metrics.increment("typing", channel, "failed")
+        metrics.increment("typing", name, "failed")
     finally:
         with _lock:
             _in_hand[account] -= 1

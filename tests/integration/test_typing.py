@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -98,12 +98,15 @@ def test_a_busy_process_leaves_it_out(world: World, simulator: Simulator, monkey
     assert not shown(simulator)
 
 
-def test_an_account_that_hangs_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_hangs_leaves_room_for_others() -> None:
     calls: list[str] = []
-    hangs = typing_indicator._Channel(lambda target: (calls.append(target["account"]), time.sleep(0.5))[0])
-    monkeypatch.setattr(typing_indicator, "_CHANNELS", {"x": hangs})
-    begun = [typing_indicator._submit("x", {"account": "slow"}, hangs.begin) for _ in range(10)]
-    other = typing_indicator._submit("x", {"account": "other"}, hangs.begin)
+
+    def hang(target: Mapping[str, Any]) -> None:
+        calls.append(target["account"])
+        time.sleep(0.5)
+
+    begun = [typing_indicator._submit("x", {"account": "slow"}, hang) for _ in range(10)]
+    other = typing_indicator._submit("x", {"account": "other"}, hang)
     assert [one is not None for one in begun] == [True] * 4 + [False] * 6
     assert other is not None
     other.result(30)

@@ -68,6 +68,26 @@ def test_other_channels_have_no_window(world: World, channel: str) -> None:
     assert window(world) is None
 
 
+#: A call, and whether it opens the window.
+CALLS: dict[str, tuple[dict[str, Any], bool]] = {
+    "the customer calls": ({"direction": "USER_INITIATED", "from": "5511912345678", "event": "connect"}, True),
+    "and nobody answers": ({"direction": "USER_INITIATED", "from": "5511912345678", "status": "FAILED"}, True),
+    "we call, and it is taken": ({"direction": "BUSINESS_INITIATED", "to": "5511912345678", "status": ["COMPLETED"]}, True),
+    "we call in vain": ({"direction": "BUSINESS_INITIATED", "to": "5511912345678", "status": ["FAILED"]}, False),
+    "somebody else calls": ({"direction": "USER_INITIATED", "from": "551199"}, False),
+    "nobody says who": ({"direction": "USER_INITIATED"}, False),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_call_opens_the_window(door: FrontDoor, case: str) -> None:
+    call, opens = CALLS[case]
+    receive(door.world, sent_at=time.time() - 2 * DAY)
+    told = change(door.number, calls=[{"id": "wacid.1", "timestamp": str(int(time.time() - HOUR)), **call}])
+    assert door.meta(webhook({**told, "field": "calls"})).status_code == 200
+    assert window(door.world) == pytest.approx(DAY - HOUR if opens else -DAY, abs=60)
+
+
 # ---- what leaves
 
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from shared import db
 from shared.channels.inbound import TemplateUpdate
 from shared.channels.registry import channel
-from shared.channels.whatsapp_cloud import template_events, template_store, webhook
+from shared.channels.whatsapp_cloud import calls, template_events, template_store, webhook, window
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 
@@ -53,7 +53,15 @@ def receive() -> Response:
     if webhook.is_about_an_account(body):
         for update in template_events.updates_in(body):
             _apply_template_update(update)
+        for call in calls.openings_in(body):
+            _open_window(call)
     return Response("ok", mimetype="text/plain")
+
+
+def _open_window(call: calls.Opening) -> None:
+    account = webhook.find_account(call.phone_number_id)
+    is_known = account is not None and window.open_by_call(account.chatbot_id, call.external_user_id, call.at)
+    inbox.count(CHANNEL, "call" if is_known else "ignored")
 
 
 def _apply_template_update(update: TemplateUpdate) -> None:

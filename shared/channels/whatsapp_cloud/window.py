@@ -24,6 +24,12 @@ def close(message_id: int | None = None, provider_id: str | None = None, chatbot
     db.retry_on_outage(partial(queries["close"].rows, **find), db.WEB_RETRY_SECONDS)
 
 
+def open_by_call(chatbot_id: int, external_user_id: str, at: float | None) -> bool:
+    """The customer called. Returns whether there is a conversation of theirs."""
+    find = {"chatbot_id": chatbot_id, "external_user_id": external_user_id, "at": at}
+    return bool(db.retry_on_outage(partial(queries["open"].rows, **find), db.WEB_RETRY_SECONDS))
+
+
 def explanation(templates: Sequence[Mapping[str, str]]) -> str:
     """What a business reads of a text that came too late; `templates` are approved ones."""
     names = ", ".join(f"{one['name']} ({one['language']})" for one in templates[:NAMED])
