@@ -54,6 +54,10 @@ class OutcomeUnknown(OutsideFailure):
     """A request was sent, but no response came: the other side may have acted on it."""
 
 
+class JobParked(Exception):
+    """The stage has given the job back itself, until something is there that it waits for; nothing is left to record."""
+
+
 class LeaseLost(Exception):
     """The job was claimed by another worker, finished or given up meanwhile, so this execution's result must not count."""
 

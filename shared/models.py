@@ -290,6 +290,26 @@ class TelegramBot(Base):
     active = BooleanField()
 
 
+class ChannelHealth(Base):
+    """How an account of a channel is; one without a row is well."""
+
+    id = None  # type: ignore[assignment]  # its account is the key
+    chatbot = ForeignKeyField(Chatbot)
+    channel = TextField()
+    state = TextField()
+    reason = TextField(null=True)
+    detail = TextField(null=True)
+    since = DateTimeTZField()
+    calls = IntegerField()
+    probe_at = DateTimeTZField(null=True)
+    slow_until = DateTimeTZField(null=True)
+
+    class Meta:
+        """Not a single column."""
+
+        primary_key = CompositeKey("chatbot", "channel")
+
+
 class ApiKey(Base):
     """A key of a business's server; only its hash."""
 
@@ -513,6 +533,7 @@ class Job(Base):
     created_at = _time()
     started_at = DateTimeTZField(null=True)
     closed_at = DateTimeTZField(null=True)
+    waits_for = TextField(null=True)
 
 
 class OpenPage(Base):

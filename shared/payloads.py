@@ -28,6 +28,8 @@ EVENTS = (
     "conversation.handoff",
     "conversation.assigned",
     "conversation.returned",
+    "channel.down",
+    "channel.up",
 )
 #: PostgreSQL's bigint.
 MAX_ROW_ID = 2**63 - 1

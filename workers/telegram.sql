@@ -23,6 +23,7 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
         message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
         to_jsonb(bot) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
         message.metadata ? 'source' as by_person, message.data,
+        channel_health_v1('telegram', message.chatbot_id) as health,
         -- It was merged into another at this moment.
         message.conversation_id not in (select id from locked_conversations) as has_moved
     from message join conversation on conversation.id = message.conversation_id

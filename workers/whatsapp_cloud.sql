@@ -22,7 +22,10 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
         case when message.id in (select id from superseded_replies) then 'SUPERSEDED' else message.status end as status,
         message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
         to_jsonb(account) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
-        message.metadata ? 'source' as by_person,
+        message.metadata ? 'source' as by_person, channel_health_v1('whatsapp_cloud', message.chatbot_id) as health,
+        -- Of a reply that was written while the window was open. Whether it may be opened without one is for Meta to say.
+        case when message.created_at < conversation.window_ends_at and not message.data ? 'template'
+            then extract(epoch from conversation.window_ends_at - clock_timestamp()) end as window_left,
         -- It was merged into another at this moment.
         message.conversation_id not in (select id from locked_conversations) as has_moved, message.data,
         -- A free text after the 24 hours: the templates that may be sent instead.

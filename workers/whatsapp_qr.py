@@ -38,8 +38,6 @@ def send(job: Job) -> None:
     name, stored_key = message.sender["session_name"], message.sender["api_key"]
     api_key = decrypt(stored_key, f"QR session {name}") if stored_key else settings().qr_api_key
     gateway = dialect(message.sender["dialect"])
-    if message.status == "PENDING":
-        session.wait_until_connected(message.sender, gateway, api_key)
     text = numbered(to_whatsapp(message.content, by_person=message.by_person), choices_in(message.data))
     sending.send_once(
         job,
@@ -47,4 +45,5 @@ def send(job: Job) -> None:
         CHANNEL,
         gateway.expected_ids(message.message_id),
         lambda: gateway.send_text(name, api_key, message.recipient, text, message.message_id),
+        lambda: session.look(message.sender, message.health["reason"], gateway, api_key),
     )

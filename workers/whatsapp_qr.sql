@@ -22,7 +22,7 @@ select claimed_jobs.*, (select to_jsonb(reply) from (
         case when message.id in (select id from superseded_replies) then 'SUPERSEDED' else message.status end as status,
         message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
         to_jsonb(session) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
-        message.metadata ? 'source' as by_person, message.data,
+        message.metadata ? 'source' as by_person, message.data, channel_health_v1('whatsapp_qr', message.chatbot_id) as health,
         -- It was merged into another at this moment.
         message.conversation_id not in (select id from locked_conversations) as has_moved
     from message join conversation on conversation.id = message.conversation_id

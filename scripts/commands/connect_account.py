@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import peewee
 
 from shared import db
+from shared.channels import accounts
 from shared.models import Chatbot, TelegramBot, WhatsappCloudAccount, WhatsappQrSession
 from shared.teaching.fields import Refused
 
@@ -35,6 +36,7 @@ def connect_account(model: type[Account], chatbot_id: int, name: peewee.TextFiel
     with db.transaction():
         before: str | None = db.scalar(model.select(name).where(own))
         db.rows(account)
+        accounts.connected(model._meta.table_name, chatbot_id, values)
     return before
 
 

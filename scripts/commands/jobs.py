@@ -14,6 +14,7 @@ from peewee import JOIN
 
 from scripts.local.terminal import cell, count, print_table, with_database
 from shared import db
+from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.jobs import operator
@@ -48,6 +49,11 @@ def _arguments() -> argparse.Namespace:
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
     failed.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     failed.set_defaults(run=_failed)
+    channels = commands.add_parser("channels", help="whether numbers and sessions can send, why not, and how many replies wait")
+    channels.add_argument(
+        "--retry", type=count, metavar="CHATBOT", help="lets a reply of this chatbot try its accounts that cannot"
+    )
+    channels.set_defaults(run=_channels)
     rejects = commands.add_parser("rejects", help="what channels sent that could not be taken, newest first")
     rejects.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     rejects.add_argument("--replay", action="store_true", help="take what can be taken by now")
@@ -141,6 +147,21 @@ def _failed(arguments: argparse.Namespace) -> int:
     jobs = Job.select(*columns).where(Job.state == "failed").order_by(Job.id.desc()).limit(arguments.limit)
     heads = ("job", "queue", "customer", "message", "attempts", "failed at", "error")
     return _list(heads, db.rows(jobs), "no job failed for good, or all that did are pruned")
+
+
+def _channels(arguments: argparse.Namespace) -> int:
+    if arguments.retry is not None:
+        mine = [row["channel"] for row in accounts.overview() if row["chatbot_id"] == arguments.retry]
+        tried = [one for one in mine if health.retry(health.account_of(CHANNELS[one], arguments.retry, ""))]
+        print(f"jobs: a reply tries {', '.join(tried)}" if tried else "jobs: no account of this chatbot is down")
+        return 0 if tried else 1
+    rows = [
+        {name: row[name] for name in ("channel", "name", "chatbot_id", "state", "since", "held_replies", "explanation", "detail")}
+        for row in accounts.overview()
+        if row["active"]
+    ]
+    heads = ("channel", "account", "chatbot", "state", "since", "waiting", "what to do", "the provider says")
+    return _list(heads, rows, "no account is connected; scripts/connect does that")
 
 
 def _rejects(arguments: argparse.Namespace) -> int:

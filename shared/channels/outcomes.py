@@ -47,7 +47,6 @@ class Reason(StrEnum):
     NOT_REGISTERED = "not_registered"
     PAYMENT_MISSING = "payment_missing"
     SESSION_OFFLINE = "session_offline"
-    NO_ACKS = "no_acks"
     QUALITY_LOW = "quality_low"
     ACCOUNT_ALERT = "account_alert"
     NOT_CONNECTED = "not_connected"
@@ -79,7 +78,6 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.NOT_REGISTERED: "The number is not registered to send. Register it at the provider; replies wait.",
     Reason.PAYMENT_MISSING: "The provider wants a payment method. Add or repair it in its business manager; replies wait.",
     Reason.SESSION_OFFLINE: "The phone's session is not connected. Open WhatsApp on the phone, or scan the QR code again.",
-    Reason.NO_ACKS: "The gateway accepts messages and confirms none. Restart its session; replies wait.",
     Reason.QUALITY_LOW: "The provider reports a low quality of the number, and may lower its limits. Send less unasked.",
     Reason.ACCOUNT_ALERT: "The provider has an alert about the account. See its business manager.",
     Reason.NOT_CONNECTED: "The chatbot has no active account on this channel. Connect one, and send again.",
@@ -128,7 +126,7 @@ class AccountDown(Snooze):
     """The account cannot send. `words` are the provider's, for those whose account it is."""
 
     def __init__(self, reason: Reason, text: str, words: str) -> None:
-        super().__init__(15.0, text, reason)
+        super().__init__(0.0, text, reason)
         self.reason, self.words = reason, words
 
 

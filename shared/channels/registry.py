@@ -55,6 +55,10 @@ class Channel:
     account_table: str = ""
     account_column: str = ""
     account_noun: str = ""
+    #: The column of its token or key, encrypted.
+    account_secret: str = ""
+    #: Seconds between two replies that were held and leave when their account can send again.
+    release_pace: float = 0.1
 
 
 CHANNELS: dict[str, Channel] = {
@@ -74,6 +78,8 @@ CHANNELS: dict[str, Channel] = {
             account_table="whatsapp_cloud_account",
             account_column="phone_number_id",
             account_noun="number",
+            account_secret="access_token",
+            release_pace=0.05,  # 20/s; Meta takes 80/s, and new replies leave at the same time
         ),
         Channel(
             name="whatsapp_qr",
@@ -87,6 +93,7 @@ CHANNELS: dict[str, Channel] = {
             account_table="whatsapp_qr_session",
             account_column="session_name",
             account_noun="session",
+            account_secret="api_key",
         ),
         Channel(
             name="telegram",
@@ -99,6 +106,7 @@ CHANNELS: dict[str, Channel] = {
             account_table="telegram_bot",
             account_column="bot_id",
             account_noun="bot",
+            account_secret="token",
         ),
     )
 }

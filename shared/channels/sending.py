@@ -15,11 +15,16 @@ from peewee import DatabaseError
 
 from shared import db, payloads
 from shared.broker import rate_limits
+from shared.channels import health
 from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.health import Account
+from shared.channels.outcomes import AccountDown, Reason, Slowed, with_code
 from shared.channels.registry import Channel, channel_of
+from shared.channels.slow_start import SlowStart
 from shared.config import settings
 from shared.db import sql
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
+from shared.errors import LeaseLost, OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
+from shared.http import ConnectFailed
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.ledger import Job, insist
 from shared.payloads import strip_invalid
@@ -32,6 +37,7 @@ RECORD_TRIES = 3
 #: Seconds until a reply is looked at again whose conversation was merged into another while it was claimed.
 MOVED_WAIT = 1.0
 
+slow_start = SlowStart()
 _record_send = CompletionStatement(queries["record_send"])
 
 
@@ -54,6 +60,10 @@ class OutboundMessage:
     data: dict[str, Any] = field(default_factory=dict)
     #: WhatsApp Cloud, where the time for free texts is over: approved templates (whatsapp_cloud/window.py).
     instead: list[dict[str, str]] | None = None
+    #: Of the account (channel_health_v1).
+    health: dict[str, Any] = field(default_factory=dict)
+    #: Seconds until the channel does not take it any more, where it has such a limit.
+    window_left: float | None = None
 
 
 def load_message(job: Job) -> OutboundMessage:
@@ -65,7 +75,8 @@ def load_message(job: Job) -> OutboundMessage:
     if loaded.pop("has_moved"):
         raise Snooze(MOVED_WAIT, "its conversation was merged into another at this moment")
     if loaded["sender"] is None:
-        raise PermanentRefusal(f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again")
+        text = f"the chatbot has no active {channel_of(job.queue).account_table}; connect one and send again"
+        raise with_code(PermanentRefusal(text), Reason.NOT_CONNECTED)
     return OutboundMessage(message_id=message_id, **loaded)
 
 
@@ -92,8 +103,19 @@ def keep_parts_sent(message: OutboundMessage, count: int) -> None:
     insist(lambda: db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease))
 
 
-def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[str], send: Callable[[], str]) -> None:
-    """Sends, unless an earlier attempt did. `ids`: those that the provider may give the message, where they are known before."""
+def send_once(
+    job: Job,
+    message: OutboundMessage,
+    channel: Channel,
+    ids: list[str],
+    send: Callable[[], str],
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Sends, unless an earlier attempt did, or its account cannot send.
+
+    `ids`: those that the provider may give the message, where they are known before. `look` is asked before a reply tries an
+    account that is down: a cheap call that raises AccountDown if it still is.
+    """
     if message.status == "SUPERSEDED":  # a person took the conversation over, before the claim of this job
         log.info("reply_superseded")
         complete(job)
@@ -104,8 +126,60 @@ def send_once(job: Job, message: OutboundMessage, channel: Channel, ids: list[st
     if job.outcome_unknown_for is not None and _delivery_confirmed(job, ids):
         finish(job, message, channel, ids[0], ids)
         return
-    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {message.sender[channel.account_column]}")
-    _finish_sent(job, message, channel, send(), ids)
+    if message.window_left is not None and message.window_left <= 0:  # it was held, or waited for long
+        raise with_code(PermanentRefusal("the 24-hour window closed before the reply could leave"), Reason.WINDOW_CLOSED)
+    account = Account(
+        channel, message.sender["chatbot_id"], message.sender[channel.account_column], message.health, message.window_left
+    )
+    health.admit(job, account)
+    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {account.name}")
+    provider_id = _call(job, account, send, look)
+    if account.is_down:
+        _tell_that_it_is_back(account)
+    _finish_sent(job, message, channel, provider_id, ids)
+
+
+def _call(job: Job, account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:
+    """The provider's id of what was sent. What a refusal says of the account is kept."""
+    try:
+        with slow_start.call((account.channel.name, account.name)) as found_down:
+            if not found_down:
+                return _send_or_tell(account, send, look)
+    except AccountDown as down:
+        health.hold(job, account, down.reason)
+    except Slowed as slowed:
+        health.slow_down(account, slowed.delay)
+        raise
+    except OutsideFailure as failure:
+        raise _with_code(failure) from None
+    health.hold(job, account, "as another reply has found")
+
+
+def _send_or_tell(account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:
+    """Sends. That the account turned out to be down is kept before any other call of it may begin."""
+    try:
+        if account.is_down:
+            look()
+        return send()
+    except AccountDown as down:
+        health.went_down(account, down)
+        raise
+
+
+def _with_code(failure: OutsideFailure) -> OutsideFailure:
+    """Failures of the call itself have no code yet."""
+    if failure.error_code is None:
+        kinds = {OutcomeUnknown: Reason.OUTCOME_UNKNOWN, ConnectFailed: Reason.PROVIDER_UNREACHABLE}
+        with_code(failure, next((reason for kind, reason in kinds.items() if isinstance(failure, kind)), Reason.REQUEST_REFUSED))
+    return failure
+
+
+def _tell_that_it_is_back(account: Account) -> None:
+    """Before the answer is kept: whoever is killed in between has released what waits."""
+    try:
+        health.came_back(account)
+    except Exception:  # the message has left, and that must be kept; the next reply tries again
+        log.exception("channel_state_not_kept", extra=account.key)
 
 
 def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_id: str, ids: list[str]) -> None:

@@ -187,7 +187,7 @@ def _why_not_claimed(job_id: int) -> NotClaimed:
     row = db.retry_on_outage(lambda: queries["state_of_job"].row(job_id=job_id), settings().job_lease)
     if row is None:
         return NotClaimed("gone")
-    if row["closed"] or row["held"] or row["state"] == "failed":
+    if row["closed"] or row["held"] or row["state"] in ("failed", "parked"):
         return NotClaimed("held" if row["held"] else row["state"])
     delay = max(row["delay_ms"], MIN_LOOK_AGAIN_MS)
     return NotClaimed(row["state"], Ticket(row["id"], Queue(row["queue"]), row["priority"], delay, row["customer_id"]))

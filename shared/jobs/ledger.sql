@@ -7,7 +7,8 @@ from job_claim_v2($1 -> 0 ->> 'queue', $1) as claimed_jobs
 
 -- name: state_of_job(job_id)
 -- Why a job could not be claimed, and when to look again.
-select id, queue, priority, customer_id, state, held, closed_at is not null as closed,
+select id, queue, priority, customer_id, case when state = 'delayed' and waits_for is not null then 'parked' else state end as state,
+    held, closed_at is not null as closed,
     ceil(greatest(0, extract(epoch from coalesce(run_at, lease_until) - clock_timestamp())) * 1000)::integer as delay_ms
 from job where id = :job_id
 

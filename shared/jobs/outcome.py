@@ -13,6 +13,7 @@ from dramatiq.middleware import CurrentMessage
 from shared.broker.enqueue import Ticket, current_customer, enqueue
 from shared.db import sql
 from shared.errors import (
+    JobParked,
     LeaseLost,
     OutcomeUnknown,
     OutsideFailure,
@@ -75,6 +76,12 @@ def report_completed(job: Job, timings: Timings) -> None:
     with log_context(**job.log_ids()):
         log.info("job_completed", extra={"ms": timings.ms})
     _count(job.queue, "completed", timings)
+
+
+def report_parked(job: Job, parked: JobParked, timings: Timings) -> None:
+    """Logs and counts a job that its stage has parked."""
+    log.info("job_parked", extra={"reason": str(parked)})
+    _count(job.queue, "parked", timings)
 
 
 def record_failure(stage: Policies, job: Job, error: Exception, timings: Timings) -> None:

@@ -8,6 +8,7 @@ wrapper tells it, by the message's options, what the ledger decided.
     returns             is completed (its last call was a CompletionStatement)
     raises Snooze       is delayed, at no attempt's cost, until it is too old
     PermanentError      fails at once
+    JobParked           is parked by the stage itself, at no attempt's cost, and is released by whoever it waits for
     anything else       is retried by the stage's policy, then fails
 
 A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a
@@ -28,12 +29,20 @@ from shared import db, payloads, queues
 from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
-from shared.errors import LeaseLost, OutcomeUnknown, PermanentError, ServiceDown, Snooze, WaitsForService
+from shared.errors import JobParked, LeaseLost, OutcomeUnknown, PermanentError, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger, worker_process
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.isolation import Isolation, ProcessDied
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
-from shared.jobs.outcome import OUTAGE_DELAY, AttemptEnded, record_failure, redeliver, report_completed, snooze_unclaimed
+from shared.jobs.outcome import (
+    OUTAGE_DELAY,
+    AttemptEnded,
+    record_failure,
+    redeliver,
+    report_completed,
+    report_parked,
+    snooze_unclaimed,
+)
 from shared.jobs.retry_policy import RetryPolicy
 from shared.queues import Queue
 from shared.telemetry.logs import log_context
@@ -102,6 +111,8 @@ class Stage:
                 self._attempt(job)
             except LeaseLost as error:
                 log.warning("result_dropped", extra={"reason": str(error)})
+            except JobParked as parked:
+                report_parked(job, parked, timings)
             except Exception as error:
                 if db.is_outage(error):
                     error = WaitsForService(OUTAGE_DELAY, str(db.service_down(error)))

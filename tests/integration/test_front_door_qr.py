@@ -218,24 +218,14 @@ def test_a_session_that_went_down_makes_sends_wait(door: FrontDoor, simulator: S
     door.waha(waha_message("A1"))
     door.world.drain()
     [job] = door.world.jobs(queue="whatsapp-qr-send")
-    assert (job["state"], job["attempts"]) == ("delayed", 0)
+    assert (job["state"], job["attempts"], job["waits_for"]) == ("delayed", 0, f"whatsapp_qr {door.world.chatbot}")
     assert not simulator.record("waha")
     door.waha(waha_event("session.status", {"name": "s", "status": "WORKING"}, at=now))
     door.waha(waha_event("session.status", {"name": "s", "status": "STOPPED"}, at=now - 400))  # late news are no news
     assert session()["state"] == "connected"
-    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
-    door.world.drain()
-    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
-
-
-@pytest.mark.parametrize("dialect", ["waha", "evolution"])
-def test_when_the_news_of_its_return_was_lost_the_gateway_is_asked(door: FrontDoor, dialect: str) -> None:
-    door.waha(waha_message("A1"))
-    db.rows(
-        "update whatsapp_qr_session set dialect = %s, state = 'disconnected', state_at = now() - interval '1 minute'", [dialect]
-    )
-    door.world.drain()
-    assert session()["state"] == "connected"
+    [job] = door.world.jobs(queue="whatsapp-qr-send")
+    assert job["waits_for"] is None
+    door.world.run(job["id"])
     assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
 
 

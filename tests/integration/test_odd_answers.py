@@ -69,6 +69,7 @@ def test_a_part_that_is_refused_is_sent_again_and_not_the_ones_before_it(world: 
     [job] = world.jobs(queue="whatsapp-cloud-send")
     assert (job["state"], job["attempts"]) == ("delayed", 0), "a limit is nobody's mistake"
     assert world.messages(role="assistant")[0]["metadata"]["parts_sent"] == 1
+    db.rows("update channel_health set slow_until = null")
     db.rows("update job set state = 'waiting', run_at = null where id = %s", [job["id"]])
     world.drain()
     taken = [one["text"][0] for one in simulator.record("graph") if one["answered_id"]]

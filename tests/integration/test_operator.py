@@ -15,6 +15,8 @@ from shared.jobs import operator
 from tests.builders import World
 
 REFUSED = {"kind": "graph", "fault": "status", "status": 400, "times": 1}
+#: One message was too many for this recipient; other conversations go on.
+PAIR_LIMIT = {**REFUSED, "body": {"error": {"code": 131056}}, "headers": {"Retry-After": "60"}}
 
 
 def failed_send(world: World, simulator: Simulator) -> int:
@@ -71,7 +73,7 @@ def requeued(job_id: int) -> str:
 
 def test_a_requeued_job_waits_for_the_one_that_runs(world: World, simulator: Simulator) -> None:
     job_id = failed_send(world, simulator)
-    simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 60, "times": 1}])
+    simulator.faults([PAIR_LIMIT])
     world.say("And returns?", channel="whatsapp_cloud", user="4912345")
     world.drain()
     operator.requeue(job_id)
@@ -147,7 +149,7 @@ def test_an_event_is_delivered_by_one_job_at_a_time(world: World, simulator: Sim
 
 def test_a_deleted_job_fails_and_its_line_goes_on(world: World, simulator: Simulator) -> None:
     world.endpoint(world.customer)
-    simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 60, "times": 1}])
+    simulator.faults([PAIR_LIMIT])
     for number in range(3):
         world.say(channel="whatsapp_cloud", user="4912345", external_id=f"in-{number}")
     world.drain()

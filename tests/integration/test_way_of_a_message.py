@@ -19,7 +19,7 @@ FOUNDATION = re.compile(
     r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections)|web/hardening"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
-MOST_OF_AI, MOST_OTHERS = 26, 30
+MOST_OF_AI, MOST_OTHERS = 26, 33
 
 
 @contextmanager

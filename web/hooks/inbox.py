@@ -240,7 +240,7 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
 
 
 def _record_state(account: Account, state: SessionState) -> str:
-    recorded = db.retry_on_outage(partial(session.record_state, account.id, state), db.WEB_RETRY_SECONDS)
+    recorded = db.retry_on_outage(partial(session.report, account, state), db.WEB_RETRY_SECONDS)
     return "session_noted" if recorded else "session_stale"
 
 

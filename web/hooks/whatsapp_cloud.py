@@ -10,9 +10,11 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from shared import db
+from shared.channels import health
 from shared.channels.inbound import TemplateUpdate
 from shared.channels.registry import channel
-from shared.channels.whatsapp_cloud import calls, template_events, template_store, webhook, window
+from shared.channels.whatsapp_cloud import account_events, calls, template_events, template_store, webhook, window
+from shared.channels.whatsapp_cloud.account_events import AccountEvent
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 
@@ -55,6 +57,8 @@ def receive() -> Response:
             _apply_template_update(update)
         for call in calls.openings_in(body):
             _open_window(call)
+        for event in account_events.events_in(body):
+            db.retry_on_outage(partial(_apply_account_event, event), db.WEB_RETRY_SECONDS)
     return Response("ok", mimetype="text/plain")
 
 
@@ -70,6 +74,20 @@ def _apply_template_update(update: TemplateUpdate) -> None:
         named = {"waba": update.waba_id, "template": update.name, "language": update.language}
         log.warning("template_stopped", extra={**named, "status": update.status, "reason": update.reason})
     inbox.count(CHANNEL, "template_update" if known else "template_unknown")
+
+
+def _apply_account_event(event: AccountEvent) -> None:
+    """Of all numbers of its business account, and told to the operator also where there is none of ours."""
+    known = webhook.accounts_of_waba(event.waba_id)
+    told = {"waba": event.waba_id, "account_event": event.event, "state": event.state, "numbers": len(known)}
+    log.log(logging.INFO if event.state == health.OK else logging.ERROR, "account_event", extra=told)
+    inbox.count(CHANNEL, f"account_{event.state}")
+    for account in known:
+        number = health.account_of(CHANNEL, account.chatbot_id, account.name)
+        if event.state == health.OK:
+            health.lift(number, {event.reason})
+        else:
+            health.report(number, event.state, event.reason, event.event)
 
 
 def replay(phone_number_id: str, value: dict[str, Any]) -> bool:

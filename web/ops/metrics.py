@@ -18,6 +18,7 @@ from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
 from shared.broker.connection import outage
+from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
@@ -82,7 +83,18 @@ def _failed_jobs_and_sessions() -> Iterator[Metric]:
     sessions = GaugeMetricFamily("switchboard_qr_sessions", "Active QR sessions by state", labels=["state"])
     for row in db.rows(_active_sessions()):
         sessions.add_metric([row["state"]], row["sessions"])
-    yield from (failed, sessions)
+    yield from (failed, sessions, _channels())
+
+
+def _channels() -> Metric:
+    states = {(one.name, state): 0 for one in CHANNELS.values() if one.account_table for state in health.STATES}
+    for row in accounts.overview():
+        if row["active"]:
+            states[row["channel"], row["state"]] += 1
+    family = GaugeMetricFamily("switchboard_channels", "Active accounts of channels by state", labels=["channel", "state"])
+    for labels, count in states.items():
+        family.add_metric(labels, count)
+    return family
 
 
 class _FromRedis(Collector):
@@ -106,6 +118,10 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     brakes = CounterMetricFamily("switchboard_brakes", "Conversations in which a bot fell silent", labels=["reason"])
     failovers = CounterMetricFamily("switchboard_failovers", "Replies that came from another provider than a chatbot's first")
     typing = CounterMetricFamily("switchboard_typing", "Read marks and typing by outcome", labels=["channel", "outcome"])
+    states = CounterMetricFamily(
+        "switchboard_channel_states", "Times that an account got into a state", labels=["channel", "state"]
+    )
+    unknown = CounterMetricFamily("switchboard_unknown_codes", "Codes of providers that no table knows", labels=["channel"])
     vectors = CounterMetricFamily("switchboard_question_vectors", "Vectors of questions by result", labels=["result"])
     families = {
         "attempts": attempts,
@@ -116,11 +132,13 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
         "failovers": failovers,
         "question_vectors": vectors,
         "typing": typing,
+        "channel_states": states,
+        "unknown_codes": unknown,
     }
     for (metric, *labels), count in sorted(counts.items()):
         if metric in families:
             families[metric].add_metric(labels, count)
-        if metric == "attempts" and labels[0] in PROVIDERS and labels[1] != "limited":
+        if metric == "attempts" and labels[0] in PROVIDERS and labels[1] not in ("limited", "parked"):
             calls.add_metric([PROVIDERS[Queue(labels[0])], labels[1]], count)
     yield from (*families.values(), calls)
 

@@ -2,7 +2,8 @@
 
 A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}; rules.py has the fields of each fault.
 `match` is searched in the path and the raw body. After `latency`, `pace` and `statuses` the next rules are tried as well; any
-other fault ends the search. `pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
+other fault ends the search. `revoked` refuses a token, or all of them; `offline` says that the gateway's phone is not connected.
+`pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from scripts.local.simulator.rules import checked
 #: The request has its effect, then the answer is spoilt.
 AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip", "cut"})
 #: The request is refused.
-REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before"})
+REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before", "revoked", "offline"})
 #: The request is answered as usual.
 CONTINUING = frozenset({"latency", "pace", "statuses"})
 #: The AI answers as another provider or model does (providers.py).
 OTHER_PROVIDER = "provider"
+#: Where the services look for a token.
+_CREDENTIALS = ("authorization", "x-api-key", "apikey")
 _KNOWN = AFTER | REFUSALS | CONTINUING | {OTHER_PROVIDER}
 
 
@@ -53,6 +56,8 @@ class Faults:
         match = rule.get("match")
         if match and match.encode() not in request.body and match not in request.path:
             return False
+        if not any(rule.get("token", "") in request.headers.get(name, "") for name in _CREDENTIALS):
+            return False
         if rule.get("times") == 0 or self._choice.random() >= rule.get("rate", 1):
             return False
         if "times" in rule:
@@ -72,10 +77,24 @@ def refusal(kind: str, rule: dict[str, Any]) -> Reply:
         return Reply(
             401, {"error": {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
         )
+    if fault in ("revoked", "offline"):
+        return _REFUSALS_OF_ACCOUNTS[fault, kind]
     if fault == "redirect":
         return Reply(302, {}, headers={"Location": "/customer/elsewhere"})
     body = rule.get("body", {"error": {"message": "simulated failure"}})
     return Reply(rule.get("status", 500), body.encode() if isinstance(body, str) else body, headers=rule.get("headers", {}))
+
+
+_EXPIRED = {"message": "Error validating access token: the session has been invalidated", "type": "OAuthException", "code": 190}
+_NOT_WORKING = {"error": "Session status is not as expected.", "status": "SCAN_QR_CODE", "expected": ["WORKING"]}
+_CLOSED = {"status": 400, "error": "Bad Request", "response": {"message": ["Error: Connection Closed"]}}
+_REFUSALS_OF_ACCOUNTS = {
+    ("revoked", "graph"): Reply(401, {"error": _EXPIRED}),
+    ("revoked", "waha"): Reply(401, {"message": "Unauthorized", "statusCode": 401}),
+    ("revoked", "evolution"): Reply(401, {"status": 401, "error": "Unauthorized", "response": {"message": "Unauthorized"}}),
+    ("offline", "waha"): Reply(422, _NOT_WORKING),
+    ("offline", "evolution"): Reply(400, _CLOSED),
+}
 
 
 def _rate_limit_body(kind: str) -> dict[str, Any]:

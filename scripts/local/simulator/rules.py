@@ -62,6 +62,8 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
             required=True, validate=validate.OneOf(tuple(PROVIDERS)), metadata=_about(f"one of {', '.join(PROVIDERS)}")
         ),
     },
+    "revoked": {"kind": _kind(_REPORTING), "token": fields.String(metadata=_about("a text"))},
+    "offline": {"kind": _kind(("waha", "evolution"))},
     "timeout": {"ms": _whole(_MS, 0)},
     "drip": {
         "ms": _whole(_MS, 0),

@@ -65,6 +65,12 @@ def find_account(phone_number_id: str) -> Account | None:
     return Account(row["id"], phone_number_id, row["chatbot_id"], row["waba_id"]) if row else None
 
 
+def accounts_of_waba(waba_id: str) -> list[Account]:
+    """The active numbers of a business account, as far as its webhooks have told whose they are."""
+    rows = db.rows("select id, phone_number_id, chatbot_id from whatsapp_cloud_account where waba_id = %s and active", [waba_id])
+    return [Account(row["id"], row["phone_number_id"], row["chatbot_id"], waba_id) for row in rows]
+
+
 def shows_signature(headers: Headers) -> bool:
     """Whether there is something like a signature, and a secret to check it with: else the body needs no reading."""
     return bool(settings().whatsapp_app_secret and _SIGNATURE.fullmatch(headers.get(SIGNATURE, "")))

@@ -1,4 +1,4 @@
-"""QR sessions: whose a session is, what its gateway last reported of its phone, and how a send waits for one that is offline."""
+"""QR sessions: whose a session is, and what its gateway says of its phone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 from peewee import fn
 
 from shared import db
+from shared.channels import health
 from shared.channels.inbound import Account, SessionState
+from shared.channels.outcomes import AccountDown, Reason
+from shared.channels.registry import channel
 from shared.channels.whatsapp_qr.dialects import Dialect
-from shared.errors import OutcomeUnknown, Snooze
+from shared.errors import OutcomeUnknown
 from shared.http import ConnectFailed, code_of
 from shared.models import WhatsappQrSession
 
@@ -25,11 +28,10 @@ _FIND = """
 """
 
 CONNECTED, DISCONNECTED = "connected", "disconnected"
-#: Seconds to wait for a session that is not connected.
-SESSION_DOWN = 15.0
-#: Seconds for which a reported disconnection is believed. Then a send asks the gateway, because the report of its return may
-#: have been lost.
-BELIEVED = 30.0
+#: Words of gateways for a session that is about to be connected again. Whoever sends meanwhile hears what it is like.
+_STARTING = frozenset({"STARTING", "connecting"})
+#: Why replies of a session are held that a gateway calls connected now.
+_OFFLINE = frozenset({Reason.SESSION_OFFLINE})
 
 
 def find(session_name: str) -> WhatsappQrSession | None:
@@ -66,21 +68,30 @@ def record_state(session_id: int, state: SessionState) -> bool:
     return changed
 
 
-def wait_until_connected(session: Mapping[str, Any], dialect: Dialect, api_key: str) -> None:
-    """Raises Snooze for a session that is not connected. `session` is a row of whatsapp_qr_session, as JSON."""
-    if session["state"] != DISCONNECTED:
-        return
-    reason = f"WhatsApp QR: session {session['session_name']} is not connected ({code_of(session['state_detail']) or 'no state'})"
-    if _age(session["state_at"]) < BELIEVED:
-        raise Snooze(SESSION_DOWN, reason)
+def report(account: Account, state: SessionState) -> bool:
+    """Keeps what a gateway says of a session, and what that means for its replies; False if something newer is known."""
+    if not record_state(account.id, state):
+        return False
+    if state.connected:
+        health.lift(_healthy(account), _OFFLINE)
+    elif state.detail not in _STARTING:
+        at = None if state.at is None else datetime.fromtimestamp(state.at, UTC).isoformat()
+        health.report(_healthy(account), health.NEEDS_LOGIN, Reason.SESSION_OFFLINE, state.detail, at)
+    return True
+
+
+def _healthy(account: Account) -> health.Account:
+    return health.account_of(channel("whatsapp_qr"), account.chatbot_id, account.name)
+
+
+def look(session: Mapping[str, Any], reason: str, dialect: Dialect, api_key: str) -> None:
+    """Raises AccountDown, for that reason, unless the gateway says that a session is connected. `session`: a row, as JSON."""
+    name = session["session_name"]
     try:
-        state = dialect.session_state(session["session_name"], api_key)
+        state = dialect.session_state(name, api_key)
     except (ConnectFailed, OutcomeUnknown):  # of this question; nothing was sent
-        raise Snooze(SESSION_DOWN, f"{reason}, and its gateway does not answer") from None
-    record_state(session["id"], state)
+        raise AccountDown(Reason(reason), f"WhatsApp QR: the gateway of session {name} does not answer", "") from None
     if not state.connected:
-        raise Snooze(SESSION_DOWN, reason)
-
-
-def _age(state_at: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(state_at)).total_seconds()
+        text = f"WhatsApp QR: session {name} is not connected ({code_of(state.detail) or 'no state'})"
+        raise AccountDown(Reason(reason), text, state.detail)
+    record_state(session["id"], state)

@@ -1,0 +1,41 @@
+-- name: set_state(channel, chatbot_id, state, reason, detail, at, calls, pauses, pace, data)
+select channel_set_state_v1(:channel, :chatbot_id, :state, :reason, :detail, least(:at::timestamptz, clock_timestamp()), :calls,
+    :pauses::float8[], :pace, :data) as outcome
+
+-- name: slow(channel, chatbot_id, seconds)
+-- The account sends too fast: its replies wait until then.
+insert into channel_health as health (chatbot_id, channel, since, slow_until)
+select id, :channel, clock_timestamp(), clock_timestamp() + make_interval(secs => :seconds) from chatbot where id = :chatbot_id
+on conflict (chatbot_id, channel) do update set slow_until = greatest(health.slow_until, excluded.slow_until)
+
+-- name: take_probe(channel, chatbot_id, pauses)
+-- One of those who ask may try whether the account is back. The call is counted before it is made: who dies with it has had it.
+update channel_health set calls = calls + 1,
+    probe_at = clock_timestamp() + make_interval(secs => (:pauses::float8[])[calls + 2])
+where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) and probe_at <= clock_timestamp()
+returning true as is_taken
+
+-- name: hold_job(job_id, claim, channel, chatbot_id, reason, seconds)
+-- Parks a job, unless its account is back by now: its row is locked, so that whoever brings it back waits for this, and releases
+-- this job too. One of an account's jobs comes back when a probe is due.
+select job_park_v1(:job_id, :claim, channel_account_v1(:channel, :chatbot_id), case when has_scout or probe_at is null then :seconds
+    else greatest(0, extract(epoch from probe_at - clock_timestamp())) end, :reason) as is_held
+from (
+    select probe_at, exists (
+        select from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
+            and run_at <= health.probe_at and id <> :job_id) as has_scout
+    from channel_health health where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) for share of health
+) down_account
+
+-- name: retry(channel, chatbot_id)
+-- Somebody believes that it is back: one of its replies tries it, now.
+with down_account as (
+    update channel_health set calls = 0, probe_at = clock_timestamp()
+    where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) returning true as is_down
+), oldest_job as (
+    select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
+    order by id limit 1
+), due_job as (
+    update job set run_at = clock_timestamp() where id = (select id from oldest_job) and (select is_down from down_account)
+)
+select is_down from down_account

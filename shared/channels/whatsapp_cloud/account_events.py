@@ -1,0 +1,94 @@
+"""What Meta's webhooks tell of an account: bans, restrictions, alerts, the quality of its number.
+
+Source: Meta's webhooks reference: account_update, account_alerts, phone_number_quality_update. `entry.id` is the WABA's; none of
+them has the id of a number, so they are about all numbers of the WABA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.channels.health import BANNED, DEGRADED, HELD, NEEDS_LOGIN, OK
+from shared.channels.inbound import get_objects, get_path, get_text
+from shared.channels.outcomes import Reason
+from shared.http import code_of
+
+
+@dataclass(frozen=True)
+class AccountEvent:
+    """What an event means for the numbers of a WABA. State `ok`: troubles for `reason` are over."""
+
+    waba_id: str
+    event: str
+    state: str
+    reason: Reason
+
+
+_BANNED = BANNED, Reason.ACCOUNT_BANNED
+_ALERT = DEGRADED, Reason.ACCOUNT_ALERT
+_LEFT = NEEDS_LOGIN, Reason.PERMISSION_MISSING
+#: account_update: its event, with the ban's state -> what it means.
+_UPDATES: dict[str, tuple[str, Reason]] = {
+    "DISABLED_UPDATE DISABLE": _BANNED,
+    "DISABLED_UPDATE SCHEDULE_FOR_DISABLE": _ALERT,
+    "DISABLED_UPDATE REINSTATE": (OK, Reason.ACCOUNT_BANNED),
+    "ACCOUNT_DELETED": _BANNED,
+    "ACCOUNT_VIOLATION": _ALERT,
+    "PARTNER_REMOVED": _LEFT,
+    "PARTNER_APP_UNINSTALLED": _LEFT,
+    "ACCOUNT_OFFBOARDED": _LEFT,
+    "ACCOUNT_RECONNECTED": (OK, Reason.PERMISSION_MISSING),
+}
+#: phone_number_quality_update; others are about limits that are none of ours.
+_QUALITY: dict[str, tuple[str, Reason]] = {
+    **dict.fromkeys(("FLAGGED", "DOWNGRADE"), (DEGRADED, Reason.QUALITY_LOW)),
+    **dict.fromkeys(("UNFLAGGED", "UPGRADE", "THROUGHPUT_UPGRADE"), (OK, Reason.QUALITY_LOW)),
+}
+#: A restriction of what we do: answering those who wrote. Others are of messages that a business begins.
+_REPLIES_RESTRICTED = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
+
+
+def events_in(body: Mapping[str, Any]) -> list[AccountEvent]:
+    """What a webhook tells of accounts; nothing, of most webhooks."""
+    return [
+        AccountEvent(get_text(entry, "id"), event, *meaning)
+        for entry in get_objects(body.get("entry"))
+        for change in get_objects(entry.get("changes"))
+        if (read := _READERS.get(get_text(change, "field"))) and isinstance(change.get("value"), dict)
+        for event, meaning in [read(change["value"])]
+        if meaning is not None
+    ]
+
+
+_Read = tuple[str, tuple[str, Reason] | None]
+
+
+def _update(value: dict[str, Any]) -> _Read:
+    event = get_text(value, "event").upper()
+    if event == "ACCOUNT_RESTRICTION":
+        kinds = {get_text(one, "restriction_type") for one in get_objects(value.get("restriction_info"))}
+        return event, (HELD, Reason.ACCOUNT_RESTRICTED) if _REPLIES_RESTRICTED in kinds else _ALERT
+    word = " ".join(part for part in (event, get_text(value, "ban_info", "waba_ban_state").upper()) if part)
+    return code_of(word.replace(" ", ".")), _UPDATES.get(word)
+
+
+def _quality(value: dict[str, Any]) -> _Read:
+    event = get_text(value, "event").upper()
+    return code_of(event), _QUALITY.get(event)
+
+
+def _alert(value: dict[str, Any]) -> _Read:
+    info = get_path(value, "alert_info")
+    if get_text(info, "alert_severity").upper() != "CRITICAL":
+        return "", None
+    is_over = get_text(info, "alert_status").upper() not in ("", "ACTIVE")
+    return code_of(get_text(info, "alert_type")), (OK, Reason.ACCOUNT_ALERT) if is_over else _ALERT
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], _Read]] = {
+    "account_update": _update,
+    "phone_number_quality_update": _quality,
+    "account_alerts": _alert,
+}

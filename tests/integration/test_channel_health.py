@@ -1,0 +1,270 @@
+"""Accounts that cannot send: what their state is learnt from, and what becomes of their replies meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.channels import health
+from shared.channels.outcomes import Reason
+from shared.channels.registry import channel
+from shared.jobs.sweep import sweep
+from tests.builders import World
+from tests.integration.front_door import FrontDoor, waha_event, waha_message
+
+CLOUD = "whatsapp_cloud"
+
+
+def account(world: World, name: str = CLOUD) -> health.Account:
+    """The world's account on a channel."""
+    return health.account_of(channel(name), world.chatbot, "x")
+
+
+def state(name: str = CLOUD) -> tuple[str, str | None]:
+    """The state of the only account of a channel that was ever in trouble, and why."""
+    row = db.row("select state, reason from channel_health where channel = %s", [name])
+    return (row["state"], row["reason"]) if row else ("ok", None)
+
+
+def events(event: str) -> list[dict[str, Any]]:
+    """What endpoints were told of it."""
+    return [row["payload"] for row in db.rows("select payload from webhook_event where event = %s order by id", [event])]
+
+
+def queue_replies(world: World, users: int, each: int = 1) -> list[dict[str, Any]]:
+    """Replies that are ready to leave; returns their jobs, oldest first."""
+    for number in range(each):
+        for user in range(users):
+            world.say(f"When do you ship? {number}", channel=CLOUD, user=f"49{user:08}")
+    while left := db.rows(
+        "select id from job where state = 'waiting' and not held and queue <> 'whatsapp-cloud-send' order by id"
+    ):
+        for row in left:
+            world.run(row["id"])
+    return world.jobs(queue="whatsapp-cloud-send")
+
+
+def release(world: World) -> None:
+    """What is due in a moment is due now, and runs."""
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed' and waits_for is null")
+    world.drain()
+
+
+def test_a_revoked_token_holds_all_replies_and_a_new_one_lets_them_go(world: World, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    jobs = queue_replies(world, users=20, each=3)
+    simulator.faults([{"kind": "graph", "fault": "revoked"}])
+    for job in jobs:
+        world.run(job["id"])
+    assert state() == ("needs_login", "token_invalid")
+    assert simulator.counts()["graph"] == {"requests": 1, "accepted": 0}
+    held = world.jobs(queue="whatsapp-cloud-send")
+    assert {(job["state"], job["attempts"]) for job in held if not job["held"]} == {("delayed", 0)}
+    assert sweep() is not None
+    [told] = events("channel.down")
+    assert (told["state"], told["reason"], told["channel"], told["chatbot_id"]) == (
+        "needs_login",
+        "token_invalid",
+        CLOUD,
+        world.chatbot,
+    )
+    assert "Connect the channel again" in told["explanation"]
+    simulator.clear_faults()
+    health.connected(account(world))
+    release(world)
+    assert [m["status"] for m in world.messages(role="assistant")] == ["SENT"] * 60
+    by_user: dict[str, list[str]] = {}
+    for sent in simulator.record("graph")[1:]:
+        by_user.setdefault(sent["key"], []).append(sent["callback_data"])
+    assert all(sent == sorted(sent, key=lambda name: int(name[4:])) and len(set(sent)) == 3 for sent in by_user.values())
+    assert len(by_user) == 20
+    assert (len(events("channel.down")), len(events("channel.up"))) == (1, 1)
+
+
+def test_a_reply_tries_a_sick_account_three_times_at_growing_intervals(world: World, simulator: Simulator) -> None:
+    jobs = queue_replies(world, users=3)
+    simulator.faults([{"kind": "graph", "fault": "revoked"}])
+    for calls in (1, 2, 3):
+        for job in jobs:
+            db.rows("update job set run_at = clock_timestamp() where id = %s and state = 'delayed'", [job["id"]])
+            world.run(job["id"])
+        assert simulator.counts()["graph"]["requests"] == calls
+        waits = db.row("select calls, extract(epoch from probe_at - clock_timestamp())::float8 as pause from channel_health")
+        assert waits is not None
+        assert waits["calls"] == calls
+        assert waits["pause"] is None if calls == 3 else waits["pause"] > 50 * calls
+        db.rows("update channel_health set probe_at = clock_timestamp() where probe_at is not null")
+    for job in jobs:
+        db.rows("update job set run_at = clock_timestamp() where id = %s", [job["id"]])
+        world.run(job["id"])
+    assert simulator.counts()["graph"]["requests"] == 3
+    simulator.clear_faults()
+    assert health.retry(account(world)), "an operator asks for one more"
+    [due] = db.rows("select id from job where state = 'delayed' and run_at <= clock_timestamp()")
+    world.run(due["id"])
+    assert state() == ("ok", None)
+    release(world)
+    assert [m["status"] for m in world.messages(role="assistant")] == ["SENT"] * 3
+
+
+@pytest.mark.parametrize("fault", [{"fault": "status", "status": 500}, {"fault": "reset_after"}, {"fault": "rate_limit"}])
+def test_a_failure_or_a_limit_is_no_lost_login(world: World, simulator: Simulator, fault: dict[str, Any]) -> None:
+    [job] = queue_replies(world, users=1)
+    simulator.faults([{"kind": "graph", **fault}])
+    world.run(job["id"])
+    assert state()[0] == "ok"
+    assert world.jobs(queue="whatsapp-cloud-send")[0]["waits_for"] is None
+
+
+def test_a_number_that_is_too_fast_is_slowed_as_a_whole(world: World, simulator: Simulator) -> None:
+    jobs = queue_replies(world, users=3)
+    simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 20}])
+    for job in jobs:
+        world.run(job["id"])
+    assert simulator.counts()["graph"]["requests"] == 1
+    assert {job["state"] for job in world.jobs(queue="whatsapp-cloud-send")} == {"delayed"}
+
+
+def test_what_an_old_token_hears_after_a_new_one_came_is_no_news(world: World, simulator: Simulator) -> None:
+    [job] = queue_replies(world, users=1)
+    claimed = world.claim(job["id"])
+    health.connected(account(world))
+    simulator.faults([{"kind": "graph", "fault": "revoked"}])
+    with pytest.raises(Exception, match="can send again"):
+        world.stage(job["id"])(claimed)
+    assert state() == ("ok", None)
+
+
+def test_a_job_that_parks_while_its_account_comes_back_is_not_forgotten(world: World, simulator: Simulator) -> None:
+    """Whatever comes first: the park that sees it, or the release."""
+    [job] = queue_replies(world, users=1)
+    health.report(account(world), health.HELD, Reason.ACCOUNT_RESTRICTED)
+    claimed = world.claim(job["id"])
+    health.connected(account(world))
+    with pytest.raises(Exception, match="can send again"):
+        world.stage(job["id"])(claimed)
+
+
+def test_a_held_reply_is_given_up_after_a_week_whatever_the_age_limit(world: World) -> None:
+    old, older = queue_replies(world, users=2)
+    health.report(account(world), health.BANNED, Reason.ACCOUNT_BANNED)
+    for job, days in ((old, 6), (older, 8)):
+        db.rows("update job set created_at = now() - make_interval(days => %s) where id = %s", [days, job["id"]])
+        world.run(job["id"])
+    world.dead_letters()
+    first, second = world.messages(role="assistant")
+    assert (first["status"], second["status"], second["metadata"]["error_code"]) == ("PENDING", "FAILED", "held_too_long")
+
+
+def test_a_held_reply_whose_window_closes_is_shown_and_not_sent(world: World, simulator: Simulator) -> None:
+    late, other = queue_replies(world, users=2)
+    health.report(account(world), health.HELD, Reason.PAYMENT_MISSING)
+    db.rows("update conversation set window_ends_at = now() + interval '10 minutes'")
+    for job in (late, other):
+        world.run(job["id"])
+    assert db.scalar("select bool_and(run_at < now() + interval '11 minutes') from job where waits_for is not null")
+    db.rows(
+        "update conversation set window_ends_at = now() where id = (select conversation_id from message where id = %s)",
+        [late["message_id"]],
+    )
+    db.rows("update message set created_at = now() - interval '1 hour'")
+    health.connected(account(world))
+    release(world)
+    world.dead_letters()
+    first, second = world.messages(role="assistant")
+    assert (first["status"], first["metadata"]["error_code"], second["status"]) == ("FAILED", "window_closed", "SENT")
+    assert simulator.counts()["graph"]["requests"] == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("account_update", {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}}, ("banned", "account_banned")),
+        (
+            "account_update",
+            {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "SCHEDULE_FOR_DISABLE"}},
+            ("degraded", "account_alert"),
+        ),
+        (
+            "account_update",
+            {
+                "event": "ACCOUNT_RESTRICTION",
+                "restriction_info": [{"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"}],
+            },
+            ("held", "account_restricted"),
+        ),
+        (
+            "account_update",
+            {"event": "ACCOUNT_RESTRICTION", "restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]},
+            ("degraded", "account_alert"),
+        ),
+        (
+            "account_update",
+            {"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SCAM"}},
+            ("degraded", "account_alert"),
+        ),
+        ("account_update", {"event": "PARTNER_REMOVED"}, ("needs_login", "permission_missing")),
+        ("phone_number_quality_update", {"event": "FLAGGED"}, ("degraded", "quality_low")),
+        ("phone_number_quality_update", {"event": "THROUGHPUT_UPGRADE"}, ("ok", None)),
+        (
+            "account_alerts",
+            {"alert_info": {"alert_severity": "CRITICAL", "alert_status": "ACTIVE", "alert_type": "X"}},
+            ("degraded", "account_alert"),
+        ),
+        ("account_alerts", {"alert_info": {"alert_severity": "INFORMATIONAL", "alert_status": "ACTIVE"}}, ("ok", None)),
+        ("account_update", {}, ("ok", None)),
+        ("account_update", {"event": 7, "ban_info": []}, ("ok", None)),
+    ],
+)
+def test_what_meta_reports_of_an_account(door: FrontDoor, field: str, value: dict[str, Any], expected: tuple[str, Any]) -> None:
+    db.rows("insert into whatsapp_business (waba_id) values ('102')")
+    db.rows("update whatsapp_cloud_account set waba_id = '102'")
+    body = {"object": "whatsapp_business_account", "entry": [{"id": "102", "changes": [{"field": field, "value": value}]}]}
+    for _ in range(2):
+        assert door.meta(body).status_code == 200
+    assert state() == expected
+    assert len(events("channel.down")) == 0
+
+
+def test_a_ban_of_nobodys_account_is_told_to_the_operator(door: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    change = {"field": "account_update", "value": {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}}}
+    assert door.meta({"entry": [{"id": "1", "changes": [change]}]}).status_code == 200
+    [line] = [line for line in caplog.records if line.message == "account_event"]
+    assert (line.levelname, line.account_event, line.numbers) == ("ERROR", "DISABLED_UPDATE.DISABLE", 0)
+
+
+def test_what_is_only_degraded_lifts_nothing_worse(world: World) -> None:
+    health.report(account(world), health.BANNED, Reason.ACCOUNT_BANNED)
+    health.report(account(world), health.DEGRADED, Reason.QUALITY_LOW)
+    assert not health.lift(account(world), {Reason.QUALITY_LOW})
+    assert state() == ("banned", "account_banned")
+    assert health.lift(account(world), {Reason.ACCOUNT_BANNED})
+    assert state() == ("ok", None)
+
+
+@pytest.mark.parametrize(("status", "expected"), [("SCAN_QR_CODE", "needs_login"), ("FAILED", "needs_login"), ("STARTING", "ok")])
+def test_what_a_gateway_says_of_its_session(door: FrontDoor, status: str, expected: str) -> None:
+    door.world.endpoint(door.world.customer)
+    door.waha(waha_event("session.status", {"name": "s", "status": status}))
+    assert state("whatsapp_qr")[0] == expected
+    door.waha(waha_event("session.status", {"name": "s", "status": "WORKING"}))
+    assert state("whatsapp_qr")[0] == "ok"
+    assert len(events("channel.down")) == len(events("channel.up")) == (expected == "needs_login")
+
+
+def test_a_session_that_is_back_without_a_word_is_asked(door: FrontDoor, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "waha", "fault": "offline"}])
+    door.waha(waha_message("A1"))
+    door.world.drain()
+    assert state("whatsapp_qr") == ("needs_login", "session_offline")
+    simulator.clear_faults()
+    db.rows("update channel_health set probe_at = clock_timestamp()")
+    db.rows("update job set run_at = clock_timestamp() where state = 'delayed'")
+    [job] = door.world.jobs(queue="whatsapp-qr-send")
+    door.world.run(job["id"])
+    assert state("whatsapp_qr") == ("ok", None)
+    assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
+    assert [row["path"] for row in simulator.record("waha")][1:] == [f"/api/sessions/{door.session}", "/api/sendText"]
