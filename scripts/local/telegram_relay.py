@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 HOLD, PATIENCE = 25, 40.0
 #: Seconds between two looks at which bots there are, and until the next try after a failure.
 LOOK, PAUSE = 2.0, 5.0
+#: Seconds until the next question after one that brought nothing.
+QUIET = 0.5
 #: Updates and bytes of one answer.
 MAX_UPDATES, MAX_BYTES = 50, 4 * 1024 * 1024
 
@@ -69,7 +71,9 @@ class Relay:
                 row = db.row(_polled().where(TelegramBot.bot_id == bot_id))
                 if row is None:
                     return
-                offset = self.relay(row, offset)
+                before, offset = offset, self.relay(row, offset)
+                if offset == before:  # it held the question, or something before it does not: no reason to ask at once
+                    self._stopping.wait(QUIET)
             except (OutsideFailure, requests.RequestException, _NotTaken) as problem:
                 log.warning("telegram_relay_failed", extra={"subject": bot_id, "error": str(problem)})
                 self._stopping.wait(PAUSE)
