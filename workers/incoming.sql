@@ -4,7 +4,7 @@
 -- conversations, so that two processes never wait for each other. What a payload says beyond a plain text (shared/payloads.py) is
 -- null here for one. What may not be answered is kept. What a colleague wrote elsewhere (role agent) takes the conversation over;
 -- it is left out until somebody has looked whether it is an echo of our own (`is_persons`, shared/channels/echoes.py).
--- A name that is no conversation's own may be another name of somebody who has one. A message that tells several names is left
+-- A name may be another name of somebody who has a conversation already. A message that tells several names is left
 -- out unless all are known to be one person's, or none is known: the names are learnt first then (`names_learnt`).
 with runnable_jobs as materialized (
     select * from job_lock_runnable_v1('incoming-messages', $1)
@@ -16,8 +16,6 @@ with runnable_jobs as materialized (
         case when channel = 'whatsapp_cloud' and author is distinct from 'colleague'
             then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at,
         coalesce(
-            (select external_user_id from conversation where chatbot_id = payload.chatbot_id and channel = payload.channel
-                and external_user_id = payload.external_user_id),
             (select conversation.external_user_id from contact_identity identity
                 join conversation on conversation.contact_id = identity.contact_id and conversation.channel = payload.channel
              where identity.chatbot_id = payload.chatbot_id and identity.family = contact_family_v1(payload.channel)

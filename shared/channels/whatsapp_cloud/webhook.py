@@ -108,7 +108,7 @@ def businesses_in(body: dict[str, Any]) -> dict[str, str]:
 def is_about_an_account(body: dict[str, Any]) -> bool:
     """Whether a webhook tells of more than messages: of a business account, its templates."""
     changes = (change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes")))
-    return any(change.get("field") != "messages" for change in changes)
+    return any(change.get("field", "messages") != "messages" for change in changes)
 
 
 def parse_change(value: dict[str, Any]) -> InboundBatch:
