@@ -16,7 +16,7 @@ from tests.integration.front_door import FrontDoor, change, webhook, written
 ROOT = Path(__file__).parents[2]
 #: What every request and every job stands on, whatever it is about: settings, logs, connections, limits that are not set.
 FOUNDATION = re.compile(
-    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections)|web/hardening"
+    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections|http/addresses)|web/hardening"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 MOST_OF_AI, MOST_OTHERS = 26, 33
