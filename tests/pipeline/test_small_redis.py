@@ -14,7 +14,7 @@ import redis
 import requests
 
 from scripts.local.environment import free_port
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import ProcessManager, parse_procfile
 from scripts.local.programs import redis_server
 from shared import config
 from shared.broker import redis_broker
@@ -59,13 +59,15 @@ def _answers(admin: redis.Redis) -> bool:
 def processes(
     environment: dict[str, str], plan: tuple[str, redis.Redis], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """Every process of the Procfile; yields the front door's URL."""
+    """The processes of the Procfile but for those of a channel that is not used; yields the front door's URL."""
     port = free_port(0)
     monkeypatch.setenv("REDIS_URL", plan[0])
     monkeypatch.setenv("REDIS_TLS_VERIFY", "false")
     config.reset()
     redis_broker.reset()
-    manager = ProcessManager(root / "Procfile", env={**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1"}, cwd=root)
+    names = [name for name in parse_procfile((root / "Procfile").read_text()) if name not in ("release", "worker", "telegram")]
+    env = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
+    manager = ProcessManager(root / "Procfile", env=env, cwd=root, names=names)
     manager.start()
     yield f"http://127.0.0.1:{port}"
     manager.stop()

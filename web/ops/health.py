@@ -18,6 +18,7 @@ from flask import Blueprint, Response, jsonify, request
 from shared import db, queues
 from shared.broker.connection import word_for
 from shared.broker.redis_broker import DEAD_AFTER, get_broker
+from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import ServiceDown
 from shared.jobs.sweep import swept_ago
@@ -99,14 +100,20 @@ def _sweep() -> str:
 
 
 def _workers() -> str:
-    """Whether somebody takes jobs of each queue; a worker looks every 4 s, also when it is busy."""
+    """Whether somebody takes jobs of each queue that is used; a worker looks every 4 s, also when it is busy."""
     taken = get_broker().taken_ago()
     silent = [
         f"{queue} ({queues.PROCESS_TYPES[queue]}): {_since(ago)}"
         for queue in queues.Queue
-        if (ago := max(taken.get(lane, float("inf")) for lane in queues.lanes(queue).values())) > DEAD_AFTER
+        if (ago := max(taken.get(lane, float("inf")) for lane in queues.lanes(queue).values())) > DEAD_AFTER and _is_used(queue)
     ]
     return f"nobody takes jobs of {'; '.join(silent)}" if silent else "ok"
+
+
+def _is_used(queue: queues.Queue) -> bool:
+    """Whether a queue carries anything: that of a channel on which no business has an account does not."""
+    tables = [one.account_table for one in CHANNELS.values() if one.send_queue is queue]
+    return all(db.scalar(f"select exists (select from {table} where active)") for table in tables)
 
 
 def _since(ago: float) -> str:
