@@ -348,7 +348,6 @@ class ContactIdentity(Base):
     family = TextField()
     name = TextField()
     created_at = _time()
-    looked_up_at = DateTimeTZField(null=True)
     left_at = DateTimeTZField(null=True)
 
     class Meta:

@@ -32,8 +32,6 @@ create table contact_identity (
     family       text not null check (family <> ''),
     name         text not null check (name <> ''),
     created_at   timestamptz not null default now(),
-    -- When a gateway was asked for its other names, where that can be asked (shared/channels/whatsapp_qr/lids.py).
-    looked_up_at timestamptz,
     -- When its person gave it up (a changed number). Some days later it is forgotten: it may be another person's one day.
     left_at      timestamptz,
     primary key (chatbot_id, family, name)
