@@ -106,6 +106,9 @@ class Broker(RedisBroker):
             raise
         for number in kept:
             self._hand_over(messages[number - 1])
+        if self.is_polling:  # nobody else tells it what it has put itself
+            for name in {message.queue_name for message in messages} & self.states.keys():
+                self.states[name].notify()
         return int(new)
 
     def _hand_over(self, message: Message[Any]) -> None:

@@ -55,7 +55,7 @@ def idle() -> bool:
 
 
 @pytest.mark.parametrize("way", ["workers", "small"])
-def test_messages_go_through_all_six_queues(world: World, way: str, request: pytest.FixtureRequest, simulator: Simulator) -> None:
+def test_messages_go_through_all_queues(world: World, way: str, request: pytest.FixtureRequest, simulator: Simulator) -> None:
     workers: ProcessManager = request.getfixturevalue(way)
     world.endpoint(world.customer)
     for channel, user in (("widget", "v-1"), ("whatsapp_cloud", "4912345"), ("whatsapp_qr", "4912346")):
@@ -63,9 +63,13 @@ def test_messages_go_through_all_six_queues(world: World, way: str, request: pyt
     until(lambda: len(world.messages(role="assistant")) == 3 and idle())
     assert [m["status"] for m in world.messages(role="assistant")] == ["SENT"] * 3
     assert {job["queue"] for job in world.jobs(state="completed")} == {
-        queue.value for queue, process_type in queues.PROCESS_TYPES.items() if process_type in queues.MESSAGE_PROCESSES
+        queue.value
+        for queue, process_type in queues.PROCESS_TYPES.items()
+        if process_type in queues.MESSAGE_PROCESSES and process_type not in ("media", "telegram")
     }
-    assert {kind: seen["accepted"] for kind, seen in simulator.counts().items()} == {"ai": 3, "graph": 1, "waha": 1, "webhook": 6}
+    calls = {kind: seen["accepted"] for kind, seen in simulator.counts().items()}
+    assert calls.pop("typing", 0) <= 4, "at both accounts, as long as there is time for it"
+    assert calls == {"ai": 3, "graph": 1, "waha": 1, "webhook": 6}
     assert not any(workers.restarts().values())
 
 
