@@ -30,7 +30,7 @@ _FORM_DEPTH = 4
 def in_words(data: Mapping[str, Any], text: str = "") -> str:
     """The customer's own text, then what else the message is made of, a line or more for each; "" if there are no words."""
     told = (tell(data[member]) for member, tell in _TELLERS.items() if data.get(member))
-    return "\n".join(part for part in (text.strip(), *told) if part)
+    return "\n".join(part for part in map(str.strip, (text, *told)) if part)
 
 
 def ids(data: Mapping[str, Any]) -> dict[str, str]:
@@ -65,7 +65,7 @@ def _answers(answers: Mapping[str, Any], above: str, levels: int) -> Iterable[st
         if isinstance(answer, Mapping) and levels:
             yield from _answers(answer, f"{above}{name}.", levels - 1)
         else:
-            yield f"{above}{name}: {_plain(answer)}"
+            yield f"{above}{name}: {_plain(answer)}".strip()
 
 
 def _order(order: Mapping[str, Any]) -> str:

@@ -88,7 +88,7 @@ def test_what_a_second_connection_replaces_is_named(door: FrontDoor, capsys: pyt
         (jobs, ("rejects", "--limit", "-3"), "must be a whole number from 1, got '-3'"),
         (jobs, ("failed", "--limit", "0"), "must be a whole number from 1, got '0'"),
         (keys, ("revoke", "one"), "must be a whole number from 1, got 'one'"),
-        (chaos, ("kill-worker",), "there is no scenario 'kill-worker'; choose calm, kill-workers"),
+        (chaos, ("kill-worker",), "there is no scenario 'kill-worker'; choose one of calm, kill-workers"),
         (migrate, ("--dry-run",), "unrecognized arguments: --dry-run"),
         (server, ("stop",), "unrecognized arguments: stop"),
     ],

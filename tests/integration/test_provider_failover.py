@@ -336,7 +336,7 @@ def test_the_history_says_when_and_by_whom(world: World) -> None:
     claimed = world.claim(world.jobs(queue="ai-processing")[-1]["id"])
     assert claimed.loaded is not None
     history = claimed.loaded["history"]
-    assert [(role, author) for role, _, _, author, _ in history] == [
+    assert [(turn[0], turn[3]) for turn in history] == [
         ("user", None),
         ("assistant", None),
         ("assistant", "a colleague"),
