@@ -222,7 +222,8 @@ def _sent_out_of_order(replies: dict[int, dict[str, Any]], times: dict[int, list
     conversations: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for message_id, arrivals in times.items():
         reply = replies[message_id]
-        conversations[reply["conversation_id"]].append((min(arrivals), reply["reply_to"]))
+        if reply["reply_to"] is not None:  # a superseded one whose question was answered anew has no place
+            conversations[reply["conversation_id"]].append((min(arrivals), reply["reply_to"]))
     return sum(
         1 for sends in map(sorted, conversations.values()) for (_, earlier), (_, later) in pairwise(sends) if earlier > later
     )
