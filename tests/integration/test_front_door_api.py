@@ -345,6 +345,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
                     case.path_parameters[name] = known[name]
             if case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
                 case.body.pop("providers", None)  # one without a key is a 422
+                case.body.pop("transcription", None)  # so is a key without an address
                 if case.operation.path.endswith("/messages"):
                     case.body.pop("template", None)  # of no other business account: 422
                     case.body.pop("choices", None)  # two that are alike: 422

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared import queues
+from shared import db, queues
 from shared.broker.connection import connect_redis
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.jobs.sweep import sweep_if_alone
+from shared.models import TelegramBot
 from shared.queues import Queue
 from tests.integration.conftest import RedisRefusing
 from tests.integration.front_door import FrontDoor
@@ -62,6 +63,8 @@ def test_a_redis_that_takes_no_writes_is_not_ok(
 @pytest.mark.parametrize("missing", list(Queue))
 def test_each_queue_needs_a_worker(door: FrontDoor, missing: Queue) -> None:
     sweep_if_alone()
+    secrets = {"token": "sealed", "webhook_secret": "sealed"}
+    db.rows(TelegramBot.insert(chatbot=door.world.chatbot, bot_id="4711", username="bot", **secrets))  # a channel that is used
     work(*(queue for queue in Queue if queue is not missing))
     code, body = ready(door)
     assert (code, body["status"]) == (200, "degraded")
