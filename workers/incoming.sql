@@ -16,10 +16,10 @@ with runnable_jobs as materialized (
         case when channel = 'whatsapp_cloud' and author is distinct from 'colleague'
             then least(to_timestamp(sent_at), now()) + interval '24 hours' end as window_ends_at,
         coalesce(
-            (select conversation.external_user_id from contact_identity identity
-                join conversation on conversation.contact_id = identity.contact_id and conversation.channel = payload.channel
-             where identity.chatbot_id = payload.chatbot_id and identity.family = contact_family_v1(payload.channel)
-                and identity.name = contact_name_v1(payload.channel, payload.external_user_id)),
+            (select external_user_id from conversation where channel = payload.channel and contact_id = (
+                select contact_id from contact_identity identity
+                where identity.chatbot_id = payload.chatbot_id and identity.family = contact_family_v1(payload.channel)
+                    and identity.name = contact_name_v1(payload.channel, payload.external_user_id))),
             payload.external_user_id) as conversation_name, told.names
     from runnable_jobs job, jsonb_to_record(job.payload) as payload(message_id bigint, chatbot_id bigint, channel text,
             external_user_id text, external_id text, content text, metadata jsonb, kind text, author text, may_answer boolean,
