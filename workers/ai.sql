@@ -24,10 +24,12 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 from chatbot_provider next_provider where next_provider.chatbot_id = chatbot.id), '[]') as providers,
         (select started_at is null from job where job.id = claimed_jobs.job_id) as untried,
         -- What it came with is being fetched: fails again and again, nobody has begun with it, or waits its turn.
-        (select case when fetching.state = 'failed' or fetching.state = 'delayed' and fetching.attempts > 0 then 'failing'
+        -- Whose message it is, is asked here: as a condition it would have the index of jobs by message read from its beginning.
+        (select case when fetching.message_id > question.id then null
+                     when fetching.state = 'failed' or fetching.state = 'delayed' and fetching.attempts > 0 then 'failing'
                      when fetching.claims = 0 then 'unclaimed' else 'open' end
          from job fetching where fetching.queue = 'media-fetch' and fetching.ordering_key = question.conversation_id::text
-            and fetching.closed_at is null and not fetching.held and fetching.message_id <= question.id) as media_fetch,
+            and fetching.closed_at is null and not fetching.held) as media_fetch,
         -- Since when the provider is tried, null at the first attempt (the job is as it was before this statement), or since when
         -- the customer waits, if the message before got the fallback: who was patient once is not asked to be so again.
         greatest(
@@ -65,14 +67,14 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         ) recent_replies) as pace,
         -- Its customer deleted the question, and nothing else waits for an answer.
         case when question.revoked_at is not null then not exists (
-            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
+            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role not in ('assistant', 'agent')
                 and earlier.id <= question.id and earlier.revoked_at is null
                 and earlier.id > coalesce((select max(answer.reply_to) from message answer
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
         else false end as is_revoked,
         -- Nothing to read: the question has no words, nor has any other since the last reply.
         case when question.metadata ? 'unsupported' then not exists (
-            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role = 'user'
+            select from message earlier where earlier.conversation_id = question.conversation_id and earlier.role not in ('assistant', 'agent')
                 and earlier.id <= question.id and not earlier.metadata ? 'unsupported'
                 and earlier.id > coalesce((select max(answer.reply_to) from message answer
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
