@@ -638,7 +638,9 @@ create table whatsapp_qr_session (
     -- As its gateway last reported; sends to a disconnected session wait (shared/channels/whatsapp_qr/session.py).
     state        text not null default 'unknown' check (state in ('unknown', 'connected', 'disconnected')),
     state_detail text, -- the gateway's own term: WORKING, SCAN_QR_CODE, close
-    state_at     timestamptz
+    state_at     timestamptz,
+    -- Replies that were written until then are acknowledged, as far as its gateway acknowledges any (shared/channels/whatsapp_qr/acks.py).
+    acked_at     timestamptz
 );
 
 create table telegram_bot (

@@ -276,6 +276,7 @@ class WhatsappQrSession(Base):
     state = TextField()
     state_detail = TextField(null=True)
     state_at = DateTimeTZField(null=True)
+    acked_at = DateTimeTZField(null=True)
 
 
 class TelegramBot(Base):

@@ -19,6 +19,7 @@ from periodiq import PeriodiqMiddleware, cron
 from shared.broker.connection import outage
 from shared.channels import contacts, delivery_status, ownership
 from shared.channels.whatsapp_cloud import template_sync
+from shared.channels.whatsapp_qr import acks
 from shared.channels.widget import drafts
 from shared.config import settings
 from shared.jobs import prune, worker_process
@@ -110,6 +111,12 @@ def return_conversations() -> None:
     """Gives the bot back what people took over and have left alone."""
     if returned := ownership.return_idle():
         log.info("conversations_returned", extra={"count": returned})
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def watch_gateways() -> None:
+    """Holds the replies of gateways that take them and send nothing."""
+    acks.watch()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -123,8 +123,11 @@ def went_down(account: Account, down: AccountDown) -> None:
 
 
 def came_back(account: Account) -> None:
-    """A call of an account that was down has passed."""
-    _set_state(account, OK)
+    """A call of an account that was down has passed: it can send, unless it was down for lack of acknowledgements."""
+    if account.health.get("reason") == Reason.NOT_ACKNOWLEDGED:
+        queries["schedule_probe"].rows(**account.key)
+    else:
+        _set_state(account, OK)
 
 
 def slow_down(account: Account, seconds: float) -> None:

@@ -23,7 +23,7 @@ select job_park_v1(:job_id, :claim, channel_account_v1(:channel, :chatbot_id), c
 from (
     select probe_at, exists (
         select from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
-            and run_at <= health.probe_at and id <> :job_id) as has_scout
+            and run_at <= health.probe_at + interval '1 second' and id <> :job_id) as has_scout -- two looks at the clock
     from channel_health health where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) for share of health
 ) down_account
 
@@ -39,3 +39,10 @@ with down_account as (
     update job set run_at = clock_timestamp() where id = (select id from oldest_job) and (select is_down from down_account)
 )
 select is_down from down_account
+
+-- name: schedule_probe(channel, chatbot_id)
+-- A probe has left, and nobody knows what became of it: another reply tries when the next one is due.
+update job set run_at = probe_at from channel_health
+where channel = :channel and chatbot_id = :chatbot_id and probe_at is not null and channel_is_down_v1(channel_health.state)
+  and job.id = (select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null
+      and state = 'delayed' order by id limit 1)

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     NOT_REGISTERED = "not_registered"
     PAYMENT_MISSING = "payment_missing"
     SESSION_OFFLINE = "session_offline"
+    NOT_ACKNOWLEDGED = "not_acknowledged"
     QUALITY_LOW = "quality_low"
     ACCOUNT_ALERT = "account_alert"
     NOT_CONNECTED = "not_connected"
@@ -78,6 +79,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.NOT_REGISTERED: "The number is not registered to send. Register it at the provider; replies wait.",
     Reason.PAYMENT_MISSING: "The provider wants a payment method. Add or repair it in its business manager; replies wait.",
     Reason.SESSION_OFFLINE: "The phone's session is not connected. Open WhatsApp on the phone, or scan the QR code again.",
+    Reason.NOT_ACKNOWLEDGED: "The gateway takes replies, but reports none as sent. Restart its session. If replies arrive, have "
+    "it report acknowledgements (WAHA: message.ack, Evolution: MESSAGES_UPDATE), and connect the channel again.",
     Reason.QUALITY_LOW: "The provider reports a low quality of the number, and may lower its limits. Send less unasked.",
     Reason.ACCOUNT_ALERT: "The provider has an alert about the account. See its business manager.",
     Reason.NOT_CONNECTED: "The chatbot has no active account on this channel. Connect one, and send again.",

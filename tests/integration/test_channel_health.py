@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from shared import db
 from shared.channels import health
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
+from shared.channels.whatsapp_qr import acks
 from shared.jobs.sweep import sweep
 from tests.builders import World
 from tests.integration.front_door import FrontDoor, waha_event, waha_message
@@ -268,3 +270,79 @@ def test_a_session_that_is_back_without_a_word_is_asked(door: FrontDoor, simulat
     assert state("whatsapp_qr") == ("ok", None)
     assert [m["status"] for m in door.world.messages(role="assistant")] == ["SENT"]
     assert [row["path"] for row in simulator.record("waha")][1:] == [f"/api/sessions/{door.session}", "/api/sendText"]
+
+
+def answer(world: World, *users: str) -> list[str]:
+    """Customers write, and the gateway takes the replies to those who may be answered; the ids of all that it took."""
+    for user in users:
+        world.say("When do you ship?", channel="whatsapp_qr", user=f"{user}@c.us")
+    world.drain()
+    rows = db.rows("select external_id from message where role = 'assistant' and status = 'SENT' order by id")
+    return [row["external_id"] for row in rows]
+
+
+def acknowledge(door: FrontDoor, identity: str) -> None:
+    """The gateway reports that WhatsApp's server has this message."""
+    payload = {"id": f"true_1@c.us_{identity}", "from": "1@c.us", "fromMe": True, "ack": 1, "ackName": "SERVER"}
+    assert door.waha(waha_event("message.ack", payload)).status_code == 200
+
+
+def minutes_pass() -> None:
+    """Everything that has happened to gateways was two minutes ago."""
+    for table, column in (
+        ("message", "created_at"),
+        ("usage_log", "created_at"),
+        ("channel_health", "since"),
+        ("whatsapp_qr_session", "acked_at"),
+    ):
+        db.rows(f"update {table} set {column} = {column} - interval '2 minutes'")
+
+
+def probe(world: World) -> None:
+    """The next try is due: the reply that waits for it tries the account."""
+    db.rows(
+        "update job set run_at = clock_timestamp() from channel_health"
+        " where waits_for is not null and job.state = 'delayed' and run_at <= probe_at + interval '1 second'"
+    )
+    db.rows("update channel_health set probe_at = clock_timestamp() where probe_at is not null")
+    [due] = db.rows("select id from job where waits_for is not null and run_at <= clock_timestamp()")
+    world.run(due["id"])
+
+
+def test_a_gateway_that_works_and_acknowledges_nothing_is_dead_until_it_does(door: FrontDoor, simulator: Simulator) -> None:
+    world = door.world
+    world.endpoint(world.customer)
+    acknowledge(door, answer(world, "1")[-1])
+    minutes_pass()
+    assert acks.watch() == 0, "an idle session is well"
+    answer(world, "2", "3")
+    assert acks.watch() == 0, "a minute is not over"
+    minutes_pass()
+    assert (acks.watch(), state("whatsapp_qr")) == (1, ("held", "not_acknowledged"))
+    assert acks.watch() == 0, "that is told once"
+    answer(world, "4", "5", "6", "7", "8")
+    assert len(simulator.record("waha")) == 3
+    for number in (1, 2, 3):  # each is taken, which proves nothing, and the next one waits for its turn
+        probe(world)
+        assert (state("whatsapp_qr"), len(answer(world))) == (("held", "not_acknowledged"), 3 + number)
+    assert len(db.rows("select from job where waits_for is not null and run_at < now() + interval '50 minutes'")) == 0
+    door.waha(waha_event("session.status", {"name": "s", "status": "WORKING"}, at=int(time.time() * 1000)))
+    [due] = db.rows("select id from job where waits_for is not null and run_at <= clock_timestamp()")
+    world.run(due["id"])
+    assert state("whatsapp_qr") == ("held", "not_acknowledged"), "the word alone proves nothing"
+    acknowledge(door, answer(world)[-1])
+    assert state("whatsapp_qr") == ("ok", None)
+    release(world)
+    assert [m["status"] for m in world.messages(role="assistant")] == ["SENT"] * 8
+    assert len({row["answered_id"] for row in simulator.record("waha") if row["accepted"] and row["text"]}) == 8
+    assert (len(events("channel.down")), len(events("channel.up"))) == (1, 1)
+
+
+def test_a_gateway_that_was_never_told_to_acknowledge_is_not_held(door: FrontDoor) -> None:
+    answer(door.world, "1")
+    minutes_pass()
+    assert (acks.watch(), state("whatsapp_qr")) == (1, ("degraded", "not_acknowledged"))
+    assert len(answer(door.world, "2")) == 2
+    acknowledge(door, "3EB0UNKNOWN")  # before its answer is stored, perhaps
+    assert state("whatsapp_qr") == ("ok", None)
+    assert acks.watch() == 0

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import Unauthorized
 
-from shared.channels.inbound import SessionState
+from shared.channels.inbound import DeliveryStatus, InboundBatch, SessionState
 from shared.channels.registry import channel
-from shared.channels.whatsapp_qr import parse, session, verify
+from shared.channels.whatsapp_qr import acks, parse, session, verify
 from web.hardening import max_body, reads_no_body_without
 from web.hooks import inbox
 from web.hooks.bodies import files_lifted, raw_body
@@ -43,8 +43,16 @@ def receive(session_name: str, _event: str = "") -> Response:
             raise Unauthorized(
                 "The body names another session than the address. Give each session its own address at the gateway."
             )
-        inbox.store(CHANNEL, session.account_of(row), parse.parse_body(row, session_name, body), files)
+        batch = parse.parse_body(row, session_name, body)
+        account = session.account_of(row)
+        inbox.store(CHANNEL, account, batch, files)
+    if row is not None and account is not None and (acknowledged := _acknowledged(batch)):
+        acks.note(account, row.acked_at, acknowledged)
     return Response("ok", mimetype="text/plain")
+
+
+def _acknowledged(batch: InboundBatch) -> list[str]:
+    return [item.provider_id for item in batch.items if isinstance(item, DeliveryStatus) and item.provider_id]
 
 
 def replay(session_name: str, body: dict[str, Any]) -> bool:

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 # Written out, for each webhook asks: peewee takes five times as long to put the same text together.
 _FIND = """
-    select id, chatbot_id, session_name, dialect, webhook_secret, active from whatsapp_qr_session where session_name = %s
+    select id, chatbot_id, session_name, dialect, webhook_secret, active, acked_at
+    from whatsapp_qr_session where session_name = %s
 """
 
 CONNECTED, DISCONNECTED = "connected", "disconnected"
@@ -73,11 +74,17 @@ def report(account: Account, state: SessionState) -> bool:
     if not record_state(account.id, state):
         return False
     if state.connected:
-        health.lift(_healthy(account), _OFFLINE)
+        _connected(_healthy(account))
     elif state.detail not in _STARTING:
         at = None if state.at is None else datetime.fromtimestamp(state.at, UTC).isoformat()
         health.report(_healthy(account), health.NEEDS_LOGIN, Reason.SESSION_OFFLINE, state.detail, at)
     return True
+
+
+def _connected(account: health.Account) -> None:
+    """One that acknowledged nothing was restarted, perhaps: a reply tries it, for the word alone proves nothing."""
+    if not health.lift(account, _OFFLINE) and health.current_reason(account, health.DOWN) == Reason.NOT_ACKNOWLEDGED:
+        health.retry(account)
 
 
 def _healthy(account: Account) -> health.Account:
