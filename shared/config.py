@@ -191,6 +191,7 @@ class Settings:
 
         self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)
         self.keep_failed = env.float("KEEP_FAILED_JOBS_SECONDS", 86400, validate=_POSITIVE)
+        self.keep_dead_letters_days = env.int("KEEP_DEAD_LETTERS_DAYS", 30, validate=_POSITIVE)
         self.job_lease = env.float("JOB_LEASE_SECONDS", 15, validate=_POSITIVE)
         self.job_max_age = env.float("JOB_MAX_AGE_SECONDS", 3600, validate=_POSITIVE)
         self.sweep_interval = env.float("SWEEP_INTERVAL_SECONDS", 5, validate=_POSITIVE)

@@ -536,6 +536,51 @@ class Job(Base):
     waits_for = TextField(null=True)
 
 
+class BulkAction(Base):
+    """Something done to many rows at a pace (shared/operations/bulk_actions.py)."""
+
+    kind = TextField()
+    name = TextField(null=True)
+    customer = ForeignKeyField(Customer, null=True)
+    filter = BinaryJSONField(index=False)
+    until = _time()
+    total = IntegerField()
+    counts = BinaryJSONField(default=dict, index=False)
+    pace = FloatField()
+    position = BigIntegerField(default=0)
+    stepped_at = _time()
+    state = TextField(default="running")
+    created_by = TextField()
+    created_at = _time()
+    stopped_by = TextField(null=True)
+    finished_at = DateTimeTZField(null=True)
+
+
+class DeadLetter(Base):
+    """A job that failed for good; PostgreSQL writes it when the job is closed. It outlives what it names."""
+
+    job_id = BigIntegerField()
+    queue = TextField()
+    channel = TextField(null=True)
+    error_code = TextField()
+    error = TextField()
+    customer = ForeignKeyField(Customer, null=True)
+    chatbot_id = BigIntegerField(null=True)
+    conversation_id = BigIntegerField(null=True)
+    message_id = BigIntegerField(null=True)
+    webhook_event_id = BigIntegerField(null=True)
+    endpoint_id = BigIntegerField(null=True)
+    attempts = IntegerField()
+    outcome_unknown = BooleanField()
+    failures = IntegerField(default=1)
+    began_at = DateTimeTZField()
+    failed_at = _time()
+    state = TextField(default="open")
+    changed_by = TextField(null=True)
+    changed_at = DateTimeTZField(null=True)
+    bulk_action = ForeignKeyField(BulkAction, null=True)
+
+
 class OpenPage(Base):
     """A conversation whose widget is open now."""
 

@@ -26,6 +26,7 @@ from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
+from shared.operations import bulk_actions, dead_letters, replays
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
 
@@ -33,10 +34,14 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a periodic job that waited is skipped. Long, for the scheduler's clock and ours may differ; each is quick.
 SKIP_AFTER = 3600
+#: Seconds between steps of bulk actions: somebody watches them.
+BULK_INTERVAL = 1.0
+#: What a step of each kind of bulk action does.
+STEPS: dict[str, bulk_actions.Step] = {"replay": replays.step}
 
 
 class Ticker(Middleware):
-    """Sweeps every SWEEP_INTERVAL_SECONDS: cron's minute is too long for a customer who waits."""
+    """Sweeps every SWEEP_INTERVAL_SECONDS, and goes on with bulk actions: cron's minute is too long for a person who waits."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -44,6 +49,7 @@ class Ticker(Middleware):
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the ticking."""
         threading.Thread(target=self._tick, name="sweep", daemon=True).start()
+        threading.Thread(target=self._step, name="bulk-actions", daemon=True).start()
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Ends it."""
@@ -56,6 +62,13 @@ class Ticker(Middleware):
             except Exception as error:
                 # The next tick tries again; an outage is logged by those who have jobs in hand.
                 log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})
+
+    def _step(self) -> None:
+        while not self._stopping.wait(BULK_INTERVAL):
+            try:
+                bulk_actions.run(STEPS)
+            except Exception as error:  # its step is undone; the next tick tries again
+                log.warning("bulk_actions_failed", extra={"error": f"{type(error).__name__}: {error}"})
 
 
 class Periodic(dramatiq.Actor[Any, Any]):
@@ -85,9 +98,9 @@ def sweep() -> None:
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
-    could read, drafts of replies, questions without an answer, names that their person gave up."""
+    could read, drafts of replies, questions without an answer, names that their person gave up, dead letters."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
-    deleted |= contacts.prune()
+    deleted |= contacts.prune() | dead_letters.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

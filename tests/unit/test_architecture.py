@@ -69,6 +69,7 @@ FLOORS = (
     {"shared.knowledge"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.queue_service"},
+    {"shared.operations"},
 )
 
 

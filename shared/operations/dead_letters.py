@@ -1,0 +1,118 @@
+"""Dead letters: what failed for good, which of it is meant, and how it is grouped.
+
+PostgreSQL writes a row when a job is closed as failed (the trigger job_died of schema.sql). Failures have few causes: they are
+grouped by stage, channel and error code, each group with those whom it concerns and since when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Self
+
+from peewee import JOIN, Expression, fn
+
+from shared import db
+from shared.channels.outcomes import explanation
+from shared.config import settings
+from shared.db import sql
+from shared.db.pruning import delete_in_batches
+from shared.models import Chatbot, Contact, Conversation, Customer, DeadLetter
+
+queries = sql.load(__file__)
+
+#: Beyond it a count says only that there are more.
+EXACT = 10_000
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which dead letters are meant. Empty: all open ones."""
+
+    queue: str | None = None
+    channel: str | None = None
+    error_code: str | None = None
+    customer_id: int | None = None
+    chatbot_id: int | None = None
+    endpoint_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    ids: tuple[int, ...] | None = None
+    state: str = "open"
+
+    def as_json(self) -> dict[str, Any]:
+        """What a bulk action keeps."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {name: time.isoformat() for name in ("since", "until") if (time := values[name]) is not None}
+        return {name: list(value) if name == "ids" else value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> Self:
+        """What `as_json` gave."""
+        values = {name: value for name, value in kept.items() if name in {field.name for field in fields(cls)}}
+        values |= {name: datetime.fromisoformat(values[name]) for name in ("since", "until") if name in values}
+        return cls(**(values | ({"ids": tuple(values["ids"])} if "ids" in values else {})))
+
+    def frozen(self) -> Self:
+        """The same, without what fails from now on. By PostgreSQL's clock, as all of its times."""
+        return self if self.until else replace(self, until=db.scalar("select clock_timestamp()"))
+
+    @property
+    def conditions(self) -> list[Expression]:
+        """For the query of whoever asks."""
+        conditions = [DeadLetter.state == self.state]
+        for column in ("queue", "channel", "error_code", "customer_id", "chatbot_id", "endpoint_id"):
+            if (value := getattr(self, column)) is not None:
+                conditions.append(getattr(DeadLetter, column) == value)
+        conditions += [DeadLetter.failed_at >= self.since] if self.since else []
+        conditions += [DeadLetter.failed_at <= self.until] if self.until else []
+        conditions += [DeadLetter.id.in_(self.ids)] if self.ids is not None else []
+        return conditions
+
+
+def groups(customer_id: int | None = None) -> list[dict[str, Any]]:
+    """Open ones by reason, the newest first: how many, of how many customers, since when, how many in each hour of the last day.
+
+    `customer` is the name of the only customer, where there is one.
+    """
+    return [{**row, "explanation": explanation(row["error_code"])} for row in queries["groups"].rows(customer_id=customer_id)]
+
+
+def count(where: Filter) -> int:
+    """How many there are."""
+    return int(db.scalar(DeadLetter.select(fn.count(DeadLetter.id)).where(*where.conditions)))
+
+
+def page(where: Filter, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    """The newest that are meant, with the names of those whom they concern; `before`: the last id of the page before."""
+    letters = (
+        DeadLetter.select(
+            DeadLetter,
+            Customer.name.alias("customer_name"),
+            Chatbot.name.alias("chatbot_name"),
+            fn.coalesce(Contact.name, Conversation.external_user_id).alias("contact_name"),
+            fn.dead_letter_verdict_v1(DeadLetter.id, False).alias("verdict"),
+            Conversation.window_ends_at,
+        )
+        .join(Customer, JOIN.LEFT_OUTER, on=Customer.id == DeadLetter.customer)
+        .join(Chatbot, JOIN.LEFT_OUTER, on=Chatbot.id == DeadLetter.chatbot_id)
+        .join(Conversation, JOIN.LEFT_OUTER, on=Conversation.id == DeadLetter.conversation_id)
+        .join(Contact, JOIN.LEFT_OUTER, on=Contact.id == Conversation.contact)
+        .where(*where.conditions)
+        .order_by(DeadLetter.id.desc())
+        .limit(limit)
+    )
+    return db.rows(letters.where(DeadLetter.id < before) if before else letters)
+
+
+def ignore(where: Filter, by: str) -> int:
+    """Nothing is to be done about these; returns how many they were."""
+    ignored = DeadLetter.update(state="ignored", changed_by=by, changed_at=fn.now()).where(*where.conditions)
+    return len(db.rows(ignored.returning(DeadLetter.id)))
+
+
+def prune() -> dict[str, int]:
+    """Forgets old ones, and old bulk actions."""
+    age = settings().keep_dead_letters_days * 86_400
+    return {name: delete_in_batches(queries[f"prune_{name}"], age=age) for name in ("dead_letters", "bulk_actions")}

@@ -1,0 +1,31 @@
+-- name: groups(customer_id)
+-- `hours`: how many failed in each of the last 24 hours, the oldest first.
+select queue, channel, error_code, count(*) as count, count(distinct customer_id) as customers,
+    case when count(distinct customer_id) = 1 then (select name from customer where id = min(letter.customer_id)) end as customer,
+    count(distinct endpoint_id) as endpoints, min(failed_at) as first_at, max(failed_at) as last_at,
+    (array_agg(error order by failed_at desc))[1] as error,
+    array(
+        select coalesce(sum((age = hour)::integer), 0)::integer
+        from generate_series(23, 0, -1) hour, unnest(array_agg(floor(extract(epoch from now() - failed_at) / 3600)::integer)) age
+        group by hour order by hour desc) as hours
+from dead_letter letter
+where state = 'open' and customer_id is not distinct from coalesce(:customer_id, customer_id)
+group by queue, channel, error_code order by max(failed_at) desc limit 100
+
+-- name: prune_dead_letters(after, age, batch)
+with deleted as (
+    delete from dead_letter where id = any (array(
+        select id from dead_letter where failed_at >= :after and failed_at < now() - make_interval(secs => :age)
+        order by failed_at limit :batch))
+    returning failed_at
+)
+select count(*) as rows, max(failed_at) as last from deleted
+
+-- name: prune_bulk_actions(after, age, batch)
+with deleted as (
+    delete from bulk_action where id = any (array(
+        select id from bulk_action where finished_at >= :after and finished_at < now() - make_interval(secs => :age)
+        order by finished_at limit :batch))
+    returning finished_at
+)
+select count(*) as rows, max(finished_at) as last from deleted

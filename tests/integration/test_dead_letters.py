@@ -1,0 +1,183 @@
+"""What failed for good is a row of its own; a replay gives out what is meant, at a pace, and nobody gets a message twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.channels import health
+from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.outcomes import Reason
+from shared.channels.registry import channel
+from shared.operations import bulk_actions, dead_letters, replays
+from shared.operations.dead_letters import Filter
+from tests.builders import World, prune
+
+CLOUD, CLOUD_QUEUE = "whatsapp_cloud", "whatsapp-cloud-send"
+REFUSED = {"kind": "graph", "fault": "status", "status": 400}
+
+
+def fail_sends(world: World, simulator: Simulator, users: int, fault: dict[str, object] = REFUSED) -> None:
+    """A reply to each of so many people is refused for good."""
+    simulator.faults([fault])
+    for user in range(users):
+        world.say(channel=CLOUD, user=f"49{user:08}", external_id=f"in-{user}")
+    world.drain()
+    world.dead_letters()
+    simulator.clear_faults()
+
+
+def run_to_end(action: int) -> dict[str, int]:
+    """The runner's steps, as fast as they can be; returns the counts."""
+    while True:
+        db.rows("update bulk_action set stepped_at = now() - interval '1 minute'")
+        bulk_actions.run({replays.KIND: replays.step})
+        row = bulk_actions.find(action)
+        assert row is not None
+        if row["state"] != "running":
+            return dict(row["counts"])
+
+
+def test_failures_are_grouped_by_cause_and_one_cause_is_replayed(world: World, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 503}])
+    fail_sends(world, simulator, 3)
+    for _ in range(4):  # three retries
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+        world.drain()
+    world.say("poison", external_id="p")
+    db.rows("update job set payload = '{}' where queue = 'incoming-messages' and closed_at is null")
+    world.drain()
+    world.dead_letters()
+    groups = {(group["queue"], group["error_code"]): group for group in dead_letters.groups()}
+    assert groups.keys() >= {(CLOUD_QUEUE, "unknown_code"), ("incoming-messages", "bad_payload")}
+    sends = groups[CLOUD_QUEUE, "unknown_code"]
+    assert (sends["count"], sends["customers"], sends["channel"], sends["customer"]) == (3, 1, CLOUD, "Shop")
+    assert (sum(sends["hours"]), len(sends["hours"]), sends["hours"][-1]) == (3, 24, 3)
+    assert all("do you ship" not in row["error"].lower() for row in db.rows("select error from dead_letter"))
+
+    where = Filter(queue=CLOUD_QUEUE, error_code="unknown_code")
+    plan = replays.preview(where)
+    assert (plan.total, plan.ready, plan.left_out, len(plan.samples)) == (3, 3, {}, 3)
+    action = replays.begin(where, "ops@example.com", pace=2)
+    assert bulk_actions.run({replays.KIND: replays.step}) == 0, "its pace allows none yet"
+    assert run_to_end(action) == {"replayed": 3}
+    assert replays.results(action) == {"waiting": 3}
+    world.drain()
+    assert replays.results(action) == {"sent": 3}
+    assert simulator.counts()["graph"]["accepted"] == 3
+    again = replays.begin(where, "ops@example.com")
+    assert run_to_end(again) == {}
+    assert dead_letters.count(Filter(queue="incoming-messages")) == 1, "another cause is left alone"
+
+
+def test_each_that_is_left_out_has_its_reason(world: World, simulator: Simulator) -> None:
+    fail_sends(world, simulator, 8)
+    late, window, unknown, answered, closed, gone, _, ignored = world.messages(role="assistant")
+    db.rows("update message set external_id = 'wamid.late' where id = %s", [late["id"]])
+    assert apply_delivery_status("DELIVERED", provider_id="wamid.late") == "applied"
+    db.rows("update conversation set window_ends_at = now() where id = %s", [window["conversation_id"]])
+    db.rows("update dead_letter set outcome_unknown = true where message_id = %s", [unknown["id"]])
+    db.rows("select conversation_take_over_v1(%s, 'person', 'phone')", [answered["conversation_id"]])
+    db.rows("select conversation_take_over_v1(%s, 'closed', 'api')", [closed["conversation_id"]])
+    db.rows("delete from message where id = %s", [gone["id"]])
+    [letter] = db.rows("select id from dead_letter where message_id = %s", [ignored["id"]])
+    assert dead_letters.ignore(Filter(ids=(letter["id"],)), "ops") == 1
+    left_out = {"delivered": 1, "window_closed": 1, "outcome_unknown": 1, "answered": 1, "closed": 1, "gone": 1}
+    plan = replays.preview(Filter(queue=CLOUD_QUEUE))
+    assert (plan.total, plan.ready, dict(plan.left_out)) == (7, 1, left_out)
+    assert set(plan.left_out) <= replays.REASONS.keys()
+    assert replays.preview(Filter(queue=CLOUD_QUEUE), include_unknown=True).ready == 2
+    assert run_to_end(replays.begin(Filter(queue=CLOUD_QUEUE), "ops")) == left_out | {"replayed": 1}
+    world.drain()
+    assert simulator.counts()["graph"]["accepted"] == 1
+    account = health.account_of(channel(CLOUD), world.chatbot, "x")
+    health.report(account, health.BANNED, Reason.ACCOUNT_BANNED)
+    db.rows("update conversation set owner = 'bot', owner_since = null, returns_at = null, window_ends_at = null")
+    counts = replays.preview(Filter(queue=CLOUD_QUEUE), include_unknown=True).left_out
+    assert counts["channel_down"] == 3
+
+
+def test_who_got_the_fallback_is_answered_again(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "bad_key"}])
+    world.say(user="v-1")
+    world.say(user="v-2")
+    world.drain()
+    world.dead_letters()
+    world.drain()
+    simulator.clear_faults()
+    assert [message["content"] for message in world.messages(role="assistant")] == ["We are busy."] * 2
+    [group] = dead_letters.groups()
+    assert (group["queue"], group["channel"], group["error_code"], group["count"]) == ("ai-processing", "widget", "http_401", 2)
+    other = world.messages(role="assistant")[1]
+    db.rows(
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status) values (%s, %s, 'widget', 'assistant',"
+        " 'I am Anna', 'SENT')",
+        [other["conversation_id"], world.chatbot],
+    )
+    assert run_to_end(replays.begin(Filter(queue="ai-processing"), "ops")) == {"replayed": 1, "answered": 1}
+    world.drain()
+    first = [m for m in world.messages(role="assistant") if m["conversation_id"] != other["conversation_id"]]
+    assert [m["content"] == "We are busy." for m in first] == [True, False]
+    assert "two days" in first[1]["content"]
+    assert (first[0]["reply_to"], first[1]["status"]) == (None, "SENT")
+
+
+def test_what_was_pruned_is_replayed_by_a_new_job_and_fails_again_as_the_same(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_sends(world, simulator, 2)
+    db.rows("update job set closed_at = closed_at - interval '2 days'")
+    prune()
+    assert not world.jobs(queue=CLOUD_QUEUE)
+    action = replays.begin(Filter(), "ops")
+    assert run_to_end(action) == {"replayed": 2}
+    simulator.faults([REFUSED | {"times": 1}])
+    world.drain()
+    world.dead_letters()
+    assert replays.results(action) == {"failed": 1, "sent": 1}
+    [again] = db.rows("select failures, state from dead_letter where state = 'open'")
+    assert (again["failures"], db.scalar("select count(*) from dead_letter")) == (2, 2)
+    assert run_to_end(replays.begin(Filter(), "ops")) == {"replayed": 1}
+    world.drain()
+    assert simulator.counts()["graph"]["accepted"] == 2
+    monkeypatch.setenv("KEEP_DEAD_LETTERS_DAYS", "1")
+    config.reset()
+    db.rows("update dead_letter set failed_at = now() - interval '25 hours' where failures = 2")
+    assert dead_letters.prune()["dead_letters"] == 1
+
+
+def test_a_step_that_dies_is_as_if_it_had_not_begun_and_a_stopped_action_ends(world: World, simulator: Simulator) -> None:
+    fail_sends(world, simulator, 3)
+    action = replays.begin(Filter(), "ops", pace=1)
+    db.rows("update bulk_action set stepped_at = now() - interval '1.5 seconds'")
+
+    def dies(row: object, limit: int) -> object:
+        replays.step(row, limit)  # type: ignore[arg-type]
+        raise RuntimeError("kill -9")
+
+    with pytest.raises(RuntimeError):
+        bulk_actions.run({replays.KIND: dies})  # type: ignore[dict-item]
+    assert dead_letters.count(Filter()) == 3
+    assert bulk_actions.run({replays.KIND: replays.step}) == 1
+    assert bulk_actions.stop(action, "ops@example.com")
+    assert not bulk_actions.stop(action, "ops@example.com")
+    db.rows("update bulk_action set stepped_at = now() - interval '1 minute'")
+    assert bulk_actions.run({replays.KIND: replays.step}) == 0
+    row = bulk_actions.find(action)
+    assert row is not None
+    assert (row["state"], row["stopped_by"], row["counts"], row["total"]) == ("stopped", "ops@example.com", {"replayed": 1}, 3)
+    world.drain()
+    assert simulator.counts()["graph"]["accepted"] == 1
+
+
+def test_a_person_who_is_about_to_answer_and_a_replay_never_both_send(world: World, simulator: Simulator) -> None:
+    """Whoever takes over after the replay was given out is asked again by the claim of the send."""
+    fail_sends(world, simulator, 1)
+    assert run_to_end(replays.begin(Filter(), "ops")) == {"replayed": 1}
+    [reply] = world.messages(role="assistant")
+    db.rows("select conversation_take_over_v1(%s, 'person', 'phone')", [reply["conversation_id"]])
+    world.drain()
+    assert world.messages(role="assistant")[0]["status"] == "SUPERSEDED"
+    assert simulator.counts()["graph"]["accepted"] == 0
