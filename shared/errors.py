@@ -40,6 +40,8 @@ class OutsideFailure(Exception):
         self.level: int | None = None
         #: Why, in a code of ours; of a send (shared/channels/outcomes.py).
         self.error_code: str | None = None
+        #: What went wrong with a call that got no whole answer (shared/http/failures.py).
+        self.call_code: str | None = None
 
 
 class PermanentError(Exception):

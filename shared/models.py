@@ -508,6 +508,23 @@ class WebhookEvent(Base):
     delivered_at = DateTimeTZField(null=True)
 
 
+class WebhookAttempt(Base):
+    """A call to an endpoint. Its endpoint and customer are the event's."""
+
+    event = ForeignKeyField(WebhookEvent)
+    endpoint_id = BigIntegerField()
+    customer_id = BigIntegerField()
+    number = IntegerField()
+    trigger = TextField()
+    started_at = DateTimeTZField()
+    ms = BinaryJSONField(index=False)
+    status = IntegerField(null=True)
+    answer = TextField(null=True)
+    error_code = TextField(null=True)
+    error = TextField(null=True)
+    next_at = DateTimeTZField(null=True)
+
+
 class Job(Base):
     """A row of the ledger. It outlives what it names, so its ids are no foreign keys."""
 

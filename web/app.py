@@ -16,7 +16,21 @@ from shared.config import settings
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
-from web.api import channels, chatbots, contacts, document, gaps, knowledge, media, messages, sources, templates, usage, webhooks
+from web.api import (
+    channels,
+    chatbots,
+    contacts,
+    document,
+    gaps,
+    knowledge,
+    media,
+    messages,
+    sources,
+    templates,
+    usage,
+    webhook_attempts,
+    webhooks,
+)
 from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
@@ -25,7 +39,10 @@ from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
 
 #: The modules that add their routes to the API.
-API_ROUTES = (chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates, webhooks, usage)
+API_ROUTES = (
+    *(chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates),
+    *(webhooks, webhook_attempts, usage),
+)
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from shared import http, payloads
+from shared import db, http, payloads
 from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
@@ -20,6 +21,7 @@ from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.queues import Queue
 from shared.webhooks import gone, signing
+from shared.webhooks.attempts import Attempt
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
@@ -39,8 +41,11 @@ class EndpointRefused(OutsideFailure):
 
     def __init__(self, answer: http.Response) -> None:
         super().__init__(f"the endpoint answered HTTP {answer.status}", answer.excerpt())
-        #: What `attempt_failed` keeps beside the error.
-        self.details = {"response_status": answer.status}
+
+
+def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
+    """What `attempt_failed` keeps: of the call, or of an attempt that came to none."""
+    return getattr(problem, "details", None) or Attempt.of(job).failed_row(problem)
 
 
 @actor(
@@ -50,6 +55,7 @@ class EndpointRefused(OutsideFailure):
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
+    failure_details=_failure_details,
     durable_claims=True,
     outside_level=logging.INFO,  # a customer's endpoint is theirs to mend; who wants to know counts attempts
 )
@@ -61,17 +67,34 @@ def deliver(job: Job) -> None:
         _drop(job)
         return
     gone.watch()
+    attempt = Attempt.of(job)
     try:
         with _bulkhead.slot(Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id), age=job.age):
-            answer = _post(event, job.attempt)
+            attempt.answer = _post(event, attempt)
+        _check(job, attempt, attempt.answer)
     except http.CallCancelled:
         _drop(job)
-        return
+    except OutsideFailure as problem:
+        problem.details = attempt.failed_row(problem)  # type: ignore[attr-defined]  # for _failure_details
+        raise
+    else:
+        record_delivery(job, {"id": event["id"], **attempt.row()})
+
+
+def _check(job: Job, attempt: Attempt, answer: http.Response) -> None:
+    """Raises what an answer means that is no 2xx."""
     if answer.status == 429:
-        raise Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
+        throttled = Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
+        queries["record_throttle"].rows(
+            job_id=job.id,
+            claim=job.claim,
+            wait=throttled.delay,
+            error=str(throttled),
+            details=db.json(attempt.failed_row(throttled)),
+        )
+        raise throttled
     if not answer.ok:
         raise EndpointRefused(answer)
-    record_delivery(job, {"id": event["id"], "attempt": job.attempt, "response_status": answer.status})
 
 
 def _drop(job: Job) -> None:
@@ -80,7 +103,7 @@ def _drop(job: Job) -> None:
     drop_event(job, {"webhook_event_id": job.webhook_event_id})
 
 
-def _post(event: dict[str, Any], attempt: int) -> http.Response:
+def _post(event: dict[str, Any], attempt: Attempt) -> http.Response:
     conf = settings()
     envelope = {
         "id": signing.event_id(event["id"]),
@@ -90,7 +113,7 @@ def _post(event: dict[str, Any], attempt: int) -> http.Response:
     }
     body = json.dumps(envelope, separators=(",", ":")).encode()
     secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
-    headers = signing.headers(secret, event["id"], event["event"], attempt, body)
+    headers = signing.headers(secret, event["id"], event["event"], attempt.number, body)
     return http.post(
         event["url"],
         body,
@@ -99,4 +122,5 @@ def _post(event: dict[str, Any], attempt: int) -> http.Response:
         allow_private=conf.webhooks_to_private,
         needs_body=False,  # the status is the answer
         key=("endpoint", event["endpoint_id"]),
+        phases=attempt.phases,
     )

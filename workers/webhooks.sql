@@ -1,7 +1,7 @@
 -- name: claim
 -- The job, its event, and the endpoint that it goes to.
 select claimed_jobs.*, (select to_jsonb(delivery) from (
-    select event.id, event.endpoint_id, event.event, event.payload, event.status, endpoint.url, endpoint.secret, endpoint.active,
+    select event.id, event.endpoint_id, event.event, event.payload, event.status, event.attempts, endpoint.url, endpoint.secret, endpoint.active,
         to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
@@ -9,13 +9,22 @@ select claimed_jobs.*, (select to_jsonb(delivery) from (
 from job_claim_v2('webhook-delivery', $1) as claimed_jobs
 
 -- name: record_delivery
+-- The event is delivered, and its attempt has a row.
 with input as materialized (
     select * from jsonb_to_recordset($1)
-        as i(n integer, job_id bigint, claim integer, id bigint, attempt integer, response_status integer)
+        as i(n integer, job_id bigint, claim integer, id bigint, number integer, trigger text, ms jsonb, seconds float8,
+             response_status integer, answer text)
 ), delivered_events as (
-    update webhook_event event set status = 'DELIVERED', attempts = input.attempt, response_status = input.response_status,
+    update webhook_event event set status = 'DELIVERED', attempts = input.number, response_status = input.response_status,
         error = null, delivered_at = clock_timestamp()
     from input where event.id = any (array(select id from input)) and event.id = input.id and event.status = 'PENDING'
+    returning event.id, event.endpoint_id, event.customer_id, input.number, input.trigger, input.ms, input.seconds, input.answer,
+        input.response_status
+), new_attempts as (
+    insert into webhook_attempt (event_id, endpoint_id, customer_id, number, trigger, started_at, ms, status, answer)
+    select id, endpoint_id, customer_id, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status,
+        answer
+    from delivered_events
 )
 select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
@@ -33,15 +42,43 @@ select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_ag
 from input
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
--- The attempt, its error with the endpoint's words, and its HTTP status are kept on the event; the job does not keep the words.
+-- The attempt has a row, with its error in the endpoint's words; the event has the last one's, and the job does not keep the words.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
+), details as (
+    select * from jsonb_to_record(:details::jsonb)
+        as d(number integer, trigger text, ms jsonb, seconds float8, response_status integer, answer text, error_code text)
 ), failed_event as (
-    update webhook_event set attempts = failed_attempt.attempt, error = :customer_error,
-        response_status = (:details::jsonb ->> 'response_status')::integer
-    from failed_attempt where webhook_event.id = failed_attempt.webhook_event_id and status = 'PENDING'
+    update webhook_event event set attempts = number, error = :customer_error, response_status = details.response_status
+    from failed_attempt, details where event.id = failed_attempt.webhook_event_id and event.status = 'PENDING'
+    returning event.id, event.endpoint_id, event.customer_id
+), new_attempt as (
+    insert into webhook_attempt (event_id, endpoint_id, customer_id, number, trigger, started_at, ms, status, answer, error_code,
+                                 error, next_at)
+    select failed_event.*, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status, answer,
+        error_code, :customer_error, clock_timestamp() + make_interval(secs => retry_in)
+    from failed_event, failed_attempt, details
 )
 select attempt, retry_in from failed_attempt
+
+-- name: record_throttle(job_id, claim, error, wait, details)
+-- The endpoint wants to be left alone for a while: an attempt that costs the job none.
+with current_job as (
+    select webhook_event_id from job where id = :job_id and claims = :claim and state = 'active'
+), details as (
+    select * from jsonb_to_record(:details::jsonb)
+        as d(number integer, trigger text, ms jsonb, seconds float8, response_status integer, answer text, error_code text)
+), throttled_event as (
+    update webhook_event event set attempts = number, response_status = details.response_status
+    from current_job, details where event.id = current_job.webhook_event_id and event.status = 'PENDING'
+    returning event.id, event.endpoint_id, event.customer_id
+)
+insert into webhook_attempt (event_id, endpoint_id, customer_id, number, trigger, started_at, ms, status, answer, error_code, error,
+                             next_at)
+select throttled_event.*, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status, answer,
+    error_code, :error, clock_timestamp() + make_interval(secs => :wait)
+from throttled_event, details
+on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
 with dead_job as materialized (

@@ -16,13 +16,14 @@ shared.channels and the workers that call somebody; the web process calls nobody
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after
-from shared.http.exchange import cancel_calls, keys_of_calls
+from shared.http.exchange import Phases, cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
 
 __all__ = [
     "MAX_RESPONSE_BYTES",
     "CallCancelled",
     "ConnectFailed",
+    "Phases",
     "Response",
     "cancel_calls",
     "code_of",

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 
 from shared.config import host_of
 from shared.http import connections
-from shared.http.exchange import Exchange, under_way
+from shared.http.exchange import Exchange, Phases, under_way
 from shared.http.failures import CallCancelled, classify
 from shared.payloads import strip_invalid
 
@@ -93,6 +93,7 @@ def post(
     max_bytes: int = MAX_RESPONSE_BYTES,
     needs_body: bool = True,
     key: Hashable = None,
+    phases: Phases | None = None,
 ) -> Response:
     """POSTs JSON; reads at most `max_bytes` of the response. The rest, and what is raised, is as of `exchange`."""
     return exchange(
@@ -105,6 +106,7 @@ def post(
         max_bytes=max_bytes,
         needs_body=needs_body,
         key=key,
+        phases=phases,
     )
 
 
@@ -130,19 +132,20 @@ def exchange(
     needs_body: bool = True,
     on_part: OnPart | None = None,
     key: Hashable = None,
+    phases: Phases | None = None,
 ) -> Response:
     """One request and its response. Every call to the outside passes here.
 
     `needs_body` False: the status says it all, so a body that breaks off, or does not end in time, is no failure.
     `on_part` is given the body of a 2xx response as it comes, and the Response then has none. What it raises ends the call.
-    `key`: the call can be ended from another thread (`cancel_calls`).
+    `key`: the call can be ended from another thread (`cancel_calls`). `phases` is told where the time goes, whatever comes of it.
 
     Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), CallCancelled (an OutcomeUnknown),
     PermanentRefusal (the address is refused).
     """
     chunks: list[bytes] = []
     raw: urllib3.BaseHTTPResponse | None = None
-    with under_way(timeout, max_bytes, key) as call:
+    with under_way(timeout, max_bytes, key, phases) as call:
         try:
             if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
                 raise LocationValueError

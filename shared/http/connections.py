@@ -122,8 +122,13 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         exchange = current()
+        exchange.phases.enter("resolve")
         try:
-            return _connect(self._addresses(exchange), exchange)
+            addresses = self._addresses(exchange)
+            exchange.phases.enter("connect")
+            sock = _connect(addresses, exchange)
+            exchange.phases.enter("answer")
+            return sock
         except UnicodeError:
             raise LocationParseError(self.host) from None
         except socket.gaierror as problem:

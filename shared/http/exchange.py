@@ -39,11 +39,33 @@ class ClientCertificateWanted(HTTPError):
     """The server ended TLS for lack of a certificate of ours, before it looked at the request."""
 
 
+class Phases:
+    """Where a call spent its time. `ms` has the phases that there were: a connection that was kept has none but `answer`."""
+
+    def __init__(self) -> None:
+        #: Milliseconds of `resolve` (the name's look-up), `connect`, `tls` and `answer` (the request and its response).
+        self.ms: dict[str, float] = {}
+        self._name, self._since = "", time.monotonic()
+
+    def enter(self, name: str) -> None:
+        """The phase before is over."""
+        now = time.monotonic()
+        if self._name:
+            self.ms[self._name] = round((now - self._since) * 1000, 1)
+        self._name, self._since = name, now
+
+    def end(self) -> None:
+        """The call is over, in whichever phase it is."""
+        self._name = self._name or "answer"  # nothing had to be connected
+        self.enter("")
+
+
 class Exchange:
     """One request and its response. `status` is set as soon as the final response's head is there."""
 
-    def __init__(self, timeout: float, max_bytes: int) -> None:
+    def __init__(self, timeout: float, max_bytes: int, phases: Phases | None = None) -> None:
         self.timeout, self.deadline = timeout, time.monotonic() + timeout
+        self.phases = phases or Phases()
         self.bytes_left = MAX_HEAD_BYTES + WIRE_BYTES_PER_BYTE * max_bytes
         #: Whether the whole request may have left. Nobody acts on half of one.
         self.request_left = False
@@ -109,15 +131,16 @@ def current() -> Exchange:
 
 
 @contextmanager
-def under_way(timeout: float, max_bytes: int, key: Hashable = None) -> Iterator[Exchange]:
+def under_way(timeout: float, max_bytes: int, key: Hashable = None, phases: Phases | None = None) -> Iterator[Exchange]:
     """A new exchange: the current one of this thread, and to be found by its key."""
-    call = _local.exchange = Exchange(timeout, max_bytes)
+    call = _local.exchange = Exchange(timeout, max_bytes, phases)
     if key is not None:
         with _lock:
             _calls.setdefault(key, set()).add(call)
     try:
         yield call
     finally:
+        call.phases.end()
         call.detach()
         if key is not None:
             _forget(key, call)
@@ -227,5 +250,8 @@ class WireTlsSocket(_Deadline, ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """The handshake as a whole, not each of its waits, ends in time."""
-        self.serve(current())
+        call = current()
+        call.phases.enter("tls")
+        self.serve(call)
         super().do_handshake(block)
+        call.phases.enter("answer")

@@ -32,39 +32,59 @@ class TlsHandshakeFailed(HTTPError):
     """There is a TCP connection, but no TLS over it. Nothing of the request was sent."""
 
 
-#: Exception -> what it means for the job, and why. The first row that fits counts, so subclasses stand before their bases.
-FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[OutsideFailure], str], ...] = (
+#: Exception -> what it means for the job, why in a code, and in words. The first row that fits counts, so subclasses stand before
+#: their bases.
+FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[OutsideFailure], str, str], ...] = (
     (
         (LocationValueError, InvalidURL, MissingSchema, InvalidSchema),
         PermanentRefusal,
+        "invalid_url",
         "{host} cannot be called; a URL must be like https://example.com/hook",
     ),
-    (AddressRefused, PermanentRefusal, "{host} is not a public address, and no others are called"),
-    (NoPublicAddress, ConnectFailed, "{host} cannot be reached: DNS knows no public address for it"),
-    (NameResolutionError, ConnectFailed, "{host} cannot be reached: DNS knows no address for it"),
-    (NewConnectionError, ConnectFailed, "{host} cannot be reached: the connection was refused, or there is no route"),
-    (ConnectTimeoutError, ConnectFailed, "{host} cannot be reached: no connection in time"),
-    (TlsHandshakeFailed, ConnectFailed, "{host} cannot be reached: the TLS handshake failed: {problem}"),
-    (ClientCertificateWanted, ConnectFailed, "{host} cannot be reached: it wants a TLS certificate of ours ({problem})"),
-    (ResponseTooLong, OutcomeUnknown, "{host} did not answer: its response has no end"),
+    (AddressRefused, PermanentRefusal, "address_refused", "{host} is not a public address, and no others are called"),
+    (NoPublicAddress, ConnectFailed, "dns_failed", "{host} cannot be reached: DNS knows no public address for it"),
+    (NameResolutionError, ConnectFailed, "dns_failed", "{host} cannot be reached: DNS knows no address for it"),
+    (
+        NewConnectionError,
+        ConnectFailed,
+        "connect_failed",
+        "{host} cannot be reached: the connection was refused, or there is no route",
+    ),
+    (ConnectTimeoutError, ConnectFailed, "connect_timeout", "{host} cannot be reached: no connection in time"),
+    (TlsHandshakeFailed, ConnectFailed, "tls_failed", "{host} cannot be reached: the TLS handshake failed: {problem}"),
+    (
+        ClientCertificateWanted,
+        ConnectFailed,
+        "tls_failed",
+        "{host} cannot be reached: it wants a TLS certificate of ours ({problem})",
+    ),
+    (ResponseTooLong, OutcomeUnknown, "response_too_long", "{host} did not answer: its response has no end"),
 )
 
 
 def classify(problem: Exception, url: str, call: Exchange) -> OutsideFailure:
     """PermanentRefusal (it can never pass), ConnectFailed (never sent whole) or OutcomeUnknown (sent, and no whole answer)."""
-    host, problem = host_of(url), _cause(problem)
+    meaning, code, text = _meaning(problem := _cause(problem), call)
+    failure = meaning(text.format(host=host_of(url), problem=problem))
+    failure.call_code = code
+    return failure
+
+
+def _meaning(problem: Exception, call: Exchange) -> tuple[type[OutsideFailure], str, str]:
     if call.cancelled:
-        return CallCancelled(f"the call to {host} was ended from here")
-    for kind, meaning, text in FAILURES:
+        return CallCancelled, "cancelled", "the call to {host} was ended from here"
+    for kind, meaning, code, text in FAILURES:
         if isinstance(problem, kind):
-            return meaning(text.format(host=host, problem=problem))
+            return meaning, code, text
     if call.request_left:
-        why = f": {type(problem).__name__}" if time.monotonic() < call.deadline else f" in {call.timeout:g} s"
-        return OutcomeUnknown(f"{host} did not answer{why}")
+        if time.monotonic() >= call.deadline:
+            return OutcomeUnknown, "timeout", f"{{host}} did not answer in {call.timeout:g} s"
+        return OutcomeUnknown, "no_answer", f"{{host}} did not answer: {type(problem).__name__}"
     if isinstance(problem, ValueError):
         # http.client checks a request's lines before it sends the first. Its text quotes the value, which may be a key.
-        return PermanentRefusal(f"a header for {host} has characters that HTTP does not allow; does a key end in a line break?")
-    return ConnectFailed(f"{host} cannot be reached: the connection ended before the whole request had left")
+        text = "a header for {host} has characters that HTTP does not allow; does a key end in a line break?"
+        return PermanentRefusal, "invalid_header", text
+    return ConnectFailed, "connect_failed", "{host} cannot be reached: the connection ended before the whole request had left"
 
 
 def _cause(problem: Exception) -> Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from dramatiq.errors import Retry
@@ -40,6 +40,15 @@ OUTAGE_DELAY = 2.0
 ANY_AGE = 3e9
 
 
+#: What the SQL that ends a stage's failed attempt is told as `details`.
+FailureDetails = Callable[[Job, Exception], Mapping[str, Any]]
+
+
+def details_of_problem(_job: Job, problem: Exception) -> Mapping[str, Any]:
+    """What the stage has written on the exception."""
+    return getattr(problem, "details", None) or {}
+
+
 class Policies(Protocol):
     """What recording an outcome needs to know of a stage."""
 
@@ -54,6 +63,10 @@ class Policies(Protocol):
     @property
     def attempt_failed(self) -> sql.Query:
         """SQL that ends a failed attempt."""
+
+    @property
+    def failure_details(self) -> FailureDetails:
+        """What that SQL is told besides."""
 
 
 class AttemptEnded(Retry):
@@ -138,7 +151,7 @@ def _fail(stage: Policies, job: Job, problem: Exception, timings: Timings) -> No
         outcome_unknown=is_unknown,
         customer_error=f"{error}: {words}" if (words := getattr(problem, "words", "")) else error,
         error_code=getattr(problem, "error_code", None),
-        details=getattr(problem, "details", None),
+        details=stage.failure_details(job, problem),
     )
     timings.lap("work")
     _count(job.queue, "failed" if retry_in is None else "unknown" if is_unknown else "retried", timings)

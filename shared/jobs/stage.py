@@ -37,6 +37,8 @@ from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
 from shared.jobs.outcome import (
     OUTAGE_DELAY,
     AttemptEnded,
+    FailureDetails,
+    details_of_problem,
     record_failure,
     redeliver,
     report_completed,
@@ -73,6 +75,7 @@ class Stage:
     #: SQL that ends a failed attempt; what it writes besides is the stage's business.
     attempt_failed: sql.Query
     dead_letter: DeadLetter
+    failure_details: FailureDetails = details_of_problem
     #: Whether `work` asks the rate limits itself, at the last moment before it acts.
     limits_itself: bool = False
     #: The level of the log line of a job that failed by somebody outside. ERROR goes to Sentry as well.
@@ -203,6 +206,7 @@ def actor(
     retry: RetryPolicy | None = None,
     claim: sql.Query = ledger.queries["claim"],
     attempt_failed: sql.Query = ledger.queries["attempt_failed"],
+    failure_details: FailureDetails = details_of_problem,
     at_most_once: bool = False,
     durable_claims: bool = False,
     limits_itself: bool = False,
@@ -211,6 +215,7 @@ def actor(
     """Makes a function the Dramatiq actor of a queue: one actor for each lane, and the dead letter that follows them.
 
     `max_retries` and `min_backoff` (ms) are Dramatiq's, and say the stage's retry policy where `retry` does not.
+    `failure_details`: what `attempt_failed` keeps besides the error.
     `at_most_once`: a lost worker or answer leaves the outcome unknown, and the stage decides whether to act again.
     `outside_level`: whose fault it is that somebody outside fails; WARNING, if it is not ours and not a customer's own.
     `durable_claims`: somebody outside sees what the stage does, so a crash of PostgreSQL must not forget that it began.
@@ -220,7 +225,15 @@ def actor(
 
     def decorate(work: Work) -> Stage:
         stage = STAGES[queue] = Stage(
-            queue, work, claim_statement, policy, attempt_failed, on_retry_exhausted, limits_itself, outside_level
+            queue,
+            work,
+            claim_statement,
+            policy,
+            attempt_failed,
+            on_retry_exhausted,
+            failure_details,
+            limits_itself,
+            outside_level,
         )
         isolation.modules.add(work.__module__)
         broker = worker_process.boot()
