@@ -14,6 +14,8 @@ from peewee import (
     BlobField,
     BooleanField,
     CompositeKey,
+    DateField,
+    DecimalField,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -474,11 +476,67 @@ class UsageLog(Base):
 
     customer = ForeignKeyField(Customer)
     kind = TextField()
-    message = ForeignKeyField(Message)
+    message = ForeignKeyField(Message, null=True)
     quantity = IntegerField()
     prompt_tokens = IntegerField()
     completion_tokens = IntegerField()
     model = TextField(null=True)
+    created_at = _time()
+    chatbot_id = BigIntegerField(null=True)
+    cost = DecimalField(null=True)
+    counted_tokens = BigIntegerField(null=True)
+
+
+class ModelPrice(Base):
+    """What a model costs for a million tokens, and for a minute of speech."""
+
+    id = None  # type: ignore[assignment]
+    base_url = TextField()
+    model = TextField()
+    prompt = DecimalField()
+    completion = DecimalField()
+    minute = DecimalField()
+    is_free = BooleanField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("base_url", "model")
+
+
+class Budget(Base):
+    """What a customer, or one of its chatbots, may spend on models in a month."""
+
+    customer = ForeignKeyField(Customer)
+    chatbot = ForeignKeyField(Chatbot, null=True)
+    tokens = BigIntegerField(null=True)
+    money = DecimalField(null=True)
+    time_zone = TextField()
+    at_limit = TextField()
+    text = TextField(null=True)
+    model = TextField(null=True)
+    by_operator = BooleanField()
+    month = DateField()
+    spent_tokens = BigIntegerField()
+    spent_money = DecimalField()
+    warned_at = DateTimeTZField(null=True)
+    exhausted_at = DateTimeTZField(null=True)
+    updated_at = _time()
+
+
+class BudgetReservation(Base):
+    """The most that a call can cost whose outcome is not known yet."""
+
+    id = UUIDField(primary_key=True)  # type: ignore[assignment]  # the caller's
+    customer = ForeignKeyField(Customer)
+    chatbot_id = BigIntegerField(null=True)
+    message_id = BigIntegerField(null=True)
+    job_id = BigIntegerField(null=True)
+    claim = IntegerField(null=True)
+    base_url = TextField()
+    model = TextField()
+    prompt_tokens = IntegerField()
+    completion_tokens = IntegerField()
+    seconds = IntegerField()
+    money = DecimalField()
     created_at = _time()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from shared.ai.search import search
 from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
+from shared.budgets.meter import PICTURE, Meter, Most, Payer, Unaffordable, metering, most_of_texts
 from shared.channels import typing_indicator
 from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
@@ -40,6 +42,9 @@ READ = prompt.ITEM_BUDGET + 1
 
 #: Seconds after which a message is answered without its files, if no worker has begun to fetch them.
 FETCH_BEGINS = 60.0
+
+#: Seconds for which a question waits while what is left of a budget is reserved for calls that are under way.
+RESERVED_PATIENCE = 30.0
 
 queries = sql.load(__file__)
 
@@ -82,25 +87,64 @@ def answer(job: Job) -> None:
         _save(job, message_id, loaded, _unreadable(loaded))
         return
     _admit(job, loaded["untried"])
+    meter = Meter(_payer(job, message_id, loaded), has_budget=loaded["has_budget"])
+    try:
+        with metering(meter):
+            written = _write(job, message_id, loaded, meter)
+    except AnswerUnwanted as unwanted:
+        log.info("not_answered", extra={"reason": unwanted.reason})
+        meter.book()
+        complete(job)
+    except Snooze:
+        meter.book()
+        raise
+    except Exception as problem:
+        problem.details = {"booking": meter.booking()}  # type: ignore[attr-defined]  # for attempt_failed
+        raise
+    else:
+        _save(job, message_id, loaded, written, meter)
 
-    def ask(items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
-        return _ask(job, message_id, loaded, items, offered)
+
+def _payer(job: Job, message_id: int, loaded: dict[str, Any]) -> Payer:
+    assert job.customer_id is not None, "answer_job_v1 names it"
+    return Payer(job.customer_id, loaded["chatbot_id"], message_id, job.id, job.claim)
+
+
+def _write(job: Job, message_id: int, loaded: dict[str, Any], meter: Meter) -> Reply:
+    """The reply: the model's, or what a customer gets where a budget is used up. Raises what asking raises."""
 
     def search_again(query: str) -> list[Item]:
         return _fitting(loaded, search(loaded["knowledge_base_id"], query, READ))
 
+    def compose(providers: Sequence[dict[str, Any]]) -> Reply:
+        ask = partial(_ask, job, message_id, {**loaded, "providers": providers}, meter)
+        return reply.compose(loaded, items, ask, search_again)
+
     items = _fitting(loaded, hybrid.items(loaded, READ))
     shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
     try:
-        written = reply.compose(loaded, items, ask, search_again)
-    except AnswerUnwanted as unwanted:
-        log.info("not_answered", extra={"reason": unwanted.reason})
-        complete(job)
-        return
+        return compose(loaded["providers"])
+    except Unaffordable as refused:
+        _wait_for_reserved(loaded, refused)
+        meter.refused_by = refused.budget
+        if refused.at_limit != "cheaper_model":
+            return reply.unaffordable(loaded, refused)
+        meter.beyond = refused.budget
+        try:
+            return compose([{**loaded["providers"][0], "model": refused.model}])
+        except Unaffordable as again:
+            return reply.unaffordable(loaded, again)
     finally:
         if shown is not None:
             shown.end()
-    _save(job, message_id, loaded, written)
+
+
+def _wait_for_reserved(loaded: dict[str, Any], refused: Unaffordable) -> None:
+    """What others have reserved may not be spent in the end, so a question waits for them. Raises Snooze."""
+    if not refused.is_spent and (loaded["tried_for"] or 0.0) < RESERVED_PATIENCE:
+        raise Snooze(
+            random.uniform(0.5, 1.5), f"what is left of budget {refused.budget} is reserved for calls that are under way"
+        )
 
 
 def _reason_for_silence(loaded: dict[str, Any]) -> str | None:
@@ -178,7 +222,9 @@ def _or(own: int | None, default: int) -> int:
     return default if own is None else own
 
 
-def _ask(job: Job, message_id: int, loaded: dict[str, Any], items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
+def _ask(
+    job: Job, message_id: int, loaded: dict[str, Any], meter: Meter, items: Sequence[Item], offered: Sequence[Tool]
+) -> Answer:
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
     messages = _messages(loaded, knowledge.told(items, offered) if loaded["has_knowledge"] else "")
@@ -187,7 +233,13 @@ def _ask(job: Job, message_id: int, loaded: dict[str, Any], items: Sequence[Item
     on_text = citations.Reader(draft, items) if draft is not None else None
 
     def call(asked: provider.Provider) -> provider.Completion:
-        complete_one = partial(provider.complete, asked, tools=tools, on_text=on_text)
+        def complete_one(messages: list[prompt.Message]) -> provider.Completion:
+            most = Most(_most_of(messages, tools), asked.max_tokens)
+            with meter.call("ai", asked.base_url, asked.model, most) as made:
+                completion = provider.complete(asked, messages, tools=tools, on_text=on_text)
+                made.paid(completion.prompt_tokens, completion.completion_tokens, model=completion.model)
+            return completion
+
         return context.ask(job.customer_id, asked, messages, complete_one)
 
     try:
@@ -197,23 +249,27 @@ def _ask(job: Job, message_id: int, loaded: dict[str, Any], items: Sequence[Item
             draft.close()
 
 
-def _save(job: Job, message_id: int, loaded: dict[str, Any], written: Reply) -> None:
-    prompt_tokens = sum(answer.completion.prompt_tokens for answer in written.answers)
-    completion_tokens = sum(answer.completion.completion_tokens for answer in written.answers)
+def _most_of(messages: Sequence[prompt.Message], tools: Sequence[dict[str, Any]]) -> int:
+    """The tokens of a prompt, at the most."""
+    pictures = sum(len(message.get("pictures", ())) for message in messages)
+    return most_of_texts([*(message["content"] for message in messages), *map(str, tools)]) + pictures * PICTURE
+
+
+def _save(job: Job, message_id: int, loaded: dict[str, Any], written: Reply, meter: Meter | None = None) -> None:
+    calls = meter.take() if meter else []
     values = {
         "message_id": message_id,
         "customer_id": job.customer_id,
         "claimed_at": loaded["claimed_at"],
         "text": written.text,
         "metadata": written.metadata,
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "model": written.answers[-1].completion.model if written.answers else "",
+        "calls": calls,
+        "refused_by": meter and meter.refused_by,
         "handover": written.handover,
         "gap_question": written.gap and written.gap.question,
         "gap_reason": written.gap and written.gap.reason,
     }
     if not save_reply(job, values):
         raise PermanentError(f"message {message_id} is gone")
-    metrics.increment("tokens", "prompt", by=prompt_tokens)
-    metrics.increment("tokens", "completion", by=completion_tokens)
+    for name in ("prompt", "completion"):
+        metrics.increment("tokens", name, by=sum(call.get(f"{name}_tokens", 0) for call in calls))

@@ -8,6 +8,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, reply.status = 'SUPERSEDED' as is_superseded,
         chatbot.handover_message, chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
+        chatbot.fallback_message, exists (select from budget where budget.customer_id = claimed_jobs.customer_id) as has_budget,
         conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
         searched.question, searched.before,
@@ -117,7 +118,7 @@ from job_claim_v2('ai-processing', $1) as claimed_jobs
 -- (shared/teaching/gaps.py). If the conversation has changed hands since the claim, the reply is kept, and never leaves.
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
-        text text, metadata jsonb, prompt_tokens integer, completion_tokens integer, model text, handover text,
+        text text, metadata jsonb, calls jsonb, refused_by bigint, handover text,
         gap_question text, gap_reason text, claimed_at timestamptz)
 ), new_replies as (
     insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
@@ -133,9 +134,11 @@ with input as materialized (
 ), old_drafts as (
     delete from reply_draft where conversation_id = any (array(select conversation_id from replies where channel = 'widget'))
 ), tokens as (
-    insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
-    select customer_id, 'ai', reply_id, prompt_tokens, completion_tokens, model from replies
-    where model <> '' -- else nobody was asked
+    insert into usage_log (customer_id, chatbot_id, kind, message_id, quantity, prompt_tokens, completion_tokens, model, cost,
+        counted_tokens)
+    select customer_id, chatbot_id, usage.kind, reply_id, usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.model,
+        usage.cost, usage.counted_tokens
+    from replies, usage_of_v1(replies.calls) usage
 ), handovers as (
     -- Send claims know its reply by this time, which is the reply's as well (reply_may_leave_v1).
     update conversation set handed_over_at = now(), handover_reason = handover, owner = 'person', owner_since = now(),
@@ -170,7 +173,12 @@ select jsonb_agg(n) as done, job_complete_v1(
         union all
         select owner_event_v1('conversation.assigned', customer_id, id, channel, external_user_id, 'person', 'bot', returns_at)
     ) events),
-    p_durable => false) as tickets
+    p_durable => false)
+    -- Last, for budgets are locked: what the calls cost, for those who have one.
+    || case when exists (select from budget where customer_id = any (array(select customer_id from replies))) then budget_settle_v1(
+        (select jsonb_agg(jsonb_build_object('customer_id', customer_id, 'chatbot_id', chatbot_id, 'calls', calls,
+            'refused_by', refused_by)) from replies))
+        else '[]' end as tickets
 from replies having count(*) > 0
 
 -- name: make_room(message_id)
@@ -202,25 +210,17 @@ select jsonb_agg(n) as done, job_complete_v1(
 from braked_conversations having count(*) > 0
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
--- The last failure is kept on the message with the provider's words; the job does not keep them. What an answer cost that was of
--- no use (shared/ai/failures.py, Usage) is booked on the question; that of several attempts is added up.
+-- The last failure is kept on the message with the provider's words; the job does not keep them. What answers cost that were of
+-- no use is booked on the question; that of several attempts is added up.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), unanswered_message as (
     update message set error = :customer_error, updated_at = clock_timestamp()
     from failed_attempt where message.id = failed_attempt.message_id and retry_in is null
-), tokens as (
-    insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
-    select chatbot.customer_id, 'ai', question.id, used.prompt_tokens, used.completion_tokens, used.model
-    from failed_attempt join message question on question.id = failed_attempt.message_id
-        join chatbot on chatbot.id = question.chatbot_id,
-        jsonb_to_record(:details) as used(prompt_tokens integer, completion_tokens integer, model text)
-    where used.model is not null
-    on conflict (message_id, kind) do update set quantity = usage_log.quantity + 1, model = excluded.model,
-        prompt_tokens = least(usage_log.prompt_tokens::bigint + excluded.prompt_tokens, 2147483647),
-        completion_tokens = least(usage_log.completion_tokens::bigint + excluded.completion_tokens, 2147483647)
 )
-select attempt, retry_in from failed_attempt
+select attempt, retry_in, case when (:details::jsonb) #> '{booking,calls}' <> '[]'
+    then usage_book_v1(jsonb_build_array((:details::jsonb) -> 'booking')) else '[]' end as tickets
+from failed_attempt
 
 -- name: dead_letter(job_id)
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply, or the conversation changed hands

@@ -7,8 +7,9 @@ from typing import Any
 
 from shared import payloads
 from shared.ai import embeddings
+from shared.budgets.meter import Meter, Payer, Unaffordable, metering
 from shared.db import sql
-from shared.errors import PermanentError
+from shared.errors import PermanentError, Snooze
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
@@ -24,6 +25,12 @@ save_vectors = CompletionStatement(queries["save_vectors"])
 
 #: Seconds between attempts, over two hours: nobody waits, the search goes by words meanwhile, and a provider comes back.
 DELAYS = (2.0, 10.0, 60.0, 600.0, 6000.0)
+#: Seconds until a batch is tried again while what is left of a budget is reserved for calls that are under way.
+RESERVED_WAIT = 5.0
+NO_BUDGET = (
+    "the month's budget for models is used up; choose the embedding model again when there is a new month or a higher budget; "
+    "until then the search goes by words"
+)
 NO_PGVECTOR = (
     "this database has no vectors: install PostgreSQL's extension pgvector (0.7 or newer), run scripts/migrate, and choose the "
     "embedding model again; until then the search goes by words"
@@ -49,8 +56,17 @@ def embed(job: Job) -> None:
         complete(job)
         return
     model = base["embedding_model"]
-    vectors = _embed(base["id"], model) if model else []
-    save_vectors(job, {"knowledge_base_id": base["id"], "customer_id": job.customer_id, "model": model, "vectors": vectors})
+    meter = Meter(Payer(base["customer_id"], job_id=job.id, claim=job.claim), has_budget=base["has_budget"])
+    try:
+        with metering(meter):
+            vectors = _embed(base["id"], model) if model else []
+    except Unaffordable as refused:
+        raise PermanentError(NO_BUDGET) if refused.is_spent else Snooze(RESERVED_WAIT, str(refused)) from None
+    except Exception:
+        meter.book()
+        raise
+    values = {"customer_id": base["customer_id"], "model": model, "vectors": vectors, "calls": meter.take()}
+    save_vectors(job, {"knowledge_base_id": base["id"], **values})
     log.info("vectors_saved", extra={"base": base["id"], "model": model, "vectors": len(vectors)})
 
 

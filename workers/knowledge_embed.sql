@@ -1,7 +1,8 @@
 -- name: claim
 -- The job and its knowledge base. `has_vectors`: whether the database has what vectors.sql makes.
 select claimed_jobs.*, (select to_jsonb(base) from (
-    select id, embedding_model, to_regclass('knowledge_embedding') is not null as has_vectors
+    select id, embedding_model, to_regclass('knowledge_embedding') is not null as has_vectors, customer_id,
+        exists (select from budget where budget.customer_id = knowledge_base.customer_id) as has_budget
     from knowledge_base where id = (claimed_jobs.payload ->> 'knowledge_base_id')::bigint
 ) base) as loaded
 from job_claim_v2('knowledge-embedding', $1) as claimed_jobs
@@ -14,7 +15,8 @@ from knowledge_embedding_due_v1(:knowledge_base_id, :model, :most)
 -- Vectors, and the end of the job; while the base lacks more of them, the next job.
 with input as materialized (
     select * from jsonb_to_recordset($1)
-        as i(n integer, job_id bigint, claim integer, knowledge_base_id bigint, customer_id bigint, model text, vectors jsonb)
+        as i(n integer, job_id bigint, claim integer, knowledge_base_id bigint, customer_id bigint, model text, vectors jsonb,
+            calls jsonb)
 ), saved as materialized (
     select *, knowledge_embedding_save_v1(knowledge_base_id, model, vectors) as lacks_more
     from (select * from input order by knowledge_base_id) in_order -- in which their rows are locked
@@ -22,7 +24,9 @@ with input as materialized (
 select jsonb_agg(n) as done, job_complete_v1('knowledge-embedding', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(jsonb_build_object('queue', 'knowledge-embedding', 'ordering_key', 'base:' || knowledge_base_id,
         'customer_id', customer_id, 'payload', jsonb_build_object('knowledge_base_id', knowledge_base_id)))
-        filter (where lacks_more), '[]')) as tickets
+        filter (where lacks_more), '[]'))
+    -- Last, for budgets are locked.
+    || usage_book_v1(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'calls', calls))) as tickets
 from saved
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error)

@@ -17,6 +17,7 @@ from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
+from shared.budgets import meter
 from shared.channels import contacts, delivery_status, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks
@@ -89,10 +90,12 @@ broker.add_middleware(Ticker())
 
 
 def sweep() -> None:
-    """One pass over jobs, over statuses that came too early, and over conversations without a contact."""
+    """One pass over jobs, over statuses that came too early, conversations without a contact, and calls of unknown cost."""
     if sweep_if_alone():
         delivery_status.apply_late_statuses()
         contacts.settle()
+        if swept := meter.sweep():
+            log.warning("reservations_swept", extra={"count": swept})
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

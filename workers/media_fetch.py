@@ -115,7 +115,7 @@ def _understand(job: Job, file: dict[str, Any]) -> None:
     try:
         room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if is_call else nullcontext()
         with room, storage().at_path(file["storage_key"]) as path:
-            understand(file, path)
+            understand(file, path, job)
     except NoRoom as problem:
         if job.age < HEARING_PATIENCE:
             raise

@@ -17,8 +17,10 @@ import httpx2
 import openai
 
 from shared.ai import local_model
+from shared.ai.completion import BYTES_PER_TOKEN, MAX_TOKENS
 from shared.ai.failures import ProviderError
 from shared.ai.provider import classify_error
+from shared.budgets.meter import Most, Unaffordable, metered, most_of_texts
 from shared.config import settings
 from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
 from shared.http.httpx_transport import CarriedClient
@@ -52,7 +54,7 @@ def batch_size(model: str) -> int:
 
 
 def of_texts(model: str, texts: Sequence[str]) -> list[Vector]:
-    """A vector of each text. Raises as provider.complete does."""
+    """A vector of each text. Raises as provider.complete does, and Unaffordable."""
     if model.startswith("local:"):
         return local_model.of_texts(model, texts)
     return _ask(model, texts, BATCH_TIMEOUT) if texts else []
@@ -64,6 +66,8 @@ def of_question(model: str, question: str) -> Vector | None:
         return None
     try:
         vector = _of_question(model, _shortened(question))
+    except Unaffordable:  # of one customer, and nothing is wrong with the model
+        return None
     except Exception as problem:  # whatever it is, it must not cost the customer the reply
         _resting_until[model] = time.monotonic() + REST
         reason = str(problem) if isinstance(problem, OutsideFailure | PermanentError | Snooze) else type(problem).__name__
@@ -106,14 +110,18 @@ def as_literal(vector: Vector) -> str:
 
 def _ask(model: str, texts: Sequence[str], timeout: float) -> list[Vector]:
     body = {"model": model, "input": list(texts), "encoding_format": "float"}
-    try:
-        options = openai.RequestOptions(timeout=timeout)
-        response = _client(*_address()).post("/embeddings", body=body, cast_to=httpx2.Response, options=options)
-    except openai.APIError as problem:
-        raise classify_error(problem) from problem
-    except (httpx2.InvalidURL, UnicodeEncodeError):
-        raise PermanentRefusal("embeddings: the base URL or the API key has characters that do not belong there") from None
-    return _vectors(response.content, len(texts))
+    base_url, key = _address()
+    with metered("embedding", base_url, model, Most(most_of_texts(texts))) as call:
+        try:
+            options = openai.RequestOptions(timeout=timeout)
+            response = _client(base_url, key).post("/embeddings", body=body, cast_to=httpx2.Response, options=options)
+        except openai.APIError as problem:
+            raise classify_error(problem) from problem
+        except (httpx2.InvalidURL, UnicodeEncodeError):
+            raise PermanentRefusal("embeddings: the base URL or the API key has characters that do not belong there") from None
+        vectors, tokens = _vectors(response.content, len(texts))
+        call.paid(tokens or sum(len(text.encode("utf-8", "replace")) for text in texts) // BYTES_PER_TOKEN)
+    return vectors
 
 
 def _address() -> tuple[str, str]:
@@ -131,7 +139,8 @@ def _client(base_url: str, api_key: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=CarriedClient(MAX_RESPONSE_BYTES))
 
 
-def _vectors(body: bytes, expected: int) -> list[Vector]:
+def _vectors(body: bytes, expected: int) -> tuple[list[Vector], int]:
+    """The vectors of an answer, and the tokens that it says it costs."""
     try:
         answer = json.loads(body)
         vectors = [_checked(item["embedding"]) for item in sorted(answer["data"], key=lambda item: int(item["index"]))]
@@ -140,8 +149,9 @@ def _vectors(body: bytes, expected: int) -> list[Vector]:
         raise ProviderError(f"embeddings: not a list of vectors ({type(problem).__name__})") from None
     if len(vectors) != expected or len({len(vector) for vector in vectors}) != 1:
         raise ProviderError(f"embeddings: {len(vectors)} vectors for {expected} texts, or of several lengths")
-    metrics.increment("tokens", "embedding", by=max(0, tokens))
-    return vectors
+    tokens = min(MAX_TOKENS, max(0, tokens))
+    metrics.increment("tokens", "embedding", by=tokens)
+    return vectors, tokens
 
 
 def _checked(numbers: Sequence[float]) -> Vector:

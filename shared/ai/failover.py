@@ -18,6 +18,7 @@ from shared.ai import patience
 from shared.ai.completion import Completion
 from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Throttled
 from shared.ai.provider import Provider
+from shared.budgets.meter import Unaffordable
 from shared.config import host_of, settings
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentError, Snooze
@@ -95,8 +96,9 @@ class Failover:
         self.bulkhead, self.breaker = bulkhead, Breaker()
 
     def ask(self, question: Question, stored: Sequence[dict[str, Any]], call: Callable[[Provider], Completion]) -> Answer:
-        """The first answer. Raises what becomes of the job if there is none."""
+        """The first answer. Raises what becomes of the job if there is none: Unaffordable if nobody was asked, for its price."""
         begun, failures = time.monotonic(), list[tuple[Candidate, Failure]]()
+        unaffordable: Unaffordable | None = None
         deadline = begun + patience.attempt_time(question.attempt, question.tried_for)
         candidates = self._in_order(question, [Candidate(**row) for row in stored])
         for others, (candidate, is_paused) in zip(reversed(range(len(candidates))), candidates, strict=True):
@@ -106,6 +108,8 @@ class Failover:
                 break
             try:
                 completion = self._call(question, candidate, patience.timeout(candidate.timeout, left, others), call)
+            except Unaffordable as refused:  # the next one may be free
+                unaffordable = unaffordable or refused
             except (NotAnswered, PermanentError, NoRoom) as failure:
                 if not _another_may_answer(failure):
                     _blame_owner(failure, candidate)
@@ -117,6 +121,8 @@ class Failover:
                 if candidate.position != stored[0]["position"]:
                     metrics.increment("failovers")
                 return Answer(completion, candidate)
+        if unaffordable is not None and not failures:
+            raise unaffordable
         raise _outcome(failures, question.tried_for + time.monotonic() - begun)
 
     def _in_order(self, question: Question, candidates: list[Candidate]) -> list[tuple[Candidate, bool]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from shared.errors import OutsideFailure, PermanentRefusal, Snooze
 from shared.http import retry_after
@@ -28,17 +27,15 @@ class NotAnswered(Exception):
 
     #: Whether another provider may answer the same prompt: this one is down, busy, or refuses its key or model.
     another_may_answer = True
-    #: What the answer cost that is of no use; None: nothing was charged.
+    #: What the answer cost that is of no use; None: nobody said.
     usage: Usage | None = None
-
-    @property
-    def details(self) -> dict[str, Any] | None:
-        """For `attempt_failed` of workers/ai.sql."""
-        return None if self.usage is None else dict(vars(self.usage))
 
 
 class ProviderError(NotAnswered, OutsideFailure):
     """The provider failed, or its response is no completion. The next attempt may succeed."""
+
+    #: Whether it may charge for the call: it may have answered, and we do not know what (shared/budgets/meter.py).
+    may_be_charged = True
 
 
 class NoAnswer(ProviderError):

@@ -175,7 +175,9 @@ def classify_error(problem: openai.APIError) -> NotAnswered:
         case openai.APIStatusError():
             return refusals.failure_of(_complaint(problem))
         case openai.APIConnectionError():  # APITimeoutError is one
-            return NoAnswer(f"AI provider: no answer: {problem.__cause__ or problem}")
+            failure = NoAnswer(f"AI provider: no answer: {problem.__cause__ or problem}")
+            failure.may_be_charged = not isinstance(problem.__cause__, httpx2.ConnectError)
+            return failure
         case _:
             return ProviderError(f"AI provider: {type(problem).__name__}")
 

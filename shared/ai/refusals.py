@@ -147,7 +147,9 @@ def failure_of(complaint: Complaint) -> NotAnswered:
     if status in THROTTLING:
         return Throttled(reason, words, complaint.retry_after)
     if status >= 500 or status in PASSING or not status:
-        return ProviderError(reason, words)
+        failure = ProviderError(reason, words)
+        failure.may_be_charged = False
+        return failure
     is_about_the_request = status in _ABOUT_THE_REQUEST and not _ABOUT_THE_PROVIDER.search(text)
     return RequestRefused(reason, words) if is_about_the_request else Refusal(reason, words)
 

@@ -17,6 +17,7 @@ from shared.ai.completion import Completion
 from shared.ai.failover import Answer
 from shared.ai.knowledge import Item
 from shared.ai.tools import Tool
+from shared.budgets.meter import Unaffordable
 from shared.channels.registry import channel
 
 #: Asks the model with these items and tools.
@@ -66,6 +67,14 @@ def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search:
     return replace(
         reply, answers=answers, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata}
     )
+
+
+def unaffordable(context: Mapping[str, Any], refused: Unaffordable) -> Reply:
+    """What a customer gets where the month's budget is used up: the budget's own text, or a person."""
+    metadata = {"finish_reason": "budget", "budget": refused.budget}
+    if refused.at_limit == "text" and refused.text:
+        return Reply(refused.text, metadata=metadata)
+    return Reply(context["handover_message"] or context["fallback_message"], metadata=metadata, handover="budget")
 
 
 def _about(answer: Answer) -> dict[str, Any]:

@@ -14,8 +14,10 @@ import openai
 
 from shared.ai import refusals
 from shared.ai.clients import client
+from shared.ai.completion import BYTES_PER_TOKEN
 from shared.ai.failures import NotAnswered, ProviderError, Refusal
 from shared.ai.provider import classify_error
+from shared.budgets.meter import Most, metered
 from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentRefusal
@@ -25,6 +27,8 @@ from shared.payloads import strip_invalid
 MAX_BYTES = 25 * 1024 * 1024
 #: Seconds for a whole call: ten minutes of speech take about thirty.
 TIMEOUT = 60.0
+#: Bytes of a second of speech, at the least; tokens of a second, as gpt-4o-transcribe counts them. For reservations.
+BYTES_PER_SECOND, TOKENS_PER_SECOND = 1_500, 10
 #: Characters of a transcript that are kept: half an hour of speech.
 MAX_TEXT = 30_000
 #: How a file is named for what it is, for providers go by the ending. WhatsApp's .oga is Ogg, which they know as .ogg.
@@ -59,6 +63,8 @@ _BAD_CHARACTERS = "transcription: the base URL or the API key has characters tha
 class NotTranscribed(OutsideFailure):
     """The provider did not answer, or is busy; the next attempt may be answered."""
 
+    may_be_charged = True
+
 
 @dataclass(frozen=True)
 class Transcriber:
@@ -84,26 +90,35 @@ class Transcript:
 
 
 def transcribe(asked: Transcriber, audio: bytes, mime: str | None, filename: str | None) -> Transcript:
-    """Asks once. Raises NotTranscribed, or PermanentRefusal: this file, or any by this provider, will never be transcribed."""
+    """Asks once. Raises NotTranscribed, Unaffordable, or PermanentRefusal: this file, or any by this provider, will never be
+    transcribed."""
     if len(audio) > MAX_BYTES:
         raise PermanentRefusal(f"transcription: the file has more than the {MAX_BYTES // 1024 // 1024} MB that providers take")
     body: dict[str, Any] = {"model": asked.model, "response_format": "json"}
     if asked.language:
         body["language"] = asked.language
     name, media_type = named(mime, filename), (mime or "application/octet-stream").partition(";")[0]
-    try:
-        response = _client(asked).post(
-            "/audio/transcriptions",
-            body=body,
-            files=[("file", (name, audio, media_type))],
-            options={"headers": {"Content-Type": "multipart/form-data"}, "timeout": TIMEOUT},
-            cast_to=httpx2.Response,
-        )
-    except openai.APIError as problem:
-        raise _failure(classify_error(problem)) from problem
-    except (httpx2.InvalidURL, UnicodeEncodeError):
-        raise PermanentRefusal(_BAD_CHARACTERS) from None
-    return _read(response.content)
+    seconds = len(audio) // BYTES_PER_SECOND + 1
+    most = Most(seconds * TOKENS_PER_SECOND, seconds * TOKENS_PER_SECOND, seconds)
+    with metered("transcription", asked.base_url or settings().openai_base_url, asked.model, most) as call:
+        try:
+            response = _client(asked).post(
+                "/audio/transcriptions",
+                body=body,
+                files=[("file", (name, audio, media_type))],
+                options={"headers": {"Content-Type": "multipart/form-data"}, "timeout": TIMEOUT},
+                cast_to=httpx2.Response,
+            )
+        except openai.APIError as problem:
+            raise _failure(classify_error(problem)) from problem
+        except (httpx2.InvalidURL, UnicodeEncodeError):
+            raise PermanentRefusal(_BAD_CHARACTERS) from None
+        heard = _read(response.content)
+        # Whoever is paid by the minute says no tokens; for a budget of tokens they are estimated.
+        prompt_tokens = heard.prompt_tokens or (heard.seconds or 0) * TOKENS_PER_SECOND
+        completion_tokens = heard.completion_tokens or len(heard.text.encode()) // BYTES_PER_TOKEN
+        call.paid(prompt_tokens, completion_tokens, seconds=heard.seconds or 0)
+    return heard
 
 
 def named(mime: str | None, filename: str | None) -> str:
@@ -131,7 +146,9 @@ def _failure(problem: NotAnswered) -> Exception:
     words = getattr(problem, "words", "")
     if isinstance(problem, Refusal):
         return PermanentRefusal(text, words)
-    return NotTranscribed(text, words)
+    failure = NotTranscribed(text, words)
+    failure.may_be_charged = getattr(problem, "may_be_charged", False)
+    return failure
 
 
 def _read(content: bytes) -> Transcript:

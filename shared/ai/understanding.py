@@ -13,10 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shared import db
 from shared.ai.attachments import SEEN
-from shared.ai.transcription import Transcriber, transcribe
+from shared.ai.transcription import NotTranscribed, Transcriber, transcribe
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.budgets.meter import Meter, Payer, Unaffordable, metering
 from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError
+from shared.jobs.ledger import Job
 from shared.knowledge import reading
 from shared.knowledge.documents import Document, Raw
 from shared.telemetry import metrics
@@ -28,8 +32,8 @@ queries = sql.load(__file__)
 MAX_TEXT = 20_000
 
 
-def understand(media: Mapping[str, Any], path: Path) -> None:
-    """Fills the text of a stored file, unless it has one. `media`: its row, of which the id counts.
+def understand(media: Mapping[str, Any], path: Path, job: Job | None = None) -> None:
+    """Fills the text of a stored file, unless it has one. `media`: its row, of which the id counts; `job`: that for which it is.
 
     What will never be understood is kept so. Raises OutsideFailure for what may be at the next attempt.
     """
@@ -38,7 +42,7 @@ def understand(media: Mapping[str, Any], path: Path) -> None:
         return
     try:
         if file["kind"] in ("voice", "audio"):
-            _hear(media["id"], file, path)
+            _hear(media["id"], file, path, job)
         elif file["kind"] == "document":
             _read(media["id"], file, path)
         elif file["kind"] in ("image", "sticker") and file["can_see"] and file["mime"] in SEEN:
@@ -52,7 +56,7 @@ def understand(media: Mapping[str, Any], path: Path) -> None:
         raise
 
 
-def _hear(media_id: int, file: Mapping[str, Any], path: Path) -> None:
+def _hear(media_id: int, file: Mapping[str, Any], path: Path, job: Job | None) -> None:
     if file["known_text"] is not None:
         _keep(media_id, file["known_text"], is_speech=True)
         return
@@ -65,7 +69,19 @@ def _hear(media_id: int, file: Mapping[str, Any], path: Path) -> None:
         language=file["transcription_language"],
         owner=f"chatbot {file['chatbot_id']}",
     )
-    heard = transcribe(asked, path.read_bytes(), file["mime"], file["filename"])
+    claim = {"job_id": job.id, "claim": job.claim} if job else {}
+    payer = Payer(file["customer_id"], file["chatbot_id"], file["message_id"], **claim)
+    meter = Meter(payer, has_budget=file["has_budget"])
+    try:
+        with metering(meter):
+            heard = transcribe(asked, path.read_bytes(), file["mime"], file["filename"])
+    except Unaffordable as refused:
+        if not refused.is_spent:
+            raise NotTranscribed(f"transcription: what is left of budget {refused.budget} is reserved") from None
+        raise PermanentError("transcription: the month's budget is used up") from None
+    except Exception:
+        meter.book()
+        raise
     _keep(
         media_id,
         heard.text,
@@ -73,9 +89,7 @@ def _hear(media_id: int, file: Mapping[str, Any], path: Path) -> None:
         error=None if heard.text else "nobody says anything in it",
         model=asked.model,
         seconds=heard.seconds,
-        prompt_tokens=heard.prompt_tokens,
-        completion_tokens=heard.completion_tokens,
-        is_paid=True,
+        booking=db.json(meter.booking()),
     )
     metrics.increment("understood_media", file["kind"], "made" if heard.text else "empty")
 
@@ -105,9 +119,9 @@ def _name(file: Mapping[str, Any]) -> str:
 
 
 def _keep(media_id: int, text: str, **more: Any) -> None:
-    values = {"is_speech": False, "error": None, "model": None, "seconds": None, "is_paid": False}
-    tokens = {"prompt_tokens": 0, "completion_tokens": 0}
-    queries["keep_words"].rows(media_id=media_id, text=text, **{**values, **tokens, **more})
+    values = {"is_speech": False, "error": None, "model": None, "seconds": None, "booking": None}
+    tickets = queries["keep_words"].scalar(media_id=media_id, text=text, **{**values, **more})
+    enqueue(tickets_of(tickets or ()))
 
 
 def _words(problem: Exception) -> str:

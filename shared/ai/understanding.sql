@@ -3,19 +3,19 @@
 -- or comes twice, is not paid for twice.
 select media.kind, media.mime, media.filename, media.text, media.message_id, media.customer_id, chatbot.id as chatbot_id,
     chatbot.transcription_model, chatbot.transcription_base_url, chatbot.transcription_api_key, chatbot.transcription_language,
-    chatbot.can_see,
+    chatbot.can_see, exists (select from budget where budget.customer_id = media.customer_id) as has_budget,
     (select same.text from media same where same.customer_id = media.customer_id and same.sha256 = media.sha256
         and same.state = 'stored' and same.text <> '' and same.id <> media.id
         and (same.kind = 'document') = (media.kind = 'document') limit 1) as known_text
 from media join message on message.id = media.message_id join chatbot on chatbot.id = message.chatbot_id
 where media.id = :media_id
 
--- name: keep_words(media_id, text, is_speech, error, model, seconds, prompt_tokens, completion_tokens, is_paid)
+-- name: keep_words(media_id, text, is_speech, error, model, seconds, booking)
 -- What a file says, "" for nothing, and the message that came with it: speech is its content from now on, as if it had been typed.
 -- In one statement with what it cost, and once: nothing that is paid for can be lost behind it.
 with kept_media as (
     update media set text = :text, error = :error where id = :media_id and text is null
-    returning message_id, customer_id, kind
+    returning message_id, kind
 ), understood_message as (
     update message set metadata = (message.metadata - 'unsupported')
             || jsonb_build_object('attachment', coalesce(message.metadata ->> 'unsupported', message.metadata ->> 'attachment', kept_media.kind))
@@ -26,11 +26,7 @@ with kept_media as (
         updated_at = clock_timestamp()
     from kept_media where message.id = kept_media.message_id and :text <> ''
 )
-insert into usage_log (customer_id, kind, message_id, prompt_tokens, completion_tokens, model)
-select customer_id, 'transcription', message_id, :prompt_tokens, :completion_tokens, :model from kept_media where :is_paid
-on conflict (message_id, kind) do update set quantity = usage_log.quantity + 1,
-    prompt_tokens = usage_log.prompt_tokens + excluded.prompt_tokens,
-    completion_tokens = usage_log.completion_tokens + excluded.completion_tokens
+select usage_book_v1(jsonb_build_array(:booking::jsonb)) as tickets from kept_media where :booking::jsonb is not null
 
 -- name: keep_seen(media_id)
 -- A picture needs no words: the model that answers is shown it.

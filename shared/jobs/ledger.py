@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from shared import db
 from shared.broker import identity
-from shared.broker.enqueue import Ticket, tickets_of
+from shared.broker.enqueue import Ticket, enqueue, tickets_of
 from shared.config import settings
 from shared.db import sql
 from shared.db.outage import TOO_SLOW
@@ -270,6 +270,7 @@ def fail_attempt(
     row = insist(lambda: db.retry_on_outage(lambda: query.row(**needed), settings().job_lease))
     if row is None:
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
+    enqueue(tickets_of(row.get("tickets") or ()))
     return row["attempt"], row["retry_in"]
 
 

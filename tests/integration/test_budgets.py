@@ -1,0 +1,232 @@
+"""What a customer may spend on models in a month: reserved before each call, settled with what it did cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.budgets import meter
+from shared.models import Budget, BudgetReservation, Chatbot, Conversation, ModelPrice, UsageLog
+from shared.queues import Queue
+from tests.builders import World
+
+QUESTION = "When do you ship?"
+MODEL = "gpt-4o-mini"
+
+
+def budget(world: World, **columns: Any) -> int:
+    """A budget of the world's customer."""
+    given = {"customer": world.customer, "tokens": 1_000_000, "month": "2026-01-01", **columns}
+    identity = int(db.scalar(Budget.insert(**given).returning(Budget.id)))
+    db.rows("select budget_recount_v1(%s)", [identity])
+    return identity
+
+
+def price(simulator: Simulator, model: str = MODEL, prompt: str = "0.15", completion: str = "0.6") -> None:
+    url = simulator.environment()["OPENAI_BASE_URL"].rstrip("/")
+    db.rows(ModelPrice.insert(base_url=url, model=model, prompt=prompt, completion=completion))
+
+
+def row(identity: int) -> dict[str, Any]:
+    [found] = db.rows(Budget.select().where(Budget.id == identity))
+    return found
+
+
+def spend(identity: int, tokens: int) -> None:
+    """As if so much had been spent before."""
+    db.rows(Budget.update(spent_tokens=tokens).where(Budget.id == identity))
+
+
+def reservations() -> list[dict[str, Any]]:
+    return db.rows(BudgetReservation.select())
+
+
+def used() -> int:
+    """The tokens of the usage log."""
+    return int(db.scalar("select coalesce(sum(prompt_tokens + completion_tokens), 0) from usage_log"))
+
+
+def ask(world: World, question: str = QUESTION, **more: Any) -> dict[str, Any]:
+    """The reply to a question."""
+    message = world.say(question, **more)
+    world.drain()
+    [reply] = world.messages(reply_to=message)
+    return reply
+
+
+def events() -> list[str]:
+    rows = db.rows("select event from webhook_event where starts_with(event, 'budget.') order by id")
+    return [event["event"] for event in rows]
+
+
+def listen(world: World) -> None:
+    endpoint = world.endpoint(world.customer)
+    db.rows("alter table webhook_endpoint drop constraint webhook_endpoint_events_check")
+    db.rows("update webhook_endpoint set events = '{budget.warning,budget.exhausted}' where id = %s", [endpoint])
+
+
+def test_who_has_no_budget_reserves_nothing_and_sees_what_it_costs(world: World, simulator: Simulator) -> None:
+    price(simulator)
+    ask(world)
+    assert reservations() == []
+    [usage] = db.rows(UsageLog.select().where(UsageLog.kind == "ai"))
+    expected = (usage["prompt_tokens"] * Decimal("0.15") + usage["completion_tokens"] * Decimal("0.6")) / 1_000_000
+    assert (usage["cost"], usage["chatbot_id"]) == (expected, world.chatbot)
+    assert usage["counted_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+
+
+def test_what_calls_cost_is_what_is_spent(world: World, simulator: Simulator) -> None:
+    price(simulator)
+    ask(world)
+    mine = budget(world, money=5)
+    theirs = budget(world, customer=world.tenant()[0])
+    assert row(mine)["spent_tokens"] == used() > 0, "what was used before it was set"
+    for number in range(3):
+        ask(world, f"{QUESTION} {number}")
+    ask(world, "Do you sell bicycles?")  # two calls
+    assert len(simulator.record("ai")) == 6
+    assert (row(mine)["spent_tokens"], reservations()) == (used(), [])
+    assert row(mine)["spent_money"] == db.scalar("select sum(cost) from usage_log") > 0
+    assert row(theirs)["spent_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("at_limit", "answer", "owner"),
+    [
+        ({"at_limit": "hand_over"}, "A colleague comes.", "person"),
+        ({"at_limit": "text", "text": "Call us."}, "Call us.", "bot"),
+        ({"at_limit": "cheaper_model", "model": "tiny"}, "Thanks for asking! We ship within two days.", "bot"),
+    ],
+)
+def test_a_budget_that_is_used_up(world: World, at_limit: dict[str, str], answer: str, owner: str) -> None:
+    listen(world)
+    db.rows(Chatbot.update(handover_message="A colleague comes.").where(Chatbot.id == world.chatbot))
+    mine = budget(world, chatbot=world.chatbot, tokens=1_000, **at_limit)
+    spend(mine, 1_000)
+    reply = ask(world)
+    assert reply["content"].startswith(answer)
+    assert reply["metadata"].get("model", "tiny") == "tiny"
+    assert db.scalar(Conversation.select(Conversation.owner)) == owner
+    assert (events(), reservations()) == (["budget.warning", "budget.exhausted"], [])
+    ask(world, user="v-2")
+    assert len(events()) == 2, "once a month"
+    if owner == "bot" and "model" in at_limit:
+        spend(mine, 2_000)
+        assert ask(world, user="v-3")["content"] == "A colleague comes.", "the cheaper model is no way round"
+
+
+def test_free_models_are_never_blocked(world: World, simulator: Simulator) -> None:
+    mine = budget(world, tokens=0, money=0)
+    price(simulator, prompt="0", completion="0")
+    assert "two days" in ask(world)["content"]
+    assert (row(mine)["spent_tokens"], used() > 0) == (0, True)
+
+
+def test_a_model_without_a_price_costs_no_money(world: World) -> None:
+    mine = budget(world, tokens=None, money=1)
+    db.rows(Budget.update(spent_money=5).where(Budget.id == mine))
+    assert "two days" in ask(world)["content"]
+
+
+def test_a_free_provider_of_the_list_answers_where_the_first_is_too_dear(world: World, simulator: Simulator) -> None:
+    price(simulator, "free-model", "0", "0")
+    db.rows("insert into chatbot_provider (chatbot_id, position, model) values (%s, 2, 'free-model')", [world.chatbot])
+    spend(budget(world, tokens=10), 10)
+    assert ask(world)["metadata"]["model"] == "free-model"
+
+
+def test_a_warning_at_four_fifths_comes_once(world: World) -> None:
+    listen(world)
+    mine = budget(world, tokens=100_000)
+    spend(mine, 80_000)
+    ask(world)
+    ask(world, user="v-2")
+    assert events() == ["budget.warning"]
+    [payload] = db.rows("select payload from webhook_event where event = 'budget.warning'")
+    assert payload["payload"]["spent_tokens"] > 80_000
+    assert "text" not in payload["payload"]
+
+
+def test_fifty_questions_at_ninety_nine_percent(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 30}])
+    ask(world, user="before")
+    one = used()
+    limit = one * 100
+    mine = budget(world, tokens=limit, at_limit="text", text="Until next month.")
+    spend(mine, limit - math.ceil(one / 2))
+    jobs = []
+    for number in range(50):
+        world.say(user=f"v-{number}")
+    for incoming in world.jobs(queue=Queue.INCOMING, state="waiting"):
+        world.run(incoming["id"])
+    jobs = [job["id"] for job in world.jobs(queue=Queue.AI, state="waiting")]
+    assert len(jobs) == 50
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(world.run, jobs))
+    ends = time.monotonic() + 60
+    while (left := world.jobs(queue=Queue.AI, state="delayed")) and time.monotonic() < ends:  # they wait for what is reserved
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+        with ThreadPoolExecutor(50) as pool:
+            list(pool.map(world.run, [job["id"] for job in left]))
+    texts = [message["content"] for message in world.messages(role="assistant")]
+    asked = len(simulator.record("ai")) - 1
+    assert (asked, len(texts), texts.count("Until next month.")) == (1, 51, 49)
+    assert limit <= row(mine)["spent_tokens"] <= limit + one
+    assert reservations() == []
+
+
+def test_a_call_that_nobody_heard_the_end_of_counts_as_spent(world: World, simulator: Simulator) -> None:
+    mine = budget(world)
+    simulator.faults(
+        [{"kind": "ai", "fault": "reset_after", "times": 1}, {"kind": "ai", "fault": "status", "status": 503, "times": 1}]
+    )
+    world.say()
+    for _ in range(3):
+        world.drain()
+        if left := reservations():
+            assert len(left) == 1
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert "two days" in reply["content"]
+    [lost] = reservations()
+    assert meter.sweep() == 1
+    assert meter.sweep() == 0
+    [unknown] = db.rows(UsageLog.select().where(UsageLog.kind == "unknown"))
+    assert unknown["prompt_tokens"] == lost["prompt_tokens"] > 0
+    assert unknown["completion_tokens"] == lost["completion_tokens"] == 500, "what its model may write"
+    assert (reservations(), row(mine)["spent_tokens"]) == ([], used())
+
+
+def test_a_claim_that_is_alive_is_not_swept(world: World) -> None:
+    budget(world)
+    world.say()
+    world.run(world.jobs(queue=Queue.INCOMING)[0]["id"])
+    job = world.claim(world.jobs(queue=Queue.AI)[0]["id"])
+    paying = meter.Meter(meter.Payer(world.customer, world.chatbot, None, job.id, job.claim), has_budget=True)
+    with suppress(RuntimeError), paying.call("ai", "https://a.example/v1", "m", meter.Most(10, 10)):
+        assert meter.sweep() == 0
+        raise RuntimeError
+    assert (meter.sweep(), len(reservations())) == (0, 1)
+    world.vanish()
+    db.rows("update job set claims = claims + 1 where id = %s", [job.id])
+    assert meter.sweep() == 1
+
+
+def test_a_month_begins_by_the_clock_of_its_time_zone(world: World) -> None:
+    zones = {zone: budget(world, customer=world.tenant()[0], time_zone=zone) for zone in ("Pacific/Kiritimati", "Etc/GMT+12")}
+    db.rows("update budget set month = '2020-01-01', spent_tokens = 7, warned_at = now(), exhausted_at = now()")
+    for zone, identity in zones.items():
+        db.rows("select budget_lock(array[customer_id]) from budget where id = %s", [identity])
+        found = row(identity)
+        today = db.scalar("select (now() at time zone %s)::date", [zone])
+        assert (found["month"], found["spent_tokens"]) == (today.replace(day=1), 0)
+        assert (found["warned_at"], found["exhausted_at"]) == (None, None)
