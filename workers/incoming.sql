@@ -61,7 +61,7 @@ with runnable_jobs as materialized (
     select distinct chatbot_id, contact_family_v1(channel), other.name, contact_id
     from inbound_messages join conversations using (chatbot_id, channel, conversation_name), unnest(names) as other(name)
     where other.name <> contact_name_v1(channel, conversation_name)
-        and contact_id is not null and not exists (select from contact where id = contact_id)
+        and contact_id is not null and (select id from contact where id = contact_id) is null
     on conflict do nothing
 ), new_messages as (
     insert into message (id, conversation_id, chatbot_id, channel, role, content, status, external_id, metadata, kind, sent_at,
@@ -91,7 +91,7 @@ with runnable_jobs as materialized (
 ), named_contacts as (
     update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()
     from saved_messages join conversations on conversations.id = conversation_id
-    where contact.id = contact_id and role = 'user' and metadata ->> 'profile_name' <> ''
+    where contact.id = any (array(select contact_id from conversations)) and contact.id = contact_id and role = 'user' and metadata ->> 'profile_name' <> ''
         and contact.name is distinct from left(metadata ->> 'profile_name', 200)
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from saved_messages

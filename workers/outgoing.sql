@@ -10,7 +10,8 @@ with runnable_jobs as materialized (
         message.channel, message.reply_to, message.created_at, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
-    where message.role = 'assistant' and (channel.send_queue is not null or message.status in ('PENDING', 'SENT', 'SUPERSEDED'))
+    where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v2
+        and message.role = 'assistant' and (channel.send_queue is not null or message.status in ('PENDING', 'SENT', 'SUPERSEDED'))
 ), locked_conversations as materialized (
     select id, owner, owner_since, handed_over_at from conversation
     where id = any (array(select conversation_id from replies where send_queue is null))
