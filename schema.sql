@@ -1318,6 +1318,9 @@ create table webhook_endpoint (
                and cardinality(events) > 0),
     active      boolean not null default true,
     created_at  timestamptz not null default now(),
+    -- Seconds between the attempts at an event that failed. Null: WEBHOOK_REDELIVERY_SCHEDULE; empty: it is not tried again.
+    redelivery_schedule integer[]
+        check (cardinality(redelivery_schedule) <= 20 and 0 < all (redelivery_schedule) and 604800 >= all (redelivery_schedule)),
     unique (customer_id, id)
 );
 
@@ -1333,12 +1336,33 @@ create table webhook_event (
     error           text,
     created_at      timestamptz not null default now(),
     delivered_at    timestamptz,
+    -- When an event that failed is tried again; a job that delivers it is written then. Null: not by itself.
+    next_attempt_at timestamptz,
+    -- Steps of the redelivery schedule that are used up.
+    redeliveries    smallint not null default 0 check (redeliveries >= 0),
     foreign key (customer_id, endpoint_id) references webhook_endpoint (customer_id, id) on delete cascade,
     check ((status = 'DELIVERED') = (delivered_at is not null)),
-    check (status <> 'FAILED' or error is not null)
+    check (status <> 'FAILED' or error is not null),
+    check (next_attempt_at is null or status <> 'DELIVERED')
 ) with (fillfactor = 80);
 create index webhook_event_customer_idx on webhook_event (customer_id, id desc);
 create index webhook_event_endpoint_idx on webhook_event (endpoint_id);
+create index webhook_event_due_idx on webhook_event (next_attempt_at) where next_attempt_at is not null;
+
+-- When an event is tried again that failed: by its endpoint's schedule (seconds), of which `p_used` steps are used up, 10 % earlier or
+-- later; or when the endpoint wants it (Retry-After), if that is later, and within the schedule. The steps that such a wait skips are
+-- used up as well. No row: not again.
+create function webhook_redelivery_v1(p_schedule integer[], p_used integer, p_retry_after float8)
+returns table (used integer, seconds float8) language sql volatile rows 1 as $$
+    with steps as (
+        select step, delay, sum(delay) over (order by step) as until
+        from unnest(p_schedule) with ordinality as schedule(delay, step) where step > p_used
+    ), asked as (
+        select least(greatest(p_retry_after, 0), max(until)) as wait from steps
+    )
+    select min(step) filter (where until >= wait)::integer, greatest(max(wait), (array_agg(delay order by step))[1] * (0.9 + random() / 5))
+    from steps, asked having count(*) > 0
+$$;
 
 -- A call to an endpoint, and what came of it. Its endpoint and customer are the event's; it goes when the event goes.
 create table webhook_attempt (
@@ -1382,7 +1406,7 @@ create table job (
     -- failed    for good; `closed_at` is set when its dead letter is written; `held` if an operator deleted a held job
     state           text not null default 'waiting'
         check (state in ('waiting', 'delayed', 'active', 'completed', 'failed')),
-    priority        smallint not null default 5 check (priority in (1, 3, 5)),
+    priority        smallint not null default 5 check (priority in (1, 3, 5, 7)),
     payload         jsonb not null,
     ordering_key    text check (ordering_key <> ''),
     held            boolean not null default false,
@@ -1939,6 +1963,14 @@ $$;
 create function delivery_job_v1(p_customer_id bigint, p_webhook_event_id bigint) returns jsonb language sql stable as $$
     select jsonb_build_object('queue', 'webhook-delivery', 'customer_id', p_customer_id,
         'webhook_event_id', p_webhook_event_id, 'payload', jsonb_build_object('webhook_event_id', p_webhook_event_id))
+$$;
+
+-- An event -> webhook-delivery. `p_trigger`: shared/webhooks/triggers.py. What nobody waits for goes behind first deliveries (priority 7).
+create function delivery_job_v2(p_customer_id bigint, p_webhook_event_id bigint, p_trigger text) returns jsonb
+language sql stable as $$
+    select delivery_job_v1(p_customer_id, p_webhook_event_id) || jsonb_build_object(
+        'priority', case when p_trigger in ('automatic', 'bulk') then 7 else 5 end,
+        'payload', jsonb_build_object('webhook_event_id', p_webhook_event_id, 'trigger', p_trigger))
 $$;
 
 -- What webhook_emit says of a reply; `p_more` are further members of its data.
@@ -2648,9 +2680,13 @@ create function dead_letter_code(p_error text) returns text language sql immutab
 $$;
 
 -- Jobs that fail for good become dead letters when they are closed (job_close_failed_v1), whoever closes them. One that was replayed
--- and fails again is the same dead letter.
+-- and fails again is the same dead letter. Not the job of a webhook event that is tried again by itself: that is not given up.
 create function job_died() returns trigger language plpgsql as $$
 begin
+    if new.webhook_event_id is not null and exists (
+        select from webhook_event where id = new.webhook_event_id and next_attempt_at is not null) then
+        return null;
+    end if;
     insert into dead_letter as letter (job_id, queue, channel, error_code, error, customer_id, chatbot_id, conversation_id, message_id,
         webhook_event_id, endpoint_id, attempts, outcome_unknown, began_at, failed_at)
     select new.id, new.queue, coalesce(message.channel, left(new.payload ->> 'channel', 50)),

@@ -30,6 +30,8 @@ _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must b
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+#: The most steps of a redelivery schedule, and the seconds of one; schema.sql says the same.
+MAX_REDELIVERIES, MAX_REDELIVERY_DELAY = 20, 7 * 86_400
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
@@ -75,6 +77,14 @@ def _parse_duration(text: str) -> int:
     if match is None:
         raise ValidationError("Must be a time like 90s, 30m, 24h or 7d.")
     return int(match[1]) * (_SECONDS | {"d": 86_400})[match[2]]
+
+
+def _parse_schedule(text: str) -> tuple[int, ...]:
+    """Seconds, for each of up to 20 times. Raises ValidationError."""
+    times = tuple(_parse_duration(time) for time in text.split())
+    if len(times) > MAX_REDELIVERIES or any(time > MAX_REDELIVERY_DELAY for time in times):
+        raise ValidationError(f"Must be up to {MAX_REDELIVERIES} times of at most 7d each, like 5m 30m 2h, or empty for none.")
+    return times
 
 
 def _parse_size(text: str, may_be_empty: bool = True) -> str:
@@ -137,6 +147,7 @@ class Settings:
         env.add_parser("rate", parse_rate)
         env.add_parser("duration", _parse_duration)
         env.add_parser("database_url", _check_database_url)
+        env.add_parser("schedule", _parse_schedule)
         env.add_parser("reply_limit", _parse_reply_limit)
         env.add_parser("redis_url", _parse_redis_url)
         env.add_parser("credentials_key", _parse_credentials_key)
@@ -178,6 +189,7 @@ class Settings:
         self.telegram_url = env.str("TELEGRAM_API_URL", "https://api.telegram.org", validate=_HTTP_URL)
         self.http_timeout = env.float("HTTP_TIMEOUT_SECONDS", 10, validate=_POSITIVE)
         self.webhooks_to_private = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
+        self.redelivery_schedule: tuple[int, ...] = env.schedule("WEBHOOK_REDELIVERY_SCHEDULE", "5m 30m 2h 5h 10h 10h")
         self.ambiguous_send = env.str("AMBIGUOUS_SEND", "resend", validate=_AMBIGUOUS_SEND)
         self.ambiguous_wait = env.float("AMBIGUOUS_SEND_WAIT_SECONDS", 10, validate=_POSITIVE)
 
@@ -192,6 +204,8 @@ class Settings:
         self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)
         self.keep_failed = env.float("KEEP_FAILED_JOBS_SECONDS", 86400, validate=_POSITIVE)
         self.keep_dead_letters_days = env.int("KEEP_DEAD_LETTERS_DAYS", 30, validate=_POSITIVE)
+        self.keep_webhook_attempts_days = env.int("KEEP_WEBHOOK_ATTEMPTS_DAYS", 30, validate=_POSITIVE)
+        self.keep_webhook_events_days = env.int("KEEP_WEBHOOK_EVENTS_DAYS", 90, validate=_POSITIVE)
         self.job_lease = env.float("JOB_LEASE_SECONDS", 15, validate=_POSITIVE)
         self.job_max_age = env.float("JOB_MAX_AGE_SECONDS", 3600, validate=_POSITIVE)
         self.sweep_interval = env.float("SWEEP_INTERVAL_SECONDS", 5, validate=_POSITIVE)

@@ -549,6 +549,7 @@ class WebhookEndpoint(Base):
     events = ArrayField(TextField, index=False)
     active = BooleanField()
     created_at = _time()
+    redelivery_schedule = ArrayField(IntegerField, index=False, null=True)
 
 
 class WebhookEvent(Base):
@@ -564,6 +565,8 @@ class WebhookEvent(Base):
     error = TextField(null=True)
     created_at = _time()
     delivered_at = DateTimeTZField(null=True)
+    next_attempt_at = DateTimeTZField(null=True)
+    redeliveries = SmallIntegerField()
 
 
 class WebhookAttempt(Base):

@@ -1,7 +1,7 @@
 """The names where stages meet: queues, lanes, priorities, and which actor serves which.
 
-Outside this module `ai-processing` is one queue; in Redis it is three, one for each priority, because Dramatiq
-orders only what a worker has already fetched.
+Outside this module `ai-processing` and `webhook-delivery` are one queue each; in Redis they are several, one for each priority,
+because Dramatiq orders only what a worker has already fetched.
 """
 
 from __future__ import annotations
@@ -68,11 +68,15 @@ PLAN_PRIORITIES = ((10_000, 1), (5_000, 3), (0, 5))
 PRIORITIES = tuple(priority for _, priority in PLAN_PRIORITIES)
 LOWEST = PRIORITIES[-1]
 
-_AI_LANES = {1: "ai-processing.premium", 3: "ai-processing.pro", 5: "ai-processing.basic"}
+#: Priority of events that are delivered again, by themselves or in bulk: behind those that are delivered for the first time.
+BEHIND = 7
 
-
+_LANES: dict[Queue, dict[int, str]] = {
+    Queue.AI: {1: "ai-processing.premium", 3: "ai-processing.pro", 5: "ai-processing.basic"},
+    Queue.WEBHOOKS: {LOWEST: "webhook-delivery", BEHIND: "webhook-delivery.again"},
+}
 #: The stage of each Redis queue that has another name than its stage.
-_STAGES = dict.fromkeys(_AI_LANES.values(), Queue.AI.value)
+_STAGES = {lane: queue.value for queue, lanes in _LANES.items() for lane in lanes.values()}
 
 
 def priority_for(plan_price_cents: int) -> int:
@@ -81,8 +85,8 @@ def priority_for(plan_price_cents: int) -> int:
 
 
 def lanes(queue: Queue) -> dict[int, str]:
-    """The Redis queues of a stage, by actor priority: one, or three for AI."""
-    return dict(_AI_LANES) if queue is Queue.AI else {LOWEST: queue.value}
+    """The Redis queues of a stage, by actor priority: one for most, three for AI, two for webhooks."""
+    return dict(_LANES.get(queue) or {LOWEST: queue.value})
 
 
 def lane(queue: Queue, priority: int) -> str:

@@ -30,6 +30,7 @@ from shared.media import files
 from shared.operations import bulk_actions, dead_letters, replays
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
+from shared.webhooks import redelivery, retention
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,9 @@ broker.add_middleware(Ticker())
 
 
 def sweep() -> None:
-    """One pass over jobs, over statuses that came too early, conversations without a contact, and calls of unknown cost."""
+    """One pass over jobs, and over what else a crash has left behind, or has become due."""
     if sweep_if_alone():
+        redelivery.redeliver_due()
         delivery_status.apply_late_statuses()
         contacts.settle()
         if swept := meter.sweep():
@@ -101,9 +103,10 @@ def sweep() -> None:
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
-    could read, drafts of replies, questions without an answer, names that their person gave up, dead letters."""
+    could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
+    webhook events and attempts."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
-    deleted |= contacts.prune() | dead_letters.prune()
+    deleted |= contacts.prune() | dead_letters.prune() | retention.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NoReturn
 
 from shared import db, http, payloads
 from shared.broker.thread_pool import ThreadPool
 from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
-from shared.errors import OutsideFailure, Snooze
+from shared.errors import OutsideFailure, PermanentRefusal, Snooze
 from shared.http.bulkhead import Bulkhead, Room, customer_room
+from shared.http.urls import MAX_URL
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
-from shared.queues import Queue
+from shared.payloads import strip_invalid
+from shared.queues import BEHIND, Queue
 from shared.webhooks import gone, signing
 from shared.webhooks.attempts import Attempt
+from shared.webhooks.triggers import Trigger
 
 #: Seconds to leave an endpoint alone that answers 429 and does not say for how long.
 DEFAULT_THROTTLE = 10.0
+#: The share of its age that a job waits at least for such an endpoint: it is tried O(log age) times.
+THROTTLE_OF_AGE = 0.1
+_REDIRECTS = range(300, 400)
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +44,39 @@ _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.WEBHOOKS))
 
 
 class EndpointRefused(OutsideFailure):
-    """The endpoint answered, and not with 2xx."""
+    """The endpoint answered, and not with 2xx. `retry_after`: seconds for which it wants to be left alone."""
+
+    def __init__(self, answer: http.Response, retry_after: float | None = None) -> None:
+        super().__init__(f"the endpoint answered HTTP {answer.status}", answer.excerpt())
+        self.retry_after = retry_after
+
+
+class EndpointBusy(EndpointRefused, PermanentRefusal):
+    """It wants to be left alone for longer than its job may wait."""
+
+
+class EndpointGone(EndpointRefused, PermanentRefusal):
+    """410: the endpoint is gone for good, and says so."""
+
+
+class EndpointMoved(EndpointRefused):
+    """A redirect. Where it leads is for the customer only: an address may have a secret in it."""
 
     def __init__(self, answer: http.Response) -> None:
-        super().__init__(f"the endpoint answered HTTP {answer.status}", answer.excerpt())
+        super().__init__(answer)
+        self.args = (f"the endpoint answered HTTP {answer.status}, and redirects are not followed",)
+        self.words = f"it leads to {strip_invalid(answer.headers.get('Location', 'nowhere'))[:MAX_URL]}"
 
 
 def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
-    """What `attempt_failed` keeps: of the call, or of an attempt that came to none."""
-    return getattr(problem, "details", None) or Attempt.of(job).failed_row(problem)
+    """What `attempt_failed` keeps: of the call, or of an attempt that came to none; and when the event may be tried again."""
+    attempt = Attempt.of(job)
+    return {
+        **(getattr(problem, "details", None) or attempt.failed_row(problem)),
+        "schedule": _schedule(job),
+        "may_follow": attempt.trigger is not Trigger.TEST and not isinstance(problem, EndpointGone),
+        "retry_after": getattr(problem, "retry_after", None),
+    }
 
 
 @actor(
@@ -69,32 +100,59 @@ def deliver(job: Job) -> None:
     gone.watch()
     attempt = Attempt.of(job)
     try:
-        with _bulkhead.slot(Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id), age=job.age):
+        rooms = Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id)
+        with _bulkhead.slot(*rooms, age=job.age, leaves_room=job.priority == BEHIND):
             attempt.answer = _post(event, attempt)
         _check(job, attempt, attempt.answer)
     except http.CallCancelled:
         _drop(job)
     except OutsideFailure as problem:
         problem.details = attempt.failed_row(problem)  # type: ignore[attr-defined]  # for _failure_details
+        if attempt.trigger.is_single:
+            raise _final(problem) from problem
         raise
     else:
         record_delivery(job, {"id": event["id"], **attempt.row()})
 
 
+def _schedule(job: Job) -> Sequence[int]:
+    """Seconds between the attempts that follow when the job has failed: its endpoint's, or the platform's."""
+    own = job.loaded["redelivery_schedule"] if job.loaded else None
+    return settings().redelivery_schedule if own is None else own
+
+
 def _check(job: Job, attempt: Attempt, answer: http.Response) -> None:
     """Raises what an answer means that is no 2xx."""
-    if answer.status == 429:
-        throttled = Snooze(answer.retry_after(DEFAULT_THROTTLE), "the endpoint asks us to slow down (HTTP 429)")
-        queries["record_throttle"].rows(
-            job_id=job.id,
-            claim=job.claim,
-            wait=throttled.delay,
-            error=str(throttled),
-            details=db.json(attempt.failed_row(throttled)),
-        )
-        raise throttled
+    if answer.status == HTTPStatus.GONE:
+        raise EndpointGone(answer)
+    if answer.status in _REDIRECTS:
+        raise EndpointMoved(answer)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
+        answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" in answer.headers
+    ):
+        _throttle(job, attempt, answer)
     if not answer.ok:
         raise EndpointRefused(answer)
+
+
+def _throttle(job: Job, attempt: Attempt, answer: http.Response) -> NoReturn:
+    """The job waits as long as the endpoint wants, and longer the older it is: else a burst would come back each second."""
+    wait = answer.retry_after(DEFAULT_THROTTLE)
+    if wait > settings().job_max_age - job.age and _schedule(job):
+        raise EndpointBusy(answer, wait)
+    later = Snooze(max(wait, job.age * THROTTLE_OF_AGE), f"the endpoint asks us to slow down (HTTP {answer.status})")
+    details = db.json(attempt.failed_row(later))
+    queries["record_throttle"].rows(job_id=job.id, claim=job.claim, wait=later.delay, error=str(later), details=details)
+    raise later
+
+
+def _final(problem: OutsideFailure) -> PermanentRefusal:
+    """The same, of an attempt that no other follows in this job."""
+    if isinstance(problem, PermanentRefusal):
+        return problem
+    final = PermanentRefusal(f"{type(problem).__name__}: {problem}", problem.words)
+    vars(final).update({name: value for name, value in vars(problem).items() if name in ("details", "retry_after")})
+    return final
 
 
 def _drop(job: Job) -> None:

@@ -1,7 +1,8 @@
 -- name: claim
 -- The job, its event, and the endpoint that it goes to.
 select claimed_jobs.*, (select to_jsonb(delivery) from (
-    select event.id, event.endpoint_id, event.event, event.payload, event.status, event.attempts, endpoint.url, endpoint.secret, endpoint.active,
+    select event.id, event.endpoint_id, event.event, event.payload, event.status, event.attempts,
+        endpoint.url, endpoint.secret, endpoint.active, endpoint.redelivery_schedule,
         to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
@@ -16,7 +17,7 @@ with input as materialized (
              response_status integer, answer text)
 ), delivered_events as (
     update webhook_event event set status = 'DELIVERED', attempts = input.number, response_status = input.response_status,
-        error = null, delivered_at = clock_timestamp()
+        error = null, delivered_at = clock_timestamp(), next_attempt_at = null
     from input where event.id = any (array(select id from input)) and event.id = input.id and event.status = 'PENDING'
     returning event.id, event.endpoint_id, event.customer_id, input.number, input.trigger, input.ms, input.seconds, input.answer,
         input.response_status
@@ -34,7 +35,7 @@ from input
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, webhook_event_id bigint)
 ), dropped_events as (
-    update webhook_event event set status = 'FAILED', error = 'the endpoint was switched off'
+    update webhook_event event set status = 'FAILED', error = 'the endpoint was switched off', next_attempt_at = null
     from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
         and event.status = 'PENDING'
 )
@@ -43,20 +44,29 @@ from input
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
 -- The attempt has a row, with its error in the endpoint's words; the event has the last one's, and the job does not keep the words.
+-- When the job has failed for good, the event learns when it is tried again.
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), details as (
     select * from jsonb_to_record(:details::jsonb)
-        as d(number integer, trigger text, ms jsonb, seconds float8, response_status integer, answer text, error_code text)
+        as d(number integer, trigger text, ms jsonb, seconds float8, response_status integer, answer text, error_code text,
+             schedule integer[], may_follow boolean, retry_after float8)
+), next_step as materialized (
+    select step.used, clock_timestamp() + make_interval(secs => step.seconds) as at
+    from failed_attempt join webhook_event event on event.id = failed_attempt.webhook_event_id,
+        details, webhook_redelivery_v1(schedule, redeliveries, retry_after) step
+    where retry_in is null and may_follow
 ), failed_event as (
-    update webhook_event event set attempts = number, error = :customer_error, response_status = details.response_status
-    from failed_attempt, details where event.id = failed_attempt.webhook_event_id and event.status = 'PENDING'
-    returning event.id, event.endpoint_id, event.customer_id
+    update webhook_event event set attempts = number, error = :customer_error, response_status = details.response_status,
+        next_attempt_at = next_step.at, redeliveries = coalesce(next_step.used, redeliveries)
+    from failed_attempt cross join details left join next_step on true
+    where event.id = failed_attempt.webhook_event_id and event.status = 'PENDING'
+    returning event.id, event.endpoint_id, event.customer_id, event.next_attempt_at
 ), new_attempt as (
     insert into webhook_attempt (event_id, endpoint_id, customer_id, number, trigger, started_at, ms, status, answer, error_code,
                                  error, next_at)
-    select failed_event.*, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status, answer,
-        error_code, :customer_error, clock_timestamp() + make_interval(secs => retry_in)
+    select id, endpoint_id, customer_id, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status,
+        answer, error_code, :customer_error, coalesce(clock_timestamp() + make_interval(secs => retry_in), next_attempt_at)
     from failed_event, failed_attempt, details
 )
 select attempt, retry_in from failed_attempt
@@ -81,6 +91,7 @@ from throttled_event, details
 on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
+-- An endpoint that says that it is gone for good (410) is switched off.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -88,6 +99,9 @@ with dead_job as materialized (
     update webhook_event set status = 'FAILED',
         error = case when starts_with(error, last_error) then error else last_error end
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
+    returning endpoint_id, response_status
+), gone_endpoint as (
+    update webhook_endpoint set active = false from failed_event where id = endpoint_id and response_status = 410
 )
 select job_close_failed_v1(:job_id) as tickets
 from (select count(*) from dead_job) locked -- before it is closed

@@ -22,12 +22,13 @@ from queue import PriorityQueue
 from typing import Any, Generic, TypeVar
 
 from shared import queues
-from shared.queues import Queue
+from shared.queues import BEHIND, LOWEST, Queue
 
 Who = TypeVar("Who", bound=Hashable)
 
-#: Turns by actor priority (shared/queues.py) while all lanes have work: premium gets at least 15 of 20, basic one.
-WEIGHTS = {1: 15, 3: 4, 5: 1}
+#: Turns by actor priority (shared/queues.py) while all lanes have work: premium gets at least 15 of 20, basic one. Of events
+#: one is delivered again beside 20 that are delivered for the first time.
+WEIGHTS: Mapping[int, float] = {1: 15, 3: 4, LOWEST: 1, BEHIND: 1 / 20}
 #: The share of a process's threads that a stage may have which waits for somebody outside. The AI takes seconds.
 SHARES = {
     Queue.MEDIA: 1 / 8,
@@ -70,7 +71,7 @@ class _Turns(Generic[Who]):
         """Has work again, and saved up no turns meanwhile."""
         self._place[who] = max(self._place.get(who, 0.0), self._now)
 
-    def next(self, waiting: Iterable[Who], weights: Mapping[Who, int]) -> Who:
+    def next(self, waiting: Iterable[Who], weights: Mapping[Who, float]) -> Who:
         """The one that is furthest behind moves on by its weight (1 unless `weights` says so)."""
         who = min(waiting, key=self._place.__getitem__)
         self._now = self._place[who]

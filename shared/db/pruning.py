@@ -14,13 +14,13 @@ BATCH = 500
 PATIENCE = 60.0
 
 
-def delete_in_batches(query: Query, **parameters: Any) -> int:
+def delete_in_batches(query: Query, after: Any = "-infinity", **parameters: Any) -> int:
     """Runs a DELETE that takes `after` and `batch` and answers {rows, last} until nothing is left; returns how many are gone.
 
-    Each batch begins where the last one ended: the index still holds what was deleted, and would be read each time.
+    Each batch begins where the last one ended: the index still holds what was deleted, and would be read each time. The first
+    one begins at `after`: a time, or 0 where ids say what is old.
     """
     total: int = 0
-    after: Any = "-infinity"
     while True:
         with patient(PATIENCE), transaction():
             rows("set local synchronous_commit = off")  # what a crash brings back is pruned again

@@ -111,9 +111,12 @@ class Bulkhead:
         self._watcher: threading.Thread | None = None
 
     @contextmanager
-    def slot(self, *rooms: Room, age: float) -> Iterator[None]:
-        """A slot in each room for one call, of a job `age` seconds old. Raises NoRoom if one of them has none left."""
-        call = self._acquire(rooms, age)
+    def slot(self, *rooms: Room, age: float, leaves_room: bool = False) -> Iterator[None]:
+        """A slot in each room for one call, of a job `age` seconds old. Raises NoRoom if one of them has none left.
+
+        `leaves_room`: half of the slots are not for this call, but for others that are more urgent.
+        """
+        call = self._acquire(rooms, age, leaves_room)
         responded = True
         try:
             yield
@@ -123,12 +126,13 @@ class Bulkhead:
         finally:
             self._release(rooms, call, responded)
 
-    def _acquire(self, rooms: tuple[Room, ...], age: float) -> _Call:
+    def _acquire(self, rooms: tuple[Room, ...], age: float, leaves_room: bool) -> _Call:
         with self._lock:
             calls = [self._rooms.get(room) or _Calls(self._most_slots(room)) for room in rooms]
             for room, known in zip(rooms, calls, strict=True):
                 is_failing = known.slots < self._most_slots(room)
-                if known.in_flight >= known.slots or self._is_too_crowded(room, known, is_failing):
+                slots = max(1, known.slots // 2) if leaves_room else known.slots
+                if known.in_flight >= slots or self._is_too_crowded(room, known, is_failing):
                     raise NoRoom(room, known, is_failing, age)
             for room, known in zip(rooms, calls, strict=True):
                 self._rooms[room] = known

@@ -11,6 +11,8 @@ import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 
@@ -65,8 +67,19 @@ class Response:
         return strip_invalid(self.body[:EXCERPT].decode("utf-8", "replace")).strip()
 
     def retry_after(self, default: float) -> float:
-        """Seconds of the Retry-After header, if it is a number."""
-        return retry_after(self.headers.get("Retry-After"), default)
+        """Seconds of the Retry-After header, which is a number or a date by the server's clock."""
+        header = self.headers.get("Retry-After")
+        if (until := _date(header)) is not None:
+            now = _date(self.headers.get("Date")) or datetime.now(UTC)
+            return max(MIN_RETRY_AFTER, (until - now).total_seconds())
+        return retry_after(header, default)
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def retry_after(header: str | None, default: float) -> float:

@@ -16,3 +16,8 @@ class Trigger(StrEnum):
     MANUAL, BULK = "manual", "bulk"
     #: Somebody tries the endpoint.
     TEST = "test"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its attempt has no retries in the seconds that follow: it is one, or many have failed."""
+        return self in (Trigger.AUTOMATIC, Trigger.BULK)

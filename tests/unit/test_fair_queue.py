@@ -98,7 +98,7 @@ class Threads:
 
 
 def test_each_lane_has_a_weight() -> None:
-    assert tuple(WEIGHTS) == PRIORITIES
+    assert tuple(WEIGHTS) == (*PRIORITIES, queues.BEHIND)
     assert list(WEIGHTS.values()) == sorted(WEIGHTS.values(), reverse=True)
 
 

@@ -8,7 +8,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
 from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
-from shared.config import settings
+from shared.config import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY, settings
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
@@ -175,6 +175,14 @@ def _events(**options: Any) -> fields.List[Any]:
     return fields.List(name, validate=validate.Length(min=1, error="must name at least one event"), **options)
 
 
+def _schedule(**options: Any) -> fields.List[Any]:
+    most = f"must be whole seconds, from 1 to {MAX_REDELIVERY_DELAY}"
+    delay = fields.Integer(strict=True, validate=validate.Range(1, MAX_REDELIVERY_DELAY, error=most))
+    described = {"description": "Seconds between attempts at an event that failed; null: the platform's, empty: no more."}
+    length = validate.Length(max=MAX_REDELIVERIES, error=f"must have at most {MAX_REDELIVERIES} steps")
+    return fields.List(delay, validate=length, allow_none=True, metadata=described, **options)
+
+
 class EndpointSchema(BodySchema):
     """Where a business hears of events."""
 
@@ -182,6 +190,7 @@ class EndpointSchema(BodySchema):
     url = stored_text()
     events = _events(required=True)
     active = _boolean(required=True)
+    redelivery_schedule = _schedule(required=True)
     created_at = stored_time()
 
 
@@ -198,6 +207,7 @@ class NewEndpointSchema(BodySchema):
     url = _url(required=True)
     events = _events(load_default=list(EVENTS))
     active = _boolean(load_default=True)
+    redelivery_schedule = _schedule(load_default=None)
 
 
 class EndpointChangesSchema(BodySchema):
@@ -207,6 +217,7 @@ class EndpointChangesSchema(BodySchema):
     url = _url(allow_none=True)
     events = _events(allow_none=True)
     active = _boolean(allow_none=True)
+    redelivery_schedule = _schedule()
     rotate_secret = _boolean(load_default=False, metadata={"description": "Makes a new secret, which the answer shows once."})
 
 
@@ -222,6 +233,9 @@ class EventSchema(BodySchema):
     error = stored_text(allow_none=True)
     created_at = stored_time()
     delivered_at = stored_time(allow_none=True)
+    next_attempt_at = stored_time(
+        allow_none=True, metadata={"description": "When one that failed is tried again by itself; null: not any more."}
+    )
 
 
 class RedeliverySchema(BodySchema):

@@ -14,6 +14,7 @@ from shared.db.credentials import encrypt
 from shared.models import Customer, WebhookEndpoint, WebhookEvent
 from shared.queue_service import delivery_job_tickets
 from shared.webhooks import signing
+from shared.webhooks.triggers import Trigger
 from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.schemas import (
     EndpointChangesSchema,
@@ -34,6 +35,7 @@ _ENDPOINT = (
     WebhookEndpoint.url,
     WebhookEndpoint.events,
     WebhookEndpoint.active,
+    WebhookEndpoint.redelivery_schedule,
     WebhookEndpoint.created_at,
 )
 
@@ -83,7 +85,7 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
     With `rotate_secret` the answer has the new secret.
     """
     secret = signing.new_secret() if changes.pop("rotate_secret") else None
-    values = {name: value for name, value in changes.items() if value is not None}
+    values = {name: value for name, value in changes.items() if value is not None or name == "redelivery_schedule"}
     if secret:
         values["secret"] = encrypt(secret)
     change = WebhookEndpoint.update(**values).where(_is_own(endpoint_id)).returning(*_ENDPOINT)
@@ -117,6 +119,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
         WebhookEvent.error,
         WebhookEvent.created_at,
         WebhookEvent.delivered_at,
+        WebhookEvent.next_attempt_at,
     )
     return page(WebhookEvent.select(*columns).where(WebhookEvent.customer == customer_id()), **query)
 
@@ -127,7 +130,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 def redeliver_event(event_id: int) -> dict[str, Any]:
     """Redeliver an event
 
-    It goes out under its own id once more.
+    It goes out under its own id once more, at once, and its redelivery schedule begins anew.
     """
     own = (WebhookEvent.customer == customer_id()) & (WebhookEvent.id == row_id(event_id))
     event = row_or_404(WebhookEvent.select(WebhookEndpoint.active).join(WebhookEndpoint).where(own), "webhook event")
@@ -135,9 +138,11 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
         raise Conflict("The event's endpoint is switched off. Set it active first.")
     # Not while it is under way: the guard and the new job are one statement.
     redelivery = (
-        WebhookEvent.update(status="PENDING", delivered_at=None, error=None, response_status=None)
+        WebhookEvent.update(
+            status="PENDING", delivered_at=None, error=None, response_status=None, next_attempt_at=None, redeliveries=0
+        )
         .where(own, WebhookEvent.status != "PENDING")
-        .returning(WebhookEvent.id, WebhookEvent.status, delivery_job_tickets())
+        .returning(WebhookEvent.id, WebhookEvent.status, delivery_job_tickets(Trigger.MANUAL))
     )
     row = db.row(redelivery)
     if row is None:

@@ -66,6 +66,10 @@ $$;
 
 create function job_died() returns trigger language plpgsql as $$
 begin
+    if new.webhook_event_id is not null and exists (
+        select from webhook_event where id = new.webhook_event_id and next_attempt_at is not null) then
+        return null;
+    end if;
     insert into dead_letter as letter (job_id, queue, channel, error_code, error, customer_id, chatbot_id, conversation_id, message_id,
         webhook_event_id, endpoint_id, attempts, outcome_unknown, began_at, failed_at)
     select new.id, new.queue, coalesce(message.channel, left(new.payload ->> 'channel', 50)),
