@@ -496,6 +496,27 @@ end $$;
 
 -- ---------------------------------------------------------------------------------------------------- chatbots
 
+-- When a business is open (chatbot.opening_hours): for days of the week a list of [from, to], in order and within the day.
+create function opening_hours_are_valid(p_hours jsonb) returns boolean language sql immutable parallel safe as $$
+    select p_hours is null or jsonb_typeof(p_hours) = 'object' and p_hours <> '{}'
+        and (p_hours - '{mon,tue,wed,thu,fri,sat,sun}'::text[]) = '{}'
+        and not exists (select from jsonb_each(p_hours) day where not jsonb_path_match(value,
+            '$.type() == "array" && $.size() >= 1 && $.size() <= 8'))
+        and not exists (
+            select from jsonb_each(p_hours) day, jsonb_array_elements(value) span
+            where not coalesce(span ->> 0 ~ '^([01]\d|2[0-3]):[0-5]\d$' and span ->> 1 ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)$'
+                and jsonb_array_length(span) = 2 and (span ->> 0) < (span ->> 1), false))
+$$;
+
+-- The first moment from `p_at` on at which it is open: `p_at` itself, if it is open then.
+create function opens_at_v1(p_hours jsonb, p_time_zone text, p_at timestamptz) returns timestamptz language sql stable as $$
+    select case when p_hours is null then p_at else (
+        select min(greatest(p_at, (day + (span ->> 0)::time) at time zone p_time_zone))
+        from (select (p_at at time zone p_time_zone)::date + n as day from generate_series(0, 7) n) week,
+            jsonb_array_elements(p_hours -> lower(to_char(day, 'dy'))) span
+        where (day + (span ->> 1)::time) at time zone p_time_zone > p_at) end
+$$;
+
 create table chatbot (
     id                 bigint generated always as identity primary key,
     customer_id        bigint not null references customer on delete cascade,
@@ -556,6 +577,16 @@ create table chatbot (
     can_see            boolean not null default false,
     -- Whether a person takes over where a customer sent what cannot be read, seen or heard.
     unsupported_hands_over boolean not null default false,
+    -- So many questions in a row without an answer in the knowledge hand over, where `no_answer_hands_over` says so.
+    no_answer_hands_over_after smallint not null default 1 check (no_answer_hands_over_after between 1 and 10),
+    -- Whether a person takes over where a customer got the fallback message.
+    fallback_hands_over boolean not null default true,
+    -- When people are there: {"mon": [["09:00", "12:00"], ["13:00", "17:30"]], ...}, by the clock of `time_zone`. Null: always.
+    opening_hours      jsonb check (opening_hours_are_valid(opening_hours)),
+    time_zone          text not null default 'UTC' check (timezone(time_zone, timestamptz '2000-01-01') is not null), -- it exists
+    -- Outside of these hours: whether every conversation waits for a person, and what is said instead of `handover_message`.
+    closed_hands_over  boolean not null default false,
+    closed_message     text check (closed_message <> ''),
     constraint chatbot_own_transcription check ((transcription_base_url is null) = (transcription_api_key is null)),
     -- A chatbot never reads another tenant's knowledge.
     foreign key (customer_id, knowledge_base_id) references knowledge_base (customer_id, id),
@@ -754,7 +785,7 @@ create table conversation (
     -- (shared/ai/brakes.py).
     braked_until     timestamptz,
     brakes           smallint not null default 0,
-    -- When the bot handed it over to a person, and why (shared/ai/tools.py). Null again once one has come, or the bot has it again.
+    -- When it was handed over to a person, and why (shared/channels/handoffs.py). Null again once one has come, or the bot has it again.
     handed_over_at   timestamptz,
     handover_reason  text,
     -- WhatsApp Cloud: until when we may send what we like; after that, approved templates only. 24 hours after the customer last
@@ -771,11 +802,16 @@ create table conversation (
     -- Whose it is; `external_user_id` is the name under which it began, or has moved to. Null until the next sweep: it is older
     -- than contacts, or a worker of the last release began it under another name of somebody who has one.
     contact_id       bigint default nextval('contact_id_seq') references contact deferrable initially deferred,
+    -- The model reads nothing up to this message: what was said there made the bot hand over, and would make it do so again.
+    context_after    bigint,
     check ((handed_over_at is null) = (handover_reason is null)),
+    constraint conversation_handover_reason check (handover_reason in (
+        'asked', 'misses', 'loop', 'unsupported', 'provider_down', 'out_of_hours', 'budget', 'rule')),
     check (returns_at is null or owner = 'person'),
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
+create index conversation_waiting_idx on conversation (chatbot_id, handed_over_at) where handed_over_at is not null;
 create unique index conversation_contact_idx on conversation (contact_id, channel);
 create index conversation_unsettled_idx on conversation (id) where contact_id is null;
 
@@ -2101,7 +2137,8 @@ begin
                               else coalesce(v_from.handed_over_at, handed_over_at) end,
         handover_reason = case when handed_over_at > v_from.handed_over_at then handover_reason
                                else coalesce(v_from.handover_reason, handover_reason) end,
-        window_ends_at = greatest(window_ends_at, v_from.window_ends_at)
+        window_ends_at = greatest(window_ends_at, v_from.window_ends_at),
+        context_after = greatest(context_after, v_from.context_after)
     where id = p_into;
     update merged_conversation set conversation_id = p_into where conversation_id = p_from;
     insert into merged_conversation (id, conversation_id) values (p_from, p_into);
@@ -2273,6 +2310,54 @@ begin
             and (state = 'active' or outcome_unknown_since is not null));
     return webhook_emit(jsonb_build_array(owner_event_v1('conversation.assigned', v_chatbot.customer_id, p_id, v_after.channel,
         v_after.external_user_id, p_owner, p_by, v_after.returns_at)));
+end $$;
+
+-- Hands a conversation of the bot's over to a person, for one of the fixed reasons (conversation_handover_reason), and tells the
+-- business: the bot is silent until one has answered, or nobody came for the chatbot's minutes, which begin when people are there. Call
+-- it before the statement's job ends, for whoever has the conversation's row waits for ordering keys. `p_reply_to`: the message because of
+-- which. `p_tells`: tell the customer in the chatbot's words, else the caller's reply does, which leaves if it is of this transaction
+-- (reply_may_leave_v1). Returns the tickets: none if the conversation is not the bot's.
+create function hand_over_v1(p_conversation_id bigint, p_reason text, p_reply_to bigint default null, p_tells boolean default true)
+returns jsonb language plpgsql as $$
+declare
+    v_chatbot   chatbot;
+    v_opens_at  timestamptz;
+    v_after     conversation;
+    v_notice_id bigint;
+    v_jobs      jsonb := '[]';
+begin
+    select chatbot.* into v_chatbot from chatbot join conversation on conversation.chatbot_id = chatbot.id
+    where conversation.id = p_conversation_id;
+    v_opens_at := opens_at_v1(v_chatbot.opening_hours, v_chatbot.time_zone, now());
+    update conversation set owner = 'person', owner_since = now(), handed_over_at = now(), handover_reason = p_reason,
+        return_after_minutes = nullif(v_chatbot.return_after_minutes, 0),
+        returns_at = v_opens_at + make_interval(mins => nullif(v_chatbot.return_after_minutes, 0)),
+        -- What made the model hand over would make it do so again, once it has the conversation back.
+        context_after = case when p_reason not in ('asked', 'misses', 'loop', 'rule') then context_after
+            else coalesce(p_reply_to, (select max(id) from message where conversation_id = p_conversation_id), context_after) end
+    where id = p_conversation_id and owner = 'bot' returning * into v_after;
+    if not found then
+        return '[]';
+    end if;
+    if p_tells and v_chatbot.handover_message is not null then
+        insert into message (conversation_id, chatbot_id, channel, role, content, status, reply_to, metadata, address)
+        values (p_conversation_id, v_after.chatbot_id, v_after.channel, 'assistant',
+            case when v_opens_at > now() then coalesce(v_chatbot.closed_message, v_chatbot.handover_message)
+                 else v_chatbot.handover_message end,
+            'PENDING', p_reply_to, jsonb_build_object('handoff', p_reason),
+            (select address from message where conversation_id = p_conversation_id and role = 'user' order by id desc limit 1))
+        on conflict (reply_to) where reply_to is not null do nothing returning id into v_notice_id;
+        if v_notice_id is not null then
+            perform job_lock('ai-processing', array[p_conversation_id::text]); -- keys are locked in the order of the stages
+            v_jobs := jsonb_build_array(outgoing_job_v1(v_chatbot.customer_id, v_notice_id, p_conversation_id, v_after.channel));
+        end if;
+    end if;
+    return job_follow_up(v_jobs, jsonb_build_array(
+        jsonb_build_object('customer_id', v_chatbot.customer_id, 'event', 'conversation.handoff', 'data', jsonb_build_object(
+            'conversation_id', p_conversation_id, 'channel', v_after.channel, 'external_user_id', v_after.external_user_id,
+            'message_id', p_reply_to, 'reason', p_reason)),
+        owner_event_v1('conversation.assigned', v_chatbot.customer_id, p_conversation_id, v_after.channel, v_after.external_user_id,
+            'person', 'bot', v_after.returns_at)));
 end $$;
 
 -- The bot has the conversation again. What the customer wrote since the business last did is answered, once, if it is younger than

@@ -202,6 +202,12 @@ class Chatbot(Base):
     transcription_language = TextField(null=True)
     can_see = BooleanField()
     unsupported_hands_over = BooleanField()
+    no_answer_hands_over_after = SmallIntegerField()
+    fallback_hands_over = BooleanField()
+    opening_hours = BinaryJSONField(null=True, index=False)
+    time_zone = TextField()
+    closed_hands_over = BooleanField()
+    closed_message = TextField(null=True)
 
 
 class ChatbotProvider(Base):
@@ -376,6 +382,7 @@ class Conversation(Base):
     returns_at = DateTimeTZField(null=True)
     return_after_minutes = IntegerField(null=True)
     contact = ForeignKeyField(Contact, null=True)
+    context_after = BigIntegerField(null=True)
 
 
 class MergedConversation(Base):

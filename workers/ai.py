@@ -18,7 +18,7 @@ from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
 from shared.budgets.meter import PICTURE, Meter, Most, Payer, Unaffordable, metering, most_of_texts
-from shared.channels import typing_indicator
+from shared.channels import handoffs, typing_indicator
 from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
@@ -83,8 +83,8 @@ def answer(job: Job) -> None:
         _brake(job, message_id, reason)
         return
     _wait_for_media(job, loaded["media_fetch"])
-    if loaded["unreadable"]:  # a picture: no model is asked what it cannot see
-        _save(job, message_id, loaded, _unreadable(loaded))
+    if own_words := _own_words(loaded):
+        _save(job, message_id, loaded, own_words)
         return
     _admit(job, loaded["untried"])
     meter = Meter(_payer(job, message_id, loaded), has_budget=loaded["has_budget"])
@@ -203,12 +203,21 @@ def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
     )
 
 
+def _own_words(loaded: dict[str, Any]) -> Reply | None:
+    """What the chatbot says without asking a model: that people come when it is open again, that it cannot see a picture."""
+    if loaded["closed_hands_over"] and loaded["handover_message"]:
+        reason = handoffs.Reason.OUT_OF_HOURS
+        return Reply(loaded["handover_message"], metadata={"finish_reason": reason}, handover=reason)
+    return _unreadable(loaded) if loaded["unreadable"] else None
+
+
 def _unreadable(loaded: dict[str, Any]) -> Reply:
     """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so."""
     text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
     if not loaded["unsupported_hands_over"]:
         return Reply(text, metadata=metadata)
-    return Reply("\n\n".join(filter(None, (text, loaded["handover_message"]))), metadata=metadata, handover="unsupported")
+    told = "\n\n".join(filter(None, (text, loaded["handover_message"])))
+    return Reply(told, metadata=metadata, handover=handoffs.Reason.UNSUPPORTED)
 
 
 def _picture(storage_key: str) -> bytes | None:

@@ -7,7 +7,16 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         chatbot.unsupported_hands_over, chatbot.can_see,
         chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, reply.status = 'SUPERSEDED' as is_superseded,
-        chatbot.handover_message, chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
+        case when hours.are_over then coalesce(chatbot.closed_message, chatbot.handover_message) else chatbot.handover_message end
+            as handover_message, hours.are_over and chatbot.closed_hands_over as closed_hands_over,
+        chatbot.no_answer_message, chatbot.no_answer_hands_over, chatbot.cite_sources,
+        -- How many more questions without an answer hand over.
+        case when chatbot.no_answer_hands_over then chatbot.no_answer_hands_over_after - (
+            select count(*) filter (where is_unbroken) from (
+                select bool_and(metadata @> '{"tool": {"name": "no_answer"}}') over (order by created_at desc) as is_unbroken
+                from message where conversation_id = question.conversation_id and reply_to > coalesce(conversation.context_after, 0)
+                    and status not in ('FAILED', 'SUPERSEDED') and chatbot.no_answer_hands_over_after > 1
+                order by created_at desc limit 9) latest_replies) end as misses_left,
         chatbot.fallback_message, exists (select from budget where budget.customer_id = claimed_jobs.customer_id) as has_budget,
         conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
@@ -99,6 +108,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                from message
                where conversation_id = question.conversation_id and status not in ('FAILED', 'SUPERSEDED')
                  and revoked_at is null and kind <> 'system'
+                 and (id = question.id or coalesce(reply_to, id) > coalesce(conversation.context_after, 0))
                  and (role = 'user' and id <= question.id or role <> 'user' and coalesce(reply_to, id) < question.id)
                order by coalesce(reply_to, id) desc, id desc limit 10) turn) as history
     from message question join chatbot on chatbot.id = question.chatbot_id
@@ -107,6 +117,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     left join lateral searched_words_v1(question.conversation_id,
         case when chatbot.knowledge_base_id is not null then question.id end) searched on true
     left join message reply on reply.reply_to = question.id
+    left join lateral (select case when chatbot.opening_hours is not null
+        then coalesce(opens_at_v1(chatbot.opening_hours, chatbot.time_zone, now()) > now(), true) else false end as are_over) hours on true
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
     where question.id = claimed_jobs.message_id and question.role not in ('assistant', 'agent')
 ) context) as loaded
@@ -139,16 +151,9 @@ with input as materialized (
     select customer_id, chatbot_id, usage.kind, reply_id, usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.model,
         usage.cost, usage.counted_tokens
     from replies, usage_of_v1(replies.calls) usage
-), handovers as (
-    -- Send claims know its reply by this time, which is the reply's as well (reply_may_leave_v1).
-    update conversation set handed_over_at = now(), handover_reason = handover, owner = 'person', owner_since = now(),
-        return_after_minutes = nullif(chatbot.return_after_minutes, 0),
-        returns_at = now() + make_interval(mins => nullif(chatbot.return_after_minutes, 0))
-    from replies join chatbot on chatbot.id = replies.chatbot_id
-    where conversation.id = any (array(select conversation_id from replies where handover is not null and may_leave))
-        and conversation.id = replies.conversation_id and conversation.owner = 'bot'
-    returning replies.customer_id, replies.message_id, conversation.id, conversation.channel, conversation.external_user_id,
-        conversation.returns_at, handover
+), handovers as materialized (
+    select coalesce(jsonb_agg(ticket), '[]') as tickets from replies, jsonb_array_elements(
+        case when handover is not null and may_leave then hand_over_v1(conversation_id, handover, message_id, p_tells => false) end) ticket
 ), gaps as (
     insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)
     select base.id, chatbot.id, message_id, left(gap_question, 1000), base.language,
@@ -163,16 +168,9 @@ with input as materialized (
             select id from knowledge_gap where knowledge_base_id = base.id and closed_at is null
             order by id desc offset 1999 limit 10 for update skip locked) oldest))
 )
-select jsonb_agg(n) as done, job_complete_v1(
+select jsonb_agg(n) as done, (select tickets from handovers) || job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)) filter (where may_leave), '[]'),
-    (select coalesce(jsonb_agg(event order by event ->> 'event'), '[]') from handovers, lateral (
-        select jsonb_build_object('customer_id', customer_id, 'event', 'conversation.handoff',
-            'data', jsonb_build_object('conversation_id', id, 'channel', channel, 'external_user_id', external_user_id,
-                'message_id', message_id, 'reason', handover)) as event
-        union all
-        select owner_event_v1('conversation.assigned', customer_id, id, channel, external_user_id, 'person', 'bot', returns_at)
-    ) events),
     p_durable => false)
     -- Last, for budgets are locked: what the calls cost, for those who have one.
     || case when exists (select from budget where customer_id = any (array(select customer_id from replies))) then budget_settle_v1(
@@ -224,10 +222,10 @@ from failed_attempt
 
 -- name: dead_letter(job_id)
 -- The message that could not be answered gets the chatbot's fallback, unless it has a reply, or the conversation changed hands
--- since it was tried; that goes out as any other.
+-- since it was tried; that goes out as any other. What it says is true: a person has the conversation, unless the chatbot says otherwise.
 with dead_job as materialized (
     select job.customer_id, job.message_id, job.last_error, job.started_at, question.conversation_id, question.address,
-        chatbot.fallback_message
+        chatbot.fallback_message, chatbot.fallback_hands_over
     from job left join message question on question.id = job.message_id left join chatbot on chatbot.id = question.chatbot_id
     where job.id = :job_id and job.state = 'failed' and job.closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -246,7 +244,11 @@ with dead_job as materialized (
     on conflict (reply_to) where reply_to is not null do nothing
     returning id, conversation_id, channel
 )
-select job_close_failed_v1(:job_id, (
+select (
+    select coalesce(jsonb_agg(ticket), '[]') from fallback_reply, dead_job, jsonb_array_elements(
+        case when fallback_hands_over
+            then hand_over_v1(fallback_reply.conversation_id, 'provider_down', message_id, p_tells => false) end) ticket
+) || job_close_failed_v1(:job_id, (
     select coalesce(jsonb_agg(outgoing_job_v1(customer_id, fallback_reply.id, fallback_reply.conversation_id,
         fallback_reply.channel)), '[]')
     from fallback_reply, dead_job)) as tickets

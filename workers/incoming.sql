@@ -46,8 +46,10 @@ with runnable_jobs as materialized (
             then greatest(now(), conversation.owner_since + interval '1 us') else conversation.owner_since end,
         updated_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
             then greatest(now(), conversation.owner_since + interval '1 us') else clock_timestamp() end,
-        returns_at = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
-            then clock_timestamp() + make_interval(mins => conversation.return_after_minutes) end,
+        -- Who waits for a person in vain does not wait longer because they ask again.
+        returns_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then null
+            when conversation.handed_over_at is not null then conversation.returns_at
+            else clock_timestamp() + make_interval(mins => conversation.return_after_minutes) end,
         return_after_minutes = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
             then conversation.return_after_minutes end,
         handed_over_at = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)

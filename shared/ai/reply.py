@@ -18,6 +18,7 @@ from shared.ai.failover import Answer
 from shared.ai.knowledge import Item
 from shared.ai.tools import Tool
 from shared.budgets.meter import Unaffordable
+from shared.channels.handoffs import Reason, of_model
 from shared.channels.registry import channel
 
 #: Asks the model with these items and tools.
@@ -43,7 +44,7 @@ class Reply:
     answers: Sequence[Answer] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     #: Why the conversation is handed over to a person; None: it is not.
-    handover: str | None = None
+    handover: Reason | None = None
     gap: Gap | None = None
 
 
@@ -74,7 +75,7 @@ def unaffordable(context: Mapping[str, Any], refused: Unaffordable) -> Reply:
     metadata = {"finish_reason": "budget", "budget": refused.budget}
     if refused.at_limit == "text" and refused.text:
         return Reply(refused.text, metadata=metadata)
-    return Reply(context["handover_message"] or context["fallback_message"], metadata=metadata, handover="budget")
+    return Reply(context["handover_message"] or context["fallback_message"], metadata=metadata, handover=Reason.BUDGET)
 
 
 def _about(answer: Answer) -> dict[str, Any]:
@@ -106,10 +107,10 @@ def _in_own_words(context: Mapping[str, Any], items: Sequence[Item], question: s
     metadata = {"knowledge": _used(items), "tool": {"name": tool.name, "reason": reason}}
     if tool is tools.HAND_OVER:
         gap = Gap(question, reason) if reason == "no_knowledge" else None
-        return Reply(context["handover_message"], metadata=metadata, handover=reason, gap=gap)
+        return Reply(context["handover_message"], metadata=metadata, handover=of_model(reason), gap=gap)
     text, handover = context["no_answer_message"], None
-    if context["no_answer_hands_over"]:
-        text, handover = "\n\n".join(filter(None, (text, context["handover_message"]))), reason
+    if (misses_left := context["misses_left"]) is not None and misses_left <= 1:
+        text, handover = "\n\n".join(filter(None, (text, context["handover_message"]))), Reason.MISSES
     return Reply(text, metadata=metadata, handover=handover, gap=Gap(question, reason))
 
 

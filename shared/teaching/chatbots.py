@@ -15,6 +15,7 @@ from shared import db
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, KnowledgeBase
 from shared.teaching import fields
+from shared.teaching.hours import opening_hours_field, time_zone_field
 from shared.teaching.knowledge import MAX_NAME, is_own_base
 from shared.teaching.providers import MAX_MODEL, provider_list, providers, store
 from shared.teaching.sites import MAX_SITES, site_origin
@@ -25,6 +26,8 @@ from shared.teaching.transcription import transcription, transcription_field
 MAX_PROMPT, MAX_REPLY = 20_000, 4_000
 #: Minutes until a person's conversation goes back to the bot: 30 days.
 MAX_RETURN_MINUTES = 43_200
+#: Questions without an answer in a row.
+MAX_MISSES = 10
 
 CHATBOT = (
     Chatbot.id,
@@ -44,6 +47,12 @@ CHATBOT = (
     Chatbot.handover_message,
     Chatbot.no_answer_message,
     Chatbot.no_answer_hands_over,
+    Chatbot.no_answer_hands_over_after,
+    Chatbot.fallback_hands_over,
+    Chatbot.opening_hours,
+    Chatbot.time_zone,
+    Chatbot.closed_hands_over,
+    Chatbot.closed_message,
     Chatbot.return_after_minutes,
     Chatbot.cite_sources,
     Chatbot.shows_typing,
@@ -94,6 +103,22 @@ class ChatbotSchema(Schema):
     )
     no_answer_message = fields.text(MAX_REPLY, metadata={"description": "Said when the knowledge holds no answer."})
     no_answer_hands_over = fields.switch(metadata={"description": "Whether a person takes over then."})
+    no_answer_hands_over_after = fields.whole(
+        1, MAX_MISSES, metadata={"description": "Questions without an answer in a row, with `no_answer_hands_over`."}
+    )
+    fallback_hands_over = fields.switch(
+        metadata={"description": "Whether a person takes over where a customer got the `fallback_message`."}
+    )
+    opening_hours = opening_hours_field()
+    time_zone = time_zone_field()
+    closed_hands_over = fields.switch(
+        metadata={"description": "Whether conversations wait for a person outside of the `opening_hours`."}
+    )
+    closed_message = fields.text(
+        MAX_REPLY,
+        allow_none=True,
+        metadata={"description": "Said instead of the `handover_message` outside of the `opening_hours`."},
+    )
     return_after_minutes = fields.whole(
         0,
         MAX_RETURN_MINUTES,

@@ -101,6 +101,7 @@ def test_what_comes_after_the_silence_is_answered_and_the_next_brake_lasts_longe
 
 
 def test_the_fallback_message_and_unreadable_pictures_loop_no_further(world: World, simulator: Simulator) -> None:
+    db.rows("update chatbot set fallback_hands_over = false")  # the bot goes on
     simulator.faults([{"kind": "ai", "fault": "bad_key"}])
     for _ in range(12):
         world.say(AWAY, channel="whatsapp_cloud", user="49123")

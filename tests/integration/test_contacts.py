@@ -131,7 +131,7 @@ def test_what_two_conversations_were_is_what_one_is(world: World) -> None:
     owner = "owner = 'person', owner_since = now(), returns_at = now() + interval '1 hour', return_after_minutes = 60"
     handover = "handed_over_at = now(), handover_reason = 'asked'"
     db.rows(f"update conversation set {changes}, {owner}, {handover} where id = %s", [newer["id"]])
-    db.rows("update conversation set handed_over_at = '2020-01-01', handover_reason = 'long ago' where id = %s", [older["id"]])
+    db.rows("update conversation set handed_over_at = '2020-01-01', handover_reason = 'rule' where id = %s", [older["id"]])
     newer = conversations()[1]
     assert contacts.learn(world.chatbot, "whatsapp_qr", [LID, PHONE])
     [merged] = conversations()

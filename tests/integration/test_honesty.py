@@ -62,19 +62,19 @@ def test_who_asks_for_a_person_is_told_once_that_one_comes(world: World, door: F
     assert (reply["content"], reply["status"]) == ("A colleague writes to you.", "SENT")
     assert reply["metadata"]["tool"] == {"name": "hand_over", "reason": "asked_for_human"}
     conversation = handover()
-    assert (conversation["handed_over_at"] is not None, conversation["handover_reason"]) == (True, "asked_for_human")
+    assert (conversation["handed_over_at"] is not None, conversation["handover_reason"]) == (True, "asked")
     [event] = handoffs()
     assert {name: event[name] for name in ("conversation_id", "external_user_id", "reason")} == {
         "conversation_id": conversation["id"],
         "external_user_id": "v-1",
-        "reason": "asked_for_human",
+        "reason": "asked",
     }
     world.say("When do you ship?")
     world.say(PERSON)
     world.drain()
     assert (len(world.messages(role="assistant")), len(handoffs())) == (1, 1), "the customer waits for the colleague"
     mine = Business(door, world.customer)
-    assert data(mine, "/conversations")[0]["handover_reason"] == "asked_for_human"
+    assert data(mine, "/conversations")[0]["handover_reason"] == "asked"
     assert mine("POST", f"/conversations/{conversation['id']}/messages", {"content": "Hello, this is Ada."}).status_code == 202
     assert data(mine, "/conversations")[0]["handed_over_at"] is None
     assert mine("PATCH", f"/conversations/{conversation['id']}", {"owner": "bot"}).status_code == 200

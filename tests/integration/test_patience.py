@@ -27,6 +27,7 @@ def ai_job(world: World) -> dict[str, Any]:
 
 @pytest.mark.parametrize("retry_after", ["51123", "3600", "61", "1e300", "86400.5"])
 def test_a_wait_that_nobody_has_the_patience_for_falls_back_at_once(world: World, simulator: Simulator, retry_after: str) -> None:
+    db.rows("update chatbot set fallback_hands_over = false")  # the bot goes on
     throttled(simulator, retry_after)
     first, second = world.say("one"), world.say("two")
     world.drain()
@@ -66,6 +67,7 @@ def test_a_provider_that_does_not_say_when_is_asked_ever_more_seldom_and_not_aft
 
 
 def test_who_was_patient_once_is_not_asked_to_be_so_again(world: World, simulator: Simulator) -> None:
+    db.rows("update chatbot set fallback_hands_over = false")  # the bot goes on
     throttled(simulator, "40")
     world.say("one")
     world.say("two")

@@ -224,6 +224,31 @@ def test_voice_notes_have_a_transcriber_whose_key_is_never_shown(owner: Business
     assert owner("PATCH", path, {"transcription": None}).json["transcription"] is None  # type: ignore[index]
 
 
+def test_a_business_says_when_its_people_are_there(owner: Business, door: FrontDoor) -> None:
+    path = f"/chatbots/{door.world.chatbot}"
+    hours = {"mon": [["09:00", "12:00"], ["13:00", "24:00"]], "sat": [["10:00", "14:00"]]}
+    changed = owner("PATCH", path, {"opening_hours": hours, "time_zone": "America/Sao_Paulo", "closed_message": "Amanhã!"})
+    assert changed.status_code == 200, changed.text
+    assert (changed.json["opening_hours"], changed.json["time_zone"]) == (hours, "America/Sao_Paulo")  # type: ignore[index]
+    for wrong, said in (
+        ({"opening_hours": {}}, "at least one day"),
+        ({"opening_hours": {"monday": [["09:00", "12:00"]]}}, "days are mon"),
+        ({"opening_hours": {"mon": []}}, "1 to 8 openings"),
+        ({"opening_hours": {"mon": [["9", "12:00"]]}}, "such as 09:00"),
+        ({"opening_hours": {"mon": [["22:00", "02:00"]]}}, "must follow each other"),
+        ({"opening_hours": {"mon": [["09:00", "13:00"], ["12:00", "14:00"]]}}, "must follow each other"),
+        ({"opening_hours": {"mon": [["24:00", "24:00"]]}}, "must follow each other"),
+        ({"opening_hours": {"mon": "always"}}, "Not a valid list"),
+        ({"time_zone": "Mars/Olympus"}, "such as Europe/Berlin"),
+        ({"no_answer_hands_over_after": 0}, "from 1 to 10"),
+    ):
+        refused = owner("PATCH", path, wrong)
+        assert refused.status_code == 422, wrong
+        assert said in refused.text, refused.text
+    assert owner("PATCH", path, {"opening_hours": None}).json["opening_hours"] is None  # type: ignore[index]
+    assert db.scalar("select opening_hours is null from chatbot where id = %s", [door.world.chatbot])
+
+
 def test_questions_without_an_answer_are_listed_answered_and_dismissed(owner: Business, door: FrontDoor) -> None:
     world = door.world
     base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])

@@ -56,7 +56,7 @@ def test_who_may_import_whom(root: Path, package: str, forbidden: tuple[str, ...
 
 
 #: Pure data, which the vocabulary may ask.
-VOCABULARY_OF_CHANNELS = ("shared.channels.registry", "shared.channels.kinds")
+VOCABULARY_OF_CHANNELS = ("shared.channels.registry", "shared.channels.kinds", "shared.channels.handoffs")
 #: The floors of shared/: a module may import what stands below it, and its own package.
 FLOORS = (
     {"shared.database_url"},
