@@ -31,7 +31,11 @@ create table customer (
     -- The priority of this customer's AI jobs: 1 from $100, 3 from $50, 5 below (shared/queues.py).
     priority         smallint not null generated always as (
         case when plan_price_cents >= 10000 then 1 when plan_price_cents >= 5000 then 3 else 5 end) stored,
-    created_at       timestamptz not null default now()
+    created_at       timestamptz not null default now(),
+    -- Days after which its messages, and files, are deleted (shared/privacy/retention.py). 0: never. Null: KEEP_MESSAGES_DAYS,
+    -- KEEP_MEDIA_DAYS. Not below a week, for providers deliver a message again for as long.
+    keep_messages_days integer check (keep_messages_days = 0 or keep_messages_days between 7 and 36500),
+    keep_media_days  integer check (keep_media_days between 0 and 36500)
 );
 
 -- Whether a URL is one as shared/http/urls.py makes it: scheme and host in lower case, no credentials, printable ASCII.
@@ -770,6 +774,16 @@ create table contact_identity (
 create index contact_identity_contact_idx on contact_identity (contact_id);
 create index contact_identity_left_idx on contact_identity (left_at) where left_at is not null;
 
+-- What is left of an erased person for some days (shared/privacy/marks.py): a keyed hash of each of their names and of their messages'
+-- ids, by which a provider's second delivery is recognised. The key is not in the database, so nobody finds a person by it.
+create table tombstone (
+    mark       text primary key check (mark ~ '^[0-9a-f]{64}$'),
+    -- A message's own id. Null: the mark is a name's.
+    message_id bigint,
+    erased_at  timestamptz not null
+);
+create index tombstone_erased_idx on tombstone (erased_at); -- prune
+
 -- ----------------------------------------------------------------------------------------------- conversations
 
 create table conversation (
@@ -992,7 +1006,7 @@ create table media (
     check ((state = 'stored') = (storage_key is not null)),
     check (state <> 'failed' or error is not null)
 );
-create index media_stored_idx on media (created_at) where state = 'stored'; -- retention
+create index media_kept_idx on media (customer_id, created_at) where state = 'stored'; -- retention
 create index media_file_idx on media (customer_id, sha256) where state = 'stored';
 
 -- The files of the storage, each once for a customer however many messages have it: written before the bytes are, so that no file is
@@ -1069,7 +1083,7 @@ create table usage_log (
     customer_id       bigint not null references customer on delete cascade,
     -- 'message', 'ai', or the channel that sent it.
     kind              text not null check (kind ~ '^[a-z][a-z_]*$'),
-    -- Null: it was about no message, or that is deleted.
+    -- Null: it was about no message, or that is deleted; what it cost stays, and says nothing of whose it was.
     message_id        bigint references message on delete set null,
     quantity          integer not null default 1 check (quantity > 0),
     prompt_tokens     integer not null default 0 check (prompt_tokens >= 0),
@@ -2073,6 +2087,25 @@ begin
         'queue', 'incoming-messages', 'customer_id', v_customer, 'message_id', v_id, 'dedup_key', v_dedup_key,
         'ordering_key', v_ordering_key,
         'payload', p_payload || jsonb_build_object('message_id', v_id)))));
+end $$;
+
+-- The same, but for what an erased person wrote before that, and is delivered again: it is accepted no more. `p_marks`: of the message's
+-- id and of its author's name. By its name what was written before the erasure counts; and what a colleague's phone reports within
+-- two minutes of it, for that may be the echo of a reply that was on its way. Called under the lock of the message's ordering key.
+create function message_accept_v2(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
+                                  p_payload jsonb, p_marks text[]) returns jsonb language plpgsql as $$
+declare
+    v_sent_at timestamptz := to_timestamp((p_payload ->> 'sent_at')::float8);
+    v_id      bigint;
+begin
+    select coalesce(message_id, nextval(pg_get_serial_sequence('message', 'id'))) into v_id from tombstone
+    where mark = any (p_marks) and (message_id is not null or v_sent_at < date_trunc('second', erased_at)
+        or p_payload ->> 'author' = 'colleague' and clock_timestamp() < erased_at + interval '2 minutes')
+    limit 1;
+    if found then
+        return jsonb_build_object('message_id', v_id, 'accepted', false, 'tickets', '[]'::jsonb);
+    end if;
+    return message_accept_v1(p_chatbot_id, p_channel, p_external_user_id, p_external_id, p_payload);
 end $$;
 
 -- ------------------------------------------------------------------------------------- one person, one conversation

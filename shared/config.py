@@ -18,6 +18,11 @@ from environs import Env, EnvValidationError, ValidationError, validate
 from shared import database_url
 
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
+#: Providers deliver a message again for a week, and would bring back what was deleted before.
+_NEVER_OR_A_WEEK = (
+    validate.Range(0, 36_500, error="Must be a number of days up to 36500, or 0 for ever."),
+    validate.NoneOf(range(1, 7), error="Must be at least 7 days, or 0 for ever."),
+)
 _PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
 _HTTP_URL = validate.Regexp(r"^https?://[^\s/]+", error="Must be a URL like https://example.com.")
 _HTTP_URL_OR_NONE = validate.Regexp(r"^(https?://[^\s/]+|$)", error="Must be a URL like https://example.com, or empty.")
@@ -199,6 +204,7 @@ class Settings:
         self.media_max = env.int("MEDIA_MAX_MB", 16, validate=validate.Range(1, 100))
         self.media_quota = env.int("MEDIA_QUOTA_MB", 5_000, validate=_POSITIVE)
         self.media_timeout = env.float("MEDIA_TIMEOUT_SECONDS", 30, validate=_POSITIVE)
+        self.keep_messages_days = env.int("KEEP_MESSAGES_DAYS", 0, validate=_NEVER_OR_A_WEEK)
         self.keep_media_days = env.int("KEEP_MEDIA_DAYS", 90, validate=_POSITIVE)
 
         self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)

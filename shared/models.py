@@ -62,6 +62,8 @@ class Customer(Base):
     plan_price_cents = IntegerField(default=0)
     priority = SmallIntegerField(null=True)
     created_at = _time()
+    keep_messages_days = IntegerField(null=True)
+    keep_media_days = IntegerField(null=True)
 
 
 class KnowledgeBase(Base):
@@ -664,6 +666,15 @@ class DeadLetter(Base):
     changed_by = TextField(null=True)
     changed_at = DateTimeTZField(null=True)
     bulk_action = ForeignKeyField(BulkAction, null=True)
+
+
+class Tombstone(Base):
+    """A keyed hash of an erased person's name, or of the id of one of their messages."""
+
+    id = None  # type: ignore[assignment]  # its mark is the key
+    mark = TextField(primary_key=True)
+    message_id = BigIntegerField(null=True)
+    erased_at = DateTimeTZField()
 
 
 class OpenPage(Base):

@@ -22,6 +22,7 @@ from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
 from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
+from shared.privacy import marks
 from shared.queues import Queue
 from shared.webhooks.triggers import Trigger
 
@@ -148,10 +149,14 @@ def _checked(message: Mapping[str, Any]) -> dict[str, Any] | InvalidPayload:
 
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
-    rows = statement.rows_by_item([{"payload": payload} for payload in payloads])
+    rows = statement.rows_by_item([{"payload": payload, "marks": _marks(payload)} for payload in payloads])
     answers = [row["accepted"] if row else None for row in rows]
     enqueue(tickets_of([ticket for answer in answers if answer for ticket in answer["tickets"]]))
     return [Accepted(answer["message_id"], answer["accepted"]) if answer else None for answer in answers]
+
+
+def _marks(payload: Mapping[str, Any]) -> list[str]:
+    return marks.of_arrival(payload["chatbot_id"], payload["channel"], payload["external_user_id"], payload["external_id"])
 
 
 _accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_statement))

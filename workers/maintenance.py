@@ -28,6 +28,8 @@ from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
 from shared.operations import bulk_actions, dead_letters, replays
+from shared.privacy import marks
+from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
 from shared.webhooks import redelivery, retention
@@ -104,9 +106,9 @@ def sweep() -> None:
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
     could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
-    webhook events and attempts."""
+    webhook events and attempts, marks of erased persons."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
-    deleted |= contacts.prune() | dead_letters.prune() | retention.prune()
+    deleted |= contacts.prune() | dead_letters.prune() | retention.prune() | marks.prune()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 
@@ -117,6 +119,14 @@ def prune_media() -> None:
     deleted = files.prune()
     if any(deleted.values()):
         log.info("media_pruned", extra=deleted)
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("17 */6 * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def prune_messages() -> None:
+    """Deletes messages that were kept for KEEP_MESSAGES_DAYS. Not each minute: it looks at every old conversation."""
+    deleted = message_retention.prune()
+    if any(deleted.values()):
+        log.info("messages_pruned", extra=deleted)
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

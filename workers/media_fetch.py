@@ -103,9 +103,11 @@ def _fetch(job: Job, file: dict[str, Any]) -> str:
                     raise PermanentRefusal(str(problem)) from None
         stored = files.store(file["customer_id"], download)
         filename = file["filename"] or download.filename
-    queries["keep_stored"].rows(
+    is_kept = queries["keep_stored"].scalar(
         id=file["id"], mime=stored.mime, filename=filename, size=stored.size, hash=stored.sha256, storage_key=stored.key
     )
+    if not is_kept:  # its message is deleted, or another worker was faster
+        files.release(file["customer_id"], stored.sha256)
     return stored.key
 
 

@@ -14,6 +14,7 @@ update media set state = 'failed', error = :error where id = :id and state = 'wa
 update media set state = 'stored', mime = :mime, filename = :filename, size = :size, sha256 = :hash, storage_key = :storage_key,
     error = null, source = '{}' -- which has keys, and words
 where id = :id and state = 'waiting'
+returning true
 
 -- name: finish
 -- The message's answer has waited for this.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from shared import db
 from shared.db import sql
 from shared.errors import ServiceDown
+from shared.privacy import marks
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -41,9 +42,21 @@ def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | N
 
 
 def learn_for_good(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | None = None) -> None:
-    """As `learn`, for what is told only once. Raises ServiceDown if it could not be learnt: whoever told it tells it again."""
+    """As `learn`, for what is told only once. Raises ServiceDown if it could not be learnt: whoever told it tells it again.
+
+    It may be told again, too: it brings nobody back who was erased.
+    """
+    if db.retry_on_outage(lambda: is_erased(chatbot_id, channel, names), db.WEB_RETRY_SECONDS):
+        return
     if not db.retry_on_outage(lambda: learn(chatbot_id, channel, names, moved_to), db.WEB_RETRY_SECONDS):
         raise ServiceDown("the names of a contact could not be learnt, for its conversations are busy")
+
+
+def is_erased(chatbot_id: int, channel: str, names: Sequence[str]) -> bool:
+    """Whether a person of one of these names was erased, and has not written since."""
+    known = [mark for name in names for mark in marks.of_name(chatbot_id, channel, name)]
+    person = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
+    return bool(queries["is_erased"].scalar(marks=known, **person))
 
 
 def settle() -> int:

@@ -1,6 +1,11 @@
 -- name: learn(chatbot_id, channel, names, moved_to)
 select contact_learn_v1(:chatbot_id, :channel, :names::text[], :moved_to)
 
+-- name: is_erased(marks, chatbot_id, channel, names)
+select exists (select from tombstone where mark = any (:marks)) and not exists (
+    select from contact_identity where chatbot_id = :chatbot_id and family = contact_family_v1(:channel)
+        and name = any (array(select contact_name_v1(:channel, name) from unnest(:names::text[]) name)))
+
 -- name: settle(after, batch)
 with unsettled_conversations as materialized (
     select id, chatbot_id, channel, external_user_id from conversation

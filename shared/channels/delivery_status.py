@@ -11,6 +11,7 @@ from shared import db
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.db.pruning import delete_in_batches
+from shared.privacy import marks
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -55,7 +56,8 @@ def apply_delivery_status(status: str, **more: Any) -> str:
 def apply_delivery_statuses(updates: Sequence[StatusUpdate]) -> list[str]:
     """Applies statuses, in one statement; each is "applied", "stale" (not forward) or "parked".
 
-    A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour. Raises ServiceDown.
+    A provider's id that nobody knows yet is kept until the send's answer is stored, or for an hour; but not that of a reply whose
+    person was erased. Raises ServiceDown.
     """
     items = [asdict(update) for update in updates]
     # One alone shares its round trip with those that other threads have at the moment.
@@ -69,7 +71,12 @@ def _park(updates: Sequence[StatusUpdate]) -> None:
     for update in updates:
         if update.provider_id is None:
             log.warning("status_for_unknown_message", extra={"message_id": update.message_id, "status": update.status})
-    items = [asdict(update) for update in updates if update.provider_id is not None]
+    # A message of ours that is not there was deleted, and never comes.
+    items = [
+        {**asdict(update), "marks": marks.of_message(update.chatbot_id, update.provider_id) if update.chatbot_id else []}
+        for update in updates
+        if update.provider_id is not None and update.message_id is None
+    ]
     if not items:
         return
     db.retry_on_outage(lambda: queries["park_statuses"].rows(statuses=db.json(items)), db.WEB_RETRY_SECONDS)

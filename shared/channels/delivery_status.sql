@@ -24,7 +24,9 @@ select n, coalesce(bool_or(has_moved), false) as applied from matches left join 
 -- name: park_statuses(statuses)
 insert into parked_status (provider_id, status, error, error_code, chatbot_id)
 select provider_id, status, error, error_code, chatbot_id
-from jsonb_to_recordset(:statuses) as input(provider_id text, status text, error text, error_code text, chatbot_id bigint)
+from jsonb_to_recordset(:statuses)
+    as input(provider_id text, status text, error text, error_code text, chatbot_id bigint, marks text[])
+where not exists (select from tombstone where mark = any (input.marks)) -- of an erased person's reply
 
 -- name: apply_parked(provider_ids)
 with matches as (

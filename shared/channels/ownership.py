@@ -14,6 +14,7 @@ from peewee import fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels import contacts
 from shared.config import settings
 from shared.db import sql
 from shared.models import Conversation
@@ -41,6 +42,8 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
 
 def told_by_provider(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:
     """The provider has said whose a thread is, also one that nobody has written in yet. Raises ServiceDown."""
+    if contacts.is_erased(chatbot_id, channel, [external_user_id]):
+        return
     with db.transaction():
         person = {"chatbot_id": chatbot_id, "channel": channel, "external_user_id": external_user_id}
         tickets = assign(queries["conversation_of"].scalar(**person), owner, "provider", PROVIDER_MINUTES)

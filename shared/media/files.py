@@ -54,9 +54,20 @@ def store(customer_id: int, download: Download) -> Stored:
 def prune() -> dict[str, int]:
     """Deletes media that were kept for KEEP_MEDIA_DAYS, and files that no message has any more."""
     expired = queries["expire"].rows(days=settings().keep_media_days, batch=BATCH)
+    arrivals = prune_arrivals(storage().arrivals)
+    return {"media": len(expired), "media_files": delete_unwanted(), "media_arrivals": arrivals}
+
+
+def delete_unwanted() -> int:
+    """Deletes files that no message has any more, those that were released first; returns how many. At most BATCH."""
     with db.transaction():
         unwanted = queries["take_unwanted"].rows(batch=BATCH, hours=GRACE)
         for file in unwanted:
             storage().delete(key_of(file["customer_id"], file["sha256"]))
-    arrivals = prune_arrivals(storage().arrivals)
-    return {"media": len(expired), "media_files": len(unwanted), "media_arrivals": arrivals}
+    return len(unwanted)
+
+
+def release(customer_id: int, sha256: str) -> None:
+    """Deletes a file whose message was deleted while it came, unless another message has it."""
+    if queries["release"].rows(customer_id=customer_id, hash=sha256):
+        delete_unwanted()

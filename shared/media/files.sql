@@ -14,10 +14,27 @@ returning true
 
 -- name: expire(days, batch)
 -- Media that were kept for long enough: their bytes go when nobody else has them (take_unwanted).
-update media set state = 'deleted', storage_key = null where id = any (array(
-    select id from media where state = 'stored' and created_at < now() - make_interval(days => :days)
-    order by created_at limit :batch for update skip locked))
+-- Each business says for how long, or the settings do.
+with old_media as (
+    select oldest.id from customer, lateral (
+        select id from media where customer_id = customer.id and state = 'stored'
+            and created_at < now() - make_interval(days => coalesce(customer.keep_media_days, :days))
+        order by created_at limit :batch for update skip locked) oldest
+    where coalesce(customer.keep_media_days, :days) > 0 limit :batch
+)
+update media set state = 'deleted', storage_key = null where id = any (array(select id from old_media))
 returning id
+
+-- name: release(customer_id, hash)
+-- It need not wait a day for its message.
+update media_file file set wanted_at = '-infinity'
+where customer_id = :customer_id and sha256 = :hash
+    and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                        and media.state = 'stored')
+    and not exists (
+        select from job where queue = 'incoming-messages' and closed_at is null and id > 0 and job.customer_id = :customer_id
+            and payload @> jsonb_build_object('media', jsonb_build_array(jsonb_build_object('sha256', file.sha256))))
+returning true
 
 -- name: take_unwanted(batch, hours)
 -- Files that no message has: those of deleted messages and customers, and those whose message never came. Whoever stores the same

@@ -66,7 +66,7 @@ FLOORS = (
     {"shared.db"},
     {"shared.broker", "shared.http", "shared.models"},
     {"shared.jobs", "shared.media", "shared.teaching"},
-    {"shared.budgets", "shared.knowledge"},
+    {"shared.budgets", "shared.knowledge", "shared.privacy"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.queue_service"},
     {"shared.operations"},

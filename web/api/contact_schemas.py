@@ -50,4 +50,13 @@ class ContactSchema(BodySchema):
     updated_at = stored_time()
 
 
+class ContactExportSchema(ContactSchema):
+    """All that is known of a person."""
+
+    exported_at = stored_time()
+    conversations = fields.List(
+        fields.Dict(), required=True, metadata={"description": "With their `messages`, and what these came with."}
+    )
+
+
 ContactPageSchema = page_of("ContactPageSchema", ContactSchema)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from flask import Response
 from peewee import ModelSelect
 
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity, Conversation
-from web.api.api import api, customer_id, page, row_id, row_or_404
-from web.api.contact_schemas import ContactPageSchema, ContactQuerySchema, ContactSchema
+from shared.privacy import erasure, export
+from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.contact_schemas import ContactExportSchema, ContactPageSchema, ContactQuerySchema, ContactSchema
 
 
 @api.get("/contacts")
@@ -31,6 +33,30 @@ def get_contact(contact_id: int) -> dict[str, Any]:
     """Get a contact"""
     [contact] = _with_names([row_or_404(_own().where(Contact.id == row_id(contact_id)), "contact")])
     return contact
+
+
+@api.delete("/contacts/<int:contact_id>")
+@api.response(204)
+def erase_contact(contact_id: int) -> Response:
+    """Erase a contact
+
+    All that is known of the person, under all their names: messages, files, transcripts, events, jobs. It cannot be undone. What
+    providers deliver again in the next days does not bring them back; if they write anew, they are a new contact.
+    """
+    existing(erasure.erase(customer_id(), row_id(contact_id)), "contact")
+    return Response(status=204)
+
+
+@api.get("/contacts/<int:contact_id>/export")
+@api.response(200, ContactExportSchema)
+def export_contact(contact_id: int) -> Response:
+    """Export a contact
+
+    All that is known of the person, as one JSON document.
+    """
+    pieces = existing(export.export(customer_id(), row_id(contact_id)), "contact")
+    name = {"Content-Disposition": f'attachment; filename="contact-{contact_id}.json"'}
+    return Response(pieces, mimetype="application/json", headers=name)
 
 
 def _own() -> ModelSelect[Contact]:

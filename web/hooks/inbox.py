@@ -49,7 +49,7 @@ from shared.payloads import without_middle
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
 from web.hardening import SafeRequest
-from web.hooks.inline_files import NO_FILES, Files, keep_inline
+from web.hooks.inline_files import NO_FILES, Files, keep_inline, release_inline
 
 log = logging.getLogger(__name__)
 
@@ -158,13 +158,15 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
 
 
 def _accept_messages(channel: Channel, account: Account, messages: list[InboundMessage], files: Files) -> list[str]:
-    answers = _service.accept_messages([_as_payload(channel, account, message, files) for message in messages])
+    payloads = [_as_payload(channel, account, message, files) for message in messages]
     outcomes = []
-    for message, answer in zip(messages, answers, strict=True):
+    for message, payload, answer in zip(messages, payloads, _service.accept_messages(payloads), strict=True):
         if isinstance(answer, InvalidPayload):
             outcomes += _reject(channel, account.name, str(answer), [message.raw])
         else:
             outcomes.append("accepted" if answer.new else "duplicate")
+        if not isinstance(answer, InvalidPayload) and not answer.new:
+            release_inline(account, payload.get("media", []))
     return outcomes
 
 

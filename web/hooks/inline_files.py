@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared import db
@@ -39,6 +39,15 @@ def keep_inline(account: Account, raw: Any, file: dict[str, Any], files: Files) 
         return {**file, "source": source, **({} if source.get("message") or source.get("url") else {"error": reason})}
     about = {"mime": stored.mime, "size": stored.size, "sha256": stored.sha256}
     return {**file, "source": {}, "is_stored": True, **about}
+
+
+def release_inline(account: Account, media: Sequence[Mapping[str, Any]]) -> None:
+    """Deletes what came again with a message that was accepted before, unless that has it: its person may be erased."""
+    stored = [file["sha256"] for file in media if file.get("is_stored")]
+    if stored:
+        customer_id = int(db.scalar(_customer_of(account)))
+        for sha256 in stored:
+            storing.release(customer_id, sha256)
 
 
 def _store(account: Account, text: str, mime: str | None, files: Files) -> storing.Stored:

@@ -1,0 +1,133 @@
+"""Erases a person: all that is known of them under any of their names, in one transaction.
+
+What is on its way at that moment finds nothing to be written to: jobs are gone, so that what their workers come back with is
+refused; conversations are locked before, so that nothing is saved into them afterwards. Files go right after the commit, or with
+maintenance's next look. What providers deliver again is recognised by marks (marks.py); a new message begins a new contact.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from peewee import OperationalError
+from psycopg2.errors import DeadlockDetected, LockNotAvailable
+
+from shared import db
+from shared.broker.connection import outage
+from shared.broker.redis_broker import get_broker
+from shared.db import sql
+from shared.errors import ServiceDown
+from shared.media import files
+from shared.privacy import marks
+
+log = logging.getLogger(__name__)
+queries = sql.load(__file__)
+
+#: Attempts, and seconds between them at most: who is at work on the person's rows needs milliseconds.
+TRIES, PAUSE = 20, 0.15
+#: Milliseconds that a statement waits for a row: less than PostgreSQL takes to notice a deadlock, so that it is we who give up.
+LOCK_TIMEOUT = 100
+#: Seconds that one statement may take: a business has millions of events.
+PATIENCE = 60.0
+#: Days for which messages get marks; older ones no provider delivers again.
+MARKED_DAYS = 8
+#: What Redis' patterns give a meaning to.
+_GLOB = re.compile(r"[*?\[\]\\^-]")
+
+
+def erase(customer_id: int, contact_id: int) -> dict[str, int] | None:
+    """Erases a contact of a business; returns how much, or None if the business has no such contact.
+
+    Raises ServiceDown if others were at work on the same rows all the time; then nothing has happened.
+    """
+    for _ in range(TRIES):
+        try:
+            with db.patient(PATIENCE), db.transaction():
+                db.rows(f"set local lock_timeout = {LOCK_TIMEOUT}")
+                erased = _erase(customer_id, contact_id)
+        except OperationalError as problem:
+            if not isinstance(getattr(problem, "orig", None), LockNotAvailable | DeadlockDetected):
+                raise
+            time.sleep(random.uniform(PAUSE / 10, PAUSE))
+        else:
+            break
+    else:
+        raise ServiceDown("the contact could not be erased, for its conversations are busy")
+    if erased is None:
+        return None
+    _forget_in_redis(erased.pop("ordering_keys"))
+    erased["files"] = _delete_files()
+    log.info("contact_erased", extra={"customer": customer_id, "contact": contact_id, **erased})
+    return erased
+
+
+def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
+    contact = queries["lock_contact"].row(contact_id=contact_id, customer_id=customer_id)
+    if contact is None:
+        return None
+    chatbot_id: int = contact["chatbot_id"]
+    who = {"chatbot_id": chatbot_id, "contact_id": contact_id}
+    identities = queries["identities"].rows(contact_id=contact_id)
+    conversations = queries["lock_conversations"].rows(**who)
+    where = {"conversation_ids": [row["id"] for row in conversations]}
+    queries["lock_arrivals"].rows(**who, **where)
+    arrivals = queries["arrivals"].rows(customer_id=customer_id, **who)
+    _keep_marks(chatbot_id, identities, [*queries["provider_ids"].rows(days=MARKED_DAYS, **where), *_ids(arrivals)])
+    event_ids = queries["delete_events"].scalar(customer_id=customer_id, **where) or []
+    arriving = [row["message_id"] for row in arrivals]
+    queries["delete_jobs"].rows(customer_id=customer_id, message_ids=arriving, event_ids=event_ids, **where)
+    queries["delete_inbound"].rows(chatbot_id=chatbot_id, words=_words(row["name"] for row in identities), **where)
+    hashes = [text for row in arrivals for text in row["hashes"] if text]
+    queries["release_files"].rows(customer_id=customer_id, hashes=hashes, **where)
+    deleted = queries["delete_conversations"].row(**where) or {}  # one row, of counts
+    queries["delete_contact"].rows(contact_id=contact_id)
+    deleted["messages"] += sum(not row["is_saved"] for row in arrivals)
+    ordering_keys = [f"{chatbot_id}:{row['channel']}:{row['external_user_id']}" for row in conversations]
+    return {**deleted, "events": len(event_ids), "ordering_keys": ordering_keys}
+
+
+def _ids(arrivals: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"id": row["message_id"], "external_id": row["external_id"]} for row in arrivals if row["external_id"]]
+
+
+def _keep_marks(chatbot_id: int, identities: list[dict[str, Any]], messages: list[dict[str, Any]]) -> None:
+    found = {marks.of_message(chatbot_id, row["external_id"])[0]: row["id"] for row in messages}
+    found |= {marks.of_identity(chatbot_id, row["family"], row["name"])[0]: None for row in identities}
+    queries["keep_marks"].rows(marks=db.json([{"mark": mark, "message_id": message} for mark, message in found.items()]))
+
+
+def _words(names: Iterable[str]) -> str:
+    """A pattern of PostgreSQL's: one of the names, not as a part of a longer one."""
+    return rf"(^|[^0-9A-Za-z])({'|'.join(map(re.escape, names)) or '$.'})($|[^0-9A-Za-z])"
+
+
+def _forget_in_redis(ordering_keys: list[str]) -> None:
+    """The request limits of visitors (web/request_limits.py), which would end by themselves within two minutes."""
+    broker = get_broker()
+    try:
+        for key in ordering_keys:
+            literal = _GLOB.sub(r"\\\g<0>", key)
+            pattern = f"{broker.namespace}:request-limit*visitor:{literal}/*"
+            for name in broker.client.scan_iter(match=pattern, count=1_000):
+                broker.client.delete(name)
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+
+
+def _delete_files() -> int:
+    """Those that were released. If their storage is away, maintenance deletes them when it is back."""
+    deleted = 0
+    try:
+        while count := files.delete_unwanted():
+            deleted += count
+            if count < files.BATCH:
+                break
+    except Exception:
+        log.exception("files_not_deleted")
+    return deleted

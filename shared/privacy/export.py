@@ -1,0 +1,77 @@
+"""What is known of a person, as JSON, piece by piece: a conversation may have a hundred thousand messages."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import db
+from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message
+
+#: Messages that are read at a time.
+PAGE = 200
+#: What the pipeline needs, and says nothing of the person.
+_INTERNAL = {"chatbot_id", "channel", "conversation_id", "revision", "idempotency_key"}
+_MEDIA = (Media.id, Media.message, Media.kind, Media.mime, Media.filename, Media.size, Media.sha256, Media.state, Media.text)
+
+
+def export(customer_id: int, contact_id: int) -> Iterator[str] | None:
+    """The contact of a business; None if it has no such contact."""
+    own = (Contact.id == contact_id) & (Chatbot.customer == customer_id)
+    contact = db.row(Contact.select(Contact).join(Chatbot).where(own))
+    return None if contact is None else _pieces(contact)
+
+
+def _pieces(contact: dict[str, Any]) -> Iterator[str]:
+    identities = ContactIdentity.select(
+        ContactIdentity.family, ContactIdentity.name, ContactIdentity.created_at, ContactIdentity.left_at
+    )
+    head = {
+        "exported_at": datetime.now(UTC),
+        **contact,
+        "identities": db.rows(identities.where(ContactIdentity.contact == contact["id"]).order_by(ContactIdentity.created_at)),
+    }
+    yield _json(head)[:-1] + ', "conversations": ['
+    conversations = db.rows(Conversation.select().where(Conversation.contact == contact["id"]).order_by(Conversation.id))
+    for number, conversation in enumerate(conversations):
+        yield ("," if number else "") + "\n" + _json(_without(conversation, {"chatbot_id", "revision"}))[:-1] + ', "messages": ['
+        yield from _messages(conversation["id"])
+        yield "]}"
+    yield "]}\n"
+
+
+def _messages(conversation_id: int) -> Iterator[str]:
+    after, separator = 0, "\n"
+    oldest = Message.select().where(Message.conversation == conversation_id).order_by(Message.id).limit(PAGE)
+    while rows := db.rows(oldest.where(Message.id > after)):
+        after = rows[-1]["id"]
+        media, questions = _media([row["id"] for row in rows]), _questions([row["id"] for row in rows])
+        for row in rows:
+            more = {"media": media[row["id"]], "unanswered_question": questions.get(row["id"])}
+            yield separator + _json(_without(row, _INTERNAL) | more)
+            separator = ",\n"
+
+
+def _media(message_ids: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Their files are at /api/v1/media/<id>; `text` is the transcript of a voice note, or a document's text."""
+    found = defaultdict[int, list[dict[str, Any]]](list)
+    for row in db.rows(Media.select(*_MEDIA).where(Media.message.in_(message_ids)).order_by(Media.message, Media.position)):
+        found[row.pop("message_id")].append(row)
+    return found
+
+
+def _questions(message_ids: list[int]) -> dict[int, str]:
+    """What a bot had no good answer to."""
+    gaps = db.rows(KnowledgeGap.select(KnowledgeGap.message, KnowledgeGap.question).where(KnowledgeGap.message.in_(message_ids)))
+    return {row["message_id"]: row["question"] for row in gaps}
+
+
+def _without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, default=lambda time: time.isoformat())

@@ -1,0 +1,93 @@
+"""Messages that were kept for long enough are deleted, with what hangs on them: KEEP_MESSAGES_DAYS, or as their business says.
+
+In batches, each of which is a transaction of some milliseconds, so that nobody waits for a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared import db
+from shared.config import settings
+from shared.db import sql
+from shared.db.pruning import BATCH, PATIENCE
+from shared.models import Customer
+
+log = logging.getLogger(__name__)
+queries = sql.load(__file__)
+
+#: Days that a business may ask for: providers deliver a message again for a week, and would bring back what was deleted before.
+LEAST = {"messages": 7, "media": 1}
+MOST = 36_500
+#: Conversations that one look goes through.
+CONVERSATIONS = 1_000
+
+
+def prune() -> dict[str, int]:
+    """One pass over all businesses that do not keep messages for ever; returns how much is gone."""
+    deleted = {"messages": 0, "conversations": 0, "contacts": 0, "events": 0}
+    for customer in queries["customers"].rows(days=settings().keep_messages_days):
+        for name, count in _prune_customer(**customer).items():
+            deleted[name] += count
+    return deleted
+
+
+def keep(customer_id: int, messages: str | None = None, media: str | None = None) -> dict[str, str]:
+    """Says for how many days a business's messages and files are kept (`default`: as the settings say); returns how they are now.
+
+    Raises ValueError, which says what is right.
+    """
+    changes: dict[Any, Any] = {}
+    for what, days in (("messages", messages), ("media", media)):
+        if days is not None:
+            changes[f"keep_{what}_days"] = _days(what, days)
+    own = Customer.id == customer_id
+    if changes:
+        db.rows(Customer.update(**changes).where(own))
+    row = db.row(Customer.select(Customer.keep_messages_days, Customer.keep_media_days).where(own))
+    if row is None:
+        raise ValueError(f"There is no customer {customer_id}; scripts/connect business prints the id of a new one.")
+    conf = settings()
+    defaults = {"messages": conf.keep_messages_days, "media": conf.keep_media_days}
+    return {what: _words(row[f"keep_{what}_days"], default) for what, default in defaults.items()}
+
+
+def _days(what: str, text: str) -> int | None:
+    if text == "default":
+        return None
+    if not text.isascii() or not text.isdigit() or not (text == "0" or LEAST[what] <= int(text) <= MOST):
+        raise ValueError(f"--{what} must be a number of days from {LEAST[what]} to {MOST}, 0 or default, got {text!r}.")
+    return int(text)
+
+
+def _words(days: int | None, default: int) -> str:
+    number = default if days is None else days
+    return ("for ever" if number == 0 else f"for {number} days") + (" (as the settings say)" if days is None else "")
+
+
+def _prune_customer(customer_id: int, days: int) -> dict[str, int]:
+    limit = {"customer_id": customer_id, "days": days}
+    deleted = {"messages": 0, "conversations": 0}
+    after = 0
+    while conversations := queries["old_conversations"].rows(after=after, limit=CONVERSATIONS, **limit):
+        after = conversations[-1]["id"]
+        ids = [row["id"] for row in conversations if row["has_old_messages"]]
+        while ids and (count := _delete("delete_messages", conversation_ids=ids, days=days, batch=BATCH)):
+            deleted["messages"] += count
+        deleted["conversations"] += _delete(
+            "delete_conversations", conversation_ids=[row["id"] for row in conversations], days=days
+        )
+    for name in ("contacts", "events"):
+        deleted[name] = 0
+        while count := _delete(f"delete_{name}", batch=BATCH, **limit):
+            deleted[name] += count
+            if count < BATCH:
+                break
+    return deleted
+
+
+def _delete(query: str, **parameters: Any) -> int:
+    with db.patient(PATIENCE), db.transaction():
+        db.rows("set local synchronous_commit = off")  # what a crash brings back is deleted again
+        return len(queries[query].rows(**parameters))

@@ -1,0 +1,45 @@
+-- name: customers(days)
+-- Those that do not keep messages for ever, and their days.
+select id as customer_id, coalesce(keep_messages_days, :days) as days from customer
+where coalesce(keep_messages_days, :days) > 0 order by id
+
+-- name: old_conversations(customer_id, days, after, limit)
+-- Conversations that began long ago, and whether their first message is that old.
+select conversation.id, coalesce((
+        select created_at < now() - make_interval(days => :days) from message where conversation_id = conversation.id
+        order by id limit 1), false) as has_old_messages
+from chatbot join conversation on conversation.chatbot_id = chatbot.id
+where chatbot.customer_id = :customer_id and conversation.id > :after
+    and conversation.created_at < now() - make_interval(days => :days)
+order by conversation.id limit :limit
+
+-- name: delete_messages(conversation_ids, days, batch)
+-- Replies go with their question, files and questions without an answer with their message.
+delete from message where id = any (array(
+    select id from message where conversation_id = any (:conversation_ids::bigint[])
+        and created_at < now() - make_interval(days => :days)
+    order by id limit :batch))
+returning id
+
+-- name: delete_conversations(conversation_ids, days)
+-- Those that are empty. Whoever saves a message into one at this moment has updated it before: then it stays, for it is new again.
+delete from conversation where id = any (:conversation_ids::bigint[])
+    and updated_at < now() - make_interval(days => :days) and created_at < now() - make_interval(days => :days)
+    and not exists (select from message where conversation_id = conversation.id)
+returning id
+
+-- name: delete_contacts(customer_id, days, batch)
+-- Those who have no conversation any more.
+delete from contact where id = any (array(
+    select contact.id from chatbot join contact on contact.chatbot_id = chatbot.id
+    where chatbot.customer_id = :customer_id and contact.updated_at < now() - make_interval(days => :days)
+        and not exists (select from conversation where contact_id = contact.id)
+    order by contact.id limit :batch for update of contact skip locked))
+returning id
+
+-- name: delete_events(customer_id, days, batch)
+-- What endpoints were told has the same words.
+delete from webhook_event where id = any (array(
+    select id from (select id, created_at from webhook_event where customer_id = :customer_id order by id limit :batch) oldest
+    where created_at < now() - make_interval(days => :days)))
+returning id

@@ -1,0 +1,350 @@
+"""An erased person is nowhere: in no table, no key of Redis, no file; and what is on its way brings nobody back."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from shared import config, db
+from shared.broker.redis_broker import get_broker
+from shared.channels import contacts, ownership
+from shared.channels.delivery_status import apply_delivery_status
+from shared.config import settings
+from shared.jobs.outcome import AttemptEnded
+from shared.media.folder import key_of
+from shared.media.storage import storage
+from shared.privacy import erasure, marks
+from shared.queues import Queue
+from tests.builders import World, stage_of_queue
+from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
+from tests.integration.test_contacts import NAMES, conversations, identities
+from tests.integration.test_front_door_api import Business
+
+PHONE, LID, BSUID, OTHER = "5511987654321", "77123456@lid", "BR.1502576394655843", "5511900000000"
+PHRASE = "zwetschgenkuchen"
+PICTURE = {"kind": "image", "mime": "image/jpeg", "source": {"id": "137"}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where files are kept."""
+    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
+    config.reset()
+    return tmp_path / "media"
+
+
+def write(world: World, text: str, user: str = PHONE, channel: str = "whatsapp_cloud", **more: Any) -> int:
+    """A message of a person that is accepted, and nothing more."""
+    message = {"chatbot_id": world.chatbot, "channel": channel, "external_user_id": user, "content": text, **more}
+    return world.service.accept_message(message).message_id
+
+
+def contact_of(name: str = PHONE) -> int:
+    """The contact that has this name."""
+    return identities()[name]
+
+
+def tables() -> list[str]:
+    """All tables."""
+    return [
+        row["relname"]
+        for row in db.rows("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'")
+    ]
+
+
+def found_in_postgres(*words: str) -> dict[str, list[str]]:
+    """Lines of all tables that have one of the words; and, once they are vacuumed, the files of tables and indexes."""
+    found: dict[str, list[str]] = {}
+    with closing(psycopg2.connect(settings().database_url)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        for table in tables():
+            lines = StringIO()
+            cursor.copy_expert(f'copy (select to_jsonb(t)::text from "{table}" t) to stdout', lines)
+            if hits := [line for line in lines.getvalue().splitlines() if any(word in line for word in words)]:
+                found[table] = hits
+        cursor.execute("vacuum full")
+        cursor.execute("checkpoint")
+        cursor.execute(
+            "select coalesce(nullif(relname, ''), oid::text), pg_read_binary_file(pg_relation_filepath(oid)) from pg_class"
+            " where relkind in ('r', 'i', 't') and relpersistence = 'p'"
+            " and (relnamespace = 'public'::regnamespace or relnamespace = 'pg_toast'::regnamespace)"
+        )
+        for name, content in cursor.fetchall():
+            if any(word.encode() in bytes(content) for word in words):
+                found[f"file of {name}"] = []
+    return found
+
+
+def found_in_redis(*words: str) -> list[str]:
+    """Keys that have one of the words, or values that do."""
+    client = get_broker().client
+    readers: dict[bytes, Callable[[bytes], Any]] = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1),
+    }
+    texts = [f"{key} {readers[client.type(key)](key)}" for key in client.keys("*")]
+    return [text for text in texts if any(word in text for word in words)]
+
+
+def found_in_files(folder: Path, *words: str) -> list[str]:
+    """Files with one of the words in them."""
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file() and any(word.encode() in path.read_bytes() for word in words)
+    ]
+
+
+def live(world: World, door: FrontDoor) -> None:
+    """A person leaves something behind wherever anything can be left."""
+    world.endpoint(world.customer)
+    write(world, f"Where is my {PHRASE}?", external_id="wamid.1", identities=[BSUID], metadata={"profile_name": f"Ana {PHRASE}"})
+    write(world, f"It is me, {PHRASE}", LID, "whatsapp_qr", external_id="3EB01", identities=[f"{PHONE}@c.us"])
+    write(world, "[voice]", external_id="wamid.2", kind="media", media=[{**PICTURE, "filename": f"{PHRASE}.jpg"}])
+    world.drain()
+    message = db.scalar("select message_id from media where filename is not null")
+    db.rows("update media set text = %s where message_id = %s", [PHRASE, message])
+    db.rows(
+        "insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)"
+        " select knowledge_base_id, id, %s, %s, 'english', %s, 'no_knowledge' from chatbot where id = %s",
+        [message, f"Is there {PHRASE}?", [PHRASE], world.chatbot],
+    )
+    db.rows(
+        "insert into reply_draft (conversation_id, reply_to, text)"
+        " select id, 1, %s from conversation where external_user_id = %s",
+        [PHRASE, PHONE],
+    )
+    apply_delivery_status("READ", provider_id=f"true_{PHONE}", chatbot_id=world.chatbot)
+    # Cannot be understood, is not delivered, waits, and failed.
+    door.meta(webhook(change(door.number, messages=[{"from": PHONE, "type": "text", "text": {"body": PHRASE}}])))
+    world.simulator.faults([{"kind": "webhook", "fault": "status", "status": 500}])
+    write(world, f"{PHRASE} again", external_id="wamid.3")
+    world.drain()
+    write(world, f"{PHRASE} waits", external_id="wamid.4")
+    write(world, f"{PHRASE} failed", "+" + PHONE, "whatsapp_qr", external_id="3EB02")
+    db.rows("update job set state = 'failed', last_error = 'x', closed_at = now() where id = (select max(id) from job)")
+    world.simulator.clear_faults()
+
+
+def test_what_is_erased_is_nowhere(door: FrontDoor, folder: Path) -> None:
+    world, mine = door.world, Business(door, door.world.customer)
+    write(world, "Of another", OTHER, external_id="wamid.0", media=[{**PICTURE, "source": {"id": "138"}}])
+    world.drain()
+    live(world, door)
+    digits = PHONE, BSUID, LID.partition("@")[0], PHRASE
+    assert {"message", "media", "job", "webhook_event", "knowledge_gap", "inbound_reject"} <= found_in_postgres(*digits).keys()
+    charged = db.scalar("select count(*) from usage_log")
+    person, others = contact_of(), contact_of(OTHER)
+    [picture] = db.rows("select storage_key from media where filename is not null")
+    assert (folder / picture["storage_key"]).exists()
+
+    assert mine("DELETE", f"/contacts/{person}").status_code == 204
+    assert found_in_postgres(*digits) == {}
+    assert found_in_redis(*digits) == []
+    assert found_in_files(folder, *digits) == []
+    assert not (folder / picture["storage_key"]).exists()
+    assert db.scalar("select count(*) from usage_log") == charged, "what it cost stays"
+    assert mine("DELETE", f"/contacts/{person}").status_code == 404
+    # The other's is untouched, and nothing of the erased person's is on its way.
+    assert mine("GET", f"/contacts/{others}").json["identities"][0]["name"] == OTHER  # type: ignore[index]
+    assert len(db.rows("select from media where state = 'stored'")) == 1
+    world.drain()
+    assert found_in_postgres(*digits) == {}
+    assert [message["content"] for message in world.messages(role="user")] == ["Of another"]
+    assert db.rows("select from dead_letter union all select from webhook_attempt where answer <> ''") == []
+
+
+def test_a_visitor_of_the_widget_is_erased_from_redis(door: FrontDoor) -> None:
+    key = db.scalar("select public_key from chatbot where id = %s", [door.world.chatbot])
+    session = door.client.post(f"/api/v1/chatbots/{key}/sessions").json
+    assert session is not None
+    headers = {"Authorization": f"Bearer {session['token']}"}
+    assert door.client.post(f"/api/v1/chatbots/{key}/messages", json={"content": PHRASE}, headers=headers).status_code == 202
+    door.world.drain()
+    [visitor] = conversations()
+    assert found_in_redis(visitor["external_user_id"])
+    assert erasure.erase(door.world.customer, visitor["contact_id"])
+    assert found_in_redis(visitor["external_user_id"]) == []
+    assert found_in_postgres(visitor["external_user_id"], PHRASE) == {}
+
+
+def test_what_providers_deliver_again_brings_nobody_back(door: FrontDoor) -> None:
+    world = door.world
+    long_ago = str(int(time.time()) - 60)
+    first = webhook(change(door.number, messages=[written("wamid.1", PHRASE, **{"from": PHONE}, timestamp=long_ago)]))
+    by_qr = waha_message("", PHRASE, id=f"false_{PHONE}@c.us_3EB0A", **{"from": f"{PHONE}@c.us"}, timestamp=int(long_ago))
+    never_came = webhook(change(door.number, messages=[written("wamid.2", PHRASE, **{"from": PHONE}, timestamp=long_ago)]))
+    assert door.meta(first).status_code == door.waha(by_qr).status_code == 200
+    world.drain()
+    reply = db.scalar("select external_id from message where role = 'assistant' and channel = 'whatsapp_cloud'")
+    contacts.learn(world.chatbot, "whatsapp_cloud", [PHONE, BSUID])
+    assert erasure.erase(world.customer, contact_of())
+
+    for _ in range(2):
+        assert door.meta(first).status_code == door.meta(never_came).status_code == door.waha(by_qr).status_code == 200
+        contacts.learn_for_good(world.chatbot, "whatsapp_cloud", [PHONE, BSUID])
+        ownership.told_by_provider(world.chatbot, "whatsapp_cloud", PHONE, "person")
+        apply_delivery_status("READ", provider_id=reply, chatbot_id=world.chatbot)
+        apply_delivery_status("READ", message_id=1, provider_id="wamid.new", chatbot_id=world.chatbot)
+        world.drain()
+    assert found_in_postgres(PHONE, BSUID, PHRASE) == {}
+    assert db.rows("select from contact union all select from parked_status") == []
+
+    new = webhook(change(door.number, messages=[written("wamid.3", "Hello again", **{"from": PHONE})]))
+    assert door.meta(new).status_code == 200
+    world.drain()
+    [message] = world.messages(role="user")
+    assert message["content"] == "Hello again", "who writes anew is a new contact"
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+    db.rows("update tombstone set erased_at = erased_at - interval '9 days'")
+    assert marks.prune()["tombstones"] > 4
+    assert db.scalar("select count(*) from tombstone") == 0
+
+
+#: What is on its way when a person is erased: the queue of the job, and whom it has called.
+ON_THE_WAY = {"ai-processing": "ai", "whatsapp-cloud-send": "graph", "webhook-delivery": "webhook", "media-fetch": "graph"}
+
+
+@pytest.mark.parametrize("queue", ON_THE_WAY)
+def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, folder: Path, queue: str) -> None:
+    world = door.world
+    world.endpoint(world.customer)
+    write(world, PHRASE, external_id="wamid.1", **({"media": [PICTURE]} if queue == "media-fetch" else {}))
+    while not (jobs := world.jobs(queue=queue)):
+        world.run(world.jobs(state="waiting")[0]["id"])
+    world.simulator.faults([{"kind": ON_THE_WAY[queue], "fault": "latency", "ms": 1_500}])
+    worker = threading.Thread(target=world.run, args=[jobs[0]["id"]])
+    worker.start()
+    wait_until(lambda: bool(world.jobs(id=jobs[0]["id"], state="active")))
+    time.sleep(0.3)  # the call has begun; if not yet, it finds nothing to be done for
+    assert erasure.erase(world.customer, contact_of())
+    worker.join(30)
+    assert not worker.is_alive()
+    world.drain()
+    assert found_in_postgres(PHONE, PHRASE) == {}
+    assert db.rows("select from contact union all select from parked_status union all select from job") == []
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_the_echo_of_a_reply_that_was_on_its_way_brings_nobody_back(door: FrontDoor) -> None:
+    world = door.world
+    write(world, PHRASE, f"{PHONE}@c.us", "whatsapp_qr", external_id="3EB0A")
+    world.drain()
+    erasure.erase(world.customer, contact_of())
+    echo = {"id": f"true_{PHONE}@c.us_3EB0FF", "fromMe": True, "to": f"{PHONE}@c.us", "timestamp": int(time.time()) + 1}
+    body = waha_message("", PHRASE, **echo)
+    assert door.waha({**body, "event": "message.any"}).status_code == 200
+    world.drain()
+    assert found_in_postgres(PHONE, PHRASE) == {}
+
+
+def test_messages_that_come_while_their_person_is_erased_are_erased_or_refused(world: World) -> None:
+    write(world, PHRASE, external_id="wamid.first", sent_at=time.time() - 60)
+    world.drain()
+    person, stop = contact_of(), threading.Event()
+
+    def deliver(number: int) -> None:
+        for count in range(40):
+            name = PHONE if count % 2 else f"+{PHONE}"
+            write(world, PHRASE, name, external_id=f"wamid.{number}.{count}", sent_at=time.time() - 60)
+
+    def work() -> None:
+        while not stop.is_set():
+            for job in db.rows("select id, queue from job where state = 'waiting' and not held limit 20"):
+                with suppress(AttemptEnded):
+                    stage_of_queue(Queue(job["queue"])).run(job["id"])
+
+    with ThreadPoolExecutor(5) as pool:
+        workers = [pool.submit(work) for _ in range(2)]
+        deliveries = [pool.submit(deliver, number) for number in range(2)]
+        time.sleep(0.2)
+        try:
+            assert pool.submit(erasure.erase, world.customer, person).result(60)
+            for delivery in deliveries:
+                delivery.result(60)
+        finally:
+            stop.set()
+        for worker in workers:
+            worker.result(60)
+    world.drain()
+    assert found_in_postgres(PHONE, PHRASE) == {}
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Returns when it is."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_file_that_another_person_sent_as_well_stays(world: World) -> None:
+    for name in (PHONE, OTHER):
+        write(world, "[image]", name, external_id=f"wamid.{name}", media=[PICTURE])
+    world.drain()
+    [file] = db.rows("select customer_id, sha256 from media_file")
+    key = key_of(file["customer_id"], file["sha256"])
+    erasure.erase(world.customer, contact_of())
+    assert storage().read(key)
+    erasure.erase(world.customer, contact_of(OTHER))
+    with pytest.raises(Exception, match=key):
+        storage().read(key)
+    assert db.rows("select from media_file") == []
+
+
+def test_names_are_compared_in_python_as_in_postgresql() -> None:
+    for channel, name, _ in [*NAMES, ("telegram", "+4@c.us", ""), ("whatsapp_qr", "4:1@s.whatsapp.net:2@lid", "")]:
+        query = "select contact_name_v1(%s, %s) as name, contact_family_v1(%s) as family"
+        assert db.row(query, [channel, name, channel]) == {
+            "name": marks.name_of(channel, name),
+            "family": marks.family_of(channel),
+        }
+
+
+def test_marks_are_of_all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    [old] = marks.of_name(1, "whatsapp_cloud", PHONE)
+    assert marks.of_name(2, "whatsapp_cloud", PHONE) != [old]
+    assert marks.of_name(1, "whatsapp_qr", f"{PHONE}@c.us") == [old]
+    monkeypatch.setenv("CREDENTIALS_KEY", f"{'A' * 43}=,{settings().credentials_key}")
+    config.reset()
+    new, still = marks.of_name(1, "whatsapp_cloud", PHONE)
+    assert (still, new != old) == (old, True)
+
+
+def test_every_row_of_a_person_goes_with_them() -> None:
+    """Whatever refers to a contact, a conversation or a message is deleted with it, or forgets it."""
+    rules = db.rows(
+        "select conrelid::regclass::text as name, confdeltype from pg_constraint where contype = 'f'"
+        " and confrelid in ('contact'::regclass, 'conversation'::regclass, 'message'::regclass)"
+        " and conname <> 'conversation_contact_id_fkey'"
+    )
+    assert len(rules) >= 7
+    assert {row["confdeltype"] for row in rules} <= {"c", "n"}, rules
+
+
+def test_an_export_has_everything(door: FrontDoor) -> None:
+    world, mine = door.world, Business(door, door.world.customer)
+    live(world, door)
+    answer = mine("GET", f"/contacts/{contact_of()}/export")
+    assert answer.status_code == 200
+    exported = json.loads(answer.text)
+    assert {one["name"] for one in exported["identities"]} == {PHONE, LID, BSUID}
+    by_cloud, by_qr = exported["conversations"]
+    assert by_cloud["messages"][0]["content"] == f"Where is my {PHRASE}?"
+    [with_file] = [message for message in by_cloud["messages"] if message["media"]]
+    assert (with_file["media"][0]["text"], with_file["unanswered_question"]) == (PHRASE, f"Is there {PHRASE}?")
+    assert by_qr["channel"] == "whatsapp_qr"
+    other = Business(door, world.tenant()[0])
+    assert other("GET", f"/contacts/{contact_of()}/export").status_code == 404
