@@ -19,7 +19,7 @@ from scripts.local.terminal import count
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
 #: Names for several scenarios.
-GROUPS = {"each": EACH, "channels": ["takeovers"]}
+GROUPS = {"each": EACH, "channels": ["takeovers", "accounts"]}
 DATA = Path(__file__).parents[2] / ".local" / "chaos"
 COLUMNS = (
     ("scenario", "scenario"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.local.chaos.outside import Outside
 from scripts.local.chaos.surroundings import Surroundings
 from scripts.local.embedded import Services
 from scripts.local.processes import ProcessManager
@@ -35,10 +36,13 @@ class Target:
     report: Callable[[str], None]
     stopping: threading.Event
     progress: Callable[[], float]
+    outside: Outside
     around: Surroundings = field(default_factory=Surroundings)
     shutdowns: list[float] = field(default_factory=list)
     #: When the last outage was over (Unix time); 0.0: there was none.
     over_at: float = 0.0
+    #: What disruptions themselves found wrong.
+    wrong: list[str] = field(default_factory=list)
 
     def over(self, what: str) -> None:
         """Reports the end of an outage: everything works again, at least for new connections."""

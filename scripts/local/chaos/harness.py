@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import redis
 
 from scripts.commands.migrate import migrate
 from scripts.local.chaos.audit import Audit, audit
 from scripts.local.chaos.disruptions import PLATFORM_GRACE, Target, deploy
+from scripts.local.chaos.outside import Outside
 from scripts.local.chaos.pages import OpenPages
 from scripts.local.chaos.plan import seed_tenants
 from scripts.local.chaos.scenarios import Scenario
@@ -64,6 +64,7 @@ class Harness:
 
     services: Services
     simulator: Simulator
+    outside: Outside
     processes: ProcessManager
     environment: dict[str, str]
     around: Surroundings
@@ -99,7 +100,8 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         seed_tenants(simulator.url)
         around = put_before_servers(scenario.setup, services, stack)
         environment |= around.settings
-        simulator.faults([*scenario.faults, *_status_rules(stack, conditions.statuses)])
+        receiver = _status_receiver(stack) if conditions.statuses or scenario.statuses else None
+        outside = Outside(simulator, [*scenario.faults], receiver)
         if scenario.watched:
             stack.callback(OpenPages(conditions.messages, conditions.seed).stop)
         on_line = _log_to(data / "workers.log")
@@ -113,7 +115,7 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         if scenario.setup.door:
             add_door(around, environment, on_line, stack)
         say(f"{scenario.name}: {scenario.about}")
-        yield Harness(services, simulator, processes, environment, around)
+        yield Harness(services, simulator, outside, processes, environment, around)
 
 
 def use_environment(environment: dict[str, str]) -> None:
@@ -123,13 +125,10 @@ def use_environment(environment: dict[str, str]) -> None:
     db.reset()
 
 
-def _status_rules(stack: ExitStack, statuses: bool) -> list[dict[str, Any]]:
-    if not statuses:
-        return []
+def _status_receiver(stack: ExitStack) -> StatusReceiver:
     receiver = StatusReceiver()
     stack.callback(receiver.stop)
-    rule = {"fault": "statuses", "url": receiver.url, "delay_ms": 200, "statuses": ["sent", "delivered"]}
-    return [{"kind": kind, **rule} for kind in ("graph", "waha")]
+    return receiver
 
 
 def _log_to(path: Path) -> Callable[[str, str], None]:
@@ -155,6 +154,7 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
         report,
         stopping,
         lambda: _answered() / messages,
+        harness.outside,
         harness.around,
     )
     threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
@@ -171,7 +171,7 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
         thread.join(max(1.0, deadline - time.monotonic()))
     wrong += _wait_until_idle(messages, scenario.limit, deadline)
     result = audit(scenario, messages, harness.simulator.record(), target.over_at)
-    result.wrong[:0] = wrong
+    result.wrong[:0] = wrong + target.wrong
     result.wrong += harness.around.door.wrong if harness.around.door else []
     result.injections, result.redis_copies = len(injections), redis_copies
     result.longest_shutdown = max(target.shutdowns, default=0.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.local.chaos import network, takeovers
+from scripts.local.chaos import accounts, network, takeovers
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
 from scripts.local.chaos.surroundings import Setup
 
@@ -60,6 +60,8 @@ class Scenario:
     harmless: bool = False
     #: A page is open for each conversation of the widget, so its replies are streamed.
     watched: bool = False
+    #: The channels report how far messages got.
+    statuses: bool = False
     #: What is wrong in the end, by the number of messages and those of ours that left; None: each message must have one reply.
     check: Callable[[int, Set[int]], Iterable[str]] | None = None
     #: Seconds after its last outage within which the last reply has left.
@@ -104,6 +106,16 @@ SCENARIOS = {
             messages=1_000,
             spread=50.0,
             check=takeovers.check,
+        ),
+        Scenario(
+            "accounts",
+            "a token expires, a phone is logged out, a gateway is dead, files cannot be fetched, kill -9 every second",
+            (accounts.expire_token, accounts.log_out, accounts.die_silently, accounts.lose_files, kill_workers),
+            _slow_calls(),
+            messages=1_000,
+            spread=50.0,
+            statuses=True,
+            check=accounts.check,
         ),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),

@@ -9,17 +9,26 @@ from typing import Any
 
 from scripts.local.chaos.producer import retry_until_up
 from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.whatsapp_qr import acks, session
 from shared.channels.whatsapp_qr.waha_content import bare_id
 
 _WAHA = {1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ", -1: "FAILED"}
 
 
+class _Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.silent: set[str] = set()
+
+
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         try:
-            for update in _updates(body):
-                retry_until_up(lambda update=update: apply_delivery_status(**update))  # type: ignore[misc]  # default binds
+            if body.get("session") not in self.server.silent:
+                _apply(body)
         finally:
             self.send_response(200)
             self.send_header("Content-Length", "0")
@@ -27,6 +36,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """No access log."""
+
+
+def _apply(body: dict[str, Any]) -> None:
+    updates = _updates(body)
+    for update in updates:
+        retry_until_up(lambda update=update: apply_delivery_status(**update))  # type: ignore[misc]  # the default binds
+    account = retry_until_up(lambda: session.account_of(session.find(body.get("session", ""))))
+    if account is not None:
+        retry_until_up(lambda: acks.note(account, None, [update["provider_id"] for update in updates]))
 
 
 def _updates(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -49,9 +67,14 @@ class StatusReceiver:
     """Listens on a free port of loopback until stopped."""
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = _Server()
         self.url = f"http://127.0.0.1:{self._server.server_port}/statuses"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def silent(self) -> set[str]:
+        """Sessions whose gateway is dead: what they report is lost."""
+        return self._server.silent
 
     def stop(self) -> None:
         """Closes the port."""

@@ -38,13 +38,12 @@ def note(account: Account, acked_at: datetime | None, provider_ids: Sequence[str
         health.lift(_healthy(account.chatbot_id, account.name), _NOT_ACKNOWLEDGED)
 
 
-def watch() -> int:
+def watch(patience: float = PATIENCE) -> int:
     """For housekeeping: reports sessions that acknowledge nothing; returns how many there are.
 
     One that never acknowledged anything may be well, and only not have been told to: its replies are not held.
     """
-    values = {"patience": PATIENCE, "step": STEP, "look_back": LOOK_BACK}
-    silent = queries["silent_sessions"].rows(**values)
+    silent = queries["silent_sessions"].rows(patience=patience, step=STEP, look_back=LOOK_BACK)
     for row in silent:
         state = health.HELD if row["has_acknowledged"] else health.DEGRADED
         health.report(_healthy(row["chatbot_id"], row["session_name"]), state, Reason.NOT_ACKNOWLEDGED)
