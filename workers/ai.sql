@@ -57,6 +57,10 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 select jsonb_build_object('account', session_name, 'secret', api_key, 'dialect', dialect,
                     'chat_id', coalesce(question.address, conversation.external_user_id), 'message_id', question.external_id)
                 from whatsapp_qr_session where chatbot_id = chatbot.id and active and state <> 'disconnected')
+            when question.channel = 'telegram' then (
+                select jsonb_build_object('account', bot_id, 'secret', token,
+                    'chat_id', coalesce(question.address, conversation.external_user_id))
+                from telegram_bot where chatbot_id = chatbot.id and active)
             end as typing,
         -- Whether a page shows the conversation now, and the reply while it is written.
         question.channel = 'widget' and exists (select from open_page where open_until > now()

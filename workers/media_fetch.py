@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,9 @@ from shared import db, payloads
 from shared.ai.transcription import NotTranscribed
 from shared.ai.understanding import understand
 from shared.broker.thread_pool import ThreadPool
+from shared.channels import health
+from shared.channels.health import Account
+from shared.channels.outcomes import AccountDown
 from shared.channels.registry import channel
 from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
@@ -64,10 +68,39 @@ def fetch_media(job: Job) -> None:
         log.info("media_dropped", extra={"reason": "the message is deleted"})
         complete(job)
         return
-    problems = [problem for file in job.loaded["media"] or () if (problem := _fetch_or_fail(job, file))]
+    media = job.loaded["media"] or ()
+    if any(file["state"] == "waiting" for file in media):
+        _wait_for_account(job)
+    problems = [problem for file in media if (problem := _fetch_or_fail(job, file))]
     if problems:
+        if isinstance(problems[0], AccountDown):
+            _found_down(job, problems[0])
         raise problems[0]
     finish(job, {"message_id": payload["message_id"]})
+
+
+def _wait_for_account(job: Job) -> None:
+    """Parks the job while its account has no credentials to fetch with."""
+    account = _health_of(job)
+    if account.needs_login:
+        _hold(job, account, account.health["reason"])
+
+
+def _found_down(job: Job, down: AccountDown) -> None:
+    """A file was refused because of the account: that is kept, and the job waits for another token."""
+    account = _health_of(job)
+    row = _account_of(account.channel.name, account.chatbot_id)
+    health.went_down(replace(account, name=row[account.channel.account_column]), down)
+    _hold(job, account, down.reason)
+
+
+def _hold(job: Job, account: Account, reason: str) -> None:
+    health.hold(job, account, reason, PATIENCE, may_try=False)
+
+
+def _health_of(job: Job) -> Account:
+    loaded = job.loaded or {}
+    return Account(channel(loaded["channel"]), loaded["chatbot_id"], "", loaded["health"])
 
 
 def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:

@@ -1,7 +1,7 @@
 -- name: claim
 -- The job, and its message with its media; nothing is loaded once the message is deleted.
 select claimed_jobs.*, (select to_jsonb(context) from (
-    select message.channel, message.chatbot_id,
+    select message.channel, message.chatbot_id, channel_health_v1(message.channel, message.chatbot_id) as health,
         (select jsonb_agg(to_jsonb(media) order by media.position) from media where media.message_id = message.id) as media
     from message where message.id = claimed_jobs.message_id
 ) context) as loaded

@@ -14,10 +14,13 @@ import logging
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels.inbound import DeliveryStatus
 from shared.channels.outcomes import AccountDown, Reason, explanation, with_code
 from shared.channels.registry import Channel
 from shared.config import settings
@@ -43,6 +46,19 @@ _STATES: Mapping[Reason, str] = {
     Reason.QUALITY_LOW: DEGRADED,
     Reason.ACCOUNT_ALERT: DEGRADED,
 }
+_LOGIN_REASONS = frozenset(reason for reason, state in _STATES.items() if state == NEEDS_LOGIN)
+#: Reasons that are of the account, whichever message met them.
+ACCOUNT_WIDE = frozenset(
+    {
+        Reason.TOKEN_INVALID,
+        Reason.PERMISSION_MISSING,
+        Reason.ACCOUNT_RESTRICTED,
+        Reason.ACCOUNT_BANNED,
+        Reason.NOT_REGISTERED,
+        Reason.PAYMENT_MISSING,
+        Reason.SESSION_OFFLINE,
+    }
+)
 #: Seconds until a reply may try an account that is down: after nobody, one and two calls that found it so. Then it is waited for
 #: somebody: a webhook, new credentials, an operator.
 PAUSES = [30.0, 60.0, 600.0]
@@ -71,6 +87,11 @@ class Account:
         return bool(self.health.get("is_down"))
 
     @property
+    def needs_login(self) -> bool:
+        """Whether its credentials were not taken, or its session was not connected."""
+        return self.is_down and self.health.get("reason") in _LOGIN_REASONS
+
+    @property
     def key(self) -> dict[str, Any]:
         """As the queries name it."""
         return {"channel": self.channel.name, "chatbot_id": self.chatbot_id}
@@ -96,10 +117,13 @@ def _may_try(account: Account) -> bool:
     return taken
 
 
-def hold(job: Job, account: Account, reason: str) -> NoReturn:
-    """Parks a job until its account can send. Raises JobParked; Snooze if it can by now; PermanentRefusal if it is too old."""
-    if job.age > HELD_FOR:
-        text = f"held for {job.age / 86_400:.0f} days, because the {account.channel.account_noun} could not send ({reason})"
+def hold(job: Job, account: Account, reason: str, held_for: float = HELD_FOR, *, may_try: bool = True) -> NoReturn:
+    """Parks a job until its account can send. Raises JobParked; Snooze if it can by now; PermanentRefusal if it is too old.
+
+    `may_try`: it is a send, which may come back to try the account.
+    """
+    if job.age > held_for:
+        text = f"held for {job.age / 3_600:.0f} hours, because the {account.channel.account_noun} could not send ({reason})"
         raise with_code(PermanentRefusal(text), Reason.HELD_TOO_LONG)
     values = {
         "job_id": job.id,
@@ -107,6 +131,7 @@ def hold(job: Job, account: Account, reason: str) -> NoReturn:
         "reason": f"held: the {account.channel.account_noun} cannot send ({reason})",
         # Once more when its window has closed: whoever waits for the reply is told then.
         "seconds": min(PARKED_FOR * random.uniform(1.0, 1.2), max(0.0, account.patience or PARKED_FOR) + 1.0),
+        "may_try": may_try,
     }
     row = insist(lambda: db.retry_on_outage(lambda: queries["hold_job"].row(**account.key, **values), settings().job_lease))
     if row is None:
@@ -149,6 +174,14 @@ def report(account: Account, state: str, reason: Reason, detail: str = "", at: s
     if state == DEGRADED and current_reason(account, DOWN):
         return False
     return _set_state(account, state, reason, detail, at=at)
+
+
+def report_failure(account: Account, failure: DeliveryStatus) -> None:
+    """A message failed after its provider had taken it, for a reason that is the account's (ACCOUNT_WIDE)."""
+    reason = Reason(failure.error_code or "")
+    at = None if failure.at is None else datetime.fromtimestamp(failure.at, UTC).isoformat()
+    report = partial(_set_state, account, state_of(reason), reason, failure.error or "", at=at)
+    db.retry_on_outage(report, db.WEB_RETRY_SECONDS)
 
 
 def lift(account: Account, reasons: Collection[str]) -> bool:

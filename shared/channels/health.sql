@@ -15,10 +15,10 @@ update channel_health set calls = calls + 1,
 where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) and probe_at <= clock_timestamp()
 returning true as is_taken
 
--- name: hold_job(job_id, claim, channel, chatbot_id, reason, seconds)
+-- name: hold_job(job_id, claim, channel, chatbot_id, reason, seconds, may_try)
 -- Parks a job, unless its account is back by now: its row is locked, so that whoever brings it back waits for this, and releases
 -- this job too. One of an account's jobs comes back when a probe is due.
-select job_park_v1(:job_id, :claim, channel_account_v1(:channel, :chatbot_id), case when has_scout or probe_at is null then :seconds
+select job_park_v1(:job_id, :claim, channel_account_v1(:channel, :chatbot_id), case when has_scout or probe_at is null or not :may_try then :seconds
     else greatest(0, extract(epoch from probe_at - clock_timestamp())) end, :reason) as is_held
 from (
     select probe_at, exists (
@@ -34,7 +34,7 @@ with down_account as (
     where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) returning true as is_down
 ), oldest_job as (
     select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
-    order by id limit 1
+    and queue <> 'media-fetch' order by id limit 1
 ), due_job as (
     update job set run_at = clock_timestamp() where id = (select id from oldest_job) and (select is_down from down_account)
 )
@@ -45,4 +45,4 @@ select is_down from down_account
 update job set run_at = probe_at from channel_health
 where channel = :channel and chatbot_id = :chatbot_id and probe_at is not null and channel_is_down_v1(channel_health.state)
   and job.id = (select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null
-      and state = 'delayed' order by id limit 1)
+      and state = 'delayed' and queue <> 'media-fetch' order by id limit 1)

@@ -120,6 +120,8 @@ class DeliveryStatus(InboundItem):
     #: Of a failure: the provider's words, and why in a code of ours (outcomes.Reason).
     error: str | None = None
     error_code: str | None = None
+    #: When it happened, by the provider's clock (Unix seconds), if it says so.
+    at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

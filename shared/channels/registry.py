@@ -101,6 +101,7 @@ CHANNELS: dict[str, Channel] = {
             max_content=4_096,  # Telegram's own limit
             max_inbound=4_096,
             send_queue=Queue.TELEGRAM,
+            shows_typing=True,
             at_most_once=True,
             has_hook=True,
             account_table="telegram_bot",

@@ -15,7 +15,7 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import acks
 from shared.jobs.sweep import sweep
 from tests.builders import World
-from tests.integration.front_door import FrontDoor, waha_event, waha_message
+from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook
 
 CLOUD = "whatsapp_cloud"
 
@@ -229,6 +229,33 @@ def test_what_meta_reports_of_an_account(door: FrontDoor, field: str, value: dic
         assert door.meta(body).status_code == 200
     assert state() == expected
     assert len(events("channel.down")) == 0
+
+
+@pytest.mark.parametrize("by", ["answer", "status"])
+def test_a_payment_that_is_missing_holds_its_account_and_no_other(door: FrontDoor, simulator: Simulator, by: str) -> None:
+    """Whether Meta says so at once, or only after it took the message."""
+    world, error = door.world, {"code": 131042, "message": "Business eligibility payment issue"}
+    _, other = world.tenant()
+    first, second = queue_replies(world, users=2)
+    world.say(channel=CLOUD, user="1", chatbot_id=other)
+    if by == "answer":
+        refusal = {"status": 400, "body": {"error": error}, "match": f"/{door.number}/"}
+        simulator.faults([{"kind": "graph", "fault": "status", **refusal}])
+    world.run(first["id"])
+    failed: dict[str, Any] = {"status": "failed", "timestamp": str(int(time.time())), "recipient_id": "1", "errors": [error]}
+    if by == "status":
+        failed["id"] = simulator.record("graph")[0]["answered_id"]
+        door.meta(webhook(change(door.number, statuses=[failed])))
+    world.run(second["id"])
+    world.drain()
+    assert state() == ("held", "payment_missing")
+    held = {(job["waits_for"], job["attempts"]) for job in world.jobs(queue="whatsapp-cloud-send", state="delayed")}
+    assert held == {(f"whatsapp_cloud {world.chatbot}", 0)}
+    assert [m["status"] for m in world.messages(role="assistant", chatbot=other)] == ["SENT"]
+    health.connected(account(world))
+    if by == "status":  # Meta repeats what it has said
+        door.meta(webhook(change(door.number, statuses=[failed])))
+    assert state() == ("ok", None)
 
 
 def test_a_ban_of_nobodys_account_is_told_to_the_operator(door: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:

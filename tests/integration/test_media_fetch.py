@@ -14,6 +14,9 @@ import pytest
 
 from scripts.local.simulator.files import content
 from shared import config, db
+from shared.channels import health
+from shared.channels.outcomes import Reason
+from shared.channels.registry import channel
 from shared.db.credentials import encrypt
 from shared.media import files
 from shared.media.storage import storage
@@ -264,6 +267,38 @@ def test_too_many_calls_and_a_bad_token_cost_no_attempt(world: World, fault: dic
     [job] = world.jobs(queue="media-fetch")
     assert (job["state"], job["attempts"]) == ("delayed", 0)
     assert delay - 10 < (job["run_at"] - job["started_at"]).total_seconds() < delay + 60
+
+
+@pytest.mark.parametrize("reason", [Reason.TOKEN_INVALID, Reason.PAYMENT_MISSING])
+def test_a_fetch_waits_for_an_account_that_needs_another_token(world: World, reason: Reason) -> None:
+    """Where something else is wrong with it, it gives its files all the same."""
+    account = health.account_of(channel("whatsapp_cloud"), world.chatbot, "x")
+    health.report(account, health.state_of(reason), reason)
+    [row], _ = fetch(world, cloud("1.png"))
+    waits = reason is Reason.TOKEN_INVALID
+    [job] = world.jobs(queue="media-fetch")
+    assert (row["state"], job["attempts"]) == (("waiting", 0) if waits else ("stored", 1))
+    assert (job["waits_for"] is not None, len(world.simulator.record("graph_media"))) == (waits, 0 if waits else 2)
+    assert health.retry(account)
+    assert job["run_at"] == world.jobs(queue="media-fetch")[0]["run_at"], "a file is no proof that replies can be sent"
+    health.connected(account)
+    if waits:
+        db.rows("update job set run_at = now() where id = %s", [job["id"]])
+        world.run(job["id"])
+    assert media_of(job["message_id"])[0]["state"] == "stored"
+    assert len(world.jobs(queue="ai-processing")) == 1
+
+
+def test_a_file_that_an_account_is_refused_tells_that_it_is_down(world: World) -> None:
+    values = [world.chatbot, encrypt("123:token"), encrypt("s")]
+    insert = "insert into telegram_bot (chatbot_id, bot_id, username, token, webhook_secret) values (%s, '123', 'b', %s, %s)"
+    db.rows(insert, values)
+    world.simulator.faults([{"kind": "telegram", "fault": "status", "status": 401}])
+    [row], _ = fetch(world, {"kind": "voice", "source": {"file_id": "f"}}, channel="telegram", external_user_id="42")
+    assert row["state"] == "waiting"
+    [job] = world.jobs(queue="media-fetch")
+    assert (job["waits_for"], job["attempts"]) == (f"telegram {world.chatbot}", 0)
+    assert db.row("select state, reason from channel_health") == {"state": "needs_login", "reason": "token_invalid"}
 
 
 def test_a_file_larger_than_the_limit_is_not_even_asked_for(world: World) -> None:

@@ -53,12 +53,17 @@ SHOWN: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
         EVOLUTION_CHAT,
         [("markMessageAsRead", EVOLUTION_CHAT), ("composing", EVOLUTION_CHAT)],
     ),
+    "Telegram": ("telegram", "", "42", [("typing", "42")]),
 }
 
 
 @pytest.mark.parametrize("case", SHOWN)
 def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulator, case: str) -> None:
     channel, dialect, user, expected = SHOWN[case]
+    if channel == "telegram":
+        values = [world.chatbot, encrypt("123:token"), encrypt("s")]
+        insert = "insert into telegram_bot (chatbot_id, bot_id, username, token, webhook_secret) values (%s, '123', 'b', %s, %s)"
+        db.rows(insert, values)
     if dialect:
         db.rows("update whatsapp_qr_session set dialect = %s, api_key = %s", [dialect, encrypt("k")])
     world.say(channel=channel, user=user, external_id="wamid.IN")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared import models
+from shared.channels import health
 from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, parse_item
 from shared.channels.outcomes import EXPLANATIONS, AccountDown, Meaning, Outcome, ProviderFailed, Reason, Slowed
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
@@ -228,3 +229,9 @@ def test_every_code_of_metas_is_one_row_of_the_table() -> None:
     refusal = _classified(400, 131026)
     assert isinstance(refusal, PermanentRefusal)
     assert (str(refusal), refusal.words) == ("WhatsApp Cloud: HTTP 400, code 131026", "why: how")
+
+
+def test_what_holds_an_account_is_the_accounts_whoever_says_it() -> None:
+    holds = {meaning.reason for meaning in ERRORS.values() if meaning.outcome is Outcome.HOLD}
+    assert holds <= health.ACCOUNT_WIDE
+    assert not health.ACCOUNT_WIDE & {meaning.reason for meaning in ERRORS.values() if meaning.outcome is not Outcome.HOLD}

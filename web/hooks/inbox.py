@@ -20,7 +20,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared import db
-from shared.channels import changes, contacts, ownership, words
+from shared.channels import changes, contacts, health, ownership, words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
     Account,
@@ -139,7 +139,7 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
         case IdentityLearnt():
             return [_learn(channel, account, item) for item in cast(list[IdentityLearnt], items)]
         case DeliveryStatus():
-            return _apply_statuses(account, cast(list[DeliveryStatus], items))
+            return _apply_statuses(channel, account, cast(list[DeliveryStatus], items))
         case OwnerChange():
             return [_change_owner(channel, account, item) for item in cast(list[OwnerChange], items)]
         case SessionState():  # only QR sessions have one
@@ -222,7 +222,7 @@ def _learn(channel: Channel, account: Account, learnt: IdentityLearnt) -> str:
     return "identity_learnt"
 
 
-def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[str]:
+def _apply_statuses(channel: Channel, account: Account, statuses: list[DeliveryStatus]) -> list[str]:
     updates = [
         StatusUpdate(
             status=status.status,
@@ -235,9 +235,11 @@ def _apply_statuses(account: Account, statuses: list[DeliveryStatus]) -> list[st
         for status in statuses
     ]
     outcomes = apply_delivery_statuses(updates)
-    for status in statuses:
+    for status, outcome in zip(statuses, outcomes, strict=True):
         if status.error_code == Reason.WINDOW_CLOSED:
             window.close(status.message_id, status.provider_id, account.chatbot_id)
+        elif status.error_code in health.ACCOUNT_WIDE and outcome != "stale":  # Meta repeats its webhooks for a week
+            health.report_failure(health.account_of(channel, account.chatbot_id, account.name), status)
     return [f"status_{outcome}" for outcome in outcomes]
 
 

@@ -19,15 +19,16 @@ from shared.channels.whatsapp_qr import acks, session
 from shared.queue_service import QueueService
 
 #: Seconds for which an account stays as it is once that is known, so that replies wait.
-LASTS = 5.0
+LASTS = 10.0
 #: Seconds for which the server of files fails, and how many messages come with one.
 MEDIA_LASTS, PICTURES = 60.0, 10
 #: Seconds for which a reply's acknowledgement is waited for; a minute outside of here.
 PATIENCE = 15.0
 #: Seconds within which each thing has to happen.
 LIMIT = 120.0
-#: Calls that may find out that an account is down.
-MOST_CALLS = 3
+#: Calls that may try an account that is known to be down, and seconds from the first refusal until that is known to everybody:
+#: calls that were under way hear it, too.
+MOST_CALLS, KNOWN_AFTER = 3, 5.0
 
 NUMBER, LOGGED_OUT, DEAD = ("whatsapp_cloud", 0), ("whatsapp_qr", 1), ("whatsapp_qr", 2)
 _TROUBLES = (NUMBER, LOGGED_OUT, DEAD)
@@ -133,9 +134,10 @@ def _wait(target: Target, happened: Callable[[], object], otherwise: str) -> Non
 
 
 def _count_refused(target: Target, kind: str, status: int) -> None:
-    refused = sum(row["status"] == status for row in target.outside.simulator.record(kind))
-    if refused > MOST_CALLS:
-        target.wrong.append(f"{refused} calls of {kind} asked an account that was down, not at most {MOST_CALLS}")
+    refused = [row["at_ns"] for row in target.outside.simulator.record(kind) if row["status"] == status]
+    late = sum(at > min(refused) + KNOWN_AFTER * 1e9 for at in refused)
+    if late > MOST_CALLS:
+        target.wrong.append(f"{late} calls of {kind} tried an account that was known to be down, not at most {MOST_CALLS}")
 
 
 def check(messages: int, sent: Set[int]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Read marks and typing, as Meta, WAHA and Evolution take them: answered, and recorded as the kind `typing`."""
+"""Read marks and typing, as Meta, WAHA, Evolution and Telegram take them: answered, and recorded as the kind `typing`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 
 from scripts.local.simulator.exchange import Reply, Request
 
-_PATHS = re.compile(r"/api/(sendSeen|startTyping|stopTyping|[^/]+/presence)|/chat/(sendPresence|markMessageAsRead)/[^/]+")
+_PATHS = re.compile(
+    r"/api/(sendSeen|startTyping|stopTyping|[^/]+/presence)|/chat/(sendPresence|markMessageAsRead)/[^/]+|/bot[^/]+/sendChatAction"
+)
 
 
 def is_typing(request: Request) -> bool:
@@ -21,6 +23,8 @@ def show(request: Request) -> Reply:
     if sent.get("messaging_product"):
         does = "read, typing" if "typing_indicator" in sent else "read"
         return Reply(200, {"success": True}, accepted=True, key=str(sent.get("message_id", "")), text=does)
+    if "action" in sent:
+        return Reply(200, {"ok": True, "result": True}, accepted=True, key=str(sent.get("chat_id")), text=str(sent["action"]))
     read = sent.get("readMessages") or [{}]
     key = sent.get("chatId") or sent.get("number") or read[0].get("remoteJid", "")
     does = sent.get("presence") or request.path.removeprefix("/api/").removeprefix("/chat/").split("/")[0]

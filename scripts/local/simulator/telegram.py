@@ -115,7 +115,6 @@ def _delete_webhook(bot: str, _sent: dict[str, Any]) -> Reply:
 _METHODS = {
     "getMe": lambda bot, _sent: _done({"id": int(bot), "is_bot": True, "first_name": "Bot", "username": f"bot{bot}_bot"}),
     "sendMessage": _send,
-    "sendChatAction": lambda _bot, sent: _done(True, key=str(sent.get("chat_id")), text=str(sent.get("action"))),
     "answerCallbackQuery": lambda _bot, sent: _done(True, key=str(sent.get("callback_query_id"))),
     "getFile": lambda _bot, sent: _done({"file_id": sent.get("file_id"), "file_path": "voice/file_1.oga"}),
     "getUpdates": _get_updates,

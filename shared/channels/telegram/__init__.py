@@ -4,7 +4,8 @@
     errors.py    what its errors mean
     updates.py   what an update reports
     accounts.py  whose a bot is, and whether a webhook is Telegram's
-    send.py      a text, with buttons; that the bot is typing
+    send.py      a text, with buttons
+    typing.py    that the bot is typing
     media.py     a file by its id
     connect.py   what Telegram is told when a bot is connected
 

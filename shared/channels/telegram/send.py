@@ -1,6 +1,6 @@
-"""A reply to a Telegram chat, and that the bot is typing. What errors do to the send is in errors.py.
+"""A reply to a Telegram chat. What errors do to the send is in errors.py.
 
-Source: Bot API 9, sendMessage, sendChatAction.
+Source: Bot API 9, sendMessage.
 """
 
 from __future__ import annotations
@@ -44,8 +44,3 @@ def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = (
     number = get_path(result_of(answer), "message_id")
     # 2xx: Telegram accepted it, whatever else it answered. Sending again would be a second message.
     return message_id(chat_id, number) if isinstance(number, int) else ""
-
-
-def show_typing(token: str, chat_id: str) -> None:
-    """Shows for some five seconds, or until the next message, that the bot is typing. Raises what shared.http raises."""
-    call(token, "sendChatAction", {"chat_id": chat_id, "action": "typing"})

@@ -208,6 +208,7 @@ def _status(raw: dict[str, Any]) -> InboundItem:
         message_id=int(callback[1]) if callback else None,
         error=words,
         error_code=reason,
+        at=get_time(raw.get("timestamp")),
     )
 
 
