@@ -1482,7 +1482,8 @@ create table job (
     created_at      timestamptz not null default now(),
     started_at      timestamptz,
     closed_at       timestamptz,
-    -- What else than its time it waits for: an account that cannot send (channel_account_v1). Whoever sees that it can releases it.
+    -- What else than its time it waits for: an account that cannot send (channel_account_v1); whoever sees that it can releases it. Or the
+    -- end of a pause ('pause 7').
     waits_for       text,
     check ((state = 'active') = (lease_until is not null)),
     check ((state = 'active') = (claimed_by is not null)),
@@ -1518,7 +1519,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
 --   active                    job_snooze_v2         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_park_v1           delayed       until what it waits for is there; costs no attempt
---   delayed                   job_release_v1        delayed       it is there: due at once, or soon
+--   delayed                   job_release_v1        delayed       it is there: due at once, or soon; pause_lift_v1 does the same
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
 --   active                    job_renew_leases_v1   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
@@ -2950,4 +2951,46 @@ begin
         job_id = v_job.id
     where id = p_id;
     return jsonb_build_object('outcome', 'replayed', 'tickets', v_tickets);
+end $$;
+
+-- What is not worked on for now: its jobs are parked when a worker has claimed them (shared/jobs/pauses.py), in the order in which they
+-- came. A pause is of a queue, of a chatbot, of a customer, or, with queue and chatbot, of a chatbot's account on a channel.
+create table pause (
+    id          bigint generated always as identity primary key,
+    queue       text check (queue <> ''),
+    chatbot_id  bigint references chatbot on delete cascade,
+    customer_id bigint references customer on delete cascade,
+    reason      text,
+    created_by  text not null check (created_by <> ''),
+    created_at  timestamptz not null default now(),
+    check (num_nonnulls(queue, chatbot_id, customer_id) > 0)
+);
+create unique index pause_subject_idx on pause (coalesce(queue, ''), coalesce(chatbot_id, 0), coalesce(customer_id, 0));
+
+-- Ends a pause. Its jobs leave oldest first, `p_pace` in a second, as if they had come now: the time of the pause makes none too old.
+-- Returns the tickets; null if there is no such pause. Who parks a job locks the pause's row, so none is parked behind this.
+create function pause_lift_v1(p_id bigint, p_pace float8) returns jsonb language plpgsql as $$
+declare
+    v_tickets jsonb;
+begin
+    delete from pause where id = p_id;
+    if not found then
+        return null;
+    end if;
+    with parked_jobs as (
+        select id, queue, ordering_key from job
+        where waits_for = 'pause ' || p_id and closed_at is null and state = 'delayed' order by id for update
+    ), numbered_jobs as (
+        select id, row_number() over (order by id) - 1 as place from parked_jobs
+    ), released_jobs as (
+        update job j set waits_for = null, run_at = clock_timestamp() + make_interval(secs => place / p_pace),
+            created_at = clock_timestamp(), started_at = case when attempts > 0 then started_at end
+        from numbered_jobs where j.id = numbered_jobs.id returning job_ticket(j) as ticket
+    ), jobs_in_line as (
+        update job behind set created_at = clock_timestamp() from parked_jobs
+        where behind.queue = parked_jobs.queue and behind.ordering_key = parked_jobs.ordering_key and behind.closed_at is null
+            and behind.held
+    )
+    select coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from released_jobs;
+    return v_tickets;
 end $$;

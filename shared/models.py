@@ -677,6 +677,17 @@ class Tombstone(Base):
     erased_at = DateTimeTZField()
 
 
+class Pause(Base):
+    """What is not worked on for now (shared/operations/pauses.py)."""
+
+    queue = TextField(null=True)
+    chatbot = ForeignKeyField(Chatbot, null=True)
+    customer = ForeignKeyField(Customer, null=True)
+    reason = TextField(null=True)
+    created_by = TextField()
+    created_at = _time()
+
+
 class OpenPage(Base):
     """A conversation whose widget is open now."""
 

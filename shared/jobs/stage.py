@@ -30,7 +30,7 @@ from shared.broker import rate_limits
 from shared.broker.enqueue import enqueue
 from shared.db import sql
 from shared.errors import JobParked, LeaseLost, OutcomeUnknown, PermanentError, ServiceDown, Snooze, WaitsForService
-from shared.jobs import ledger, worker_process
+from shared.jobs import ledger, pauses, worker_process
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.isolation import Isolation, ProcessDied
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
@@ -87,7 +87,7 @@ class Stage:
     def run(self, job_id: int) -> None:
         """One delivery of a job's id. Raises what Dramatiq's Retries needs to bring it back, or to call the dead letter."""
         try:
-            if self.queue in queues.UNCLAIMED:
+            if self.queue in queues.UNCLAIMED and not pauses.current.is_queue_paused(self.queue):
                 self._execute(Job(job_id, 0, self.queue), Timings())
             else:
                 self._run_claimed(job_id, Timings())
@@ -150,6 +150,8 @@ class Stage:
             timings.lap("claim")
             if failure is not None:
                 record_failure(self, job, failure, timings)
+            elif pause_id := pauses.current.find(job):
+                self._park(job, pause_id, timings)
             elif 0 < job.lost_claims < POISON_AFTER:
                 self._isolate(job, timings)
             else:
@@ -161,6 +163,16 @@ class Stage:
             raise
         finally:
             leases.drop(job.id, job.claim)  # nobody works on it any more, whatever became of it
+
+    def _park(self, job: Job, pause_id: int, timings: Timings) -> None:
+        try:
+            pauses.park(job, pause_id)
+        except JobParked as parked:
+            report_parked(job, parked, timings)
+        except Snooze as lifted:
+            record_failure(self, job, lifted, timings)
+        except LeaseLost as error:
+            log.warning("result_dropped", extra={"reason": str(error)})
 
     def _isolate(self, job: Job, timings: Timings) -> None:
         """Has a suspect executed in a process of its own. That process records the outcome, unless it dies."""

@@ -21,6 +21,7 @@ from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
+from shared.jobs import pauses
 from shared.jobs.ledger import leases
 from shared.jobs.sweep import take_over_from
 from shared.telemetry.logs import configure_logging
@@ -59,6 +60,7 @@ class Lifecycle(Middleware):
         Ends the process where DATABASE_URL leads to a pooler that cannot do.
         """
         db.check_address()
+        refresh_pauses()
         limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))
         together = {stage for stage in queues.UNCLAIMED if not rate_limits.is_limited(stage)}  # a limit asks job by job
         worker.work_queue = FairQueue(limits, together)
@@ -114,6 +116,15 @@ def keep_leases(stopping: threading.Event) -> None:
                 log.exception("lease_renewal_failed")
             else:
                 db.outage.noticed(problem)
+        refresh_pauses()
+
+
+def refresh_pauses() -> None:
+    """Learns what is paused. While PostgreSQL is away nothing is claimed, and what was known stays."""
+    try:
+        pauses.current.refresh()
+    except Exception as problem:
+        log.warning("pauses_not_read", extra={"error": f"{type(problem).__name__}: {problem}"})
 
 
 def _take_repeated_signals_for_one() -> None:

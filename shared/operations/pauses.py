@@ -1,0 +1,106 @@
+"""Pauses: work on a queue, a channel, a chatbot or a customer waits, and goes on later in its order.
+
+What customers write is stored all the while, unless its own queue is paused. Workers learn of a pause within a third of
+JOB_LEASE_SECONDS (shared/jobs/pauses.py); what they are doing at that moment they finish.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peewee import JOIN, Cast, Value, fn
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels.registry import CHANNELS, SEND_QUEUES
+from shared.models import Chatbot, Customer, Job, Pause
+from shared.queues import Queue
+
+log = logging.getLogger(__name__)
+
+#: Jobs a second that leave when a pause ends: a burst would meet every provider's limit.
+PACE = 50.0
+
+
+class NoSuchSubject(ValueError):
+    """There is nothing of this kind to pause; the text is for whoever asked."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is paused: a queue, a chatbot, a customer; with queue and chatbot, a chatbot's account on a channel."""
+
+    queue: str | None = None
+    chatbot_id: int | None = None
+    customer_id: int | None = None
+
+
+def subject(
+    queue: str | None = None, channel: str | None = None, chatbot_id: int | None = None, customer_id: int | None = None
+) -> Subject:
+    """What somebody means. Raises NoSuchSubject."""
+    if channel is not None:
+        queue = SEND_QUEUES.get(channel)
+        if queue is None:
+            sending = ", ".join(name for name, one in CHANNELS.items() if one.send_queue)
+            raise NoSuchSubject(f"{channel!r} is no channel that can be paused; use {sending}, or pause the chatbot")
+    if queue is not None and queue not in set(Queue):
+        raise NoSuchSubject(f"there is no queue {queue!r}; use one of {', '.join(Queue)}")
+    if chatbot_id is not None and db.row(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
+        raise NoSuchSubject(f"there is no chatbot {chatbot_id}")
+    if customer_id is not None and db.row(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
+        raise NoSuchSubject(f"there is no customer {customer_id}")
+    if queue is None and chatbot_id is None and customer_id is None:
+        raise NoSuchSubject("name a queue, a channel, a chatbot or a customer")
+    return Subject(queue, chatbot_id, customer_id)
+
+
+def pause(what: Subject, by: str, reason: str | None = None) -> int:
+    """Pauses; returns the pause's id, or that of the pause that there is."""
+    fields = {"queue": what.queue, "chatbot": what.chatbot_id, "customer": what.customer_id}
+    new = Pause.insert(**fields, reason=reason or None, created_by=by).on_conflict_ignore().returning(Pause.id)
+    if (pause_id := db.scalar(new)) is None:
+        return int(db.scalar(Pause.select(Pause.id).where(*(_is(column, value) for column, value in fields.items()))))
+    log.warning("paused", extra={"pause": pause_id, "by": by, **asdict(what)})
+    return int(pause_id)
+
+
+def _is(column: str, value: object) -> Any:
+    field = getattr(Pause, column)
+    return field.is_null() if value is None else field == value
+
+
+def resume(pause_id: int, by: str, pace: float = PACE) -> int | None:
+    """Ends a pause; returns how many jobs leave now, one after the other. None: there is no such pause."""
+    tickets = db.scalar("select pause_lift_v1(%s, %s)", [pause_id, pace])
+    if tickets is None:
+        return None
+    log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": len(tickets)})
+    enqueue(tickets_of(tickets))
+    return len(tickets)
+
+
+def overview(customer_id: int | None = None) -> list[dict[str, Any]]:
+    """All pauses, or those of a customer's own things, with names and how many jobs wait, without those behind them in line."""
+    waiting = Job.select(fn.count(Job.id)).where(
+        Job.waits_for == Value("pause ").concat(Cast(Pause.id, "text")), Job.closed_at.is_null(), Job.state == "delayed"
+    )
+    owner = Customer.alias("owner")
+    rows = (
+        Pause.select(
+            Pause,
+            fn.coalesce(Customer.name, owner.name).alias("customer_name"),
+            Chatbot.name.alias("chatbot_name"),
+            waiting.alias("waiting"),
+        )
+        .join(Customer, JOIN.LEFT_OUTER, on=Customer.id == Pause.customer)
+        .join(Chatbot, JOIN.LEFT_OUTER, on=Chatbot.id == Pause.chatbot)
+        .join(owner, JOIN.LEFT_OUTER, on=owner.id == Chatbot.customer)
+        .order_by(Pause.id)
+    )
+    if customer_id is not None:
+        rows = rows.where((Pause.customer == customer_id) | (Chatbot.customer == customer_id))
+    channels = {queue: name for name, queue in SEND_QUEUES.items() if queue}
+    return [{**row, "channel": channels.get(row["queue"])} for row in db.rows(rows)]

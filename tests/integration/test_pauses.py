@@ -1,0 +1,127 @@
+"""What is paused waits at no attempt's cost, whatever restarts; what is not paused goes on; afterwards all leaves in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.jobs import pauses as known
+from shared.jobs.sweep import sweep
+from shared.operations import pauses
+from tests.builders import World
+
+CLOUD = "whatsapp_cloud"
+
+
+@pytest.fixture(autouse=True)
+def forgets_pauses() -> Iterator[None]:
+    yield
+    known.current = known.Pauses()
+
+
+def paused(**what: object) -> int:
+    """Pauses, and this worker knows."""
+    pause_id = pauses.pause(pauses.subject(**what), "ops@example.com", "a test")  # type: ignore[arg-type]
+    known.current.refresh()
+    return pause_id
+
+
+def resumed(world: World, pause_id: int) -> int | None:
+    """Ends the pause, this worker knows, and what is due soon is done."""
+    count = pauses.resume(pause_id, "ops@example.com")
+    known.current.refresh()
+    for _ in range(20):
+        db.rows("update channel_health set slow_until = null")
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed' and waits_for is null")
+        world.drain()
+    return count
+
+
+def test_a_paused_channel_holds_its_replies_and_lets_them_go_in_order(world: World, simulator: Simulator) -> None:
+    other, other_bot = world.tenant()
+    pause_id = paused(channel=CLOUD, chatbot_id=world.chatbot)
+    assert paused(channel=CLOUD, chatbot_id=world.chatbot) == pause_id
+    for number in range(3):
+        world.say(f"{number}?", channel=CLOUD, user="4911", external_id=f"a-{number}")
+    world.say(channel=CLOUD, user="4912", external_id="b")
+    world.say(channel=CLOUD, user="4913", chatbot_id=other_bot, external_id="c")
+    world.drain()
+    sends = world.jobs(queue="whatsapp-cloud-send", customer_id=world.customer)
+    assert (
+        sorted((job["held"], job["state"], job["attempts"]) for job in sends)
+        == [(False, "delayed", 0)] * 2 + [(True, "waiting", 0)] * 2
+    )
+    assert [message["status"] for message in world.messages(role="assistant", chatbot_id=other_bot)] == ["SENT"]
+    known.current = known.Pauses()  # a restart: the new process reads them before it works
+    known.current.refresh()
+    db.rows("update job set created_at = created_at - interval '5 hours' where closed_at is null")
+    sweep()
+    world.drain()
+    [row] = pauses.overview()
+    assert (row["channel"], row["chatbot_name"], row["customer_name"], row["waiting"]) == (CLOUD, "Bot", "Shop", 2)
+    assert pauses.overview(other) == []
+    simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 1, "times": 1}])
+    assert resumed(world, pause_id) == 2
+    assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"] * 5
+    first = [sent["callback_data"] for sent in simulator.record("graph") if sent["key"] == "4911"]
+    assert list(dict.fromkeys(first)) == sorted(set(first), key=lambda name: int(name[4:]))
+    assert simulator.counts()["graph"]["accepted"] == 5
+    assert pauses.resume(pause_id, "ops@example.com") is None
+
+
+@pytest.mark.parametrize("what", ["chatbot_id", "customer_id"])
+def test_a_paused_chatbot_or_customer_is_not_answered_and_no_message_is_lost(
+    world: World, simulator: Simulator, what: str
+) -> None:
+    _, other_bot = world.tenant()
+    pause_id = paused(**{what: world.chatbot if what == "chatbot_id" else world.customer})
+    world.say(user="v-1", external_id="1")
+    world.say(user="v-1", chatbot_id=other_bot, external_id="2")
+    world.drain()
+    assert len(world.messages(role="user")) == 2
+    assert [message["chatbot_id"] for message in world.messages(role="assistant")] == [other_bot]
+    assert simulator.counts()["ai"]["requests"] == 1
+    assert resumed(world, pause_id) == 1
+    assert len(world.messages(role="assistant", status="SENT")) == 2
+
+
+@pytest.mark.parametrize("queue", ["incoming-messages", "ai-processing", "outgoing-messages", "webhook-delivery"])
+def test_a_paused_queue_waits_and_loses_nothing(world: World, simulator: Simulator, queue: str) -> None:
+    world.endpoint(world.customer)
+    pause_id = paused(queue=queue)
+    for number in range(3):
+        world.say(user=f"v-{number}", external_id=f"{number}")
+    world.drain()
+    waiting = world.jobs(queue=queue)
+    assert waiting
+    assert {(job["state"], job["attempts"], job["waits_for"]) for job in waiting} == {("delayed", 0, f"pause {pause_id}")}
+    assert resumed(world, pause_id) == len(waiting)
+    assert {message["status"] for message in world.messages(role="assistant")} == {"SENT"}
+    assert not world.jobs(closed_at=None)
+    assert simulator.counts()["webhook"]["accepted"] == 6
+
+
+def test_a_job_that_parks_while_its_pause_ends_is_not_forgotten(world: World) -> None:
+    pause_id = paused(queue="ai-processing")
+    world.say()
+    [incoming] = world.jobs()
+    world.run(incoming["id"])
+    [job] = world.jobs(queue="ai-processing")
+    with db.transaction():
+        assert db.scalar("select pause_lift_v1(%s, 50)", [pause_id]) == []
+        other = threading.Thread(target=world.run, args=(job["id"],))
+        other.start()
+        other.join(0.5)  # it waits for the row of the pause
+    other.join(30)
+    assert resumed(world, pause_id) is None
+    assert world.messages(role="assistant")[0]["status"] == "SENT"
+
+
+def test_what_does_not_exist_is_not_paused(world: World) -> None:
+    for wrong in ({"queue": "x"}, {"channel": "widget"}, {"chatbot_id": 4711}, {"customer_id": 4711}, {}):
+        with pytest.raises(pauses.NoSuchSubject):
+            pauses.subject(**wrong)  # type: ignore[arg-type]
