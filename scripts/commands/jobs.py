@@ -1,4 +1,4 @@
-"""scripts/jobs: shows jobs, what failed and why; runs a failed one again, gives one up, enqueues a message by hand."""
+"""scripts/jobs: shows jobs, what failed and why; runs failed ones again, gives one up, pauses, enqueues a message by hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from peewee import JOIN
 
+from scripts.commands import job_failures
 from scripts.local.terminal import cell, count, print_table, with_database
 from shared import db
 from shared.channels import accounts, health
@@ -19,6 +20,7 @@ from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.jobs import operator
 from shared.models import InboundReject, Job, Message
+from shared.operations import bulk_actions
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
 from web.hooks.replay import replay
 
@@ -37,17 +39,24 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("stats", help="jobs of each queue by state").set_defaults(run=_stats)
     for name, run, about in (
         ("show", _show, "everything the ledger knows of a job"),
-        ("retry", _retry, "runs a failed job again, as if it were new"),
         ("delete", _delete, "gives a job up, with all that follows from a failure"),
     ):
         command = commands.add_parser(name, help=about)
         command.add_argument("id", type=count, help="the job's id; scripts/jobs message finds it by its message's")
         command.set_defaults(run=run)
+    retry = commands.add_parser("retry", help="runs a failed job again, as if it were new; or replays all failures that match")
+    retry.add_argument("id", type=count, nargs="?", help="the job's id; without it the options say which failures are meant")
+    job_failures.add_criteria(retry)
+    retry.add_argument("--include-unknown", action="store_true", help="sends what may have arrived once more")
+    retry.add_argument("--pace", type=count, default=int(bulk_actions.PACE), help="failures a second (default %(default)s)")
+    retry.add_argument("--dry-run", action="store_true", help="says what would be sent, what not and why, and does nothing")
+    retry.set_defaults(run=_retry)
     message = commands.add_parser("message", help="where a message is: its jobs, and its replies'")
     message.add_argument("id", type=count, help="the message's id, as enqueue and the API print it")
     message.set_defaults(run=_message)
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
     failed.add_argument("--limit", type=count, default=20, help="how many (default 20)")
+    failed.add_argument("--by-reason", action="store_true", help="grouped: how many, whose, since when")
     failed.set_defaults(run=_failed)
     channels = commands.add_parser("channels", help="whether numbers and sessions can send, why not, and how many replies wait")
     channels.add_argument(
@@ -58,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     rejects.add_argument("--limit", type=count, default=20, help="how many (default 20)")
     rejects.add_argument("--replay", action="store_true", help="take what can be taken by now")
     rejects.set_defaults(run=_rejects)
+    job_failures.add_commands(commands)
     _enqueue_arguments(commands.add_parser("enqueue", help="an inbound message, as a channel would send it"))
     return parser.parse_args()
 
@@ -90,6 +100,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _retry(arguments: argparse.Namespace) -> int:
+    if arguments.id is None:
+        return job_failures.replay(arguments)
     return _operate(operator.requeue, arguments.id, "will run again")
 
 
@@ -143,6 +155,8 @@ def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed(arguments: argparse.Namespace) -> int:
+    if arguments.by_reason:
+        return job_failures.by_reason()
     columns = (Job.id, Job.queue, Job.customer_id, Job.message_id, Job.attempts, Job.closed_at, Job.last_error)
     jobs = Job.select(*columns).where(Job.state == "failed").order_by(Job.id.desc()).limit(arguments.limit)
     heads = ("job", "queue", "customer", "message", "attempts", "failed at", "error")

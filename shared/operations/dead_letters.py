@@ -22,6 +22,8 @@ from shared.models import Chatbot, Contact, Conversation, Customer, DeadLetter
 
 queries = sql.load(__file__)
 
+#: What can become of one; schema.sql says what each means.
+STATES = ("open", "replayed", "answered", "ignored")
 #: Beyond it a count says only that there are more.
 EXACT = 10_000
 

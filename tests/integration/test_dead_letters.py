@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.commands import jobs
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.channels import health
@@ -13,6 +14,7 @@ from shared.channels.registry import channel
 from shared.operations import bulk_actions, dead_letters, replays
 from shared.operations.dead_letters import Filter
 from tests.builders import World, prune
+from tests.integration.test_front_door_commands import run
 
 CLOUD, CLOUD_QUEUE = "whatsapp_cloud", "whatsapp-cloud-send"
 REFUSED = {"kind": "graph", "fault": "status", "status": 400}
@@ -181,3 +183,26 @@ def test_a_person_who_is_about_to_answer_and_a_replay_never_both_send(world: Wor
     world.drain()
     assert world.messages(role="assistant")[0]["status"] == "SUPERSEDED"
     assert simulator.counts()["graph"]["accepted"] == 0
+
+
+def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_sends(world, simulator, 2)
+    where = ("--queue", CLOUD_QUEUE, "--error", "unknown_code", "--since", "1h")
+    assert run(jobs, "failed", "--by-reason") == 0
+    assert "unknown_code" in capsys.readouterr().out
+    assert run(jobs, "retry", *where, "--dry-run") == 0
+    assert "2 match. 2 will be given out." in capsys.readouterr().out
+    assert db.scalar("select count(*) from bulk_action") == 0
+    assert run(jobs, "retry", *where, "--pace", "100") == 0
+    assert "replay 1 has begun" in capsys.readouterr().out
+    assert run_to_end(1) == {"replayed": 2}
+    assert run(jobs, "replays", "1") == 0
+    assert "done, 2 of 2" in capsys.readouterr().out
+    assert run(jobs, "replays") == run(jobs, "pauses") == 0
+    for wrong in (("retry",), ("retry", "--since", "yesterday"), ("retry", "--queue", "x"), ("pause",)):
+        assert run(jobs, *wrong) == 2, wrong
+    assert run(jobs, "pause", "--channel", CLOUD, "--chatbot", str(world.chatbot), "--reason", "number is checked") == 0
+    assert run(jobs, "pauses") == 0
+    assert "number is checked" in capsys.readouterr().out
+    assert run(jobs, "resume", "1") == 0
+    assert run(jobs, "resume", "1") == run(jobs, "replays", "9") == run(jobs, "replays", "1", "--stop") == 1

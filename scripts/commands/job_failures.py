@@ -1,0 +1,166 @@
+"""scripts/jobs: failures by reason, replays of what is meant by a filter, and pauses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, cast
+
+from marshmallow import ValidationError
+
+from scripts.local.terminal import count, print_table
+from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
+from shared.operations.dead_letters import Filter
+
+#: Who replays and pauses by a command, in the rows that remember it.
+ACTOR = "scripts/jobs"
+
+
+def add_commands(commands: Any) -> None:
+    """Adds these commands to the parser of scripts/jobs."""
+    replay = commands.add_parser("replays", help="replays of failures, newest first; or what became of one")
+    replay.add_argument("id", type=count, nargs="?", help="of one")
+    replay.add_argument("--stop", action="store_true", help="ends it")
+    replay.set_defaults(run=_replays)
+    pause = commands.add_parser("pause", help="work on a queue, channel, chatbot or customer waits until it is resumed")
+    for option, what in (("--queue", "a queue"), ("--channel", "a channel, or with --chatbot this chatbot's account on it")):
+        pause.add_argument(option, help=what)
+    for option in ("--chatbot", "--customer"):
+        pause.add_argument(option, type=count, help="its id")
+    pause.add_argument("--reason", help="why, for whoever wonders")
+    pause.set_defaults(run=_pause)
+    resume = commands.add_parser("resume", help="ends a pause; what waited leaves in its order")
+    resume.add_argument("id", type=count, help="of the pause; scripts/jobs pauses lists them")
+    resume.add_argument("--pace", type=count, default=int(pauses.PACE), help="jobs a second (default %(default)s)")
+    resume.set_defaults(run=_resume)
+    commands.add_parser("pauses", help="what is paused, by whom, and how many jobs wait").set_defaults(run=_pauses)
+
+
+def add_criteria(command: argparse.ArgumentParser) -> None:
+    """Adds the options that say which failures are meant."""
+    command.add_argument("--queue", help="of this queue")
+    command.add_argument("--channel", help="of this channel")
+    command.add_argument("--error", help="with this error code: scripts/jobs failed --by-reason lists them")
+    for option in ("--customer", "--chatbot", "--endpoint"):
+        command.add_argument(option, type=count, help=f"of this {option[2:]}, by its id")
+    for option in ("--since", "--until"):
+        command.add_argument(option, help="a time like 2026-11-26T10:14:00Z, or how long ago: 90m, 2d")
+
+
+def criteria_of(arguments: argparse.Namespace) -> Filter | None:
+    """What these options mean; None, with a line for each mistake, if they are wrong."""
+    said = {name: getattr(arguments, name) for name in criteria.NAMES.values() if hasattr(arguments, name)}
+    try:
+        return criteria.read(said)
+    except ValidationError as problem:
+        wrong = cast(dict[str, list[str]], problem.messages)
+        for name, messages in wrong.items():
+            print(f"jobs: --{name}: {' '.join(messages)}", file=sys.stderr)
+        return None
+
+
+def by_reason() -> int:
+    """Prints open failures, grouped."""
+    groups = dead_letters.groups()
+    rows = (
+        (
+            g["queue"],
+            g["channel"],
+            g["error_code"],
+            g["count"],
+            g["customer"] or g["customers"],
+            g["first_at"],
+            g["last_at"],
+            g["error"],
+        )
+        for g in groups
+    )
+    if not groups:
+        print("jobs: no failure is open")
+        return 0
+    print_table(("queue", "channel", "error code", "failures", "customers", "since", "last", "newest error"), rows)
+    return 0
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Prints what a replay would do; begins it, unless it is a dry run or there is nothing to do."""
+    where = criteria_of(arguments)
+    if where is None:
+        return 2
+    if where == Filter():
+        print("jobs: name a job's id, or say which failures are meant: --queue, --error, --customer, --since …", file=sys.stderr)
+        return 2
+    plan = replays.preview(where, arguments.include_unknown)
+    _print_plan(plan)
+    if arguments.dry_run or not plan.ready:
+        return 0 if plan.total else 1
+    action = replays.begin(plan.where, ACTOR, include_unknown=arguments.include_unknown, pace=arguments.pace)
+    print(f"jobs: replay {action} has begun, {arguments.pace} a second; scripts/jobs replays {action} shows how far it is")
+    return 0
+
+
+def _print_plan(plan: replays.Preview) -> None:
+    looked_at = f" (of the first {replays.PREVIEWED:,} of them)" if plan.is_cut else ""
+    print(f"{plan.total} match. {plan.ready} will be given out{looked_at}.")
+    for outcome, number in plan.left_out.items():
+        hint = "; --include-unknown sends them" if outcome == "outcome_unknown" else ""
+        print(f"{number} will not: {replays.REASONS.get(outcome, outcome)}{hint}.")
+    if plan.samples:
+        rows = ((s["id"], s["customer_name"], s["queue"], s["failed_at"], s["verdict"], s["error"]) for s in plan.samples)
+        print_table(("failure", "customer", "queue", "failed at", "verdict", "error"), rows)
+
+
+def _replays(arguments: argparse.Namespace) -> int:
+    if arguments.id is None:
+        rows = bulk_actions.newest(replays.KIND)
+        print_table(
+            ("replay", "state", "of", "done", "by", "begun"),
+            ((r["id"], r["state"], r["total"], sum(r["counts"].values()), r["created_by"], r["created_at"]) for r in rows),
+        )
+        return 0
+    if arguments.stop and not bulk_actions.stop(arguments.id, ACTOR):
+        print(f"jobs: replay {arguments.id} is not running", file=sys.stderr)
+        return 1
+    action = bulk_actions.find(arguments.id)
+    if action is None or action["kind"] != replays.KIND:
+        print(f"jobs: there is no replay {arguments.id}", file=sys.stderr)
+        return 1
+    done = sum(action["counts"].values())
+    print(f"replay {action['id']} by {action['created_by']}: {action['state']}, {done} of {action['total']}")
+    for outcome, number in action["counts"].items():
+        reason = replays.REASONS.get(outcome, outcome)
+        print(f"{number} given out" if outcome == "replayed" else f"{number} not: {reason}")
+    for result, number in replays.results(arguments.id).items():
+        print(f"of those given out {number} {result}")
+    return 0
+
+
+def _pause(arguments: argparse.Namespace) -> int:
+    try:
+        what = pauses.subject(arguments.queue, arguments.channel, arguments.chatbot, arguments.customer)
+    except pauses.NoSuchSubject as problem:
+        print(f"jobs: {problem}", file=sys.stderr)
+        return 2
+    pause_id = pauses.pause(what, ACTOR, arguments.reason)
+    print(f"pause {pause_id} holds within seconds; scripts/jobs resume {pause_id} ends it")
+    return 0
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    released = pauses.resume(arguments.id, ACTOR, arguments.pace)
+    if released is None:
+        print(f"jobs: there is no pause {arguments.id}; scripts/jobs pauses lists them", file=sys.stderr)
+        return 1
+    print(f"pause {arguments.id} has ended; {released} jobs leave, {arguments.pace} a second")
+    return 0
+
+
+def _pauses(_: argparse.Namespace) -> int:
+    heads = ("pause", "queue", "chatbot", "customer", "waiting", "since", "by", "reason")
+    rows = pauses.overview()
+    if not rows:
+        print("jobs: nothing is paused")
+        return 0
+    keys = ("id", "queue", "chatbot_id", "customer_name", "waiting", "created_at", "created_by", "reason")
+    print_table(heads, ([row[key] for key in keys] for row in rows))
+    return 0

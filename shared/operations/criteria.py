@@ -1,0 +1,79 @@
+"""Which dead letters somebody means, as they write it: in a page's address, as options of a command, as members of a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+
+from shared import db
+from shared.channels.registry import CHANNELS
+from shared.operations.dead_letters import STATES, Filter
+from shared.payloads import MAX_ROW_ID
+from shared.queues import Queue
+
+#: Dead letters that may be ticked at once: a page of a list, several times.
+MAX_TICKED = 1_000
+_AGO = re.compile(r"([1-9][0-9]{0,4})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Since(fields.Field[datetime]):
+    """A time, or how long ago: 2026-11-26T10:14:00Z, 90m, 2d."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        text = str(value).strip()
+        if match := _AGO.fullmatch(text):
+            now: datetime = db.scalar("select clock_timestamp()")
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            time = None
+        if time is None or time.tzinfo is None:
+            raise ValidationError("must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d.")
+        return time
+
+
+def _id(said: str) -> fields.Integer:
+    return fields.Integer(data_key=said, validate=validate.Range(1, MAX_ROW_ID), load_default=None, allow_none=True)
+
+
+class Criteria(Schema):
+    """What may be said; empty texts, as forms send them, say nothing. `load` gives a Filter."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    queue = fields.String(validate=validate.OneOf(list(Queue)), load_default=None, allow_none=True)
+    channel = fields.String(validate=validate.OneOf(list(CHANNELS)), load_default=None, allow_none=True)
+    error_code = fields.String(data_key="error", validate=validate.Length(1, 100), load_default=None, allow_none=True)
+    customer_id = _id("customer")
+    chatbot_id = _id("chatbot")
+    endpoint_id = _id("endpoint")
+    since = _Since(load_default=None, allow_none=True)
+    until = _Since(load_default=None, allow_none=True)
+    ids = fields.List(fields.Integer(validate=validate.Range(1, MAX_ROW_ID)), validate=validate.Length(1, MAX_TICKED))
+    state = fields.String(validate=validate.OneOf(STATES), load_default="open")
+
+    @post_load
+    def _filter(self, values: dict[str, Any], **_: Any) -> Filter:
+        return Filter(**(values | ({"ids": tuple(values["ids"])} if "ids" in values else {})))
+
+
+#: Of a Filter's member the name that people write.
+NAMES = {name: field.data_key or name for name, field in Criteria().fields.items()}
+
+
+def read(said: Mapping[str, Any]) -> Filter:
+    """Raises marshmallow's ValidationError; its messages are for whoever said it."""
+    where: Filter = Criteria().load({name: value for name, value in said.items() if value not in ("", None)})
+    return where
+
+
+def written(where: Filter) -> dict[str, Any]:
+    """What `read` takes: the members of a page's address."""
+    return {NAMES[name]: value for name, value in where.as_json().items() if (name, value) != ("state", "open")}
