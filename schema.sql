@@ -2994,3 +2994,15 @@ begin
     select coalesce(jsonb_agg(ticket), '[]'::jsonb) into v_tickets from released_jobs;
     return v_tickets;
 end $$;
+
+-- How much each queue did, and how long its jobs waited before they began, by minute: job records are gone after an hour. Filled by
+-- workers/maintenance.py for minutes that are over, kept for two days.
+create table queue_minute (
+    queue        text not null,
+    minute       timestamptz not null,
+    completed    integer not null check (completed >= 0),
+    failed       integer not null check (failed >= 0),
+    wait_seconds real not null check (wait_seconds >= 0), -- of all of them together
+    longest_wait real not null check (longest_wait >= 0),
+    primary key (minute, queue)
+);

@@ -677,6 +677,23 @@ class Tombstone(Base):
     erased_at = DateTimeTZField()
 
 
+class QueueMinute(Base):
+    """What a queue did in a minute."""
+
+    id = None  # type: ignore[assignment]
+    queue = TextField()
+    minute = DateTimeTZField()
+    completed = IntegerField()
+    failed = IntegerField()
+    wait_seconds = FloatField()
+    longest_wait = FloatField()
+
+    class Meta:
+        """Not a single column."""
+
+        primary_key = CompositeKey("minute", "queue")
+
+
 class Pause(Base):
     """What is not worked on for now (shared/operations/pauses.py)."""
 

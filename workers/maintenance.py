@@ -27,7 +27,7 @@ from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
-from shared.operations import bulk_actions, dead_letters, replays
+from shared.operations import bulk_actions, dead_letters, overview, replays
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
@@ -133,6 +133,12 @@ def prune_messages() -> None:
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def count_throughput() -> None:
+    """Keeps what each queue did in the minutes that are over, before the job records are pruned."""
+    overview.count_minutes()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -14,8 +14,8 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries
 
 from shared import db, queues
-from shared.broker import identity, rate_limits
-from shared.broker.connection import warn_about_forgetful_redis
+from shared.broker import census, identity, rate_limits
+from shared.broker.connection import outage, warn_about_forgetful_redis
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
@@ -117,6 +117,16 @@ def keep_leases(stopping: threading.Event) -> None:
             else:
                 db.outage.noticed(problem)
         refresh_pauses()
+        announce()
+
+
+def announce() -> None:
+    """Says to operators that this process is there."""
+    broker = get_broker()
+    try:
+        census.announce(sorted({queues.stage(name) for name in broker.queues}))
+    except redis.RedisError as problem:
+        outage.noticed(problem)
 
 
 def refresh_pauses() -> None:

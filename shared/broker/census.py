@@ -1,0 +1,40 @@
+"""Which worker processes there are: each says so in Redis when it renews its leases, and lives while its heartbeat is young."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any, cast
+
+from shared.broker.connection import redis_now_ms
+from shared.broker.redis_broker import DEAD_AFTER, get_broker
+
+#: On Heroku the dyno, like ai.2; elsewhere the machine's name.
+HOST = os.environ.get("DYNO") or socket.gethostname()
+
+
+def announce(queues: list[str]) -> None:
+    """This process works on these queues."""
+    broker = get_broker()
+    about = json.dumps({"host": HOST, "pid": os.getpid(), "queues": queues})
+    broker.client.hset(_key(), broker.broker_id, about)
+
+
+def workers() -> list[dict[str, Any]]:
+    """The processes that live, each with name, host, pid, queues and seconds since its heartbeat. Forgets those that do not."""
+    broker = get_broker()
+    said = cast(dict[bytes, bytes], broker.client.hgetall(_key()))
+    known = {name.decode(): json.loads(about) for name, about in said.items()}
+    scores = cast(list[tuple[bytes, float]], broker.client.zrange(f"{broker.namespace}:__heartbeats__", 0, -1, withscores=True))
+    beats = dict(scores)
+    now = redis_now_ms(broker.client)
+    ages = {name: (now - beats.get(name.encode(), 0)) / 1000 for name in known}
+    if dead := [name for name, age in ages.items() if age > DEAD_AFTER]:
+        broker.client.hdel(_key(), *dead)
+    living = [{"name": name, "age": ages[name], **known[name]} for name in known if name not in dead]
+    return sorted(living, key=lambda worker: (worker["host"], worker["pid"]))
+
+
+def _key() -> str:
+    return f"{get_broker().namespace}:workers"
