@@ -241,6 +241,7 @@ class Settings:
         self.widget_sessions_per_minute = env.int("WIDGET_SESSIONS_PER_MINUTE", 120, validate=_POSITIVE)
         self.api_requests_per_minute = env.int("API_REQUESTS_PER_MINUTE", 600, validate=_POSITIVE)
         self.trusted_proxies = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
+        self.public_url = env.str("PUBLIC_URL", "", validate=_HTTP_URL_OR_NONE)
         self.allowed_hosts: list[str] = env.list("ALLOWED_HOSTS", [], subcast=str)
         self.dashboard_user = env.str("DASHBOARD_USER", "")
         self.dashboard_password = env.str("DASHBOARD_PASSWORD", "")

@@ -31,10 +31,12 @@ from web.api import (
     webhook_attempts,
     webhooks,
 )
+from web.desk import install as desk
 from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
 from web.ops.metrics import metrics
+from web.start_page import start_page
 from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
 
@@ -44,7 +46,7 @@ API_ROUTES = (
     *(webhooks, webhook_attempts, usage),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
-BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard)
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard, start_page)
 
 
 def create_app() -> Flask:
@@ -63,4 +65,5 @@ def create_app() -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     document.install(app)
+    desk.install(app)
     return app

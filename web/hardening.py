@@ -43,8 +43,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 ANY_HOST = ("/healthz", "/readyz")
 
 
+#: Seconds for which a browser keeps a file whose address names what is in it (`?v=`).
+_FOREVER = 31_536_000
+
+
 class Application(Flask):
     """Flask, for Sentry wraps its `__call__`, and this has to come before."""
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """How long browsers keep a static file; others they ask for again."""
+        return _FOREVER if "v" in request.args else super().get_send_file_max_age(filename)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         forget_trace(environ)

@@ -5,6 +5,7 @@ While Redis is down nothing is counted: requests are accepted then as well, and 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -28,8 +29,10 @@ log = logging.getLogger(__name__)
 
 #: Wrong API keys that one address may send in a minute: enough for a server with a revoked key, too few for guessing.
 WRONG_KEYS = 20
-#: Wrong passwords of the dashboard, or wrong METRICS_TOKENs, of one address in a minute.
+#: Wrong passwords of the desk or the dashboard, or wrong METRICS_TOKENs, of one address in a minute.
 WRONG_LOGINS = 10
+#: Wrong passwords for one account of the desk in a minute, from all addresses together.
+WRONG_PASSWORDS = 10
 _GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
@@ -73,14 +76,7 @@ def check_wrong_key() -> None:
 
 def check_guess(what: str) -> None:
     """Raises TooManyRequests while the request's address is guessing: then a right password is no use either."""
-    limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(WRONG_LOGINS)
-    try:
-        wait = 0 if limiter.test(item, _guesses(what)) else _seconds_left(item, _guesses(what))
-    except redis.RedisError as problem:
-        outage.noticed(problem)
-        return
-    if wait:
-        raise _too_many(_GUESSING.format(WRONG_LOGINS), wait)
+    _refuse_after(WRONG_LOGINS, _guesses(what), _GUESSING)
 
 
 def count_guess(what: str) -> None:
@@ -89,8 +85,35 @@ def count_guess(what: str) -> None:
     _count(WRONG_LOGINS, _guesses(what), _GUESSING)
 
 
+def check_login(account: str) -> None:
+    """Raises TooManyRequests while an account of the desk is being guessed at, from wherever."""
+    _refuse_after(WRONG_PASSWORDS, _logins(account), "This account may have {} wrong logins")
+
+
+def count_login(account: str) -> None:
+    """Counts a wrong password of an account. Raises TooManyRequests."""
+    _count(WRONG_PASSWORDS, _logins(account), "This account may have {} wrong logins")
+
+
+def _logins(account: str) -> str:
+    """Redis keeps no addresses."""
+    return f"wrong-passwords:{hashlib.sha256(account.strip().lower().encode()).hexdigest()[:32]}"
+
+
 def _guesses(what: str) -> str:
     return f"wrong-logins:{what}:{client_site()}"
+
+
+def _refuse_after(limit: int, name: str, allowed: str) -> None:
+    """Raises TooManyRequests while as many were counted; counts nothing."""
+    limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(limit)
+    try:
+        wait = 0 if limiter.test(item, name) else _seconds_left(item, name)
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return
+    if wait:
+        raise _too_many(allowed.format(limit), wait)
 
 
 def _count(limit: int, name: str, allowed: str) -> None:

@@ -19,14 +19,23 @@ import redis
 
 from scripts.commands.migrate import migrate, why_not
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import DEFAULT_DATA, ROOT, door_addresses, door_url, free_port, generated_secrets, private_folder
+from scripts.local.environment import (
+    DEFAULT_DATA,
+    ROOT,
+    door_addresses,
+    door_url,
+    free_port,
+    generated_secrets,
+    private_folder,
+)
 from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, occupy
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.telegram_relay import Relay
-from shared import config
+from shared import config, db
 from shared.broker.connection import connect_redis
+from shared.people import links
 
 #: The port that people expect.
 _PORT = 8000
@@ -150,7 +159,7 @@ def _until_ready(url: str, stopping: threading.Event) -> None:
 
 
 def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str]) -> None:
-    lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
+    lines = [f"{what}: {where}" for what, where in (*door_addresses(environment), *_first_operator(environment))]
     secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]
     if not environment.get("OPENAI_API_KEY"):
         lines.append(
@@ -158,6 +167,13 @@ def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str
         )
     for line in ("running; Ctrl-C stops it", *lines, *secrets):
         _say(line)
+
+
+def _first_operator(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """While there is no operator: a link that makes one, once. It is new at every start."""
+    path = links.for_first_operator()
+    db.reset()
+    return [("the desk's first operator", f"{door_url(environment)}{path} (works once, within a day)")] if path else []
 
 
 def _say(line: str) -> None:

@@ -107,6 +107,7 @@ def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
         ("hook for Meta", f"{url}/webhooks/whatsapp/cloud (signed with WHATSAPP_APP_SECRET)"),
         ("hook for QR gateways", f"{url}/webhooks/whatsapp/qr/<session>"),
         ("Telegram", "scripts/connect telegram asks for a bot's token; its messages are asked for from here"),
+        ("desk, for people", f"{url}/desk/ (its users: scripts/users)"),
         ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
         ("health, metrics", f"{url}/readyz, {url}/metrics (with METRICS_TOKEN as bearer token)"),
     ]

@@ -65,7 +65,7 @@ FLOORS = (
     {"shared.payloads"},
     {"shared.db"},
     {"shared.broker", "shared.http", "shared.models"},
-    {"shared.jobs", "shared.media", "shared.teaching"},
+    {"shared.jobs", "shared.media", "shared.people", "shared.teaching"},
     {"shared.budgets", "shared.knowledge", "shared.privacy"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.queue_service"},

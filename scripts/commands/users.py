@@ -1,0 +1,123 @@
+"""scripts/users: the people of the desk. Passwords are never typed here: a link, which works once, lets its holder choose one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from scripts.local.environment import server_address
+from scripts.local.terminal import count, print_table, with_database
+from shared import db
+from shared.config import settings
+from shared.models import User
+from shared.people import accounts, audit, links
+from shared.people.accounts import Refused
+
+
+def main() -> int:
+    """Runs one command; 1 if it is refused."""
+    arguments = _arguments()
+    try:
+        return with_database("users", arguments.run, arguments)
+    except Refused as refusal:
+        print(f"users: {refusal}", file=sys.stderr)
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/users", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    create = commands.add_parser("create", help="makes a user, and prints the link with which they choose a password")
+    create.add_argument("email")
+    create.add_argument("--name", help="what colleagues and customers see (default: the address before its @)")
+    create.add_argument("--role", choices=accounts.ROLES, default="owner", help="default: owner")
+    create.add_argument("--customer", type=count, help="of an owner or agent; scripts/connect business prints its id")
+    create.set_defaults(run=_create)
+    listed = commands.add_parser("list", help="all users")
+    listed.set_defaults(run=_list)
+    for name, run, text in (
+        ("link", _link, "prints a new link with which somebody chooses a password; earlier ones end"),
+        ("disable", _disable, "ends somebody's access at once"),
+        ("enable", _enable, "gives it back"),
+        ("grant-texts", _grant, "lets an operator read customers' messages; each look is recorded"),
+        ("revoke-texts", _revoke, "takes that back"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("email")
+        command.set_defaults(run=run)
+    return parser.parse_args()
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    name = arguments.name or arguments.email.partition("@")[0]
+    with db.transaction():
+        user = accounts.create(arguments.email, name, arguments.role, arguments.customer)
+        _record("user.created", user, role=user.role)
+        path = links.for_user(user)
+    return _print_link(user, path)
+
+
+def _link(arguments: argparse.Namespace) -> int:
+    user = _named(arguments.email)
+    with db.transaction():
+        path = links.for_user(user)
+        _record("user.link_made", user)
+    return _print_link(user, path)
+
+
+def _print_link(user: User, path: str) -> int:
+    base = settings().public_url or server_address() or "https://your.address"
+    print(f"{base.rstrip('/')}{path}")
+    kind = links.RESET if user.password_hash else links.INVITATION
+    hours = int(links.LIFETIMES[kind].total_seconds() // 3600)
+    print(f"users: for {user.email}; it works once, within {hours} hours", file=sys.stderr)
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    columns = (User.id, User.customer, User.role, User.email, User.name, User.can_read_texts, User.created_at, User.disabled_at)
+    rows = db.rows(User.select(*columns).order_by(User.id))
+    titles = ("id", "customer", "role", "email", "name", "reads texts", "created", "disabled")
+    print_table(titles, (row.values() for row in rows))
+    return 0
+
+
+def _disable(arguments: argparse.Namespace) -> int:
+    return _change(arguments.email, "user.disabled", lambda user: accounts.disable(user.id))
+
+
+def _enable(arguments: argparse.Namespace) -> int:
+    return _change(arguments.email, "user.enabled", lambda user: accounts.enable(user.id))
+
+
+def _grant(arguments: argparse.Namespace) -> int:
+    return _change(arguments.email, "user.texts_granted", lambda user: accounts.allow_texts(user.id, True))
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    return _change(arguments.email, "user.texts_revoked", lambda user: accounts.allow_texts(user.id, False))
+
+
+def _change(email: str, action: str, change: Callable[[User], None]) -> int:
+    user = _named(email)
+    with db.transaction():
+        change(user)
+        _record(action, user)
+    print(f"{user.email}: {action.partition('.')[2].replace('_', ' ')}")
+    return 0
+
+
+def _record(action: str, user: User, **details: str) -> None:
+    audit.record(action, "user", user.id, {"by": "scripts/users", **details}, user=None, customer_id=user.customer_id)
+
+
+def _named(email: str) -> User:
+    user = accounts.find(email)
+    if user is None:
+        raise Refused(f"Nobody has the address {email}. scripts/users list shows all users.")
+    return user
+
+
+if __name__ == "__main__":
+    sys.exit(main())

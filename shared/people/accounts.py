@@ -1,0 +1,157 @@
+"""Users: making, finding and changing them. A change ends the sessions of those whose rights it takes away."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from peewee import IntegrityError, fn
+
+from shared import db
+from shared.models import Customer, User, UserLink, UserSession
+from shared.people import passwords
+
+#: What each role may, from the least on: within its customer an owner may what an agent may, an operator may all, everywhere.
+ROLES = ("agent", "owner", "operator")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+
+
+class Refused(Exception):
+    """What cannot be done; the text says why, and what to do."""
+
+
+def may(user: User, role: str) -> bool:
+    """Whether somebody has the rights of this role."""
+    return ROLES.index(user.role) >= ROLES.index(role)
+
+
+def create(email: str, name: str, role: str, customer_id: int | None = None) -> User:
+    """A new user without a password. Raises Refused."""
+    address = checked_address(email)
+    if (role == "operator") != (customer_id is None):
+        raise Refused("An operator has no customer, and an owner or agent has to have one.")
+    if customer_id is not None and db.scalar(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
+        raise Refused(f"There is no customer {customer_id}.")
+    new = User.insert(email=address, name=checked_name(name), role=role, customer=customer_id)
+    try:
+        user_id = db.scalar(new.returning(User.id))
+    except IntegrityError:
+        raise Refused(f"{address} already is the address of a user. Use another one, or make a new link for that user.") from None
+    return require(user_id)
+
+
+def require(user_id: int) -> User:
+    """A user by id. Raises Refused."""
+    return _one(User.id == user_id, f"There is no user {user_id}.")
+
+
+def find(email: str) -> User | None:
+    """A user by address, None if nobody has it."""
+    try:
+        return _one(User.email == email.strip().lower(), "")
+    except Refused:
+        return None
+
+
+def of_customer(customer_id: int | None) -> list[dict[str, Any]]:
+    """The users of a customer, or the operators: each with `last_seen`."""
+    seen = UserSession.select(fn.max(UserSession.seen_at)).where(UserSession.user == User.id)
+    whose = User.customer.is_null() if customer_id is None else User.customer == customer_id
+    return db.rows(User.select(User, seen.alias("last_seen")).where(whose).order_by(User.disabled_at.is_null(False), User.id))
+
+
+def authenticate(email: str, password: str) -> User | None:
+    """Whose address and password these are; None if they are nobody's, or the user is disabled."""
+    user = find(email)
+    if not passwords.matches(password, user.password_hash if user else None) or user is None or user.disabled_at:
+        return None
+    return user
+
+
+def set_password(user_id: int, password: str) -> None:
+    """Another password; whoever was logged in is so no longer, and earlier links end."""
+    with db.transaction():
+        _change(user_id, password_hash=passwords.hashed(password))
+        db.rows(UserSession.delete().where(UserSession.user == user_id))
+        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
+
+
+def set_role(user_id: int, role: str) -> None:
+    """An agent becomes an owner, or the other way round. Raises Refused where a customer would be left without an owner."""
+    with db.transaction():
+        user = require(user_id)
+        if role not in ("agent", "owner") or user.role == "operator":
+            raise Refused("Only agents and owners change their roles.")
+        if role == "agent":
+            _keep_one(user)
+        _change(user_id, role=role)
+
+
+def disable(user_id: int) -> None:
+    """Ends somebody's access at once. Raises Refused for the last owner of a customer, and the last operator."""
+    with db.transaction():
+        _keep_one(require(user_id))
+        _change(user_id, disabled_at=fn.now())
+        db.rows(UserSession.delete().where(UserSession.user == user_id))
+        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
+
+
+def enable(user_id: int) -> None:
+    """Gives somebody's access back."""
+    _change(user_id, disabled_at=None)
+
+
+def allow_texts(user_id: int, is_allowed: bool) -> None:
+    """Whether an operator may read messages. Raises Refused for others, who always may."""
+    if require(user_id).role != "operator":
+        raise Refused("Owners and agents read the messages of their customer; this is for operators only.")
+    _change(user_id, can_read_texts=is_allowed)
+
+
+def set_profile(user_id: int, name: str, language: str | None) -> None:
+    """A user's own name and language."""
+    _change(user_id, name=checked_name(name), language=language)
+
+
+def has_operator() -> bool:
+    """Whether any operator can log in."""
+    able = User.select(User.id).where(User.role == "operator", User.disabled_at.is_null(), User.password_hash.is_null(False))
+    return db.scalar(able.limit(1)) is not None
+
+
+def checked_address(email: str) -> str:
+    """An e-mail address as it is stored. Raises Refused."""
+    address = email.strip().lower()
+    if len(address) > 254 or not _ADDRESS.fullmatch(address) or not address.isprintable():
+        raise Refused("This is not an e-mail address. It looks like name@example.com.")
+    return address
+
+
+def checked_name(name: str) -> str:
+    """A name as it is stored. Raises Refused."""
+    plain = " ".join("".join(character for character in name if character.isprintable()).split())
+    if not 1 <= len(plain) <= 200:
+        raise Refused("A name has 1 to 200 characters.")
+    return plain
+
+
+def _keep_one(user: User) -> None:
+    """Locks those like this one. Raises Refused if nobody would be left."""
+    if user.role == "agent":
+        return
+    whose = User.customer.is_null() if user.customer_id is None else User.customer == user.customer_id
+    alike = User.select(User.id, User.disabled_at).where(whose, User.role == user.role).for_update()
+    if not [row for row in db.rows(alike) if row["disabled_at"] is None and row["id"] != user.id]:
+        who = "operator" if user.role == "operator" else "owner of this business"
+        raise Refused(f"{user.name} is the last {who}. Make somebody else one first.")
+
+
+def _one(where: Any, missing: str) -> User:
+    row = db.row(User.select().where(where))
+    if row is None:
+        raise Refused(missing)
+    return User(**row)
+
+
+def _change(user_id: int, **values: Any) -> None:
+    db.rows(User.update(updated_at=fn.clock_timestamp(), **values).where(User.id == user_id))

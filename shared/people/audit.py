@@ -1,0 +1,64 @@
+"""The audit: a row for each change that somebody makes, and for each look of an operator at customers' texts.
+
+Written in the transaction of the change itself. `details` say what is what now (names, states, counts): never a message's text,
+and never a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from peewee import SQL
+
+from shared import db
+from shared.models import AuditEntry, User
+
+
+def record(
+    action: str,
+    subject: str,
+    subject_id: int | None = None,
+    details: Mapping[str, Any] | None = None,
+    *,
+    user: User | None,
+    customer_id: int | None,
+) -> None:
+    """Adds a row. `action` is like "chatbot.changed", `subject` the kind of what was changed, like "chatbot"."""
+    db.rows(
+        AuditEntry.insert(
+            action=action,
+            subject=subject,
+            subject_id=subject_id,
+            details=dict(details or {}),
+            user=user.id if user else None,
+            customer=customer_id,
+        )
+    )
+
+
+def was_recorded(action: str, subject: str, subject_id: int | None, user: User, within: timedelta) -> bool:
+    """Whether this user did the same a short while ago: pages that are open look again and again."""
+    since = SQL(f"now() - interval '{int(within.total_seconds())} seconds'")
+    same = (
+        (AuditEntry.user == user.id) & (AuditEntry.action == action) & (AuditEntry.subject == subject) & (AuditEntry.at > since)
+    )
+    which = AuditEntry.subject_id.is_null() if subject_id is None else AuditEntry.subject_id == subject_id
+    return db.scalar(AuditEntry.select(AuditEntry.id).where(same, which).limit(1)) is not None
+
+
+def entries(
+    customer_id: int | None, *, user_id: int | None = None, action: str = "", before: int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Rows, newest first, each with `who`; of one customer, or of all. `action` is one, or the first word of several."""
+    rows = AuditEntry.select(AuditEntry, User.name.alias("who"), User.role.alias("role")).left_outer_join(User)
+    if customer_id is not None:
+        rows = rows.where(AuditEntry.customer == customer_id)
+    if user_id is not None:
+        rows = rows.where(AuditEntry.user == user_id)
+    if action:
+        rows = rows.where((AuditEntry.action == action) | AuditEntry.action.startswith(f"{action}."))
+    if before is not None:
+        rows = rows.where(AuditEntry.id < before)
+    return db.rows(rows.order_by(AuditEntry.id.desc()).limit(limit))

@@ -1,0 +1,68 @@
+"""Links that let their holder choose a password: of an invitation, after a forgotten password, and for the first operator.
+
+A link holds 256 random bits; the database has their SHA-256. It works once, for a while, and the newest of a user alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+
+from peewee import SQL, fn
+
+from shared import db
+from shared.models import User, UserLink
+from shared.people import accounts
+
+INVITATION, RESET, FIRST_OPERATOR = "invitation", "reset", "first_operator"
+#: How long each works. A reset is asked for by somebody who waits for it.
+LIFETIMES = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1), FIRST_OPERATOR: timedelta(days=1)}
+_TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
+
+
+def for_user(user: User, lifetime: timedelta | None = None) -> str:
+    """The path of a new link: an invitation for who has no password yet, else a reset. Earlier ones of this user end."""
+    kind = RESET if user.password_hash else INVITATION
+    with db.transaction():
+        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user.id, UserLink.used_at.is_null()))
+        return _new(kind, user.id, lifetime)
+
+
+def for_first_operator() -> str | None:
+    """The path of a link for the first operator; None once there is one. Earlier ones end."""
+    if accounts.has_operator():
+        return None
+    with db.transaction():
+        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.kind == FIRST_OPERATOR, UserLink.used_at.is_null()))
+        return _new(FIRST_OPERATOR, None, None)
+
+
+def find(token: str) -> UserLink | None:
+    """The link, if it still works."""
+    row = db.row(UserLink.select().where(_works(token))) if _TOKEN.fullmatch(token) else None
+    if row is None or (row["kind"] == FIRST_OPERATOR and accounts.has_operator()):
+        return None
+    return UserLink(**row)
+
+
+def use(token: str) -> bool:
+    """Takes a link; False if somebody was faster, or it ended. In one transaction with what it is for."""
+    return db.row(UserLink.update(used_at=fn.now()).where(_works(token)).returning(UserLink.id)) is not None
+
+
+def _works(token: str) -> object:
+    return (UserLink.hash == _hash(token)) & UserLink.used_at.is_null() & (UserLink.expires_at > fn.now())
+
+
+def _new(kind: str, user_id: int | None, lifetime: timedelta | None) -> str:
+    token = secrets.token_urlsafe(32)
+    seconds = int((lifetime or LIFETIMES[kind]).total_seconds())
+    ends = SQL(f"now() + interval '{seconds} seconds'")
+    db.rows(UserLink.insert(kind=kind, user=user_id, hash=_hash(token), expires_at=ends))
+    return f"/desk/link/{token}"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Sessions: rows, one for each browser that is logged in. The browser holds 256 random bits, the database their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from peewee import SQL, fn
+
+from shared import db
+from shared.models import User, UserSession
+
+#: Days after which a session ends that nobody used, and after which any session ends.
+IDLE_DAYS, LONGEST_DAYS = 14, 90
+#: Minutes between two notes of when a session was last used: not every request has to write.
+_NOTE_MINUTES = 5
+#: Characters of what a browser says of itself that are kept.
+_AGENT = 300
+
+
+def _lives() -> Any:
+    """The condition of a session that has not ended."""
+    return (UserSession.seen_at > SQL(f"now() - interval '{IDLE_DAYS} days'")) & (
+        UserSession.created_at > SQL(f"now() - interval '{LONGEST_DAYS} days'")
+    )
+
+
+def begin(user_id: int, address: str, agent: str) -> str:
+    """A new session; returns its token. What has ended of this user's goes away."""
+    token = secrets.token_urlsafe(32)
+    db.rows(UserSession.delete().where(UserSession.user == user_id, ~_lives()))
+    db.rows(UserSession.insert(user=user_id, hash=_hash(token), address=address, agent=agent[:_AGENT]))
+    return token
+
+
+def find(token: str) -> tuple[User, int] | None:
+    """Whose session this is, and its id; None if it ended, or its user is disabled."""
+    live = (UserSession.hash == _hash(token)) & _lives() & User.disabled_at.is_null()
+    is_stale = UserSession.seen_at < SQL(f"now() - interval '{_NOTE_MINUTES} minutes'")
+    columns = (User, UserSession.id.alias("session_id"), is_stale.alias("is_stale"))
+    row = db.row(UserSession.select(*columns).join(User).where(live))
+    if row is None:
+        return None
+    session_id, stale = row.pop("session_id"), row.pop("is_stale")
+    if stale:
+        db.rows(UserSession.update(seen_at=fn.now()).where(UserSession.id == session_id))
+    return User(**row), session_id
+
+
+def of_user(user_id: int) -> list[dict[str, Any]]:
+    """Somebody's live sessions, the latest used first."""
+    columns = (UserSession.id, UserSession.address, UserSession.agent, UserSession.created_at, UserSession.seen_at)
+    live = (UserSession.user == user_id) & _lives()
+    return db.rows(UserSession.select(*columns).where(live).order_by(UserSession.seen_at.desc(), UserSession.id.desc()))
+
+
+def end(user_id: int, session_id: int) -> None:
+    """Logs one browser out."""
+    db.rows(UserSession.delete().where(UserSession.user == user_id, UserSession.id == session_id))
+
+
+def end_others(user_id: int, session_id: int) -> int:
+    """Logs all other browsers out; returns how many."""
+    others = UserSession.delete().where(UserSession.user == user_id, UserSession.id != session_id)
+    return len(db.rows(others.returning(UserSession.id)))
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""The pages of the desk, for the tests that go through all of them: roles, strangers, accessibility, looks.
+
+Whoever builds a page adds it here, and to `furnish` what it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from shared.models import User
+from shared.people import accounts
+from tests.builders import World
+
+PASSWORD = "correct horse battery"
+
+
+class DeskPage(NamedTuple):
+    """An address, with names in braces for ids of `furnish`, and the least role that may open it."""
+
+    path: str
+    role: str
+
+
+PAGES = (DeskPage("/desk/profile", "agent"),)
+
+
+def furnish(world: World) -> dict[str, int]:
+    """Rows for the pages to show; their ids, by the names in the addresses."""
+    return {"customer": world.customer}
+
+
+def person(role: str, customer: int | None, name: str = "Emma") -> User:
+    """A user who can log in."""
+    user = accounts.create(f"{name}.{role}.{customer or 0}@example.com".lower(), name, role, customer)
+    accounts.set_password(user.id, PASSWORD)
+    return user
+
+
+class Visitor:
+    """A browser of the desk, without its scripts."""
+
+    def __init__(self, app: Flask, user: User | None = None) -> None:
+        self.client: FlaskClient = app.test_client()
+        if user is not None:
+            answer = self.post("/desk/login", email=user.email, password=PASSWORD)
+            assert answer.status_code == 303, answer.text
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        """Opens an address."""
+        return self.client.get(path, headers=headers)
+
+    def post(self, path: str, **form: str) -> TestResponse:
+        """Sends a form, with its token."""
+        return self.client.post(path, data={"csrf_token": self.token(), **form})
+
+    def token(self) -> str:
+        """What the forms of this browser have."""
+        for page in ("/desk/profile", "/desk/login"):
+            if found := re.search(r'name="csrf_token" value="([^"]+)"', self.client.get(page).text):
+                return found[1]
+        raise AssertionError("no form has a token")

@@ -1,0 +1,195 @@
+"""The desk's skeleton: who may open what, logging in, links, tokens of forms, and what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask, g
+from werkzeug.routing import Rule
+
+from shared import db
+from shared.models import AuditEntry, UserLink, UserSession
+from shared.people import accounts, links
+from shared.people.accounts import Refused
+from tests.builders import World
+from tests.integration.desk_pages import PAGES, PASSWORD, Visitor, furnish, person
+from web.app import create_app
+from web.desk.access import masked, record_look
+
+#: Pages of those who are not logged in.
+OPEN = {"desk.login", "desk.log_in", "desk.forgotten", "desk.ask_for_link", "desk.link", "desk.use_link"}
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def rules(app: Flask) -> Iterator[tuple[Rule, str, str]]:
+    """Each route of the desk but the open ones: with a method, and an address whose ids are 1."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith("desk.") and rule.endpoint not in OPEN:
+            for method in sorted({"GET", "POST"} & (rule.methods or set())):
+                yield rule, method, rule.rule
+
+
+def filled(rule: Rule, customer: int) -> str:
+    """An address of a route: of this customer, with ids that nothing has."""
+    parts = []
+    for is_dynamic, part in rule._trace:
+        parts.append(str(customer if part == "customer_id" else 1) if is_dynamic else part.lstrip("|"))
+    return "".join(parts)
+
+
+def test_each_view_says_who_may_open_it_and_each_page_is_on_the_list(app: Flask) -> None:
+    listed = {page.path.split("?")[0] for page in PAGES}
+    for rule, method, path in rules(app):
+        assert hasattr(app.view_functions[rule.endpoint], "allowed"), f"{rule.endpoint} has no @allowed"
+        if method == "GET" and not (rule.arguments - {"customer_id"}) and path != "/desk/":
+            assert path.replace("<int:customer_id>", "{customer}") in listed, f"{path} is not in desk_pages.PAGES"
+
+
+def test_strangers_log_in_and_roles_see_their_own(app: Flask, world: World) -> None:
+    ids = furnish(world)
+    people = {role: person(role, None if role == "operator" else world.customer) for role in accounts.ROLES}
+    browsers = {role: Visitor(app, user) for role, user in people.items()}
+    for page in PAGES:
+        path = page.path.format(**ids)
+        answer = Visitor(app).get(path)
+        assert (answer.status_code, answer.location.split("?")[0]) == (303, "/desk/login"), path
+        for role, browser in browsers.items():
+            expected = 200 if accounts.may(people[role], page.role) else 403
+            answer = browser.get(path)
+            assert answer.status_code == expected, f"{path} for an {role}: {answer.text}"
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            assert "<style" not in answer.text
+            assert " style=" not in answer.text
+            assert " onclick=" not in answer.text
+
+
+def test_nobody_reaches_another_customers_pages_or_another_roles_forms(app: Flask, world: World) -> None:
+    other, _ = world.tenant()
+    owner, agent = Visitor(app, person("owner", other)), Visitor(app, person("agent", world.customer))
+    for browser, customer in ((owner, world.customer), (agent, world.customer)):
+        token = browser.token()
+        for rule, method, _path in rules(app):
+            least = app.view_functions[rule.endpoint].allowed  # type: ignore[attr-defined]
+            if "customer_id" not in rule.arguments and least == "agent":
+                continue  # everybody's own
+            if browser is agent and least == "agent":
+                continue
+            data = {"csrf_token": token} if method == "POST" else None
+            answer = browser.client.open(filled(rule, customer), method=method, data=data)
+            assert answer.status_code in (403, 404), f"{method} {rule} answered {answer.status_code}"
+            if browser is owner and "customer_id" in rule.arguments:
+                assert answer.status_code == 404, f"{method} {rule} tells that the customer exists"
+    assert owner.get(f"/desk/c/{2**63}/inbox").status_code == 404
+
+
+def test_a_form_without_its_token_is_refused(app: Flask, world: World) -> None:
+    browser = Visitor(app, person("agent", world.customer))
+    for _rule, method, _path in rules(app):
+        if method == "POST":
+            assert browser.client.post(filled(_rule, world.customer), data={"name": "x"}).status_code == 400, _rule
+    assert browser.get("/desk/profile").status_code == 200
+
+
+def test_a_login_begins_a_session_and_its_cookie_is_out_of_reach(app: Flask, world: World) -> None:
+    user = person("agent", world.customer)
+    browser = Visitor(app)
+    assert browser.post("/desk/login", email=user.email, password="wrong horse battery").status_code == 401
+    token = browser.token()
+    https = {"base_url": "https://localhost", "headers": {"Referer": "https://localhost/desk/login"}}
+    form = {"csrf_token": token, "email": f" {user.email.upper()} ", "password": PASSWORD, "next": "https://evil.example/"}
+    answer = browser.client.post("/desk/login", data=form, **https)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.location) == (303, "/desk/profile")
+    cookie = answer.headers["Set-Cookie"]
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/desk"} <= set(cookie.split("; "))
+    assert db.scalar(UserSession.select(UserSession.hash)) not in cookie
+    other = Visitor(app, user)
+    other.post("/desk/profile/sessions/end")
+    assert browser.client.get("/desk/profile", base_url="https://localhost").status_code == 303
+    assert other.get("/desk/profile").status_code == 200
+    other.post("/desk/logout")
+    assert other.get("/desk/profile").status_code == 303
+    assert db.rows(UserSession.select()) == []
+    assert "user.logged_in" in {row["action"] for row in db.rows(AuditEntry.select())}
+
+
+def test_who_is_disabled_is_out_at_once_and_the_last_owner_cannot_be(app: Flask, world: World) -> None:
+    agent, owner = person("agent", world.customer), person("owner", world.customer)
+    browser = Visitor(app, agent)
+    accounts.disable(agent.id)
+    assert browser.get("/desk/profile").status_code == 303
+    assert Visitor(app).post("/desk/login", email=agent.email, password=PASSWORD).status_code == 401
+    for change in (lambda: accounts.disable(owner.id), lambda: accounts.set_role(owner.id, "agent")):
+        with pytest.raises(Refused, match="last owner"):
+            change()
+
+
+def test_a_link_works_once_and_the_newest_alone(app: Flask, world: World) -> None:
+    user = accounts.create("new@shop.example", "New", "owner", world.customer)
+    old, new = links.for_user(user), links.for_user(user)
+    browser = Visitor(app)
+    assert browser.get(old).status_code == 404
+    assert "Choose a password for new@shop.example" in browser.get(new).text
+    for password, again, problem in (
+        ("short", "short", "10 to 200"),
+        ("new@shop.example", "new@shop.example", "guess"),
+        (PASSWORD, "another", "differ"),
+    ):
+        answer = browser.post(new, password=password, again=again)
+        assert answer.status_code == 422
+        assert problem in answer.text
+    assert browser.post(new, password=PASSWORD, again=PASSWORD).status_code == 303
+    assert browser.get("/desk/profile").status_code == 200
+    assert Visitor(app).post(new, password="another password", again="another password").status_code == 404
+    reset = links.for_user(accounts.require(user.id))
+    db.rows(UserLink.update(expires_at=UserLink.created_at))
+    assert Visitor(app).get(reset).status_code == 404
+
+
+def test_the_first_operator_makes_himself_by_a_link(app: Flask, world: World) -> None:
+    path = links.for_first_operator()
+    assert path
+    browser = Visitor(app)
+    form = {"name": "Olga", "email": "olga@host.example", "password": PASSWORD, "again": PASSWORD}
+    assert browser.post(path, **{**form, "email": "olga"}).status_code == 422
+    assert browser.post(path, **form).status_code == 303
+    assert accounts.has_operator()
+    assert links.for_first_operator() is None
+    user = accounts.find("olga@host.example")
+    assert user is not None
+    assert (user.role, user.can_read_texts) == ("operator", False)
+
+
+def test_guessing_ends_after_ten_wrong_passwords(app: Flask, world: World) -> None:
+    user = person("agent", world.customer)
+    browser = Visitor(app)
+    answers = [browser.post("/desk/login", email=user.email, password="wrong horse battery").status_code for _ in range(12)]
+    assert answers[0] == 401
+    assert answers[-1] == 429
+    assert browser.post("/desk/login", email=user.email, password=PASSWORD).status_code == 429
+
+
+def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(app: Flask, world: World) -> None:
+    operator = person("operator", None)
+
+    def looked(path: str = "/desk/c/1/inbox") -> str:
+        with app.test_request_context(path):
+            g.user = accounts.require(operator.id)
+            text = masked("My number is 4711")
+            record_look(app.make_response(""))
+            record_look(app.make_response(""))  # the open page looks again
+            return text
+
+    def recorded() -> list[str]:
+        return [row["action"] for row in db.rows(AuditEntry.select().where(AuditEntry.action == "texts.read"))]
+
+    assert "4711" not in looked()
+    assert recorded() == []
+    accounts.allow_texts(operator.id, True)
+    assert looked() == "My number is 4711"
+    assert recorded() == ["texts.read"]
+    assert "4711" not in str(db.rows(AuditEntry.select()))

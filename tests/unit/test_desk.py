@@ -1,0 +1,57 @@
+"""The desk's texts and files: German for every text, and vendored files that are what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from web.desk.language import languages, translations
+
+_METHODS = [("web/desk/**.py", "python"), ("web/templates/desk/**.html", "jinja2.ext:babel_extract")]
+_KEYWORDS = {"_": None, "_l": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "_n": (1, 2)}
+
+
+def texts(root: Path) -> set[str]:
+    """Every text of the desk: the singular of those with a plural."""
+    options = {"web/templates/desk/**.html": {"trimmed": "true", "silent": "false"}}
+    found = extract_from_dir(root, _METHODS, options, _KEYWORDS, directory_filter=lambda path: ".venv" not in path)
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> None:
+    written = {
+        (message.id if isinstance(message.id, str) else message.id[0]): path.name
+        for path in sorted((root / "web/translations/de").glob("*.po"))
+        for message in read_po(BytesIO(path.read_bytes()), locale="de")
+        if message.id and message.string
+    }
+    used = texts(root)
+    assert len(used) > 40
+    assert not used - written.keys(), "texts without German: add them to a file of web/translations/de"
+    assert not written.keys() - used, "German of texts that are no longer used"
+
+
+def test_placeholders_are_the_same_in_german(root: Path) -> None:
+    for path in (root / "web/translations/de").glob("*.po"):
+        for message in read_po(BytesIO(path.read_bytes()), locale="de"):
+            assert not list(message.check()), f"{path.name}: {message.id}"
+
+
+def test_languages_are_read_from_files() -> None:
+    assert languages()["de"] == "Deutsch"
+    assert translations("de").gettext("Log in") == "Anmelden"
+
+
+@pytest.mark.parametrize("folder", ["web/static/vendor", "tests/vendor"])
+def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> None:
+    listed = json.loads((root / folder / "vendor.json").read_text())
+    assert {path.name for path in (root / folder).iterdir()} == {"vendor.json", *listed}
+    for name, source in listed.items():
+        assert hashlib.sha256((root / folder / name).read_bytes()).hexdigest() == source["sha256"], name
+        assert {"package", "version", "file", "license"} <= source.keys()

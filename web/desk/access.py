@@ -1,0 +1,122 @@
+"""Who may open which page. Each view but those of logging in has `@allowed`; a test walks all routes.
+
+It sets `g.user`, `g.session_id`, and for an address with a customer `g.customer`. The address of another's customer is as unknown
+as one that does not exist: 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from flask import Response, g, redirect, request, session, url_for
+from flask_babel import gettext, refresh
+from werkzeug.exceptions import Forbidden, NotFound
+
+from shared import db
+from shared.models import Customer, User
+from shared.payloads import MAX_ROW_ID
+from shared.people import accounts, audit, sessions
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: Where a browser's session keeps the token of who is logged in.
+TOKEN = "token"
+#: One audit row tells of an operator's looks at the same page for so long: an open page looks again and again.
+SAME_LOOK = timedelta(minutes=10)
+
+
+def allowed(role: str) -> Callable[[View], View]:
+    """For people with the rights of this role ("agent", "owner", "operator"); others log in, or get 403."""
+
+    def protect(view: View) -> View:
+        @wraps(view)
+        def protected(**arguments: Any) -> Any:
+            user = _who()
+            if user is None:
+                return _to_login()
+            g.user = user
+            refresh()  # from now on in this user's language
+            if "customer_id" in arguments:
+                g.customer = _customer(user, arguments.pop("customer_id"))
+            if not accounts.may(user, role):
+                raise Forbidden(gettext("This page is not for your role. Ask an owner of your business."))
+            return view(**arguments)
+
+        protected.allowed = role  # type: ignore[attr-defined]  # the test that walks all routes reads it
+        return protected  # type: ignore[return-value]  # the same view, protected
+
+    return protect
+
+
+def current_user() -> User | None:
+    """Who is logged in, if anybody is."""
+    return g.user if "user" in g else _who()
+
+
+def _who() -> User | None:
+    token = session.get(TOKEN)
+    found = sessions.find(token) if isinstance(token, str) else None
+    if found is None:
+        return None
+    user, g.session_id = found
+    return user
+
+
+def _customer(user: User, customer_id: int) -> Customer:
+    """Raises NotFound for one that this user does not work for."""
+    is_own = user.role == "operator" or user.customer_id == customer_id
+    row = db.row(Customer.select().where(Customer.id == customer_id)) if is_own and customer_id <= MAX_ROW_ID else None
+    if row is None:
+        raise NotFound(gettext("There is no such page, or it is not yours."))
+    return Customer(**row)
+
+
+def _to_login() -> Response:
+    """To the login, and back afterwards; a fragment's page goes there as a whole."""
+    if "HX-Request" in request.headers:
+        return Response(status=401, headers={"HX-Redirect": url_for("desk.login")})
+    back = request.full_path.rstrip("?") if request.method == "GET" else ""
+    return redirect(url_for("desk.login") + (f"?next={quote(back)}" if back else ""), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def may(role: str) -> bool:
+    """For templates: whether who is logged in has the rights of this role."""
+    return "user" in g and accounts.may(g.user, role)
+
+
+def may_read_texts() -> bool:
+    """Whether who is logged in may read what customers and chatbots wrote."""
+    return g.user.role != "operator" or bool(g.user.can_read_texts)
+
+
+def masked(text: str | None) -> str:
+    """A message's text, or only its length for an operator without the grant. For one with it the look is recorded."""
+    if not text:
+        return ""
+    if not may_read_texts():
+        return str(gettext("••••• (%(count)s characters)", count=len(text)))
+    if g.user.role == "operator":
+        g.texts_were_shown = True
+    return text
+
+
+def record_look(answer: Response) -> Response:
+    """After a request: the audit row of an operator who was shown texts, by the page's endpoint and the id in its address."""
+    if g.get("texts_were_shown"):
+        subject = (request.endpoint or "").rpartition(".")[2]
+        ids = [value for name, value in (request.view_args or {}).items() if name != "customer_id" and isinstance(value, int)]
+        subject_id = ids[-1] if ids else None
+        customer = g.get("customer")
+        if not audit.was_recorded("texts.read", subject, subject_id, g.user, SAME_LOOK):
+            audit.record("texts.read", subject, subject_id, user=g.user, customer_id=customer.id if customer else None)
+    return answer
+
+
+def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> None:
+    """Records a change by who is logged in, in the customer of the page. Call it in the change's transaction."""
+    customer = g.get("customer")
+    audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer.id if customer else None)

@@ -1,0 +1,26 @@
+"""Times and counts as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from babel.dates import format_datetime, format_timedelta
+from flask_babel import format_number, get_locale
+
+#: Counting goes so far; beyond it a page says "10,000+".
+COUNTED = 10_000
+
+
+def since(moment: datetime) -> str:
+    """How long ago: "5 minutes ago"."""
+    return format_timedelta(moment - datetime.now(UTC), granularity="second", add_direction=True, locale=get_locale() or "en")
+
+
+def exact(moment: datetime) -> str:
+    """The time itself, in UTC; the page's script shows it in the reader's own."""
+    return format_datetime(moment, "medium", tzinfo=UTC, locale=get_locale() or "en") + " UTC"
+
+
+def counted(number: int) -> str:
+    """A count, exact up to 10,000."""
+    return str(format_number(min(number, COUNTED))) + ("+" if number > COUNTED else "")

@@ -1,0 +1,149 @@
+"""Puts the desk into the application: its cookie, its forms' tokens, its headers, and how its errors look."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from functools import cache
+from pathlib import Path
+
+import sentry_sdk
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
+from flask.sessions import SecureCookieSessionInterface
+from flask_babel import get_locale
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from peewee import InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+
+from shared import db
+from shared.config import settings
+from shared.errors import ServiceDown
+from web.desk import access, dates, desk, language, navigation
+from web.desk.pages import PAGES
+from web.hardening import reads_no_body_without
+
+log = logging.getLogger(__name__)
+
+COOKIE = "switchboard_desk"
+#: Only our own files: no script and no style is written into a page. blob: is media that a page has fetched.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+#: Seconds after which a page that PostgreSQL kept from being shown is asked for again.
+_RETRY = 3
+
+csrf = CSRFProtect()
+reads_no_body_without(lambda headers: COOKIE in headers.get("Cookie", ""), desk)
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """Flask's signed cookie, which goes over https only where the page came that way."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
+        return request.is_secure
+
+
+def install(app: Flask) -> None:
+    """Registers the desk with all its pages."""
+    app.session_interface = _Cookies()
+    newest, *older = [_signing_key(key) for key in settings().credentials_key.split(",")]
+    app.config.update(
+        SECRET_KEY=newest,
+        SECRET_KEY_FALLBACKS=older,
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_PATH="/desk",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        WTF_CSRF_CHECK_DEFAULT=False,  # the API and the hooks have no forms
+        WTF_CSRF_TIME_LIMIT=None,  # as long as its session: a page may be open for days
+    )
+    csrf.init_app(app)
+    language.install(app)
+    app.register_blueprint(desk)
+    app.jinja_env.filters.update(masked=access.masked, since=dates.since, exact=dates.exact, counted=dates.counted)
+    app.jinja_env.globals.update(asset=asset)
+
+
+@desk.before_request
+def _check_form() -> None:
+    csrf.protect()
+
+
+@desk.context_processor
+def _for_templates() -> dict[str, object]:
+    return {
+        "may": access.may,
+        "menu": navigation.menu,
+        "languages": language.languages(),
+        "locale": str(get_locale()),
+        "user": g.get("user"),
+        "customer": g.get("customer"),
+    }
+
+
+@desk.url_defaults
+def _same_customer(endpoint: str, values: dict[str, object]) -> None:
+    """Links of a customer's page lead to pages of the same customer."""
+    if g.get("customer") and "customer_id" not in values and current_app.url_map.is_endpoint_expecting(endpoint, "customer_id"):
+        values["customer_id"] = g.customer.id
+
+
+@desk.after_request
+def _headers(answer: Response) -> Response:
+    answer.headers.setdefault("Content-Security-Policy", _POLICY)
+    # With no-referrer a browser sends forms with `Origin: null`, and Flask-WTF asks over https where a form came from.
+    answer.headers.setdefault("Referrer-Policy", "same-origin")
+    answer.headers.setdefault("Vary", "Cookie, HX-Request, Accept-Language")
+    return access.record_look(answer) if answer.status_code < 400 else answer
+
+
+@desk.errorhandler(HTTPException)
+def _http_error(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    code = error.code or 500
+    if isinstance(error, CSRFError):
+        code = 400
+    answer = make_response(render_template("desk/error.html", code=code, error=error, is_csrf=isinstance(error, CSRFError)), code)
+    if retry_after := getattr(error, "retry_after", None):
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
+
+
+@desk.errorhandler(OperationalError)
+@desk.errorhandler(InterfaceError)
+@desk.errorhandler(ServiceDown)
+def _outage(error: Exception) -> Response:
+    db.outage.noticed(error)
+    answer = make_response(render_template("desk/outage.html", retry=_RETRY, can_repeat=request.method == "GET"), 503)
+    answer.headers["Retry-After"] = str(_RETRY)
+    return answer
+
+
+@desk.errorhandler(Exception)
+def _unexpected(error: Exception) -> Response:
+    if db.is_passing(error):
+        return _outage(error)
+    log.error("request_failed", extra={"route": request.url_rule.rule if request.url_rule else None}, exc_info=error)
+    sentry_sdk.capture_exception(error)
+    return make_response(render_template("desk/error.html", code=500, error=None, is_csrf=False), 500)
+
+
+@cache
+def _content_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def asset(name: str) -> str:
+    """The address of a file of web/static, with a hash of what is in it: browsers keep it for good."""
+    return url_for("static", filename=name, v=_content_hash(Path(__file__).parents[1] / "static" / name))
+
+
+def _signing_key(key: str) -> bytes:
+    """What signs cookies and tokens: derived, so that there is no further secret to set."""
+    return hmac.new(key.encode(), b"switchboard desk", hashlib.sha256).digest()
+
+
+assert PAGES  # imported for their routes

@@ -1,0 +1,65 @@
+"""The desk's languages: texts by gettext, read from web/translations/<language>/*.po at the start; nothing is compiled.
+
+English is in the code. To add a language, copy web/translations/de and translate the files; it is offered after a restart.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from babel import Locale
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from flask import Flask, g, request
+from flask_babel import Babel, Domain, get_locale
+
+TRANSLATIONS = Path(__file__).parents[1] / "translations"
+
+
+def languages() -> dict[str, str]:
+    """The languages that there are: their codes, and their own names."""
+    codes = ["en", *sorted(folder.name for folder in TRANSLATIONS.iterdir() if folder.is_dir())]
+    return {code: (Locale.parse(code).display_name or code).capitalize() for code in codes}
+
+
+@cache
+def translations(code: str) -> NullTranslations:
+    """All files of a language as one."""
+    catalog = Catalog(locale=code)
+    for path in sorted((TRANSLATIONS / code).glob("*.po")):
+        for message in read_po(BytesIO(path.read_bytes()), locale=code):
+            if message.id and message.string:
+                catalog.add(message.id, message.string, context=message.context)
+    compiled = BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types
+    """flask-babel's texts, from our files."""
+
+    def get_translations(self) -> NullTranslations:
+        """Those of this request's language."""
+        code = str(get_locale() or "en")
+        return NullTranslations() if code == "en" else translations(code)
+
+
+def chosen() -> str:
+    """This request's language: the user's own, else the one of ours that the browser likes best."""
+    known = list(languages())
+    own = g.user.language if "user" in g else None
+    return own if own in known else request.accept_languages.best_match(known) or "en"
+
+
+def install(app: Flask) -> None:
+    """Makes `_()` and dates speak the request's language."""
+    babel = Babel(app, locale_selector=chosen)
+    babel.domain_instance = _Texts()
+    for code in languages():
+        if code != "en":
+            translations(code)

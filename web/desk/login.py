@@ -1,0 +1,176 @@
+"""Logging in and out, and the pages of links that let somebody choose a password."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.models import User, UserLink
+from shared.people import accounts, audit, links, passwords, sessions
+from shared.people.accounts import Refused
+from web.desk import desk
+from web.desk.access import TOKEN, allowed, audited, current_user
+from web.desk.navigation import first_page
+from web.request_limits import check_guess, check_login, client_site, count_guess, count_login
+
+log = logging.getLogger(__name__)
+
+#: A page of the desk, to which a login may lead.
+_OURS = re.compile(r"/desk/[\w/?=&%.,:+-]*", re.ASCII)
+
+
+@desk.get("/")
+@allowed("agent")
+def start() -> Response:
+    """To the page where this person's work begins."""
+    return _to(first_page(g.user))
+
+
+@desk.get("/<path:unknown>")
+@allowed("agent")
+def nothing_here(unknown: str) -> Response:  # noqa: ARG001 - the route gives it
+    """An address that no page has."""
+    raise NotFound
+
+
+@desk.get("/login")
+def login() -> Response:
+    """The form."""
+    if current_user():
+        return _to(_next() or url_for("desk.start"))
+    return _login_form("")
+
+
+@desk.post("/login")
+def log_in() -> Response:
+    """Takes address and password."""
+    email, password = request.form.get("email", ""), request.form.get("password", "")
+    check_guess("desk")
+    check_login(email)
+    user = accounts.authenticate(email, password)
+    if user is None:
+        count_login(email)
+        count_guess("desk")
+        return _login_form(_("This address and password do not belong together. Try again, or ask for a new password."), 401)
+    _begin(user)
+    return _to(_next() or first_page(user))
+
+
+@desk.post("/logout")
+@allowed("agent")
+def log_out() -> Response:
+    """Ends this browser's session."""
+    sessions.end(g.user.id, g.session_id)
+    session.clear()
+    return _to(url_for("desk.login"))
+
+
+@desk.get("/forgotten")
+def forgotten() -> Response:
+    """How to get a new password."""
+    return make_response(render_template("desk/forgotten.html"))
+
+
+@desk.get("/link/<token>")
+def link(token: str) -> Response:
+    """The form in which the holder of a link chooses a password. To look at it uses nothing up: mail programs look, too."""
+    found = links.find(token)
+    return _gone() if found is None else _link_form(found, {})
+
+
+@desk.post("/link/<token>")
+def use_link(token: str) -> Response:
+    """Takes the password, and logs in."""
+    check_guess("desk-link")
+    found = links.find(token)
+    if found is None:
+        count_guess("desk-link")
+        return _gone()
+    problems = _problems(found)
+    if not problems:
+        try:
+            user = _redeem(found, token)
+        except Refused as refusal:
+            problems = {"email": str(refusal)}
+        else:
+            return _gone() if user is None else _welcome(user)
+    return _link_form(found, problems, 422)
+
+
+def _redeem(found: UserLink, token: str) -> User | None:
+    """The user with the new password; None if the link was used meanwhile."""
+    with db.transaction():
+        if not links.use(token):
+            return None
+        user = _user_of(found) or accounts.create(request.form.get("email", ""), request.form.get("name", ""), "operator")
+        accounts.set_password(user.id, request.form["password"])
+        audit.record("user.password_chosen", "user", user.id, {"by": found.kind}, user=user, customer_id=user.customer_id)
+    return user
+
+
+def _problems(found: UserLink) -> dict[str, str]:
+    """What is wrong with the form, by field."""
+    user, password = _user_of(found), request.form.get("password", "")
+    own = (user.email, user.name) if user else (request.form.get("email", ""), request.form.get("name", ""))
+    match passwords.problem_with(password, *own):
+        case "length":
+            return {"password": _("A password has 10 to 200 characters. Several words are easy to remember.")}
+        case "guessable":
+            return {"password": _("Others would guess this password. Choose another one.")}
+    if password != request.form.get("again", ""):
+        return {"again": _("The two passwords differ. Write the same one twice.")}
+    if user is None:
+        try:
+            accounts.checked_name(request.form.get("name", ""))
+        except Refused as refusal:
+            return {"name": str(refusal)}
+    return {}
+
+
+def _welcome(user: User) -> Response:
+    _begin(user)
+    flash(_("Your password is set. Welcome!"))
+    return _to(first_page(user))
+
+
+def _begin(user: User) -> None:
+    """A new session in place of whatever this browser had: nobody can have prepared it."""
+    session.clear()
+    session.permanent = True
+    g.user = user
+    session[TOKEN] = sessions.begin(user.id, client_site(), request.headers.get("User-Agent", ""))
+    log.info("logged_in", extra={"user_id": user.id})
+    audited("user.logged_in", "user", user.id)
+
+
+def _user_of(found: UserLink) -> User | None:
+    return accounts.require(found.user_id) if found.user_id else None
+
+
+def _login_form(problem: str, status: int = 200) -> Response:
+    return make_response(render_template("desk/login.html", problem=problem, next=_next()), status)
+
+
+def _link_form(found: UserLink, problems: dict[str, Any], status: int = 200) -> Response:
+    page = render_template("desk/link.html", kind=found.kind, person=_user_of(found), problems=problems)
+    return make_response(page, status)
+
+
+def _gone() -> Response:
+    return make_response(render_template("desk/link_gone.html"), 404)
+
+
+def _next() -> str:
+    """Where the login leads, if that is a page of ours."""
+    wanted = request.values.get("next", "")
+    return wanted if _OURS.fullmatch(wanted) else ""
+
+
+def _to(address: str) -> Response:
+    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's base class

@@ -1,0 +1,8 @@
+"""The modules of the desk's pages. Each adds its routes to the blueprint when it is imported; a new one is named here."""
+
+from __future__ import annotations
+
+from web.desk import login, profile
+
+#: All of them.
+PAGES = (login, profile)

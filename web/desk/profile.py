@@ -1,0 +1,78 @@
+"""A person's own page: name, language, password, and where they are logged in."""
+
+from __future__ import annotations
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+
+from shared import db
+from shared.people import accounts, passwords, sessions
+from shared.people.accounts import Refused
+from web.desk import desk
+from web.desk.access import TOKEN, allowed, audited
+from web.desk.language import languages
+from web.request_limits import check_login, client_site, count_login
+
+
+@desk.get("/profile")
+@allowed("agent")
+def profile() -> Response:
+    """The page."""
+    return _page({})
+
+
+@desk.post("/profile")
+@allowed("agent")
+def change_profile() -> Response:
+    """Takes name and language."""
+    language = request.form.get("language", "")
+    try:
+        with db.transaction():
+            accounts.set_profile(g.user.id, request.form.get("name", ""), language if language in languages() else None)
+            audited("user.changed", "user", g.user.id, language=language or None)
+    except Refused as refusal:
+        return _page({"name": str(refusal)}, 422)
+    g.user = accounts.require(g.user.id)
+    flash(_("Saved."))
+    return _back()
+
+
+@desk.post("/profile/password")
+@allowed("agent")
+def change_password() -> Response:
+    """Takes a new password from who knows the old one; other browsers are logged out."""
+    new = request.form.get("password", "")
+    check_login(g.user.email)
+    if not passwords.matches(request.form.get("current", ""), g.user.password_hash):
+        count_login(g.user.email)
+        return _page({"current": _("This is not your present password.")}, 422)
+    if passwords.problem_with(new, g.user.email, g.user.name):
+        return _page({"password": _("Choose 10 to 200 characters that others would not guess.")}, 422)
+    with db.transaction():
+        accounts.set_password(g.user.id, new)
+        audited("user.password_chosen", "user", g.user.id, by="profile")
+        session[TOKEN] = sessions.begin(g.user.id, client_site(), request.headers.get("User-Agent", ""))
+    flash(_("Your password is changed. Other browsers were logged out."))
+    return _back()
+
+
+@desk.post("/profile/sessions/end")
+@allowed("agent")
+def end_sessions() -> Response:
+    """Logs all other browsers out."""
+    with db.transaction():
+        ended = sessions.end_others(g.user.id, g.session_id)
+        audited("user.logged_out_everywhere", "user", g.user.id, sessions=ended)
+    flash(_("All other browsers were logged out."))
+    return _back()
+
+
+def _page(problems: dict[str, str], status: int = 200) -> Response:
+    page = render_template(
+        "desk/profile.html", sessions=sessions.of_user(g.user.id), this_session=g.session_id, problems=problems
+    )
+    return make_response(page, status)
+
+
+def _back() -> Response:
+    return redirect(url_for("desk.profile"), 303)  # type: ignore[return-value]  # werkzeug's base class

@@ -1,0 +1,99 @@
+// What all pages of the desk share: dialogs, copying, times in the reader's zone, "show more", and a lost connection.
+"use strict";
+
+document.addEventListener("click", event => {
+  const target = event.target.closest("[data-opens], [data-close], [data-copy], [data-select], [data-more]");
+  if (!target) return;
+  if (target.dataset.opens) document.getElementById(target.dataset.opens)?.showModal();
+  if ("close" in target.dataset) target.closest("dialog")?.close();
+  if ("select" in target.dataset) target.select();
+  if (target.dataset.copy) copy(target);
+  if (target.dataset.more) {
+    event.preventDefault();
+    showMore(target);
+  }
+});
+
+// A click beside a dialog closes it.
+document.addEventListener("mousedown", event => {
+  if (event.target instanceof HTMLDialogElement) {
+    const box = event.target.getBoundingClientRect();
+    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+    if (!inside) event.target.close();
+  }
+});
+
+async function copy(button) {
+  const label = button.querySelector("span");
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    button.parentElement.querySelector("input")?.select(); // not over http: the person copies it
+    return;
+  }
+  const before = label.textContent;
+  label.textContent = button.dataset.done;
+  setTimeout(() => { label.textContent = before; }, 1500);
+}
+
+// Adds the next page's rows to this page's.
+async function showMore(link) {
+  const rows = document.querySelector(link.dataset.more);
+  link.setAttribute("aria-disabled", "true");
+  const answer = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected || !rows) { location.assign(link.href); return; }
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const last = rows.lastElementChild;
+  rows.append(...page.querySelector(link.dataset.more)?.children ?? []);
+  const next = page.querySelector(`a[data-more="${link.dataset.more}"]`);
+  link.closest(".more").replaceWith(...(next ? [next.closest(".more")] : []));
+  (last?.nextElementSibling?.querySelector("a, button") ?? rows).focus?.();
+  tellTimes();
+}
+
+// ---- Times: relative ones go on, and their titles are in the reader's own zone.
+const UNITS = [["year", 31536000], ["month", 2592000], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const language = document.documentElement.lang;
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const full = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
+
+function ago(moment) {
+  const seconds = (moment - Date.now()) / 1000;
+  const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+  return relative.format(Math.round(seconds / size), unit);
+}
+
+function tellTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.valueOf())) continue;
+    time.title = full.format(moment);
+    if (!("exact" in time.dataset)) time.textContent = ago(moment);
+  }
+}
+tellTimes();
+setInterval(tellTimes, 30_000);
+document.addEventListener("htmx:afterSettle", tellTimes);
+
+// ---- A request of htmx that got no answer, or a bad one, is told at the bottom of the page.
+const connection = document.getElementById("connection");
+function tell(text) {
+  connection.textContent = text;
+  connection.hidden = !text;
+}
+document.addEventListener("htmx:sendError", () => tell(document.body.dataset.lost));
+document.addEventListener("htmx:responseError", event => {
+  tell(event.detail.xhr.status === 503 ? document.body.dataset.lost : document.body.dataset.failed);
+});
+document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
+// 422 brings the form again, with what is wrong in it; 409 says who was faster.
+document.addEventListener("htmx:beforeSwap", event => {
+  if ([409, 422].includes(event.detail.xhr.status)) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+// The menu of a phone closes when it led somewhere.
+document.getElementById("nav")?.addEventListener("click", event => {
+  if (event.target.closest("a") && event.currentTarget.matches(":popover-open")) event.currentTarget.hidePopover();
+});

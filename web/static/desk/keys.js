@@ -1,0 +1,93 @@
+// Keys. An element with data-key="t" is pressed by that key, data-key="g i" by one after the other; a field is focused.
+// ? lists them; j and k go through [data-rows] (its children with a link), Enter opens, / goes to the [data-find] field.
+// In a field only Escape works, which leaves it. Another module adds a key by `deskKeys.add("r", "Reply", run)`.
+"use strict";
+
+const deskKeys = (() => {
+  const own = new Map();
+  const list = document.querySelector("dialog.dialog .keys");
+  let begun = "";
+  let timer = 0;
+
+  const isWriting = target => target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  const isSeen = element => element.checkVisibility?.({ visibilityProperty: true }) ?? true;
+  const elements = () => [...document.querySelectorAll("[data-key]")].filter(element => !element.disabled);
+  const label = element => element.dataset.keyLabel || element.querySelector("span")?.textContent || element.getAttribute("aria-label") || element.textContent;
+
+  function press(element) {
+    if (element.matches("input, textarea, select")) element.focus();
+    else element.click();
+  }
+
+  // ---- Rows
+  const rows = () => [...document.querySelectorAll("[data-rows] > *")].filter(row => row.querySelector("a[href]"));
+  function move(step) {
+    const all = rows();
+    if (!all.length) return;
+    const at = all.findIndex(row => row.classList.contains("is-current-row"));
+    const row = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
+    all[at]?.classList.remove("is-current-row");
+    row.classList.add("is-current-row");
+    row.querySelector("a[href]").focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+  }
+
+  // ---- The list
+  function line(keys, text) {
+    const term = document.createElement("dt");
+    term.append(...keys.split(" ").map(key => Object.assign(document.createElement("kbd"), { textContent: key })));
+    list.append(term, Object.assign(document.createElement("dd"), { textContent: text.trim() }));
+  }
+  function show() {
+    if (!list) return;
+    list.replaceChildren();
+    line("?", list.dataset.help);
+    if (rows().length) {
+      line("j", list.dataset.down);
+      line("k", list.dataset.up);
+      line("Enter", list.dataset.open);
+    }
+    if (document.querySelector("[data-find]")) line("/", list.dataset.find);
+    for (const [key, { text }] of own) line(key, text);
+    const named = new Set();
+    for (const element of elements()) {
+      if (!named.has(element.dataset.key)) line(element.dataset.key, label(element));
+      named.add(element.dataset.key);
+    }
+    list.closest("dialog").showModal();
+  }
+
+  function find(keys) {
+    return elements().find(element => element.dataset.key === keys && (isSeen(element) || element.closest(".nav")));
+  }
+  const isBeginning = keys => elements().some(element => element.dataset.key.startsWith(`${keys} `));
+
+  function run(keys) {
+    const builtin = { "?": show, j: () => move(1), k: () => move(-1), "/": () => document.querySelector("[data-find]")?.focus() };
+    const element = find(keys);
+    const action = own.get(keys)?.run ?? (element ? () => press(element) : builtin[keys]);
+    action?.();
+    return Boolean(action);
+  }
+
+  document.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (isWriting(event.target)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (event.key.length !== 1 || document.querySelector("dialog[open]")) return;
+    const keys = begun ? `${begun} ${event.key}` : event.key;
+    clearTimeout(timer);
+    begun = "";
+    if (isBeginning(keys)) {
+      begun = keys;
+      timer = setTimeout(() => { begun = ""; }, 1200);
+      event.preventDefault();
+    } else if (run(keys)) {
+      event.preventDefault();
+    }
+  });
+
+  return { add: (key, text, run) => own.set(key, { text, run }) };
+})();
