@@ -61,7 +61,7 @@ def first_page(user: User) -> str:
     entry = next(iter(entries_for(user, entries)), None)
     if entry is None:
         return url_for("desk.profile")
-    return url_for(entry.endpoint, **({} if user.customer_id is None else {"customer_id": user.customer_id}))
+    return url_for(entry.endpoint) if user.customer_id is None else url_for(entry.endpoint, customer_id=user.customer_id)
 
 
 def menu() -> list[tuple[str, list[Entry]]]:
