@@ -137,6 +137,12 @@ def _parse_reply_limit(text: str) -> Rate | None:
     return rate
 
 
+def _parse_smtp_url(url: str) -> str:
+    if url and not re.fullmatch(r"smtps?://[^\s/]+/?", url):
+        raise ValidationError("Must be a URL like smtp://user:password@mail.example:587, or empty for no e-mail.")
+    return url
+
+
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
@@ -158,6 +164,7 @@ class Settings:
         env.add_parser("credentials_key", _parse_credentials_key)
         env.add_parser("size", _parse_size)
         env.add_parser("port", _parse_port)
+        env.add_parser("smtp_url", _parse_smtp_url)
 
         self.database_url: str = env.database_url("DATABASE_URL")
         self.db_pool_size = env.int("DB_POOL_SIZE", 8, validate=_POSITIVE)
@@ -241,6 +248,8 @@ class Settings:
         self.widget_sessions_per_minute = env.int("WIDGET_SESSIONS_PER_MINUTE", 120, validate=_POSITIVE)
         self.api_requests_per_minute = env.int("API_REQUESTS_PER_MINUTE", 600, validate=_POSITIVE)
         self.trusted_proxies = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
+        self.smtp_url: str = env.smtp_url("SMTP_URL", "")
+        self.mail_from = env.str("MAIL_FROM", "")
         self.public_url = env.str("PUBLIC_URL", "", validate=_HTTP_URL_OR_NONE)
         self.allowed_hosts: list[str] = env.list("ALLOWED_HOSTS", [], subcast=str)
         self.dashboard_user = env.str("DASHBOARD_USER", "")

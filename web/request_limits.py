@@ -33,6 +33,8 @@ WRONG_KEYS = 20
 WRONG_LOGINS = 10
 #: Wrong passwords for one account of the desk in a minute, from all addresses together.
 WRONG_PASSWORDS = 10
+#: E-mails with a new link that one account of the desk gets in a minute.
+MAILS = 2
 _GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
@@ -93,6 +95,12 @@ def check_login(account: str) -> None:
 def count_login(account: str) -> None:
     """Counts a wrong password of an account. Raises TooManyRequests."""
     _count(WRONG_PASSWORDS, _logins(account), "This account may have {} wrong logins")
+
+
+def check_mail(account: str) -> None:
+    """Counts a request for a new password by e-mail. Raises TooManyRequests."""
+    _count(WRONG_LOGINS, f"mails:{client_site()}", "This address may ask for {} new passwords")
+    _count(MAILS, f"mails:{_logins(account)}", "This account may get {} e-mails")
 
 
 def _logins(account: str) -> str:

@@ -17,7 +17,11 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 
 
 class Refused(Exception):
-    """What cannot be done; the text says why, and what to do."""
+    """What cannot be done; the text says why, and what to do. The desk has it in other languages, with the same `values`."""
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values if values else text)
+        self.text, self.values = text, values
 
 
 def may(user: User, role: str) -> bool:
@@ -31,26 +35,28 @@ def create(email: str, name: str, role: str, customer_id: int | None = None) -> 
     if (role == "operator") != (customer_id is None):
         raise Refused("An operator has no customer, and an owner or agent has to have one.")
     if customer_id is not None and db.scalar(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
-        raise Refused(f"There is no customer {customer_id}.")
+        raise Refused("There is no customer %(id)s.", id=customer_id)
     new = User.insert(email=address, name=checked_name(name), role=role, customer=customer_id)
     try:
         user_id = db.scalar(new.returning(User.id))
     except IntegrityError:
-        raise Refused(f"{address} already is the address of a user. Use another one, or make a new link for that user.") from None
+        raise Refused(
+            "%(address)s is the address of a user already. Use another one, or make a new link for that user.", address=address
+        ) from None
     return require(user_id)
 
 
 def require(user_id: int) -> User:
     """A user by id. Raises Refused."""
-    return _one(User.id == user_id, f"There is no user {user_id}.")
+    user = _one(User.id == user_id)
+    if user is None:
+        raise Refused("There is no user %(id)s.", id=user_id)
+    return user
 
 
 def find(email: str) -> User | None:
     """A user by address, None if nobody has it."""
-    try:
-        return _one(User.email == email.strip().lower(), "")
-    except Refused:
-        return None
+    return _one(User.email == email.strip().lower())
 
 
 def of_customer(customer_id: int | None) -> list[dict[str, Any]]:
@@ -142,15 +148,14 @@ def _keep_one(user: User) -> None:
     whose = User.customer.is_null() if user.customer_id is None else User.customer == user.customer_id
     alike = User.select(User.id, User.disabled_at).where(whose, User.role == user.role).for_update()
     if not [row for row in db.rows(alike) if row["disabled_at"] is None and row["id"] != user.id]:
-        who = "operator" if user.role == "operator" else "owner of this business"
-        raise Refused(f"{user.name} is the last {who}. Make somebody else one first.")
+        if user.role == "operator":
+            raise Refused("%(name)s is the last operator. Invite another one first.", name=user.name)
+        raise Refused("%(name)s is the last owner of this business. Make somebody else an owner first.", name=user.name)
 
 
-def _one(where: Any, missing: str) -> User:
+def _one(where: Any) -> User | None:
     row = db.row(User.select().where(where))
-    if row is None:
-        raise Refused(missing)
-    return User(**row)
+    return None if row is None else User(**row)
 
 
 def _change(user_id: int, **values: Any) -> None:

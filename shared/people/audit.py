@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from peewee import SQL
+from peewee import JOIN, SQL
 
 from shared import db
-from shared.models import AuditEntry, User
+from shared.models import AuditEntry, Customer, User
 
 
 def record(
@@ -51,8 +51,13 @@ def was_recorded(action: str, subject: str, subject_id: int | None, user: User, 
 def entries(
     customer_id: int | None, *, user_id: int | None = None, action: str = "", before: int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:
-    """Rows, newest first, each with `who`; of one customer, or of all. `action` is one, or the first word of several."""
-    rows = AuditEntry.select(AuditEntry, User.name.alias("who"), User.role.alias("role")).left_outer_join(User)
+    """Rows, newest first, each with `who`, `role` and `business`; of one customer, or of all.
+
+    `action` is one, or the first word of several.
+    """
+    columns = (AuditEntry, User.name.alias("who"), User.role.alias("role"), Customer.name.alias("business"))
+    rows = AuditEntry.select(*columns).join(User, JOIN.LEFT_OUTER, on=(AuditEntry.user == User.id))
+    rows = rows.join(Customer, JOIN.LEFT_OUTER, on=(AuditEntry.customer == Customer.id))
     if customer_id is not None:
         rows = rows.where(AuditEntry.customer == customer_id)
     if user_id is not None:

@@ -12,9 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from shared import db
 from shared.models import User
-from shared.people import accounts
+from shared.people import accounts, audit
 from tests.builders import World
+from web.api import keys
 
 PASSWORD = "correct horse battery"
 
@@ -26,11 +28,23 @@ class DeskPage(NamedTuple):
     role: str
 
 
-PAGES = (DeskPage("/desk/profile", "agent"),)
+PAGES = (
+    DeskPage("/desk/profile", "agent"),
+    DeskPage("/desk/c/{customer}/team", "owner"),
+    DeskPage("/desk/c/{customer}/keys", "owner"),
+    DeskPage("/desk/c/{customer}/audit", "owner"),
+    DeskPage("/desk/operate/people", "operator"),
+    DeskPage("/desk/operate/audit", "operator"),
+)
 
 
 def furnish(world: World) -> dict[str, int]:
     """Rows for the pages to show; their ids, by the names in the addresses."""
+    accounts.create("invited@example.com", "Ines", "agent", world.customer)
+    with db.transaction():
+        keys.create(world.customer, "order system")
+        for number in range(60):  # more than a page
+            audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
     return {"customer": world.customer}
 
 

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask, g
 from werkzeug.routing import Rule
 
-from shared import db
+from shared import config, db
 from shared.models import AuditEntry, UserLink, UserSession
 from shared.people import accounts, links
 from shared.people.accounts import Refused
@@ -36,10 +36,9 @@ def rules(app: Flask) -> Iterator[tuple[Rule, str, str]]:
 
 def filled(rule: Rule, customer: int) -> str:
     """An address of a route: of this customer, with ids that nothing has."""
-    parts = []
-    for is_dynamic, part in rule._trace:
-        parts.append(str(customer if part == "customer_id" else 1) if is_dynamic else part.lstrip("|"))
-    return "".join(parts)
+    values = {name: min(getattr(converter, "items", ["1"])) for name, converter in rule._converters.items()}
+    values["customer_id"] = str(customer)
+    return "".join(values[part] if is_dynamic else part.lstrip("|") for is_dynamic, part in rule._trace)
 
 
 def test_each_view_says_who_may_open_it_and_each_page_is_on_the_list(app: Flask) -> None:
@@ -193,3 +192,22 @@ def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(a
     assert looked() == "My number is 4711"
     assert recorded() == ["texts.read"]
     assert "4711" not in str(db.rows(AuditEntry.select()))
+
+
+def test_without_postgresql_a_page_says_so_and_comes_back(app: Flask, world: World) -> None:
+    browser = Visitor(app, person("agent", world.customer))
+    token = browser.token()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        config.reset()
+        db.reset()
+        answer = browser.get("/desk/profile")
+        assert answer.status_code == 503
+        assert 'http-equiv="refresh"' in answer.text
+        assert Visitor(app).get("/").status_code == 200
+        posted = browser.client.post("/desk/profile", data={"csrf_token": token, "name": "Emma"})
+        assert posted.status_code == 503
+        assert "refresh" not in posted.text
+    config.reset()
+    db.reset()
+    assert browser.get("/desk/profile").status_code == 200

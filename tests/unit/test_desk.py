@@ -13,8 +13,12 @@ from babel.messages.pofile import read_po
 
 from web.desk.language import languages, translations
 
-_METHODS = [("web/desk/**.py", "python"), ("web/templates/desk/**.html", "jinja2.ext:babel_extract")]
-_KEYWORDS = {"_": None, "_l": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "_n": (1, 2)}
+_METHODS = [
+    ("web/desk/**.py", "python"),
+    ("shared/people/**.py", "python"),
+    ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
+]
+_KEYWORDS = {"_": None, "_l": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "_n": (1, 2), "Refused": None}
 
 
 def texts(root: Path) -> set[str]:

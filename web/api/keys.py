@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import Value, fn
 
@@ -42,9 +43,18 @@ def owner_of(key: str) -> Owner | None:
     return None if row is None else Owner(row["id"], row["customer_id"])
 
 
-def revoke(key_id: int) -> bool:
-    """Ends a key; False if there is no such key, or it has ended."""
+def of_customer(customer_id: int) -> list[dict[str, Any]]:
+    """A customer's keys, the newest first; those that work before those that were revoked."""
+    columns = (ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+    order = (ApiKey.revoked_at.is_null(False), ApiKey.id.desc())
+    return db.rows(ApiKey.select(*columns).where(ApiKey.customer == customer_id).order_by(*order))
+
+
+def revoke(key_id: int, customer_id: int | None = None) -> bool:
+    """Ends a key, of this customer if one is given; False if there is no such key, or it has ended."""
     active = (ApiKey.id == key_id) & ApiKey.revoked_at.is_null()
+    if customer_id is not None:
+        active &= ApiKey.customer == customer_id
     return db.row(ApiKey.update(revoked_at=fn.clock_timestamp()).where(active).returning(ApiKey.id)) is not None
 
 

@@ -12,12 +12,13 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.models import User, UserLink
-from shared.people import accounts, audit, links, passwords, sessions
+from shared.people import accounts, audit, links, mail, passwords, sessions
 from shared.people.accounts import Refused
-from web.desk import desk
+from web.desk import desk, invitations
 from web.desk.access import TOKEN, allowed, audited, current_user
 from web.desk.navigation import first_page
-from web.request_limits import check_guess, check_login, client_site, count_guess, count_login
+from web.desk.refusals import told
+from web.request_limits import check_guess, check_login, check_mail, client_site, count_guess, count_login
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,21 @@ def log_out() -> Response:
 @desk.get("/forgotten")
 def forgotten() -> Response:
     """How to get a new password."""
-    return make_response(render_template("desk/forgotten.html"))
+    return make_response(render_template("desk/forgotten.html", has_mail=mail.is_on(), is_sent=False))
+
+
+@desk.post("/forgotten")
+def ask_for_link() -> Response:
+    """Takes an address, and says the same whether it is a user's or not."""
+    email = request.form.get("email", "")
+    check_mail(email)
+    user = accounts.find(email) if mail.is_on() else None
+    if user is not None and not user.disabled_at:
+        with db.transaction():
+            path = links.for_user(user)
+            audit.record("user.link_made", "user", user.id, {"by": "login"}, user=None, customer_id=user.customer_id)
+        invitations.send_later(user, path)
+    return make_response(render_template("desk/forgotten.html", has_mail=mail.is_on(), is_sent=True))
 
 
 @desk.get("/link/<token>")
@@ -97,7 +112,7 @@ def use_link(token: str) -> Response:
         try:
             user = _redeem(found, token)
         except Refused as refusal:
-            problems = {"email": str(refusal)}
+            problems = {"email": told(refusal)}
         else:
             return _gone() if user is None else _welcome(user)
     return _link_form(found, problems, 422)
@@ -129,7 +144,7 @@ def _problems(found: UserLink) -> dict[str, str]:
         try:
             accounts.checked_name(request.form.get("name", ""))
         except Refused as refusal:
-            return {"name": str(refusal)}
+            return {"name": told(refusal)}
     return {}
 
 

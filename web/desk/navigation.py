@@ -35,7 +35,7 @@ CUSTOMER = (
     Entry("desk.keys", _l("API keys"), "key", "owner", "g a"),
     Entry("desk.usage", _l("Usage"), "chart", "owner", "g u"),
     Entry("desk.team", _l("Team"), "people", "owner", "g t"),
-    Entry("desk.audit", _l("Audit"), "list", "owner", "g l"),
+    Entry("desk.audit_of_customer", _l("Audit"), "list", "owner", "g l"),
 )
 #: Pages of operators.
 OPERATOR = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.desk import login, profile
+from web.desk import api_keys, audit_log, login, profile, team
 
 #: All of them.
-PAGES = (login, profile)
+PAGES = (login, profile, team, api_keys, audit_log)

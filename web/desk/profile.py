@@ -11,6 +11,7 @@ from shared.people.accounts import Refused
 from web.desk import desk
 from web.desk.access import TOKEN, allowed, audited
 from web.desk.language import languages
+from web.desk.refusals import told
 from web.request_limits import check_login, client_site, count_login
 
 
@@ -31,7 +32,7 @@ def change_profile() -> Response:
             accounts.set_profile(g.user.id, request.form.get("name", ""), language if language in languages() else None)
             audited("user.changed", "user", g.user.id, language=language or None)
     except Refused as refusal:
-        return _page({"name": str(refusal)}, 422)
+        return _page({"name": told(refusal)}, 422)
     g.user = accounts.require(g.user.id)
     flash(_("Saved."))
     return _back()

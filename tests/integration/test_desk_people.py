@@ -1,0 +1,116 @@
+"""The desk's people at work: invitations, roles, mail, API keys, the audit."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from flask import Flask
+from peewee import fn
+
+from shared import config, db
+from shared.models import ApiKey, AuditEntry
+from shared.people import accounts
+from tests.builders import World
+from tests.integration.desk_pages import PASSWORD, Visitor, furnish, person
+from tests.mail_server import mail_server
+from web.api import keys
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def test_an_owner_invites_changes_and_ends(app: Flask, world: World) -> None:
+    owner = person("owner", world.customer)
+    browser, team = Visitor(app, owner), f"/desk/c/{world.customer}/team"
+    assert "not an e-mail address" in browser.post(team, email="nobody", name="Ines", role="agent").text
+    answer = browser.post(team, email="ines@shop.example", name="Ines <b>", role="operator")
+    path = "/desk/link/" + answer.text.split("/desk/link/")[1][:43]
+    assert "Ines &lt;b&gt;" in answer.text
+    member = accounts.find("ines@shop.example")
+    assert member is not None
+    assert member.role == "agent"
+    invited = Visitor(app)
+    assert invited.post(path, password=PASSWORD, again=PASSWORD).status_code == 303
+    assert browser.post(f"{team}/{member.id}/role", role="operator").status_code == 409
+    assert browser.post(f"{team}/{member.id}/role", role="owner").status_code == 303
+    assert invited.get(team).status_code == 200
+    assert browser.post(f"{team}/{member.id}/disable").status_code == 303
+    assert invited.get(team).status_code == 303
+    assert browser.post(f"{team}/{owner.id}/disable").status_code == 409
+    stranger = person("agent", world.tenant()[0])
+    assert browser.post(f"{team}/{stranger.id}/disable").status_code == 404
+    recorded = [row["action"] for row in db.rows(AuditEntry.select().where(AuditEntry.user == owner.id).order_by(AuditEntry.id))]
+    assert recorded == ["user.logged_in", "user.invited", "user.link_made", "user.role_changed", "user.disabled"]
+    assert path.rpartition("/")[2] not in str(db.rows(AuditEntry.select()))
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: Flask, world: World) -> None:
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/keys"
+    key = re.search(r"sk_[\w-]{43}", browser.post(page, name="order system").text)
+    assert key
+    assert key[0] not in browser.get(page).text
+    headers = {"Authorization": f"Bearer {key[0]}"}
+    assert app.test_client().get("/api/v1/conversations", headers=headers).status_code == 200
+    other = keys.create(world.tenant()[0], "another's")
+    foreign = db.scalar(ApiKey.select(fn.max(ApiKey.id)))
+    assert browser.post(f"{page}/{foreign}/revoke").status_code == 404
+    assert keys.owner_of(other) is not None
+    own = db.scalar(ApiKey.select(ApiKey.id).where(ApiKey.name == "order system"))
+    assert browser.post(f"{page}/{own}/revoke").status_code == 303
+    assert app.test_client().get("/api/v1/conversations", headers=headers).status_code == 401
+
+
+def test_the_audit_pages_and_filters(app: Flask, world: World) -> None:
+    furnish(world)
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/audit"
+    first = browser.get(page)
+    more = re.search(r'href="([^"]+)"[^>]*rel="next"', first.text)
+    assert more
+    second = browser.get(html.unescape(more[1]))
+    assert first.text.count("<li>\n") + second.text.count("<li>\n") >= 60
+    assert 'rel="next"' not in second.text
+    assert "&lt;b&gt;Emma" in first.text
+    assert "No entry matches" in browser.get(f"{page}?kind=key&before=99999999999999999999&user=x").text
+
+
+def test_nobody_grants_himself_the_right_to_read(app: Flask, world: World) -> None:
+    olga, oleg = person("operator", None, "Olga"), person("operator", None, "Oleg")
+    browser = Visitor(app, olga)
+    assert browser.post(f"/desk/operate/people/{olga.id}/texts", allowed="1").status_code == 409
+    assert browser.post(f"/desk/operate/people/{oleg.id}/texts", allowed="1").status_code == 303
+    assert not accounts.require(olga.id).can_read_texts
+    assert accounts.require(oleg.id).can_read_texts
+    agent = person("agent", world.customer)
+    assert browser.post(f"/desk/operate/people/{agent.id}/texts", allowed="1").status_code == 404
+
+
+def test_a_forgotten_password_goes_by_mail_and_tells_nobody_who_exists(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = person("agent", world.customer)
+    assert "Ask an owner" in Visitor(app).get("/desk/forgotten").text
+    with mail_server() as server:
+        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
+        monkeypatch.setenv("MAIL_FROM", "Switchboard <desk@host.example>")
+        monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
+        config.reset()
+        browser = Visitor(app)
+        pages = [browser.post("/desk/forgotten", email=address).text for address in (user.email, "nobody@shop.example")]
+        assert pages[0] == pages[1]
+        letter = server.next()
+        assert f"To: {user.email}" in letter
+        path = re.search(r"https://chat\.example(/desk/link/[\w-]{43})", letter)
+        assert path
+        assert browser.post(path[1], password="another horse battery", again="another horse battery").status_code == 303
+        owner = Visitor(app, person("owner", world.customer))
+        answer = owner.post(f"/desk/c/{world.customer}/team", email="ines@shop.example", name="Ines", role="agent")
+        assert "A link was sent to ines@shop.example" in answer.text
+        assert "To: ines@shop.example" in server.next()
+    answer = owner.post(f"/desk/c/{world.customer}/team", email="jan@shop.example", name="Jan", role="agent")
+    assert "could not be sent" in answer.text
+    assert "https://chat.example/desk/link/" in answer.text

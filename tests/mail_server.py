@@ -1,0 +1,59 @@
+"""A mail server on loopback that keeps what it is sent: enough of SMTP for smtplib."""
+
+from __future__ import annotations
+
+import queue
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Takes every letter."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Conversation)
+        self.port = self.server_address[1]
+        self.letters: queue.Queue[str] = queue.Queue()
+
+    def next(self) -> str:
+        """The next letter: To, Subject and text."""
+        return self.letters.get(timeout=30)
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                self._read_letter()
+            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+            if verb == b"QUIT":
+                return
+
+    def _read_letter(self) -> None:
+        lines = []
+        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+            lines.append(line)
+        letter = message_from_bytes(b"".join(lines), policy=policy.default)
+        text = letter.get_body().get_content()  # type: ignore[union-attr]  # they have one
+        self.server.letters.put(f"To: {letter['To']}\nSubject: {letter['Subject']}\n\n{text}")
+
+
+@contextmanager
+def mail_server() -> Iterator[MailServer]:
+    """A server for the length of the block."""
+    with MailServer() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()

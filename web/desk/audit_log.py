@@ -1,0 +1,98 @@
+"""What people changed, and which texts operators read: of one business, and of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, make_response, render_template, request, url_for
+from flask_babel import lazy_gettext as _l
+
+from shared.payloads import MAX_ROW_ID
+from shared.people import accounts, audit
+from web.desk import desk
+from web.desk.access import allowed
+
+#: Rows of a page.
+_ROWS = 50
+#: Actions in people's words. One that is missing here is shown as it is written.
+ACTIONS = {
+    "user.logged_in": _l("logged in"),
+    "user.logged_out_everywhere": _l("logged out other browsers"),
+    "user.password_chosen": _l("chose a password"),
+    "user.changed": _l("changed the own profile"),
+    "user.invited": _l("invited"),
+    "user.created": _l("made a user"),
+    "user.link_made": _l("made a link for a password"),
+    "user.role_changed": _l("changed a role"),
+    "user.disabled": _l("ended an access"),
+    "user.enabled": _l("gave an access back"),
+    "user.texts_granted": _l("allowed to read messages"),
+    "user.texts_revoked": _l("no longer allowed to read messages"),
+    "key.created": _l("made an API key"),
+    "key.revoked": _l("revoked an API key"),
+    "texts.read": _l("read messages"),
+}
+#: What the filter offers: the first words of actions.
+KINDS = {
+    "user": _l("People"),
+    "texts": _l("Messages read"),
+    "conversation": _l("Conversations"),
+    "chatbot": _l("Chatbots"),
+    "knowledge": _l("Knowledge"),
+    "channel": _l("Channels"),
+    "webhook": _l("Webhooks"),
+    "key": _l("API keys"),
+    "replay": _l("Replays"),
+    "pause": _l("Pauses"),
+    "customer": _l("Customers"),
+}
+
+
+@desk.get("/c/<int:customer_id>/audit")
+@allowed("owner")
+def audit_of_customer() -> Response:
+    """One business's, operators' deeds in it included."""
+    return _page(g.customer.id)
+
+
+@desk.get("/operate/audit")
+@allowed("operator")
+def operator_audit() -> Response:
+    """All."""
+    return _page(None)
+
+
+def _page(customer_id: int | None) -> Response:
+    kind, user_id = request.args.get("kind", ""), _number("user")
+    rows = audit.entries(
+        customer_id, user_id=user_id, action=kind if kind in KINDS else "", before=_number("before"), limit=_ROWS + 1
+    )
+    more = {"kind": kind or None, "user": user_id, "before": rows[_ROWS - 1]["id"]} if len(rows) > _ROWS else None
+    return make_response(
+        render_template(
+            "desk/audit.html",
+            entries=[{**row, "words": _words(row), "facts": _facts(row)} for row in rows[:_ROWS]],
+            kinds=KINDS,
+            kind=kind,
+            people=[*(accounts.of_customer(customer_id) if customer_id else []), *accounts.of_customer(None)],
+            person=user_id,
+            more=url_for(request.endpoint or "", **more) if more else "",
+        )
+    )
+
+
+def _words(row: dict[str, Any]) -> str:
+    return str(ACTIONS.get(row["action"]) or row["action"].replace(".", " ").replace("_", " "))
+
+
+def _facts(row: dict[str, Any]) -> str:
+    """Subject and details in one line. A name stands for the id."""
+    details = {name: value for name, value in row["details"].items() if value not in (None, "")}
+    name = details.pop("name", None)
+    subject = str(name) if name else f"{row['subject'].replace('_', ' ')} {row['subject_id'] or ''}".strip()
+    return ", ".join([subject, *(f"{key.replace('_', ' ')}: {value}" for key, value in details.items())])
+
+
+def _number(name: str) -> int | None:
+    text = request.args.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= MAX_ROW_ID else None

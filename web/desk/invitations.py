@@ -1,0 +1,64 @@
+"""Links that let people choose a password: sent by e-mail where that is set up, shown to whoever made them where it is not."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+from flask import request
+from flask_babel import gettext as _
+
+from shared.config import settings
+from shared.models import User
+from shared.people import links, mail
+from web.desk.access import audited
+
+
+class Made(NamedTuple):
+    """A link that was made, for the page: `address` is "" where it was sent."""
+
+    email: str
+    address: str
+    problem: str
+
+
+def make(user: User) -> str:
+    """The path of a new link. Call it in a transaction; `hand_over` comes after its commit."""
+    path = links.for_user(user)
+    audited("user.link_made", "user", user.id, name=user.name)
+    return path
+
+
+def hand_over(user: User, path: str) -> Made:
+    """Sends the link, or has it shown. It was made for somebody whom the page's user invited, or helps."""
+    if not mail.is_on():
+        return Made(user.email, request.host_url.rstrip("/") + path, "")
+    if mail.send(user.email, *_letter(user, path)):
+        return Made(user.email, "", "")
+    return Made(
+        user.email, settings().public_url.rstrip("/") + path, _("The e-mail could not be sent. Pass the link on yourself.")
+    )
+
+
+def send_later(user: User, path: str) -> None:
+    """Sends a link to who forgot a password, behind the answer: how long it takes must not tell whether there is such a user."""
+    letter = _letter(user, path)
+    threading.Thread(target=mail.send, args=(user.email, *letter), name="mail", daemon=True).start()
+
+
+def _letter(user: User, path: str) -> tuple[str, str]:
+    """Subject and text."""
+    address = settings().public_url.rstrip("/") + path
+    if user.password_hash:
+        return _("Your new password"), _(
+            "Hello %(name)s,\n\nwith this link you choose a new password. It works once, within an hour:\n\n%(address)s\n\n"
+            "If you did not ask for it, ignore it: your password stays as it is.",
+            name=user.name,
+            address=address,
+        )
+    return _("You are invited"), _(
+        "Hello %(name)s,\n\nyou are invited to the desk, where customers' messages are answered. With this link you choose a "
+        "password. It works once, within seven days:\n\n%(address)s",
+        name=user.name,
+        address=address,
+    )

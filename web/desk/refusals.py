@@ -1,0 +1,12 @@
+"""What people may not do, in their language."""
+
+from __future__ import annotations
+
+from flask_babel import gettext
+
+from shared.people.accounts import Refused
+
+
+def told(refusal: Refused) -> str:
+    """A refusal's text, translated."""
+    return str(gettext(refusal.text, **refusal.values))
