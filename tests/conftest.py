@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 import redis
@@ -21,6 +22,10 @@ from shared.jobs.ledger import leases
 from shared.jobs.stage import isolation
 from shared.telemetry import metrics
 from tests.builders import World
+
+# How long an example takes on a busy machine decides no test.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 _numbers = itertools.count(1)
 
