@@ -117,6 +117,6 @@ def record_look(answer: Response) -> Response:
 
 
 def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> None:
-    """Records a change by who is logged in, in the customer of the page. Call it in the change's transaction."""
-    customer = g.get("customer")
-    audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer.id if customer else None)
+    """Records a change by who is logged in: in the customer of the page, or else the user's. Part of the change's transaction."""
+    customer_id = g.customer.id if g.get("customer") else g.user.customer_id
+    audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer_id)

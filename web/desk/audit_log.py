@@ -86,11 +86,12 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def _facts(row: dict[str, Any]) -> str:
-    """Subject and details in one line. A name stands for the id."""
+    """Subject and details in one line. A name stands for the id; what somebody did to himself needs neither."""
     details = {name: value for name, value in row["details"].items() if value not in (None, "")}
     name = details.pop("name", None)
     subject = str(name) if name else f"{row['subject'].replace('_', ' ')} {row['subject_id'] or ''}".strip()
-    return ", ".join([subject, *(f"{key.replace('_', ' ')}: {value}" for key, value in details.items())])
+    is_own = row["subject"] == "user" and row["subject_id"] == row["user_id"]
+    return ", ".join([*([] if is_own else [subject]), *(f"{key.replace('_', ' ')}: {value}" for key, value in details.items())])
 
 
 def _number(name: str) -> int | None:
