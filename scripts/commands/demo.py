@@ -19,10 +19,11 @@ from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.lessons import teach
+from scripts.local.demo.people import links_to_the_desk
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, load
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, empty_folder, free_port, generated_secrets
+from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, door_url, empty_folder, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
@@ -53,7 +54,9 @@ def main() -> int:
         results = [*lessons, *checks(scenario, simulator.record(), client.drafts, real_ai)]
         _print(console, scenario, results, real_ai)
         if arguments.keep:
-            _keep(console)
+            _keep(console, links_to_the_desk(scenario))
+        else:
+            console.print("scripts/demo --keep leaves it running, and opens the desk to you: inbox, chatbots, failures.")
     return 0 if all(check.kept for check in results) else 1
 
 
@@ -117,13 +120,19 @@ def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: 
         console.print(f"[bold green]All {len(results)} checks passed.[/bold green]")
 
 
-def _keep(console: Console) -> None:
+def _keep(console: Console, people: list[tuple[str, str]]) -> None:
     console.print(f"Running on: DATABASE_URL={os.environ['DATABASE_URL']} REDIS_URL={os.environ['REDIS_URL']}")
     for what, where in door_addresses(os.environ):
         console.print(f"  {what}: {where}", markup=False)
     for secret in generated_secrets(os.environ, {}):
         console.print(f"  {secret}", markup=False, highlight=False)
     console.print("Look around with scripts/jobs stats in another terminal; Ctrl-C ends it.")
+    url = door_url(os.environ)
+    console.print(
+        f"\n[bold]The desk[/bold] is at {url}/desk/. Each of these links opens it, once; it asks for a password of your own:"
+    )
+    for who, path in people:
+        console.print(f"  {who}: {url}{path}", markup=False, soft_wrap=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

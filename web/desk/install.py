@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from shared import db
 from shared.config import settings
 from shared.errors import ServiceDown
+from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
 from web.hardening import reads_no_body_without
@@ -42,7 +44,7 @@ class _Cookies(SecureCookieSessionInterface):
     """Flask's signed cookie, which goes over https only where the page came that way."""
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
-        return request.is_secure
+        return request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
 
 
 def install(app: Flask) -> None:
@@ -56,6 +58,7 @@ def install(app: Flask) -> None:
         SESSION_COOKIE_PATH="/desk",
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=sessions.LONGEST_DAYS),
         WTF_CSRF_CHECK_DEFAULT=False,  # the API and the hooks have no forms
         WTF_CSRF_TIME_LIMIT=None,  # as long as its session: a page may be open for days
     )

@@ -31,13 +31,12 @@ def make(user: User) -> str:
 
 def hand_over(user: User, path: str) -> Made:
     """Sends the link, or has it shown. It was made for somebody whom the page's user invited, or helps."""
+    address = (settings().public_url or request.host_url).rstrip("/") + path
     if not mail.is_on():
-        return Made(user.email, request.host_url.rstrip("/") + path, "")
+        return Made(user.email, address, "")
     if mail.send(user.email, *_letter(user, path)):
         return Made(user.email, "", "")
-    return Made(
-        user.email, settings().public_url.rstrip("/") + path, _("The e-mail could not be sent. Pass the link on yourself.")
-    )
+    return Made(user.email, address, _("The e-mail could not be sent. Pass the link on yourself."))
 
 
 def send_later(user: User, path: str) -> None:

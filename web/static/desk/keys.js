@@ -89,5 +89,6 @@ const deskKeys = (() => {
     }
   });
 
+  document.querySelector("[data-keys]")?.addEventListener("click", show);
   return { add: (key, text, run) => own.set(key, { text, run }) };
 })();
