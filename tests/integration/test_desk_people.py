@@ -9,11 +9,13 @@ import pytest
 from flask import Flask
 from peewee import fn
 
+from scripts.commands import users
 from shared import config, db
 from shared.models import ApiKey, AuditEntry
 from shared.people import accounts
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, furnish, person
+from tests.integration.test_front_door_commands import run
 from tests.mail_server import mail_server
 from web.api import keys
 from web.app import create_app
@@ -114,3 +116,18 @@ def test_a_forgotten_password_goes_by_mail_and_tells_nobody_who_exists(
     answer = owner.post(f"/desk/c/{world.customer}/team", email="jan@shop.example", name="Jan", role="agent")
     assert "could not be sent" in answer.text
     assert "https://chat.example/desk/link/" in answer.text
+
+
+def test_the_command_makes_users_and_links(app: Flask, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(users, "create", "Olga@Host.example", "--role", "operator") == 0
+    path = re.search(r"/desk/link/[\w-]{43}", capsys.readouterr().out)
+    assert path
+    assert Visitor(app).post(path[0], password=PASSWORD, again=PASSWORD).status_code == 303
+    assert run(users, "create", "olga@host.example", "--customer", str(world.customer)) == 1
+    assert "is the address of a user already" in capsys.readouterr().err
+    assert run(users, "grant-texts", "olga@host.example") == 0
+    assert run(users, "list") == 0
+    assert re.search(r"operator +olga@host\.example +Olga +True", capsys.readouterr().out)
+    assert run(users, "disable", "olga@host.example") == 1
+    assert "is the last operator" in capsys.readouterr().err
+    assert run(users, "link", "nobody@host.example") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -21,6 +23,7 @@ from scripts.local.environment import free_port
 from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, is_occupied, occupy
 from tests.integration.front_door import FrontDoor
+from tests.pipeline.test_workers import until
 
 SERVER = [sys.executable, "-m", "scripts.commands.server", "--small", "--data"]
 
@@ -33,7 +36,7 @@ def typed(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def running(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """scripts/server from its first line to the one that says that it runs; yields these lines."""
+    """scripts/server, once it says that it runs; yields its lines, to which later ones are added."""
     environment = {**os.environ, "WEB_HOST": "127.0.0.1", **settings}
     process = subprocess.Popen(
         [*SERVER, str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -47,13 +50,18 @@ def running(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[st
                 break
         else:
             pytest.fail("it ended: " + "\n".join(lines))
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        threading.Thread(target=_add_lines, args=(process.stdout, lines), daemon=True).start()
         yield process, lines
     finally:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
         process.wait(40)
         psutil.wait_procs(children, timeout=40)
+
+
+def _add_lines(stdout: IO[str], lines: list[str]) -> None:
+    for line in stdout:
+        lines.append(line.strip())
 
 
 @pytest.fixture
@@ -111,6 +119,10 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
     with running(tmp_path, PORT=port) as (first, lines):
         assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
         assert "server: starting" in lines
+        until(lambda: any("/desk/link/" in line for line in lines))
+        [link] = [re.search(r"http\S+/desk/link/\S+", line) for line in lines if "/desk/link/" in line]
+        assert link
+        assert "first operator" in requests.get(link[0], timeout=5).text
         second = typed(tmp_path, PORT=str(free_port()), OPENAI_API_KEY="sk-another")
         assert second.returncode == 1
         assert second.stderr.startswith(f"server: already runs here (process {first.pid}, {url}).")
