@@ -1214,6 +1214,7 @@ $$;
 -- Counts anew what the budget's month has cost so far: of one that is new, or was changed.
 create function budget_recount_v1(p_id bigint) returns void language plpgsql as $$
 begin
+    perform budget_lock(array(select customer_id from budget where id = p_id)); -- who settles now is seen, or adds to it
     update budget set month = budget_month(counted.time_zone), spent_tokens = spent.tokens, spent_money = spent.money
     from budget counted, lateral (
         select coalesce(sum(coalesce(counted_tokens, usage.prompt_tokens::bigint + usage.completion_tokens)), 0) as tokens,
@@ -1317,7 +1318,7 @@ end $$;
 create function budget_event(b budget, p_event text) returns jsonb language sql stable as $$
     select jsonb_build_object('customer_id', b.customer_id, 'event', p_event, 'data', jsonb_build_object(
         'budget_id', b.id, 'chatbot_id', b.chatbot_id, 'month', to_char(b.month, 'YYYY-MM'), 'tokens', b.tokens,
-        'spent_tokens', b.spent_tokens, 'money', b.money::text, 'spent_money', trim_scale(b.spent_money)::text, 'at_limit', b.at_limit))
+        'spent_tokens', b.spent_tokens, 'money', b.money, 'spent_money', trim_scale(b.spent_money), 'at_limit', b.at_limit))
 $$;
 
 -- Books calls whose job goes on, or that have none: as budget_settle_v1, with the message that the usage is about in `message_id`.

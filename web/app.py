@@ -17,6 +17,7 @@ from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
 from web.api import (
+    budgets,
     channels,
     chatbots,
     contacts,
@@ -43,7 +44,7 @@ from web.widget.page import page as widget_page
 #: The modules that add their routes to the API.
 API_ROUTES = (
     *(chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates),
-    *(webhooks, webhook_attempts, usage),
+    *(webhooks, webhook_attempts, usage, budgets),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard, start_page)

@@ -7,16 +7,26 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.commands import budgets as command
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.budgets import meter
+from shared.ai import embeddings
+from shared.ai.understanding import understand
+from shared.budgets import budgets, meter
+from shared.budgets.budgets import BudgetSchema
 from shared.models import Budget, BudgetReservation, Chatbot, Conversation, ModelPrice, UsageLog
+from shared.payloads import check
 from shared.queues import Queue
 from tests.builders import World
+from tests.integration.front_door import FrontDoor
+from tests.integration.test_front_door_api import Business
+from tests.integration.test_front_door_commands import run
+from tests.integration.test_understanding import OGG, VOICE, arrived
 
 QUESTION = "When do you ship?"
 MODEL = "gpt-4o-mini"
@@ -71,6 +81,11 @@ def listen(world: World) -> None:
     endpoint = world.endpoint(world.customer)
     db.rows("alter table webhook_endpoint drop constraint webhook_endpoint_events_check")
     db.rows("update webhook_endpoint set events = '{budget.warning,budget.exhausted}' where id = %s", [endpoint])
+
+
+def choose_vectors(world: World) -> None:
+    """The world's base gets vectors by a provider's model."""
+    db.rows("update knowledge_base set embedding_model = 'bag-of-words' where customer_id = %s", [world.customer])
 
 
 def test_who_has_no_budget_reserves_nothing_and_sees_what_it_costs(world: World, simulator: Simulator) -> None:
@@ -230,3 +245,94 @@ def test_a_month_begins_by_the_clock_of_its_time_zone(world: World) -> None:
         today = db.scalar("select (now() at time zone %s)::date", [zone])
         assert (found["month"], found["spent_tokens"]) == (today.replace(day=1), 0)
         assert (found["warned_at"], found["exhausted_at"]) == (None, None)
+
+
+def test_vectors_count(world: World, simulator: Simulator) -> None:
+    embeddings.forget()
+    mine = budget(world)
+    choose_vectors(world)
+    world.drain()
+    of_items = row(mine)["spent_tokens"]
+    assert of_items == used() == db.scalar("select sum(prompt_tokens) from usage_log where kind = 'embedding'") > 0
+    ask(world)
+    kinds = {usage["kind"] for usage in db.rows("select kind from usage_log where message_id is not null and kind <> 'message'")}
+    assert {"ai", "embedding"} <= kinds
+    assert (row(mine)["spent_tokens"], reservations()) == (used(), [])
+    calls = len(simulator.record("embeddings"))
+    spend(mine, 10**6)
+    assert ask(world, "What about returns?", user="v-2")["metadata"]["finish_reason"] == "budget"
+    assert len(simulator.record("embeddings")) == calls
+    world.know(db.scalar("select id from knowledge_base where customer_id = %s", [world.customer]), "More", "text")
+    world.drain()
+    assert "budget for models is used up" in db.scalar(
+        "select embedding_error from knowledge_base where customer_id = %s", [world.customer]
+    )
+
+
+def test_transcriptions_count_by_token_and_by_minute(world: World, simulator: Simulator, tmp_path: Path) -> None:
+    simulator_url = simulator.environment()["OPENAI_BASE_URL"]
+    db.rows(ModelPrice.insert(base_url=simulator_url.rstrip("/"), model="whisper-1", prompt=0, completion=0, minute=6))
+    db.rows(Chatbot.update(transcription_model="whisper-1").where(Chatbot.id == world.chatbot))
+    mine = budget(world, money=5)
+    note, path = arrived(world, "voice", VOICE), tmp_path / "note"
+    path.write_bytes(OGG + b"says:When do you ship?")
+    understand(note, path)
+    [usage] = db.rows(UsageLog.select().where(UsageLog.kind == "transcription"))
+    assert (usage["cost"], usage["prompt_tokens"]) == (Decimal("0.2"), 20)  # two seconds
+    assert (row(mine)["spent_money"], row(mine)["spent_tokens"], reservations()) == (Decimal("0.2"), used(), [])
+    spend(mine, 10**6)
+    silent, path = arrived(world, "voice", VOICE, sha256="b" * 64), tmp_path / "other"
+    path.write_bytes(OGG + b"says:Where are you?")
+    understand(silent, path)
+    assert "budget is used up" in db.scalar("select error from media where id = %s", [silent["id"]])
+    assert len(simulator.record("transcription")) == 1
+
+
+def test_a_business_sets_its_budgets_and_the_operator_has_the_last_word(door: FrontDoor) -> None:
+    world = door.world
+    mine, other = Business(door, world.customer), Business(door, world.tenant()[0])
+    ask(world)
+    of_all = mine("PUT", "/budgets", {"tokens": 5_000, "money": 2.5, "time_zone": "America/Sao_Paulo"})
+    assert of_all.status_code == 200, of_all.text
+    stored = of_all.json
+    assert stored is not None
+    assert (stored["chatbot_id"], stored["tokens"], stored["money"], stored["spent_tokens"]) == (None, 5_000, 2.5, used())
+    assert mine("PUT", "/budgets", {"tokens": 9_000}).json["id"] == stored["id"], "in place of it"  # type: ignore[index]
+    of_one = {"chatbot_id": world.chatbot, "tokens": 100, "at_limit": "text", "text": "Until Monday."}
+    assert mine("PUT", "/budgets", of_one).status_code == 200
+    assert other("PUT", "/budgets", of_one).status_code == 422
+    for wrong in ({}, {"tokens": 1, "at_limit": "text"}, {"tokens": 1, "model": "x"}, {"tokens": 1, "time_zone": "Mars/Base"}):
+        assert mine("PUT", "/budgets", wrong).status_code == 422
+    page = mine("GET", "/budgets").json
+    assert page is not None
+    assert [(one["chatbot_id"], one["tokens"]) for one in page["data"]] == [(None, 9_000), (world.chatbot, 100)]
+    assert mine("GET", "/usage").json["budgets"] == page["data"]  # type: ignore[index]
+    assert other("GET", "/budgets").json == {"data": []}
+    assert other("DELETE", f"/budgets/{stored['id']}").status_code == 404
+    assert mine("DELETE", f"/budgets/{stored['id']}").status_code == 204
+    budgets.set_budget(world.customer, check(BudgetSchema, "budget", {"tokens": 7}), by_operator=True)
+    assert mine("PUT", "/budgets", {"tokens": 10**9}).status_code == 409
+    [theirs] = db.rows("select id from budget where by_operator")
+    assert mine("DELETE", f"/budgets/{theirs['id']}").status_code == 409
+
+
+def test_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    customer = str(world.customer)
+    assert run(command, "price", MODEL, "0.15", "0.6") == 0
+    ask(world)
+    assert run(command, "set", "--customer", customer, "--tokens", "1000000", "--money", "20") == 0
+    assert run(command, "set", "--customer", customer, "--chatbot", str(world.chatbot), "--tokens", "5", "--customers-own") == 0
+    assert run(command, "list") == 0
+    printed = capsys.readouterr().out
+    cost = db.scalar("select cost from usage_log where kind = 'ai'")
+    assert 0 < cost < 1
+    assert f"{cost:.6f}" in printed
+    assert "hand_over (customer's own)" in printed
+    assert run(command, "prices") == 0
+    assert "gpt-4o-mini  0.15" in capsys.readouterr().out
+    assert run(command, "set", "--customer", customer) == 1
+    assert "give tokens, money, or both" in capsys.readouterr().err
+    assert run(command, "remove", str(db.scalar("select min(id) from budget"))) == 0
+    assert run(command, "forget-price", MODEL) == 0
+    assert run(command, "forget-price", MODEL) == 1
+    assert db.scalar("select count(*) from budget") == 1

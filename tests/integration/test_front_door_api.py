@@ -194,10 +194,10 @@ def test_stats_and_usage_are_ones_own(mine: Business, other: Business) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     used = mine("GET", "/usage").json["data"]  # type: ignore[index]
     assert [(row["day"], row["kind"], row["quantity"]) for row in used] == [(today, "ai", 1), (today, "message", 1)]
-    assert other("GET", "/usage").json == {"data": []}
+    assert other("GET", "/usage").json == {"data": [], "budgets": []}
     assert mine("GET", "/usage?from=yesterday").status_code == mine("GET", "/usage?days=367").status_code == 400
     for query in ("from=0001-01-01", "from=9999-12-31&days=366"):
-        assert mine("GET", f"/usage?{query}").json == {"data": []}
+        assert mine("GET", f"/usage?{query}").json["data"] == []  # type: ignore[index]
 
 
 _ALL = (
@@ -212,6 +212,7 @@ _ALL = (
     "job",
     "api_key",
     "usage_log",
+    "budget",
 )
 
 
@@ -259,6 +260,11 @@ def _taught(business: Business) -> dict[str, int]:
             " join chatbot on chatbot.id = chatbot_id where customer_id = %s returning id",
             [business.customer, business.customer],
         ),
+        "budget_id": db.scalar(
+            "insert into budget (customer_id, tokens, at_limit, text, month)"
+            " values (%s, 5, 'text', 'mine-4711', '2026-11-01') returning id",
+            [business.customer],
+        ),
         "gap_id": db.scalar(
             "insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)"
             " select knowledge_base_id, chatbot.id, (select min(id) from message where chatbot_id = chatbot.id),"
@@ -292,6 +298,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "create_endpoint": {"url": "https://x.example"},
         "update_endpoint": {"active": False},
         "replace_credentials": {"secret": "theirs"},
+        "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]},
     }
     for table, column in _SHOWN.items():
         row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
@@ -350,6 +357,9 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
                     case.body.pop("template", None)  # of no other business account: 422
                     case.body.pop("choices", None)  # two that are alike: 422
                     case.body.setdefault("content", "x")
+                if case.operation.path.endswith("/budgets"):  # which members go together is more than the document says
+                    limits = {name: case.body[name] for name in ("tokens", "money") if case.body.get(name) is not None}
+                    case.body = {"chatbot_id": known["chatbot_id"], **(limits or {"tokens": 1})}
                 if case.body.get("knowledge_base_id"):
                     case.body["knowledge_base_id"] = known["base_id"]  # of no other base: 422
             case.call_and_validate(headers={**(case.headers or {}), "Authorization": f"Bearer {mine.key}"})

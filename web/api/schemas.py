@@ -262,19 +262,3 @@ class UsageQuerySchema(QuerySchema):
 
     first_day = Day(data_key="from", metadata={"description": "First day (UTC); without it, the days up to today."})
     days = WholeNumber(1, MAX_DAYS, load_default=DAYS, metadata={"description": "How many days."})
-
-
-class DayUsageSchema(BodySchema):
-    """What was used on one day, by kind."""
-
-    day = fields.Date(required=True)
-    kind = stored_text()
-    quantity = _number()
-    prompt_tokens = _number()
-    completion_tokens = _number()
-
-
-class UsageSchema(BodySchema):
-    """Usage by day and kind."""
-
-    data = fields.List(fields.Nested(DayUsageSchema), required=True)

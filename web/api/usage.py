@@ -1,18 +1,42 @@
-"""/api/v1/queues and /api/v1/usage: how a business's jobs stand, and what it used, day by day."""
+"""/api/v1/queues and /api/v1/usage: how a business's jobs stand, and what it used and paid, day by day."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from marshmallow import fields
 from peewee import CompoundSelectQuery, ModelSelect, Select, fn
 
 from shared import db
+from shared.budgets import budgets
 from shared.models import Job, UsageLog
 from shared.queue_service import STATES
 from shared.queues import Queue
 from web.api.api import api, customer_id
-from web.api.schemas import QueuesSchema, UsageQuerySchema, UsageSchema
+from web.api.budgets import StoredBudgetSchema
+from web.api.schemas import QueuesSchema, UsageQuerySchema, stored_text
+from web.parameters import BodySchema
+
+
+class DayUsageSchema(BodySchema):
+    """What was used on one day, by kind."""
+
+    day = fields.Date(required=True)
+    kind = stored_text()
+    quantity = fields.Integer(required=True)
+    prompt_tokens = fields.Integer(required=True)
+    completion_tokens = fields.Integer(required=True)
+    cost = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Of models that have a price; null: none of them has."}
+    )
+
+
+class UsageSchema(BodySchema):
+    """Usage by day and kind, and what is left of the budgets."""
+
+    data = fields.List(fields.Nested(DayUsageSchema), required=True)
+    budgets = fields.List(fields.Nested(StoredBudgetSchema), required=True)
 
 
 @api.get("/queues")
@@ -44,10 +68,13 @@ def job_counts(customer: int) -> Select:
 @api.query(UsageQuerySchema)
 @api.response(200, UsageSchema)
 def usage(query: dict[str, Any]) -> dict[str, Any]:
-    """Show your usage by day (UTC) and kind"""
+    """Show your usage by day (UTC) and kind, and your budgets
+
+    `cost` is what the models cost of whose calls the price is known.
+    """
     first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
     with db.patient(db.REPORT):
-        return {"data": db.rows(_usage(first_day, query["days"]))}
+        return {"data": db.rows(_usage(first_day, query["days"])), "budgets": budgets.budgets(customer_id())}
 
 
 def _usage(first_day: date, days: int) -> ModelSelect[UsageLog]:
@@ -62,6 +89,7 @@ def _usage(first_day: date, days: int) -> ModelSelect[UsageLog]:
             fn.SUM(UsageLog.quantity).alias("quantity"),
             fn.SUM(UsageLog.prompt_tokens).alias("prompt_tokens"),
             fn.SUM(UsageLog.completion_tokens).alias("completion_tokens"),
+            fn.SUM(UsageLog.cost).alias("cost"),
         )
         .where(UsageLog.customer == customer_id(), UsageLog.created_at >= begin, UsageLog.created_at < end)
         .group_by(day, UsageLog.kind)
