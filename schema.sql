@@ -1357,16 +1357,28 @@ end $$;
 
 -- ---------------------------------------------------------------------------------------------------- webhooks
 
+-- The events that there are, and those that an endpoint hears of if it does not say: shared/webhooks/events.py, which says what they
+-- mean. Functions, and no table: a restored dump checks each endpoint before it fills other tables.
+create function webhook_event_names() returns text[] language sql immutable parallel safe as $$
+    select '{message.received,message.sent,message.delivered,message.read,message.failed,message.fallback,conversation.opened,'
+        'conversation.handoff,conversation.assigned,conversation.returned,conversation.closed,conversation.braked,channel.down,'
+        'channel.up,template.status,knowledge.gap,budget.warning,budget.exhausted,endpoint.disabled}'::text[]
+$$;
+
+create function webhook_default_events() returns text[] language sql immutable parallel safe as $$
+    select array(select name from unnest(webhook_event_names()) name where name not in ('message.delivered', 'message.read'))
+$$;
+
+-- Numbers events in the order in which they happened (webhook_emit).
+create sequence event_sequence;
+
 create table webhook_endpoint (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
     url         text not null check (url_is_normalized(url)),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
-    events      text[] not null default '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff,'
-            'conversation.assigned,conversation.returned,channel.down,channel.up}'
-        check (events <@ '{message.received,message.sent,message.failed,conversation.braked,conversation.handoff,'
-            'conversation.assigned,conversation.returned,channel.down,channel.up}'::text[]
-               and cardinality(events) > 0),
+    events      text[] not null default webhook_default_events()
+        check (events <@ webhook_event_names() and cardinality(events) > 0),
     active      boolean not null default true,
     created_at  timestamptz not null default now(),
     -- Seconds between the attempts at an event that failed. Null: WEBHOOK_REDELIVERY_SCHEDULE; empty: it is not tried again.
@@ -1633,17 +1645,22 @@ begin
     return v_tickets;
 end $$;
 
--- Adds an event, and the job that delivers it, for each endpoint that listens: [{customer_id, event, data}].
+-- Adds an event, and the job that delivers it, for each endpoint that listens: [{customer_id, event, data}]. Of two events of a
+-- conversation the later one has the larger `sequence`, for whoever changes a conversation has locked what the other one needs. A
+-- number of its own for each conversation would take one lock more, and would have to be dealt with where two are merged.
 create function webhook_emit(p_events jsonb) returns jsonb language plpgsql as $$
 declare
     v_jobs jsonb;
 begin
-    with new_events as (
+    with input as materialized ( -- numbered once, however many endpoints hear of it
+        select customer_id, event, data || jsonb_build_object('sequence', nextval('event_sequence')) as data
+        from jsonb_to_recordset(p_events) as i(customer_id bigint, event text, data jsonb)
+    ), new_events as (
         insert into webhook_event (customer_id, endpoint_id, event, payload)
         select endpoint.customer_id, endpoint.id, input.event, input.data
-        from jsonb_to_recordset(p_events) as input(customer_id bigint, event text, data jsonb)
-        join webhook_endpoint endpoint on endpoint.customer_id = input.customer_id and endpoint.active
+        from input join webhook_endpoint endpoint on endpoint.customer_id = input.customer_id and endpoint.active
             and input.event = any (endpoint.events)
+        order by input.data -> 'sequence'
         returning id, customer_id
     )
     select jsonb_agg(delivery_job_v1(customer_id, id) order by id) into v_jobs from new_events;
@@ -2025,12 +2042,37 @@ language sql stable as $$
         'payload', jsonb_build_object('webhook_event_id', p_webhook_event_id, 'trigger', p_trigger))
 $$;
 
--- What webhook_emit says of a reply; `p_more` are further members of its data.
-create function message_event_v1(p_event text, p_customer_id bigint, p_message_id bigint, p_conversation_id bigint,
-                                 p_channel text, p_reply_to bigint, p_more jsonb default '{}')
+-- An event, for job_complete_v1 and its siblings or for events_add_v1; one function for each thing that events are about. `p_more`
+-- are further members of its data (shared/webhooks/schemas.py).
+create function message_event_v2(p_event text, p_customer_id bigint, p_chatbot_id bigint, p_conversation_id bigint,
+                                 p_channel text, p_message_id bigint, p_more jsonb default '{}')
+returns jsonb language sql stable as $$
+    select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', jsonb_build_object('message_id', p_message_id,
+        'conversation_id', p_conversation_id, 'chatbot_id', p_chatbot_id, 'channel', p_channel) || p_more)
+$$;
+
+create function conversation_event_v1(p_event text, p_customer_id bigint, p_chatbot_id bigint, p_conversation_id bigint,
+                                      p_channel text, p_external_user_id text, p_more jsonb default '{}')
 returns jsonb language sql stable as $$
     select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', jsonb_build_object(
-        'message_id', p_message_id, 'conversation_id', p_conversation_id, 'channel', p_channel, 'reply_to', p_reply_to) || p_more)
+        'conversation_id', p_conversation_id, 'chatbot_id', p_chatbot_id, 'channel', p_channel,
+        'external_user_id', p_external_user_id) || p_more)
+$$;
+
+create function channel_event_v1(p_event text, p_customer_id bigint, p_chatbot_id bigint, p_channel text, p_more jsonb default '{}')
+returns jsonb language sql stable as $$
+    select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', jsonb_build_object(
+        'chatbot_id', p_chatbot_id, 'channel', p_channel) || p_more)
+$$;
+
+create function customer_event_v1(p_event text, p_customer_id bigint, p_data jsonb default '{}')
+returns jsonb language sql stable as $$
+    select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', p_data)
+$$;
+
+-- Adds such events, where no job ends. Returns the tickets to enqueue.
+create function events_add_v1(p_events jsonb) returns jsonb language sql as $$
+    select webhook_emit(p_events)
 $$;
 
 -- The one place where a reply's status moves: to a higher rank, or not at all. `p_attempts` (with `p_metadata`) is given
@@ -2297,13 +2339,13 @@ create function is_bots_again_v1(p_owner text, p_returns_at timestamptz) returns
     select p_owner = 'closed' or coalesce(p_returns_at <= now(), false)
 $$;
 
--- What webhook_emit says of a conversation that changed hands; `p_by`: api, phone, provider, bot, customer, or idle.
-create function owner_event_v1(p_event text, p_customer_id bigint, p_conversation_id bigint, p_channel text,
+-- The event of a conversation that changed hands; `p_by`: api, phone, provider, bot, customer, or idle.
+create function owner_event_v1(p_event text, p_customer_id bigint, p_chatbot_id bigint, p_conversation_id bigint, p_channel text,
                                p_external_user_id text, p_owner text, p_by text, p_returns_at timestamptz default null)
 returns jsonb language sql stable as $$
-    select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', jsonb_build_object(
-        'conversation_id', p_conversation_id, 'channel', p_channel, 'external_user_id', p_external_user_id, 'owner', p_owner, 'by', p_by,
-        'returns_at', to_char(p_returns_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
+    select conversation_event_v1(p_event, p_customer_id, p_chatbot_id, p_conversation_id, p_channel, p_external_user_id,
+        jsonb_build_object('owner', p_owner, 'by', p_by,
+            'returns_at', to_char(p_returns_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
 $$;
 
 -- A person takes over, writes again, or closes the conversation: `p_owner` is person or closed. `p_minutes` without a message from
@@ -2343,8 +2385,11 @@ begin
     where conversation_id = p_id and status = 'PENDING' and reply_to is not null and not exists (
         select from job where job.message_id = message.id and closed_at is null
             and (state = 'active' or outcome_unknown_since is not null));
-    return webhook_emit(jsonb_build_array(owner_event_v1('conversation.assigned', v_chatbot.customer_id, p_id, v_after.channel,
-        v_after.external_user_id, p_owner, p_by, v_after.returns_at)));
+    return webhook_emit((
+        select jsonb_agg(owner_event_v1(event, v_chatbot.customer_id, v_chatbot.id, p_id, v_after.channel, v_after.external_user_id,
+            p_owner, p_by, v_after.returns_at))
+        from unnest(case p_owner when 'closed' then '{conversation.assigned,conversation.closed}'::text[]
+                                 else '{conversation.assigned}' end) event));
 end $$;
 
 -- Hands a conversation of the bot's over to a person, for one of the fixed reasons (conversation_handover_reason), and tells the
@@ -2420,8 +2465,8 @@ begin
                 and coalesce(reply_to, id) >= v_question.id) then
         v_jobs := jsonb_build_array(answer_job_v1(v_customer.id, v_customer.priority, v_question.id, p_id, 0));
     end if;
-    return job_follow_up(v_jobs, jsonb_build_array(owner_event_v1('conversation.returned', v_customer.id, p_id, v_after.channel,
-        v_after.external_user_id, 'bot', p_by)));
+    return job_follow_up(v_jobs, jsonb_build_array(owner_event_v1('conversation.returned', v_customer.id, v_after.chatbot_id, p_id,
+        v_after.channel, v_after.external_user_id, 'bot', p_by)));
 end $$;
 
 -- ------------------------------------------------------------------------------ what customers do to earlier messages
@@ -2647,11 +2692,10 @@ begin
         probe_at = case when channel_is_down_v1(p_state) then clock_timestamp() + make_interval(secs => p_pauses[v_calls + 1]) end
     where chatbot_id = p_chatbot_id and channel = p_channel returning * into v_new;
     if v_new.state <> v_old.state and (channel_is_down_v1(v_new.state) or channel_is_down_v1(v_old.state)) then
-        v_tickets := webhook_emit(jsonb_build_array(jsonb_build_object(
-            'customer_id', (select customer_id from chatbot where id = p_chatbot_id),
-            'event', case when channel_is_down_v1(v_new.state) then 'channel.down' else 'channel.up' end,
-            'data', jsonb_build_object('channel', p_channel, 'chatbot_id', p_chatbot_id, 'state', v_new.state,
-                'reason', v_new.reason, 'since', v_new.since) || p_data)));
+        v_tickets := webhook_emit(jsonb_build_array(channel_event_v1(
+            case when channel_is_down_v1(v_new.state) then 'channel.down' else 'channel.up' end,
+            (select customer_id from chatbot where id = p_chatbot_id), p_chatbot_id, p_channel,
+            jsonb_build_object('state', v_new.state, 'reason', v_new.reason, 'since', v_new.since) || p_data)));
     end if;
     if channel_is_down_v1(v_old.state) and not channel_is_down_v1(v_new.state) then
         v_tickets := v_tickets || job_release_v1(channel_account_v1(p_channel, p_chatbot_id), p_pace);

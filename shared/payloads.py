@@ -20,17 +20,6 @@ from shared.queues import Queue
 
 #: Characters of ids that others make.
 MAX_ID = 255
-EVENTS = (
-    "message.received",
-    "message.sent",
-    "message.failed",
-    "conversation.braked",
-    "conversation.handoff",
-    "conversation.assigned",
-    "conversation.returned",
-    "channel.down",
-    "channel.up",
-)
 #: PostgreSQL's bigint.
 MAX_ROW_ID = 2**63 - 1
 #: Unix seconds: the year 5138, beyond which a provider's clock counts something else than seconds.

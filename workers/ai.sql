@@ -201,14 +201,14 @@ with input as materialized (
         join conversation before on before.id = question.conversation_id,
         lateral (select case when before.braked_until > now() - interval '1 day' then before.brakes else 0 end as count) recent_brakes
     where conversation.id = before.id
-    returning input.n, input.job_id, input.claim, input.customer_id, input.reason, conversation.id, conversation.channel,
-        conversation.external_user_id, conversation.braked_until
+    returning input.n, input.job_id, input.claim, input.customer_id, input.reason, conversation.id, conversation.chatbot_id,
+        conversation.channel, conversation.external_user_id, conversation.braked_until
 )
 select jsonb_agg(n) as done, job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim), '[]',
-    jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'conversation.braked', 'data', jsonb_build_object(
-        'conversation_id', id, 'channel', channel, 'external_user_id', external_user_id, 'reason', reason,
-        'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))), p_durable => false) as tickets
+    jsonb_agg(conversation_event_v1('conversation.braked', customer_id, chatbot_id, id, channel, external_user_id,
+        jsonb_build_object('reason', reason, 'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))),
+    p_durable => false) as tickets
 from braked_conversations having count(*) > 0
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)

@@ -57,7 +57,10 @@ with runnable_jobs as materialized (
         handover_reason = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
             then conversation.handover_reason end
     returning id, chatbot_id, channel, external_user_id as conversation_name, contact_id, owner,
-        owner = 'bot' and owner_since = updated_at as has_returned
+        owner = 'bot' and owner_since = updated_at as has_returned, created_at = now() as is_new,
+        -- What it was when this statement began.
+        case when owner = 'bot' and owner_since = updated_at then (
+            select owner = 'closed' from conversation before where before.id = conversation.id) end as was_closed
 ), other_names as ( -- of new contacts, which the trigger conversation_contact makes
     insert into contact_identity (chatbot_id, family, name, contact_id)
     select distinct chatbot_id, contact_family_v1(channel), other.name, contact_id
@@ -107,16 +110,20 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
             when media is null then answer_job_v1(customer_id, priority, message_id, conversation_id, debounce)
             else answer_after_media_v1(customer_id, priority, message_id, conversation_id, debounce) end)
         filter (where is_answered), '[]'),
-    coalesce(jsonb_agg(jsonb_build_object('customer_id', customer_id, 'event', 'message.received',
-        'data', jsonb_build_object('message_id', message_id, 'conversation_id', conversation_id,
-            'channel', channel, 'external_user_id', conversation_name, 'content', content)
+    (select coalesce(jsonb_agg(event), '[]') from conversations join chatbot on chatbot.id = chatbot_id, lateral (
+            select conversation_event_v1('conversation.opened', chatbot.customer_id, chatbot_id, conversations.id, channel,
+                conversation_name, jsonb_build_object('is_new', is_new)) as event
+            where is_new or was_closed
+            union all
+            select owner_event_v1('conversation.returned', chatbot.customer_id, chatbot_id, conversations.id, channel,
+                conversation_name, 'bot', 'customer')
+            where has_returned and conversations.id in (select conversation_id from saved_messages where role = 'user')
+        ) events where conversations.id in (select conversation_id from saved_messages))
+        || coalesce(jsonb_agg(message_event_v2('message.received', customer_id, chatbot_id, conversation_id, channel, message_id,
+            jsonb_build_object('external_user_id', conversation_name, 'content', content)
             || case when kind is null and data is null then '{}'
                     else jsonb_build_object('kind', coalesce(kind, 'text'), 'data', coalesce(data, '{}')) end))
-        filter (where role = 'user'), '[]')
-        || (select coalesce(jsonb_agg(owner_event_v1('conversation.returned', chatbot.customer_id, conversations.id, channel,
-            conversation_name, 'bot', 'customer')), '[]')
-            from conversations join chatbot on chatbot.id = chatbot_id
-            where has_returned and conversations.id in (select conversation_id from saved_messages where role = 'user')),
+            filter (where role = 'user'), '[]'),
     p_durable => false) || (
         select coalesce(jsonb_agg(ticket), '[]') from saved_messages,
             jsonb_array_elements(conversation_take_over_v1(conversation_id, 'person', 'phone')) ticket where takes_over) as tickets,

@@ -7,7 +7,7 @@ with runnable_jobs as materialized (
     select * from job_lock_runnable_v1('outgoing-messages', $1)
 ), replies as materialized (
     select job.n, job.job_id, job.claim, job.attempt, job.customer_id, message.id as message_id, message.conversation_id,
-        message.channel, message.reply_to, message.created_at, channel.send_queue
+        message.chatbot_id, message.channel, message.reply_to, message.created_at, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
     where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v2
@@ -29,7 +29,8 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
     'outgoing-messages', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(send_job_v1(send_queue, customer_id, message_id, conversation_id))
         filter (where send_queue is not null), '[]'),
-    coalesce(jsonb_agg(message_event_v1('message.sent', customer_id, message_id, conversation_id, channel, reply_to))
+    coalesce(jsonb_agg(message_event_v2('message.sent', customer_id, chatbot_id, conversation_id, channel, message_id,
+        jsonb_build_object('reply_to', reply_to)))
         filter (where is_shown), '[]'),
     p_durable => bool_or(send_queue is null)) as tickets
 from decided_replies, (select count(has_changed) from changed_replies) changed having count(*) > 0

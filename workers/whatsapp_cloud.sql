@@ -25,14 +25,15 @@ with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
         error text, error_code text)
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
-    select id, conversation_id, channel, reply_to from message
+    select id, conversation_id, chatbot_id, channel, reply_to from message
     where id = any (array(select message_id from input)) order by id for no key update
 ), failed_messages as materialized (
-    select input.*, message.id, message.conversation_id, message.channel, message.reply_to, message_set_status_v2(
-        message.id, 'FAILED', input.error, p_metadata => jsonb_build_object('error_code', input.error_code)) as has_moved
+    select input.*, message.id, message.conversation_id, message.chatbot_id, message.channel, message.reply_to,
+        message_set_status_v2(message.id, 'FAILED', input.error, p_metadata => jsonb_build_object('error_code', input.error_code)) as has_moved
     from input join locked_messages message on message.id = input.message_id
 )
 select jsonb_agg(n) as done, job_complete_v1('whatsapp-cloud-send', jsonb_object_agg(job_id, claim), '[]',
-    coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
-        jsonb_build_object('error', error, 'error_code', error_code))) filter (where has_moved), '[]')) as tickets
+    coalesce(jsonb_agg(message_event_v2('message.failed', customer_id, chatbot_id, conversation_id, channel, id,
+        jsonb_build_object('reply_to', reply_to, 'error', error, 'error_code', error_code)))
+        filter (where has_moved), '[]')) as tickets
 from failed_messages having count(*) > 0

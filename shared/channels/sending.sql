@@ -15,10 +15,10 @@ with input as materialized (
         select n, status, error, error_code from early_statuses union all select n, 'SENT', null, null from input) statuses
     order by n, status_rank_v2(status) desc
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
-    select id, conversation_id, channel, reply_to from message
+    select id, conversation_id, chatbot_id, channel, reply_to from message
     where id = any (array(select message_id from input)) order by id for no key update
 ), sent_messages as materialized (
-    select input.*, message.id, message.conversation_id, message.reply_to, message_set_status_v2(
+    select input.*, message.id, message.conversation_id, message.chatbot_id, message.reply_to, message_set_status_v2(
         message.id, furthest.status, furthest.error, input.provider_id, input.attempt,
         input.metadata || case furthest.status when 'FAILED' then jsonb_build_object('error_code', furthest.error_code)
             else '{}' end) as is_kept
@@ -29,8 +29,8 @@ with input as materialized (
 )
 select jsonb_agg(n) as done, job_complete_v1(
     min(queue), jsonb_object_agg(job_id, claim), '[]',
-    jsonb_agg(message_event_v1('message.sent', customer_id, id, conversation_id, channel, reply_to,
-        jsonb_build_object('provider_id', provider_id)))) as tickets
+    jsonb_agg(message_event_v2('message.sent', customer_id, chatbot_id, conversation_id, channel, id,
+        jsonb_build_object('reply_to', reply_to, 'provider_id', provider_id)))) as tickets
 from sent_messages where is_kept having count(*) > 0
 
 -- name: keep_parts_sent(message_id, count)
@@ -59,9 +59,9 @@ with dead_job as materialized (
     select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), failed_message as materialized (
-    select dead_job.customer_id, reason.text as error, reason.code, message.id, message.conversation_id, message.channel,
-        message.reply_to, message_set_status_v2(message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code))
-            as has_moved
+    select dead_job.customer_id, reason.text as error, reason.code, message.id, message.conversation_id, message.chatbot_id,
+        message.channel, message.reply_to, message_set_status_v2(
+            message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code)) as has_moved
     from dead_job join message on message.id = dead_job.message_id,
         -- With the provider's words and our code, where they are those of this failure.
         lateral (select
@@ -69,6 +69,6 @@ with dead_job as materialized (
             case when starts_with(message.error, last_error) then metadata ->> 'error_code' end as code) reason
 )
 select job_close_failed_v1(:job_id, '[]', (
-    select coalesce(jsonb_agg(message_event_v1('message.failed', customer_id, id, conversation_id, channel, reply_to,
-        jsonb_build_object('error', error, 'error_code', code))), '[]')
+    select coalesce(jsonb_agg(message_event_v2('message.failed', customer_id, chatbot_id, conversation_id, channel, id,
+        jsonb_build_object('reply_to', reply_to, 'error', error, 'error_code', code))), '[]')
     from failed_message where has_moved)) as tickets

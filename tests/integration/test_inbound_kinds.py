@@ -89,7 +89,7 @@ def test_what_may_not_be_answered_is_kept_only(world: World, more: dict[str, Any
     assert (kept["role"], kept["status"], kept["content"]) == (*expected, "When do you ship?")
     assert not world.jobs(queue="ai-processing")
     events = [row["event"] for row in db.rows("select event from webhook_event")]
-    assert events == (["conversation.assigned"] if "author" in more else ["message.received"])
+    assert events == ["conversation.opened", "conversation.assigned" if "author" in more else "message.received"]
 
 
 def test_a_batch_of_both_kinds_answers_the_one_and_keeps_the_other(world: World) -> None:

@@ -45,7 +45,7 @@ def test_a_requeued_send_goes_out_once(world: World, simulator: Simulator) -> No
     assert simulator.counts()["graph"]["accepted"] == 1
     assert db.scalar("select count(*) from usage_log where kind = 'whatsapp_cloud'") == 1
     events = [row["event"] for row in db.rows("select event from webhook_event where status = 'DELIVERED' order by id")]
-    assert events == ["message.received", "message.failed", "message.sent"]
+    assert events == ["conversation.opened", "message.received", "message.failed", "message.sent"]
     with pytest.raises(operator.Refused, match="completed"):
         operator.requeue(job_id)
 

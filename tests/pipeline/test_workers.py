@@ -69,7 +69,7 @@ def test_messages_go_through_all_queues(world: World, way: str, request: pytest.
     }
     calls = {kind: seen["accepted"] for kind, seen in simulator.counts().items()}
     assert calls.pop("typing", 0) <= 4, "at both accounts, as long as there is time for it"
-    assert calls == {"ai": 3, "graph": 1, "waha": 1, "webhook": 6}
+    assert calls == {"ai": 3, "graph": 1, "waha": 1, "webhook": 9}, "three events of each message"
     assert not any(workers.restarts().values())
 
 

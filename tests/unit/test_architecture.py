@@ -15,6 +15,7 @@ from scripts.commands.migrate import RECORD, migrate, migrations
 from scripts.local.processes import parse_procfile
 from shared import config, models, queues
 from shared.channels.registry import SEND_QUEUES
+from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
 from tests.settings import variables
 
 CATALOG = """
@@ -135,6 +136,14 @@ def test_the_table_of_channels_is_the_registry(database_url: str) -> None:
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select name, send_queue from channel")
         assert dict(cursor.fetchall()) == SEND_QUEUES
+
+
+def test_the_events_of_the_database_are_those_of_the_list(root: Path, database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select webhook_event_names(), webhook_default_events()")
+        assert [set(names) for names in cursor.fetchone()] == [set(EVENTS), set(DEFAULT_EVENTS)]
+    document = (root / "workers/README.md").read_text()
+    assert [event for event in EVENTS if f"`{event}`" not in document] == []
 
 
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:

@@ -10,11 +10,12 @@ from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
 from shared.config import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY, settings
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
-from shared.payloads import EVENTS, MAX_ROW_ID, not_blank
+from shared.payloads import MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
 from shared.teaching.chatbots import MAX_RETURN_MINUTES
 from shared.teaching.fields import whole
+from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 
 #: Rows of a page at most, and where the request does not say.
@@ -205,7 +206,7 @@ class NewEndpointSchema(BodySchema):
 
     what = "webhook endpoint"
     url = _url(required=True)
-    events = _events(load_default=list(EVENTS))
+    events = _events(load_default=list(DEFAULT_EVENTS))
     active = _boolean(load_default=True)
     redelivery_schedule = _schedule(load_default=None)
 

@@ -24,6 +24,9 @@ _COUNTS = """
         (select count(*) from message where role = 'assistant' and status = 'FAILED' and error is null) as failed_silent,
         (select count(*) from message where metadata ? 'fallback')                                   as fallbacks,
         (select count(*) from webhook_event)                                                         as events,
+        (select count(*) from webhook_event where event in ('message.received', 'message.sent', 'message.failed')) as told,
+        (select count(*) from webhook_event where event = 'conversation.opened')                     as opened,
+        (select count(*) from conversation)                                                          as conversations,
         (select count(*) from webhook_event where status = 'DELIVERED')                              as delivered,
         (select count(*) from webhook_event where status = 'FAILED')                                 as events_failed,
         (select count(*) from usage_log where kind = 'message')                                      as charged,
@@ -179,8 +182,12 @@ def _check_database(result: Audit) -> None:
     if counts["failed_silent"] or counts["open_jobs"]:
         wrong.append(f"{counts['failed_silent']} replies FAILED without a reason, {counts['open_jobs']} jobs still open")
     events, delivered, failed = counts["events"], counts["delivered"], counts["events_failed"]
-    if delivered + failed != events or events != 2 * messages:
-        wrong.append(f"webhooks: {delivered} delivered + {failed} failed of {events}, expected {2 * messages}")
+    if delivered + failed != events or counts["told"] != 2 * messages or counts["opened"] != counts["conversations"]:
+        told, opened = counts["told"], counts["opened"]
+        wrong.append(
+            f"webhooks: {delivered} delivered + {failed} failed of {events}; {told} of messages, expected {2 * messages};"
+            f" {opened} of conversations, expected {counts['conversations']}"
+        )
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
 
