@@ -2070,6 +2070,29 @@ returns jsonb language sql stable as $$
     select jsonb_build_object('customer_id', p_customer_id, 'event', p_event, 'data', p_data)
 $$;
 
+-- What a status says of a reply, where somebody wants to hear it; else null. That a reply left is said by the stage that sent it.
+create function message_status_event_v1(p_id bigint, p_status text, p_error text, p_error_code text)
+returns jsonb language sql stable as $$
+    select message_event_v2(wanted.event, chatbot.customer_id, message.chatbot_id, message.conversation_id, message.channel, p_id,
+        jsonb_build_object('reply_to', message.reply_to) || case when p_status = 'FAILED' then jsonb_build_object(
+            'error', coalesce(p_error, 'the channel reported a failure'), 'error_code', p_error_code) else '{}' end)
+    from message join chatbot on chatbot.id = message.chatbot_id,
+        (values ('DELIVERED', 'message.delivered'), ('READ', 'message.read'), ('FAILED', 'message.failed')) wanted(status, event)
+    where message.id = p_id and wanted.status = p_status and exists (
+        select from webhook_endpoint where customer_id = chatbot.customer_id and active and wanted.event = any (events))
+$$;
+
+-- What WhatsApp has decided about templates [{name, language, status, reason}] of an account, for each business that has a number of
+-- it. Returns the tickets to enqueue.
+create function template_events_add_v1(p_waba_id text, p_templates jsonb) returns jsonb language sql as $$
+    select webhook_emit(coalesce(jsonb_agg(customer_event_v1('template.status', customer_id, jsonb_build_object(
+        'channel', 'whatsapp_cloud', 'waba_id', p_waba_id, 'name', template ->> 'name', 'language', template ->> 'language',
+        'status', template ->> 'status', 'reason', template ->> 'reason'))), '[]'))
+    from jsonb_array_elements(p_templates) template, (
+        select distinct chatbot.customer_id from whatsapp_cloud_account account join chatbot on chatbot.id = account.chatbot_id
+        where account.waba_id = p_waba_id) customers
+$$;
+
 -- Adds such events, where no job ends. Returns the tickets to enqueue.
 create function events_add_v1(p_events jsonb) returns jsonb language sql as $$
     select webhook_emit(p_events)
@@ -2433,11 +2456,10 @@ begin
         end if;
     end if;
     return job_follow_up(v_jobs, jsonb_build_array(
-        jsonb_build_object('customer_id', v_chatbot.customer_id, 'event', 'conversation.handoff', 'data', jsonb_build_object(
-            'conversation_id', p_conversation_id, 'channel', v_after.channel, 'external_user_id', v_after.external_user_id,
-            'message_id', p_reply_to, 'reason', p_reason)),
-        owner_event_v1('conversation.assigned', v_chatbot.customer_id, p_conversation_id, v_after.channel, v_after.external_user_id,
-            'person', 'bot', v_after.returns_at)));
+        conversation_event_v1('conversation.handoff', v_chatbot.customer_id, v_chatbot.id, p_conversation_id, v_after.channel,
+            v_after.external_user_id, jsonb_build_object('message_id', p_reply_to, 'reason', p_reason)),
+        owner_event_v1('conversation.assigned', v_chatbot.customer_id, v_chatbot.id, p_conversation_id, v_after.channel,
+            v_after.external_user_id, 'person', 'bot', v_after.returns_at)));
 end $$;
 
 -- The bot has the conversation again. What the customer wrote since the business last did is answered, once, if it is younger than

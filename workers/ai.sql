@@ -165,7 +165,7 @@ with input as materialized (
     from replies join chatbot on chatbot.id = replies.chatbot_id join knowledge_base base on base.id = chatbot.knowledge_base_id
     where gap_reason is not null
     on conflict (message_id) do nothing
-    returning knowledge_base_id
+    returning knowledge_base_id, message_id, question, reason
 ), oldest_gaps as (
     delete from knowledge_gap where id = any (array(
         select oldest.id from (select distinct knowledge_base_id as id from gaps) base, lateral (
@@ -175,6 +175,9 @@ with input as materialized (
 select jsonb_agg(n) as done, (select tickets from handovers) || job_complete_v1(
     'ai-processing', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)) filter (where may_leave), '[]'),
+    (select coalesce(jsonb_agg(message_event_v2('knowledge.gap', customer_id, chatbot_id, conversation_id, channel, message_id,
+        jsonb_build_object('knowledge_base_id', knowledge_base_id, 'question', question, 'reason', reason))), '[]')
+        from gaps join replies using (message_id)),
     p_durable => false)
     -- Last, for budgets are locked: what the calls cost, for those who have one.
     || case when exists (select from budget where customer_id = any (array(select customer_id from replies))) then budget_settle_v1(
@@ -246,13 +249,14 @@ with dead_job as materialized (
     from dead_job join conversation on conversation.id = dead_job.conversation_id
     where conversation.owner = 'bot' and coalesce(conversation.owner_since <= dead_job.started_at, true)
     on conflict (reply_to) where reply_to is not null do nothing
-    returning id, conversation_id, channel
+    returning id, conversation_id, chatbot_id, channel
+), replies as (
+    select dead_job.customer_id, message_id, last_error, fallback_hands_over, fallback_reply.* from fallback_reply, dead_job
 )
 select (
-    select coalesce(jsonb_agg(ticket), '[]') from fallback_reply, dead_job, jsonb_array_elements(
-        case when fallback_hands_over
-            then hand_over_v1(fallback_reply.conversation_id, 'provider_down', message_id, p_tells => false) end) ticket
-) || job_close_failed_v1(:job_id, (
-    select coalesce(jsonb_agg(outgoing_job_v1(customer_id, fallback_reply.id, fallback_reply.conversation_id,
-        fallback_reply.channel)), '[]')
-    from fallback_reply, dead_job)) as tickets
+    select coalesce(jsonb_agg(ticket), '[]') from replies, jsonb_array_elements(
+        case when fallback_hands_over then hand_over_v1(conversation_id, 'provider_down', message_id, p_tells => false) end) ticket
+) || job_close_failed_v1(:job_id,
+    (select coalesce(jsonb_agg(outgoing_job_v1(customer_id, id, conversation_id, channel)), '[]') from replies),
+    (select coalesce(jsonb_agg(message_event_v2('message.fallback', customer_id, chatbot_id, conversation_id, channel, id,
+        jsonb_build_object('reply_to', message_id, 'error', last_error))), '[]') from replies)) as tickets

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.db.pruning import delete_in_batches
@@ -62,6 +63,8 @@ def apply_delivery_statuses(updates: Sequence[StatusUpdate]) -> list[str]:
     items = [asdict(update) for update in updates]
     # One alone shares its round trip with those that other threads have at the moment.
     rows = [_apply_status(items[0])] if len(items) == 1 else _apply_statement.rows_by_item(items)
+    for row in rows:
+        enqueue(tickets_of(row["tickets"] if row else []))
     outcomes = ["parked" if row is None else "applied" if row["applied"] else "stale" for row in rows]
     _park([update for update, outcome in zip(updates, outcomes, strict=True) if outcome == "parked"])
     return outcomes
@@ -86,7 +89,7 @@ def _park(updates: Sequence[StatusUpdate]) -> None:
 
 def apply_parked(provider_ids: Sequence[str]) -> None:
     """Applies what was parked for providers' ids that are known by now."""
-    queries["apply_parked"].rows(provider_ids=list(provider_ids))
+    enqueue(tickets_of(queries["apply_parked"].scalar(provider_ids=list(provider_ids))))
 
 
 def apply_late_statuses() -> None:

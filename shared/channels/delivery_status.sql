@@ -16,10 +16,15 @@ with input as (
 ), furthest as materialized (
     select distinct on (id) * from matches order by id, status_rank_v2(status) desc, n
 ), moved as materialized (
-    select n, message_set_status_v2(id, status, error, provider_id, p_metadata =>
+    select furthest.*, message_set_status_v2(id, status, error, provider_id, p_metadata =>
         case when status = 'FAILED' then jsonb_build_object('error_code', error_code) else '{}' end) as has_moved from furthest
+), new_events as materialized (
+    select n, events_add_v1(jsonb_build_array(event)) as tickets
+    from moved, message_status_event_v1(id, status, error, error_code) event where has_moved and event is not null
 )
-select n, coalesce(bool_or(has_moved), false) as applied from matches left join moved using (n) group by n
+select n, coalesce(bool_or(has_moved), false) as applied,
+    jsonb_path_query_array(coalesce(jsonb_agg(tickets) filter (where tickets is not null), '[]'), '$[*][*]') as tickets
+from matches left join moved using (n) left join new_events using (n) group by n
 
 -- name: park_statuses(statuses)
 insert into parked_status (provider_id, status, error, error_code, chatbot_id)
@@ -38,10 +43,15 @@ with matches as (
     select distinct on (message_id) message_id, status, error, error_code
     from matches order by message_id, status_rank_v2(status) desc
 ), moved as materialized (
-    select message_set_status_v2(message_id, status, error, p_metadata =>
+    select furthest.*, message_set_status_v2(message_id, status, error, p_metadata =>
         case when status = 'FAILED' then jsonb_build_object('error_code', error_code) else '{}' end) as has_moved from furthest
+), new_events as materialized (
+    select events_add_v1(jsonb_build_array(event)) as tickets
+    from moved, message_status_event_v1(message_id, status, error, error_code) event where has_moved and event is not null
+), applied_statuses as (
+    delete from parked_status where id in (select id from matches) and (select count(has_moved) from moved) > 0
 )
-delete from parked_status where id in (select id from matches) and (select count(has_moved) from moved) > 0 returning id
+select jsonb_path_query_array(coalesce(jsonb_agg(tickets), '[]'), '$[*][*]') as tickets from new_events
 
 -- name: late_parked_statuses(page)
 -- A status that came between a send's statement and its commit saw neither the message nor its own time to come back.

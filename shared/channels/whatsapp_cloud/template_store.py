@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.inbound import TemplateUpdate
 from shared.db import sql
 from shared.models import WhatsappBusiness, WhatsappCloudAccount, WhatsappTemplate
@@ -33,7 +34,7 @@ def learn(account_id: int, waba_id: str) -> None:
 
 def store(waba_id: str, templates: Sequence[Mapping[str, Any]]) -> None:
     """Replaces what is known by the whole list."""
-    queries["store"].rows(waba_id=waba_id, templates=json.dumps(templates))
+    enqueue(tickets_of(queries["store"].scalar(waba_id=waba_id, templates=json.dumps(templates))))
 
 
 def store_failure(waba_id: str, reason: str) -> None:
@@ -50,11 +51,11 @@ def apply_update(update: TemplateUpdate) -> bool:
     """What a webhook tells of a template. Returns whether it is a template that is known."""
     changes = {"status": update.status, "quality": update.quality, "category": update.category, "reason": update.reason}
     names = {"provider_id": update.provider_id, "name": update.name, "language": update.language}
-    is_known = bool(
-        db.retry_on_outage(
-            partial(queries["apply_update"].scalar, waba_id=update.waba_id, **names, **changes), db.WEB_RETRY_SECONDS
-        )
+    [outcome] = db.retry_on_outage(
+        partial(queries["apply_update"].rows, waba_id=update.waba_id, **names, **changes), db.WEB_RETRY_SECONDS
     )
+    is_known = bool(outcome["is_known"])
+    enqueue(tickets_of(outcome["tickets"]))
     if not is_known or update.is_changed or update.status == APPROVED:  # its text is not in the webhook
         db.retry_on_outage(partial(want, update.waba_id), db.WEB_RETRY_SECONDS)
     return is_known

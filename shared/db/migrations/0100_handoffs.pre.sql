@@ -71,11 +71,10 @@ begin
         end if;
     end if;
     return job_follow_up(v_jobs, jsonb_build_array(
-        jsonb_build_object('customer_id', v_chatbot.customer_id, 'event', 'conversation.handoff', 'data', jsonb_build_object(
-            'conversation_id', p_conversation_id, 'channel', v_after.channel, 'external_user_id', v_after.external_user_id,
-            'message_id', p_reply_to, 'reason', p_reason)),
-        owner_event_v1('conversation.assigned', v_chatbot.customer_id, p_conversation_id, v_after.channel, v_after.external_user_id,
-            'person', 'bot', v_after.returns_at)));
+        conversation_event_v1('conversation.handoff', v_chatbot.customer_id, v_chatbot.id, p_conversation_id, v_after.channel,
+            v_after.external_user_id, jsonb_build_object('message_id', p_reply_to, 'reason', p_reason)),
+        owner_event_v1('conversation.assigned', v_chatbot.customer_id, v_chatbot.id, p_conversation_id, v_after.channel,
+            v_after.external_user_id, 'person', 'bot', v_after.returns_at)));
 end $$;
 
 -- Makes a conversation a part of another one of the same person and channel. Its messages go over, and remember their address.
