@@ -18,6 +18,9 @@ from shared.config import settings
 INTERVAL = 1.0
 
 _lock = threading.Lock()
+_is_written = threading.Condition(_lock)
+#: Threads that have taken counts and not written them yet.
+_writing = 0
 _pending: dict[str, float] = defaultdict(float)
 _has_pending = threading.Event()
 _writer: threading.Thread | None = None
@@ -55,25 +58,40 @@ def _keep_writing() -> None:
 
 def flush() -> None:
     """Writes what was counted since the last time; while Redis is away it is kept for the next time."""
+    global _writing  # noqa: PLW0603 - of the process, as the counts are
     with _lock:
         client, counts = _client, dict(_pending)
         if client is None or not counts:
             return
         _pending.clear()
+        _writing += 1
+    is_written = False
+    try:
+        is_written = _write(client, counts)
+    finally:
+        with _is_written:
+            for name, count in () if is_written else counts.items():
+                _pending[name] += count
+            _writing -= 1
+            _is_written.notify_all()
+
+
+def _write(client: redis.Redis, counts: dict[str, float]) -> bool:
     try:
         pipeline = client.pipeline(transaction=False)
         for name, count in counts.items():
             pipeline.hincrbyfloat(_key(), name, count)
         pipeline.execute()
     except redis.RedisError:
-        with _lock:
-            for name, count in counts.items():
-                _pending[name] += count
+        return False
+    return True
 
 
 def read() -> dict[tuple[str, ...], float]:
     """All counters: (metric, label, …) -> count. Raises redis.RedisError."""
     flush()
+    with _is_written:  # what another thread has taken; not for long, for Redis may be slow
+        _is_written.wait_for(lambda: not _writing, INTERVAL)
     if _client is None:
         return {}
     counts = cast(dict[bytes, bytes], _client.hgetall(_key()))
