@@ -2785,6 +2785,7 @@ create table audit_entry (
 );
 create index audit_entry_customer_idx on audit_entry (customer_id, id);
 create index audit_entry_user_idx on audit_entry (user_id, id);
+create index audit_entry_look_idx on audit_entry (user_id, subject, at) where action = 'texts.read';
 
 -- ------------------------------------------------------------------------------------------- operators' verbs
 --

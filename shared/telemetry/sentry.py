@@ -19,6 +19,8 @@ from shared.telemetry.logs import context_ids
 
 #: What of a request is kept: no headers, query, cookies, body or environment.
 _REQUEST = ("method", "url")
+#: A link that lets its holder choose a password (shared/people/links.py).
+_LINK = re.compile(r"(/desk/link/).*")
 
 
 def configure_sentry(conf: Settings, *integrations: Integration) -> None:
@@ -68,7 +70,8 @@ def _kind(event: Any) -> tuple[str, ...]:
 def _without_private_data(event: Any) -> Any:
     if request := event.get("request"):
         kept = {name: request[name] for name in _REQUEST if name in request}
-        event["request"] = kept | {"url": str(kept.get("url", "")).partition("?")[0]}
+        url = str(kept.get("url", "")).partition("?")[0]
+        event["request"] = kept | {"url": _LINK.sub(r"\1…", url)}
     return event
 
 

@@ -111,8 +111,8 @@ def record_look(answer: Response) -> Response:
         ids = [value for name, value in (request.view_args or {}).items() if name != "customer_id" and isinstance(value, int)]
         subject_id = ids[-1] if ids else None
         customer = g.get("customer")
-        if not audit.was_recorded("texts.read", subject, subject_id, g.user, SAME_LOOK):
-            audit.record("texts.read", subject, subject_id, user=g.user, customer_id=customer.id if customer else None)
+        if not audit.look_was_recorded(subject, subject_id, g.user, SAME_LOOK):
+            audit.record(audit.LOOK, subject, subject_id, user=g.user, customer_id=customer.id if customer else None)
     return answer
 
 
