@@ -12,6 +12,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from web.desk.language import languages, translations
+from web.desk.profile import browser_name
 
 _METHODS = [
     ("web/desk/**.py", "python"),
@@ -59,3 +60,17 @@ def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> 
     for name, source in listed.items():
         assert hashlib.sha256((root / folder / name).read_bytes()).hexdigest() == source["sha256"], name
         assert {"package", "version", "file", "license"} <= source.keys()
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0", "Firefox, Windows"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/141.0 Safari/537.36 Edg/141.0", "Edge, Windows"),
+        ("Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 Chrome/141.0 Mobile Safari/537.36", "Chrome, Android"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile Safari/604.1", "Safari, iPhone"),
+        ("curl/8.5", ""),
+    ],
+)
+def test_browsers_have_the_names_that_people_know(agent: str, name: str) -> None:
+    assert browser_name(agent) == name

@@ -1,7 +1,7 @@
 """Who may open which page. Each view but those of logging in has `@allowed`; a test walks all routes.
 
-It sets `g.user`, `g.session_id`, and for an address with a customer `g.customer`. The address of another's customer is as unknown
-as one that does not exist: 404.
+It sets `g.user`, `g.session_id`, and `g.customer`: the address's, or else the user's own. The address of another's customer is as
+unknown as one that does not exist: 404.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def allowed(role: str) -> Callable[[View], View]:
             refresh()  # from now on in this user's language
             if "customer_id" in arguments:
                 g.customer = _customer(user, arguments.pop("customer_id"))
+            elif user.customer_id is not None:
+                g.customer = _customer(user, user.customer_id)
             if not accounts.may(user, role):
                 raise Forbidden(gettext("This page is not for your role. Ask an owner of your business."))
             return view(**arguments)
@@ -118,5 +120,5 @@ def record_look(answer: Response) -> Response:
 
 def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> None:
     """Records a change by who is logged in: in the customer of the page, or else the user's. Part of the change's transaction."""
-    customer_id = g.customer.id if g.get("customer") else g.user.customer_id
+    customer_id = g.customer.id if g.get("customer") else g.user.customer_id  # a login has no page yet
     audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer_id)

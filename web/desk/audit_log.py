@@ -20,7 +20,7 @@ ACTIONS = {
     "user.logged_out_everywhere": _l("logged out other browsers"),
     "user.password_chosen": _l("chose a password"),
     "user.changed": _l("changed the own profile"),
-    "user.invited": _l("invited"),
+    "user.invited": _l("sent an invitation to"),
     "user.created": _l("made a user"),
     "user.link_made": _l("made a link for a password"),
     "user.role_changed": _l("changed a role"),
@@ -31,6 +31,21 @@ ACTIONS = {
     "key.created": _l("made an API key"),
     "key.revoked": _l("revoked an API key"),
     "texts.read": _l("read messages"),
+}
+#: Words of details, names and values.
+WORDS = {
+    "role": _l("role"),
+    "agent": _l("Agent"),
+    "owner": _l("Owner"),
+    "operator": _l("Operator"),
+    "language": _l("language"),
+    "by": _l("by"),
+    "sessions": _l("browsers"),
+    "invitation": _l("invitation"),
+    "reset": _l("forgotten password"),
+    "first_operator": _l("link of the first operator"),
+    "profile": _l("the own profile"),
+    "login": _l("the login page"),
 }
 #: What the filter offers: the first words of actions.
 KINDS = {
@@ -91,7 +106,11 @@ def _facts(row: dict[str, Any]) -> str:
     name = details.pop("name", None)
     subject = str(name) if name else f"{row['subject'].replace('_', ' ')} {row['subject_id'] or ''}".strip()
     is_own = row["subject"] == "user" and row["subject_id"] == row["user_id"]
-    return ", ".join([*([] if is_own else [subject]), *(f"{key.replace('_', ' ')}: {value}" for key, value in details.items())])
+    return ", ".join([*([] if is_own else [subject]), *(f"{_word(key)}: {_word(value)}" for key, value in details.items())])
+
+
+def _word(word: object) -> str:
+    return str(WORDS.get(str(word)) or str(word).replace("_", " "))
 
 
 def _number(name: str) -> int | None:

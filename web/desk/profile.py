@@ -14,6 +14,13 @@ from web.desk.language import languages
 from web.desk.refusals import told
 from web.request_limits import check_login, client_site, count_login
 
+#: How browsers and systems name themselves. The first that fits: all call themselves Safari, and Android calls itself Linux.
+_BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+_SYSTEMS = {
+    **{"Android": "Android", "iPhone": "iPhone", "iPad": "iPad"},
+    **{"Windows": "Windows", "Mac OS X": "macOS", "CrOS": "ChromeOS", "Linux": "Linux"},
+}
+
 
 @desk.get("/profile")
 @allowed("agent")
@@ -69,10 +76,16 @@ def end_sessions() -> Response:
 
 
 def _page(problems: dict[str, str], status: int = 200) -> Response:
-    page = render_template(
-        "desk/profile.html", sessions=sessions.of_user(g.user.id), this_session=g.session_id, problems=problems
-    )
+    rows = [{**row, "browser": browser_name(row["agent"])} for row in sessions.of_user(g.user.id)]
+    page = render_template("desk/profile.html", sessions=rows, this_session=g.session_id, problems=problems)
     return make_response(page, status)
+
+
+def browser_name(agent: str) -> str:
+    """What people call it: "Firefox, Windows"; "" for what says neither."""
+    return ", ".join(
+        name for names in (_BROWSERS, _SYSTEMS) if (name := next((names[mark] for mark in names if mark in agent), ""))
+    )
 
 
 def _back() -> Response:

@@ -4,7 +4,7 @@
 document.addEventListener("click", event => {
   const target = event.target.closest("[data-opens], [data-close], [data-copy], [data-select], [data-more]");
   if (!target) return;
-  if (target.dataset.opens) document.getElementById(target.dataset.opens)?.showModal();
+  if (target.dataset.opens) openDialog(document.getElementById(target.dataset.opens));
   if ("close" in target.dataset) target.closest("dialog")?.close();
   if ("select" in target.dataset) target.select();
   if (target.dataset.copy) copy(target);
@@ -13,6 +13,12 @@ document.addEventListener("click", event => {
     showMore(target);
   }
 });
+
+// The first field has the focus, not the cross that closes.
+function openDialog(dialog) {
+  dialog?.showModal();
+  dialog?.querySelector("input:not([type=hidden]), select, textarea")?.focus();
+}
 
 // A click beside a dialog closes it.
 document.addEventListener("mousedown", event => {

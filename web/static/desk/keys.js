@@ -47,7 +47,7 @@ const deskKeys = (() => {
       line("k", list.dataset.up);
       line("Enter", list.dataset.open);
     }
-    if (document.querySelector("[data-find]")) line("/", list.dataset.find);
+    if (document.querySelector("[data-find]")) line("/", list.dataset.search);
     for (const [key, { text }] of own) line(key, text);
     const named = new Set();
     for (const element of elements()) {
