@@ -65,7 +65,7 @@ def kill_workers(target: Target) -> None:
     pause = 1.0
     while not target.stopping.wait(pause):
         name = target.choice.choice(target.workers)
-        pids = _workers_of(target, name)
+        pids = workers_of(target, name)
         if pids:
             victim = target.choice.choice(pids)
             _signal(victim, signal.SIGKILL)
@@ -118,7 +118,7 @@ def freeze(target: Target) -> None:
         if target.stopping.wait(2.0):
             return
         name = target.choice.choice(target.workers)
-        pids = _workers_of(target, name)
+        pids = workers_of(target, name)
         for pid in pids:
             _signal(pid, signal.SIGSTOP)
         target.report(f"{name} frozen")
@@ -128,7 +128,7 @@ def freeze(target: Target) -> None:
         target.report(f"{name} continued")
 
 
-def _workers_of(target: Target, name: str) -> list[int]:
+def workers_of(target: Target, name: str) -> list[int]:
     """The processes that run jobs: the children of the line's first process."""
     leader, *others = target.processes.pids(name) or [0]
     return [pid for pid in others if _parent(pid) == leader]

@@ -160,6 +160,8 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
     threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
     if harness.around.door:
         harness.around.door.wait_until_open()
+    if scenario.prepare:
+        scenario.prepare(messages)
     deadline = time.monotonic() + scenario.limit
     producers = [_start_producer(harness, scenario, conditions) for _ in range(scenario.copies)]
     redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
@@ -172,6 +174,8 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
     wrong += _wait_until_idle(messages, scenario.limit, deadline)
     result = audit(scenario, messages, harness.simulator.record(), target.over_at)
     result.wrong[:0] = wrong + target.wrong
+    if scenario.check_record:
+        result.wrong += scenario.check_record(harness.simulator.record())
     result.wrong += harness.around.door.wrong if harness.around.door else []
     result.injections, result.redis_copies = len(injections), redis_copies
     result.longest_shutdown = max(target.shutdowns, default=0.0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.local.chaos import accounts, network, takeovers
+from scripts.local.chaos import accounts, network, spending, takeovers
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
 from scripts.local.chaos.surroundings import Setup
 
@@ -64,6 +64,10 @@ class Scenario:
     statuses: bool = False
     #: What is wrong in the end, by the number of messages and those of ours that left; None: each message must have one reply.
     check: Callable[[int, Set[int]], Iterable[str]] | None = None
+    #: Before the load, by the number of its messages.
+    prepare: Callable[[int], None] | None = None
+    #: What else is wrong in the end, by the requests that the outside world received.
+    check_record: Callable[[Sequence[dict[str, Any]]], Iterable[str]] | None = None
     #: Seconds after its last outage within which the last reply has left.
     recovery: float = 30.0
     #: Seconds from the load's first message until all is done; then the scenario ends, and what is not done is wrong.
@@ -116,6 +120,16 @@ SCENARIOS = {
             spread=50.0,
             statuses=True,
             check=accounts.check,
+        ),
+        Scenario(
+            "budget",
+            "customers have budgets, of which one is used up on the way; kill -9 while calls are reserved",
+            (spending.kill_ai,),
+            _slow_calls(),
+            messages=1_000,
+            spread=40.0,
+            prepare=spending.prepare,
+            check_record=spending.check,
         ),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),

@@ -40,6 +40,8 @@ class Reply:
     answered_id: str = ""
     callback_data: str = ""
     sender: str = ""
+    #: What it costs.
+    tokens: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     #: Server-sent events, where a stream was asked for: then they are the body.
     events: list[bytes] = field(default_factory=list)

@@ -29,6 +29,7 @@ class Record:
             "status": reply.status,
             "accepted": accepted,
             "text": reply.text,
+            "tokens": reply.tokens,
             "streamed": bool(reply.events),
             "faults": list(faults),
         }

@@ -89,7 +89,8 @@ def complete(request: Request) -> Reply:
     }
     events = _events(body, bool((sent.get("stream_options") or {}).get("include_usage"))) if sent.get("stream") else []
     text = next(iter(model.question_in(messages)), "")
-    return Reply(200, body, accepted=True, text=text, answered_id=identity, events=events)
+    tokens = prompt_tokens + completion_tokens
+    return Reply(200, body, accepted=True, text=text, answered_id=identity, tokens=tokens, events=events)
 
 
 def _events(body: dict[str, Any], with_usage: bool) -> list[bytes]:

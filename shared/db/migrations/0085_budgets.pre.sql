@@ -214,19 +214,14 @@ begin
         update budget set exhausted_at = case when at_end is not null then now() else exhausted_at end,
             warned_at = case when near_end is not null then now() else warned_at end
         from reached where budget.id = reached.id and (at_end is not null or near_end is not null)
-        returning budget, at_end, near_end
+        returning budget.*, at_end, near_end
     )
-    select jsonb_agg(budget_event(budget, event) order by event desc) into v_events
+    select jsonb_agg(customer_event_v1(event, customer_id, jsonb_build_object(
+        'budget_id', id, 'chatbot_id', chatbot_id, 'month', to_char(month, 'YYYY-MM'), 'tokens', tokens, 'spent_tokens', spent_tokens,
+        'money', money, 'spent_money', trim_scale(spent_money), 'at_limit', at_limit)) order by event desc) into v_events
     from marked_budgets, unnest(array[near_end, at_end]) event where event is not null;
     return case when v_events is null then '[]'::jsonb else webhook_emit(v_events) end;
 end $$;
-
--- What webhook_emit says of a budget.
-create function budget_event(b budget, p_event text) returns jsonb language sql stable as $$
-    select jsonb_build_object('customer_id', b.customer_id, 'event', p_event, 'data', jsonb_build_object(
-        'budget_id', b.id, 'chatbot_id', b.chatbot_id, 'month', to_char(b.month, 'YYYY-MM'), 'tokens', b.tokens,
-        'spent_tokens', b.spent_tokens, 'money', b.money, 'spent_money', trim_scale(b.spent_money), 'at_limit', b.at_limit))
-$$;
 
 -- Books calls whose job goes on, or that have none: as budget_settle_v1, with the message that the usage is about in `message_id`.
 create function usage_book_v1(p_bookings jsonb) returns jsonb language plpgsql as $$
