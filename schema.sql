@@ -1404,7 +1404,7 @@ create table webhook_event (
     check (next_attempt_at is null or status <> 'DELIVERED')
 ) with (fillfactor = 80);
 create index webhook_event_customer_idx on webhook_event (customer_id, id desc);
-create index webhook_event_endpoint_idx on webhook_event (endpoint_id);
+create index webhook_event_endpoint_idx on webhook_event (endpoint_id, id);
 create index webhook_event_due_idx on webhook_event (next_attempt_at) where next_attempt_at is not null;
 
 -- When an event is tried again that failed: by its endpoint's schedule (seconds), of which `p_used` steps are used up, 10 % earlier or

@@ -26,6 +26,7 @@ from web.api import (
     knowledge,
     media,
     messages,
+    recovery,
     sources,
     templates,
     usage,
@@ -44,7 +45,7 @@ from web.widget.page import page as widget_page
 #: The modules that add their routes to the API.
 API_ROUTES = (
     *(chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates),
-    *(webhooks, webhook_attempts, usage, budgets),
+    *(webhooks, webhook_attempts, recovery, usage, budgets),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard, start_page)

@@ -27,7 +27,7 @@ from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
-from shared.operations import bulk_actions, dead_letters, overview, replays
+from shared.operations import bulk_actions, dead_letters, overview, replays, webhook_recovery
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
@@ -41,7 +41,7 @@ SKIP_AFTER = 3600
 #: Seconds between steps of bulk actions: somebody watches them.
 BULK_INTERVAL = 1.0
 #: What a step of each kind of bulk action does.
-STEPS: dict[str, bulk_actions.Step] = {"replay": replays.step}
+STEPS: dict[str, bulk_actions.Step] = {replays.KIND: replays.step, webhook_recovery.KIND: webhook_recovery.step}
 
 
 class Ticker(Middleware):

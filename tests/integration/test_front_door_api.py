@@ -209,6 +209,7 @@ _ALL = (
     "message",
     "webhook_endpoint",
     "webhook_event",
+    "bulk_action",
     "job",
     "api_key",
     "usage_log",
@@ -275,12 +276,21 @@ def _taught(business: Business) -> dict[str, int]:
     }
 
 
+def _recovery(business: Business) -> int:
+    """A recovery of the business's endpoint, which is under way."""
+    endpoint = db.scalar("select id from webhook_endpoint where customer_id = %s", [business.customer])
+    begun = business("POST", f"/webhook-endpoints/{endpoint}/recover", {"since": "2026-01-01T00:00:00Z"})
+    assert begun.status_code == 202, begun.text
+    return int(begun.json["id"])  # type: ignore[index]
+
+
 def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
     """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
     ids = {
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        "recovery_id": _recovery(mine),
         "contact_id": db.scalar("select id from contact"),
         **_taught(mine),
     }
@@ -299,6 +309,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "update_endpoint": {"active": False},
         "replace_credentials": {"secret": "theirs"},
         "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]},
+        "recover_endpoint": {"since": "2026-01-01T00:00:00Z"},
     }
     for table, column in _SHOWN.items():
         row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
@@ -311,7 +322,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         path = re.sub(r"<any\((\w+).*?>", r"\1", path)
         for name, value in ids.items():
             path = path.replace(f"<int:{name}>", str(value))
-        path += "?q=ship" if path.endswith("/search") else ""
+        path += "?q=ship" if path.endswith("/search") else "?since=2026-01-01T00:00:00Z" if path.endswith("/recover") else ""
         assert "<" not in path, f"{rule.rule}: give the walk an id for it"
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             answer = other(method, path, bodies.get(rule.endpoint.removeprefix("api.")))
@@ -325,6 +336,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
     assert _everything_of(mine.customer) == before
 
 
+@pytest.mark.timeout(400)  # every operation of the document, on a machine that may be busy
 def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_REQUESTS_PER_MINUTE", "100000")
     monkeypatch.setattr("web.request_limits.WRONG_KEYS", 100_000)
@@ -335,6 +347,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
+        "recovery_id": _recovery(mine),
         "contact_id": db.scalar("select id from contact"),
         **_taught(mine),
     }

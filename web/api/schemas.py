@@ -177,11 +177,9 @@ def _events(**options: Any) -> fields.List[Any]:
 
 
 def _schedule(**options: Any) -> fields.List[Any]:
-    most = f"must be whole seconds, from 1 to {MAX_REDELIVERY_DELAY}"
-    delay = fields.Integer(strict=True, validate=validate.Range(1, MAX_REDELIVERY_DELAY, error=most))
     described = {"description": "Seconds between attempts at an event that failed; null: the platform's, empty: no more."}
     length = validate.Length(max=MAX_REDELIVERIES, error=f"must have at most {MAX_REDELIVERIES} steps")
-    return fields.List(delay, validate=length, allow_none=True, metadata=described, **options)
+    return fields.List(whole(1, MAX_REDELIVERY_DELAY), validate=length, allow_none=True, metadata=described, **options)
 
 
 class EndpointSchema(BodySchema):

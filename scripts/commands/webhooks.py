@@ -1,0 +1,107 @@
+"""scripts/webhooks: delivers an endpoint's events of a time again, shows how far that is, and stops it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+
+from scripts.local.terminal import count, print_table, with_database
+from shared import db
+from shared.models import WebhookEndpoint
+from shared.operations import bulk_actions
+from shared.operations import webhook_recovery as recovery
+from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
+
+#: As an action's `created_by` and `stopped_by`.
+BY = "scripts/webhooks"
+_AGO = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def main() -> int:
+    """Runs one command; 1 if there is nothing to do, or it cannot be done."""
+    arguments = _arguments()
+    return with_database("webhooks", arguments.run, arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/webhooks", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    recover = commands.add_parser("recover", help="delivers events again, under their own ids and behind first deliveries")
+    recover.add_argument("endpoint", type=count, help="its id")
+    recover.add_argument("--since", type=_time, required=True, help="6h, 2d or a time like 2026-11-26T17:00Z")
+    recover.add_argument("--until", type=_time, help="the same; otherwise until now")
+    recover.add_argument(
+        "--status", choices=(FAILED, DELIVERED), default=FAILED, help=f"what did not arrive ({FAILED}, the default), or what did"
+    )
+    recover.add_argument("--pace", type=float, default=bulk_actions.PACE, help="events a second (default %(default)g)")
+    recover.add_argument("--preview", action="store_true", help="only says how many")
+    recover.set_defaults(run=_recover)
+    recoveries = commands.add_parser("recoveries", help="the newest recoveries, and how far they are")
+    recoveries.set_defaults(run=_recoveries)
+    stop = commands.add_parser("stop", help="ends a recovery; what has been given out goes on")
+    stop.add_argument("id", type=count, help="as scripts/webhooks recoveries shows it")
+    stop.set_defaults(run=_stop)
+    return parser.parse_args()
+
+
+def _time(text: str) -> datetime:
+    if match := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = datetime.min
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"must be like 6h or 2d, or a time with its zone like 2026-11-26T17:00Z, got {text!r}")
+    return time
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    endpoint = db.row(WebhookEndpoint.select(WebhookEndpoint.url).where(WebhookEndpoint.id == arguments.endpoint))
+    if endpoint is None:
+        print(f"webhooks: there is no endpoint {arguments.endpoint}", file=sys.stderr)
+        return 1
+    where = Filter(arguments.endpoint, arguments.since, arguments.until, arguments.status)
+    if arguments.preview:
+        print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")
+        return 0
+    try:
+        action = bulk_actions.find(recovery.begin(where, BY, arguments.pace))
+    except recovery.Refused as refusal:
+        print(f"webhooks: {refusal}", file=sys.stderr)
+        return 1
+    assert action is not None
+    print(f"recovery {action['id']}: {action['total']} events to {endpoint['url']}, {action['pace']:g} a second at the most")
+    return 0
+
+
+def _recoveries(_: argparse.Namespace) -> int:
+    rows = bulk_actions.newest(recovery.KIND)
+    columns = ("id", "endpoint", "state", "done", "of", "began", "ended", "begun by")
+    print_table(
+        columns,
+        (
+            (
+                *(row["id"], row["filter"]["endpoint_id"], row["state"], sum(row["counts"].values()), row["total"]),
+                *(row["created_at"], row["finished_at"], row["created_by"]),
+            )
+            for row in rows
+        ),
+    )
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    action = bulk_actions.find(arguments.id)
+    if action is None or action["kind"] != recovery.KIND or not bulk_actions.stop(arguments.id, BY):
+        print(f"webhooks: there is no recovery {arguments.id} that runs", file=sys.stderr)
+        return 1
+    print(f"recovery {arguments.id} is stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

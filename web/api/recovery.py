@@ -1,0 +1,159 @@
+"""/api/v1/webhook-endpoints/{id}/recover: delivers events of a time again (shared/operations/webhook_recovery.py)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+from peewee import ModelSelect
+from werkzeug.exceptions import Conflict
+
+from shared.models import BulkAction, WebhookEndpoint
+from shared.operations import bulk_actions
+from shared.operations import webhook_recovery as recovery
+from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
+from shared.teaching.fields import decimal
+from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
+from web.parameters import BodySchema, QuerySchema
+
+#: As an action's `created_by` and `stopped_by`.
+BY = "API"
+_SINCE, _UNTIL = {"description": "Events that were created from then on …"}, {"description": "… and until then, or until now."}
+
+
+class _Time(fields.AwareDateTime):
+    """A time with its zone; loads UTC, for PostgreSQL does not know every zone that ISO 8601 does."""
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> datetime:
+        try:
+            return super()._deserialize(value, *arguments, **options).astimezone(UTC)
+        except (ValidationError, OverflowError):
+            raise ValidationError("must be a time with its zone, like 2026-11-26T17:00:00Z.") from None
+
+
+def _status() -> fields.String:
+    choices = validate.OneOf((FAILED, DELIVERED), error="must be FAILED or DELIVERED")
+    about = "FAILED: what did not arrive, also what would be tried again. DELIVERED: what did, for a receiver that lost it."
+    return fields.String(validate=choices, load_default=FAILED, metadata={"description": about})
+
+
+class RecoveryQuerySchema(QuerySchema):
+    """Which events."""
+
+    since = _Time(format="iso", required=True, metadata=_SINCE)
+    until = _Time(format="iso", load_default=None, metadata=_UNTIL)
+    status = _status()
+
+
+class NewRecoverySchema(BodySchema):
+    """Which events are delivered again, and how fast."""
+
+    what = "recovery"
+    since = _Time(format="iso", required=True, metadata=_SINCE)
+    until = _Time(format="iso", load_default=None, allow_none=True, metadata=_UNTIL)
+    status = _status()
+    pace = decimal(
+        bulk_actions.SLOWEST,
+        bulk_actions.FASTEST,
+        load_default=bulk_actions.PACE,
+        metadata={"description": "Events a second, at the most."},
+    )
+
+
+class RecoveryCountSchema(BodySchema):
+    """What a recovery would deliver."""
+
+    total = fields.Integer(required=True)
+
+
+class RecoverySchema(BodySchema):
+    """A recovery, and how far it is."""
+
+    id = stored_id()
+    state = stored_text("running", "stopped", "done")
+    filter = fields.Dict(required=True, keys=fields.String(), metadata={"description": "endpoint_id, since, until, status."})
+    total = fields.Integer(required=True, metadata={"description": "How many events were meant when it began."})
+    counts = fields.Dict(
+        required=True,
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={
+            "description": "recovered: given out; changed: somebody was quicker; endpoint_off: the endpoint was switched off."
+        },
+    )
+    pace = fields.Float(required=True)
+    created_at = stored_time()
+    finished_at = stored_time(allow_none=True)
+
+
+RecoveryPageSchema = page_of("RecoveryPageSchema", RecoverySchema)
+
+_SHOWN = tuple(getattr(BulkAction, name) for name in RecoverySchema._declared_fields)
+_ONE = "/webhook-endpoints/<int:endpoint_id>/recoveries/<int:recovery_id>"
+
+
+@api.get("/webhook-endpoints/<int:endpoint_id>/recover")
+@api.query(RecoveryQuerySchema)
+@api.response(200, RecoveryCountSchema)
+def count_recovery(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
+    """Count what a recovery would deliver"""
+    return {"total": recovery.count(Filter(_own(endpoint_id), **query))}
+
+
+@api.post("/webhook-endpoints/<int:endpoint_id>/recover")
+@api.arguments(NewRecoverySchema)
+@api.response(202, RecoverySchema)
+@api.alt_response(409, response="CONFLICT")
+def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
+    """Recover an endpoint
+
+    Its events of a time are delivered again under their own ids, at a pace and behind first deliveries.
+    """
+    pace = asked.pop("pace")
+    try:
+        recovery_id = recovery.begin(Filter(_own(endpoint_id), **asked), BY, pace)
+    except recovery.Refused as refusal:
+        raise Conflict(str(refusal)) from None
+    return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == recovery_id), "recovery")
+
+
+@api.get("/webhook-endpoints/<int:endpoint_id>/recoveries")
+@api.query(PageQuerySchema)
+@api.response(200, RecoveryPageSchema)
+def list_recoveries(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
+    """List an endpoint's recoveries"""
+    return page(_recoveries(_own(endpoint_id)), **query)
+
+
+@api.get(_ONE)
+@api.response(200, RecoverySchema)
+def get_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
+    """Get a recovery"""
+    return row_or_404(_recoveries(_own(endpoint_id)).where(BulkAction.id == row_id(recovery_id)), "recovery")
+
+
+@api.post(_ONE + "/stop")
+@api.response(200, RecoverySchema)
+@api.alt_response(409, response="CONFLICT")
+def stop_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
+    """Stop a recovery
+
+    What has been given out goes on.
+    """
+    get = _recoveries(_own(endpoint_id)).where(BulkAction.id == row_id(recovery_id))
+    row_or_404(get, "recovery")
+    if not bulk_actions.stop(recovery_id, BY):
+        raise Conflict("The recovery has ended already.")
+    return row_or_404(get, "recovery")
+
+
+def _own(endpoint_id: int) -> int:
+    """The id. Raises NotFound if it is not one of the customer's."""
+    is_own = (WebhookEndpoint.id == row_id(endpoint_id)) & (WebhookEndpoint.customer == customer_id())
+    return int(row_or_404(WebhookEndpoint.select(WebhookEndpoint.id).where(is_own), "webhook endpoint")["id"])
+
+
+def _recoveries(endpoint_id: int) -> ModelSelect[BulkAction]:
+    return BulkAction.select(*_SHOWN).where(recovery.of_endpoint(endpoint_id), BulkAction.customer == customer_id())
