@@ -92,7 +92,7 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         services.start()
         stack.callback(services.stop)
         simulator = stack.enter_context(Simulator.start(seed=conditions.seed))
-        extra = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS}
+        extra = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS, **scenario.settings}
         environment = {**os.environ, **services.environment(), **simulator.environment(), **extra}
         environment["PYTHONPATH"] = os.pathsep.join([str(POISON), str(ROOT)]) if scenario.poison_every else str(ROOT)
         use_environment(environment)

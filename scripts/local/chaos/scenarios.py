@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.local.chaos import accounts, network, spending, takeovers
+from scripts.local.chaos import accounts, endpoints, network, spending, takeovers
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
 from scripts.local.chaos.surroundings import Setup
 
@@ -62,6 +62,8 @@ class Scenario:
     watched: bool = False
     #: The channels report how far messages got.
     statuses: bool = False
+    #: Settings of its own.
+    settings: Mapping[str, str] = field(default_factory=dict)
     #: What is wrong in the end, by the number of messages and those of ours that left; None: each message must have one reply.
     check: Callable[[int, Set[int]], Iterable[str]] | None = None
     #: Before the load, by the number of its messages.
@@ -130,6 +132,14 @@ SCENARIOS = {
             spread=40.0,
             prepare=spending.prepare,
             check_record=spending.check,
+        ),
+        Scenario(
+            "endpoints-down",
+            "endpoints are down, slow and refusing, one is gone and is recovered, kill -9 every second",
+            (endpoints.take_down, kill_workers),
+            messages=600,
+            spread=30.0,
+            settings=endpoints.SETTINGS,
         ),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),
