@@ -128,7 +128,7 @@ def has_operator() -> bool:
 def checked_address(email: str) -> str:
     """An e-mail address as it is stored. Raises Refused."""
     address = email.strip().lower()
-    if len(address) > 254 or not _ADDRESS.fullmatch(address) or not address.isprintable():
+    if len(address) > 254 or not _ADDRESS.fullmatch(address) or not (address.isascii() and address.isprintable()):
         raise Refused("This is not an e-mail address. It looks like name@example.com.")
     return address
 

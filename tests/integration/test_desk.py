@@ -83,7 +83,9 @@ def test_nobody_reaches_another_customers_pages_or_another_roles_forms(app: Flas
             assert answer.status_code in (403, 404), f"{method} {rule} answered {answer.status_code}"
             if browser is owner and "customer_id" in rule.arguments:
                 assert answer.status_code == 404, f"{method} {rule} tells that the customer exists"
-    assert owner.get(f"/desk/c/{2**63}/inbox").status_code == 404
+    assert owner.get(f"/desk/c/{2**63}/team").status_code == 404
+    assert owner.post(f"/desk/c/{other}/team/{2**63}/disable").status_code == 404
+    assert owner.post("/desk/profile", name="a\0b").status_code == 400
 
 
 def test_a_form_without_its_token_is_refused(app: Flask, world: World) -> None:

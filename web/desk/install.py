@@ -12,14 +12,15 @@ from pathlib import Path
 import sentry_sdk
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask.sessions import SecureCookieSessionInterface
-from flask_babel import get_locale
+from flask_babel import get_locale, gettext
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from peewee import InterfaceError, OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from shared import db
 from shared.config import settings
 from shared.errors import ServiceDown
+from shared.payloads import MAX_ROW_ID
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
@@ -70,7 +71,12 @@ def install(app: Flask) -> None:
 
 
 @desk.before_request
-def _check_form() -> None:
+def _check_request() -> None:
+    """Raises NotFound for an id that no row can have, BadRequest for such a text and for a form without its token."""
+    if any(isinstance(value, int) and value > MAX_ROW_ID for value in (request.view_args or {}).values()):
+        raise NotFound
+    if any("\0" in value for _name, value in request.values.items(multi=True)):
+        raise BadRequest(gettext("A text has a NUL character. Remove it."))
     csrf.protect()
 
 
