@@ -30,6 +30,11 @@ class DeskPage(NamedTuple):
 
 PAGES = (
     DeskPage("/desk/profile", "agent"),
+    DeskPage("/desk/c/{customer}/chatbots", "owner"),
+    DeskPage("/desk/c/{customer}/chatbots/{chatbot}/answers", "owner"),
+    DeskPage("/desk/c/{customer}/chatbots/{chatbot}/model", "owner"),
+    DeskPage("/desk/c/{customer}/chatbots/{chatbot}/people", "owner"),
+    DeskPage("/desk/c/{customer}/chatbots/{chatbot}/website", "owner"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
     DeskPage("/desk/c/{customer}/audit", "owner"),
@@ -45,7 +50,7 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
-    return {"customer": world.customer}
+    return {"customer": world.customer, "chatbot": world.chatbot}
 
 
 def person(role: str, customer: int | None, name: str = "Emma") -> User:

@@ -31,6 +31,9 @@ ACTIONS = {
     "key.created": _l("made an API key"),
     "key.revoked": _l("revoked an API key"),
     "texts.read": _l("read messages"),
+    "chatbot.created": _l("made a chatbot"),
+    "chatbot.changed": _l("changed a chatbot"),
+    "chatbot.deleted": _l("deleted a chatbot"),
 }
 #: Words of details, names and values.
 WORDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.desk import api_keys, audit_log, login, profile, team
+from web.desk import api_keys, audit_log, chatbots, login, profile, team
 
 #: All of them.
-PAGES = (login, profile, team, api_keys, audit_log)
+PAGES = (login, profile, chatbots, team, api_keys, audit_log)

@@ -40,9 +40,12 @@ let more = false; // older messages are on the server
 
 /* ---- what stays on this device; a browser that forbids storage gets a chat that lasts as long as the page */
 
+/** A test at the desk is another visitor than whoever uses this browser. */
+const PLACE = `switchboard:${CHATBOT}:${location.hash === "#test" ? "test:" : ""}`;
+
 function recall(name) {
   try {
-    return JSON.parse(localStorage.getItem(`switchboard:${CHATBOT}:${name}`));
+    return JSON.parse(localStorage.getItem(PLACE + name));
   } catch {
     return null;
   }
@@ -50,8 +53,8 @@ function recall(name) {
 
 function keep(name, value) {
   try {
-    if (value === null) localStorage.removeItem(`switchboard:${CHATBOT}:${name}`);
-    else localStorage.setItem(`switchboard:${CHATBOT}:${name}`, JSON.stringify(value));
+    if (value === null) localStorage.removeItem(PLACE + name);
+    else localStorage.setItem(PLACE + name, JSON.stringify(value));
   } catch {
     /* the variable has it */
   }

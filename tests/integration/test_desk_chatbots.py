@@ -1,0 +1,114 @@
+"""Chatbots at the desk: made, changed without losing what somebody else wrote, deleted, and each answer of a test explained."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.models import AuditEntry, Chatbot, ChatbotProvider, Conversation
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def version(page: str) -> str:
+    found = re.search(r'name="version" value="(\w+)"', page)
+    assert found
+    return found[1]
+
+
+def test_an_owner_makes_a_chatbot_and_says_how_it_is(app: Flask, world: World) -> None:
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/chatbots"
+    assert browser.post(page, name=" ").status_code == 422
+    address = browser.post(page, name="Rosa <b>").location
+    bot_id = int(address.split("/")[-2])
+    assert "Rosa &lt;b&gt;" in browser.get(page).text
+    stored = db.row(Chatbot.select(Chatbot.knowledge_base).where(Chatbot.id == bot_id))
+    assert stored is not None
+    assert stored["knowledge_base_id"]
+
+    one = f"{page}/{bot_id}"
+    sites = {"version": version(browser.get(f"{one}/website").text), "allowed_origins": "Shop.example/start\n*.shop.example"}
+    refused = browser.post(f"{one}/website", **sites)
+    assert refused.status_code == 422
+    assert "without wildcards" in refused.text
+    assert "*.shop.example" in refused.text
+    assert browser.post(f"{one}/website", **{**sites, "allowed_origins": "Shop.example/start\r\n"}).status_code == 303
+    people = {"version": version(browser.get(f"{one}/people").text), "hours-mon": "9:00-12:00, 13:00–17:30"}
+    people |= {"no_answer_hands_over_after": "2", "return_after_minutes": "60", "time_zone": "Europe/Berlin"}
+    assert browser.post(f"{one}/people", **people).status_code == 303
+    assert "9:00-12:00" in browser.post(f"{one}/people", **{**people, "time_zone": "Kiel"}).text
+    model = {"version": version(browser.get(f"{one}/model").text), "temperature": "0,2", "max_tokens": "300"}
+    model |= {
+        "model-0": "large",
+        "url-0": "https://ai.example/v1",
+        "key-0": "sk-1",
+        "model-1": "small",
+        "fallback_message": "Later.",
+    }
+    saved = browser.post(f"{one}/model", **model)
+    assert saved.status_code == 303
+    assert "sk-1" not in browser.get(f"{one}/model").text
+    row = db.row(Chatbot.select().where(Chatbot.id == bot_id))
+    assert row is not None
+    assert row["allowed_origins"] == ["https://shop.example"]
+    assert row["opening_hours"] == {"mon": [["09:00", "12:00"], ["13:00", "17:30"]]}
+    assert (row["model"], row["temperature"], row["fallback_hands_over"]) == ("large", pytest.approx(0.2), False)
+    assert db.scalar(ChatbotProvider.select(ChatbotProvider.model).where(ChatbotProvider.chatbot == bot_id)) == "small"
+    assert browser.post(f"{one}/delete").status_code == 303
+    assert browser.get(f"{one}/answers").status_code == 404
+    done = {row["action"] for row in db.rows(AuditEntry.select().where(AuditEntry.subject == "chatbot"))}
+    assert done == {"chatbot.created", "chatbot.changed", "chatbot.deleted"}
+
+
+def test_the_second_of_two_saves_is_told_and_loses_nothing(app: Flask, world: World) -> None:
+    page = f"/desk/c/{world.customer}/chatbots/{world.chatbot}/answers"
+    one, two = Visitor(app, person("owner", world.customer, "One")), Visitor(app, person("owner", world.customer, "Two"))
+    seen = version(one.get(page).text)
+    form = {"version": seen, "no_answer_message": "No.", "unsupported_message": "?", "debounce_seconds": "0"}
+    assert one.post(page, **form, name="First", system_prompt="You are brief.").status_code == 303
+    lost = two.post(page, **form, name="Second", system_prompt="You are long.")
+    assert lost.status_code == 409
+    assert "You are long." in lost.text
+    assert db.scalar(Chatbot.select(Chatbot.name).where(Chatbot.id == world.chatbot)) == "First"
+    again = {**form, "version": version(lost.text)}
+    assert two.post(page, **again, name="Second", system_prompt="You are long.").status_code == 303
+    world.say()
+    world.drain()
+    assert "has conversations" in one.post(page.replace("/answers", "/delete")).text
+
+
+def test_each_answer_of_a_test_says_what_it_is_made_of(app: Flask, world: World, simulator: Simulator) -> None:
+    browser, one = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/chatbots/{world.chatbot}"
+    assert "Ask something in the chat" in browser.get(f"{one}/test").text
+    assert browser.post(f"{one}/test", section="model").location.endswith("/model")
+    token = re.search(r'data-token="([^"]+)"', browser.get(f"{one}/model").text)
+    assert token
+    visitor = token[1].split(".")[0]
+    assert visitor.startswith("w_test-")
+    key = db.scalar(Chatbot.select(Chatbot.public_key).where(Chatbot.id == world.chatbot))
+    headers = {"Authorization": f"Bearer {token[1]}"}
+    body = {"content": "When do you ship?"}
+    assert app.test_client().post(f"/api/v1/chatbots/{key}/messages", json=body, headers=headers).status_code == 202
+    world.drain()
+    assert db.scalar(Conversation.select(Conversation.external_user_id)) == visitor
+    told = browser.get(f"{one}/test").text
+    assert "Shipping" in told
+    assert "used" in told
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 401, "times": 1}])
+    app.test_client().post(f"/api/v1/chatbots/{key}/messages", json={"content": "And returns?"}, headers=headers)
+    world.drain()
+    told = browser.get(f"{one}/test").text
+    assert "No model answered" in told or "own words" in told
+    assert "401" in told
+    other = Visitor(app, person("owner", world.customer, "Two"))
+    assert "Shipping" not in other.get(f"{one}/test").text

@@ -1,0 +1,58 @@
+"""From what a browser sends to what the schemas take: numbers, lists, ticks. What is no number stays, for them to refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+Form = MultiDict[str, str]
+Reader = Callable[[Form, str], Any]
+
+
+def text(form: Form, name: str) -> str:
+    """What somebody wrote; browsers send line breaks as two characters."""
+    return form.get(name, "").replace("\r\n", "\n").strip()
+
+
+def text_or_none(form: Form, name: str) -> str | None:
+    """Null for an empty field."""
+    return text(form, name) or None
+
+
+def number(form: Form, name: str) -> int | float | str:
+    """A number; what is none stays as it was written."""
+    given = text(form, name)
+    try:
+        return int(given) if given.lstrip("-").isdigit() else float(given.replace(",", "."))
+    except ValueError:
+        return given
+
+
+def number_or_none(form: Form, name: str) -> int | float | str | None:
+    """Null for an empty field."""
+    return number(form, name) if text(form, name) else None
+
+
+def tick(form: Form, name: str) -> bool:
+    """Whether a box is ticked: browsers do not send those that are not."""
+    return name in form
+
+
+def lines(form: Form, name: str) -> list[str]:
+    """Each line that says something."""
+    return [line.strip() for line in text(form, name).splitlines() if line.strip()]
+
+
+def read(form: Form, fields: Mapping[str, Reader]) -> dict[str, Any]:
+    """The values of these fields."""
+    return {name: reader(form, name) for name, reader in fields.items()}
+
+
+def version(values: Mapping[str, Any], names: Mapping[str, Any]) -> str:
+    """Names what a form shows, so that a save knows whether somebody else has changed it meanwhile."""
+    shown = json.dumps({name: values[name] for name in sorted(names)}, default=str)
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]

@@ -1,0 +1,83 @@
+"""The test chat of a chatbot: an ordinary conversation of the widget, and why each of its answers is as it is.
+
+Its visitor's id begins with `w_test-`, by which everybody can tell it from a customer's. Nothing about it is another way than a
+customer's message takes: what works here works there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import session
+from peewee import JOIN
+
+from shared import db
+from shared.models import Conversation, KnowledgeBase, KnowledgeItem, Message
+from web.widget.visitor import Visitor, token_of
+
+#: What the id of a test's visitor begins with; the whole has the length of any other.
+PREFIX = "w_test-"
+#: Questions that are explained.
+_SHOWN = 5
+#: Where this browser's session keeps its visitors, by chatbot.
+_KEPT = "tests"
+
+
+def begin(chatbot_id: int) -> None:
+    """Another visitor from now on: the chatbot has forgotten what was said."""
+    random = secrets.token_urlsafe(16)[: 24 - len(PREFIX)]
+    session[_KEPT] = {**session.get(_KEPT, {}), str(chatbot_id): PREFIX + random}
+
+
+def token(chatbot_id: int) -> str:
+    """What the chat's page shows itself with; "" if there is no test."""
+    visitor = _visitor(chatbot_id)
+    return token_of(Visitor(chatbot_id, visitor)) if visitor else ""
+
+
+def answers(customer_id: int, chatbot_id: int) -> list[dict[str, Any]]:
+    """The latest questions with their answers, newest first: what of the knowledge was used, or what the provider said."""
+    reply = Message.alias()
+    is_test = (Conversation.chatbot == chatbot_id) & (Conversation.channel == "widget")
+    is_test &= Conversation.external_user_id == (_visitor(chatbot_id) or "")
+    asked = (
+        Message.select(
+            Message.id,
+            Message.content.alias("question"),
+            Message.error,
+            Message.created_at,
+            reply.content.alias("answer"),
+            reply.status,
+            reply.metadata.alias("about"),
+            (reply.created_at - Message.created_at).alias("took"),
+        )
+        .join(Conversation)
+        .switch(Message)
+        .join(reply, JOIN.LEFT_OUTER, on=(reply.reply_to == Message.id))
+        .where(is_test, Message.role == "user")
+        .order_by(Message.id.desc())
+        .limit(_SHOWN)
+    )
+    rows = db.rows(asked)
+    titles = _titles(customer_id, {used["id"] for row in rows for used in _used(row)})
+    return [{**row, "used": [{**used, **titles[used["id"]]} for used in _used(row) if used["id"] in titles]} for row in rows]
+
+
+def _used(row: dict[str, Any]) -> list[dict[str, Any]]:
+    about = row["about"] or {}
+    return list(about.get("knowledge", []))
+
+
+def _titles(customer_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
+    """The items that are still there."""
+    if not ids:
+        return {}
+    own = (KnowledgeBase.customer == customer_id) & KnowledgeItem.id.in_(ids)
+    columns = (KnowledgeItem.id, KnowledgeItem.title, KnowledgeItem.knowledge_base)
+    return {row["id"]: row for row in db.rows(KnowledgeItem.select(*columns).join(KnowledgeBase).where(own))}
+
+
+def _visitor(chatbot_id: int) -> str | None:
+    visitor: str | None = session.get(_KEPT, {}).get(str(chatbot_id))
+    return visitor
