@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared import config, db
 from shared.models import User
 from tests import browser as browsers
 from tests.browser import Browser
@@ -119,3 +121,29 @@ def test_rows_that_are_shown_later_follow_those_that_are_there(browser: Browser,
     browser.until("document.querySelectorAll('#rows > li').length > arguments[0]", before)
     assert not browser.shown("a[rel=next]")
     assert browser.texts("#rows b")[-1] == "A command"
+
+
+@contextmanager
+def no_database() -> Iterator[None]:
+    """PostgreSQL is away for the length of the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        config.reset()
+        db.reset()
+        yield
+    config.reset()
+    db.reset()
+
+
+def test_a_page_that_lost_the_database_says_so_and_goes_on_by_itself(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("owner", world.customer))
+    browser.open(f"{site.url}/desk/c/{world.customer}/team")
+    browser.run("document.body.addEventListener('desk:back', () => { window.isBack = true })")
+    with no_database():
+        browser.run("htmx.ajax('GET', location.pathname, {target: '#main', swap: 'none'})")
+        browser.until("document.querySelector('#connection').checkVisibility()")
+    browser.until("window.isBack && !document.querySelector('#connection').checkVisibility()")
+    with no_database():
+        browser.driver.refresh()
+        assert browser.texts("h1") == ["The database does not answer"]
+    browser.until("document.querySelector('h1')?.textContent === 'Team'")

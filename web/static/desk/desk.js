@@ -81,15 +81,28 @@ tellTimes();
 setInterval(tellTimes, 30_000);
 document.addEventListener("htmx:afterSettle", tellTimes);
 
-// ---- A request of htmx that got no answer, or a bad one, is told at the bottom of the page.
+// ---- A request of htmx that got no answer, or a bad one, is told at the bottom of the page. What was lost is asked for every few
+// seconds; once it is there, the body gets the event desk:back, on which parts of the page may fetch themselves anew.
 const connection = document.getElementById("connection");
+let waiting = 0;
 function tell(text) {
   connection.textContent = text;
   connection.hidden = !text;
 }
-document.addEventListener("htmx:sendError", () => tell(document.body.dataset.lost));
+function lost() {
+  tell(document.body.dataset.lost);
+  clearTimeout(waiting);
+  waiting = setTimeout(async () => {
+    const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+    if (!answer || answer.status >= 500) { lost(); return; }
+    tell("");
+    document.body.dispatchEvent(new CustomEvent("desk:back"));
+  }, 3000);
+}
+document.addEventListener("htmx:sendError", lost);
 document.addEventListener("htmx:responseError", event => {
-  tell(event.detail.xhr.status === 503 ? document.body.dataset.lost : document.body.dataset.failed);
+  if (event.detail.xhr.status === 503) lost();
+  else tell(document.body.dataset.failed);
 });
 document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
 // 422 brings the form again, with what is wrong in it; 409 says who was faster.
