@@ -140,6 +140,7 @@ SCENARIOS = {
             messages=600,
             spread=30.0,
             settings=endpoints.SETTINGS,
+            check_record=endpoints.check,
         ),
         Scenario("poison", "messages that kill the worker that processes them", poison_every=300),
         Scenario("backlog", "no AI worker for three minutes while the sweep keeps running", ai_pause=180.0, messages=20_000),
