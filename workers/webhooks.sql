@@ -91,7 +91,7 @@ from throttled_event, details
 on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
--- An endpoint that says that it is gone for good (410) is switched off.
+-- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -101,7 +101,11 @@ with dead_job as materialized (
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
     returning endpoint_id, response_status
 ), gone_endpoint as (
-    update webhook_endpoint set active = false from failed_event where id = endpoint_id and response_status = 410
+    update webhook_endpoint set active = false from failed_event where id = endpoint_id and response_status = 410 and active
+    returning customer_event_v1('endpoint.disabled', customer_id,
+        jsonb_build_object('endpoint_id', id, 'url', url, 'state', 'disabled', 'reason', 'gone')) as event
+), disabled_events as materialized (
+    select coalesce(jsonb_agg(event), '[]') as events from gone_endpoint
 )
-select job_close_failed_v1(:job_id) as tickets
-from (select count(*) from dead_job) locked -- before it is closed
+select job_close_failed_v1(:job_id, '[]', events) as tickets
+from (select count(*) from dead_job) locked, disabled_events -- both before it is closed

@@ -48,9 +48,9 @@ class Phases:
         self._name, self._since = "", time.monotonic()
 
     def enter(self, name: str) -> None:
-        """The phase before is over."""
+        """The phase before is over. What was to be the answer, and becomes something else, was none: TLS begins."""
         now = time.monotonic()
-        if self._name:
+        if self._name and not (name and self._name == "answer"):
             self.ms[self._name] = round((now - self._since) * 1000, 1)
         self._name, self._since = name, now
 

@@ -138,11 +138,18 @@ def test_a_redirect_is_a_failure_that_says_where_it_leads(world: World, simulato
 
 
 def test_gone_means_gone(world: World, simulator: Simulator) -> None:
-    endpoint = world.endpoint(world.customer)
+    endpoint, other = world.endpoint(world.customer), world.endpoint(world.customer)
     down(simulator, times=1, status=410)
     event = event_of(fail(world, endpoint))
     assert (event["status"], event["attempts"], event["next_attempt_at"]) == ("FAILED", 1, None)
     assert db.scalar("select active from webhook_endpoint where id = %s", [endpoint]) is False
+    [told] = db.rows("select endpoint_id, payload, status from webhook_event where event = 'endpoint.disabled'")
+    assert (told["endpoint_id"], told["status"]) == (other, "DELIVERED")
+    assert {name: told["payload"][name] for name in ("endpoint_id", "state", "reason")} == {
+        "endpoint_id": endpoint,
+        "state": "disabled",
+        "reason": "gone",
+    }
 
 
 def test_what_is_tried_again_has_a_lane_of_its_own(world: World, simulator: Simulator) -> None:

@@ -294,3 +294,17 @@ def test_the_stages_of_a_process_learn_of_its_worker_and_dramatiq_does_not_warn(
     assert [pool.add_thread() for pool in pools] == [False, False]
     assert worker.asked == 2
     assert not caplog.records
+
+
+def test_a_call_that_is_not_urgent_leaves_half_of_the_room() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    with ExitStack() as stack:
+        for _ in range(MAX_SLOTS // 2):
+            stack.enter_context(bulkhead.slot(endpoint_room(1), age=0, leaves_room=True))
+        with pytest.raises(NoRoom), bulkhead.slot(endpoint_room(1), age=0, leaves_room=True):
+            pass
+        hold(stack, bulkhead, 1, MAX_SLOTS // 2)
+    for _ in range(10):  # it gets no response: one slot is left, which anybody may have
+        failed_call(bulkhead, 1, OutcomeUnknown("x"))
+    with bulkhead.slot(endpoint_room(1), age=0, leaves_room=True):
+        pass

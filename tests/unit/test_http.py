@@ -107,6 +107,18 @@ def speak_plain_http(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
+def test_the_phases_of_a_call_end_where_it_failed(listen: Callable[..., str]) -> None:
+    phases = http.Phases()
+    with pytest.raises(http.ConnectFailed, match="TLS") as caught:
+        call(f"https://{listen(speak_plain_http)}/", phases=phases)
+    assert (set(phases.ms), caught.value.call_code) == ({"resolve", "connect", "tls"}, "tls_failed")
+    phases = http.Phases()
+    with pytest.raises(OutcomeUnknown) as late:
+        call(f"http://{listen(say_nothing)}/", timeout=0.3, phases=phases)
+    assert (set(phases.ms), late.value.call_code) == ({"resolve", "connect", "answer"}, "timeout")
+    assert 100 < phases.ms["answer"] < 10_000
+
+
 @both_pools
 @pytest.mark.usefixtures("loopback")
 @pytest.mark.parametrize("server", [close, say_nothing, speak_plain_http])
