@@ -81,6 +81,11 @@ def groups(customer_id: int | None = None) -> list[dict[str, Any]]:
     return [{**row, "explanation": explanation(row["error_code"])} for row in queries["groups"].rows(customer_id=customer_id)]
 
 
+def failing_endpoints() -> list[dict[str, Any]]:
+    """Endpoints whose events failed and are delivered again by themselves: how many, since when, and when next."""
+    return queries["failing_endpoints"].rows()
+
+
 def count(where: Filter) -> int:
     """How many there are."""
     return int(db.scalar(DeadLetter.select(fn.count(DeadLetter.id)).where(*where.conditions)))

@@ -12,6 +12,15 @@ from dead_letter letter
 where state = 'open' and customer_id is not distinct from coalesce(:customer_id, customer_id)
 group by queue, channel, error_code order by max(failed_at) desc limit 100
 
+-- name: failing_endpoints
+-- Those of which events are delivered again by themselves: nothing of them is given up yet.
+select endpoint.id, endpoint.url, endpoint.customer_id, customer.name as customer, count(*) as events, min(event.created_at) as first_at,
+    min(event.next_attempt_at) as next_at, (array_agg(event.response_status order by event.id desc))[1] as response_status
+from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
+    join customer on customer.id = endpoint.customer_id
+where event.next_attempt_at is not null and event.status = 'FAILED'
+group by endpoint.id, customer.id order by count(*) desc limit 50
+
 -- name: prune_dead_letters(after, age, batch)
 with deleted as (
     delete from dead_letter where id = any (array(

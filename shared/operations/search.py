@@ -17,7 +17,7 @@ HITS = 10
 #: Characters of what is searched for; no id is longer.
 LONGEST = 300
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_PREFIXED = re.compile(r"(?:job|message|conversation|evt|msg)[-_ #]?([0-9]{1,18})", re.I)
+_PREFIXED = re.compile(r"(job|message|conversation|evt|customer)[-_ #]?([0-9]{1,18})", re.I)
 
 
 def find(text: str) -> list[dict[str, Any]]:
@@ -25,9 +25,10 @@ def find(text: str) -> list[dict[str, Any]]:
     text = text.strip().replace("\x00", "")[:LONGEST]
     hits: list[dict[str, Any]] = []
     match = _PREFIXED.fullmatch(text)
-    number = match[1] if match else text
+    number = match[2] if match else text
     if _NUMBER.fullmatch(number) and int(number) <= MAX_ROW_ID:
-        hits += _by_number(int(number))
+        kind = {"evt": "event"}.get(match[1].lower(), match[1].lower()) if match else None
+        hits += [hit for hit in _by_number(int(number)) if kind in (None, hit["kind"])]
     if text and not match:
         hits += queries["by_provider_id"].rows(text=text, hits=HITS)
         hits += queries["by_address"].rows(addresses=_spellings(text), hits=HITS)

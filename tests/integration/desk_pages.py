@@ -14,6 +14,8 @@ from werkzeug.test import TestResponse
 
 from shared import db
 from shared.models import User
+from shared.operations import pauses, replays
+from shared.operations.dead_letters import Filter
 from shared.people import accounts, audit
 from tests.builders import World
 from web.api import keys
@@ -40,6 +42,16 @@ PAGES = (
     DeskPage("/desk/c/{customer}/audit", "owner"),
     DeskPage("/desk/operate/people", "operator"),
     DeskPage("/desk/operate/audit", "operator"),
+    DeskPage("/desk/operate/", "operator"),
+    DeskPage("/desk/operate/failures", "operator"),
+    DeskPage("/desk/operate/failures/list", "operator"),
+    DeskPage("/desk/operate/replays", "operator"),
+    DeskPage("/desk/operate/replays/new", "operator"),
+    DeskPage("/desk/operate/replays/{replay}", "operator"),
+    DeskPage("/desk/operate/search", "operator"),
+    DeskPage("/desk/operate/messages/{message}", "operator"),
+    DeskPage("/desk/operate/pauses", "operator"),
+    DeskPage("/desk/operate/customers", "operator"),
 )
 
 
@@ -50,7 +62,19 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
-    return {"customer": world.customer, "chatbot": world.chatbot}
+    return {"customer": world.customer, "chatbot": world.chatbot, **_operations(world)}
+
+
+def _operations(world: World) -> dict[str, int]:
+    """A message that was answered, one that failed for good, a replay that has begun, and a pause."""
+    message = world.say("When do you ship? <script>alert(1)</script>", user="v-1", external_id="desk-1")
+    world.drain()
+    world.say(user="v-2", external_id="desk-2")
+    db.rows("update job set payload = payload - 'content' where queue = 'incoming-messages' and closed_at is null")
+    world.drain()
+    world.dead_letters()
+    pauses.pause(pauses.subject(queue="knowledge-import"), "ops@example.com", "the sites are moved")
+    return {"message": message, "replay": replays.begin(Filter(), "ops@example.com", name="bad <b>payloads</b>")}
 
 
 def person(role: str, customer: int | None, name: str = "Emma") -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from web.desk import api_keys, audit_log, chatbots, login, profile, team
+from web.desk.operate import customers, failures, overview, pauses, replays, search
 
-#: All of them.
-PAGES = (login, profile, chatbots, team, api_keys, audit_log)
+#: Those of businesses, and those of operators.
+PAGES = (login, profile, chatbots, team, api_keys, audit_log, overview, failures, replays, search, pauses, customers)

@@ -1,0 +1,75 @@
+"""The businesses: a list, a new one, and another name or plan."""
+
+from __future__ import annotations
+
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.operations import customers as operations
+from shared.people import audit
+from web.desk import desk
+from web.desk.access import allowed, current_user
+from web.desk.operate import words
+
+#: Businesses of a page.
+_ROWS = 50
+
+
+@desk.get("/operate/customers")
+@allowed("operator")
+def customers() -> Response:
+    """The list."""
+    return _page()
+
+
+@desk.post("/operate/customers")
+@allowed("operator")
+def create_customer() -> Response:
+    """A new one."""
+    try:
+        with db.transaction():
+            name = request.form.get("name", "")
+            customer_id = operations.create(name, request.form.get("plan", ""))
+            audit.record(
+                "customer.created", "customer", customer_id, {"name": name}, user=current_user(), customer_id=customer_id
+            )
+    except operations.Refused as refusal:
+        return _page({refusal.field: _wrong(refusal)}, 422)
+    flash(_("%(name)s is there. Invite its owner at its team's page.", name=name))
+    return redirect(url_for("desk.customers", q=customer_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.post("/operate/customers/<int:changed_id>")
+@allowed("operator")
+def change_customer(changed_id: int) -> Response:
+    """Another name or plan."""
+    try:
+        with db.transaction():
+            name, plan = request.form.get("name", ""), request.form.get("plan", "")
+            if changed_id >= 2**63 or not operations.change(changed_id, name, plan):
+                raise NotFound
+            about = {"name": name, "plan": plan}
+            audit.record("customer.changed", "customer", changed_id, about, user=current_user(), customer_id=changed_id)
+    except operations.Refused as refusal:
+        return _page({refusal.field: _wrong(refusal)}, 422)
+    flash(_("Saved."))
+    return redirect(url_for("desk.customers", q=changed_id), 303)  # type: ignore[return-value]
+
+
+def _wrong(refusal: operations.Refused) -> str:
+    if refusal.field == "name":
+        return str(_("A name has 1 to %(most)s characters.", most=operations.LONGEST_NAME))
+    return str(_("A plan is a number, in dollars a month."))
+
+
+def _page(problems: dict[str, str] | None = None, status: int = 200) -> Response:
+    text = request.args.get("q", "").strip()[:100].replace("\x00", "")
+    after = request.args.get("after", "")
+    rows = operations.page(text, _ROWS + 1, int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0)
+    more = url_for("desk.customers", q=text or None, after=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
+    page = render_template(
+        "desk/operate/customers.html", customers=rows[:_ROWS], text=text, more=more, problems=problems or {}, words=words
+    )
+    return make_response(page, status)

@@ -1,0 +1,136 @@
+"""What failed for good: by reason, and behind each reason the rows, with all filters in the address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from marshmallow import ValidationError
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest, NotFound
+
+from shared import db
+from shared.channels import accounts, health
+from shared.models import Customer
+from shared.operations import criteria, dead_letters
+from shared.operations.dead_letters import Filter
+from shared.people import audit
+from web.desk import desk
+from web.desk.access import allowed, audited, current_user
+from web.desk.operate import charts, words
+from web.desk.operate.overview import down_accounts
+
+#: Rows of a page.
+_ROWS = 50
+
+
+@desk.get("/operate/failures")
+@allowed("operator")
+def failures() -> Response:
+    """By reason."""
+    page = render_template(
+        "desk/operate/failures.html",
+        groups=dead_letters.groups(),
+        endpoints=dead_letters.failing_endpoints(),
+        held=[row for row in down_accounts() if row["is_down"]],
+        spark=charts.spark,
+        words=words,
+        filters=criteria,
+    )
+    return make_response(page)
+
+
+@desk.get("/operate/failures/list")
+@allowed("operator")
+def failure() -> Response:
+    """The rows of a reason, or of any filter."""
+    where, problem = asked(request.args)
+    before = request.args.get("before", "")
+    rows = dead_letters.page(
+        where, _ROWS + 1, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    )
+    said = criteria.written(where)
+    more = url_for("desk.failure", **said, before=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
+    customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
+    page = render_template(
+        "desk/operate/failure.html",
+        rows=rows[:_ROWS],
+        total=dead_letters.count(where),
+        said=said,
+        more=more,
+        problem=problem,
+        customers=customers,
+        words=words,
+        states=words.STATES,
+    )
+    return make_response(page)
+
+
+@desk.post("/operate/failures/ignore")
+@allowed("operator")
+def ignore_failures() -> Response:
+    """Nothing is to be done about what is ticked, or about all that match."""
+    where = meant(request.form)
+    with db.transaction():
+        count = dead_letters.ignore(where, actor())
+        audited("failures.ignored", "failures", count=count, **_facts(where))
+    flash(ngettext("%(num)s failure is ignored from now on.", "%(num)s failures are ignored from now on.", count))
+    return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.post("/operate/channels/<int:chatbot_id>/<channel>/try")
+@allowed("operator")
+def try_channel(chatbot_id: int, channel: str) -> Response:
+    """A reply tries an account that is down, at once."""
+    account = accounts.find(None, channel, chatbot_id)
+    if account is None:
+        raise NotFound
+    if health.retry(account):
+        audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=None)
+        flash(_("A reply tries the channel now. If it passes, all others follow."))
+    else:
+        flash(_("The channel is not down any more."))
+    return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]
+
+
+def asked(args: MultiDict[str, str]) -> tuple[Filter, str]:
+    """What an address says, and what is wrong with it: then nothing of it counts."""
+    try:
+        return criteria.read(_said(args)), ""
+    except ValidationError as problem:
+        return Filter(), _wrong(problem)
+
+
+def meant(form: MultiDict[str, str]) -> Filter:
+    """What a form says that acts upon it. Raises BadRequest: nobody acts on more than they meant."""
+    said = _said(form)
+    if form.get("which") == "ticked" and "ids" not in said:
+        raise BadRequest(_("Nothing is ticked. Tick failures, or choose all that match."))
+    if form.get("which") == "all":
+        said.pop("ids", None)
+    try:
+        return criteria.read(said)
+    except ValidationError as problem:
+        raise BadRequest(_wrong(problem)) from None
+
+
+def _said(args: MultiDict[str, str]) -> dict[str, Any]:
+    ids = args.getlist("ids")
+    return {name: args[name] for name in criteria.NAMES.values() if name in args} | ({"ids": ids} if ids else {})
+
+
+def _wrong(problem: ValidationError) -> str:
+    wrong: dict[str, Any] = problem.messages_dict
+    return " ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in wrong.items())
+
+
+def _facts(where: Filter) -> dict[str, Any]:
+    return {name: value for name, value in criteria.written(where).items() if name != "ids"}
+
+
+def actor() -> str:
+    """Who is logged in, as rows remember it."""
+    user = current_user()
+    return user.email if user else ""

@@ -1,0 +1,62 @@
+"""How the whole does: queues, the last day, workers, channels that are down, businesses by load, pauses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from flask import Response, make_response, render_template, request
+
+from shared import db
+from shared.broker import census
+from shared.broker.connection import outage
+from shared.channels import accounts, health
+from shared.jobs.sweep import swept_ago
+from shared.models import Customer
+from shared.operations import dead_letters, overview, pauses
+from shared.queues import Queue
+from web.desk import desk
+from web.desk.access import allowed
+from web.desk.operate import charts, words
+
+
+@desk.get("/operate/", endpoint="overview")
+@allowed("operator")
+def overview_page() -> Response:
+    """The page."""
+    queue = request.args.get("queue") if request.args.get("queue") in set(Queue) else None
+    workers, swept = _workers()
+    page = render_template(
+        "desk/operate/overview.html",
+        queues=overview.queue_depths(),
+        chart=charts.of_day(overview.throughput(queue)),
+        queue=queue,
+        workers=workers,
+        swept=swept,
+        down=down_accounts(),
+        tenants=overview.tenants(),
+        pauses=pauses.overview(),
+        failures=sum(group["count"] for group in dead_letters.groups()),
+        words=words,
+    )
+    return make_response(page)
+
+
+def _workers() -> tuple[list[dict[str, Any]] | None, float | None]:
+    """The processes, and seconds since the last sweep; None while Redis does not answer."""
+    try:
+        return census.workers(), swept_ago()
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return None, None
+
+
+def down_accounts() -> list[dict[str, Any]]:
+    """Accounts of channels that cannot send, or somebody has to look at, with the business and the replies that wait."""
+    rows = [row for row in accounts.overview() if row["active"] and row["state"] != health.OK]
+    names = Customer.select(Customer.id, Customer.name).where(Customer.id.in_({row["customer_id"] for row in rows}))
+    by_id = {row["id"]: row["name"] for row in db.rows(names)} if rows else {}
+    return sorted(
+        ({**row, "customer": by_id.get(row["customer_id"]), "is_down": row["state"] in health.DOWN} for row in rows),
+        key=lambda row: (not row["is_down"], -row["held_replies"]),
+    )

@@ -1,0 +1,78 @@
+"""What is paused, and pausing and resuming it."""
+
+from __future__ import annotations
+
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.channels.registry import SEND_QUEUES
+from shared.models import Chatbot, Customer
+from shared.operations import pauses as operations
+from shared.payloads import MAX_ROW_ID
+from web.desk import desk
+from web.desk.access import allowed, audited
+from web.desk.operate import words
+from web.desk.operate.failures import actor
+
+
+@desk.get("/operate/pauses")
+@allowed("operator")
+def pauses() -> Response:
+    """The list, and the form for another."""
+    return _page()
+
+
+@desk.post("/operate/pauses")
+@allowed("operator")
+def pause() -> Response:
+    """Pauses."""
+    try:
+        what = operations.subject(
+            request.form.get("queue") or None, request.form.get("channel") or None, _number("chatbot"), _number("customer")
+        )
+    except operations.NoSuchSubject as problem:
+        return _page(str(problem), 422)
+    reason = request.form.get("reason", "").strip()[:500]
+    pause_id = operations.pause(what, actor(), reason)
+    audited("pause.begun", "pause", pause_id, queue=what.queue, chatbot=what.chatbot_id, customer=what.customer_id)
+    flash(_("Paused. What is being worked on at this moment is finished."))
+    return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.post("/operate/pauses/<int:pause_id>/resume")
+@allowed("operator")
+def resume(pause_id: int) -> Response:
+    """Ends a pause."""
+    released = operations.resume(pause_id, actor()) if pause_id < 2**63 else None
+    if released is None:
+        raise NotFound
+    audited("pause.ended", "pause", pause_id, jobs=released)
+    flash(ngettext("Resumed. %(num)s job leaves now.", "Resumed. %(num)s jobs leave now, in their order.", released))
+    return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]
+
+
+def _page(problem: str = "", status: int = 200) -> Response:
+    customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
+    bots = (
+        Chatbot.select(Chatbot.id, Chatbot.name, Customer.name.alias("customer"))
+        .join(Customer)
+        .order_by(Customer.name, Chatbot.name)
+    )
+    page = render_template(
+        "desk/operate/pauses.html",
+        pauses=operations.overview(),
+        problem=problem,
+        customers=customers,
+        chatbots=db.rows(bots.limit(500)),
+        channels=[name for name, queue in SEND_QUEUES.items() if queue],
+        words=words,
+    )
+    return make_response(page, status)
+
+
+def _number(name: str) -> int | None:
+    text = request.form.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and 0 < int(text) <= MAX_ROW_ID else None

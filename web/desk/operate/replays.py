@@ -1,0 +1,105 @@
+"""Replays: a preview that says what would happen, the replay's own page while it runs, and the list of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.operations import bulk_actions, criteria
+from shared.operations import replays as operations
+from web.desk import desk
+from web.desk.access import allowed, audited
+from web.desk.operate import words
+from web.desk.operate.failures import actor, meant
+
+#: Replays on the page.
+_ROWS = 50
+#: Failures a second that may be chosen.
+PACES = (5, 20, 50, 200)
+
+
+@desk.get("/operate/replays")
+@allowed("operator")
+def replays() -> Response:
+    """The newest."""
+    page = render_template("desk/operate/replays.html", actions=bulk_actions.newest(operations.KIND, _ROWS), words=words)
+    return make_response(page)
+
+
+@desk.get("/operate/replays/new")
+@allowed("operator")
+def new_replay() -> Response:
+    """The preview: nothing is sent."""
+    unknown = "unknown" in request.args
+    plan = operations.preview(meant(request.args), unknown)
+    page = render_template(
+        "desk/operate/new_replay.html",
+        plan=plan,
+        said=criteria.written(plan.where),
+        paces=PACES,
+        pace=int(bulk_actions.PACE),
+        words=words,
+    )
+    return make_response(page)
+
+
+@desk.post("/operate/replays")
+@allowed("operator")
+def begin_replay() -> Response:
+    """Begins what was previewed: not what failed since."""
+    where = meant(request.form)
+    pace = request.form.get("pace", "")
+    name = request.form.get("name", "").strip()[:200] or None
+    with db.transaction():
+        action = operations.begin(
+            where,
+            actor(),
+            include_unknown="unknown" in request.form,
+            pace=float(pace) if pace in map(str, PACES) else bulk_actions.PACE,
+            name=name,
+        )
+        audited("replay.begun", "replay", action, **{k: v for k, v in criteria.written(where).items() if k != "ids"})
+    return redirect(url_for("desk.replay", action_id=action), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.get("/operate/replays/<int:action_id>")
+@allowed("operator")
+def replay(action_id: int) -> Response:
+    """How far it is, and what became of what it gave out."""
+    action = _action(action_id)
+    done = sum(action["counts"].values())
+    page = render_template(
+        "desk/operate/replay.html",
+        action=action,
+        done=done,
+        results=operations.results(action_id),
+        said={name: value for name, value in action["filter"].items() if name not in ("ids", "state", "until")},
+        ticked=len(action["filter"].get("ids", ())),
+        words=words,
+        names=criteria.NAMES,
+    )
+    return make_response(page)
+
+
+@desk.post("/operate/replays/<int:action_id>/stop")
+@allowed("operator")
+def stop_replay(action_id: int) -> Response:
+    """What was given out goes on; the rest stays as it is."""
+    _action(action_id)
+    with db.transaction():
+        stopped = bulk_actions.stop(action_id, actor())
+        if stopped:
+            audited("replay.stopped", "replay", action_id)
+    flash(_("The replay is stopped. What was given out before goes on.") if stopped else _("The replay had ended."))
+    return redirect(url_for("desk.replay", action_id=action_id), 303)  # type: ignore[return-value]
+
+
+def _action(action_id: int) -> dict[str, Any]:
+    action = bulk_actions.find(action_id) if action_id < 2**63 else None
+    if action is None or action["kind"] != operations.KIND:
+        raise NotFound
+    return action

@@ -1,0 +1,34 @@
+"""Where a pasted id leads, and the journey of a message as a picture."""
+
+from __future__ import annotations
+
+from flask import Response, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import NotFound
+
+from shared.operations import journey as operations
+from shared.operations.search import LONGEST, find
+from web.desk import desk
+from web.desk.access import allowed
+from web.desk.operate import words
+
+
+@desk.get("/operate/search")
+@allowed("operator")
+def search() -> Response:
+    """Hits; a single one that is about a message is opened at once."""
+    text = request.args.get("q", "").strip()[:LONGEST]
+    hits = find(text) if text else []
+    if len(hits) == 1 and hits[0]["message_id"]:
+        return redirect(url_for("desk.journey", message_id=hits[0]["message_id"]), 303)  # type: ignore[return-value]  # werkzeug's
+    return make_response(render_template("desk/operate/search.html", text=text, hits=hits, words=words))
+
+
+@desk.get("/operate/messages/<int:message_id>")
+@allowed("operator")
+def journey(message_id: int) -> Response:
+    """The journey."""
+    found = operations.of_message(message_id) if message_id < 2**63 else None
+    if found is None:
+        raise NotFound
+    page = render_template("desk/operate/journey.html", journey=found, words=words, message_id=message_id)
+    return make_response(page)

@@ -1,0 +1,118 @@
+"""What operators' pages call queues, channels, error codes, verdicts and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from shared.channels.registry import CHANNELS as CHANNELS_OF_REGISTRY
+from shared.queues import Queue
+
+QUEUES: Mapping[str, LazyString] = {
+    Queue.INCOMING: _l("Incoming messages"),
+    Queue.MEDIA: _l("Files of messages"),
+    Queue.AI: _l("AI answers"),
+    Queue.OUTGOING: _l("Outgoing messages"),
+    Queue.WHATSAPP_CLOUD: _l("WhatsApp Cloud"),
+    Queue.WHATSAPP_QR: _l("WhatsApp by QR code"),
+    Queue.TELEGRAM: _l("Telegram"),
+    Queue.WEBHOOKS: _l("Webhooks"),
+    Queue.KNOWLEDGE_IMPORT: _l("Knowledge import"),
+    Queue.KNOWLEDGE_EMBEDDING: _l("Knowledge vectors"),
+}
+
+#: A channel is called as the stage that sends its replies; one without such a stage is shown by a page of ours.
+CHANNELS: Mapping[str, LazyString] = {
+    name: QUEUES[channel.send_queue] if channel.send_queue else _l("Widget") for name, channel in CHANNELS_OF_REGISTRY.items()
+}
+
+CODES: Mapping[str, LazyString] = {
+    "token_invalid": _l("the token has expired or is refused"),
+    "permission_missing": _l("the token lacks a permission"),
+    "account_restricted": _l("the provider has restricted the account"),
+    "account_banned": _l("the provider has disabled the account"),
+    "not_registered": _l("the number is not registered"),
+    "payment_missing": _l("the provider wants a payment method"),
+    "session_offline": _l("the phone’s session is not connected"),
+    "not_connected": _l("no account is connected"),
+    "held_too_long": _l("the channel could not send for a week"),
+    "rate_limited": _l("more than the provider allows"),
+    "window_closed": _l("the 24 hours were over"),
+    "recipient_unreachable": _l("the recipient cannot be reached"),
+    "recipient_refuses": _l("the recipient blocks it"),
+    "template_refused": _l("the template is not as approved"),
+    "request_refused": _l("the request was refused"),
+    "media_failed": _l("the file could not be taken"),
+    "provider_failed": _l("the provider failed"),
+    "provider_unreachable": _l("the provider could not be reached"),
+    "outcome_unknown": _l("nobody knows whether it arrived"),
+    "unknown_code": _l("a code that is not known"),
+    "poison": _l("poison: it killed its workers"),
+    "bad_payload": _l("the job’s data is broken"),
+    "deleted": _l("an operator gave it up"),
+    "other": _l("another error"),
+}
+
+#: Why a failure is not replayed; `ready` is.
+VERDICTS: Mapping[str, LazyString] = {
+    "ready": _l("will be sent"),
+    "outcome_unknown": _l("may have arrived"),
+    "answered": _l("a person has answered since"),
+    "delivered": _l("arrived after all"),
+    "window_closed": _l("24 hours are over: only a template may be sent"),
+    "channel_down": _l("the channel still cannot send"),
+    "closed": _l("the conversation was closed"),
+    "endpoint_off": _l("the endpoint was switched off"),
+    "under_way": _l("another attempt is under way"),
+    "gone": _l("the message or its job’s record is gone"),
+    "not_repeatable": _l("its owner repeats it at the knowledge, or by sending the file again"),
+    "done": _l("was replayed or ignored meanwhile"),
+    "busy": _l("a worker had it in hand at that moment"),
+}
+
+STATES: Mapping[str, LazyString] = {
+    "open": _l("open"),
+    "replayed": _l("replayed"),
+    "answered": _l("settled by itself"),
+    "ignored": _l("ignored"),
+}
+
+STEPS: Mapping[str, LazyString] = {
+    "written": _l("Written by the customer"),
+    "received": _l("Received"),
+    "stored": _l("Stored"),
+    "media": _l("Files fetched"),
+    "merged": _l("Merged with other messages"),
+    "waiting": _l("Waiting for the AI"),
+    "ai": _l("Answered by the AI"),
+    "outgoing": _l("Handed to its channel"),
+    "sending": _l("Sent to the provider"),
+    "sent": _l("Sent"),
+    "delivered": _l("Delivered"),
+    "read": _l("Read"),
+    "failed": _l("Failed for good"),
+    "superseded": _l("Superseded: a person or an edit came first"),
+}
+
+#: Priorities by the customer's plan.
+LANES: Mapping[int, LazyString] = {1: _l("premium lane"), 3: _l("pro lane"), 5: _l("basic lane")}
+
+
+def code(error_code: str) -> str:
+    """An error code in words."""
+    if error_code.startswith("http_"):
+        return str(_("answered HTTP %(status)s", status=error_code[5:]))
+    return str(CODES.get(error_code) or error_code.replace("_", " "))
+
+
+def seconds(value: float | None) -> str:
+    """A duration as one says it: 40 ms, 1.2 s, 3 min, 2 h, 5 d."""
+    if value is None:
+        return "–"
+    for limit, unit, size in ((1, "ms", 0.001), (90, "s", 1), (5_400, "min", 60), (129_600, "h", 3_600)):
+        if value < limit:
+            return f"{value / size:.0f} {unit}" if unit != "s" or value >= 10 else f"{value:.1f} s"
+    return f"{value / 86_400:.0f} d"

@@ -1,0 +1,58 @@
+// Operators' pages: a part of the page that is fetched again, and rows that are ticked.
+"use strict";
+
+// ---- [data-refresh="10"] is fetched again so often (seconds); not while something in it is ticked, open or written in, or nobody looks.
+const live = document.getElementById("live");
+const busy = () => document.hidden || document.querySelector("dialog[open], main details[open], main input:checked[name=ids]") ||
+  live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+
+async function refresh() {
+  if (live.dataset.refresh && !busy()) {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
+    if (answer?.ok && !busy()) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+      if (fresh) replace(fresh);
+    }
+  }
+  if (live.dataset.refresh) setTimeout(refresh, live.dataset.refresh * 1000);
+}
+
+// What had the focus has it again.
+function replace(fresh) {
+  const at = live.contains(document.activeElement) ? document.activeElement : null;
+  const again = at && (at.id ? `#${CSS.escape(at.id)}` : at.getAttribute("href") ? `a[href="${CSS.escape(at.getAttribute("href"))}"]` : at.dataset.key ? `[data-key="${at.dataset.key}"]` : "");
+  live.replaceChildren(...fresh.childNodes);
+  if (fresh.dataset.refresh) live.dataset.refresh = fresh.dataset.refresh;
+  else delete live.dataset.refresh;
+  if (again) live.querySelector(again)?.focus({ preventScroll: true });
+  tellTimes();
+}
+if (live?.dataset.refresh) setTimeout(refresh, live.dataset.refresh * 1000);
+
+// ---- Ticking
+const failures = document.getElementById("failures");
+if (failures) {
+  const boxes = () => [...failures.querySelectorAll("input[name=ids]")];
+  const count = () => {
+    const ticked = boxes().filter(box => box.checked).length;
+    const output = document.getElementById("ticked");
+    if (output) output.textContent = ticked;
+    failures.querySelector(`[name=which][value=${ticked ? "ticked" : "all"}]`)?.click();
+    const all = document.getElementById("tick-all");
+    all.checked = ticked > 0 && ticked === boxes().length;
+    all.indeterminate = ticked > 0 && !all.checked;
+  };
+  failures.addEventListener("change", event => {
+    if (event.target.id === "tick-all") for (const box of boxes()) box.checked = event.target.checked;
+    if (event.target.id === "tick-all" || event.target.name === "ids") count();
+  });
+  // Of all that match, the ids of this page are not said.
+  failures.addEventListener("submit", () => {
+    if (failures.querySelector("[name=which][value=all]")?.checked) for (const box of boxes()) box.checked = false;
+  });
+  deskKeys.add("x", failures.dataset.tick, () => {
+    const box = failures.querySelector(".is-current-row input[name=ids]");
+    if (box) { box.checked = !box.checked; count(); }
+  });
+}
