@@ -668,6 +668,18 @@ class DeadLetter(Base):
     bulk_action = ForeignKeyField(BulkAction, null=True)
 
 
+class KeptAnswer(Base):
+    """The answer to a request with an Idempotency-Key."""
+
+    customer = ForeignKeyField(Customer)
+    key = TextField()
+    fingerprint = TextField()
+    path = TextField()
+    status = IntegerField(null=True)
+    answer = EncryptedField(null=True)
+    created_at = _time()
+
+
 class Tombstone(Base):
     """A keyed hash of an erased person's name, or of the id of one of their messages."""
 

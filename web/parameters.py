@@ -18,6 +18,7 @@ from shared.payloads import MAX_ROW_ID, refusal
 
 #: Characters of an Idempotency-Key: with a visitor's id before it, it has to fit into an external id's 255.
 MAX_KEY = 200
+IDEMPOTENCY_KEY = f"^[!-~]{{1,{MAX_KEY}}}$"
 #: Characters of a wrong value that are repeated to whoever sent it.
 _QUOTED = 40
 
@@ -71,9 +72,7 @@ class IdempotencyHeader(QuerySchema):
 
     key = fields.String(
         data_key="Idempotency-Key",
-        validate=validate.Regexp(
-            f"^[!-~]{{1,{MAX_KEY}}}$", error=f"must be 1 to {MAX_KEY} printable ASCII characters without spaces."
-        ),
+        validate=validate.Regexp(IDEMPOTENCY_KEY, error=f"must be 1 to {MAX_KEY} printable ASCII characters without spaces."),
         metadata={"description": "The same key in the same conversation is the same message."},
     )
 

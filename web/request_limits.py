@@ -71,6 +71,18 @@ def check_api_key(key_id: int) -> None:
     _count(settings().api_requests_per_minute, f"key:{key_id}", "This API key may make {} requests")
 
 
+def api_key_headers(key_id: int) -> dict[str, str]:
+    """What is left of a key's requests (draft-ietf-httpapi-ratelimit-headers); nothing while Redis is away."""
+    limit = settings().api_requests_per_minute
+    try:
+        window = _limiter(get_broker()).get_window_stats(RateLimitItemPerMinute(limit), f"key:{key_id}")
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return {}
+    seconds = max(0, math.ceil(window.reset_time - time.time()))
+    return {"RateLimit-Policy": f'"requests";q={limit};w=60', "RateLimit": f'"requests";r={window.remaining};t={seconds}'}
+
+
 def check_wrong_key() -> None:
     """Counts a wrong key of the request's address. Raises TooManyRequests. Good keys of the same address go on."""
     _count(WRONG_KEYS, f"wrong-keys:{client_site()}", "This address may send {} wrong API keys")

@@ -106,9 +106,10 @@ def sweep() -> None:
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
     could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
-    webhook events and attempts, marks of erased persons."""
+    webhook events and attempts, marks of erased persons, kept answers of the API."""
     deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
     deleted |= contacts.prune() | dead_letters.prune() | retention.prune() | marks.prune()
+    deleted |= message_retention.prune_answers()
     if any(deleted.values()):
         log.info("records_pruned", extra=deleted)
 

@@ -62,7 +62,7 @@ def _find(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    pieces = export.export(_customer_of(arguments.id), arguments.id)
+    pieces = export.export(_customer_of(arguments.id), arguments.id, by="scripts/contacts")
     if pieces is None:
         return _unknown(arguments.id)
     sys.stdout.writelines(pieces)
@@ -76,7 +76,7 @@ def _erase(arguments: argparse.Namespace) -> int:
         if sys.stdin.readline().strip() != str(arguments.id):
             print("contacts: nothing was deleted", file=sys.stderr)
             return 1
-    erased = erasure.erase(customer, arguments.id)
+    erased = erasure.erase(customer, arguments.id, by="scripts/contacts")
     if erased is None:
         return _unknown(arguments.id)
     print(f"contact {arguments.id} is erased: " + ", ".join(f"{number} {what}" for what, number in erased.items()))

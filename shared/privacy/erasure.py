@@ -24,6 +24,8 @@ from shared.broker.redis_broker import get_broker
 from shared.db import sql
 from shared.errors import ServiceDown
 from shared.media import files
+from shared.models import User
+from shared.people import audit
 from shared.privacy import marks
 
 log = logging.getLogger(__name__)
@@ -41,16 +43,20 @@ MARKED_DAYS = 8
 _GLOB = re.compile(r"[*?\[\]\\^-]")
 
 
-def erase(customer_id: int, contact_id: int) -> dict[str, int] | None:
+def erase(customer_id: int, contact_id: int, by: str = "API", user: User | None = None) -> dict[str, int] | None:
     """Erases a contact of a business; returns how much, or None if the business has no such contact.
 
-    Raises ServiceDown if others were at work on the same rows all the time; then nothing has happened.
+    `by`, `user`: who did it, for the audit, which keeps nothing of the person. Raises ServiceDown if others were at work on the
+    same rows all the time; then nothing has happened.
     """
     for _ in range(TRIES):
         try:
             with db.patient(PATIENCE), db.transaction():
                 db.rows(f"set local lock_timeout = {LOCK_TIMEOUT}")
                 erased = _erase(customer_id, contact_id)
+                if erased is not None:
+                    about = {"by": by, "messages": erased["messages"], "events": erased["events"]}
+                    audit.record("contact.erased", "contact", contact_id, about, user=user, customer_id=customer_id)
         except OperationalError as problem:
             if not isinstance(getattr(problem, "orig", None), LockNotAvailable | DeadlockDetected):
                 raise
@@ -82,6 +88,7 @@ def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
     event_ids = queries["delete_events"].scalar(customer_id=customer_id, **where) or []
     arriving = [row["message_id"] for row in arrivals]
     queries["delete_jobs"].rows(customer_id=customer_id, message_ids=arriving, event_ids=event_ids, **where)
+    queries["delete_answers"].rows(customer_id=customer_id, contact_id=contact_id, **where)
     queries["delete_inbound"].rows(chatbot_id=chatbot_id, words=_words(row["name"] for row in identities), **where)
     hashes = [text for row in arrivals for text in row["hashes"] if text]
     queries["release_files"].rows(customer_id=customer_id, hashes=hashes, **where)

@@ -86,6 +86,11 @@ delete from dead_letter where job_id = any (array(select id from deleted_jobs)) 
     conversation_id = any (:conversation_ids::bigint[]) or message_id = any (:message_ids::bigint[])
     or webhook_event_id = any (:event_ids::bigint[]))
 
+-- name: delete_answers(customer_id, contact_id, conversation_ids)
+-- What the API answered (web/api/idempotency.py).
+delete from kept_answer where customer_id = :customer_id and path ~ (
+    '/(contacts/' || :contact_id || '|conversations/(' || array_to_string(:conversation_ids::bigint[], '|') || '))(/|$)')
+
 -- name: delete_inbound(chatbot_id, conversation_ids, words)
 -- What could not be placed and names this person: of the chatbot's own accounts, and of none. And statuses of their replies.
 with accounts as (

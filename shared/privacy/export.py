@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import db
-from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message
+from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message, User
+from shared.people import audit
 
 #: Messages that are read at a time.
 PAGE = 200
@@ -18,11 +19,14 @@ _INTERNAL = {"chatbot_id", "channel", "conversation_id", "revision", "idempotenc
 _MEDIA = (Media.id, Media.message, Media.kind, Media.mime, Media.filename, Media.size, Media.sha256, Media.state, Media.text)
 
 
-def export(customer_id: int, contact_id: int) -> Iterator[str] | None:
-    """The contact of a business; None if it has no such contact."""
+def export(customer_id: int, contact_id: int, by: str = "API", user: User | None = None) -> Iterator[str] | None:
+    """The contact of a business; None if it has no such contact. `by`, `user`: who wants it, for the audit."""
     own = (Contact.id == contact_id) & (Chatbot.customer == customer_id)
     contact = db.row(Contact.select(Contact).join(Chatbot).where(own))
-    return None if contact is None else _pieces(contact)
+    if contact is None:
+        return None
+    audit.record("contact.exported", "contact", contact_id, {"by": by}, user=user, customer_id=customer_id)
+    return _pieces(contact)
 
 
 def _pieces(contact: dict[str, Any]) -> Iterator[str]:

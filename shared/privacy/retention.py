@@ -11,7 +11,7 @@ from typing import Any
 from shared import db
 from shared.config import settings
 from shared.db import sql
-from shared.db.pruning import BATCH, PATIENCE
+from shared.db.pruning import BATCH, PATIENCE, delete_in_batches
 from shared.models import Customer
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,15 @@ queries = sql.load(__file__)
 #: Days that a business may ask for: providers deliver a message again for a week, and would bring back what was deleted before.
 LEAST = {"messages": 7, "media": 1}
 MOST = 36_500
+#: Seconds for which the API keeps an answer for a second request with the same Idempotency-Key.
+KEEP_ANSWERS = 86_400
 #: Conversations that one look goes through.
 CONVERSATIONS = 1_000
+
+
+def prune_answers() -> dict[str, int]:
+    """Forgets answers of the API that were kept for a day (web/api/idempotency.py); returns how many."""
+    return {"kept_answers": delete_in_batches(queries["delete_answers"], age=KEEP_ANSWERS)}
 
 
 def prune() -> dict[str, int]:

@@ -43,3 +43,12 @@ delete from webhook_event where id = any (array(
     select id from (select id, created_at from webhook_event where customer_id = :customer_id order by id limit :batch) oldest
     where created_at < now() - make_interval(days => :days)))
 returning id
+
+-- name: delete_answers(after, age, batch)
+with deleted_answers as (
+    delete from kept_answer where id = any (array(
+        select id from kept_answer where created_at >= :after and created_at < now() - make_interval(secs => :age)
+        order by created_at limit :batch))
+    returning created_at
+)
+select count(*) as rows, max(created_at) as last from deleted_answers

@@ -23,6 +23,7 @@ from shared.config import settings
 from shared.jobs.outcome import AttemptEnded
 from shared.media.folder import key_of
 from shared.media.storage import storage
+from shared.people import audit
 from shared.privacy import erasure, marks
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
@@ -157,6 +158,8 @@ def test_what_is_erased_is_nowhere(door: FrontDoor, folder: Path) -> None:
     assert not (folder / picture["storage_key"]).exists()
     assert db.scalar("select count(*) from usage_log") == charged, "what it cost stays"
     assert mine("DELETE", f"/contacts/{person}").status_code == 404
+    [audited] = audit.entries(mine.customer)
+    assert (audited["action"], audited["subject_id"], audited["details"]["by"]) == ("contact.erased", person, "API")
     # The other's is untouched, and nothing of the erased person's is on its way.
     assert mine("GET", f"/contacts/{others}").json["identities"][0]["name"] == OTHER  # type: ignore[index]
     assert len(db.rows("select from media where state = 'stored'")) == 1

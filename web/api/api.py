@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import flask_smorest
-from flask import g, request
+from flask import Response, current_app, g, request
 from peewee import ModelSelect
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import NotFound, Unauthorized
+from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
 
 from shared import db
 from shared.payloads import MAX_ROW_ID
 from shared.telemetry.logs import log_context
+from web.api import idempotency
 from web.api.keys import KEY, owner_of
 from web.hardening import bearer, reads_no_body_without
-from web.parameters import Parser
-from web.request_limits import check_api_key, check_wrong_key
+from web.parameters import IDEMPOTENCY_KEY, Parser
+from web.request_limits import api_key_headers, check_api_key, check_wrong_key
 
 Row = TypeVar("Row")
 
@@ -27,6 +29,16 @@ MAX_TEXT_BODY = 384 * 1024
 #: What every route may answer, and every route that reads a body.
 _PROBLEMS = (400, 401, 404, 429, 503)
 _BODY_PROBLEMS = (413, 415, 422)
+#: Unknown parameters that are named, and characters of each.
+_NAMED, _QUOTED = 5, 40
+
+
+_KEY_PARAMETER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "The same key is the same request: within a day it is answered as the first one was.",
+    "schema": {"type": "string", "pattern": IDEMPOTENCY_KEY},
+}
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
@@ -36,7 +48,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._prepare_doc_cbks.append(self._prepare_problems_doc)
+        self._prepare_doc_cbks += [self._prepare_key_doc, self._prepare_problems_doc]
 
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Callable[..., Any] | None = None, *more: Any, **options: Any
@@ -49,6 +61,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
     def query(self, schema: Any) -> Callable[..., Any]:
         """Reads the query by a schema: 400 if it is wrong."""
         return self.arguments(schema, location="query", error_status_code=400)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _prepare_key_doc(doc: dict[str, Any], _info: dict[str, Any], *, method: str, **_: Any) -> dict[str, Any]:
+        """Every POST takes an Idempotency-Key."""
+        if method == "post":
+            if not any(parameter["in"] == "headers" for parameter in doc.setdefault("parameters", [])):
+                doc["parameters"].append(_KEY_PARAMETER)
+            for status in (409, 422):
+                doc.setdefault("responses", {}).setdefault(status, HTTPStatus(status).name)
+        return doc
 
     @staticmethod
     def _prepare_problems_doc(doc: dict[str, Any], _info: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -72,10 +94,46 @@ def _authenticate() -> None:
             "The API key is missing or not valid. Send Authorization: Bearer sk_…, with a key that scripts/keys create made.",
             www_authenticate=WWWAuthenticate("bearer"),
         )
+    g.key_id, g.customer_id = owner.key_id, owner.customer_id
     check_api_key(owner.key_id)
-    g.customer_id = owner.customer_id
     g.log_context = log_context(customer=owner.customer_id)
     g.log_context.__enter__()
+
+
+@api.before_request
+def _check_query() -> None:
+    """Raises BadRequest for a parameter that the route does not know: a filter that is ignored looks like one that fits."""
+    known = _parameters(current_app.view_functions[request.endpoint or ""], "query")
+    if unknown := sorted(set(request.args) - known):
+        names = ", ".join(name[:_QUOTED] for name in unknown[:_NAMED])
+        takes = f"takes {', '.join(sorted(known))}" if known else "takes none"
+        raise BadRequest(f"There is no query parameter {names} here. This request {takes}.")
+
+
+@cache
+def _parameters(view: Callable[..., Any], location: str) -> frozenset[str]:
+    """What a route takes there, as its `arguments` say."""
+    documented = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
+    schemas = [given["schema"] for given in documented if given["in"] == location]
+    found = [schema() if isinstance(schema, type) else schema for schema in schemas]
+    return frozenset(field.data_key or name for schema in found for name, field in schema.fields.items())
+
+
+@api.before_request
+def _begin_keyed() -> Response | None:
+    """Answers a POST whose key was used before. Some routes know their keys themselves."""
+    view = current_app.view_functions[request.endpoint or ""]
+    if request.method != "POST" or "Idempotency-Key" not in request.headers or _parameters(view, "headers"):
+        return None
+    return idempotency.begin(customer_id())
+
+
+@api.after_request
+def _end(answer: Response) -> Response:
+    idempotency.end(answer)
+    if "key_id" in g:
+        answer.headers.update(api_key_headers(g.key_id))
+    return answer
 
 
 @api.teardown_request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import flask_smorest
@@ -25,13 +26,23 @@ _MEANINGS = {
     429: "Too many requests with this key, or wrong keys from this address. Retry-After says when to try again.",
     503: "The database is unavailable. Retry-After says when to try again.",
 }
+_ABOUT = """The API for businesses' servers. Errors are problem documents (RFC 9457).
+
+Lists come newest first, in pages: `before` takes the `next` of the page before. `channels` and `budgets` are whole, and so is
+what is grouped (`gaps`, `queues`, `usage`).
+
+`RateLimit-Policy` and `RateLimit` say how many requests a key may make (`q`) in how many seconds (`w`), and what is left of them
+(`r`) for how long (`t`).
+
+Every `POST` takes an `Idempotency-Key`: the same key with the same request is answered as the first time, for a day, with
+`Idempotent-Replayed: true`; with another request 422, and while the first is under way 409."""
 _SETTINGS = {
     "API_TITLE": "Switchboard",
     "API_VERSION": "1",
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/api/v1",
     "API_SPEC_OPTIONS": {
-        "info": {"description": "The API for businesses' servers. Errors are problem documents (RFC 9457)."},
+        "info": {"description": f"{_ABOUT}\n\n{Path(__file__).with_name('CHANGES.md').read_text(encoding='utf-8')}"},
         "security": [{"key": []}],
         "components": {
             "securitySchemes": {

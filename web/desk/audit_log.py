@@ -34,6 +34,8 @@ ACTIONS = {
     "chatbot.created": _l("made a chatbot"),
     "chatbot.changed": _l("changed a chatbot"),
     "chatbot.deleted": _l("deleted a chatbot"),
+    "contact.erased": _l("erased a contact"),
+    "contact.exported": _l("exported a contact"),
 }
 #: Words of details, names and values.
 WORDS = {
@@ -43,6 +45,9 @@ WORDS = {
     "operator": _l("Operator"),
     "language": _l("language"),
     "by": _l("by"),
+    "contact": _l("contact"),
+    "messages": _l("messages"),
+    "events": _l("events"),
     "sessions": _l("browsers"),
     "invitation": _l("invitation"),
     "reset": _l("forgotten password"),
@@ -55,6 +60,7 @@ KINDS = {
     "user": _l("People"),
     "texts": _l("Messages read"),
     "conversation": _l("Conversations"),
+    "contact": _l("Contacts"),
     "chatbot": _l("Chatbots"),
     "knowledge": _l("Knowledge"),
     "channel": _l("Channels"),
