@@ -21,7 +21,7 @@ from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.lessons import teach
 from scripts.local.demo.people import links_to_the_desk
 from scripts.local.demo.play import NoAnswer, perform
-from scripts.local.demo.script import Scenario, Turn, faults, load
+from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load
 from scripts.local.embedded import Services
 from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, door_url, empty_folder, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
@@ -54,6 +54,7 @@ def main() -> int:
         results = [*lessons, *checks(scenario, simulator.record(), client.drafts, real_ai)]
         _print(console, scenario, results, real_ai)
         if arguments.keep:
+            _leave_work(console, for_the_desk(scenario), client, simulator, real_ai)
             _keep(console, links_to_the_desk(scenario))
         else:
             console.print("scripts/demo --keep leaves it running, and opens the desk to you: inbox, chatbots, failures.")
@@ -118,6 +119,16 @@ def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: 
         console.print(f"[bold red]{len(broken)} of {len(results)} checks failed.[/bold red] See {LOG.relative_to(ROOT)}")
     else:
         console.print(f"[bold green]All {len(results)} checks passed.[/bold green]")
+
+
+def _leave_work(console: Console, scenario: Scenario, client: HttpClient, simulator: Simulator, real_ai: bool) -> None:
+    """What people at the desk find: somebody wants a person, and answers and sends failed for three reasons."""
+    simulator.faults(faults(scenario, real_ai))
+    try:
+        _perform(console, scenario, client)
+    except NoAnswer as problem:
+        console.print(f"[yellow]demo: {problem}[/yellow]")
+    simulator.clear_faults()
 
 
 def _keep(console: Console, people: list[tuple[str, str]]) -> None:

@@ -92,8 +92,16 @@ def load(simulator_url: str) -> Scenario:
     written = json.loads(FILE.read_text())
     with transaction():
         tenants = [_store(number, shop, simulator_url) for number, shop in enumerate(written["tenants"])]
-    dialogues = [Dialogue(**{**one, "turns": [Turn(**turn) for turn in one["turns"]]}) for one in written["conversations"]]
-    return Scenario(tenants, dialogues)
+    return Scenario(tenants, _dialogues(written["conversations"]))
+
+
+def for_the_desk(scenario: Scenario) -> Scenario:
+    """What else --keep plays, so that the desk has something to do: a person is wanted, three sends and answers fail, a gap."""
+    return Scenario(scenario.tenants, _dialogues(json.loads(FILE.read_text())["for_the_desk"]))
+
+
+def _dialogues(written: list[dict[str, Any]]) -> list[Dialogue]:
+    return [Dialogue(**{**one, "turns": [Turn(**turn) for turn in one["turns"]]}) for one in written]
 
 
 def faults(scenario: Scenario, real_ai: bool) -> list[dict[str, Any]]:
