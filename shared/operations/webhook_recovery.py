@@ -28,7 +28,7 @@ FAILED, DELIVERED = "FAILED", "DELIVERED"
 PATIENCE = 30.0
 #: Events of an endpoint that a step looks at, whether they are meant or not.
 PAGE = 5_000
-#: Deliveries of a customer that may wait behind first ones: a receiver that is slower than the pace is waited for.
+#: Deliveries of an endpoint that may wait behind first ones: a receiver that is slower than the pace is waited for.
 MAX_WAITING = 1_000
 
 
@@ -91,7 +91,8 @@ def step(action: Mapping[str, Any], limit: int) -> tuple[int | None, Mapping[str
     endpoint_id = action["filter"]["endpoint_id"]
     if not db.scalar(WebhookEndpoint.select(WebhookEndpoint.active).where(WebhookEndpoint.id == endpoint_id)):
         return None, {"endpoint_off": max(0, action["total"] - sum(action["counts"].values()))}, []
-    if queries["waiting"].scalar(customer_id=action["customer_id"], most=MAX_WAITING) >= MAX_WAITING:
+    waiting = queries["waiting"].scalar(customer_id=action["customer_id"], endpoint_id=endpoint_id, most=MAX_WAITING)
+    if waiting >= MAX_WAITING:
         return action["position"], {}, []
     [done] = queries["recover"].rows(**action["filter"], begun=action["until"], after=action["position"], limit=limit, page=PAGE)
     counts = {name: done[name] for name in ("recovered", "changed") if done[name]}

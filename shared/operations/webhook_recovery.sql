@@ -1,7 +1,9 @@
--- name: waiting(customer_id, most)
--- Deliveries of a customer that wait behind first ones, as far as it matters.
+-- name: waiting(customer_id, endpoint_id, most)
+-- Deliveries of an endpoint that wait behind first ones, as far as it matters.
 select count(*) from (
-    select from job where queue = 'webhook-delivery' and customer_id = :customer_id and closed_at is null and priority = 7
+    select from job join webhook_event event on event.id = job.webhook_event_id
+    where job.queue = 'webhook-delivery' and job.customer_id = :customer_id and job.closed_at is null and job.priority = 7
+        and event.endpoint_id = :endpoint_id
     limit :most) waiting_jobs
 
 -- name: recover(endpoint_id, since, until, begun, status, after, limit, page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,8 @@ class Attempt:
     def of(cls, job: Job) -> Attempt:
         """The job's next. An attempt that was lost with its worker has no row, and yet a number, where the job knows of it."""
         recorded = job.loaded["attempts"] if job.loaded else 0
-        return cls(max(recorded + 1, job.attempt), Trigger(job.payload.get("trigger", Trigger.FIRST)))
+        asked = job.payload.get("trigger") if isinstance(job.payload, Mapping) else None  # it may be garbage
+        return cls(max(recorded + 1, job.attempt), next((one for one in Trigger if one == asked), Trigger.FIRST))
 
     def row(self) -> dict[str, Any]:
         """For SQL."""

@@ -110,6 +110,24 @@ def test_it_keeps_its_pace_and_can_be_stopped(door: FrontDoor, mine: Business, s
     assert statuses() == ["PENDING", "FAILED", "FAILED"]
 
 
+def test_a_receiver_that_is_slower_than_the_pace_is_waited_for(
+    door: FrontDoor, mine: Business, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_recovery, "MAX_WAITING", 2)
+    endpoint = door.world.endpoint(door.world.customer)
+    down(simulator)
+    failed_events(door.world, endpoint)
+    mine("POST", f"/webhook-endpoints/{endpoint}/recover", {"since": hours_ago(9), "pace": 1})
+    for _ in range(6):
+        db.rows("update bulk_action set stepped_at = now() - interval '1 s'")
+        bulk_actions.run(STEPS)
+    assert statuses() == ["PENDING", "PENDING", "FAILED"]
+    simulator.reset()
+    run_until_closed(door.world)
+    run_actions()
+    assert statuses() == ["DELIVERED", "DELIVERED", "PENDING"]
+
+
 def test_an_endpoint_that_is_switched_off_is_not_recovered(door: FrontDoor, mine: Business, simulator: Simulator) -> None:
     endpoint = door.world.endpoint(door.world.customer)
     down(simulator)

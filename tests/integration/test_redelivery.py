@@ -152,6 +152,17 @@ def test_gone_means_gone(world: World, simulator: Simulator) -> None:
     }
 
 
+@pytest.mark.parametrize("payload", ["[]", '{"trigger": "never"}', '{"webhook_event_id": "x", "trigger": 7}'])
+def test_a_payload_that_is_garbage_fails_its_event_with_a_reason(world: World, simulator: Simulator, payload: str) -> None:
+    world.service.enqueue_webhook_delivery(endpoint_id=world.endpoint(world.customer), event="x.y", data={})
+    db.rows("update job set payload = %s", [payload])
+    run_until_closed(world)
+    [row] = db.rows("select status, error from webhook_event")
+    assert row["status"] == "FAILED"
+    assert "bad payload" in row["error"]
+    assert [row["error_code"] for row in db.rows("select error_code from webhook_attempt")] == ["not_called"]
+
+
 def test_what_is_tried_again_has_a_lane_of_its_own(world: World, simulator: Simulator) -> None:
     down(simulator, times=4)
     event, broker = fail(world, world.endpoint(world.customer)), get_broker()
