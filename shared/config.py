@@ -255,6 +255,7 @@ class Settings:
         self.dashboard_user = env.str("DASHBOARD_USER", "")
         self.dashboard_password = env.str("DASHBOARD_PASSWORD", "")
         self.metrics_token = env.str("METRICS_TOKEN", "")
+        self.operator_token = env.str("OPERATOR_TOKEN", "")
         self.sentry_dsn = env.str("SENTRY_DSN", "")
         self.sentry_environment = env.str("SENTRY_ENVIRONMENT", "production")
         self.log_level = env.str("LOG_LEVEL", "INFO", validate=_LOG_LEVEL)

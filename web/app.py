@@ -38,6 +38,7 @@ from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
 from web.ops.metrics import metrics
+from web.ops.operations import operations
 from web.start_page import start_page
 from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
@@ -48,7 +49,7 @@ API_ROUTES = (
     *(webhooks, webhook_attempts, recovery, usage, budgets),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
-BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, dashboard, start_page)
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page)
 
 
 def create_app() -> Flask:

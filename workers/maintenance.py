@@ -138,8 +138,9 @@ def sweep_jobs() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def count_throughput() -> None:
-    """Keeps what each queue did in the minutes that are over, before the job records are pruned."""
+    """Keeps what each queue did in the minutes that are over, before job records are pruned; settles failures that arrived."""
     overview.count_minutes()
+    dead_letters.settle()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

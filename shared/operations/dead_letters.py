@@ -119,6 +119,11 @@ def ignore(where: Filter, by: str) -> int:
     return len(db.rows(ignored.returning(DeadLetter.id)))
 
 
+def settle() -> int:
+    """Closes those that arrived after all; returns how many."""
+    return len(queries["settle"].rows())
+
+
 def prune() -> dict[str, int]:
     """Forgets old ones, and old bulk actions."""
     age = settings().keep_dead_letters_days * 86_400

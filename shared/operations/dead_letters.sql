@@ -21,6 +21,18 @@ from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.e
 where event.next_attempt_at is not null and event.status = 'FAILED'
 group by endpoint.id, customer.id order by count(*) desc limit 50
 
+-- name: settle
+-- What arrived after all, by a late status or another attempt, is nobody's to decide any more. Of the last days, some at a time.
+update dead_letter set state = 'answered', changed_by = 'settled by itself', changed_at = clock_timestamp()
+where id = any (array(
+    select letter.id from dead_letter letter
+    left join webhook_event event on event.id = letter.webhook_event_id
+    left join message on message.id = letter.message_id and letter.queue not in ('ai-processing', 'incoming-messages', 'media-fetch')
+    where letter.state = 'open' and letter.failed_at > now() - interval '3 days'
+        and (event.status = 'DELIVERED' or message.status in ('SENT', 'DELIVERED', 'READ', 'SUPERSEDED'))
+    limit 1000))
+returning id
+
 -- name: prune_dead_letters(after, age, batch)
 with deleted as (
     delete from dead_letter where id = any (array(

@@ -46,7 +46,7 @@ def subject(
         if queue is None:
             sending = ", ".join(name for name, one in CHANNELS.items() if one.send_queue)
             raise NoSuchSubject(f"{channel!r} is no channel that can be paused; use {sending}, or pause the chatbot")
-    if queue is not None and queue not in set(Queue):
+    if queue is not None and queue not in list(Queue):
         raise NoSuchSubject(f"there is no queue {queue!r}; use one of {', '.join(Queue)}")
     if chatbot_id is not None and db.row(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
         raise NoSuchSubject(f"there is no chatbot {chatbot_id}")

@@ -15,6 +15,7 @@ from shared.operations import bulk_actions, dead_letters, replays
 from shared.operations.dead_letters import Filter
 from tests.builders import World, prune
 from tests.integration.test_front_door_commands import run
+from web.app import create_app
 
 CLOUD, CLOUD_QUEUE = "whatsapp_cloud", "whatsapp-cloud-send"
 REFUSED = {"kind": "graph", "fault": "status", "status": 400}
@@ -99,6 +100,8 @@ def test_each_that_is_left_out_has_its_reason(world: World, simulator: Simulator
     db.rows("update conversation set owner = 'bot', owner_since = null, returns_at = null, window_ends_at = null")
     counts = replays.preview(Filter(queue=CLOUD_QUEUE), include_unknown=True).left_out
     assert counts["channel_down"] == 3
+    db.rows("update message set status = 'DELIVERED' where id = %s", [window["id"]])
+    assert (dead_letters.settle(), dead_letters.settle()) == (1, 0)
 
 
 def test_who_got_the_fallback_is_answered_again(world: World, simulator: Simulator) -> None:
@@ -206,3 +209,39 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert "number is checked" in capsys.readouterr().out
     assert run(jobs, "resume", "1") == 0
     assert run(jobs, "resume", "1") == run(jobs, "replays", "9") == run(jobs, "replays", "1", "--stop") == 1
+
+
+def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_sends(world, simulator, 3)
+    client = create_app().test_client()
+    assert client.get("/operations/v1/failures").status_code == 404, "it is off"
+    monkeypatch.setenv("OPERATOR_TOKEN", "secret")
+    config.reset()
+    for shown in ({}, {"Authorization": "Bearer wrong"}):
+        assert client.get("/operations/v1/failures", headers=shown).status_code == 401
+    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer secret"
+    [reason] = client.get("/operations/v1/failures").json["reasons"]
+    assert (reason["queue"], reason["count"]) == (CLOUD_QUEUE, 3)
+    found = client.get(f"/operations/v1/failures?queue={CLOUD_QUEUE}&since=1h").json
+    assert (found["total"], {row["verdict"] for row in found["failures"]}) == (3, {"ready"})
+    where = {"queue": CLOUD_QUEUE, "error": "unknown_code"}
+    plan = client.post("/operations/v1/replays", json={**where, "dry_run": True})
+    assert (plan.status_code, plan.json["ready"], dead_letters.count(Filter())) == (200, 3, 3)
+    begun = client.post("/operations/v1/replays", json={**where, "ids": [found["failures"][0]["id"]], "pace": 50, "name": "x"})
+    assert begun.status_code == 201
+    assert run_to_end(begun.json["id"]) == {"replayed": 1}
+    world.drain()
+    shown = client.get(f"/operations/v1/replays/{begun.json['id']}").json
+    assert (shown["state"], shown["counts"], shown["results"]) == ("done", {"replayed": 1}, {"sent": 1})
+    assert client.post(f"/operations/v1/replays/{begun.json['id']}/stop").json["state"] == "done"
+    for wrong in ({}, {"queue": "x"}, {"since": "yesterday"}, {"que": "x"}, {**where, "pace": "fast"}, [1]):
+        assert client.post("/operations/v1/replays", json=wrong).status_code == 400, wrong
+    pause = client.post("/operations/v1/pauses", json={"channel": CLOUD, "chatbot": world.chatbot, "reason": "a check"})
+    assert pause.status_code == 201
+    assert client.get("/operations/v1/pauses").json["pauses"][0]["reason"] == "a check"
+    assert client.delete(f"/operations/v1/pauses/{pause.json['id']}").json == {"released": 0}
+    for wrong in ({}, {"chatbot": 4711}, {"chatbot": "1"}, {"queue": 7}):
+        assert client.post("/operations/v1/pauses", json=wrong).status_code == 400, wrong
+    for address in ("pauses/9", f"pauses/{2**70}"):
+        assert client.delete(f"/operations/v1/{address}").status_code == 404
+    assert client.get(f"/operations/v1/replays/{2**70}").status_code == 404

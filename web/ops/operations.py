@@ -1,0 +1,154 @@
+"""/operations/v1: failures, replays and pauses for an operator's own tools. JSON, `Authorization: Bearer OPERATOR_TOKEN`.
+
+Without that setting it is 404. It is not a business's API: it concerns all of them, and shows no text of a message and no name
+of a customer's customer. What it does is that of the desk's pages and of scripts/jobs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
+
+from shared.config import settings
+from shared.db.credentials import constant_time_equal
+from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
+from shared.operations.dead_letters import Filter
+from shared.payloads import MAX_ROW_ID
+from web.hardening import reads_no_body_without
+from web.request_limits import check_guess, count_guess
+
+operations = Blueprint("operations", __name__, url_prefix="/operations/v1")
+reads_no_body_without(lambda headers: headers.get("Authorization", "") != "", operations)
+
+#: Who replays and pauses, in the rows that remember it.
+ACTOR = "OPERATOR_TOKEN"
+#: Failures of an answer at most.
+_PAGE = 100
+#: What a failure is shown with.
+_SHOWN = (
+    *("id", "queue", "channel", "error_code", "error", "customer_id", "chatbot_id", "conversation_id", "message_id"),
+    *("webhook_event_id", "endpoint_id", "attempts", "failures", "began_at", "failed_at", "state", "verdict"),
+)
+
+
+@operations.before_request
+def _check_token() -> None:
+    token = settings().operator_token
+    if not token:
+        raise NotFound("This is disabled. Set OPERATOR_TOKEN.")
+    check_guess("operations")
+    shown = request.headers.get("Authorization", "")
+    if not constant_time_equal(shown, f"Bearer {token}"):
+        if shown:
+            count_guess("operations")
+        raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with OPERATOR_TOKEN.")
+
+
+@operations.get("/failures")
+def failures() -> Response:
+    """By reason; with ?queue, error, customer, since … the failures themselves, newest first, behind the id `before`."""
+    if not request.args:
+        return jsonify(reasons=[{**group, **_times(group, "first_at", "last_at")} for group in dead_letters.groups()])
+    where = _criteria({name: value for name, value in request.args.items() if name != "before"})
+    before = request.args.get("before", "")
+    rows = dead_letters.page(where, _PAGE, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
+    shown = [{name: row[name] for name in _SHOWN} | _times(row, "began_at", "failed_at") for row in rows]
+    return jsonify(total=dead_letters.count(where), failures=shown, next_before=rows[-1]["id"] if len(rows) == _PAGE else None)
+
+
+@operations.post("/replays")
+def begin_replay() -> tuple[Response, int]:
+    """Replays what the body's criteria mean; with "dry_run": true it only says what would happen."""
+    body = _body()
+    options = {name: body.pop(name, default) for name, default in _OPTIONS.items()}
+    where = _criteria(body)
+    if where == Filter():
+        raise BadRequest("Say which failures are meant: queue, channel, error, customer, chatbot, endpoint, since, until or ids.")
+    unknown = options["include_unknown"] is True
+    plan = replays.preview(where, unknown)
+    said = {"total": plan.total, "ready": plan.ready, "left_out": plan.left_out, "is_cut": plan.is_cut}
+    if options["dry_run"]:
+        return jsonify(said), 200
+    if not isinstance(options["pace"], int | float) or isinstance(options["pace"], bool):
+        raise BadRequest("pace must be a number of failures a second.")
+    name = str(options["name"])[:200] if options["name"] else None
+    action = replays.begin(plan.where, ACTOR, include_unknown=unknown, pace=options["pace"], name=name)
+    return jsonify(id=action, **said), 201
+
+
+#: Members of a replay's body beside its criteria.
+_OPTIONS: dict[str, Any] = {"dry_run": False, "include_unknown": False, "pace": bulk_actions.PACE, "name": None}
+
+
+@operations.get("/replays/<int:action_id>")
+def replay(action_id: int) -> Response:
+    """How far it is; `results`: what became of those that were given out."""
+    action = bulk_actions.find(action_id) if action_id <= MAX_ROW_ID else None
+    if action is None or action["kind"] != replays.KIND:
+        raise NotFound("There is no such replay.")
+    times = _times(action, "until", "created_at", "finished_at")
+    shown = {
+        name: action[name] for name in ("id", "name", "state", "total", "counts", "pace", "created_by", "stopped_by", "filter")
+    }
+    return jsonify(**shown, **times, results=replays.results(action_id))
+
+
+@operations.post("/replays/<int:action_id>/stop")
+def stop_replay(action_id: int) -> Response:
+    """Ends it; what was given out goes on."""
+    bulk_actions.stop(min(action_id, MAX_ROW_ID), ACTOR)
+    return replay(action_id)
+
+
+@operations.get("/pauses")
+def list_pauses() -> Response:
+    """What is paused, and how many jobs wait."""
+    names = ("id", "queue", "channel", "chatbot_id", "customer_id", "waiting", "reason", "created_by")
+    return jsonify(pauses=[{name: row[name] for name in names} | _times(row, "created_at") for row in pauses.overview()])
+
+
+@operations.post("/pauses")
+def pause() -> tuple[Response, int]:
+    """Pauses {queue} or {channel, chatbot?} or {chatbot} or {customer}; `reason` is kept."""
+    body = _body()
+    ids = {name: body.get(name) for name in ("chatbot", "customer")}
+    if any(value is not None and not (type(value) is int and 0 < value <= MAX_ROW_ID) for value in ids.values()):
+        raise BadRequest("chatbot and customer are ids, whole numbers.")
+    try:
+        what = pauses.subject(body.get("queue"), body.get("channel"), ids["chatbot"], ids["customer"])
+    except pauses.NoSuchSubject as problem:
+        raise BadRequest(str(problem)) from None
+    reason = body.get("reason")
+    return jsonify(id=pauses.pause(what, ACTOR, str(reason)[:500] if reason else None)), 201
+
+
+@operations.delete("/pauses/<int:pause_id>")
+def resume(pause_id: int) -> Response:
+    """Ends a pause; `released`: how many jobs leave now."""
+    released = pauses.resume(pause_id, ACTOR) if pause_id <= MAX_ROW_ID else None
+    if released is None:
+        raise NotFound("There is no such pause.")
+    return jsonify(released=released)
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return body
+
+
+def _criteria(said: dict[str, Any]) -> Filter:
+    if odd := sorted(said.keys() - set(criteria.NAMES.values())):
+        raise BadRequest(f"Unknown: {', '.join(odd)}. Known are {', '.join(criteria.NAMES.values())}.")
+    try:
+        return criteria.read(said)
+    except ValidationError as problem:
+        raise BadRequest(f"Wrong: {problem.messages}") from None
+
+
+def _times(row: dict[str, Any], *names: str) -> dict[str, str | None]:
+    return {name: row[name].isoformat() if row[name] else None for name in names}
