@@ -6,14 +6,24 @@ Whoever builds a page adds it here, and to `furnish` what it shows.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Flask
 from flask.testing import FlaskClient
+from peewee import fn
 from werkzeug.test import TestResponse
 
 from shared import db
-from shared.models import User
+from shared.models import (
+    Chatbot,
+    Conversation,
+    KnowledgeDocument,
+    KnowledgeGap,
+    KnowledgeItem,
+    KnowledgeSource,
+    Message,
+    User,
+)
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.people import accounts, audit
@@ -37,6 +47,14 @@ PAGES = (
     DeskPage("/desk/c/{customer}/chatbots/{chatbot}/model", "owner"),
     DeskPage("/desk/c/{customer}/chatbots/{chatbot}/people", "owner"),
     DeskPage("/desk/c/{customer}/chatbots/{chatbot}/website", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}?q=shipping", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}/items/new", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}/items/{item}", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}/sources", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}/sources/{source}", "owner"),
+    DeskPage("/desk/c/{customer}/knowledge/{base}/gaps", "owner"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
     DeskPage("/desk/c/{customer}/audit", "owner"),
@@ -62,7 +80,7 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
-    return {"customer": world.customer, "chatbot": world.chatbot, **_operations(world)}
+    return {"customer": world.customer, "chatbot": world.chatbot, **_operations(world), **knowledge_of(world)}
 
 
 def _operations(world: World) -> dict[str, int]:
@@ -75,6 +93,24 @@ def _operations(world: World) -> dict[str, int]:
     world.dead_letters()
     pauses.pause(pauses.subject(queue="knowledge-import"), "ops@example.com", "the sites are moved")
     return {"message": message, "replay": replays.begin(Filter(), "ops@example.com", name="bad <b>payloads</b>")}
+
+
+def knowledge_of(world: World) -> dict[str, int]:
+    """An import of which one page could not be read, and a question without an answer."""
+    base = int(db.scalar(Chatbot.select(Chatbot.knowledge_base).where(Chatbot.id == world.chatbot)))
+    item = db.scalar(KnowledgeItem.select(fn.MIN(KnowledgeItem.id)).where(KnowledgeItem.knowledge_base == base))
+    source = KnowledgeSource.insert(knowledge_base=base, kind="sitemap", location="https://shop.example", sync_hours=24)
+    source_id = int(db.scalar(source.returning(KnowledgeSource.id)))
+    for page, state, error in (("/", "stored", None), ("/jobs", "failed", "answered 404"), ("/shop", "waiting", None)):
+        location = f"https://shop.example{page}"
+        db.rows(KnowledgeDocument.insert(source=source_id, location=location, state=state, error=error))
+    for user, question in (("v-8", "Do you ship to Austria?"), ("v-9", "Do you ship to Austria <b>now</b>?")):
+        who = {"chatbot": world.chatbot, "channel": "widget"}
+        talk = db.scalar(Conversation.insert(external_user_id=user, **who).returning(Conversation.id))
+        said = Message.insert(conversation=talk, role="user", content=question, status="DELIVERED", **who).returning(Message.id)
+        about = {"chatbot": world.chatbot, "message": db.scalar(said), "language": "english"}
+        db.rows(KnowledgeGap.insert(knowledge_base=base, question=question, words=["ship", "austria"], reason="asked", **about))
+    return {"base": base, "item": int(item), "source": source_id}
 
 
 def person(role: str, customer: int | None, name: str = "Emma") -> User:
@@ -97,7 +133,7 @@ class Visitor:
         """Opens an address."""
         return self.client.get(path, headers=headers)
 
-    def post(self, path: str, **form: str) -> TestResponse:
+    def post(self, path: str, **form: Any) -> TestResponse:
         """Sends a form, with its token."""
         return self.client.post(path, data={"csrf_token": self.token(), **form})
 

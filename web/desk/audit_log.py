@@ -44,6 +44,19 @@ ACTIONS = {
     "chatbot.deleted": _l("deleted a chatbot"),
     "contact.erased": _l("erased a contact"),
     "contact.exported": _l("exported a contact"),
+    "knowledge.base_created": _l("made a knowledge base"),
+    "knowledge.base_changed": _l("changed a knowledge base"),
+    "knowledge.base_deleted": _l("deleted a knowledge base"),
+    "knowledge.item_created": _l("added knowledge"),
+    "knowledge.item_changed": _l("changed knowledge"),
+    "knowledge.item_deleted": _l("deleted knowledge"),
+    "knowledge.import_started": _l("began an import"),
+    "knowledge.source_sync": _l("had a source read again"),
+    "knowledge.source_retry": _l("had a source's failures tried again"),
+    "knowledge.source_stop": _l("stopped an import"),
+    "knowledge.source_delete": _l("deleted a source"),
+    "knowledge.gap_answered": _l("answered an open question"),
+    "knowledge.gap_dismissed": _l("put an open question aside"),
 }
 #: Words of details, names and values.
 WORDS = {

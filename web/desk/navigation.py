@@ -29,7 +29,14 @@ class Entry(NamedTuple):
 CUSTOMER = (
     Entry("desk.inbox", _l("Inbox"), "inbox", "agent", "g i", ("desk.conversation",)),
     Entry("desk.chatbots", _l("Chatbots"), "bot", "owner", "g b", ("desk.chatbot",)),
-    Entry("desk.knowledge", _l("Knowledge"), "book", "owner", "g k"),
+    Entry(
+        "desk.knowledge",
+        _l("Knowledge"),
+        "book",
+        "owner",
+        "g k",
+        ("desk.items", "desk.item", "desk.new_item", "desk.sources", "desk.source", "desk.gaps"),
+    ),
     Entry("desk.channels", _l("Channels"), "plug", "owner", "g c", ("desk.channel",)),
     Entry("desk.webhooks", _l("Webhooks"), "hook", "owner", "g w", ("desk.webhook",)),
     Entry("desk.keys", _l("API keys"), "key", "owner", "g a"),

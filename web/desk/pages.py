@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from web.desk import api_keys, audit_log, chatbots, login, profile, team
+from web.desk import api_keys, audit_log, chatbots, gaps, knowledge, login, profile, sources, team
 from web.desk.operate import customers, failures, overview, pauses, replays, search
 
 #: Those of businesses, and those of operators.
-PAGES = (login, profile, chatbots, team, api_keys, audit_log, overview, failures, replays, search, pauses, customers)
+_BUSINESS = (login, profile, chatbots, knowledge, sources, gaps, team, api_keys, audit_log)
+PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers)

@@ -1,0 +1,88 @@
+"""Knowledge at the desk: written, searched, imported with what went wrong, and questions answered once for everybody."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+
+import pytest
+from flask import Flask
+
+from shared import db
+from shared.models import AuditEntry, KnowledgeGap, KnowledgeItem, KnowledgeSource
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, knowledge_of, person
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def version(page: str) -> str:
+    found = re.search(r'name="version" value="(\w+)"', page)
+    assert found
+    return found[1]
+
+
+def test_what_an_owner_writes_is_found_and_not_written_over(app: Flask, world: World) -> None:
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge"
+    base = browser.post(page, name="Terms", language="english").location
+    assert "Nothing in here yet" in browser.get(base).text
+    form = {"title": "Do you ship to Austria?", "content": "Yes <b>within</b> three days.", "is_active": "1"}
+    wrong = browser.post(f"{base}/items/new", **{**form, "url": "javascript:alert(1)"})
+    assert wrong.status_code == 422
+    assert "Yes &lt;b&gt;within" in wrong.text
+    assert browser.post(f"{base}/items/new", **form).status_code == 303
+    assert "Do you ship to Austria?" in browser.get(f"{base}?q=shipping+austria").text
+    item_id = db.scalar(KnowledgeItem.select(KnowledgeItem.id).where(KnowledgeItem.title == form["title"]))
+    seen = version(browser.get(f"{base}/items/{item_id}").text)
+    assert browser.post(f"{base}/items/{item_id}", **{**form, "content": "Two days.", "version": seen}).status_code == 303
+    lost = browser.post(f"{base}/items/{item_id}", **{**form, "content": "Five days.", "version": seen})
+    assert lost.status_code == 409
+    assert "Five days." in lost.text
+    assert db.scalar(KnowledgeItem.select(KnowledgeItem.content).where(KnowledgeItem.id == item_id)) == "Two days."
+    own = knowledge_of(world)
+    assert browser.get(f"{base}/items/{own['item']}").status_code == 404, "an item of another base"
+    assert browser.post(f"{page}/{own['base']}/delete").status_code == 303
+    assert browser.get(f"{page}/{own['base']}").status_code == 200, "a chatbot answers from it"
+    assert browser.post(f"{base}/items/{item_id}/delete").status_code == 303
+    assert browser.post(f"{base}/delete").status_code == 303
+    assert browser.get(base).status_code == 404
+
+
+def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) -> None:
+    own = knowledge_of(world)
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/sources"
+    assert "1 could not be read" in browser.get(page).text
+    assert "answered 404" in browser.get(f"{page}/{own['source']}").text
+    assert "Choose a file" in browser.post(f"{page}/file").text
+    assert browser.post(f"{page}/file", file=(BytesIO(b"x"), "virus.exe")).status_code == 422
+    csv = b"question,answer\nDo you gift-wrap?,Yes we wrap gifts for two euros.\n"
+    assert browser.post(f"{page}/file", file=(BytesIO(csv), "faq.csv")).status_code == 303
+    world.drain()
+    assert "faq.csv" in browser.get(page).text
+    assert "Do you gift-wrap?" in browser.get(page.replace("/sources", "?q=gift+wrap")).text
+    assert browser.post(f"{page}/address", url="ftp://shop.example").status_code == 422
+    faq = db.scalar(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.location == "faq.csv"))
+    assert browser.post(f"{page}/{faq}/delete").status_code == 303
+    assert not db.rows(KnowledgeItem.select().where(KnowledgeItem.title == "Do you gift-wrap?"))
+    assert browser.post(f"{page}/{faq}/sync").status_code == 404
+
+
+def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World) -> None:
+    own = knowledge_of(world)
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/gaps"
+    shown = browser.get(page).text
+    assert "asked 2 times" in shown
+    assert "Austria &lt;b&gt;now&lt;/b&gt;" in shown
+    gap = int(db.scalar(KnowledgeGap.select(KnowledgeGap.id)))
+    assert browser.post(f"{page}/{gap}/answer", content=" ").status_code == 422
+    assert browser.post(f"{page}/{gap}/answer", content="Yes, we do.").status_code == 303
+    assert "No open questions" in browser.get(page).text
+    assert browser.post(f"{page}/{gap}/dismiss").status_code == 404
+    operator = Visitor(app, person("operator", None))
+    db.rows(KnowledgeGap.update(closed_at=None))
+    assert "Austria" not in operator.get(page).text, "customers' words are masked"
+    assert "Austria" not in str(db.rows(AuditEntry.select()))

@@ -1,0 +1,79 @@
+"""Questions that chatbots had no answer to: an owner writes the answer once, for all who ask next (shared/teaching/gaps.py)."""
+
+from __future__ import annotations
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.errors import InvalidPayload
+from shared.payloads import MAX_ROW_ID, check
+from shared.teaching import gaps as teaching
+from web.api.api import MAX_TEXT_BODY
+from web.desk import desk, forms
+from web.desk.access import allowed, audited
+from web.desk.knowledge import BASE, require_base
+from web.hardening import max_body
+
+#: Groups that are shown: those that were asked most.
+_SHOWN = 100
+
+
+@desk.get(f"{BASE}/gaps")
+@allowed("owner")
+def gaps(base_id: int) -> Response:
+    """The open ones, like questions together."""
+    return _page(base_id)
+
+
+@desk.post(f"{BASE}/gaps/<int:gap_id>/answer")
+@allowed("owner")
+@max_body(MAX_TEXT_BODY)
+def answer_gap(base_id: int, gap_id: int) -> Response:
+    """Takes the answer; chatbots know it at once."""
+    require_base(base_id)
+    given = forms.read(request.form, {"title": forms.text_or_none, "content": forms.text, "url": forms.text_or_none})
+    try:
+        checked = check(teaching.AnswerSchema, "answer", given)
+    except InvalidPayload as problem:
+        return _page(base_id, gap_id, problem.errors, 422)
+    with db.transaction():
+        item = teaching.answer(g.customer.id, base_id, gap_id, checked) if gap_id <= MAX_ROW_ID else None
+        if item is None:
+            raise NotFound
+        audited("knowledge.gap_answered", "knowledge item", item["id"])
+    flash(_("Answered. The next customer who asks gets it."))
+    return _to(base_id)
+
+
+@desk.post(f"{BASE}/gaps/<int:gap_id>/dismiss")
+@allowed("owner")
+def dismiss_gap(base_id: int, gap_id: int) -> Response:
+    """Closes it without an answer."""
+    require_base(base_id)
+    with db.transaction():
+        if gap_id > MAX_ROW_ID or not teaching.dismiss(g.customer.id, base_id, gap_id):
+            raise NotFound
+        audited("knowledge.gap_dismissed", "knowledge gap", gap_id)
+    flash(_("Put aside."))
+    return _to(base_id)
+
+
+def _page(base_id: int, answered: int = 0, problems: dict[str, str] | None = None, status: int = 200) -> Response:
+    base = require_base(base_id)
+    groups = [group.as_dict() for group in teaching.of_base(g.customer.id, base_id)]
+    page = render_template(
+        "desk/knowledge_gaps.html",
+        base=base,
+        gaps=groups[:_SHOWN],
+        total=len(groups),
+        answered=answered,
+        problems=problems or {},
+        form=request.form,
+    )
+    return make_response(page, status)
+
+
+def _to(base_id: int) -> Response:
+    return redirect(url_for("desk.gaps", base_id=base_id), 303)  # type: ignore[return-value]  # werkzeug's base class

@@ -1,0 +1,242 @@
+"""Knowledge: bases and the items that chatbots answer from. Rules and writes: shared/teaching/knowledge.py, search: shared/ai."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from peewee import fn
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.ai.search import search
+from shared.errors import InvalidPayload
+from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
+from shared.payloads import MAX_ROW_ID, check, strip_invalid
+from shared.teaching import knowledge as teaching
+from shared.teaching.fields import Refused
+from shared.teaching.languages import SIMPLE, STEMMED
+from web.api.api import MAX_TEXT_BODY
+from web.desk import desk, forms
+from web.desk.access import allowed, audited
+from web.hardening import max_body
+
+BASE = "/c/<int:customer_id>/knowledge/<int:base_id>"
+_ITEM = {"title": forms.text, "content": forms.text, "url": forms.text_or_none, "show_link": forms.tick, "is_active": forms.tick}
+#: Items of a page.
+_ROWS = 50
+#: Characters of a question; more says nothing more.
+_MAX_QUESTION = 1_000
+
+
+@desk.get("/c/<int:customer_id>/knowledge")
+@allowed("owner")
+def knowledge() -> Response:
+    """All bases."""
+    return _list({})
+
+
+@desk.post("/c/<int:customer_id>/knowledge")
+@allowed("owner")
+def create_base() -> Response:
+    """Makes a base, and goes on to it."""
+    try:
+        given = check(
+            teaching.BaseSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
+        )
+    except InvalidPayload as problem:
+        return _list(problem.errors, 422)
+    with db.transaction():
+        base = teaching.create_base(g.customer.id, given)
+        audited("knowledge.base_created", "knowledge base", base["id"], name=base["name"])
+    return _to("desk.items", base_id=base["id"])
+
+
+@desk.get(BASE)
+@allowed("owner")
+def items(base_id: int) -> Response:
+    """Its items, newest first; with `q` what a chatbot would find for this question."""
+    base, question = require_base(base_id), strip_invalid(request.args.get("q", "")).strip()[:_MAX_QUESTION]
+    if question:
+        found = search(base_id, question)
+        return _page("desk/knowledge_items.html", base, found=found, question=question)
+    rows = teaching.items().where(KnowledgeItem.knowledge_base == base_id)
+    before, source = request.args.get("before", type=int), request.args.get("source", type=int)
+    if source and source <= MAX_ROW_ID:
+        rows = rows.where(KnowledgeSource.id == source)
+    if before and before <= MAX_ROW_ID:
+        rows = rows.where(KnowledgeItem.id < before)
+    page = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(_ROWS + 1))
+    more = url_for("desk.items", base_id=base_id, source=source, before=page[_ROWS - 1]["id"]) if len(page) > _ROWS else ""
+    return _page("desk/knowledge_items.html", base, items=page[:_ROWS], more=more, question="")
+
+
+@desk.get(f"{BASE}/items/new")
+@allowed("owner")
+def new_item(base_id: int) -> Response:
+    """The form of a new item."""
+    return _item_page(require_base(base_id), None, {"show_link": True, "is_active": True})
+
+
+@desk.post(f"{BASE}/items/new")
+@allowed("owner")
+@max_body(MAX_TEXT_BODY)
+def create_item(base_id: int) -> Response:
+    """Adds it; chatbots find it at once."""
+    base, given = require_base(base_id), forms.read(request.form, _ITEM)
+    try:
+        checked = check(teaching.ItemSchema, "knowledge item", given)
+    except InvalidPayload as problem:
+        return _item_page(base, None, given, problem.errors, status=422)
+    with db.transaction():
+        item = teaching.create_item(g.customer.id, base_id, checked) or {}
+        audited("knowledge.item_created", "knowledge item", item.get("id"), name=checked["title"][:80])
+    flash(_("Added. Your chatbots know it from now on."))
+    return _to("desk.items", base_id=base_id)
+
+
+@desk.get(f"{BASE}/items/<int:item_id>")
+@allowed("owner")
+def item(base_id: int, item_id: int) -> Response:
+    """One item."""
+    return _item_page(require_base(base_id), *(2 * (_item(base_id, item_id),)))
+
+
+@desk.post(f"{BASE}/items/<int:item_id>")
+@allowed("owner")
+@max_body(MAX_TEXT_BODY)
+def save_item(base_id: int, item_id: int) -> Response:
+    """Takes what was written, unless somebody else has saved the item meanwhile."""
+    base, stored, given = require_base(base_id), _item(base_id, item_id), forms.read(request.form, _ITEM)
+    try:
+        changes = check(teaching.ItemChangesSchema, "knowledge item", given)
+    except InvalidPayload as problem:
+        return _item_page(base, stored, given, problem.errors, status=422)
+    with db.transaction():
+        db.rows(KnowledgeItem.select(KnowledgeItem.id).where(KnowledgeItem.id == item_id).for_update())
+        stored = _item(base_id, item_id)
+        if request.form.get("version") != forms.version(stored, _ITEM):
+            return _item_page(base, stored, given, is_stale=True, status=409)
+        teaching.change_item(g.customer.id, item_id, changes)
+        audited("knowledge.item_changed", "knowledge item", item_id, name=changes["title"][:80])
+    flash(_("Saved. The next answer follows it."))
+    return _to("desk.items", base_id=base_id)
+
+
+@desk.post(f"{BASE}/items/<int:item_id>/delete")
+@allowed("owner")
+def delete_item(base_id: int, item_id: int) -> Response:
+    """Deletes it."""
+    require_base(base_id)
+    title = _item(base_id, item_id)["title"]
+    with db.transaction():
+        teaching.delete_item(g.customer.id, item_id)
+        audited("knowledge.item_deleted", "knowledge item", item_id, name=title[:80])
+    flash(_("Deleted."))
+    return _to("desk.items", base_id=base_id)
+
+
+@desk.post(f"{BASE}/settings")
+@allowed("owner")
+def save_base(base_id: int) -> Response:
+    """Takes another name and language."""
+    base = require_base(base_id)
+    try:
+        changes = check(
+            teaching.BaseChangesSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
+        )
+    except InvalidPayload as problem:
+        return _page("desk/knowledge_items.html", base, items=[], problem=str(problem), question="", status=422)
+    with db.transaction():
+        teaching.change_base(g.customer.id, base_id, changes)
+        audited("knowledge.base_changed", "knowledge base", base_id, name=changes["name"])
+    flash(_("Saved."))
+    return _to("desk.items", base_id=base_id)
+
+
+@desk.post(f"{BASE}/delete")
+@allowed("owner")
+def delete_base(base_id: int) -> Response:
+    """Deletes a base with its items, unless a chatbot answers from it."""
+    base = require_base(base_id)
+    try:
+        with db.transaction():
+            teaching.delete_base(g.customer.id, base_id)
+            audited("knowledge.base_deleted", "knowledge base", base_id, name=base["name"])
+    except Refused:
+        flash(_("A chatbot answers from it. Give that another knowledge first."), "bad")
+        return _to("desk.items", base_id=base_id)
+    flash(_("%(name)s is deleted.", name=base["name"]))
+    return _to("desk.knowledge")
+
+
+def require_base(base_id: int) -> dict[str, Any]:
+    """A base with its counts. Raises NotFound for one that is not the customer's."""
+    own = teaching.is_own_base(g.customer.id, base_id)
+    row = db.row(_bases().where(own)) if base_id <= MAX_ROW_ID else None
+    if row is None:
+        raise NotFound
+    return row
+
+
+def languages() -> list[tuple[str, str]]:
+    """Those that a base can be in, in the reader's words."""
+    names = get_locale().languages if get_locale() else {}
+    return [
+        *sorted(((name, names.get(code, name)) for code, name in STEMMED.items()), key=lambda one: one[1]),
+        (SIMPLE, _("another")),
+    ]
+
+
+def _bases() -> Any:
+    gaps = KnowledgeGap.select(fn.COUNT(KnowledgeGap.id)).where(
+        KnowledgeGap.knowledge_base == KnowledgeBase.id, KnowledgeGap.closed_at.is_null()
+    )
+    bots = Chatbot.select(fn.string_agg(Chatbot.name, ", ")).where(Chatbot.knowledge_base == KnowledgeBase.id)
+    return KnowledgeBase.select(*teaching.BASE, gaps.alias("gaps"), bots.alias("bots"))
+
+
+def _list(problems: dict[str, str], status: int = 200) -> Response:
+    bases = db.rows(_bases().where(KnowledgeBase.customer == g.customer.id).order_by(KnowledgeBase.name, KnowledgeBase.id))
+    own = "german" if str(get_locale()) == "de" else "english"
+    page = render_template("desk/knowledge.html", bases=bases, problems=problems, languages=languages(), own=own)
+    return make_response(page, status)
+
+
+def _item(base_id: int, item_id: int) -> dict[str, Any]:
+    is_it = teaching.is_own_item(g.customer.id, item_id) & (KnowledgeItem.knowledge_base == base_id)
+    row = db.row(teaching.items().where(is_it)) if item_id <= MAX_ROW_ID else None
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _item_page(
+    base: dict[str, Any],
+    stored: dict[str, Any] | None,
+    values: dict[str, Any],
+    problems: dict[str, str] | None = None,
+    *,
+    is_stale: bool = False,
+    status: int = 200,
+) -> Response:
+    page = render_template(
+        "desk/knowledge_item.html",
+        base=base,
+        item=stored,
+        values=values,
+        problems=problems or {},
+        is_stale=is_stale,
+        version=forms.version(stored, _ITEM) if stored else "",
+    )
+    return make_response(page, status)
+
+
+def _page(template: str, base: dict[str, Any], status: int = 200, **values: Any) -> Response:
+    return make_response(render_template(template, base=base, languages=languages(), **values), status)
+
+
+def _to(endpoint: str, **values: Any) -> Response:
+    return redirect(url_for(endpoint, **values), 303)  # type: ignore[return-value]  # werkzeug's base class

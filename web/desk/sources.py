@@ -1,0 +1,131 @@
+"""Imports into a knowledge base: files, pages, sites, how far each is, and what could not be read. Done by shared/knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.errors import InvalidPayload
+from shared.knowledge import sources as imports
+from shared.knowledge.sources import File, Page, Sitemap
+from shared.models import KnowledgeDocument, KnowledgeSource
+from shared.payloads import MAX_ROW_ID, check
+from shared.teaching.fields import Refused
+from web.api.source_schemas import NewSourceSchema
+from web.api.sources import MAX_UPLOAD
+from web.desk import desk, forms
+from web.desk.access import allowed, audited
+from web.desk.knowledge import BASE, require_base
+from web.hardening import max_body
+
+#: Documents of a source that are shown: those with problems first.
+_DOCUMENTS = 100
+
+
+@desk.get(f"{BASE}/sources")
+@allowed("owner")
+def sources(base_id: int) -> Response:
+    """What was imported, and how far it is."""
+    return _page(require_base(base_id))
+
+
+@desk.post(f"{BASE}/sources/file")
+@allowed("owner")
+@max_body(MAX_UPLOAD)
+def import_file(base_id: int) -> Response:
+    """Takes a file."""
+    base, file = require_base(base_id), request.files.get("file")
+    if file is None or not file.filename:
+        return _page(base, {"file": _("Choose a file first.")}, 422)
+    return _start(base, "file", File(file.filename, file.read()), None)
+
+
+@desk.post(f"{BASE}/sources/address")
+@allowed("owner")
+def import_address(base_id: int) -> Response:
+    """Takes the address of a page or of a whole site."""
+    base = require_base(base_id)
+    address, hours = forms.text(request.form, "url"), forms.number_or_none(request.form, "sync_hours")
+    given = {"url": address if "://" in address or not address else f"https://{address}", "sync_hours": hours}
+    try:
+        checked = check(NewSourceSchema, "source", {**given, "sitemap": forms.tick(request.form, "sitemap")})
+    except InvalidPayload as problem:
+        return _page(base, problem.errors, 422)
+    what = Sitemap(checked["url"]) if checked["sitemap"] else Page(checked["url"])
+    return _start(base, "url", what, checked["sync_hours"])
+
+
+@desk.get(f"{BASE}/sources/<int:source_id>")
+@allowed("owner")
+def source(base_id: int, source_id: int) -> Response:
+    """One of them, with its documents; what has a problem comes first."""
+    base, one = require_base(base_id), _source(base_id, source_id)
+    document = KnowledgeDocument
+    columns = (document.id, document.location, document.state, document.error, document.items, document.updated_at)
+    rows = document.select(*columns).where(document.source == source_id)
+    documents = db.rows(rows.order_by(document.error.is_null(), document.id.desc()).limit(_DOCUMENTS + 1))
+    page = render_template(
+        "desk/knowledge_source.html", base=base, source=one, documents=documents[:_DOCUMENTS], is_cut=len(documents) > _DOCUMENTS
+    )
+    return make_response(page)
+
+
+@desk.post(f"{BASE}/sources/<int:source_id>/<any(sync, retry, stop, delete):what>")
+@allowed("owner")
+def change_source(base_id: int, source_id: int, what: str) -> Response:
+    """Reads it again, tries again what failed, stops it, or deletes it with its items."""
+    require_base(base_id)
+    one = _source(base_id, source_id)
+    verbs: dict[str, Callable[[int], Any]] = {
+        "sync": imports.sync,
+        "retry": imports.retry_failed,
+        "stop": imports.stop,
+        "delete": imports.delete,
+    }
+    try:
+        verbs[what](source_id)
+    except Refused as refusal:
+        flash(str(refusal), "bad")
+        return _to(base_id)
+    audited(f"knowledge.source_{what}", "knowledge source", source_id, name=one["location"][:80])
+    flash(_("Deleted, with all items that came from it.") if what == "delete" else _("Done."))
+    return _to(base_id)
+
+
+def _start(base: dict[str, Any], field: str, what: File | Page | Sitemap, sync_hours: int | None) -> Response:
+    try:
+        source_id = imports.start_import(base["id"], what, sync_hours=sync_hours)
+    except Refused as refusal:
+        return _page(base, {field: str(refusal)}, 422)
+    name = what.name if isinstance(what, File) else what.url
+    audited("knowledge.import_started", "knowledge source", source_id, name=name[:80])
+    flash(_("The import has begun. It goes on by itself; this page shows how far it is."))
+    return _to(base["id"])
+
+
+def _source(base_id: int, source_id: int) -> dict[str, Any]:
+    """Raises NotFound for one of another base."""
+    own = (KnowledgeSource.id == source_id) & (KnowledgeSource.knowledge_base == base_id)
+    is_own = source_id <= MAX_ROW_ID and db.row(KnowledgeSource.select(KnowledgeSource.id).where(own))
+    one = imports.progress(source_id) if is_own else None
+    if one is None:
+        raise NotFound
+    return one
+
+
+def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: int = 200) -> Response:
+    rows = imports.sources_of(g.customer.id, base["id"])
+    is_running = any(row["state"] in ("listing", "importing") for row in rows)
+    page = render_template(
+        "desk/knowledge_sources.html", base=base, sources=rows, is_running=is_running, problems=problems or {}, form=request.form
+    )
+    return make_response(page, status)
+
+
+def _to(base_id: int) -> Response:
+    return redirect(url_for("desk.sources", base_id=base_id), 303)  # type: ignore[return-value]  # werkzeug's base class
