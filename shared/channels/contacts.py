@@ -28,13 +28,15 @@ KEEP_LEFT = 7 * 86_400
 
 
 def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | None = None) -> bool:
-    """These names are one person's: their contacts become one, and so do their conversations. Learning again changes nothing.
+    """These names are one person's: their contacts become one, and so do their conversations. Learning again changes nothing,
+    also if the person was erased meanwhile.
 
     `moved_to`: the one of them that replaces the others, where a person changed their number. False if others were at work on the
     same conversations all the time; then nothing has happened.
     """
+    told = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
     for _ in range(TRIES):
-        if queries["learn"].scalar(chatbot_id=chatbot_id, channel=channel, names=list(names), moved_to=moved_to):
+        if queries["learn"].scalar(**told, moved_to=moved_to, marks=_marks(chatbot_id, channel, names)):
             return True
         time.sleep(random.uniform(PAUSE / 10, PAUSE))
     log.warning("names_not_learnt", extra={"chatbot": chatbot_id, "channel": channel})
@@ -42,21 +44,19 @@ def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | N
 
 
 def learn_for_good(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | None = None) -> None:
-    """As `learn`, for what is told only once. Raises ServiceDown if it could not be learnt: whoever told it tells it again.
-
-    It may be told again, too: it brings nobody back who was erased.
-    """
-    if db.retry_on_outage(lambda: is_erased(chatbot_id, channel, names), db.WEB_RETRY_SECONDS):
-        return
+    """As `learn`, for what is told only once. Raises ServiceDown if it could not be learnt: whoever told it tells it again."""
     if not db.retry_on_outage(lambda: learn(chatbot_id, channel, names, moved_to), db.WEB_RETRY_SECONDS):
         raise ServiceDown("the names of a contact could not be learnt, for its conversations are busy")
 
 
 def is_erased(chatbot_id: int, channel: str, names: Sequence[str]) -> bool:
     """Whether a person of one of these names was erased, and has not written since."""
-    known = [mark for name in names for mark in marks.of_name(chatbot_id, channel, name)]
-    person = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
-    return bool(queries["is_erased"].scalar(marks=known, **person))
+    known = _marks(chatbot_id, channel, names)
+    return bool(queries["is_erased"].scalar(marks=known, chatbot_id=chatbot_id, channel=channel, names=list(names)))
+
+
+def _marks(chatbot_id: int, channel: str, names: Sequence[str]) -> list[str]:
+    return [mark for name in names for mark in marks.of_name(chatbot_id, channel, name)]
 
 
 def settle() -> int:

@@ -1,5 +1,9 @@
--- name: learn(chatbot_id, channel, names, moved_to)
-select contact_learn_v1(:chatbot_id, :channel, :names::text[], :moved_to)
+-- name: learn(chatbot_id, channel, names, moved_to, marks)
+-- Nobody who was erased is made a contact by that: only by a message, with all names that it tells (workers/incoming.sql).
+select case when exists (select from tombstone where mark = any (:marks)) and not exists (
+        select from contact_identity where chatbot_id = :chatbot_id and family = contact_family_v1(:channel)
+            and name = any (array(select contact_name_v1(:channel, name) from unnest(:names::text[]) name)))
+    then true else contact_learn_v1(:chatbot_id, :channel, :names::text[], :moved_to) end
 
 -- name: is_erased(marks, chatbot_id, channel, names)
 select exists (select from tombstone where mark = any (:marks)) and not exists (

@@ -1,4 +1,4 @@
--- Everything of one person. The queries run in this order in one transaction (erasure.py), which gives up rather than wait.
+-- Everything of one person: all queries run in one transaction (erasure.py), which gives up rather than wait.
 
 -- name: lock_contact(contact_id, customer_id)
 select contact.chatbot_id from contact join chatbot on chatbot.id = contact.chatbot_id
@@ -38,11 +38,11 @@ with arrivals as (
     where customer_id = :customer_id and queue = 'incoming-messages' and closed_at is not null
 )
 select arrivals.message_id, arrivals.state = 'completed' as is_saved, arrivals.payload ->> 'external_id' as external_id,
-    array(select file ->> 'sha256' from jsonb_array_elements(arrivals.payload -> 'media') file) as hashes
+    array(select file ->> 'sha256' from jsonb_path_query(arrivals.payload, '$.media[*]') file) as hashes
 from arrivals join contact_identity identity on identity.contact_id = :contact_id
     and identity.family = contact_family_v1(arrivals.payload ->> 'channel')
     and identity.name = contact_name_v1(arrivals.payload ->> 'channel', arrivals.payload ->> 'external_user_id')
-where (arrivals.payload ->> 'chatbot_id')::bigint = :chatbot_id
+where arrivals.payload ->> 'chatbot_id' = :chatbot_id::text
 
 -- name: provider_ids(conversation_ids, days)
 -- By which providers deliver again what they have delivered, and report on replies.
@@ -55,21 +55,23 @@ insert into tombstone (mark, message_id, erased_at)
 select mark, message_id, clock_timestamp() from jsonb_to_recordset(:marks) as input(mark text, message_id bigint)
 on conflict (mark) do update set erased_at = excluded.erased_at, message_id = excluded.message_id
 
--- name: delete_events(customer_id, conversation_ids)
--- What endpoints are told of these conversations, and of what has become a part of them.
-with conversations as (
-    select id from unnest(:conversation_ids::bigint[]) id
-    union
-    select id from merged_conversation where conversation_id = any (:conversation_ids::bigint[])
-), deleted_events as (
-    delete from webhook_event where customer_id = :customer_id
-        and (payload ->> 'conversation_id')::bigint = any (array(select id from conversations))
+-- name: merged(conversation_ids)
+-- What has become a part of them.
+select id from merged_conversation where conversation_id = any (:conversation_ids::bigint[])
+
+-- name: delete_events(customer_id, conversation_ids, names)
+-- What endpoints are told of these conversations. After the conversations: who ends a send now has told before, or finds no message.
+-- Compared as texts: the business may add events of its own, and put what it likes into them.
+with deleted_events as (
+    delete from webhook_event where customer_id = :customer_id and case when payload ? 'conversation_id'
+        then payload ->> 'conversation_id' = any (:conversation_ids::text[])
+        else payload ->> 'external_user_id' = any (:names::text[]) end
     returning id
 )
 select array_agg(id) as ids from deleted_events
 
 -- name: delete_jobs(customer_id, conversation_ids, message_ids, event_ids)
--- Active ones as well: what their workers come back with is refused, for the claim is over. And the records of those that failed.
+-- Of messages while these are there, of events afterwards. Active ones as well: what their workers come back with is refused, for the claim is over. And the records of those that failed.
 with deleted_jobs as (delete from job where id = any (array(
     select id from job where message_id = any (array(
         select id from message where conversation_id = any (:conversation_ids::bigint[])))
