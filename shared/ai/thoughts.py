@@ -7,36 +7,52 @@ be missing: a chat template begins the answer with the opening one, and a limit 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 #: Names of the tags, as models write them.
-TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis")
+TAGS = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis"),
+    *("reasoning_content", "thinking_process", "thought_process", "inner_thoughts", "inner_monologue", "internal_monologue"),
+    "chain_of_thought",
+)
 
 #: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
 _PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
 
-#: <think>, [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma),
-#: <|think|> (Solar), <|inner_prefix|> (Apertus).
+#: <think>, &lt;think&gt; (a server that makes HTML of its answers), [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>,
+#: <|START_THINKING|> (Cohere), <unused94> (Gemma), <|think|> (Solar), <|inner_prefix|> (Apertus).
 _NAMED = rf"(?:{'|'.join(_PREFIXES)})?(?:{'|'.join(TAGS)})"
 _OPENS = (
-    rf"<\s*{_NAMED}(?:\s[^<>]*)?>|\[THINK\]|◁think▷"
+    rf"(?:<|&lt;)\s*{_NAMED}(?:\s[^<>]*?)?(?:>|&gt;)|\[THINK\]|◁think▷"
     r"|<\|(?:begin_of_thought|START_THINKING|thinking|think|inner_prefix)\|>|<unused94>(?:thought)?"
 )
 _CLOSES = (
-    rf"<\s*/\s*{_NAMED}\s*>|\[/THINK\]|◁/think▷"
+    rf"(?:<|&lt;)\s*/\s*{_NAMED}\s*(?:>|&gt;)|\[/THINK\]|◁/think▷"
     r"|<\|(?:end_of_thought|END_THINKING|/thinking|/think|content|inner_suffix)\|>|<unused95>"
 )
 #: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
 _CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
 _CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
-MARKER = re.compile(rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})", re.I)
+#: Open WebUI: <details type="reasoning" …>. What else ends with </details> is the answer's, and so is what else a fence frames:
+#: ```thinking. They close what the same kind has opened, and nothing else.
+_DETAILS = rf"<details\s[^<>]*\btype\s*=\s*[\"']?(?:{'|'.join(TAGS)})\b[^<>]*>"
+_FENCE = r"^[ \t]*```[ \t]*(?P<language>[\w-]*)[ \t]*$"
+_MARKER = re.compile(
+    rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})|(?P<details>{_DETAILS})|(?P<summary></details\s*>)"
+    rf"|(?P<fence>{_FENCE})",
+    re.I | re.M,
+)
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
     r"<\|start\|>\s*assistant|</?(?:answer|response|final_answer)>"
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
-#: Harmony whose markers a server has dropped, and left the names of the channels.
-_BARE_HARMONY = re.compile(r"\A\s*analysis[\s\S]*?assistant\s?final(?=\S)")
+#: Harmony whose markers a server has dropped, and left the names of the channels; and such thoughts that have no end.
+_BARE_HARMONY = re.compile(
+    r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
+    r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
+)
 
 
 def without(text: str) -> str:
@@ -45,25 +61,58 @@ def without(text: str) -> str:
     return text if visible is text else visible.strip()
 
 
+class _Marker(NamedTuple):
+    """Where thoughts begin or end."""
+
+    start: int
+    end: int
+    opens: bool
+
+
+def _markers(text: str) -> list[_Marker]:
+    """The markers of a text, without what only looks like one."""
+    if not any(trigger in text for trigger in _TRIGGERS):
+        return []
+    found, within, depth = list[_Marker](), "", 0
+    for match in _MARKER.finditer(text):
+        kind, is_thought = match.lastgroup or "", False
+        if kind == "fence":
+            language = match["language"].lower()
+            is_thought = within == "fence" or (not within and language in TAGS)
+            depth = depth + (1 if language else -1) if within == "fence" else 1
+            if within == "fence" and depth:  # code within thoughts
+                continue
+        elif kind == "summary":
+            is_thought = within == "details"
+        elif within not in ("fence", "details"):
+            is_thought = True
+        if is_thought:
+            opens = kind in ("opens", "details") or (kind == "fence" and not within)
+            within = kind if opens else ""
+            found.append(_Marker(match.start(), match.end(), opens))
+    return found
+
+
 def _visible_part(text: str) -> tuple[str, bool]:
     """The text without its thoughts, and whether it ends in the middle of one."""
     bare = _BARE_HARMONY.match(text)
     if bare:
         text = text[bare.end() :]
-    if not any(trigger in text for trigger in _TRIGGERS) or not MARKER.search(text):
+    markers = _markers(text)
+    if not markers:
         return text, False
     visible, begin, is_thinking, has_closed = "", 0, False, False
-    for marker in MARKER.finditer(text):
-        piece = "" if is_thinking else text[begin : marker.start()]
-        if marker["opens"]:
+    for marker in markers:
+        piece = "" if is_thinking else text[begin : marker.start]
+        if marker.opens:
             visible, is_thinking = visible + piece, True
         elif is_thinking:
             is_thinking, has_closed = False, True
-        elif has_closed and not text[marker.end() :].strip():
+        elif has_closed and not text[marker.end :].strip():
             visible += piece  # a closing marker too many, behind the answer
         else:
             visible, has_closed = "", True  # all before it were thoughts, whose beginning is not marked
-        begin = marker.end()
+        begin = marker.end
     visible += "" if is_thinking else text[begin:]
     return _FRAME.sub("", visible), is_thinking
 
@@ -71,16 +120,18 @@ def _visible_part(text: str) -> tuple[str, bool]:
 # ---- the same for a text that comes in pieces
 
 #: Characters that a marker begins with; of a marker with what belongs to it.
-_TRIGGERS, _MAX_MARKER = "<[◁", 100
+_TRIGGERS, _MAX_MARKER = "<[◁&`", 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
-_TAIL = re.compile(r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷]{0,100})?\Z")
+_TAIL = re.compile(
+    r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
+    r"|&(?:l?|lt|lt;[^<>&;`]{0,100}(?:&g?t?)?)|^[ \t]*`{1,3}[ \t]*[\w-]{0,40}[ \t]*)?\Z",
+    re.M,
+)
 _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
 _TAG_NAMES = (
     *TAGS,
     *(f"{prefix}{tag}" for prefix in _PREFIXES for tag in TAGS),
-    "answer",
-    "response",
-    "final_answer",
+    *("answer", "response", "final_answer", "details"),
 )
 _PIPED = (
     "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking think /think content inner_prefix "
@@ -91,7 +142,7 @@ _OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "
 _LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
 #: How a text begins that may be no text: a call of a tool that is written as one, or Harmony without its markers.
 _MAY_BE_CALL = ("{", "```", "[{", "<tool", "<function=", "<|tool", "<|python_tag|>", "[TOOL_CALLS]")
-_BARE_BEGINNING = "analysis"
+_BARE_BEGINNINGS = ("analysis", "assistantanalysis", "assistantcommentary")
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
 #: share of what is beyond, or a page of HTML would cost the square of its length.
 _READ_EACH_TIME, _GROWTH = 2_000, 0.02
@@ -141,16 +192,16 @@ class VisibleText:
     def _visible(self) -> str:
         settled = self._text[: _settled(self._text)]
         visible, is_thinking = _visible_part(settled)
-        markers = list(MARKER.finditer(settled))
+        markers = _markers(settled)
         self._has_marker = bool(markers)
         # What a closing marker means is known when something follows it.
-        self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end() :].strip())
+        self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
         visible = visible.lstrip()
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
         self._is_hidden = is_thinking or is_no_text
-        if is_no_text or visible.startswith(_BARE_BEGINNING):
+        if is_no_text or visible.startswith(_BARE_BEGINNINGS):
             return ""
-        may_be = not is_thinking and any(start.startswith(visible) for start in (*_MAY_BE_CALL, _BARE_BEGINNING))
+        may_be = not is_thinking and any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
         return "" if may_be else visible
 
 
@@ -164,8 +215,12 @@ def _settled(text: str) -> int:
 
 
 def _may_become_marker(begun: str) -> bool:
-    begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", begun.lower())
-    if any(literal.startswith(begun) for literal in _LITERALS):
+    if (fence := begun.lstrip())[:1] == "`":
+        language = fence.lstrip("`").strip().lower()
+        return not language or any(name.startswith(language) for name in TAGS)
+    begun = begun.lower().replace("&lt;", "<", 1)
+    begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", begun.partition("&")[0] if begun[0] == "<" else begun)
+    if begun[0] == "&" or any(literal.startswith(begun) for literal in _LITERALS):
         return True
     tag = _BEGUN_TAG.fullmatch(begun)
     if tag is None:

@@ -463,6 +463,15 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
         ("<|channel|>analysis<|message|>no<|end|><|start|>assistant<|channel|>final<|message|>Hi<|return|>", "Hi"),
         ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>", ""),
         ("analysisThe user asks.assistantfinalHi", "Hi"),
+        ("assistantanalysisThe user asks.\nassistantfinal Hi", "Hi"),
+        ("assistantanalysisThe user asks", ""),
+        ("&lt;think&gt;\nno\n&lt;/think&gt;\n\nHi", "Hi"),
+        ("no&lt;/think&gt;Hi", "Hi"),
+        ("<details type='reasoning' open>no</details>\nHi", "Hi"),
+        ("<details><summary>Hi</summary>there</details>", "<details><summary>Hi</summary>there</details>"),
+        ("```reasoning\nno\n```\nHi\n```sh\nls\n```", "Hi\n```sh\nls\n```"),
+        ("```thinking\nno", ""),
+        ("<thought_process>no</thought_process>Hi", "Hi"),
     ],
 )
 def test_thoughts_are_not_for_the_customer(text: str, visible: str) -> None:

@@ -87,8 +87,9 @@ def test_a_stream_is_read_however_it_looks(name: str) -> None:
 def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
     assert answer_of(stream)[0] == text
-    may_be_thought = "analysis".startswith(text.strip())  # as yet: the saved reply has it
-    if not may_be_thought and not any(character in text for character in "<{[`"):
+    beginnings = ("analysis", "assistantanalysis", "assistantcommentary")
+    may_be_thought = any(word.startswith(text.strip()) for word in beginnings)  # as yet: the saved reply has it
+    if not may_be_thought and not any(character in text for character in "<{[`&"):
         assert "".join(seen) == text.lstrip()
 
 
@@ -173,7 +174,16 @@ SHOWN = [
     ("<|think|>secret<|end|><|begin|>assistant<|content|>Hello", "Hello"),
     ("<|inner_prefix|>secret<|inner_suffix|>Hello", "Hello"),
     ("analysisThe customer is angry.assistantfinalHello", "Hello"),
+    ('<details type="reasoning" done="true">\n<summary>Thought</summary>\n> secret\n</details>\nHello', "Hello"),
+    ("<details type=reasoning>secret</details>Hello<details><b>more</b></details>", "Hello<details><b>more</b></details>"),
+    ("assistantanalysis secret assistantfinalHello", "Hello"),
+    ("assistantanalysis secret", ""),
+    ("```thinking\nsecret\n```py\nsecret\n```\nsecret\n```\nHello", "Hello"),
+    ("Hello:\n```py\nx\n```\n", "Hello:\n```py\nx\n```\n"),
+    ("&lt;think&gt;secret &amp; more&lt;/think&gt;Hello", "Hello"),
+    ("Tea & cake &amp; &lt;b&gt; for you", "Tea & cake &amp; &lt;b&gt; for you"),
     ("And so it is", "And so it is"),
+    ("as it is", "as it is"),
     ("```json\n{}```", ""),
     ('{"name": "no_answer"}', ""),
     ("`x` is it", "`x` is it"),
@@ -194,16 +204,21 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
         assert thoughts.without(text).strip() == visible.strip(), "as of the whole"
 
 
-PIECES = ["<think>", "</think>", "a", " b\n", "<", "[THINK]", "<|channel|>final<|message|>", "<answer>", "]"]
+PIECES = [
+    *("<think>", "</think>", "a", " b\n", "<", "[THINK]", "<|channel|>final<|message|>", "<answer>", "]", "&lt;think&gt;", "&"),
+    *("&lt;/think&gt;", "<details type=reasoning>", "</details>", "\n```thinking\n", "\n```py\n", "\n```\n", "`"),
+]
 
 
 @given(st.lists(st.sampled_from(PIECES)))
 def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> None:
+    text = "".join(["x", *pieces, "."])
     shown, filtered = "", VisibleText()
-    for character in "".join(pieces) + ".":
+    for character in text:
         piece, is_anew = filtered.feed(character)
         shown = piece if is_anew else shown + piece
-    assert shown.strip() == thoughts.without("".join(pieces) + ".").strip()
+    visible = thoughts.without(text).strip()
+    assert shown.strip() == visible or visible.startswith("`")  # which may be a call of a tool
 
 
 def test_a_long_text_of_tags_is_not_read_again_at_each_of_them() -> None:
