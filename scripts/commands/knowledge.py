@@ -15,7 +15,7 @@ from scripts.commands import knowledge_gaps, knowledge_sources
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
-from shared.ai.search import search
+from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
 from shared.payloads import check
@@ -158,7 +158,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _search(arguments: argparse.Namespace) -> int:
-    items = search(base_of(arguments)["id"], arguments.question)
+    base = base_of(arguments)
+    items = try_out(base["customer_id"], base["id"], arguments.question)
     if not items:
         print("Nothing fits: the chatbot would say that it does not know.")
         return 0

@@ -16,6 +16,7 @@ from scripts.commands import budgets as command
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.ai import embeddings
+from shared.ai.search import try_out
 from shared.ai.understanding import understand
 from shared.budgets import budgets, meter
 from shared.budgets.budgets import BudgetSchema
@@ -260,6 +261,10 @@ def test_vectors_count(world: World, simulator: Simulator) -> None:
     kinds = {usage["kind"] for usage in db.rows("select kind from usage_log where message_id is not null and kind <> 'message'")}
     assert {"ai", "embedding"} <= kinds
     assert (row(mine)["spent_tokens"], reservations()) == (used(), [])
+    tried_out = used()
+    assert try_out(world.customer, db.scalar("select min(id) from knowledge_base"), "and what of parcels?")
+    assert (row(mine)["spent_tokens"], reservations()) == (used(), [])
+    assert used() > tried_out
     calls = len(simulator.record("embeddings"))
     spend(mine, 10**6)
     assert ask(world, "What about returns?", user="v-2")["metadata"]["finish_reason"] == "budget"

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from peewee import Expression
 
-from shared.ai.search import search
+from shared.ai.search import try_out
 from shared.models import KnowledgeBase, KnowledgeItem, KnowledgeSource
 from shared.payloads import strip_invalid
 from shared.teaching import knowledge
@@ -84,7 +84,7 @@ def search_base(query: dict[str, Any], base_id: int) -> dict[str, Any]:
     What a chatbot would find for this question, best first.
     """
     base = row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(_is_own(base_id)), "knowledge base")
-    return {"data": search(base["id"], strip_invalid(query["q"]))}
+    return {"data": try_out(customer_id(), base["id"], strip_invalid(query["q"]))}
 
 
 @api.get("/knowledge-bases/<int:base_id>/items")
