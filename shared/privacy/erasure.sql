@@ -71,7 +71,8 @@ with deleted_events as (
 select array_agg(id) as ids from deleted_events
 
 -- name: delete_jobs(customer_id, conversation_ids, message_ids, event_ids)
--- Of messages while these are there, of events afterwards. Active ones as well: what their workers come back with is refused, for the claim is over. And the records of those that failed.
+-- Of messages while these are there, of events afterwards. Active ones as well: what their workers come back with is refused, for
+-- the claim is over. And the records of those that failed.
 with deleted_jobs as (delete from job where id = any (array(
     select id from job where message_id = any (array(
         select id from message where conversation_id = any (:conversation_ids::bigint[])))
