@@ -1,18 +1,22 @@
-"""/: what this is, and where to go. It asks nobody, so that it answers while PostgreSQL is down."""
+"""/: what this is, and where to go."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, make_response, render_template
+from peewee import InterfaceError, OperationalError
 
+from shared import db
 from shared.config import settings
+from shared.errors import ServiceDown
+from shared.models import Chatbot
 
 start_page = Blueprint("start_page", __name__)
 
-_WAYS = (
-    ("/desk/", "Desk", "Answer customers, teach chatbots, repair what failed"),
-    ("/api/v1/openapi.json", "API", "For your own servers: the OpenAPI document"),
-    ("/readyz", "Health", "Whether everything works, and if not, what is missing"),
-)
+Way = tuple[str, str, str]
+
+_DESK = ("/desk/", "Desk", "Answer customers, teach chatbots, repair what failed")
+_API = ("/api/v1/openapi.json", "API", "For your own servers: the OpenAPI document")
+_HEALTH = ("/readyz", "Health", "Whether everything works, and if not, what is missing")
 _DASHBOARD = ("/dashboard/", "Queues", "dramatiq-dashboard: what Redis carries right now")
 
 
@@ -20,9 +24,19 @@ _DASHBOARD = ("/dashboard/", "Queues", "dramatiq-dashboard: what Redis carries r
 def start() -> Response:
     """The page. The dashboard is named where it is served."""
     conf = settings()
-    ways = (*_WAYS, _DASHBOARD) if conf.dashboard_user and conf.dashboard_password else _WAYS
-    answer = make_response(render_template("start.html", ways=ways))
+    dashboard = [_DASHBOARD] if conf.dashboard_user and conf.dashboard_password else []
+    answer = make_response(render_template("start.html", ways=[_DESK, *_chat(), _API, _HEALTH, *dashboard]))
     answer.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return answer
+
+
+def _chat() -> list[Way]:
+    """The chat to try, while there is one chatbot: where there are several, it is nobody's business which."""
+    try:
+        bots = db.rows(Chatbot.select(Chatbot.public_key, Chatbot.name).order_by(Chatbot.id).limit(2))
+    except (OperationalError, InterfaceError, ServiceDown) as problem:
+        db.outage.noticed(problem)
+        return []
+    return [(f"/widget/{bot['public_key']}", "Chat", f"{bot['name']}, as visitors meet it") for bot in bots if len(bots) == 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from shared.people import accounts, links
 from shared.people.accounts import Refused
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, PASSWORD, Visitor, furnish, person
+from tests.integration.widget_page import key_of
 from web.app import create_app
 from web.desk.access import masked, record_look
 
@@ -213,3 +215,12 @@ def test_without_postgresql_a_page_says_so_and_comes_back(app: Flask, world: Wor
     config.reset()
     db.reset()
     assert browser.get("/desk/profile").status_code == 200
+
+
+def test_the_start_page_leads_everywhere(app: Flask, world: World) -> None:
+    def ways() -> list[str]:
+        return re.findall(r'<li><a href="([^"]+)"', Visitor(app).get("/").text)
+
+    assert ways() == ["/desk/", f"/widget/{key_of(world.chatbot)}", "/api/v1/openapi.json", "/readyz", "/dashboard/"]
+    world.tenant()
+    assert ways() == ["/desk/", "/api/v1/openapi.json", "/readyz", "/dashboard/"]
