@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -74,3 +75,11 @@ def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> 
 )
 def test_browsers_have_the_names_that_people_know(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+def test_each_section_of_the_styles_is_closed(root: Path) -> None:
+    """Many hands add to the end of the file: a brace that a merge lost would undo everything behind it."""
+    sections = re.split(r"^(?=/\* ----)", (root / "web/static/desk.css").read_text(), flags=re.M)
+    assert len(sections) > 10
+    for section in sections:
+        assert section.count("{") == section.count("}"), section.splitlines()[0]

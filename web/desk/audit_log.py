@@ -16,6 +16,18 @@ from web.desk.access import allowed
 _ROWS = 50
 #: Actions in people's words. One that is missing here is shown as it is written.
 ACTIONS = {
+    "conversation.assigned": _l("took or gave a conversation to somebody"),
+    "conversation.returned": _l("gave a conversation back to the bot"),
+    "conversation.closed": _l("closed a conversation"),
+    "quick_reply.saved": _l("saved a quick reply"),
+    "quick_reply.deleted": _l("deleted a quick reply"),
+    "customer.created": _l("made a business"),
+    "customer.changed": _l("changed a business"),
+    "replay.begun": _l("began a replay"),
+    "replay.stopped": _l("stopped a replay"),
+    "failures.ignored": _l("put failures aside"),
+    "pause.begun": _l("paused"),
+    "pause.ended": _l("ended a pause"),
     "user.logged_in": _l("logged in"),
     "user.logged_out_everywhere": _l("logged out other browsers"),
     "user.password_chosen": _l("chose a password"),
