@@ -63,6 +63,7 @@ def violations(browser: Browser, name: str) -> list[dict[str, Any]]:
 
 def log_in(browser: Browser, site: Site, user: User) -> None:
     browser.open(f"{site.url}/desk/login")
+    browser.run("document.querySelector('#email').focus()")
     browser.type(user.email)
     browser.run("document.querySelector('#password').focus()")
     browser.type(PASSWORD + "\n")
