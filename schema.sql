@@ -834,14 +834,21 @@ create table conversation (
     contact_id       bigint default nextval('contact_id_seq') references contact deferrable initially deferred,
     -- The model reads nothing up to this message: what was said there made the bot hand over, and would make it do so again.
     context_after    bigint,
+    -- When somebody last wrote, to five minutes: its index is not rewritten by each message.
+    active_at        timestamptz not null default now(),
+    -- Which of the business's people has it, at the desk. Null: nobody, or somebody on the phone or through the API.
+    assigned_to      bigint, -- references app_user
     check ((handed_over_at is null) = (handover_reason is null)),
     constraint conversation_handover_reason check (handover_reason in (
         'asked', 'misses', 'loop', 'unsupported', 'provider_down', 'out_of_hours', 'budget', 'rule')),
     check (returns_at is null or owner = 'person'),
+    constraint conversation_assigned check (assigned_to is null or owner = 'person'),
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
 create index conversation_waiting_idx on conversation (chatbot_id, handed_over_at) where handed_over_at is not null;
+create index conversation_inbox_idx on conversation (chatbot_id, owner, active_at desc, id desc);
+create index conversation_assigned_idx on conversation (assigned_to) where assigned_to is not null;
 create unique index conversation_contact_idx on conversation (contact_id, channel);
 create index conversation_unsettled_idx on conversation (id) where contact_id is null;
 
@@ -889,6 +896,11 @@ create trigger conversation_contact after insert on conversation
 create function status_rank_v2(status text) returns integer language sql immutable parallel safe as $$
     select case status when 'PENDING' then 0 when 'SENT' then 1 when 'FAILED' then 2 when 'SUPERSEDED' then 2
                        when 'DELIVERED' then 3 when 'READ' then 4 end
+$$;
+
+-- When somebody last wrote in a conversation (active_at), if somebody writes now.
+create function active_at_v1(p_active_at timestamptz) returns timestamptz language sql stable parallel safe as $$
+    select case when p_active_at > now() - interval '5 minutes' then p_active_at else now() end
 $$;
 
 create table message (
@@ -2249,7 +2261,9 @@ begin
         handover_reason = case when handed_over_at > v_from.handed_over_at then handover_reason
                                else coalesce(v_from.handover_reason, handover_reason) end,
         window_ends_at = greatest(window_ends_at, v_from.window_ends_at),
-        context_after = greatest(context_after, v_from.context_after)
+        context_after = greatest(context_after, v_from.context_after),
+        active_at = greatest(active_at, v_from.active_at),
+        assigned_to = case when v_into.owner = 'person' then coalesce(assigned_to, v_from.assigned_to) end
     where id = p_into;
     update merged_conversation set conversation_id = p_into where conversation_id = p_from;
     insert into merged_conversation (id, conversation_id) values (p_from, p_into);
@@ -2405,7 +2419,8 @@ begin
     update conversation set owner = p_owner,
         owner_since = case when owner = p_owner then owner_since else clock_timestamp() end,
         handed_over_at = null, handover_reason = null, return_after_minutes = v_minutes,
-        returns_at = clock_timestamp() + make_interval(mins => v_minutes), updated_at = clock_timestamp()
+        returns_at = clock_timestamp() + make_interval(mins => v_minutes), updated_at = clock_timestamp(),
+        active_at = active_at_v1(active_at), assigned_to = case when p_owner = 'person' then assigned_to end
     where id = p_id returning * into v_after;
     delete from reply_draft where conversation_id = p_id;
     if found then
@@ -2483,7 +2498,7 @@ declare
     v_jobs     jsonb := '[]';
 begin
     update conversation set owner = 'bot', owner_since = clock_timestamp(), returns_at = null, return_after_minutes = null,
-        handed_over_at = null, handover_reason = null
+        handed_over_at = null, handover_reason = null, assigned_to = null
     where id = p_id and owner <> 'bot' and (p_by <> 'idle' or returns_at <= clock_timestamp()) returning * into v_after;
     if not found then
         return null;
@@ -3146,3 +3161,49 @@ create table queue_minute (
     longest_wait real not null check (longest_wait >= 0),
     primary key (minute, queue)
 );
+
+-- ------------------------------------------------------------------------------------------------- the desk's inbox
+
+alter table conversation add constraint conversation_assigned_to_fkey foreign key (assigned_to) references app_user on delete set null;
+
+-- What colleagues tell each other in a conversation; customers and models never see it.
+create table conversation_note (
+    id              bigint generated always as identity primary key,
+    conversation_id bigint not null references conversation on delete cascade,
+    user_id         bigint references app_user on delete set null,
+    author          text not null check (author <> '' and length(author) <= 200), -- personal data; the name of then
+    content         text not null check (content <> '' and length(content) <= 10000), -- personal data
+    created_at      timestamptz not null default now()
+);
+create index conversation_note_idx on conversation_note (conversation_id, id);
+
+-- Answers that a business's people use often: `/hours` in the composer.
+create table quick_reply (
+    id          bigint generated always as identity primary key,
+    customer_id bigint not null references customer on delete cascade,
+    shortcut    text not null check (shortcut ~ '^[a-z0-9_-]{1,40}$'),
+    content     text not null check (content <> '' and length(content) <= 4000),
+    updated_at  timestamptz not null default now(),
+    unique (customer_id, shortcut)
+);
+
+-- Somebody at the desk takes a conversation, or gives it to a colleague (`p_user_id`). Not from another one, unless that is the one who
+-- gives (`p_from`). Returns {tickets}, or {taken_by: user} where somebody was faster.
+create function conversation_take_v1(p_id bigint, p_user_id bigint, p_from bigint default null) returns jsonb language plpgsql as $$
+declare
+    v_before  conversation;
+    v_tickets jsonb;
+begin
+    select * into v_before from conversation where id = p_id for no key update;
+    if v_before.assigned_to is not null and v_before.assigned_to not in (p_user_id, coalesce(p_from, p_user_id)) then
+        return jsonb_build_object('taken_by', v_before.assigned_to);
+    end if;
+    v_tickets := conversation_take_over_v1(p_id, 'person', 'desk');
+    update conversation set assigned_to = p_user_id where id = p_id;
+    if v_tickets = '[]' and v_before.assigned_to is distinct from p_user_id then
+        select webhook_emit(jsonb_build_array(owner_event_v1('conversation.assigned', chatbot.customer_id, chatbot.id, p_id,
+            v_before.channel, v_before.external_user_id, 'person', 'desk', conversation.returns_at))) into v_tickets
+        from conversation join chatbot on chatbot.id = conversation.chatbot_id where conversation.id = p_id;
+    end if;
+    return jsonb_build_object('tickets', v_tickets);
+end $$;

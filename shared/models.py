@@ -385,6 +385,8 @@ class Conversation(Base):
     return_after_minutes = IntegerField(null=True)
     contact = ForeignKeyField(Contact, null=True)
     context_after = BigIntegerField(null=True)
+    active_at = _time()
+    assigned_to_id = BigIntegerField(null=True, column_name="assigned_to")
 
 
 class MergedConversation(Base):
@@ -761,6 +763,25 @@ class User(Base):
         """`user` is PostgreSQL's own word."""
 
         table_name = "app_user"
+
+
+class ConversationNote(Base):
+    """What colleagues tell each other in a conversation."""
+
+    conversation = ForeignKeyField(Conversation)
+    user = ForeignKeyField(User, null=True)
+    author = TextField()
+    content = TextField()
+    created_at = _time()
+
+
+class QuickReply(Base):
+    """An answer that a business's people use often."""
+
+    customer = ForeignKeyField(Customer)
+    shortcut = TextField()
+    content = TextField()
+    updated_at = _time()
 
 
 class UserSession(Base):

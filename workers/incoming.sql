@@ -40,6 +40,7 @@ with runnable_jobs as materialized (
     select chatbot_id, channel, conversation_name, max(window_ends_at) from inbound_messages group by 1, 2, 3 order by 1, 2, 3
     on conflict (chatbot_id, channel, external_user_id) do update set
         window_ends_at = greatest(conversation.window_ends_at, excluded.window_ends_at),
+        active_at = active_at_v1(conversation.active_at),
         -- A person's stays theirs while anybody writes. Whose time is over, or which was closed, is the bot's again.
         owner = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then 'bot' else conversation.owner end,
         owner_since = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
@@ -50,6 +51,7 @@ with runnable_jobs as materialized (
         returns_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then null
             when conversation.handed_over_at is not null then conversation.returns_at
             else clock_timestamp() + make_interval(mins => conversation.return_after_minutes) end,
+        assigned_to = case when not is_bots_again_v1(conversation.owner, conversation.returns_at) then conversation.assigned_to end,
         return_after_minutes = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
             then conversation.return_after_minutes end,
         handed_over_at = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)

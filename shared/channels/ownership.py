@@ -33,7 +33,7 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
     """Makes somebody the owner, in the caller's transaction; what it returns is for `tickets_of`, once that is committed.
 
     `minutes` without a message bring a person's conversation back to the bot, 0: nothing does; None: as before, or as its chatbot
-    says. `by`: api, phone or provider.
+    says. `by`: api, desk, phone or provider.
     """
     if owner == "bot":
         return db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, settings().answer_within]) or []

@@ -55,6 +55,9 @@ PAGES = (
     DeskPage("/desk/c/{customer}/knowledge/{base}/sources", "owner"),
     DeskPage("/desk/c/{customer}/knowledge/{base}/sources/{source}", "owner"),
     DeskPage("/desk/c/{customer}/knowledge/{base}/gaps", "owner"),
+    DeskPage("/desk/c/{customer}/inbox", "agent"),
+    DeskPage("/desk/c/{customer}/conversations/{conversation}", "agent"),
+    DeskPage("/desk/c/{customer}/quick-replies", "agent"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
     DeskPage("/desk/c/{customer}/audit", "owner"),
@@ -80,7 +83,7 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
-    return {"customer": world.customer, "chatbot": world.chatbot, **_operations(world), **knowledge_of(world)}
+    return {"customer": world.customer, "chatbot": world.chatbot, "conversation": conversation(world), **_operations(world), **knowledge_of(world)}
 
 
 def _operations(world: World) -> dict[str, int]:
@@ -111,6 +114,25 @@ def knowledge_of(world: World) -> dict[str, int]:
         about = {"chatbot": world.chatbot, "message": db.scalar(said), "language": "english"}
         db.rows(KnowledgeGap.insert(knowledge_base=base, question=question, words=["ship", "austria"], reason="asked", **about))
     return {"base": base, "item": int(item), "source": source_id}
+
+
+def conversation(world: World) -> int:
+    """One that waits for a person, with a note, and a reply that failed; the customer's name and text are markup. Its id."""
+    question = world.say("<b>When</b> do you ship?", user="v-3", metadata={"profile_name": "<i>Zoe</i>"})
+    for queue in ("incoming-messages", "ai-processing", "outgoing-messages"):
+        for job in world.jobs(queue=queue, state="waiting"):
+            world.run(job["id"])
+    found = int(db.scalar("select conversation_id from message where id = %s", [question]))
+    db.rows(
+        "insert into message (conversation_id, chatbot_id, channel, role, content, status, error, metadata)"
+        " select id, chatbot_id, channel, 'assistant', 'Tomorrow!', 'FAILED', 'gone', jsonb_build_object('author', 'Emma')"
+        " from conversation where id = %s",
+        [found],
+    )
+    db.rows("insert into conversation_note (conversation_id, author, content) values (%s, 'Emma', 'Calls back.')", [found])
+    db.rows("insert into quick_reply (customer_id, shortcut, content) values (%s, 'hours', 'Nine to five.')", [world.customer])
+    db.scalar("select hand_over_v1(%s, 'asked', null, false)", [found])
+    return found
 
 
 def person(role: str, customer: int | None, name: str = "Emma") -> User:

@@ -70,7 +70,7 @@ FLOORS = (
     {"shared.budgets", "shared.knowledge", "shared.privacy"},
     {"shared.ai", "shared.channels", "shared.webhooks"},
     {"shared.queue_service"},
-    {"shared.operations"},
+    {"shared.inbox", "shared.operations"},
 )
 
 

@@ -11,9 +11,8 @@ from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.db.outage import repeat_refused
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
-from shared.queue_service import outgoing_job_tickets
-from web.api import outbound
-from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api import sending
+from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
 from web.api.outbound_schemas import OwnMessageSchema
@@ -24,30 +23,7 @@ from web.api.schemas import (
     OwnerSchema,
     PageQuerySchema,
 )
-from web.parameters import IdempotencyHeader, key_reused
-
-_MESSAGE = (
-    Message.id,
-    Message.conversation,
-    Message.role,
-    Message.kind,
-    Message.content,
-    Message.data,
-    Message.sent_at,
-    Message.edited_at,
-    Message.revoked_at,
-    Message.status,
-    Message.reply_to,
-    Message.error,
-    Message.metadata["error_code"].as_json().alias("error_code"),
-    Message.metadata["provider"].as_json().alias("provider"),
-    Message.metadata["knowledge"].as_json().alias("knowledge"),
-    Message.metadata["sources"].as_json().alias("sources"),
-    Message.metadata["tool"].as_json().alias("tool"),
-    Message.created_at,
-    Message.updated_at,
-)
-
+from web.parameters import IdempotencyHeader
 
 _CONVERSATION = (
     Conversation.id,
@@ -110,7 +86,7 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
 def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]:
     """List the messages of a conversation"""
     conversation = _conversation(conversation_id)
-    found = page(Message.select(*_MESSAGE).where(Message.conversation == conversation["id"]), **query)
+    found = page(Message.select(*sending.MESSAGE).where(Message.conversation == conversation["id"]), **query)
     media = media_of(row["id"] for row in found["data"])
     return {**found, "data": [{**row, "media": media[row["id"]]} for row in found["data"]]}
 
@@ -136,42 +112,12 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
 
 
 def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:
-    conversation, inbound = _conversation(conversation_id), Message.alias()
-    if earlier := _earlier(conversation["id"], message, key):
-        return earlier, 200
-    content, data = outbound.compose(message, conversation)
-    outbound.check_window(conversation, data)
-    written = (inbound.conversation == conversation["id"]) & (inbound.role == "user")
-    reply = (
-        Message.insert(
-            conversation=conversation["id"],
-            chatbot=conversation["chatbot_id"],
-            channel=conversation["channel"],
-            role="assistant",
-            content=content,
-            status="PENDING",
-            metadata={"source": "api"},
-            data=data,
-            idempotency_key=key,
-            # To the name under which the customer last wrote.
-            address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
-        )
-        .on_conflict(
-            action="ignore",
-            conflict_target=[Message.conversation, Message.idempotency_key],
-            conflict_where=Message.idempotency_key.is_null(False),
-        )
-        .returning(*_MESSAGE, outgoing_job_tickets(customer_id()))
-    )
-    with db.transaction():
-        # First, as workers/outgoing.sql does: two transactions never wait for each other.
-        db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
-        sent = db.row(reply)
-        if sent is None:
-            return existing(_earlier(conversation["id"], message, key), "conversation"), 200
-        owner_tickets = ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
-    enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
-    return {**sent, "media": []}, 202
+    conversation = _conversation(conversation_id)
+
+    def take_over() -> Any:
+        return ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
+
+    return sending.send(customer_id(), conversation, message, key, {"source": "api"}, take_over)
 
 
 def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
@@ -186,16 +132,3 @@ def _conversation(conversation_id: int, *columns: Node) -> dict[str, Any]:
     merged = MergedConversation.select(MergedConversation.conversation).where(MergedConversation.id == row_id(conversation_id))
     is_it = (Conversation.id == conversation_id) | (Conversation.id == merged)
     return row_or_404(_own(read).where(is_it), "conversation")
-
-
-def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> dict[str, Any] | None:
-    """What was sent with this key before; None if nothing was. Raises what `key_reused` makes for another content."""
-    if key is None:
-        return None
-    same_key = (Message.conversation == conversation_id) & (Message.idempotency_key == key)
-    message = db.row(Message.select(*_MESSAGE).where(same_key))
-    if message is None:
-        return None
-    if not outbound.is_same(given, message):
-        raise key_reused()
-    return {**message, "media": []}

@@ -55,7 +55,7 @@ def is_same(given: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
 def check_window(conversation: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Raises WindowClosed for what WhatsApp would refuse."""
     if conversation["is_window_closed"] and "template" not in data:
-        raise WindowClosed(template_store.usable(_waba_id(conversation), MAX_LISTED))
+        raise WindowClosed(template_store.usable(waba_id(conversation), MAX_LISTED))
 
 
 #: Templates that a refusal lists.
@@ -73,7 +73,7 @@ def _template(given: Mapping[str, Any], conversation: Mapping[str, Any]) -> tupl
     if conversation["channel"] != "whatsapp_cloud":
         raise templates.TemplateRefused({"name": f"a template is for whatsapp_cloud, and this is {conversation['channel']}"})
     name, language = given["name"], given["language"]
-    row = template_store.find(_waba_id(conversation), name, language)
+    row = template_store.find(waba_id(conversation), name, language)
     if row is None:
         raise templates.TemplateRefused({"name": f"there is no template {name!r} in {language!r}; GET …/templates lists them"})
     if row["status"] != template_store.APPROVED:
@@ -84,8 +84,9 @@ def _template(given: Mapping[str, Any], conversation: Mapping[str, Any]) -> tupl
     return composed.text, {"template": sent}
 
 
-def _waba_id(conversation: Mapping[str, Any]) -> str | None:
+def waba_id(conversation: Mapping[str, Any]) -> str | None:
+    """Whose templates may be sent into a conversation; None: nobody's."""
     account = WhatsappCloudAccount
     own = (account.chatbot == conversation["chatbot_id"]) & account.active
-    waba_id: str | None = db.scalar(account.select(account.waba_id).where(own))
-    return waba_id
+    known: str | None = db.scalar(account.select(account.waba_id).where(own))
+    return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from flask_babel import format_number, get_locale
 
 #: Counting goes so far; beyond it a page says "10,000+".
@@ -19,6 +19,16 @@ def since(moment: datetime) -> str:
 def exact(moment: datetime) -> str:
     """The time itself, in UTC; the page's script shows it in the reader's own."""
     return format_datetime(moment, "medium", tzinfo=UTC, locale=get_locale() or "en") + " UTC"
+
+
+def day(moment: datetime) -> str:
+    """Of a message: "Thursday, 26 November"."""
+    return format_date(moment, "full", locale=get_locale() or "en")
+
+
+def clock(moment: datetime) -> str:
+    """The time of day, in UTC; the page's script shows it in the reader's own zone."""
+    return format_time(moment, "short", tzinfo=UTC, locale=get_locale() or "en")
 
 
 def counted(number: int) -> str:

@@ -66,7 +66,9 @@ def install(app: Flask) -> None:
     csrf.init_app(app)
     language.install(app)
     app.register_blueprint(desk)
-    app.jinja_env.filters.update(masked=access.masked, since=dates.since, exact=dates.exact, counted=dates.counted)
+    app.jinja_env.filters.update(
+        masked=access.masked, since=dates.since, exact=dates.exact, counted=dates.counted, day=dates.day, clock=dates.clock
+    )
     app.jinja_env.globals.update(asset=asset)
 
 

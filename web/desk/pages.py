@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from web.desk import api_keys, audit_log, chatbots, gaps, knowledge, login, profile, sources, team
+from web.desk import api_keys, audit_log, chatbots, conversations, gaps, inbox, knowledge, live, login, profile, sources, team
 from web.desk.operate import customers, failures, overview, pauses, replays, search
 
 #: Those of businesses, and those of operators.
-_BUSINESS = (login, profile, chatbots, knowledge, sources, gaps, team, api_keys, audit_log)
+_BUSINESS = (login, inbox, conversations, live, profile, chatbots, knowledge, sources, gaps, team, api_keys, audit_log)
 PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers)

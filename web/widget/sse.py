@@ -24,9 +24,8 @@ from typing import Any
 
 from shared import db
 from web.widget import notifications, open_pages
-from web.widget.conversation import Asked, Draft, News, news_of_many
+from web.widget.conversation import Asked, Draft, news_of_many
 from web.widget.events import events_of
-from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +76,9 @@ class Subscription:
 
     __slots__ = ("address", "draft", "ends", "hub", "marked_at", "seen", "send", "sent_at", "visitor", "writing")
 
-    def __init__(self, hub: StreamHub, visitor: Visitor, seen: int, address: str) -> None:
-        self.hub, self.visitor, self.seen, self.address = hub, visitor, seen, address
+    def __init__(self, hub: StreamHub, visitor: Any, seen: int, address: str) -> None:
+        self.hub, self.seen, self.address = hub, seen, address
+        self.visitor = visitor  # a Visitor; or whoever watches at the desk (web/desk/live.py): `topic` and `chatbot_id`
         self.send: Send | None = None  # until it is served
         self.writing = False
         self.draft: Draft | None = None
@@ -89,6 +89,9 @@ class Subscription:
 
 class StreamHub:
     """The streams of a process. Places are taken by requests' threads; everything else happens on the event loop."""
+
+    #: Seconds within which each stream is compared with the database.
+    reconcile = RECONCILE
 
     def __init__(self, limits: StreamLimits) -> None:
         self.limits = limits
@@ -106,7 +109,7 @@ class StreamHub:
 
     # ---- places
 
-    def enter(self, visitor: Visitor, seen: int, address: str) -> Subscription:
+    def enter(self, visitor: Any, seen: int, address: str) -> Subscription:
         """Takes a place; `leave` gives it back. Raises StreamLimitReached."""
         with self._lock:
             self._check_room(visitor, address)
@@ -116,7 +119,7 @@ class StreamHub:
             self._by_address[address] += 1
         return subscription
 
-    def _check_room(self, visitor: Visitor, address: str) -> None:
+    def _check_room(self, visitor: Any, address: str) -> None:
         if self.closed:
             raise StreamLimitReached("This process is shutting down.", CLOSING_RETRY)
         if len(self._streams.get(visitor.topic, ())) >= PER_VISITOR:
@@ -181,7 +184,10 @@ class StreamHub:
             self._loop = asyncio.get_running_loop()
             self._begin(self._keep_reading())
             self._begin(self._keep_tending())
-            notifications.listen(self)
+            self._listen()
+
+    def _listen(self) -> None:
+        notifications.listen(self)
 
     def _begin(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -189,7 +195,7 @@ class StreamHub:
         task.add_done_callback(self._tasks.discard)
 
     async def _keep_tending(self) -> None:
-        """Every second: comments for silent streams, the end of old ones, and a tenth of all is compared with the database."""
+        """Every second: comments for silent streams, the end of old ones, and some of all are compared with the database."""
         while not self.closed:
             await asyncio.sleep(1.0)
             now, streams = time.monotonic(), self._all_streams()
@@ -198,7 +204,7 @@ class StreamHub:
                     self._begin(self._end(subscription))
                 elif now - subscription.sent_at > HEARTBEAT and not subscription.writing:
                     self._begin(self._write(subscription, b": still here\n\n"))
-            turn, turns = int(now), max(1, round(RECONCILE))
+            turn, turns = int(now), max(1, round(self.reconcile))
             self._wake(streams[turn % turns :: turns])
 
     async def _write(self, subscription: Subscription, text: bytes, more: bool = True) -> None:
@@ -243,21 +249,31 @@ class StreamHub:
     async def _read(self, page: list[Subscription]) -> None:
         """Reads what is newer, and sends it. While PostgreSQL is away the streams stay, and are read when it is back."""
         try:
-            found: Sequence[News] = await asyncio.get_running_loop().run_in_executor(self._reader, _read_news, page)
+            found = await asyncio.get_running_loop().run_in_executor(self._reader, self._ask, page)
         except Exception as problem:
             if db.is_outage(problem):
                 db.outage.noticed(problem)
             else:
-                log.exception("widget_read_failed")
+                log.exception("stream_read_failed")
             await asyncio.sleep(RECONNECT_PAUSE)
             self._wake(page)
             return
         for stream, latest in zip(page, found, strict=True):
-            text, stream.draft = events_of(latest, stream.draft)
-            stream.seen = latest.cursor
+            text, is_behind = self._events(stream, latest)
             if text:
                 stream.writing = True
-                self._begin(self._send_news(stream, text, latest.is_behind))
+                self._begin(self._send_news(stream, text, is_behind))
+
+    def _ask(self, page: list[Subscription]) -> Sequence[Any]:
+        """What is new for each stream; its pages count as open from then on. In a thread."""
+        open_pages.mark(page)
+        return news_of_many([Asked(stream.visitor, stream.seen, stream.draft) for stream in page])
+
+    def _events(self, stream: Subscription, latest: Any) -> tuple[str, bool]:
+        """What is sent of it, and whether there is more."""
+        text, stream.draft = events_of(latest, stream.draft)
+        stream.seen = latest.cursor
+        return text, latest.is_behind
 
     async def _send_news(self, stream: Subscription, text: str, is_behind: bool) -> None:
         await self._write(stream, text.encode())
@@ -298,9 +314,3 @@ def _count_down(counts: Counter[Any], name: Any) -> None:
     counts[name] -= 1
     if not counts[name]:
         del counts[name]
-
-
-def _read_news(page: list[Subscription]) -> list[News]:
-    """The news of these streams, whose pages count as open from then on."""
-    open_pages.mark(page)
-    return news_of_many([Asked(stream.visitor, stream.seen, stream.draft) for stream in page])

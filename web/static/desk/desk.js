@@ -62,6 +62,7 @@ const UNITS = [["year", 31536000], ["month", 2592000], ["week", 604800], ["day",
 const language = document.documentElement.lang;
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const full = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 
 function ago(moment) {
   const seconds = (moment - Date.now()) / 1000;
@@ -74,7 +75,8 @@ function tellTimes() {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.valueOf())) continue;
     time.title = full.format(moment);
-    if (!("exact" in time.dataset)) time.textContent = ago(moment);
+    if ("clock" in time.dataset) time.textContent = clock.format(moment);
+    else if (!("exact" in time.dataset)) time.textContent = ago(moment);
   }
 }
 tellTimes();

@@ -1,0 +1,84 @@
+"""What people do with a conversation: take it, give it to a colleague or back to the bot, close it, note something.
+
+Each verb is given a conversation that its caller has found to be the customer's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.channels import ownership
+from shared.models import ConversationNote, QuickReply, User
+from shared.payloads import MAX_ROW_ID
+
+#: Characters of a note, and of a quick reply.
+MAX_NOTE, MAX_REPLY = 10_000, 4_000
+
+
+_SHORTCUT = re.compile(r"[a-z0-9_-]{1,40}")
+
+
+class Taken(Exception):
+    """A colleague was faster."""
+
+    def __init__(self, user_id: int, name: str) -> None:
+        super().__init__(f"{name} has this conversation.")
+        self.user_id, self.name = user_id, name
+
+
+def take(conversation_id: int, user_id: int, taken_from: int | None = None) -> None:
+    """Makes it this user's, if nobody has it but `taken_from`. Raises Taken."""
+    with db.transaction():
+        done = db.scalar("select conversation_take_v1(%s, %s, %s)", [conversation_id, user_id, taken_from])
+    if "taken_by" in done:
+        name = db.scalar(User.select(User.name).where(User.id == done["taken_by"]))
+        raise Taken(done["taken_by"], name or "?")
+    enqueue(tickets_of(done["tickets"]))
+
+
+def colleagues(customer_id: int) -> list[dict[str, Any]]:
+    """Who may have a conversation of a customer's."""
+    active = (User.customer == customer_id) & User.disabled_at.is_null()
+    return db.rows(User.select(User.id, User.name).where(active).order_by(User.name, User.id))
+
+
+def hand_to(conversation_id: int, owner: str) -> None:
+    """Back to the bot ("bot"), or closed until the customer writes again ("closed")."""
+    with db.transaction():
+        tickets = ownership.assign(conversation_id, owner, "desk")
+    enqueue(tickets_of(tickets))
+
+
+def note(conversation_id: int, user: User, content: str) -> None:
+    """Leaves a note for colleagues."""
+    db.rows(
+        ConversationNote.insert(conversation=conversation_id, user=user.id, author=user.name, content=content.strip()[:MAX_NOTE])
+    )
+
+
+def quick_replies(customer_id: int) -> list[dict[str, Any]]:
+    """All of a customer's, by their shortcuts."""
+    return db.rows(QuickReply.select().where(QuickReply.customer == customer_id).order_by(QuickReply.shortcut).limit(500))
+
+
+def is_shortcut(text: str) -> bool:
+    """Whether a quick reply may be called so."""
+    return bool(_SHORTCUT.fullmatch(text))
+
+
+def save_quick_reply(customer_id: int, shortcut: str, content: str) -> None:
+    """Adds one, or replaces the one with this shortcut."""
+    values = {"customer": customer_id, "shortcut": shortcut, "content": content.strip()[:MAX_REPLY]}
+    new = QuickReply.insert(**values).on_conflict(
+        conflict_target=[QuickReply.customer, QuickReply.shortcut], update={QuickReply.content: values["content"]}
+    )
+    db.rows(new)
+
+
+def delete_quick_reply(customer_id: int, reply_id: int) -> None:
+    """Forgets one."""
+    own = (QuickReply.customer == customer_id) & (QuickReply.id == min(reply_id, MAX_ROW_ID))
+    db.rows(QuickReply.delete().where(own))

@@ -1,0 +1,252 @@
+"""The desk's inbox: lists and search, taking and giving, replying as a person, and hearing of changes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+
+from shared import db
+from shared.channels.whatsapp_cloud import template_store
+from shared.inbox import lists, work
+from shared.models import KnowledgeItem, Message, User, WhatsappTemplate
+from shared.queues import Queue
+from tests.builders import World
+from tests.integration.desk_pages import PASSWORD, Visitor, person
+from tests.integration.test_honesty import PERSON, ask
+from tests.integration.test_who_may_answer import conversation, events, run, statuses
+from tests.site import serving
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+@pytest.fixture
+def agent(world: World) -> User:
+    return person("agent", world.customer, "Emma")
+
+
+def path_of(world: World, what: str = "") -> str:
+    return f"/desk/c/{world.customer}/conversations/{conversation()['id']}{what}"
+
+
+def in_list(world: World, user: User, **wanted: Any) -> list[str]:
+    """The names or numbers in a list."""
+    page = lists.page(lists.Filter(world.customer, user.id, **wanted))
+    return [row["contact_name"] or row["external_user_id"] for row in page.rows]
+
+
+def test_of_two_who_take_at_once_one_gets_it_and_the_other_is_told_by_whom(world: World, agent: User) -> None:
+    colleague = person("agent", world.customer, "Ben")
+    ask(world, PERSON)
+    both, took = Barrier(2), []
+
+    def take(user: User) -> str:
+        both.wait(10)
+        try:
+            work.take(conversation()["id"], user.id)
+        except work.Taken as faster:
+            return faster.name
+        took.append(user.name)
+        return ""
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(25):
+            told = sorted(threads.map(take, (agent, colleague)))
+            assert told == ["", took[-1]]
+            db.rows("update conversation set assigned_to = null, handed_over_at = now(), handover_reason = 'asked'")
+    assert len(took) == 25
+
+
+def test_a_person_takes_answers_and_gives_back(app: Flask, world: World, agent: User) -> None:
+    world.endpoint(world.customer)
+    emma, ben = Visitor(app, agent), Visitor(app, person("agent", world.customer, "Ben"))
+    ask(world, PERSON, channel="whatsapp_cloud", user="49171")
+    assert "asks for a person" in emma.get(f"/desk/c/{world.customer}/inbox").text
+    assert emma.post(path_of(world, "/take")).status_code == 303
+    late = ben.post(path_of(world, "/take"))
+    assert (late.status_code, "Emma has taken it already" in late.text) == (409, True)
+    assert emma.post(path_of(world, "/messages"), content="Hello, Emma here.", key="k1").status_code == 303
+    assert emma.post(path_of(world, "/messages"), content="Hello, Emma here.", key="k1").status_code == 303, "pressed twice"
+    assert ben.post(path_of(world, "/messages"), content="We look for it.", key="k2").status_code == 303
+    world.drain()
+    sent = world.messages(role="assistant")[1:]
+    assert [(row["content"], row["status"], row["metadata"]["author"]) for row in sent] == [
+        ("Hello, Emma here.", "SENT", "Emma"),
+        ("We look for it.", "SENT", "Ben"),
+    ]
+    assert conversation()["assigned_to"] == agent.id, "who helps out takes nothing away"
+    shown = ben.get(path_of(world)).text
+    assert ("Emma has this conversation" in shown, "Hello, Emma here." in shown) == (True, True)
+    assert emma.post(path_of(world, "/bot")).status_code == 303
+    assert (conversation()["owner"], conversation()["assigned_to"]) == ("bot", None)
+    assert [event["owner"] for event in events("conversation.returned")] == ["bot"]
+    world.say("When do you ship?", channel="whatsapp_cloud", user="49171")
+    run(world, Queue.INCOMING)
+    loaded = world.claim(world.jobs(queue=Queue.AI, state="waiting")[-1]["id"]).loaded
+    assert loaded is not None
+    first = loaded["history"][0]
+    assert (first[1], first[3]) == ("Hello, Emma here.", "Emma"), "the model knows who wrote what"
+
+
+def test_it_is_given_to_a_colleague_and_closed(app: Flask, world: World, agent: User) -> None:
+    ben = person("agent", world.customer, "Ben")
+    stranger = person("agent", world.tenant()[0], "Eve")
+    world.say()
+    world.drain()
+    emma = Visitor(app, agent)
+    assert emma.post(path_of(world, "/take"), user=str(stranger.id)).status_code == 404
+    assert emma.post(path_of(world, "/take"), user=str(ben.id)).status_code == 303
+    assert in_list(world, ben, view="mine") == ["v-1"]
+    assert in_list(world, agent, view="mine") == []
+    assert emma.post(path_of(world, "/closed")).status_code == 303
+    assert (conversation()["owner"], conversation()["assigned_to"]) == ("closed", None)
+    assert in_list(world, agent, view="closed") == ["v-1"]
+
+
+def test_notes_stay_among_colleagues(app: Flask, world: World, agent: User) -> None:
+    world.say()
+    world.drain()
+    emma = Visitor(app, agent)
+    assert emma.post(path_of(world, "/messages"), kind="note", content="<script>alert(1)</script>").status_code == 303
+    assert "&lt;script&gt;alert(1)" in emma.get(path_of(world)).text
+    assert (conversation()["owner"], len(world.messages(role="assistant"))) == ("bot", 1)
+
+
+def test_what_failed_is_sent_again_once(app: Flask, world: World, agent: User) -> None:
+    world.say(channel="whatsapp_cloud", user="49171")
+    world.drain()
+    emma = Visitor(app, agent)
+    [reply] = world.messages(role="assistant")
+    retry = path_of(world, f"/messages/{reply['id']}/retry")
+    assert emma.post(retry).status_code == 404, "it has not failed"
+    failed = Message.update(status="FAILED", error="131026", metadata={"error_code": "recipient_unreachable"})
+    db.rows(failed.where(Message.id == reply["id"]))
+    assert "cannot be reached" in emma.get(path_of(world)).text
+    for _ in range(2):
+        assert emma.post(retry).status_code == 303
+    world.drain()
+    assert [row["content"] for row in world.messages(role="assistant")] == [reply["content"]] * 2
+    assert statuses(world) == ["FAILED", "SENT"]
+    assert "It was sent again." in emma.get(path_of(world)).text
+
+
+def test_when_the_window_is_closed_a_template_is_offered_and_the_draft_is_kept(app: Flask, world: World, agent: User) -> None:
+    world.say(channel="whatsapp_cloud", user="49171")
+    world.drain()
+    account = "(select id from whatsapp_cloud_account where chatbot_id = %s)"
+    template_store.learn(db.scalar(f"select {account}", [world.chatbot]), "1022")
+    body = [{"type": "BODY", "text": "Hello {{1}}, order {{2}} has left."}]
+    one = {"name": "order_left", "language": "en", "status": "APPROVED", "components": body}
+    db.rows(WhatsappTemplate.insert(waba_id="1022", **one))
+    db.rows("update conversation set window_ends_at = now() - interval '1 minute'")
+    emma = Visitor(app, agent)
+    refused = emma.post(path_of(world, "/messages"), content="My long text", key="k1")
+    assert (refused.status_code, "My long text" in refused.text, "order_left" in refused.text) == (409, True, True)
+    form = {"template": "order_left|en", "body.1": "Zoe", "body.2": "4711", "key": "k2"}
+    assert emma.post(path_of(world, "/messages"), **form).status_code == 303
+    assert world.messages(role="assistant")[-1]["content"] == "Hello Zoe, order 4711 has left."
+    missing = emma.post(path_of(world, "/messages"), template="order_left|en", key="k3", **{"body.1": "Zoe"})
+    assert missing.status_code == 422
+
+
+def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent: User) -> None:
+    world.say()
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    better = path_of(world, f"/messages/{reply['id']}/improve")
+    emma = Visitor(app, agent)
+    assert emma.post(better, title="", content="x").status_code == 422
+    assert emma.post(better, title="When do you ship to Austria?", content="On Fridays.").status_code == 303
+    item = KnowledgeItem.select(KnowledgeItem.content).where(KnowledgeItem.title == "When do you ship to Austria?")
+    assert db.scalar(item) == "On Fridays."
+
+
+def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(world: World, agent: User) -> None:
+    world.say("Where is my parcel with the teapot?", user="v-1", metadata={"profile_name": "Zoe Martin"})
+    world.say("Hello", channel="whatsapp_cloud", user="4917012345")
+    world.drain()
+    world.say(PERSON, channel="telegram", user="77")
+    world.drain()
+    other, chatbot = world.tenant()
+    world.say("Where is my teapot?", user="v-9", chatbot_id=chatbot)
+    world.drain()
+    assert in_list(world, agent, view="waiting") == ["77"]
+    assert sorted(in_list(world, agent, view="bot")) == ["4917012345", "Zoe Martin"]
+    assert len(in_list(world, agent, view="all")) == 3
+    assert in_list(world, agent, view="all", channel="telegram") == ["77"]
+    assert in_list(world, agent, view="all", chatbot_id=chatbot) == []
+    for text, found in {
+        "teapot": ["Zoe Martin"],
+        "TEAP": ["Zoe Martin"],
+        "with the teapot": ["Zoe Martin"],
+        "zoe": ["Zoe Martin"],
+        "+49 170 123": ["4917012345"],
+        "100%": [],
+        "' OR 1": [],
+    }.items():
+        assert in_list(world, agent, search=text) == found, text
+    counts = lists.counts(world.customer, agent.id)
+    assert counts == {"waiting": 1, "mine": 0, "people": 1, "bot": 2, "closed": 0, "all": 3}
+    assert lists.counts(other, agent.id)["all"] == 1
+
+
+def test_pages_of_a_list_leave_nobody_out(world: World, agent: User) -> None:
+    db.rows(
+        "insert into conversation (chatbot_id, channel, external_user_id, active_at)"
+        " select %s, 'widget', 'v-' || n, now() - make_interval(secs => n / 10) from generate_series(1, 25) n",
+        [world.chatbot],
+    )
+    seen, after = [], ""
+    while True:
+        page = lists.page(lists.Filter(world.customer, agent.id, view="all"), after, rows=10)
+        seen += [row["id"] for row in page.rows]
+        if page.next is None:
+            break
+        after = page.next
+    assert len(seen) == len(set(seen)) == 25
+
+
+@pytest.mark.parametrize("what", ["/take", "/bot", "/closed", "/notes", "/messages", "/messages/1/retry", "/messages/1/improve"])
+def test_anothers_conversation_is_unknown(app: Flask, world: World, what: str) -> None:
+    world.say()
+    world.drain()
+    other, _ = world.tenant()
+    eve = Visitor(app, person("owner", other, "Eve"))
+    path = f"/desk/c/{other}/conversations/{conversation()['id']}{what}"
+    assert eve.post(path, content="Hello").status_code == 404
+    assert eve.get(path.removesuffix(what)).status_code == 404
+
+
+def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, agent: User) -> None:
+    world.say("My secret question")
+    world.drain()
+    with serving(app) as site:
+        browser = requests.Session()
+        page = browser.get(f"{site.url}/desk/login").text
+        token = page.split('name="csrf_token" value="')[1].split('"')[0]
+        login = {"csrf_token": token, "email": agent.email, "password": PASSWORD}
+        assert browser.post(f"{site.url}/desk/login", data=login).status_code == 200
+        address = f"{site.url}/desk/c/{world.customer}/events?conversation={conversation()['id']}"
+        with browser.get(address, stream=True, timeout=60) as answer:
+            heard = (line for line in answer.iter_lines(chunk_size=1, decode_unicode=True) if line.startswith(("event", "data")))
+
+            def hear(wanted: set[str]) -> None:
+                """Until both have been told."""
+                while wanted:
+                    line = next(heard)
+                    assert "secret" not in line
+                    wanted -= {line.removeprefix("event: ")}
+
+            hear({"list", "conversation"})
+            work.note(conversation()["id"], agent, "Call back")
+            hear({"conversation"})
+            ask(world, PERSON)
+            hear({"list", "conversation"})

@@ -1,0 +1,100 @@
+"""Sends what the business itself writes into a conversation: through the API, or at the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.models import Message
+from shared.queue_service import outgoing_job_tickets
+from web.api import outbound
+from web.api.api import existing
+from web.parameters import key_reused
+
+#: What an answer shows of a message.
+MESSAGE = (
+    Message.id,
+    Message.conversation,
+    Message.role,
+    Message.kind,
+    Message.content,
+    Message.data,
+    Message.sent_at,
+    Message.edited_at,
+    Message.revoked_at,
+    Message.status,
+    Message.reply_to,
+    Message.error,
+    Message.metadata["error_code"].as_json().alias("error_code"),
+    Message.metadata["provider"].as_json().alias("provider"),
+    Message.metadata["knowledge"].as_json().alias("knowledge"),
+    Message.metadata["sources"].as_json().alias("sources"),
+    Message.metadata["tool"].as_json().alias("tool"),
+    Message.created_at,
+    Message.updated_at,
+)
+
+
+def send(
+    customer_id: int,
+    conversation: Mapping[str, Any],
+    message: dict[str, Any],
+    key: str | None,
+    metadata: dict[str, Any],
+    take_over: Callable[[], Any],
+) -> tuple[dict[str, Any], int]:
+    """The message, and 202 if it is new, or 200 if it was sent with this key before. Raises InvalidPayload, WindowClosed.
+
+    `metadata` says who wrote it. `take_over` says in the same transaction whose the conversation is now, and returns tickets.
+    """
+    inbound = Message.alias()
+    if earlier := _earlier(conversation["id"], message, key):
+        return earlier, 200
+    content, data = outbound.compose(message, conversation)
+    outbound.check_window(conversation, data)
+    written = (inbound.conversation == conversation["id"]) & (inbound.role == "user")
+    reply = (
+        Message.insert(
+            conversation=conversation["id"],
+            chatbot=conversation["chatbot_id"],
+            channel=conversation["channel"],
+            role="assistant",
+            content=content,
+            status="PENDING",
+            metadata=metadata,
+            data=data,
+            idempotency_key=key,
+            # To the name under which the customer last wrote.
+            address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
+        )
+        .on_conflict(
+            action="ignore",
+            conflict_target=[Message.conversation, Message.idempotency_key],
+            conflict_where=Message.idempotency_key.is_null(False),
+        )
+        .returning(*MESSAGE, outgoing_job_tickets(customer_id))
+    )
+    with db.transaction():
+        # First, as workers/outgoing.sql does: two transactions never wait for each other.
+        db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
+        sent = db.row(reply)
+        if sent is None:
+            return existing(_earlier(conversation["id"], message, key), "conversation"), 200
+        owner_tickets = take_over()
+    enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
+    return {**sent, "media": []}, 202
+
+
+def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> dict[str, Any] | None:
+    """What was sent with this key before; None if nothing was. Raises what `key_reused` makes for another content."""
+    if key is None:
+        return None
+    same_key = (Message.conversation == conversation_id) & (Message.idempotency_key == key)
+    message = db.row(Message.select(*MESSAGE).where(same_key))
+    if message is None:
+        return None
+    if not outbound.is_same(given, message):
+        raise key_reused()
+    return {**message, "media": []}

@@ -1,0 +1,245 @@
+"""One conversation: what was written, who has it, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from marshmallow import ValidationError
+from werkzeug.exceptions import Forbidden, NotFound
+
+from shared import db
+from shared.channels import ownership
+from shared.channels.outcomes import explanation
+from shared.db.outage import repeat_refused
+from shared.errors import InvalidPayload
+from shared.inbox import templates, thread, work
+from shared.models import Conversation, Media, Message
+from shared.payloads import MAX_ROW_ID
+from shared.privacy import erasure
+from shared.teaching import knowledge
+from web.api import outbound, sending
+from web.desk import desk
+from web.desk.access import allowed, audited, may_read_texts
+from web.desk.inbox import CHANNEL_NAMES, REASONS, listing
+from web.files import answer_with
+
+
+@desk.get("/c/<int:customer_id>/conversations/<int:conversation_id>")
+@allowed("agent")
+def conversation(conversation_id: int) -> Response:
+    """The conversation, with the list beside it."""
+    found = _existing(conversation_id)
+    if found["id"] != conversation_id:  # it has become a part of another one
+        return redirect(url_for("desk.conversation", conversation_id=found["id"]), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return _page(found)
+
+
+@desk.get("/c/<int:customer_id>/conversations/<int:conversation_id>/thread")
+@allowed("agent")
+def conversation_thread(conversation_id: int) -> Response:
+    """What was written, and whose it is: for a page whose conversation has changed."""
+    found = _existing(conversation_id)
+    return make_response(render_template("desk/thread.html", **_shown(found)))
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/take")
+@allowed("agent")
+def take(conversation_id: int) -> Response:
+    """Takes it, or gives it to a colleague (`user`); says who was faster."""
+    found, given = _existing(conversation_id), request.form.get("user", "")
+    colleagues = {str(one["id"]): one["id"] for one in work.colleagues(g.customer.id)}
+    if given and given not in colleagues:
+        raise NotFound(_("There is no such colleague."))
+    user_id = colleagues[given] if given else g.user.id
+    may_take_from = found["assigned_to"] if given or request.form.get("from") == str(found["assigned_to"]) else None
+    try:
+        work.take(found["id"], user_id, may_take_from)
+    except work.Taken as faster:
+        return _page(_existing(conversation_id), problem=_("%(name)s has taken it already.", name=faster.name), status=409)
+    audited("conversation.assigned", "conversation", found["id"], user=user_id)
+    return _back(found)
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/<any(bot, closed):owner>")
+@allowed("agent")
+def hand_conversation_to(conversation_id: int, owner: str) -> Response:
+    """Gives it back to the bot, or closes it until the customer writes again."""
+    found = _existing(conversation_id)
+    work.hand_to(found["id"], owner)
+    audited("conversation.closed" if owner == "closed" else "conversation.returned", "conversation", found["id"])
+    flash(_("Closed. It opens again when the customer writes.") if owner == "closed" else _("The bot has it again."))
+    return _back(found)
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/notes")
+@allowed("agent")
+def add_note(conversation_id: int) -> Response:
+    """Leaves a note for colleagues."""
+    found, content = _existing(conversation_id), request.form.get("content", "").replace("\x00", "")
+    if content.strip():
+        work.note(found["id"], g.user, content)
+    return _back(found)
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages")
+@allowed("agent")
+def reply(conversation_id: int) -> Response:
+    """Sends a text, or a template once WhatsApp's window is closed. The conversation is the sender's, unless somebody has it."""
+    found = _existing(conversation_id)
+    if request.form.get("kind") == "note":
+        return add_note(customer_id=g.customer.id, conversation_id=conversation_id)  # type: ignore[call-arg]  # the decorator's own
+    message = _template() if request.form.get("template") else {"content": _text("content")}
+    return _send(found, message, request.form.get("key", "")[:64] or uuid4().hex)
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages/<int:message_id>/retry")
+@allowed("agent")
+def retry(conversation_id: int, message_id: int) -> Response:
+    """Sends what failed once more, as a message of its own; pressed twice it is sent once."""
+    found = _existing(conversation_id)
+    failed = _own_message(found["id"], message_id)
+    if failed["status"] != "FAILED" or failed["role"] != "assistant":
+        raise NotFound(_("There is no message that failed."))
+    message: dict[str, Any] = {"content": failed["content"]}
+    if template := failed["data"].get("template"):
+        message = {"template": {name: template[name] for name in ("name", "language", "parameters")}}
+    elif "choices" in failed["data"]:
+        message["choices"] = failed["data"]["choices"]
+    return _send(found, message, f"retry-{message_id}")
+
+
+@desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages/<int:message_id>/improve")
+@allowed("agent")
+def improve(conversation_id: int, message_id: int) -> Response:
+    """Writes what should have been answered into the chatbot's knowledge."""
+    found = _existing(conversation_id)
+    _own_message(found["id"], message_id)
+    try:
+        item = knowledge.ItemSchema().load({"title": _text("title"), "content": _text("content")})
+    except ValidationError as wrong:
+        problems = wrong.messages if isinstance(wrong.messages, dict) else {}
+        told = "; ".join(f"{name}: {', '.join(map(str, texts))}" for name, texts in problems.items())
+        return _page(found, problem=_("The answer was not saved: %(problem)s", problem=told), status=422)
+    with db.transaction():
+        new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
+        if new is None:
+            return _page(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
+        audited("knowledge.created", "knowledge_item", new["id"])
+    flash(_("Saved. From the next question on the bot knows it."))
+    return _back(found)
+
+
+@desk.post("/c/<int:customer_id>/contacts/<int:contact_id>/erase")
+@allowed("owner")
+def erase_contact(contact_id: int) -> Response:
+    """Erases all that is known of a person."""
+    if contact_id > MAX_ROW_ID or erasure.erase(g.customer.id, contact_id) is None:
+        raise NotFound(_("There is no such contact."))
+    audited("contact.erased", "contact", contact_id)
+    flash(_("The contact is erased."))
+    return redirect(url_for("desk.inbox"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.get("/c/<int:customer_id>/media/<int:media_id>")
+@allowed("agent")
+def media(media_id: int) -> Response:
+    """The bytes of a file that a customer sent."""
+    if not may_read_texts():
+        raise Forbidden(_("You may not read what customers write. Another operator can allow it."))
+    own = (Media.id == min(media_id, MAX_ROW_ID)) & (Media.customer == g.customer.id)
+    return answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
+
+
+def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
+    user = g.user
+
+    def take_over() -> Any:
+        tickets = ownership.assign(found["id"], "person", "desk")
+        free = (Conversation.id == found["id"]) & Conversation.assigned_to_id.is_null()
+        db.rows(Conversation.update(assigned_to_id=user.id).where(free))
+        return tickets
+
+    written_by = {"source": "desk", "author": user.name, "user_id": user.id}
+    try:
+        repeat_refused(lambda: sending.send(g.customer.id, found, message, key, written_by, take_over))
+    except outbound.WindowClosed:
+        problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
+        return _page(_existing(found["id"]), problem=problem, status=409, draft=str(message.get("content", "")))
+    except InvalidPayload as wrong:
+        told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
+        return _page(_existing(found["id"]), problem=told, status=422, draft=str(message.get("content", "")))
+    return _back(found)
+
+
+def _template() -> dict[str, Any]:
+    """The template of the form: its name and language, and a text for each of its placeholders."""
+    name, _bar, language = request.form["template"].rpartition("|")
+    parameters: dict[str, Any] = {}
+    for field, text in request.form.items():
+        part, _dot, place = field.partition(".")
+        if part in ("header", "body", "buttons") and place:
+            parameters.setdefault(part, {})[place] = text
+    for part in ("header", "body"):
+        places = parameters.get(part, {})
+        if places and all(place.isdigit() for place in places):
+            parameters[part] = [places[place] for place in sorted(places, key=int)]
+    return {"template": {"name": name, "language": language, "parameters": parameters}}
+
+
+def _page(found: dict[str, Any], problem: str = "", status: int = 200, draft: str = "") -> Response:
+    more = {
+        "problem": problem,
+        "draft": draft,
+        "contact": thread.contact(found["contact_id"], found["id"]),
+        "colleagues": work.colleagues(g.customer.id),
+        "replies": work.quick_replies(g.customer.id),
+        "templates": templates.offered(outbound.waba_id(found)) if found["is_window_closed"] else [],
+        "key": uuid4().hex,
+    }
+    return make_response(render_template("desk/conversation.html", **{**listing(found["id"]), **_shown(found), **more}), status)
+
+
+def _shown(found: dict[str, Any]) -> dict[str, Any]:
+    before = request.args.get("before", "")
+    entries, earlier = thread.entries(found["id"], int(before) if before.isdigit() and len(before) < 19 else None)
+    return {
+        "conversation": found,
+        "entries": entries,
+        "earlier": earlier,
+        "explanation": explanation,
+        "reasons": REASONS,
+        "channel_names": CHANNEL_NAMES,
+    }
+
+
+def _existing(conversation_id: int) -> dict[str, Any]:
+    found = thread.conversation(g.customer.id, conversation_id)
+    if found is None:
+        raise NotFound(_("There is no such conversation."))
+    return found
+
+
+def _own_message(conversation_id: int, message_id: int) -> dict[str, Any]:
+    own = (Message.conversation == conversation_id) & (Message.id == min(message_id, MAX_ROW_ID))
+    row = db.row(Message.select(Message.id, Message.role, Message.status, Message.content, Message.data).where(own))
+    if row is None:
+        raise NotFound(_("There is no such message."))
+    return row
+
+
+def _text(name: str) -> str:
+    return request.form.get(name, "").replace("\x00", "").replace("\r\n", "\n").strip()
+
+
+def _back(found: Mapping[str, Any]) -> Response:
+    return redirect(url_for("desk.conversation", conversation_id=found["id"]) + _kept(), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def _kept() -> str:
+    """The list beside it stays as it is."""
+    kept = request.form.get("list", "")[:500]
+    return f"?{kept}" if kept and all(part.isprintable() for part in kept) else ""

@@ -1,0 +1,126 @@
+"""The inbox: the list of conversations, beside the one that is open."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from shared import db
+from shared.channels.registry import CHANNELS
+from shared.inbox import lists, work
+from shared.models import Chatbot
+from web.desk import desk
+from web.desk.access import allowed, audited
+
+#: The lists, as tabs.
+VIEWS = {
+    "waiting": _l("Waiting"),
+    "mine": _l("Mine"),
+    "people": _l("People"),
+    "bot": _l("Bot"),
+    "closed": _l("Closed"),
+    "all": _l("All"),
+}
+#: What a list says that has no rows.
+EMPTY = {
+    "waiting": _l("Nobody waits for a person."),
+    "mine": _l("You have no conversation. Take one from those that wait."),
+    "people": _l("No conversation is with a person."),
+    "bot": _l("The bot has no conversation yet."),
+    "closed": _l("No conversation is closed."),
+    "all": _l("Nobody has written yet. Connect a channel, or put the widget on your site."),
+}
+#: Why a conversation was handed over (shared/channels/handoffs.py).
+REASONS = {
+    "asked": _l("asks for a person"),
+    "misses": _l("the bot knows no answer"),
+    "loop": _l("goes in circles"),
+    "unsupported": _l("sent what the bot cannot read"),
+    "provider_down": _l("the bot could not answer"),
+    "out_of_hours": _l("wrote outside opening hours"),
+    "budget": _l("the bot\u2019s budget is used up"),
+    "rule": _l("a rule of the bot"),
+}
+CHANNEL_NAMES = {"widget": _l("Website"), "whatsapp_cloud": "WhatsApp", "whatsapp_qr": "WhatsApp (QR)", "telegram": "Telegram"}
+
+
+@desk.get("/c/<int:customer_id>/inbox")
+@allowed("agent")
+def inbox() -> Response:
+    """The list, and nothing beside it yet; for a page whose list has changed, the list alone."""
+    if "HX-Request" in request.headers:
+        return make_response(render_template("desk/inbox_list.html", **listing(_number("open"))))
+    return make_response(render_template("desk/inbox.html", **listing()))
+
+
+@desk.get("/c/<int:customer_id>/quick-replies")
+@allowed("agent")
+def quick_replies() -> Response:
+    """Answers that are used often."""
+    return make_response(render_template("desk/quick_replies.html", replies=work.quick_replies(g.customer.id)))
+
+
+@desk.post("/c/<int:customer_id>/quick-replies")
+@allowed("agent")
+def save_quick_reply() -> Response:
+    """Adds one, or replaces the one of this name."""
+    shortcut, content = request.form.get("shortcut", "").strip().lstrip("/").lower(), request.form.get("content", "")
+    if not work.is_shortcut(shortcut) or not content.strip():
+        problem = _("A shortcut has small letters, digits, - and _, and at most 40 of them; and it needs a text.")
+        replies = work.quick_replies(g.customer.id)
+        return make_response(render_template("desk/quick_replies.html", replies=replies, problem=problem), 422)
+    with db.transaction():
+        work.save_quick_reply(g.customer.id, shortcut, content)
+        audited("quick_reply.saved", "quick_reply", None, name=shortcut)
+    flash(_("Saved."))
+    return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+@desk.post("/c/<int:customer_id>/quick-replies/<int:reply_id>/delete")
+@allowed("agent")
+def delete_quick_reply(reply_id: int) -> Response:
+    """Forgets one."""
+    with db.transaction():
+        work.delete_quick_reply(g.customer.id, reply_id)
+        audited("quick_reply.deleted", "quick_reply", reply_id)
+    return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def listing(open_id: int | None = None) -> dict[str, Any]:
+    """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
+    view = request.args.get("view", "")
+    wanted = lists.Filter(
+        customer_id=g.customer.id,
+        user_id=g.user.id,
+        view=view if view in VIEWS else "waiting",
+        chatbot_id=_number("chatbot"),
+        channel=channel if (channel := request.args.get("channel", "")) in CHANNELS else None,
+        search=request.args.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
+    )
+    page = lists.page(wanted, request.args.get("after", ""))
+    kept = {"view": wanted.view, "chatbot": wanted.chatbot_id, "channel": wanted.channel, "q": wanted.search}
+    kept = {name: value for name, value in kept.items() if value}
+    return {
+        "wanted": wanted,
+        "page_of_list": page,
+        "counts": lists.counts(g.customer.id, g.user.id),
+        "views": VIEWS,
+        "empty": EMPTY,
+        "reasons": REASONS,
+        "channel_names": CHANNEL_NAMES,
+        "chatbots": db.rows(
+            Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.id)
+        ),
+        "kept": urlencode(kept),
+        "open_id": open_id,
+        "wide": True,
+    }
+
+
+def _number(name: str) -> int | None:
+    text = request.args.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

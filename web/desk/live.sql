@@ -1,0 +1,30 @@
+-- name: lists(customers)
+-- For each customer a mark that changes with what its lists show first, and the newest handoff that waits.
+select customer_id, md5(string_agg(mark, ',' order by mark)) as mark, (array_agg(id order by handed_over_at desc nulls last))[1] as newest,
+    extract(epoch from max(handed_over_at)) as handed_over_at
+from (
+    select chatbot.customer_id, shown.id, shown.handed_over_at, concat_ws(' ', shown.id, owner, owner_since, shown.handed_over_at,
+        assigned_to, shown.updated_at, newest.id, newest.status, newest.updated_at) as mark
+    from chatbot cross join unnest('{person,bot,closed}'::text[]) as any_owner(owner) cross join lateral (
+        select id, owner_since, handed_over_at, assigned_to, updated_at from conversation
+        where chatbot_id = chatbot.id and conversation.owner = any_owner.owner
+        order by active_at desc, id desc limit 60) shown
+    left join lateral (
+        select id, status, updated_at from message where conversation_id = shown.id order by id desc limit 1) newest on true
+    where chatbot.customer_id = any (:customers::bigint[])
+) marks group by customer_id
+
+-- name: conversations(conversations)
+-- For each conversation a mark that changes with what its page shows.
+select conversation.id, md5(concat_ws(' ', owner, owner_since, handed_over_at, assigned_to, returns_at, window_ends_at <= now(),
+    (select string_agg(concat_ws(' ', id, status, updated_at), ',' order by id desc) from (
+        select id, status, updated_at from message where conversation_id = conversation.id order by id desc limit 60) messages),
+    (select max(id) from conversation_note where conversation_id = conversation.id),
+    (select id from job where queue = 'ai-processing' and ordering_key = conversation.id::text and closed_at is null and not held),
+    (select string_agg(state, ',' order by id) from (select id, state from media where message_id in (
+        select id from message where conversation_id = conversation.id order by id desc limit 20)) files))) as mark
+from conversation where conversation.id = any (:conversations::bigint[])
+
+-- name: failures
+-- A mark that changes with each job that failed for good.
+select coalesce(max(id), 0)::text as mark from dead_letter

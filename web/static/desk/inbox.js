@@ -1,0 +1,143 @@
+// The inbox: it hears what changed and fetches it, keeps its place, and helps with writing.
+"use strict";
+
+(() => {
+  const inbox = document.querySelector(".inbox");
+  const list = document.getElementById("list");
+  const thread = document.getElementById("thread");
+  const text = document.getElementById("reply");
+  const composer = document.getElementById("composer");
+
+  // ---- Live
+  let handoff = null;
+  let begun = 0;
+  const waiting = {};
+  // Several changes within a moment are one.
+  function changed(element) {
+    if (!element) return;
+    clearTimeout(waiting[element.id]);
+    waiting[element.id] = setTimeout(() => htmx.trigger(element, "changed"), 80);
+  }
+  function connect() {
+    const events = new EventSource(inbox.dataset.events);
+    events.addEventListener("list", event => {
+      const data = JSON.parse(event.data);
+      if (handoff !== null && data.at > handoff) tell(data.handoff);
+      handoff = Math.max(handoff ?? 0, data.at);
+      changed(list);
+    });
+    events.addEventListener("conversation", () => changed(thread));
+    events.onopen = () => { begun = 0; };
+    // The browser resumes by itself, unless the answer was an error.
+    events.onerror = () => {
+      if (events.readyState !== EventSource.CLOSED) return;
+      begun = Math.min(30000, (begun || 500) * 2);
+      setTimeout(connect, begun);
+    };
+  }
+  connect();
+
+  // ---- Notifications
+  const notify = document.getElementById("notify");
+  const canTell = "Notification" in window;
+  const showBell = () => { notify.hidden = !canTell || Notification.permission !== "default"; };
+  notify.addEventListener("click", () => Notification.requestPermission().then(showBell));
+  showBell();
+  function tell(conversation) {
+    if (!canTell || Notification.permission !== "granted") return;
+    const note = new Notification(inbox.dataset.noticeTitle, { body: inbox.dataset.noticeText, tag: `handoff-${conversation}` });
+    note.onclick = () => { window.focus(); location.assign(inbox.dataset.conversation.replace(/\/0(?=\?|$)/, `/${conversation}`)); };
+  }
+
+  // ---- The end of the conversation stays in view, unless somebody reads further up.
+  const bubbles = () => document.getElementById("bubbles");
+  const toEnd = () => { const box = bubbles(); if (box) box.scrollTop = box.scrollHeight; };
+  let wasAtEnd = true;
+  let top = 0;
+  document.addEventListener("htmx:beforeSwap", event => {
+    const box = bubbles();
+    if (event.detail.target === thread && box) {
+      wasAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+      top = box.scrollTop;
+    }
+  });
+  document.addEventListener("htmx:afterSwap", event => {
+    if (event.detail.target !== thread) return;
+    if (wasAtEnd) toEnd();
+    else bubbles().scrollTop = top;
+  });
+  toEnd();
+  document.querySelector(".chats .is-open")?.scrollIntoView({ block: "nearest" });
+
+  // ---- Forms
+  document.addEventListener("change", event => {
+    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  });
+  document.querySelector(".inbox-filter").addEventListener("change", event => {
+    if (event.target.matches("select")) event.target.form.requestSubmit();
+  });
+  document.addEventListener("click", event => {
+    const button = event.target.closest("[data-improve]");
+    if (!button) return;
+    const dialog = document.getElementById("improve");
+    dialog.querySelector("form").action = button.dataset.improve;
+    dialog.querySelector("[name=title]").value = button.dataset.title;
+    dialog.querySelector("[name=content]").value = button.dataset.content;
+    dialog.showModal();
+  });
+  if (!composer) return;
+
+  // ---- Writing: a draft survives leaving the page; Enter sends.
+  const place = `draft ${composer.action}`;
+  if (!text.value) text.value = sessionStorage.getItem(place) ?? "";
+  const kind = () => composer.elements.kind.value;
+  function grow() {
+    text.style.height = "auto";
+    text.style.height = `${Math.min(text.scrollHeight + 2, 240)}px`;
+    composer.classList.toggle("is-note", kind() === "note");
+  }
+  grow();
+  composer.addEventListener("change", () => { grow(); text.focus(); });
+  composer.addEventListener("submit", () => {
+    sessionStorage.removeItem(place);
+    composer.querySelector("button.primary").disabled = true;
+  });
+
+  const choices = document.getElementById("quick-replies");
+  const shown = () => [...choices.querySelectorAll("li:not([hidden]) button")];
+  let chosen = 0;
+  function offer() {
+    const begins = /^\/(\S*)$/.exec(text.value)?.[1]?.toLowerCase();
+    for (const item of choices.children) item.hidden = begins === undefined || !item.firstElementChild.dataset.shortcut.startsWith(begins);
+    choices.hidden = !shown().length;
+    choose(0);
+  }
+  function choose(number) {
+    chosen = Math.max(0, Math.min(shown().length - 1, number));
+    shown().forEach((button, at) => button.classList.toggle("is-chosen", at === chosen));
+  }
+  function put(button) {
+    text.value = button.dataset.text;
+    choices.hidden = true;
+    text.focus();
+    grow();
+  }
+  choices.addEventListener("click", event => { const button = event.target.closest("button"); if (button) put(button); });
+  text.addEventListener("input", () => {
+    sessionStorage.setItem(place, text.value);
+    offer();
+    grow();
+  });
+  text.addEventListener("keydown", event => {
+    if (event.isComposing) return;
+    if (!choices.hidden && ["ArrowDown", "ArrowUp", "Enter", "Tab"].includes(event.key)) {
+      event.preventDefault();
+      if (event.key === "ArrowDown") choose(chosen + 1);
+      else if (event.key === "ArrowUp") choose(chosen - 1);
+      else put(shown()[chosen]);
+    } else if (event.key === "Enter" && !event.shiftKey && matchMedia("(min-width: 761px)").matches) {
+      event.preventDefault();
+      if (text.value.trim()) composer.requestSubmit();
+    }
+  });
+})();
