@@ -35,6 +35,8 @@ class Channel:
 
     #: As rows, the API and metrics call it; its package, its hook and its worker are modules of this name.
     name: str
+    #: As people know it.
+    title: str
     #: Where a customer writes, as a model is told: "on WhatsApp".
     place: str
     #: Characters of a reply that a person writes.
@@ -65,9 +67,17 @@ CHANNELS: dict[str, Channel] = {
     one.name: one
     for one in (
         # A page of text, not a book.
-        Channel(name="widget", place="in the chat on the website", max_content=16_000, max_inbound=16_000, shows_sources=True),
+        Channel(
+            name="widget",
+            title="Website",
+            place="in the chat on the website",
+            max_content=16_000,
+            max_inbound=16_000,
+            shows_sources=True,
+        ),
         Channel(
             name="whatsapp_cloud",
+            title="WhatsApp",
             place="on WhatsApp",
             max_content=4_096,  # WhatsApp's own limit
             max_inbound=131_072,  # people may write 65,536 there, and gateways add to it
@@ -83,6 +93,7 @@ CHANNELS: dict[str, Channel] = {
         ),
         Channel(
             name="whatsapp_qr",
+            title="WhatsApp (QR)",
             place="on WhatsApp",
             max_content=4_096,
             max_inbound=131_072,
@@ -97,6 +108,7 @@ CHANNELS: dict[str, Channel] = {
         ),
         Channel(
             name="telegram",
+            title="Telegram",
             place="on Telegram",
             max_content=4_096,  # Telegram's own limit
             max_inbound=4_096,

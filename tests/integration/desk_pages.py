@@ -83,7 +83,13 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
-    return {"customer": world.customer, "chatbot": world.chatbot, "conversation": conversation(world), **_operations(world), **knowledge_of(world)}
+    return {
+        "customer": world.customer,
+        "chatbot": world.chatbot,
+        "conversation": conversation(world),
+        **_operations(world),
+        **knowledge_of(world),
+    }
 
 
 def _operations(world: World) -> dict[str, int]:

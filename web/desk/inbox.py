@@ -45,7 +45,7 @@ REASONS = {
     "budget": _l("the bot\u2019s budget is used up"),
     "rule": _l("a rule of the bot"),
 }
-CHANNEL_NAMES = {"widget": _l("Website"), "whatsapp_cloud": "WhatsApp", "whatsapp_qr": "WhatsApp (QR)", "telegram": "Telegram"}
+CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
 
 
 @desk.get("/c/<int:customer_id>/inbox")

@@ -98,6 +98,11 @@
   }
   grow();
   composer.addEventListener("change", () => { grow(); text.focus(); });
+  deskKeys.add("n", composer.dataset.note, () => {
+    composer.elements.kind.value = "note";
+    grow();
+    text.focus();
+  });
   composer.addEventListener("submit", () => {
     sessionStorage.removeItem(place);
     composer.querySelector("button.primary").disabled = true;
