@@ -25,7 +25,7 @@ _LOOKS = {"light": (1280, 800, "light"), "dark": (1280, 800, "dark"), "phone": (
 _RULES = {
     "light": {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
     "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}},
-    "phone": {"runOnly": {"type": "rule", "values": ["target-size", "color-contrast"]}},
+    "phone": {"runOnly": {"type": "rule", "values": ["target-size"]}},
 }
 _AXE = """
     const done = arguments[1];
@@ -70,7 +70,10 @@ def log_in(browser: Browser, site: Site, user: User) -> None:
     browser.until("!location.pathname.startsWith('/desk/login') && document.readyState === 'complete'")
 
 
+@pytest.mark.timeout(900)  # there are many pages, and the machine may be busy
 def test_every_page_is_accessible_in_every_look(browser: Browser, site: Site, world: World, root: Path) -> None:
+    axe = (root / "tests/vendor/axe.min.js").read_text()
+    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": axe})
     ids = furnish(world)
     addresses = ["/", "/desk/login", "/desk/forgotten"]
     wrong = {}
@@ -80,7 +83,6 @@ def test_every_page_is_accessible_in_every_look(browser: Browser, site: Site, wo
             addresses = [*(page.path.format(**ids) for page in PAGES), "/desk/nowhere"]
         for path in addresses:
             browser.open(site.url + path)
-            browser.run((root / "tests/vendor/axe.min.js").read_text())
             for name in _LOOKS:
                 look(browser, name)
                 if found := violations(browser, name):
