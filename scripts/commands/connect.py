@@ -16,10 +16,11 @@ import peewee
 import psycopg2.errors
 
 from scripts.commands import connect_telegram, whatsapp_templates
-from scripts.commands.connect_account import CHATBOT_HELP, connect_account, in_place_of, no_chatbot, read_secret, require_chatbot
+from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, no_chatbot, read_secret, require_chatbot
 from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
+from shared.channels.connecting import connect_account
 from shared.channels.whatsapp_cloud import template_store
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload

@@ -1,19 +1,13 @@
-"""What connecting an account of any channel takes: the chatbot, its secret, and what it replaces."""
+"""What connecting an account of any channel takes at a terminal: the chatbot, its secret, and what it replaces."""
 
 from __future__ import annotations
 
 import getpass
 import sys
-from typing import Any, TypeAlias
-
-import peewee
 
 from shared import db
-from shared.channels import accounts
-from shared.models import Chatbot, TelegramBot, WhatsappCloudAccount, WhatsappQrSession
+from shared.models import Chatbot
 from shared.teaching.fields import Refused
-
-Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession | TelegramBot
 
 CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
 
@@ -27,17 +21,6 @@ def require_chatbot(chatbot_id: int) -> None:
     """Ends the command before it asks for a secret that it could not store. Raises Refused."""
     if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
         raise Refused(no_chatbot(chatbot_id))
-
-
-def connect_account(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
-    """Gives a chatbot its account, in place of the one that it had; returns the name of that."""
-    own = model.chatbot == chatbot_id
-    account = model.insert(chatbot=chatbot_id, **values).on_conflict(conflict_target=[model.chatbot], update=values)
-    with db.transaction():
-        before: str | None = db.scalar(model.select(name).where(own))
-        db.rows(account)
-        accounts.connected(model._meta.table_name, chatbot_id, values)
-    return before
 
 
 def in_place_of(what: str, before: str | None, now: str) -> str:

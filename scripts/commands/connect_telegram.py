@@ -8,9 +8,10 @@ import secrets as random_secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from scripts.commands.connect_account import CHATBOT_HELP, connect_account, in_place_of, read_secret, require_chatbot
+from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, read_secret, require_chatbot
 from scripts.local.terminal import count
 from shared import db
+from shared.channels.connecting import connect_account
 from shared.channels.telegram import connect as telegram
 from shared.db.credentials import encrypt
 from shared.errors import OutsideFailure

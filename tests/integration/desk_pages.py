@@ -58,6 +58,8 @@ PAGES = (
     DeskPage("/desk/c/{customer}/inbox", "agent"),
     DeskPage("/desk/c/{customer}/conversations/{conversation}", "agent"),
     DeskPage("/desk/c/{customer}/quick-replies", "agent"),
+    DeskPage("/desk/c/{customer}/channels", "owner"),
+    DeskPage("/desk/c/{customer}/usage", "owner"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
     DeskPage("/desk/c/{customer}/audit", "owner"),

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from web.desk import api_keys, audit_log, chatbots, conversations, gaps, inbox, knowledge, live, login, profile, sources, team
+from web.desk import (
+    api_keys,
+    audit_log,
+    channels,
+    chatbots,
+    conversations,
+    gaps,
+    inbox,
+    knowledge,
+    live,
+    login,
+    profile,
+    sources,
+    team,
+    usage,
+)
 from web.desk.operate import customers, failures, overview, pauses, replays, search
 
 #: Those of businesses, and those of operators.
-_BUSINESS = (login, inbox, conversations, live, profile, chatbots, knowledge, sources, gaps, team, api_keys, audit_log)
+_TAUGHT = (chatbots, knowledge, sources, gaps)
+_BUSINESS = (login, inbox, conversations, live, profile, *_TAUGHT, channels, usage, team, api_keys, audit_log)
 PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers)

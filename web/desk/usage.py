@@ -1,0 +1,130 @@
+"""What a business used: by day, chatbot and model, tokens, and money where models have a price; and its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from flask import Response, g, make_response, render_template, request
+from peewee import JOIN, Expression, fn
+
+from shared import db
+from shared.budgets import budgets
+from shared.models import Chatbot, UsageLog
+from web.desk import desk
+from web.desk.access import allowed
+
+#: What the page offers, in days.
+SPANS = (7, 30, 90)
+#: The chart's own units; the page scales it.
+WIDTH, HEIGHT = 960, 150
+
+
+class Bar(NamedTuple):
+    """A day's tokens: those of answers stand on those of prompts."""
+
+    x: float
+    width: float
+    prompt_y: float
+    prompt_height: float
+    completion_y: float
+    completion_height: float
+    row: dict[str, Any]
+
+
+@desk.get("/c/<int:customer_id>/usage")
+@allowed("owner")
+def usage() -> Response:
+    """The page; `days` says how many."""
+    days = request.args.get("days", type=int)
+    days = days if days in SPANS else 30
+    first = datetime.now(UTC).date() - timedelta(days - 1)
+    begin = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    own = (UsageLog.customer == g.customer.id) & (UsageLog.created_at >= begin)
+    with db.patient(db.REPORT):
+        by_day, by_kind, by_chatbot, by_model = _by_day(own), _by_kind(own), _by_chatbot(own), _by_model(own)
+    page = render_template(
+        "desk/usage.html",
+        days=days,
+        spans=SPANS,
+        bars=bars(by_day, first, days),
+        most=max((_tokens(row) for row in by_day), default=0),
+        total=_total(by_day),
+        kinds={row["kind"]: row["quantity"] for row in by_kind},
+        by_chatbot=by_chatbot,
+        by_model=by_model,
+        budgets=budgets.budgets(g.customer.id),
+        names={row["id"]: row["name"] for row in db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(_is_own()))},
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    return make_response(page)
+
+
+def bars(by_day: Sequence[dict[str, Any]], first: date, days: int) -> list[Bar]:
+    """The chart: a bar for each day, also for those without any."""
+    known = {row["day"]: row for row in by_day}
+    most, step = max((_tokens(row) for row in by_day), default=0) or 1, WIDTH / days
+    drawn = []
+    for number in range(days):
+        day = first + timedelta(number)
+        row = known.get(day) or {"day": day, "prompt_tokens": 0, "completion_tokens": 0, "answers": 0, "cost": None}
+        prompt, completion = (HEIGHT * int(row[name]) / most for name in ("prompt_tokens", "completion_tokens"))
+        x, width = number * step + step * 0.12, step * 0.76
+        heights = (HEIGHT - prompt, prompt, HEIGHT - prompt - completion, completion)
+        prompt_y, prompt_height, completion_y, completion_height = (round(value, 1) for value in heights)
+        drawn.append(Bar(round(x, 1), round(width, 1), prompt_y, prompt_height, completion_y, completion_height, row))
+    return drawn
+
+
+def _is_own() -> Expression:
+    own: Expression = Chatbot.customer == g.customer.id
+    return own
+
+
+def _sums() -> tuple[Any, ...]:
+    return (
+        fn.SUM(UsageLog.prompt_tokens).alias("prompt_tokens"),
+        fn.SUM(UsageLog.completion_tokens).alias("completion_tokens"),
+        fn.COUNT(UsageLog.id).filter(UsageLog.kind == "ai").alias("answers"),
+        fn.SUM(UsageLog.cost).alias("cost"),
+    )
+
+
+def _by_day(own: Expression) -> list[dict[str, Any]]:
+    day = fn.date(fn.timezone("utc", UsageLog.created_at))
+    return db.rows(UsageLog.select(day.alias("day"), *_sums()).where(own).group_by(day).order_by(day))
+
+
+def _by_kind(own: Expression) -> list[dict[str, Any]]:
+    return db.rows(UsageLog.select(UsageLog.kind, fn.SUM(UsageLog.quantity).alias("quantity")).where(own).group_by(UsageLog.kind))
+
+
+def _by_chatbot(own: Expression) -> list[dict[str, Any]]:
+    chosen = UsageLog.select(UsageLog.chatbot_id, Chatbot.name, *_sums())
+    joined = chosen.join(Chatbot, JOIN.LEFT_OUTER, on=(Chatbot.id == UsageLog.chatbot_id)).where(own, _asked_a_model())
+    return db.rows(joined.group_by(UsageLog.chatbot_id, Chatbot.name).order_by(fn.SUM(UsageLog.prompt_tokens).desc()))
+
+
+def _by_model(own: Expression) -> list[dict[str, Any]]:
+    chosen = UsageLog.select(UsageLog.model, *_sums()).where(own, _asked_a_model())
+    return db.rows(chosen.group_by(UsageLog.model).order_by(fn.SUM(UsageLog.prompt_tokens).desc()))
+
+
+def _asked_a_model() -> Expression:
+    asked: Expression = UsageLog.model.is_null(False)
+    return asked
+
+
+def _tokens(row: dict[str, Any]) -> int:
+    return int(row["prompt_tokens"]) + int(row["completion_tokens"])
+
+
+def _total(by_day: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    costs = [row["cost"] for row in by_day if row["cost"] is not None]
+    return {
+        "tokens": sum(map(_tokens, by_day)),
+        "answers": sum(row["answers"] for row in by_day),
+        "cost": sum(costs) if costs else None,
+    }
