@@ -47,6 +47,7 @@ def answers(customer_id: int, chatbot_id: int) -> list[dict[str, Any]]:
             Message.content.alias("question"),
             Message.error,
             Message.created_at,
+            Conversation.owner,
             reply.content.alias("answer"),
             reply.status,
             reply.metadata.alias("about"),
