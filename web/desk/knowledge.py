@@ -11,7 +11,7 @@ from peewee import fn
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.ai.search import search
+from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.payloads import MAX_ROW_ID, check, strip_invalid
@@ -60,7 +60,7 @@ def items(base_id: int) -> Response:
     """Its items, newest first; with `q` what a chatbot would find for this question."""
     base, question = require_base(base_id), strip_invalid(request.args.get("q", "")).strip()[:_MAX_QUESTION]
     if question:
-        found = search(base_id, question)
+        found = try_out(g.customer.id, base_id, question)
         return _page("desk/knowledge_items.html", base, found=found, question=question)
     rows = teaching.items().where(KnowledgeItem.knowledge_base == base_id)
     before, source = request.args.get("before", type=int), request.args.get("source", type=int)
