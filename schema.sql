@@ -1398,7 +1398,8 @@ create sequence event_sequence;
 create table webhook_endpoint (
     id          bigint generated always as identity primary key,
     customer_id bigint not null references customer on delete cascade,
-    url         text not null check (url_is_normalized(url)),
+    -- Null: nothing is pushed; its events are read with GET /events.
+    url         text check (url_is_normalized(url)),
     secret      text not null, -- encrypted; signs deliveries as Standard Webhooks say
     events      text[] not null default webhook_default_events()
         check (events <@ webhook_event_names() and cardinality(events) > 0),
@@ -1407,6 +1408,25 @@ create table webhook_endpoint (
     -- Seconds between the attempts at an event that failed. Null: WEBHOOK_REDELIVERY_SCHEDULE; empty: it is not tried again.
     redelivery_schedule integer[]
         check (cardinality(redelivery_schedule) <= 20 and 0 < all (redelivery_schedule) and 604800 >= all (redelivery_schedule)),
+    description text not null default '' check (length(description) <= 200),
+    -- Whose events it hears of, beside what is about no chatbot and no channel. Null: of all.
+    chatbots    bigint[] check (cardinality(chatbots) between 1 and 100),
+    channels    text[] check (cardinality(channels) between 1 and 20),
+    headers     text, -- encrypted; a JSON object of what its owner wants sent besides
+    rate_limit  text check (rate_limit ~ '^[1-9][0-9]{0,4}/[1-9][0-9]{0,3}[smh]$'), -- like 10/1s
+    -- Its deliveries wait: an event is `held`, and has no job, until it is resumed.
+    paused      boolean not null default false,
+    -- The secret before this one signs as well, until then.
+    old_secret  text, -- encrypted
+    old_secret_until timestamptz,
+    -- Since when it has only failed; when its owner was told that it will be disabled (shared/webhooks/failing.py).
+    failing_since timestamptz,
+    warned_at   timestamptz,
+    -- Why it was disabled, if its owner did not do it.
+    disabled_reason text check (disabled_reason in ('failing', 'gone')),
+    check ((old_secret is null) = (old_secret_until is null)),
+    check (warned_at is null or failing_since is not null),
+    check (disabled_reason is null or not active),
     unique (customer_id, id)
 );
 
@@ -1426,13 +1446,23 @@ create table webhook_event (
     next_attempt_at timestamptz,
     -- Steps of the redelivery schedule that are used up.
     redeliveries    smallint not null default 0 check (redeliveries >= 0),
+    -- Its endpoint is paused: it has no job, and gets one when the endpoint is resumed.
+    held            boolean not null default false,
+    -- Of an endpoint without a URL: its place in the order in which events were first read, 0 before that. Null: it is pushed. What
+    -- commits late may have the lower id, and would be missed by whoever goes on behind the highest one that they have read.
+    position        bigint check (position >= 0),
     foreign key (customer_id, endpoint_id) references webhook_endpoint (customer_id, id) on delete cascade,
     check ((status = 'DELIVERED') = (delivered_at is not null)),
     check (status <> 'FAILED' or error is not null),
-    check (next_attempt_at is null or status <> 'DELIVERED')
+    check (next_attempt_at is null or status <> 'DELIVERED'),
+    check (not held or status = 'PENDING')
 ) with (fillfactor = 80);
 create index webhook_event_customer_idx on webhook_event (customer_id, id desc);
 create index webhook_event_endpoint_idx on webhook_event (endpoint_id, id);
+create index webhook_event_held_idx on webhook_event (endpoint_id, id) where held;
+create index webhook_event_unread_idx on webhook_event (endpoint_id, id) where position = 0;
+create unique index webhook_event_position_idx on webhook_event (endpoint_id, position) where position > 0;
+create sequence webhook_event_position;
 create index webhook_event_due_idx on webhook_event (next_attempt_at) where next_attempt_at is not null;
 
 -- When an event is tried again that failed: by its endpoint's schedule (seconds), of which `p_used` steps are used up, 10 % earlier or
@@ -1679,14 +1709,17 @@ begin
         select customer_id, event, data || jsonb_build_object('sequence', nextval('event_sequence')) as data
         from jsonb_to_recordset(p_events) as i(customer_id bigint, event text, data jsonb)
     ), new_events as (
-        insert into webhook_event (customer_id, endpoint_id, event, payload)
-        select endpoint.customer_id, endpoint.id, input.event, input.data
+        insert into webhook_event (customer_id, endpoint_id, event, payload, held, position)
+        select endpoint.customer_id, endpoint.id, input.event, input.data, endpoint.paused and endpoint.url is not null,
+            case when endpoint.url is null then 0 end
         from input join webhook_endpoint endpoint on endpoint.customer_id = input.customer_id and endpoint.active
             and input.event = any (endpoint.events)
+            and (endpoint.chatbots is null or coalesce((input.data ->> 'chatbot_id')::bigint = any (endpoint.chatbots), true))
+            and (endpoint.channels is null or coalesce(input.data ->> 'channel' = any (endpoint.channels), true))
         order by input.data -> 'sequence'
-        returning id, customer_id
+        returning id, customer_id, held, position
     )
-    select jsonb_agg(delivery_job_v1(customer_id, id) order by id) into v_jobs from new_events;
+    select jsonb_agg(delivery_job_v1(customer_id, id) order by id) into v_jobs from new_events where not held and position is null;
     return case when v_jobs is null then '[]'::jsonb else job_add_v1(v_jobs) end;
 end $$;
 
@@ -2115,6 +2148,32 @@ create function template_events_add_v1(p_waba_id text, p_templates jsonb) return
         select distinct chatbot.customer_id from whatsapp_cloud_account account join chatbot on chatbot.id = account.chatbot_id
         where account.waba_id = p_waba_id) customers
 $$;
+
+-- An endpoint that only fails: `p_state` is failing (it will be disabled at `p_disables_at`) or disabled. Its other endpoints hear of it.
+create function endpoint_event(e webhook_endpoint, p_state text, p_reason text, p_disables_at timestamptz) returns jsonb
+language sql stable as $$
+    select customer_event_v1('endpoint.disabled', e.customer_id, jsonb_build_object('endpoint_id', e.id, 'url', e.url,
+        'state', p_state, 'reason', p_reason, 'failing_since', e.failing_since, 'disables_at', p_disables_at))
+$$;
+
+-- Disables an endpoint; `p_reason`: failing or gone. Returns the tickets; null if it was not active.
+create function webhook_endpoint_disable_v1(p_id bigint, p_reason text) returns jsonb language plpgsql as $$
+declare
+    v_endpoint webhook_endpoint;
+begin
+    update webhook_endpoint set active = false, disabled_reason = p_reason where id = p_id and active returning * into v_endpoint;
+    return case when found then webhook_emit(jsonb_build_array(endpoint_event(v_endpoint, 'disabled', p_reason, null))) end;
+end $$;
+
+-- Tells of an endpoint that will be disabled, once. Returns the tickets; null if it was told, or is well.
+create function webhook_endpoint_warn_v1(p_id bigint, p_disables_at timestamptz) returns jsonb language plpgsql as $$
+declare
+    v_endpoint webhook_endpoint;
+begin
+    update webhook_endpoint set warned_at = clock_timestamp()
+    where id = p_id and active and failing_since is not null and warned_at is null returning * into v_endpoint;
+    return case when found then webhook_emit(jsonb_build_array(endpoint_event(v_endpoint, 'failing', 'failing', p_disables_at))) end;
+end $$;
 
 -- Adds such events, where no job ends. Returns the tickets to enqueue.
 create function events_add_v1(p_events jsonb) returns jsonb language sql as $$

@@ -555,12 +555,23 @@ class WebhookEndpoint(Base):
     """A customer's URL that hears of events."""
 
     customer = ForeignKeyField(Customer)
-    url = TextField()
+    url = TextField(null=True)
     secret = EncryptedField()
     events = ArrayField(TextField, index=False)
     active = BooleanField()
     created_at = _time()
     redelivery_schedule = ArrayField(IntegerField, index=False, null=True)
+    description = TextField()
+    chatbots = ArrayField(BigIntegerField, index=False, null=True)
+    channels = ArrayField(TextField, index=False, null=True)
+    headers = EncryptedField(null=True)
+    rate_limit = TextField(null=True)
+    paused = BooleanField()
+    old_secret = EncryptedField(null=True)
+    old_secret_until = DateTimeTZField(null=True)
+    failing_since = DateTimeTZField(null=True)
+    warned_at = DateTimeTZField(null=True)
+    disabled_reason = TextField(null=True)
 
 
 class WebhookEvent(Base):
@@ -578,6 +589,8 @@ class WebhookEvent(Base):
     delivered_at = DateTimeTZField(null=True)
     next_attempt_at = DateTimeTZField(null=True)
     redeliveries = SmallIntegerField()
+    held = BooleanField()
+    position = BigIntegerField(null=True)
 
 
 class WebhookAttempt(Base):

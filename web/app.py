@@ -22,6 +22,7 @@ from web.api import (
     chatbots,
     contacts,
     document,
+    events,
     gaps,
     knowledge,
     media,
@@ -34,6 +35,7 @@ from web.api import (
     webhooks,
 )
 from web.desk import install as desk
+from web.event_types import event_types
 from web.hooks import hook_modules
 from web.ops.dashboard import dashboard
 from web.ops.health import health
@@ -46,10 +48,10 @@ from web.widget.page import page as widget_page
 #: The modules that add their routes to the API.
 API_ROUTES = (
     *(chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates),
-    *(webhooks, webhook_attempts, recovery, usage, budgets),
+    *(webhooks, webhook_attempts, recovery, events, usage, budgets),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
-BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page)
+BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page, event_types)
 
 
 def create_app() -> Flask:

@@ -32,7 +32,7 @@ from shared.privacy import marks
 from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
-from shared.webhooks import redelivery, retention
+from shared.webhooks import failing, redelivery, retention
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ def sweep() -> None:
     """One pass over jobs, and over what else a crash has left behind, or has become due."""
     if sweep_if_alone():
         redelivery.redeliver_due()
+        redelivery.release_held()
         delivery_status.apply_late_statuses()
         contacts.settle()
         if swept := meter.sweep():
@@ -154,6 +155,12 @@ def return_conversations() -> None:
 def watch_gateways() -> None:
     """Holds the replies of gateways that take them and send nothing."""
     acks.watch()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def watch_endpoints() -> None:
+    """Tells businesses of webhook endpoints that only fail, and disables them in the end."""
+    failing.watch()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -9,8 +9,9 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from shared import db, http, payloads
+from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
-from shared.config import settings
+from shared.config import parse_rate, settings
 from shared.db import sql
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentRefusal, Snooze
@@ -39,6 +40,7 @@ queries = sql.load(__file__)
 
 record_delivery = CompletionStatement(queries["record_delivery"])
 drop_event = CompletionStatement(queries["drop_event"])
+hold_event = CompletionStatement(queries["hold_event"])
 
 _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.WEBHOOKS))
 
@@ -94,11 +96,16 @@ def deliver(job: Job) -> None:
     """POSTs an event: {"id", "type", "timestamp", "data"}."""
     payloads.read(Queue.WEBHOOKS, job.payload)
     event = job.loaded
-    if event is None or not event["active"]:
+    if event is None or not event["active"] or event["url"] is None:
         _drop(job)
         return
-    gone.watch()
     attempt = Attempt.of(job)
+    if event["paused"] and attempt.trigger is not Trigger.TEST:
+        hold_event(job, {"webhook_event_id": job.webhook_event_id})
+        return
+    if event["rate_limit"] and (rate := parse_rate(event["rate_limit"])):
+        rate_limits.admit_within(job.id, job.priority, {f"endpoint {event['endpoint_id']}": rate})
+    gone.watch()
     try:
         rooms = Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id)
         with _bulkhead.slot(*rooms, age=job.age, leaves_room=job.priority == BEHIND):
@@ -170,12 +177,14 @@ def _post(event: dict[str, Any], attempt: Attempt) -> http.Response:
         "data": event["payload"],
     }
     body = json.dumps(envelope, separators=(",", ":")).encode()
-    secret = decrypt(event["secret"], f"webhook event {event['id']}'s endpoint")
-    headers = signing.headers(secret, event["id"], event["event"], attempt.number, body)
+    whose = f"webhook event {event['id']}'s endpoint"
+    secrets = [decrypt(secret, whose) for secret in (event["secret"], event["old_secret"]) if secret]
+    own = json.loads(decrypt(event["headers"], whose)) if event["headers"] else {}
+    headers = signing.headers(secrets, event["id"], event["event"], attempt.number, body)
     return http.post(
         event["url"],
         body,
-        headers,
+        {**own, **headers},
         conf.http_timeout,
         allow_private=conf.webhooks_to_private,
         needs_body=False,  # the status is the answer

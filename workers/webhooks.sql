@@ -2,7 +2,8 @@
 -- The job, its event, and the endpoint that it goes to.
 select claimed_jobs.*, (select to_jsonb(delivery) from (
     select event.id, event.endpoint_id, event.event, event.payload, event.status, event.attempts,
-        endpoint.url, endpoint.secret, endpoint.active, endpoint.redelivery_schedule,
+        endpoint.url, endpoint.secret, endpoint.active, endpoint.redelivery_schedule, endpoint.headers, endpoint.rate_limit,
+        endpoint.paused, case when endpoint.old_secret_until > now() then endpoint.old_secret end as old_secret,
         to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
@@ -26,6 +27,11 @@ with input as materialized (
     select id, endpoint_id, customer_id, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status,
         answer
     from delivered_events
+), failing_endpoints as materialized ( -- another worker may be at it
+    select id from webhook_endpoint where id = any (array(select endpoint_id from delivered_events)) and failing_since is not null
+    for no key update skip locked
+), healthy_endpoints as (
+    update webhook_endpoint set failing_since = null, warned_at = null where id = any (array(select id from failing_endpoints))
 )
 select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
@@ -36,6 +42,18 @@ with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, webhook_event_id bigint)
 ), dropped_events as (
     update webhook_event event set status = 'FAILED', error = 'the endpoint was switched off', next_attempt_at = null
+    from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
+        and event.status = 'PENDING'
+)
+select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
+from input
+
+-- name: hold_event
+-- Its endpoint is paused: it waits without a job (shared/webhooks/redelivery.py).
+with input as materialized (
+    select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, webhook_event_id bigint)
+), held_events as (
+    update webhook_event event set held = true
     from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
         and event.status = 'PENDING'
 )
@@ -68,6 +86,9 @@ with failed_attempt as (
     select id, endpoint_id, customer_id, number, trigger, clock_timestamp() - make_interval(secs => seconds), ms, response_status,
         answer, error_code, :customer_error, coalesce(clock_timestamp() + make_interval(secs => retry_in), next_attempt_at)
     from failed_event, failed_attempt, details
+), failing_endpoint as (
+    update webhook_endpoint set failing_since = clock_timestamp()
+    from failed_event where webhook_endpoint.id = failed_event.endpoint_id and failing_since is null
 )
 select attempt, retry_in from failed_attempt
 
@@ -100,12 +121,9 @@ with dead_job as materialized (
         error = case when starts_with(error, last_error) then error else last_error end
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
     returning endpoint_id, response_status
-), gone_endpoint as (
-    update webhook_endpoint set active = false from failed_event where id = endpoint_id and response_status = 410 and active
-    returning customer_event_v1('endpoint.disabled', customer_id,
-        jsonb_build_object('endpoint_id', id, 'url', url, 'state', 'disabled', 'reason', 'gone')) as event
-), disabled_events as materialized (
-    select coalesce(jsonb_agg(event), '[]') as events from gone_endpoint
+), disabled_endpoint as materialized (
+    select coalesce((select webhook_endpoint_disable_v1(endpoint_id, 'gone') from failed_event where response_status = 410), '[]')
+        as tickets
 )
-select job_close_failed_v1(:job_id, '[]', events) as tickets
-from (select count(*) from dead_job) locked, disabled_events -- both before it is closed
+select job_close_failed_v1(:job_id) || disabled_endpoint.tickets as tickets
+from (select count(*) from dead_job) locked, disabled_endpoint -- both before it is closed

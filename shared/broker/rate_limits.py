@@ -6,6 +6,7 @@ Here a job that is refused gets a turn, by priority and age: it comes again once
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,11 @@ def admit(job_id: int, queue: Queue, priority: int, number: str | None = None) -
 
     Raises RateLimited, until the job's turn. While Redis is away every job passes: a limit must not lose any.
     """
-    limits = _limits(queue, number)
+    admit_within(job_id, priority, _limits(queue, number))
+
+
+def admit_within(job_id: int, priority: int, limits: Mapping[str, Rate]) -> None:
+    """The same, within these limits, by the names under which they are shared and told."""
     if not limits:
         return
     try:

@@ -65,12 +65,14 @@ def begin(where: Filter, by: str, pace: float = bulk_actions.PACE) -> int:
     total = count(where)
     with db.transaction():
         endpoint = db.row(
-            WebhookEndpoint.select(WebhookEndpoint.customer, WebhookEndpoint.active)
+            WebhookEndpoint.select(WebhookEndpoint.customer, WebhookEndpoint.active, WebhookEndpoint.url)
             .where(WebhookEndpoint.id == where.endpoint_id)
             .for_update()  # two at once take turns
         )
         if endpoint is None or not endpoint["active"]:
             raise Refused("The endpoint is switched off. Set it active first.")
+        if endpoint["url"] is None:
+            raise Refused("The endpoint has no URL. Read its events with GET /events.")
         if _is_running(where.endpoint_id):
             raise Refused("The endpoint is being recovered. Wait until that has ended, or stop it.")
         return bulk_actions.begin(KIND, where.as_json(), total, by, pace=pace, customer_id=endpoint["customer_id"])

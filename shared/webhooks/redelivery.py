@@ -21,13 +21,22 @@ BATCH, BATCHES = 500, 4
 
 def redeliver_due() -> int:
     """One pass; returns how many events are tried again."""
+    return _in_batches("redeliver_due", "events_due_again")
+
+
+def release_held() -> int:
+    """One pass over what waited for an endpoint that was paused; returns how many events are delivered now."""
+    return _in_batches("release_held", "held_events_released")
+
+
+def _in_batches(query: str, told_as: str) -> int:
     total = 0
     for _ in range(BATCHES):
-        [due] = queries["redeliver_due"].rows(batch=BATCH)
+        [due] = queries[query].rows(batch=BATCH)
         enqueue(tickets_of(due["tickets"]))
         total += due["events"]
         if due["events"] < BATCH:
             break
     if total:
-        log.info("events_due_again", extra={"events": total})
+        log.info(told_as, extra={"events": total})
     return total

@@ -6,8 +6,9 @@ Source: https://github.com/standard-webhooks/standard-webhooks. The signature is
 from __future__ import annotations
 
 import base64
-import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from secrets import token_bytes
 
 from standardwebhooks import Webhook
 
@@ -17,7 +18,7 @@ SECRET_BYTES = 32
 
 def new_secret() -> str:
     """A fresh endpoint secret, `whsec_…`."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    return "whsec_" + base64.b64encode(token_bytes(SECRET_BYTES)).decode()
 
 
 def event_id(row_id: int) -> str:
@@ -25,8 +26,8 @@ def event_id(row_id: int) -> str:
     return f"evt_{row_id}"
 
 
-def headers(secret: str, row_id: int, event: str, attempt: int, body: bytes) -> dict[str, str]:
-    """The headers of one attempt."""
+def headers(secrets: Sequence[str], row_id: int, event: str, attempt: int, body: bytes) -> dict[str, str]:
+    """The headers of one attempt, with a signature by each secret: a receiver may still have the one before."""
     now = datetime.now(UTC)
     return {
         "X-Webhook-Event": event,
@@ -34,5 +35,5 @@ def headers(secret: str, row_id: int, event: str, attempt: int, body: bytes) -> 
         "X-Webhook-Attempt": str(attempt),
         "webhook-id": event_id(row_id),
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(secret).sign(event_id(row_id), now, body.decode()),
+        "webhook-signature": " ".join(Webhook(secret).sign(event_id(row_id), now, body.decode()) for secret in secrets),
     }

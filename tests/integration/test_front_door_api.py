@@ -309,6 +309,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
         "update_conversation": {"owner": "person"},
         "create_endpoint": {"url": "https://x.example"},
         "update_endpoint": {"active": False},
+        "test_endpoint": {},
         "replace_credentials": {"secret": "theirs"},
         "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]},
         "recover_endpoint": {"since": "2026-01-01T00:00:00Z"},

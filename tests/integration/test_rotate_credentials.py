@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from peewee import fn
 
 from scripts.commands import keys
 from shared import config, db
 from shared.db import credentials
 from shared.errors import PermanentError
-from shared.models import TABLES, Chatbot, ChatbotProvider, encrypted_fields
+from shared.models import TABLES, Chatbot, ChatbotProvider, WebhookEndpoint, encrypted_fields
 from tests.builders import World
 
 COLUMNS = (
@@ -23,6 +24,8 @@ COLUMNS = (
     "WhatsappQrSession.api_key",
     "WhatsappQrSession.webhook_secret",
     "WebhookEndpoint.secret",
+    "WebhookEndpoint.headers",
+    "WebhookEndpoint.old_secret",
 )
 
 
@@ -33,6 +36,7 @@ def stored(world: World) -> dict[str, str]:
     own = {"provider_base_url": "https://ai.example/v1", "provider_api_key": ""}
     own |= {"transcription_base_url": "https://ai.example/v1", "transcription_api_key": ""}
     db.rows(Chatbot.update(own))  # a chatbot has both or none
+    db.rows(WebhookEndpoint.update(old_secret="", old_secret_until=fn.now()))  # so has an endpoint
     db.rows(ChatbotProvider.insert(chatbot=world.chatbot, position=2, base_url="https://ai.example", api_key="", model="m"))
     for model in TABLES:
         for field in encrypted_fields(model):

@@ -54,7 +54,7 @@ def test_languages_are_read_from_files() -> None:
     assert translations("de").gettext("Log in") == "Anmelden"
 
 
-@pytest.mark.parametrize("folder", ["web/static/vendor", "tests/vendor"])
+@pytest.mark.parametrize("folder", ["web/static/vendor", "tests/vendor", "tests/vendor_node"])
 def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> None:
     listed = json.loads((root / folder / "vendor.json").read_text())
     assert {path.name for path in (root / folder).iterdir()} == {"vendor.json", *listed}

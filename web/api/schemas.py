@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
-from shared.config import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY, settings
-from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
 from shared.teaching.chatbots import MAX_RETURN_MINUTES
 from shared.teaching.fields import whole
-from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 
 #: Rows of a page at most, and where the request does not say.
@@ -149,103 +146,6 @@ class OwnerSchema(BodySchema):
 
 
 ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)
-
-
-# ---- webhooks
-
-
-class _Url(fields.String):
-    """Loads the URL as it is stored and called."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
-        try:
-            return normalize_url(super()._deserialize(value, attr, data, **options), allow_private=settings().webhooks_to_private)
-        except UrlRefused as problem:
-            raise ValidationError(str(problem)) from None
-
-
-def _url(**options: Any) -> fields.String:
-    # The pattern is narrower than what is taken, but every URL that fits it is, and is stored as it was given.
-    pattern = r"^https?://([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,3}[a-z]{2,20}(/[A-Za-z0-9/_-]*)?$"
-    described = {"format": "uri", "maxLength": MAX_URL, "pattern": pattern}
-    return _Url(metadata=described, **options)
-
-
-def _events(**options: Any) -> fields.List[Any]:
-    name = fields.String(validate=validate.OneOf(EVENTS, error="must be one of " + ", ".join(EVENTS)))
-    return fields.List(name, validate=validate.Length(min=1, error="must name at least one event"), **options)
-
-
-def _schedule(**options: Any) -> fields.List[Any]:
-    described = {"description": "Seconds between attempts at an event that failed; null: the platform's, empty: no more."}
-    length = validate.Length(max=MAX_REDELIVERIES, error=f"must have at most {MAX_REDELIVERIES} steps")
-    return fields.List(whole(1, MAX_REDELIVERY_DELAY), validate=length, allow_none=True, metadata=described, **options)
-
-
-class EndpointSchema(BodySchema):
-    """Where a business hears of events."""
-
-    id = stored_id()
-    url = stored_text()
-    events = _events(required=True)
-    active = _boolean(required=True)
-    redelivery_schedule = _schedule(required=True)
-    created_at = stored_time()
-
-
-class EndpointWithSecretSchema(EndpointSchema):
-    """With the secret that signs deliveries (Standard Webhooks), when it is new."""
-
-    secret = fields.String(metadata={"description": "whsec_…, shown once."})
-
-
-class NewEndpointSchema(BodySchema):
-    """An endpoint to be created."""
-
-    what = "webhook endpoint"
-    url = _url(required=True)
-    events = _events(load_default=list(DEFAULT_EVENTS))
-    active = _boolean(load_default=True)
-    redelivery_schedule = _schedule(load_default=None)
-
-
-class EndpointChangesSchema(BodySchema):
-    """What changes; what is not named, or null, stays."""
-
-    what = "webhook endpoint"
-    url = _url(allow_none=True)
-    events = _events(allow_none=True)
-    active = _boolean(allow_none=True)
-    redelivery_schedule = _schedule()
-    rotate_secret = _boolean(load_default=False, metadata={"description": "Makes a new secret, which the answer shows once."})
-
-
-class EventSchema(BodySchema):
-    """One event for one endpoint, and how its delivery went."""
-
-    id = stored_id()
-    endpoint_id = stored_id()
-    event = stored_text()
-    status = stored_text("PENDING", "DELIVERED", "FAILED")
-    attempts = _number()
-    response_status = _number(allow_none=True)
-    error = stored_text(allow_none=True)
-    created_at = stored_time()
-    delivered_at = stored_time(allow_none=True)
-    next_attempt_at = stored_time(
-        allow_none=True, metadata={"description": "When one that failed is tried again by itself; null: not any more."}
-    )
-
-
-class RedeliverySchema(BodySchema):
-    """An event that is delivered again."""
-
-    id = stored_id()
-    status = stored_text("PENDING")
-
-
-EndpointPageSchema = page_of("EndpointPageSchema", EndpointSchema)
-EventPageSchema = page_of("EventPageSchema", EventSchema)
 
 
 # ---- queues and usage

@@ -5,39 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from peewee import Expression, ModelSelect, fn
 from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.db.credentials import encrypt
-from shared.models import Customer, WebhookEndpoint, WebhookEvent
+from shared.models import WebhookEndpoint, WebhookEvent
 from shared.queue_service import delivery_job_tickets
-from shared.webhooks import signing
+from shared.webhooks import endpoints
 from shared.webhooks.triggers import Trigger
-from web.api.api import api, customer_id, page, row_id, row_or_404
-from web.api.schemas import (
+from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.schemas import PageQuerySchema
+from web.api.webhook_schemas import (
     EndpointChangesSchema,
     EndpointPageSchema,
     EndpointSchema,
     EndpointWithSecretSchema,
     EventPageSchema,
     NewEndpointSchema,
-    PageQuerySchema,
     RedeliverySchema,
+    TestEventSchema,
 )
 
-#: Endpoints of a customer. Each message is told to all of them, so they multiply its events. Those that exist already stay.
-MAX_ENDPOINTS = 20
-#: Never the secret.
-_ENDPOINT = (
-    WebhookEndpoint.id,
-    WebhookEndpoint.url,
-    WebhookEndpoint.events,
-    WebhookEndpoint.active,
-    WebhookEndpoint.redelivery_schedule,
-    WebhookEndpoint.created_at,
-)
+#: What null means something for, in a change.
+_NULLABLE = ("chatbots", "channels", "headers", "rate_limit", "redelivery_schedule")
+_WHAT = "webhook endpoint, or chatbot of it"
 
 
 @api.get("/webhook-endpoints")
@@ -45,7 +36,8 @@ _ENDPOINT = (
 @api.response(200, EndpointPageSchema)
 def list_endpoints(query: dict[str, Any]) -> dict[str, Any]:
     """List webhook endpoints"""
-    return page(WebhookEndpoint.select(*_ENDPOINT).where(WebhookEndpoint.customer == customer_id()), **query)
+    rows = page(endpoints.listed(customer_id()), **query)
+    return {**rows, "data": [endpoints.shown(row) for row in rows["data"]]}
 
 
 @api.post("/webhook-endpoints")
@@ -57,23 +49,17 @@ def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
 
     The answer has the secret that signs its deliveries; it is shown this once.
     """
-    secret = signing.new_secret()
-    new = WebhookEndpoint.insert(customer=customer_id(), secret=encrypt(secret), **endpoint)
-    with db.transaction():
-        db.row(Customer.select(Customer.id).where(Customer.id == customer_id()).for_update())  # two at once take turns
-        count = int(
-            db.scalar(WebhookEndpoint.select(fn.COUNT(WebhookEndpoint.id)).where(WebhookEndpoint.customer == customer_id()))
-        )
-        if count >= MAX_ENDPOINTS:
-            raise Conflict(f"You have {count} endpoints, and {MAX_ENDPOINTS} are allowed. Delete one that you no longer need.")
-        return {**db.rows(new.returning(*_ENDPOINT))[0], "secret": secret}
+    try:
+        return existing(endpoints.create(customer_id(), endpoint), "chatbot")
+    except endpoints.TooManyEndpoints as problem:
+        raise Conflict(str(problem)) from None
 
 
 @api.get("/webhook-endpoints/<int:endpoint_id>")
 @api.response(200, EndpointSchema)
 def get_endpoint(endpoint_id: int) -> dict[str, Any]:
     """Get an endpoint"""
-    return row_or_404(_endpoint(endpoint_id), "webhook endpoint")
+    return existing(endpoints.get(customer_id(), row_id(endpoint_id)), _WHAT)
 
 
 @api.patch("/webhook-endpoints/<int:endpoint_id>")
@@ -82,15 +68,26 @@ def get_endpoint(endpoint_id: int) -> dict[str, Any]:
 def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """Update an endpoint
 
-    With `rotate_secret` the answer has the new secret.
+    With `rotate_secret` the answer has the new secret. What waited while it was paused is delivered once it is not.
     """
-    secret = signing.new_secret() if changes.pop("rotate_secret") else None
-    values = {name: value for name, value in changes.items() if value is not None or name == "redelivery_schedule"}
-    if secret:
-        values["secret"] = encrypt(secret)
-    change = WebhookEndpoint.update(**values).where(_is_own(endpoint_id)).returning(*_ENDPOINT)
-    endpoint = row_or_404(change if values else _endpoint(endpoint_id), "webhook endpoint")
-    return {**endpoint, "secret": secret} if secret else endpoint
+    rotates = changes.pop("rotate_secret")
+    values = {name: value for name, value in changes.items() if value is not None or name in _NULLABLE}
+    return existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+
+
+@api.post("/webhook-endpoints/<int:endpoint_id>/test")
+@api.arguments(TestEventSchema)
+@api.response(202, RedeliverySchema)
+@api.alt_response(409, response="CONFLICT")
+def test_endpoint(wanted: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
+    """Deliver a test event
+
+    An example, with `test` in its data. It is an event like any other: what came of it is in the list of events.
+    """
+    try:
+        return existing(endpoints.send_test(customer_id(), row_id(endpoint_id), wanted["event"]), "webhook endpoint")
+    except endpoints.EndpointIsOff as problem:
+        raise Conflict(str(problem)) from None
 
 
 @api.delete("/webhook-endpoints/<int:endpoint_id>")
@@ -100,7 +97,7 @@ def delete_endpoint(endpoint_id: int) -> Response:
 
     Its events go with it; deliveries that are under way are given up.
     """
-    row_or_404(WebhookEndpoint.delete().where(_is_own(endpoint_id)).returning(WebhookEndpoint.id), "webhook endpoint")
+    existing(endpoints.delete(customer_id(), row_id(endpoint_id)), "webhook endpoint")
     return Response(status=204)
 
 
@@ -133,7 +130,10 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
     It goes out under its own id once more, at once, and its redelivery schedule begins anew.
     """
     own = (WebhookEvent.customer == customer_id()) & (WebhookEvent.id == row_id(event_id))
-    event = row_or_404(WebhookEvent.select(WebhookEndpoint.active).join(WebhookEndpoint).where(own), "webhook event")
+    columns = WebhookEndpoint.active, WebhookEndpoint.url
+    event = row_or_404(WebhookEvent.select(*columns).join(WebhookEndpoint).where(own), "webhook event")
+    if event["url"] is None:
+        raise Conflict("The event's endpoint has no URL. Read the event with GET /events.")
     if not event["active"]:
         raise Conflict("The event's endpoint is switched off. Set it active first.")
     # Not while it is under way: the guard and the new job are one statement.
@@ -149,11 +149,3 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
         raise Conflict("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
     enqueue(tickets_of(row.pop("tickets")))
     return row
-
-
-def _endpoint(endpoint_id: int) -> ModelSelect[WebhookEndpoint]:
-    return WebhookEndpoint.select(*_ENDPOINT).where(_is_own(endpoint_id))
-
-
-def _is_own(endpoint_id: int) -> Expression:
-    return (WebhookEndpoint.customer == customer_id()) & (WebhookEndpoint.id == row_id(endpoint_id))

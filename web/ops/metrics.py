@@ -121,6 +121,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
     states = CounterMetricFamily(
         "switchboard_channel_states", "Times that an account got into a state", labels=["channel", "state"]
     )
+    endpoints = CounterMetricFamily("switchboard_webhook_endpoints", "Endpoints that fail, or were disabled", labels=["state"])
     unknown = CounterMetricFamily("switchboard_unknown_codes", "Codes of providers that no table knows", labels=["channel"])
     vectors = CounterMetricFamily("switchboard_question_vectors", "Vectors of questions by result", labels=["result"])
     families = {
@@ -133,6 +134,7 @@ def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:
         "question_vectors": vectors,
         "typing": typing,
         "channel_states": states,
+        "endpoints": endpoints,
         "unknown_codes": unknown,
     }
     for (metric, *labels), count in sorted(counts.items()):

@@ -9,6 +9,9 @@ from typing import Any
 
 from scripts.local.simulator.exchange import Reply, Request
 
+#: Headers of webhooks that are kept beside those that have "webhook" in their names.
+_KEPT = ("authorization", "content-type", "x-shop")
+
 
 class Record:
     """Rows in the order of arrival."""
@@ -34,7 +37,7 @@ class Record:
             "faults": list(faults),
         }
         if kind == "webhook":
-            row["headers"] = {name: value for name, value in request.headers.items() if "webhook" in name}
+            row["headers"] = {name: value for name, value in request.headers.items() if name in _KEPT or "webhook" in name}
             row["body"] = request.body.decode("utf-8", "replace")
         self._rows.append(row)
         return row

@@ -1,0 +1,176 @@
+"""Endpoints of a business: what it may set, created and changed; what the API and the desk share.
+
+Each verb is given its customer, and sees no other's rows: None is "there is no such row". Secrets and the values of
+own headers go in, and never come out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from peewee import Expression, ModelSelect, fn
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.db.credentials import decrypt, encrypt
+from shared.errors import InvalidPayload
+from shared.models import Chatbot, Customer, WebhookEndpoint, WebhookEvent
+from shared.webhooks import signing
+from shared.webhooks.schemas import example_data
+from shared.webhooks.triggers import Trigger
+
+#: Endpoints of a customer. Each message is told to all of them, so they multiply its events. Those that exist already stay.
+MAX_ENDPOINTS = 20
+#: For how long the secret before signs as well: a day, for the receiver to learn the new one.
+OLD_SECRET_LASTS = timedelta(hours=24)
+#: Own headers of an endpoint, and the characters of one.
+MAX_HEADERS, MAX_HEADER = 10, 1000
+HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]{0,99}\Z"
+HEADER_VALUE = r"^[!-~]([ -~]*[!-~])?\Z"
+#: What HTTP itself, or we, say: a receiver must be able to trust it.
+_RESERVED = re.compile(
+    r"host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|accept-encoding|user-agent|proxy-.*"
+    r"|webhook-.*|x-webhook-.*|svix-.*",
+    re.IGNORECASE,
+)
+#: What a business may see of an endpoint; `headers` becomes `header_names` (`shown`).
+COLUMNS = (
+    WebhookEndpoint.id,
+    WebhookEndpoint.url,
+    WebhookEndpoint.description,
+    WebhookEndpoint.events,
+    WebhookEndpoint.chatbots,
+    WebhookEndpoint.channels,
+    WebhookEndpoint.headers,
+    WebhookEndpoint.rate_limit,
+    WebhookEndpoint.active,
+    WebhookEndpoint.paused,
+    WebhookEndpoint.redelivery_schedule,
+    WebhookEndpoint.old_secret_until.alias("rotation_ends_at"),
+    WebhookEndpoint.failing_since,
+    WebhookEndpoint.disabled_reason,
+    WebhookEndpoint.created_at,
+)
+
+
+class TooManyEndpoints(Exception):
+    """The customer has as many as it may."""
+
+
+class EndpointIsOff(Exception):
+    """Nothing is delivered to it."""
+
+
+def headers_problem(headers: Mapping[str, str]) -> str:
+    """What is wrong with own headers, or nothing."""
+    if len(headers) > MAX_HEADERS:
+        return f"must be at most {MAX_HEADERS}"
+    reserved = [name for name in headers if _RESERVED.fullmatch(name)]
+    return f"must not set {reserved[0]}, which is ours to say" if reserved else ""
+
+
+def listed(customer_id: int) -> ModelSelect[WebhookEndpoint]:
+    """Its endpoints; rows are for `shown`."""
+    return WebhookEndpoint.select(*COLUMNS).where(WebhookEndpoint.customer == customer_id)
+
+
+def shown(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """What may be shown of a row."""
+    headers = endpoint.pop("headers")
+    names = sorted(json.loads(decrypt(headers, f"webhook endpoint {endpoint['id']}"))) if headers else []
+    return {**endpoint, "header_names": names}
+
+
+def get(customer_id: int, endpoint_id: int) -> dict[str, Any] | None:
+    """One of its endpoints."""
+    row = db.row(WebhookEndpoint.select(*COLUMNS).where(_is_own(customer_id, endpoint_id)))
+    return row and shown(row)
+
+
+def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A new endpoint, with its secret; None: a chatbot is not the customer's. Raises TooManyEndpoints, InvalidPayload."""
+    secret = signing.new_secret()
+    if not _owns(customer_id, values.get("chatbots")):
+        return None
+    new = WebhookEndpoint.insert(customer=customer_id, secret=encrypt(secret), **_stored(values))
+    with db.transaction():
+        db.row(Customer.select(Customer.id).where(Customer.id == customer_id).for_update())  # two at once take turns
+        count = int(
+            db.scalar(WebhookEndpoint.select(fn.COUNT(WebhookEndpoint.id)).where(WebhookEndpoint.customer == customer_id))
+        )
+        if count >= MAX_ENDPOINTS:
+            raise TooManyEndpoints(
+                f"You have {count} endpoints, and {MAX_ENDPOINTS} are allowed. Delete one that you no longer need."
+            )
+        return {**shown(db.rows(new.returning(*COLUMNS))[0]), "secret": secret}
+
+
+def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotates: bool = False) -> dict[str, Any] | None:
+    """The endpoint as it is now, with its secret if that is new; None: it, or one of its chatbots, is not the customer's.
+
+    A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record.
+    """
+    if not _owns(customer_id, values.get("chatbots")):
+        return None
+    stored, secret = _stored(values), signing.new_secret() if rotates else None
+    if secret:
+        until = fn.now() + OLD_SECRET_LASTS
+        stored |= {"secret": encrypt(secret), "old_secret": WebhookEndpoint.secret, "old_secret_until": until}
+    if stored.get("active") is not None:
+        stored |= {"failing_since": None, "warned_at": None, "disabled_reason": None}
+    if not stored:
+        return get(customer_id, endpoint_id)
+    row = db.row(WebhookEndpoint.update(**stored).where(_is_own(customer_id, endpoint_id)).returning(*COLUMNS))
+    return row and {**shown(row), **({"secret": secret} if secret else {})}
+
+
+def delete(customer_id: int, endpoint_id: int) -> int | None:
+    """Its events go with it. Returns its id."""
+    row = db.row(WebhookEndpoint.delete().where(_is_own(customer_id, endpoint_id)).returning(WebhookEndpoint.id))
+    return None if row is None else int(row["id"])
+
+
+def send_test(customer_id: int, endpoint_id: int, event: str | None) -> dict[str, Any] | None:
+    """Delivers an example of an event, with `test` in its data, also where the endpoint is paused. Raises EndpointIsOff."""
+    is_own = _is_own(customer_id, endpoint_id)
+    endpoint = db.row(WebhookEndpoint.select(WebhookEndpoint.url, WebhookEndpoint.events, WebhookEndpoint.active).where(is_own))
+    if endpoint is None:
+        return None
+    if not endpoint["active"]:
+        raise EndpointIsOff("The endpoint is switched off. Set it active first.")
+    name = event or endpoint["events"][0]
+    values = {"customer": customer_id, "endpoint": endpoint_id, "event": name, "payload": {**example_data(name), "test": True}}
+    if endpoint["url"] is None:  # it is there to be read
+        return db.row(WebhookEvent.insert(**values, position=0).returning(WebhookEvent.id, WebhookEvent.status))
+    job = fn.delivery_job_v2(WebhookEvent.customer, WebhookEvent.id, Trigger.TEST.value)
+    tickets = fn.job_add_v1(fn.jsonb_build_array(job)).alias("tickets")
+    [row] = db.rows(WebhookEvent.insert(**values).returning(WebhookEvent.id, WebhookEvent.status, tickets))
+    enqueue(tickets_of(row.pop("tickets")))
+    return row
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As columns. Raises InvalidPayload."""
+    stored = dict(values)
+    if headers := stored.get("headers"):
+        if problem := headers_problem(headers):
+            raise InvalidPayload("webhook endpoint", {"headers": problem})
+        stored["headers"] = encrypt(json.dumps(headers))
+    elif "headers" in stored:
+        stored["headers"] = None
+    return stored
+
+
+def _owns(customer_id: int, chatbots: list[int] | None) -> bool:
+    if not chatbots:
+        return True
+    own = Chatbot.select(fn.COUNT(Chatbot.id)).where((Chatbot.customer == customer_id) & Chatbot.id.in_(chatbots))
+    return int(db.scalar(own)) == len(set(chatbots))
+
+
+def _is_own(customer_id: int, endpoint_id: int) -> Expression:
+    return (WebhookEndpoint.customer == customer_id) & (WebhookEndpoint.id == endpoint_id)

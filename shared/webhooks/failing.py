@@ -1,0 +1,70 @@
+"""Endpoints that only fail are disabled after WEBHOOK_DISABLE_AFTER, and their business is told two fifths before that.
+
+Its other endpoints hear of it (endpoint.disabled), and its owners by e-mail, where that is set up. One that is not called is left
+alone: nobody knows whether it would still fail. Switched on again, it begins with a clean record.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared import db
+from shared.broker.enqueue import enqueue, tickets_of
+from shared.config import settings
+from shared.db import sql
+from shared.models import User
+from shared.people import mail
+from shared.telemetry import metrics
+
+log = logging.getLogger(__name__)
+queries = sql.load(__file__)
+
+#: The share of the time after which the business is told: three of five days.
+NOTICE = 0.6
+#: Seconds within which the last attempt must have been: a day; and that pass at least between the notice and the end.
+ALIVE = 86_400
+
+_TEXTS = {
+    "failing": (
+        "A webhook endpoint fails",
+        "Your webhook endpoint {url} (number {id}) has answered nothing but failures for days.\n\n"
+        "If that goes on, it will be disabled at {disables_at:%Y-%m-%d %H:%M} UTC, and hears of no more events.",
+    ),
+    "disabled": (
+        "A webhook endpoint was disabled",
+        "Your webhook endpoint {url} (number {id}) has answered nothing but failures for days.\n\n"
+        "It was disabled, and hears of no more events. Once it works, switch it on again. What failed can be delivered again.",
+    ),
+}
+
+
+def watch() -> int:
+    """One pass; returns how many endpoints were disabled."""
+    after = settings().webhook_disable_after
+    disabled = 0
+    for endpoint in queries["failing"].rows(notice=after * NOTICE, after=after, alive=ALIVE):
+        if endpoint["is_over"]:
+            disabled += _tell(endpoint, "disabled", "select webhook_endpoint_disable_v1(%s, 'failing')", [endpoint["id"]])
+        elif not endpoint["is_warned"]:
+            _tell(endpoint, "failing", "select webhook_endpoint_warn_v1(%s, %s)", [endpoint["id"], endpoint["disables_at"]])
+    return disabled
+
+
+def _tell(endpoint: dict[str, Any], state: str, statement: str, arguments: list[Any]) -> bool:
+    """Writes it, and tells of it; False if somebody was faster, or the endpoint is well again."""
+    tickets = db.scalar(statement, arguments)
+    if tickets is None:
+        return False
+    enqueue(tickets_of(tickets))
+    log.warning(
+        "endpoint_disabled" if state == "disabled" else "endpoint_failing",
+        extra={"endpoint": endpoint["id"], "customer": endpoint["customer_id"]},
+    )
+    metrics.increment("endpoints", state)
+    if mail.is_on():
+        subject, text = _TEXTS[state]
+        owner = (User.customer == endpoint["customer_id"]) & (User.role == "owner") & User.disabled_at.is_null()
+        for user in db.rows(User.select(User.email).where(owner)):
+            mail.send(user["email"], subject, text.format(**endpoint))
+    return True

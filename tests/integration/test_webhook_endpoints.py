@@ -1,0 +1,245 @@
+"""What a business sets at an endpoint: own headers, a rate, a pause, a new secret, a test; and the end of one that only fails."""
+
+from __future__ import annotations
+
+import json
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.people import mail
+from shared.webhooks import failing, redelivery
+from tests.builders import World
+from tests.integration.front_door import FrontDoor
+from tests.integration.test_front_door_api import Business
+from tests.integration.test_redelivery import run_until_closed
+
+DAY = 86_400
+
+
+@pytest.fixture
+def business(door: FrontDoor) -> Business:
+    """The world's customer."""
+    return Business(door, door.world.customer)
+
+
+def create(business: Business, world: World, **more: Any) -> dict[str, Any]:
+    """A new endpoint at the simulator."""
+    answer = business(
+        "POST", "/webhook-endpoints", {"url": f"{world.simulator.url}/customer/own", "events": ["message.sent"], **more}
+    )
+    assert answer.status_code == 201, answer.json
+    endpoint: dict[str, Any] = answer.json
+    return endpoint
+
+
+def listed(headers: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in headers.items()]
+
+
+def change(business: Business, endpoint: dict[str, Any], **more: Any) -> dict[str, Any]:
+    answer = business("PATCH", f"/webhook-endpoints/{endpoint['id']}", more)
+    assert answer.status_code == 200, answer.json
+    changed: dict[str, Any] = answer.json
+    return changed
+
+
+def send(world: World, endpoint: dict[str, Any]) -> int:
+    """An event, delivered once if it is; returns its id."""
+    event = world.service.enqueue_webhook_delivery(endpoint_id=endpoint["id"], event="message.sent", data={"message_id": 1})
+    world.drain()
+    return event
+
+
+def deliveries(simulator: Simulator) -> list[dict[str, Any]]:
+    return simulator.record("webhook")
+
+
+def status_of(event: int) -> tuple[str, bool]:
+    [row] = db.rows("select status, held from webhook_event where id = %s", [event])
+    return row["status"], row["held"]
+
+
+@pytest.fixture
+def _private(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "true")
+    config.reset()
+
+
+pytestmark = pytest.mark.usefixtures("_private")
+
+
+def test_own_headers_are_sent_and_never_shown(world: World, business: Business, simulator: Simulator) -> None:
+    headers = {"Authorization": "Bearer their-own-secret", "X-Shop": "tea"}
+    endpoint = create(business, world, headers=listed(headers), description="The till")
+    assert (endpoint["header_names"], endpoint["description"]) == (["Authorization", "X-Shop"], "The till")
+    assert "their-own-secret" not in json.dumps(business("GET", "/webhook-endpoints").json)
+    assert "their-own-secret" not in json.dumps(db.rows("select to_jsonb(e) as e from webhook_endpoint e"))
+    send(world, endpoint)
+    [delivery] = deliveries(simulator)
+    sent = {name.lower(): value for name, value in delivery["headers"].items()}
+    assert (sent["authorization"], sent["x-shop"], sent["content-type"]) == (*headers.values(), "application/json")
+    assert change(business, endpoint, headers=None)["header_names"] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "else.example"},
+        {"content-length": "1"},
+        {"Content-Type": "text/plain"},
+        {"Webhook-Signature": "v1,x"},
+        {"X-Webhook-Event": "x"},
+        {"Transfer-Encoding": "chunked"},
+        {"X-Shop": "a\r\nEvil: yes"},
+        {"X Shop": "tea"},
+        {"X-Shop": ""},
+        {f"X-{number}": "x" for number in range(11)},
+    ],
+    ids=lambda headers: next(iter(headers)),
+)
+def test_headers_that_are_ours_or_none_are_refused(world: World, business: Business, headers: dict[str, str]) -> None:
+    answer = business("POST", "/webhook-endpoints", {"url": "https://shop.example/hook", "headers": listed(headers)})
+    assert (answer.status_code, "headers" in answer.json["errors"]) == (422, True)  # type: ignore[index]
+
+
+def test_for_a_day_two_secrets_sign(world: World, business: Business, simulator: Simulator) -> None:
+    endpoint = create(business, world)
+    new = change(business, endpoint, rotate_secret=True)
+    assert new["secret"] != endpoint["secret"]
+    send(world, endpoint)
+    [first] = deliveries(simulator)
+    for secret in (endpoint["secret"], new["secret"]):
+        Webhook(secret).verify(first["body"], first["headers"])
+    db.rows("update webhook_endpoint set old_secret_until = now() - interval '1 s'")
+    send(world, endpoint)
+    second = deliveries(simulator)[1]
+    Webhook(new["secret"]).verify(second["body"], second["headers"])
+    with pytest.raises(WebhookVerificationError):
+        Webhook(endpoint["secret"]).verify(second["body"], second["headers"])
+
+
+def test_what_happens_while_it_is_paused_arrives_afterwards(world: World, business: Business, simulator: Simulator) -> None:
+    endpoint = create(business, world)
+    waiting = world.service.enqueue_webhook_delivery(endpoint_id=endpoint["id"], event="message.sent", data={"message_id": 1})
+    assert change(business, endpoint, paused=True)["paused"] is True
+    world.say()
+    world.drain()
+    events = [row["id"] for row in db.rows("select id from webhook_event order by id")]
+    assert [status_of(event) for event in events] == [("PENDING", True)] * 2
+    assert waiting in events
+    assert redelivery.release_held() == 0
+    assert not deliveries(simulator)
+    assert not world.jobs(queue="webhook-delivery", closed_at=None), "none of its jobs waits"
+    business("POST", f"/webhook-endpoints/{endpoint['id']}/test", {})
+    world.drain()
+    assert len(deliveries(simulator)) == 1, "a test is for now"
+    change(business, endpoint, paused=False)
+    assert redelivery.release_held() == 2
+    world.drain()
+    assert [status_of(event) for event in events] == [("DELIVERED", False)] * 2
+    assert redelivery.release_held() == 0
+
+
+def test_a_rate_lets_as_many_through_and_the_rest_in_turn(world: World, business: Business, simulator: Simulator) -> None:
+    endpoint = create(business, world, rate_limit="2/1h")
+    for _ in range(4):
+        world.service.enqueue_webhook_delivery(endpoint_id=endpoint["id"], event="message.sent", data={"message_id": 1})
+    for job in world.jobs(queue="webhook-delivery"):
+        world.run(job["id"])
+    assert len(deliveries(simulator)) == 2
+    late = world.jobs(queue="webhook-delivery", state="delayed")
+    assert [(job["attempts"], "rate limit" in job["last_error"]) for job in late] == [(0, True)] * 2
+    assert business("PATCH", f"/webhook-endpoints/{endpoint['id']}", {"rate_limit": "a lot"}).status_code == 422
+
+
+def test_a_test_event_is_an_example_that_says_so(world: World, business: Business, simulator: Simulator, door: FrontDoor) -> None:
+    endpoint = create(business, world)
+    answer = business("POST", f"/webhook-endpoints/{endpoint['id']}/test", {"event": "conversation.handoff"})
+    assert answer.status_code == 202
+    world.drain()
+    [delivery] = deliveries(simulator)
+    event = Webhook(endpoint["secret"]).verify(delivery["body"], delivery["headers"])
+    assert (event["type"], event["data"]["test"], event["data"]["reason"]) == ("conversation.handoff", True, "asked")
+    [attempt] = db.rows("select trigger from webhook_attempt")
+    assert attempt["trigger"] == "test"
+    other = Business(door, door.world.tenant()[0])
+    assert other("POST", f"/webhook-endpoints/{endpoint['id']}/test", {}).status_code == 404
+    change(business, endpoint, active=False)
+    assert business("POST", f"/webhook-endpoints/{endpoint['id']}/test", {}).status_code == 409
+
+
+def test_chatbots_of_others_are_no_filter(door: FrontDoor, world: World, business: Business) -> None:
+    endpoint, (_, foreign) = create(business, world), door.world.tenant()
+    assert business("PATCH", f"/webhook-endpoints/{endpoint['id']}", {"chatbots": [world.chatbot, foreign]}).status_code == 404
+    assert business("POST", "/webhook-endpoints", {"url": None, "chatbots": [foreign]}).status_code == 404
+    assert change(business, endpoint, chatbots=[world.chatbot])["chatbots"] == [world.chatbot]
+    assert change(business, endpoint, chatbots=None)["chatbots"] is None
+
+
+def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
+    world: World,
+    business: Business,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mails: list[EmailMessage] = []
+    for name, value in (
+        ("SMTP_URL", "smtp://mail.example"),
+        ("MAIL_FROM", "us@here.example"),
+        ("PUBLIC_URL", "https://here.example"),
+    ):
+        monkeypatch.setenv(name, value)
+    config.reset()
+    monkeypatch.setattr(mail, "_deliver", mails.append)  # the server is somebody else's
+    db.rows(
+        "insert into app_user (customer_id, role, email, name) values (%s, 'owner', 'ada@shop.example', 'Ada')", [world.customer]
+    )
+    endpoint, other = create(business, world), create(business, world, url=None, events=["endpoint.disabled"])
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
+    send(world, endpoint)
+    run_until_closed(world)
+    assert business("GET", f"/webhook-endpoints/{endpoint['id']}").json["failing_since"] is not None  # type: ignore[index]
+    assert (failing.watch(), told(business, other)) == (0, [])
+    age(endpoint, 3.5 * DAY)
+    assert (failing.watch(), failing.watch()) == (0, 0)
+    assert told(business, other) == [("failing", endpoint["id"])], "once"
+    age(endpoint, 6 * DAY)
+    assert failing.watch() == 0, "the notice is younger than a day"
+    db.rows("update webhook_endpoint set warned_at = now() - interval '25 hours' where warned_at is not null")
+    assert (failing.watch(), failing.watch()) == (1, 0)
+    assert told(business, other) == [("failing", endpoint["id"]), ("disabled", endpoint["id"])]
+    shown = business("GET", f"/webhook-endpoints/{endpoint['id']}").json
+    assert (shown["active"], shown["disabled_reason"]) == (False, "failing")  # type: ignore[index]
+    assert [message["To"] for message in mails] == ["ada@shop.example"] * 2
+    simulator.clear_faults()
+    assert change(business, endpoint, active=True)["failing_since"] is None
+    assert status_of(send(world, endpoint)) == ("DELIVERED", False)
+
+
+def test_one_success_is_a_clean_record(world: World, business: Business, simulator: Simulator) -> None:
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 1}])
+    send(world, endpoint)
+    age(endpoint, 6 * DAY)
+    run_until_closed(world)
+    assert business("GET", f"/webhook-endpoints/{endpoint['id']}").json["failing_since"] is None  # type: ignore[index]
+    assert failing.watch() == 0
+
+
+def told(business: Business, endpoint: dict[str, Any]) -> list[tuple[str, int]]:
+    answer = business("GET", f"/events?endpoint_id={endpoint['id']}").json
+    return [(event["data"]["state"], event["data"]["endpoint_id"]) for event in answer["data"]]  # type: ignore[index]
+
+
+def age(endpoint: dict[str, Any], seconds: float) -> None:
+    """It has failed for so long."""
+    since = "now() - make_interval(secs => %s)"
+    db.rows(
+        f"update webhook_endpoint set failing_since = {since} where id = %s and failing_since is not null",
+        [seconds, endpoint["id"]],
+    )

@@ -1,0 +1,103 @@
+"""Those who did not write it verify what we sign: the standard's libraries in Python and in Node, and its text by hand."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook
+
+from scripts.local.simulator.client import Simulator
+from shared import config, db
+from shared.webhooks import endpoints
+from tests.builders import World
+
+NODE = shutil.which("node")
+VENDORED = Path(__file__).parents[1] / "vendor_node"
+#: Where npm would put the vendored files.
+PLACES = {
+    "standardwebhooks.js": "standardwebhooks/index.js",
+    "timing_safe_equal.js": "standardwebhooks/timing_safe_equal.js",
+    "base64.js": "@stablelib/base64/index.js",
+    "sha256.js": "fast-sha256/index.js",
+}
+#: The example of the standard's own tests (github.com/standard-webhooks/standard-webhooks).
+SECRET, ID, TIMESTAMP = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330"
+BODY = '{"test": 2432232314}'
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+TEXT = "Wann liefert ihr? 🍵 naïve ❤️ \u2028"
+
+
+def by_hand(secret: str, identity: str, timestamp: str, body: str) -> str:
+    """The signature as the standard describes it."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{identity}.{timestamp}.{body}".encode(), hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def test_a_hand_makes_the_standards_vector_and_our_signatures(world: World, simulator: Simulator) -> None:
+    assert by_hand(SECRET, ID, TIMESTAMP, BODY) == SIGNATURE
+    endpoint = world.endpoint(world.customer)
+    rotated = endpoints.change(world.customer, endpoint, {}, rotates=True)
+    assert rotated is not None
+    world.say(TEXT)
+    world.drain()
+    deliveries = simulator.record("webhook")
+    assert len(deliveries) >= 3
+    for delivery in deliveries:
+        headers, body = delivery["headers"], delivery["body"]
+        signatures = headers["webhook-signature"].split(" ")
+        for secret in (rotated["secret"], world.secret):
+            assert Webhook(secret).verify(body, headers)["id"] == headers["webhook-id"]
+            assert by_hand(secret, headers["webhook-id"], headers["webhook-timestamp"], body) in signatures
+        assert len(signatures) == 2
+
+
+@contextmanager
+def receiver(secret: str, folder: Path) -> Iterator[str]:
+    """A receiver in Node that knows this secret; its URL."""
+    for name, place in PLACES.items():
+        (folder / "node_modules" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(VENDORED / name, folder / "node_modules" / place)
+    script = shutil.copy(Path(__file__).with_name("receiver.cjs"), folder)
+    process = subprocess.Popen([NODE or "", script, secret], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(NODE is None, reason="Node is not installed here")
+def test_a_receiver_in_node_takes_what_is_ours_and_nothing_else(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "true")
+    config.reset()
+    endpoint = world.endpoint(world.customer)
+    with receiver(world.secret, tmp_path) as url:
+        db.rows("update webhook_endpoint set url = %s, events = '{message.received,message.sent}'", [url])
+        world.say(TEXT)
+        world.drain()
+        endpoints.change(world.customer, endpoint, {}, rotates=True)
+        world.say("And to Austria?")
+        world.drain()
+        assert answers() == [(200, "message.received"), (200, "message.sent")] * 2
+        db.rows("update webhook_endpoint set old_secret_until = now() - interval '1 s'")
+        world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+        world.drain()
+        assert answers()[-1][0] == 401, "it does not know the new secret"
+
+
+def answers() -> list[tuple[int, str]]:
+    rows = db.rows("select status, answer from webhook_attempt order by event_id, number")
+    return [(row["status"], json.loads(row["answer"]).get("verified", "")) for row in rows]
