@@ -377,6 +377,7 @@ def test_everything_that_hangs_on_a_conversation_moves_with_it(world: World) -> 
         "where confrelid = 'conversation'::regclass and contype = 'f' order by 1"
     )
     assert [row["name"] for row in tables] == [
+        "conversation_note",
         "merged_conversation",
         "message",
         "reply_draft",

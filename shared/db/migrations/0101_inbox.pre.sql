@@ -85,6 +85,7 @@ begin
             select from message other where other.conversation_id = p_into and other.idempotency_key = message.idempotency_key)
             then idempotency_key end
     where conversation_id = p_from;
+    update conversation_note set conversation_id = p_into where conversation_id = p_from;
     -- A person who has one of them has both; if both had one, the later time to go back counts. Else one that is open stays open.
     if v_from.owner = v_into.owner then
         v_into.owner_since := greatest(v_into.owner_since, v_from.owner_since);
