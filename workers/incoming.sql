@@ -98,7 +98,8 @@ with runnable_jobs as materialized (
 ), named_contacts as (
     update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()
     from saved_messages join conversations on conversations.id = conversation_id
-    where contact.id = any (array(select contact_id from conversations)) and contact.id = contact_id and role = 'user' and metadata ->> 'profile_name' <> ''
+    where contact.id = any (array(select contact_id from conversations)) and contact.id = contact_id
+        and role = 'user' and metadata ->> 'profile_name' <> ''
         and contact.name is distinct from left(metadata ->> 'profile_name', 200)
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from saved_messages
