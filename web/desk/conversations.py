@@ -137,9 +137,8 @@ def improve(conversation_id: int, message_id: int) -> Response:
 @allowed("owner")
 def erase_contact(contact_id: int) -> Response:
     """Erases all that is known of a person."""
-    if contact_id > MAX_ROW_ID or erasure.erase(g.customer.id, contact_id) is None:
+    if contact_id > MAX_ROW_ID or erasure.erase(g.customer.id, contact_id, by="desk", user=g.user) is None:
         raise NotFound(_("There is no such contact."))
-    audited("contact.erased", "contact", contact_id)
     flash(_("The contact is erased."))
     return redirect(url_for("desk.inbox"), 303)  # type: ignore[return-value]  # werkzeug's base class
 

@@ -13,7 +13,7 @@ from shared import db
 from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
-from web.desk import desk
+from web.desk import desk, test_chat
 from web.desk.access import allowed, audited
 
 #: The lists, as tabs.
@@ -46,6 +46,19 @@ REASONS = {
     "rule": _l("a rule of the bot"),
 }
 CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
+#: Characters of a visitor's id that tell two of them apart for a person.
+SHORT_ID = 4
+
+
+@desk.app_template_filter("customer_name")
+def customer_name(row: dict[str, Any]) -> str:
+    """What people call the customer of a conversation: a name, or else a number; a visitor of a website has neither."""
+    name: str = row["contact_name"] or row["external_user_id"]
+    if row["contact_name"] or row["channel"] != "widget":
+        return name
+    if name.startswith(test_chat.PREFIX):
+        return str(_("Test chat %(id)s", id=name.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
+    return str(_("Visitor %(id)s", id=name.removeprefix("w_")[:SHORT_ID]))
 
 
 @desk.get("/c/<int:customer_id>/inbox")
