@@ -9,6 +9,8 @@ const CHATBOT = document.body.dataset.chatbot;
 const NAME = document.body.dataset.name;
 const API = `/api/v1/chatbots/${encodeURIComponent(CHATBOT)}`;
 const $ = (id) => document.getElementById(id);
+/** Where this device keeps what it knows. A test at the desk is another visitor than whoever uses this browser. */
+const PLACE = `switchboard:${CHATBOT}:${location.hash === "#test" ? "test:" : ""}`;
 /** Milliseconds without a byte (the server sends a comment every 20 s) after which a stream counts as dead. */
 const SILENCE = 45_000;
 /** Milliseconds after which an answer is called late. */
@@ -39,9 +41,6 @@ let lateTimer = 0;
 let more = false; // older messages are on the server
 
 /* ---- what stays on this device; a browser that forbids storage gets a chat that lasts as long as the page */
-
-/** A test at the desk is another visitor than whoever uses this browser. */
-const PLACE = `switchboard:${CHATBOT}:${location.hash === "#test" ? "test:" : ""}`;
 
 function recall(name) {
   try {
