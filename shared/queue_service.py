@@ -24,7 +24,7 @@ from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.privacy import marks
 from shared.queues import Queue
-from shared.webhooks.triggers import Trigger
+from shared.webhooks.deliveries import delivery_job_tickets
 
 queries = sql.load(__file__)
 
@@ -124,11 +124,6 @@ class QueueService:
 def outgoing_job_tickets(customer_id: int) -> Alias:
     """For `returning` of a reply: adds the job that delivers it."""
     return _tickets(fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel))
-
-
-def delivery_job_tickets(trigger: Trigger = Trigger.FIRST) -> Alias:
-    """For `returning` of a webhook event: adds the job that delivers it."""
-    return _tickets(fn.delivery_job_v2(WebhookEvent.customer, WebhookEvent.id, trigger.value))
 
 
 def _tickets(job: Function) -> Alias:

@@ -20,6 +20,7 @@ from shared.db.credentials import decrypt, encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, Customer, WebhookEndpoint, WebhookEvent
 from shared.webhooks import signing
+from shared.webhooks.deliveries import delivery_job_tickets
 from shared.webhooks.schemas import example_data
 from shared.webhooks.triggers import Trigger
 
@@ -146,8 +147,7 @@ def send_test(customer_id: int, endpoint_id: int, event: str | None) -> dict[str
     values = {"customer": customer_id, "endpoint": endpoint_id, "event": name, "payload": {**example_data(name), "test": True}}
     if endpoint["url"] is None:  # it is there to be read
         return db.row(WebhookEvent.insert(**values, position=0).returning(WebhookEvent.id, WebhookEvent.status))
-    job = fn.delivery_job_v2(WebhookEvent.customer, WebhookEvent.id, Trigger.TEST.value)
-    tickets = fn.job_add_v1(fn.jsonb_build_array(job)).alias("tickets")
+    tickets = delivery_job_tickets(Trigger.TEST)
     [row] = db.rows(WebhookEvent.insert(**values).returning(WebhookEvent.id, WebhookEvent.status, tickets))
     enqueue(tickets_of(row.pop("tickets")))
     return row

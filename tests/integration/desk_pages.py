@@ -6,6 +6,7 @@ Whoever builds a page adds it here, and to `furnish` what it shows.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -23,10 +24,13 @@ from shared.models import (
     KnowledgeSource,
     Message,
     User,
+    WebhookAttempt,
+    WebhookEvent,
 )
-from shared.operations import pauses, replays
+from shared.operations import pauses, replays, webhook_recovery
 from shared.operations.dead_letters import Filter
 from shared.people import accounts, audit
+from shared.webhooks import endpoints
 from tests.builders import World
 from web.api import keys
 
@@ -59,6 +63,11 @@ PAGES = (
     DeskPage("/desk/c/{customer}/conversations/{conversation}", "agent"),
     DeskPage("/desk/c/{customer}/quick-replies", "agent"),
     DeskPage("/desk/c/{customer}/channels", "owner"),
+    DeskPage("/desk/c/{customer}/webhooks", "owner"),
+    DeskPage("/desk/c/{customer}/webhooks/new", "owner"),
+    DeskPage("/desk/c/{customer}/webhooks/{webhook}", "owner"),
+    DeskPage("/desk/c/{customer}/webhooks/{webhook}?failed=1&hours=24", "owner"),
+    DeskPage("/desk/c/{customer}/webhooks/{webhook}/settings", "owner"),
     DeskPage("/desk/c/{customer}/usage", "owner"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
@@ -91,7 +100,24 @@ def furnish(world: World) -> dict[str, int]:
         "conversation": conversation(world),
         **_operations(world),
         **knowledge_of(world),
+        "webhook": webhook(world),
     }
+
+
+def webhook(world: World) -> int:
+    """An endpoint with an event that failed, whose answer is markup, one that arrived, and a recovery; its id."""
+    made = endpoints.create(world.customer, {"url": "https://shop.example/hooks/chat", "description": "order <b>system</b>"})
+    assert made is not None
+    own = {"customer": world.customer, "endpoint": made["id"], "event": "message.sent", "payload": {}}
+    failure, arrival = {"status": "FAILED", "error": "HTTP 500"}, {"status": "DELIVERED", "delivered_at": fn.now()}
+    for status, state in ((500, failure), (200, arrival)):
+        event = db.scalar(WebhookEvent.insert(**own, **state, attempts=1, response_status=status).returning(WebhookEvent.id))
+        row = {"event": event, "endpoint_id": made["id"], "customer_id": world.customer, "number": 1, "trigger": "first"}
+        answer = {"status": status, "answer": "<script>alert(1)</script> of Zoe", "ms": {"connect": 3.5, "answer": 41.2}}
+        problem = {"error": state.get("error"), "error_code": "http_500" if state is failure else None}
+        db.rows(WebhookAttempt.insert(**row, **answer, **problem, started_at=fn.now()))
+    webhook_recovery.begin(webhook_recovery.Filter(made["id"], datetime.now(UTC) - timedelta(days=1)), "emma@example.com")
+    return int(made["id"])
 
 
 def _operations(world: World) -> dict[str, int]:

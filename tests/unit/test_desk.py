@@ -18,9 +18,19 @@ from web.desk.profile import browser_name
 _METHODS = [
     ("web/desk/**.py", "python"),
     ("shared/people/**.py", "python"),
+    ("shared/webhooks/events.py", "python"),
     ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
 ]
-_KEYWORDS = {"_": None, "_l": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "_n": (1, 2), "Refused": None}
+_KEYWORDS = {
+    "_": None,
+    "_l": None,
+    "gettext": None,
+    "lazy_gettext": None,
+    "ngettext": (1, 2),
+    "_n": (1, 2),
+    "Refused": None,
+    "EventType": (2,),
+}
 
 
 def texts(root: Path) -> set[str]:

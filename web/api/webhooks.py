@@ -7,13 +7,9 @@ from typing import Any
 from flask import Response
 from werkzeug.exceptions import Conflict
 
-from shared import db
-from shared.broker.enqueue import enqueue, tickets_of
-from shared.models import WebhookEndpoint, WebhookEvent
-from shared.queue_service import delivery_job_tickets
-from shared.webhooks import endpoints
-from shared.webhooks.triggers import Trigger
-from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from shared.models import WebhookEvent
+from shared.webhooks import deliveries, endpoints
+from web.api.api import api, customer_id, existing, page, row_id
 from web.api.schemas import PageQuerySchema
 from web.api.webhook_schemas import (
     EndpointChangesSchema,
@@ -129,23 +125,7 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
 
     It goes out under its own id once more, at once, and its redelivery schedule begins anew.
     """
-    own = (WebhookEvent.customer == customer_id()) & (WebhookEvent.id == row_id(event_id))
-    columns = WebhookEndpoint.active, WebhookEndpoint.url
-    event = row_or_404(WebhookEvent.select(*columns).join(WebhookEndpoint).where(own), "webhook event")
-    if event["url"] is None:
-        raise Conflict("The event's endpoint has no URL. Read the event with GET /events.")
-    if not event["active"]:
-        raise Conflict("The event's endpoint is switched off. Set it active first.")
-    # Not while it is under way: the guard and the new job are one statement.
-    redelivery = (
-        WebhookEvent.update(
-            status="PENDING", delivered_at=None, error=None, response_status=None, next_attempt_at=None, redeliveries=0
-        )
-        .where(own, WebhookEvent.status != "PENDING")
-        .returning(WebhookEvent.id, WebhookEvent.status, delivery_job_tickets(Trigger.MANUAL))
-    )
-    row = db.row(redelivery)
-    if row is None:
-        raise Conflict("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
-    enqueue(tickets_of(row.pop("tickets")))
-    return row
+    try:
+        return existing(deliveries.resend(customer_id(), row_id(event_id)), "webhook event")
+    except deliveries.Refused as refusal:
+        raise Conflict(str(refusal)) from None

@@ -65,6 +65,18 @@ ACTIONS = {
     "knowledge.source_delete": _l("deleted a source"),
     "knowledge.gap_answered": _l("answered an open question"),
     "knowledge.gap_dismissed": _l("put an open question aside"),
+    "webhook.created": _l("made a webhook"),
+    "webhook.changed": _l("changed a webhook"),
+    "webhook.paused": _l("paused a webhook"),
+    "webhook.resumed": _l("resumed a webhook"),
+    "webhook.enabled": _l("switched a webhook on"),
+    "webhook.disabled": _l("switched a webhook off"),
+    "webhook.tested": _l("sent a test to a webhook"),
+    "webhook.secret_rotated": _l("gave a webhook a new secret"),
+    "webhook.deleted": _l("deleted a webhook"),
+    "webhook.event_resent": _l("sent an event again"),
+    "webhook.recovered": _l("began a recovery of a webhook"),
+    "webhook.recovery_stopped": _l("stopped a recovery of a webhook"),
 }
 #: Words of details, names and values.
 WORDS = {
@@ -83,6 +95,7 @@ WORDS = {
     "first_operator": _l("link of the first operator"),
     "profile": _l("the own profile"),
     "login": _l("the login page"),
+    "since": _l("since"),
 }
 #: What the filter offers: the first words of actions.
 KINDS = {

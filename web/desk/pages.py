@@ -17,10 +17,12 @@ from web.desk import (
     sources,
     team,
     usage,
+    webhook,
+    webhooks,
 )
 from web.desk.operate import customers, failures, overview, pauses, replays, search
 
 #: Those of businesses, and those of operators.
 _TAUGHT = (chatbots, knowledge, sources, gaps)
-_BUSINESS = (login, inbox, conversations, live, profile, *_TAUGHT, channels, usage, team, api_keys, audit_log)
+_BUSINESS = (login, inbox, conversations, live, profile, *_TAUGHT, channels, webhook, webhooks, usage, team, api_keys, audit_log)
 PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers)

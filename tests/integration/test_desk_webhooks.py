@@ -1,0 +1,167 @@
+"""Webhooks at the desk: an owner makes one, tests it, pauses it, gives it a new secret, and sends again what did not arrive."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.db.credentials import decrypt
+from shared.models import AuditEntry, BulkAction, WebhookEvent
+from shared.webhooks import overview
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from tests.integration.test_recovery import run_actions
+from tests.integration.test_redelivery import down, fail, run_until_closed
+from web.app import create_app
+
+_SECRET = re.compile(r'value="(whsec_[^"]+)"')
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def secrets(text: str) -> list[str]:
+    """Those that a page shows."""
+    return _SECRET.findall(text)
+
+
+def stored(column: str, endpoint: int | None = None) -> Any:
+    """What is stored of an endpoint: of this one, or the first; a secret as it is."""
+    row = db.row("select * from webhook_endpoint where id = coalesce(%s, id) order by id limit 1", [endpoint])
+    assert row is not None
+    return decrypt(row[column], "the test") if column.endswith("secret") else row[column]
+
+
+def test_an_owner_makes_a_webhook_tries_it_and_changes_its_secret(app: Flask, world: World, simulator: Simulator) -> None:
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
+    form = {"url": f"{simulator.url}/customer/hook?key=4711", "description": "order <b>system</b>"}
+    refused = browser.post(f"{page}/new", **form)
+    assert refused.status_code == 422
+    assert "4711" in refused.text, "nothing that was written is lost"
+    assert browser.post(f"{page}/new", **{**form, "url": "shop", "events": "message.sent"}).status_code == 422
+    made = browser.post(f"{page}/new", **form, events=["message.sent", "message.read"])
+    [secret] = secrets(made.text)
+    assert (stored("secret"), stored("events")) == (secret, ["message.sent", "message.read"])
+    one = f"{page}/{stored('id')}"
+    shown = browser.get(page).text + browser.get(one).text
+    assert "order &lt;b&gt;system" in shown
+    assert secret not in shown
+
+    assert browser.post(f"{one}/test", event="budget").status_code == 303
+    assert world.jobs(queue="webhook-delivery") == []
+    assert browser.post(f"{one}/test", event="message.read").status_code == 303
+    run_until_closed(world)
+    [call] = simulator.record("webhook")
+    assert '"test":true' in call["body"].replace(" ", "")
+    tried = browser.get(one).text
+    assert "HTTP 200" in tried
+    assert "message.read" in tried
+
+    assert browser.post(f"{one}/pause").status_code == 303
+    assert "paused" in browser.get(page).text
+    world.service.enqueue_webhook_delivery(endpoint_id=stored("id"), event="message.sent", data={"message_id": 1})
+    assert browser.post(f"{one}/resume").status_code == 303
+    assert not stored("paused")
+
+    [new] = secrets(browser.post(f"{one}/secret").text)
+    assert (stored("secret"), stored("old_secret")) == (new, secret)
+    assert secrets(browser.get(one).text) == []
+    audit = str(db.rows(AuditEntry.select()))
+    for action in ("webhook.created", "webhook.tested", "webhook.paused", "webhook.resumed", "webhook.secret_rotated"):
+        assert action in audit
+    assert not [word for word in (secret, new, "4711") if word in audit], "an address may hold a secret, too"
+    assert browser.post(f"{one}/delete").status_code == 303
+    assert db.scalar("select count(*) from webhook_endpoint") == 0
+
+
+def test_what_failed_is_shown_as_text_and_sent_again(app: Flask, world: World, simulator: Simulator) -> None:
+    endpoint = world.endpoint(world.customer)
+    answer = {"kind": "webhook", "fault": "status", "status": 500, "times": 100, "body": "<script>alert('Zoe')</script>"}
+    simulator.faults([answer])
+    events = [fail(world, endpoint) for _ in range(3)]
+    browser = Visitor(app, person("owner", world.customer))
+    page = f"/desk/c/{world.customer}/webhooks"
+    one = f"{page}/{endpoint}"
+    shown = browser.get(f"{one}?failed=1").text
+    assert "&lt;script&gt;alert(" in shown
+    assert "<script>alert(" not in shown
+    assert "Zoe" not in Visitor(app, person("operator", None)).get(one).text, "an answer may repeat what a customer wrote"
+    simulator.faults([])
+    assert browser.post(f"{one}/events/{events[0]}/resend").status_code == 303
+    browser.post(f"{one}/events/{events[0]}/resend")
+    assert "on its way already" in browser.get(one).text
+    run_until_closed(world)
+    assert db.scalar(WebhookEvent.select(WebhookEvent.status).where(WebhookEvent.id == events[0])) == "DELIVERED"
+
+    preview = browser.get(f"{one}?hours=24&status=FAILED").text
+    assert "<b>2</b>" in preview
+    since = re.search(r'name="since" value="([^"]+)"', preview)
+    assert since is not None
+    assert browser.post(f"{one}/recover", since="yesterday", status="FAILED").status_code == 400
+    begun = {"since": since[1], "status": "FAILED"}
+    assert browser.post(f"{one}/recover", **begun).status_code == 303
+    browser.post(f"{one}/recover", **begun)
+    running = browser.get(one).text
+    assert "another one is running" in running
+    assert "0 of 2 looked at" in running
+    run_actions()
+    run_until_closed(world)
+    assert {row["status"] for row in db.rows(WebhookEvent.select(WebhookEvent.status))} == {"DELIVERED"}
+    assert "2 of 2 looked at" in browser.get(one).text
+    assert browser.post(f"{one}/recover", **{**begun, "status": "DELIVERED"}).status_code == 303
+    stopped = db.scalar(BulkAction.select(BulkAction.id).where(BulkAction.state == "running"))
+    assert browser.post(f"{one}/recoveries/{stopped}/stop").status_code == 303
+    assert db.scalar(BulkAction.select(BulkAction.state).where(BulkAction.id == stopped)) == "stopped"
+
+
+def test_pages_of_attempts_follow_each_other(
+    app: Flask, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "ROWS", 2)
+    monkeypatch.setattr(overview, "LOOKS", 4)
+    endpoint = world.endpoint(world.customer)
+    down(simulator, times=3)
+    fail(world, endpoint)
+    for _ in range(6):
+        fail(world, endpoint)
+    browser, address = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks/{endpoint}?failed=1"
+    seen, pages = 0, 0
+    while address:
+        text = browser.get(address).text
+        seen, pages = seen + text.count(">HTTP 500<"), pages + 1
+        more = re.search(r'href="([^"]+)" rel="next"', text)
+        address = more[1].replace("&amp;", "&") if more else ""
+    failures = db.scalar("select count(*) from webhook_attempt where error is not null")
+    assert (seen, failures) == (3, 3)
+    assert pages > 2, "a page looks through so many attempts, whether they failed or not"
+
+
+def test_two_edits_do_not_write_over_each_other_and_nobody_reaches_anothers(app: Flask, world: World) -> None:
+    endpoint = world.endpoint(world.customer)
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
+    form = f"{page}/{endpoint}/settings"
+    version = re.search(r'name="version" value="([^"]+)"', browser.get(form).text)
+    assert version is not None
+    change = {"version": version[1], "url": "https://shop.example/hook", "events": "message.sent"}
+    assert browser.post(form, **change, description="first").status_code == 303
+    stale = browser.post(form, **change, description="second")
+    assert stale.status_code == 409
+    assert "second" in stale.text
+    assert stored("description") == "first"
+    foreign = world.endpoint(world.tenant()[0])
+    event = world.service.enqueue_webhook_delivery(endpoint_id=foreign, event="message.sent", data={"message_id": 1})
+    for what in ("settings", "pause", "test", "secret", "delete", "recover", f"events/{event}/resend", "recoveries/1/stop"):
+        assert browser.post(f"{page}/{foreign}/{what}").status_code == 404, what
+    assert browser.get(f"{page}/{foreign}").status_code == 404
+    assert browser.post(f"{page}/{endpoint}/events/{event}/resend").status_code == 404
+    assert browser.post(f"{page}/{endpoint}/disable").status_code == 303
+    assert "switched off" in browser.get(page).text
+    assert not stored("active", endpoint)
+    assert stored("active", foreign)

@@ -1,0 +1,191 @@
+"""Webhooks: addresses of a business's own servers that hear of events. Rules and writes: shared/webhooks/endpoints.py."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.exceptions import NotFound
+
+from shared import db
+from shared.errors import InvalidPayload
+from shared.models import WebhookEndpoint
+from shared.payloads import check
+from shared.webhooks import endpoints, overview
+from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
+from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, TestEventSchema
+from web.desk import desk, forms
+from web.desk.access import allowed, audited
+from web.desk.webhook import OFF, ONE, name_of, own, page, to
+
+
+def _ticked(form: forms.Form, name: str) -> list[str]:
+    return form.getlist(name)
+
+
+#: What the form has; an endpoint has more by the API, which stays as it is.
+_FIELDS: dict[str, forms.Reader] = {"url": forms.text_or_none, "description": forms.text, "events": _ticked}
+
+
+class Switch(NamedTuple):
+    """A change by one button: what is set, the audit's word, and what is said afterwards."""
+
+    values: dict[str, bool]
+    action: str
+    said: object
+
+
+SWITCHES = {
+    "pause": Switch({"paused": True}, "webhook.paused", _l("Paused. Its events wait.")),
+    "resume": Switch({"paused": False}, "webhook.resumed", _l("Resumed. What waited is sent now, the oldest first.")),
+    "enable": Switch({"active": True}, "webhook.enabled", _l("It is on again, and hears of events from now on.")),
+    "disable": Switch({"active": False}, "webhook.disabled", _l("It is off. Events from now on are not kept for it.")),
+}
+
+
+@desk.get("/c/<int:customer_id>/webhooks")
+@allowed("owner")
+def webhooks() -> Response:
+    """All of them."""
+    states = overview.states(g.customer.id)
+    rows = db.rows(endpoints.listed(g.customer.id).order_by(WebhookEndpoint.id))
+    shown = [{**row, **states.get(row["id"], {}), "name": name_of(row)} for row in rows]
+    return make_response(render_template("desk/webhooks.html", endpoints=shown, off=OFF))
+
+
+@desk.get("/c/<int:customer_id>/webhooks/new")
+@allowed("owner")
+def new_webhook() -> Response:
+    """The form of a new one."""
+    return _form(None, {"events": DEFAULT_EVENTS})
+
+
+@desk.post("/c/<int:customer_id>/webhooks/new")
+@allowed("owner")
+def create_webhook() -> Response:
+    """Makes it, and shows its secret, this once."""
+    given = forms.read(request.form, _FIELDS)
+    try:
+        checked = check(NewEndpointSchema, "webhook endpoint", given)
+        with db.transaction():
+            made = endpoints.create(g.customer.id, checked)
+            if made is None:
+                raise NotFound
+            audited("webhook.created", "webhook", made["id"], name=name_of(made))
+    except InvalidPayload as problem:
+        return _form(None, given, problem.errors, status=422)
+    except endpoints.TooManyEndpoints:
+        most = _("A business has at most %(most)s webhooks. Delete one that you no longer need.", most=endpoints.MAX_ENDPOINTS)
+        return _form(None, given, refused=most, status=409)
+    return page(made, made["secret"])
+
+
+@desk.get(f"{ONE}/settings")
+@allowed("owner")
+def webhook_settings(endpoint_id: int) -> Response:
+    """The form of one that is there."""
+    endpoint = own(endpoint_id)
+    return _form(endpoint, endpoint)
+
+
+@desk.post(f"{ONE}/settings")
+@allowed("owner")
+def save_webhook(endpoint_id: int) -> Response:
+    """Takes what was written, unless somebody else has saved it meanwhile."""
+    endpoint, given = own(endpoint_id), forms.read(request.form, _FIELDS)
+    try:
+        changes = check(EndpointChangesSchema, "webhook endpoint", given)
+        changes.pop("rotate_secret")
+        with db.transaction():
+            db.rows(WebhookEndpoint.select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint_id).for_update())
+            endpoint = own(endpoint_id)
+            if request.form.get("version") != forms.version(endpoint, _FIELDS):
+                return _form(endpoint, given, is_stale=True, status=409)
+            endpoints.change(g.customer.id, endpoint_id, changes)
+            audited("webhook.changed", "webhook", endpoint_id, name=name_of({**endpoint, **changes}))
+    except InvalidPayload as problem:
+        return _form(endpoint, given, problem.errors, status=422)
+    flash(_("Saved."))
+    return to(endpoint_id)
+
+
+@desk.post(f"{ONE}/<any({', '.join(SWITCHES)}):what>")
+@allowed("owner")
+def switch_webhook(endpoint_id: int, what: str) -> Response:
+    """Pauses, resumes, switches on or off."""
+    endpoint, switch = own(endpoint_id), SWITCHES[what]
+    with db.transaction():
+        endpoints.change(g.customer.id, endpoint_id, switch.values)
+        audited(switch.action, "webhook", endpoint_id, name=name_of(endpoint))
+    flash(str(switch.said))
+    return to(endpoint_id)
+
+
+@desk.post(f"{ONE}/test")
+@allowed("owner")
+def test_webhook(endpoint_id: int) -> Response:
+    """Sends an example of an event."""
+    endpoint = own(endpoint_id)
+    try:
+        wanted = check(TestEventSchema, "test event", {"event": forms.text_or_none(request.form, "event")})
+        endpoints.send_test(g.customer.id, endpoint_id, wanted["event"])
+    except (InvalidPayload, endpoints.EndpointIsOff):
+        flash(_("The test was not sent: switch the webhook on first, and choose an event of the list."), "bad")
+        return to(endpoint_id)
+    audited("webhook.tested", "webhook", endpoint_id, name=name_of(endpoint))
+    if endpoint["url"]:
+        flash(_("The test is on its way. What your server answers appears below in a moment."))
+    else:
+        flash(_("The test is there, to be read with GET /events."))
+    return to(endpoint_id)
+
+
+@desk.post(f"{ONE}/secret")
+@allowed("owner")
+def rotate_webhook_secret(endpoint_id: int) -> Response:
+    """A new secret, shown this once."""
+    own(endpoint_id)
+    with db.transaction():
+        endpoint = endpoints.change(g.customer.id, endpoint_id, {}, rotates=True)
+        if endpoint is None:
+            raise NotFound
+        audited("webhook.secret_rotated", "webhook", endpoint_id, name=name_of(endpoint))
+    return page(endpoint, endpoint["secret"])
+
+
+@desk.post(f"{ONE}/delete")
+@allowed("owner")
+def delete_webhook(endpoint_id: int) -> Response:
+    """Deletes it with its events."""
+    endpoint = own(endpoint_id)
+    with db.transaction():
+        endpoints.delete(g.customer.id, endpoint_id)
+        audited("webhook.deleted", "webhook", endpoint_id, name=name_of(endpoint))
+    flash(_("%(name)s is deleted.", name=name_of(endpoint)))
+    return redirect(url_for("desk.webhooks"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def _form(
+    endpoint: dict[str, Any] | None,
+    values: dict[str, Any],
+    problems: dict[str, str] | None = None,
+    *,
+    is_stale: bool = False,
+    refused: str = "",
+    status: int = 200,
+) -> Response:
+    """The form, with what was given in the place of what is stored: nothing that somebody wrote is lost."""
+    html = render_template(
+        "desk/webhook_form.html",
+        endpoint=endpoint,
+        name=name_of(endpoint) if endpoint else "",
+        values=values,
+        problems=problems or {},
+        is_stale=is_stale,
+        refused=refused,
+        version=forms.version(endpoint, _FIELDS) if endpoint else "",
+        events=[(event.name, _(event.meaning)) for event in EVENT_TYPES.values()],
+    )
+    return make_response(html, status)
