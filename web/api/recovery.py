@@ -28,9 +28,13 @@ class _Time(fields.AwareDateTime):
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> datetime:
         try:
-            return super()._deserialize(value, *arguments, **options).astimezone(UTC)
-        except (ValidationError, OverflowError):
+            time: datetime = super()._deserialize(value, *arguments, **options)
+        except ValidationError:
             raise ValidationError("must be a time with its zone, like 2026-11-26T17:00:00Z.") from None
+        try:
+            return time.astimezone(UTC)
+        except OverflowError:  # in UTC it is before the year 1, or after the year 9999
+            return (datetime.min if time.year == 1 else datetime.max).replace(tzinfo=UTC)
 
 
 def _status() -> fields.String:
