@@ -14,9 +14,11 @@ from shared import db
 from tests.integration.front_door import FrontDoor, change, webhook, written
 
 ROOT = Path(__file__).parents[2]
-#: What every request and every job stands on, whatever it is about: settings, logs, connections, limits that are not set.
+#: What every request and every job stands on, whatever it is about: settings, logs, connections, limits, budgets and
+#: pauses that are not set, and the cookie that a hook does not have.
 FOUNDATION = re.compile(
-    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections|http/addresses)|web/hardening"
+    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections|http/addresses"
+    r"|budgets/meter|jobs/pauses)|web/(hardening|desk/install)"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 MOST_OF_AI, MOST_OTHERS = 26, 33
