@@ -172,12 +172,19 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
     for thread in threads:
         thread.join(max(1.0, deadline - time.monotonic()))
     wrong += _wait_until_idle(messages, scenario.limit, deadline)
+    return _judge(harness, scenario, target, messages, len(injections), redis_copies, wrong)
+
+
+def _judge(
+    harness: Harness, scenario: Scenario, target: Target, messages: int, injections: int, redis_copies: int, wrong: list[str]
+) -> Audit:
+    """What the load, the disruptions and the scenario's own checks found wrong, beside the audit of all rows."""
     result = audit(scenario, messages, harness.simulator.record(), target.over_at)
     result.wrong[:0] = wrong + target.wrong
     if scenario.check_record:
         result.wrong += scenario.check_record(harness.simulator.record())
     result.wrong += harness.around.door.wrong if harness.around.door else []
-    result.injections, result.redis_copies = len(injections), redis_copies
+    result.injections, result.redis_copies = injections, redis_copies
     result.longest_shutdown = max(target.shutdowns, default=0.0)
     if redis_copies:
         result.wrong.append(f"Redis held {redis_copies} jobs twice")
