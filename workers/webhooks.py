@@ -144,10 +144,11 @@ def _check(job: Job, attempt: Attempt, answer: http.Response) -> None:
 
 def _throttle(job: Job, attempt: Attempt, answer: http.Response) -> NoReturn:
     """The job waits as long as the endpoint wants, and longer the older it is: else a burst would come back each second."""
-    wait = answer.retry_after(DEFAULT_THROTTLE)
-    if wait > settings().job_max_age - job.age and _schedule(job):
+    wait, max_age = answer.retry_after(DEFAULT_THROTTLE), settings().job_max_age
+    if wait > max_age - job.age and _schedule(job):
         raise EndpointBusy(answer, wait)
-    later = Snooze(max(wait, job.age * THROTTLE_OF_AGE), f"the endpoint asks us to slow down (HTTP {answer.status})")
+    wait = max(min(wait, max_age), job.age * THROTTLE_OF_AGE)  # a header may ask for more than PostgreSQL can count
+    later = Snooze(wait, f"the endpoint asks us to slow down (HTTP {answer.status})")
     details = db.json(attempt.failed_row(later))
     queries["record_throttle"].rows(job_id=job.id, claim=job.claim, wait=later.delay, error=str(later), details=details)
     raise later

@@ -79,6 +79,20 @@ def test_an_attempt_without_an_answer_says_where_it_ended(
     assert set(refused["ms"]) == {"resolve", "connect"}
 
 
+@pytest.mark.parametrize("asked", ["1e300", "99999999999999"])
+def test_who_wants_to_be_left_alone_forever_and_tried_no_more_is_waited_for(
+    world: World, simulator: Simulator, asked: str
+) -> None:
+    endpoint = world.endpoint(world.customer)
+    db.rows("update webhook_endpoint set redelivery_schedule = '{}'")
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 429, "headers": {"Retry-After": asked}}])
+    deliver(world, endpoint)
+    [throttled] = attempts()
+    assert throttled["error_code"] == "http_429"
+    assert 0 < throttled["next_in"] <= config.settings().job_max_age
+    assert [job["state"] for job in world.jobs(queue="webhook-delivery")] == ["delayed"]
+
+
 def test_attempts_are_read_by_event_and_by_endpoint(door: FrontDoor, simulator: Simulator) -> None:
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 503, "times": 1}])
     mine, endpoint = Business(door, door.world.customer), door.world.endpoint(door.world.customer)
