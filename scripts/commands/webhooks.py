@@ -48,15 +48,15 @@ def _arguments() -> argparse.Namespace:
 
 
 def _time(text: str) -> datetime:
-    if match := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    """In UTC: PostgreSQL does not know every zone that ISO 8601 does."""
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = datetime.min
-    if time.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"must be like 6h or 2d, or a time with its zone like 2026-11-26T17:00Z, got {text!r}")
-    return time
+        if match := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if (time := datetime.fromisoformat(text)).tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"must be like 6h or 2d, or a time with its zone like 2026-11-26T17:00Z, got {text!r}")
 
 
 def _recover(arguments: argparse.Namespace) -> int:

@@ -162,6 +162,7 @@ def test_the_command_counts_recovers_and_stops(
         return webhooks.main(), capsys.readouterr().out
 
     assert run("recover", endpoint, "--since", "4h", "--preview")[1].startswith("2 events would be delivered again to http")
+    assert run("recover", endpoint, "--since", "2000-01-01T00:00+23:00", "--preview")[1].startswith("3 events")
     assert run("recover", endpoint, "--since", "4h")[1].startswith("recovery 1: 2 events to http")
     assert run("recover", endpoint, "--since", "4h")[0] == 1
     run_actions(1)
@@ -169,3 +170,6 @@ def test_the_command_counts_recovers_and_stops(
     assert run("stop", 1) == (0, "recovery 1 is stopped\n")
     assert run("stop", 1)[0] == 1
     assert run("recover", 999, "--since", "4h")[0] == 1
+    for beyond in ("999999d", "0001-01-01T00:00+14:00"):
+        with pytest.raises(SystemExit):
+            run("recover", endpoint, "--since", beyond, "--preview")
