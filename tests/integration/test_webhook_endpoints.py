@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
+import psycopg2
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.operations import webhook_recovery as recovery
 from shared.people import mail
-from shared.webhooks import failing, redelivery
+from shared.webhooks import endpoints, failing, redelivery
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
@@ -243,3 +247,16 @@ def age(endpoint: dict[str, Any], seconds: float) -> None:
         f"update webhook_endpoint set failing_since = {since} where id = %s and failing_since is not null",
         [seconds, endpoint["id"]],
     )
+
+
+def test_events_are_written_while_an_endpoint_is_made_or_recovered(world: World, database_url: str) -> None:
+    endpoint = world.endpoint(world.customer)
+    add = f"select events_add_v1(jsonb_build_array(customer_event_v1('message.sent', {world.customer})))"
+    with closing(psycopg2.connect(database_url)) as stage, stage.cursor() as cursor:
+        cursor.execute("set lock_timeout = '2s'")
+        with db.transaction():
+            endpoints.create(world.customer, {"url": None})
+            recovery.begin(recovery.Filter(endpoint, datetime(2000, 1, 1, tzinfo=UTC)), "the test")
+            cursor.execute(add)
+            stage.commit()
+    assert db.scalar("select count(*) from webhook_event") == 1

@@ -99,7 +99,7 @@ def save_webhook(endpoint_id: int) -> Response:
         changes = check(EndpointChangesSchema, "webhook endpoint", given)
         changes.pop("rotate_secret")
         with db.transaction():
-            db.rows(WebhookEndpoint.select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint_id).for_update())
+            db.rows("select from webhook_endpoint where id = %s for no key update", [endpoint_id])
             endpoint = own(endpoint_id)
             if request.form.get("version") != forms.version(endpoint, _FIELDS):
                 return _form(endpoint, given, is_stale=True, status=409)
