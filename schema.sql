@@ -1350,7 +1350,11 @@ begin
     insert into usage_log (customer_id, chatbot_id, kind, message_id, quantity, prompt_tokens, completion_tokens, model, cost, counted_tokens)
     select booking.customer_id, booking.chatbot_id, usage.kind, message.id, usage.calls, usage.prompt_tokens, usage.completion_tokens,
         usage.model, usage.cost, usage.counted_tokens
-    from jsonb_to_recordset(p_bookings) as booking(customer_id bigint, chatbot_id bigint, message_id bigint, calls jsonb)
+    from ( -- a message that two calls are about has one row
+            select customer_id, chatbot_id, message_id, jsonb_agg(call) as calls
+            from jsonb_to_recordset(p_bookings) as b(customer_id bigint, chatbot_id bigint, message_id bigint, calls jsonb),
+                jsonb_array_elements(calls) call
+            group by 1, 2, 3) booking
         left join message on message.id = booking.message_id, lateral usage_of_v1(booking.calls) usage
     on conflict (message_id, kind) do update set quantity = usage_log.quantity + excluded.quantity, model = excluded.model,
         prompt_tokens = least(usage_log.prompt_tokens::bigint + excluded.prompt_tokens, 2147483647),

@@ -224,6 +224,21 @@ def test_a_call_that_nobody_heard_the_end_of_counts_as_spent(world: World, simul
     assert (reservations(), row(mine)["spent_tokens"]) == ([], used())
 
 
+def test_lost_calls_of_one_message_are_swept_together(world: World) -> None:
+    mine = budget(world)
+    question = world.say()
+    world.run(world.jobs(queue=Queue.INCOMING)[0]["id"])
+    paying = meter.Meter(meter.Payer(world.customer, world.chatbot, question), has_budget=True)
+    for model in ("a", "b"):  # two providers, and neither answers
+        with suppress(RuntimeError), paying.call("ai", "https://a.example/v1", model, meter.Most(10, 10)):
+            raise RuntimeError
+    db.rows("update budget_reservation set created_at = created_at - interval '1 day'")
+    assert meter.sweep() == 2
+    [unknown] = db.rows(UsageLog.select().where(UsageLog.kind == "unknown"))
+    assert (unknown["message_id"], unknown["quantity"], unknown["prompt_tokens"]) == (question, 2, 20)
+    assert (reservations(), row(mine)["spent_tokens"]) == ([], used())
+
+
 def test_a_claim_that_is_alive_is_not_swept(world: World) -> None:
     budget(world)
     world.say()
