@@ -47,8 +47,8 @@ def opening_hours_field() -> fields.Dict:
 
 @cache
 def time_zones() -> frozenset[str]:
-    """Their names, as IANA has them."""
-    return frozenset(zoneinfo.available_timezones())
+    """Their names, as IANA has them, and PostgreSQL."""
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})  # a file of this machine
 
 
 def _exists(name: str) -> None:
