@@ -38,10 +38,9 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the customer reads, whose answers it was written with, and what else follows."""
+    """What the customer reads, and what else follows."""
 
     text: str
-    answers: Sequence[Answer] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     #: Why the conversation is handed over to a person; None: it is not.
     handover: Reason | None = None
@@ -65,9 +64,7 @@ def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search:
     )
     if query and not items and reply.gap is None:
         reply = replace(reply, gap=Gap(question, NOTHING_FOUND))
-    return replace(
-        reply, answers=answers, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata}
-    )
+    return replace(reply, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata})
 
 
 def unaffordable(context: Mapping[str, Any], refused: Unaffordable) -> Reply:

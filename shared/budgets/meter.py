@@ -117,10 +117,6 @@ class Meter:
         calls, self._calls = self._calls, []
         return calls
 
-    def peek(self) -> Sequence[dict[str, Any]]:
-        """The calls that are not booked yet."""
-        return self._calls
-
     def booking(self) -> dict[str, Any]:
         """All that is not booked yet, as usage_book_v1 takes it."""
         who = self.payer
