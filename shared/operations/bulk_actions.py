@@ -81,9 +81,20 @@ def newest(kind: str, limit: int = 20, customer_id: int | None = None) -> list[d
 
 
 def run(steps: Mapping[str, Step]) -> int:
-    """Takes a step of each running action whose kind this process knows; returns how many rows were done."""
+    """Takes a step of each running action whose kind this process knows; returns how many rows were done.
+
+    What a step raises is raised when the other actions have had theirs: one that always fails must not stop them.
+    """
     running = BulkAction.select(BulkAction.id).where(BulkAction.state == "running", BulkAction.kind.in_(list(steps)))
-    return sum(_step(row["id"], steps) for row in db.rows(running.order_by(BulkAction.id)))
+    done, problems = 0, []
+    for row in db.rows(running.order_by(BulkAction.id)):
+        try:
+            done += _step(row["id"], steps)
+        except Exception as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+    return done
 
 
 def _step(action_id: int, steps: Mapping[str, Step]) -> int:

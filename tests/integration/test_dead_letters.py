@@ -177,6 +177,22 @@ def test_a_step_that_dies_is_as_if_it_had_not_begun_and_a_stopped_action_ends(wo
     assert simulator.counts()["graph"]["accepted"] == 1
 
 
+def test_an_action_that_always_fails_does_not_stop_the_others(world: World, simulator: Simulator) -> None:
+    fail_sends(world, simulator, 1)
+    bulk_actions.begin("broken", {}, 1, "ops")
+    action = replays.begin(Filter(), "ops")
+    db.rows("update bulk_action set stepped_at = now() - interval '1 minute'")
+
+    def fails(row: object, limit: int) -> object:
+        raise RuntimeError("always")
+
+    with pytest.raises(RuntimeError, match="always"):
+        bulk_actions.run({"broken": fails, replays.KIND: replays.step})  # type: ignore[dict-item]
+    row = bulk_actions.find(action)
+    assert row is not None
+    assert row["counts"] == {"replayed": 1}
+
+
 def test_a_person_who_is_about_to_answer_and_a_replay_never_both_send(world: World, simulator: Simulator) -> None:
     """Whoever takes over after the replay was given out is asked again by the claim of the send."""
     fail_sends(world, simulator, 1)
