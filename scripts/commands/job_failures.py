@@ -118,13 +118,15 @@ def _replays(arguments: argparse.Namespace) -> int:
             ((r["id"], r["state"], r["total"], sum(r["counts"].values()), r["created_by"], r["created_at"]) for r in rows),
         )
         return 0
-    if arguments.stop and not bulk_actions.stop(arguments.id, ACTOR):
-        print(f"jobs: replay {arguments.id} is not running", file=sys.stderr)
-        return 1
     action = bulk_actions.find(arguments.id)
     if action is None or action["kind"] != replays.KIND:
         print(f"jobs: there is no replay {arguments.id}", file=sys.stderr)
         return 1
+    if arguments.stop:
+        if not bulk_actions.stop(arguments.id, ACTOR):
+            print(f"jobs: replay {arguments.id} is not running", file=sys.stderr)
+            return 1
+        action = bulk_actions.find(arguments.id) or action
     done = sum(action["counts"].values())
     print(f"replay {action['id']} by {action['created_by']}: {action['state']}, {done} of {action['total']}")
     for outcome, number in action["counts"].items():

@@ -261,3 +261,15 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     for address in ("pauses/9", f"pauses/{2**70}"):
         assert client.delete(f"/operations/v1/{address}").status_code == 404
     assert client.get(f"/operations/v1/replays/{2**70}").status_code == 404
+
+
+def test_whoever_stops_a_replay_by_its_id_stops_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovery = bulk_actions.begin("webhook_recovery", {}, 1, "the business", customer_id=world.customer)
+    monkeypatch.setenv("OPERATOR_TOKEN", "secret")
+    config.reset()
+    client = create_app().test_client()
+    stopped = client.post(f"/operations/v1/replays/{recovery}/stop", headers={"Authorization": "Bearer secret"})
+    assert (stopped.status_code, run(jobs, "replays", str(recovery), "--stop")) == (404, 1)
+    row = bulk_actions.find(recovery)
+    assert row is not None
+    assert row["state"] == "running"

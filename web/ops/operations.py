@@ -86,9 +86,7 @@ _OPTIONS: dict[str, Any] = {"dry_run": False, "include_unknown": False, "pace": 
 @operations.get("/replays/<int:action_id>")
 def replay(action_id: int) -> Response:
     """How far it is; `results`: what became of those that were given out."""
-    action = bulk_actions.find(action_id) if action_id <= MAX_ROW_ID else None
-    if action is None or action["kind"] != replays.KIND:
-        raise NotFound("There is no such replay.")
+    action = _replay(action_id)
     times = _times(action, "until", "created_at", "finished_at")
     shown = {
         name: action[name] for name in ("id", "name", "state", "total", "counts", "pace", "created_by", "stopped_by", "filter")
@@ -99,7 +97,7 @@ def replay(action_id: int) -> Response:
 @operations.post("/replays/<int:action_id>/stop")
 def stop_replay(action_id: int) -> Response:
     """Ends it; what was given out goes on."""
-    bulk_actions.stop(min(action_id, MAX_ROW_ID), ACTOR)
+    bulk_actions.stop(_replay(action_id)["id"], ACTOR)
     return replay(action_id)
 
 
@@ -132,6 +130,13 @@ def resume(pause_id: int) -> Response:
     if released is None:
         raise NotFound("There is no such pause.")
     return jsonify(released=released)
+
+
+def _replay(action_id: int) -> dict[str, Any]:
+    action = bulk_actions.find(action_id) if action_id <= MAX_ROW_ID else None
+    if action is None or action["kind"] != replays.KIND:
+        raise NotFound("There is no such replay.")
+    return action
 
 
 def _body() -> dict[str, Any]:
