@@ -59,6 +59,11 @@ def criteria_of(arguments: argparse.Namespace) -> Filter | None:
         return None
 
 
+def says_more_than_an_id(arguments: argparse.Namespace) -> bool:
+    """Whether an option for many failures was given to `retry`, whose id means one."""
+    return criteria_of(arguments) != Filter() or arguments.dry_run or arguments.include_unknown
+
+
 def by_reason() -> int:
     """Prints open failures, grouped."""
     groups = dead_letters.groups()

@@ -102,6 +102,9 @@ def _show(arguments: argparse.Namespace) -> int:
 def _retry(arguments: argparse.Namespace) -> int:
     if arguments.id is None:
         return job_failures.replay(arguments)
+    if job_failures.says_more_than_an_id(arguments):
+        print("jobs: give an id or options, not both: a job that is retried by its id runs at once", file=sys.stderr)
+        return 2
     return _operate(operator.requeue, arguments.id, "will run again")
 
 

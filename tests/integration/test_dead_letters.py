@@ -212,6 +212,10 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert run(jobs, "retry", *where, "--dry-run") == 0
     assert "2 match. 2 will be given out." in capsys.readouterr().out
     assert db.scalar("select count(*) from bulk_action") == 0
+    job, _ = world.jobs(queue=CLOUD_QUEUE)
+    for more in (("--dry-run",), ("--queue", "x"), where):
+        assert run(jobs, "retry", str(job["id"]), *more) == 2, more
+    assert dead_letters.count(Filter()) == len(world.jobs(queue=CLOUD_QUEUE, state="failed")) == 2, "nothing ran again"
     assert run(jobs, "retry", *where, "--pace", "100") == 0
     assert "replay 1 has begun" in capsys.readouterr().out
     assert run_to_end(1) == {"replayed": 2}
