@@ -16,12 +16,14 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.registry import CHANNELS, SEND_QUEUES
 from shared.models import Chatbot, Customer, Job, Pause
-from shared.queues import Queue
+from shared.queues import UNCLAIMED, Queue
 
 log = logging.getLogger(__name__)
 
 #: Jobs a second that leave when a pause ends: a burst would meet every provider's limit.
 PACE = 50.0
+#: Stages whose jobs are not one chatbot's.
+_OF_NO_CHATBOT = frozenset({Queue.WEBHOOKS, Queue.KNOWLEDGE_IMPORT, Queue.KNOWLEDGE_EMBEDDING})
 
 
 class NoSuchSubject(ValueError):
@@ -41,6 +43,8 @@ def subject(
     queue: str | None = None, channel: str | None = None, chatbot_id: int | None = None, customer_id: int | None = None
 ) -> Subject:
     """What somebody means. Raises NoSuchSubject."""
+    if queue is not None and channel is not None:
+        raise NoSuchSubject("name a queue or a channel, not both")
     if channel is not None:
         queue = SEND_QUEUES.get(channel)
         if queue is None:
@@ -52,6 +56,10 @@ def subject(
         raise NoSuchSubject(f"there is no chatbot {chatbot_id}")
     if customer_id is not None and db.row(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
         raise NoSuchSubject(f"there is no customer {customer_id}")
+    # It would hold nothing: claimless stages do not know whose a job is (shared/jobs/pauses.py).
+    for who, id, never in (("chatbot", chatbot_id, UNCLAIMED | _OF_NO_CHATBOT), ("customer", customer_id, UNCLAIMED)):
+        if id is not None and queue in never:
+            raise NoSuchSubject(f"{queue} is not paused for one {who}; pause the {who} without a queue, or the whole queue")
     if queue is None and chatbot_id is None and customer_id is None:
         raise NoSuchSubject("name a queue, a channel, a chatbot or a customer")
     return Subject(queue, chatbot_id, customer_id)

@@ -260,7 +260,7 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     assert pause.status_code == 201
     assert client.get("/operations/v1/pauses").json["pauses"][0]["reason"] == "a check"
     assert client.delete(f"/operations/v1/pauses/{pause.json['id']}").json == {"released": 0}
-    for wrong in ({}, {"chatbot": 4711}, {"chatbot": "1"}, {"queue": 7}):
+    for wrong in ({}, {"chatbot": 4711}, {"chatbot": "1"}, {"queue": 7}, {"channel": [CLOUD]}):
         assert client.post("/operations/v1/pauses", json=wrong).status_code == 400, wrong
     for address in ("pauses/9", f"pauses/{2**70}"):
         assert client.delete(f"/operations/v1/{address}").status_code == 404

@@ -126,3 +126,17 @@ def test_what_does_not_exist_is_not_paused(world: World) -> None:
     for wrong in ({"queue": "x"}, {"channel": "widget"}, {"chatbot_id": 4711}, {"customer_id": 4711}, {}):
         with pytest.raises(pauses.NoSuchSubject):
             pauses.subject(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_pause_that_would_hold_nothing_or_something_else_is_refused(world: World) -> None:
+    bot, customer = {"chatbot_id": world.chatbot}, {"customer_id": world.customer}
+    for wrong in (
+        {"queue": "incoming-messages", **bot},
+        {"queue": "outgoing-messages", **customer},
+        {"queue": "webhook-delivery", **bot},
+        {"queue": "ai-processing", "channel": CLOUD},
+    ):
+        with pytest.raises(pauses.NoSuchSubject):
+            pauses.subject(**wrong)  # type: ignore[arg-type]
+    for right in ({"queue": "webhook-delivery", **customer}, {"queue": "ai-processing", **bot}, {"channel": CLOUD, **bot}):
+        pauses.subject(**right)  # type: ignore[arg-type]

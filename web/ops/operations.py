@@ -115,6 +115,8 @@ def pause() -> tuple[Response, int]:
     ids = {name: body.get(name) for name in ("chatbot", "customer")}
     if any(value is not None and not (type(value) is int and 0 < value <= MAX_ROW_ID) for value in ids.values()):
         raise BadRequest("chatbot and customer are ids, whole numbers.")
+    if any(not isinstance(body.get(name), str | None) for name in ("queue", "channel")):
+        raise BadRequest("queue and channel are names.")
     try:
         what = pauses.subject(body.get("queue"), body.get("channel"), ids["chatbot"], ids["customer"])
     except pauses.NoSuchSubject as problem:
