@@ -91,15 +91,18 @@ def count(where: Filter) -> int:
     return int(db.scalar(DeadLetter.select(fn.count(DeadLetter.id)).where(*where.conditions)))
 
 
-def page(where: Filter, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-    """The newest that are meant, with the names of those whom they concern; `before`: the last id of the page before."""
+def page(where: Filter, limit: int, before: int | None = None, include_unknown: bool = False) -> list[dict[str, Any]]:
+    """The newest that are meant, with the names of those whom they concern; `before`: the last id of the page before.
+
+    `verdict` is what would become of each in a replay, with or without what may have arrived (`include_unknown`).
+    """
     letters = (
         DeadLetter.select(
             DeadLetter,
             Customer.name.alias("customer_name"),
             Chatbot.name.alias("chatbot_name"),
             fn.coalesce(Contact.name, Conversation.external_user_id).alias("contact_name"),
-            fn.dead_letter_verdict_v1(DeadLetter.id, False).alias("verdict"),
+            fn.dead_letter_verdict_v1(DeadLetter.id, include_unknown).alias("verdict"),
             Conversation.window_ends_at,
         )
         .join(Customer, JOIN.LEFT_OUTER, on=Customer.id == DeadLetter.customer)

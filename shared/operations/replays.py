@@ -70,7 +70,7 @@ def preview(where: Filter, include_unknown: bool = False) -> Preview:
     meant = DeadLetter.select(verdict.alias("verdict")).where(*where.conditions).order_by(DeadLetter.id).limit(PREVIEWED)
     verdicts = Counter(row["verdict"] for row in db.rows(meant))
     ready = verdicts.pop(READY, 0)
-    samples = dead_letters.page(where, SAMPLES)
+    samples = dead_letters.page(where, SAMPLES, include_unknown=include_unknown)
     return Preview(where, include_unknown, dead_letters.count(where), ready, dict(verdicts.most_common()), samples)
 
 

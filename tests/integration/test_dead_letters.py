@@ -91,7 +91,9 @@ def test_each_that_is_left_out_has_its_reason(world: World, simulator: Simulator
     plan = replays.preview(Filter(queue=CLOUD_QUEUE))
     assert (plan.total, plan.ready, dict(plan.left_out)) == (7, 1, left_out)
     assert set(plan.left_out) <= replays.REASONS.keys()
-    assert replays.preview(Filter(queue=CLOUD_QUEUE), include_unknown=True).ready == 2
+    with_unknown = replays.preview(Filter(queue=CLOUD_QUEUE), include_unknown=True)
+    assert with_unknown.ready == 2
+    assert [row["verdict"] for row in with_unknown.samples if row["message_id"] == unknown["id"]] == ["ready"]
     assert run_to_end(replays.begin(Filter(queue=CLOUD_QUEUE), "ops")) == left_out | {"replayed": 1}
     world.drain()
     assert simulator.counts()["graph"]["accepted"] == 1
