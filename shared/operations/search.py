@@ -21,7 +21,7 @@ _PREFIXED = re.compile(r"(job|message|conversation|evt|customer)[-_ #]?([0-9]{1,
 
 
 def find(text: str) -> list[dict[str, Any]]:
-    """Hits, each {kind, id, message_id, customer_id, customer, label, at}: what is written exactly so, never a part of it."""
+    """Hits, each {kind, id, message_id, label, at}. Ids and numbers are found only as a whole, names of businesses by a part."""
     text = text.strip().replace("\x00", "")[:LONGEST]
     hits: list[dict[str, Any]] = []
     match = _PREFIXED.fullmatch(text)

@@ -25,4 +25,4 @@ limit :hits
 
 -- name: by_customer_name(text, hits)
 select 'customer' as kind, id, null::bigint as message_id, name as label, created_at as at
-from customer where name ilike '%' || replace(replace(:text, '\', '\\'), '%', '\%') || '%' order by name limit :hits
+from customer where strpos(lower(name), lower(:text)) > 0 order by name limit :hits
