@@ -24,8 +24,6 @@ queries = sql.load(__file__)
 
 #: What can become of one; schema.sql says what each means.
 STATES = ("open", "replayed", "answered", "ignored")
-#: Beyond it a count says only that there are more.
-EXACT = 10_000
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,6 @@ def failures() -> Response:
         held=[row for row in down_accounts() if row["is_down"]],
         spark=charts.spark,
         words=words,
-        filters=criteria,
     )
     return make_response(page)
 

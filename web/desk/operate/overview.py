@@ -14,6 +14,7 @@ from shared.channels import accounts, health
 from shared.jobs.sweep import swept_ago
 from shared.models import Customer
 from shared.operations import dead_letters, overview, pauses
+from shared.operations.dead_letters import Filter
 from shared.queues import Queue
 from web.desk import desk
 from web.desk.access import allowed
@@ -36,7 +37,7 @@ def overview_page() -> Response:
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
-        failures=sum(group["count"] for group in dead_letters.groups()),
+        failures=dead_letters.count(Filter()),
         words=words,
     )
     return make_response(page)
