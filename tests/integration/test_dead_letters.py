@@ -11,9 +11,10 @@ from shared.channels import health
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
-from shared.operations import bulk_actions, dead_letters, replays
+from shared.operations import bulk_actions, criteria, dead_letters, replays
 from shared.operations.dead_letters import Filter
 from tests.builders import World, prune
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.test_front_door_commands import run
 from web.app import create_app
 
@@ -279,3 +280,13 @@ def test_whoever_stops_a_replay_by_its_id_stops_nothing_else(world: World, monke
     row = bulk_actions.find(recovery)
     assert row is not None
     assert row["state"] == "running"
+
+
+def test_a_replay_is_shown_with_the_time_until_which_it_is_meant(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = replays.begin(criteria.read({"until": "2026-11-26T10:14:00Z"}), "ops")
+    monkeypatch.setenv("OPERATOR_TOKEN", "secret")
+    config.reset()
+    shown = create_app().test_client().get(f"/operations/v1/replays/{action}", headers={"Authorization": "Bearer secret"})
+    assert shown.json["until"] == "2026-11-26T10:14:00+00:00" == shown.json["filter"]["until"]
+    operator = Visitor(create_app(), person("operator", None))
+    assert "2026-11-26T10:14" in operator.get(f"/desk/operate/replays/{action}").text

@@ -87,7 +87,8 @@ _OPTIONS: dict[str, Any] = {"dry_run": False, "include_unknown": False, "pace": 
 def replay(action_id: int) -> Response:
     """How far it is; `results`: what became of those that were given out."""
     action = _replay(action_id)
-    times = _times(action, "until", "created_at", "finished_at")
+    until = Filter.of_json(action["filter"]).until
+    times = _times({**action, "until": until}, "until", "created_at", "finished_at")
     shown = {
         name: action[name] for name in ("id", "name", "state", "total", "counts", "pace", "created_by", "stopped_by", "filter")
     }

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.operations import bulk_actions, criteria
 from shared.operations import replays as operations
+from shared.operations.dead_letters import Filter
 from web.desk import desk
 from web.desk.access import allowed, audited
 from web.desk.operate import words
@@ -77,6 +78,7 @@ def replay(action_id: int) -> Response:
         action=action,
         done=done,
         results=operations.results(action_id),
+        until=Filter.of_json(action["filter"]).until,
         said={name: value for name, value in action["filter"].items() if name not in ("ids", "state", "until")},
         ticked=len(action["filter"].get("ids", ())),
         words=words,
