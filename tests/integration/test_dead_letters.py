@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from scripts.commands import jobs
@@ -290,3 +292,15 @@ def test_a_replay_is_shown_with_the_time_until_which_it_is_meant(world: World, m
     assert shown.json["until"] == "2026-11-26T10:14:00+00:00" == shown.json["filter"]["until"]
     operator = Visitor(create_app(), person("operator", None))
     assert "2026-11-26T10:14" in operator.get(f"/desk/operate/replays/{action}").text
+
+
+def test_the_address_of_a_preview_has_no_token(world: World, simulator: Simulator) -> None:
+    fail_sends(world, simulator, 1)
+    operator = Visitor(create_app(), person("operator", None))
+    page = operator.get(f"/desk/operate/failures/list?queue={CLOUD_QUEUE}").text
+    [form] = re.findall(r'<form [^>]*id="failures".*?</form>', page, re.DOTALL)
+    assert [tag for tag in re.findall(r"<input [^>]*>", form) if "csrf_token" in tag] == []
+    [token] = re.findall(r'<button [^>]*formmethod="post"[^>]* name="csrf_token" value="([^"]+)"', form)
+    sent = {"queue": CLOUD_QUEUE, "which": "all", "csrf_token": token}
+    assert operator.client.post("/desk/operate/failures/ignore", data=sent).status_code == 303
+    assert dead_letters.count(Filter()) == 0
