@@ -198,6 +198,17 @@ def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(a
     assert "4711" not in str(db.rows(AuditEntry.select()))
 
 
+@pytest.mark.parametrize(("status", "looks"), [(409, 1), (422, 1), (503, 0)])
+def test_a_form_that_comes_back_with_texts_is_a_look_and_an_outage_is_none(app: Flask, status: int, looks: int) -> None:
+    operator = person("operator", None)
+    accounts.allow_texts(operator.id, True)
+    with app.test_request_context("/desk/c/1/knowledge/1/gaps/1/answer", method="POST"):
+        g.user = accounts.require(operator.id)
+        masked("My number is 4711")
+        app.process_response(app.make_response(("", status)))
+    assert len(db.rows(AuditEntry.select().where(AuditEntry.action == "texts.read"))) == looks
+
+
 def test_without_postgresql_a_page_says_so_and_comes_back(app: Flask, world: World) -> None:
     browser = Visitor(app, person("agent", world.customer))
     token = browser.token()

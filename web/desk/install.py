@@ -107,7 +107,8 @@ def _headers(answer: Response) -> Response:
     # With no-referrer a browser sends forms with `Origin: null`, and Flask-WTF asks over https where a form came from.
     answer.headers.setdefault("Referrer-Policy", "same-origin")
     answer.headers.setdefault("Vary", "Cookie, HX-Request, Accept-Language")
-    return access.record_look(answer) if answer.status_code < 400 else answer
+    # A form that is refused (409, 422) shows texts, too; an outage shows none, and nothing could be recorded.
+    return access.record_look(answer) if answer.status_code < 500 else answer
 
 
 @desk.errorhandler(HTTPException)
