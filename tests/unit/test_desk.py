@@ -12,6 +12,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from web.desk.audit_log import ACTIONS
 from web.desk.language import languages, translations
 from web.desk.profile import browser_name
 
@@ -57,6 +58,13 @@ def test_placeholders_are_the_same_in_german(root: Path) -> None:
     for path in (root / "web/translations/de").glob("*.po"):
         for message in read_po(BytesIO(path.read_bytes()), locale="de"):
             assert not list(message.check()), f"{path.name}: {message.id}"
+
+
+def test_each_action_of_the_audit_has_words(root: Path) -> None:
+    sources = [path.read_text() for folder in ("web/desk", "shared", "scripts") for path in (root / folder).rglob("*.py")]
+    recorded = {action for source in sources for action in re.findall(r'(?:audited|record)\(\s*"(\w+\.\w+)"', source)}
+    assert len(recorded) > 20
+    assert recorded <= ACTIONS.keys()
 
 
 def test_languages_are_read_from_files() -> None:

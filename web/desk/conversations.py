@@ -128,7 +128,7 @@ def improve(conversation_id: int, message_id: int) -> Response:
         new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
         if new is None:
             return _page(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
-        audited("knowledge.created", "knowledge_item", new["id"])
+        audited("knowledge.item_created", "knowledge item", new["id"])
     flash(_("Saved. From the next question on the bot knows it."))
     return _back(found)
 
