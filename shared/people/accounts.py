@@ -13,7 +13,8 @@ from shared.people import passwords
 
 #: What each role may, from the least on: within its customer an owner may what an agent may, an operator may all, everywhere.
 ROLES = ("agent", "owner", "operator")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+#: Without the characters that have a meaning in a header of an e-mail (RFC 5322, 3.2.3): "a,b@x.example" would go to two people.
+_ADDRESS = re.compile(r'[^@\s()<>\[\]:;,\\"]+@[\w-]+(\.[\w-]+)*')
 
 
 class Refused(Exception):

@@ -12,6 +12,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from shared.people.accounts import Refused, checked_address
 from web.desk.audit_log import ACTIONS
 from web.desk.language import languages, translations
 from web.desk.profile import browser_name
@@ -93,6 +94,13 @@ def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> 
 )
 def test_browsers_have_the_names_that_people_know(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+@pytest.mark.parametrize("address", ["ina,otto@shop.example", "ina@[.example", "<ina@shop.example>", 'i"na@shop.example'])
+def test_an_address_that_an_email_cannot_have_is_refused(address: str) -> None:
+    with pytest.raises(Refused):
+        checked_address(address)
+    assert checked_address(" Ina.O'Neill+desk@Shop.example ") == "ina.o'neill+desk@shop.example"
 
 
 def test_each_section_of_the_styles_is_closed(root: Path) -> None:
