@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
@@ -23,6 +22,7 @@ from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY
 from web.desk import desk, forms, test_chat
 from web.desk.access import allowed, audited
+from web.desk.knowledge import own_language
 from web.hardening import max_body
 
 _ONE = "/c/<int:customer_id>/chatbots/<int:chatbot_id>"
@@ -115,9 +115,8 @@ def create_chatbot() -> Response:
         checked = check(teaching.ChatbotSchema, "chatbot", given)
     except InvalidPayload as problem:
         return _list(problem.errors, 422)
-    language = "german" if str(get_locale()) == "de" else "english"
     with db.transaction():
-        base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": language})
+        base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": own_language()})
         bot = teaching.create_chatbot(g.customer.id, {**checked, "knowledge_base_id": base["id"]})
         audited("chatbot.created", "chatbot", bot["id"], name=bot["name"])
     flash(_("Your chatbot is there. Say how it speaks, then try it."))

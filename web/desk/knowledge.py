@@ -101,7 +101,8 @@ def create_item(base_id: int) -> Response:
 @allowed("owner")
 def item(base_id: int, item_id: int) -> Response:
     """One item."""
-    return _item_page(require_base(base_id), *(2 * (_item(base_id, item_id),)))
+    base, stored = require_base(base_id), _item(base_id, item_id)
+    return _item_page(base, stored, stored)
 
 
 @desk.post(f"{BASE}/items/<int:item_id>")
@@ -190,6 +191,11 @@ def languages() -> list[tuple[str, str]]:
     ]
 
 
+def own_language() -> str:
+    """The language of a new base: the page's."""
+    return STEMMED.get(str(get_locale()), SIMPLE)
+
+
 def _bases() -> Any:
     gaps = KnowledgeGap.select(fn.COUNT(KnowledgeGap.id)).where(
         KnowledgeGap.knowledge_base == KnowledgeBase.id, KnowledgeGap.closed_at.is_null()
@@ -200,8 +206,7 @@ def _bases() -> Any:
 
 def _list(problems: dict[str, str], status: int = 200) -> Response:
     bases = db.rows(_bases().where(KnowledgeBase.customer == g.customer.id).order_by(KnowledgeBase.name, KnowledgeBase.id))
-    own = "german" if str(get_locale()) == "de" else "english"
-    page = render_template("desk/knowledge.html", bases=bases, problems=problems, languages=languages(), own=own)
+    page = render_template("desk/knowledge.html", bases=bases, problems=problems, languages=languages(), own=own_language())
     return make_response(page, status)
 
 
