@@ -55,6 +55,13 @@ def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> Non
     assert not written.keys() - used, "German of texts that are no longer used"
 
 
+def test_each_text_has_one_german(root: Path) -> None:
+    """Of two files the first one's would be shown on all pages."""
+    paths = sorted((root / "web/translations/de").glob("*.po"))
+    ids = [str(message.id) for path in paths for message in read_po(BytesIO(path.read_bytes()), locale="de") if message.id]
+    assert sorted(ids) == sorted(set(ids))
+
+
 def test_placeholders_are_the_same_in_german(root: Path) -> None:
     for path in (root / "web/translations/de").glob("*.po"):
         for message in read_po(BytesIO(path.read_bytes()), locale="de"):
