@@ -60,6 +60,8 @@ def _create(arguments: argparse.Namespace) -> int:
 
 def _link(arguments: argparse.Namespace) -> int:
     user = _named(arguments.email)
+    if user.disabled_at:
+        raise Refused(f"{user.email} has no access. Give it back first: scripts/users enable {user.email}")
     with db.transaction():
         path = links.for_user(user)
         _record("user.link_made", user)

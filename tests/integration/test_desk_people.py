@@ -118,6 +118,15 @@ def test_a_forgotten_password_goes_by_mail_and_tells_nobody_who_exists(
     assert "https://chat.example/desk/link/" in answer.text
 
 
+def test_the_command_makes_no_link_for_somebody_without_access(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ina = person("agent", world.customer)
+    assert run(users, "disable", ina.email) == 0
+    assert run(users, "link", ina.email) == 1
+    assert "Give it back first" in capsys.readouterr().err
+    assert run(users, "enable", ina.email) == 0
+    assert run(users, "link", ina.email) == 0
+
+
 def test_the_command_makes_users_and_links(app: Flask, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(users, "create", "Olga@Host.example", "--role", "operator") == 0
     path = re.search(r"/desk/link/[\w-]{43}", capsys.readouterr().out)
