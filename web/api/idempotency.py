@@ -14,12 +14,12 @@ import re
 from typing import Any
 
 from flask import Response, g, request
-from peewee import SQL, DatabaseError
+from peewee import SQL, DatabaseError, InterfaceError
 from werkzeug.exceptions import BadRequest, Conflict
 
 from shared import db
 from shared.db.credentials import decrypt, encrypt
-from shared.errors import PermanentError
+from shared.errors import PermanentError, ServiceDown
 from shared.models import KeptAnswer
 from shared.privacy import retention
 from web.parameters import IDEMPOTENCY_KEY, key_reused
@@ -94,7 +94,7 @@ def end(answer: Response) -> None:
             return
         kept = {"body": answer.get_data(as_text=True), "type": answer.content_type}
         db.rows(KeptAnswer.update(status=answer.status_code, answer=encrypt(json.dumps(kept))).where(own))
-    except DatabaseError as problem:  # the request is done; a second one is told that nobody knows
+    except (DatabaseError, InterfaceError, ServiceDown) as problem:  # the request is done; a second one is told that nobody knows
         log.warning("answer_not_kept", extra={"error": type(problem).__name__})
 
 
