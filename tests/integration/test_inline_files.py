@@ -10,13 +10,16 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
 
 from shared import db
+from shared.media import files
 from shared.media.storage import storage
 from shared.models import Media
+from shared.privacy import erasure
 from tests.integration.front_door import QR_SECRET, FrontDoor, evolution_message, waha_message
 from tests.site import Site, serving
 from web.server import front
@@ -79,6 +82,20 @@ def test_the_same_webhook_again_is_the_same_message_and_file(site: Site, door: F
     assert [post(site, door, body).status_code for _ in range(2)] == [200, 200]
     assert len(rows(door)) == 1
     assert db.scalar("select count(*) from media_file") == 1
+
+
+def test_an_erased_persons_file_that_cannot_be_deleted_costs_nothing(
+    site: Site, door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = webhook(door, "waha", base64.b64encode(b"\xff\xd8\xff" + os.urandom(1_000)).decode())
+    assert post(site, door, body).status_code == 200
+    rows(door)
+    assert erasure.erase(door.world.customer, db.scalar("select id from contact"))
+    with monkeypatch.context() as away:
+        away.setattr("shared.media.folder.Folder.delete", Mock(side_effect=ConnectionError))
+        assert post(site, door, body).status_code == 200
+    assert db.rows("select * from inbound_reject") == []
+    assert db.scalar("select count(*) from media_file") == files.delete_unwanted() == 1
 
 
 @pytest.mark.parametrize(

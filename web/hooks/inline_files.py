@@ -42,12 +42,19 @@ def keep_inline(account: Account, raw: Any, file: dict[str, Any], files: Files) 
 
 
 def release_inline(account: Account, media: Sequence[Mapping[str, Any]]) -> None:
-    """Deletes what came again with a message that was accepted before, unless that has it: its person may be erased."""
+    """Deletes what came again with a message that was accepted before, unless that has it: its person may be erased.
+
+    If their storage is away, maintenance deletes them when it is back.
+    """
     stored = [file["sha256"] for file in media if file.get("is_stored")]
-    if stored:
-        customer_id = int(db.scalar(_customer_of(account)))
-        for sha256 in stored:
+    if not stored:
+        return
+    customer_id = int(db.scalar(_customer_of(account)))
+    for sha256 in stored:
+        try:
             storing.release(customer_id, sha256)
+        except Exception:
+            log.exception("files_not_deleted", extra={"subject": account.name})
 
 
 def _store(account: Account, text: str, mime: str | None, files: Files) -> storing.Stored:
