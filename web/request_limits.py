@@ -116,7 +116,7 @@ def check_mail(account: str) -> None:
 
 
 def _logins(account: str) -> str:
-    """Redis keeps no addresses."""
+    """A hash, so that Redis keeps no e-mail addresses."""
     return f"wrong-passwords:{hashlib.sha256(account.strip().lower().encode()).hexdigest()[:32]}"
 
 

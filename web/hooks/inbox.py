@@ -163,9 +163,10 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
     for message, payload, answer in zip(messages, payloads, _service.accept_messages(payloads), strict=True):
         if isinstance(answer, InvalidPayload):
             outcomes += _reject(channel, account.name, str(answer), [message.raw])
+        elif answer.new:
+            outcomes.append("accepted")
         else:
-            outcomes.append("accepted" if answer.new else "duplicate")
-        if not isinstance(answer, InvalidPayload) and not answer.new:
+            outcomes.append("duplicate")
             release_inline(account, payload.get("media", []))
     return outcomes
 
