@@ -286,34 +286,42 @@ def _recovery(business: Business) -> int:
     return int(begun.json["id"])  # type: ignore[index]
 
 
-def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
-    """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
-    ids = {
+def _ids_of(business: Business) -> dict[str, int]:
+    """A row of each kind, by the names that addresses have for them."""
+    return {
         "conversation_id": talk(),
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
-        "recovery_id": _recovery(mine),
+        "recovery_id": _recovery(business),
         "contact_id": db.scalar("select id from contact"),
-        **_taught(mine),
+        **_taught(business),
     }
-    bodies = {
-        "create_chatbot": {"name": "Theirs"},
-        "update_chatbot": {"name": "Theirs"},
-        "create_base": {"name": "Theirs"},
-        "update_base": {"name": "Theirs"},
-        "create_item": {"title": "Theirs", "content": "x"},
-        "answer_gap": {"content": "x"},
-        "import_source": {"url": "https://theirs.example"},
-        "update_item": {"title": "Theirs"},
-        "send_message": {"content": "x"},
-        "update_conversation": {"owner": "person"},
-        "create_endpoint": {"url": "https://x.example"},
-        "update_endpoint": {"active": False},
-        "test_endpoint": {},
-        "replace_credentials": {"secret": "theirs"},
-        "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]},
-        "recover_endpoint": {"since": "2026-01-01T00:00:00Z"},
-    }
+
+
+#: What each operation that reads a body is sent.
+_BODIES = {
+    "create_chatbot": {"name": "Theirs"},
+    "update_chatbot": {"name": "Theirs"},
+    "create_base": {"name": "Theirs"},
+    "update_base": {"name": "Theirs"},
+    "create_item": {"title": "Theirs", "content": "x"},
+    "answer_gap": {"content": "x"},
+    "import_source": {"url": "https://theirs.example"},
+    "update_item": {"title": "Theirs"},
+    "send_message": {"content": "x"},
+    "update_conversation": {"owner": "person"},
+    "create_endpoint": {"url": "https://x.example"},
+    "update_endpoint": {"active": False},
+    "test_endpoint": {},
+    "replace_credentials": {"secret": "theirs"},
+    "recover_endpoint": {"since": "2026-01-01T00:00:00Z"},
+}
+
+
+def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
+    """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
+    ids = _ids_of(mine)
+    bodies = {**_BODIES, "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]}}
     for table, column in _SHOWN.items():
         row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
         db.rows(f"update {table} set {column} = 'https://mine-4711.example' where id = %s", [ids[row]])
@@ -381,14 +389,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
     config.reset()
     db.rows("update webhook_event set status = 'FAILED', error = 'x', delivered_at = null")
     schema = schemathesis.openapi.from_wsgi(API + "/openapi.json", door.app)
-    known = {
-        "conversation_id": talk(),
-        "endpoint_id": db.scalar("select id from webhook_endpoint"),
-        "event_id": db.scalar("select max(id) from webhook_event"),
-        "recovery_id": _recovery(mine),
-        "contact_id": db.scalar("select id from contact"),
-        **_taught(mine),
-    }
+    known = _ids_of(mine)
     described = 0
     for found in schema.get_all_operations():
         operation = found.ok()
