@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from peewee import Expression, fn
+
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message, User
 from shared.people import audit
@@ -39,12 +41,23 @@ def _pieces(contact: dict[str, Any]) -> Iterator[str]:
         "identities": db.rows(identities.where(ContactIdentity.contact == contact["id"]).order_by(ContactIdentity.created_at)),
     }
     yield _json(head)[:-1] + ', "conversations": ['
-    conversations = db.rows(Conversation.select().where(Conversation.contact == contact["id"]).order_by(Conversation.id))
+    conversations = db.rows(Conversation.select().where(_is_of(contact)).order_by(Conversation.id))
     for number, conversation in enumerate(conversations):
         yield ("," if number else "") + "\n" + _json(_without(conversation, {"chatbot_id", "revision"}))[:-1] + ', "messages": ['
         yield from _messages(conversation["id"])
         yield "]}"
     yield "]}\n"
+
+
+def _is_of(contact: dict[str, Any]) -> Expression:
+    """Also one that has no contact yet, as erasure.sql has it."""
+    name = ContactIdentity.select().where(
+        ContactIdentity.contact == contact["id"],
+        ContactIdentity.family == fn.contact_family_v1(Conversation.channel),
+        ContactIdentity.name == fn.contact_name_v1(Conversation.channel, Conversation.external_user_id),
+    )
+    is_unsettled = Conversation.contact.is_null() & (Conversation.chatbot == contact["chatbot_id"]) & fn.EXISTS(name)
+    return (Conversation.contact == contact["id"]) | is_unsettled
 
 
 def _messages(conversation_id: int) -> Iterator[str]:

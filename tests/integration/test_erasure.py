@@ -372,3 +372,12 @@ def test_an_export_has_everything(door: FrontDoor) -> None:
     assert by_qr["channel"] == "whatsapp_qr"
     other = Business(door, world.tenant()[0])
     assert other("GET", f"/contacts/{contact_of()}/export").status_code == 404
+
+
+def test_an_export_has_conversations_that_have_no_contact_yet(door: FrontDoor) -> None:
+    world, mine = door.world, Business(door, door.world.customer)
+    live(world, door)
+    contact = contact_of()
+    db.rows("update conversation set contact_id = null where channel = 'whatsapp_qr'")
+    exported = json.loads(mine("GET", f"/contacts/{contact}/export").text)
+    assert [one["channel"] for one in exported["conversations"]] == ["whatsapp_cloud", "whatsapp_qr"]
