@@ -67,7 +67,7 @@ def erase(customer_id: int, contact_id: int, by: str = "API", user: User | None 
         raise ServiceDown("the contact could not be erased, for its conversations are busy")
     if erased is None:
         return None
-    _forget_in_redis(erased.pop("ordering_keys"))
+    _forget_in_redis(erased.pop("visitors"))
     erased["files"] = _delete_files()
     log.info("contact_erased", extra={"customer": customer_id, "contact": contact_id, **erased})
     return erased
@@ -99,8 +99,8 @@ def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
     event_ids = queries["delete_events"].scalar(customer_id=customer_id, conversation_ids=told_of, names=names) or []
     queries["delete_jobs"].rows(event_ids=event_ids, **jobs)
     deleted["messages"] += sum(not row["is_saved"] for row in arrivals)
-    ordering_keys = [f"{chatbot_id}:{row['channel']}:{row['external_user_id']}" for row in conversations]
-    return {**deleted, "events": len(event_ids), "ordering_keys": ordering_keys}
+    visitors = [f"{chatbot_id}:widget:{row['external_user_id']}" for row in conversations if row["channel"] == "widget"]
+    return {**deleted, "events": len(event_ids), "visitors": visitors}
 
 
 def _ids(arrivals: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,11 +118,14 @@ def _words(names: Iterable[str]) -> str:
     return rf"(^|[^0-9A-Za-z])({'|'.join(map(re.escape, names)) or '$.'})($|[^0-9A-Za-z])"
 
 
-def _forget_in_redis(ordering_keys: list[str]) -> None:
-    """The request limits of visitors (web/request_limits.py), which would end by themselves within two minutes."""
+def _forget_in_redis(visitors: list[str]) -> None:
+    """The request limits of the widget's visitors (web/request_limits.py), which would end by themselves within two minutes.
+
+    Each is a walk through all keys; nobody else has such limits.
+    """
     broker = get_broker()
     try:
-        for key in ordering_keys:
+        for key in visitors:
             literal = _GLOB.sub(r"\\\g<0>", key)
             pattern = f"{broker.namespace}:request-limit*visitor:{literal}/*"
             for name in broker.client.scan_iter(match=pattern, count=1_000):
