@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from peewee import Expression, fn
+from peewee import fn
 
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message, User
@@ -49,7 +49,7 @@ def _pieces(contact: dict[str, Any]) -> Iterator[str]:
     yield "]}\n"
 
 
-def _is_of(contact: dict[str, Any]) -> Expression:
+def _is_of(contact: dict[str, Any]) -> Any:
     """Also one that has no contact yet, as erasure.sql has it."""
     name = ContactIdentity.select().where(
         ContactIdentity.contact == contact["id"],
