@@ -12,7 +12,7 @@ from flask import Flask
 
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
-from shared.inbox import lists, work
+from shared.inbox import lists, thread, work
 from shared.models import KnowledgeItem, Message, User, WhatsappTemplate
 from shared.queues import Queue
 from tests.builders import World
@@ -212,6 +212,27 @@ def test_pages_of_a_list_leave_nobody_out(world: World, agent: User) -> None:
             break
         after = page.next
     assert len(seen) == len(set(seen)) == 25
+
+
+def test_earlier_messages_stay_on_an_open_page_and_each_note_is_on_one(
+    app: Flask, world: World, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread, "PAGE", 2)
+    world.say("Is anybody there?")
+    world.drain()  # the first page: a question and its reply
+    work.note(conversation()["id"], agent, "Between two pages")
+    world.say("When do you ship?")
+    world.drain()
+    emma = Visitor(app, agent)
+    newest, before = thread.entries(conversation()["id"])
+    oldest, rest = thread.entries(conversation()["id"], before)
+    notes = [[entry["content"] for entry in page if entry["role"] == "note"] for page in (oldest, newest)]
+    assert (notes, rest) == ([[], ["Between two pages"]], None)
+    page = emma.get(path_of(world, f"?before={before}")).text
+    fragment = page.split('id="thread" hx-get="')[1].split('"')[0]
+    for shown in (page, emma.get(fragment).text):
+        assert ("Is anybody there?" in shown, "When do you ship?" in shown) == (True, False)
+    assert "When do you ship?" in emma.get(path_of(world, "?before=²")).text, "no number"
 
 
 @pytest.mark.parametrize("what", ["/take", "/bot", "/closed", "/notes", "/messages", "/messages/1/retry", "/messages/1/improve"])

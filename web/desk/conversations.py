@@ -24,7 +24,7 @@ from shared.teaching import knowledge
 from web.api import outbound, sending
 from web.desk import desk
 from web.desk.access import allowed, audited, may_read_texts
-from web.desk.inbox import CHANNEL_NAMES, REASONS, listing
+from web.desk.inbox import CHANNEL_NAMES, REASONS, listing, number
 from web.files import answer_with
 
 
@@ -203,12 +203,13 @@ def _page(found: dict[str, Any], problem: str = "", status: int = 200, draft: st
 
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:
-    before = request.args.get("before", "")
-    entries, earlier = thread.entries(found["id"], int(before) if before.isdigit() and len(before) < 19 else None)
+    before = number("before")
+    entries, earlier = thread.entries(found["id"], before)
     return {
         "conversation": found,
         "entries": entries,
         "earlier": earlier,
+        "before": before,
         "explanation": explanation,
         "reasons": REASONS,
         "channel_names": CHANNEL_NAMES,

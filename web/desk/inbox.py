@@ -66,7 +66,7 @@ def customer_name(row: dict[str, Any]) -> str:
 def inbox() -> Response:
     """The list, and nothing beside it yet; for a page whose list has changed, the list alone."""
     if "HX-Request" in request.headers:
-        return make_response(render_template("desk/inbox_list.html", **listing(_number("open"))))
+        return make_response(render_template("desk/inbox_list.html", **listing(number("open"))))
     return make_response(render_template("desk/inbox.html", **listing()))
 
 
@@ -110,7 +110,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         customer_id=g.customer.id,
         user_id=g.user.id,
         view=view if view in VIEWS else "waiting",
-        chatbot_id=_number("chatbot"),
+        chatbot_id=number("chatbot"),
         channel=channel if (channel := request.args.get("channel", "")) in CHANNELS else None,
         search=request.args.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
     )
@@ -134,6 +134,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
     }
 
 
-def _number(name: str) -> int | None:
+def number(name: str) -> int | None:
+    """A number of the address; None if it has none there."""
     text = request.args.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

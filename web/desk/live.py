@@ -20,6 +20,7 @@ from shared.db import sql
 from shared.inbox import thread
 from web.desk import desk
 from web.desk.access import allowed
+from web.desk.inbox import number
 from web.request_limits import client_site
 from web.widget.sse import STREAM, StreamHub, StreamLimitReached, StreamLimits, Subscription
 
@@ -91,8 +92,8 @@ def _latest(
 @allowed("agent")
 def events() -> Response:
     """`list`: a list has changed, with the newest handoff that waits; `conversation`: the one named in the address has."""
-    text = request.args.get("conversation", "")
-    found = thread.conversation(g.customer.id, int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    open_id = number("conversation")
+    found = thread.conversation(g.customer.id, open_id) if open_id else None
     return _stream(Watcher(f"desk {g.user.id}", g.customer.id, found["id"] if found else None))
 
 
