@@ -138,6 +138,18 @@ def test_what_failed_is_sent_again_once(app: Flask, world: World, agent: User) -
     assert "It was sent again." in emma.get(path_of(world)).text
 
 
+def test_who_may_not_read_texts_is_shown_none_by_a_refused_retry(app: Flask, world: World) -> None:
+    world.say(channel="whatsapp_cloud", user="49171")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    data = {"choices": [{"id": "1", "title": "My secret choice"}]}
+    db.rows(Message.update(status="FAILED", error="131047", content="My secret", data=data).where(Message.id == reply["id"]))
+    db.rows("update conversation set window_ends_at = now() - interval '1 minute'")
+    operator = Visitor(app, person("operator", None, "Olga"))
+    refused = operator.post(path_of(world, f"/messages/{reply['id']}/retry"))
+    assert (refused.status_code, "My secret" in refused.text) == (409, False)
+
+
 def test_when_the_window_is_closed_a_template_is_offered_and_the_draft_is_kept(app: Flask, world: World, agent: User) -> None:
     world.say(channel="whatsapp_cloud", user="49171")
     world.drain()

@@ -167,10 +167,10 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
         repeat_refused(lambda: sending.send(g.customer.id, found, message, key, written_by, take_over))
     except outbound.WindowClosed:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
-        return _page(_existing(found["id"]), problem=problem, status=409, draft=str(message.get("content", "")))
+        return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except InvalidPayload as wrong:
         told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
-        return _page(_existing(found["id"]), problem=told, status=422, draft=str(message.get("content", "")))
+        return _page(_existing(found["id"]), problem=told, status=422, draft=_text("content"))
     return _back(found)
 
 
