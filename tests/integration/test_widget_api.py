@@ -351,7 +351,7 @@ def test_a_sleeping_stream_is_woken_by_a_commit(page: Page, world: World) -> Non
 
 
 def test_a_lost_notification_costs_seconds_and_no_news(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "RECONCILE", 1.0)
+    monkeypatch.setattr(StreamHub, "reconcile", 1.0)
     monkeypatch.setattr(StreamHub, "hear", lambda self, topic: None)
     with page.stream() as answer:
         events = read_events(answer)
@@ -362,7 +362,7 @@ def test_a_lost_notification_costs_seconds_and_no_news(page: Page, world: World,
 
 
 def test_the_listener_comes_back_when_its_connection_breaks(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "RECONCILE", 3600.0)
+    monkeypatch.setattr(StreamHub, "reconcile", 3600.0)
     with page.stream() as answer:
         events = read_events(answer)
         time.sleep(0.5)

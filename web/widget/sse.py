@@ -2,7 +2,7 @@
 
 PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql). One LISTEN connection a process
 hears it and wakes the visitor's streams; what is newer than they have sent is read for many of them by one statement. A lost
-notification delays a message by seconds and loses none: every stream is read anew every RECONCILE seconds, and all of them at
+notification delays a message by seconds and loses none: every stream is read anew every ten seconds, and all of them at
 once after the LISTEN connection broke. Replies that are being written come the same way, where a page is open: the streams say
 so in the table open_page (shared/channels/widget/drafts.py).
 """
@@ -29,8 +29,6 @@ from web.widget.events import events_of
 
 log = logging.getLogger(__name__)
 
-#: Seconds within which each stream is compared with the database, which finds what no notification announced.
-RECONCILE = 10.0
 #: Seconds of silence after which a stream sends a comment: proxies keep it, and a dead page is noticed.
 HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
@@ -90,8 +88,8 @@ class Subscription:
 class StreamHub:
     """The streams of a process. Places are taken by requests' threads; everything else happens on the event loop."""
 
-    #: Seconds within which each stream is compared with the database.
-    reconcile = RECONCILE
+    #: Seconds within which each stream is compared with the database, which finds what no notification announced.
+    reconcile = 10.0
 
     def __init__(self, limits: StreamLimits) -> None:
         self.limits = limits
