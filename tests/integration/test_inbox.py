@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 from typing import Any
 
+import psycopg2
 import pytest
 import requests
 from flask import Flask
 
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
+from shared.config import settings
 from shared.inbox import lists, thread, work
 from shared.models import KnowledgeItem, Message, User, WhatsappTemplate
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
 from tests.integration.test_honesty import PERSON, ask
+from tests.integration.test_ledger_races import until_waiting
 from tests.integration.test_who_may_answer import conversation, events, run, statuses
 from tests.site import serving
 from web.app import create_app
@@ -136,6 +140,24 @@ def test_what_failed_is_sent_again_once(app: Flask, world: World, agent: User) -
     assert [row["content"] for row in world.messages(role="assistant")] == [reply["content"]] * 2
     assert statuses(world) == ["FAILED", "SENT"]
     assert "It was sent again." in emma.get(path_of(world)).text
+
+
+def test_a_reply_follows_a_conversation_that_becomes_a_part_of_another(app: Flask, world: World, agent: User) -> None:
+    names = ["4917012345", "77123@lid"]
+    for name in names:
+        world.say(channel="whatsapp_qr", user=name)
+    world.drain()
+    older, newer = db.rows("select id from conversation order by id")
+    emma = Visitor(app, agent)
+    path = f"/desk/c/{world.customer}/conversations/{newer['id']}/messages"
+    with closing(psycopg2.connect(settings().database_url)) as merger, ThreadPoolExecutor(1) as pool:
+        merger.cursor().execute("select contact_learn_v1(%s, 'whatsapp_qr', %s)", [world.chatbot, names])
+        answer = pool.submit(lambda: emma.post(path, content="Emma here.", key="k1"))
+        until_waiting(1)
+        merger.commit()
+        assert answer.result(30).status_code == 303
+    sent = [row["conversation_id"] for row in world.messages(role="assistant") if row["content"] == "Emma here."]
+    assert (sent, conversation()["assigned_to"]) == ([older["id"]], agent.id)
 
 
 def test_who_may_not_read_texts_is_shown_none_by_a_refused_retry(app: Flask, world: World) -> None:

@@ -154,6 +154,20 @@ def media(media_id: int) -> Response:
 
 
 def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
+    try:
+        # Once more, if the conversation becomes a part of another one at this moment.
+        repeat_refused(lambda: _send_as_person(_existing(found["id"]), message, key))
+    except outbound.WindowClosed:
+        problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
+        return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
+    except InvalidPayload as wrong:
+        told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
+        return _page(_existing(found["id"]), problem=told, status=422, draft=_text("content"))
+    return _back(found)
+
+
+def _send_as_person(found: dict[str, Any], message: dict[str, Any], key: str) -> None:
+    """Sends it in the user's name. The conversation is a person's from now on: the user's, unless a colleague has it."""
     user = g.user
 
     def take_over() -> Any:
@@ -163,15 +177,7 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
         return tickets
 
     written_by = {"source": "desk", "author": user.name, "user_id": user.id}
-    try:
-        repeat_refused(lambda: sending.send(g.customer.id, found, message, key, written_by, take_over))
-    except outbound.WindowClosed:
-        problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
-        return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
-    except InvalidPayload as wrong:
-        told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
-        return _page(_existing(found["id"]), problem=told, status=422, draft=_text("content"))
-    return _back(found)
+    sending.send(g.customer.id, found, message, key, written_by, take_over)
 
 
 def _template() -> dict[str, Any]:
