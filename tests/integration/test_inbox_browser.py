@@ -108,3 +108,8 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     browser.type("Calls back")
     press(browser, "\n")
     until_shown(browser, ".bubble.note", "Calls back")
+    world.drain()
+    own = [(row["content"], row["status"]) for row in world.messages(role="assistant") if row["metadata"].get("source") == "desk"]
+    assert own == [("Nine to five.", "SENT")], "a note is not sent"
+    assert db.rows("select author, content from conversation_note") == [{"author": "Emma", "content": "Calls back"}]
+    assert conversation()["owner"] == "person"
