@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from peewee import ModelInsert
+
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.models import Message
@@ -49,42 +51,45 @@ def send(
 
     `metadata` says who wrote it. `take_over` says in the same transaction whose the conversation is now, and returns tickets.
     """
-    inbound = Message.alias()
     if earlier := _earlier(conversation["id"], message, key):
         return earlier, 200
     content, data = outbound.compose(message, conversation)
     outbound.check_window(conversation, data)
-    written = (inbound.conversation == conversation["id"]) & (inbound.role == "user")
-    reply = (
-        Message.insert(
-            conversation=conversation["id"],
-            chatbot=conversation["chatbot_id"],
-            channel=conversation["channel"],
-            role="assistant",
-            content=content,
-            status="PENDING",
-            metadata=metadata,
-            data=data,
-            idempotency_key=key,
-            # To the name under which the customer last wrote.
-            address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
-        )
-        .on_conflict(
-            action="ignore",
-            conflict_target=[Message.conversation, Message.idempotency_key],
-            conflict_where=Message.idempotency_key.is_null(False),
-        )
-        .returning(*MESSAGE, outgoing_job_tickets(customer_id))
-    )
     with db.transaction():
         # First, as workers/outgoing.sql does: two transactions never wait for each other.
         db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
-        sent = db.row(reply)
+        reply = _insert(conversation, content, data, key, metadata)
+        sent = db.row(reply.returning(*MESSAGE, outgoing_job_tickets(customer_id)))
         if sent is None:
             return existing(_earlier(conversation["id"], message, key), "conversation"), 200
         owner_tickets = take_over()
     enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
     return {**sent, "media": []}, 202
+
+
+def _insert(
+    conversation: Mapping[str, Any], content: str, data: dict[str, Any], key: str | None, metadata: dict[str, Any]
+) -> ModelInsert:
+    """The message's row; nothing if one with this key is there."""
+    inbound = Message.alias()
+    written = (inbound.conversation == conversation["id"]) & (inbound.role == "user")
+    return Message.insert(
+        conversation=conversation["id"],
+        chatbot=conversation["chatbot_id"],
+        channel=conversation["channel"],
+        role="assistant",
+        content=content,
+        status="PENDING",
+        metadata=metadata,
+        data=data,
+        idempotency_key=key,
+        # To the name under which the customer last wrote.
+        address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
+    ).on_conflict(
+        action="ignore",
+        conflict_target=[Message.conversation, Message.idempotency_key],
+        conflict_where=Message.idempotency_key.is_null(False),
+    )
 
 
 def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> dict[str, Any] | None:
