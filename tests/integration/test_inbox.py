@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 import requests
 from flask import Flask
+from peewee import fn
 
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
@@ -110,6 +111,9 @@ def test_it_is_given_to_a_colleague_and_closed(app: Flask, world: World, agent: 
     assert emma.post(path_of(world, "/take"), user=str(ben.id)).status_code == 303
     assert in_list(world, ben, view="mine") == ["v-1"]
     assert in_list(world, agent, view="mine") == []
+    assert '" selected>Ben<' in emma.get(path_of(world)).text
+    db.rows(User.update(disabled_at=fn.now()).where(User.id == ben.id))
+    assert "disabled selected>Assign to" in emma.get(path_of(world)).text, "nobody else seems to have it"
     assert emma.post(path_of(world, "/closed")).status_code == 303
     assert (conversation()["owner"], conversation()["assigned_to"]) == ("closed", None)
     assert in_list(world, agent, view="closed") == ["v-1"]
