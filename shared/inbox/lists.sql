@@ -50,15 +50,15 @@ order by conversation.active_at desc, conversation.id desc limit :limit
 
 -- name: details(ids)
 -- What a row of a list shows, in the order of the ids.
-select conversation.id, conversation.chatbot_id, chatbot.name as chatbot_name, conversation.channel, conversation.external_user_id,
-    contact.name as contact_name, conversation.owner, conversation.owner_since, conversation.handed_over_at,
-    conversation.handover_reason, conversation.assigned_to, assignee.name as assignee_name, conversation.active_at,
-    newest.role, newest.content, newest.status, newest.kind, newest.author, coalesce(newest.created_at, conversation.created_at) as at
+select conversation.id, chatbot.name as chatbot_name, conversation.channel, conversation.external_user_id,
+    contact.name as contact_name, conversation.owner, conversation.handed_over_at, conversation.handover_reason,
+    conversation.assigned_to, assignee.name as assignee_name,
+    newest.role, newest.content, newest.status, newest.author, coalesce(newest.created_at, conversation.created_at) as at
 from unnest(:ids::bigint[]) with ordinality as wanted(id, place)
     join conversation on conversation.id = wanted.id join chatbot on chatbot.id = conversation.chatbot_id
     left join contact on contact.id = conversation.contact_id left join app_user assignee on assignee.id = conversation.assigned_to
     left join lateral (
-        select role, left(content, 200) as content, status, kind, metadata ->> 'author' as author, created_at
+        select role, left(content, 200) as content, status, metadata ->> 'author' as author, created_at
         from message where conversation_id = conversation.id and kind <> 'system' and status <> 'SUPERSEDED'
         order by id desc limit 1) newest on true
 order by wanted.place

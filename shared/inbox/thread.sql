@@ -2,8 +2,7 @@
 -- One conversation of a customer's, also by the id of one that has become a part of it.
 select conversation.id, conversation.chatbot_id, chatbot.name as chatbot_name, chatbot.knowledge_base_id, conversation.channel,
     conversation.external_user_id, conversation.created_at, conversation.contact_id, contact.name as contact_name, conversation.owner,
-    conversation.owner_since, conversation.handed_over_at, conversation.handover_reason, conversation.returns_at,
-    conversation.braked_until, conversation.window_ends_at,
+    conversation.handed_over_at, conversation.handover_reason, conversation.returns_at,
     coalesce(conversation.window_ends_at <= now(), false) as is_window_closed,
     conversation.assigned_to, assignee.name as assignee_name,
     (select true from job where queue = 'ai-processing' and ordering_key = conversation.id::text and closed_at is null and not held)
@@ -17,8 +16,7 @@ where chatbot.customer_id = :customer_id and conversation.id = coalesce(
 -- Its messages, newest first, with what a bubble shows.
 select id, role, kind, content, data, status, error, reply_to, sent_at, edited_at, revoked_at, created_at,
     metadata ->> 'author' as author, metadata ->> 'source' as source, metadata ->> 'error_code' as error_code,
-    metadata ? 'fallback' as is_fallback, metadata ->> 'handoff' as handoff, metadata #>> '{tool,name}' as tool,
-    jsonb_array_length(case when jsonb_typeof(metadata -> 'knowledge') = 'array' then metadata -> 'knowledge' else '[]' end) as knowledge,
+    metadata ? 'fallback' as is_fallback,
     (select left(question.content, 2000) from message question where question.id = message.reply_to) as question,
     case when message.status = 'FAILED' then (select again.id from message again
         where again.conversation_id = message.conversation_id and again.idempotency_key = 'retry-' || message.id) end as sent_again_as
