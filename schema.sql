@@ -3128,6 +3128,9 @@ begin
     if not found and exists (select from job where id = v_letter.job_id) then
         return '{"outcome": "busy", "tickets": []}';
     end if;
+    if v_job.id is null then -- its job is pruned, so an event may be resent at this moment
+        perform from webhook_event where id = v_letter.webhook_event_id for no key update;
+    end if;
     select * into v_message from message where id = v_letter.message_id for no key update;
     v_verdict := dead_letter_verdict_v1(p_id, p_unknown);
     if v_verdict in ('delivered', 'answered') then
@@ -3264,7 +3267,8 @@ begin
     end if;
     v_tickets := conversation_take_over_v1(p_id, 'person', 'desk');
     update conversation set assigned_to = p_user_id where id = p_id;
-    if v_tickets = '[]' and v_before.assigned_to is distinct from p_user_id then
+    if v_before.owner = 'person' and v_before.handed_over_at is null -- of that conversation_take_over_v1 tells nobody
+        and v_before.assigned_to is distinct from p_user_id then
         select webhook_emit(jsonb_build_array(owner_event_v1('conversation.assigned', chatbot.customer_id, chatbot.id, p_id,
             v_before.channel, v_before.external_user_id, 'person', 'desk', conversation.returns_at))) into v_tickets
         from conversation join chatbot on chatbot.id = conversation.chatbot_id where conversation.id = p_id;

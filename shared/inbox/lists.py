@@ -36,6 +36,8 @@ class Filter:
     chatbot_id: int | None = None
     channel: str | None = None
     search: str = ""
+    #: Texts of messages as well: a hit says that the word is there.
+    finds_texts: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _search(wanted: Filter, search: str, limit: int) -> list[dict[str, Any]]:
         pattern=f"%{escaped}%",
         name_from=number if is_number else None,
         name_to=number + "~" if is_number else None,
-        recent=RECENT,
+        recent=RECENT if wanted.finds_texts else 0,
         limit=limit,
     )
 

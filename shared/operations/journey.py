@@ -192,7 +192,7 @@ def _leaving(reply: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> Iterator
     routing, queue = jobs.get(Queue.OUTGOING), SEND_QUEUES.get(reply["channel"])
     status, sending = reply["status"], jobs.get(queue or "")
     if routing is not None:
-        state = "done" if routing["closed_at"] and routing["state"] == "completed" else "now"
+        state = {"completed": "done", "failed": "failed"}.get(routing["state"], "now")
         yield Step("outgoing", state, routing["created_at"], routing["closed_at"], routing, error=_why(routing))
     if queue is not None and (sending is not None or status == "PENDING"):
         state = "done" if sending and sending["state"] == "completed" else "failed" if status == "FAILED" else "now"

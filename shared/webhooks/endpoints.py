@@ -66,6 +66,13 @@ class EndpointIsOff(Exception):
     """Nothing is delivered to it."""
 
 
+class OtherWay(Exception):
+    """Events that wait to be read would have to be delivered, or the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__("An endpoint with an address keeps one, and one whose events are read gets none. Make a new endpoint.")
+
+
 def headers_problem(headers: Mapping[str, str]) -> str:
     """What is wrong with own headers, or nothing."""
     if len(headers) > MAX_HEADERS:
@@ -114,10 +121,15 @@ def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None
 def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotates: bool = False) -> dict[str, Any] | None:
     """The endpoint as it is now, with its secret if that is new; None: it, or one of its chatbots, is not the customer's.
 
-    A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record.
+    A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record. Raises
+    OtherWay, InvalidPayload.
     """
     if not _owns(customer_id, values.get("chatbots")):
         return None
+    own = _is_own(customer_id, endpoint_id)
+    is_turned = WebhookEndpoint.url.is_null(values.get("url") is not None)
+    if "url" in values and db.row(WebhookEndpoint.select(WebhookEndpoint.id).where(own, is_turned)):
+        raise OtherWay
     stored, secret = _stored(values), signing.new_secret() if rotates else None
     if secret:
         until = fn.now() + OLD_SECRET_LASTS

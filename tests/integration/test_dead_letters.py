@@ -297,6 +297,10 @@ def test_a_replay_is_shown_with_the_time_until_which_it_is_meant(world: World, m
 def test_the_address_of_a_preview_has_no_token(world: World, simulator: Simulator) -> None:
     fail_sends(world, simulator, 1)
     operator = Visitor(create_app(), person("operator", None))
+    for wrong in ("since=yesterday", "queue=x"):
+        page = operator.get(f"/desk/operate/failures/list?{wrong}").text
+        assert 'name="ids"' not in page, "a filter that says nothing means nothing"
+        assert "failures/ignore" not in page
     page = operator.get(f"/desk/operate/failures/list?queue={CLOUD_QUEUE}").text
     [form] = re.findall(r'<form [^>]*id="failures".*?</form>', page, re.DOTALL)
     assert [tag for tag in re.findall(r"<input [^>]*>", form) if "csrf_token" in tag] == []

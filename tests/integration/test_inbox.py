@@ -207,6 +207,19 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     assert db.scalar(item) == "On Fridays."
 
 
+def test_an_assignment_is_told_once_and_of_what_was_merged_away_not(world: World, agent: User) -> None:
+    endpoint = world.endpoint(world.customer)
+    db.rows("update webhook_endpoint set paused = true where id = %s", [endpoint])
+    world.say(PERSON)
+    world.drain()
+    told = len(events("conversation.assigned"))
+    work.take(conversation()["id"], agent.id)
+    assert len(events("conversation.assigned")) == told + 1
+    work.take(conversation()["id"], person("agent", world.customer, "Nina").id, agent.id)
+    assert len(events("conversation.assigned")) == told + 2
+    work.take(conversation()["id"] + 1_000, agent.id)
+
+
 def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(world: World, agent: User) -> None:
     world.say("Where is my parcel with the teapot?", user="v-1", metadata={"profile_name": "Zoe Martin"})
     world.say("Hello", channel="whatsapp_cloud", user="4917012345")
@@ -231,6 +244,9 @@ def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(wor
         "' OR 1": [],
     }.items():
         assert in_list(world, agent, search=text) == found, text
+    # To whom texts are masked, a hit must not say that a word is there.
+    assert in_list(world, agent, search="teapot", finds_texts=False) == []
+    assert in_list(world, agent, search="zoe", finds_texts=False) == ["Zoe Martin"]
     counts = lists.counts(world.customer, agent.id)
     assert counts == {"waiting": 1, "mine": 0, "people": 1, "bot": 2, "closed": 0, "all": 3}
     assert lists.counts(other, agent.id)["all"] == 1

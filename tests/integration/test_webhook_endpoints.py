@@ -225,6 +225,16 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     assert status_of(send(world, endpoint)) == ("DELIVERED", False)
 
 
+def test_events_go_one_way_for_as_long_as_their_endpoint_lasts(world: World, business: Business) -> None:
+    read = create(business, world, url=None)
+    answer = business("PATCH", f"/webhook-endpoints/{read['id']}", {"url": f"{world.simulator.url}/customer/own"})
+    assert answer.status_code == 409
+    assert "Make a new endpoint" in answer.json["detail"]  # type: ignore[index]
+    with pytest.raises(endpoints.OtherWay):
+        endpoints.change(world.customer, create(business, world)["id"], {"url": None})
+    assert change(business, read, url=None, description="read")["url"] is None
+
+
 def test_one_success_is_a_clean_record(world: World, business: Business, simulator: Simulator) -> None:
     endpoint = create(business, world)
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 1}])

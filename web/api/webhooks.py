@@ -61,6 +61,7 @@ def get_endpoint(endpoint_id: int) -> dict[str, Any]:
 @api.patch("/webhook-endpoints/<int:endpoint_id>")
 @api.arguments(EndpointChangesSchema)
 @api.response(200, EndpointWithSecretSchema)
+@api.alt_response(409, response="CONFLICT")
 def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """Update an endpoint
 
@@ -68,7 +69,10 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
     """
     rotates = changes.pop("rotate_secret")
     values = {name: value for name, value in changes.items() if value is not None or name in _NULLABLE}
-    return existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+    try:
+        return existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+    except endpoints.OtherWay as problem:
+        raise Conflict(str(problem)) from None
 
 
 @api.post("/webhook-endpoints/<int:endpoint_id>/test")

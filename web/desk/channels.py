@@ -66,8 +66,9 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
 def retry_account(channel: str, chatbot_id: int) -> Response:
     """Lets a reply try it again."""
     account = _account(channel, chatbot_id)
-    health.retry(account)
-    audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
+    with db.transaction():
+        health.retry(account)
+        audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
     flash(_("The next reply tries it."))
     return _back()
 
@@ -81,8 +82,9 @@ def connect_account(channel: str) -> Response:
     if not 0 < chatbot_id <= MAX_ROW_ID or db.row(Chatbot.select(Chatbot.id).where(is_own(g.customer.id, chatbot_id))) is None:
         raise NotFound
     name = forms.text(form, "name")
-    secret = forms.text(form, "secret")[:MAX_SECRET]
-    hook_secret = ""
+    secret, hook_secret = forms.text(form, "secret"), ""
+    if len(secret) > MAX_SECRET:
+        return _page({"connect": _("Write the new token or key.")}, channel, 422)
     try:
         with db.transaction():
             if channel == "whatsapp_cloud":

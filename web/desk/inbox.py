@@ -14,7 +14,7 @@ from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
 from web.desk import desk, test_chat
-from web.desk.access import allowed, audited
+from web.desk.access import allowed, audited, may_read_texts
 
 #: The lists, as tabs.
 VIEWS = {
@@ -113,6 +113,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         chatbot_id=number("chatbot"),
         channel=channel if (channel := request.args.get("channel", "")) in CHANNELS else None,
         search=request.args.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
+        finds_texts=may_read_texts(),
     )
     page = lists.page(wanted, request.args.get("after", ""))
     kept = {"view": wanted.view, "chatbot": wanted.chatbot_id, "channel": wanted.channel, "q": wanted.search}

@@ -107,6 +107,9 @@ def save_webhook(endpoint_id: int) -> Response:
             audited("webhook.changed", "webhook", endpoint_id, name=name_of({**endpoint, **changes}))
     except InvalidPayload as problem:
         return _form(endpoint, given, problem.errors, status=422)
+    except endpoints.OtherWay:
+        text = _("An endpoint with an address keeps one, and one whose events are read gets none. Make a new one.")
+        return _form(endpoint, given, {"url": text}, status=422)
     flash(_("Saved."))
     return to(endpoint_id)
 

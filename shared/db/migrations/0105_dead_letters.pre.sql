@@ -173,6 +173,9 @@ begin
     if not found and exists (select from job where id = v_letter.job_id) then
         return '{"outcome": "busy", "tickets": []}';
     end if;
+    if v_job.id is null then -- its job is pruned, so an event may be resent at this moment
+        perform from webhook_event where id = v_letter.webhook_event_id for no key update;
+    end if;
     select * into v_message from message where id = v_letter.message_id for no key update;
     v_verdict := dead_letter_verdict_v1(p_id, p_unknown);
     if v_verdict in ('delivered', 'answered') then

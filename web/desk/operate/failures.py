@@ -47,8 +47,12 @@ def failure() -> Response:
     """The rows of a reason, or of any filter."""
     where, problem = asked(request.args)
     before = request.args.get("before", "")
-    rows = dead_letters.page(
-        where, _ROWS + 1, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    rows = (
+        []
+        if problem
+        else dead_letters.page(
+            where, _ROWS + 1, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+        )
     )
     said = criteria.written(where)
     more = url_for("desk.failure", **said, before=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
@@ -56,7 +60,7 @@ def failure() -> Response:
     page = render_template(
         "desk/operate/failure.html",
         rows=rows[:_ROWS],
-        total=dead_letters.count(where),
+        total=0 if problem else dead_letters.count(where),
         said=said,
         more=more,
         problem=problem,
@@ -95,7 +99,7 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
 
 
 def asked(args: MultiDict[str, str]) -> tuple[Filter, str]:
-    """What an address says, and what is wrong with it: then nothing of it counts."""
+    """What an address says, and what is wrong with it: then nothing is listed, for nobody acts on more than they meant."""
     try:
         return criteria.read(_said(args)), ""
     except ValidationError as problem:
