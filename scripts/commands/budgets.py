@@ -128,7 +128,7 @@ def _set(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in named} | {"chatbot_id": arguments.chatbot}
     given["money"] = None if given["money"] is None else float(given["money"])
     budget = check(BudgetSchema, "budget", given)
-    stored = budgets.set_budget(arguments.customer, budget, by_operator=not arguments.customers_own)
+    stored = budgets.set_budget(arguments.customer, budget, by_operator=True, is_open=arguments.customers_own)
     whose = f"chatbot {stored['chatbot_id']}" if stored["chatbot_id"] else f"customer {arguments.customer}"
     print(f"budget {stored['id']} of {whose}: {stored['spent_tokens']:,} tokens are spent in {stored['month']} so far")
     return 0

@@ -102,28 +102,42 @@ def budgets(customer_id: int | None = None) -> list[dict[str, Any]]:
     return db.rows(chosen if customer_id is None else chosen.where(Budget.customer == customer_id))
 
 
-def set_budget(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False) -> dict[str, Any]:
+def set_budget(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False, is_open: bool = False) -> dict[str, Any]:
     """Sets the budget of a customer, or of one of its chatbots, in place of the one before.
 
-    Raises InvalidPayload for a foreign chatbot or an unknown time zone, and Refused if it was set by the operator.
+    `by_operator`: the operator sets it, and no customer can change it unless it `is_open`. Raises InvalidPayload for a foreign
+    chatbot or an unknown time zone, and Refused if the operator has set the one before.
     """
+    with db.transaction():
+        budget_id = store(customer_id, budget, by_operator=by_operator, is_open=is_open)
+    return counted(budget_id)
+
+
+def store(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False, is_open: bool = False) -> int:
+    """As `set_budget`, in a transaction of the caller's, who has it `counted` afterwards; returns its id."""
     _check_values(customer_id, budget)
     scope = {"customer": customer_id, "chatbot": budget["chatbot_id"]}
-    values = {name: value for name, value in budget.items() if name != "chatbot_id"} | {"by_operator": by_operator}
+    values = {name: value for name, value in budget.items() if name != "chatbot_id"}
+    values["by_operator"] = by_operator and not is_open
     is_it = (Budget.customer == customer_id) & Budget.chatbot.is_null(budget["chatbot_id"] is None)
     if budget["chatbot_id"] is not None:
         is_it &= Budget.chatbot == budget["chatbot_id"]
-    with db.transaction():
-        month = fn.budget_month(budget["time_zone"])
-        db.rows(Budget.insert(**scope, **values, month=month).on_conflict_ignore())
-        stored = db.rows(Budget.select(Budget.id, Budget.by_operator).where(is_it).for_update())[0]
-        if stored["by_operator"] and not by_operator:
-            raise _is_the_operators()
-        changed = Budget.update(**values, updated_at=fn.clock_timestamp())
-        db.rows(changed.where(Budget.id == stored["id"]))
-    # By itself: from now on every call that is saved is counted, and what was saved before is seen.
-    db.rows("select budget_recount_v1(%s)", [stored["id"]])
-    return db.rows(Budget.select(*BUDGET).where(Budget.id == stored["id"]))[0]
+    month = fn.budget_month(budget["time_zone"])
+    db.rows(Budget.insert(**scope, **values, month=month).on_conflict_ignore())
+    stored = db.rows(Budget.select(Budget.id, Budget.by_operator).where(is_it).for_update())[0]
+    if stored["by_operator"] and not by_operator:
+        raise _is_the_operators()
+    db.rows(Budget.update(**values, updated_at=fn.clock_timestamp()).where(Budget.id == stored["id"]))
+    return int(stored["id"])
+
+
+def counted(budget_id: int) -> dict[str, Any]:
+    """The budget, with what its month has cost so far.
+
+    By itself, after the commit: from then on every call that is saved is counted, and what was saved before is seen.
+    """
+    db.rows("select budget_recount_v1(%s)", [budget_id])
+    return db.rows(Budget.select(*BUDGET).where(Budget.id == budget_id))[0]
 
 
 def remove_budget(customer_id: int, budget_id: int, *, by_operator: bool = False) -> bool | None:

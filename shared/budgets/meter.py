@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.budgets.prices import called
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.errors import PermanentError, ServiceDown, Snooze
@@ -99,7 +100,7 @@ class Meter:
 
         What the call raises has `usage` if it was charged all the same, or says whether it `may_be_charged`.
         """
-        call = Call(kind, base_url.rstrip("/"), model, None)
+        call = Call(kind, called(base_url), model, None)
         if self.has_budget:
             call.reservation = self._reserved(call, most)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -15,6 +16,8 @@ from peewee import fn
 from werkzeug.test import TestResponse
 
 from shared import db
+from shared.budgets import budgets, prices
+from shared.budgets.budgets import BudgetSchema
 from shared.models import (
     Chatbot,
     Conversation,
@@ -29,6 +32,7 @@ from shared.models import (
 )
 from shared.operations import pauses, replays, webhook_recovery
 from shared.operations.dead_letters import Filter
+from shared.payloads import check
 from shared.people import accounts, audit
 from shared.webhooks import endpoints
 from tests.builders import World
@@ -69,6 +73,8 @@ PAGES = (
     DeskPage("/desk/c/{customer}/webhooks/{webhook}?failed=1&hours=24", "owner"),
     DeskPage("/desk/c/{customer}/webhooks/{webhook}/settings", "owner"),
     DeskPage("/desk/c/{customer}/usage", "owner"),
+    DeskPage("/desk/c/{customer}/usage/budget", "owner"),
+    DeskPage("/desk/c/{customer}/usage/budget?chatbot={chatbot}", "owner"),
     DeskPage("/desk/c/{customer}/team", "owner"),
     DeskPage("/desk/c/{customer}/keys", "owner"),
     DeskPage("/desk/c/{customer}/audit", "owner"),
@@ -84,6 +90,7 @@ PAGES = (
     DeskPage("/desk/operate/messages/{message}", "operator"),
     DeskPage("/desk/operate/pauses", "operator"),
     DeskPage("/desk/operate/customers", "operator"),
+    DeskPage("/desk/operate/prices", "operator"),
 )
 
 
@@ -94,6 +101,9 @@ def furnish(world: World) -> dict[str, int]:
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
+    given = {"tokens": 100_000, "money": 20, "at_limit": "text", "text": "Call <b>us</b>."}
+    budgets.set_budget(world.customer, check(BudgetSchema, "budget", given))
+    prices.set_price("https://api.openai.com/v1", "gpt-4o-mini", Decimal("0.15"), Decimal("0.6"))
     return {
         "customer": world.customer,
         "chatbot": world.chatbot,

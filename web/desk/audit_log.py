@@ -47,6 +47,10 @@ ACTIONS = {
     "chatbot.created": _l("made a chatbot"),
     "chatbot.changed": _l("changed a chatbot"),
     "chatbot.deleted": _l("deleted a chatbot"),
+    "budget.set": _l("set a budget"),
+    "budget.removed": _l("removed a budget"),
+    "price.set": _l("set a price"),
+    "price.removed": _l("removed a price"),
     "contact.erased": _l("erased a contact"),
     "contact.exported": _l("exported a contact"),
     "channel.connected": _l("connected a channel"),
@@ -96,6 +100,9 @@ WORDS = {
     "profile": _l("the own profile"),
     "login": _l("the login page"),
     "since": _l("since"),
+    "tokens": _l("tokens"),
+    "money": _l("money"),
+    "model": _l("model"),
 }
 #: What the filter offers: the first words of actions.
 KINDS = {
@@ -108,6 +115,8 @@ KINDS = {
     "channel": _l("Channels"),
     "webhook": _l("Webhooks"),
     "key": _l("API keys"),
+    "budget": _l("Budgets"),
+    "price": _l("Prices"),
     "replay": _l("Replays"),
     "pause": _l("Pauses"),
     "customer": _l("Customers"),

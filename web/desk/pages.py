@@ -5,6 +5,7 @@ from __future__ import annotations
 from web.desk import (
     api_keys,
     audit_log,
+    budgets,
     channels,
     chatbots,
     conversations,
@@ -20,9 +21,10 @@ from web.desk import (
     webhook,
     webhooks,
 )
-from web.desk.operate import customers, failures, overview, pauses, replays, search
+from web.desk.operate import customers, failures, overview, pauses, prices, replays, search
 
 #: Those of businesses, and those of operators.
 _TAUGHT = (chatbots, knowledge, sources, gaps)
-_BUSINESS = (login, inbox, conversations, live, profile, *_TAUGHT, channels, webhook, webhooks, usage, team, api_keys, audit_log)
-PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers)
+_ANSWERED = (login, inbox, conversations, live, profile)
+_BUSINESS = (*_ANSWERED, *_TAUGHT, channels, webhook, webhooks, usage, budgets, team, api_keys, audit_log)
+PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers, prices)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import Response, g, make_response, render_template, request
+from flask_babel import gettext as _
 from peewee import JOIN, Expression, fn
 
 from shared import db
@@ -14,6 +15,7 @@ from shared.budgets import budgets
 from shared.models import Chatbot, UsageLog
 from web.desk import desk
 from web.desk.access import allowed
+from web.desk.budgets import AT_LIMIT
 
 #: What the page offers, in days.
 SPANS = (7, 30, 90)
@@ -44,6 +46,8 @@ def usage() -> Response:
     own = (UsageLog.customer == g.customer.id) & (UsageLog.created_at >= begin)
     with db.patient(db.REPORT):
         by_day, by_kind, by_chatbot, by_model = _by_day(own), _by_kind(own), _by_chatbot(own), _by_model(own)
+    of_budgets = budgets.budgets(g.customer.id)
+    bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name))
     page = render_template(
         "desk/usage.html",
         days=days,
@@ -54,8 +58,10 @@ def usage() -> Response:
         kinds={row["kind"]: row["quantity"] for row in by_kind},
         by_chatbot=by_chatbot,
         by_model=by_model,
-        budgets=budgets.budgets(g.customer.id),
-        names={row["id"]: row["name"] for row in db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(_is_own()))},
+        budgets=of_budgets,
+        names={bot["id"]: bot["name"] for bot in bots},
+        without_budget=_without_budget(of_budgets, bots),
+        at_limit=AT_LIMIT,
         width=WIDTH,
         height=HEIGHT,
     )
@@ -78,9 +84,11 @@ def bars(by_day: Sequence[dict[str, Any]], first: date, days: int) -> list[Bar]:
     return drawn
 
 
-def _is_own() -> Expression:
-    own: Expression = Chatbot.customer == g.customer.id
-    return own
+def _without_budget(stored: Sequence[dict[str, Any]], bots: Sequence[dict[str, Any]]) -> list[tuple[object, str]]:
+    """For whom a budget can be set: the value and the name of each choice."""
+    bounded = {row["chatbot_id"] for row in stored}
+    everybody = [] if None in bounded else [("", _("all chatbots together"))]
+    return everybody + [(bot["id"], bot["name"]) for bot in bots if bot["id"] not in bounded]
 
 
 def _sums() -> tuple[Any, ...]:
