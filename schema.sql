@@ -838,6 +838,8 @@ create table conversation (
     active_at        timestamptz not null default now(),
     -- Which of the business's people has it, at the desk. Null: nobody, or somebody on the phone or through the API.
     assigned_to      bigint, -- references app_user
+    -- The `handed_over_at` of the last handoff of which the business's people were told by e-mail (shared/people/notices.py).
+    handoff_told_at  timestamptz,
     check ((handed_over_at is null) = (handover_reason is null)),
     constraint conversation_handover_reason check (handover_reason in (
         'asked', 'misses', 'loop', 'unsupported', 'provider_down', 'out_of_hours', 'budget', 'rule')),
@@ -1170,6 +1172,8 @@ create table budget (
     warned_at     timestamptz,
     exhausted_at  timestamptz,
     updated_at    timestamptz not null default now(),
+    -- The later one of these two of which the owners were told by e-mail (shared/people/notices.py).
+    told_at       timestamptz,
     check (tokens is not null or money is not null),
     check ((at_limit = 'text') = (text is not null)),
     check ((at_limit = 'cheaper_model') = (model is not null)),
@@ -2327,7 +2331,8 @@ begin
         window_ends_at = greatest(window_ends_at, v_from.window_ends_at),
         context_after = greatest(context_after, v_from.context_after),
         active_at = greatest(active_at, v_from.active_at),
-        assigned_to = case when v_into.owner = 'person' then coalesce(assigned_to, v_from.assigned_to) end
+        assigned_to = case when v_into.owner = 'person' then coalesce(assigned_to, v_from.assigned_to) end,
+        handoff_told_at = greatest(handoff_told_at, v_from.handoff_told_at)
     where id = p_into;
     update merged_conversation set conversation_id = p_into where conversation_id = p_from;
     insert into merged_conversation (id, conversation_id) values (p_from, p_into);

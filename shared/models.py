@@ -387,6 +387,7 @@ class Conversation(Base):
     context_after = BigIntegerField(null=True)
     active_at = _time()
     assigned_to_id = BigIntegerField(null=True, column_name="assigned_to")
+    handoff_told_at = DateTimeTZField(null=True)
 
 
 class MergedConversation(Base):
@@ -531,6 +532,7 @@ class Budget(Base):
     warned_at = DateTimeTZField(null=True)
     exhausted_at = DateTimeTZField(null=True)
     updated_at = _time()
+    told_at = DateTimeTZField(null=True)
 
 
 class BudgetReservation(Base):

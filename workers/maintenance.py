@@ -28,6 +28,7 @@ from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
 from shared.operations import bulk_actions, dead_letters, overview, replays, webhook_recovery
+from shared.people import notices
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
@@ -161,6 +162,12 @@ def watch_gateways() -> None:
 def watch_endpoints() -> None:
     """Tells businesses of webhook endpoints that only fail, and disables them in the end."""
     failing.watch()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def tell_people() -> None:
+    """E-mails a business's people that customers wait for them, and its owners that a budget nears its end."""
+    notices.tell()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

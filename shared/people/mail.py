@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
@@ -32,7 +34,8 @@ def send(address: str, subject: str, text: str) -> bool:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
     try:
-        _deliver(message)
+        with _server() as server:
+            server.send_message(message)
     except (OSError, smtplib.SMTPException) as problem:
         log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
         return False
@@ -40,7 +43,18 @@ def send(address: str, subject: str, text: str) -> bool:
     return True
 
 
-def _deliver(message: EmailMessage) -> None:
+def is_reachable() -> bool:
+    """Whether the server takes e-mails now; a line in the log, if it does not."""
+    try:
+        with _server():
+            return True
+    except (OSError, smtplib.SMTPException) as problem:
+        log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
+        return False
+
+
+@contextmanager
+def _server() -> Iterator[smtplib.SMTP]:
     """By TLS wherever the server has it. A password never goes without it, but to this machine itself."""
     url = urlsplit(settings().smtp_url)
     host, port, trust = url.hostname or "", url.port or _PORTS[url.scheme], ssl.create_default_context()
@@ -58,4 +72,4 @@ def _deliver(message: EmailMessage) -> None:
             if not isinstance(server.sock, ssl.SSLSocket) and host not in ("127.0.0.1", "::1", "localhost"):
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS; the password is not sent")
             server.login(unquote(url.username), unquote(url.password or ""))
-        server.send_message(message)
+        yield server

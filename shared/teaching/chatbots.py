@@ -15,6 +15,7 @@ from shared import db
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, Conversation, KnowledgeBase
 from shared.teaching import fields
+from shared.teaching.default_texts import default_texts
 from shared.teaching.hours import opening_hours_field, time_zone_field
 from shared.teaching.knowledge import MAX_NAME, is_own_base
 from shared.teaching.providers import MAX_MODEL, provider_list, providers, store
@@ -79,7 +80,7 @@ def _sites(**options: Any) -> marshmallow_fields.List[Any]:
 
 
 class ChatbotSchema(Schema):
-    """A chatbot's settings. What a new one is not given, it gets from the defaults of schema.sql."""
+    """A chatbot's settings. What a new one is not given, it gets from default_texts.py and the defaults of schema.sql."""
 
     what = "chatbot"
     name = fields.text(MAX_NAME, required=True)
@@ -153,7 +154,7 @@ class ChatbotChangesSchema(ChatbotSchema):
 def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
     """A new chatbot. Raises InvalidPayload for a knowledge base that is not the customer's, and for a provider without a key."""
     given, values = _take_providers(chatbot)
-    _check_base(customer_id, values)
+    values = {**default_texts(_language_of_base(customer_id, values)), **values}
     if "transcription" in values:
         values |= transcription_columns(values.pop("transcription"), None)
     with db.transaction():
@@ -166,7 +167,7 @@ def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
 def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
     """Changes what is named. Raises InvalidPayload as create_chatbot does."""
     given, values = _take_providers(changes)
-    _check_base(customer_id, values)
+    _language_of_base(customer_id, values)
     own = is_own(customer_id, chatbot_id)
     with db.transaction():
         if db.row(Chatbot.select(Chatbot.id).where(own).for_update()) is None:
@@ -210,9 +211,12 @@ def _take_providers(chatbot: dict[str, Any]) -> tuple[list[dict[str, Any]], dict
     return given, {name: value for name, value in chatbot.items() if name != "providers"}
 
 
-def _check_base(customer_id: int, values: dict[str, Any]) -> None:
+def _language_of_base(customer_id: int, values: dict[str, Any]) -> str | None:
+    """The language of the knowledge base that is given, if one is. Raises InvalidPayload for one that is not the customer's."""
     base_id = values.get("knowledge_base_id")
     if base_id is None:
-        return
-    if db.row(KnowledgeBase.select(KnowledgeBase.id).where(is_own_base(customer_id, base_id))) is None:
+        return None
+    base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(is_own_base(customer_id, base_id)))
+    if base is None:
         raise InvalidPayload("chatbot", {"knowledge_base_id": "there is no such knowledge base; use the id of one of yours"})
+    return str(base["language"])
