@@ -10,7 +10,7 @@ from flask import Flask, g
 from werkzeug.routing import Rule
 
 from shared import config, db
-from shared.models import AuditEntry, UserLink, UserSession
+from shared.models import AuditEntry, Media, Message, UserLink, UserSession
 from shared.people import accounts, links
 from shared.people.accounts import Refused
 from tests.builders import World
@@ -88,6 +88,29 @@ def test_nobody_reaches_another_customers_pages_or_another_roles_forms(app: Flas
     assert owner.get(f"/desk/c/{2**63}/team").status_code == 404
     assert owner.post(f"/desk/c/{other}/team/{2**63}/disable").status_code == 404
     assert owner.post("/desk/profile", name="a\0b").status_code == 400
+
+
+def test_an_operator_without_the_grant_sees_no_text_and_no_name_on_any_page(app: Flask, world: World) -> None:
+    ids = furnish(world)
+    question = world.say("My secret is 4711", channel="whatsapp_cloud", user="4917099", metadata={"profile_name": "Yusuf"})
+    world.drain()
+    file = {"kind": "document", "state": "stored", "storage_key": "none", "filename": "diagnosis.pdf"}
+    db.rows(Media.insert(customer=world.customer, message=question, position=0, **file))
+    db.rows(Message.update(status="FAILED", error="Yusuf is unknown").where(Message.reply_to == question))
+    own = f"/desk/c/{world.customer}"
+    talk = f"{own}/conversations/{db.scalar('select conversation_id from message where id = %s', [question])}"
+    more = (talk, f"{talk}/thread", f"{own}/inbox?view=all", f"/desk/operate/messages/{question}")
+    paths = [*more, *(page.path.format(**ids) for page in PAGES)]
+    words = ("my secret", "4917099", "yusuf", "diagnosis", "zoe", "when do you ship", "b&gt;now", "tomorrow!", "calls back")
+    operator = person("operator", None)
+    browser = Visitor(app, operator)
+    for path in paths:
+        page = browser.get(path).text.lower()
+        assert [word for word in words if word in page] == [], path
+    accounts.allow_texts(operator.id, True)
+    with_texts = (f"{own}/knowledge/{{base}}/gaps", f"{own}/conversations/{{conversation}}", "/desk/operate/messages/{message}")
+    shown = "".join(browser.get(path.format(**ids)).text.lower() for path in (*more, *with_texts))
+    assert [word for word in words if word not in shown] == []
 
 
 def test_a_form_without_its_token_is_refused(app: Flask, world: World) -> None:

@@ -14,7 +14,7 @@ from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
 from web.desk import desk, test_chat
-from web.desk.access import allowed, audited, may_read_texts
+from web.desk.access import allowed, audited, masked, may_read_texts
 
 #: The lists, as tabs.
 VIEWS = {
@@ -52,10 +52,10 @@ SHORT_ID = 4
 
 @desk.app_template_filter("customer_name")
 def customer_name(row: dict[str, Any]) -> str:
-    """What people call the customer of a conversation: a name, or else a number; a visitor of a website has neither."""
+    """What people call the customer of a conversation: a name, or else a number (`masked`); a website's visitor has neither."""
     name: str = row["contact_name"] or row["external_user_id"]
     if row["contact_name"] or row["channel"] != "widget":
-        return name
+        return masked(name)
     if name.startswith(test_chat.PREFIX):
         return str(_("Test chat %(id)s", id=name.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
     return str(_("Visitor %(id)s", id=name.removeprefix("w_")[:SHORT_ID]))
