@@ -191,8 +191,8 @@ def test_when_the_window_is_closed_a_template_is_offered_and_the_draft_is_kept(a
     form = {"template": "order_left|en", "body.1": "Zoe", "body.2": "4711", "key": "k2"}
     assert emma.post(path_of(world, "/messages"), **form).status_code == 303
     assert world.messages(role="assistant")[-1]["content"] == "Hello Zoe, order 4711 has left."
-    missing = emma.post(path_of(world, "/messages"), template="order_left|en", key="k3", **{"body.1": "Zoe"})
-    assert missing.status_code == 422
+    for wrong in ({"body.1": "Zoe"}, {"body.²": "Zoe"}, {f"body.{'9' * 5000}": "Zoe"}):
+        assert emma.post(path_of(world, "/messages"), template="order_left|en", key="k3", **wrong).status_code == 422
 
 
 def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,9 @@ from web.desk import desk
 from web.desk.access import allowed, audited, may_read_texts
 from web.desk.inbox import CHANNEL_NAMES, REASONS, listing, number
 from web.files import answer_with
+
+#: A numbered placeholder of a template.
+_PLACE = re.compile(r"[0-9]{1,3}")
 
 
 @desk.get("/c/<int:customer_id>/conversations/<int:conversation_id>")
@@ -190,7 +194,7 @@ def _template() -> dict[str, Any]:
             parameters.setdefault(part, {})[place] = text
     for part in ("header", "body"):
         places = parameters.get(part, {})
-        if places and all(place.isdigit() for place in places):
+        if places and all(map(_PLACE.fullmatch, places)):
             parameters[part] = [places[place] for place in sorted(places, key=int)]
     return {"template": {"name": name, "language": language, "parameters": parameters}}
 
