@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
@@ -31,15 +31,18 @@ class _Since(fields.Field[datetime]):
             return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
         try:
             time = datetime.fromisoformat(text)
-        except ValueError:
-            time = None
-        if time is None or time.tzinfo is None:
-            raise ValidationError("must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d.")
-        return time
+            if time.tzinfo is not None:
+                return time.astimezone(UTC)  # PostgreSQL does not know every zone that ISO 8601 does
+        except (ValueError, OverflowError):  # the latter: in UTC it is before the year 1, or after the year 9999
+            pass
+        raise ValidationError("must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d.")
 
 
 def _id(said: str) -> fields.Integer:
     return fields.Integer(data_key=said, validate=validate.Range(1, MAX_ROW_ID), load_default=None, allow_none=True)
+
+
+_ERROR = (validate.Length(1, 100), validate.ContainsNoneOf("\0", error="must not contain NUL."))
 
 
 class Criteria(Schema):
@@ -50,7 +53,7 @@ class Criteria(Schema):
 
     queue = fields.String(validate=validate.OneOf(list(Queue)), load_default=None, allow_none=True)
     channel = fields.String(validate=validate.OneOf(list(CHANNELS)), load_default=None, allow_none=True)
-    error_code = fields.String(data_key="error", validate=validate.Length(1, 100), load_default=None, allow_none=True)
+    error_code = fields.String(data_key="error", validate=_ERROR, load_default=None, allow_none=True)
     customer_id = _id("customer")
     chatbot_id = _id("chatbot")
     endpoint_id = _id("endpoint")

@@ -259,8 +259,10 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     shown = client.get(f"/operations/v1/replays/{begun.json['id']}").json
     assert (shown["state"], shown["counts"], shown["results"]) == ("done", {"replayed": 1}, {"sent": 1})
     assert client.post(f"/operations/v1/replays/{begun.json['id']}/stop").json["state"] == "done"
-    for wrong in ({}, {"queue": "x"}, {"since": "yesterday"}, {"que": "x"}, {**where, "pace": "fast"}, [1]):
+    beyond = {"since": "9999-12-31T23:59:59-23:59"}  # in UTC there is no such year
+    for wrong in ({}, {"queue": "x"}, {"since": "yesterday"}, beyond, {"que": "x"}, {**where, "pace": "fast"}, [1]):
         assert client.post("/operations/v1/replays", json=wrong).status_code == 400, wrong
+    assert client.get("/operations/v1/failures?error=a%00b").status_code == 400
     pause = client.post("/operations/v1/pauses", json={"channel": CLOUD, "chatbot": world.chatbot, "reason": "a check"})
     assert pause.status_code == 201
     assert client.get("/operations/v1/pauses").json["pauses"][0]["reason"] == "a check"
