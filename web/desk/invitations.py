@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import NamedTuple
 
-from flask import request
+from flask import copy_current_request_context, request
 from flask_babel import gettext as _
 
+from shared import db
 from shared.config import settings
 from shared.models import User
-from shared.people import links, mail
+from shared.people import audit, links, mail
 from web.desk.access import audited
+
+log = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
@@ -39,10 +43,19 @@ def hand_over(user: User, path: str) -> Made:
     return Made(user.email, address, _("The e-mail could not be sent. Pass the link on yourself."))
 
 
-def send_later(user: User, path: str) -> None:
-    """Sends a link to who forgot a password, behind the answer: how long it takes must not tell whether there is such a user."""
-    letter = _letter(user, path)
-    threading.Thread(target=mail.send, args=(user.email, *letter), name="mail", daemon=True).start()
+def send_later(user: User) -> None:
+    """Makes and sends a link for who forgot a password, behind the answer, whose time must not tell whether one exists."""
+    threading.Thread(target=copy_current_request_context(_make_and_send), args=(user,), name="mail", daemon=True).start()
+
+
+def _make_and_send(user: User) -> None:
+    try:
+        with db.transaction():
+            path = links.for_user(user)
+            audit.record("user.link_made", "user", user.id, {"by": "login"}, user=None, customer_id=user.customer_id)
+        mail.send(user.email, *_letter(user, path))
+    except Exception:
+        log.exception("link_not_sent")
 
 
 def _letter(user: User, path: str) -> tuple[str, str]:

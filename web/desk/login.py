@@ -85,10 +85,7 @@ def ask_for_link() -> Response:
     check_mail(email)
     user = accounts.find(email) if mail.is_on() else None
     if user is not None and not user.disabled_at:
-        with db.transaction():
-            path = links.for_user(user)
-            audit.record("user.link_made", "user", user.id, {"by": "login"}, user=None, customer_id=user.customer_id)
-        invitations.send_later(user, path)
+        invitations.send_later(user)
     return make_response(render_template("desk/forgotten.html", has_mail=mail.is_on(), is_sent=True))
 
 
