@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from flask import Flask
+from flask import Flask, session
+from flask.sessions import SecureCookieSessionInterface
 
 from scripts.local.simulator.client import Simulator
 from shared import db
@@ -13,6 +14,7 @@ from shared.models import AuditEntry, Chatbot, ChatbotProvider, Conversation
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person
 from web.app import create_app
+from web.desk import test_chat
 
 
 @pytest.fixture
@@ -116,3 +118,13 @@ def test_each_answer_of_a_test_says_what_it_is_made_of(app: Flask, world: World,
     assert "the chatbot is silent" in browser.get(f"{one}/test").text
     other = Visitor(app, person("owner", world.customer, "Two"))
     assert "Shipping" not in other.get(f"{one}/test").text
+
+
+def test_a_browser_remembers_as_many_test_chats_as_its_cookie_holds(app: Flask) -> None:
+    with app.test_request_context("/desk/"):
+        for chatbot in range(1, 301):
+            test_chat.begin(chatbot)
+        serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+        assert serializer is not None
+        assert len(serializer.dumps(dict(session))) < 2_000
+        assert (bool(test_chat.token(300)), test_chat.token(1)) == (True, "")

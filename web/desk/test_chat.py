@@ -20,14 +20,15 @@ from web.widget.visitor import Visitor, token_of
 PREFIX = "w_test-"
 #: Questions that are explained.
 _SHOWN = 5
-#: Where this browser's session keeps its visitors, by chatbot.
-_KEPT = "tests"
+#: Where this browser's session keeps its visitors, by chatbot, and how many of late: browsers drop a cookie beyond 4 KB.
+_KEPT, _MOST = "tests", 20
 
 
 def begin(chatbot_id: int) -> None:
     """Another visitor from now on: the chatbot has forgotten what was said."""
     random = secrets.token_urlsafe(16)[: 24 - len(PREFIX)]
-    session[_KEPT] = {**session.get(_KEPT, {}), str(chatbot_id): PREFIX + random}
+    others = [(bot, visitor) for bot, visitor in session.get(_KEPT, {}).items() if bot != str(chatbot_id)]
+    session[_KEPT] = dict([*others[1 - _MOST :], (str(chatbot_id), PREFIX + random)])
 
 
 def token(chatbot_id: int) -> str:
