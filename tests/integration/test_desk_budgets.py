@@ -57,6 +57,7 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
     assert wrong.status_code == 422
     assert "kept &lt;b&gt;words" in wrong.text, "nothing that was written is lost"
     assert form.save(tokens="5", time_zone="Mars/Base").status_code == 422
+    assert form.save(money="9" * 400).status_code == 422
     assert form.save(tokens="1\x00", model="\x00", at_limit="cheaper_model").status_code == 400
     assert form.save(tokens="5000", money="2,50", text="not asked for").status_code == 303
     [mine] = stored()
@@ -93,6 +94,7 @@ def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flas
     for wrong in (
         {"prompt": ""},
         {"prompt": "nan"},
+        {"prompt": "9" * 400},
         {"base_url": "shop"},
         {"base_url": "http://x/" + "y" * 1990},
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
@@ -131,11 +130,6 @@ def _name(scope: dict[str, Any] | None) -> str:
     return str(scope["name"] if scope else g.customer.name)
 
 
-def _written(amount: Any) -> Any:
-    """As a person writes it: 20.5 and not 20.500000."""
-    return f"{amount:.6f}".rstrip("0").rstrip(".") if isinstance(amount, int | float | Decimal) else amount
-
-
 def _form(
     scope: dict[str, Any] | None,
     stored: dict[str, Any] | None,
@@ -151,7 +145,7 @@ def _form(
         scope=scope,
         name=_name(scope),
         budget=stored,
-        values={**values, "money": _written(values.get("money"))},
+        values={**values, "money": forms.written(values.get("money"))},
         problems=problems or {},
         is_stale=is_stale,
         is_locked=bool(stored and stored["by_operator"] and g.user.role != "operator"),

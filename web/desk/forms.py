@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
@@ -50,6 +51,11 @@ def lines(form: Form, name: str) -> list[str]:
 def read(form: Form, fields: Mapping[str, Reader]) -> dict[str, Any]:
     """The values of these fields."""
     return {name: reader(form, name) for name, reader in fields.items()}
+
+
+def written(value: Any) -> Any:
+    """A number as a person writes it: 20.5 and not 20.500000. A whole one may be larger than any that formats as a float."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float | Decimal) else value
 
 
 def version(values: Mapping[str, Any], names: Mapping[str, Any]) -> str:

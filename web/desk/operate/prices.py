@@ -82,13 +82,8 @@ def _page(
         "desk/operate/prices.html",
         prices=rules.prices() if listed is None else listed,
         unpriced=rules.without_price(),
-        values={name: _written(value) for name, value in values.items()},
+        values={name: forms.written(value) for name, value in values.items()},
         problems=problems or {},
-        written=_written,
+        written=forms.written,
     )
     return make_response(page, status)
-
-
-def _written(value: Any) -> Any:
-    """An amount without zeros that say nothing."""
-    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, int | float | Decimal) else value
