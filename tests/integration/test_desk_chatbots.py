@@ -45,10 +45,13 @@ def test_an_owner_makes_a_chatbot_and_says_how_it_is(app: Flask, world: World) -
     assert "without wildcards" in refused.text
     assert "*.shop.example" in refused.text
     assert browser.post(f"{one}/website", **{**sites, "allowed_origins": "Shop.example/start\r\n"}).status_code == 303
-    people = {"version": version(browser.get(f"{one}/people").text), "hours-mon": "9:00-12:00, 13:00–17:30"}
+    people = {"version": version(browser.get(f"{one}/people").text), "hours-mon": "9-12, 13:00–17.30 Uhr"}
     people |= {"no_answer_hands_over_after": "2", "return_after_minutes": "60", "time_zone": "Europe/Berlin"}
     assert browser.post(f"{one}/people", **people).status_code == 303
-    assert "9:00-12:00" in browser.post(f"{one}/people", **{**people, "time_zone": "Kiel"}).text
+    late = browser.post(f"{one}/people", **{**people, "version": version(browser.get(f"{one}/people").text), "hours-tue": "18-9"})
+    assert late.status_code == 422
+    assert re.findall('id="hours-(...)-problem"', late.text) == ["tue"], "only the day that cannot be read"
+    assert "18-9" in late.text
     model = {"version": version(browser.get(f"{one}/model").text), "temperature": "0,2", "max_tokens": "300"}
     model |= {
         "model-0": "large",

@@ -20,23 +20,12 @@ from shared.teaching.fields import Refused
 from shared.teaching.hours import DAYS
 from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY
-from web.desk import desk, forms, test_chat
+from web.desk import desk, forms, hours, test_chat
 from web.desk.access import allowed, audited
 from web.desk.knowledge import own_language
 from web.hardening import max_body
 
 _ONE = "/c/<int:customer_id>/chatbots/<int:chatbot_id>"
-
-
-def _hours(form: forms.Form, _name: str) -> dict[str, list[list[str]]] | None:
-    """Each day's line: "9:00-12:00, 13:00-17:30"; null if all are empty."""
-    written = {day: forms.text(form, f"hours-{day}") for day in DAYS}
-    hours = {
-        day: [[time.strip().rjust(5, "0") for time in span.replace("–", "-").split("-")] for span in line.split(",")]
-        for day, line in written.items()
-        if line
-    }
-    return hours or None
 
 
 def _providers(form: forms.Form, _name: str) -> list[dict[str, Any]]:
@@ -89,7 +78,7 @@ SECTIONS = {
             "no_answer_hands_over_after": forms.number,
             "unsupported_hands_over": forms.tick,
             "return_after_minutes": forms.number,
-            "opening_hours": _hours,
+            "opening_hours": hours.read,
             "time_zone": forms.text,
             "closed_hands_over": forms.tick,
             "closed_message": forms.text_or_none,
@@ -230,6 +219,7 @@ def _page(
         bot=bot,
         values={name: _plain(value) for name, value in {**bot, **(given or {})}.items()},
         hours=_written_hours(bot),
+        unreadable_days=hours.unreadable(request.form),
         problems=problems or {},
         is_stale=is_stale,
         refused=refused,
@@ -252,7 +242,7 @@ def _plain(value: Any) -> Any:
 def _written_hours(bot: dict[str, Any]) -> dict[str, str]:
     """The line of each day: what was just written, else what is stored."""
     if "version" in request.form:
-        return {day: request.form.get(f"hours-{day}", "") for day in DAYS}
+        return hours.written(request.form)
     return {day: ", ".join("-".join(span) for span in (bot["opening_hours"] or {}).get(day, [])) for day in DAYS}
 
 
