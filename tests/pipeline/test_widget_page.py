@@ -330,6 +330,7 @@ def test_a_business_embeds_it_by_one_line(browser: Browser, site: Site, world: W
     browser.type("\ue00c")  # Escape
     browser.leave_frames()
     browser.until(f"{FRAME}.hidden && {LAUNCHER}.getAttribute('aria-expanded') === 'false'")
+    assert not any("postMessage" in line for line in browser.log()), "the launcher speaks to a page that is there"
 
 
 def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site, shop: str) -> None:
@@ -340,4 +341,6 @@ def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site,
     browser.until("!document.getElementById('form')")
     assert not browser.run("return document.getElementById('log')"), "nothing of the chat is there"
     browser.leave_frames()
-    until(lambda: any("frame-ancestors" in line for line in browser.log()), seconds=10)
+    lines: list[str] = []
+    until(lambda: lines.extend(browser.log()) or any("add it: at the desk" in line for line in lines), seconds=30)
+    assert any("frame-ancestors" in line for line in lines), lines

@@ -743,6 +743,7 @@ function colour() {
 
 function framed() {
   if (parent === window) return;
+  parent.postMessage({ type: "switchboard:ready" }, "*"); // nothing but that it is there
   $("close").hidden = false;
   const close = () => parent.postMessage({ type: "switchboard:close" }, "*");
   $("close").addEventListener("click", close);

@@ -53,6 +53,8 @@
   const count = root.querySelector(".count");
   button.setAttribute("aria-label", label);
   let frame = null;
+  let loaded = false;
+  let ready = false;
 
   function readable(hex) {
     const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -60,7 +62,7 @@
   }
 
   function tell(type) {
-    if (frame && frame.contentWindow) frame.contentWindow.postMessage({ type }, host);
+    if (loaded) frame.contentWindow.postMessage({ type }, host);
   }
 
   function makeFrame() {
@@ -68,8 +70,21 @@
     frame.title = label;
     frame.src = `${host}/widget/${encodeURIComponent(chatbot)}?color=${encodeURIComponent(color)}`;
     frame.hidden = true;
-    frame.addEventListener("load", () => tell(frame.hidden ? "switchboard:closed" : "switchboard:open"));
+    frame.addEventListener("load", () => {
+      loaded = true;
+      tell(frame.hidden ? "switchboard:closed" : "switchboard:open");
+      setTimeout(explain, 3000); // more than the page's script takes to say that it is there
+    });
     root.insertBefore(frame, button);
+  }
+
+  /** A browser that blocks the frame shows an empty one, and says why in its own words only. */
+  function explain() {
+    if (ready) return;
+    console.error(
+      `switchboard: the chat did not start. If ${location.origin} is not among the chatbot's sites, add it: ` +
+        "at the desk under Chatbots, Website. With and without www. are two sites.",
+    );
   }
 
   function show(open) {
@@ -92,6 +107,7 @@
   button.addEventListener("click", () => show(!frame || frame.hidden));
   addEventListener("message", (event) => {
     if (event.origin !== host || !frame || event.source !== frame.contentWindow || !event.data) return;
+    if (event.data.type === "switchboard:ready") ready = true;
     if (event.data.type === "switchboard:close") show(false);
     if (event.data.type === "switchboard:unread" && frame.hidden) unread(Number(event.data.count) || 0);
   });
