@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import Any
 
 from scripts.local.simulator.client import Simulator
@@ -92,6 +93,12 @@ class World:
         return self.service.enqueue_incoming_message(
             chatbot_id=more.pop("chatbot_id", self.chatbot), channel=channel, external_user_id=user, content=content, **more
         )
+
+    def say_too_late(self, external_id: str, seconds: float) -> int:
+        """A message that came so long after it was written that nobody answers it; returns its id."""
+        message = {"chatbot_id": self.chatbot, "channel": "widget", "external_user_id": f"v-{external_id}", "content": "Hello?"}
+        late = {"external_id": external_id, "sent_at": time.time() - seconds, "may_answer": False}
+        return self.service.accept_message({**message, **late}).message_id
 
     def jobs(self, **where: Any) -> list[dict[str, Any]]:
         """Rows of the ledger, oldest first."""

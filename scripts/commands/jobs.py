@@ -20,7 +20,9 @@ from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.jobs import operator
 from shared.models import InboundReject, Job, Message
-from shared.operations import bulk_actions
+from shared.operations import bulk_actions, journey
+from shared.operations.search import find
+from shared.payloads import MAX_ROW_ID
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
 from web.hooks.replay import replay
 
@@ -52,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     retry.add_argument("--dry-run", action="store_true", help="says what would be sent, what not and why, and does nothing")
     retry.set_defaults(run=_retry)
     message = commands.add_parser("message", help="where a message is: its jobs, and its replies'")
-    message.add_argument("id", type=count, help="the message's id, as enqueue and the API print it")
+    message.add_argument("id", help="the message's id, as enqueue prints it, or the provider's, such as wamid.…")
     message.set_defaults(run=_message)
     failed = commands.add_parser("failed", help="the newest jobs that failed for good")
     failed.add_argument("--limit", type=count, default=20, help="how many (default 20)")
@@ -124,7 +126,8 @@ def _operate(verb: Callable[[int], None], job_id: int, outcome: str) -> int:
 
 def _message(arguments: argparse.Namespace) -> int:
     # An inbound message's jobs and its replies': `message_id` is whichever of them a job works on.
-    replies = Message.select(Message.id).where(Message.reply_to == arguments.id)
+    message_id = _message_id(arguments.id)
+    replies = Message.select(Message.id).where(Message.reply_to == message_id)
     jobs = (
         Job.select(
             Job.id,
@@ -138,18 +141,38 @@ def _message(arguments: argparse.Namespace) -> int:
             Job.last_error,
         )
         .join(Message, JOIN.LEFT_OUTER, on=Message.id == Job.message_id)
-        .where((Job.message_id == arguments.id) | Job.message_id.in_(replies))
+        .where((Job.message_id == message_id) | Job.message_id.in_(replies))
         .order_by(Job.id)
     )
     rows = db.rows(jobs)
     if not rows:
         print(f"jobs: no job knows a message {arguments.id}; they were pruned, or it never was", file=sys.stderr)
         return 1
+    if str(message_id) != arguments.id:
+        print(f"message {message_id}")
     print_table(
         ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error"),
         (row.values() for row in rows),
     )
+    _tell_of_silence(message_id)
     return 0
+
+
+def _message_id(given: str) -> int:
+    """Ours, of a message that is not stored yet as well; or of the message that a provider knows by it. 0 is nobody's."""
+    if given.isdecimal():
+        return min(int(given), MAX_ROW_ID)
+    return next((hit["id"] for hit in find(given) if hit["kind"] == "message"), 0)
+
+
+def _tell_of_silence(message_id: int) -> None:
+    """Why a message that was stored has no answer and gets none."""
+    found = journey.of_message(message_id)
+    for step in found.steps if found else ():
+        if step.kind == "kept":
+            is_late = step.facts["is_late"]
+            reason = "it was older than ANSWER_WITHIN when it came" if is_late else "its kind or source wants no answer"
+            print(f"kept, not answered: {reason}")
 
 
 def _without_text(payload: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from shared import db
 from shared.channels.outcomes import explanation
 from shared.channels.registry import SEND_QUEUES
+from shared.config import settings
 from shared.db import sql
 from shared.models import Chatbot, Contact, Conversation, Customer, DeadLetter, Job, Media, Message, UsageLog
 from shared.queues import Queue
@@ -156,6 +157,8 @@ def _inbound(question: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> Itera
 def _answering(question: dict[str, Any], reply: dict[str, Any] | None, jobs: dict[str, dict[str, Any]]) -> Iterator[Step]:
     job = jobs.get(Queue.AI)
     if job is None and reply is None:
+        if question["metadata"].get("kept"):
+            yield Step("kept", "done", facts={"is_late": _came_late(question)})
         return  # nobody was asked: a person had the conversation, or it is kept only
     created, started = (job["created_at"], job["started_at"]) if job else (question["created_at"], None)
     waits = job is not None and started is None
@@ -173,6 +176,12 @@ def _answering(question: dict[str, Any], reply: dict[str, Any] | None, jobs: dic
     error = _last_failure(question["id"]) or _why(job) if has_failed else _why(job) if state == "now" else None
     ended = reply["created_at"] if reply else job["closed_at"] if job else None
     yield Step("ai", state, started or created, ended, job, _answer_facts(question, reply), error)
+
+
+def _came_late(question: dict[str, Any]) -> bool:
+    """Whether nobody waited for an answer any more when it came."""
+    written: datetime | None = question["sent_at"]
+    return written is not None and (question["created_at"] - written).total_seconds() > settings().answer_within
 
 
 def _answer_facts(question: dict[str, Any], reply: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from scripts.commands import chaos, connect, jobs, keys, migrate, server
 from shared import db
 from shared.channels.whatsapp_cloud import template_sync
+from shared.config import settings
 from shared.db.credentials import decrypt
 from tests.integration.front_door import FrontDoor, change, waha_event, waha_message, webhook, written
 from web.api import keys as api_keys
@@ -143,6 +144,14 @@ def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFix
     assert all(queue in told for queue in ("incoming-messages", "ai-processing", "outgoing-messages"))
     assert "SENT" in told
     assert run(jobs, "message", "4711") == 1
+    assert run(jobs, "message", "wamid.nobody") == 1
+    late = door.world.say_too_late("wamid.7", seconds=2 * settings().answer_within)
+    door.world.drain()
+    capsys.readouterr()
+    assert run(jobs, "message", "wamid.7") == 0
+    told = capsys.readouterr().out
+    assert f"message {late}" in told
+    assert "kept, not answered: it was older than ANSWER_WITHIN when it came" in told
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.broker import census
 from shared.broker.redis_broker import get_broker
+from shared.config import settings
 from shared.operations import journey, overview, search
 from shared.operations.journey import Journey
 from tests.builders import World
@@ -47,6 +48,14 @@ def test_the_journey_of_a_message_from_one_end_to_the_other(world: World) -> Non
     db.rows("delete from job")
     assert states(of(question))["sent"] == "done", "without the records of its jobs"
     assert (found.about["customer"], found.about["external_user_id"]) == ("Shop", "4911")
+
+
+def test_a_journey_says_why_a_message_got_no_answer(world: World) -> None:
+    late = world.say_too_late("1", seconds=2 * settings().answer_within)
+    unasked = world.say_too_late("2", seconds=0)
+    world.drain()
+    assert states(of(late)) == {"written": "done", "received": "done", "stored": "done", "kept": "done"}
+    assert [of(message).steps[-1].facts for message in (late, unasked)] == [{"is_late": True}, {"is_late": False}]
 
 
 def test_a_journey_tells_of_crashes_failures_and_messages_that_were_merged(world: World, simulator: Simulator) -> None:

@@ -86,6 +86,7 @@ STEPS: Mapping[str, LazyString] = {
     "stored": _l("Stored"),
     "media": _l("Files fetched"),
     "merged": _l("Merged with other messages"),
+    "kept": _l("Kept, not answered"),
     "waiting": _l("Waiting for the AI"),
     "ai": _l("Answered by the AI"),
     "outgoing": _l("Handed to its channel"),
