@@ -97,7 +97,9 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
     browser.type("r")
-    browser.type("/ho")
+    browser.type("/hx\n")
+    browser.until("document.getElementById('reply').validationMessage.startsWith('No quick reply begins')")
+    browser.type("\ue003o")  # Backspace
     browser.until("!document.getElementById('quick-replies').hidden")
     browser.type("\n")
     browser.until("document.getElementById('reply').value === 'Nine to five.'")

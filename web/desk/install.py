@@ -86,6 +86,7 @@ def _check_request() -> None:
 def _for_templates() -> dict[str, object]:
     return {
         "may": access.may,
+        "may_read_texts": access.may_read_texts,
         "menu": navigation.menu,
         "languages": language.languages(),
         "locale": str(get_locale()),

@@ -115,6 +115,8 @@
     const begins = /^\/(\S*)$/.exec(text.value)?.[1]?.toLowerCase();
     for (const item of choices.children) item.hidden = begins === undefined || !item.firstElementChild.dataset.shortcut.startsWith(begins);
     choices.hidden = !shown().length;
+    // A shortcut that is none would reach the customer as it is.
+    text.setCustomValidity(begins !== undefined && choices.hidden ? composer.dataset.unknown : "");
     choose(0);
   }
   function choose(number) {
@@ -123,6 +125,7 @@
   }
   function put(button) {
     text.value = button.dataset.text;
+    text.setCustomValidity("");
     choices.hidden = true;
     text.focus();
     grow();
