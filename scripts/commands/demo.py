@@ -39,7 +39,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: stopped"))
     with ExitStack() as stack:
         console.print(
-            "[bold]Switchboard[/bold]: PostgreSQL, Redis, the front door, six workers and a simulated outside world are starting"
+            "[bold]Switchboard[/bold]: PostgreSQL, Redis, the front door, all workers and a simulated outside world are starting"
         )
         simulator, real_ai = stack.enter_context(_system())
         scenario = load(simulator.url)

@@ -159,13 +159,15 @@ def _until_ready(url: str, stopping: threading.Event) -> None:
 
 
 def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str]) -> None:
-    lines = [f"{what}: {where}" for what, where in (*door_addresses(environment), *_first_operator(environment))]
+    lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
     secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]
     if not environment.get("OPENAI_API_KEY"):
         lines.append(
             "OPENAI_API_KEY is not set: chatbots without a key of their own say their fallback message (or: scripts/simulator)"
         )
-    for line in ("running; Ctrl-C stops it", *lines, *secrets):
+    # What a new user needs first is the last line: it stays in sight.
+    lines += [f"{what}: {where}" for what, where in _first_operator(environment)]
+    for line in ("running; Ctrl-C stops it", *secrets, *lines):
         _say(line)
 
 

@@ -27,6 +27,7 @@ from scripts.local.environment import (
     free_port,
     local_settings,
     private_folder,
+    provider_addresses,
     running_services,
     services_lock,
     write_private,
@@ -112,7 +113,7 @@ class Services:
             self.stop()
             raise
         if announce:
-            write_private(announcement(self.data_dir), json.dumps(self.environment()))
+            write_private(announcement(self.data_dir), json.dumps({**self.environment(), **provider_addresses()}))
 
     def _start(self) -> None:
         self._home = postgres_home(self.data_dir)

@@ -29,6 +29,16 @@ DOOR_SECRETS = (
     "METRICS_TOKEN",
 )
 
+#: Where providers are. What scripts/server was told of them goes for the commands beside it: with the simulator, none may call
+#: the real Telegram.
+PROVIDER_ADDRESSES = (
+    "OPENAI_BASE_URL",
+    "TELEGRAM_API_URL",
+    "WHATSAPP_GRAPH_URL",
+    "WHATSAPP_MEDIA_URL",
+    "WHATSAPP_QR_SERVICE_URL",
+)
+
 
 def private_folder(path: Path) -> None:
     """Makes a folder that only its owner can enter, and .local around it."""
@@ -153,7 +163,12 @@ def use_running_services(program: str, variable: str) -> None:
     running = running_services(DEMO_DATA) or running_services()
     if running is None:
         sys.exit(f"{program}: {variable} is not set, and neither scripts/server nor scripts/demo --keep is running.")
-    os.environ.update(running)
+    os.environ.update({**running, **provider_addresses()})
+
+
+def provider_addresses() -> dict[str, str]:
+    """Those that this process was given."""
+    return {name: os.environ[name] for name in PROVIDER_ADDRESSES if os.environ.get(name)}
 
 
 def announcement(data_dir: Path) -> Path:

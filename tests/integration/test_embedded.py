@@ -18,7 +18,7 @@ import redis
 
 from scripts.local import programs
 from scripts.local.embedded import Services, ServicesBusy
-from scripts.local.environment import empty_folder
+from scripts.local.environment import empty_folder, running_services
 
 
 @pytest.fixture
@@ -37,6 +37,17 @@ def fresh(folder: Path) -> Iterator[Services]:
         cursor.execute("create table kept (name text); insert into kept values ('kept')")
     yield running
     running.stop()
+
+
+def test_commands_beside_a_server_call_the_providers_that_it_calls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_API_URL", "http://127.0.0.1:8088")
+    running = Services(folder)
+    running.start()
+    monkeypatch.delenv("TELEGRAM_API_URL")
+    told = running_services(folder)
+    running.stop()
+    assert told is not None
+    assert (told["TELEGRAM_API_URL"], told["DATABASE_URL"]) == ("http://127.0.0.1:8088", running.database_url)
 
 
 def rows(url: str) -> list[tuple[str]]:
