@@ -36,7 +36,7 @@ def _arguments() -> argparse.Namespace:
     recover.add_argument(
         "--status", choices=(FAILED, DELIVERED), default=FAILED, help=f"what did not arrive ({FAILED}, the default), or what did"
     )
-    recover.add_argument("--pace", type=float, default=bulk_actions.PACE, help="events a second (default %(default)g)")
+    recover.add_argument("--pace", type=float, default=recovery.PACE, help="events a second (default %(default)g)")
     recover.add_argument("--preview", action="store_true", help="only says how many")
     recover.set_defaults(run=_recover)
     recoveries = commands.add_parser("recoveries", help="the newest recoveries, and how far they are")
@@ -69,7 +69,7 @@ def _recover(arguments: argparse.Namespace) -> int:
         print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")
         return 0
     try:
-        action = bulk_actions.find(recovery.begin(where, BY, arguments.pace))
+        action = bulk_actions.find(recovery.begin(where, recovery.count(where), BY, arguments.pace))
     except recovery.Refused as refusal:
         print(f"webhooks: {refusal}", file=sys.stderr)
         return 1

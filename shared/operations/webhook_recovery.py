@@ -24,6 +24,9 @@ queries = sql.load(__file__)
 KIND = "recover"
 #: Which events may be recovered: those that did not arrive, or those that did, for a receiver that has lost what it got.
 FAILED, DELIVERED = "FAILED", "DELIVERED"
+#: Events a second, unless whoever begins says otherwise: 100,000 in ten minutes. They are behind first deliveries, and a receiver
+#: that is slower is waited for.
+PACE = 200.0
 #: Seconds that a count may take: it looks at each event of the time.
 PATIENCE = 30.0
 #: Events of an endpoint that a step looks at, whether they are meant or not.
@@ -60,9 +63,10 @@ def count(where: Filter) -> int:
         return int(db.scalar(meant.where(WebhookEvent.created_at <= where.until) if where.until else meant))
 
 
-def begin(where: Filter, by: str, pace: float = bulk_actions.PACE) -> int:
-    """Begins a recovery; returns the bulk action's id. Raises Refused."""
-    total = count(where)
+def begin(where: Filter, total: int, by: str, pace: float = PACE) -> int:
+    """Begins a recovery of `total` events, which somebody has counted, for that may take long and must hold no transaction open;
+    returns the bulk action's id. Raises Refused.
+    """
     with db.transaction():
         # Two at once take turns; new events, which refer to the endpoint, do not wait.
         lock = "select customer_id, active, url from webhook_endpoint where id = %s for no key update"

@@ -8,7 +8,7 @@ select count(*) from (
 
 -- name: recover(endpoint_id, since, until, begun, status, after, limit, page)
 -- The next page of the endpoint's events; those that are meant are delivered again. `changed`: somebody was quicker. The position is
--- null at the end.
+-- null at the end: where all events are newer than the recovery, for new ones never cease.
 with page_events as materialized (
     select id, status, created_at from webhook_event where endpoint_id = :endpoint_id and id > :after order by id limit :page
 ), meant_events as materialized (
@@ -24,7 +24,7 @@ with page_events as materialized (
 )
 select
     case when (select count(*) from meant_events) = :limit then (select max(id) from meant_events)
-         else (select max(id) from page_events) end as position,
+         when exists (select from page_events where created_at <= :begun) then (select max(id) from page_events) end as position,
     count(*) as recovered, (select count(*) from meant_events) - count(*) as changed,
     job_add_v1(coalesce(jsonb_agg(job), '[]')) as tickets
 from pending_events

@@ -126,7 +126,7 @@ def webhook(world: World) -> int:
         answer = {"status": status, "answer": "<script>alert(1)</script> of Zoe", "ms": {"connect": 3.5, "answer": 41.2}}
         problem = {"error": state.get("error"), "error_code": "http_500" if state is failure else None}
         db.rows(WebhookAttempt.insert(**row, **answer, **problem, started_at=fn.now()))
-    webhook_recovery.begin(webhook_recovery.Filter(made["id"], datetime.now(UTC) - timedelta(days=1)), "emma@example.com")
+    webhook_recovery.begin(webhook_recovery.Filter(made["id"], datetime.now(UTC) - timedelta(days=1)), 1, "emma@example.com")
     return int(made["id"])
 
 

@@ -128,6 +128,18 @@ def test_a_receiver_that_is_slower_than_the_pace_is_waited_for(
     assert statuses() == ["DELIVERED", "DELIVERED", "PENDING"]
 
 
+def test_it_ends_although_new_events_never_cease(door: FrontDoor, mine: Business, simulator: Simulator) -> None:
+    endpoint = door.world.endpoint(door.world.customer)
+    down(simulator)
+    failed_events(door.world, endpoint)
+    mine("POST", f"/webhook-endpoints/{endpoint}/recover", {"since": hours_ago(9)})
+    for _ in range(3):
+        door.world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
+        run_actions(1)
+    [shown] = mine("GET", f"/webhook-endpoints/{endpoint}/recoveries").json["data"]  # type: ignore[index]
+    assert (shown["state"], shown["counts"]) == ("done", {"recovered": 3})
+
+
 def test_an_endpoint_that_is_switched_off_is_not_recovered(door: FrontDoor, mine: Business, simulator: Simulator) -> None:
     endpoint = door.world.endpoint(door.world.customer)
     down(simulator)

@@ -61,7 +61,7 @@ class NewRecoverySchema(BodySchema):
     pace = decimal(
         bulk_actions.SLOWEST,
         bulk_actions.FASTEST,
-        load_default=bulk_actions.PACE,
+        load_default=recovery.PACE,
         metadata={"description": "Events a second, at the most."},
     )
 
@@ -116,8 +116,9 @@ def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     Its events of a time are delivered again under their own ids, at a pace and behind first deliveries.
     """
     pace = asked.pop("pace")
+    where = Filter(_own(endpoint_id), **asked)
     try:
-        recovery_id = recovery.begin(Filter(_own(endpoint_id), **asked), BY, pace)
+        recovery_id = recovery.begin(where, recovery.count(where), BY, pace)
     except recovery.Refused as refusal:
         raise Conflict(str(refusal)) from None
     return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == recovery_id), "recovery")

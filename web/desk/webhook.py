@@ -80,9 +80,11 @@ def recover_webhook(endpoint_id: int) -> Response:
     except InvalidPayload as problem:
         raise BadRequest(_("Choose a time, and look how many events there are.")) from problem
     pace = asked.pop("pace")
+    where = recovery.Filter(endpoint_id, **asked)
+    total = recovery.count(where)
     try:
         with db.transaction():
-            recovery.begin(recovery.Filter(endpoint_id, **asked), g.user.email, pace)
+            recovery.begin(where, total, g.user.email, pace)
             audited("webhook.recovered", "webhook", endpoint_id, name=name_of(endpoint), since=given["since"][:16])
     except recovery.Refused:
         flash(_("It cannot begin now: another one is running, or the webhook is switched off."), "bad")

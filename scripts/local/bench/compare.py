@@ -15,6 +15,7 @@ from scripts.local.bench.isolation import isolation
 from scripts.local.bench.modes import Run
 from scripts.local.bench.priority import AI_MS, priority
 from scripts.local.bench.progress import progress
+from scripts.local.bench.recovery import recovery
 from scripts.local.bench.rig import Rig
 from scripts.local.bench.steady import steady
 
@@ -31,7 +32,8 @@ IN_FLIGHT = 500
 class Mode:
     """A mode: how many messages, our run, the peer's if it has one, and what is required.
 
-    `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}.
+    `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}. One that `is_long` runs
+    only by its name.
     """
 
     messages: int
@@ -39,6 +41,7 @@ class Mode:
     theirs: Callable[[Path, int], Run] | None = None
     bars: dict[str, Bar] = field(default_factory=dict)
     limits: dict[str, Bar] = field(default_factory=dict)
+    is_long: bool = False
 
 
 MODES = {
@@ -86,6 +89,12 @@ MODES = {
             "Redis commands/s, busiest": (5, True),
             "start after due, p99 ms": (50, True),
         },
+    ),
+    "recovery": Mode(
+        100_000,
+        recovery,
+        limits={"beside, p99 ms": (1_000, True), "beside, the recovered customer's, p99 ms": (1_000, True)},
+        is_long=True,
     ),
 }
 

@@ -122,23 +122,25 @@ def fill(name: str, messages: int, conversations: int, to: list[int] | None = No
     return enqueue_all
 
 
-def send_paced(name: str, messages: int, interval: float, to: list[int] | None = None) -> dict[str, int]:
-    """One message every `interval` seconds, each from a new sender, to these or all chatbots.
+def send_paced(
+    name: str, messages: int, interval: float, to: list[int] | None = None, first: int = 0, doing: str = ""
+) -> dict[str, int]:
+    """One message every `interval` seconds, each from a new sender, to these or all chatbots; numbered from `first` on.
 
     Returns the time just before each message: {sender: monotonic ns}.
     """
     recipients, begun, sent = to or chatbots(), time.monotonic(), {}
     for number in range(messages):
         time.sleep(max(0.0, begun + number * interval - time.monotonic()))
-        progress.tell(f"{number:,} of {messages:,} messages enqueued")
-        sender = f"{'1999' if name == 'warm-up' else '1777'}{number:06d}7"  # never …0000404, which the simulator refuses
+        progress.tell(doing or f"{number:,} of {messages:,} messages enqueued")
+        sender = f"{'1999' if name == 'warm-up' else '1777'}{first + number:06d}7"  # never …0000404, which the simulator refuses
         sent[sender] = time.monotonic_ns()
         enqueue_incoming_message(
             chatbot_id=recipients[number % len(recipients)],
             channel="whatsapp_cloud",
             external_user_id=sender,
             content=TEXTS[number % len(TEXTS)],
-            external_id=f"{name}-{number}",
+            external_id=f"{name}-{first + number}",
         )
     return sent
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from scripts.local.chaos.disruptions import Target
 from shared import db
-from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
 
@@ -73,7 +72,7 @@ def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
 
 def _recover(endpoint: int, status: str) -> int:
     where = Filter(endpoint, datetime(2000, 1, 1, tzinfo=UTC), status=status)
-    return db.retry_on_outage(lambda: recovery.begin(where, "chaos", bulk_actions.FASTEST), seconds=60)
+    return db.retry_on_outage(lambda: recovery.begin(where, recovery.count(where), "chaos"), seconds=60)
 
 
 def _has_ended(action_id: int) -> bool:

@@ -67,9 +67,9 @@ class Simulator:
         """Removes all fault rules."""
         self.faults([])
 
-    def record(self, kind: str | None = None) -> list[dict[str, Any]]:
+    def record(self, kind: str | None = None, first: int = 0, count: int | None = None) -> list[dict[str, Any]]:
         """The requests that it received (record.py)."""
-        query = {"kind": kind} if kind else {}
+        query = {"kind": kind, "first": first, "count": count}
         return cast(list[dict[str, Any]], self._session.get(f"{self.url}/__record", params=query, timeout=60).json())
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -42,9 +43,10 @@ class Record:
         self._rows.append(row)
         return row
 
-    def rows(self, kind: str | None) -> list[dict[str, Any]]:
-        """All rows, or those of one service."""
-        return [row for row in self._rows if kind is None or row["kind"] == kind]
+    def rows(self, kind: str | None, first: int = 0, count: int | None = None) -> list[dict[str, Any]]:
+        """All rows, or those of one service; of these so many, from one on."""
+        rows = (row for row in self._rows if kind is None or row["kind"] == kind)
+        return list(itertools.islice(rows, first, None if count is None else first + count))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{kind: {requests, accepted}}."""

@@ -103,7 +103,8 @@ class World:
         parts = urlsplit(request.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path == "/__record":
-            return Reply(200, self.record.rows(query.get("kind")))
+            count = int(query["count"]) if "count" in query else None
+            return Reply(200, self.record.rows(query.get("kind"), int(query.get("first", 0)), count))
         if parts.path == "/__counts":
             return Reply(200, self.record.counts())
         if parts.path == "/__reset":
