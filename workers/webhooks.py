@@ -103,12 +103,11 @@ def deliver(job: Job) -> None:
     if event["paused"] and attempt.trigger is not Trigger.TEST:
         hold_event(job, {"webhook_event_id": job.webhook_event_id})
         return
-    if event["rate_limit"] and (rate := parse_rate(event["rate_limit"])):
-        rate_limits.admit_within(job.id, job.priority, {f"endpoint {event['endpoint_id']}": rate})
     gone.watch()
     try:
         rooms = Room("the endpoint", event["endpoint_id"]), customer_room(job.customer_id)
         with _bulkhead.slot(*rooms, age=job.age, leaves_room=job.priority == BEHIND):
+            _admit(job, event)
             attempt.answer = _post(event, attempt)
         _check(job, attempt, attempt.answer)
     except http.CallCancelled:
@@ -120,6 +119,12 @@ def deliver(job: Job) -> None:
         raise
     else:
         record_delivery(job, {"id": event["id"], **attempt.row()})
+
+
+def _admit(job: Job, event: Mapping[str, Any]) -> None:
+    """Lets it through its endpoint's own rate limit. Raises RateLimited."""
+    if event["rate_limit"] and (rate := parse_rate(event["rate_limit"])):
+        rate_limits.admit_within(job.id, job.priority, {f"endpoint {event['endpoint_id']}": rate})
 
 
 def _schedule(job: Job) -> Sequence[int]:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from shared.errors import OutcomeUnknown, Snooze
+from shared.errors import OutcomeUnknown, RateLimited, Snooze
 from shared.http.failures import ConnectFailed
 
 #: Concurrent calls in one room whose calls are answered: all of a default process's threads, or half of a bigger one's.
@@ -112,16 +112,20 @@ class Bulkhead:
 
     @contextmanager
     def slot(self, *rooms: Room, age: float, leaves_room: bool = False) -> Iterator[None]:
-        """A slot in each room for one call, of a job `age` seconds old. Raises NoRoom if one of them has none left.
+        """A slot in each room for one call, of a job `age` seconds old. Raises NoRoom if one of them has none left. A rate limit
+        is asked within it, so that no turn is spent where there is no room.
 
         `leaves_room`: half of the slots are not for this call, but for others that are more urgent.
         """
         call = self._acquire(rooms, age, leaves_room)
-        responded = True
+        responded: bool | None = True
         try:
             yield
         except self._no_response:
             responded = False
+            raise
+        except RateLimited:  # nobody was called
+            responded = None
             raise
         finally:
             self._release(rooms, call, responded)
@@ -151,7 +155,7 @@ class Bulkhead:
     def _most_slots(self, room: Room) -> int:
         return room.times * max(MAX_SLOTS, self._threads.size // 2)
 
-    def _release(self, rooms: tuple[Room, ...], call: _Call, responded: bool) -> None:
+    def _release(self, rooms: tuple[Room, ...], call: _Call, responded: bool | None) -> None:
         with self._lock:
             for room in rooms:
                 self._settle(room, responded)
@@ -160,10 +164,11 @@ class Bulkhead:
                 self._count_slow(call, -1)
                 self._threads.retire_thread()
 
-    def _settle(self, room: Room, responded: bool) -> None:
+    def _settle(self, room: Room, responded: bool | None) -> None:
         calls, most = self._rooms[room], self._most_slots(room)
         calls.in_flight -= 1
-        calls.slots = min(most, calls.slots + 1) if responded else max(room.least, calls.slots // 2)
+        if responded is not None:
+            calls.slots = min(most, calls.slots + 1) if responded else max(room.least, calls.slots // 2)
         if calls.slots == most and not calls.in_flight:
             del self._rooms[room]  # the same as one that was never called
 

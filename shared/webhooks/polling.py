@@ -21,6 +21,8 @@ queries = sql.load(__file__)
 
 #: Events that get their position in one call: more than a page has, for filters leave some out.
 BATCH = 1_000
+#: Events that one call looks at: a filter that matches little must not read months. `next` goes on behind them.
+SCAN = 5_000
 
 
 def polled_endpoints(customer_id: int) -> list[int]:
@@ -32,7 +34,8 @@ def polled_endpoints(customer_id: int) -> list[int]:
 
 
 def read(customer_id: int, endpoint_id: int, after: int, limit: int, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Events behind the position `after`, in order, as they would be pushed. `next` is for the next call, also if there are none.
+    """Events behind the position `after`, in order, as they would be pushed. `next` is for the next call, also if there are none:
+    more may be behind the SCAN events that this one looked at.
 
     `filters`: event, chatbot_id, conversation_id, channel; None: of all.
     """
@@ -40,9 +43,8 @@ def read(customer_id: int, endpoint_id: int, after: int, limit: int, filters: Ma
     is_unread = db.row(WebhookEvent.select(WebhookEvent.id).where(is_its, WebhookEvent.position == 0).limit(1)) is not None
     numbered = len(queries["number_unread"].rows(endpoint_id=endpoint_id, batch=BATCH)) if is_unread else 0
     # Before the page: what is numbered between the two is for the next one.
-    last = int(
-        db.scalar(WebhookEvent.select(fn.MAX(WebhookEvent.position)).where(is_its, WebhookEvent.position > after)) or after
-    )
+    [looked_at] = queries["looked_at"].rows(endpoint_id=endpoint_id, after=after, scan=SCAN)
+    last = looked_at["last"] or after
     columns = WebhookEvent.id, WebhookEvent.event, WebhookEvent.payload, WebhookEvent.created_at, WebhookEvent.position
     is_wanted = _is_wanted(filters) & WebhookEvent.position.between(after + 1, last)
     page = WebhookEvent.select(*columns).where(is_its, is_wanted).order_by(WebhookEvent.position).limit(limit + 1)
@@ -51,7 +53,7 @@ def read(customer_id: int, endpoint_id: int, after: int, limit: int, filters: Ma
     return {
         "data": [_delivered(row) for row in rows[:limit]],
         "next": rows[limit - 1]["position"] if is_full else last,
-        "has_more": is_full or numbered == BATCH,
+        "has_more": is_full or numbered == BATCH or looked_at["events"] == SCAN,
     }
 
 

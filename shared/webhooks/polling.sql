@@ -10,3 +10,9 @@ update webhook_event set position = number, status = 'DELIVERED', delivered_at =
 from unread_events where webhook_event.id = any (array(select id from unread_events)) and webhook_event.id = unread_events.id
     and position = 0 -- another reader may have had the lock before
 returning webhook_event.id
+
+-- name: looked_at(endpoint_id, after, scan)
+-- The events that one page is chosen from, of which a filter may leave out all: how many, and the position of the last one.
+select max(position) as last, count(*) as events
+from (select position from webhook_event where endpoint_id = :endpoint_id and position > 0 and position > :after
+      order by position limit :scan) page_events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
@@ -14,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.http.bulkhead import MAX_SLOTS, Room
 from shared.operations import webhook_recovery as recovery
 from shared.people import mail
 from shared.webhooks import endpoints, failing, redelivery
@@ -161,6 +162,25 @@ def test_a_rate_lets_as_many_through_and_the_rest_in_turn(world: World, business
     assert business("PATCH", f"/webhook-endpoints/{endpoint['id']}", {"rate_limit": "a lot"}).status_code == 422
 
 
+def test_a_delivery_without_room_spends_no_turn_of_the_rate(world: World, business: Business, simulator: Simulator) -> None:
+    from workers import webhooks  # which needs settings
+
+    endpoint = create(business, world, rate_limit="2/1h")
+    for _ in range(3):
+        world.service.enqueue_webhook_delivery(endpoint_id=endpoint["id"], event="message.sent", data={"message_id": 1})
+    jobs = [job["id"] for job in world.jobs(queue="webhook-delivery")]
+    room = Room("the endpoint", endpoint["id"])
+    with ExitStack() as calls:
+        for _ in range(MAX_SLOTS):
+            calls.enter_context(webhooks._bulkhead.slot(room, age=0))
+        world.run(jobs[0])
+    [crowded] = world.jobs(queue="webhook-delivery", state="delayed")
+    assert "calls without a response" in crowded["last_error"]
+    for job in jobs[1:]:
+        world.run(job)
+    assert len(deliveries(simulator)) == 2, "both turns of the hour are left"
+
+
 def test_a_test_event_is_an_example_that_says_so(world: World, business: Business, simulator: Simulator, door: FrontDoor) -> None:
     endpoint = create(business, world)
     answer = business("POST", f"/webhook-endpoints/{endpoint['id']}/test", {"event": "conversation.handoff"})
@@ -266,7 +286,7 @@ def test_events_are_written_while_an_endpoint_is_made_or_recovered(world: World,
         cursor.execute("set lock_timeout = '2s'")
         with db.transaction():
             endpoints.create(world.customer, {"url": None})
-            recovery.begin(recovery.Filter(endpoint, datetime(2000, 1, 1, tzinfo=UTC)), "the test")
+            recovery.begin(recovery.Filter(endpoint, datetime(2000, 1, 1, tzinfo=UTC)), 0, "the test")
             cursor.execute(add)
             stage.commit()
     assert db.scalar("select count(*) from webhook_event") == 1

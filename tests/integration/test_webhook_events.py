@@ -16,7 +16,7 @@ from shared.channels import ownership
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.inbound import TemplateUpdate
 from shared.channels.whatsapp_cloud import template_store
-from shared.webhooks import failing, schemas
+from shared.webhooks import failing, polling, schemas
 from shared.webhooks.events import EVENTS
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
@@ -182,6 +182,21 @@ def test_events_are_read_in_pages_and_by_filters(world: World, business: Busines
     assert {event["data"]["conversation_id"] for event in only["data"]} == {conversation}
     assert (len(only["data"]), only["next"]) == (2, second["next"]), "the next call goes on behind what was left out"
     assert {row["status"] for row in db.rows("select status from webhook_event")} == {"DELIVERED"}
+
+
+def test_a_filter_that_matches_little_reads_no_more_than_a_bound(
+    world: World, business: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "SCAN", 3)
+    create(business, events=["budget.warning", "budget.exhausted"])
+    for event in ["budget.warning"] * 7 + ["budget.exhausted", "budget.warning"]:
+        db.rows("select events_add_v1(jsonb_build_array(customer_event_v1(%s, %s)))", [event, world.customer])
+    answers = [read(business, "?event=budget.exhausted")]
+    while answers[-1]["has_more"]:
+        answers.append(read(business, f"?event=budget.exhausted&after={answers[-1]['next']}"))
+    assert [len(answer["data"]) for answer in answers] == [0, 0, 1, 0], "three events a call, until there are none"
+    assert [answer["has_more"] for answer in answers] == [True, True, True, False]
+    assert answers[-1]["next"] == answers[-2]["next"] == read(business)["next"] + 6
 
 
 def test_what_commits_late_is_not_missed(world: World, business: Business, database_url: str) -> None:

@@ -13,7 +13,7 @@ from dramatiq.brokers.stub import StubBroker
 
 from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
-from shared.errors import OutcomeUnknown, PermanentError, Snooze
+from shared.errors import OutcomeUnknown, PermanentError, RateLimited, Snooze
 from shared.http import ConnectFailed
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.queues import Queue
@@ -92,6 +92,16 @@ def test_calls_without_a_response_halve_an_endpoints_slots_and_responses_give_th
         hold(stack, bulkhead, 1, 3)  # one, and one for each response
         with pytest.raises(Snooze), bulkhead.slot(endpoint_room(1), age=0):
             pass
+
+
+def test_a_rate_limit_of_our_own_says_nothing_about_the_endpoint() -> None:
+    bulkhead = Bulkhead(CountedThreads())
+    for _ in range(10):
+        failed_call(bulkhead, 1, ConnectFailed("no"))
+    for _ in range(10):
+        failed_call(bulkhead, 1, RateLimited(1.0, "rate limit of endpoint 1"))
+    with bulkhead.slot(endpoint_room(1), age=0), pytest.raises(NoRoom), bulkhead.slot(endpoint_room(1), age=0):
+        pass
 
 
 def test_a_refusal_is_a_response_and_endpoints_do_not_share_slots() -> None:

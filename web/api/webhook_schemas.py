@@ -225,7 +225,12 @@ class ReadEventsSchema(BodySchema):
     next = fields.Integer(
         required=True, metadata={"description": "For `after` of the next call, also where there are no events yet."}
     )
-    has_more = _boolean(required=True, metadata={"description": "Whether more are there by now."})
+    has_more = _boolean(
+        required=True,
+        metadata={
+            "description": "Whether more are there by now. May be true where `data` is empty: a call looks at 5,000 events."
+        },
+    )
 
 
 class EventSchema(BodySchema):
