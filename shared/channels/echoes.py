@@ -6,8 +6,9 @@ takeover that nobody made is as bad as one that is missed. Meta reports by itsel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from shared.channels.delivery_status import apply_delivery_status
@@ -42,17 +43,24 @@ def writer_of(job: Job) -> Writer:
         return Writer.WE
     if payload["channel"] != "whatsapp_qr":
         return Writer.PERSON
-    sends = queries["sends_under_way"].rows(job_id=job.id, chatbot_id=chatbot_id)
-    for send in sends:
-        if _is_echo(payload, send):
-            # It has left, whatever becomes of the answer.
-            apply_delivery_status("SENT", message_id=send["id"], provider_id=external_id, chatbot_id=chatbot_id)
-            return Writer.WE
+    names = {"chatbot_id": chatbot_id, "external_user_id": payload["external_user_id"]}
+    sends = queries["sends_under_way"].rows(job_id=job.id, **names)
+    echoed = _echoed(payload, sends)
+    if echoed is not None:  # it has left, whatever becomes of the answer
+        apply_delivery_status("SENT", message_id=echoed, provider_id=external_id, chatbot_id=chatbot_id)
+        return Writer.WE
     return Writer.NOT_KNOWN_YET if sends and job.age < PATIENCE else Writer.PERSON
 
 
-def _is_echo(payload: Mapping[str, Any], send: Mapping[str, Any]) -> bool:
-    if payload["external_id"] == own_id(send["id"]):
-        return True
-    sent = to_whatsapp(send["content"], by_person=send["by_person"])
-    return bool(payload["content"].split() == sent.split())
+def _echoed(payload: Mapping[str, Any], sends: Sequence[Mapping[str, Any]]) -> int | None:
+    """Which of the sends was reported: the one with the id that we gave it. Else, for gateways that make ids of their own, one of
+    the same words to the same person: many people are told the same at the same time.
+    """
+    words = payload["content"].split()
+    same_id = (send["id"] for send in sends if payload["external_id"] == own_id(send["id"]))
+    same_words = (
+        send["id"]
+        for send in sends
+        if send["is_to_chat"] in (True, None) and words == to_whatsapp(send["content"], by_person=send["by_person"]).split()
+    )
+    return next(chain(same_id, same_words), None)

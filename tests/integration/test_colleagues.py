@@ -10,6 +10,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import db
+from shared.channels import ownership
 from shared.channels.whatsapp_qr import evolution
 from shared.channels.whatsapp_qr.gateway import own_id
 from shared.models import Message, WhatsappQrSession
@@ -197,6 +198,42 @@ def test_an_echo_settles_a_send_whose_answer_was_lost(door: FrontDoor, world: Wo
     [reply] = world.messages(role="assistant")
     assert (reply["status"], reply["external_id"], conversation()["owner"]) == ("SENT", identity, "bot")
     assert world.simulator.record("evolution") == [], "it is not sent again"
+    assert not world.messages(role="agent")
+
+
+@pytest.mark.parametrize("tells_by", ["id", "words"])
+def test_an_echo_settles_the_send_to_its_chat_where_two_people_are_told_the_same(
+    door: FrontDoor, world: World, tells_by: str
+) -> None:
+    with_evolution()
+    for user in ("5511900000001@s.whatsapp.net", customer_name("evolution")):
+        world.say(channel="whatsapp_qr", user=user)
+    for queue in (Queue.INCOMING, Queue.AI, Queue.OUTGOING):
+        run(world, queue)
+    for job in world.jobs(queue=Queue.WHATSAPP_QR):
+        world.claim(job["id"])
+    of_chat = "select message.* from message join conversation on conversation.id = conversation_id where role = 'assistant'"
+    in_order = f"{of_chat} order by external_user_id"
+    other, reply = db.rows(in_order)
+    identity = own_id(reply["id"]) if tells_by == "id" else "GATEWAYS-OWN-ID"
+    assert other["content"] == reply["content"]
+    door.evolution(of_evolution(identity, reply["content"]))
+    run(world, Queue.INCOMING)
+    assert [(row["status"], row["external_id"]) for row in db.rows(in_order)] == [("PENDING", None), ("SENT", identity)]
+
+
+def test_an_echo_of_a_send_that_died_before_a_takeover_is_no_colleagues(door: FrontDoor, world: World) -> None:
+    send = under_way(world)
+    world.vanish()
+    db.rows("update job set outcome_unknown_since = clock_timestamp(), state = 'waiting', lease_until = null, claimed_by = null"
+            " where id = %s", [send.id])  # fmt: skip
+    with db.transaction():
+        ownership.assign(conversation()["id"], "person", "api")
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert (reply["status"], reply["external_id"], world.simulator.record("evolution")) == ("SUPERSEDED", None, [])
+    door.evolution(of_evolution(own_id(reply["id"]), reply["content"]))
+    world.drain()
     assert not world.messages(role="agent")
 
 
