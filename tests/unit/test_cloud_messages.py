@@ -72,6 +72,9 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
     ("flow that is no object", flow("[1]"), Kind.FORM, "answer: [1]"),
     ("flow that is no JSON", flow("{nothing"), Kind.FORM, "answer: {nothing"),
     ("flow with odd texts", flow('{"a": "x\\u0000\\ud800y", "b": 1e999}'), Kind.FORM, "a: x\ufffd?y\nb: inf"),
+    ("flow as an object", interactive("nfm_reply", response_json={"comment": "please call"}), Kind.FORM, "comment: please call"),
+    ("row of a list without a type", sent("interactive", interactive={"list_reply": {"id": "p1", "title": "Option 1"}}),
+     Kind.CHOICE, "Option 1"),
     ("flow without answers", flow({"flow_token": "t"}), Kind.FORM, "Sent"),
     ("order", sent("order", order={"catalog_id": "c1", "text": "gift-wrap it?", "product_items": [
         {"product_retailer_id": "SKU-7", "quantity": 2, "item_price": 30, "currency": "EUR"}, "odd"]}),
@@ -150,6 +153,7 @@ def test_what_somebody_sent_and_nobody_can_read_is_still_a_message(name: str, in
 SILENCE: list[dict[str, Any]] = [
     *(sent(name) for name in sorted(SILENT)),
     *(sent("unsupported", unsupported={"type": name}) for name in sorted(SILENT)),
+    *(sent("unsupported", unsupported={"type": name}) for name in ("edit", "reaction", "revoke")),
     interactive("call_permission_reply", response="accept", title="You allowed calls"),
     sent("text", text={"body": "hello all"}, group_id="Y2FwaV9ncm91cA"),
     sent("image", image={"id": "1", "caption": "hello"}, group_id="g"),
@@ -157,6 +161,7 @@ SILENCE: list[dict[str, Any]] = [
     sent("reaction"),
     sent("novelty"),
     sent("novelty", novelty={"state": "on"}),
+    sent("novel_pin", novel_pin={"id": "wamid.0", "type": "pin"}),
     sent("edit", edit={"original_message_id": "wamid.0", "message": {"type": "image", "image": {"id": "1"}}}),
     {"from": ANA, "id": "wamid.1"},
 ]

@@ -380,8 +380,9 @@ THUMBNAIL = "/9j/4AAQSkZJRgABAQAAAQABAAD/" * 20
         ({"_data": {"type": "product", "title": "Chair"}}, Kind.TEXT, {"product": {"title": "Chair"}}),
     ],
 )
-def test_a_picture_in_the_body_is_no_words(payload: dict[str, Any], kind: Kind, data: dict[str, Any]) -> None:
-    item = waha_item(body=THUMBNAIL, **payload)
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any], kind: Kind, data: dict[str, Any]) -> None:
+    item = waha_item(body=prefix + THUMBNAIL, **payload)
     found_kind, words, found_data = shown(item)
     assert (found_kind, found_data) == (kind, data)
     assert "/9j/" not in words
@@ -480,6 +481,29 @@ def test_only_persons_are_answered(chat: str) -> None:
     assert isinstance(waha_item(**{"from": chat, "id": f"false_{chat}_3AM", "body": "hi"}), IgnoredItem)
     jid = chat.replace("@c.us", "@s.whatsapp.net")
     assert isinstance(evolution_item({"conversation": "hi"}, key={"remoteJid": jid}), IgnoredItem)
+
+
+def test_a_kind_of_the_page_that_nobody_knows_is_kept_for_people() -> None:
+    item = waha_item(_data={"type": "interactive_response"})
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.content) == (Kind.SYSTEM, "[interactive_response]")
+    assert isinstance(waha_item(_data={"type": "chat"}), IgnoredItem)
+
+
+def test_what_evolution_says_beside_a_reply_that_it_made_a_plain_text() -> None:
+    ad = {"title": "Blue chair", "sourceType": "ad", "sourceId": "12", "ctwaClid": "ARC"}
+    reply = evolution_item({"conversation": "this one"}, contextInfo={"stanzaId": "3AQ", "externalAdReply": ad})
+    assert shown(reply)[2]["quoted"] == {"id": "3AQ"}
+    assert shown(reply)[2]["referral"]["ctwa_clid"] == "ARC"
+    inner = {"extendedTextMessage": {"text": "this one", "contextInfo": {"stanzaId": "3AR"}}}
+    assert shown(evolution_item(inner, contextInfo={"stanzaId": "3AQ"}))[2] == {"quoted": {"id": "3AR"}}
+
+
+@ENGINES
+def test_what_other_businesses_programs_send(item_of: Callable[[Any], InboundItem]) -> None:
+    form = {"hydratedHsm": {"hydratedTemplate": {"hydratedContentText": "Your order has left"}}}
+    assert shown(item_of({"highlyStructuredMessage": form}))[1] == "Your order has left"
+    assert shown(item_of({"extendedTextMessage": {"text": "", "title": "Blue chair"}}))[1] == "Blue chair"
 
 
 @ENGINES

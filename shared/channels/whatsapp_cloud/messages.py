@@ -31,22 +31,12 @@ from shared.channels.words import in_words
 from shared.payloads import strip_invalid
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
-SILENT = frozenset(
-    {
-        "request_welcome",
-        "system",
-        "pin",
-        "unpin",
-        "keep",
-        "keep_in_chat",
-        "protocol",
-        "placeholder",
-        "media_placeholder",
-        "poll_update",
-        "call_permission_reply",
-        "call_permission_request",
-    }
-)
+SILENT = frozenset({
+    "call", "call_log", "call_permission_reply", "call_permission_request", "ciphertext", "enc_reaction", "encrypted_reaction",
+    "keep", "keep_in_chat", "media_placeholder", "phone_number_request", "pin", "pin_in_chat", "placeholder", "poll_update",
+    "poll_vote", "protocol", "request_phone_number", "request_welcome", "system", "undo_keep_in_chat", "unkeep", "unpin",
+    "unpin_in_chat",
+})  # fmt: skip
 #: Levels of edits of edits; Meta knows one.
 MAX_DEPTH = 4
 
@@ -92,8 +82,9 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", dept
 
 
 def _is_silent(raw: dict[str, Any], type_name: str) -> bool:
-    """Meta says of some things in a second place what they are."""
-    return bool({type_name, get_text(raw, "interactive", "type"), get_text(raw, "unsupported", "type")} & SILENT)
+    """Meta says of some things in a second place what they are; an edit or a reaction that is `unsupported` cannot be applied."""
+    unsupported = get_text(raw, "unsupported", "type")
+    return bool({type_name, get_text(raw, "interactive", "type"), unsupported} & SILENT) or unsupported in _APPLIED
 
 
 def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +114,10 @@ def _button(raw: dict[str, Any]) -> Content:
 
 def _interactive(raw: dict[str, Any]) -> Content:
     """A button, a row of a list, a flow; of what Meta adds to them, the words."""
-    answer = get_path(raw, "interactive", get_text(raw, "interactive", "type"))
-    answer = answer if isinstance(answer, dict) else {}
+    inside = raw.get("interactive")
+    named = get_path(inside, get_text(inside, "type"))
+    answers = [one for one in (named, *(inside.values() if isinstance(inside, dict) else ())) if isinstance(one, dict)]
+    answer = answers[0] if answers else {}
     if "response_json" in answer:
         return _form(answer)
     if not get_text(answer, "title") and not get_text(answer, "id"):
@@ -138,9 +131,9 @@ def _chosen(**choice: str) -> Content:
 
 def _form(answer: dict[str, Any]) -> Content:
     """Meta sends the answers as a JSON text within the JSON; what is in there was not checked with the body."""
-    said = get_text(answer, "response_json")
+    said, given = get_text(answer, "response_json"), answer["response_json"]
     try:
-        answers = json.loads(said, parse_constant=str)
+        answers = given if isinstance(given, dict) else json.loads(said, parse_constant=str)
     except (ValueError, RecursionError):
         answers = said
     answers = _storable(answers) if isinstance(answers, dict) else {"answer": strip_invalid(said)}
@@ -222,7 +215,7 @@ def _unknown(raw: dict[str, Any]) -> Content | None:
     words = next((text for name in ("body", "text", "caption", "title") if (text := get_text(inside, name))), "")
     if words:
         return Content(text=words)
-    return Content(Kind.MEDIA) if get_text(inside, "id") or get_text(inside, "mime_type") else None
+    return Content(Kind.MEDIA) if get_text(inside, "mime_type") else None
 
 
 #: Meta's type -> what the message is made of.

@@ -27,7 +27,7 @@ from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, 
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
 from shared.channels.whatsapp_qr.unwrap import field, integer, unwrap
-from shared.channels.whatsapp_qr.web_messages import read
+from shared.channels.whatsapp_qr.web_messages import read, said_beside
 
 #: How Evolution calls a session that can send.
 CONNECTED = "open"
@@ -95,6 +95,8 @@ def _from_me(raw: dict[str, Any]) -> bool:
 
 def _reading(raw: dict[str, Any]) -> Reading:
     reading = read(raw.get("message"))
+    if isinstance(reading, Content):  # Evolution makes a plain `conversation` of a reply, and has its context beside it
+        reading = replace(reading, data={**said_beside(raw, {}), **reading.data})
     if isinstance(reading, Content) and reading.media:
         return with_source(reading, _source(raw))
     return reading or _votes(raw)

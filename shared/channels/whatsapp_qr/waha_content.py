@@ -36,7 +36,9 @@ _FILES = {
 #: What a file is called where it has no words, if not as its kind is.
 _LABELS = {MediaKind.VOICE: "audio"}
 #: What WEBJS leaves in `body` of a place, a product, a file that it has not loaded: a small picture.
-_THUMBNAIL = re.compile(r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}")
+_THUMBNAIL = re.compile(
+    r"data:[\w./+-]+;base64,.*|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}", re.S
+)
 
 
 def message_id(raw: dict[str, Any]) -> str:
@@ -60,14 +62,15 @@ def reading_of(raw: dict[str, Any]) -> Reading:
 
 
 def _plain(raw: dict[str, Any]) -> Content | None:
-    """What WAHA says itself, and the page's object of WEBJS."""
+    """What WAHA says itself, and the page's object of WEBJS. A kind that is new to us, and has no words, is kept for people."""
     kind = get_text(raw, "_data", "type").lower()
     if kind in _SILENT:
         return None
     content = _structured(raw, raw.get("_data"), kind)
     if content is None and (raw.get("hasMedia") or kind in _FILES):
         content = Content(kind=Kind.MEDIA)
-    return _completed(content or Content(), raw)
+    read = _completed(content or Content(), raw)
+    return read or (Content(kind=Kind.SYSTEM, label=kind[:40]) if kind not in ("", "chat") else None)
 
 
 def _completed(content: Content, raw: dict[str, Any]) -> Content | None:

@@ -81,7 +81,7 @@ def _read_content(inner: Unwrapped) -> Content | None:
         (part, _unknown(name, part)) for name, lowered, part in parts if isinstance(part, dict) and not _is_silent(lowered)
     ]
     part, content = next(((part, content) for part, content in readings if content), (None, None))
-    return content and replace(content, data={**content.data, **_context(part, inner.context)})
+    return content and replace(content, data={**content.data, **said_beside(part, inner.context)})
 
 
 def _is_silent(name: str) -> bool:
@@ -91,7 +91,7 @@ def _is_silent(name: str) -> bool:
 # ------------------------------------------------------------------------------------------------ what is said beside
 
 
-def _context(part: Any, beside: Body) -> dict[str, Any]:
+def said_beside(part: Any, beside: Body) -> dict[str, Any]:
     """The message that is answered to, the ad that somebody came from, the album that a picture is of."""
     info = field(part, "contextInfo")
     quoted, ad = text(info, "stanzaId"), field(info, "externalAdReply")
@@ -117,7 +117,7 @@ def _referral(ad: Body) -> dict[str, Any]:
 
 
 def _text(part: Any) -> Content | None:
-    words = part.strip() if isinstance(part, str) else first_text(part, "text", "matchedText", "canonicalUrl")
+    words = part.strip() if isinstance(part, str) else first_text(part, "text", "matchedText", "canonicalUrl", "title")
     return Content(words) if words else None
 
 
@@ -304,4 +304,5 @@ _READERS: dict[str, Callable[[Any], Content | None]] = {
     "sendpaymentmessage": _payment,
     "requestpaymentmessage": _payment,
     "templatemessage": _template,
+    "highlystructuredmessage": lambda part: _template(field(part, "hydratedHsm")),
 }
