@@ -8,7 +8,7 @@ and of each trouble the business is told twice: when it begins and when it is ov
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from scripts.local.chaos.disruptions import Target
 from scripts.local.chaos.plan import chatbot_ids
@@ -140,14 +140,14 @@ def _count_refused(target: Target, kind: str, status: int) -> None:
         target.wrong.append(f"{late} calls of {kind} tried an account that was known to be down, not at most {MOST_CALLS}")
 
 
-def check(messages: int, sent: Set[int]) -> Iterator[str]:
+def check(messages: int, sent: Mapping[int, Sequence[int]]) -> Iterator[str]:
     """What is wrong once all accounts are well again. `sent`: the messages that reached a provider."""
     expected = messages + PICTURES
     for what, count in _COUNTED.items():
         if (counted := db.scalar(count)) != expected:
             yield f"{counted} {what} instead of {expected}"
     to_provider = {row["id"] for row in db.rows("select id from message where role = 'assistant' and channel <> 'widget'")}
-    if unsent := to_provider - sent:
+    if unsent := to_provider - sent.keys():
         yield f"{len(unsent)} replies never reached their provider: {sorted(unsent)[:5]}"
     if (stored := db.scalar("select count(*) from media where state = 'stored'")) != PICTURES:
         yield f"{stored} pictures are stored, of {PICTURES}"

@@ -191,8 +191,8 @@ def _check_database(result: Audit) -> None:
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
 
-def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> set[int]:
-    """Checks them; returns the messages that were sent."""
+def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> dict[int, list[int]]:
+    """Checks them; returns when each message that was sent arrived (Unix time in ns)."""
     replies = {row["id"]: row for row in db.rows(_SENDS)}
     # A reply may be superseded after a worker died with its send: then its row has no id of the provider's.
     by_provider_id = {own_id(message_id): message_id for message_id in replies}
@@ -215,7 +215,7 @@ def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> set[int]:
     result.order_violations += _sent_out_of_order(replies, times)
     if result.order_violations:
         result.wrong.append(f"{result.order_violations} order violations")
-    return set(times)
+    return times
 
 
 def _message_of(send: dict[str, Any], by_provider_id: dict[str, int]) -> int | None:

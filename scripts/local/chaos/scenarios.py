@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,11 @@ def _slow_calls(ms: int = 300) -> tuple[dict[str, Any], ...]:
     return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", "graph", "waha", "webhook"))
 
 
+def _throttled(rate: float) -> tuple[dict[str, Any], ...]:
+    """Sends that are refused and tried again: replies that wait between two claims."""
+    return tuple({"kind": kind, "fault": "rate_limit", "retry_after": 1, "rate": rate} for kind in ("graph", "waha"))
+
+
 #: Nothing around the system; proxies and a front door.
 PLAIN, PROXIED = Setup(), Setup(proxied=True, door=True)
 
@@ -64,8 +69,9 @@ class Scenario:
     statuses: bool = False
     #: Settings of its own.
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: What is wrong in the end, by the number of messages and those of ours that left; None: each message must have one reply.
-    check: Callable[[int, Set[int]], Iterable[str]] | None = None
+    #: What is wrong in the end, by the number of messages, and by when each of ours that left arrived (Unix time in ns).
+    #: None: each message must have one reply.
+    check: Callable[[int, Mapping[int, Sequence[int]]], Iterable[str]] | None = None
     #: Before the load, by the number of its messages.
     prepare: Callable[[int], None] | None = None
     #: What else is wrong in the end, by the requests that the outside world received.
@@ -106,11 +112,12 @@ SCENARIOS = {
         Scenario("freeze", "workers stopped past their leases, then continued", (freeze,)),
         Scenario(
             "takeovers",
-            "people take conversations over and give them back, our own sends are echoed, kill -9 every second",
+            "1,000 takeovers meet replies that are about to leave, our own sends are echoed, kill -9 every second",
             (takeovers.take_over, kill_workers),
-            _slow_calls(),
-            messages=1_000,
-            spread=50.0,
+            (*_slow_calls(), *_throttled(0.1)),
+            messages=1_200,
+            spread=60.0,
+            prepare=takeovers.prepare,
             check=takeovers.check,
         ),
         Scenario(

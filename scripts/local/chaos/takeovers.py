@@ -1,41 +1,46 @@
 """People take conversations over while replies are about to leave; gateways report our own sends beside what colleagues write.
 
-The scenario `takeovers` runs this beside kill -9. Its counts are exact: no reply leaves that was not claimed when a person came,
-each colleague's message is there once, an echo of ours takes nothing over, and whoever asked last is answered in the end.
+The scenario `takeovers` runs this beside kill -9. Its counts are exact: no reply leaves once a takeover has committed, each
+colleague's message is there once, an echo of ours takes nothing over, and whoever asked last is answered in the end.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Set
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from random import Random
 from typing import Any
 
 from scripts.local.chaos.disruptions import Target
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
-from shared.channels.whatsapp_qr.gateway import own_id
+from shared.channels.whatsapp_qr.waha_content import bare_id
+from shared.db import sql
 from shared.queue_service import QueueService
 
-#: Seconds between two acts: four of five take a conversation over, beside 20 messages a second.
-PAUSE = 0.05
+queries = sql.load(__file__)
+
+#: Threads in which people act; four acts of five take a conversation over, beside 20 messages a second.
+PEOPLE = 10
+#: Seconds for which a person waits at most before an act, so that takeovers meet replies at any moment: a call takes 0.3 s.
+PAUSE = 0.4
+#: Takeovers for a message of the load: 1,000 for 1,200.
+TAKEOVERS = 1_000 / 1_200
+#: Seconds after the load for takeovers that are still missing, on a slow machine: customers ask more until there are enough.
+EXTRA_TIME = 120.0
 #: Conversations that people have at the same time; the oldest goes back.
 HELD = 10
 
-_SOME_CONVERSATION = """
-    select id, chatbot_id, channel, external_user_id from conversation where owner = 'bot' order by random() limit 1
-"""
-#: Replies that are on their way or have just arrived: when gateways report them.
-_SOME_SENDS = """
-    select message.id, message.external_id, message.content, conversation.chatbot_id, conversation.channel, external_user_id
-    from message join conversation on conversation.id = conversation_id
-    where message.role = 'assistant' and message.channel = 'whatsapp_qr' and message.status in ('PENDING', 'SENT', 'DELIVERED')
-        and (message.external_id is not null or exists (
-            select from job where message_id = message.id and queue = 'whatsapp-qr-send' and state = 'active'))
-    order by message.updated_at desc limit 3
+#: What a gateway sent last: it reports that beside its answer, faster or slower.
+ECHOED = 3
+_CONVERSATION_OF = """
+    select chatbot_id, channel, external_user_id from conversation where channel = 'whatsapp_qr' and external_user_id = %s
 """
 _WRONG = {
     "replies wait for ever": "select count(*) from message where status = 'PENDING'",
@@ -57,23 +62,55 @@ _WRONG = {
 }
 
 
+def prepare(messages: int) -> None:
+    """The history that the replies are judged by, and how many takeovers there shall be."""
+    queries["keep_history"].rows()
+    db.rows("create table takeovers_wanted as select %s::integer as count", [int(messages * TAKEOVERS)])
+    db.rows(f"create table more_questions (number integer generated always as identity (start with {messages}))")
+
+
 def take_over(target: Target) -> None:
     """People take over and give back, colleagues write on the phone, our own sends are echoed; each message twice"""
-    service, held, taken = QueueService(), deque[int](), 0
-    for number, act in enumerate(itertools.cycle((_by_api, _by_phone, _by_api, _echo, _by_api))):
-        if target.stopping.wait(PAUSE):
-            break
-        conversations = _tried(partial(act, service, number))
-        taken += len(conversations)
-        held += conversations
-        if len(held) > HELD:
-            _give_back(held.popleft())
-        if number % 200 == 199:
-            target.report(f"conversations taken over {taken} times")
+    held, numbers = deque[int](), itertools.count()
+    seeds = [target.choice.randrange(2**32) for _ in range(PEOPLE)]
+    people = [threading.Thread(target=_act, args=(target, Random(seed), numbers, held), daemon=True) for seed in seeds]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
     while _rows("select from job where queue = 'incoming-messages' and closed_at is null and id > 0 limit 1"):
         time.sleep(0.5)  # what was written on the phone may not be saved yet
     for row in _rows("select id from conversation where owner <> 'bot'"):
         _give_back(row["id"])
+    target.report(f"conversations taken over {_taken()} times")
+
+
+def _act(target: Target, choice: Random, numbers: Iterator[int], held: deque[int]) -> None:
+    """One person, until the load is over and enough was taken over."""
+    wanted = _rows("select count from takeovers_wanted")[0]["count"]
+    acts = (_by_api, _by_phone, _by_api, _echo, _by_api)
+    over_at = float("inf")
+    while time.monotonic() < over_at:
+        time.sleep(choice.uniform(0, PAUSE))
+        number = next(numbers)
+        held += _tried(partial(acts[number % len(acts)], target, number, choice.uniform(0, PAUSE)))
+        if len(held) > HELD:
+            with suppress(IndexError):  # another thread was faster
+                _give_back(held.popleft())
+        if target.stopping.is_set():
+            over_at = min(over_at, time.monotonic() + EXTRA_TIME) if _taken() < wanted else 0.0
+            _ask_more()
+
+
+def _ask_more() -> None:
+    number = _rows("insert into more_questions default values returning number")[0]["number"]
+    [row] = _rows("select chatbot_id, channel, external_user_id from conversation order by random() limit 1")
+    message = {**row, "content": f"question number {number}", "external_id": f"in-{number}"}
+    db.retry_on_outage(lambda: QueueService().accept_message(message), seconds=60)
+
+
+def _taken() -> int:
+    return int(_rows("select count(*) from takeover_history where owner = 'person'")[0]["count"])
 
 
 def _rows(statement: str) -> list[dict[str, Any]]:
@@ -94,29 +131,33 @@ def _give_back(conversation_id: int) -> None:
     db.retry_on_outage(lambda: _assign(conversation_id, "bot"), seconds=60)
 
 
-def _by_api(_service: QueueService, _number: int) -> Iterator[int]:
-    for row in db.rows(_SOME_CONVERSATION):
+def _by_api(_target: Target, _number: int, wait: float) -> Iterator[int]:
+    for row in queries["about_to_leave"].rows():
+        time.sleep(wait)
         _assign(row["id"], "person")
         yield row["id"]
 
 
-def _by_phone(service: QueueService, number: int) -> Iterator[int]:
-    for row in db.rows(_SOME_CONVERSATION.replace("'bot'", "'bot' and channel <> 'widget'")):
-        for _ in range(2):  # as `message` and as `message.any`
-            _reported(service, row, f"colleague-{number}", f"This is Ada, number {number}.")
-        yield row["id"]
+def _by_phone(_target: Target, number: int, wait: float) -> Iterator[int]:
+    for row in queries["about_to_leave"].rows():
+        if row["channel"] != "widget":
+            time.sleep(wait)
+            for _ in range(2):  # as `message` and as `message.any`
+                _reported(row, f"colleague-{number}", f"This is Ada, number {number}.")
+            yield row["id"]
 
 
-def _echo(service: QueueService, _number: int) -> Iterator[int]:
-    for row in db.rows(_SOME_SENDS):
-        for identity in {own_id(row["id"]), row["external_id"] or own_id(row["id"])}:
-            _reported(service, row, identity, row["content"])
+def _echo(target: Target, _number: int, _wait: float) -> Iterator[int]:
+    sends = [row for row in target.outside.simulator.record("waha") if row["accepted"] and row["text"]][-ECHOED:]
+    for send in sends:
+        rows = db.rows(_CONVERSATION_OF, [send["key"].partition("@")[0]])
+        _reported(rows[0], bare_id(send["answered_id"]), send["text"])
     yield from ()
 
 
-def _reported(service: QueueService, row: dict[str, Any], external_id: str, content: str) -> None:
+def _reported(row: dict[str, Any], external_id: str, content: str) -> None:
     """As a hook stores what was sent from the phone."""
-    service.accept_message(
+    QueueService().accept_message(
         {
             "chatbot_id": row["chatbot_id"],
             "channel": row["channel"],
@@ -128,11 +169,12 @@ def _reported(service: QueueService, row: dict[str, Any], external_id: str, cont
     )
 
 
-def check(messages: int, sent: Set[int]) -> Iterator[str]:
-    """What is wrong once everybody has gone home. `sent`: the messages of ours that reached a provider."""
+def check(messages: int, sends: Mapping[int, Sequence[int]]) -> Iterator[str]:
+    """What is wrong once everybody has gone home. `sends`: when the messages of ours that reached a provider arrived there."""
     saved = db.scalar("select count(distinct external_id) from message where role = 'user'")
-    if saved != messages:
-        yield f"{saved} messages of customers instead of {messages}"
+    asked = messages + db.scalar("select count(*) from more_questions")
+    if saved != asked:
+        yield f"{saved} messages of customers instead of {asked}"
     for what, count in _WRONG.items():
         if wrong := db.scalar(count):
             yield f"{wrong} {what}"
@@ -145,15 +187,31 @@ def check(messages: int, sent: Set[int]) -> Iterator[str]:
     )
     if not 0 < accepted == sum(written.values()):
         yield f"{sum(written.values())} messages of colleagues are kept, of {accepted} that were accepted"
-    # A send that a worker died with may have left before the takeover.
-    superseded = {
-        row["id"]
-        for row in db.rows(
-            "select id from message where status = 'SUPERSEDED' and not exists ("
-            " select from job where message_id = message.id and outcome_unknown_since is not null)"
-        )
-    }
-    if left := superseded & sent:
-        yield f"{len(left)} superseded replies left: {sorted(left)[:5]}"
-    if not superseded:
+    wanted, taken = db.scalar("select count from takeovers_wanted"), _taken()
+    if taken < wanted:
+        yield f"{taken} takeovers instead of {wanted}"
+    yield from _left_after_a_takeover(sends)
+
+
+def _left_after_a_takeover(sends: Mapping[int, Sequence[int]]) -> Iterator[str]:
+    """Replies of the bot's that a person's takeover, which had committed, did not keep from leaving."""
+    claims: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for claim in queries["claims"].rows():
+        claims[claim["message_id"]].append(claim)
+    late = [message_id for message_id, of_message in claims.items() if _is_late(of_message, sends.get(message_id, ()))]
+    if late:
+        yield f"{len(late)} replies left after their conversation was taken over: {sorted(late)[:5]}"
+    if unclaimed := sends.keys() - claims.keys():
+        yield f"{len(unclaimed)} replies left without a claim: {sorted(unclaimed)[:5]}"
+    stopped = db.scalar("select count(*) from message where status = 'SUPERSEDED'")
+    if not stopped:
         yield "nothing was superseded; take more --messages"
+
+
+def _is_late(claims: Sequence[dict[str, Any]], sends: Sequence[int]) -> bool:
+    in_time: int = sum(claim["is_bots_turn"] for claim in claims)
+    if claims[0]["channel"] == "widget":  # shown by the statement that decided so
+        return in_time < len(claims)
+    if claims[0]["is_ambiguous"]:  # a worker died with it: not which claim a send is of is known, but how many there may be
+        return len(sends) > in_time
+    return len(sends) > 0 and not claims[-1]["is_bots_turn"]
