@@ -21,7 +21,8 @@ from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.lessons import teach
 from scripts.local.demo.people import links_to_the_desk
 from scripts.local.demo.play import NoAnswer, perform
-from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load
+from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load, reports
+from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
 from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, door_url, empty_folder, free_port, generated_secrets
 from scripts.local.processes import BEHIND_WEB, ProcessManager
@@ -44,14 +45,16 @@ def main() -> int:
         simulator, real_ai = stack.enter_context(_system())
         scenario = load(simulator.url)
         lessons = teach(scenario, simulator.url)
-        simulator.faults(faults(scenario, real_ai))
+        client = HttpClient.of_environment(scenario)
+        trouble = Trouble(scenario, client)
+        simulator.faults(faults(scenario, real_ai, client.url))
         try:
-            client = HttpClient.of_environment(scenario)
-            _perform(console, scenario, client)
+            _perform(console, scenario, client, trouble.end)
         except NoAnswer as problem:
             console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
             return 1
-        results = [*lessons, *checks(scenario, simulator.record(), client.drafts, real_ai)]
+        record = simulator.record()
+        results = [*lessons, *checks(scenario, record, client.drafts, real_ai), *trouble.checks(record)]
         _print(console, scenario, results, real_ai)
         if arguments.keep:
             _leave_work(console, for_the_desk(scenario), client, simulator, real_ai)
@@ -93,7 +96,7 @@ def _log() -> Callable[[str, str], Any]:
     return lambda name, line: log.write(f"{name} {line.rstrip()}\n")
 
 
-def _perform(console: Console, scenario: Scenario, client: HttpClient) -> None:
+def _perform(console: Console, scenario: Scenario, client: HttpClient, beside: Callable[[], None] = lambda: None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("messages answered", total=len(scenario.turns()))
@@ -103,7 +106,7 @@ def _perform(console: Console, scenario: Scenario, client: HttpClient) -> None:
             if turn.failure:
                 progress.console.print(f"  [yellow]{turn.failure}[/yellow]: done")
 
-        perform(scenario, client, answered)
+        perform(scenario, client, answered, beside)
 
 
 def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: bool) -> None:
@@ -123,12 +126,12 @@ def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: 
 
 def _leave_work(console: Console, scenario: Scenario, client: HttpClient, simulator: Simulator, real_ai: bool) -> None:
     """What people at the desk find: somebody wants a person, and answers and sends failed for three reasons."""
-    simulator.faults(faults(scenario, real_ai))
+    simulator.faults(faults(scenario, real_ai, client.url))
     try:
         _perform(console, scenario, client)
     except NoAnswer as problem:
         console.print(f"[yellow]demo: {problem}[/yellow]")
-    simulator.clear_faults()
+    simulator.faults(reports(client.url))
 
 
 def _keep(console: Console, people: list[tuple[str, str]]) -> None:

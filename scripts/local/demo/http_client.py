@@ -46,16 +46,24 @@ class HttpClient:
         except requests.ConnectionError:
             return False
 
-    def say(self, dialogue: Dialogue, text: str, external_id: str, sends: Mapping[str, Any] | None = None) -> None:
+    def say(
+        self, dialogue: Dialogue, text: str, external_id: str, sends: Mapping[str, Any] | None = None, seconds_ago: int = 0
+    ) -> None:
         """One message; the same external_id again is the same message. `sends`: what Meta reports instead of a text."""
         bot = self._bots[dialogue.tenant]
         if dialogue.channel == "widget":
             self._widget(dialogue, bot, text, external_id)
             return
         if dialogue.channel == "whatsapp_cloud":
-            self._meta(bot, dialogue, text, external_id, sends or {})
+            content = {**(sends or {"type": "text", "text": {"body": text}}), "timestamp": str(int(time.time()) - seconds_ago)}
+            self._meta(bot, dialogue, text, external_id, content)
         else:
             self._gateway(bot, dialogue, text, external_id)
+
+    def call_api(self, key: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        """A call of a shop's own server. Raises requests.HTTPError."""
+        headers = {"Authorization": f"Bearer {key}"}
+        requests.request(method, f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=TIMEOUT).raise_for_status()
 
     def message_id(self, dialogue: Dialogue, external_id: str) -> int | None:
         """The row it became, if it is saved yet."""

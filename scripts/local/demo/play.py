@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from peewee import fn
 
@@ -21,33 +23,53 @@ class NoAnswer(Exception):
     """Something that should have happened did not."""
 
 
-def perform(scenario: Scenario, client: HttpClient, answered: Callable[[Turn], None]) -> None:
-    """Plays everything to its end, through the front door; `answered` is called after each turn. Raises NoAnswer."""
-    _wait_for(client.is_open, "the front door did not open")
-    with ThreadPoolExecutor(len(scenario.dialogues)) as people:
+def perform(
+    scenario: Scenario, client: HttpClient, answered: Callable[[Turn], None], beside: Callable[[], None] = lambda: None
+) -> None:
+    """Plays everything to its end, through the front door; `answered` is called after each turn. Raises NoAnswer.
+
+    `beside` runs at the same time.
+    """
+    wait_for(client.is_open, "the front door did not open")
+    with ThreadPoolExecutor(len(scenario.dialogues) + 1) as people:
+        other = people.submit(beside)
         list(people.map(lambda dialogue: _converse(client, dialogue, answered), scenario.dialogues))
+        other.result()
     open_jobs = Job.select(fn.COUNT(Job.id)).where(Job.closed_at.is_null(), Job.id > 0)
-    _wait_for(lambda: db.scalar(open_jobs) == 0, "jobs are still open")
+    wait_for(lambda: db.scalar(open_jobs) == 0, "jobs are still open")
 
 
 def _converse(client: HttpClient, dialogue: Dialogue, answered: Callable[[Turn], None]) -> None:
     for number, turn in enumerate(dialogue.turns):
         turn.message_ids = [_say(client, dialogue, turn, f"{dialogue.user}-{number}") for _ in range(turn.copies)]
-        reply = Message.select(Message.id).where(Message.reply_to == turn.message_ids[0], Message.status != "PENDING")
-        _wait_for(lambda reply=reply: db.row(reply), f"no answer to {turn.says!r}")  # type: ignore[misc]  # mypy cannot infer lambda defaults
-        answered(turn)
+        if dialogue.has_to_wait:
+            wait_for(partial(_reply, turn), f"no answer to {turn.says!r} was written")
+        else:
+            _hear(turn, answered)
+    for turn in dialogue.turns if dialogue.has_to_wait else ():
+        _hear(turn, answered)
+
+
+def _hear(turn: Turn, answered: Callable[[Turn], None]) -> None:
+    wait_for(lambda: (_reply(turn) or {}).get("status", "PENDING") != "PENDING", f"no answer to {turn.says!r}")
+    answered(turn)
+
+
+def _reply(turn: Turn) -> dict[str, Any] | None:
+    return db.row(Message.select(Message.status).where(Message.reply_to == turn.message_ids[0]))
 
 
 def _say(client: HttpClient, dialogue: Dialogue, turn: Turn, external_id: str) -> int:
-    client.say(dialogue, turn.first or turn.says, external_id, turn.sends)
-    _wait_for(lambda: client.message_id(dialogue, external_id), f"{turn.says!r} was not saved")
+    client.say(dialogue, turn.first or turn.says, external_id, turn.sends, turn.seconds_ago)
+    wait_for(lambda: client.message_id(dialogue, external_id), f"{turn.says!r} was not saved")
     if turn.first:
         edit = {"original_message_id": external_id, "message": {"type": "text", "text": {"body": turn.says}}}
         client.say(dialogue, turn.says, f"{external_id}-edit", {"type": "edit", "edit": edit})
     return client.message_id(dialogue, external_id) or 0
 
 
-def _wait_for(happened: Callable[[], object], otherwise: str) -> None:
+def wait_for(happened: Callable[[], object], otherwise: str) -> None:
+    """Raises NoAnswer with the other case if it does not happen."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while not happened():
         if time.monotonic() > deadline:

@@ -25,7 +25,7 @@ _STAGES = {
     "whatsapp-cloud-send": "send",
     "whatsapp-qr-send": "send",
 }
-_MARKS = {"SENT": "[green]✓[/green]", "FAILED": "[red]✗[/red]"}
+_MARKS = {"SENT": "[green]✓[/green]", "DELIVERED": "[green]✓✓[/green]", "FAILED": "[red]✗[/red]"}
 
 
 def conversations(console: Console, scenario: Scenario) -> None:

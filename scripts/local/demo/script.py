@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from shared.webhooks import signing
 FILE = Path(__file__).with_name("shop.json")
 #: This tenant's endpoint for failures is down at first.
 FLAKY_TENANT = 1
+#: Meta refuses this token of a shop's WhatsApp number.
+EXPIRED_TOKEN = "expired-token"
+#: What each shop's first endpoint hears of; its second one hears of failures.
+EVENTS = ["message.received", "message.sent", "channel.down", "channel.up"]
 #: This visitor's answers are written slowly enough to be watched.
 STREAMED_TO = "visitor-nora"
 
@@ -31,13 +36,15 @@ class Turn:
     """What a person says, what should come of it, and (after the play) the message it became.
 
     `failure` says what goes wrong on the way, or what it is besides a text; `fault` is the simulator's rule that makes it so.
-    `sends` is how Meta reports what is no text (a tapped button, a picture), `first` what they wrote before they corrected it.
+    `sends` is how Meta reports what is no text (a tapped button, a picture), `first` what they wrote before they corrected it,
+    `seconds_ago` how long Meta kept it.
     """
 
     says: str
     hears: str
     sends: dict[str, Any] = field(default_factory=dict)
     first: str = ""
+    seconds_ago: int = 0
     outcome: str = "answered"  # or fallback, failed
     failure: str = ""
     fault: dict[str, Any] | None = None
@@ -51,13 +58,14 @@ class Turn:
 
 @dataclass
 class Dialogue:
-    """One person on one channel."""
+    """One person on one channel. `has_to_wait`: the number cannot send at first, so they ask on without an answer."""
 
     tenant: int
     channel: str
     who: str
     user: str
     turns: list[Turn]
+    has_to_wait: bool = False
 
 
 @dataclass
@@ -104,11 +112,19 @@ def _dialogues(written: list[dict[str, Any]]) -> list[Dialogue]:
     return [Dialogue(**{**one, "turns": [Turn(**turn) for turn in one["turns"]]}) for one in written]
 
 
-def faults(scenario: Scenario, real_ai: bool) -> list[dict[str, Any]]:
+def faults(scenario: Scenario, real_ai: bool, door: str) -> list[dict[str, Any]]:
     """The simulator's rules for what goes wrong. A real AI provider does not fail on demand."""
     planned = [{"match": turn.first or turn.says, **turn.fault} for turn in scenario.turns() if turn.fault and not real_ai]
     flaky = {"kind": "webhook", "fault": "status", "status": 500, "match": _path(FLAKY_TENANT, "failures"), "times": 2}
-    return [*planned, flaky]
+    expired = {"kind": "graph", "fault": "revoked", "token": EXPIRED_TOKEN}
+    return [*reports(door), *planned, flaky, expired]
+
+
+def reports(door: str) -> list[dict[str, Any]]:
+    """Gateways tell the front door what arrived: a channel that hears of nothing is one to look at."""
+    hook, secret = f"{door}/webhooks/whatsapp/qr/{{sender}}", os.environ["WHATSAPP_QR_WEBHOOK_SECRET"]
+    rule = {"fault": "statuses", "url": hook, "statuses": ["sent", "delivered"], "app_secret": secret}
+    return [{"kind": kind, **rule} for kind in ("waha", "evolution")]
 
 
 def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
@@ -117,12 +133,11 @@ def _store(number: int, shop: dict[str, Any], simulator_url: str) -> Tenant:
     for item in shop["knowledge"]:
         KnowledgeItem.create(knowledge_base=base, **item)
     chatbot_id = _chatbot(customer.id, base.id, shop)
-    WhatsappCloudAccount.create(
-        chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=credentials.encrypt("demo-token")
-    )
+    token = credentials.encrypt(shop.get("cloud_token", "demo-token"))
+    WhatsappCloudAccount.create(chatbot=chatbot_id, phone_number_id=f"10000000{number}", access_token=token)
     WhatsappQrSession.create(chatbot=chatbot_id, session_name=f"shop-{number}", dialect=shop.get("qr_dialect", "waha"))
     secrets = {
-        _endpoint(customer.id, number, "events", ["message.received", "message.sent"], simulator_url),
+        _endpoint(customer.id, number, "events", EVENTS, simulator_url),
         _endpoint(customer.id, number, "failures", ["message.failed"], simulator_url),
     }
     return Tenant(
