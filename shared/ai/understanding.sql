@@ -26,7 +26,7 @@ with kept_media as (
         updated_at = clock_timestamp()
     from kept_media where message.id = kept_media.message_id and :text <> ''
 )
-select usage_book_v1(jsonb_build_array(:booking::jsonb)) as tickets from kept_media where :booking::jsonb is not null
+select usage_book_v2(jsonb_build_array(:booking::jsonb)) as tickets from kept_media where :booking::jsonb is not null
 
 -- name: keep_seen(media_id)
 -- A picture needs no words: the model that answers is shown it.

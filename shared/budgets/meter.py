@@ -119,7 +119,7 @@ class Meter:
         return calls
 
     def booking(self) -> dict[str, Any]:
-        """All that is not booked yet, as usage_book_v1 takes it."""
+        """All that is not booked yet, as usage_book_v2 takes it."""
         who = self.payer
         about = {"customer_id": who.customer_id, "chatbot_id": who.chatbot_id, "message_id": who.message_id}
         return {**about, "calls": self.take(), "refused_by": self.refused_by}

@@ -6,6 +6,7 @@ Each verb is given a conversation that its caller has found to be the customer's
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from shared import db
@@ -29,10 +30,12 @@ class Taken(Exception):
         self.user_id, self.name = user_id, name
 
 
-def take(conversation_id: int, user_id: int, taken_from: int | None = None) -> None:
-    """Makes it this user's, if nobody has it but `taken_from`. Raises Taken."""
+def take(conversation_id: int, user_id: int, taken_from: int | None = None, record: Callable[[], None] | None = None) -> None:
+    """Makes it this user's, if nobody has it but `taken_from`. Raises Taken. `record` writes of it in the same transaction."""
     with db.transaction():
         done = db.scalar("select conversation_take_v1(%s, %s, %s)", [conversation_id, user_id, taken_from])
+        if "taken_by" not in done and record is not None:
+            record()
     if "taken_by" in done:
         name = db.scalar(User.select(User.name).where(User.id == done["taken_by"]))
         raise Taken(done["taken_by"], name or "?")
@@ -45,10 +48,11 @@ def colleagues(customer_id: int) -> list[dict[str, Any]]:
     return db.rows(User.select(User.id, User.name).where(active).order_by(User.name, User.id))
 
 
-def hand_to(conversation_id: int, owner: str) -> None:
-    """Back to the bot ("bot"), or closed until the customer writes again ("closed")."""
+def hand_to(conversation_id: int, owner: str, record: Callable[[], None]) -> None:
+    """Back to the bot ("bot"), or closed until the customer writes again ("closed"). `record`: as of `take`."""
     with db.transaction():
         tickets = ownership.assign(conversation_id, owner, "desk")
+        record()
     enqueue(tickets_of(tickets))
 
 

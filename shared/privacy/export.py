@@ -11,7 +11,7 @@ from typing import Any
 from peewee import fn
 
 from shared import db
-from shared.models import Chatbot, Contact, ContactIdentity, Conversation, KnowledgeGap, Media, Message, User
+from shared.models import Chatbot, Contact, ContactIdentity, Conversation, ConversationNote, KnowledgeGap, Media, Message, User
 from shared.people import audit
 
 #: Messages that are read at a time.
@@ -43,7 +43,13 @@ def _pieces(contact: dict[str, Any]) -> Iterator[str]:
     yield _json(head)[:-1] + ', "conversations": ['
     conversations = db.rows(Conversation.select().where(_is_of(contact)).order_by(Conversation.id))
     for number, conversation in enumerate(conversations):
-        yield ("," if number else "") + "\n" + _json(_without(conversation, {"chatbot_id", "revision"}))[:-1] + ', "messages": ['
+        notes = {"notes": _notes(conversation["id"])}
+        yield (
+            ("," if number else "")
+            + "\n"
+            + _json(_without(conversation, {"chatbot_id", "revision"}) | notes)[:-1]
+            + ', "messages": ['
+        )
         yield from _messages(conversation["id"])
         yield "]}"
     yield "]}\n"
@@ -58,6 +64,13 @@ def _is_of(contact: dict[str, Any]) -> Any:
     )
     is_unsettled = Conversation.contact.is_null() & (Conversation.chatbot == contact["chatbot_id"]) & fn.EXISTS(name)
     return (Conversation.contact == contact["id"]) | is_unsettled
+
+
+def _notes(conversation_id: int) -> list[dict[str, Any]]:
+    """What people of the business noted about the person, and who."""
+    columns = (ConversationNote.author, ConversationNote.content, ConversationNote.created_at)
+    notes = ConversationNote.select(*columns).where(ConversationNote.conversation == conversation_id)
+    return db.rows(notes.order_by(ConversationNote.id))
 
 
 def _messages(conversation_id: int) -> Iterator[str]:

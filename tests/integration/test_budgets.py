@@ -18,7 +18,7 @@ from shared import db
 from shared.ai import embeddings
 from shared.ai.search import try_out
 from shared.ai.understanding import understand
-from shared.budgets import budgets, meter
+from shared.budgets import budgets, meter, prices
 from shared.budgets.budgets import BudgetSchema
 from shared.models import Budget, BudgetReservation, Chatbot, Conversation, ModelPrice, UsageLog
 from shared.payloads import check
@@ -27,6 +27,7 @@ from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_commands import run
+from tests.integration.test_ledger_races import until_waiting
 from tests.integration.test_understanding import OGG, VOICE, arrived
 
 QUESTION = "When do you ship?"
@@ -237,6 +238,48 @@ def test_lost_calls_of_one_message_are_swept_together(world: World) -> None:
     [unknown] = db.rows(UsageLog.select().where(UsageLog.kind == "unknown"))
     assert (unknown["message_id"], unknown["quantity"], unknown["prompt_tokens"]) == (question, 2, 20)
     assert (reservations(), row(mine)["spent_tokens"]) == ([], used())
+
+
+def paid_for(world: World, model: str = MODEL) -> meter.Meter:
+    """A call without a job that was answered and is not booked yet."""
+    paying = meter.Meter(meter.Payer(world.customer, world.chatbot), has_budget=True)
+    with paying.call("ai", "https://a.example/v1", model, meter.Most(1_000, 1_000)) as call:
+        call.paid(10, 10)
+    return paying
+
+
+def test_what_is_booked_after_the_sweep_counts_once(world: World) -> None:
+    mine = budget(world)
+    late, in_time = paid_for(world), paid_for(world)
+    in_time.book()
+    assert (row(mine)["spent_tokens"], used()) == (20, 20)
+    db.rows("update budget_reservation set created_at = created_at - interval '1 day'")
+    assert meter.sweep() == 1
+    late.book()
+    assert (row(mine)["spent_tokens"], used(), reservations()) == (2_020, 2_020, [])
+
+
+def test_the_address_of_a_call_is_that_of_its_price(world: World) -> None:
+    prices.set_price("https://a.example/v1", MODEL, Decimal(1_000), Decimal(1_000))
+    for address in ("https://A.example/v1/", "HTTPS://a.example:443/v1", "https://a.example./v1"):
+        paying = meter.Meter(meter.Payer(world.customer, world.chatbot), has_budget=False)
+        with paying.call("ai", address, MODEL, meter.Most(10, 10)) as call:
+            call.paid(10, 10)
+        paying.book()
+    assert [usage["cost"] for usage in db.rows(UsageLog.select())] == [Decimal("0.02")] * 3
+
+
+def test_a_late_booking_and_the_sweep_do_not_wait_for_each_other(world: World) -> None:
+    mine, late = budget(world), paid_for(world)
+    db.rows("update budget_reservation set created_at = created_at - interval '1 day'")
+    with ThreadPoolExecutor(1) as other:
+        with db.transaction():  # as the sweep does it: reservations, then budgets
+            db.rows("select from budget_reservation for update")
+            booking = other.submit(late.book)
+            until_waiting(1)
+            db.rows("select budget_sweep_v1(0)")
+        booking.result(60)
+    assert (row(mine)["spent_tokens"], used(), reservations()) == (2_000, 2_000, [])
 
 
 def test_a_claim_that_is_alive_is_not_swept(world: World) -> None:

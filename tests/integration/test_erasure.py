@@ -361,11 +361,16 @@ def test_tables_that_say_that_they_have_personal_data_are_known_here(root: Path)
 def test_an_export_has_everything(door: FrontDoor) -> None:
     world, mine = door.world, Business(door, door.world.customer)
     live(world, door)
+    note = (
+        "insert into conversation_note (conversation_id, author, content) select min(id), 'Emma', 'Calls back.' from conversation"
+    )
+    db.rows(note)
     answer = mine("GET", f"/contacts/{contact_of()}/export")
     assert answer.status_code == 200
     exported = json.loads(answer.text)
     assert {one["name"] for one in exported["identities"]} == {PHONE, LID, BSUID}
     by_cloud, by_qr = exported["conversations"]
+    assert [(kept["author"], kept["content"]) for kept in by_cloud["notes"] + by_qr["notes"]][-1] == ("Emma", "Calls back.")
     assert by_cloud["messages"][0]["content"] == f"Where is my {PHRASE}?"
     [with_file] = [message for message in by_cloud["messages"] if message["media"]]
     assert (with_file["media"][0]["text"], with_file["unanswered_question"]) == (PHRASE, f"Is there {PHRASE}?")

@@ -70,6 +70,20 @@ def test_of_two_who_take_at_once_one_gets_it_and_the_other_is_told_by_whom(world
     assert len(took) == 25
 
 
+def test_what_cannot_be_recorded_does_not_happen(app: Flask, world: World, agent: User) -> None:
+    emma = Visitor(app, agent)
+    ask(world, PERSON)
+    db.rows("alter table audit_entry add constraint no_record check (not starts_with(action, 'conversation.')) not valid")
+    try:
+        for what in ("/take", "/closed", "/bot"):
+            assert emma.post(path_of(world, what)).status_code == 500
+            assert (conversation()["owner"], conversation()["assigned_to"]) == ("person", None)
+    finally:
+        db.rows("alter table audit_entry drop constraint no_record")
+    assert emma.post(path_of(world, "/take")).status_code == 303
+    assert conversation()["assigned_to"] == agent.id
+
+
 def test_a_person_takes_answers_and_gives_back(app: Flask, world: World, agent: User) -> None:
     world.endpoint(world.customer)
     emma, ben = Visitor(app, agent), Visitor(app, person("agent", world.customer, "Ben"))

@@ -61,10 +61,14 @@ def take(conversation_id: int) -> Response:
     user_id = colleagues[given] if given else g.user.id
     may_take_from = found["assigned_to"] if given or request.form.get("from") == str(found["assigned_to"]) else None
     try:
-        work.take(found["id"], user_id, may_take_from)
+        work.take(
+            found["id"],
+            user_id,
+            may_take_from,
+            lambda: audited("conversation.assigned", "conversation", found["id"], user=user_id),
+        )
     except work.Taken as faster:
         return _page(_existing(conversation_id), problem=_("%(name)s has taken it already.", name=faster.name), status=409)
-    audited("conversation.assigned", "conversation", found["id"], user=user_id)
     return _back(found)
 
 
@@ -73,8 +77,8 @@ def take(conversation_id: int) -> Response:
 def hand_conversation_to(conversation_id: int, owner: str) -> Response:
     """Gives it back to the bot, or closes it until the customer writes again."""
     found = _existing(conversation_id)
-    work.hand_to(found["id"], owner)
-    audited("conversation.closed" if owner == "closed" else "conversation.returned", "conversation", found["id"])
+    action = "conversation.closed" if owner == "closed" else "conversation.returned"
+    work.hand_to(found["id"], owner, lambda: audited(action, "conversation", found["id"]))
     flash(_("Closed. It opens again when the customer writes.") if owner == "closed" else _("The bot has it again."))
     return _back(found)
 
