@@ -49,7 +49,8 @@ where conversation.id in (select id from in_recent_texts union select id from by
 order by conversation.active_at desc, conversation.id desc limit :limit
 
 -- name: details(ids)
--- What a row of a list shows, in the order of the ids.
+-- What a row of a list shows, in the order of the ids. Of a conversation that waits for a person that is what the customer wrote:
+-- the bot's last words are the same in all of them, that it passes this on.
 select conversation.id, chatbot.name as chatbot_name, conversation.channel, conversation.external_user_id,
     contact.name as contact_name, conversation.owner, conversation.handed_over_at, conversation.handover_reason,
     conversation.assigned_to, assignee.name as assignee_name,
@@ -60,6 +61,7 @@ from unnest(:ids::bigint[]) with ordinality as wanted(id, place)
     left join lateral (
         select role, left(content, 200) as content, status, metadata ->> 'author' as author, created_at
         from message where conversation_id = conversation.id and kind <> 'system' and status <> 'SUPERSEDED'
+            and (conversation.handed_over_at is null or role = 'user')
         order by id desc limit 1) newest on true
 order by wanted.place
 

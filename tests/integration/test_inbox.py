@@ -88,6 +88,8 @@ def test_a_person_takes_answers_and_gives_back(app: Flask, world: World, agent: 
     world.endpoint(world.customer)
     emma, ben = Visitor(app, agent), Visitor(app, person("agent", world.customer, "Ben"))
     ask(world, PERSON, channel="whatsapp_cloud", user="49171")
+    [waiting] = lists.page(lists.Filter(world.customer, agent.id, view="waiting")).rows
+    assert (waiting["role"], waiting["content"]) == ("user", PERSON), "not that the bot passes it on, as in every row"
     assert "asks for a person" in emma.get(f"/desk/c/{world.customer}/inbox").text
     assert emma.post(path_of(world, "/take")).status_code == 303
     late = ben.post(path_of(world, "/take"))
