@@ -7,7 +7,7 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
     order     {note, catalog_id, items: [{id, name, quantity, price, currency}]}
     product   {id, catalog_id, title, description, price, currency, url}     the product that a question is about
     location  {latitude, longitude, name, address, url, live}
-    contacts  [{name, organization, phones: [text], emails: [text]}]
+    contacts  [{name, organization, phones: [text], emails: [text], addresses: [text], urls: [text]}]
     poll      {question, options: [text]}                       a poll that the customer made
     vote      {question, options: [text]}                       what the customer chose in a poll
     event     {name, description, start, place}
@@ -98,7 +98,7 @@ def _contacts(contacts: Any) -> str:
     lines = []
     for contact in _objects(contacts):
         parts = [_text(contact, "name"), _text(contact, "organization")]
-        parts += [_plain(one) for name in ("phones", "emails") for one in contact.get(name) or () if one]
+        parts += [_plain(one) for name in ("phones", "emails", "addresses", "urls") for one in contact.get(name) or () if one]
         if any(parts):
             lines.append("👤 " + ", ".join(filter(None, parts)))
     return "\n".join(lines)

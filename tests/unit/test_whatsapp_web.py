@@ -504,6 +504,7 @@ def test_what_other_businesses_programs_send(item_of: Callable[[Any], InboundIte
     form = {"hydratedHsm": {"hydratedTemplate": {"hydratedContentText": "Your order has left"}}}
     assert shown(item_of({"highlyStructuredMessage": form}))[1] == "Your order has left"
     assert shown(item_of({"extendedTextMessage": {"text": "", "title": "Blue chair"}}))[1] == "Blue chair"
+    assert shown(item_of({"listMessage": {"title": "Menu", "description": "Pick one"}}))[1] == "Menu\nPick one"
 
 
 @ENGINES

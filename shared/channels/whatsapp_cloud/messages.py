@@ -103,8 +103,10 @@ def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- what becomes a message
 
 
-def _text(raw: dict[str, Any]) -> Content:
-    return Content(text=get_text(raw, "text", "body"))
+def _text(raw: dict[str, Any]) -> Content | None:
+    """Of nothing but blanks nobody needs to hear that we read only text."""
+    body, words = get_path(raw, "text", "body"), get_text(raw, "text", "body")
+    return Content(text=words) if words or not isinstance(body, str) or _surroundings(raw) else None
 
 
 def _button(raw: dict[str, Any]) -> Content:
@@ -187,7 +189,13 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
         organization=get_text(card, "org", "company"),
         phones=[phone for phone in phones if phone],
         emails=[email for one in get_objects(card.get("emails")) if (email := get_text(one, "email"))],
+        addresses=[address for one in get_objects(card.get("addresses")) if (address := _address(one))],
+        urls=[url for one in get_objects(card.get("urls")) if (url := get_text(one, "url"))],
     )
+
+
+def _address(one: dict[str, Any]) -> str:
+    return ", ".join(text for name in ("street", "zip", "city", "state", "country") if (text := get_text(one, name)))
 
 
 def _order(raw: dict[str, Any]) -> Content:

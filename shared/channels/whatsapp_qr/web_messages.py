@@ -272,6 +272,12 @@ def _template(part: Any) -> Content:
     return _unknown("templateMessage", form)
 
 
+def _menu(part: Any) -> Content:
+    """A list to choose from: its title, and what it is about."""
+    words = "\n".join(filter(None, (text(part, "title"), text(part, "description"))))
+    return Content(words) if words else _unknown("listMessage", part)
+
+
 def _unknown(name: str, part: Any) -> Content:
     """A kind that is new to us; without words it is kept for people, for it may be anything."""
     words = next((found for word in _WORDS if (found := text(part, word) or text(part, word, "text"))), "")
@@ -304,5 +310,6 @@ _READERS: dict[str, Callable[[Any], Content | None]] = {
     "sendpaymentmessage": _payment,
     "requestpaymentmessage": _payment,
     "templatemessage": _template,
+    "listmessage": _menu,
     "highlystructuredmessage": lambda part: _template(field(part, "hydratedHsm")),
 }
