@@ -1048,6 +1048,8 @@ create table media_file (
     size        bigint not null check (size > 0),
     -- When a message last had it.
     wanted_at   timestamptz not null default now(),
+    -- Since when its bytes are being deleted: whoever wants to store the same ones waits for that.
+    deleting_at timestamptz,
     primary key (customer_id, sha256)
 );
 create index media_file_wanted_idx on media_file (wanted_at);

@@ -450,6 +450,7 @@ class MediaFile(Base):
     sha256 = TextField()
     size = BigIntegerField()
     wanted_at = _time()
+    deleting_at = DateTimeTZField(null=True)
 
     class Meta:
         """The same bytes are the same file."""

@@ -1,16 +1,19 @@
 """Which files there are. Each is kept once for a customer, however many messages have it, and counts once against its quota.
 
-A file's row is written before its bytes are, and deleted after them: so there are no bytes that no row knows of.
+A file's row is written before its bytes are, and deleted after them: so there are no bytes that no row knows of. While they are
+being deleted the row says so, and whoever stores the same bytes waits.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Any
 
 from shared import db
 from shared.config import settings
 from shared.db import sql
-from shared.errors import PermanentRefusal
+from shared.errors import PermanentRefusal, ServiceDown
 from shared.media.download import Download
 from shared.media.folder import key_of, prune_arrivals
 from shared.media.storage import storage
@@ -21,6 +24,10 @@ queries = sql.load(__file__)
 BATCH = 100
 #: Hours for which a file waits for the message that has it: an upload of the widget, a job that is retried.
 GRACE = 24
+#: Seconds after which whoever began to delete a file is gone: longer than any call to a bucket takes.
+LONGEST = 900.0
+#: Seconds for which a file waits until the same bytes are deleted.
+PATIENCE = 10.0
 
 
 class QuotaFull(PermanentRefusal):
@@ -40,15 +47,25 @@ class Stored:
 def store(customer_id: int, download: Download) -> Stored:
     """Keeps what came, which was checked. Raises QuotaFull."""
     conf, key = settings(), key_of(customer_id, download.sha256)
-    with db.transaction():
-        queries["lock"].rows(customer_id=customer_id)
-        is_wanted = queries["want"].scalar(
-            customer_id=customer_id, hash=download.sha256, size=download.size, quota=conf.media_quota * 1024 * 1024
-        )
-    if not is_wanted:
-        raise QuotaFull(f"media: this business's files would have more than {conf.media_quota} MiB; MEDIA_QUOTA_MB is the limit")
+    patience = time.monotonic() + PATIENCE
+    while not _is_wanted(customer_id, download):
+        if not queries["is_being_deleted"].scalar(customer_id=customer_id, hash=download.sha256, longest=LONGEST):
+            raise QuotaFull(
+                f"media: this business's files would have more than {conf.media_quota} MiB; MEDIA_QUOTA_MB is the limit"
+            )
+        if time.monotonic() > patience:
+            raise ServiceDown("media: the same bytes are being deleted at this moment; try again")
+        time.sleep(0.1)
     storage().put(key, download.path)
     return Stored(key, download.sha256, download.size, download.mime or "application/octet-stream")
+
+
+def _is_wanted(customer_id: int, download: Download) -> bool:
+    """Writes the file's row; False if the quota is full, or its bytes are being deleted."""
+    file = {"customer_id": customer_id, "hash": download.sha256, "size": download.size}
+    with db.transaction():
+        queries["lock"].rows(customer_id=customer_id)
+        return bool(queries["want"].scalar(**file, quota=settings().media_quota * 1024 * 1024, longest=LONGEST))
 
 
 def prune() -> dict[str, int]:
@@ -59,12 +76,26 @@ def prune() -> dict[str, int]:
 
 
 def delete_unwanted() -> int:
-    """Deletes files that no message has any more, those that were released first; returns how many. At most BATCH."""
-    with db.transaction():
-        unwanted = queries["take_unwanted"].rows(batch=BATCH, hours=GRACE)
-        for file in unwanted:
-            storage().delete(key_of(file["customer_id"], file["sha256"]))
-    return len(unwanted)
+    """Deletes files that no message has any more, those that were released first; returns how many. At most BATCH.
+
+    With no transaction open while the storage is asked, which may be slow, or away.
+    """
+    age = {"hours": GRACE, "longest": LONGEST}
+    return sum(_delete(file, age) for file in queries["unwanted"].rows(**age, batch=BATCH))
+
+
+def _delete(file: dict[str, Any], age: dict[str, float]) -> bool:
+    """Deletes a file; False if somebody wants it again, or deletes it already."""
+    since = queries["begin_deletion"].scalar(**file, **age)
+    if since is None:
+        return False
+    try:
+        storage().delete(key_of(file["customer_id"], file["hash"]))
+    except Exception:
+        queries["keep"].rows(**file, deleting_at=since)
+        raise
+    queries["forget"].rows(**file, deleting_at=since)
+    return True
 
 
 def release(customer_id: int, sha256: str) -> None:

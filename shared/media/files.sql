@@ -2,18 +2,23 @@
 -- Two files of one customer are counted one after the other.
 select pg_advisory_xact_lock(hashtextextended('media ' || :customer_id, 2))
 
--- name: want(customer_id, hash, size, quota)
--- A message has this file: true if it may be stored, or is already.
+-- name: want(customer_id, hash, size, quota, longest)
+-- A message has this file: true if it may be stored, or is already; not while its bytes are being deleted.
 with used as (
     select coalesce(sum(size), 0) as bytes from media_file where customer_id = :customer_id and sha256 <> :hash
 )
 insert into media_file (customer_id, sha256, size) select :customer_id, :hash, :size from used
 where bytes + :size <= :quota or exists (select from media_file where customer_id = :customer_id and sha256 = :hash)
-on conflict (customer_id, sha256) do update set wanted_at = now()
+on conflict (customer_id, sha256) do update set wanted_at = now(), deleting_at = null
+    where media_file.deleting_at is null or media_file.deleting_at < now() - make_interval(secs => :longest)
 returning true
 
+-- name: is_being_deleted(customer_id, hash, longest)
+select exists (select from media_file where customer_id = :customer_id and sha256 = :hash
+    and deleting_at >= now() - make_interval(secs => :longest))
+
 -- name: expire(days, batch)
--- Media that were kept for long enough: their bytes go when nobody else has them (take_unwanted).
+-- Media that were kept for long enough: their bytes go when nobody else has them (unwanted).
 -- Each business says for how long, or the settings do.
 with old_media as (
     select oldest.id from customer, lateral (
@@ -36,12 +41,27 @@ where customer_id = :customer_id and sha256 = :hash
             and payload @> jsonb_build_object('media', jsonb_build_array(jsonb_build_object('sha256', file.sha256))))
 returning true
 
--- name: take_unwanted(batch, hours)
--- Files that no message has: those of deleted messages and customers, and those whose message never came. Whoever stores the same
--- bytes at this moment waits until the caller's transaction has deleted them, and stores them anew.
-delete from media_file where (customer_id, sha256) in (
-    select customer_id, sha256 from media_file file
-    where wanted_at < now() - make_interval(hours => :hours) and not exists (
-        select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256 and media.state = 'stored')
-    order by wanted_at limit :batch for update skip locked)
-returning customer_id, sha256
+-- name: unwanted(hours, longest, batch)
+-- Files that no message has, those that were released first: of deleted messages and customers, or whose message never came.
+select customer_id, sha256 as hash from media_file file
+where wanted_at < now() - make_interval(hours => :hours)
+    and (deleting_at is null or deleting_at < now() - make_interval(secs => :longest))
+    and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                        and media.state = 'stored')
+order by wanted_at limit :batch
+
+-- name: begin_deletion(customer_id, hash, hours, longest)
+-- Nothing, if it is wanted again, or somebody else deletes it. The caller deletes the bytes, then the row; if it never does, another does.
+update media_file file set deleting_at = clock_timestamp()
+where customer_id = :customer_id and sha256 = :hash and wanted_at < now() - make_interval(hours => :hours)
+    and (deleting_at is null or deleting_at < now() - make_interval(secs => :longest))
+    and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                        and media.state = 'stored')
+returning deleting_at
+
+-- name: forget(customer_id, hash, deleting_at)
+delete from media_file where customer_id = :customer_id and sha256 = :hash and deleting_at = :deleting_at
+
+-- name: keep(customer_id, hash, deleting_at)
+-- Its bytes could not be deleted; the next look tries again.
+update media_file set deleting_at = null where customer_id = :customer_id and sha256 = :hash and deleting_at = :deleting_at

@@ -7,8 +7,11 @@ import hashlib
 import hmac
 import json
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,15 +19,20 @@ import pytest
 import requests
 
 from shared import db
+from shared.db.pool import is_connected
 from shared.media import files
+from shared.media.download import Download
+from shared.media.folder import Folder
 from shared.media.storage import storage
 from shared.models import Media
 from shared.privacy import erasure
+from tests.builders import World
 from tests.integration.front_door import QR_SECRET, FrontDoor, evolution_message, waha_message
 from tests.site import Site, serving
 from web.server import front
 
 MIB = 1024 * 1024
+BYTES = b"\xff\xd8\xff of a picture"
 DIALECTS = ("waha", "evolution")
 
 
@@ -96,6 +104,39 @@ def test_an_erased_persons_file_that_cannot_be_deleted_costs_nothing(
         assert post(site, door, body).status_code == 200
     assert db.rows("select * from inbound_reject") == []
     assert db.scalar("select count(*) from media_file") == files.delete_unwanted() == 1
+
+
+def test_no_connection_waits_for_the_storage_and_the_same_bytes_are_stored_behind_their_deletion(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage is slow to delete; the same file comes again meanwhile."""
+    stored = files.store(world.customer, arrived(tmp_path / "first"))
+    db.rows("update media_file set wanted_at = '-infinity'")
+    deletes, begun, connections = Folder.delete, Event(), []
+
+    def slow_delete(folder: Folder, key: str) -> None:
+        connections.append(is_connected())
+        begun.set()
+        time.sleep(0.5)
+        deletes(folder, key)
+
+    monkeypatch.setattr(Folder, "delete", slow_delete)
+    with ThreadPoolExecutor(2) as threads:
+        deleting = threads.submit(files.delete_unwanted)
+        assert begun.wait(30)
+        again = threads.submit(files.store, world.customer, arrived(tmp_path / "second"))
+        assert (deleting.result(30), again.result(30)) == (1, stored)
+    assert connections == [False]
+    assert storage().read(stored.key) == BYTES
+    assert db.rows("select deleting_at from media_file") == [{"deleting_at": None}]
+
+
+def arrived(folder: Path) -> Download:
+    """A file that was fetched."""
+    download = Download(folder, "image/jpeg")
+    download.write(BYTES)
+    download.check()
+    return download
 
 
 @pytest.mark.parametrize(
