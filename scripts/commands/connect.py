@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import secrets as random_secrets
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +19,11 @@ from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, no_chatb
 from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
-from shared.channels.connecting import connect_account
+from shared.channels import connecting
 from shared.channels.whatsapp_cloud import template_store
-from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload
 from shared.http.urls import UrlRefused
-from shared.models import Chatbot, Customer, WhatsappCloudAccount, WhatsappQrSession
+from shared.models import Chatbot, Customer, WhatsappCloudAccount
 from shared.payloads import check
 from shared.teaching import chatbots, knowledge
 from shared.teaching.fields import Refused
@@ -50,6 +48,8 @@ def main() -> int:
         return with_database("connect", arguments.run, arguments)
     except peewee.IntegrityError as problem:
         reason = _reason(problem, arguments)
+    except connecting.Taken:
+        reason = f"{_account_in(arguments)} is another chatbot's; connect another one, or the other chatbot first"
     except (Refused, InvalidPayload) as refusal:
         reason = str(refusal)
     print(f"connect: refused: {reason}", file=sys.stderr)
@@ -61,8 +61,6 @@ def _reason(problem: peewee.IntegrityError, arguments: argparse.Namespace) -> st
     refusal = getattr(problem, "orig", None)
     if isinstance(refusal, psycopg2.errors.ForeignKeyViolation):
         return no_chatbot(arguments.chatbot)
-    if isinstance(refusal, psycopg2.errors.UniqueViolation):
-        return f"{_account_in(arguments)} is another chatbot's; connect another one, or the other chatbot first"
     return str(problem).splitlines()[0]
 
 
@@ -268,9 +266,7 @@ def _print_embedding(bot: dict[str, Any]) -> None:
 
 def _cloud(arguments: argparse.Namespace) -> int:
     require_chatbot(arguments.chatbot)
-    token = read_secret("access token")
-    values = {"phone_number_id": arguments.phone_number_id, "access_token": encrypt(token), "active": True, "waba_id": None}
-    before = connect_account(WhatsappCloudAccount, arguments.chatbot, WhatsappCloudAccount.phone_number_id, values)
+    before = connecting.connect_cloud(arguments.chatbot, arguments.phone_number_id, read_secret("access token"))
     if arguments.waba_id:
         account = WhatsappCloudAccount.select(WhatsappCloudAccount.id).where(WhatsappCloudAccount.chatbot == arguments.chatbot)
         template_store.learn(db.scalar(account), arguments.waba_id)
@@ -284,16 +280,7 @@ def _cloud(arguments: argparse.Namespace) -> int:
 def _qr(arguments: argparse.Namespace) -> int:
     require_chatbot(arguments.chatbot)
     key = read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
-    secret = random_secrets.token_urlsafe(24)
-    values = {
-        "session_name": arguments.session,
-        "dialect": arguments.dialect,
-        "api_key": encrypt(key) if key else None,
-        "webhook_secret": encrypt(secret),
-        "active": True,
-        "state": "unknown",
-    }
-    before = connect_account(WhatsappQrSession, arguments.chatbot, WhatsappQrSession.session_name, values)
+    secret, before = connecting.connect_qr(arguments.chatbot, arguments.session, arguments.dialect, key)
     whose = f"chatbot {arguments.chatbot}'s{in_place_of('session', before, arguments.session)}"
     print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
     print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")

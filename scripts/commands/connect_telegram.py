@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
-import secrets as random_secrets
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, read_secret, require_chatbot
 from scripts.local.terminal import count
 from shared import db
-from shared.channels.connecting import connect_account
-from shared.channels.telegram import connect as telegram
-from shared.db.credentials import encrypt
+from shared.channels.checks import ProviderRefused
+from shared.channels.connecting import connect_telegram
 from shared.errors import OutsideFailure
-from shared.models import Chatbot, TelegramBot
+from shared.models import Chatbot
 from shared.teaching.fields import Refused
-
-_Answer = TypeVar("_Answer")
 
 _ADDRESS_HELP = (
     "where Telegram reaches this front door, like https://chat.shop.example; without one it works on any machine, for "
@@ -43,32 +38,14 @@ def _https(text: str) -> str:
 def _telegram(arguments: argparse.Namespace) -> int:
     chatbot_id = arguments.chatbot or _only_chatbot()
     require_chatbot(chatbot_id)
-    token, secret = read_secret("token of the bot, from @BotFather"), random_secrets.token_urlsafe(24)
-    bot = _asked(lambda: telegram.bot_of(token))
-    values = {
-        "bot_id": bot.bot_id,
-        "username": bot.username,
-        "token": encrypt(token),
-        "webhook_secret": encrypt(secret),
-        "polling": not arguments.address,
-        "active": True,
-    }
-    before = connect_account(TelegramBot, chatbot_id, TelegramBot.bot_id, values)
-    if arguments.address:
-        _asked(lambda: telegram.be_called(token, f"{arguments.address}/webhooks/telegram/{bot.bot_id}", secret))
-    else:
-        _asked(lambda: telegram.ask_for_updates(token))
+    token = read_secret("token of the bot, from @BotFather")
+    try:
+        bot, before = connect_telegram(chatbot_id, token, arguments.address or "")
+    except (ProviderRefused, OutsideFailure) as problem:
+        raise Refused(str(problem)) from None
     print(f"@{bot.username} is chatbot {chatbot_id}'s{in_place_of('bot', before, bot.bot_id)}: https://t.me/{bot.username}")
     print("Telegram calls this address" if arguments.address else "scripts/server asks Telegram for its messages")
     return 0
-
-
-def _asked(question: Callable[[], _Answer]) -> _Answer:
-    """What Telegram answers. Raises Refused."""
-    try:
-        return question()
-    except (telegram.TelegramRefused, OutsideFailure) as problem:
-        raise Refused(str(problem)) from None
 
 
 def _only_chatbot() -> int:

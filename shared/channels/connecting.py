@@ -1,21 +1,39 @@
-"""How a chatbot gets its account on a channel, in place of the one that it had: for the command and for the desk."""
+"""How a chatbot gets its account on a channel, in place of the one that it had, and loses it: for the command and for the desk.
+
+Whoever names an account gets its messages. So `connect_cloud` and `connect_qr` are for operators; what begins with `own_` asks
+the provider first, or makes the session itself, and is for everybody.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import peewee
 import psycopg2.errors
 
 from shared import db
-from shared.channels import accounts
+from shared.channels import accounts, checks, health
+from shared.channels.checks import ProviderRefused
+from shared.channels.telegram import connect as telegram
+from shared.channels.whatsapp_cloud import connect as cloud
+from shared.channels.whatsapp_cloud import template_store
+from shared.channels.whatsapp_qr import connect as qr
+from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.db.credentials import encrypt
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, OutsideFailure, PermanentError
 from shared.models import TelegramBot, WhatsappCloudAccount, WhatsappQrSession
 
 Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession | TelegramBot
+
+
+class Taken(InvalidPayload):
+    """The account is another chatbot's, of this customer or of another one."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__("channel", {field: "is another chatbot's; connect another one there first"})
 
 
 def connect_account(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
@@ -29,20 +47,48 @@ def connect_account(model: type[Account], chatbot_id: int, name: peewee.TextFiel
     return before
 
 
+# ------------------------------------------------------------------------------------------------------------------ Meta
+
+
 def connect_cloud(chatbot_id: int, phone_number_id: str, token: str) -> str | None:
     """A number of Meta's Cloud API. Raises InvalidPayload; returns the number that it replaces."""
-    _must(bool(re.fullmatch(r"[0-9]{1,40}", phone_number_id)), "phone_number_id", "must be Meta's id of the number, digits only")
-    _must(bool(token), "secret", "must be given")
+    _check_number(phone_number_id, token)
     values = {"phone_number_id": phone_number_id, "access_token": encrypt(token), "active": True, "waba_id": None}
     return _unless_taken(WhatsappCloudAccount, chatbot_id, WhatsappCloudAccount.phone_number_id, values, "phone_number_id")
 
 
-def connect_qr(chatbot_id: int, session: str, dialect: str, key: str) -> str:
-    """A session of a QR gateway. Raises InvalidPayload; returns the secret of its hook, which is shown once."""
+def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str = "") -> None:
+    """A number that Graph shows to the token. Raises InvalidPayload, ProviderRefused, and what shared.http raises."""
+    _check_number(phone_number_id, token)
+    _must(not waba_id or bool(re.fullmatch(r"[0-9]{1,40}", waba_id)), "waba_id", "must be Meta's id, digits only")
+    cloud.number_of(phone_number_id, token)
+    business = cloud.business_of(phone_number_id, token, waba_id)
+    with db.transaction():
+        connect_cloud(chatbot_id, phone_number_id, token)
+        if business:
+            account = WhatsappCloudAccount.select(WhatsappCloudAccount.id).where(WhatsappCloudAccount.chatbot == chatbot_id)
+            template_store.learn(db.scalar(account), business)
+    if business:
+        with suppress(ProviderRefused, OutsideFailure):  # the checks say so
+            cloud.subscribe(business, token)
+
+
+def _check_number(phone_number_id: str, token: str) -> None:
+    is_id = bool(re.fullmatch(r"[0-9]{1,40}", phone_number_id))
+    _must(is_id, "phone_number_id", "must be Meta's id of the number, digits only")
+    _must(bool(token), "secret", "must be given")
+
+
+# ----------------------------------------------------------------------------------------------------------- QR gateways
+
+
+def connect_qr(chatbot_id: int, session: str, dialect: str, key: str, secret: str = "") -> tuple[str, str | None]:
+    """A session of a QR gateway. Raises InvalidPayload; returns the secret of its hook, which is shown once, and the session that
+    it replaces."""
     is_name = bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", session))
     _must(is_name, "session", "must have letters, digits, and the characters _ . - only")
-    _must(dialect in ("waha", "evolution"), "dialect", "must be one of waha, evolution")
-    secret = secrets.token_urlsafe(24)
+    _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
+    secret = secret or secrets.token_urlsafe(24)
     values = {
         "session_name": session,
         "dialect": dialect,
@@ -51,8 +97,73 @@ def connect_qr(chatbot_id: int, session: str, dialect: str, key: str) -> str:
         "active": True,
         "state": "unknown",
     }
-    _unless_taken(WhatsappQrSession, chatbot_id, WhatsappQrSession.session_name, values, "session")
-    return secret
+    return secret, _unless_taken(WhatsappQrSession, chatbot_id, WhatsappQrSession.session_name, values, "session")
+
+
+def own_qr(chatbot_id: int, dialect: str, site: str) -> str:
+    """A session that is made at the gateway now, with a name of ours. Raises as `own_cloud`; returns its name."""
+    _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
+    name, secret = qr.new_name(chatbot_id), secrets.token_urlsafe(24)
+    qr.create(dialect, name, site, secret)
+    connect_qr(chatbot_id, name, dialect, "", secret)
+    return name
+
+
+# -------------------------------------------------------------------------------------------------------------- Telegram
+
+
+def connect_telegram(chatbot_id: int, token: str, site: str) -> tuple[telegram.Bot, str | None]:
+    """A bot of @BotFather's; returns it, and the id of the one that it replaces. Raises as `own_cloud`.
+
+    `site`: where Telegram reaches this front door by https; "": scripts/server asks for its messages.
+    """
+    bot, secret = telegram.bot_of(token), secrets.token_urlsafe(24)
+    values = {
+        "bot_id": bot.bot_id,
+        "username": bot.username,
+        "token": encrypt(token),
+        "webhook_secret": encrypt(secret),
+        "polling": not site,
+        "active": True,
+    }
+    before = _unless_taken(TelegramBot, chatbot_id, TelegramBot.bot_id, values, "bot")
+    try:
+        if site:
+            telegram.be_called(token, telegram.hook_of(site, bot.bot_id), secret)
+        else:
+            telegram.ask_for_updates(token)
+    except (ProviderRefused, OutsideFailure):
+        if before is None:  # else it stays in place of the one before, whose messages it would have got
+            db.rows(TelegramBot.delete().where(TelegramBot.chatbot == chatbot_id))
+        raise
+    return bot, before
+
+
+# ------------------------------------------------------------------------------------------------- other tokens, and the end
+
+
+def replace_token(account: health.Account, secret: str, site: str) -> None:
+    """Gives an account a token or key that the provider takes for it; replies that were held leave. Raises as `own_cloud`."""
+    row = checks.row_of(account)
+    if row is None:  # it was disconnected at this moment
+        return
+    checks.of_channel(account.channel.name).check_secret(row, secret, site)
+    with db.transaction():
+        accounts.replace_secret(account, secret)
+        health.connected(account)
+
+
+def disconnect(account: health.Account) -> bool:
+    """The chatbot has no account on this channel any longer; what waits for it fails. Returns whether the provider knows."""
+    row = checks.row_of(account)
+    with db.transaction():
+        health.connected(account)  # what is held looks again, and finds no account
+        db.rows(f"delete from {account.channel.account_table} where chatbot_id = %s", [account.chatbot_id])
+    try:
+        checks.of_channel(account.channel.name).leave(row)
+    except (ProviderRefused, OutsideFailure, PermanentError):
+        return False
+    return True
 
 
 def _must(is_right: bool, field: str, problem: str) -> None:
@@ -67,5 +178,5 @@ def _unless_taken(
         return connect_account(model, chatbot_id, name, values)
     except peewee.IntegrityError as problem:
         if isinstance(getattr(problem, "orig", None), psycopg2.errors.UniqueViolation):
-            raise InvalidPayload("channel", {field: "is another chatbot's; connect another one there first"}) from None
+            raise Taken(field) from None
         raise

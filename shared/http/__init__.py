@@ -12,7 +12,8 @@ What belongs here: what is true of any call to any service, and nothing of any o
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
 It may import the vocabulary, but reads no settings: a caller says what its call needs. It is imported by shared.ai,
-shared.channels and the workers that call somebody; the web process calls nobody, and imports urls.py only.
+shared.channels and the workers that call somebody. The web process imports urls.py only; the desk's checks of channels call by
+shared.channels.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after

@@ -30,6 +30,9 @@ def test_a_channel_that_is_down_says_why_and_gets_a_new_token(app: Flask, world:
     assert "Error &lt;b&gt;190" in shown
     one = f"{page}/whatsapp_cloud/{world.chatbot}"
     assert browser.post(f"{one}/secret", secret=" ").status_code == 422
+    refused = browser.post(f"{one}/secret", secret="EAA-REVOKED")
+    assert refused.status_code == 422
+    assert "session has been invalidated" in refused.text, "Meta's own words"
     assert browser.post(f"{one}/secret", secret="EAA-new").status_code == 303
     assert "has to be connected again" not in browser.get(page).text
     stored = WhatsappCloudAccount.select(WhatsappCloudAccount.access_token).where(WhatsappCloudAccount.chatbot == world.chatbot)
@@ -43,19 +46,19 @@ def test_an_operator_connects_a_session_and_nobody_takes_anothers_number(app: Fl
     page = f"/desk/c/{world.customer}/channels"
     owner, operator = Visitor(app, person("owner", world.customer)), Visitor(app, person("operator", None))
     form = {"chatbot_id": str(world.chatbot), "name": "shop-1", "dialect": "evolution", "secret": "key"}
-    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 403
-    assert operator.post(f"{page}/connect/whatsapp_qr", **{**form, "name": "shop 1"}).status_code == 422
-    made = operator.post(f"{page}/connect/whatsapp_qr", **form)
+    assert owner.post(f"{page}/name/whatsapp_qr", **form).status_code == 403
+    assert operator.post(f"{page}/name/whatsapp_qr", **{**form, "name": "shop 1"}).status_code == 422
+    made = operator.post(f"{page}/name/whatsapp_qr", **form)
     assert "/webhooks/whatsapp/qr/shop-1" in made.text
     session = db.row(WhatsappQrSession.select().where(WhatsappQrSession.chatbot == world.chatbot))
     assert session is not None
     assert (session["session_name"], session["dialect"]) == ("shop-1", "evolution")
     assert decrypt(session["webhook_secret"], "the test") in made.text
     other = world.tenant()[1]
-    taken = operator.post(f"{page}/connect/whatsapp_cloud", **{**form, "name": str(777000 + other)})
+    taken = operator.post(f"{page}/name/whatsapp_cloud", **{**form, "name": str(777000 + other)})
     assert taken.status_code == 422
     assert "another chatbot" in taken.text
-    assert operator.post(f"{page}/connect/whatsapp_qr", **{**form, "chatbot_id": str(other)}).status_code == 404
+    assert operator.post(f"{page}/name/whatsapp_qr", **{**form, "chatbot_id": str(other)}).status_code == 404
 
 
 def test_usage_shows_the_days_their_chatbots_and_models(app: Flask, world: World) -> None:

@@ -54,6 +54,7 @@ ACTIONS = {
     "contact.erased": _l("erased a contact"),
     "contact.exported": _l("exported a contact"),
     "channel.connected": _l("connected a channel"),
+    "channel.disconnected": _l("disconnected a channel"),
     "channel.secret_replaced": _l("gave a channel a new token"),
     "channel.retried": _l("had a channel tried again"),
     "knowledge.base_created": _l("made a knowledge base"),
@@ -119,6 +120,8 @@ KINDS = {
     "price": _l("Prices"),
     "replay": _l("Replays"),
     "pause": _l("Pauses"),
+    "failures": _l("Failures"),
+    "quick_reply": _l("Quick replies"),
     "customer": _l("Customers"),
 }
 

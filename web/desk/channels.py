@@ -1,7 +1,7 @@
-"""Channels: a business's numbers and sessions, whether they can send, and what to do if not; operators connect new ones.
+"""Channels: a business's numbers and sessions, whether they can send, and what to do if not.
 
-Connecting is an operator's: whoever names a number gets its messages, and nobody here may ask the provider whose it is (the web
-process calls nobody). An owner's own account gets a new token by its owner.
+Owners connect what is theirs by proof (connecting.py). Here an operator names an account, without one: whoever names it gets its
+messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.channels import accounts, connecting, health
-from shared.channels.health import Account
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import InvalidPayload
@@ -25,10 +24,10 @@ from shared.teaching.chatbots import is_own
 from web.api.channels import MAX_SECRET
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
+from web.desk.connecting import ACCOUNT, own_account
+from web.desk.connection_words import PROBLEMS
 from web.desk.operate import words
 
-_CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]
-_ACCOUNT = f"/c/<int:customer_id>/channels/<any({', '.join(_CONNECTED)}):channel>/<int:chatbot_id>"
 #: States of an account: its words, and their tone.
 STATES = {
     "ok": (_l("works"), "good"),
@@ -46,26 +45,11 @@ def channels() -> Response:
     return _page()
 
 
-@desk.post(f"{_ACCOUNT}/secret")
-@allowed("owner")
-def replace_secret(channel: str, chatbot_id: int) -> Response:
-    """Takes a new token or key; replies that were held leave."""
-    account, secret = _account(channel, chatbot_id), forms.text(request.form, "secret")
-    if not 0 < len(secret) <= MAX_SECRET:
-        return _page({"secret": _("Write the new token or key.")}, f"{channel}-{chatbot_id}", 422)
-    with db.transaction():
-        accounts.replace_secret(account, secret)
-        health.connected(account)
-        audited("channel.secret_replaced", "channel", chatbot_id, name=account.name, channel=channel)
-    flash(_("Saved. Replies that waited leave now, one after the other."))
-    return _back()
-
-
-@desk.post(f"{_ACCOUNT}/retry")
+@desk.post(f"{ACCOUNT}/retry")
 @allowed("owner")
 def retry_account(channel: str, chatbot_id: int) -> Response:
     """Lets a reply try it again."""
-    account = _account(channel, chatbot_id)
+    account = own_account(channel, chatbot_id)
     with db.transaction():
         health.retry(account)
         audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
@@ -73,9 +57,9 @@ def retry_account(channel: str, chatbot_id: int) -> Response:
     return _back()
 
 
-@desk.post("/c/<int:customer_id>/channels/connect/<any(whatsapp_cloud, whatsapp_qr):channel>")
+@desk.post("/c/<int:customer_id>/channels/name/<any(whatsapp_cloud, whatsapp_qr):channel>")
 @allowed("operator")
-def connect_account(channel: str) -> Response:
+def name_account(channel: str) -> Response:
     """Connects a number or a session to a chatbot of this customer, in place of the one that it had."""
     form = request.form
     chatbot_id = form.get("chatbot_id", 0, type=int)
@@ -84,29 +68,23 @@ def connect_account(channel: str) -> Response:
     name = forms.text(form, "name")
     secret, hook_secret = forms.text(form, "secret"), ""
     if len(secret) > MAX_SECRET:
-        return _page({"connect": _("Write the new token or key.")}, channel, 422)
+        return _page({"connect": PROBLEMS["secret"]}, channel, 422)
     try:
         with db.transaction():
             if channel == "whatsapp_cloud":
                 connecting.connect_cloud(chatbot_id, name, secret)
             else:
-                hook_secret = connecting.connect_qr(chatbot_id, name, form.get("dialect", ""), secret)
+                hook_secret, _before = connecting.connect_qr(chatbot_id, name, form.get("dialect", ""), secret)
             audited("channel.connected", "channel", chatbot_id, name=name, channel=channel)
+    except connecting.Taken:
+        return _page({"connect": PROBLEMS["taken"]}, channel, 422)
     except InvalidPayload as problem:
-        return _page({"connect": "; ".join(problem.errors.values())}, channel, 422)
+        return _page({"connect": PROBLEMS[next(iter(problem.errors))]}, channel, 422)
     return _page(made={"channel": channel, "name": name, "secret": hook_secret})
 
 
-def _account(channel: str, chatbot_id: int) -> Account:
-    """Raises NotFound for one that is not the customer's."""
-    account = accounts.find(g.customer.id, channel, chatbot_id) if chatbot_id <= MAX_ROW_ID else None
-    if account is None:
-        raise NotFound
-    return account
-
-
 def _page(
-    problems: dict[str, str] | None = None, where: str = "", status: int = 200, made: dict[str, Any] | None = None
+    problems: dict[str, Any] | None = None, where: str = "", status: int = 200, made: dict[str, Any] | None = None
 ) -> Response:
     bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name)
     rows = db.rows(bots)
@@ -116,6 +94,7 @@ def _page(
         bots=rows,
         bot_names={row["id"]: row["name"] for row in rows},
         channel_names=words.CHANNELS,
+        channels=[one for one in CHANNELS.values() if one.account_table],
         states=STATES,
         problems=problems or {},
         where=where,

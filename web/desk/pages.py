@@ -8,6 +8,7 @@ from web.desk import (
     budgets,
     channels,
     chatbots,
+    connecting,
     conversations,
     gaps,
     inbox,
@@ -26,5 +27,5 @@ from web.desk.operate import customers, failures, overview, pauses, prices, repl
 #: Those of businesses, and those of operators.
 _TAUGHT = (chatbots, knowledge, sources, gaps)
 _ANSWERED = (login, inbox, conversations, live, profile)
-_BUSINESS = (*_ANSWERED, *_TAUGHT, channels, webhook, webhooks, usage, budgets, team, api_keys, audit_log)
-PAGES = (*_BUSINESS, overview, failures, replays, search, pauses, customers, prices)
+_BUSINESS = (*_ANSWERED, *_TAUGHT, channels, connecting, webhook, webhooks, usage, budgets)
+PAGES = (*_BUSINESS, team, api_keys, audit_log, overview, failures, replays, search, pauses, customers, prices)

@@ -11,7 +11,7 @@ from scripts.local.simulator.providers import PROVIDERS
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
 _KINDS = (
     *("ai", "embeddings", "transcription", "graph", "waha", "evolution", "webhook", "site", "templates", "typing"),
-    *("graph_media", "waha_file", "evolution_file", "telegram"),
+    *("graph_media", "graph_account", "waha_file", "evolution_file", "telegram"),
 )
 #: The services that report what became of a message.
 _REPORTING = ("graph", "waha", "evolution")

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from scripts.local.simulator import statuses
+from scripts.local.simulator import gateways, graph_accounts, statuses
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.faults import AFTER, CONTINUING, OTHER_PROVIDER, Faults, refusal
 from scripts.local.simulator.providers import answer_as
@@ -111,6 +111,8 @@ class World:
             self.record.reset()
             self.faults.replace([])
             SITE.change({})
+            graph_accounts.forget()
+            gateways.forget()
             return Reply(200, {})
         if parts.path == "/__site":
             SITE.change(request.json())

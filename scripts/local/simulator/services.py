@@ -10,7 +10,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.local.simulator import eyes, files, graph_messages, model, presence, speech, telegram, templates
+from scripts.local.simulator import (
+    eyes,
+    files,
+    gateways,
+    graph_accounts,
+    graph_messages,
+    model,
+    presence,
+    speech,
+    telegram,
+    templates,
+)
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -43,6 +54,8 @@ def _kind_of(path: str) -> str:
         return "graph"
     if re.fullmatch(r"/v[\d.]+/\d+/message_templates(\?.*)?", path):
         return "templates"
+    if graph_accounts.is_account(path):
+        return "graph_account"
     if path.startswith("/whatsapp_business/attachments/") or re.fullmatch(r"/v[\d.]+/[\w.-]+", path):
         return "graph_media"
     if path.startswith("/api/files/"):
@@ -193,10 +206,9 @@ def _graph_reply(request: Request, recipient: str, text: str) -> Reply:
 
 
 def waha(request: Request) -> Reply:
-    """POST /api/sendText, and a session's state."""
-    if request.method == "GET":
-        name = request.path.rsplit("/", 1)[-1]
-        return Reply(200, {"name": name, "status": "STOPPED" if name.startswith("stopped-") else "WORKING"})
+    """POST /api/sendText, and sessions: their making, their code, their state."""
+    if (reply := gateways.waha(request)) is not None:
+        return reply
     sent = request.json()
     session, chat, text = sent.get("session", ""), sent.get("chatId", ""), sent.get("text", "")
     if session.startswith("unknown-"):
@@ -221,11 +233,10 @@ def waha(request: Request) -> Reply:
 
 
 def evolution(request: Request) -> Reply:
-    """POST /message/sendText/{instance}, GET /instance/connectionState/{instance}."""
+    """POST /message/sendText/{instance}, and instances: their making, their code, their state."""
+    if (reply := gateways.evolution(request)) is not None:
+        return reply
     instance = request.path.rsplit("/", 1)[-1]
-    if request.method == "GET":
-        state = "close" if instance.startswith("stopped-") else "open"
-        return Reply(200, {"instance": {"instanceName": instance, "state": state}})
     sent = request.json()
     number, text = str(sent.get("number", "")), sent.get("text", "")
     refused = _evolution_refusal(instance, number, text)
@@ -273,6 +284,7 @@ SERVICES: dict[str, Service] = {
     "typing": presence.show,
     "telegram": telegram.answer,
     "templates": lambda request: _refused_by_graph(request) or templates.listed(request),
+    "graph_account": lambda request: _refused_by_graph(request) or graph_accounts.answer(request),
     "graph_media": files.graph_media,
     "waha": waha,
     "waha_file": files.waha_file,

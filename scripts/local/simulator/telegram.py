@@ -112,6 +112,10 @@ def _delete_webhook(bot: str, _sent: dict[str, Any]) -> Reply:
     return _done(True)
 
 
+def _webhook_info(bot: str, _sent: dict[str, Any]) -> Reply:
+    return _done({"url": _webhooks.get(bot, {}).get("url", ""), "pending_update_count": len(_updates[bot])})
+
+
 _METHODS = {
     "getMe": lambda bot, _sent: _done({"id": int(bot), "is_bot": True, "first_name": "Bot", "username": f"bot{bot}_bot"}),
     "sendMessage": _send,
@@ -121,4 +125,5 @@ _METHODS = {
     "__update": _add_update,
     "setWebhook": _set_webhook,
     "deleteWebhook": _delete_webhook,
+    "getWebhookInfo": _webhook_info,
 }

@@ -1,18 +1,21 @@
-"""What Telegram is told when a bot is connected: where its updates go, or that they are asked for."""
+"""What Telegram is told when a bot is connected (where its updates go, or that they are asked for), and what it says of a bot."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from shared.channels.checks import ProviderRefused, Step, asked
 from shared.channels.inbound import get_text
 from shared.channels.telegram.accounts import TOKEN
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.updates import ALLOWED
+from shared.db.credentials import decrypt
 from shared.http import Response
 
-
-class TelegramRefused(Exception):
-    """Telegram does not take the token or the address; the text says why."""
+#: Telegram's own sign that the token is right and the call is not.
+_UNAUTHORIZED = (401, 404)
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Bot:
 
 
 def bot_of(token: str) -> Bot:
-    """Asks who a token is of. Raises TelegramRefused, and what shared.http raises."""
+    """Asks who a token is of. Raises ProviderRefused, and what shared.http raises."""
     match = TOKEN.fullmatch(token)
     if match is None:
-        raise TelegramRefused("a token must be like 123456789:AAE…, as @BotFather gives it")
+        raise ProviderRefused("token_malformed", "a token must be like 123456789:AAE…, as @BotFather gives it")
     me = result_of(_must(call(token, "getMe", {}), "Telegram does not know this token; ask @BotFather for the present one"))
     return Bot(match[1], get_text(me, "username"))
 
@@ -43,7 +46,44 @@ def ask_for_updates(token: str) -> None:
     _must(call(token, "deleteWebhook", {}), "Telegram does not take the token")
 
 
+def check_secret(row: Mapping[str, Any], token: str, site: str) -> None:
+    """Takes a new token of the same bot, and tells Telegram again where updates go. Raises as bot_of."""
+    if bot_of(token).bot_id != row["bot_id"]:
+        raise ProviderRefused("other_bot", f"this token is of another bot than {row['bot_id']}")
+    if not row["polling"] and site:
+        be_called(token, hook_of(site, row["bot_id"]), decrypt(row["webhook_secret"], f"the hook of bot {row['bot_id']}"))
+
+
+def leave(row: Mapping[str, Any]) -> None:
+    """Telegram sends no more updates. Raises as bot_of."""
+    ask_for_updates(decrypt(row["token"], f"bot {row['bot_id']}"))
+
+
+def steps(row: Mapping[str, Any], site: str) -> list[Step]:
+    """The token, and where updates go; as they are now."""
+    token = decrypt(row["token"], f"bot {row['bot_id']}")
+    first = asked("token", lambda: f"@{bot_of(token).username}")
+    return [first] if first.problem else [first, asked("updates", lambda: _updates(row, token, site))]
+
+
+def hook_of(site: str, bot_id: str) -> str:
+    """The address of a bot's webhook."""
+    return f"{site}/webhooks/telegram/{bot_id}"
+
+
+def _updates(row: Mapping[str, Any], token: str, site: str) -> dict[str, str]:
+    about = result_of(_must(call(token, "getWebhookInfo", {}), "Telegram does not take the token"))
+    address, error = get_text(about, "url"), get_text(about, "last_error_message")
+    if row["polling"]:
+        return {"problem": "updates_elsewhere", "found": address} if address else {}
+    if address != hook_of(site, row["bot_id"]):
+        return {"problem": "updates_elsewhere", "found": address}
+    return {"problem": "webhook_fails", "found": address, "words": error} if error else {"found": address}
+
+
 def _must(answer: Response, otherwise: str) -> Response:
     if not answer.ok:
-        raise TelegramRefused(f"{otherwise} (HTTP {answer.status}: {description_of(answer)})")
+        words = description_of(answer)
+        problem = "token_refused" if answer.status in _UNAUTHORIZED else "address_refused"
+        raise ProviderRefused(problem, f"{otherwise} (HTTP {answer.status}: {words})", words)
     return answer

@@ -30,6 +30,15 @@ class Dialect(Protocol):
     def session_state(self, session: str, api_key: str, /) -> SessionState:
         """Asks for a session's state. Raises what shared.http raises."""
 
+    def create_session(self, session: str, api_key: str, hook: str, secret: str, /) -> None:
+        """Makes and starts a session that tells this hook, with this secret. Raises ProviderRefused, and as session_state."""
+
+    def delete_session(self, session: str, api_key: str, /) -> None:
+        """Logs its phone out and deletes it. Raises ProviderRefused, and as session_state."""
+
+    def qr_code(self, session: str, api_key: str, /) -> str:
+        """What the phone has to read, as a picture's data: address; "" while there is none. Raises as session_state."""
+
 
 #: As whatsapp_qr_session.dialect names them.
 DIALECTS: dict[str, Dialect] = {"waha": waha, "evolution": evolution}

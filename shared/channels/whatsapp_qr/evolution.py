@@ -17,12 +17,36 @@ from jwt.warnings import InsecureKeyLengthWarning
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.evolution_events import CONNECTED, parse
-from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, UNREACHABLE, call_get, call_post, message_id_in, own_id
+from shared.channels.whatsapp_qr.gateway import (
+    OFFLINE,
+    RETRY,
+    UNREACHABLE,
+    as_picture,
+    call_delete,
+    call_get,
+    call_post,
+    insist,
+    message_id_in,
+    own_id,
+)
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.http import Response
 
-__all__ = ["expected_ids", "named_session", "parse", "send_text", "session_state", "verify"]
+__all__ = [
+    "create_session",
+    "delete_session",
+    "expected_ids",
+    "named_session",
+    "parse",
+    "qr_code",
+    "send_text",
+    "session_state",
+    "verify",
+]
+
+#: What an instance's hook is told.
+_EVENTS = ["MESSAGES_UPSERT", "MESSAGES_UPDATE", "CONNECTION_UPDATE"]
 
 #: HTTP status -> what it means. 400 is every trouble of the phone as well, and is read for what it says (`WORDS`).
 ERRORS: dict[int, Meaning] = {
@@ -127,6 +151,26 @@ def session_state(session: str, api_key: str, /) -> SessionState:
     instance = get_path(answer.json(), "instance")
     state = str(instance.get("state")) if isinstance(instance, dict) else f"HTTP {answer.status}"
     return SessionState(connected=state == CONNECTED, detail=state)
+
+
+def create_session(session: str, api_key: str, hook: str, secret: str, /) -> None:
+    """POST /instance/create."""
+    webhook = {"enabled": True, "url": hook, "headers": {"apikey": secret}, "byEvents": False, "base64": True, "events": _EVENTS}
+    body = {"instanceName": session, "integration": "WHATSAPP-BAILEYS", "qrcode": True, "webhook": webhook}
+    insist(call_post("/instance/create", body, _headers(api_key)), "make an instance")
+
+
+def delete_session(session: str, api_key: str, /) -> None:
+    """DELETE /instance/logout/{instance}, which fails while no phone is there, and /instance/delete/{instance}."""
+    name = quote(session, safe="")
+    call_delete(f"/instance/logout/{name}", _headers(api_key))
+    insist(call_delete(f"/instance/delete/{name}", _headers(api_key)), "delete the instance")
+
+
+def qr_code(session: str, api_key: str, /) -> str:
+    """GET /instance/connect/{instance}, whose picture has its type before it."""
+    answer = call_get(f"/instance/connect/{quote(session, safe='')}", _headers(api_key))
+    return as_picture(get_text(answer.json(), "base64").partition("base64,")[2]) if answer.ok else ""
 
 
 def _headers(api_key: str) -> dict[str, str]:

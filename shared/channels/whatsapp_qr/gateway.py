@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
+from shared.channels.checks import ProviderRefused
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason
 from shared.config import settings
 from shared.http import Response, get, post
+from shared.http.client import exchange
 
 #: What the tables of both dialects say often.
 OFFLINE = Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE)
@@ -29,6 +32,27 @@ def call_get(path: str, headers: dict[str, str]) -> Response:
     """GETs from the gateway. Raises what shared.http raises."""
     conf = settings()
     return get(f"{conf.qr_service_url}{path}", headers, conf.http_timeout)
+
+
+def call_delete(path: str, headers: dict[str, str]) -> Response:
+    """DELETEs at the gateway. Raises what shared.http raises."""
+    conf = settings()
+    return exchange("DELETE", f"{conf.qr_service_url}{path}", None, headers, conf.http_timeout, needs_body=False)
+
+
+def insist(answer: Response, what: str) -> Response:
+    """The answer to a call about a session. Raises ProviderRefused unless it is 2xx."""
+    if not answer.ok:
+        problem = "key_refused" if answer.status in (401, 403) else "gateway_refused"
+        words = f"HTTP {answer.status} {get_path(answer.json(), 'message') or answer.excerpt()}"
+        raise ProviderRefused(problem, f"the gateway does not {what}: HTTP {answer.status}", words)
+    return answer
+
+
+def as_picture(data: Any, mime: Any = "image/png") -> str:
+    """A data: address of a picture's base64, "" if it is none. A gateway's answer becomes nothing else in a page."""
+    is_picture = isinstance(data, str) and mime in ("image/png", "image/jpeg") and re.fullmatch(r"[A-Za-z0-9+/=\s]+", data)
+    return f"data:{mime};base64,{data}" if is_picture else ""
 
 
 def own_id(message_id: int) -> str:

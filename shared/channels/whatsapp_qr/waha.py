@@ -10,13 +10,36 @@ from urllib.parse import quote
 
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.channels.whatsapp_qr.gateway import OFFLINE, RETRY, call_get, call_post, message_id_in, own_id
+from shared.channels.whatsapp_qr.gateway import (
+    OFFLINE,
+    RETRY,
+    as_picture,
+    call_delete,
+    call_get,
+    call_post,
+    insist,
+    message_id_in,
+    own_id,
+)
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, parse
 from shared.db.credentials import hmac_matches
 from shared.http import Response, code_of
 
-__all__ = ["expected_ids", "named_session", "parse", "send_text", "session_state", "verify"]
+__all__ = [
+    "create_session",
+    "delete_session",
+    "expected_ids",
+    "named_session",
+    "parse",
+    "qr_code",
+    "send_text",
+    "session_state",
+    "verify",
+]
+
+#: What a session's hook is told. `message.any`: of what is written on the phone as well.
+_EVENTS = ["message.any", "message.ack", "session.status"]
 
 #: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
 ERRORS: dict[int, Meaning] = {
@@ -67,6 +90,25 @@ def session_state(session: str, api_key: str, /) -> SessionState:
     status = get_path(answer.json(), "status") if answer.ok else None
     state = f"HTTP {answer.status}" if status is None else str(status)
     return SessionState(connected=state == CONNECTED, detail=state)
+
+
+def create_session(session: str, api_key: str, hook: str, secret: str, /) -> None:
+    """POST /api/sessions."""
+    webhook = {"url": hook, "events": _EVENTS, "hmac": {"key": secret}}
+    body = {"name": session, "start": True, "config": {"webhooks": [webhook]}}
+    insist(call_post("/api/sessions", body, _headers(api_key)), "make a session")
+
+
+def delete_session(session: str, api_key: str, /) -> None:
+    """DELETE /api/sessions/{session}, which logs its phone out."""
+    insist(call_delete(f"/api/sessions/{quote(session, safe='')}", _headers(api_key)), "delete the session")
+
+
+def qr_code(session: str, api_key: str, /) -> str:
+    """GET /api/{session}/auth/qr; 422 while there is no code."""
+    headers = {**_headers(api_key), "Accept": "application/json"}
+    answer = call_get(f"/api/{quote(session, safe='')}/auth/qr?format=image", headers)
+    return as_picture(get_path(answer.json(), "data"), get_path(answer.json(), "mimetype")) if answer.ok else ""
 
 
 def _headers(api_key: str) -> dict[str, str]:

@@ -1,0 +1,179 @@
+"""Owners connect their own accounts at the desk: what proves that an account is theirs, and what each check says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+
+from scripts.local.simulator.graph_accounts import APP, WABA
+from shared import config, db
+from shared.channels import accounts, health
+from shared.channels.outcomes import Reason
+from shared.channels.whatsapp_cloud.connect import FIELDS
+from shared.db.credentials import decrypt
+from shared.models import AuditEntry, Chatbot, TelegramBot, WhatsappCloudAccount, WhatsappQrSession
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from tests.integration.front_door import APP_SECRET, VERIFY_TOKEN
+from tests.integration.test_channel_health import release
+from tests.integration.test_desk_browser import log_in
+from tests.site import serving
+from web.app import create_app
+
+_SITE = "https://chat.example"
+_BOT_TOKEN = "987654321:AAE-simulated-token-of-a-bot"
+
+
+@pytest.fixture
+def app(world: World, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    for name, value in (
+        ("PUBLIC_URL", _SITE),
+        ("WHATSAPP_APP_SECRET", APP_SECRET),
+        ("WHATSAPP_VERIFY_TOKEN", VERIFY_TOKEN),
+    ):
+        monkeypatch.setenv(name, value)
+    config.reset()
+    return create_app()
+
+
+def new_bot(world: World, name: str = "Nora") -> int:
+    """A chatbot of the world's customer without any account."""
+    bot = Chatbot.insert(customer=world.customer, name=name, fallback_message="We are busy.")
+    return int(db.scalar(bot.returning(Chatbot.id)))
+
+
+def subscribe(world: World, callback: str, *fields: str) -> None:
+    """As an app does at Meta."""
+    body = {"object": "whatsapp_business_account", "callback_url": callback, "fields": fields}
+    headers = {"Authorization": f"Bearer {APP}|{APP_SECRET}"}
+    requests.post(f"{world.simulator.url}/v25.0/{APP}/subscriptions", json=body, headers=headers, timeout=10).raise_for_status()
+
+
+@pytest.mark.timeout(300)
+def test_a_number_is_its_owners_whose_token_meta_shows_it(app: Flask, world: World) -> None:
+    owner, page, bot = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels", new_bot(world)
+    form = {"chatbot_id": str(bot), "name": "5551000", "secret": "EAA-own", "waba_id": ""}
+    assert VERIFY_TOKEN in owner.get(f"{page}/connect/whatsapp_cloud").text
+    for wrong, words in (
+        ({"name": "+49 170 1"}, "digits only, and not the phone number"),
+        ({"secret": ""}, "Write the token"),
+        ({"secret": "EAA-REVOKED"}, "session has been invalidated"),
+        ({"name": "5550404"}, "to nobody with this token"),
+        ({"waba_id": "123x"}, "digits only, or nothing"),
+    ):
+        refused = owner.post(f"{page}/connect/whatsapp_cloud", **{**form, **wrong})
+        assert (refused.status_code, words in refused.text) == (422, True), (wrong, refused.text)
+    other = world.tenant()[1]
+    taken = owner.post(f"{page}/connect/whatsapp_cloud", **{**form, "name": str(777000 + other)})
+    assert (taken.status_code, "another chatbot already" in taken.text) == (409, True)
+    assert owner.post(f"{page}/connect/whatsapp_cloud", **{**form, "chatbot_id": str(other)}).status_code == 404
+    own = WhatsappCloudAccount.select().where(WhatsappCloudAccount.chatbot == bot)
+    assert db.row(own) is None, "nothing of what was refused is stored"
+
+    assert owner.post(f"{page}/connect/whatsapp_cloud", **form).status_code == 303
+    row = db.row(own)
+    assert row is not None
+    assert (row["phone_number_id"], row["waba_id"]) == ("5551000", WABA), "of the account that Meta lists the number in"
+    checks = f"{page}/whatsapp_cloud/{bot}/checks"
+    assert "No address is entered yet" in owner.get(checks).text
+    subscribe(world, "https://elsewhere.example/hook", "messages")
+    assert "another address" in owner.get(checks).text
+    subscribe(world, f"{_SITE}/webhooks/whatsapp/cloud", "messages")
+    assert "message_template_status_update" in owner.get(checks).text
+    subscribe(world, f"{_SITE}/webhooks/whatsapp/cloud", *FIELDS)
+    assert "Everything is right" in owner.get(checks).text
+    assert "EAA-own" not in str(db.rows(AuditEntry.select()))
+    assert owner.post(f"{page}/whatsapp_cloud/{bot}/secret", secret="EAA-OTHERAPP").status_code == 303
+    assert "another Meta app" in owner.get(checks).text
+    world.simulator.faults([{"kind": "graph_account", "fault": "status", "status": 503}])
+    down = owner.post(f"{page}/whatsapp_cloud/{bot}/secret", secret="EAA-third")
+    assert (down.status_code, "did not answer" in down.text) == (503, True)
+    assert decrypt(db.row(own)["access_token"], "the test") == "EAA-OTHERAPP"  # type: ignore[index]  # it is there
+    foreign = Visitor(app, person("owner", world.tenant()[0]))
+    assert foreign.get(f"{page}/whatsapp_cloud/{bot}").status_code == 404
+
+
+def test_a_business_account_is_believed_only_with_the_number_in_it(app: Flask, world: World) -> None:
+    """Its templates are shown to whoever has it."""
+    owner, bot = Visitor(app, person("owner", world.customer)), new_bot(world)
+    form = {"chatbot_id": str(bot), "name": "5551001", "secret": "EAA-own", "waba_id": "999"}
+    assert owner.post(f"/desk/c/{world.customer}/channels/connect/whatsapp_cloud", **form).status_code == 303
+    stored = WhatsappCloudAccount.select(WhatsappCloudAccount.waba_id).where(WhatsappCloudAccount.chatbot == bot)
+    assert db.scalar(stored) is None
+    checks = owner.get(f"/desk/c/{world.customer}/channels/whatsapp_cloud/{bot}/checks").text
+    assert "It is not known in which WhatsApp Business Account" in checks
+
+
+def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask, world: World) -> None:
+    owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels"
+    bot = new_bot(world)
+    assert owner.post(f"{page}/connect/telegram", chatbot_id=bot, secret=_BOT_TOKEN).status_code == 303
+    assert owner.post(f"{page}/telegram/{bot}/disconnect").status_code == 303
+    assert db.row(TelegramBot.select()) is None
+    second = new_bot(world, "Otto")
+    assert owner.post(f"{page}/connect/telegram", chatbot_id=second, secret=_BOT_TOKEN).status_code == 303
+    refused = owner.post(f"{page}/telegram/{second}/secret", secret="123456:AAE-simulated-token-of-another")
+    assert (refused.status_code, "of another bot" in refused.text) == (422, True)
+    assert owner.post(f"{page}/connect/telegram", chatbot_id=bot, secret=_BOT_TOKEN).status_code == 409
+
+    world.say("When do you ship?", channel="whatsapp_cloud", user="4917012345")
+    account = accounts.find(world.customer, "whatsapp_cloud", world.chatbot)
+    assert account is not None
+    health.report(account, health.NEEDS_LOGIN, Reason.TOKEN_INVALID)
+    world.drain()
+    assert accounts.overview(world.customer)[0]["held_replies"] == 1
+    assert owner.post(f"{page}/whatsapp_cloud/{world.chatbot}/disconnect").status_code == 303
+    release(world)
+    world.dead_letters()
+    assert db.scalar("select status from message where role = 'assistant'") == "FAILED"
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with browsers.chromium(tmp_path / "profile") as running:
+        yield running
+
+
+@pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+@pytest.mark.timeout(300)
+def test_an_owner_connects_each_of_the_three_in_a_browser(browser: Browser, app: Flask, world: World) -> None:
+    bot, owner = new_bot(world), person("owner", world.customer)
+    subscribe(world, f"{_SITE}/webhooks/whatsapp/cloud", *FIELDS)
+    with serving(app) as site:
+        log_in(browser, site, owner)
+        page = f"{site.url}/desk/c/{world.customer}/channels"
+
+        browser.open(f"{page}/connect/telegram")
+        browser.run("document.querySelector('#secret').focus()")
+        browser.type(_BOT_TOKEN + "\n")
+        browser.until("document.querySelector('#checks [role=status]')?.textContent.includes('Everything is right')", seconds=60)
+        assert browser.texts(".step.done h3") == ["The token is accepted: yes", "Messages come to this server: yes"]
+
+        browser.open(f"{page}/connect/whatsapp_cloud")
+        browser.run("document.querySelector('#name').value = '5551000'; document.querySelector('#secret').focus()")
+        browser.type("EAA-own\n")
+        browser.until("document.querySelectorAll('#checks .step.done').length === 5", seconds=60)
+
+        for dialect in ("waha", "evolution"):
+            browser.open(f"{page}/connect/whatsapp_qr")
+            browser.run("document.querySelector('#dialect').value = arguments[0]", dialect)
+            browser.press("Show the code")
+            shown = "(image => image?.complete && image.naturalWidth > 0)(document.querySelector('.qr-code'))"
+            browser.until(shown, seconds=60)
+            assert "Waiting for the phone" in browser.texts("#checks [role=status]")[0]
+            browser.until("document.querySelectorAll('#checks .step.done').length === 2", seconds=60)
+            row = db.row(WhatsappQrSession.select().where(WhatsappQrSession.chatbot == bot))
+            assert row is not None
+            assert (row["dialect"], row["state"]) == (dialect, "connected")
+            browser.press("Disconnect")
+            browser.run("document.querySelector('#disconnect form').requestSubmit()")
+            browser.until("location.pathname.endsWith('/channels')", seconds=60)
+            deleted = [one["path"] for one in world.simulator.record(dialect) if one["key"] == row["session_name"]]
+            assert deleted, "the gateway's session is gone as well"
+        assert [entry for entry in browser.log() if "Content Security Policy" in entry] == []

@@ -1,0 +1,225 @@
+"""Connecting an account: an owner may, where the provider says that it is theirs, or where its session is made here.
+
+Whoever names an account gets its messages. So Meta is asked for the number with the token, Telegram for the bot, and a gateway's
+session gets a name of ours. What cannot be proved so is an operator's (channels.py). The checks that a page shows ask the
+provider each time; they hold no database connection meanwhile, and a process asks a few at once, for each takes a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from peewee import fn
+from werkzeug.exceptions import NotFound, ServiceUnavailable
+
+from shared import db
+from shared.channels import accounts, checks, connecting
+from shared.channels.checks import ProviderRefused
+from shared.channels.health import Account
+from shared.channels.registry import CHANNELS
+from shared.channels.whatsapp_cloud import connect as cloud
+from shared.channels.whatsapp_qr import connect as qr
+from shared.config import settings
+from shared.errors import InvalidPayload, OutsideFailure
+from shared.models import Chatbot
+from shared.payloads import MAX_ROW_ID
+from shared.teaching.chatbots import is_own
+from web.api.channels import MAX_SECRET
+from web.desk import connection_words, desk, forms
+from web.desk.access import allowed, audited
+from web.desk.operate import words
+
+_CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]
+_CHANNEL = f"<any({', '.join(_CONNECTED)}):channel>"
+ACCOUNT = f"/c/<int:customer_id>/channels/{_CHANNEL}/<int:chatbot_id>"
+#: Threads of a process that ask providers at the same time, of its WEB_THREADS; seconds that another one waits for its turn.
+_ASKING, _PATIENCE = 3, 2.0
+_asking = threading.BoundedSemaphore(_ASKING)
+
+
+@desk.get(f"/c/<int:customer_id>/channels/connect/{_CHANNEL}")
+@allowed("owner")
+def connect_form(channel: str) -> Response:
+    """What to enter, and where to find it."""
+    return _form(channel)
+
+
+@desk.post(f"/c/<int:customer_id>/channels/connect/{_CHANNEL}")
+@allowed("owner")
+def connect_own(channel: str) -> Response:
+    """Connects an account that the provider says is theirs, to a chatbot that has none."""
+    chatbot_id = request.form.get("chatbot_id", 0, type=int)
+    if chatbot_id not in {bot["id"] for bot in free_bots(channel)}:
+        raise NotFound
+    if len(forms.text(request.form, "secret")) > MAX_SECRET:
+        return _form(channel, "secret", status=422)
+    try:
+        with asking():
+            _connect(channel, chatbot_id)
+    except connecting.Taken:
+        return _form(channel, "taken", status=409)
+    except InvalidPayload as wrong:
+        return _form(channel, next(iter(wrong.errors)), status=422)
+    except ProviderRefused as refusal:
+        return _form(channel, refusal.problem, refusal.words, 422)
+    except OutsideFailure as failure:
+        return _form(channel, "no_answer", str(failure), 503)
+    account = own_account(channel, chatbot_id)
+    audited("channel.connected", "channel", chatbot_id, name=account.name, channel=channel)
+    flash(_("Connected."))
+    return _to(account)
+
+
+def _connect(channel: str, chatbot_id: int) -> None:
+    form = request.form
+    if CHANNELS[channel].account_noun == "session":
+        if not site():
+            raise ProviderRefused("no_address", "PUBLIC_URL is not set")
+        connecting.own_qr(chatbot_id, form.get("dialect", ""), site())
+    elif CHANNELS[channel].account_noun == "bot":
+        connecting.connect_telegram(chatbot_id, forms.text(form, "secret"), site() if site().startswith("https://") else "")
+    else:
+        token, waba_id = forms.text(form, "secret"), forms.text(form, "waba_id")
+        connecting.own_cloud(chatbot_id, forms.text(form, "name"), token, waba_id)
+
+
+@desk.get(ACCOUNT)
+@allowed("owner")
+def account(channel: str, chatbot_id: int) -> Response:
+    """An account: what to enter at the provider, and what the provider says."""
+    return page(own_account(channel, chatbot_id), request.args.get("look") == "1")
+
+
+@desk.get(f"{ACCOUNT}/checks")
+@allowed("owner")
+def account_checks(channel: str, chatbot_id: int) -> Response:
+    """Each step, asked now; a session that waits for its phone shows the code, and the page asks again."""
+    found = own_account(channel, chatbot_id)
+    return make_response(render_template("desk/channel_checks.html", **_checked(found)))
+
+
+@desk.post(f"{ACCOUNT}/secret")
+@allowed("owner")
+def replace_secret(channel: str, chatbot_id: int) -> Response:
+    """Takes a new token or key that the provider takes for this account; replies that were held leave."""
+    found, secret = own_account(channel, chatbot_id), forms.text(request.form, "secret")
+    if not 0 < len(secret) <= MAX_SECRET:
+        return page(found, problem="secret", status=422)
+    try:
+        with asking():
+            connecting.replace_token(found, secret, site())
+    except ProviderRefused as refusal:
+        return page(found, problem=refusal.problem, words=refusal.words, status=422)
+    except OutsideFailure as failure:
+        return page(found, problem="no_answer", words=str(failure), status=503)
+    audited("channel.secret_replaced", "channel", chatbot_id, name=found.name, channel=channel)
+    flash(_("Saved. Replies that waited leave now, one after the other."))
+    return _to(found)
+
+
+@desk.post(f"{ACCOUNT}/subscribe")
+@allowed("owner")
+def subscribe_again(channel: str, chatbot_id: int) -> Response:
+    """Asks Meta once more to send the messages of the number's account here."""
+    found = own_account(channel, chatbot_id)
+    row = checks.row_of(found)
+    if row is None or not row.get("waba_id"):
+        raise NotFound
+    with asking():
+        step = checks.asked("subscription", lambda: cloud.subscribe_again(row))
+    if step.problem:
+        return page(found, problem=step.problem, words=step.words, status=422)
+    return _to(found)
+
+
+@desk.post(f"{ACCOUNT}/disconnect")
+@allowed("owner")
+def disconnect(channel: str, chatbot_id: int) -> Response:
+    """The chatbot has no account on this channel any longer, and the account is free for another one."""
+    found = own_account(channel, chatbot_id)
+    audited("channel.disconnected", "channel", chatbot_id, name=found.name, channel=channel)
+    with asking():
+        knows = connecting.disconnect(found)
+    flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
+    return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def free_bots(channel: str) -> list[dict[str, object]]:
+    """The customer's chatbots that have no account on a channel."""
+    taken = {one["chatbot_id"] for one in accounts.overview(g.customer.id) if one["channel"] == channel}
+    bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(fn.lower(Chatbot.name))
+    return [bot for bot in db.rows(bots) if bot["id"] not in taken]
+
+
+def own_account(channel: str, chatbot_id: int) -> Account:
+    """Raises NotFound for one that is not the customer's."""
+    found = accounts.find(g.customer.id, channel, chatbot_id) if chatbot_id <= MAX_ROW_ID else None
+    if found is None:
+        raise NotFound
+    return found
+
+
+def site() -> str:
+    """Where providers reach this front door; "" if nobody has said so. Never taken from a request, whose host anybody chooses."""
+    return settings().public_url.rstrip("/")
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """A turn to ask a provider. Raises ServiceUnavailable where others take all of them."""
+    if not _asking.acquire(timeout=_PATIENCE):
+        raise ServiceUnavailable(_("Several connections are checked at this moment. Try again."), retry_after=5)
+    try:
+        yield
+    finally:
+        _asking.release()
+
+
+def page(found: Account, looks: bool = False, *, problem: str = "", words: str = "", status: int = 200) -> Response:
+    """The account's page; `looks`: with the checks in it, for browsers without scripts."""
+    rows = [one for one in accounts.overview(g.customer.id) if (one["channel"], one["chatbot_id"]) == _key(found)]
+    bot = db.row(Chatbot.select(Chatbot.id, Chatbot.name).where(is_own(g.customer.id, found.chatbot_id)))
+    checked = _checked(found) if looks else {"account": found, "steps": None}
+    texts = {"problem": connection_words.PROBLEMS.get(problem, problem), "words": words}
+    answer = render_template("desk/channel.html", **checked, **_texts(found.channel.name), one=rows[0], bot=bot, **texts)
+    return make_response(answer, status)
+
+
+def _checked(found: Account) -> dict[str, object]:
+    with asking():
+        steps = checks.steps(found, site() or request.host_url.rstrip("/"))
+        waits = any(step.problem == "phone_missing" for step in steps)
+        code = qr.qr_code(checks.row_of(found) or {}) if waits else ""
+    more = {"step_names": connection_words.STEPS, "problem_words": connection_words.PROBLEMS}
+    return {"account": found, "steps": steps, "waits": waits, "code": code, **more}
+
+
+def _form(channel: str, problem: str = "", words: str = "", status: int = 200) -> Response:
+    texts = {"problem": connection_words.PROBLEMS.get(problem, problem), "words": words}
+    answer = render_template("desk/connect.html", bots=free_bots(channel), **_texts(channel), **texts, given=request.form)
+    return make_response(answer, status)
+
+
+def _texts(channel: str) -> dict[str, object]:
+    is_metas = CHANNELS[channel].account_noun == "number"
+    return {
+        "channel": channel,
+        "noun": CHANNELS[channel].account_noun,
+        "channel_name": words.CHANNELS[channel],
+        "callback": (site() or request.host_url.rstrip("/")) + cloud.HOOK if is_metas else "",
+        "verify_token": settings().whatsapp_verify_token if is_metas else "",
+        "fields": cloud.FIELDS if is_metas else (),
+    }
+
+
+def _key(found: Account) -> tuple[str, int]:
+    return found.channel.name, found.chatbot_id
+
+
+def _to(found: Account) -> Response:
+    address = url_for("desk.account", channel=found.channel.name, chatbot_id=found.chatbot_id)
+    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's base class
