@@ -6,10 +6,8 @@ set no customer can change.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import peewee
 from marshmallow import Schema, ValidationError, validates_schema
 from peewee import Case, fn
 
@@ -18,6 +16,7 @@ from shared.errors import InvalidPayload
 from shared.models import Budget, BudgetReservation, Chatbot
 from shared.teaching import fields
 from shared.teaching.fields import Refused
+from shared.teaching.hours import time_zones
 
 AT_LIMIT = ("hand_over", "text", "cheaper_model")
 MAX_TOKENS, MAX_MONEY = 10**12, 10**9
@@ -25,7 +24,6 @@ MAX_TOKENS, MAX_MONEY = 10**12, 10**9
 MAX_REPLY, MAX_MODEL = 4_000, 200
 #: What only this way of ending needs.
 _NEEDED = {"text": "text", "cheaper_model": "model"}
-_ZONE = re.compile(r"UTC|[A-Za-z_]{2,20}(/[A-Za-z0-9_+-]{1,30}){1,2}")
 
 _IS_CURRENT = Budget.month >= fn.budget_month(Budget.time_zone)
 _PAYS_FOR = (BudgetReservation.customer == Budget.customer) & (
@@ -159,15 +157,8 @@ def _check_values(customer_id: int, budget: dict[str, Any]) -> None:
         own = (Chatbot.customer == customer_id) & (Chatbot.id == chatbot_id)
         if db.row(Chatbot.select(Chatbot.id).where(own)) is None:
             raise InvalidPayload("budget", {"chatbot_id": "there is no such chatbot; use the id of one of yours"})
-    if not _ZONE.fullmatch(zone) or not _is_zone(zone):
+    if zone not in time_zones():
         raise InvalidPayload("budget", {"time_zone": "must be UTC or the name of a time zone, such as America/Sao_Paulo"})
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        return db.scalar("select now() at time zone %s", [name]) is not None
-    except peewee.DataError:
-        return False
 
 
 def _is_the_operators() -> Refused:

@@ -51,6 +51,11 @@ def change(customer_id: int, name: str, plan: str) -> bool:
     return bool(db.rows(changed.returning(Customer.id)))
 
 
+def stored(customer_id: int) -> dict[str, Any] | None:
+    """Its name and plan, locked for a change; None if there is none."""
+    return db.row(Customer.select(Customer.name, Customer.plan_price_cents).where(Customer.id == customer_id).for_update())
+
+
 def _name(text: str) -> str:
     name = " ".join(text.replace("\x00", "").split())
     if not 0 < len(name) <= LONGEST_NAME:

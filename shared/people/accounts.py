@@ -76,9 +76,14 @@ def authenticate(email: str, password: str) -> User | None:
 
 
 def set_password(user_id: int, password: str) -> None:
-    """Another password; whoever was logged in is so no longer, and earlier links end."""
+    """Another password; whoever was logged in is so no longer, and earlier links end. Hashing takes long: in no transaction."""
+    set_password_hash(user_id, passwords.hashed(password))
+
+
+def set_password_hash(user_id: int, password_hash: str) -> None:
+    """The same with what `passwords.hashed` made before, for a transaction of the caller's."""
     with db.transaction():
-        _change(user_id, password_hash=passwords.hashed(password))
+        _change(user_id, password_hash=password_hash)
         db.rows(UserSession.delete().where(UserSession.user == user_id))
         db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
 

@@ -141,7 +141,7 @@ def operator_audit() -> Response:
 
 
 def _page(customer_id: int | None) -> Response:
-    kind, user_id = request.args.get("kind", ""), _number("user")
+    kind, user_id, is_operator = request.args.get("kind", ""), _number("user"), g.user.role == "operator"
     rows = audit.entries(
         customer_id, user_id=user_id, action=kind if kind in KINDS else "", before=_number("before"), limit=_ROWS + 1
     )
@@ -152,7 +152,7 @@ def _page(customer_id: int | None) -> Response:
             entries=[{**row, "words": _words(row), "facts": _facts(row)} for row in rows[:_ROWS]],
             kinds=KINDS,
             kind=kind,
-            people=[*(accounts.of_customer(customer_id) if customer_id else []), *accounts.of_customer(None)],
+            people=accounts.of_customer(customer_id) + (accounts.of_customer(None) if customer_id and is_operator else []),
             person=user_id,
             more=url_for(request.endpoint or "", **more) if more else "",
         )

@@ -10,7 +10,7 @@ from uuid import uuid4
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from marshmallow import ValidationError
-from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.exceptions import Forbidden, NotFound, UnprocessableEntity
 
 from shared import db
 from shared.channels import ownership
@@ -25,7 +25,7 @@ from shared.teaching import knowledge
 from web.api import outbound, sending
 from web.desk import desk
 from web.desk.access import allowed, audited, may_read_texts
-from web.desk.inbox import CHANNEL_NAMES, REASONS, listing, number
+from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
 from web.files import answer_with
 
 #: A numbered placeholder of a template.
@@ -47,7 +47,7 @@ def conversation(conversation_id: int) -> Response:
 def conversation_thread(conversation_id: int) -> Response:
     """What was written, and whose it is: for a page whose conversation has changed."""
     found = _existing(conversation_id)
-    return make_response(render_template("desk/thread.html", **_shown(found)))
+    return make_response(render_template("desk/thread.html", **_shown(found), kept=kept_list()))
 
 
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/take")
@@ -168,6 +168,11 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
     except outbound.WindowClosed:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
+    except (
+        UnprocessableEntity
+    ):  # the key of the form: it was sent before with another text, and came back from the browser's memory
+        problem = _("This form was sent before, with another text. Here is yours with a new one: send it again.")
+        return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except InvalidPayload as wrong:
         told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
         return _page(_existing(found["id"]), problem=told, status=422, draft=_text("content"))
@@ -255,5 +260,4 @@ def _back(found: Mapping[str, Any]) -> Response:
 
 def _kept() -> str:
     """The list beside it stays as it is."""
-    kept = request.form.get("list", "")[:500]
-    return f"?{kept}" if kept and all(part.isprintable() for part in kept) else ""
+    return f"?{kept_list()}" if request.form.get("list") else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -103,21 +104,34 @@ def delete_quick_reply(reply_id: int) -> Response:
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
 
-def listing(open_id: int | None = None) -> dict[str, Any]:
-    """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
-    view = request.args.get("view", "")
-    wanted = lists.Filter(
+def _wanted() -> lists.Filter:
+    """The list that the address names; of a form in the page, the one that was beside it (`list`)."""
+    asked: Mapping[str, str] = request.args
+    if request.method == "POST":
+        asked = dict(parse_qsl(request.form.get("list", "")[:500]))
+    view, channel = asked.get("view", ""), asked.get("channel", "")
+    return lists.Filter(
         customer_id=g.customer.id,
         user_id=g.user.id,
         view=view if view in VIEWS else "waiting",
-        chatbot_id=number("chatbot"),
-        channel=channel if (channel := request.args.get("channel", "")) in CHANNELS else None,
-        search=request.args.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
+        chatbot_id=_number_in(asked.get("chatbot", "")),
+        channel=channel if channel in CHANNELS else None,
+        search=asked.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
         finds_texts=may_read_texts(),
     )
+
+
+def kept_list(wanted: lists.Filter | None = None) -> str:
+    """The list beside a conversation, as a query: links and forms of the page keep it."""
+    one = wanted or _wanted()
+    kept = {"view": one.view, "chatbot": one.chatbot_id, "channel": one.channel, "q": one.search}
+    return urlencode({name: value for name, value in kept.items() if value})
+
+
+def listing(open_id: int | None = None) -> dict[str, Any]:
+    """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
+    wanted = _wanted()
     page = lists.page(wanted, request.args.get("after", ""))
-    kept = {"view": wanted.view, "chatbot": wanted.chatbot_id, "channel": wanted.channel, "q": wanted.search}
-    kept = {name: value for name, value in kept.items() if value}
     return {
         "wanted": wanted,
         "page_of_list": page,
@@ -129,7 +143,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         "chatbots": db.rows(
             Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.id)
         ),
-        "kept": urlencode(kept),
+        "kept": kept_list(wanted),
         "open_id": open_id,
         "wide": True,
     }
@@ -137,5 +151,8 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
 
 def number(name: str) -> int | None:
     """A number of the address; None if it has none there."""
-    text = request.args.get(name, "")
+    return _number_in(request.args.get(name, ""))
+
+
+def _number_in(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

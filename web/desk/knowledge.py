@@ -62,15 +62,7 @@ def items(base_id: int) -> Response:
     if question:
         found = try_out(g.customer.id, base_id, question)
         return _page("desk/knowledge_items.html", base, found=found, question=question)
-    rows = teaching.items().where(KnowledgeItem.knowledge_base == base_id)
-    before, source = request.args.get("before", type=int), request.args.get("source", type=int)
-    if source and source <= MAX_ROW_ID:
-        rows = rows.where(KnowledgeSource.id == source)
-    if before and before <= MAX_ROW_ID:
-        rows = rows.where(KnowledgeItem.id < before)
-    page = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(_ROWS + 1))
-    more = url_for("desk.items", base_id=base_id, source=source, before=page[_ROWS - 1]["id"]) if len(page) > _ROWS else ""
-    return _page("desk/knowledge_items.html", base, items=page[:_ROWS], more=more, question="")
+    return _items_page(base)
 
 
 @desk.get(f"{BASE}/items/new")
@@ -149,7 +141,7 @@ def save_base(base_id: int) -> Response:
             teaching.BaseChangesSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
         )
     except InvalidPayload as problem:
-        return _page("desk/knowledge_items.html", base, items=[], problem=str(problem), question="", status=422)
+        return _items_page(base, problem=str(problem), status=422)
     with db.transaction():
         teaching.change_base(g.customer.id, base_id, changes)
         audited("knowledge.base_changed", "knowledge base", base_id, name=changes["name"])
@@ -237,6 +229,21 @@ def _item_page(
         version=forms.version(stored, _ITEM) if stored else "",
     )
     return make_response(page, status)
+
+
+def _items_page(base: dict[str, Any], problem: str = "", status: int = 200) -> Response:
+    """A page of its items, the newest first."""
+    base_id = base["id"]
+    rows = teaching.items().where(KnowledgeItem.knowledge_base == base_id)
+    before, source = request.args.get("before", type=int), request.args.get("source", type=int)
+    if source and source <= MAX_ROW_ID:
+        rows = rows.where(KnowledgeSource.id == source)
+    if before and before <= MAX_ROW_ID:
+        rows = rows.where(KnowledgeItem.id < before)
+    page = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(_ROWS + 1))
+    more = url_for("desk.items", base_id=base_id, source=source, before=page[_ROWS - 1]["id"]) if len(page) > _ROWS else ""
+    shown = {"items": page[:_ROWS], "more": more, "question": "", "problem": problem}
+    return _page("desk/knowledge_items.html", base, **shown, status=status)
 
 
 def _page(template: str, base: dict[str, Any], status: int = 200, **values: Any) -> Response:

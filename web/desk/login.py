@@ -117,11 +117,12 @@ def use_link(token: str) -> Response:
 
 def _redeem(found: UserLink, token: str) -> User | None:
     """The user with the new password; None if the link was used meanwhile."""
+    password_hash = passwords.hashed(request.form["password"])  # takes long; nobody's connection is held meanwhile
     with db.transaction():
         if not links.use(token):
             return None
         user = _user_of(found) or accounts.create(request.form.get("email", ""), request.form.get("name", ""), "operator")
-        accounts.set_password(user.id, request.form["password"])
+        accounts.set_password_hash(user.id, password_hash)
         audit.record("user.password_chosen", "user", user.id, {"by": found.kind}, user=user, customer_id=user.customer_id)
     return user
 

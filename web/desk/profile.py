@@ -56,8 +56,9 @@ def change_password() -> Response:
         return _page({"current": _("This is not your present password.")}, 422)
     if passwords.problem_with(new, g.user.email, g.user.name):
         return _page({"password": _("Choose 10 to 200 characters that others would not guess.")}, 422)
+    password_hash = passwords.hashed(new)
     with db.transaction():
-        accounts.set_password(g.user.id, new)
+        accounts.set_password_hash(g.user.id, password_hash)
         audited("user.password_chosen", "user", g.user.id, by="profile")
         session[TOKEN] = sessions.begin(g.user.id, client_site(), request.headers.get("User-Agent", ""))
     flash(_("Your password is changed. Other browsers were logged out."))

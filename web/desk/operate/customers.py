@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
@@ -9,12 +11,14 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.operations import customers as operations
 from shared.people import audit
-from web.desk import desk
+from web.desk import desk, forms
 from web.desk.access import allowed, current_user
 from web.desk.operate import words
 
 #: Businesses of a page.
 _ROWS = 50
+#: What the form of a business shows.
+_SHOWN = {"name": str, "plan_price_cents": int}
 
 
 @desk.get("/operate/customers")
@@ -48,14 +52,23 @@ def change_customer(changed_id: int) -> Response:
     try:
         with db.transaction():
             name, plan = request.form.get("name", ""), request.form.get("plan", "")
-            if changed_id >= 2**63 or not operations.change(changed_id, name, plan):
+            stored = operations.stored(changed_id)
+            if stored is None:
                 raise NotFound
+            if request.form.get("version") != _version(stored):
+                changed = _("Somebody else has changed it meanwhile. This is how it is now; change it again.")
+                return _page({"name": changed}, 409, str(changed_id))
+            operations.change(changed_id, name, plan)
             about = {"name": name, "plan": plan}
             audit.record("customer.changed", "customer", changed_id, about, user=current_user(), customer_id=changed_id)
     except operations.Refused as refusal:
-        return _page({refusal.field: _wrong(refusal)}, 422)
+        return _page({refusal.field: _wrong(refusal)}, 422, str(changed_id))
     flash(_("Saved."))
     return redirect(url_for("desk.customers", q=changed_id), 303)  # type: ignore[return-value]
+
+
+def _version(row: dict[str, Any]) -> str:
+    return forms.version(row, _SHOWN)
 
 
 def _wrong(refusal: operations.Refused) -> str:
@@ -64,12 +77,18 @@ def _wrong(refusal: operations.Refused) -> str:
     return str(_("A plan is a number, in dollars a month."))
 
 
-def _page(problems: dict[str, str] | None = None, status: int = 200) -> Response:
-    text = request.args.get("q", "").strip()[:100].replace("\x00", "")
+def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:
+    text = search or request.args.get("q", "").strip()[:100].replace("\x00", "")
     after = request.args.get("after", "")
     rows = operations.page(text, _ROWS + 1, int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0)
     more = url_for("desk.customers", q=text or None, after=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
     page = render_template(
-        "desk/operate/customers.html", customers=rows[:_ROWS], text=text, more=more, problems=problems or {}, words=words
+        "desk/operate/customers.html",
+        customers=rows[:_ROWS],
+        text=text,
+        more=more,
+        problems=problems or {},
+        words=words,
+        version=_version,
     )
     return make_response(page, status)

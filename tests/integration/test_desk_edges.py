@@ -1,0 +1,69 @@
+"""What happens at the desk's edges: two edits at once, a form that is sent again, a list beside what was pressed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from shared import db
+from shared.models import KnowledgeBase, Message
+from shared.people import audit
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, conversation, person
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def test_of_two_who_change_a_business_the_second_is_told(app: Flask, world: World) -> None:
+    first, second = (Visitor(app, person("operator", None, name)) for name in ("Olga", "Omar"))
+    page, change = "/desk/operate/customers", f"/desk/operate/customers/{world.customer}"
+    shown = re.search(r'name="version" value="(\w+)"', second.get(page).text)
+    assert shown
+    assert first.post(change, name="Shop One", plan="120", version=shown[1]).status_code == 303
+    late = second.post(change, name="Shop Two", plan="120", version=shown[1])
+    assert (late.status_code, "Somebody else has changed it" in late.text, "Shop One" in late.text) == (409, True, True)
+    again = re.search(r'name="version" value="(\w+)"', late.text)
+    assert again
+    assert second.post(change, name="Shop Two", plan="120", version=again[1]).status_code == 303
+
+
+def test_a_name_that_is_refused_leaves_the_knowledge_on_its_page(app: Flask, world: World) -> None:
+    owner = Visitor(app, person("owner", world.customer))
+    base = db.scalar(KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == world.customer))
+    refused = owner.post(f"/desk/c/{world.customer}/knowledge/{base}/settings", name="", language="german")
+    assert (refused.status_code, "Shipping" in refused.text) == (422, True), refused.text
+
+
+def test_a_form_that_comes_again_with_another_text_gets_its_page_back(app: Flask, world: World) -> None:
+    agent, found = Visitor(app, person("agent", world.customer)), conversation(world)
+    one = f"/desk/c/{world.customer}/conversations/{found}"
+    beside = f"view=people&chatbot={world.chatbot}"
+    assert agent.post(f"{one}/messages", content="Hello", key="k-1", list=beside).headers["Location"].endswith(f"?{beside}")
+    other = agent.post(f"{one}/messages", content="Goodbye", key="k-1", list=beside)
+    assert (other.status_code, "Goodbye" in other.text, "was sent before" in other.text) == (409, True, True)
+    assert beside.replace("&", "&amp;") in other.text, "the list beside it stays"
+    sent = db.rows(Message.select(Message.content).where(Message.idempotency_key == "k-1"))
+    assert [row["content"] for row in sent] == ["Hello"]
+    for button in ("bot", "take", "closed"):
+        assert agent.post(f"{one}/{button}", list=beside).headers["Location"].endswith(f"?{beside}")
+    fresh = agent.get(f"{one}/thread?{beside}").text
+    assert f'name="list" value="{beside.replace("&", "&amp;")}"' in fresh
+
+
+def test_the_audit_offers_owners_their_own_people_and_all_kinds(app: Flask, world: World) -> None:
+    operator = person("operator", None, "Olga")
+    with db.transaction():
+        audit.record("failures.ignored", "failures", None, {}, user=operator, customer_id=world.customer)
+        audit.record("quick_reply.saved", "quick_reply", None, {"name": "hours"}, user=None, customer_id=world.customer)
+    owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/audit"
+    assert f'<option value="{operator.id}"' not in owner.get(page).text
+    assert f'<option value="{operator.id}"' in Visitor(app, operator).get(page).text
+    only = owner.get(f"{page}?kind=failures").text
+    assert ("ignored failures" in only, "saved a quick reply" in only) == (True, False)
+    assert "saved a quick reply" in owner.get(f"{page}?kind=quick_reply").text
