@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from threading import Barrier
 from typing import Any
 
@@ -14,17 +15,22 @@ from flask import Flask
 from peewee import fn
 
 from shared import db
+from shared.channels import health
+from shared.channels.outcomes import Reason
+from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
 from shared.inbox import lists, thread, work
 from shared.models import KnowledgeItem, Message, User, WhatsappTemplate
+from shared.operations import pauses, replays
+from shared.operations.dead_letters import Filter
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
 from tests.integration.test_honesty import PERSON, ask
 from tests.integration.test_ledger_races import until_waiting
 from tests.integration.test_who_may_answer import conversation, events, run, statuses
-from tests.site import serving
+from tests.site import Site, serving
 from web.app import create_app
 
 
@@ -316,28 +322,52 @@ def test_anothers_conversation_is_unknown(app: Flask, world: World, what: str) -
     assert eve.get(path.removesuffix(what)).status_code == 404
 
 
+@contextmanager
+def hearing(site: Site, user: User, path: str) -> Iterator[Callable[[set[str]], None]]:
+    """An open page's stream; what is given waits until these events have come."""
+    browser = requests.Session()
+    page = browser.get(f"{site.url}/desk/login").text
+    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    login = {"csrf_token": token, "email": user.email, "password": PASSWORD}
+    assert browser.post(f"{site.url}/desk/login", data=login).status_code == 200
+    with browser.get(site.url + path, stream=True, timeout=60) as answer:
+        heard = (line for line in answer.iter_lines(chunk_size=1, decode_unicode=True) if line.startswith(("event", "data")))
+
+        def hear(wanted: set[str]) -> None:
+            while wanted:
+                line = next(heard)
+                assert "secret" not in line
+                wanted -= {line.removeprefix("event: ")}
+
+        yield hear
+
+
 def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, agent: User) -> None:
     world.say("My secret question")
     world.drain()
-    with serving(app) as site:
-        browser = requests.Session()
-        page = browser.get(f"{site.url}/desk/login").text
-        token = page.split('name="csrf_token" value="')[1].split('"')[0]
-        login = {"csrf_token": token, "email": agent.email, "password": PASSWORD}
-        assert browser.post(f"{site.url}/desk/login", data=login).status_code == 200
-        address = f"{site.url}/desk/c/{world.customer}/events?conversation={conversation()['id']}"
-        with browser.get(address, stream=True, timeout=60) as answer:
-            heard = (line for line in answer.iter_lines(chunk_size=1, decode_unicode=True) if line.startswith(("event", "data")))
+    path = f"/desk/c/{world.customer}/events?conversation={conversation()['id']}"
+    with serving(app) as site, hearing(site, agent, path) as hear:
+        hear({"list", "conversation"})
+        work.note(conversation()["id"], agent, "Call back")
+        hear({"conversation"})
+        ask(world, PERSON)
+        hear({"list", "conversation"})
 
-            def hear(wanted: set[str]) -> None:
-                """Until both have been told."""
-                while wanted:
-                    line = next(heard)
-                    assert "secret" not in line
-                    wanted -= {line.removeprefix("event: ")}
 
-            hear({"list", "conversation"})
-            work.note(conversation()["id"], agent, "Call back")
-            hear({"conversation"})
-            ask(world, PERSON)
-            hear({"list", "conversation"})
+def test_an_operators_open_page_hears_of_failures_channels_replays_and_pauses(app: Flask, world: World) -> None:
+    account = health.account_of(channel("whatsapp_cloud"), world.chatbot, "a number")
+    with serving(app) as site, hearing(site, person("operator", None), "/desk/operate/events") as hear:
+        hear({"failures"})
+        world.say()
+        db.rows("update job set payload = payload - 'content'")
+        world.drain()
+        world.dead_letters()
+        hear({"failures"})
+        health.report(account, health.HELD, Reason.ACCOUNT_RESTRICTED)
+        hear({"failures"})
+        health.connected(account)
+        hear({"failures"})
+        replays.begin(Filter(), "ops@example.com")
+        hear({"failures"})
+        pauses.pause(pauses.subject(queue="knowledge-import"), "ops@example.com")
+        hear({"failures"})

@@ -100,7 +100,7 @@ def events() -> Response:
 @desk.get("/operate/events")
 @allowed("operator")
 def operate_events() -> Response:
-    """`failures`: a job has failed for good."""
+    """`failures`: a job has failed for good, a channel went down or came back, a replay went on, something was paused."""
     return _stream(Watcher(f"operate {g.user.id}", None, None))
 
 

@@ -26,5 +26,8 @@ select conversation.id, md5(concat_ws(' ', owner, owner_since, handed_over_at, a
 from conversation where conversation.id = any (:conversations::bigint[])
 
 -- name: failures
--- A mark that changes with each job that failed for good.
-select coalesce(max(id), 0)::text as mark from dead_letter
+-- A mark that changes with each job that failed for good, each channel that goes down or comes back, each step of a replay and each
+-- pause.
+select concat_ws(' ', (select max(failed_at) from dead_letter), (select max(since) from channel_health), (select max(id) from bulk_action),
+    (select string_agg(stepped_at::text, ' ' order by id) from bulk_action where state = 'running'),
+    (select string_agg(id::text, ' ' order by id) from pause)) as mark

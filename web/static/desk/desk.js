@@ -107,6 +107,18 @@ document.addEventListener("htmx:responseError", event => {
   else tell(document.body.dataset.failed);
 });
 document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
+
+// ---- Server-sent events of an address: `hears` has a function for each. The browser resumes a stream that broke by itself, unless
+// the answer was an error.
+function listen(address, hears, pause = 1000) {
+  const events = new EventSource(address);
+  for (const [name, hear] of Object.entries(hears)) events.addEventListener(name, hear);
+  events.onopen = () => { pause = 1000; };
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, pause, address, hears, Math.min(30_000, pause * 2));
+  };
+}
+
 // 422 brings the form again, with what is wrong in it; 409 says who was faster.
 document.addEventListener("htmx:beforeSwap", event => {
   if ([409, 422].includes(event.detail.xhr.status)) {

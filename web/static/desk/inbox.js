@@ -10,7 +10,6 @@
 
   // ---- Live
   let handoff = null;
-  let begun = 0;
   const waiting = {};
   // Several changes within a moment are one.
   function changed(element) {
@@ -18,24 +17,15 @@
     clearTimeout(waiting[element.id]);
     waiting[element.id] = setTimeout(() => htmx.trigger(element, "changed"), 80);
   }
-  function connect() {
-    const events = new EventSource(inbox.dataset.events);
-    events.addEventListener("list", event => {
+  listen(inbox.dataset.events, {
+    list: event => {
       const data = JSON.parse(event.data);
       if (handoff !== null && data.at > handoff) tell(data.handoff);
       handoff = Math.max(handoff ?? 0, data.at);
       changed(list);
-    });
-    events.addEventListener("conversation", () => changed(thread));
-    events.onopen = () => { begun = 0; };
-    // The browser resumes by itself, unless the answer was an error.
-    events.onerror = () => {
-      if (events.readyState !== EventSource.CLOSED) return;
-      begun = Math.min(30000, (begun || 500) * 2);
-      setTimeout(connect, begun);
-    };
-  }
-  connect();
+    },
+    conversation: () => changed(thread),
+  });
 
   // ---- Notifications
   const notify = document.getElementById("notify");

@@ -19,14 +19,16 @@ const deskKeys = (() => {
     else element.click();
   }
 
-  // ---- Rows
+  // ---- Rows. Where one is: at the focus, which a live list keeps; else at the mark, or at what is open beside the list.
   const rows = () => [...document.querySelectorAll("[data-rows] > *")].filter(row => row.querySelector("a[href]"));
+  const current = all => [":focus-within", ".is-current-row", ":has([aria-current])"]
+    .map(place => all.findIndex(row => row.matches(place))).find(at => at >= 0) ?? -1;
   function move(step) {
     const all = rows();
     if (!all.length) return;
-    const at = all.findIndex(row => row.classList.contains("is-current-row"));
+    const at = current(all);
     const row = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
-    all[at]?.classList.remove("is-current-row");
+    for (const other of all) other.classList.remove("is-current-row");
     row.classList.add("is-current-row");
     row.querySelector("a[href]").focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });

@@ -1,13 +1,20 @@
 // Operators' pages: a part of the page that is fetched again, and rows that are ticked.
 "use strict";
 
-// ---- [data-refresh="10"] is fetched again so often (seconds); not while something in it is ticked, open or written in, or nobody looks.
+// ---- #live is fetched again when the server says that something has failed, went down or was replayed (web/desk/live.py), and every
+// data-refresh seconds, for what nobody says; not while something in it is ticked, open or written in, or nobody looks.
 const live = document.getElementById("live");
 const busy = () => document.hidden || document.querySelector("dialog[open], main details[open], main input:checked[name=ids]") ||
   live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+let nextRefresh = 0;
+
+function refreshIn(seconds) {
+  clearTimeout(nextRefresh);
+  if (seconds) nextRefresh = setTimeout(refresh, seconds * 1000);
+}
 
 async function refresh() {
-  if (live.dataset.refresh && !busy()) {
+  if (!busy()) {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
     if (answer?.ok && !busy()) {
@@ -15,7 +22,7 @@ async function refresh() {
       if (fresh) replace(fresh);
     }
   }
-  if (live.dataset.refresh) setTimeout(refresh, live.dataset.refresh * 1000);
+  refreshIn(live.dataset.refresh);
 }
 
 // What had the focus has it again.
@@ -28,7 +35,16 @@ function replace(fresh) {
   if (again) live.querySelector(again)?.focus({ preventScroll: true });
   tellTimes();
 }
-if (live?.dataset.refresh) setTimeout(refresh, live.dataset.refresh * 1000);
+refreshIn(live?.dataset.refresh);
+if (live?.dataset.refresh && live.dataset.events) {
+  let isFirst = true; // a new stream is told at once; after one that broke, something may have been missed
+  listen(live.dataset.events, {
+    failures: () => {
+      if (!isFirst && live.dataset.refresh) refreshIn(0.3);
+      isFirst = false;
+    },
+  });
+}
 
 // ---- Ticking
 const failures = document.getElementById("failures");
