@@ -1,4 +1,4 @@
-"""An agent at work in a real browser, by keyboard only: hears of who waits, steps in while the AI writes, answers, gives back."""
+"""An agent writes in a real browser, by keyboard only. How one steps in is played in tests/pipeline/test_the_whole_play.py."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from pathlib import Path
 import pytest
 
 from shared import db
-from shared.queues import Queue
 from tests import browser as browsers
 from tests.browser import Browser
-from tests.builders import World, stage_of_queue
+from tests.builders import World
 from tests.integration.desk_pages import person
 from tests.integration.test_desk_browser import log_in
-from tests.integration.test_honesty import PERSON
-from tests.integration.test_who_may_answer import conversation, run, statuses
+from tests.integration.test_who_may_answer import conversation
 from tests.site import Site, serving
 from web.app import create_app
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
-
-MARKUP = "<img src=x onerror=hacked=1>"
 
 
 @pytest.fixture
@@ -42,52 +38,11 @@ def until_shown(browser: Browser, selector: str, text: str) -> None:
     browser.until(found, selector, text, seconds=60)
 
 
-def press(browser: Browser, key: str, leads: bool = True) -> None:
+def press(browser: Browser, key: str) -> None:
     """A key of the desk; waits for the page that it leads to."""
     browser.run("window.left = true")
     browser.type(key)
-    if leads:
-        browser.until("!window.left && document.readyState === 'complete' && typeof deskKeys === 'object'", seconds=60)
-
-
-def test_an_agent_steps_in_while_the_ai_writes_by_keyboard_only(browser: Browser, site: Site, world: World) -> None:
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    assert browser.run("return location.pathname") == f"/desk/c/{world.customer}/inbox"
-    until_shown(browser, ".chats-empty", "Nobody waits")
-    # Who asks for a person comes onto the open page.
-    world.say(f"{PERSON} {MARKUP}", user="v-1", metadata={"profile_name": f"Zoe {MARKUP}"})
-    world.drain()
-    until_shown(browser, ".chats", "asks for a person")
-    browser.type("j")
-    press(browser, "\n")
-    until_shown(browser, ".bubble.customer .bubble-text", MARKUP)
-    until_shown(browser, "#thread-title", MARKUP)
-    press(browser, "t")
-    until_shown(browser, ".owner-bar", "You have this conversation")
-    press(browser, "b")
-    until_shown(browser, ".owner-bar", "The bot answers")
-    # The AI is asked, and the agent is faster.
-    world.say("When do you ship?", user="v-1")
-    run(world, Queue.INCOMING)
-    until_shown(browser, ".bubble.customer", "When do you ship?")
-    until_shown(browser, ".writing", "The bot is writing")
-    writing = world.claim(world.jobs(queue=Queue.AI, state="waiting")[-1]["id"])
-    press(browser, "t")
-    stage_of_queue(Queue.AI)(writing)
-    world.drain()
-    assert statuses(world)[-1] == "SUPERSEDED"
-    browser.type("r")
-    browser.until("document.activeElement.id === 'reply'")
-    browser.type("Emma here: on Friday.")
-    press(browser, "\n")
-    until_shown(browser, ".bubble.person", "Emma here: on Friday.")
-    world.drain()
-    until_shown(browser, ".bubble.person .status", "sent")
-    assert statuses(world)[-2:] == ["SUPERSEDED", "SENT"]
-    press(browser, "e")
-    until_shown(browser, ".owner-bar", "Closed.")
-    assert conversation()["owner"] == "closed"
-    assert browser.run("return typeof hacked") == "undefined", "names and texts are text"
+    browser.until("!window.left && document.readyState === 'complete' && typeof deskKeys === 'object'", seconds=60)
 
 
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
