@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +20,10 @@ VIEWS["all"] = ["person", "bot", "closed"]
 PAGE = 40
 #: Counts are exact up to one less.
 COUNTED = 10_001
-#: Conversations of late whose texts are searched.
-RECENT = 2_000
+#: People whose name or number a search may find.
+PEOPLE = 2_000
+#: Conversations whose texts are looked through at once, and seconds after which a search shows what it has, and where it goes on.
+AT_ONCE, SEARCH_SECONDS = 100, 0.08
 #: Characters of a search.
 MAX_SEARCH = 100
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -42,19 +45,19 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of a list, and where the next page begins; None on the last one."""
+    """Rows of a list, and where the next page begins; None on the last one. A search has looked at all after `back_to`."""
 
     rows: list[dict[str, Any]]
     next: str | None
+    back_to: datetime | None = None
 
 
-def page(wanted: Filter, after: str = "", rows: int = PAGE) -> Page:
-    """A page of a list, from `next` of the page before. A search has one page."""
-    search = wanted.search.strip()
-    found = _search(wanted, search, rows) if search else _list(wanted, after, rows + 1)
-    details = queries["details"].rows(ids=[row["id"] for row in found[:rows]])
-    is_last = len(found) <= rows
-    return Page(details, None if is_last or search else _place(found[rows - 1]))
+def page(wanted: Filter, after: str = "", rows: int = PAGE, seconds: float = SEARCH_SECONDS) -> Page:
+    """A page of a list, from `next` of the page before. One of a search ends after so many seconds, whatever it has found."""
+    if search := wanted.search.strip():
+        return _search(wanted, search[:MAX_SEARCH], after, rows, time.monotonic() + seconds)
+    found = _list(wanted, after, rows + 1)
+    return Page(_details(found[:rows]), _place(found[rows - 1]) if len(found) > rows else None)
 
 
 def counts(customer_id: int, user_id: int) -> dict[str, int]:
@@ -68,28 +71,51 @@ def _list(wanted: Filter, after: str, limit: int) -> list[dict[str, Any]]:
     if wanted.view == "waiting":
         at, row_id = _read_place(after) or (_FIRST, 0)
         return queries["waiting"].rows(**which, after_at=at, after_id=row_id, limit=limit)
-    at, row_id = _read_place(after) or (_LAST, MAX_ROW_ID)
     user_id = wanted.user_id if wanted.view == "mine" else None
-    return queries["by_activity"].rows(
-        **which, owners=VIEWS[wanted.view], user_id=user_id, before_at=at, before_id=row_id, limit=limit
-    )
+    return queries["by_activity"].rows(**which, owners=VIEWS[wanted.view], user_id=user_id, **_before(after), limit=limit)
 
 
-def _search(wanted: Filter, search: str, limit: int) -> list[dict[str, Any]]:
-    text = search[:MAX_SEARCH]
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    number = re.sub(r"[\s+()/-]", "", text)
+def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -> Page:
+    """Names and numbers first; then texts, from where somebody wrote last back in time. A place in the texts begins with t."""
+    which: dict[str, Any] = {"customer_id": wanted.customer_id, "chatbot_id": wanted.chatbot_id, "channel": wanted.channel}
+    what, found = _sought(search), []
+    if not after.startswith("t"):
+        found = queries["by_name"].rows(**which, **what, **_before(after), most=PEOPLE, limit=limit + 1)
+        if len(found) > limit:
+            return Page(_details(found[:limit]), _place(found[limit - 1]))
+    if not wanted.finds_texts:
+        return Page(_details(found), None)
+    if len(found) == limit:
+        return Page(_details(found), "t")
+    place = after.removeprefix("t") if after.startswith("t") else ""
+    while True:
+        looked = queries["by_activity"].rows(**which, owners=VIEWS["all"], user_id=None, **_before(place), limit=AT_ONCE)
+        hits = queries["by_text"].rows(**what, ids=[row["id"] for row in looked])[: limit - len(found)]
+        found += hits
+        if len(found) == limit:
+            return Page(_details(found), f"t{_place(hits[-1])}", hits[-1]["at"])
+        if len(looked) < AT_ONCE:
+            return Page(_details(found), None)
+        place = _place(looked[-1])
+        if time.monotonic() >= until:
+            return Page(_details(found), f"t{place}", looked[-1]["at"])
+
+
+def _sought(search: str) -> dict[str, Any]:
+    escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    number = re.sub(r"[\s+()/-]", "", search)
     is_number = number.isdigit() and len(number) >= 4
-    return queries["search"].rows(
-        customer_id=wanted.customer_id,
-        chatbot_id=wanted.chatbot_id,
-        channel=wanted.channel,
-        pattern=f"%{escaped}%",
-        name_from=number if is_number else None,
-        name_to=number + "~" if is_number else None,
-        recent=RECENT if wanted.finds_texts else 0,
-        limit=limit,
-    )
+    names = {"name_from": number, "name_to": number + "~"} if is_number else {"name_from": None, "name_to": None}
+    return {"pattern": f"%{escaped}%", **names}
+
+
+def _before(after: str) -> dict[str, Any]:
+    at, row_id = _read_place(after) or (_LAST, MAX_ROW_ID)
+    return {"before_at": at, "before_id": row_id}
+
+
+def _details(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return queries["details"].rows(ids=[row["id"] for row in found])
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -19,34 +19,35 @@ from chatbot cross join unnest(:owners::text[]) as wanted(owner) cross join late
 where chatbot.customer_id = :customer_id and (:chatbot_id::bigint is null or chatbot.id = :chatbot_id)
 order by newest.at desc, newest.id desc limit :limit
 
--- name: search(customer_id, chatbot_id, channel, pattern, name_from, name_to, recent, limit)
--- By any part of a text in the conversations of late; by names and numbers of all time. No index serves texts: one on messages would
--- make each of them slower.
+-- name: by_name(customer_id, chatbot_id, channel, pattern, name_from, name_to, most, before_at, before_id, limit)
+-- Conversations with those who have this in their name, or whose number begins with it, of all time. Of more than `most` people, so many:
+-- nobody looks through thousands of them, and another letter or digit says who is meant.
 with chatbots as materialized (
     select id from chatbot where customer_id = :customer_id and (:chatbot_id::bigint is null or id = :chatbot_id)
-), recent_conversations as materialized (
-    select newest.id from chatbots cross join unnest('{bot,person,closed}'::text[]) as any_owner(owner) cross join lateral (
-        select id, active_at from conversation where chatbot_id = chatbots.id and owner = any_owner.owner
-        order by active_at desc, id desc limit :recent) newest
-    order by newest.active_at desc limit :recent
-), in_recent_texts as (
-    select id from recent_conversations where exists (
-        select from message where conversation_id = recent_conversations.id and content ilike :pattern)
-    limit :limit
-), by_name as (
-    select conversation.id from contact join chatbots on chatbots.id = contact.chatbot_id
-        join conversation on conversation.contact_id = contact.id
-    where contact.name ilike :pattern limit :limit
-), by_number as (
-    select conversation.id from contact_identity identity join chatbots on chatbots.id = identity.chatbot_id
-        join conversation on conversation.contact_id = identity.contact_id
+), contacts as (
+    (select contact.id from contact join chatbots on chatbots.id = contact.chatbot_id where contact.name ilike :pattern limit :most)
+    union
+    (select identity.contact_id from contact_identity identity join chatbots on chatbots.id = identity.chatbot_id
     where :name_from::text is not null and identity.family = any (array(select distinct contact_family_v1(name) from channel))
-        and identity.name >= :name_from and identity.name < :name_to limit :limit
+        and identity.name >= :name_from and identity.name < :name_to limit :most)
 )
-select conversation.id, conversation.active_at as at from conversation
-where conversation.id in (select id from in_recent_texts union select id from by_name union select id from by_number)
-    and (:channel::text is null or conversation.channel = :channel)
+select conversation.id, conversation.active_at as at from contacts join conversation on conversation.contact_id = contacts.id
+where (:channel::text is null or conversation.channel = :channel)
+    and (conversation.active_at, conversation.id) < (:before_at::timestamptz, :before_id::bigint)
 order by conversation.active_at desc, conversation.id desc limit :limit
+
+-- name: by_text(ids, pattern, name_from, name_to)
+-- Those of these conversations in which somebody wrote it, without those that by_name finds. No index serves texts: one on messages
+-- would make each of them slower, so a search goes back in time, some conversations at once.
+select conversation.id, conversation.active_at as at
+from unnest(:ids::bigint[]) with ordinality as wanted(id, place) join conversation on conversation.id = wanted.id
+    left join contact on contact.id = conversation.contact_id
+where exists (select from message where conversation_id = wanted.id and content ilike :pattern)
+    and (contact.name is null or contact.name not ilike :pattern)
+    and not exists (
+        select from contact_identity identity where :name_from::text is not null and identity.contact_id = contact.id
+            and identity.name >= :name_from and identity.name < :name_to)
+order by wanted.place
 
 -- name: details(ids)
 -- What a row of a list shows, in the order of the ids. Of a conversation that waits for a person that is what the customer wrote:

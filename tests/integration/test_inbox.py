@@ -290,6 +290,36 @@ def test_pages_of_a_list_leave_nobody_out(world: World, agent: User) -> None:
     assert len(seen) == len(set(seen)) == 25
 
 
+@pytest.mark.parametrize(("seconds", "rows"), [(0, 4), (0, 1), (30, 4), (30, 1)])
+def test_a_search_goes_back_to_the_oldest_text_and_finds_each_conversation_once(
+    world: World, agent: User, monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int
+) -> None:
+    monkeypatch.setattr(lists, "AT_ONCE", 3)
+    db.rows(
+        "with talks as (insert into conversation (chatbot_id, channel, external_user_id, active_at)"
+        " select %s, 'widget', 'v-' || n, now() - make_interval(days => n) from generate_series(1, 25) n returning *)"
+        " insert into message (conversation_id, chatbot_id, channel, role, content, status)"
+        " select id, chatbot_id, channel, 'user', case when external_user_id in ('v-1', 'v-9', 'v-10', 'v-11', 'v-25')"
+        " then 'A teapot' else 'A cup' end, 'DELIVERED' from talks",
+        [world.chatbot],
+    )
+    db.rows(
+        "update contact set name = 'Tea Teapot' where id in (select contact_id from conversation"
+        " where external_user_id in ('v-10', 'v-20'))"
+    )
+    found: list[str] = []
+    looked: list[Any] = []
+    after: str | None = ""
+    while after is not None:
+        page = lists.page(lists.Filter(world.customer, agent.id, search="teapot"), after, rows, seconds)
+        found += [row["external_user_id"] for row in page.rows]
+        looked += [page.back_to] if page.back_to else []
+        after = page.next
+    assert found == ["v-10", "v-20", "v-1", "v-9", "v-11", "v-25"]
+    assert looked == sorted(looked, reverse=True)
+    assert len(looked) > 7 or seconds
+
+
 def test_earlier_messages_stay_on_an_open_page_and_each_note_is_on_one(
     app: Flask, world: World, agent: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,12 +49,14 @@ async function showMore(link) {
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer?.ok || answer.redirected || !rows) { location.assign(link.href); return; }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const last = rows.lastElementChild;
-  rows.append(...page.querySelector(link.dataset.more)?.children ?? []);
+  if (!link.isConnected) return; // the list is another one by now
+  const last = rows.lastElementChild, added = [...page.querySelector(link.dataset.more)?.children ?? []];
+  rows.append(...added);
   const next = page.querySelector(`a[data-more="${link.dataset.more}"]`);
   link.closest(".more").replaceWith(...(next ? [next.closest(".more")] : []));
-  (last?.nextElementSibling?.querySelector("a, button") ?? rows).focus?.();
   tellTimes();
+  if (next && !added.length) { await showMore(next); return; } // a search goes back in time, until it finds something
+  (last?.nextElementSibling?.querySelector("a, button") ?? rows).focus?.();
 }
 
 // ---- Times: relative ones go on, and their titles are in the reader's own zone.
