@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.local.bench import front_door, knowledge, plot, provider_call, question_set, replies, scale, streams
+from scripts.local.bench import desk, front_door, knowledge, plot, provider_call, question_set, replies, scale, streams
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
@@ -41,6 +41,8 @@ def main() -> int:
         return _provider_call()
     if arguments.mode == "knowledge":
         return _knowledge(arguments, say)
+    if arguments.mode == "desk":
+        return _desk(arguments, say)
     return _scale(arguments, say) if arguments.mode == "scale" else _compare(arguments, say)
 
 
@@ -129,6 +131,18 @@ def _provider_call() -> int:
     return 0 if ways[0].one_thread <= provider_call.BUDGET else 1
 
 
+def _desk(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
+    empty_folder(arguments.data)
+    pages = desk.measure(arguments.old_messages, arguments.data, say)
+    table = Table("", "page", "p50 ms", "p95 ms", "")
+    for page in pages:
+        table.add_row(page.role, page.address, f"{page.p50:.0f}", f"{page.p95:.0f}", "" if page.p95 <= desk.BAR else "MISSED")
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(page) for page in pages], indent=2))
+    return 0 if all(page.p95 <= desk.BAR for page in pages) else 1
+
+
 def _knowledge(arguments: argparse.Namespace, say: Callable[[str], None]) -> int:
     try:
         bases = question_set.read(arguments.set)
@@ -167,10 +181,13 @@ def _arguments() -> argparse.Namespace:
         "scale: time per message on an empty and on a full database; streams: cost of open widget pages; replies: how soon "
         "a page sees a streamed reply, and its cost; front-door: the "
         "inbound hook at 200 and 600 requests a second; provider-call: CPU of a call to the AI, by our transport and by the "
-        "openai client's own; knowledge: how often the right item is found, how fast"
+        "openai client's own; knowledge: how often the right item is found, how fast; desk: how fast the desk's pages are on a "
+        "large database"
     )
     parser.add_argument(
-        "mode", choices=(*MODES, "all", "scale", "streams", "replies", "front-door", "provider-call", "knowledge"), help=modes
+        "mode",
+        choices=(*MODES, "all", "scale", "streams", "replies", "front-door", "provider-call", "knowledge", "desk"),
+        help=modes,
     )
     parser.add_argument("--peer", type=Path, help="folder of the BullMQ peer, measured in turns on its servers and its mock")
     parser.add_argument(
@@ -179,7 +196,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=10_000, help="open pages of the mode streams (default 10,000)")
     parser.add_argument("--messages", type=int, help="messages of each load (default: depends on the mode)")
     parser.add_argument(
-        "--old-messages", type=int, default=5_000_000, help="mode scale: messages in the full database (default 5,000,000)"
+        "--old-messages",
+        type=int,
+        default=5_000_000,
+        help="modes scale and desk: messages in the full database (default 5,000,000)",
     )
     parser.add_argument(
         "--old-jobs", type=int, default=2_000_000, help="mode scale: jobs in the full database (default 2,000,000)"
