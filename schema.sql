@@ -1132,6 +1132,74 @@ create table usage_log (
 );
 create index usage_log_customer_idx on usage_log (customer_id, created_at);
 
+-- What a customer used on days (UTC) that are over: usage_log has three rows for a message and its reply, too many for a page that
+-- shows months. Filled by workers/maintenance.py, changed by usage_changed.
+create table usage_day (
+    customer_id       bigint not null references customer on delete cascade,
+    day               date not null,
+    kind              text not null,
+    chatbot_id        bigint not null, -- 0: usage_log has none
+    model             text not null, -- empty: usage_log has none
+    entries           bigint not null,
+    quantity          bigint not null,
+    prompt_tokens     bigint not null,
+    completion_tokens bigint not null,
+    cost              numeric, -- null: no entry has a price
+    primary key (customer_id, day, kind, chatbot_id, model)
+);
+
+-- How far each customer's days are counted: up to the day before this one.
+create table usage_counted (
+    customer_id bigint primary key references customer on delete cascade,
+    until       date not null
+);
+
+-- Counts a customer's next days, at most `p_days`, of those that ended two hours ago or more: whoever wrote then has committed. Returns
+-- how many days were counted.
+create function usage_count_days_v1(p_customer_id bigint, p_days integer) returns integer language plpgsql as $$
+declare
+    v_from  date;
+    v_until date := (now() at time zone 'utc' - interval '2 hours')::date;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('usage_day', p_customer_id));
+    select until into v_from from usage_counted where customer_id = p_customer_id;
+    v_from := coalesce(v_from, (select (min(created_at) at time zone 'utc')::date from usage_log where customer_id = p_customer_id), v_until);
+    v_until := least(v_until, v_from + p_days);
+    insert into usage_day (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost)
+    select p_customer_id, (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0), coalesce(model, ''), count(*),
+        sum(quantity), sum(prompt_tokens), sum(completion_tokens), sum(cost)
+    from usage_log
+    where customer_id = p_customer_id and created_at >= v_from::timestamp at time zone 'utc'
+        and created_at < v_until::timestamp at time zone 'utc'
+    group by 2, 3, 4, 5;
+    insert into usage_counted (customer_id, until) values (p_customer_id, v_until)
+    on conflict (customer_id) do update set until = greatest(usage_counted.until, excluded.until);
+    return greatest(v_until - v_from, 0);
+end $$;
+
+-- A call that is booked to an earlier message changes its row, of a day that may be counted.
+create function usage_changed() returns trigger language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtextextended('usage_day', old.customer_id));
+    insert into usage_day as counted (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost)
+    select old.customer_id, (old.created_at at time zone 'utc')::date, old.kind, changed.chatbot_id, changed.model, sum(entries),
+        sum(changed.quantity), sum(changed.prompt_tokens), sum(changed.completion_tokens), sum(changed.cost)
+    from (values
+        (coalesce(old.chatbot_id, 0), coalesce(old.model, ''), -1, -old.quantity, -old.prompt_tokens, -old.completion_tokens, -old.cost),
+        (coalesce(new.chatbot_id, 0), coalesce(new.model, ''), 1, new.quantity, new.prompt_tokens, new.completion_tokens, new.cost)
+    ) as changed (chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost)
+    where exists (select from usage_counted
+        where customer_id = old.customer_id and until > (old.created_at at time zone 'utc')::date)
+    group by changed.chatbot_id, changed.model
+    on conflict (customer_id, day, kind, chatbot_id, model) do update set entries = counted.entries + excluded.entries,
+        quantity = counted.quantity + excluded.quantity, prompt_tokens = counted.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = counted.completion_tokens + excluded.completion_tokens,
+        cost = case when excluded.cost is null then counted.cost else coalesce(counted.cost, 0) + excluded.cost end;
+    return null;
+end $$;
+create trigger usage_changed after update of quantity, prompt_tokens, completion_tokens, model, cost on usage_log
+    for each row when (old.created_at < now() - interval '2 hours') execute function usage_changed();
+
 -- ----------------------------------------------------------------------------------------------------- budgets
 --
 -- What may be spent on models in a month. Who pays for a call reserves the most that it can cost, under the lock of the budget's row,
@@ -1614,7 +1682,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
 --   active                    job_snooze_v2         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_park_v1           delayed       until what it waits for is there; costs no attempt
---   delayed                   job_release_v1        delayed       it is there: due at once, or soon; pause_lift_v1 does the same
+--   delayed                   job_release_v1        delayed       it is there: due at once, or soon; pause_release_v1 does the same
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
 --   active                    job_renew_leases_v1   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
@@ -2899,6 +2967,12 @@ create table audit_entry (
     subject_id  bigint,
     details     jsonb not null default '{}'
 );
+-- The first word of an action, by which pages show some kinds alone; rare ones are found among all others by their indexes.
+create function audit_kind_v1(p_action text) returns text language sql immutable parallel safe as $$
+    select split_part(p_action, '.', 1)
+$$;
+create index audit_entry_kind_idx on audit_entry (audit_kind_v1(action), id);
+create index audit_entry_customer_kind_idx on audit_entry (customer_id, audit_kind_v1(action), id);
 create index audit_entry_customer_idx on audit_entry (customer_id, id);
 create index audit_entry_user_idx on audit_entry (user_id, id);
 create index audit_entry_look_idx on audit_entry (user_id, subject, at) where action = 'texts.read';
@@ -3025,6 +3099,7 @@ create table dead_letter (
     check ((state = 'open') = (changed_at is null))
 );
 create index dead_letter_open_idx on dead_letter (queue, error_code, id) where state = 'open';
+create index dead_letter_newest_idx on dead_letter (id) where state = 'open';
 create index dead_letter_customer_idx on dead_letter (customer_id, id);
 create index dead_letter_message_idx on dead_letter (message_id) where message_id is not null;
 create index dead_letter_action_idx on dead_letter (bulk_action_id) where bulk_action_id is not null;
@@ -3215,24 +3290,22 @@ create table pause (
 );
 create unique index pause_subject_idx on pause (coalesce(queue, ''), coalesce(chatbot_id, 0), coalesce(customer_id, 0));
 
--- Ends a pause. Its jobs leave oldest first, `p_pace` in a second, as if they had come now: the time of the pause makes none too old.
--- Returns the tickets; null if there is no such pause. Who parks a job locks the pause's row, so none is parked behind this.
-create function pause_lift_v1(p_id bigint, p_pace float8) returns jsonb language plpgsql as $$
+-- Releases some jobs of a pause that has ended, oldest first, `p_pace` in a second since `p_begun`, as if they had come now: the time of
+-- the pause makes none too old. `p_place`: how many were released before. Returns the tickets; none are left when they are less than
+-- `p_limit`. Who parks a job locks the pause's row, so none is parked behind the end.
+create function pause_release_v1(p_id bigint, p_begun timestamptz, p_place bigint, p_pace float8, p_limit integer)
+returns jsonb language plpgsql as $$
 declare
     v_tickets jsonb;
 begin
-    delete from pause where id = p_id;
-    if not found then
-        return null;
-    end if;
-    with parked_jobs as (
+    with parked_jobs as materialized (
         select id, queue, ordering_key from job
-        where waits_for = 'pause ' || p_id and closed_at is null and state = 'delayed' order by id for update
-    ), numbered_jobs as (
-        select id, row_number() over (order by id) - 1 as place from parked_jobs
+        where waits_for = 'pause ' || p_id and closed_at is null and state = 'delayed' order by id limit p_limit for update skip locked
+    ), numbered_jobs as materialized (
+        select id, p_place + row_number() over (order by id) - 1 as place from parked_jobs
     ), released_jobs as (
-        update job j set waits_for = null, run_at = clock_timestamp() + make_interval(secs => place / p_pace),
-            created_at = clock_timestamp(), started_at = case when attempts > 0 then started_at end
+        update job j set waits_for = null, created_at = clock_timestamp(), started_at = case when attempts > 0 then started_at end,
+            run_at = greatest(clock_timestamp(), p_begun + make_interval(secs => place / p_pace))
         from numbered_jobs where j.id = numbered_jobs.id returning job_ticket(j) as ticket
     ), jobs_in_line as (
         update job behind set created_at = clock_timestamp() from parked_jobs

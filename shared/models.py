@@ -500,6 +500,33 @@ class UsageLog(Base):
     counted_tokens = BigIntegerField(null=True)
 
 
+class UsageDay(Base):
+    """What a customer used on a day that is over."""
+
+    id = None  # type: ignore[assignment]
+    customer = ForeignKeyField(Customer)
+    day = DateField()
+    kind = TextField()
+    chatbot_id = BigIntegerField()
+    model = TextField()
+    entries = BigIntegerField()
+    quantity = BigIntegerField()
+    prompt_tokens = BigIntegerField()
+    completion_tokens = BigIntegerField()
+    cost = DecimalField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("customer", "day", "kind", "chatbot_id", "model")
+
+
+class UsageCounted(Base):
+    """How far a customer's days are counted."""
+
+    id = None  # type: ignore[assignment]
+    customer = ForeignKeyField(Customer, primary_key=True)
+    until = DateField()
+
+
 class ModelPrice(Base):
     """What a model costs for a million tokens, and for a minute of speech."""
 

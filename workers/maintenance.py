@@ -17,7 +17,7 @@ from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.connection import outage
-from shared.budgets import meter
+from shared.budgets import meter, usage
 from shared.channels import contacts, delivery_status, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks
@@ -27,7 +27,7 @@ from shared.jobs import prune, worker_process
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
-from shared.operations import bulk_actions, dead_letters, overview, replays, webhook_recovery
+from shared.operations import bulk_actions, dead_letters, overview, pauses, replays, webhook_recovery
 from shared.people import notices
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
@@ -100,6 +100,7 @@ def sweep() -> None:
         redelivery.release_held()
         delivery_status.apply_late_statuses()
         contacts.settle()
+        pauses.release_ended()
         if swept := meter.sweep():
             log.warning("reservations_swept", extra={"count": swept})
 
@@ -140,8 +141,10 @@ def sweep_jobs() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def count_throughput() -> None:
-    """Keeps what each queue did in the minutes that are over, before job records are pruned; settles failures that arrived."""
+    """Keeps what each queue did in the minutes that are over, before job records are pruned; what was used on days that are over;
+    settles failures that arrived."""
     overview.count_minutes()
+    usage.count_days()
     dead_letters.settle()
 
 

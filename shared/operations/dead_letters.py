@@ -24,6 +24,8 @@ queries = sql.load(__file__)
 
 #: What can become of one; schema.sql says what each means.
 STATES = ("open", "replayed", "answered", "ignored")
+#: Dead letters that are changed at once: whoever else wants one of them waits so long.
+AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ def failing_endpoints() -> list[dict[str, Any]]:
     return queries["failing_endpoints"].rows()
 
 
-def count(where: Filter) -> int:
-    """How many there are."""
-    return int(db.scalar(DeadLetter.select(fn.count(DeadLetter.id)).where(*where.conditions)))
+def count(where: Filter, most: int | None = None) -> int:
+    """How many there are; of more than `most`, so many."""
+    meant = DeadLetter.select(DeadLetter.id).where(*where.conditions).limit(most)
+    return int(db.scalar(meant.select_from(fn.count(meant.c.id))))
 
 
 def page(where: Filter, limit: int, before: int | None = None, include_unknown: bool = False) -> list[dict[str, Any]]:
@@ -115,14 +118,26 @@ def page(where: Filter, limit: int, before: int | None = None, include_unknown: 
 
 
 def ignore(where: Filter, by: str) -> int:
-    """Nothing is to be done about these; returns how many they were."""
-    ignored = DeadLetter.update(state="ignored", changed_by=by, changed_at=fn.now()).where(*where.conditions)
-    return len(db.rows(ignored.returning(DeadLetter.id)))
+    """Nothing is to be done about these; returns how many they were. What fails from now on is not meant.
+
+    Some at a time, so that no lock is held long: whoever dies at it has ignored a part, and does it once more.
+    """
+    where, count = where.frozen(), 0
+    while True:
+        some = DeadLetter.select(DeadLetter.id).where(*where.conditions).order_by(DeadLetter.id).limit(AT_ONCE).for_update()
+        ignored = DeadLetter.update(state="ignored", changed_by=by, changed_at=fn.now()).where(DeadLetter.id.in_(some))
+        done = len(db.rows(ignored.returning(DeadLetter.id)))
+        count += done
+        if done < AT_ONCE:
+            return count
 
 
 def settle() -> int:
     """Closes those that arrived after all; returns how many."""
-    return len(queries["settle"].rows())
+    settled, after = 0, 0
+    while (page := queries["settle"].row(after=after, page=AT_ONCE)) and page["last"] is not None:
+        settled, after = settled + page["settled"], page["last"]
+    return settled
 
 
 def prune() -> dict[str, int]:

@@ -15,13 +15,17 @@ from peewee import JOIN, Cast, Value, fn
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.registry import CHANNELS, SEND_QUEUES
+from shared.db import sql
 from shared.models import Chatbot, Customer, Job, Pause
 from shared.queues import UNCLAIMED, Queue
 
 log = logging.getLogger(__name__)
+queries = sql.load(__file__)
 
 #: Jobs a second that leave when a pause ends: a burst would meet every provider's limit.
 PACE = 50.0
+#: Jobs that are released at once: a worker that wants one of them waits so long.
+AT_ONCE = 500
 #: Stages whose jobs are not one chatbot's.
 _OF_NO_CHATBOT = frozenset({Queue.WEBHOOKS, Queue.KNOWLEDGE_IMPORT, Queue.KNOWLEDGE_EMBEDDING})
 
@@ -82,12 +86,30 @@ def _is(column: str, value: object) -> Any:
 
 def resume(pause_id: int, by: str, pace: float = PACE) -> int | None:
     """Ends a pause; returns how many jobs leave now, one after the other. None: there is no such pause."""
-    tickets = db.scalar("select pause_lift_v1(%s, %s)", [pause_id, pace])
-    if tickets is None:
+    if not db.rows(Pause.delete().where(Pause.id == pause_id).returning(Pause.id)):
         return None
-    log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": len(tickets)})
-    enqueue(tickets_of(tickets))
-    return len(tickets)
+    released = _release(pause_id, pace)
+    log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": released})
+    return released
+
+
+def release_ended() -> int:
+    """Releases what is still parked for a pause that is over, as its customer was deleted, or whoever ended it died at that."""
+    released = sum(_release(row["id"], PACE) for row in queries["ended"].rows())
+    if released:
+        log.warning("pause_released_by_sweep", extra={"jobs": released})
+    return released
+
+
+def _release(pause_id: int, pace: float) -> int:
+    """In transactions of AT_ONCE jobs each: whoever dies between two of them has lost nothing, and the sweep goes on."""
+    begun, released = db.scalar("select clock_timestamp()"), 0
+    while True:
+        tickets = queries["release"].scalar(id=pause_id, begun=begun, place=released, pace=pace, limit=AT_ONCE)
+        enqueue(tickets_of(tickets))
+        released += len(tickets)
+        if len(tickets) < AT_ONCE:
+            return released
 
 
 def overview(customer_id: int | None = None) -> list[dict[str, Any]]:

@@ -63,11 +63,11 @@ class Preview:
         return self.total > self.ready + sum(self.left_out.values())
 
 
-def preview(where: Filter, include_unknown: bool = False) -> Preview:
-    """Looks at all that are meant, and changes nothing."""
+def preview(where: Filter, include_unknown: bool = False, most: int = PREVIEWED) -> Preview:
+    """Looks at all that are meant, up to `most`, and changes nothing."""
     where = where.frozen()
     verdict = fn.dead_letter_verdict_v1(DeadLetter.id, include_unknown)
-    meant = DeadLetter.select(verdict.alias("verdict")).where(*where.conditions).order_by(DeadLetter.id).limit(PREVIEWED)
+    meant = DeadLetter.select(verdict.alias("verdict")).where(*where.conditions).order_by(DeadLetter.id).limit(most)
     verdicts = Counter(row["verdict"] for row in db.rows(meant))
     ready = verdicts.pop(READY, 0)
     samples = dead_letters.page(where, SAMPLES, include_unknown=include_unknown)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from peewee import JOIN, SQL
+from peewee import JOIN, SQL, fn
 
 from shared import db
 from shared.models import AuditEntry, Customer, User
@@ -65,7 +65,7 @@ def entries(
     if user_id is not None:
         rows = rows.where(AuditEntry.user == user_id)
     if action:
-        rows = rows.where((AuditEntry.action == action) | AuditEntry.action.startswith(f"{action}."))
+        rows = rows.where(AuditEntry.action == action if "." in action else fn.audit_kind_v1(AuditEntry.action) == action)
     if before is not None:
         rows = rows.where(AuditEntry.id < before)
     return db.rows(rows.order_by(AuditEntry.id.desc()).limit(limit))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from peewee import fn
+
 from shared import db
 from shared.db import sql
-from shared.models import WebhookAttempt, WebhookEvent
+from shared.models import WebhookAttempt, WebhookEndpoint, WebhookEvent
 from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
 
-#: Events of an endpoint that are counted, the newest: one more than pages count.
-NEWEST = 10_001
+#: Events that are counted, the newest of an endpoint: one more than pages count. Many endpoints share them.
+NEWEST, LEAST = 10_001, 1_000
 #: Attempts of an endpoint among which the last failure is looked for.
 TRIED = 1_000
 #: Attempts that one page looks through for those that failed: an endpoint that works has none among millions.
@@ -20,6 +22,7 @@ LOOKS = 5_000
 #: Rows of a page of attempts.
 ROWS = 50
 
+_COUNT = WebhookEndpoint.select(fn.COUNT(WebhookEndpoint.id))
 _COLUMNS = (
     WebhookAttempt.id,
     WebhookAttempt.event,
@@ -38,7 +41,11 @@ _COLUMNS = (
 
 def states(customer_id: int, endpoint_id: int | None = None) -> dict[int, dict[str, Any]]:
     """`waiting`, `failed` and `failed_at` by endpoint: of all, or of one."""
-    rows = queries["states"].rows(customer_id=customer_id, endpoint_id=endpoint_id, newest=NEWEST, tried=TRIED)
+    endpoints = 1 if endpoint_id else db.scalar(_COUNT.where(WebhookEndpoint.customer == customer_id))
+    newest = max(LEAST, NEWEST // max(endpoints, 1))
+    with db.transaction():
+        db.rows("set local enable_sort = off")  # of an endpoint with more events than others PostgreSQL would read and sort all
+        rows = queries["states"].rows(customer_id=customer_id, endpoint_id=endpoint_id, newest=newest, tried=TRIED)
     return {row.pop("id"): row for row in rows}
 
 

@@ -307,6 +307,30 @@ def test_the_address_of_a_preview_has_no_token(world: World, simulator: Simulato
     [form] = re.findall(r'<form [^>]*id="failures".*?</form>', page, re.DOTALL)
     assert [tag for tag in re.findall(r"<input [^>]*>", form) if "csrf_token" in tag] == []
     [token] = re.findall(r'<button [^>]*formmethod="post"[^>]* name="csrf_token" value="([^"]+)"', form)
-    sent = {"queue": CLOUD_QUEUE, "which": "all", "csrf_token": token}
+    sent = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)) | {"which": "all", "csrf_token": token}
+    assert sent.keys() == {"queue", "until", "which", "csrf_token"}
     assert operator.client.post("/desk/operate/failures/ignore", data=sent).status_code == 303
     assert dead_letters.count(Filter()) == 0
+
+
+def test_all_that_a_page_shows_is_ignored_some_at_a_time_and_nothing_that_fails_later(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
+    fail_sends(world, simulator, 5)
+    operator = Visitor(create_app(), person("operator", None))
+    page = operator.get("/desk/operate/failures/list").text
+    shown = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+    db.rows("delete from job where state = 'failed'")
+    again, *others = db.rows("select id, job_id from dead_letter order by id")
+    db.rows("update dead_letter set failed_at = clock_timestamp(), failures = 2 where id = %s", [again["id"]])
+    assert operator.post("/desk/operate/failures/ignore", **shown, which="all").status_code == 303
+    assert [row["id"] for row in db.rows("select id from dead_letter where state = 'open'")] == [again["id"]]
+    assert {row["changed_by"] for row in db.rows("select changed_by from dead_letter where state = 'ignored'")} == {
+        "emma.operator.0@example.com"
+    }
+    assert len(others) == 4
+    assert dead_letters.count(Filter(state="ignored"), 3) == 3
+    db.rows("update dead_letter set state = 'open', changed_at = null, changed_by = null")
+    db.rows("update message set status = 'SENT', error = null where status = 'FAILED'")
+    assert (dead_letters.settle(), dead_letters.settle()) == (5, 0), "a page after the other"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -113,13 +114,45 @@ def test_a_job_that_parks_while_its_pause_ends_is_not_forgotten(world: World) ->
     world.run(incoming["id"])
     [job] = world.jobs(queue="ai-processing")
     with db.transaction():
-        assert db.scalar("select pause_lift_v1(%s, 50)", [pause_id]) == []
+        db.rows("delete from pause where id = %s", [pause_id])
         other = threading.Thread(target=world.run, args=(job["id"],))
         other.start()
         other.join(0.5)  # it waits for the row of the pause
     other.join(30)
     assert resumed(world, pause_id) is None
     assert world.messages(role="assistant")[0]["status"] == "SENT"
+
+
+def test_a_resume_that_dies_half_way_is_finished_by_the_sweep_and_keeps_pace_and_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause_id = paused(queue="ai-processing")
+    for number in range(7):
+        world.say(user=f"v-{number}", external_id=f"{number}")
+    world.say("And that?", user="v-0", external_id="behind")
+    world.drain()
+    monkeypatch.setattr(pauses, "AT_ONCE", 2)
+    batches = []
+
+    def dies(tickets: list[object]) -> None:
+        batches.append(len(tickets))
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pauses, "enqueue", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pauses.resume(pause_id, "ops@example.com", pace=0.1)
+    parked = f"pause {pause_id}"
+    jobs = [job for job in world.jobs(queue="ai-processing") if not job["held"]]
+    assert [job["waits_for"] for job in jobs] == [None] * 4 + [parked] * 3
+    gaps = [(later["run_at"] - sooner["run_at"]).total_seconds() for sooner, later in itertools.pairwise(jobs[:4])]
+    assert all(9.9 < gap < 11 for gap in gaps), "ten seconds each, beyond the batch as well"
+    other = paused(queue="whatsapp-cloud-send")  # a pause that is not over
+    assert pauses.release_ended() == 3
+    assert pauses.release_ended() == 0
+    assert batches == [2, 2, 2, 1]
+    assert {job["waits_for"] for job in world.jobs(queue="ai-processing")} == {None}
+    pauses.resume(other, "ops@example.com")
 
 
 def test_what_does_not_exist_is_not_paused(world: World) -> None:

@@ -6,17 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from marshmallow import fields
-from peewee import CompoundSelectQuery, ModelSelect, Select, fn
+from peewee import CompoundSelectQuery, Select, fn
 
 from shared import db
 from shared.budgets import budgets
-from shared.models import Job, UsageLog
+from shared.budgets.usage import of_days as days_of
+from shared.models import Job
 from shared.queue_service import STATES
 from shared.queues import Queue
 from web.api.api import api, customer_id
 from web.api.budgets import StoredBudgetSchema
 from web.api.schemas import QueuesSchema, UsageQuerySchema, stored_text
 from web.parameters import BodySchema
+
+_COUNTS = ("quantity", "prompt_tokens", "completion_tokens")
 
 
 class DayUsageSchema(BodySchema):
@@ -74,24 +77,17 @@ def usage(query: dict[str, Any]) -> dict[str, Any]:
     """
     first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
     with db.patient(db.REPORT):
-        return {"data": db.rows(_usage(first_day, query["days"])), "budgets": budgets.budgets(customer_id())}
+        rows = days_of(customer_id(), first_day, query["days"])
+        return {"data": _by_kind(rows), "budgets": budgets.budgets(customer_id())}
 
 
-def _usage(first_day: date, days: int) -> ModelSelect[UsageLog]:
-    day = fn.date(fn.timezone("utc", UsageLog.created_at))
-    # PostgreSQL counts the days: Python's end with the year 9999.
-    begin = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
-    end = fn.timezone("utc", fn.timezone("utc", begin) + fn.make_interval(0, 0, 0, days))
-    return (
-        UsageLog.select(
-            day.alias("day"),
-            UsageLog.kind,
-            fn.SUM(UsageLog.quantity).alias("quantity"),
-            fn.SUM(UsageLog.prompt_tokens).alias("prompt_tokens"),
-            fn.SUM(UsageLog.completion_tokens).alias("completion_tokens"),
-            fn.SUM(UsageLog.cost).alias("cost"),
-        )
-        .where(UsageLog.customer == customer_id(), UsageLog.created_at >= begin, UsageLog.created_at < end)
-        .group_by(day, UsageLog.kind)
-        .order_by(day, UsageLog.kind)
-    )
+def _by_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without chatbots and models: their rows of a day and kind added up."""
+    sums: dict[tuple[date, str], dict[str, Any]] = {}
+    for row in rows:
+        empty = {"day": row["day"], "kind": row["kind"], "cost": None, **dict.fromkeys(_COUNTS, 0)}
+        total = sums.setdefault((row["day"], row["kind"]), empty)
+        total |= {name: total[name] + row[name] for name in _COUNTS}
+        if row["cost"] is not None:
+            total["cost"] = (total["cost"] or 0) + row["cost"]
+    return list(sums.values())

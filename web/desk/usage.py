@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import Response, g, make_response, render_template, request
 from flask_babel import gettext as _
-from peewee import JOIN, Expression, fn
 
 from shared import db
 from shared.budgets import budgets
-from shared.models import Chatbot, UsageLog
+from shared.budgets.usage import of_days as usage_of_days
+from shared.models import Chatbot
 from web.desk import desk
 from web.desk.access import allowed
 from web.desk.budgets import AT_LIMIT
@@ -21,6 +21,7 @@ from web.desk.budgets import AT_LIMIT
 SPANS = (7, 30, 90)
 #: The chart's own units; the page scales it.
 WIDTH, HEIGHT = 960, 150
+_COUNTS = ("quantity", "prompt_tokens", "completion_tokens")
 
 
 class Bar(NamedTuple):
@@ -42,12 +43,13 @@ def usage() -> Response:
     days = request.args.get("days", type=int)
     days = days if days in SPANS else 30
     first = datetime.now(UTC).date() - timedelta(days - 1)
-    begin = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    own = (UsageLog.customer == g.customer.id) & (UsageLog.created_at >= begin)
     with db.patient(db.REPORT):
-        by_day, by_kind, by_chatbot, by_model = _by_day(own), _by_kind(own), _by_chatbot(own), _by_model(own)
+        rows = usage_of_days(g.customer.id, first, days)
     of_budgets = budgets.budgets(g.customer.id)
     bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name))
+    names = {bot["id"]: bot["name"] for bot in bots}
+    asked = [row for row in rows if row["model"] is not None]
+    by_day = _sums(rows, "day")
     page = render_template(
         "desk/usage.html",
         days=days,
@@ -55,11 +57,11 @@ def usage() -> Response:
         bars=bars(by_day, first, days),
         most=max((_tokens(row) for row in by_day), default=0),
         total=_total(by_day),
-        kinds={row["kind"]: row["quantity"] for row in by_kind},
-        by_chatbot=by_chatbot,
-        by_model=by_model,
+        kinds={row["kind"]: row["quantity"] for row in _sums(rows, "kind")},
+        by_chatbot=[{**row, "name": names.get(row["chatbot_id"])} for row in _most_first(_sums(asked, "chatbot_id"))],
+        by_model=_most_first(_sums(asked, "model")),
         budgets=of_budgets,
-        names={bot["id"]: bot["name"] for bot in bots},
+        names=names,
         without_budget=_without_budget(of_budgets, bots),
         at_limit=AT_LIMIT,
         width=WIDTH,
@@ -91,38 +93,21 @@ def _without_budget(stored: Sequence[dict[str, Any]], bots: Sequence[dict[str, A
     return everybody + [(bot["id"], bot["name"]) for bot in bots if bot["id"] not in bounded]
 
 
-def _sums() -> tuple[Any, ...]:
-    return (
-        fn.SUM(UsageLog.prompt_tokens).alias("prompt_tokens"),
-        fn.SUM(UsageLog.completion_tokens).alias("completion_tokens"),
-        fn.COUNT(UsageLog.id).filter(UsageLog.kind == "ai").alias("answers"),
-        fn.SUM(UsageLog.cost).alias("cost"),
-    )
+def _sums(rows: Iterable[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    """Rows with the same value added up; the cost of what has none is not known."""
+    sums: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        total = sums.setdefault(row[by], {by: row[by], "answers": 0, "cost": None, **dict.fromkeys(_COUNTS, 0)})
+        for name in _COUNTS:
+            total[name] += row[name]
+        total["answers"] += row["entries"] if row["kind"] == "ai" else 0
+        if row["cost"] is not None:
+            total["cost"] = (total["cost"] or 0) + row["cost"]
+    return list(sums.values())
 
 
-def _by_day(own: Expression) -> list[dict[str, Any]]:
-    day = fn.date(fn.timezone("utc", UsageLog.created_at))
-    return db.rows(UsageLog.select(day.alias("day"), *_sums()).where(own).group_by(day).order_by(day))
-
-
-def _by_kind(own: Expression) -> list[dict[str, Any]]:
-    return db.rows(UsageLog.select(UsageLog.kind, fn.SUM(UsageLog.quantity).alias("quantity")).where(own).group_by(UsageLog.kind))
-
-
-def _by_chatbot(own: Expression) -> list[dict[str, Any]]:
-    chosen = UsageLog.select(UsageLog.chatbot_id, Chatbot.name, *_sums())
-    joined = chosen.join(Chatbot, JOIN.LEFT_OUTER, on=(Chatbot.id == UsageLog.chatbot_id)).where(own, _asked_a_model())
-    return db.rows(joined.group_by(UsageLog.chatbot_id, Chatbot.name).order_by(fn.SUM(UsageLog.prompt_tokens).desc()))
-
-
-def _by_model(own: Expression) -> list[dict[str, Any]]:
-    chosen = UsageLog.select(UsageLog.model, *_sums()).where(own, _asked_a_model())
-    return db.rows(chosen.group_by(UsageLog.model).order_by(fn.SUM(UsageLog.prompt_tokens).desc()))
-
-
-def _asked_a_model() -> Expression:
-    asked: Expression = UsageLog.model.is_null(False)
-    return asked
+def _most_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: -row["prompt_tokens"])
 
 
 def _tokens(row: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ from shared.operations.dead_letters import Filter
 from shared.people import audit
 from web.desk import desk
 from web.desk.access import allowed, audited, current_user
+from web.desk.dates import COUNTED
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts
 
@@ -46,6 +47,7 @@ def failures() -> Response:
 def failure() -> Response:
     """The rows of a reason, or of any filter."""
     where, problem = asked(request.args)
+    until = where.frozen().until  # what is ignored or replayed from this page is what it shows: nothing that fails afterwards
     before = request.args.get("before", "")
     rows = (
         []
@@ -60,8 +62,9 @@ def failure() -> Response:
     page = render_template(
         "desk/operate/failure.html",
         rows=rows[:_ROWS],
-        total=0 if problem else dead_letters.count(where),
+        total=0 if problem else dead_letters.count(where, COUNTED + 1),
         said=said,
+        frozen={**said, "until": until.isoformat() if until else None},
         more=more,
         problem=problem,
         customers=customers,
@@ -76,9 +79,8 @@ def failure() -> Response:
 def ignore_failures() -> Response:
     """Nothing is to be done about what is ticked, or about all that match."""
     where = meant(request.form)
-    with db.transaction():
-        count = dead_letters.ignore(where, actor())
-        audited("failures.ignored", "failures", count=count, **_facts(where))
+    count = dead_letters.ignore(where, actor())
+    audited("failures.ignored", "failures", count=count, **_facts(where))
     flash(ngettext("%(num)s failure is ignored from now on.", "%(num)s failures are ignored from now on.", count))
     return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]  # werkzeug's base class
 

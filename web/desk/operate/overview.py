@@ -18,6 +18,7 @@ from shared.operations.dead_letters import Filter
 from shared.queues import Queue
 from web.desk import desk
 from web.desk.access import allowed
+from web.desk.dates import COUNTED
 from web.desk.operate import charts, words
 
 
@@ -37,7 +38,7 @@ def overview_page() -> Response:
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
-        failures=dead_letters.count(Filter()),
+        failures=dead_letters.count(Filter(), COUNTED + 1),
         words=words,
     )
     return make_response(page)

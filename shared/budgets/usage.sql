@@ -1,0 +1,28 @@
+-- name: of_days(customer_id, first, days)
+-- By day, kind, chatbot and model: of days that are counted from usage_day, of the others from usage_log.
+with counted as materialized (
+    select coalesce((select until from usage_counted where customer_id = :customer_id), '-infinity') as until
+)
+select day, kind, nullif(chatbot_id, 0) as chatbot_id, nullif(model, '') as model, sum(entries)::bigint as entries,
+    sum(quantity)::bigint as quantity, sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens,
+    sum(cost) as cost
+from (
+    select day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost from usage_day
+    where customer_id = :customer_id and day >= :first::date and day < :first::date + :days::integer and day < (select until from counted)
+    union all
+    select (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0), coalesce(model, ''), 1, quantity, prompt_tokens,
+        completion_tokens, cost
+    from usage_log
+    where customer_id = :customer_id and created_at < (:first::date + :days::integer)::timestamp at time zone 'utc'
+        and created_at >= greatest(:first::date, (select until from counted))::timestamp at time zone 'utc'
+) entries
+group by day, kind, chatbot_id, model order by day, kind
+
+-- name: to_count(limit)
+-- Customers with days that are over and not counted.
+select customer.id from customer left join usage_counted on usage_counted.customer_id = customer.id
+where usage_counted.until is null or usage_counted.until < (now() at time zone 'utc' - interval '2 hours')::date
+order by customer.id limit :limit
+
+-- name: count_days(customer_id, days)
+select usage_count_days_v1(:customer_id, :days) as days

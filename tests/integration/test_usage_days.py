@@ -1,0 +1,80 @@
+"""Days that are over are counted once, and say the same as the rows that they are made of, whoever changes one meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared import db
+from shared.budgets import usage
+from shared.models import Chatbot
+from tests.builders import World
+
+_ADD = """
+    insert into usage_log (customer_id, chatbot_id, kind, quantity, prompt_tokens, completion_tokens, model, cost, created_at)
+    select %(customer)s, case when n %% 5 > 0 then %(chatbot)s end, case n %% 3 when 0 then 'message' else 'ai' end, 1 + n %% 2,
+        case when n %% 3 > 0 then n else 0 end, case when n %% 3 > 0 then 7 else 0 end,
+        case when n %% 3 > 0 then (array['small', 'large'])[1 + n %% 2] end, case when n %% 4 = 1 then n / 1000.0 end,
+        now() - make_interval(hours => n)
+    from generate_series(0, 1200, 5) n
+"""
+_CHANGE = (
+    "update usage_log set quantity = quantity + 1, prompt_tokens = prompt_tokens + 100, model = 'other', cost = 5 where id = %s"
+)
+
+
+def _days(customer: int) -> list[dict[str, Any]]:
+    first = datetime.now(UTC).date() - timedelta(80)
+    return usage.of_days(customer, first, 90)
+
+
+def _by_hand(customer: int) -> list[dict[str, Any]]:
+    return db.rows(
+        "select (created_at at time zone 'utc')::date as day, kind, chatbot_id, model, count(*) as entries,"
+        " sum(quantity) as quantity,"
+        " sum(prompt_tokens) as prompt_tokens, sum(completion_tokens) as completion_tokens, sum(cost) as cost"
+        " from usage_log where customer_id = %s group by 1, 2, 3, 4 order by 1, 2",
+        [customer],
+    )
+
+
+def _same(customer: int) -> bool:
+    shown = [row for row in _days(customer) if row["entries"]]  # what was changed may leave a row of nothing
+    found = [sorted(map(str, map(tuple, map(dict.values, rows)))) for rows in (shown, _by_hand(customer))]
+    return found[0] == found[1]
+
+
+def test_days_are_counted_once_and_a_late_change_is_in_them(world: World) -> None:
+    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot})
+    other, _ = world.tenant()
+    assert _same(world.customer)
+    assert usage.count_days() > 45
+    assert usage.count_days() == 0
+    assert db.scalar("select count(*) from usage_day where customer_id = %s", [other]) == 0
+    counted = db.scalar("select sum(entries) from usage_day")
+    assert db.scalar("select count(*) from usage_log") - 30 < counted < db.scalar("select count(*) from usage_log")
+    assert _same(world.customer)
+    for position in (3, 40, 200):
+        row = db.row("select id from usage_log order by created_at offset %s limit 1", [position]) or {}
+        db.rows(_CHANGE, [row["id"]])
+        db.rows(_CHANGE, [row["id"]])
+        assert _same(world.customer)
+    db.rows(Chatbot.delete().where(Chatbot.customer == other))
+    db.rows("delete from customer where id = %s", [world.customer])
+    assert db.scalar("select count(*) from usage_day") == 0
+
+
+def test_a_change_that_meets_the_counting_is_counted(world: World) -> None:
+    """Whoever is first, the other one waits."""
+    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot})
+    row = db.row("select id from usage_log order by created_at offset 50 limit 1") or {}
+    counting = threading.Thread(target=usage.count_days)
+    with db.transaction():
+        db.rows(_CHANGE, [row["id"]])
+        counting.start()
+        counting.join(0.5)
+        assert counting.is_alive()
+    counting.join(30)
+    assert _same(world.customer)
+    assert db.scalar("select count(*) from usage_day where model = 'other'") == 1
