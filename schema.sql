@@ -1521,6 +1521,8 @@ create table webhook_endpoint (
     warned_at   timestamptz,
     -- Why it was disabled, if its owner did not do it.
     disabled_reason text check (disabled_reason in ('failing', 'gone')),
+    -- When it got another URL: 410 of a call that had begun before says nothing about the new one.
+    url_changed_at timestamptz,
     check ((old_secret is null) = (old_secret_until is null)),
     check (warned_at is null or failing_since is not null),
     check (disabled_reason is null or not active),
@@ -2930,6 +2932,21 @@ create table app_user (
     check (role = 'operator' or not can_read_texts)
 );
 create index app_user_customer_idx on app_user (customer_id, id);
+
+-- E-mails to owners about an endpoint that will be, or was, disabled; each until the mail server has taken it (shared/webhooks/notices.py).
+create table endpoint_notice (
+    id          bigint generated always as identity primary key,
+    endpoint_id bigint not null references webhook_endpoint on delete cascade,
+    user_id     bigint not null references app_user on delete cascade,
+    state       text not null check (state in ('failing', 'disabled')),
+    disables_at timestamptz not null,
+    attempts    smallint not null default 0 check (attempts >= 0),
+    due_at      timestamptz not null default now(),
+    created_at  timestamptz not null default now(),
+    unique (endpoint_id, user_id, state)
+);
+create index endpoint_notice_due_idx on endpoint_notice (due_at);
+create index endpoint_notice_user_idx on endpoint_notice (user_id);
 
 -- One browser that is logged in. Only the SHA-256 of what its cookie holds is stored.
 create table user_session (

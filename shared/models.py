@@ -602,6 +602,7 @@ class WebhookEndpoint(Base):
     failing_since = DateTimeTZField(null=True)
     warned_at = DateTimeTZField(null=True)
     disabled_reason = TextField(null=True)
+    url_changed_at = DateTimeTZField(null=True)
 
 
 class WebhookEvent(Base):
@@ -806,6 +807,18 @@ class User(Base):
         """`user` is PostgreSQL's own word."""
 
         table_name = "app_user"
+
+
+class EndpointNotice(Base):
+    """An e-mail to an owner about an endpoint that only fails, which the mail server has not taken yet."""
+
+    endpoint = ForeignKeyField(WebhookEndpoint)
+    user = ForeignKeyField(User)
+    state = TextField()
+    disables_at = DateTimeTZField()
+    attempts = IntegerField()
+    due_at = _time()
+    created_at = _time()
 
 
 class ConversationNote(Base):

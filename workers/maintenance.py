@@ -34,6 +34,7 @@ from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
 from shared.webhooks import failing, redelivery, retention
+from shared.webhooks import notices as endpoint_notices
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,12 @@ def watch_endpoints() -> None:
 def tell_people() -> None:
     """E-mails a business's people that customers wait for them, and its owners that a budget nears its end."""
     notices.tell()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def send_notices() -> None:
+    """E-mails owners about such endpoints, until the mail server has taken it."""
+    endpoint_notices.send_due()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

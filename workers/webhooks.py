@@ -76,7 +76,7 @@ def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
     return {
         **(getattr(problem, "details", None) or attempt.failed_row(problem)),
         "schedule": _schedule(job),
-        "may_follow": attempt.trigger is not Trigger.TEST and not isinstance(problem, EndpointGone),
+        "may_follow": attempt.trigger is not Trigger.TEST,
         "retry_after": getattr(problem, "retry_after", None),
     }
 

@@ -71,9 +71,12 @@ with failed_attempt as (
              schedule integer[], may_follow boolean, retry_after float8)
 ), next_step as materialized (
     select step.used, clock_timestamp() + make_interval(secs => step.seconds) as at
-    from failed_attempt join webhook_event event on event.id = failed_attempt.webhook_event_id,
+    from failed_attempt join webhook_event event on event.id = failed_attempt.webhook_event_id
+        join webhook_endpoint endpoint on endpoint.id = event.endpoint_id,
         details, webhook_redelivery_v1(schedule, redeliveries, retry_after) step
-    where retry_in is null and may_follow
+    where retry_in is null and may_follow and (
+        details.response_status is distinct from 410
+        or endpoint.url_changed_at > clock_timestamp() - make_interval(secs => details.seconds + 5))
 ), failed_event as (
     update webhook_event event set attempts = number, error = :customer_error, response_status = details.response_status,
         next_attempt_at = next_step.at, redeliveries = coalesce(next_step.used, redeliveries)
@@ -112,7 +115,8 @@ from throttled_event, details
 on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
--- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it.
+-- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it. Not where it has
+-- another URL since: a call begins up to some seconds after its job has read the URL.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -120,10 +124,15 @@ with dead_job as materialized (
     update webhook_event set status = 'FAILED',
         error = case when starts_with(error, last_error) then error else last_error end
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
-    returning endpoint_id, response_status
+    returning webhook_event.id, attempts, endpoint_id, response_status
+), gone_endpoint as materialized (
+    select endpoint.id from failed_event
+    join webhook_attempt attempt on attempt.event_id = failed_event.id and attempt.number = failed_event.attempts
+    join webhook_endpoint endpoint on endpoint.id = failed_event.endpoint_id
+    where response_status = 410 and not coalesce(endpoint.url_changed_at > attempt.started_at - interval '5 seconds', false)
+    for no key update of endpoint
 ), disabled_endpoint as materialized (
-    select coalesce((select webhook_endpoint_disable_v1(endpoint_id, 'gone') from failed_event where response_status = 410), '[]')
-        as tickets
+    select coalesce((select webhook_endpoint_disable_v1(id, 'gone') from gone_endpoint), '[]') as tickets
 )
 select job_close_failed_v1(:job_id) || disabled_endpoint.tickets as tickets
 from (select count(*) from dead_job) locked, disabled_endpoint -- both before it is closed

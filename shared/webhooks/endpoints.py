@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from peewee import Expression, ModelSelect, fn
+from peewee import Case, Expression, ModelSelect, fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
@@ -136,6 +136,9 @@ def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotate
         stored |= {"secret": encrypt(secret), "old_secret": WebhookEndpoint.secret, "old_secret_until": until}
     if stored.get("active") is not None:
         stored |= {"failing_since": None, "warned_at": None, "disabled_reason": None}
+    if stored.get("url") is not None:
+        is_same = WebhookEndpoint.url == stored["url"], WebhookEndpoint.url_changed_at
+        stored["url_changed_at"] = Case(None, [is_same], fn.clock_timestamp())
     if not stored:
         return get(customer_id, endpoint_id)
     row = db.row(WebhookEndpoint.update(**stored).where(_is_own(customer_id, endpoint_id)).returning(*COLUMNS))

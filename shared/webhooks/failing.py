@@ -13,9 +13,8 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.config import settings
 from shared.db import sql
-from shared.models import User
-from shared.people import mail
 from shared.telemetry import metrics
+from shared.webhooks import notices
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -24,19 +23,6 @@ queries = sql.load(__file__)
 NOTICE = 0.6
 #: Seconds within which the last attempt must have been: a day; and that pass at least between the notice and the end.
 ALIVE = 86_400
-
-_TEXTS = {
-    "failing": (
-        "A webhook endpoint fails",
-        "Your webhook endpoint {url} (number {id}) has answered nothing but failures for days.\n\n"
-        "If that goes on, it will be disabled at {disables_at:%Y-%m-%d %H:%M} UTC, and hears of no more events.",
-    ),
-    "disabled": (
-        "A webhook endpoint was disabled",
-        "Your webhook endpoint {url} (number {id}) has answered nothing but failures for days.\n\n"
-        "It was disabled, and hears of no more events. Once it works, switch it on again. What failed can be delivered again.",
-    ),
-}
 
 
 def watch() -> int:
@@ -53,18 +39,15 @@ def watch() -> int:
 
 def _tell(endpoint: dict[str, Any], state: str, statement: str, arguments: list[Any]) -> bool:
     """Writes it, and tells of it; False if somebody was faster, or the endpoint is well again."""
-    tickets = db.scalar(statement, arguments)
-    if tickets is None:
-        return False
+    with db.transaction():
+        tickets = db.scalar(statement, arguments)
+        if tickets is None:
+            return False
+        notices.add(endpoint["id"], state, endpoint["disables_at"])
     enqueue(tickets_of(tickets))
     log.warning(
         "endpoint_disabled" if state == "disabled" else "endpoint_failing",
         extra={"endpoint": endpoint["id"], "customer": endpoint["customer_id"]},
     )
     metrics.increment("endpoints", state)
-    if mail.is_on():
-        subject, text = _TEXTS[state]
-        owner = (User.customer == endpoint["customer_id"]) & (User.role == "owner") & User.disabled_at.is_null()
-        for user in db.rows(User.select(User.email).where(owner)):
-            mail.send(user["email"], subject, text.format(**endpoint))
     return True

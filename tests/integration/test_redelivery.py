@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
 from shared.broker.redis_broker import get_broker
-from shared.webhooks import redelivery, retention
+from shared.webhooks import endpoints, redelivery, retention
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
@@ -150,6 +152,34 @@ def test_gone_means_gone(world: World, simulator: Simulator) -> None:
         "state": "disabled",
         "reason": "gone",
     }
+
+
+def test_gone_is_the_address_that_was_called_and_not_the_new_one(world: World, simulator: Simulator) -> None:
+    endpoint = world.endpoint(world.customer)
+    new = f"{world.simulator.url}/customer/new"
+
+    class Moving(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            endpoints.change(world.customer, endpoint, {"url": new})  # by its owner, while it is called
+            self.send_response(410)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moving) as old:
+        threading.Thread(target=old.serve_forever, daemon=True).start()
+        db.rows("update webhook_endpoint set url = %s where id = %s", [f"http://127.0.0.1:{old.server_port}/old", endpoint])
+        event = fail(world, endpoint)
+        old.shutdown()
+    assert db.scalar("select active from webhook_endpoint where id = %s", [endpoint]) is True
+    row = event_of(event)
+    assert (row["status"], row["response_status"], row["next_attempt_at"] is not None) == ("FAILED", 410, True)
+    make_due(event)
+    redelivery.redeliver_due()
+    run_until_closed(world)
+    assert event_of(event)["status"] == "DELIVERED"
+    db.rows("update webhook_endpoint set url_changed_at = now() - interval '1 minute'")
+    down(simulator, status=410)
+    fail(world, endpoint)
+    assert db.scalar("select active from webhook_endpoint where id = %s", [endpoint]) is False
 
 
 @pytest.mark.parametrize("payload", ["[]", '{"trigger": "never"}', '{"webhook_event_id": "x", "trigger": 7}'])

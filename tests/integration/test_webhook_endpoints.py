@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -17,7 +18,7 @@ from shared import config, db
 from shared.http.bulkhead import MAX_SLOTS, Room
 from shared.operations import webhook_recovery as recovery
 from shared.people import mail
-from shared.webhooks import endpoints, failing, redelivery
+from shared.webhooks import endpoints, failing, notices, redelivery
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
@@ -212,17 +213,9 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mails: list[EmailMessage] = []
-    for name, value in (
-        ("SMTP_URL", "smtp://mail.example"),
-        ("MAIL_FROM", "us@here.example"),
-        ("PUBLIC_URL", "https://here.example"),
-    ):
-        monkeypatch.setenv(name, value)
-    config.reset()
+    set_mail_up(monkeypatch)
     monkeypatch.setattr(mail, "_deliver", mails.append)  # the server is somebody else's
-    db.rows(
-        "insert into app_user (customer_id, role, email, name) values (%s, 'owner', 'ada@shop.example', 'Ada')", [world.customer]
-    )
+    add_owner(world, "Ada")
     endpoint, other = create(business, world), create(business, world, url=None, events=["endpoint.disabled"])
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
     send(world, endpoint)
@@ -232,17 +225,85 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     age(endpoint, 3.5 * DAY)
     assert (failing.watch(), failing.watch()) == (0, 0)
     assert told(business, other) == [("failing", endpoint["id"])], "once"
+    assert (notices.send_due(), notices.send_due()) == (1, 0)
     age(endpoint, 6 * DAY)
     assert failing.watch() == 0, "the notice is younger than a day"
     db.rows("update webhook_endpoint set warned_at = now() - interval '25 hours' where warned_at is not null")
     assert (failing.watch(), failing.watch()) == (1, 0)
     assert told(business, other) == [("failing", endpoint["id"]), ("disabled", endpoint["id"])]
+    notices.send_due()
     shown = business("GET", f"/webhook-endpoints/{endpoint['id']}").json
     assert (shown["active"], shown["disabled_reason"]) == (False, "failing")  # type: ignore[index]
     assert [message["To"] for message in mails] == ["ada@shop.example"] * 2
+    assert "was disabled" in mails[1]["Subject"]
     simulator.clear_faults()
     assert change(business, endpoint, active=True)["failing_since"] is None
     assert status_of(send(world, endpoint)) == ("DELIVERED", False)
+
+
+def set_mail_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("SMTP_URL", "smtp://mail.example"),
+        ("MAIL_FROM", "us@here.example"),
+        ("PUBLIC_URL", "https://here.example"),
+    ):
+        monkeypatch.setenv(name, value)
+    config.reset()
+
+
+def add_owner(world: World, name: str) -> None:
+    values = [world.customer, f"{name.lower()}@shop.example", name]
+    db.rows("insert into app_user (customer_id, role, email, name) values (%s, 'owner', %s, %s)", values)
+
+
+def test_a_notice_is_repeated_until_the_mail_server_takes_it(
+    world: World, business: Business, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mail_up(monkeypatch)
+    for name in ("Ada", "Bob", "Eve"):
+        add_owner(world, name)
+    all_three, tried, taken = threading.Barrier(3), list[str](), list[str]()
+
+    def deliver(message: EmailMessage) -> None:
+        tried.append(message["To"])
+        if len(tried) <= 3:
+            all_three.wait(30)  # a server that answers slowly holds up nobody else
+            if message["To"] == "eve@shop.example":
+                raise ConnectionRefusedError
+        taken.append(message["To"])
+
+    monkeypatch.setattr(mail, "_deliver", deliver)
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
+    send(world, endpoint)
+    run_until_closed(world)
+    age(endpoint, 3.5 * DAY)
+    failing.watch()
+    assert notices.send_due() == 2
+    assert notices.send_due() == 0, "not at once"
+    db.rows("update endpoint_notice set due_at = now()")
+    notices.send_due()
+    assert sorted(taken) == ["ada@shop.example", "bob@shop.example", "eve@shop.example"], "each once"
+    assert db.scalar("select count(*) from endpoint_notice") == 0
+    failing.watch()
+    assert db.scalar("select count(*) from endpoint_notice") == 0, "told once"
+
+
+def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
+    world: World, business: Business, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mail_up(monkeypatch)
+    monkeypatch.setattr(mail, "_deliver", lambda message: pytest.fail("nobody needs this any more"))
+    add_owner(world, "Ada")
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 1}])
+    send(world, endpoint)
+    age(endpoint, 3.5 * DAY)
+    failing.watch()
+    assert db.scalar("select count(*) from endpoint_notice") == 1
+    run_until_closed(world)
+    assert notices.send_due() == 0
+    assert db.scalar("select count(*) from endpoint_notice") == 0
 
 
 def test_events_go_one_way_for_as_long_as_their_endpoint_lasts(world: World, business: Business) -> None:
