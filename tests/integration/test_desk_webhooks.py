@@ -149,6 +149,46 @@ def test_pages_of_attempts_follow_each_other(
     assert pages > 2, "a page looks through so many attempts, whether they failed or not"
 
 
+def test_what_the_api_can_set_an_owner_can(app: Flask, world: World, simulator: Simulator) -> None:
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
+    base = {"url": f"{simulator.url}/customer/hook", "events": "message.sent"}
+    limits = {"channels": ["widget", "telegram"], "rate_limit": "600/1m", "redelivery_schedule": "90s 5m 2h"}
+    own = {"headers": "X-Shop: seven\r\nAuthorization: Bearer top:secret", "chatbots": str(world.chatbot)}
+    for wrong in (
+        {"rate_limit": "a lot"},
+        {"redelivery_schedule": "5m soon"},
+        {"headers": "X-Shop seven"},
+        {"headers": "Host: here"},
+    ):
+        refused = browser.post(f"{page}/new", **{**base, **limits, **own, **wrong})
+        assert (refused.status_code, next(iter(wrong.values())) in refused.text) == (422, True), "what was written is still there"
+    made = browser.post(f"{page}/new", **base, **limits, **own)
+    assert made.status_code == 200
+    form = f"{page}/{stored('id')}/settings"
+    names = ("channels", "chatbots", "rate_limit", "redelivery_schedule")
+    assert [stored(name) for name in names] == [["widget", "telegram"], [world.chatbot], "600/1m", [90, 300, 7200]]
+    for shown in (browser.get(f"{page}/{stored('id')}").text, browser.get(form).text):
+        assert "X-Shop" in shown
+        assert "top:secret" not in shown
+    assert 'value="90s 5m 2h"' in browser.get(form).text
+
+    def save(**more: Any) -> None:
+        version = re.search(r'name="version" value="([^"]+)"', browser.get(form).text)
+        assert version is not None
+        assert browser.post(form, version=version[1], **base, **more).status_code == 303
+
+    save(redelivery_schedule="0")
+    assert [stored(name) for name in names] == [None, None, None, []]
+    world.service.enqueue_webhook_delivery(endpoint_id=stored("id"), event="message.sent", data={"message_id": 1})
+    run_until_closed(world)
+    [call] = simulator.record("webhook")
+    assert (call["headers"]["x-shop"], call["headers"]["authorization"]) == ("seven", "Bearer top:secret"), "those stay"
+    save(headers="X-Other: one")
+    assert "X-Other" in browser.get(form).text
+    save(drop_headers="1")
+    assert stored("headers") is None
+
+
 def test_two_edits_do_not_write_over_each_other_and_nobody_reaches_anothers(app: Flask, world: World) -> None:
     endpoint = world.endpoint(world.customer)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from shared import db
 from shared.errors import InvalidPayload
-from shared.models import BulkAction, WebhookEvent
+from shared.models import BulkAction, Chatbot, WebhookEvent
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
 from shared.payloads import MAX_ROW_ID, check
@@ -22,6 +22,7 @@ from shared.webhooks.triggers import Trigger
 from web.api.recovery import NewRecoverySchema
 from web.desk import desk
 from web.desk.access import allowed, audited
+from web.desk.inbox import CHANNEL_NAMES
 
 ONE = "/c/<int:customer_id>/webhooks/<int:endpoint_id>"
 #: Hours that a recovery may go back.
@@ -137,6 +138,8 @@ def page(endpoint: dict[str, Any], secret: str = "", status: int = 200) -> Respo
         "desk/webhook.html",
         endpoint=endpoint,
         name=name_of(endpoint),
+        bots=_names_of_chatbots(endpoint["chatbots"]),
+        channels=[CHANNEL_NAMES[channel] for channel in endpoint["channels"] or []],
         secret=secret,
         counts=counts,
         attempts=[{**row, "took": round(sum(row["ms"].values()))} for row in rows],
@@ -151,6 +154,11 @@ def page(endpoint: dict[str, Any], secret: str = "", status: int = 200) -> Respo
         hours=HOURS,
     )
     return make_response(html, status)
+
+
+def _names_of_chatbots(ids: list[int] | None) -> list[str]:
+    own = (Chatbot.customer == g.customer.id) & Chatbot.id.in_(ids or [])
+    return [row["name"] for row in db.rows(Chatbot.select(Chatbot.name).where(own).order_by(Chatbot.id))] if ids else []
 
 
 def _recoveries(endpoint_id: int) -> Any:

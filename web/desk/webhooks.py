@@ -11,22 +11,73 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.errors import InvalidPayload
-from shared.models import WebhookEndpoint
+from shared.models import Chatbot, WebhookEndpoint
 from shared.payloads import check
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
 from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, TestEventSchema
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
+from web.desk.inbox import CHANNEL_NAMES
 from web.desk.webhook import OFF, ONE, name_of, own, page, to
+
+#: What a schedule is written with, and the word for none at all; an empty one is the platform's.
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_NEVER = "0"
 
 
 def _ticked(form: forms.Form, name: str) -> list[str]:
     return form.getlist(name)
 
 
-#: What the form has; an endpoint has more by the API, which stays as it is.
-_FIELDS: dict[str, forms.Reader] = {"url": forms.text_or_none, "description": forms.text, "events": _ticked}
+def _ticked_or_all(form: forms.Form, name: str) -> list[str] | None:
+    return form.getlist(name) or None
+
+
+def _numbers_or_all(form: forms.Form, name: str) -> list[int] | None:
+    return [int(one) for one in form.getlist(name) if one.isdecimal()] or None
+
+
+def _schedule(form: forms.Form, name: str) -> list[int | str] | None:
+    """Seconds of what is written like 5m 30m 2h; what is no time stays, for the schema to refuse."""
+    given = forms.text(form, name).split()
+    return None if not given else [] if given == [_NEVER] else [_seconds(time) for time in given]
+
+
+def _seconds(time: str) -> int | str:
+    number, unit = time[:-1], _UNITS.get(time[-1:])
+    return int(number) * unit if unit and number.isdecimal() and len(number) < 9 else time
+
+
+def _written(schedule: list[int | str] | None) -> str:
+    """A schedule as the form has it."""
+    if schedule is None:
+        return ""
+    return " ".join(time if isinstance(time, str) else _time(time) for time in schedule) or _NEVER
+
+
+def _time(seconds: int) -> str:
+    return next(f"{seconds // size}{unit}" for unit, size in _UNITS.items() if seconds % size == 0)
+
+
+#: What the form has of what is stored; own headers are beside it, for what is stored is never shown.
+_FIELDS: dict[str, forms.Reader] = {
+    "url": forms.text_or_none,
+    "description": forms.text,
+    "events": _ticked,
+    "chatbots": _numbers_or_all,
+    "channels": _ticked_or_all,
+    "rate_limit": forms.text_or_none,
+    "redelivery_schedule": _schedule,
+}
+
+
+def _headers(form: forms.Form) -> dict[str, Any]:
+    """Own headers, if any were written: they replace all that there were; or null, if these are to go."""
+    if not (lines := forms.lines(form, "headers")):
+        return {"headers": None} if forms.tick(form, "drop_headers") else {}
+    parts = [line.partition(":") for line in lines]
+    return {"headers": [{"name": name.strip(), "value": value.strip()} for name, _colon, value in parts]}
 
 
 class Switch(NamedTuple):
@@ -68,7 +119,7 @@ def create_webhook() -> Response:
     """Makes it, and shows its secret, this once."""
     given = forms.read(request.form, _FIELDS)
     try:
-        checked = check(NewEndpointSchema, "webhook endpoint", given)
+        checked = check(NewEndpointSchema, "webhook endpoint", {**given, **_headers(request.form)})
         with db.transaction():
             made = endpoints.create(g.customer.id, checked)
             if made is None:
@@ -96,14 +147,15 @@ def save_webhook(endpoint_id: int) -> Response:
     """Takes what was written, unless somebody else has saved it meanwhile."""
     endpoint, given = own(endpoint_id), forms.read(request.form, _FIELDS)
     try:
-        changes = check(EndpointChangesSchema, "webhook endpoint", given)
+        changes = check(EndpointChangesSchema, "webhook endpoint", {**given, **_headers(request.form)})
         changes.pop("rotate_secret")
         with db.transaction():
             db.rows("select from webhook_endpoint where id = %s for no key update", [endpoint_id])
             endpoint = own(endpoint_id)
             if request.form.get("version") != forms.version(endpoint, _FIELDS):
                 return _form(endpoint, given, is_stale=True, status=409)
-            endpoints.change(g.customer.id, endpoint_id, changes)
+            if endpoints.change(g.customer.id, endpoint_id, changes) is None:
+                raise NotFound
             audited("webhook.changed", "webhook", endpoint_id, name=name_of({**endpoint, **changes}))
     except InvalidPayload as problem:
         return _form(endpoint, given, problem.errors, status=422)
@@ -180,6 +232,7 @@ def _form(
     status: int = 200,
 ) -> Response:
     """The form, with what was given in the place of what is stored: nothing that somebody wrote is lost."""
+    bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.id)
     html = render_template(
         "desk/webhook_form.html",
         endpoint=endpoint,
@@ -190,5 +243,9 @@ def _form(
         refused=refused,
         version=forms.version(endpoint, _FIELDS) if endpoint else "",
         events=[(event.name, _(event.meaning)) for event in EVENT_TYPES.values()],
+        bots=db.rows(bots),
+        channels=CHANNEL_NAMES,
+        schedule=_written(values.get("redelivery_schedule")),
+        headers=request.form.get("headers", ""),
     )
     return make_response(html, status)
