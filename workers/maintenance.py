@@ -176,7 +176,7 @@ def tell_people() -> None:
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def send_notices() -> None:
-    """E-mails owners about such endpoints, until the mail server has taken it."""
+    """E-mails owners about webhook endpoints that only fail, until the mail server has taken it."""
     endpoint_notices.send_due()
 
 
