@@ -24,8 +24,8 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
 
 
 KINDS = (
-    "ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, typing, graph_media, waha_file, "
-    "evolution_file, telegram"
+    "ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, typing, graph_media, graph_account, "
+    "waha_file, evolution_file, telegram"
 )
 
 
