@@ -26,10 +26,12 @@ from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
+from shared.channels import accounts, health
 from shared.models import DeadLetter
 from shared.operations import dead_letters
 from shared.operations.dead_letters import Filter
-from shared.people import accounts, links
+from shared.people import accounts as people
+from shared.people import links
 from shared.queue_service import enqueue_incoming_message
 from tests import browser as browsers
 from tests.browser import Browser
@@ -239,7 +241,7 @@ def log_out(browser: Browser) -> None:
 def owner_opens_shop(browser: Browser, url: str, shop: Shop, tmp_path: Path) -> str:
     """From the invitation to the line on the shop's page; returns the link that invites an agent."""
     customer = db.scalar("insert into customer (name, plan_price_cents) values ('Teahouse', 12000) returning id")
-    sign_up(browser, url + links.for_user(accounts.create("olivia@tea.example", "Olivia", "owner", customer)))
+    sign_up(browser, url + links.for_user(people.create("olivia@tea.example", "Olivia", "owner", customer)))
     click(browser, "Chatbots", "/chatbots$", within="nav")
     click(browser, "New chatbot")
     fill(browser, "#name", "Teahouse")
@@ -373,14 +375,10 @@ def operator_repairs(browser: Browser, url: str, world: World, simulator: Simula
     click(browser, "Preview the replay", "/replays/new$")
     assert f"{STOPPED} will not: the channel still cannot send" in browser.texts(".outcome"), "the reason is not repaired yet"
 
-    click(browser, "Customers", "/customers$", within="nav")
-    click_on(browser, "css selector", f"#rows a[href$='/c/{world.customer}/team']", "/team$")
-    click(browser, "Channels", "/channels$", within="nav")
-    dialog = f"secret-whatsapp_cloud-{world.chatbot}"
-    click_on(browser, "css selector", f"[data-opens={dialog}]")
-    fill(browser, f"#secret-of-whatsapp_cloud-{world.chatbot}", "a new token")
-    click(browser, "Save", "/channels$", within=f"dialog[@id='{dialog}']")
-
+    account = accounts.find(world.customer, "whatsapp_cloud", world.chatbot)
+    assert account is not None
+    accounts.replace_secret(account, "a new token")  # at the desk: tests/integration/test_desk_connecting.py
+    health.connected(account)
     browser.open(failures)
     click(browser, "Preview the replay", "/replays/new$")
     assert f"{STOPPED} will be sent" in browser.texts(".outcome")
