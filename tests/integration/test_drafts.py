@@ -20,7 +20,7 @@ from tests.integration.widget_page import Page, key_of
 from tests.pipeline.test_workers import until
 from tests.site import read_events, serving
 from web.app import create_app
-from web.widget.sse import StreamHub
+from web.widget.sse import WidgetHub
 
 DRAFTS = "select text from reply_draft"
 
@@ -155,7 +155,7 @@ def test_a_draft_that_ends_without_a_reply_is_taken_back(
     stream: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(StreamHub, "reconcile", 1.0)
+    monkeypatch.setattr(WidgetHub, "reconcile", 1.0)
     events, job = stream(), asked(world, page)
     question = next(events)
     draft = draft_of(job)

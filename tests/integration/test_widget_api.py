@@ -23,12 +23,14 @@ from tests.integration.widget_page import Page, key_of
 from tests.pipeline.test_workers import until
 from tests.site import read_events
 from web.app import create_app
+from web.server import streams
+from web.server.streams import StreamLimitReached
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
 from web.widget.conversation import news
 from web.widget.ids import public_id, row_id
 from web.widget.keys import derived_keys
-from web.widget.sse import StreamHub, StreamLimitReached
+from web.widget.sse import WidgetHub, WidgetStream
 from web.widget.visitor import Visitor, new_token, visitor_of
 
 SHOP = "https://shop.example"
@@ -335,8 +337,8 @@ def test_news_come_live_and_resume_behind_the_last_event(page: Page, world: Worl
     assert page.call("get", "/messages").get_json()["cursor"] == later[1]["revision"]
 
 
-def hub_of(client: FlaskClient) -> StreamHub:
-    return cast(StreamHub, client.application.extensions["widget-hub"])
+def hub_of(client: FlaskClient) -> WidgetHub:
+    return cast(WidgetHub, client.application.extensions["widget-hub"])
 
 
 def test_a_sleeping_stream_is_woken_by_a_commit(page: Page, world: World) -> None:
@@ -351,8 +353,8 @@ def test_a_sleeping_stream_is_woken_by_a_commit(page: Page, world: World) -> Non
 
 
 def test_a_lost_notification_costs_seconds_and_no_news(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StreamHub, "reconcile", 1.0)
-    monkeypatch.setattr(StreamHub, "hear", lambda self, topic: None)
+    monkeypatch.setattr(WidgetHub, "reconcile", 1.0)
+    monkeypatch.setattr(WidgetHub, "hear", lambda self, topic: None)
     with page.stream() as answer:
         events = read_events(answer)
         time.sleep(0.5)
@@ -362,7 +364,7 @@ def test_a_lost_notification_costs_seconds_and_no_news(page: Page, world: World,
 
 
 def test_the_listener_comes_back_when_its_connection_breaks(page: Page, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StreamHub, "reconcile", 3600.0)
+    monkeypatch.setattr(WidgetHub, "reconcile", 3600.0)
     with page.stream() as answer:
         events = read_events(answer)
         time.sleep(0.5)
@@ -401,14 +403,14 @@ def test_a_page_that_is_far_behind_gets_all(page: Page, world: World, monkeypatc
 
 
 def test_a_silent_stream_says_that_it_is_there(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(streams, "HEARTBEAT", 0.5)
     with page.stream() as answer:
         lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
         assert [next(lines) for _ in range(5)] == ["retry: 1000", "", ": still here", "", ": still here"]
 
 
 def test_an_old_stream_ends_and_the_page_resumes(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "LIFETIME", 1.0)
+    monkeypatch.setattr(streams, "LIFETIME", 1.0)
     with page.stream() as answer:
         assert list(read_events(answer)) == []
     with page.stream() as answer:
@@ -497,7 +499,7 @@ def test_a_shutdown_ends_every_stream(page: Page, client: FlaskClient, world: Wo
     assert client.site.stop() < 5  # type: ignore[attr-defined]
     assert hub_of(client).count == 0
     with pytest.raises(StreamLimitReached):
-        hub_of(client).enter(Visitor(world.chatbot, "v-1"), 0, "192.0.2.1")
+        hub_of(client).enter(WidgetStream(Visitor(world.chatbot, "v-1"), 0, "192.0.2.1"))
 
 
 # ---- tokens and ids

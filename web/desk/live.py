@@ -1,6 +1,6 @@
 """Tells open pages of the desk that something has changed, as server-sent events: ids, no texts. Pages fetch what they show.
 
-The streams are the widget's (web/widget/sse.py): connections of the event loop, without a thread. Nothing announces changes for
+The streams are connections of the event loop, without a thread (web/server/streams.py). Nothing announces changes for
 the desk, so that no message gets slower by somebody watching: once a second a process asks for marks of what its pages show, all
 of them in two statements. A new stream is told at once, so one that broke has missed nothing.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response, current_app, g, request
@@ -22,69 +21,62 @@ from web.desk import desk
 from web.desk.access import allowed
 from web.desk.inbox import number
 from web.request_limits import client_site
-from web.widget.sse import STREAM, StreamHub, StreamLimitReached, StreamLimits, Subscription
+from web.server.streams import STREAM, Stream, StreamHub, StreamLimitReached, StreamLimits
 
 queries = sql.load(__file__)
 
 #: Streams of a process together, of one customer, of one address.
-LIMITS = StreamLimits(together=1_000, chatbot=300, address=300)
+LIMITS = StreamLimits(together=1_000, group=300, address=300)
 _HUB = "switchboard.desk_streams"
 _creating_hub = threading.Lock()
 
 
-@dataclass(eq=False)
-class Watcher:
-    """Whose page it is, and what it shows: the lists of a customer, and maybe one conversation; or operators' failures."""
+class DeskStream(Stream):
+    """An open page of the desk: the lists of a customer, and maybe one conversation; or operators' failures."""
 
-    topic: str
-    customer_id: int | None
-    conversation_id: int | None
-    shown: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("conversation_id", "customer_id", "shown")
 
-    @property
-    def chatbot_id(self) -> int:
-        """By which streams are counted."""
-        return self.customer_id or 0
+    def __init__(self, topic: str, customer_id: int | None, conversation_id: int | None, address: str) -> None:
+        super().__init__(topic, customer_id or 0, address)
+        self.customer_id, self.conversation_id = customer_id, conversation_id
+        self.shown: dict[str, Any] = {}  # for each event its mark
 
 
-class DeskHub(StreamHub):
-    """The desk's streams of a process."""
+class DeskHub(StreamHub[DeskStream]):
+    """The desk's streams of a process. Nobody announces what changes; it is asked each second."""
+
+    group = "this business"
 
     reconcile = 1.0
 
-    def _listen(self) -> None:
-        """Nobody announces; it is asked each second."""
-
-    def _ask(self, page: list[Subscription]) -> Sequence[Any]:
-        watchers: list[Watcher] = [stream.visitor for stream in page]
-        customers = {watcher.customer_id for watcher in watchers if watcher.customer_id}
-        open_ones = {watcher.conversation_id for watcher in watchers if watcher.conversation_id}
+    def _ask(self, page: list[DeskStream]) -> Sequence[Any]:
+        customers = {stream.customer_id for stream in page if stream.customer_id}
+        open_ones = {stream.conversation_id for stream in page if stream.conversation_id}
         lists = {row["customer_id"]: row for row in queries["lists"].rows(customers=list(customers))} if customers else {}
         marks = (
             {row["id"]: row["mark"] for row in queries["conversations"].rows(conversations=list(open_ones))} if open_ones else {}
         )
-        failures = queries["failures"].scalar() if any(not watcher.customer_id for watcher in watchers) else None
-        return [_latest(watcher, lists, marks, failures) for watcher in watchers]
+        failures = queries["failures"].scalar() if any(not stream.customer_id for stream in page) else None
+        return [_latest(stream, lists, marks, failures) for stream in page]
 
-    def _events(self, stream: Subscription, latest: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[str, bool]:
-        watcher: Watcher = stream.visitor
-        changed = {name: data for name, (mark, data) in latest.items() if watcher.shown.get(name) != mark}
-        watcher.shown.update({name: latest[name][0] for name in changed})
+    def _events(self, stream: DeskStream, latest: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[str, bool]:
+        changed = {name: data for name, (mark, data) in latest.items() if stream.shown.get(name) != mark}
+        stream.shown.update({name: latest[name][0] for name in changed})
         return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in changed.items()), False
 
 
 def _latest(
-    watcher: Watcher, lists: dict[int, dict[str, Any]], marks: dict[int, str], failures: str | None
+    stream: DeskStream, lists: dict[int, dict[str, Any]], marks: dict[int, str], failures: str | None
 ) -> dict[str, tuple[Any, dict[str, Any]]]:
     """For each event its mark, and its data."""
-    if watcher.customer_id is None:
+    if stream.customer_id is None:
         return {"failures": (failures, {})}
-    row = lists.get(watcher.customer_id)
+    row = lists.get(stream.customer_id)
     waits = row is not None and row["handed_over_at"] is not None
     handoff = {"handoff": row["newest"], "at": float(row["handed_over_at"])} if row and waits else {"handoff": None, "at": 0}
     latest: dict[str, tuple[Any, dict[str, Any]]] = {"list": (row and row["mark"], handoff)}
-    if watcher.conversation_id:
-        latest["conversation"] = (marks.get(watcher.conversation_id), {"id": watcher.conversation_id})
+    if stream.conversation_id:
+        latest["conversation"] = (marks.get(stream.conversation_id), {"id": stream.conversation_id})
     return latest
 
 
@@ -94,21 +86,21 @@ def events() -> Response:
     """`list`: a list has changed, with the newest handoff that waits; `conversation`: the one named in the address has."""
     open_id = number("conversation")
     found = thread.conversation(g.customer.id, open_id) if open_id else None
-    return _stream(Watcher(f"desk {g.user.id}", g.customer.id, found["id"] if found else None))
+    return _answer(DeskStream(f"desk {g.user.id}", g.customer.id, found["id"] if found else None, client_site()))
 
 
 @desk.get("/operate/events")
 @allowed("operator")
 def operate_events() -> Response:
     """`failures`: a job has failed for good, a channel went down or came back, a replay went on, something was paused."""
-    return _stream(Watcher(f"operate {g.user.id}", None, None))
+    return _answer(DeskStream(f"operate {g.user.id}", None, None, client_site()))
 
 
-def _stream(watcher: Watcher) -> Response:
+def _answer(stream: DeskStream) -> Response:
     """The head of the answer; its events come from its place in the hub (web/server/front.py)."""
     try:
         if request.method == "GET":
-            request.environ[STREAM] = hub().enter(watcher, 0, client_site())
+            request.environ[STREAM] = hub().enter(stream)
     except StreamLimitReached as problem:
         raise ServiceUnavailable(str(problem), retry_after=problem.retry) from None
     return Response(mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})

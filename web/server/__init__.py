@@ -4,6 +4,6 @@ A connection, an unfinished request and an open page cost memory, and no thread:
 It hands complete requests to Flask.
 
 What belongs here: connections and their deadlines, what is refused before a body is read, handing over to Flask and back.
-What does not: anything of a route (hooks/, widget/, api/, ops/), what a stream sends (widget/sse.py).
-It may import: request_limits, problems, hardening, widget/sse.py, shared. Used by the Procfile.
+What does not: anything of a route (hooks/, widget/, api/, ops/), what a stream sends (widget/sse.py, desk/live.py).
+It may import: request_limits, problems, hardening, shared. Used by the Procfile.
 """

@@ -20,9 +20,9 @@ from web import app, problems
 from web.hardening import SECURITY_HEADERS, body_limits
 from web.request_limits import site_of
 from web.server.admission import RETRY, Admission, Body, Refused
+from web.server.streams import STREAM, Receive, Send, Stream, close_streams
 from web.server.threads import FairThreads
 from web.server.wsgi import Answer, Environ, call, environ_of
-from web.widget.sse import STREAM, Receive, Send, Subscription, close_streams
 
 #: Seconds for which the rest of a refused body is read and dropped: a client that still sends would not see the answer.
 LINGER = 3.0
@@ -52,12 +52,12 @@ class Front:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One request; of a stream only what serves it stays in memory."""
         try:
-            subscription = await self._answer(environ_of(scope), receive, send)
+            stream = await self._answer(environ_of(scope), receive, send)
         except ClientDisconnected:
             return
-        if subscription is not None:
+        if stream is not None:
             scope["headers"].clear()
-            await subscription.hub.serve(subscription, receive, send)
+            await stream.hub.serve(stream, receive, send)
 
     def close(self) -> None:
         """The process ends: streams end at once, and unfinished requests soon."""
@@ -68,7 +68,7 @@ class Front:
         for reading in self._readings:
             _end_at(reading, asyncio.get_running_loop().time() + CLOSING_SECONDS)
 
-    async def _answer(self, environ: Environ, receive: Receive, send: Send) -> Subscription | None:
+    async def _answer(self, environ: Environ, receive: Receive, send: Send) -> Stream | None:
         self._fix_address(environ, _nothing)
         try:
             with self._admission.body(site_of(environ["REMOTE_ADDR"])) as body:
@@ -80,19 +80,19 @@ class Front:
                         content.close()
         except Refused as refusal:
             answer, is_read = _problem(refusal.error), False
-        subscription: Subscription | None = environ.get(STREAM)
-        if subscription is None:
+        stream: Stream | None = environ.get(STREAM)
+        if stream is None:
             await _send(answer, is_read, receive, send)
         else:
-            await self._begin_stream(subscription, answer, send)
-        return subscription
+            await self._begin_stream(stream, answer, send)
+        return stream
 
-    async def _begin_stream(self, subscription: Subscription, answer: Answer, send: Send) -> None:
+    async def _begin_stream(self, stream: Stream, answer: Answer, send: Send) -> None:
         answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
         try:
             await send(answer.head)
         except BaseException:
-            subscription.hub.leave(subscription)
+            stream.hub.leave(stream)
             raise
 
     async def _read(self, environ: Environ, receive: Receive, body: Body) -> tuple[bytes | IO[bytes], bool]:

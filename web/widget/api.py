@@ -20,11 +20,12 @@ from web.files import answer_with
 from web.hardening import bearer, is_foreign, max_body, reads_no_body_without
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
 from web.request_limits import check_message, check_session, client_site
+from web.server.streams import STREAM, StreamLimitReached, StreamLimits
 from web.widget import files
 from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
 from web.widget.ids import public_id, row_id
-from web.widget.sse import STREAM, StreamHub, StreamLimitReached, StreamLimits
+from web.widget.sse import WidgetHub, WidgetStream
 from web.widget.visitor import TOKEN, Visitor, new_token, token_of, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
@@ -181,7 +182,7 @@ def stream_events() -> Response:
         raise BadRequest(f"Last-Event-ID must be the id of an event of this stream, got {last_event_id[:40]!r}.")
     try:
         if request.method == "GET":  # and not HEAD
-            request.environ[STREAM] = hub().enter(visitor, int(last_event_id), client_site())
+            request.environ[STREAM] = hub().enter(WidgetStream(visitor, int(last_event_id), client_site()))
     except StreamLimitReached as problem:
         raise ServiceUnavailable(f"{problem} Poll GET …/messages?after= meanwhile.", retry_after=problem.retry) from None
     return Response(mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -190,12 +191,12 @@ def stream_events() -> Response:
 _creating_hub = threading.Lock()
 
 
-def hub() -> StreamHub:
+def hub() -> WidgetHub:
     """This process's streams; made on first use, so after the fork."""
     with _creating_hub:
         if _HUB not in current_app.extensions:
             conf = settings()
             limits = StreamLimits(conf.widget_max_streams, conf.widget_chatbot_max_streams, conf.widget_address_max_streams)
-            current_app.extensions[_HUB] = StreamHub(limits)
-        streams: StreamHub = current_app.extensions[_HUB]
+            current_app.extensions[_HUB] = WidgetHub(limits)
+        streams: WidgetHub = current_app.extensions[_HUB]
         return streams
