@@ -60,10 +60,12 @@ def test_no_plan_that_was_made_on_empty_tables_reads_them_whole(world: World) ->
 
 @pytest.mark.parametrize("are_analyzed", [False, True], ids=["never analyzed", "analyzed while empty"])
 def test_a_message_reads_few_index_entries_though_its_plans_were_made_on_empty_tables(world: World, are_analyzed: bool) -> None:
-    if are_analyzed:
-        with db.connection() as database:
+    with db.connection() as database:
+        for table in GROWING:  # of a hundred rows the foreign keys' own checks may read all, until the next analyze
+            database.execute_sql(f"alter table {table} set (autovacuum_enabled = false)")
+        if are_analyzed:
             database.execute_sql("analyze")
-        db.reset()
+    db.reset()
     world.endpoint(world.customer)
     for channel in CHANNELS:
         world.say(channel=channel, user="49", external_id=f"first-{channel}")
