@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import fn
 
 from shared import config, db
-from shared.models import User
+from shared.models import ChannelHealth, Customer, KnowledgeBase, User
+from shared.people import accounts, links
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -70,29 +72,137 @@ def log_in(browser: Browser, site: Site, user: User) -> None:
     browser.until("!location.pathname.startsWith('/desk/login') && document.readyState === 'complete'")
 
 
+#: What would run if a page took it for more than text, and where people, customers, providers and sites write.
+_MARKUP = "<img src=x onerror=hacked=1>"
+_WRITTEN = {
+    **{"customer": "name", "chatbot": "name system_prompt", "knowledge_base": "name", "knowledge_item": "title content"},
+    **{"knowledge_source": "location", "knowledge_document": "location error", "knowledge_gap": "question", "app_user": "name"},
+    **{"contact": "name", "message": "content error", "conversation_note": "author content", "quick_reply": "content"},
+    **{"webhook_endpoint": "description", "webhook_attempt": "answer error", "api_key": "name", "bulk_action": "name"},
+    **{"dead_letter": "error", "pause": "reason", "job": "last_error"},
+}
+
+
+def write_markup(world: World, conversation: int) -> None:
+    """Names, texts, knowledge, files, errors and providers' words are markup, wherever there are any."""
+    for table, columns in _WRITTEN.items():
+        for column in columns.split():
+            db.rows(f"update {table} set {column} = %s || left({column}, 100) where {column} is not null", [_MARKUP])
+    down = {"chatbot": world.chatbot, "channel": "whatsapp_cloud", "state": "held", "reason": "other", "detail": _MARKUP}
+    db.rows(ChannelHealth.insert(**down, since=fn.now()))
+    for position, (state, key) in enumerate((("failed", None), ("stored", "a-file"))):
+        db.rows(
+            "insert into media (customer_id, message_id, position, kind, filename, state, storage_key, text, error)"
+            " select %s, min(id), %s, 'document', %s, %s, %s, %s, %s from message where conversation_id = %s",
+            [world.customer, position, _MARKUP, state, key, _MARKUP, _MARKUP, conversation],
+        )
+
+
+def check(browser: Browser, state: str, wrong: dict[str, Any], looks: Iterable[str] = _LOOKS) -> None:
+    """Adds to `wrong` what axe-core finds in the page as it is now, and what is too wide."""
+    for name in looks:
+        look(browser, name)
+        if found := violations(browser, name):
+            wrong[f"{state} ({name})"] = found
+        if browser.run(
+            "return document.documentElement.scrollWidth > arguments[0]", _LOOKS[name][0]
+        ):  # a phone's innerWidth grows
+            wrong[f"{state} ({name}) is too wide"] = []
+    if browser.run("return document.querySelector('[onerror]') !== null"):
+        wrong[f"{state} takes a text for markup"] = []
+
+
+def check_what_opens(browser: Browser, path: str, wrong: dict[str, Any]) -> None:
+    """Each dialog of the page, the menu of a phone, and one of those behind three dots."""
+    for dialog in browser.run("return [...document.querySelectorAll('dialog:not(#keys)')].map(one => one.id)"):
+        browser.run("document.getElementById(arguments[0]).showModal()", dialog)
+        check(browser, f"{path} #{dialog}", wrong)
+        browser.run("document.getElementById(arguments[0]).close()", dialog)
+    if browser.run("return document.querySelector('.menu-list')?.showPopover() === undefined"):
+        check(browser, f"{path} menu", wrong, ["light"])
+
+
+@pytest.fixture
+def axe(browser: Browser, root: Path) -> None:
+    """Each page has axe-core."""
+    source = (root / "tests/vendor/axe.min.js").read_text()
+    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+
+
 @pytest.mark.timeout(900)  # there are many pages, and the machine may be busy
-def test_every_page_is_accessible_in_every_look(browser: Browser, site: Site, world: World, root: Path) -> None:
-    axe = (root / "tests/vendor/axe.min.js").read_text()
-    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": axe})
+@pytest.mark.usefixtures("axe")
+def test_every_page_is_accessible_in_every_look(browser: Browser, site: Site, world: World) -> None:
     ids = furnish(world)
+    write_markup(world, ids["conversation"])
     addresses = ["/", "/desk/login", "/desk/forgotten"]
-    wrong = {}
+    wrong: dict[str, Any] = {}
     for role in ("", "operator"):
         if role:
             log_in(browser, site, person(role, None))
             addresses = [*(page.path.format(**ids) for page in PAGES), "/desk/nowhere"]
         for path in addresses:
             browser.open(site.url + path)
-            for name in _LOOKS:
-                look(browser, name)
-                if found := violations(browser, name):
-                    wrong[f"{path} ({name})"] = found
-                assert browser.run("return document.documentElement.scrollWidth <= innerWidth"), f"{path} ({name}) is too wide"
+            check(browser, path, wrong)
+            check_what_opens(browser, path, wrong)
+    browser.open(f"{site.url}/desk/profile")
+    look(browser, "phone")
+    browser.run("document.getElementById('nav').showPopover()")
+    check(browser, "the menu of a phone", wrong, ["phone"])
     assert not wrong
     browser.run("document.querySelector('main').append(document.createElement('img'))")
-    assert [found["rule"] for found in violations(browser, "light")] == ["image-alt"], "axe-core sees what is wrong"
+    assert "image-alt" in [found["rule"] for found in violations(browser, "light")], "axe-core sees what is wrong"
     refused = [line for line in browser.log() if "Content Security Policy" in line or "Uncaught" in line]
     assert not refused
+
+
+#: Pages of a business that has nothing yet, and of operators whose system is new.
+_EMPTY = (
+    *(
+        "inbox",
+        "chatbots",
+        "knowledge",
+        "knowledge/{base}",
+        "knowledge/{base}?q=x",
+        "knowledge/{base}/sources",
+        "knowledge/{base}/gaps",
+    ),
+    *("quick-replies", "channels", "webhooks", "usage", "team", "keys", "audit"),
+)
+_EMPTY_FOR_OPERATORS = ("", "failures", "failures/list", "replays", "search", "search?q=4711", "pauses")
+#: What a form refuses: the page, the form's field, and what is written into it.
+_REFUSED = (
+    *(("chatbots", "#name", " "), ("chatbots/{chatbot}/answers", "#name", " ")),
+    *(("chatbots/{chatbot}/website", "#allowed_origins", "nonsense"), ("knowledge/{base}/sources", "#url", "ftp://x")),
+    *(("knowledge/{base}/items/new", "#title", " "), ("webhooks/new", "#url", "nonsense"), ("team", "#email", "nobody")),
+)
+
+
+@pytest.mark.timeout(900)  # there are many pages, and the machine may be busy
+@pytest.mark.usefixtures("axe")
+def test_empty_pages_and_refused_forms_are_accessible(browser: Browser, site: Site, world: World) -> None:
+    with db.transaction():
+        empty = Customer.create(name="New").id
+        base = KnowledgeBase.create(customer=empty, name="Nothing yet").id
+    wrong: dict[str, Any] = {}
+    browser.open(site.url + links.for_user(accounts.create("new@example.com", "Ines", "agent", world.customer)))
+    check(browser, "an invitation", wrong)
+    log_in(browser, site, person("operator", None))
+    empty_pages = [f"/desk/c/{empty}/{path.format(base=base)}" for path in _EMPTY]
+    for path in [*empty_pages, *(f"/desk/operate/{path}" for path in _EMPTY_FOR_OPERATORS)]:
+        browser.open(site.url + path)
+        check(browser, path, wrong)
+    ids = {"base": db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot]), "chatbot": world.chatbot}
+    for path, field, value in _REFUSED:
+        browser.open(f"{site.url}/desk/c/{world.customer}/{path.format(**ids)}")
+        browser.run(
+            "const field = document.querySelector(arguments[0]); field.value = arguments[1]; window.left = true;"
+            " field.form.noValidate = true; field.form.requestSubmit()",
+            *(field, value),
+        )
+        browser.until("!window.left && document.readyState === 'complete'", seconds=60)
+        assert browser.run("return document.querySelector('.notice.bad, .problem') !== null"), f"{path} takes {value!r}"
+        check(browser, f"{path} refused", wrong)
+    assert not wrong
 
 
 def test_the_desk_is_run_by_keys(browser: Browser, site: Site, world: World) -> None:
