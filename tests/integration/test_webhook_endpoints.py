@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from typing import Any
 
 import psycopg2
@@ -17,12 +17,12 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.http.bulkhead import MAX_SLOTS, Room
 from shared.operations import webhook_recovery as recovery
-from shared.people import mail
 from shared.webhooks import endpoints, failing, notices, redelivery
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_redelivery import run_until_closed
+from tests.mail_server import MailServer, mail_server
 
 DAY = 86_400
 
@@ -210,11 +210,8 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     world: World,
     business: Business,
     simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
+    letters: MailServer,
 ) -> None:
-    mails: list[EmailMessage] = []
-    set_mail_up(monkeypatch)
-    monkeypatch.setattr(mail, "_deliver", mails.append)  # the server is somebody else's
     add_owner(world, "Ada")
     endpoint, other = create(business, world), create(business, world, url=None, events=["endpoint.disabled"])
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
@@ -234,21 +231,24 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     notices.send_due()
     shown = business("GET", f"/webhook-endpoints/{endpoint['id']}").json
     assert (shown["active"], shown["disabled_reason"]) == (False, "failing")  # type: ignore[index]
-    assert [message["To"] for message in mails] == ["ada@shop.example"] * 2
-    assert "was disabled" in mails[1]["Subject"]
+    warned, disabled = letters.next(), letters.next()
+    assert warned.startswith("To: ada@shop.example\nSubject: A webhook endpoint fails")
+    assert disabled.startswith("To: ada@shop.example\nSubject: A webhook endpoint was disabled")
+    assert letters.letters.empty()
     simulator.clear_faults()
     assert change(business, endpoint, active=True)["failing_since"] is None
     assert status_of(send(world, endpoint)) == ("DELIVERED", False)
 
 
-def set_mail_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (
-        ("SMTP_URL", "smtp://mail.example"),
-        ("MAIL_FROM", "us@here.example"),
-        ("PUBLIC_URL", "https://here.example"),
-    ):
-        monkeypatch.setenv(name, value)
-    config.reset()
+@pytest.fixture
+def letters(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
+    """A mail server that takes what is sent."""
+    with mail_server() as server:
+        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
+        monkeypatch.setenv("MAIL_FROM", "us@here.example")
+        monkeypatch.setenv("PUBLIC_URL", "https://here.example")
+        config.reset()
+        yield server
 
 
 def add_owner(world: World, name: str) -> None:
@@ -257,22 +257,20 @@ def add_owner(world: World, name: str) -> None:
 
 
 def test_a_notice_is_repeated_until_the_mail_server_takes_it(
-    world: World, business: Business, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    world: World, business: Business, simulator: Simulator, letters: MailServer
 ) -> None:
-    set_mail_up(monkeypatch)
     for name in ("Ada", "Bob", "Eve"):
         add_owner(world, name)
-    all_three, tried, taken = threading.Barrier(3), list[str](), list[str]()
+    all_three, tried = threading.Barrier(3), list[str]()
 
-    def deliver(message: EmailMessage) -> None:
-        tried.append(message["To"])
-        if len(tried) <= 3:
-            all_three.wait(30)  # a server that answers slowly holds up nobody else
-            if message["To"] == "eve@shop.example":
-                raise ConnectionRefusedError
-        taken.append(message["To"])
+    def takes(address: str) -> bool:
+        tried.append(address)
+        if len(tried) > 3:
+            return True
+        all_three.wait(8)  # a server that answers slowly holds up nobody else
+        return address != "eve@shop.example"
 
-    monkeypatch.setattr(mail, "_deliver", deliver)
+    letters.takes = takes
     endpoint = create(business, world)
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
     send(world, endpoint)
@@ -283,17 +281,17 @@ def test_a_notice_is_repeated_until_the_mail_server_takes_it(
     assert notices.send_due() == 0, "not at once"
     db.rows("update endpoint_notice set due_at = now()")
     notices.send_due()
-    assert sorted(taken) == ["ada@shop.example", "bob@shop.example", "eve@shop.example"], "each once"
+    taken = sorted(letters.next().split("\n")[0] for _ in range(3))
+    assert taken == [f"To: {name}@shop.example" for name in ("ada", "bob", "eve")]
+    assert letters.letters.empty(), "each once"
     assert db.scalar("select count(*) from endpoint_notice") == 0
     failing.watch()
     assert db.scalar("select count(*) from endpoint_notice") == 0, "told once"
 
 
 def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
-    world: World, business: Business, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    world: World, business: Business, simulator: Simulator, letters: MailServer
 ) -> None:
-    set_mail_up(monkeypatch)
-    monkeypatch.setattr(mail, "_deliver", lambda message: pytest.fail("nobody needs this any more"))
     add_owner(world, "Ada")
     endpoint = create(business, world)
     simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 1}])
@@ -303,6 +301,7 @@ def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
     assert db.scalar("select count(*) from endpoint_notice") == 1
     run_until_closed(world)
     assert notices.send_due() == 0
+    assert letters.letters.empty()
     assert db.scalar("select count(*) from endpoint_notice") == 0
 
 
