@@ -104,6 +104,7 @@ def environment(
 def _forget() -> None:
     config.reset()
     db.reset()
+    db.outage.forget()
     redis_broker.reset()
     leases.clear()
     isolation.close()

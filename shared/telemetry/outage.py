@@ -44,3 +44,9 @@ class Outage:
                 log.warning("service_recovered", extra={"service": self._service, "seconds": round(now - self._since, 1)})
                 self._since = None
                 self._logged.clear()
+
+    def forget(self) -> None:
+        """As if nothing had been noticed."""
+        with self._lock:
+            self._since = None
+            self._logged.clear()

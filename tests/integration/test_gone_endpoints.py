@@ -39,6 +39,11 @@ def deliver_in_the_background(world: World, endpoint: int) -> threading.Thread:
     return worker
 
 
+def mistakes(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What is logged as one, but for outages: a thread of an earlier test may have lost its database meanwhile."""
+    return [record for record in caplog.records if record.levelno > logging.INFO and record.name != "shared.telemetry.outage"]
+
+
 @pytest.fixture
 def patient(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Calls would wait for two minutes."""
@@ -63,7 +68,7 @@ def test_a_call_ends_with_its_endpoint(
     assert not workers[0].is_alive()
     jobs = {job["customer_id"]: job for job in patient.jobs(queue="webhook-delivery")}
     assert (jobs[customer]["state"], jobs[patient.customer]["state"]) == ("completed", "active")
-    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    assert not mistakes(caplog)
     events = db.rows("select status, error from webhook_event where endpoint_id = %s", [hanging])
     assert events == ([{"status": "FAILED", "error": "the endpoint was switched off"}] if ending == "switched off" else [])
     while workers[1].is_alive():  # it has no database once the test is over
