@@ -118,13 +118,13 @@ def page(where: Filter, limit: int, before: int | None = None, include_unknown: 
 
 
 def ignore(where: Filter, by: str) -> int:
-    """Nothing is to be done about these; returns how many they were. What fails from now on is not meant.
+    """Nothing is to be done about these; returns how many they were. Only open ones, and not what fails from now on.
 
     Some at a time, so that no lock is held long: whoever dies at it has ignored a part, and does it once more.
     """
-    where, count = where.frozen(), 0
+    conditions, count = [*where.frozen().conditions, DeadLetter.state == "open"], 0
     while True:
-        some = DeadLetter.select(DeadLetter.id).where(*where.conditions).order_by(DeadLetter.id).limit(AT_ONCE).for_update()
+        some = DeadLetter.select(DeadLetter.id).where(*conditions).order_by(DeadLetter.id).limit(AT_ONCE).for_update()
         ignored = DeadLetter.update(state="ignored", changed_by=by, changed_at=fn.now()).where(DeadLetter.id.in_(some))
         done = len(db.rows(ignored.returning(DeadLetter.id)))
         count += done

@@ -330,6 +330,7 @@ def test_all_that_a_page_shows_is_ignored_some_at_a_time_and_nothing_that_fails_
         "emma.operator.0@example.com"
     }
     assert len(others) == 4
+    assert dead_letters.ignore(Filter(state="ignored"), "ops") == 0, "and it ends"
     assert dead_letters.count(Filter(state="ignored"), 3) == 3
     db.rows("update dead_letter set state = 'open', changed_at = null, changed_by = null")
     db.rows("update message set status = 'SENT', error = null where status = 'FAILED'")
