@@ -46,13 +46,12 @@ class Stored:
 
 def store(customer_id: int, download: Download) -> Stored:
     """Keeps what came, which was checked. Raises QuotaFull."""
-    conf, key = settings(), key_of(customer_id, download.sha256)
+    key, quota = key_of(customer_id, download.sha256), settings().media_quota
+    file = {"customer_id": customer_id, "hash": download.sha256, "size": download.size, "quota": quota * 1024 * 1024}
     patience = time.monotonic() + PATIENCE
-    while not _is_wanted(customer_id, download):
-        if not queries["is_being_deleted"].scalar(customer_id=customer_id, hash=download.sha256, longest=LONGEST):
-            raise QuotaFull(
-                f"media: this business's files would have more than {conf.media_quota} MiB; MEDIA_QUOTA_MB is the limit"
-            )
+    while not _is_wanted(file):
+        if not queries["has_room"].scalar(**file):
+            raise QuotaFull(f"media: this business's files would have more than {quota} MiB; MEDIA_QUOTA_MB is the limit")
         if time.monotonic() > patience:
             raise ServiceDown("media: the same bytes are being deleted at this moment; try again")
         time.sleep(0.1)
@@ -60,12 +59,11 @@ def store(customer_id: int, download: Download) -> Stored:
     return Stored(key, download.sha256, download.size, download.mime or "application/octet-stream")
 
 
-def _is_wanted(customer_id: int, download: Download) -> bool:
+def _is_wanted(file: dict[str, Any]) -> bool:
     """Writes the file's row; False if the quota is full, or its bytes are being deleted."""
-    file = {"customer_id": customer_id, "hash": download.sha256, "size": download.size}
     with db.transaction():
-        queries["lock"].rows(customer_id=customer_id)
-        return bool(queries["want"].scalar(**file, quota=settings().media_quota * 1024 * 1024, longest=LONGEST))
+        queries["lock"].rows(customer_id=file["customer_id"])
+        return bool(queries["want"].scalar(**file, longest=LONGEST))
 
 
 def prune() -> dict[str, int]:

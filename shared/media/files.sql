@@ -13,9 +13,10 @@ on conflict (customer_id, sha256) do update set wanted_at = now(), deleting_at =
     where media_file.deleting_at is null or media_file.deleting_at < now() - make_interval(secs => :longest)
 returning true
 
--- name: is_being_deleted(customer_id, hash, longest)
-select exists (select from media_file where customer_id = :customer_id and sha256 = :hash
-    and deleting_at >= now() - make_interval(secs => :longest))
+-- name: has_room(customer_id, hash, size, quota)
+-- Whether the quota is no reason to refuse this file. Not whether its bytes are being deleted: that may have ended since it was refused.
+select exists (select from media_file where customer_id = :customer_id and sha256 = :hash)
+    or (select coalesce(sum(size), 0) from media_file where customer_id = :customer_id) + :size <= :quota
 
 -- name: expire(days, batch)
 -- Media that were kept for long enough: their bytes go when nobody else has them (unwanted).

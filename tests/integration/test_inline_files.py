@@ -131,6 +131,24 @@ def test_no_connection_waits_for_the_storage_and_the_same_bytes_are_stored_behin
     assert db.rows("select deleting_at from media_file") == [{"deleting_at": None}]
 
 
+def test_a_deletion_that_ends_just_when_its_file_is_refused_fills_no_quota(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = files.store(world.customer, arrived(tmp_path / "first"))
+    db.rows("update media_file set deleting_at = now()")
+    asks, answers = files._is_wanted, list[bool]()
+
+    def is_wanted(file: dict[str, Any]) -> bool:
+        answers.append(asks(file))
+        if not answers[-1]:
+            db.rows("delete from media_file")
+        return answers[-1]
+
+    monkeypatch.setattr(files, "_is_wanted", is_wanted)
+    assert files.store(world.customer, arrived(tmp_path / "second")) == stored
+    assert answers == [False, True]
+
+
 def arrived(folder: Path) -> Download:
     """A file that was fetched."""
     download = Download(folder, "image/jpeg")
