@@ -305,6 +305,17 @@ def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
     assert db.scalar("select count(*) from endpoint_notice") == 0
 
 
+def test_notices_wait_while_e_mail_is_switched_off(
+    world: World, business: Business, letters: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_owner(world, "Ada")
+    notices.add(create(business, world)["id"], "failing", datetime.now(UTC))
+    monkeypatch.setenv("SMTP_URL", "")
+    config.reset()
+    assert notices.send_due() == 0
+    assert db.rows("select attempts from endpoint_notice") == [{"attempts": 0}]
+
+
 def test_events_go_one_way_for_as_long_as_their_endpoint_lasts(world: World, business: Business) -> None:
     read = create(business, world, url=None)
     answer = business("PATCH", f"/webhook-endpoints/{read['id']}", {"url": f"{world.simulator.url}/customer/own"})
