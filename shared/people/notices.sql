@@ -21,7 +21,7 @@ with untold as (
     order by handed_over_at limit :most for no key update of conversation skip locked
 )
 update conversation set handoff_told_at = handed_over_at from untold where conversation.id = untold.id
-returning conversation.id, name as chatbot, channel, handover_reason as reason, handed_over_at
+returning conversation.id, name as chatbot, handover_reason as reason, handed_over_at
 
 -- name: take_budgets(customer_id, hours)
 -- Its budgets that have reached four fifths or their end, of which its owners were not told; from now on they count as told of.
