@@ -42,7 +42,8 @@ begin
     return greatest(v_until - v_from, 0);
 end $$;
 
--- A call that is booked to an earlier message changes its row, of a day that may be counted.
+-- A call that is booked to an earlier message changes its row, of a day that may be counted. Whoever changes a row of less than an hour
+-- has committed before its day is counted.
 create function usage_changed() returns trigger language plpgsql as $$
 begin
     perform pg_advisory_xact_lock_shared(hashtextextended('usage_day', old.customer_id));
@@ -63,4 +64,4 @@ begin
     return null;
 end $$;
 create trigger usage_changed after update of quantity, prompt_tokens, completion_tokens, model, cost on usage_log
-    for each row when (old.created_at < now() - interval '2 hours') execute function usage_changed();
+    for each row when (old.created_at < now() - interval '1 hour') execute function usage_changed();
