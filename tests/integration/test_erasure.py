@@ -227,7 +227,7 @@ def test_what_providers_deliver_again_brings_nobody_back(door: FrontDoor) -> Non
 
 
 #: What is on its way when a person is erased: the queue of the job, and whom it has called.
-ON_THE_WAY = {"ai-processing": "ai", "whatsapp-cloud-send": "graph", "webhook-delivery": "webhook", "media-fetch": "graph"}
+ON_THE_WAY = {"ai-processing": "ai", "whatsapp-cloud-send": "graph", "webhook-delivery": "webhook", "media-fetch": "graph_media"}
 
 
 @pytest.mark.parametrize("queue", ON_THE_WAY)
