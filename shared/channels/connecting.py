@@ -156,6 +156,8 @@ def replace_token(account: health.Account, secret: str, site: str) -> None:
 def disconnect(account: health.Account) -> bool:
     """The chatbot has no account on this channel any longer; what waits for it fails. Returns whether the provider knows."""
     row = checks.row_of(account)
+    if row is None:  # somebody else disconnected it at this moment
+        return True
     with db.transaction():
         health.connected(account)  # what is held looks again, and finds no account
         db.rows(f"delete from {account.channel.account_table} where chatbot_id = %s", [account.chatbot_id])

@@ -11,7 +11,7 @@ from flask import Flask
 
 from scripts.local.simulator.graph_accounts import APP, WABA
 from shared import config, db
-from shared.channels import accounts, health
+from shared.channels import accounts, connecting, health
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud.connect import FIELDS
 from shared.db.credentials import decrypt
@@ -114,8 +114,11 @@ def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask,
     owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels"
     bot = new_bot(world)
     assert owner.post(f"{page}/connect/telegram", chatbot_id=bot, secret=_BOT_TOKEN).status_code == 303
+    found = accounts.find(world.customer, "telegram", bot)
+    assert found is not None
     assert owner.post(f"{page}/telegram/{bot}/disconnect").status_code == 303
     assert db.row(TelegramBot.select()) is None
+    assert connecting.disconnect(found), "somebody else did so at the same moment"
     second = new_bot(world, "Otto")
     assert owner.post(f"{page}/connect/telegram", chatbot_id=second, secret=_BOT_TOKEN).status_code == 303
     refused = owner.post(f"{page}/telegram/{second}/secret", secret="123456:AAE-simulated-token-of-another")
