@@ -1,7 +1,7 @@
 """What Meta tells of tokens, numbers, business accounts (WABAs) and apps.
 
-A token is good unless it ends in REVOKED; one that ends in OTHERAPP is of another app, in DAY ends within a day. A token sees all
-numbers but those whose id ends in 0404, and all are in the one WABA that it was given. An app's webhook is as the app said by
+A token is good unless it ends in REVOKED; one that ends in OTHERAPP is of another app, and one that ends in DAY expires within a
+day. A token sees all numbers but those whose id ends in 0404, and all are in one WABA. An app's webhook is as the app said by
 POST /{app}/subscriptions; Meta's own check of the address is not played.
 """
 
@@ -16,6 +16,8 @@ from scripts.local.simulator.exchange import Reply, Request
 
 #: The app of every token but those of another one, and the WABA that they are given.
 APP, OTHER_APP, WABA = "900900900900", "800800800800", "300300300300300"
+#: What a token was given besides: a business portfolio, and a WABA whose numbers it may not list.
+PORTFOLIO, WITHHELD = "700700700700", "600600600600"
 #: The end of ids of numbers that no token sees.
 FOREIGN = "0404"
 _PATH = re.compile(r"/v[\d.]+/(?P<node>debug_token|\d+)(/(?P<edge>subscriptions|subscribed_apps|phone_numbers))?")
@@ -55,6 +57,8 @@ def answer(request: Request) -> Reply:
             return _of_app(request, node, token)
         case "subscribed_apps":
             return _of_business(request, node, token)
+        case "phone_numbers" if node in (PORTFOLIO, WITHHELD):
+            return _refused(400, 100, f"Object with ID '{node}' has no such edge, or its permissions are missing")
         case "phone_numbers":
             return _done({"data": [{"id": one} for one in _numbers] if node == WABA else []}, node)
     if node.endswith(FOREIGN):
@@ -77,7 +81,10 @@ def _debug(token: str) -> dict[str, Any]:
         "is_valid": True,
         "expires_at": int(time.time()) + 86_400 if token.endswith("DAY") else 0,
         "scopes": scopes,
-        "granular_scopes": [{"scope": scope, "target_ids": [WABA]} for scope in scopes],
+        "granular_scopes": [
+            {"scope": "business_management", "target_ids": [PORTFOLIO]},
+            *({"scope": scope, "target_ids": [WITHHELD, WABA]} for scope in scopes),
+        ],
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,8 @@ FIELDS = (
     "template_category_update",
 )
 SEND = "whatsapp_business_messaging"
+#: Permissions whose targets are WABAs.
+_OF_BUSINESSES = (SEND, "whatsapp_business_management")
 #: Seconds of one question: somebody looks at the page meanwhile.
 TIMEOUT = 5.0
 #: Seconds before its end from which on a token is about to end; the one of Meta's setup page lasts a day.
@@ -54,11 +57,18 @@ def business_of(phone_number_id: str, token: str, given: str = "") -> str:
 
     A WABA is believed only where Graph lists the number in it: its templates are shown to whoever has it.
     """
-    for waba_id in [given] if given else _businesses(token):
-        listed = _ask(f"{quote(waba_id, safe='')}/phone_numbers?fields=id&limit=100", token, "business_refused")
-        if any(get_text(one, "id") == phone_number_id for one in get_objects(get_path(listed, "data"))):
-            return waba_id
+    if given:
+        return given if _has_number(given, phone_number_id, token) else ""
+    for waba_id in _businesses(token):
+        with suppress(ProviderRefused):  # nobody asked for this one
+            if _has_number(waba_id, phone_number_id, token):
+                return waba_id
     return ""
+
+
+def _has_number(waba_id: str, phone_number_id: str, token: str) -> bool:
+    listed = _ask(f"{quote(waba_id, safe='')}/phone_numbers?fields=id&limit=100", token, "business_refused")
+    return any(get_text(one, "id") == phone_number_id for one in get_objects(get_path(listed, "data")))
 
 
 def subscribe(waba_id: str, token: str) -> None:
@@ -121,8 +131,8 @@ def _debug(token: str) -> dict[str, Any]:
 
 
 def _businesses(token: str) -> list[str]:
-    """Those that the token was given."""
-    scopes = get_objects(_debug(token).get("granular_scopes"))
+    """Those that the token was given. Other permissions name other things: Facebook pages, business portfolios."""
+    scopes = [one for one in get_objects(_debug(token).get("granular_scopes")) if get_text(one, "scope") in _OF_BUSINESSES]
     named = [one for scope in scopes for one in scope.get("target_ids") or [] if isinstance(one, str) and one.isdigit()]
     return list(dict.fromkeys(named))[:_MAX_BUSINESSES]
 
