@@ -110,6 +110,17 @@ def test_a_business_account_is_believed_only_with_the_number_in_it(app: Flask, w
     assert "It is not known in which WhatsApp Business Account" in checks
 
 
+def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app: Flask, world: World) -> None:
+    owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels"
+    world.simulator.faults([{"kind": kind, "fault": "status", "status": 503} for kind in ("telegram", "waha")])
+    down = owner.post(f"{page}/connect/telegram", chatbot_id=new_bot(world), secret=_BOT_TOKEN)
+    assert (down.status_code, "did not answer" in down.text) == (503, True)
+    session = f"{page}/whatsapp_qr/{world.chatbot}"
+    checks = owner.get(f"{session}/checks").text
+    assert ("did not answer" in checks, "does not know this session" in checks) == (True, False)
+    assert owner.post(f"{session}/secret", secret="a new key").status_code == 503
+
+
 def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask, world: World) -> None:
     owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels"
     bot = new_bot(world)

@@ -12,9 +12,10 @@ from shared.channels.telegram.accounts import TOKEN
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.updates import ALLOWED
 from shared.db.credentials import decrypt
+from shared.errors import OutsideFailure
 from shared.http import Response
 
-#: Telegram's own sign that the token is right and the call is not.
+#: Answers that mean a wrong token.
 _UNAUTHORIZED = (401, 404)
 
 
@@ -84,6 +85,8 @@ def _updates(row: Mapping[str, Any], token: str, site: str) -> dict[str, str]:
 def _must(answer: Response, otherwise: str) -> Response:
     if not answer.ok:
         words = description_of(answer)
+        if answer.status >= 500 or answer.status == 429:
+            raise OutsideFailure(f"Telegram answers HTTP {answer.status}", words)
         problem = "token_refused" if answer.status in _UNAUTHORIZED else "address_refused"
         raise ProviderRefused(problem, f"{otherwise} (HTTP {answer.status}: {words})", words)
     return answer

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared.channels.checks import ProviderRefused, Step, asked
-from shared.channels.inbound import Account
+from shared.channels.inbound import Account, SessionState
 from shared.channels.whatsapp_qr.dialects import dialect
 from shared.channels.whatsapp_qr.session import report
 from shared.config import settings
@@ -19,6 +19,8 @@ from shared.errors import OutsideFailure
 _OURS = "switchboard-"
 #: Answers that mean a wrong key.
 _KEY_REFUSED = ("HTTP 401", "HTTP 403")
+#: Answers that say nothing of the key or the session.
+_FAILS = ("HTTP 429", "HTTP 5")
 
 
 def new_name(chatbot_id: int) -> str:
@@ -64,15 +66,21 @@ def key_of(row: Mapping[str, Any]) -> str:
 
 def check_secret(row: Mapping[str, Any], key: str, _site: str) -> None:
     """Raises ProviderRefused for a key that the gateway does not take, and what shared.http raises."""
-    state = dialect(row["dialect"]).session_state(row["session_name"], key)
-    if state.detail in _KEY_REFUSED:
-        raise ProviderRefused("key_refused", "the gateway does not take this key", state.detail)
+    _ask(row, key)
 
 
 def _state(row: Mapping[str, Any], said: dict[str, Any]) -> str:
-    said["state"] = state = dialect(row["dialect"]).session_state(row["session_name"], key_of(row))
-    if state.detail in _KEY_REFUSED:
-        raise ProviderRefused("key_refused", "the gateway does not take this key", state.detail)
+    said["state"] = state = _ask(row, key_of(row))
     if state.detail.startswith("HTTP "):
         raise ProviderRefused("session_unknown", "the gateway does not know the session", state.detail)
     return ""
+
+
+def _ask(row: Mapping[str, Any], key: str) -> SessionState:
+    """What the gateway says of a session. Raises ProviderRefused for a key that it does not take, and what shared.http raises."""
+    state = dialect(row["dialect"]).session_state(row["session_name"], key)
+    if state.detail in _KEY_REFUSED:
+        raise ProviderRefused("key_refused", "the gateway does not take this key", state.detail)
+    if state.detail.startswith(_FAILS):
+        raise OutsideFailure(f"the gateway answers {state.detail}")
+    return state
