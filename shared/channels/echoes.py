@@ -49,7 +49,8 @@ def writer_of(job: Job) -> Writer:
     if echoed is not None:  # it has left, whatever becomes of the answer
         apply_delivery_status("SENT", message_id=echoed, provider_id=external_id, chatbot_id=chatbot_id)
         return Writer.WE
-    return Writer.NOT_KNOWN_YET if sends and job.age < PATIENCE else Writer.PERSON
+    is_awaited = any(send["is_open"] for send in sends) and job.age < PATIENCE
+    return Writer.NOT_KNOWN_YET if is_awaited else Writer.PERSON
 
 
 def _echoed(payload: Mapping[str, Any], sends: Sequence[Mapping[str, Any]]) -> int | None:

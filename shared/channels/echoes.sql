@@ -6,7 +6,7 @@ select exists (select from message where external_id = :external_id and role = '
 
 -- name: sends_under_way(job_id, chatbot_id, external_user_id)
 -- Those that had begun when the report came, and whose answer is not recorded; also those that a worker died with before a person took
--- over. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name.
+-- over. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may still come.
 with chats as materialized (
     select id from conversation
     where chatbot_id = :chatbot_id and channel = 'whatsapp_qr' and external_user_id = :external_user_id
@@ -16,15 +16,17 @@ with chats as materialized (
     where identity.chatbot_id = :chatbot_id and identity.family = contact_family_v1('whatsapp_qr')
         and identity.name = contact_name_v1('whatsapp_qr', :external_user_id)
 ), sends as (
-    select send.message_id from job report join job send on send.customer_id = report.customer_id and send.queue = 'whatsapp-qr-send'
+    select send.message_id, true as is_open
+    from job report join job send on send.customer_id = report.customer_id and send.queue = 'whatsapp-qr-send'
         and send.closed_at is null and (send.state = 'active' or send.outcome_unknown_since is not null)
         and send.started_at <= report.created_at
     where report.id = :job_id
     union
-    select send.message_id from message join job send on send.message_id = message.id and send.queue = 'whatsapp-qr-send'
+    select send.message_id, send.closed_at is null
+    from message join job send on send.message_id = message.id and send.queue = 'whatsapp-qr-send'
         and send.outcome_unknown_since is not null
     where message.conversation_id = any (array(select id from chats)) and message.status = 'SUPERSEDED'
 )
-select message.id, message.content, message.metadata ? 'source' as by_person,
+select message.id, message.content, message.metadata ? 'source' as by_person, sends.is_open,
     case when exists (select from chats) then message.conversation_id in (select id from chats) end as is_to_chat
 from sends join message on message.id = sends.message_id and message.chatbot_id = :chatbot_id and message.external_id is null
