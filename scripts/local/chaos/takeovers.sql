@@ -40,7 +40,7 @@ execute function keep_shown();
 -- name: claims
 -- Each claim of a bot's reply in its order, and whether it was the bot's to answer then: nobody had taken the conversation over since
 -- the reply was written, or the reply is that with which the bot itself handed it over.
-select message.id as message_id, message.channel, extract(epoch from claim.at)::float8 as at,
+select message.id as message_id, message.channel,
     coalesce(message.created_at = last_change.handed_over_at, false)
         or coalesce(last_change.owner = 'bot' and message.created_at >= last_change.owner_since, last_change.owner is null)
         as is_bots_turn,

@@ -25,11 +25,7 @@ def forget() -> None:
 
 
 def _is_connected(name: str) -> bool:
-    return _made[name] > LOOKS if name in _made else not name.startswith("stopped-")
-
-
-def _make(name: str) -> None:
-    _made[name] = 1
+    return _made[name] >= LOOKS if name in _made else not name.startswith("stopped-")
 
 
 def _code(name: str) -> str:
@@ -45,7 +41,7 @@ def waha(request: Request) -> Reply | None:
         name = str(request.json().get("name", ""))
         if name in _made:
             return Reply(422, {"message": f"Session '{name}' already exists.", "statusCode": 422}, key=name)
-        _make(name)
+        _made[name] = 0
         return Reply(201, {"name": name, "status": "STARTING"}, accepted=True, key=name)
     if request.method == "DELETE":
         name = path.rsplit("/", 1)[-1]
@@ -71,7 +67,7 @@ def evolution(request: Request) -> Reply | None:
         if name in _made:
             taken = {"status": 403, "error": "Forbidden", "response": {"message": [f'This name "{name}" is already in use.']}}
             return Reply(403, taken, key=name)
-        _make(name)
+        _made[name] = 0
         return Reply(201, {"instance": {"instanceName": name, "status": "connecting"}}, accepted=True, key=name)
     if request.method == "DELETE":
         if "/delete/" in path:
