@@ -1,6 +1,6 @@
 """Live checks of a connection: what the provider itself says of a token, of whose it is, and of where messages go.
 
-A channel's `connect` asks (shared/channels/<name>/connect.py): `steps` looks and changes nothing. Pages and commands have the
+A channel's `connect` asks (shared/channels/<name>/connect.py): `steps` looks, and changes nothing at the provider. Pages have the
 words for each problem, and what to do about it; the provider's own words stay as they are.
 """
 
