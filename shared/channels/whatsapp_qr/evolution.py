@@ -16,7 +16,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.channels.whatsapp_qr.evolution_events import CONNECTED, parse
+from shared.channels.whatsapp_qr.evolution_events import CONNECTED, EVENTS, parse
 from shared.channels.whatsapp_qr.gateway import (
     OFFLINE,
     RETRY,
@@ -45,8 +45,8 @@ __all__ = [
     "verify",
 ]
 
-#: What an instance's hook is told.
-_EVENTS = ["MESSAGES_UPSERT", "MESSAGES_UPDATE", "CONNECTION_UPDATE"]
+#: What an instance's hook is told: all that is understood.
+_EVENTS = [name.replace(".", "_").upper() for name in EVENTS]
 
 #: HTTP status -> what it means. 400 is every trouble of the phone as well, and is read for what it says (`WORDS`).
 ERRORS: dict[int, Meaning] = {

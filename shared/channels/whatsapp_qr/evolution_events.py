@@ -206,3 +206,5 @@ _PARSERS = {
     "messages.delete": _deleted,
     "connection.update": _connection_update,
 }
+#: What is understood.
+EVENTS = tuple(_PARSERS)

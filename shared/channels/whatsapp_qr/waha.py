@@ -22,7 +22,7 @@ from shared.channels.whatsapp_qr.gateway import (
     own_id,
 )
 from shared.channels.whatsapp_qr.waha_content import bare_id
-from shared.channels.whatsapp_qr.waha_events import CONNECTED, parse
+from shared.channels.whatsapp_qr.waha_events import CONNECTED, EVENTS, parse
 from shared.db.credentials import hmac_matches
 from shared.http import Response, code_of
 
@@ -38,8 +38,8 @@ __all__ = [
     "verify",
 ]
 
-#: What a session's hook is told. `message.any`: of what is written on the phone as well.
-_EVENTS = ["message.any", "message.ack", "session.status"]
+#: What a session's hook is told: all that is understood. `message.any` is `message`, and what is written on the phone as well.
+_EVENTS = [name for name in EVENTS if name != "message"]
 
 #: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
 ERRORS: dict[int, Meaning] = {

@@ -163,3 +163,5 @@ _PARSERS = {
     "message.ack": _ack,
     "session.status": _session_status,
 }
+#: What is understood.
+EVENTS = tuple(_PARSERS)
