@@ -62,7 +62,8 @@ from input
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)
 -- The attempt has a row, with its error in the endpoint's words; the event has the last one's, and the job does not keep the words.
--- When the job has failed for good, the event learns when it is tried again.
+-- When the job has failed for good, the event learns when it is tried again; after a 410 only if its endpoint got another URL (see
+-- dead_letter).
 with failed_attempt as (
     select * from job_fail_attempt_v1(:job_id, :claim, :error, :traceback, :retry_delays::float8[], :outcome_unknown)
 ), details as (
@@ -115,8 +116,8 @@ from throttled_event, details
 on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
--- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it. Not where it has
--- another URL since: a call begins up to some seconds after its job has read the URL.
+-- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it. Not if it got
+-- another URL since the call, or in the 5 seconds before: a job reads the URL up to some seconds before it calls.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
