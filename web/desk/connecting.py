@@ -141,8 +141,8 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
 def disconnect(channel: str, chatbot_id: int) -> Response:
     """The chatbot has no account on this channel any longer, and the account is free for another one."""
     found = own_account(channel, chatbot_id)
-    audited("channel.disconnected", "channel", chatbot_id, name=found.name, channel=channel)
     with asking():
+        audited("channel.disconnected", "channel", chatbot_id, name=found.name, channel=channel)
         knows = connecting.disconnect(found)
     flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
     return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
