@@ -53,7 +53,11 @@ def test_a_form_that_comes_again_with_another_text_gets_its_page_back(app: Flask
     for button in ("bot", "take", "closed"):
         assert agent.post(f"{one}/{button}", list=beside).headers["Location"].endswith(f"?{beside}")
     fresh = agent.get(f"{one}/thread?{beside}").text
-    assert f'name="list" value="{beside.replace("&", "&amp;")}"' in fresh
+    kept = f'name="list" value="{beside.replace("&", "&amp;")}"'
+    assert kept in fresh
+    assign = re.search(r'<form class="assign".*?</form>', agent.get(f"{one}?{beside}").text, re.S)
+    assert assign
+    assert kept in assign[0]
 
 
 def test_the_audit_offers_owners_their_own_people_and_all_kinds(app: Flask, world: World) -> None:
