@@ -168,9 +168,7 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
     except outbound.WindowClosed:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
-    except (
-        UnprocessableEntity
-    ):  # the key of the form: it was sent before with another text, and came back from the browser's memory
+    except UnprocessableEntity:  # the form came back from the browser's memory, and its key was sent before, with another text
         problem = _("This form was sent before, with another text. Here is yours with a new one: send it again.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except InvalidPayload as wrong:
