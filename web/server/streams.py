@@ -202,12 +202,12 @@ class StreamHub(Generic[AnyStream]):
             turn, turns = int(now), max(1, round(self.reconcile))
             self._wake(streams[turn % turns :: turns])
 
-    async def _write(self, stream: AnyStream, text: bytes, more: bool = True) -> None:
+    async def _write(self, stream: AnyStream, text: bytes) -> None:
         """Waits while the page does not read; the connection ends if that lasts (web/server/connection.py)."""
         if stream.send is None:
             return
         stream.writing, stream.sent_at = True, time.monotonic()
-        await stream.send({"type": "http.response.body", "body": text, "more_body": more})
+        await stream.send({"type": "http.response.body", "body": text, "more_body": True})
         stream.writing = False
         self._something.set()  # it may have been woken meanwhile
 
