@@ -162,6 +162,7 @@ def test_what_the_api_can_set_an_owner_can(app: Flask, world: World, simulator: 
     ):
         refused = browser.post(f"{page}/new", **{**base, **limits, **own, **wrong})
         assert (refused.status_code, next(iter(wrong.values())) in refused.text) == (422, True), "what was written is still there"
+    assert browser.post(f"{page}/new", **base, chatbots="9" * 5_000).status_code == 422, "more digits than int() takes"
     made = browser.post(f"{page}/new", **base, **limits, **own)
     assert made.status_code == 200
     form = f"{page}/{stored('id')}/settings"

@@ -34,8 +34,9 @@ def _ticked_or_all(form: forms.Form, name: str) -> list[str] | None:
     return form.getlist(name) or None
 
 
-def _numbers_or_all(form: forms.Form, name: str) -> list[int] | None:
-    return [int(one) for one in form.getlist(name) if one.isdecimal()] or None
+def _numbers_or_all(form: forms.Form, name: str) -> list[int | str] | None:
+    """Ids; what is none stays, for the schema to refuse."""
+    return [int(one) if one.isdecimal() and len(one) < 19 else one for one in form.getlist(name)] or None
 
 
 def _schedule(form: forms.Form, name: str) -> list[int | str] | None:
