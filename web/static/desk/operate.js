@@ -10,10 +10,11 @@ let nextRefresh = 0;
 
 function refreshIn(seconds) {
   clearTimeout(nextRefresh);
-  if (seconds) nextRefresh = setTimeout(refresh, seconds * 1000);
+  nextRefresh = seconds ? setTimeout(refresh, seconds * 1000) : 0;
 }
 
 async function refresh() {
+  nextRefresh = 0;
   if (!busy()) {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
@@ -22,7 +23,7 @@ async function refresh() {
       if (fresh) replace(fresh);
     }
   }
-  refreshIn(live.dataset.refresh);
+  if (!nextRefresh) refreshIn(live.dataset.refresh); // else something has failed since it was asked for
 }
 
 // What had the focus has it again.
