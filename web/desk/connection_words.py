@@ -1,4 +1,4 @@
-"""What the steps of a connection are called, and what to do about each problem, in the words of who owns the shop."""
+"""What the steps of a connection are called, and what to do about each problem, in the words of whoever owns the shop."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ PROBLEMS: Mapping[str, LazyString] = {
         "well, so that its messages are sent here."
     ),
     "server_not_ready": _l(
-        "The server lacks WHATSAPP_APP_SECRET or WHATSAPP_VERIFY_TOKEN, so it refuses what Meta sends. Only who runs the "
+        "The server lacks WHATSAPP_APP_SECRET or WHATSAPP_VERIFY_TOKEN, so it refuses what Meta sends. Only whoever runs the "
         "server can set them."
     ),
     "other_app": _l(
         "The token is of another Meta app than the server's: what that app sends would be refused. Use a token of the "
-        "server's app; who runs the server knows which one it is."
+        "server's app; whoever runs the server knows which one it is."
     ),
     "webhook_missing": _l("No address is entered yet. Enter the one shown on this page at the provider."),
     "webhook_elsewhere": _l("Messages go to another address. Enter the one shown on this page at the provider instead."),
@@ -69,7 +69,7 @@ PROBLEMS: Mapping[str, LazyString] = {
     "not_subscribed": _l("The app does not get the account's messages yet. Press “Connect to Meta again”."),
     "address_refused": _l("The provider does not accept this server's address. It has to be reached by https from the internet."),
     "other_bot": _l("This token is of another bot. Disconnect this one first, then connect the other one."),
-    "key_refused": _l("The gateway does not accept the server's key. Only who runs the server can change it."),
+    "key_refused": _l("The gateway does not accept the server's key. Only whoever runs the server can change it."),
     "gateway_refused": _l("The gateway did not make a session. Perhaps it is of the other kind: choose that one."),
     "session_unknown": _l("The gateway does not know this session any longer. Disconnect it here and connect it again."),
     "phone_missing": _l(
@@ -78,11 +78,11 @@ PROBLEMS: Mapping[str, LazyString] = {
     ),
     "taken": _l(
         "This account is connected to another chatbot already. If it is one of yours, disconnect it there first; if you "
-        "know nothing of it, ask who runs this server."
+        "know nothing of it, ask whoever runs this server."
     ),
     "no_address": _l(
-        "The server does not know under which address it is reached, so the gateway cannot send it anything. Who runs the"
-        " server sets PUBLIC_URL."
+        "The server does not know under which address it is reached, so the gateway cannot send it anything. Whoever "
+        "runs the server has to set PUBLIC_URL."
     ),
     "phone_number_id": _l("Write Meta's ID of the number: digits only, and not the phone number."),
     "waba_id": _l("Write Meta's ID of the account: digits only, or nothing."),

@@ -44,7 +44,7 @@ def hand_over(user: User, path: str) -> Made:
 
 
 def send_later(user: User) -> None:
-    """Makes and sends a link for who forgot a password, behind the answer, whose time must not tell whether one exists."""
+    """Makes a link for a forgotten password and sends it, in a thread: the answer's time must not tell who has an account."""
     threading.Thread(target=copy_current_request_context(_make_and_send), args=(user,), name="mail", daemon=True).start()
 
 
