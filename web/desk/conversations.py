@@ -169,7 +169,7 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except UnprocessableEntity:  # the form came back from the browser's memory, and its key was sent before, with another text
-        problem = _("This form was sent before, with another text. Here is yours with a new one: send it again.")
+        problem = _("This form was sent before, with another text. Here is your text in a new form: send it again.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except InvalidPayload as wrong:
         told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
