@@ -110,9 +110,10 @@ def test_a_page_that_comes_back_goes_on_in_the_same_draft(world: World, page: Pa
 def test_many_pieces_are_few_writes(world: World, page: Page, stream: Any) -> None:
     stream()
     draft, before = draft_of(asked(world, page)), db.scalar("select pg_current_xact_id()::text::bigint")
-    for _ in range(500):
+    for number in range(500):
         draft("word ")
-        time.sleep(0.001)
+        if number % 10 == 0:  # a busy machine takes longer for each sleep
+            time.sleep(0.01)
     until(lambda: db.scalar(DRAFTS) == "word " * 500)
     assert db.scalar("select pg_current_xact_id()::text::bigint") - before < 60
     draft("x" * drafts.MAX_TEXT)
