@@ -282,12 +282,12 @@ def test_a_key_that_was_mended_is_tried_at_once(world: World, serve: Serve) -> N
 
 
 def test_one_that_hangs_leaves_the_next_its_time(world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "2")
-    monkeypatch.setenv("AI_PATIENCE_SECONDS", "2")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "6")
+    monkeypatch.setenv("AI_PATIENCE_SECONDS", "6")
     config.reset()
 
     def slow(connection: socket.socket) -> None:
-        time.sleep(0.7)
+        time.sleep(2.1)
         says("From the second.")(connection)
 
     first, second = Provider(serve, hangs), Provider(serve, slow)
