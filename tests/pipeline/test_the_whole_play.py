@@ -460,7 +460,7 @@ def operator_replays_by_keys(browser: Browser, url: str, simulator: Simulator) -
     press(browser, "of", "/failures$")
     for _ in range(3):
         keys(browser, "j")
-        if "503" in browser.texts(".is-current-row h3")[0]:
+        if "503" in browser.texts("[data-rows] > :focus-within h3")[0]:
             break
     press(browser, Keys.ENTER, "/failures/list$")
     assert f"{REFUSED} match" in browser.texts(".lead")[0]
