@@ -149,7 +149,7 @@ def container(image: Path, settings: dict[str, str], command: list[str]) -> Iter
 
 def is_healthy(image: Path, settings: dict[str, str], service: dict[str, Any]) -> bool:
     _, *check = service["healthcheck"]["test"]
-    return subprocess.run(check, cwd=image, env=settings, capture_output=True, timeout=20).returncode == 0
+    return subprocess.run(check, cwd=image, env=settings, capture_output=True, timeout=45).returncode == 0
 
 
 def test_the_containers_commands_make_a_healthy_system(
@@ -176,7 +176,7 @@ def test_the_containers_commands_make_a_healthy_system(
 )
 def test_the_entry_point_runs_other_commands_too(image: Path, words: tuple[str, ...], code: int, said: str) -> None:
     done = subprocess.run(
-        ["bin/run", *words], cwd=image, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=20
+        ["bin/run", *words], cwd=image, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=45
     )
     assert done.returncode == code
     assert said in done.stderr

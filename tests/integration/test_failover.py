@@ -76,9 +76,9 @@ def _on_each_connection(work: Callable[[], object]) -> None:
 
     def one() -> None:
         with db.connection():
-            together.wait(20)
+            together.wait(45)
             work()
-            together.wait(20)
+            together.wait(45)
 
     with ThreadPoolExecutor(WARM) as pool:
         for done in [pool.submit(one) for _ in range(WARM)]:

@@ -60,7 +60,7 @@ def test_of_two_who_take_at_once_one_gets_it_and_the_other_is_told_by_whom(world
     both, took = Barrier(2), []
 
     def take(user: User) -> str:
-        both.wait(10)
+        both.wait(45)
         try:
             work.take(conversation()["id"], user.id)
         except work.Taken as faster:

@@ -119,7 +119,7 @@ def _move_messages() -> None:
     broker = get_broker()
     broker.declare_queue(LANE)
     consumer = cast(WokenConsumer, broker.consume(LANE, prefetch=8))
-    given_up = time.monotonic() + 20
+    given_up = time.monotonic() + 45
     while not (pushed := next(consumer)):
         enqueue([Ticket(int(time.monotonic() * 1000), Queue.OUTGOING, 5, customer=1)])
         assert time.monotonic() < given_up

@@ -129,7 +129,7 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
         assert not second.stdout
         children = psutil.Process(first.pid).children(recursive=True)
         first.send_signal(signal.SIGKILL)
-        first.wait(10)
+        first.wait(45)
         psutil.wait_procs(children, timeout=40)
     with running(tmp_path, PORT=port):  # what the killed one left behind does not block
         assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
@@ -220,7 +220,7 @@ def test_release_stays_beside_the_other_lines_of_honcho_and_foreman(door: FrontD
         assert line.startswith(b"migrate: waits, because honcho and foreman stop all processes when one ends")
         assert release.poll() is None
         release.terminate()
-        assert release.wait(10) == 0
+        assert release.wait(45) == 0
 
 
 @pytest.mark.parametrize(

@@ -203,10 +203,10 @@ def test_the_page_stays_live_when_the_web_process_is_replaced(browser: Browser, 
     browser.until(f"{NEWEST}.includes('within two days')")
     before = set(site.manager.pids("web"))
     site.manager.terminate("web")
-    until(lambda: not before & set(site.manager.pids("web")), seconds=15)
+    until(lambda: not before & set(site.manager.pids("web")), seconds=25)
     until(lambda: answers(site.page))
     say(browser, "Can I return it?")
-    browser.until(f"{NEWEST}.includes('thirty days')", seconds=30)
+    browser.until(f"{NEWEST}.includes('thirty days')")
     assert not browser.shown(".failed")
 
 
@@ -283,7 +283,7 @@ def test_a_reply_shows_its_marks_while_it_is_written_and_afterwards(browser: Bro
     browser.until(f"{DRAFT}?.querySelector('.formatted strong')?.innerText === 'ship'")
     browser.until(f"{DRAFT}?.querySelector('pre code')?.innerText.includes('document.title')")
     bubble = "document.querySelector('#messages > .assistant:last-child:not(.draft) .bubble')"
-    browser.until(f"{bubble}?.innerText.trim().endsWith('it')", seconds=40)
+    browser.until(f"{bubble}?.innerText.trim().endsWith('it')")
     for _ in range(2):  # as it comes, and after a reload
         tags = browser.run(f"return [...{bubble}.querySelectorAll('*')].map(one => one.localName).join(' ')")
         assert tags == "span p strong em a ul li code li pre code p strong"
@@ -342,5 +342,5 @@ def test_a_site_that_is_not_listed_cannot_frame_it(browser: Browser, site: Site,
     assert not browser.run("return document.getElementById('log')"), "nothing of the chat is there"
     browser.leave_frames()
     lines: list[str] = []
-    until(lambda: lines.extend(browser.log()) or any("add it: at the desk" in line for line in lines), seconds=30)
+    until(lambda: lines.extend(browser.log()) or any("add it: at the desk" in line for line in lines))
     assert any("frame-ancestors" in line for line in lines), lines

@@ -82,7 +82,7 @@ class Threads:
 
     def take(self, count: int) -> Counter[str]:
         """Waits until so many items more are taken; their stages."""
-        taken = [self._taken.get(timeout=10) for _ in range(count)]
+        taken = [self._taken.get(timeout=45) for _ in range(count)]
         self._kept += [go_on for _, go_on in taken]
         return Counter(item.stage for item, _ in taken)
 
@@ -333,6 +333,6 @@ def test_no_item_waits_while_threads_sleep() -> None:
     for stage in (Queue.INCOMING, Queue.OUTGOING, Queue.WEBHOOKS) * 20:
         put(queue, stage, 10)
         time.sleep(0.001)  # now and then all threads sleep
-    assert Counter(done.get(timeout=5).stage for _ in range(600)) == dict.fromkeys(
+    assert Counter(done.get(timeout=45).stage for _ in range(600)) == dict.fromkeys(
         ("incoming-messages", "outgoing-messages", "webhook-delivery"), 200
     )

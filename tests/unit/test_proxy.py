@@ -54,7 +54,7 @@ def proxy(echo: Echo) -> Iterator[Proxy]:
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    client = socket.create_connection(proxy.address, timeout=5)
+    client = socket.create_connection(proxy.address, timeout=45)
     assert said(client, b"hello") == b"hello"
     return client
 
@@ -72,7 +72,7 @@ def is_silent(client: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        client.settimeout(5)
+        client.settimeout(45)
 
 
 def test_it_passes_on_what_is_said_and_both_ends(proxy: Proxy, echo: Echo) -> None:
@@ -85,7 +85,7 @@ def test_it_passes_on_what_is_said_and_both_ends(proxy: Proxy, echo: Echo) -> No
     assert answer == big
     client.shutdown(socket.SHUT_WR)
     assert client.recv(1) == b""
-    assert echo.ended.acquire(timeout=5)
+    assert echo.ended.acquire(timeout=45)
     assert not proxy.connections()
 
 
@@ -93,7 +93,7 @@ def test_what_stalls_goes_on_afterwards(proxy: Proxy, echo: Echo) -> None:
     client = connected(proxy)
     assert proxy.treat(Mode.STALL) == 1
     client.sendall(b"wait")
-    newcomer = socket.create_connection(proxy.address, timeout=5)
+    newcomer = socket.create_connection(proxy.address, timeout=45)
     newcomer.sendall(b"me too")
     assert is_silent(client)
     assert is_silent(newcomer)
@@ -128,7 +128,7 @@ def test_a_reset_reaches_both_sides(proxy: Proxy, echo: Echo) -> None:
     assert proxy.reset(only=lambda connection: not connection.said(b"spare me")) == 1
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert echo.ended.acquire(timeout=5)
+    assert echo.ended.acquire(timeout=45)
     assert said(other, b"still here") == b"still here"
 
 
@@ -144,14 +144,14 @@ def test_what_is_lost_is_acknowledged_and_stays_lost(proxy: Proxy, echo: Echo) -
     client.close()
     assert not echo.ended.acquire(timeout=SILENCE), "the server does not learn that its client left"
     assert proxy.reset(only=lambda connection: connection.number == 1) == 1
-    assert echo.ended.acquire(timeout=5)
+    assert echo.ended.acquire(timeout=45)
 
 
 def test_refused_connections_are_refused(proxy: Proxy) -> None:
     client = connected(proxy)
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(proxy.address, timeout=5)
+        socket.create_connection(proxy.address, timeout=45)
     assert said(client, b"open") == b"open"
     proxy.accept()
     assert said(connected(proxy), b"back") == b"back"
@@ -160,14 +160,14 @@ def test_refused_connections_are_refused(proxy: Proxy) -> None:
 def test_new_connections_may_be_reset_too(proxy: Proxy) -> None:
     proxy.treat(Mode.RESET)
     with pytest.raises(ConnectionError):
-        said(socket.create_connection(proxy.address, timeout=5), b"hello")
+        said(socket.create_connection(proxy.address, timeout=45), b"hello")
 
 
 def test_a_server_that_is_away_resets_its_clients(echo: Echo) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with Proxy(nobody.getsockname()) as proxy, pytest.raises(ConnectionError):
-            said(socket.create_connection(proxy.address, timeout=5), b"hello")
+            said(socket.create_connection(proxy.address, timeout=45), b"hello")
 
 
 @pytest.mark.parametrize(
