@@ -91,7 +91,7 @@ def say(browser: Browser, text: str) -> None:
 def test_a_visitor_asks_sees_the_ai_at_work_is_answered_and_comes_back(
     browser: Browser, site: Site, simulator: Simulator
 ) -> None:
-    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 1_500, "times": 1}])
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 6_000, "times": 1}])
     browser.open(site.page)
     assert browser.texts("#messages .bubble") == ["Emma: Hello! How can we help you?"]
     say(browser, "When do you ship?")
