@@ -30,8 +30,8 @@ def ai(world: World) -> ModuleType:
 
 @pytest.fixture
 def impatient(world: World, ai: ModuleType, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A call may take half a second."""
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "0.5")
+    """A call may take three seconds."""
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3")
     config.reset()
     threads = ai._failover.bulkhead._threads
     monkeypatch.setattr(ai, "_failover", Failover(Bulkhead(threads, no_response=(provider.NoAnswer,))))
@@ -59,7 +59,7 @@ def ask(world: World, chatbot: int, people: int) -> list[dict[str, Any]]:
 
 def test_a_provider_that_hangs_takes_ever_fewer_threads_of_its_customer_alone(impatient: World, simulator: Simulator) -> None:
     _, chatbot = own_provider(impatient)
-    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 3_000, "times": MAX_SLOTS}])
+    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 12_000, "times": MAX_SLOTS}])
     jobs = ask(impatient, chatbot, 60)
     hung = [job for job in jobs if job["attempts"] == 1]
     refused = [job for job in jobs if job["attempts"] == 0]
@@ -76,7 +76,7 @@ def test_who_finds_no_room_at_a_provider_that_hangs_hears_the_fallback_in_time(
     impatient: World, ai: ModuleType, simulator: Simulator
 ) -> None:
     _, chatbot = own_provider(impatient)
-    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 3_000}])
+    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 12_000}])
     ask(impatient, chatbot, MAX_SLOTS)
     [hanging] = [room for room in ai._failover.bulkhead._rooms if room.what == "the chatbot's provider"]
     with ai._failover.bulkhead.slot(hanging, age=0):
