@@ -166,7 +166,7 @@ def test_a_private_address_is_refused_by_the_guard(
     ("fault", "error", "attempts"),
     [
         ({"fault": "big"}, "the page is larger than 5 MB", 1),
-        ({"fault": "drip", "ms": 50}, "did not answer in 0.3 s", 4),
+        ({"fault": "drip", "ms": 50}, "did not answer in 1 s", 4),
         ({"fault": "reset_after"}, "did not answer", 4),
         ({"fault": "status", "status": 403}, "the site refuses the page (HTTP 403)", 1),
         ({"fault": "status", "status": 503}, "the site answered HTTP 503", 4),
@@ -183,7 +183,7 @@ def test_a_page_that_does_not_come(
     error: str,
     attempts: int,
 ) -> None:
-    monkeypatch.setattr(web, "TIMEOUT", 0.3)
+    monkeypatch.setattr(web, "TIMEOUT", 1.0)
     simulator.faults([{"kind": "site", "match": "page-1", **fault}])
     source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
     run(world)

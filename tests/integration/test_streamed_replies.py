@@ -78,7 +78,7 @@ def test_words_are_shown_as_they_come(world: World, page: Page, simulator: Simul
 def test_a_provider_that_dies_in_mid_stream_is_asked_again(
     world: World, page: Page, simulator: Simulator, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "1")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3")
     config.reset()
     simulator.faults([SHOWN, {"kind": "ai", "fault": "cut", "by": by, "times": 1}])
     with looking(page) as events:

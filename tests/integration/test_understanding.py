@@ -180,7 +180,7 @@ def test_a_document_that_cannot_be_read_is_answered_politely(world: World, path:
 def test_a_transcript_never_takes_longer_than_its_time(
     monkeypatch: pytest.MonkeyPatch, world: World, simulator: Simulator, path: Path
 ) -> None:
-    monkeypatch.setattr(transcription, "TIMEOUT", 0.5)
+    monkeypatch.setattr(transcription, "TIMEOUT", 2.0)
     hears(world)
     simulator.faults([{"kind": "transcription", "fault": "drip", "times": 1}])
     note = arrived(world, "voice", VOICE)
