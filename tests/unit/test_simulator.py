@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_named_in_a_sentence(simulator: Simulator) -> No
 
 @pytest.mark.parametrize(("part", "first"), [("head", b"H"), ("body", b"HTTP/1.1 200 OK\r\n")])
 def test_an_answer_drips_from_its_first_byte_or_after_its_head(simulator: Simulator, part: str, first: bytes) -> None:
-    simulator.faults([{"kind": "webhook", "fault": "drip", "ms": 200, "part": part}])
+    simulator.faults([{"kind": "webhook", "fault": "drip", "ms": 2_000, "part": part}])
     host, port = simulator.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(b"POST /customer/hook HTTP/1.1\r\nHost: simulator\r\nContent-Length: 0\r\n\r\n")
