@@ -4,7 +4,7 @@
 -- Returns {how many messages were new, the number (from 1) of each one that the caller got itself}.
 --
 -- A message that is already carried (waiting or being worked on) stays as it is: putting it again changes nothing, which is
--- what lets the sweep put every job that should be there without looking first.
+-- what lets the sweep put every job that should be there without looking first. Only a delayed one may become due sooner.
 -- A worker that waits with room to spare (take.lua) is pushed the message at once. A caller that does so gets what it puts
 -- itself, with the answer: it runs the next stage too, and nobody has to be woken. Otherwise the first message of an empty
 -- queue wakes a worker: one that sleeps has found the queue empty, so a queue that has messages needs no wake-up. A delayed
@@ -14,6 +14,8 @@ local namespace, channel, worker, finished = KEYS[1], ARGV[1], ARGV[2], tonumber
 local clock = redis.call("time")
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local ahead = tonumber(ARGV[3]) - now -- of the worker's clock, which may be wrong
+-- ms by which a delayed message must be due sooner to be moved: the time of one that is put again varies by less.
+local SOONER = 500
 local heartbeats = namespace .. ":__heartbeats__"
 -- ms; a waiting worker fetches every 4 s (IDLE_FETCH). A frozen process still counts as a subscriber, and must be pushed nothing.
 local alive = now - 6000
@@ -70,9 +72,14 @@ for i = 5 + 2 * finished, #ARGV, 6 do
     local due, customer = tonumber(ARGV[i + 4]), ARGV[i + 5]
     local name = namespace .. ":" .. queue
     if due > 0 then
+        local due_at = tonumber(redis.call("zscore", name .. ".DQ.due", id))
         if redis.call("hsetnx", name .. ".DQ.msgs", id, data) == 1 then
             redis.call("zadd", name .. ".DQ.due", due - ahead, id)
             woken[queue], new = true, new + 1
+        elseif due_at and due - ahead < due_at - SOONER then
+            redis.call("hset", name .. ".DQ.msgs", id, data)
+            redis.call("zadd", name .. ".DQ.due", due - ahead, id)
+            woken[queue] = true
         end
     elseif redis.call("hsetnx", name .. ".msgs", id, data) == 1 then
         if keep(queue, id) then

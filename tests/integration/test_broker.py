@@ -48,6 +48,16 @@ def test_a_delayed_job_comes_when_it_is_due(environment: dict[str, str]) -> None
     assert ids(broker.take(LANE, 10).messages) == ["job-1"]
 
 
+def test_a_delayed_job_may_become_due_sooner_and_never_later(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    broker.put([ticket(1, delay_ms=60_000), ticket(2, delay_ms=1_000)])
+    assert broker.put([ticket(1, delay_ms=1_000), ticket(2, delay_ms=60_000)]) == 0
+    time.sleep(1.05)
+    taken = broker.take(LANE, 10).messages
+    assert sorted(ids(taken)) == ["job-1", "job-2"]
+    assert all(Message.decode(data).options["eta"] <= time.time() * 1000 for data in taken), "a worker does not wait for it again"
+
+
 def test_the_work_of_a_dead_worker_comes_back(environment: dict[str, str]) -> None:
     broker = get_broker()
     broker.put([ticket(1)])
