@@ -513,7 +513,8 @@ class UsageDay(Base):
     quantity = BigIntegerField()
     prompt_tokens = BigIntegerField()
     completion_tokens = BigIntegerField()
-    cost = DecimalField(null=True)
+    cost = DecimalField()
+    priced = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("customer", "day", "kind", "chatbot_id", "model")

@@ -7,7 +7,9 @@ select day, kind, nullif(chatbot_id, 0) as chatbot_id, nullif(model, '') as mode
     sum(quantity)::bigint as quantity, sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens,
     sum(cost) as cost
 from (
-    select day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost from usage_day
+    select day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens,
+        case when priced > 0 then cost end as cost
+    from usage_day
     where customer_id = :customer_id and day >= :first::date and day < :first::date + :days::integer and day < (select until from counted)
     union all
     select (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0), coalesce(model, ''), 1, quantity, prompt_tokens,

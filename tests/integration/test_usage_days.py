@@ -6,6 +6,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from shared import db
 from shared.budgets import usage
 from shared.models import Chatbot
@@ -16,7 +18,7 @@ _ADD = """
     select %(customer)s, case when n %% 5 > 0 then %(chatbot)s end, case n %% 3 when 0 then 'message' else 'ai' end, 1 + n %% 2,
         case when n %% 3 > 0 then n else 0 end, case when n %% 3 > 0 then 7 else 0 end,
         case when n %% 3 > 0 then (array['small', 'large'])[1 + n %% 2] end, case when n %% 4 = 1 then n / 1000.0 end,
-        now() - make_interval(hours => n)
+        now() - make_interval(hours => n + %(hours)s)
     from generate_series(0, 1200, 5) n
 """
 _CHANGE = (
@@ -45,8 +47,9 @@ def _same(customer: int) -> bool:
     return found[0] == found[1]
 
 
-def test_days_are_counted_once_and_a_late_change_is_in_them(world: World) -> None:
-    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot})
+@pytest.mark.parametrize("hours", [0, 5, 10, 15, 20])  # which entries share a day depends on the time of day
+def test_days_are_counted_once_and_a_late_change_is_in_them(world: World, hours: int) -> None:
+    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot, "hours": hours})
     other, _ = world.tenant()
     assert _same(world.customer)
     assert usage.count_days() > 45
@@ -67,7 +70,7 @@ def test_days_are_counted_once_and_a_late_change_is_in_them(world: World) -> Non
 
 def test_a_change_that_meets_the_counting_is_counted(world: World) -> None:
     """Whoever is first, the other one waits."""
-    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot})
+    db.rows(_ADD, {"customer": world.customer, "chatbot": world.chatbot, "hours": 0})
     row = db.row("select id from usage_log order by created_at offset 50 limit 1") or {}
     counting = threading.Thread(target=usage.count_days)
     with db.transaction():

@@ -9,7 +9,8 @@ create table usage_day (
     quantity          bigint not null,
     prompt_tokens     bigint not null,
     completion_tokens bigint not null,
-    cost              numeric, -- null: no entry has a price
+    cost              numeric not null,
+    priced            bigint not null, -- entries that have a price: where none has, nothing is known of the cost
     primary key (customer_id, day, kind, chatbot_id, model)
 );
 
@@ -30,9 +31,9 @@ begin
     select until into v_from from usage_counted where customer_id = p_customer_id;
     v_from := coalesce(v_from, (select (min(created_at) at time zone 'utc')::date from usage_log where customer_id = p_customer_id), v_until);
     v_until := least(v_until, v_from + p_days);
-    insert into usage_day (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost)
+    insert into usage_day (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost, priced)
     select p_customer_id, (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0), coalesce(model, ''), count(*),
-        sum(quantity), sum(prompt_tokens), sum(completion_tokens), sum(cost)
+        sum(quantity), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(cost), 0), count(cost)
     from usage_log
     where customer_id = p_customer_id and created_at >= v_from::timestamp at time zone 'utc'
         and created_at < v_until::timestamp at time zone 'utc'
@@ -47,9 +48,11 @@ end $$;
 create function usage_changed() returns trigger language plpgsql as $$
 begin
     perform pg_advisory_xact_lock_shared(hashtextextended('usage_day', old.customer_id));
-    insert into usage_day as counted (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost)
+    insert into usage_day as counted (customer_id, day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens, cost,
+        priced)
     select old.customer_id, (old.created_at at time zone 'utc')::date, old.kind, changed.chatbot_id, changed.model, sum(entries),
-        sum(changed.quantity), sum(changed.prompt_tokens), sum(changed.completion_tokens), sum(changed.cost)
+        sum(changed.quantity), sum(changed.prompt_tokens), sum(changed.completion_tokens), coalesce(sum(changed.cost), 0),
+        sum(case when changed.cost is not null then entries else 0 end)
     from (values
         (coalesce(old.chatbot_id, 0), coalesce(old.model, ''), -1, -old.quantity, -old.prompt_tokens, -old.completion_tokens, -old.cost),
         (coalesce(new.chatbot_id, 0), coalesce(new.model, ''), 1, new.quantity, new.prompt_tokens, new.completion_tokens, new.cost)
@@ -60,7 +63,7 @@ begin
     on conflict (customer_id, day, kind, chatbot_id, model) do update set entries = counted.entries + excluded.entries,
         quantity = counted.quantity + excluded.quantity, prompt_tokens = counted.prompt_tokens + excluded.prompt_tokens,
         completion_tokens = counted.completion_tokens + excluded.completion_tokens,
-        cost = case when excluded.cost is null then counted.cost else coalesce(counted.cost, 0) + excluded.cost end;
+        cost = counted.cost + excluded.cost, priced = counted.priced + excluded.priced;
     return null;
 end $$;
 create trigger usage_changed after update of quantity, prompt_tokens, completion_tokens, model, cost on usage_log
