@@ -1,7 +1,8 @@
 """While the AI works on an answer, its customer sees that the message was read and that somebody types.
 
-A courtesy: nobody waits for it. The calls are made by a few threads of their own; what they cannot take at once is left out, what
-fails is counted, and neither delays or fails the answer.
+A courtesy: nobody waits for it. The calls are made by a few threads of their own, and only when the answer has taken a moment:
+before that they would compete with it, and a customer who sees typing after the answer waits for another one. What the threads
+cannot take at once is left out, what fails is counted, and neither delays or fails the answer.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -23,9 +24,11 @@ from shared.telemetry import metrics
 log = logging.getLogger(__name__)
 
 #: Threads of a process, calls that it has in hand at most, and of one account: one whose gateway hangs must not take them all.
-THREADS, MOST, MOST_OF_ACCOUNT = 4, 16, 4
+THREADS, MOST, MOST_OF_ACCOUNT = 8, 16, 4
 #: Customers to whom a process begins to show it in a second. Beyond that its time is for answers.
 PER_SECOND = 10
+#: Seconds that an answer may take before somebody is shown to type. One that was quicker only has the message marked as read.
+SHOWN_AFTER = 0.25
 
 #: What a claim says of who is to see it (`typing` in workers/ai.sql).
 Target = Mapping[str, Any]
@@ -33,29 +36,43 @@ Target = Mapping[str, Any]
 
 @cache
 def _module(name: str) -> ModuleType:
-    """A channel's `typing`, which has `begin`, and `end` if it does not end by itself."""
+    """A channel's `typing`: `begin`; `read`, if it has read marks; `end`, if it does not end by itself."""
     return import_module(f"shared.channels.{name}.typing")
 
 
 class Typing:
-    """What a customer is shown from `begin` on, until `end`."""
+    """What a customer is shown from a moment after `begin` on, until `end`."""
 
     def __init__(self, name: str, target: Target) -> None:
-        self._name, self._target = name, target
-        self._begun: Future[None] | None = _submit(name, target, _module(name).begin)
+        self._name, self._target, self._module = name, target, _module(name)
+        self._changing = threading.Lock()
+        self._is_shown = self._is_answered = False
+        _submit(name, target, self._show)
+
+    def _show(self, target: Target) -> None:
+        time.sleep(SHOWN_AFTER)
+        if self._is_answered:
+            self._call("read", target)
+            return
+        try:
+            self._call("begin", target)
+        finally:
+            with self._changing:
+                self._is_shown, is_answered = True, self._is_answered
+            if is_answered:
+                self._call("end", target)
 
     def end(self) -> None:
         """The answer is there, or there will be none."""
-        end: Callable[[Target], None] | None = getattr(_module(self._name), "end", None)
-        begun = self._begun
-        if end is None or begun is None:
-            return
+        with self._changing:
+            is_shown, self._is_answered = self._is_shown, True
+        if is_shown and hasattr(self._module, "end"):
+            _submit(self._name, self._target, partial(self._call, "end"), is_owed=True)
 
-        def after(target: Target) -> None:
-            begun.exception()  # both go through one pool, in their order
-            end(target)
-
-        _submit(self._name, self._target, after)
+    def _call(self, what: str, target: Target) -> None:
+        call: Callable[[Target], None] | None = getattr(self._module, what, None)
+        if call is not None:
+            call(target)
 
 
 def begin(name: str, target: Target | None) -> Typing | None:
@@ -85,18 +102,17 @@ _begun: deque[float] = deque()
 _pool: ThreadPoolExecutor | None = None
 
 
-def _submit(name: str, target: Target, call: Callable[[Target], None]) -> Future[None] | None:
+def _submit(name: str, target: Target, call: Callable[[Target], None], is_owed: bool = False) -> None:
+    """`is_owed`: it ends what was begun, and is not left out."""
     global _pool  # noqa: PLW0603 - one a process, made when it is first needed
     account = f"{name} {target['account']}"
     with _lock:
-        is_full = _in_hand.total() >= MOST or _in_hand[account] >= MOST_OF_ACCOUNT
-        if not is_full:
-            _in_hand[account] += 1
-            _pool = _pool or ThreadPoolExecutor(THREADS, thread_name_prefix="typing")
-    if is_full or _pool is None:
-        metrics.increment("typing", name, "left_out")
-        return None
-    return _pool.submit(_run, name, account, target, call)
+        if not is_owed and (_in_hand.total() >= MOST or _in_hand[account] >= MOST_OF_ACCOUNT):
+            metrics.increment("typing", name, "left_out")
+            return
+        _in_hand[account] += 1
+        _pool = _pool or ThreadPoolExecutor(THREADS, thread_name_prefix="typing")
+    _pool.submit(_run, name, account, target, call)
 
 
 def _run(name: str, account: str, target: Target, call: Callable[[Target], None]) -> None:

@@ -16,6 +16,9 @@ from shared.db.credentials import encrypt
 from shared.telemetry import metrics
 from tests.builders import World
 
+#: Longer than SHOWN_AFTER, by far.
+SLOW = {"kind": "ai", "fault": "latency", "ms": 3_000, "times": 1}
+
 
 def wait_until(is_so: Callable[[], Any], seconds: float = 30.0) -> None:
     """It is shown by other threads."""
@@ -60,7 +63,35 @@ SHOWN: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("case", SHOWN)
 def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulator, case: str) -> None:
-    channel, dialect, user, expected = SHOWN[case]
+    simulator.faults([SLOW])
+    ask(world, case)
+    expected = SHOWN[case][-1]
+    wait_until(lambda: len(shown(simulator)) >= len(expected))
+    assert shown(simulator) == expected
+
+
+@pytest.mark.parametrize("case", ["Meta", "WAHA", "Evolution"])
+def test_a_quick_answer_only_has_the_message_read(world: World, simulator: Simulator, case: str) -> None:
+    ask(world, case)
+    wait_until(lambda: shown(simulator))
+    wait_until(lambda: not typing_indicator._in_hand)
+    [(does, to)] = SHOWN[case][-1][:1]
+    assert shown(simulator) == [(does.removesuffix(", typing"), to)]
+
+
+def test_typing_that_begins_with_the_answer_is_ended(simulator: Simulator, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway takes longer to show it than the answer does."""
+    monkeypatch.setattr(typing_indicator, "SHOWN_AFTER", 0.0)
+    simulator.faults([{"kind": "typing", "fault": "latency", "ms": 3_000, "times": 1}])
+    ask(world, "WAHA")
+    expected = SHOWN["WAHA"][-1]
+    wait_until(lambda: len(shown(simulator)) >= len(expected))
+    assert shown(simulator) == expected
+
+
+def ask(world: World, case: str) -> None:
+    """Says something by this channel; returns when it is answered."""
+    channel, dialect, user, _ = SHOWN[case]
     if channel == "telegram":
         values = [world.chatbot, encrypt("123:token"), encrypt("s")]
         insert = "insert into telegram_bot (chatbot_id, bot_id, username, token, webhook_secret) values (%s, '123', 'b', %s, %s)"
@@ -69,8 +100,6 @@ def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulat
         db.rows("update whatsapp_qr_session set dialect = %s, api_key = %s", [dialect, encrypt("k")])
     world.say(channel=channel, user=user, external_id="wamid.IN")
     world.drain()
-    wait_until(lambda: len(shown(simulator)) >= len(expected))
-    assert shown(simulator) == expected
     assert world.messages(role="assistant")[0]["status"] == "SENT"
 
 
@@ -112,10 +141,12 @@ def test_an_account_that_hangs_leaves_room_for_others() -> None:
         calls.append(target["account"])
         is_over.wait(60)
 
-    begun = [typing_indicator._submit("x", {"account": "slow"}, hang) for _ in range(10)]
-    other = typing_indicator._submit("x", {"account": "other"}, hang)
-    is_over.set()
-    assert [one is not None for one in begun] == [True] * 4 + [False] * 6
-    assert other is not None
-    other.result(30)
-    assert calls.count("slow") <= 4
+    for _ in range(10):
+        typing_indicator._submit("x", {"account": "slow"}, hang)
+    typing_indicator._submit("x", {"account": "other"}, hang)
+    try:
+        wait_until(lambda: "other" in calls)
+        assert calls.count("slow") == 4
+        wait_until(lambda: metrics.read().get(("typing", "x", "left_out")) == 6)
+    finally:
+        is_over.set()

@@ -20,13 +20,17 @@ TIMEOUT = 5.0
 
 def begin(target: Mapping[str, Any]) -> None:
     """Marks a message as read and shows that somebody types. Raises what a send raises."""
+    _mark(target, {"typing_indicator": {"type": "text"}})
+
+
+def read(target: Mapping[str, Any]) -> None:
+    """Marks a message as read. Raises what a send raises."""
+    _mark(target, {})
+
+
+def _mark(target: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
     conf, number = settings(), target["account"]
-    body = {
-        "messaging_product": "whatsapp",
-        "status": "read",
-        "message_id": target["message_id"],
-        "typing_indicator": {"type": "text"},
-    }
+    body = {"messaging_product": "whatsapp", "status": "read", "message_id": target["message_id"], **shown}
     headers = {"Authorization": f"Bearer {decrypt(target['secret'], f'WhatsApp number {number}')}"}
     url = f"{conf.graph_url}/{conf.graph_version}/{number}/messages"
     answer = post(url, json.dumps(body).encode(), headers, TIMEOUT, needs_body=False)

@@ -24,20 +24,30 @@ EVOLUTION_SHOWS = 3_000
 
 def begin(target: Mapping[str, Any]) -> None:
     """Marks a message as read and shows that somebody types. Raises what shared.http raises, OutsideFailure."""
+    read(target)
     if target["dialect"] == "evolution":
-        _evolution(target)
-        return
-    chat = _waha_chat(target)
-    _call("/api/sendSeen", chat, _waha_headers(target))
-    _call("/api/startTyping", chat, _waha_headers(target))
+        presence = {"number": target["chat_id"].lstrip("+"), "presence": "composing", "delay": EVOLUTION_SHOWS}
+        _call(f"/chat/sendPresence/{_instance(target)}", presence, _evolution_headers(target))
+    else:
+        _call("/api/startTyping", _waha_chat(target), _waha_headers(target))
+
+
+def read(target: Mapping[str, Any]) -> None:
+    """Marks a message as read. Raises what shared.http raises, OutsideFailure."""
+    if target["dialect"] == "waha":
+        _call("/api/sendSeen", _waha_chat(target), _waha_headers(target))
+    elif target["message_id"]:
+        chat = target["chat_id"].lstrip("+")
+        jid = chat if "@" in chat else f"{chat}@s.whatsapp.net"
+        message = {"remoteJid": jid, "fromMe": False, "id": target["message_id"]}
+        _call(f"/chat/markMessageAsRead/{_instance(target)}", {"readMessages": [message]}, _evolution_headers(target))
 
 
 def end(target: Mapping[str, Any]) -> None:
     """Nobody types any longer. Evolution ends it by itself."""
     if target["dialect"] == "waha":
         _call("/api/stopTyping", _waha_chat(target), _waha_headers(target))
-        session = quote(target["account"], safe="")
-        _call(f"/api/{session}/presence", {"presence": "offline"}, _waha_headers(target))
+        _call(f"/api/{_instance(target)}/presence", {"presence": "offline"}, _waha_headers(target))
 
 
 def _waha_chat(target: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,15 +60,13 @@ def _waha_headers(target: Mapping[str, Any]) -> dict[str, str]:
     return {"X-Api-Key": key} if key else {}
 
 
-def _evolution(target: Mapping[str, Any]) -> None:
-    key, chat, instance = _key(target), target["chat_id"].lstrip("+"), quote(target["account"], safe="")
-    headers = {"apikey": key} if key else {}
-    if target["message_id"]:
-        jid = chat if "@" in chat else f"{chat}@s.whatsapp.net"
-        read = {"readMessages": [{"remoteJid": jid, "fromMe": False, "id": target["message_id"]}]}
-        _call(f"/chat/markMessageAsRead/{instance}", read, headers)
-    presence = {"number": chat, "presence": "composing", "delay": EVOLUTION_SHOWS}
-    _call(f"/chat/sendPresence/{instance}", presence, headers)
+def _evolution_headers(target: Mapping[str, Any]) -> dict[str, str]:
+    key = _key(target)
+    return {"apikey": key} if key else {}
+
+
+def _instance(target: Mapping[str, Any]) -> str:
+    return quote(target["account"], safe="")
 
 
 def _key(target: Mapping[str, Any]) -> str:
