@@ -785,10 +785,17 @@ create table contact_identity (
     created_at   timestamptz not null default now(),
     -- When its person gave it up (a changed number). Some days later it is forgotten: it may be another person's one day.
     left_at      timestamptz,
-    primary key (chatbot_id, family, name)
+    -- A @lid: how often its turn came to be asked for at the gateway, whose phone it is, and when it comes again
+    -- (shared/channels/whatsapp_qr/lids.py). Null after 0 turns: as soon as possible; null after more: never.
+    lookups      smallint not null default 0 check (lookups >= 0),
+    lookup_at    timestamptz,
+    primary key (chatbot_id, family, name),
+    constraint contact_identity_lookup_check check (lookup_at is null or name like '%@lid' and lookups > 0)
 );
 create index contact_identity_contact_idx on contact_identity (contact_id);
 create index contact_identity_left_idx on contact_identity (left_at) where left_at is not null;
+create index contact_identity_lookup_idx on contact_identity (chatbot_id, coalesce(lookup_at, '-infinity'))
+    where name like '%@lid' and (lookups = 0 or lookup_at is not null);
 
 -- What is left of an erased person for some days (shared/privacy/marks.py): a keyed hash of each of their names and of their messages'
 -- ids, by which a provider's second delivery is recognised. The key is not in the database, so nobody finds a person by it.

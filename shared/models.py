@@ -360,6 +360,8 @@ class ContactIdentity(Base):
     name = TextField()
     created_at = _time()
     left_at = DateTimeTZField(null=True)
+    lookups = SmallIntegerField()
+    lookup_at = DateTimeTZField(null=True)
 
     class Meta:
         primary_key = CompositeKey("chatbot_id", "family", "name")

@@ -20,7 +20,7 @@ from shared.broker.connection import outage
 from shared.budgets import meter, usage
 from shared.channels import contacts, delivery_status, ownership
 from shared.channels.whatsapp_cloud import template_sync
-from shared.channels.whatsapp_qr import acks
+from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
 from shared.config import settings
 from shared.jobs import prune, worker_process
@@ -160,6 +160,12 @@ def return_conversations() -> None:
 def watch_gateways() -> None:
     """Holds the replies of gateways that take them and send nothing."""
     acks.watch()
+
+
+@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+def look_up_lids() -> None:
+    """Asks gateways for the phones of contacts that are known only by a @lid."""
+    lids.look_up()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -7,7 +7,7 @@ import pytest
 from scripts.local.volume import fill
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
-from shared.channels.whatsapp_qr import acks
+from shared.channels.whatsapp_qr import acks, lids
 from shared.jobs.sweep import sweep
 from tests.builders import World, prune
 from web.api import usage
@@ -40,6 +40,7 @@ def test_no_query_of_the_pipeline_scans_a_table(world: World) -> None:
         apply_delivery_status("READ", provider_id=f"wamid.unknown-{number}")
     sweep()
     acks.watch()
+    lids.look_up()
     assert prune()["completed"] > 0
     assert all(_counts("idx_scan")[table] > looks[table] for table in ("job", "message", "webhook_event"))
     assert _counts("seq_scan") == scans

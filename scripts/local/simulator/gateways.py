@@ -1,6 +1,7 @@
 """The sessions of simulated QR gateways: made, with a code to read, connected once it was shown twice, deleted.
 
-Sessions that nobody made are connected, but for those whose names begin with `stopped-`.
+Sessions that nobody made are connected, but for those whose names begin with `stopped-`. WAHA knows the phone behind
+a @lid that begins with 900: the digits that follow.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.files import picture
@@ -35,7 +36,7 @@ def _code(name: str) -> str:
 
 
 def waha(request: Request) -> Reply | None:
-    """POST and DELETE /api/sessions, GET /api/sessions/{name} and /api/{name}/auth/qr; None for whatever else."""
+    """POST and DELETE /api/sessions, GET /api/sessions/{name}, /api/{name}/auth/qr, /api/{name}/lids/{lid}; None for others."""
     path = urlsplit(request.path).path
     if request.method == "POST" and path == "/api/sessions":
         name = str(request.json().get("name", ""))
@@ -51,6 +52,10 @@ def waha(request: Request) -> Reply | None:
         if asked[1] not in _made or _is_connected(asked[1]):
             return Reply(422, {"error": "Session status is not as expected", "expected": ["SCAN_QR_CODE"]}, key=asked[1])
         return Reply(200, {"mimetype": "image/png", "data": _code(asked[1])}, accepted=True, key=asked[1])
+    if asked := re.fullmatch(r"/api/[^/]+/lids/([^/]+)", path):
+        lid = unquote(asked[1])
+        phone = re.fullmatch(r"900(\d+)@lid", lid)
+        return Reply(200, {"lid": lid, "pn": f"{phone[1]}@c.us" if phone else None}, key=lid)
     if request.method == "GET":
         name = path.rsplit("/", 1)[-1]
         waits = "SCAN_QR_CODE" if name in _made else "STOPPED"

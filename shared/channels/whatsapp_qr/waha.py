@@ -5,6 +5,7 @@ Source: WAHA's OpenAPI 2026.7. A reply goes to the chat id that was received (@c
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ __all__ = [
     "expected_ids",
     "named_session",
     "parse",
+    "phone_behind",
     "qr_code",
     "send_text",
     "session_state",
@@ -40,6 +42,9 @@ __all__ = [
 
 #: What a session's hook is told: all that is understood. `message.any` is `message`, and what is written on the phone as well.
 _EVENTS = [name for name in EVENTS if name != "message"]
+
+#: A phone's chat id, whatever form an engine gives it.
+_PHONE = re.compile(r"\+?(\d{5,15})(?::\d+)?(?:@c\.us|@s\.whatsapp\.net)?")
 
 #: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
 ERRORS: dict[int, Meaning] = {
@@ -109,6 +114,13 @@ def qr_code(session: str, api_key: str, /) -> str:
     headers = {**_headers(api_key), "Accept": "application/json"}
     answer = call_get(f"/api/{quote(session, safe='')}/auth/qr?format=image", headers)
     return as_picture(get_path(answer.json(), "data"), get_path(answer.json(), "mimetype")) if answer.ok else ""
+
+
+def phone_behind(session: str, api_key: str, lid: str) -> str:
+    """GET /api/{session}/lids/{lid}: the chat id of its phone, "" if the gateway does not know it. Raises as `call_get`."""
+    answer = call_get(f"/api/{quote(session, safe='')}/lids/{quote(lid, safe='')}", _headers(api_key))
+    phone = _PHONE.fullmatch(get_text(answer.json(), "pn")) if answer.ok else None
+    return f"{phone[1]}@c.us" if phone else ""
 
 
 def _headers(api_key: str) -> dict[str, str]:

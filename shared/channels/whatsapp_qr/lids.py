@@ -1,0 +1,54 @@
+"""Contacts that are known only by a @lid, behind which WhatsApp hides their number: a WAHA gateway often knows whose phone it is.
+
+Housekeeping asks for it, so that no message waits. What is learnt makes one contact and one conversation of the two names;
+replies go to the address that was written from, as before.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from shared.channels import contacts
+from shared.channels.whatsapp_qr import waha
+from shared.channels.whatsapp_qr.connect import key_of
+from shared.db import sql
+from shared.errors import OutsideFailure, PermanentError, Snooze
+
+log = logging.getLogger(__name__)
+queries = sql.load(__file__)
+
+#: Seconds until a @lid's next turn, after each that did not tell its number: a gateway learns numbers as time goes by. After the
+#: last one, in a week, it is not asked for again.
+PAUSES = [60.0, 600.0, 3_600.0, 21_600.0, *[86_400.0] * 7]
+#: @lids of one statement, of one run, and seconds of one: the next minute goes on.
+BATCH, MOST, SECONDS = 10, 200, 20.0
+
+
+def look_up() -> int:
+    """Asks WAHA gateways for the phones behind @lids whose turn it is; returns how many were learnt."""
+    learnt, deadline = 0, time.monotonic() + SECONDS
+    for _ in range(MOST // BATCH):
+        due = queries["claim_due"].rows(batch=BATCH, pauses=PAUSES) if time.monotonic() < deadline else []
+        if not due:
+            break
+        try:
+            learnt += sum(_learn(row) for row in due if not row["is_known"])
+        except (OutsideFailure, Snooze) as failure:  # who hangs is asked once a minute
+            log.warning("lid_lookup_failed", extra={"error": str(failure)})
+            break
+    if learnt:
+        log.info("lids_learnt", extra={"count": learnt})
+    return learnt
+
+
+def _learn(row: dict[str, Any]) -> bool:
+    """Raises what shared.http raises."""
+    try:
+        key = key_of(row)
+    except PermanentError as problem:
+        log.warning("lid_lookup_failed", extra={"chatbot": row["chatbot_id"], "error": str(problem)})
+        return False
+    phone = waha.phone_behind(row["session_name"], key, row["name"])
+    return bool(phone) and contacts.learn(row["chatbot_id"], "whatsapp_qr", [row["name"], phone])

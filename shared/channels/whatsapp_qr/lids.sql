@@ -1,0 +1,20 @@
+-- name: claim_due(batch, pauses)
+-- @lids whose turn it is at WAHA sessions that are connected, as far as we know; the next turn is set before anybody asks, so that a
+-- crash costs a turn and no loop. One whose contact has a phone number by now is not asked for any more.
+with due_lids as materialized (
+    select identity.*, session.session_name, session.api_key, exists (
+        select from contact_identity other
+        where other.contact_id = identity.contact_id and other.family = identity.family and other.name ~ '^[0-9]+$') as is_known
+    from whatsapp_qr_session session cross join lateral (
+        select chatbot_id, contact_id, family, name, lookup_at from contact_identity
+        where chatbot_id = session.chatbot_id and family = contact_family_v1('whatsapp_qr') and name like '%@lid' and left_at is null
+          and (lookups = 0 or lookup_at is not null) and coalesce(lookup_at, '-infinity') <= now()
+        order by coalesce(lookup_at, '-infinity') limit :batch for update skip locked) identity
+    where session.dialect = 'waha' and session.active and session.state <> 'disconnected'
+    order by coalesce(lookup_at, '-infinity') limit :batch
+)
+update contact_identity identity set lookups = lookups + 1,
+    lookup_at = case when not is_known then now() + make_interval(secs => (:pauses::float8[])[lookups + 1]) end
+from due_lids due
+where identity.chatbot_id = due.chatbot_id and identity.family = due.family and identity.name = due.name
+returning due.*
