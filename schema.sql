@@ -847,6 +847,8 @@ create table conversation (
     assigned_to      bigint, -- references app_user
     -- The `handed_over_at` of the last handoff of which the business's people were told by e-mail (shared/people/notices.py).
     handoff_told_at  timestamptz,
+    -- A test chat of the desk (web/desk/test_chat.py), not a customer's: lists, notices and open questions leave it out.
+    is_test          boolean not null generated always as (channel = 'widget' and starts_with(external_user_id, 'w_test-')) stored,
     check ((handed_over_at is null) = (handover_reason is null)),
     constraint conversation_handover_reason check (handover_reason in (
         'asked', 'misses', 'loop', 'unsupported', 'provider_down', 'out_of_hours', 'budget', 'rule')),
@@ -855,8 +857,8 @@ create table conversation (
     unique (chatbot_id, channel, external_user_id),
     unique (id, chatbot_id, channel)
 ) with (fillfactor = 80);
-create index conversation_waiting_idx on conversation (chatbot_id, handed_over_at) where handed_over_at is not null;
-create index conversation_inbox_idx on conversation (chatbot_id, owner, active_at desc, id desc);
+create index conversation_list_waiting_idx on conversation (chatbot_id, handed_over_at) where handed_over_at is not null and not is_test;
+create index conversation_list_idx on conversation (chatbot_id, owner, active_at desc, id desc) where not is_test;
 create index conversation_assigned_idx on conversation (assigned_to) where assigned_to is not null;
 create unique index conversation_contact_idx on conversation (contact_id, channel);
 create index conversation_unsettled_idx on conversation (id) where contact_id is null;

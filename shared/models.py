@@ -1,7 +1,7 @@
 """peewee models of schema.sql: what a row looks like. No I/O, no rules; a test compares them with the database.
 
 The pipeline's verbs are SQL; everything else reads and writes through these: `db.rows(Message.select(…))`. A column that is
-not given to `insert` gets the database's default. `priority`, `vector`, `revision` and an item's `updated_at` are
+not given to `insert` gets the database's default. `priority`, `vector`, `revision`, `is_test` and an item's `updated_at` are
 PostgreSQL's to write.
 """
 
@@ -390,6 +390,7 @@ class Conversation(Base):
     active_at = _time()
     assigned_to_id = BigIntegerField(null=True, column_name="assigned_to")
     handoff_told_at = DateTimeTZField(null=True)
+    is_test = BooleanField(null=True)
 
 
 class MergedConversation(Base):

@@ -163,7 +163,7 @@ with input as materialized (
     select base.id, chatbot.id, message_id, left(gap_question, 1000), base.language,
         tsvector_to_array(to_tsvector(base.language::regconfig, left(gap_question, 1000))), gap_reason
     from replies join chatbot on chatbot.id = replies.chatbot_id join knowledge_base base on base.id = chatbot.knowledge_base_id
-    where gap_reason is not null
+    where gap_reason is not null and not (select is_test from conversation where id = conversation_id)
     on conflict (message_id) do nothing
     returning knowledge_base_id, message_id, question, reason
 ), oldest_gaps as (

@@ -1,9 +1,12 @@
+-- Test chats of the desk (is_test) are no customers, and in none of these lists.
+
 -- name: waiting(customer_id, chatbot_id, channel, after_at, after_id, limit)
 -- Conversations that wait for a person, who waits longest first.
 select conversation.id, conversation.handed_over_at as at
 from chatbot join conversation on conversation.chatbot_id = chatbot.id
 where chatbot.customer_id = :customer_id and (:chatbot_id::bigint is null or chatbot.id = :chatbot_id)
-    and conversation.handed_over_at is not null and (:channel::text is null or conversation.channel = :channel)
+    and conversation.handed_over_at is not null and not conversation.is_test
+    and (:channel::text is null or conversation.channel = :channel)
     and (conversation.handed_over_at, conversation.id) > (:after_at::timestamptz, :after_id::bigint)
 order by conversation.handed_over_at, conversation.id limit :limit
 
@@ -12,7 +15,7 @@ order by conversation.handed_over_at, conversation.id limit :limit
 select newest.id, newest.at
 from chatbot cross join unnest(:owners::text[]) as wanted(owner) cross join lateral (
     select id, active_at as at from conversation
-    where chatbot_id = chatbot.id and owner = wanted.owner and (:user_id::bigint is null or assigned_to = :user_id)
+    where chatbot_id = chatbot.id and owner = wanted.owner and not is_test and (:user_id::bigint is null or assigned_to = :user_id)
         and (:channel::text is null or channel = :channel)
         and (active_at, id) < (:before_at::timestamptz, :before_id::bigint)
     order by active_at desc, id desc limit :limit) newest
@@ -32,7 +35,7 @@ with chatbots as materialized (
         and identity.name >= :name_from and identity.name < :name_to limit :most)
 )
 select conversation.id, conversation.active_at as at from contacts join conversation on conversation.contact_id = contacts.id
-where (:channel::text is null or conversation.channel = :channel)
+where not conversation.is_test and (:channel::text is null or conversation.channel = :channel)
     and (conversation.active_at, conversation.id) < (:before_at::timestamptz, :before_id::bigint)
 order by conversation.active_at desc, conversation.id desc limit :limit
 
@@ -71,12 +74,12 @@ order by wanted.place
 with chatbots as materialized (select id from chatbot where customer_id = :customer_id)
 select
     (select count(*) from (select from conversation where chatbot_id in (select id from chatbots) and handed_over_at is not null
-        limit :most) waiting) as waiting,
+        and not is_test limit :most) waiting) as waiting,
     (select count(*) from (select from conversation where chatbot_id in (select id from chatbots) and owner = 'person'
-        and assigned_to = :user_id limit :most) mine) as mine,
+        and assigned_to = :user_id and not is_test limit :most) mine) as mine,
     (select count(*) from (select from conversation where chatbot_id in (select id from chatbots) and owner = 'person'
-        limit :most) people) as people,
+        and not is_test limit :most) people) as people,
     (select count(*) from (select from conversation where chatbot_id in (select id from chatbots) and owner = 'bot'
-        limit :most) bot) as bot,
+        and not is_test limit :most) bot) as bot,
     (select count(*) from (select from conversation where chatbot_id in (select id from chatbots) and owner = 'closed'
-        limit :most) closed) as closed
+        and not is_test limit :most) closed) as closed

@@ -3,8 +3,8 @@
 select customer_id from (
     select chatbot.customer_id
     from conversation join chatbot on chatbot.id = conversation.chatbot_id
-    where handed_over_at > now() - make_interval(hours => :handoff_hours) and handoff_told_at is distinct from handed_over_at
-        and not starts_with(external_user_id, 'w_test-')
+    where handed_over_at > now() - make_interval(hours => :handoff_hours) and not is_test
+        and handoff_told_at is distinct from handed_over_at
     union
     select customer_id from budget
     where greatest(warned_at, exhausted_at) > greatest(told_at, now() - make_interval(hours => :budget_hours))
@@ -17,7 +17,7 @@ with untold as (
     select conversation.id, chatbot.name
     from conversation join chatbot on chatbot.id = conversation.chatbot_id
     where chatbot.customer_id = :customer_id and handed_over_at > now() - make_interval(hours => :hours)
-        and handoff_told_at is distinct from handed_over_at and not starts_with(external_user_id, 'w_test-')
+        and handoff_told_at is distinct from handed_over_at and not is_test
     order by handed_over_at limit :most for no key update of conversation skip locked
 )
 update conversation set handoff_told_at = handed_over_at from untold where conversation.id = untold.id

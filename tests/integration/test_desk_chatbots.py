@@ -118,7 +118,11 @@ def test_each_answer_of_a_test_says_what_it_is_made_of(app: Flask, world: World,
     assert "401" in told
     app.test_client().post(f"/api/v1/chatbots/{key}/messages", json={"content": "Hello?"}, headers=headers)
     world.drain()
-    assert "the chatbot is silent" in browser.get(f"{one}/test").text
+    told = browser.get(f"{one}/test").text
+    assert "the chatbot is silent" in told
+    link = re.search(r'href="(/desk/[^"]+/conversations/\d+)"', told)
+    assert link
+    assert "When do you ship?" in browser.get(link[1]).text
     other = Visitor(app, person("owner", world.customer, "Two"))
     assert "Shipping" not in other.get(f"{one}/test").text
 

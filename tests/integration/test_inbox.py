@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
 from shared.inbox import lists, thread, work
-from shared.models import KnowledgeItem, Message, User, WhatsappTemplate
+from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, User, WhatsappTemplate
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.queues import Queue
@@ -32,6 +33,7 @@ from tests.integration.test_ledger_races import until_waiting
 from tests.integration.test_who_may_answer import conversation, events, run, statuses
 from tests.site import Site, serving
 from web.app import create_app
+from web.desk import live
 
 
 @pytest.fixture
@@ -272,6 +274,61 @@ def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(wor
     counts = lists.counts(world.customer, agent.id)
     assert counts == {"waiting": 1, "mine": 0, "people": 1, "bot": 2, "closed": 0, "all": 3}
     assert lists.counts(other, agent.id)["all"] == 1
+
+
+def test_a_test_chat_is_in_no_list_and_has_its_own_page(app: Flask, world: World, agent: User) -> None:
+    world.endpoint(world.customer)
+    marks = live.queries["lists"].rows(customers=[world.customer])
+    for user in ("w_test-1", "w_test-2"):
+        ask(world, "Do you sell teapots?", user=user)
+        ask(world, PERSON, user=user)
+    tests = [
+        row["id"]
+        for row in db.rows(Conversation.select(Conversation.id).where(Conversation.is_test, Conversation.owner == "person"))
+    ]
+    assert len(tests) == 2
+    work.take(tests[0], agent.id)
+    for view in lists.VIEWS:
+        assert in_list(world, agent, view=view) == [], view
+    assert in_list(world, agent, search="teapots") == []
+    assert set(lists.counts(world.customer, agent.id).values()) == {0}
+    assert live.queries["lists"].rows(customers=[world.customer]) == marks, "nobody is told of a handoff"
+    assert db.scalar(KnowledgeGap.select(fn.COUNT(KnowledgeGap.id))) == 0
+    assert len(events("conversation.handoff")) == 2, "an endpoint can be tried with it"
+    shown = Visitor(app, agent).get(f"/desk/c/{world.customer}/conversations/{tests[1]}")
+    assert (shown.status_code, "Do you sell teapots?" in shown.text) == (200, True)
+    ask(world, "Do you sell teapots?", user="w_1", channel="widget")
+    assert in_list(world, agent, search="teapots") == ["w_1"]
+    assert db.scalar(KnowledgeGap.select(fn.COUNT(KnowledgeGap.id))) == 1
+    # Of another channel it is a name like any other.
+    ask(world, "Do you sell teapots?", user="w_test-3", channel="telegram")
+    assert in_list(world, agent, view="all") == ["w_test-3", "w_1"]
+
+
+def test_lists_are_read_by_an_index_that_has_no_test_chats(world: World, agent: User) -> None:
+    db.rows(
+        "insert into conversation (chatbot_id, channel, external_user_id, owner, handed_over_at, handover_reason)"
+        " select %s, 'widget', 'v-' || n, case when n %% 9 = 0 then 'person' else 'bot' end,"
+        " case when n %% 90 = 0 then now() end, case when n %% 90 = 0 then 'asked' end from generate_series(1, 5000) n",
+        [world.chatbot],
+    )
+    db.rows("analyze conversation")
+    which = {"customer_id": world.customer, "chatbot_id": None, "channel": None}
+    before = {"before_at": "9999-12-30", "before_id": 2**60, "user_id": None, "owners": lists.VIEWS["all"]}
+    asked: list[tuple[Any, dict[str, Any], str]] = [
+        (lists.queries["by_activity"], {**which, **before, "limit": 41}, "conversation_list_idx"),
+        (
+            lists.queries["waiting"],
+            {**which, "after_at": "0001-01-02", "after_id": 0, "limit": 41},
+            "conversation_list_waiting_idx",
+        ),
+        (lists.queries["counts"], {"customer_id": world.customer, "user_id": agent.id, "most": 10_001}, "conversation_list_idx"),
+        (live.queries["lists"], {"customers": [world.customer]}, "conversation_list_idx"),
+    ]
+    for query, values, index in asked:
+        plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {query.sql}", values))
+        assert re.search(rf"Index (Only )?Scan using {index} ", plan), plan
+        assert "Seq Scan on conversation" not in plan, plan
 
 
 def test_pages_of_a_list_leave_nobody_out(world: World, agent: User) -> None:

@@ -39,6 +39,7 @@ _CONVERSATION = (
     Conversation.handed_over_at,
     Conversation.handover_reason,
     Conversation.window_ends_at,
+    Conversation.is_test,
     Conversation.contact,
     Contact.name.alias("contact_name"),
 )

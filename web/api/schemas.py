@@ -106,6 +106,10 @@ class ConversationSchema(BodySchema):
         allow_none=True,
         metadata={"description": "WhatsApp Cloud: until when you may send any text, not only templates."},
     )
+    is_test = fields.Boolean(
+        required=True,
+        metadata={"description": "A test chat of the desk, which is not in the inbox. Its events are sent as any other's."},
+    )
     contact_id = stored_id(allow_none=True, metadata={"description": "Whose it is; null for some seconds at most."})
     contact_name = stored_text(
         allow_none=True, metadata={"description": "As the person calls themself, where the channel tells it."}

@@ -7,7 +7,7 @@ from (
         assigned_to, shown.updated_at, newest.id, newest.status, newest.updated_at) as mark
     from chatbot cross join unnest('{person,bot,closed}'::text[]) as any_owner(owner) cross join lateral (
         select id, owner_since, handed_over_at, assigned_to, updated_at from conversation
-        where chatbot_id = chatbot.id and conversation.owner = any_owner.owner
+        where chatbot_id = chatbot.id and conversation.owner = any_owner.owner and not is_test
         order by active_at desc, id desc limit 60) shown
     left join lateral (
         select id, status, updated_at from message where conversation_id = shown.id order by id desc limit 1) newest on true

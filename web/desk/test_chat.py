@@ -1,7 +1,7 @@
 """The test chat of a chatbot: an ordinary conversation of the widget, and why each of its answers is as it is.
 
-Its visitor's id begins with `w_test-`, by which everybody can tell it from a customer's. Nothing about it is another way than a
-customer's message takes: what works here works there.
+Its visitor's id begins with `w_test-`, which marks the conversation (`is_test` in schema.sql): the inbox, e-mails about handoffs
+and open questions leave it out. Its messages go the way of a customer's, webhooks included: what works here works there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def answers(customer_id: int, chatbot_id: int) -> list[dict[str, Any]]:
     asked = (
         Message.select(
             Message.id,
+            Message.conversation,
             Message.content.alias("question"),
             Message.error,
             Message.created_at,
