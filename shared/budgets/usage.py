@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import db
 from shared.db import sql
@@ -15,9 +15,25 @@ queries = sql.load(__file__)
 DAYS, CUSTOMERS, SECONDS = 31, 100, 20.0
 
 
-def of_days(customer_id: int, first: date, days: int) -> list[dict[str, Any]]:
-    """So many days from the first on: a row for each day, kind, chatbot and model; `entries` are rows of usage_log."""
-    return queries["of_days"].rows(customer_id=customer_id, first=first, days=days)
+class Usage(NamedTuple):
+    """What was used in some days, added up in three ways.
+
+    Each row has quantity, prompt_tokens, completion_tokens, answers (how many a model gave) and cost (None: no price is known).
+    """
+
+    #: By `day` and `kind`, in their order.
+    days: list[dict[str, Any]]
+    #: By `chatbot_id`, None for one that is gone, and by `model`: only what a model did, the most tokens first.
+    chatbots: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+
+
+def of_days(customer_id: int, first: date, days: int) -> Usage:
+    """So many days from the first on."""
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in Usage._fields}
+    for row in queries["sums"].rows(customer_id=customer_id, first=first, days=days):
+        groups[row.pop("grouped")].append(row)
+    return Usage(**groups)
 
 
 def count_days() -> int:

@@ -1,24 +1,25 @@
--- name: of_days(customer_id, first, days)
--- By day, kind, chatbot and model: of days that are counted from usage_day, of the others from usage_log.
+-- name: sums(customer_id, first, days)
+-- By day and kind, by chatbot and by model, in three groups of rows: of days that are counted from usage_day, of the others from usage_log.
 with counted as materialized (
     select coalesce((select until from usage_counted where customer_id = :customer_id), '-infinity') as until
-)
-select day, kind, nullif(chatbot_id, 0) as chatbot_id, nullif(model, '') as model, sum(entries)::bigint as entries,
-    sum(quantity)::bigint as quantity, sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens,
-    sum(cost) as cost
-from (
-    select day, kind, chatbot_id, model, entries, quantity, prompt_tokens, completion_tokens,
+), entries as (
+    select day, kind, nullif(chatbot_id, 0) as chatbot_id, nullif(model, '') as model, entries, quantity, prompt_tokens, completion_tokens,
         case when priced > 0 then cost end as cost
     from usage_day
     where customer_id = :customer_id and day >= :first::date and day < :first::date + :days::integer and day < (select until from counted)
     union all
-    select (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0), coalesce(model, ''), 1, quantity, prompt_tokens,
-        completion_tokens, cost
+    select (created_at at time zone 'utc')::date, kind, chatbot_id, model, 1, quantity, prompt_tokens, completion_tokens, cost
     from usage_log
     where customer_id = :customer_id and created_at < (:first::date + :days::integer)::timestamp at time zone 'utc'
         and created_at >= greatest(:first::date, (select until from counted))::timestamp at time zone 'utc'
-) entries
-group by day, kind, chatbot_id, model order by day, kind
+)
+select case when grouping(day) = 0 then 'days' when grouping(chatbot_id) = 0 then 'chatbots' else 'models' end as grouped,
+    day, kind, chatbot_id, model, coalesce(sum(entries) filter (where kind = 'ai'), 0)::bigint as answers, sum(quantity)::bigint as quantity,
+    sum(prompt_tokens)::bigint as prompt_tokens, sum(completion_tokens)::bigint as completion_tokens, sum(cost) as cost
+from entries
+group by grouping sets ((day, kind), (chatbot_id, model is null), (model))
+having grouping(day) = 0 or not bool_and(model is null)
+order by grouped, day, kind, sum(prompt_tokens) desc
 
 -- name: to_count(limit)
 -- Customers with days that are over and not counted.

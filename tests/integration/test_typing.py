@@ -147,6 +147,5 @@ def test_an_account_that_hangs_leaves_room_for_others() -> None:
     try:
         wait_until(lambda: "other" in calls)
         assert calls.count("slow") == 4
-        wait_until(lambda: metrics.read().get(("typing", "x", "left_out")) == 6)
     finally:
         is_over.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import fields
@@ -10,7 +10,7 @@ from peewee import CompoundSelectQuery, Select, fn
 
 from shared import db
 from shared.budgets import budgets
-from shared.budgets.usage import of_days as days_of
+from shared.budgets.usage import of_days
 from shared.models import Job
 from shared.queue_service import STATES
 from shared.queues import Queue
@@ -18,8 +18,6 @@ from web.api.api import api, customer_id
 from web.api.budgets import StoredBudgetSchema
 from web.api.schemas import QueuesSchema, UsageQuerySchema, stored_text
 from web.parameters import BodySchema
-
-_COUNTS = ("quantity", "prompt_tokens", "completion_tokens")
 
 
 class DayUsageSchema(BodySchema):
@@ -77,17 +75,5 @@ def usage(query: dict[str, Any]) -> dict[str, Any]:
     """
     first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
     with db.patient(db.REPORT):
-        rows = days_of(customer_id(), first_day, query["days"])
-        return {"data": _by_kind(rows), "budgets": budgets.budgets(customer_id())}
-
-
-def _by_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without chatbots and models: their rows of a day and kind added up."""
-    sums: dict[tuple[date, str], dict[str, Any]] = {}
-    for row in rows:
-        empty = {"day": row["day"], "kind": row["kind"], "cost": None, **dict.fromkeys(_COUNTS, 0)}
-        total = sums.setdefault((row["day"], row["kind"]), empty)
-        total |= {name: total[name] + row[name] for name in _COUNTS}
-        if row["cost"] is not None:
-            total["cost"] = (total["cost"] or 0) + row["cost"]
-    return list(sums.values())
+        used = of_days(customer_id(), first_day, query["days"])
+        return {"data": used.days, "budgets": budgets.budgets(customer_id())}

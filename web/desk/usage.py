@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 
 from shared import db
 from shared.budgets import budgets
-from shared.budgets.usage import of_days as usage_of_days
+from shared.budgets.usage import of_days
 from shared.models import Chatbot
 from web.desk import desk
 from web.desk.access import allowed
@@ -21,7 +21,7 @@ from web.desk.budgets import AT_LIMIT
 SPANS = (7, 30, 90)
 #: The chart's own units; the page scales it.
 WIDTH, HEIGHT = 960, 150
-_COUNTS = ("quantity", "prompt_tokens", "completion_tokens")
+_COUNTS = ("quantity", "prompt_tokens", "completion_tokens", "answers")
 
 
 class Bar(NamedTuple):
@@ -44,12 +44,11 @@ def usage() -> Response:
     days = days if days in SPANS else 30
     first = datetime.now(UTC).date() - timedelta(days - 1)
     with db.patient(db.REPORT):
-        rows = usage_of_days(g.customer.id, first, days)
+        used = of_days(g.customer.id, first, days)
     of_budgets = budgets.budgets(g.customer.id)
     bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name))
     names = {bot["id"]: bot["name"] for bot in bots}
-    asked = [row for row in rows if row["model"] is not None]
-    by_day = _sums(rows, "day")
+    by_day = _sums(used.days, "day")
     page = render_template(
         "desk/usage.html",
         days=days,
@@ -57,9 +56,9 @@ def usage() -> Response:
         bars=bars(by_day, first, days),
         most=max((_tokens(row) for row in by_day), default=0),
         total=_total(by_day),
-        kinds={row["kind"]: row["quantity"] for row in _sums(rows, "kind")},
-        by_chatbot=[{**row, "name": names.get(row["chatbot_id"])} for row in _most_first(_sums(asked, "chatbot_id"))],
-        by_model=_most_first(_sums(asked, "model")),
+        kinds={row["kind"]: row["quantity"] for row in _sums(used.days, "kind")},
+        by_chatbot=[{**row, "name": names.get(row["chatbot_id"])} for row in used.chatbots],
+        by_model=used.models,
         budgets=of_budgets,
         names=names,
         without_budget=_without_budget(of_budgets, bots),
@@ -97,17 +96,12 @@ def _sums(rows: Iterable[dict[str, Any]], by: str) -> list[dict[str, Any]]:
     """Rows with the same value added up; the cost of what has none is not known."""
     sums: dict[Any, dict[str, Any]] = {}
     for row in rows:
-        total = sums.setdefault(row[by], {by: row[by], "answers": 0, "cost": None, **dict.fromkeys(_COUNTS, 0)})
+        total = sums.setdefault(row[by], {by: row[by], "cost": None, **dict.fromkeys(_COUNTS, 0)})
         for name in _COUNTS:
             total[name] += row[name]
-        total["answers"] += row["entries"] if row["kind"] == "ai" else 0
         if row["cost"] is not None:
             total["cost"] = (total["cost"] or 0) + row["cost"]
     return list(sums.values())
-
-
-def _most_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: -row["prompt_tokens"])
 
 
 def _tokens(row: dict[str, Any]) -> int:
