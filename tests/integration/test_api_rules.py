@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,7 +18,7 @@ from shared.errors import ServiceDown
 from shared.privacy import erasure, retention
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_erasure import PHONE, contact_of, write
-from tests.integration.test_front_door_api import API, Business, mine, other
+from tests.integration.test_front_door_api import API, BODIES, Business, ids_of, mine, other, path_of
 from web.api.api import _parameters
 
 __all__ = ["mine", "other"]  # fixtures
@@ -44,12 +45,7 @@ def test_a_parameter_that_no_route_knows_is_refused_by_name(door: FrontDoor, min
     text = "There is no query parameter status here. This request takes before, chatbot_id, limit, owner."
     assert refused.json["detail"] == text  # type: ignore[index]
     for method, address, view in api_routes(door.app):
-        path = address.removeprefix(API)
-        for name in ("<int:", "<any("):
-            while name in path:
-                begin = path.index(name)
-                inner = path[begin:].partition("(")[2].partition(",")[0] if name == "<any(" else "1"
-                path = path[:begin] + inner + path[path.index(">", begin) + 1 :]
+        path = re.sub(r"<int:\w+>", "1", path_of(address, {}))
         answer = mine(method, f"{path}?nonsense=1")
         assert answer.status_code == 400, (method, path)
         assert "nonsense" in answer.json["detail"]  # type: ignore[index]
@@ -72,6 +68,28 @@ def test_the_same_key_is_the_same_request(mine: Business, other: Business) -> No
     db.rows("update kept_answer set created_at = created_at - interval '25 hours'")
     assert post(mine, "/webhook-endpoints", hook, "k-1").json != first.json, "a day later it is a new key"
     assert retention.prune_answers() == {"kept_answers": 1}
+
+
+def test_each_post_is_done_once_by_its_key(door: FrontDoor, mine: Business) -> None:
+    """Walks every POST: what was done is answered a second time, and not done again."""
+    ids, walked = ids_of(mine), 0
+    posts = [(address, view) for method, address, view in api_routes(door.app) if method == "POST"]
+    for address, view in sorted(posts, key=lambda post: post[0].endswith("/recover")):  # after `stop`: it is one at a time
+        db.rows("update webhook_event set status = 'DELIVERED', delivered_at = now() where status = 'PENDING'")
+        db.rows("update knowledge_gap set closed_at = null, knowledge_item_id = null")
+        path, key, body = path_of(address, ids), f"walk-{walked}", BODIES.get(view.__name__)
+        first, again = post(mine, path, body, key), post(mine, path, body, key)
+        assert first.status_code in (200, 201, 202, 204), (path, first.text)
+        if _parameters(view, "headers"):  # it knows its keys itself
+            assert (first.status_code, again.status_code) == (202, 200)
+            assert again.json["id"] == first.json["id"]  # type: ignore[index]
+        else:
+            assert (again.status_code, again.data) == (first.status_code, first.data), path
+            assert again.headers["Idempotent-Replayed"] == "true"
+        other_body = {**(body or {}), "nonsense": 1}
+        assert post(mine, path, other_body, key).status_code == 422, path
+        walked += 1
+    assert walked == len(posts) >= 17
 
 
 def test_what_was_refused_may_be_tried_again_with_its_key(mine: Business) -> None:

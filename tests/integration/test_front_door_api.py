@@ -286,7 +286,7 @@ def _recovery(business: Business) -> int:
     return int(begun.json["id"])  # type: ignore[index]
 
 
-def _ids_of(business: Business) -> dict[str, int]:
+def ids_of(business: Business) -> dict[str, int]:
     """A row of each kind, by the names that addresses have for them."""
     return {
         "conversation_id": talk(),
@@ -299,7 +299,7 @@ def _ids_of(business: Business) -> dict[str, int]:
 
 
 #: What each operation that reads a body is sent.
-_BODIES = {
+BODIES = {
     "create_chatbot": {"name": "Theirs"},
     "update_chatbot": {"name": "Theirs"},
     "create_base": {"name": "Theirs"},
@@ -318,10 +318,18 @@ _BODIES = {
 }
 
 
+def path_of(address: str, ids: dict[str, int]) -> str:
+    """The address of a route, with these ids in it."""
+    path = re.sub(r"<any\((\w+).*?>", r"\1", address.removeprefix(API))
+    for name, value in ids.items():
+        path = path.replace(f"<int:{name}>", str(value))
+    return path
+
+
 def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, other: Business) -> None:
     """Walks every route of the API with another customer's key and this one's ids: 404, and nothing of it read or moved."""
-    ids = _ids_of(mine)
-    bodies = {**_BODIES, "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]}}
+    ids = ids_of(mine)
+    bodies = {**BODIES, "set_budget": {"tokens": 1, "chatbot_id": ids["chatbot_id"]}}
     for table, column in _SHOWN.items():
         row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
         db.rows(f"update {table} set {column} = 'https://mine-4711.example' where id = %s", [ids[row]])
@@ -329,10 +337,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
     for rule in door.app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
             continue
-        path = rule.rule.removeprefix(API)
-        path = re.sub(r"<any\((\w+).*?>", r"\1", path)
-        for name, value in ids.items():
-            path = path.replace(f"<int:{name}>", str(value))
+        path = path_of(rule.rule, ids)
         query = "?q=ship" if path.endswith("/search") else "?since=2026-01-01T00:00:00Z" if path.endswith("/recover") else ""
         assert "<" not in path, f"{rule.rule}: give the walk an id for it"
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -345,6 +350,19 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
             if path in ("/conversations", "/contacts", "/webhook-events"):  # it has none
                 assert answer.json == {"data": [], "next": None}
     assert walked >= 28
+    # A row of another business does not become one's own below one's own endpoint or knowledge base.
+    own = {
+        "endpoint_id": other("POST", "/webhook-endpoints", {"url": "https://x.example"}).json["id"],  # type: ignore[index]
+        "base_id": other("POST", "/knowledge-bases", {"name": "Theirs"}).json["id"],  # type: ignore[index]
+    }
+    nested = 0
+    for rule in door.app.url_map.iter_rules():
+        if rule.endpoint.startswith("api.") and rule.rule.count("<int:") > 1:
+            [method] = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            path = path_of(rule.rule, {**ids, **own})
+            assert other(method, path, bodies.get(rule.endpoint.removeprefix("api."))).status_code == 404, (method, path)
+            nested += 1
+    assert nested >= 4
     assert _everything_of(mine.customer) == before
 
 
@@ -389,7 +407,7 @@ def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, mo
     config.reset()
     db.rows("update webhook_event set status = 'FAILED', error = 'x', delivered_at = null")
     schema = schemathesis.openapi.from_wsgi(API + "/openapi.json", door.app)
-    known = _ids_of(mine)
+    known = ids_of(mine)
     described = 0
     for found in schema.get_all_operations():
         operation = found.ok()
