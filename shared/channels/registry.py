@@ -9,7 +9,7 @@ To add a channel, as Telegram was added:
 4. web/hooks/telegram.py: `hook` (a blueprint) and `replay`. web/hooks/__init__.py finds it by the channel's name.
 5. workers/telegram.py and .sql: the send stage. Its process type: Procfile (a line, and the module in `worker`), app.json,
    compose.yaml. shared/config.py and .env.example: its sizes, its rate limit, its provider's address.
-6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models.py: that table's model.
+6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models/channels.py: that table's model.
 7. scripts/commands/connect.py: connects an account. scripts/local/simulator: a module that plays the provider, its line in
    services.py, rules.py and client.py.
 8. README.md of web, workers, scripts and shared; tests.

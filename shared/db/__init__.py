@@ -1,7 +1,7 @@
 """PostgreSQL: connections, transactions, prepared statements, batching, credentials at rest, migrations.
 
 What belongs here: whatever speaks to PostgreSQL and knows no table of ours, but for migrations/.
-What does not: rules about jobs (shared/jobs), models (shared/models.py), any other service.
+What does not: rules about jobs (shared/jobs), models (shared/models), any other service.
 It may import: config, errors, telemetry. Everybody may import it.
 """
 
