@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from scripts.local.chaos.plan import POISON_MARK
-from scripts.local.chaos.scenarios import Scenario
+from scripts.local.chaos.scenarios import PROVIDERS, Scenario
 from shared import db
 from shared.channels.whatsapp_qr.gateway import own_id
 from shared.channels.whatsapp_qr.waha_content import bare_id
@@ -117,7 +117,7 @@ def audit(scenario: Scenario, messages: int, record: list[dict[str, Any]], over_
         _check_database(result)
     _check_poison(result, messages // scenario.poison_every if scenario.poison_every else 0)
     accepted = [request for request in record if request["accepted"]]
-    sent = _check_sends(result, [request for request in accepted if request["kind"] in ("graph", "waha")])
+    sent = _check_sends(result, [request for request in accepted if _is_send(request)], scenario)
     if scenario.check is not None:
         result.wrong += scenario.check(messages, sent)
     _check_webhooks(result, [request for request in accepted if request["kind"] == "webhook"])
@@ -191,7 +191,11 @@ def _check_database(result: Audit) -> None:
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
 
-def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> dict[int, list[int]]:
+def _is_send(request: dict[str, Any]) -> bool:
+    return request["kind"] in PROVIDERS and bool(request["text"])
+
+
+def _check_sends(result: Audit, sends: list[dict[str, Any]], scenario: Scenario) -> dict[int, list[int]]:
     """Checks them; returns when each message that was sent arrived (Unix time in ns)."""
     replies = {row["id"]: row for row in db.rows(_SENDS)}
     # A reply may be superseded after a worker died with its send: then its row has no id of the provider's.
@@ -199,7 +203,7 @@ def _check_sends(result: Audit, sends: list[dict[str, Any]]) -> dict[int, list[i
     by_provider_id |= {row["external_id"]: row["id"] for row in replies.values() if row["external_id"]}
     times: dict[int, list[int]] = defaultdict(list)
     for send in sends:
-        message_id = _message_of(send, by_provider_id)
+        message_id = _message_of(send, by_provider_id) or scenario.message_of(send)
         if message_id is None or message_id not in replies:
             result.wrong.append(f"a send at {send['kind']} belongs to no message: {send['answered_id']}")
             continue

@@ -197,7 +197,8 @@ def _judge(
 
 
 def _start_producer(harness: Harness, scenario: Scenario, conditions: Conditions) -> subprocess.Popen[bytes]:
-    arguments = [str(conditions.messages), str(conditions.seed), str(scenario.poison_every), str(scenario.spread)]
+    numbers = (conditions.messages, conditions.seed, scenario.poison_every, scenario.spread)
+    arguments = [*map(str, numbers), ",".join(scenario.channels)]
     environment = {**harness.environment, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class PlannedMessage:
     external_id: str
 
 
-def plan(messages: int, seed: int, poison_every: int = 0) -> Iterator[PlannedMessage]:
+def plan(messages: int, seed: int, poison_every: int = 0, channels: Sequence[str] = CHANNELS) -> Iterator[PlannedMessage]:
     """Messages over many conversations; every `poison_every`-th kills the process that answers it."""
     choice = random.Random(seed)
     conversations = max(1, messages // MESSAGES_PER_CONVERSATION)
@@ -44,7 +44,7 @@ def plan(messages: int, seed: int, poison_every: int = 0) -> Iterator[PlannedMes
         yield PlannedMessage(
             number=number,
             tenant=conversation % len(PRICES),
-            channel=CHANNELS[conversation // len(PRICES) % len(CHANNELS)],
+            channel=channels[conversation // len(PRICES) % len(channels)],
             external_user_id=f"49{conversation:010d}7",
             content=f"{POISON_MARK if poisoned else 'question'} number {number}",
             external_id=f"in-{number}",

@@ -1,6 +1,6 @@
 """Enqueues a plan as a channel would: it repeats each message with the same external id until it is accepted.
 
-Run as a process: python -m scripts.local.chaos.producer MESSAGES SEED POISON_EVERY SPREAD
+Run as a process: python -m scripts.local.chaos.producer MESSAGES SEED POISON_EVERY SPREAD CHANNELS
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -24,11 +24,11 @@ THREADS = 4
 RETRY_PAUSE = 0.2
 
 
-def produce(messages: int, seed: int, poison_every: int, spread: float) -> None:
+def produce(messages: int, seed: int, poison_every: int, spread: float, channels: Sequence[str]) -> None:
     """Enqueues every message of the plan, spread over so many seconds."""
     chatbots = retry_until_up(chatbot_ids)
     shares: list[list[PlannedMessage]] = [[] for _ in range(THREADS)]
-    for message in plan(messages, seed, poison_every):
+    for message in plan(messages, seed, poison_every, channels):
         shares[int(message.external_user_id) // 10 % THREADS].append(message)
     with ThreadPoolExecutor(THREADS) as pool:
         begun, interval = time.monotonic(), spread / messages
@@ -62,4 +62,4 @@ def retry_until_up(work: Callable[[], T]) -> T:
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # outages are what this program is run through
-    produce(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    produce(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5].split(","))

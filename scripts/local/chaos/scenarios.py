@@ -8,7 +8,11 @@ from typing import Any
 
 from scripts.local.chaos import accounts, endpoints, network, spending, takeovers
 from scripts.local.chaos.disruptions import Disruption, crash_postgres, deploy, freeze, kill_workers, lose_redis
+from scripts.local.chaos.plan import CHANNELS
 from scripts.local.chaos.surroundings import Setup
+
+#: The simulator's services that take messages to people.
+PROVIDERS = ("graph", "waha", "evolution", "telegram")
 
 
 def _bad_provider(kind: str, rate: float) -> list[dict[str, Any]]:
@@ -34,12 +38,12 @@ def _dying_streams(rate: float) -> list[dict[str, Any]]:
 
 def _slow_calls(ms: int = 300) -> tuple[dict[str, Any], ...]:
     """Calls that take a moment, so that an outage meets some that are under way."""
-    return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", "graph", "waha", "webhook"))
+    return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", *PROVIDERS, "webhook"))
 
 
 def _throttled(rate: float) -> tuple[dict[str, Any], ...]:
     """Sends that are refused and tried again: replies that wait between two claims."""
-    return tuple({"kind": kind, "fault": "rate_limit", "retry_after": 1, "rate": rate} for kind in ("graph", "waha"))
+    return tuple({"kind": kind, "fault": "rate_limit", "retry_after": 1, "rate": rate} for kind in PROVIDERS)
 
 
 #: Nothing around the system; proxies and a front door.
@@ -59,6 +63,8 @@ class Scenario:
     ai_pause: float = 0.0
     messages: int | None = None
     setup: Setup = PLAIN
+    #: The channels of the load; a tenant is connected to more than CHANNELS by `prepare`.
+    channels: Sequence[str] = CHANNELS
     #: Seconds over which the load is spread; 0: it comes as fast as it is accepted.
     spread: float = 0.0
     #: No worker dies and no answer from outside is lost: then no claim counts as lost, and nothing leaves twice.
@@ -72,6 +78,8 @@ class Scenario:
     #: What is wrong in the end, by the number of messages, and by when each of ours that left arrived (Unix time in ns).
     #: None: each message must have one reply.
     check: Callable[[int, Mapping[int, Sequence[int]]], Iterable[str]] | None = None
+    #: The message of ours that a request to a provider sent, where neither of the two kept an id.
+    message_of: Callable[[Mapping[str, Any]], int | None] = lambda _: None
     #: Before the load, by the number of its messages.
     prepare: Callable[[int], None] | None = None
     #: What else is wrong in the end, by the requests that the outside world received.
@@ -119,6 +127,8 @@ SCENARIOS = {
             spread=60.0,
             prepare=takeovers.prepare,
             check=takeovers.check,
+            channels=(*CHANNELS, "telegram"),
+            message_of=takeovers.message_of,
         ),
         Scenario(
             "accounts",

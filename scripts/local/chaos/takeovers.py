@@ -17,11 +17,14 @@ from random import Random
 from typing import Any
 
 from scripts.local.chaos.disruptions import Target
+from scripts.local.chaos.plan import chatbot_ids
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.db import sql
+from shared.db.credentials import encrypt
+from shared.models import TelegramBot
 from shared.queue_service import QueueService
 
 queries = sql.load(__file__)
@@ -37,6 +40,8 @@ EXTRA_TIME = 120.0
 #: Conversations that people have at the same time; the oldest goes back.
 HELD = 10
 
+#: The session whose gateway is Evolution; the others' is WAHA.
+EVOLUTION = "session-1"
 #: What a gateway sent last: it reports that beside its answer, faster or slower.
 ECHOED = 3
 _CONVERSATION_OF = """
@@ -63,7 +68,17 @@ _WRONG = {
 
 
 def prepare(messages: int) -> None:
-    """The history that the replies are judged by, and how many takeovers there shall be."""
+    """The history that the replies are judged by, how many takeovers there shall be, and the channels that the tenants lack."""
+    for number, chatbot in enumerate(chatbot_ids()):
+        with db.connection():
+            TelegramBot.create(
+                chatbot=chatbot,
+                bot_id=str(700 + number),
+                username=f"shop{number}_bot",
+                token=encrypt(f"{700 + number}:{'t' * 35}"),
+                webhook_secret=encrypt("secret"),
+            )
+    db.rows("update whatsapp_qr_session set dialect = 'evolution' where session_name = %s", [EVOLUTION])
     queries["keep_history"].rows()
     db.rows("create table takeovers_wanted as select %s::integer as count", [int(messages * TAKEOVERS)])
     db.rows(f"create table more_questions (number integer generated always as identity (start with {messages}))")
@@ -140,7 +155,7 @@ def _by_api(_target: Target, _number: int, wait: float) -> Iterator[int]:
 
 def _by_phone(_target: Target, number: int, wait: float) -> Iterator[int]:
     for row in queries["about_to_leave"].rows():
-        if row["channel"] != "widget":
+        if row["channel"].startswith("whatsapp_"):  # a bot of Telegram has no phone
             time.sleep(wait)
             for _ in range(2):  # as `message` and as `message.any`
                 _reported(row, f"colleague-{number}", f"This is Ada, number {number}.")
@@ -148,8 +163,8 @@ def _by_phone(_target: Target, number: int, wait: float) -> Iterator[int]:
 
 
 def _echo(target: Target, _number: int, _wait: float) -> Iterator[int]:
-    sends = [row for row in target.outside.simulator.record("waha") if row["accepted"] and row["text"]][-ECHOED:]
-    for send in sends:
+    gateways = [target.outside.simulator.record(kind) for kind in ("waha", "evolution")]
+    for send in (send for record in gateways for send in [row for row in record if row["accepted"] and row["text"]][-ECHOED:]):
         rows = db.rows(_CONVERSATION_OF, [send["key"].partition("@")[0]])
         _reported(rows[0], bare_id(send["answered_id"]), send["text"])
     yield from ()
@@ -167,6 +182,14 @@ def _reported(row: dict[str, Any], external_id: str, content: str) -> None:
             "author": "colleague",
         }
     )
+
+
+def message_of(send: Mapping[str, Any]) -> int | None:
+    """Whose worker died before it kept the id that Telegram gave: a chat's replies leave one after another."""
+    if send["kind"] != "telegram":
+        return None
+    claims = queries["claimed_before"].rows(chat_id=send["key"], at=send["at_ns"] / 1e9)
+    return claims[0]["message_id"] if claims else None
 
 
 def check(messages: int, sends: Mapping[int, Sequence[int]]) -> Iterator[str]:
@@ -203,9 +226,9 @@ def _left_after_a_takeover(sends: Mapping[int, Sequence[int]]) -> Iterator[str]:
         yield f"{len(late)} replies left after their conversation was taken over: {sorted(late)[:5]}"
     if unclaimed := sends.keys() - claims.keys():
         yield f"{len(unclaimed)} replies left without a claim: {sorted(unclaimed)[:5]}"
-    stopped = db.scalar("select count(*) from message where status = 'SUPERSEDED'")
-    if not stopped:
-        yield "nothing was superseded; take more --messages"
+    stopped = {row["channel"] for row in db.rows("select distinct channel from message where status = 'SUPERSEDED'")}
+    if missing := {"whatsapp_cloud", "whatsapp_qr", "telegram"} - stopped:
+        yield f"nothing was superseded of {', '.join(sorted(missing))}; take more --messages"
 
 
 def _is_late(claims: Sequence[dict[str, Any]], sends: Sequence[int]) -> bool:

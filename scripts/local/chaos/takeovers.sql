@@ -58,3 +58,10 @@ select id, chatbot_id, channel, external_user_id from conversation where owner =
     select message.conversation_id from job join message on message.id = job.message_id
     where job.closed_at is null and job.id > 0 and (job.queue in ('ai-processing', 'outgoing-messages') or right(job.queue, 5) = '-send')))
 order by random() limit 1
+
+-- name: claimed_before(chat_id, at)
+-- The last reply to a chat of Telegram's that was claimed for sending before then.
+select claim.message_id from takeover_history claim join conversation on conversation.id = claim.conversation_id
+where conversation.channel = 'telegram' and conversation.external_user_id = :chat_id
+  and claim.message_id is not null and claim.at < to_timestamp(:at)
+order by claim.at desc limit 1

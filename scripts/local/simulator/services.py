@@ -240,7 +240,7 @@ def evolution(request: Request) -> Reply:
     sent = request.json()
     number, text = str(sent.get("number", "")), sent.get("text", "")
     refused = _evolution_refusal(instance, number, text)
-    return refused or _evolution_sent(instance, number, text)
+    return refused or _evolution_sent(instance, number, text, sent.get("messageId"))
 
 
 def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
@@ -258,8 +258,8 @@ def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
     return None
 
 
-def _evolution_sent(instance: str, number: str, text: str) -> Reply:
-    identity = f"3EB0{next(_numbers):016X}"
+def _evolution_sent(instance: str, number: str, text: str, own_id: str | None) -> Reply:
+    identity = own_id or f"3EB0{next(_numbers):016X}"
     chat = number if "@" in number else f"{number}@s.whatsapp.net"
     body = {
         "key": {"remoteJid": chat, "fromMe": True, "id": identity},
