@@ -39,6 +39,7 @@ _ENDINGS = {
     "audio/mpeg": ".mp3",
     "audio/mp3": ".mp3",
     "audio/mp4": ".m4a",
+    "video/mp4": ".mp4",
     "audio/m4a": ".m4a",
     "audio/x-m4a": ".m4a",
     "audio/wav": ".wav",
@@ -49,6 +50,8 @@ _ENDINGS = {
     "audio/flac": ".flac",
     "audio/x-flac": ".flac",
 }
+#: What says nothing of a file: its name may.
+_UNKNOWN = ("", "application/octet-stream")
 _TAKEN = frozenset(_ENDINGS.values()) | {".mp4", ".mpeg", ".mpga"}
 #: What Whisper hears in silence: the ends of the videos that it learnt from.
 _HEARD_IN_SILENCE = re.compile(
@@ -124,7 +127,9 @@ def transcribe(asked: Transcriber, audio: bytes, mime: str | None, filename: str
 def named(mime: str | None, filename: str | None) -> str:
     """The name under which a file is sent. Raises PermanentRefusal for a kind that no provider takes."""
     media_type = (mime or "").partition(";")[0].strip().lower()
-    ending = _ENDINGS.get(media_type) or PurePath(filename or "").suffix.lower().replace(".oga", ".ogg").replace(".opus", ".ogg")
+    ending = _ENDINGS.get(media_type, "")
+    if media_type in _UNKNOWN:  # AMR that is called voice.ogg is AMR
+        ending = PurePath(filename or "").suffix.lower().replace(".oga", ".ogg").replace(".opus", ".ogg")
     if ending not in _TAKEN:
         raise PermanentRefusal(f"transcription: no provider takes {media_type or 'a file of an unknown kind'}; Ogg, MP3, M4A do")
     return f"voice{ending}"

@@ -35,8 +35,9 @@ _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("audio/amr", _starts(b"#!AMR")),
     ("audio/flac", _starts(b"fLaC")),
     ("audio/aac", _starts(b"\xff\xf1", b"\xff\xf9")),
-    ("audio/mpeg", _starts(b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")),
+    ("audio/mpeg", _starts(b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")),
     ("audio/mp4", _mp4(b"M4A", b"M4B")),
+    ("video/3gpp", _mp4(b"3gp", b"3g2")),
     ("video/mp4", _mp4(b"")),
     ("video/webm", _starts(b"\x1a\x45\xdf\xa3")),
     ("application/pdf", _starts(b"%PDF-")),
@@ -44,6 +45,8 @@ _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _zip_of(b"xl/")),
     ("application/zip", _starts(b"PK\x03\x04")),
 )
+#: Those that hold sound, with a picture or without.
+_CONTAINERS = ("video/mp4", "video/3gpp", "video/webm")
 #: What a browser shows in a page, and cannot take for a script.
 _SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "audio/")
 #: What a text does not contain.
@@ -52,11 +55,12 @@ _CONTROL = bytes(range(0x20)).translate(None, b"\t\n\r\f\x1b")
 
 def mime_of(head: bytes, said: str | None = None) -> str:
     """The type of a file by its first bytes. What has none is text or not; `said`, by its sender, says which text."""
+    said = (said or "").partition(";")[0].strip().lower()
     for mime, fits in _SIGNATURES:
         if fits(head):
-            # A recording of a browser: its container is the same with and without a picture.
-            return "audio/webm" if mime == "video/webm" and (said or "").startswith("audio/") else mime
-    said = (said or "").partition(";")[0].strip().lower()
+            # What phones and browsers record: the container is the same with and without a picture.
+            is_sound = mime in _CONTAINERS and said.startswith("audio/")
+            return mime.replace("video/", "audio/") if is_sound else mime
     if _is_text(head):
         return said if said in ("text/csv", "text/markdown") else "text/plain"
     return "application/octet-stream"

@@ -117,6 +117,17 @@ def test_a_voice_note_that_says_nothing_is_answered_politely_and_was_paid_for(
     assert reply(world) == POLITE
 
 
+def test_a_voice_note_that_no_provider_takes_is_answered_politely_and_not_paid_for(
+    world: World, simulator: Simulator, path: Path
+) -> None:
+    hears(world)
+    note = arrived(world, "voice", "audio/amr", filename="voice.ogg")
+    understand(note, path)
+    assert (row(note)["text"], row(note)["error"][:40]) == ("", "transcription: no provider takes audio/a")
+    assert reply(world) == POLITE
+    assert (simulator.record("transcription"), usage(world)) == ([], [])
+
+
 def test_a_person_comes_where_the_chatbot_says_so(world: World, path: Path) -> None:
     hears(world, unsupported_hands_over=True, handover_message="A colleague comes.")
     understand(arrived(world, "voice", "audio/amr"), path)

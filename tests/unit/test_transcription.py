@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from scripts.local.simulator.client import Simulator
 from shared.ai import transcription
 from shared.ai.transcription import NotTranscribed, Transcriber, Transcript, named, transcribe
 from shared.errors import PermanentRefusal
+from shared.media.kinds import mime_of
 
 OGG = b"OggS\x00\x02" + b"\x00" * 8_000
 
@@ -47,6 +49,47 @@ def test_a_file_is_named_for_what_it_is(mime: str | None, filename: str | None, 
         return
     with pytest.raises(PermanentRefusal, match="no provider takes"):
         named(mime, filename)
+
+
+def mp4(brand: bytes) -> bytes:
+    return b"\x00\x00\x00\x18ftyp" + brand + bytes(8)
+
+
+#: A file's first bytes, what its sender calls it, its name, and the name under which it is transcribed; None: nobody takes it.
+KINDS = [
+    (OGG, "AUDIO/OGG; CODECS=OPUS", None, "voice.ogg"),
+    (OGG, "audio/opus", "PTT-20260101.opus", "voice.ogg"),
+    (OGG, None, "voice.oga", "voice.ogg"),
+    (OGG, "audio/mpeg", "song.mp3", "voice.ogg"),
+    (mp4(b"isom"), "audio/mp4", None, "voice.m4a"),
+    (mp4(b"mp42"), "Audio/MP4; codecs=mp4a.40.2", None, "voice.m4a"),
+    (mp4(b"M4A "), "audio/x-m4a", "New Recording.m4a", "voice.m4a"),
+    (mp4(b"mp42"), None, None, "voice.mp4"),
+    (b"ID3\x04", "audio/mpeg", None, "voice.mp3"),
+    (b"\xff\xfb\x90", "audio/mp3", None, "voice.mp3"),
+    (b"\xff\xfa\x90", "audio/mpeg", None, "voice.mp3"),
+    (b"RIFF\x00\x00\x00\x00WAVE", "audio/x-wav", None, "voice.wav"),
+    (b"fLaC", "audio/flac", None, "voice.flac"),
+    (b"\x1a\x45\xdf\xa3", "AUDIO/WEBM;codecs=opus", None, "voice.webm"),
+    (b"\x00\x01", "audio/mpeg", "song.mp3", "voice.mp3"),
+    (b"#!AMR\n<", "audio/amr", None, None),
+    (b"#!AMR-WB\n", "audio/amr-wb", "note.amr", None),
+    (b"#!AMR\n<", "audio/ogg; codecs=opus", "voice.ogg", None),
+    (b"\xff\xf1\x50", "audio/aac", "voice.mp3", None),
+    (mp4(b"3gp4"), "audio/3gpp", "voice.mp4", None),
+    (b"\x00\x01", "audio/x-ms-wma", "song.wma", None),
+    (b"\x00\x01", "audio/ogg", None, None),
+]
+
+
+@pytest.mark.parametrize(("head", "said", "filename", "name"), KINDS)
+def test_what_a_file_is_decides_and_not_what_it_is_called(
+    simulator: Simulator, head: bytes, said: str | None, filename: str | None, name: str | None
+) -> None:
+    audio, mime = head + b"\x00" * 8_000, mime_of(head, said)
+    with pytest.raises(PermanentRefusal, match="no provider takes") if name is None else nullcontext():
+        ask(audio, mime=mime, filename=filename)
+    assert [sent["key"] for sent in simulator.record("transcription")] == ([f"{name} whisper-1"] if name else []), "not bought"
 
 
 @pytest.mark.parametrize(
