@@ -40,7 +40,7 @@ def opening_hours_field() -> fields.Dict:
         values=_Spans(),
         allow_none=True,
         validate=validate.Length(1, error="must name at least one day; null: always open"),
-        error_messages={"invalid": 'must be an object, such as {"mon": [["09:00", "17:30"]]}'},
+        error_messages={"invalid": 'must be an object, such as {{"mon": [["09:00", "17:30"]]}}'},  # marshmallow formats it
         metadata={"description": about},
     )
 

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from marshmallow import ValidationError
 from werkzeug.exceptions import Forbidden, NotFound, UnprocessableEntity
 
 from shared import db
@@ -19,13 +18,14 @@ from shared.db.outage import repeat_refused
 from shared.errors import InvalidPayload
 from shared.inbox import templates, thread, work
 from shared.models import Conversation, Media, Message
-from shared.payloads import MAX_ROW_ID
+from shared.payloads import MAX_ROW_ID, check
 from shared.privacy import erasure
 from shared.teaching import knowledge
 from web.api import outbound, sending
 from web.desk import desk
 from web.desk.access import allowed, audited, may_read_texts
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
+from web.desk.schema_words import told_fields
 from web.files import answer_with
 
 #: A numbered placeholder of a template.
@@ -127,10 +127,9 @@ def improve(conversation_id: int, message_id: int) -> Response:
     found = _existing(conversation_id)
     _own_message(found["id"], message_id)
     try:
-        item = knowledge.ItemSchema().load({"title": _text("title"), "content": _text("content")})
-    except ValidationError as wrong:
-        problems = wrong.messages if isinstance(wrong.messages, dict) else {}
-        told = "; ".join(f"{name}: {', '.join(map(str, texts))}" for name, texts in problems.items())
+        item = check(knowledge.ItemSchema, "knowledge item", {"title": _text("title"), "content": _text("content")})
+    except InvalidPayload as wrong:
+        told = told_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
         return _page(found, problem=_("The answer was not saved: %(problem)s", problem=told), status=422)
     with db.transaction():
         new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
