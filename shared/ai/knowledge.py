@@ -1,4 +1,4 @@
-"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v3 in schema.sql), and how a
+"""What a chatbot knows: the items of its own knowledge base that fit a question (knowledge_search_v4 in schema.sql), and how a
 prompt tells the model of them.
 """
 
