@@ -10,10 +10,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared import db
+from shared.channels import ownership
 from shared.channels.widget import drafts
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.errors import LeaseLost
+from shared.jobs.completion import complete
 from shared.jobs.ledger import Job
+from shared.models import Conversation
 from shared.queues import Queue
 from tests.builders import World, prune, stage_of_queue
 from tests.integration.widget_page import Page, key_of
@@ -138,6 +141,41 @@ def test_a_draft_stops_that_has_lost(world: World, page: Page, loss: str) -> Non
         keep_writing(draft)
     draft.close()
     assert db.scalar(DRAFTS) in ("We", None)
+
+
+def test_what_was_begun_before_a_person_came_is_not_shown_again_when_the_bot_has_it_back(
+    world: World, page: Page, stream: Any
+) -> None:
+    events, job = stream(), asked(world, page)
+    question = next(events)
+    draft = draft_of(job)
+    written(draft, "We")
+    assert next(events)["text"] == "We"
+    [row] = db.rows(Conversation.select(Conversation.id))
+    for owner in ("person", "bot"):  # before the draft grows
+        ownership.assign(row["id"], owner, "desk")
+    assert next(events) == {"reply_to": question["id"], "text": None, "revision": question["revision"]}
+    with pytest.raises(AnswerUnwanted, match="taken_over"):
+        keep_writing(draft)
+    draft.close()
+    assert db.scalar(DRAFTS) is None
+    complete(job)
+    world.drain()
+    answered = next(events)
+    assert answered["reply_to"] == question["id"]
+    assert not answered.get("text", "").startswith("We word"), "the answer is another one"
+
+
+def test_a_draft_that_a_person_overtook_is_taken_back(world: World, page: Page, stream: Any) -> None:
+    events, job = stream(), asked(world, page)
+    draft = draft_of(job)
+    written(draft, "We")
+    # As if it had been written by a statement that began before the conversation changed hands.
+    db.rows("update conversation set owner = 'person', owner_since = clock_timestamp()")
+    with pytest.raises(AnswerUnwanted, match="taken_over"):
+        keep_writing(draft)
+    assert db.scalar(DRAFTS) is None
+    assert [next(events).get("text", "") for _ in range(3)] == ["", "We", None]
 
 
 def test_nothing_is_written_after_the_end(world: World, page: Page) -> None:

@@ -40,7 +40,7 @@ IDLE = 60.0
 
 
 class AnswerUnwanted(Exception):
-    """Its conversation is `gone`, `taken_over` by a person, or the bot was silenced in it (`braked`) while it wrote."""
+    """Its conversation is `gone`, was `taken_over` by a person, or the bot was silenced in it (`braked`) while it wrote."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -76,7 +76,9 @@ class Draft:
 
     def row(self) -> dict[str, Any]:
         """What the statement takes."""
-        return {"job_id": self.job.id, "claim": self.job.claim, "message_id": self.message_id, "text": self.text}
+        job = self.job
+        claimed_at = (job.loaded or {}).get("claimed_at")
+        return {"job_id": job.id, "claim": job.claim, "claimed_at": claimed_at, "message_id": self.message_id, "text": self.text}
 
     def settle(self, row: dict[str, Any] | None) -> None:
         """What the statement answers."""
