@@ -14,7 +14,7 @@ start_page = Blueprint("start_page", __name__)
 
 Way = tuple[str, str, str]
 
-_DESK = ("/desk/", "Desk", "Answer customers, teach chatbots, repair what failed")
+_DESK = ("/desk/", "Open the desk", "Answer customers, teach chatbots, repair what failed")
 _API = ("/api/v1/openapi.json", "API", "For your own servers: the OpenAPI document")
 _HEALTH = ("/readyz", "Health", "Whether everything works, and if not, what is missing")
 _DASHBOARD = ("/dashboard/", "Queues", "dramatiq-dashboard: what Redis carries right now")

@@ -67,8 +67,8 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
     of_bot = {"tokens": "10", "at_limit": "text", "text": "Call us."}
     assert Form(owner, world, world.chatbot).save(**of_bot).status_code == 303
     db.rows(Budget.update(warned_at=db.scalar("select now()")).where(Budget.id == mine["id"]))
-    page, left = owner.get(usage).text, f"{5000 - used():,}".replace(",", " ")
-    assert f"{used()} of 5 000 tokens are used, 0 are reserved for calls under way, {left} are left" in page
+    page, left = owner.get(usage).text, f"{5000 - used():,}"
+    assert f"{used()} of 5,000 tokens are used, 0 are reserved for calls under way, {left} are left" in page
     assert "Four fifths were used" in page
     assert "most is used" in page
     assert "all chatbots together" not in page
