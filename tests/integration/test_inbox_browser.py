@@ -1,13 +1,16 @@
-"""An agent writes in a real browser, by keyboard only. How one steps in is played in tests/pipeline/test_the_whole_play.py."""
+"""An agent writes and searches in a real browser. How one steps in is played in tests/pipeline/test_the_whole_play.py."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from shared import db
+from shared.inbox import lists
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -70,3 +73,66 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     assert own == [("Nine to five.", "SENT")], "a note is not sent"
     assert db.rows("select author, content from conversation_note") == [{"author": "Emma", "content": "Calls back"}]
     assert conversation()["owner"] == "person"
+
+
+def fill(world: World, conversations: int) -> None:
+    """Conversations with a message each, one a day; the oldest one asks for a teapot."""
+    db.rows(
+        "with talks as (insert into conversation (chatbot_id, channel, external_user_id, active_at)"
+        " select %s, 'widget', 'v-' || n, now() - make_interval(days => n) from generate_series(1, %s) n returning *)"
+        " insert into message (conversation_id, chatbot_id, channel, role, content, status)"
+        " select id, chatbot_id, channel, 'user', case external_user_id when 'v-' || %s then 'A teapot' else 'A cup' end,"
+        " 'DELIVERED' from talks",
+        [world.chatbot, conversations, conversations],
+    )
+
+
+def slow(browser: Browser) -> None:
+    """From now on a request of the page takes half a second."""
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    throughput = {"downloadThroughput": -1, "uploadThroughput": -1}
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 500, **throughput})
+
+
+def until_with_changes(browser: Browser, script: str) -> None:
+    """Waits for it in the page, while the lists change again and again."""
+    ends_at = time.monotonic() + 60
+    while not browser.run(f"return {script}"):
+        assert time.monotonic() < ends_at, script
+        db.rows("update conversation set updated_at = clock_timestamp() where external_user_id = 'v-1'")
+        time.sleep(0.2)
+
+
+def test_a_search_goes_further_back_while_the_lists_change(
+    browser: Browser, site: Site, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "AT_ONCE", 4)
+    monkeypatch.setattr(lists, "page", partial(lists.page, seconds=0.0))
+    fill(world, 30)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all&q=teapot")
+    browser.until("document.querySelector('[data-more]')", seconds=60)
+    slow(browser)
+    browser.run("document.querySelector('[data-more]').click()")
+    until_with_changes(browser, "document.querySelectorAll('#chats > li').length === 1")
+    browser.until("!document.querySelector('[aria-disabled]')", seconds=60)
+    browser.run("window.found = document.querySelector('#chats > li')")
+    world.say("Another one", user="w_new")
+    world.drain()
+    until_shown(browser, ".inbox-tabs a", "31")
+    assert browser.run("return window.found.isConnected")
+
+
+def test_a_list_that_shows_more_is_fetched_anew_with_all_of_its_rows(browser: Browser, site: Site, world: World) -> None:
+    fill(world, lists.PAGE + 12)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
+    browser.until("document.querySelector('[data-more]')", seconds=60)
+    slow(browser)
+    browser.run("document.querySelector('[data-more]').click()")
+    until_with_changes(browser, f"document.querySelectorAll('#chats > li').length === {lists.PAGE + 12}")
+    world.say("Another one", user="w_new")
+    world.drain()
+    until_shown(browser, ".inbox-tabs a", str(lists.PAGE + 13))
+    assert browser.run("return document.querySelectorAll('#chats > li').length") == lists.PAGE + 12
+    assert browser.texts("[data-more]") != []

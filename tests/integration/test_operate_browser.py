@@ -45,3 +45,24 @@ def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
     browser.until("document.querySelector('.journey')", seconds=PATIENCE)
     assert browser.texts(".step.failed h2") != []
     assert "do you ship" not in browser.texts("body")[0], "an operator without the grant reads no texts"
+
+
+def test_refreshes_of_a_page_do_not_overlap(
+    browser: Browser,  # noqa: F811 - the fixture
+    site: Site,  # noqa: F811 - the fixture
+    world: World,
+) -> None:
+    log_in(browser, site, person("operator", None, "Olga"))
+    browser.open(f"{site.url}/desk/operate")
+    browser.until("document.readyState === 'complete' && typeof refresh === 'function'", seconds=PATIENCE)
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    slow = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
+    browser.run(
+        "const real = window.fetch; window.calls = window.underWay = window.most = 0;"
+        "window.fetch = (...args) => { calls += 1; most = Math.max(most, ++window.underWay);"
+        " return real(...args).finally(() => { window.underWay -= 1; }); };"
+        "for (const wait of [0, 150, 300]) setTimeout(() => refreshIn(0.01), wait);"
+    )
+    browser.until("window.calls >= 2 && window.underWay === 0", seconds=PATIENCE)
+    assert browser.run("return window.most") == 1

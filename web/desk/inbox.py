@@ -47,6 +47,8 @@ REASONS = {
     "rule": _l("a rule of the bot"),
 }
 CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
+#: Rows that a page fetches anew at once: those that its list has, after "Show more" as well.
+MOST_ROWS = 10 * lists.PAGE
 #: Characters of a visitor's id that tell two of them apart for a person.
 SHORT_ID = 4
 
@@ -131,7 +133,8 @@ def kept_list(wanted: lists.Filter | None = None) -> str:
 def listing(open_id: int | None = None) -> dict[str, Any]:
     """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
     wanted = _wanted()
-    page = lists.page(wanted, request.args.get("after", ""))
+    rows = min(max(number("rows") or 0, lists.PAGE), MOST_ROWS)
+    page = lists.page(wanted, request.args.get("after", ""), rows=rows)
     return {
         "wanted": wanted,
         "page_of_list": page,

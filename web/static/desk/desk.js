@@ -46,6 +46,7 @@ async function copy(button) {
 async function showMore(link) {
   const rows = document.querySelector(link.dataset.more);
   link.setAttribute("aria-disabled", "true");
+  if (rows) rows.dataset.further = "";
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer?.ok || answer.redirected || !rows) { location.assign(link.href); return; }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");

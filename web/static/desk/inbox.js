@@ -15,7 +15,7 @@
   function changed(element) {
     if (!element) return;
     clearTimeout(waiting[element.id]);
-    waiting[element.id] = setTimeout(() => htmx.trigger(element, "changed"), 80);
+    waiting[element.id] = setTimeout(() => isGrowing(element) ? changed(element) : htmx.trigger(element, "changed"), 80);
   }
   listen(inbox.dataset.events, {
     list: event => {
@@ -25,6 +25,24 @@
       changed(list);
     },
     conversation: () => changed(thread),
+  });
+
+  // ---- "Show more" and "Search further back": what they bring is waited for, and stays. A list is fetched anew with all of its rows; a
+  // search that went further back is not done again, only the counts above it are new.
+  const isGrowing = element => element.querySelector("[data-more][aria-disabled]") !== null;
+  document.addEventListener("htmx:configRequest", event => {
+    if (event.detail.elt === list) event.detail.parameters.rows = list.querySelectorAll("#chats > li").length;
+  });
+  document.addEventListener("htmx:beforeSwap", event => {
+    if (event.detail.target !== list || !event.detail.shouldSwap) return;
+    if (isGrowing(list)) {
+      event.detail.shouldSwap = false;
+      changed(list);
+    } else if ("search" in list.dataset && list.querySelector("#chats[data-further]")) {
+      event.detail.shouldSwap = false;
+      const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").querySelector(".inbox-tabs");
+      if (fresh) list.querySelector(".inbox-tabs").replaceWith(fresh);
+    }
   });
 
   // ---- Notifications

@@ -7,6 +7,7 @@ const live = document.getElementById("live");
 const busy = () => document.hidden || document.querySelector("dialog[open], main details[open], main input:checked[name=ids]") ||
   live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
 let nextRefresh = 0;
+let isRefreshing = false, again = false; // an answer that took long must not replace a newer one
 
 function refreshIn(seconds) {
   clearTimeout(nextRefresh);
@@ -15,15 +16,20 @@ function refreshIn(seconds) {
 
 async function refresh() {
   nextRefresh = 0;
-  if (!busy()) {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
-    if (answer?.ok && !busy()) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-      if (fresh) replace(fresh);
-    }
-  }
-  if (!nextRefresh) refreshIn(live.dataset.refresh); // else something has failed since it was asked for
+  if (isRefreshing) { again = true; return; }
+  isRefreshing = true;
+  again = false;
+  if (!busy()) await fetchLive();
+  isRefreshing = false;
+  if (!nextRefresh) refreshIn(again ? 0.3 : live.dataset.refresh); // else something has failed since it was asked for
+}
+
+async function fetchLive() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
+  const text = answer?.ok ? await answer.text().catch(() => "") : "";
+  const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+  if (fresh && !busy()) replace(fresh);
 }
 
 // What had the focus has it again.
