@@ -2746,22 +2746,24 @@ create function answer_now_v1(p_conversation_id bigint, p_fetch_job_id bigint) r
     select coalesce(jsonb_agg(job_ticket(hurried_answers)) filter (where not held), '[]') from hurried_answers
 $$;
 
--- A message's data with the words of the message that it replies to, as far as we have it; what its channel says of it stays.
-create function quoted_words_v1(p_chatbot_id bigint, p_channel text, p_data jsonb) returns jsonb language plpgsql stable as $$
+-- A message's data with the words of the message that it replies to, as far as we have it; else what its channel says of it stays, but
+-- of a message that was deleted.
+create function quoted_words_v2(p_chatbot_id bigint, p_channel text, p_data jsonb) returns jsonb language plpgsql stable as $$
 declare
     v_id     text := p_data #>> '{quoted,id}';
     v_quoted jsonb;
 begin
     select jsonb_build_object('text', left(content, 1000), 'role', role) into v_quoted from (
-        select content, role from message
-        where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user' and revoked_at is null
+        select case when revoked_at is null then content end as content, role from message
+        where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user'
         union all
         select content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'assistant'
         union all
         select content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent') quoted limit 1;
-    return case when v_quoted is null then p_data else jsonb_set(p_data, '{quoted}', p_data -> 'quoted' || v_quoted) end;
+    return case when v_quoted is null then p_data when v_quoted ->> 'text' is null then p_data #- '{quoted,text}'
+        else jsonb_set(p_data, '{quoted}', p_data -> 'quoted' || v_quoted) end;
 end $$;
 
 -- waiting, delayed, active -> delayed for a second: who answers a conversation reads it once more, for it has changed. What an

@@ -213,11 +213,12 @@ def test_what_has_left_stays_and_the_model_reads_the_new_text_later(world: World
 def test_what_was_deleted_is_read_by_no_model_nor_is_its_quote(world: World) -> None:
     put(world, said("My card is 4111.", external_id="wamid.1"))
     settle(world)
-    put(world, said("this one", external_id="wamid.2", data={"quoted": {"id": "wamid.1"}}))
+    put(world, said("this one", external_id="wamid.2", data={"quoted": {"id": "wamid.1", "text": "as its channel has it"}}))
     settle(world)
     assert world.messages(external_id="wamid.2")[0]["data"]["quoted"]["text"] == "My card is 4111."
     put(world, DELETED)
-    put(world, said("Hello?", external_id="wamid.3"))
+    late = {"quoted": {"id": "wamid.1", "text": "My card is 4111."}}  # as a gateway tells it, in a reply that was under way
+    put(world, said("Hello?", external_id="wamid.3", data=late))
     text = told(world)
     assert "4111" not in text
     assert "this one" in text

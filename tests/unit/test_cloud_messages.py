@@ -75,6 +75,8 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
     ("flow as an object", interactive("nfm_reply", response_json={"comment": "please call"}), Kind.FORM, "comment: please call"),
     ("row of a list without a type", sent("interactive", interactive={"list_reply": {"id": "p1", "title": "Option 1"}}),
      Kind.CHOICE, "Option 1"),
+    ("flow with null", flow("null"), Kind.FORM, "Sent"),
+    ("flow with nothing", flow(""), Kind.FORM, "Sent"),
     ("flow without answers", flow({"flow_token": "t"}), Kind.FORM, "Sent"),
     ("order", sent("order", order={"catalog_id": "c1", "text": "gift-wrap it?", "product_items": [
         {"product_retailer_id": "SKU-7", "quantity": 2, "item_price": 30, "currency": "EUR"}, "odd"]}),
@@ -89,6 +91,7 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
      Kind.CONTACT, "👤 Bo Li, +49 30 1, 49302"),
     ("contacts", sent("contacts", contacts=[{"name": {"first_name": "Bo", "last_name": "Li"}}, {"org": {"company": "Acme"}}, {}]),
      Kind.CONTACT, "👤 Bo Li\n👤 Acme"),
+    ("contact without a name", sent("contacts", contacts=[{"phones": [{"wa_id": "49301"}]}]), Kind.CONTACT, "👤 49301"),
     ("contact with more", sent("contacts", contacts=[{"name": {"formatted_name": "Cy"}, "urls": [{"url": "https://cy.example"}],
                                                       "addresses": [{"street": "Elm St 5", "city": "Bonn"}]}]),
      Kind.CONTACT, "👤 Cy, Elm St 5, Bonn, https://cy.example"),

@@ -119,6 +119,46 @@ def test_an_edit_names_its_message() -> None:
     assert isinstance(item_of({"edited_message": message(photo=SIZES)}), IgnoredItem)
 
 
+LINK = {"type": "text_link", "offset": 0, "length": 4, "url": "https://shop.example/p/7"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "quoted"),
+    [
+        ({"dice": {"emoji": "🎲", "value": 4}}, "🎲 4", None),
+        ({"checklist": {"title": "To buy", "tasks": [{"id": 1, "text": "a chair"}, {"id": 2}]}}, "To buy\n- a chair", None),
+        ({"text": "this", "entities": [LINK, {"type": "bold"}, LINK]}, "this\nhttps://shop.example/p/7", None),
+        ({"text": LINK["url"], "entities": [LINK]}, "https://shop.example/p/7", None),
+        ({"photo": SIZES, "caption": "this", "caption_entities": [LINK]}, "this\nhttps://shop.example/p/7", None),
+        ({"text": "hi", "forward_origin": {"type": "user"}, "message_thread_id": 5, "is_topic_message": True}, "hi", None),
+        ({"text": "this?", "reply_to_message": {"message_id": 5, "text": "red"}}, "this?", {"id": "42:5", "text": "red"}),
+        ({"text": "this?", "reply_to_message": {"message_id": 5, "caption": "red"}}, "this?", {"id": "42:5", "text": "red"}),
+        (
+            {"text": "this?", "reply_to_message": {"message_id": 5, "text": "red, blue"}, "quote": {"text": "red"}},
+            "this?",
+            {"id": "42:5", "text": "red"},
+        ),
+        ({"text": "this?", "external_reply": {"origin": {}}, "quote": {"text": "x" * 2_000}}, "this?", {"text": "x" * 1_000}),
+    ],
+)
+def test_words_that_are_not_in_the_text(content: dict[str, Any], words: str, quoted: dict[str, Any] | None) -> None:
+    item = read(**content)
+    assert (item.content, item.data.get("quoted")) == (words, quoted)
+    assert "unsupported" not in item.metadata
+
+
+@pytest.mark.parametrize("content", [{"paid_media": {"star_count": 5}}, {"story": {"id": 1}}, {"game": {"title": "Snake"}}])
+def test_what_no_model_can_read_is_answered_politely(content: dict[str, Any]) -> None:
+    item = read(**content)
+    assert item.metadata["unsupported"] == next(iter(content))
+
+
+def test_a_place_that_moves_is_told_once() -> None:
+    place = {"latitude": 1.0, "longitude": 2.0, "live_period": 900}
+    assert read(location=place).kind is Kind.LOCATION
+    assert isinstance(item_of({"edited_message": message(location=place, edit_date=1739321100)}), IgnoredItem)
+
+
 KEYBOARD = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}], [{"text": "No", "callback_data": "n"}]]}
 
 
@@ -133,9 +173,22 @@ def test_a_pressed_button_is_a_choice_and_is_answered() -> None:
     assert pressed_button({"message": message(text="x")}) == ""
 
 
+@pytest.mark.parametrize(
+    ("query", "quoted"),
+    [
+        ({}, None),
+        ({"message": {"message_id": 8, "date": 0, "chat": {"id": 42, "type": "private"}}}, {"id": "42:8"}),  # too old to be told
+    ],
+)
+def test_a_button_of_a_message_that_is_not_told_is_a_choice(query: dict[str, Any], quoted: dict[str, Any] | None) -> None:
+    item = item_of({"callback_query": {"id": "q1", "from": ANA, "data": "n", **query}})
+    assert isinstance(item, InboundMessage)
+    assert (item.external_user_id, item.content, item.data.get("quoted")) == ("42", "n", quoted)
+
+
 def test_reactions() -> None:
     chat = {"id": 42, "type": "private"}
-    for new, emoji in (([{"type": "emoji", "emoji": "👍"}], "👍"), ([], "")):
+    for new, emoji in (([{"type": "emoji", "emoji": "👍"}], "👍"), ([{"type": "paid"}], "⭐"), ([], "")):
         item = item_of({"message_reaction": {"chat": chat, "message_id": 8, "user": ANA, "new_reaction": new}})
         assert isinstance(item, InboundReaction)
         assert (item.message_id, item.emoji) == ("42:8", emoji)
@@ -149,6 +202,21 @@ def test_reactions() -> None:
         {"message": message(new_chat_members=[ANA])},
         {"message": message(pinned_message={"message_id": 1})},
         {"channel_post": message(text="hi")},
+        {"edited_channel_post": message(text="hi")},
+        {"message": message(text="hi", chat={"id": -5, "type": "supergroup"}, message_thread_id=3, is_topic_message=True)},
+        {"business_message": message(text="hi", business_connection_id="b")},
+        {"edited_business_message": message(text="hi", business_connection_id="b")},
+        {"deleted_business_messages": {"business_connection_id": "b", "chat": {"id": 42}, "message_ids": [7]}},
+        {"callback_query": {"id": "q", "from": ANA, "inline_message_id": "i", "data": "y"}},
+        {"callback_query": {"id": "q", "from": ANA, "game_short_name": "snake"}},
+        {"poll_answer": {"poll_id": "p", "user": ANA, "option_ids": [0]}},
+        {
+            "message_reaction": {
+                "chat": {"id": 42, "type": "private"},
+                "message_id": 8,
+                "new_reaction": [{"type": "custom_emoji"}],
+            }
+        },
         {"my_chat_member": {"new_chat_member": {"status": "kicked"}}},
         {},
     ],

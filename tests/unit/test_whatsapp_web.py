@@ -417,12 +417,111 @@ def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any],
             {"poll": {"question": "When?", "options": ["Fri"]}},
         ),
         ({"body": "this", "replyTo": {"id": f"true_{PHONE}@c.us_3AQ"}}, Kind.TEXT, "this", {"quoted": {"id": "3AQ"}}),
+        (
+            {"body": "this", "replyTo": {"id": "3AQ", "body": "The red chair"}},
+            Kind.TEXT,
+            "this",
+            {"quoted": {"id": "3AQ", "text": "The red chair"}},
+        ),
+        ({"body": "this", "replyTo": {"id": "3AQ", "body": "/9j/" + "A" * 300}}, Kind.TEXT, "this", {"quoted": {"id": "3AQ"}}),
+        (
+            {
+                "_data": {
+                    "type": "event_creation",
+                    "eventName": "Party",
+                    "eventStartTime": TIME,
+                    "eventLocation": {"name": "Home"},
+                }
+            },
+            Kind.TEXT,
+            "📅 Party, 2026-09-21 14:13 UTC, Home",
+            {"event": {"name": "Party", "start": "2026-09-21 14:13 UTC", "place": "Home"}},
+        ),
         ({"body": "A" * 300, "_data": {"type": "chat"}}, Kind.TEXT, "A" * 300, {}),
         ({"body": "A" * 300}, Kind.TEXT, "A" * 300, {}),
     ],
 )
 def test_what_webjs_says(payload: dict[str, Any], kind: Kind, words: str, data: dict[str, Any]) -> None:
     assert shown(waha_item(**payload)) == (kind, words, data)
+
+
+#: A vCard's lines, and what people and the model read of it.
+CARDS = [
+    (["N:Silva;Ana;Maria;;", "TEL:+49 30"], "👤 Ana Maria Silva, +49 30"),
+    (["N:;Ana;Maria;;"], "👤 Ana Maria"),
+    (["N:;;;;", "TEL:+49 30"], "👤 +49 30"),
+    (["N;ENCODING=QUOTED-PRINTABLE:=00Li;B=C3=B6", "ADR:;;;;;;", "ORG:;"], "👤 Bö \ufffdLi"),
+    (["FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Jo=C3=A3o"], "👤 João"),
+    ([r"FN:Silva\, Ana", r"ORG:Acme\; Sons;Sales"], "👤 Silva, Ana, Acme; Sons, Sales"),
+    (
+        ["FN:Shop", "item1.ADR;type=HOME:;;Elm St 5;Bonn;;53111;", "URL:https://x.example"],
+        "👤 Shop, Elm St 5, Bonn, 53111, https://x.example",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "words"), CARDS)
+def test_a_card_is_read_whole(lines: list[str], words: str) -> None:
+    assert shown(evolution_item({"contactMessage": {"vcard": "\r\n".join(lines)}}))[:2] == (Kind.CONTACT, words)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("quoted", "words"),
+    [
+        ({"conversation": "The red chair"}, "The red chair"),
+        ({"viewOnceMessage": {"message": {"imageMessage": {"caption": "in red"}}}}, "in red"),
+        ({"listResponseMessage": {"title": "Blue", "description": "50 EUR"}}, "Blue (50 EUR)"),
+        ({"conversation": "x" * 2_000}, "x" * 1_000),
+        ({"imageMessage": {}}, None),
+        (None, None),
+    ],
+)
+def test_the_words_of_a_quoted_message_come_with_it(
+    item_of: Callable[[Any], InboundItem], quoted: Any, words: str | None
+) -> None:
+    told = {"id": "3AQ", **({"text": words} if words else {})}
+    item = item_of({"extendedTextMessage": {"text": "this?", "contextInfo": {"stanzaId": "3AQ", "quotedMessage": quoted}}})
+    assert shown(item) == (Kind.TEXT, "this?", {"quoted": told})
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"startTime": str(TIME), "location": {"name": "Home"}}, "📅 Party, 2026-09-21 14:13 UTC, Home"),
+        ({"startTime": {"low": TIME, "high": 0}, "isCanceled": True}, "📅 Party (canceled), 2026-09-21 14:13 UTC"),
+        ({"startTime": "soon"}, "📅 Party"),
+    ],
+)
+def test_an_event_tells_when_it_is(item_of: Callable[[Any], InboundItem], part: dict[str, Any], words: str) -> None:
+    assert shown(item_of({"eventMessage": {"name": "Party", **part}}))[:2] == (Kind.TEXT, words)
+
+
+@ENGINES
+def test_a_pack_of_stickers_is_no_text(item_of: Callable[[Any], InboundItem]) -> None:
+    item = item_of({"stickerPackMessage": {"name": "Cats", "publisher": "x"}})
+    assert isinstance(item, InboundMessage)
+    assert (item.content, item.metadata["unsupported"]) == ("[sticker]", "sticker")
+
+
+@pytest.mark.parametrize(
+    ("mime", "kind"),
+    [("Audio/OGG; codecs=opus", MediaKind.VOICE), ("AUDIO/AMR", MediaKind.AUDIO), ("IMAGE/JPEG", MediaKind.IMAGE)],
+)
+def test_a_files_type_may_be_in_capitals(mime: str, kind: MediaKind) -> None:
+    item = waha_item(hasMedia=True, media={"url": "http://waha/api/files/t42/x", "mimetype": mime})
+    assert isinstance(item, InboundMessage)
+    assert (item.media[0].kind, item.media[0].mime) == (kind, mime.lower())
+
+
+@pytest.mark.parametrize(
+    ("ack", "status"), [({"ack": "3"}, "READ"), ({"ackName": "DEVICE"}, "DELIVERED"), ({"ack": 1.0}, "SENT")]
+)
+def test_acks_in_other_forms(ack: dict[str, Any], status: str) -> None:
+    [item] = waha.parse({"event": "message.ack", "payload": {"id": f"true_{PHONE}@c.us_X", "fromMe": True, **ack}})
+    assert isinstance(item, DeliveryStatus)
+    assert item.status == status
 
 
 def test_a_vote_reaches_the_business() -> None:

@@ -37,8 +37,13 @@ _FILES = {
     "sticker": MediaKind.STICKER,
     "document": MediaKind.DOCUMENT,
 }
+#: Characters of a quoted message that are kept.
+MAX_QUOTE = 1_000
 #: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
-_WRITTEN = ("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "paid_media", "story", "game")
+_WRITTEN = (
+    *("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
+    "game",
+)
 
 
 def parse_body(bot_id: str, body: dict[str, Any]) -> InboundBatch:
@@ -68,8 +73,10 @@ def _written(body: dict[str, Any]) -> InboundItem:
 
 
 def _edited(body: dict[str, Any]) -> InboundItem:
-    item = _message(body, body["edited_message"])
-    if not isinstance(item, InboundMessage) or "unsupported" in item.metadata:
+    message = body["edited_message"]
+    item = _message(body, message)
+    is_live = get_path(message, "location", "live_period") is not None  # moves by itself, every few seconds
+    if not isinstance(item, InboundMessage) or "unsupported" in item.metadata or is_live:
         return item if isinstance(item, MalformedItem) else IgnoredItem(raw=body)
     return InboundEdit(raw=body, original_id=item.external_id, content=item.content, sent_at=item.sent_at, message=item)
 
@@ -82,8 +89,7 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     if not _is_private(message) or not kind:
         return IgnoredItem(raw=body)
     data, media = _data(message), _media(message)
-    text = get_text(message, "text") or get_text(message, "caption")
-    words = in_words(data, text)
+    words = in_words(data, _words(message))
     metadata = {"profile_name": _name(message.get("from"))}
     if not words or media:
         metadata["attachment" if words else "unsupported"] = kind
@@ -98,6 +104,18 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
         sent_at=_time(message.get("edit_date") or message.get("date")),
         metadata={name: value for name, value in metadata.items() if value},
     )
+
+
+def _words(message: dict[str, Any]) -> str:
+    """What was typed, with the addresses that stand behind its words; the throw of a dice, the lines of a list."""
+    text = get_text(message, "text") or get_text(message, "caption")
+    marks = [*get_objects(message.get("entities")), *get_objects(message.get("caption_entities"))]
+    links = [url for mark in marks if get_text(mark, "type") == "text_link" and (url := get_text(mark, "url")) not in text]
+    tasks = [f"- {task}" for one in get_objects(get_path(message, "checklist", "tasks")) if (task := get_text(one, "text"))]
+    dice = (get_text(message, "dice", "emoji"), get_path(message, "dice", "value"))
+    thrown = f"{dice[0]} {dice[1]}" if all(dice) else ""
+    lines = (text, *dict.fromkeys(links), get_text(message, "checklist", "title"), *tasks, thrown)
+    return "\n".join(filter(None, lines))
 
 
 def _is_private(message: dict[str, Any]) -> bool:
@@ -133,8 +151,11 @@ def _data(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quoted(message: dict[str, Any]) -> dict[str, Any]:
-    number = get_path(message, "reply_to_message", "message_id")
-    return {"id": message_id(get_path(message, "chat", "id"), number)} if isinstance(number, int) else {}
+    """The message that is replied to; its words as well, or those of it that were picked, for we may not have it."""
+    original, number = message.get("reply_to_message"), get_path(message, "reply_to_message", "message_id")
+    text = get_text(message, "quote", "text") or get_text(original, "text") or get_text(original, "caption")
+    quoted = {"id": message_id(get_path(message, "chat", "id"), number)} if isinstance(number, int) else {}
+    return quoted | ({"text": text[:MAX_QUOTE]} if text else {})
 
 
 def _place(message: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +215,11 @@ def _file(kind: MediaKind, file: dict[str, Any], mime: str = "") -> tuple[Media,
 def _pressed(body: dict[str, Any]) -> InboundItem:
     """A button of one of our messages; its title is in the message that Telegram sends along."""
     query = body["callback_query"]
-    chat, identity, data = get_path(query, "message", "chat"), get_text(query, "id"), get_text(query, "data")
+    identity, data = get_text(query, "id"), get_text(query, "data")
+    if "inline_message_id" in query:  # of a message that somebody shared in a chat that we do not know
+        return IgnoredItem(raw=body)
+    # Where the message is not told, it is that of the person's own chat, whose number is theirs.
+    chat = get_path(query, "message", "chat") or {"id": get_path(query, "from", "id"), "type": "private"}
     chat_id = get_path(chat, "id")
     if not identity or not isinstance(chat_id, int):
         return MalformedItem(raw=body, reason="A callback_query has no id or message.chat.id.")
@@ -202,13 +227,14 @@ def _pressed(body: dict[str, Any]) -> InboundItem:
         return IgnoredItem(raw=body)
     choice = {name: value for name, value in {"id": data, "title": _title(query, data)}.items() if value}
     number = get_path(query, "message", "message_id")
+    quoted = {"quoted": {"id": message_id(chat_id, number)}} if isinstance(number, int) else {}
     return InboundMessage(
         raw=body,
         external_user_id=str(chat_id),
         external_id=f"callback:{identity}",
         content=in_words({"choice": choice}),
         kind=Kind.CHOICE,
-        data={"choice": choice, "quoted": {"id": message_id(chat_id, number)}},
+        data={"choice": choice, **quoted},
         metadata={"profile_name": name} if (name := _name(query.get("from"))) else {},
     )
 
@@ -219,12 +245,19 @@ def _title(query: dict[str, Any], data: str) -> str:
     return next((get_text(button, "text") for button in buttons if get_text(button, "callback_data") == data), "")
 
 
+#: Reactions that have a type instead of an emoji: a star was paid.
+_EMOJI = {"paid": "⭐"}
+
+
 def _reacted(body: dict[str, Any]) -> InboundItem:
     reaction = body["message_reaction"]
     chat_id, number = get_path(reaction, "chat", "id"), reaction.get("message_id")
     if get_path(reaction, "chat", "type") != "private" or not isinstance(number, int):
         return IgnoredItem(raw=body)
-    emoji = next((get_text(one, "emoji") for one in get_objects(reaction.get("new_reaction"))), "")
+    put = get_objects(reaction.get("new_reaction"))
+    emoji = next((emoji for one in put if (emoji := get_text(one, "emoji") or _EMOJI.get(get_text(one, "type"), ""))), "")
+    if put and not emoji:  # a picture of somebody's own
+        return IgnoredItem(raw=body)
     return InboundReaction(raw=body, message_id=message_id(chat_id, number), emoji=emoji, external_user_id=str(chat_id))
 
 

@@ -138,7 +138,9 @@ def _form(answer: dict[str, Any]) -> Content:
         answers = given if isinstance(given, dict) else json.loads(said, parse_constant=str)
     except (ValueError, RecursionError):
         answers = said
-    answers = _storable(answers) if isinstance(answers, dict) else {"answer": strip_invalid(said)}
+    if not isinstance(answers, dict):  # "" and null are no answer at all
+        answers = {"answer": strip_invalid(said)} if said and answers is not None else {}
+    answers = _storable(answers)
     data = {"form": _present(name=get_text(answer, "name"), answers=answers)}
     return Content(Kind.FORM, "" if in_words(data) else get_text(answer, "body"), data)
 

@@ -194,7 +194,7 @@ def _in_one_form(names: frozenset[str]) -> frozenset[str]:
 
 
 def _status(raw: dict[str, Any]) -> InboundItem:
-    wamid, status = get_text(raw, "id"), get_text(raw, "status")
+    wamid, status = get_text(raw, "id"), get_text(raw, "status").lower()
     if not wamid or not status:
         return MalformedItem(raw=raw, reason="A status has no " + ("status." if wamid else "id."))
     if status not in STATUSES:
@@ -216,7 +216,8 @@ def _failure(raw: dict[str, Any]) -> tuple[str, Reason]:
     """Why a message failed: in Meta's words, and in our code."""
     error = next(iter(get_objects(raw.get("errors"))), {})
     reason = meaning_of(200, error).reason if error else Reason.REPORTED_FAILURE
-    return f"WhatsApp Cloud: code {error.get('code')}, " + (words_of(error) or "no reason given"), reason
+    code = f"code {error['code']}, " if error.get("code") is not None else ""
+    return f"WhatsApp Cloud: {code}{words_of(error) or 'no reason given'}", reason
 
 
 def _error(raw: dict[str, Any]) -> InboundItem:

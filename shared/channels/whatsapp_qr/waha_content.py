@@ -11,7 +11,18 @@ from typing import Any
 
 from shared.channels.inbound import Media, get_text
 from shared.channels.kinds import Kind, MediaKind
-from shared.channels.whatsapp_qr.content import Content, Reading, choice, contacts, location, order, poll, product
+from shared.channels.whatsapp_qr.content import (
+    MAX_QUOTE,
+    Content,
+    Reading,
+    choice,
+    contacts,
+    event,
+    location,
+    order,
+    poll,
+    product,
+)
 from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
 from shared.channels.whatsapp_qr.web_messages import read
 
@@ -77,11 +88,17 @@ def _completed(content: Content, raw: dict[str, Any]) -> Content | None:
     """The content with WAHA's words, files and quoted message; None if there is nothing at all."""
     words = content.words or _words(raw, content.kind)
     media = _files(raw, content) if raw.get("hasMedia") or content.kind is Kind.MEDIA else ()
-    quoted = bare_id(get_text(raw, "replyTo", "id"))
-    data = {**({"quoted": {"id": quoted}} if quoted else {}), **content.data}
+    data = {**_quoted(raw), **content.data}
     kind = Kind.MEDIA if media else content.kind
     label = content.label or (_LABELS.get(media[0].kind, media[0].kind.value) if media else "")
     return Content(words, kind, label, data, media) if words or label or content.data else None
+
+
+def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
+    """The message that is answered to, with its words, for we may not have it."""
+    quoted, words = bare_id(get_text(raw, "replyTo", "id")), get_text(raw, "replyTo", "body")
+    told = {"text": words[:MAX_QUOTE]} if words and not _THUMBNAIL.fullmatch(words) else {}
+    return {"quoted": {"id": quoted, **told}} if quoted else {}
 
 
 #: Kinds whose `body` is not what was typed, but what their data says.
@@ -101,6 +118,7 @@ def _files(raw: dict[str, Any], content: Content) -> tuple[Media, ...]:
     """The file of a message, in WAHA's words; what the engine knows besides, too."""
     known, media = next(iter(content.media), None), raw.get("media")
     mime = text(media, "mimetype") or (known.mime if known else None) or text(raw, "_data", "mimetype")
+    mime = mime.lower()
     file = Media(
         kind=_media_kind(raw, known, mime),
         source={"base64": True} if isinstance(field(media, "data"), str) else {"url": text(media, "url"), "id": message_id(raw)},
@@ -138,6 +156,9 @@ def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
         return order(text(data, "message"), text(data, "orderId"), text(data, "orderTitle"), integer(field(data, "itemCount")))
     if kind == "product":
         return product("", id=text(data, "productId"), title=text(data, "title"), description=text(data, "description"))
+    if kind == "event_creation":
+        place = first_text(field(data, "eventLocation"), "name", "address")
+        return event(text(data, "eventName"), text(data, "eventDescription"), place, integer(field(data, "eventStartTime")))
     return _poll(raw, data, kind) or _choice(raw, data)
 
 

@@ -27,11 +27,12 @@ from shared.channels.whatsapp_qr.content import (
 )
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
-from shared.channels.whatsapp_qr.unwrap import field, first_text, text
+from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
 from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, message_id, reading_of
 
 #: How WAHA calls a session that can send.
 CONNECTED = "WORKING"
+_NAMES = {"ERROR": -1, "PENDING": 0, "SERVER": 1, "DEVICE": 2, "READ": 3, "PLAYED": 4}
 _ACKS = {-1: "FAILED", 1: "SENT", 2: "DELIVERED", 3: "READ", 4: "READ"}
 #: Where a @lid's phone number stands, or the reverse.
 _ALTERNATIVES = (
@@ -135,8 +136,9 @@ def _vote(raw: dict[str, Any]) -> InboundItem:
 
 
 def _ack(raw: dict[str, Any]) -> InboundItem:
-    ack, external_id = raw.get("ack"), message_id(raw)
-    if not external_id or not isinstance(ack, int):
+    ack, external_id = integer(raw.get("ack")), message_id(raw)
+    ack = _NAMES.get(get_text(raw, "ackName").upper()) if ack is None else ack
+    if not external_id or ack is None:
         return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))
     if raw.get("fromMe") is False or ack not in _ACKS:
         return IgnoredItem(raw=raw)

@@ -14,6 +14,7 @@ from typing import Any
 from shared.channels.inbound import Media, get_objects
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import (
+    MAX_QUOTE,
     Content,
     Edit,
     Reaction,
@@ -21,6 +22,7 @@ from shared.channels.whatsapp_qr.content import (
     Revoke,
     choice,
     contacts,
+    event,
     form,
     location,
     order,
@@ -29,6 +31,7 @@ from shared.channels.whatsapp_qr.content import (
     vote,
 )
 from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, integer, text, unwrap
+from shared.channels.words import in_words
 from shared.payloads import strip_invalid
 
 Body = Mapping[str, Any]
@@ -74,14 +77,17 @@ def _read_protocol(note: Body) -> Reading:
 
 
 def _read_content(inner: Unwrapped) -> Content | None:
-    """What its first part says that says anything; a part of an unknown kind counts only where no other is known."""
+    """What its first part says that says anything."""
+    part, content = next(((part, content) for part, content in _contents(inner) if content), (None, None))
+    return content and replace(content, data={**content.data, **said_beside(part, inner.context)})
+
+
+def _contents(inner: Unwrapped) -> list[tuple[Any, Content | None]]:
+    """What its parts say; one of an unknown kind counts only where no other is known."""
     parts = [(name, name.lower(), part) for name, part in inner.parts.items() if name.lower() not in BESIDE]
-    readings = [(part, _READERS[lowered](part)) for _, lowered, part in parts if lowered in _READERS]
-    readings = readings or [
+    return [(part, _READERS[lowered](part)) for _, lowered, part in parts if lowered in _READERS] or [
         (part, _unknown(name, part)) for name, lowered, part in parts if isinstance(part, dict) and not _is_silent(lowered)
     ]
-    part, content = next(((part, content) for part, content in readings if content), (None, None))
-    return content and replace(content, data={**content.data, **said_beside(part, inner.context)})
 
 
 def _is_silent(name: str) -> bool:
@@ -95,10 +101,21 @@ def said_beside(part: Any, beside: Body) -> dict[str, Any]:
     """The message that is answered to, the ad that somebody came from, the album that a picture is of."""
     info = field(part, "contextInfo")
     quoted, ad = text(info, "stanzaId"), field(info, "externalAdReply")
+    words = _quoted_words(field(info, "quotedMessage")) if quoted else ""
     album = text(beside, "messageAssociation", "parentMessageKey", "id")
     referral = _referral(ad) if isinstance(ad, dict) else {}
-    found = {"quoted": {"id": quoted} if quoted else None, "referral": referral, "album": album if _is_of_album(beside) else None}
+    found = {
+        "quoted": {"id": quoted, **({"text": words} if words else {})} if quoted else None,
+        "referral": referral,
+        "album": album if _is_of_album(beside) else None,
+    }
     return {name: value for name, value in found.items() if value}
+
+
+def _quoted_words(message: Any) -> str:
+    """What the quoted message says, for we may not have it."""
+    content = next(filter(None, (content for _, content in _contents(unwrap(message)))), None)
+    return in_words(content.data, content.words)[:MAX_QUOTE] if content else ""
 
 
 def _is_of_album(beside: Body) -> bool:
@@ -248,12 +265,9 @@ def _vote(part: Any) -> Content | None:
 
 
 def _event(part: Any) -> Content:
-    event = {
-        "name": text(part, "name"),
-        "description": text(part, "description"),
-        "place": first_text(field(part, "location"), "name", "address"),
-    }
-    return Content(label="event", data={"event": {name: value for name, value in event.items() if value}})
+    place = first_text(field(part, "location"), "name", "address")
+    name = text(part, "name") + (" (canceled)" if field(part, "isCanceled") is True else "")
+    return event(name, text(part, "description"), place, integer(field(part, "startTime")))
 
 
 def _payment(part: Any) -> Content | None:
@@ -289,6 +303,7 @@ _READERS: dict[str, Callable[[Any], Content | None]] = {
     "conversation": _text,
     "extendedtextmessage": _text,
     "imagemessage": _file(MediaKind.IMAGE, "image"),
+    "stickerpackmessage": lambda _: Content(kind=Kind.MEDIA, label="sticker"),
     "stickermessage": _file(MediaKind.STICKER, "sticker"),
     "audiomessage": _file(MediaKind.AUDIO, "audio"),
     "videomessage": _file(MediaKind.VIDEO, "video"),
