@@ -51,6 +51,13 @@ def time_zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones() - {"localtime"})  # a file of this machine
 
 
+@cache
+def time_zone_choices() -> list[str]:
+    """Those that people choose from: UTC and the places, without the names of former times, such as US/Pacific or Etc/GMT+5."""
+    former = ("Etc/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/", "SystemV/", "posix/", "right/")
+    return ["UTC", *sorted(name for name in time_zones() if "/" in name and not name.startswith(former))]
+
+
 def _exists(name: str) -> None:
     if name not in time_zones():
         raise ValidationError("must be a time zone, such as Europe/Berlin")

@@ -56,7 +56,9 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
     wrong = form.save(tokens="many", text="kept <b>words</b>", at_limit="text")
     assert wrong.status_code == 422
     assert "kept &lt;b&gt;words" in wrong.text, "nothing that was written is lost"
-    assert form.save(tokens="5", time_zone="Mars/Base").status_code == 422
+    nowhere = form.save(tokens="5", time_zone="Mars/Base")
+    assert (nowhere.status_code, "must be UTC or the name of a time zone" in nowhere.text) == (422, True)
+    assert '<option value="America/Sao_Paulo">' in form.opened
     assert form.save(money="9" * 400).status_code == 422
     assert form.save(tokens="1\x00", model="\x00", at_limit="cheaper_model").status_code == 400
     assert form.save(tokens="5000", money="2,50", text="not asked for").status_code == 303
@@ -80,7 +82,12 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
     for path, given in ((foreign, {"tokens": "1", "time_zone": "UTC", "at_limit": "hand_over"}), (f"{foreign}/remove", {})):
         assert stranger.post(path, chatbot=world.chatbot, **given).status_code == 404
     assert stranger.post(f"{foreign}/remove", chatbot="").status_code == 404
-    assert owner.post(f"{form.path}/remove", chatbot=world.chatbot).status_code == 303
+    seen = Form(owner, world, world.chatbot)
+    assert seen.save(**{**of_bot, "tokens": "20"}).status_code == 303
+    kept = owner.post(f"{form.path}/remove", chatbot=world.chatbot, version=seen.shown["version"])
+    assert (kept.status_code, "changed this budget" in kept.text, 'value="20"' in kept.text) == (409, True, True)
+    assert len(stored()) == 2
+    assert owner.post(f"{form.path}/remove", chatbot=world.chatbot, version=version(kept.text)).status_code == 303
     assert [row["chatbot_id"] for row in stored()] == [None]
     assert {"budget.set", "budget.removed"} <= {row["action"] for row in db.rows(AuditEntry.select())}
 
@@ -110,7 +117,7 @@ def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flas
     locked = Form(owner, world)
     assert "whoever runs the service" in locked.opened
     assert locked.save(money="2000").status_code == 409
-    assert owner.post(f"{locked.path}/remove", chatbot="").status_code == 409
+    assert owner.post(f"{locked.path}/remove", chatbot="", version=locked.shown["version"]).status_code == 409
     assert Form(operator, world).save(money="30", is_open="1").status_code == 303
     assert Form(owner, world).save(money="40").status_code == 303
     assert [(row["money"], row["by_operator"]) for row in stored()] == [(40, False)]

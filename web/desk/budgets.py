@@ -16,6 +16,7 @@ from shared.errors import InvalidPayload
 from shared.models import Chatbot
 from shared.payloads import check
 from shared.teaching.fields import Refused
+from shared.teaching.hours import time_zone_choices
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
 from web.desk.schema_words import told_errors
@@ -74,11 +75,13 @@ def save_budget() -> Response:
 @desk.post("/c/<int:customer_id>/usage/budget/remove")
 @allowed("owner")
 def remove_budget() -> Response:
-    """Removes it: nothing is bounded by it any more."""
+    """Removes it, unless somebody else has changed it meanwhile: nothing is bounded by it any more."""
     scope = _scope(request.form.get("chatbot", ""))
-    stored = _stored(scope)
     try:
         with db.transaction():
+            stored = _locked(scope)
+            if stored is not None and request.form.get("version") != _version(stored):
+                return _form(scope, stored, stored, is_kept=True, status=409)
             is_operator = g.user.role == "operator"
             if stored is None or not budgets.remove_budget(g.customer.id, stored["id"], by_operator=is_operator):
                 raise NotFound
@@ -138,6 +141,7 @@ def _form(
     problems: dict[str, str] | None = None,
     *,
     is_stale: bool = False,
+    is_kept: bool = False,
     status: int = 200,
 ) -> Response:
     """The form, with what was given in the place of what is stored: nothing that somebody wrote is lost."""
@@ -149,8 +153,10 @@ def _form(
         values={**values, "money": forms.written(values.get("money"))},
         problems=problems or {},
         is_stale=is_stale,
+        is_kept=is_kept,
         is_locked=bool(stored and stored["by_operator"] and g.user.role != "operator"),
         is_open=forms.tick(request.form, "is_open") if request.form else bool(stored and not stored["by_operator"]),
+        time_zones=time_zone_choices(),
         version=_version(stored),
         at_limit=AT_LIMIT,
     )

@@ -17,7 +17,7 @@ from shared.payloads import MAX_ROW_ID, check
 from shared.teaching import chatbots as teaching
 from shared.teaching import knowledge
 from shared.teaching.fields import Refused
-from shared.teaching.hours import DAYS
+from shared.teaching.hours import DAYS, time_zone_choices
 from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY
 from web.desk import desk, forms, hours, test_chat
@@ -231,6 +231,7 @@ def _page(
         test_token=test_chat.token(bot["id"]),
         site=settings().public_url.rstrip("/") or request.host_url.rstrip("/"),
         max_providers=MAX_PROVIDERS,
+        time_zones=time_zone_choices(),
     )
     return make_response(page, status)
 
