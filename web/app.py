@@ -27,8 +27,10 @@ from web.api import (
     knowledge,
     media,
     messages,
+    notes,
     recovery,
     sources,
+    team,
     templates,
     usage,
     webhook_attempts,
@@ -47,8 +49,8 @@ from web.widget.page import page as widget_page
 
 #: The modules that add their routes to the API.
 API_ROUTES = (
-    *(chatbots, channels, knowledge, gaps, sources, contacts, messages, media, templates),
-    *(webhooks, webhook_attempts, recovery, events, usage, budgets),
+    *(chatbots, channels, knowledge, gaps, sources, contacts, messages, notes, media, templates),
+    *(webhooks, webhook_attempts, recovery, events, usage, budgets, team),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page, event_types)

@@ -15,11 +15,10 @@ from shared.channels import ownership
 from shared.models import ConversationNote, QuickReply, User
 from shared.payloads import MAX_ROW_ID
 
-#: Characters of a note, and of a quick reply.
-MAX_NOTE, MAX_REPLY = 10_000, 4_000
-
-
-_SHORTCUT = re.compile(r"[a-z0-9_-]{1,40}")
+#: Characters of a note, of its author's name, and of a quick reply.
+MAX_NOTE, MAX_AUTHOR, MAX_REPLY = 10_000, 200, 4_000
+#: What a quick reply may be called.
+SHORTCUT = r"[a-z0-9_-]{1,40}"
 
 
 class Taken(Exception):
@@ -30,10 +29,22 @@ class Taken(Exception):
         self.user_id, self.name = user_id, name
 
 
-def take(conversation_id: int, user_id: int, taken_from: int | None = None, record: Callable[[], None] | None = None) -> None:
-    """Makes it this user's, if nobody has it but `taken_from`. Raises Taken. `record` writes of it in the same transaction."""
+def take(
+    conversation_id: int,
+    user_id: int,
+    taken_from: int | None = None,
+    record: Callable[[], None] | None = None,
+    *,
+    by: str = "desk",
+    minutes: int | None = None,
+) -> None:
+    """Makes it this user's, if nobody has it but `taken_from`. Raises Taken. `record` writes of it in the same transaction.
+
+    `by`, `minutes`: as of ownership.assign.
+    """
     with db.transaction():
-        done = db.scalar("select conversation_take_v1(%s, %s, %s)", [conversation_id, user_id, taken_from])
+        take_over = "select conversation_take_v2(%s, %s, %s, %s, %s)"
+        done = db.scalar(take_over, [conversation_id, user_id, taken_from, by, minutes])
         if "taken_by" not in done and record is not None:
             record()
     if "taken_by" in done:
@@ -56,11 +67,11 @@ def hand_to(conversation_id: int, owner: str, record: Callable[[], None]) -> Non
     enqueue(tickets_of(tickets))
 
 
-def note(conversation_id: int, user: User, content: str) -> None:
-    """Leaves a note for colleagues."""
-    db.rows(
-        ConversationNote.insert(conversation=conversation_id, user=user.id, author=user.name, content=content.strip()[:MAX_NOTE])
-    )
+def note(conversation_id: int, author: User | str, content: str) -> dict[str, Any]:
+    """Leaves a note for colleagues; `author`: a user, or only a name. Returns its row."""
+    user_id, name = (None, author) if isinstance(author, str) else (author.id, author.name)
+    new = ConversationNote.insert(conversation=conversation_id, user=user_id, author=name, content=content.strip()[:MAX_NOTE])
+    return db.rows(new.returning(ConversationNote))[0]
 
 
 def quick_replies(customer_id: int) -> list[dict[str, Any]]:
@@ -70,19 +81,19 @@ def quick_replies(customer_id: int) -> list[dict[str, Any]]:
 
 def is_shortcut(text: str) -> bool:
     """Whether a quick reply may be called so."""
-    return bool(_SHORTCUT.fullmatch(text))
+    return bool(re.fullmatch(SHORTCUT, text))
 
 
-def save_quick_reply(customer_id: int, shortcut: str, content: str) -> None:
-    """Adds one, or replaces the one with this shortcut."""
+def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str, Any]:
+    """Adds one, or replaces the one with this shortcut. Returns its row."""
     values = {"customer": customer_id, "shortcut": shortcut, "content": content.strip()[:MAX_REPLY]}
     new = QuickReply.insert(**values).on_conflict(
         conflict_target=[QuickReply.customer, QuickReply.shortcut], update={QuickReply.content: values["content"]}
     )
-    db.rows(new)
+    return db.rows(new.returning(QuickReply))[0]
 
 
-def delete_quick_reply(customer_id: int, reply_id: int) -> None:
-    """Forgets one."""
+def delete_quick_reply(customer_id: int, reply_id: int) -> bool:
+    """Forgets one; False: there is no such one."""
     own = (QuickReply.customer == customer_id) & (QuickReply.id == min(reply_id, MAX_ROW_ID))
-    db.rows(QuickReply.delete().where(own))
+    return db.row(QuickReply.delete().where(own).returning(QuickReply.id)) is not None

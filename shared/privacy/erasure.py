@@ -88,14 +88,15 @@ def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
     merged = [row["id"] for row in queries["merged"].rows(**where)]
     jobs = {"customer_id": customer_id, "message_ids": [row["message_id"] for row in arrivals], **where}
     queries["delete_jobs"].rows(event_ids=[], **jobs)
-    queries["delete_answers"].rows(customer_id=customer_id, contact_id=contact_id, **where)
+    named = [*where["conversation_ids"], *merged]
+    queries["delete_answers"].rows(customer_id=customer_id, contact_id=contact_id, conversation_ids=named)
     queries["delete_inbound"].rows(chatbot_id=chatbot_id, words=_words(row["name"] for row in identities), **where)
     hashes = [text for row in arrivals for text in row["hashes"] if text]
     queries["release_files"].rows(customer_id=customer_id, hashes=hashes, **where)
     deleted = queries["delete_conversations"].row(**where) or {}  # one row, of counts
     queries["delete_contact"].rows(contact_id=contact_id)
     names = [*(row["name"] for row in identities), *(row["external_user_id"] for row in conversations)]
-    told_of = [str(one) for one in (*where["conversation_ids"], *merged)]
+    told_of = list(map(str, named))
     event_ids = queries["delete_events"].scalar(customer_id=customer_id, conversation_ids=told_of, names=names) or []
     queries["delete_jobs"].rows(event_ids=event_ids, **jobs)
     deleted["messages"] += sum(not row["is_saved"] for row in arrivals)

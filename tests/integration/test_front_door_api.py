@@ -16,7 +16,10 @@ from werkzeug.test import TestResponse
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.inbox import work
+from shared.people import audit
 from shared.teaching.hours import opening_hours_field
+from tests.integration.desk_pages import person
 from tests.integration.front_door import FrontDoor
 from web.api import keys
 
@@ -209,6 +212,8 @@ _ALL = (
     "conversation",
     "contact",
     "message",
+    "conversation_note",
+    "quick_reply",
     "webhook_endpoint",
     "webhook_event",
     "bulk_action",
@@ -236,6 +241,8 @@ def _everything_of(customer: int) -> str:
     own = {
         "customer": "id = %s",
         "conversation": "chatbot_id in (select id from chatbot where customer_id = %s)",
+        "conversation_note": "conversation_id in (select id from conversation where chatbot_id in"
+        " (select id from chatbot where customer_id = %s))",
         "contact": "chatbot_id in (select id from chatbot where customer_id = %s)",
         "message": "chatbot_id in (select id from chatbot where customer_id = %s)",
     }
@@ -293,13 +300,18 @@ def ids_of(business: Business) -> dict[str, int]:
         "endpoint_id": db.scalar("select id from webhook_endpoint"),
         "event_id": db.scalar("select max(id) from webhook_event"),
         "recovery_id": _recovery(business),
+        "message_id": db.scalar(
+            "insert into message (conversation_id, chatbot_id, channel, role, content, status, error)"
+            " select id, chatbot_id, channel, 'assistant', 'mine-4711', 'FAILED', 'x' from conversation returning id"
+        ),
+        "reply_id": work.save_quick_reply(business.customer, "mine", "mine-4711")["id"],
         "contact_id": db.scalar("select id from contact"),
         **_taught(business),
     }
 
 
 #: What each operation that reads a body is sent.
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "create_chatbot": {"name": "Theirs"},
     "update_chatbot": {"name": "Theirs"},
     "create_base": {"name": "Theirs"},
@@ -310,6 +322,8 @@ BODIES = {
     "update_item": {"title": "Theirs"},
     "send_message": {"content": "x"},
     "update_conversation": {"owner": "person"},
+    "create_note": {"content": "x"},
+    "save_quick_reply": {"shortcut": "theirs", "content": "x"},
     "create_endpoint": {"url": "https://x.example"},
     "update_endpoint": {"active": False},
     "test_endpoint": {},
@@ -333,6 +347,8 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
     for table, column in _SHOWN.items():
         row = f"{table.removeprefix('knowledge_').removeprefix('webhook_')}_id"
         db.rows(f"update {table} set {column} = 'https://mine-4711.example' where id = %s", [ids[row]])
+    user = person("owner", mine.customer, "mine-4711")
+    audit.record("chatbot.changed", "chatbot", 1, {"name": "mine-4711"}, user=user, customer_id=mine.customer)
     before, walked = _everything_of(mine.customer), 0
     for rule in door.app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
@@ -354,6 +370,11 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
     own = {
         "endpoint_id": other("POST", "/webhook-endpoints", {"url": "https://x.example"}).json["id"],  # type: ignore[index]
         "base_id": other("POST", "/knowledge-bases", {"name": "Theirs"}).json["id"],  # type: ignore[index]
+        "conversation_id": db.scalar(
+            "insert into conversation (chatbot_id, channel, external_user_id)"
+            " select min(id), 'widget', 'v-9' from chatbot where customer_id = %s returning id",
+            [other.customer],
+        ),
     }
     nested = 0
     for rule in door.app.url_map.iter_rules():
@@ -362,7 +383,9 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
             path = path_of(rule.rule, {**ids, **own})
             assert other(method, path, bodies.get(rule.endpoint.removeprefix("api."))).status_code == 404, (method, path)
             nested += 1
-    assert nested >= 4
+    assert nested >= 5
+    given = other("PATCH", f"/conversations/{own['conversation_id']}", {"owner": "person", "assigned_to": user.id})
+    assert given.status_code == 404, "a colleague of somebody else's"
     assert _everything_of(mine.customer) == before
 
 
@@ -396,6 +419,7 @@ def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: in
     if case.operation.path.endswith("/budgets"):  # which members go together
         limits = {name: case.body[name] for name in ("tokens", "money") if case.body.get(name) is not None}
         case.body = {"chatbot_id": chatbot_id, **(limits or {"tokens": 1})}
+    case.body.pop("assigned_to", None)  # of no other business
     if case.body.get("knowledge_base_id"):
         case.body["knowledge_base_id"] = base_id  # of no other base
 

@@ -29,7 +29,7 @@ _MEANINGS = {
 _ABOUT = """The API for businesses' servers. Errors are problem documents (RFC 9457).
 
 Lists come newest first, in pages: `before` takes the `next` of the page before. `events` come oldest first, and `after` takes it.
-`channels` and `budgets` are whole, and so is what is grouped (`gaps`, `queues`, `usage`).
+`channels`, `budgets`, `quick-replies` and `team` are whole, and so is what is grouped (`gaps`, `queues`, `usage`).
 
 `RateLimit-Policy` and `RateLimit` say how many requests a key may make (`q`) in how many seconds (`w`), and what is left of them
 (`r`) for how long (`t`).

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from peewee import JOIN, ModelSelect, Node, fn
+from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.db.outage import repeat_refused
+from shared.inbox import work
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from web.api import sending
-from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.api import api, customer_id, existing, page, row_id, row_or_404
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
 from web.api.outbound_schemas import OwnMessageSchema
@@ -34,6 +36,7 @@ _CONVERSATION = (
     Conversation.updated_at,
     Conversation.owner,
     Conversation.owner_since,
+    Conversation.assigned_to_id,
     Conversation.returns_at,
     Conversation.braked_until,
     Conversation.handed_over_at,
@@ -62,23 +65,28 @@ def list_conversations(query: dict[str, Any]) -> dict[str, Any]:
 @api.response(200, ConversationSchema)
 def get_conversation(conversation_id: int) -> dict[str, Any]:
     """Get a conversation"""
-    return _conversation(conversation_id, *_CONVERSATION)
+    return conversation_of(conversation_id, *_CONVERSATION)
 
 
 @api.patch("/conversations/<int:conversation_id>")
 @api.arguments(OwnerSchema)
 @api.response(200, ConversationSchema)
+@api.alt_response(409, response="CONFLICT")
 def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[str, Any]:
     """Say who answers a conversation
 
     With a person the bot is silent, and what it was about to say does not leave. Back with the bot, it answers what the customer
     wrote last, unless somebody has. A closed conversation opens again when the customer writes.
     """
-    conversation = _conversation(conversation_id)
-    with db.transaction():
-        tickets = ownership.assign(conversation["id"], change["owner"], "api", change.get("return_after_minutes"))
-    enqueue(tickets_of(tickets))
-    return _conversation(conversation_id, *_CONVERSATION)
+    conversation, minutes = conversation_of(conversation_id), change.get("return_after_minutes")
+    if user_id := change.get("assigned_to"):
+        colleague = next((one["id"] for one in work.colleagues(customer_id()) if one["id"] == user_id), None)
+        _give(conversation["id"], existing(colleague, "colleague who may log in"), minutes)
+    else:
+        with db.transaction():
+            tickets = ownership.assign(conversation["id"], change["owner"], "api", minutes)
+        enqueue(tickets_of(tickets))
+    return conversation_of(conversation_id, *_CONVERSATION)
 
 
 @api.get("/conversations/<int:conversation_id>/messages")
@@ -86,7 +94,7 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
 @api.response(200, MessagePageSchema)
 def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]:
     """List the messages of a conversation"""
-    conversation = _conversation(conversation_id)
+    conversation = conversation_of(conversation_id)
     found = page(Message.select(*sending.MESSAGE).where(Message.conversation == conversation["id"]), **query)
     media = media_of(row["id"] for row in found["data"])
     return {**found, "data": [{**row, "media": media[row["id"]]} for row in found["data"]]}
@@ -113,7 +121,7 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
 
 
 def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:
-    conversation = _conversation(conversation_id)
+    conversation = conversation_of(conversation_id)
 
     def take_over() -> Any:
         return ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
@@ -121,12 +129,44 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
     return sending.send(customer_id(), conversation, message, key, {"source": "api"}, take_over)
 
 
+@api.post("/conversations/<int:conversation_id>/messages/<int:message_id>/retry")
+@api.response(202, MessageSchema)
+@api.alt_response(409, response="CONFLICT")
+@api.alt_response(200, schema=MessageSchema, description="It was sent again before: that message.", success=True)
+def resend_message(conversation_id: int, message_id: int) -> tuple[dict[str, Any], int]:
+    """Send a failed message again
+
+    As a new message; asked twice it is sent once. Who answers the conversation stays.
+    """
+
+    def send() -> tuple[dict[str, Any], int]:
+        conversation = conversation_of(conversation_id)
+        own = (Message.conversation == conversation["id"]) & (Message.id == row_id(message_id))
+        message, key = existing(
+            sending.again(row_or_404(Message.select(*sending.MESSAGE).where(own), "message")), "failed message"
+        )
+        return sending.send(customer_id(), conversation, message, key, {"source": "api"}, list)
+
+    return repeat_refused(send)
+
+
+def _give(conversation_id: int, user_id: int, minutes: int | None) -> None:
+    """To a colleague, whoever has it."""
+    has_it = Conversation.select(Conversation.assigned_to_id).where(Conversation.id == conversation_id)
+    try:
+        work.take(conversation_id, user_id, db.scalar(has_it), by="api", minutes=minutes)
+    except work.Taken as faster:
+        raise Conflict(
+            f"{faster} That happened at this moment: look whether you still want to give it to somebody else."
+        ) from None
+
+
 def _own(conversations: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     whose = conversations.join(Chatbot).join_from(Conversation, Contact, JOIN.LEFT_OUTER)
     return whose.where(Chatbot.customer == customer_id())
 
 
-def _conversation(conversation_id: int, *columns: Node) -> dict[str, Any]:
+def conversation_of(conversation_id: int, *columns: Node) -> dict[str, Any]:
     """The conversation of this id, or the one that it has become a part of."""
     is_window_closed = fn.COALESCE(Conversation.window_ends_at <= fn.NOW(), False).alias("is_window_closed")
     read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel, is_window_closed)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from shared.channels.ownership import OWNERS
 from shared.channels.registry import CHANNELS
@@ -12,7 +12,7 @@ from shared.payloads import MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
 from shared.teaching.chatbots import MAX_RETURN_MINUTES
-from shared.teaching.fields import whole
+from shared.teaching.fields import row_id, whole
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 
 #: Rows of a page at most, and where the request does not say.
@@ -91,6 +91,7 @@ class ConversationSchema(BodySchema):
         *OWNERS, metadata={"description": "Who answers: the bot, a person; closed: the bot, once the customer writes."}
     )
     owner_since = stored_time(allow_none=True)
+    assigned_to = stored_id(allow_none=True, metadata={"description": "Whose of the team it is, while a person answers."})
     returns_at = stored_time(
         allow_none=True,
         metadata={"description": "When a person's goes back to the bot, if nobody writes before; null: not by itself."},
@@ -147,6 +148,12 @@ class OwnerSchema(BodySchema):
         MAX_RETURN_MINUTES,
         metadata={"description": "Without a message, until a person's goes back to the bot; 0: it does not. Else as before."},
     )
+    assigned_to = row_id(metadata={"description": "Whose of the team it is from now on; only with the owner `person`."})
+
+    @validates_schema
+    def _check_assigned(self, change: dict[str, Any], **_: Any) -> None:
+        if "assigned_to" in change and change.get("owner") != "person":
+            raise ValidationError("must come with the owner person", "assigned_to")
 
 
 ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)

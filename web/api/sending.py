@@ -67,6 +67,18 @@ def send(
     return {**sent, "media": []}, 202
 
 
+def again(failed: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:
+    """A message that failed, as it is sent once more, and the key by which that happens once. None: it has not failed."""
+    if failed["status"] != "FAILED" or failed["role"] != "assistant":
+        return None
+    message: dict[str, Any] = {"content": failed["content"]}
+    if template := failed["data"].get("template"):
+        message = {"template": {name: template[name] for name in ("name", "language", "parameters")}}
+    elif "choices" in failed["data"]:
+        message["choices"] = failed["data"]["choices"]
+    return message, f"retry-{failed['id']}"
+
+
 def _insert(
     conversation: Mapping[str, Any], content: str, data: dict[str, Any], key: str | None, metadata: dict[str, Any]
 ) -> ModelInsert:

@@ -109,15 +109,10 @@ def reply(conversation_id: int) -> Response:
 def retry(conversation_id: int, message_id: int) -> Response:
     """Sends what failed once more, as a message of its own; pressed twice it is sent once."""
     found = _existing(conversation_id)
-    failed = _own_message(found["id"], message_id)
-    if failed["status"] != "FAILED" or failed["role"] != "assistant":
+    again = sending.again(_own_message(found["id"], message_id))
+    if again is None:
         raise NotFound(_("There is no message that failed."))
-    message: dict[str, Any] = {"content": failed["content"]}
-    if template := failed["data"].get("template"):
-        message = {"template": {name: template[name] for name in ("name", "language", "parameters")}}
-    elif "choices" in failed["data"]:
-        message["choices"] = failed["data"]["choices"]
-    return _send(found, message, f"retry-{message_id}")
+    return _send(found, *again)
 
 
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages/<int:message_id>/improve")
