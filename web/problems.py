@@ -12,6 +12,7 @@ from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
 from shared import db
+from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, ServiceDown
 from shared.teaching.fields import Refused
 
@@ -29,6 +30,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, answer_to)
     app.register_error_handler(InvalidPayload, _invalid)
     app.register_error_handler(Refused, _refused)
+    app.register_error_handler(CredentialsUnreadable, _unreadable)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
     app.register_error_handler(Exception, _unexpected)
@@ -59,6 +61,13 @@ def _invalid(error: InvalidPayload) -> Response:
 
 def _refused(error: Refused) -> Response:
     return problem(409, "Conflict", str(error))
+
+
+def _unreadable(error: CredentialsUnreadable) -> Response:
+    log.error("credentials_unreadable", extra={"error": str(error)})
+    # A provider sends its webhook once more: nothing is lost, if the key comes back in time.
+    detail = "A stored secret cannot be decrypted. Whoever runs this server sets CREDENTIALS_KEY to the key that encrypted it."
+    return problem(503, "Service Unavailable", detail)
 
 
 def _outage(error: Exception) -> Response:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -24,6 +26,7 @@ from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
 from shared.config import settings
 from shared.jobs import prune, worker_process
+from shared.jobs.independent import run_each
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
@@ -42,6 +45,19 @@ log = logging.getLogger(__name__)
 SKIP_AFTER = 3600
 #: Seconds between steps of bulk actions: somebody watches them.
 BULK_INTERVAL = 1.0
+#: What forgets old records; each says how many of what.
+PRUNES: tuple[Callable[[], dict[str, int]], ...] = (
+    prune.prune_jobs,
+    delivery_status.prune_inbound,
+    sources.prune_uploads,
+    drafts.prune,
+    gaps.prune,
+    contacts.prune,
+    dead_letters.prune,
+    retention.prune,
+    marks.prune,
+    message_retention.prune_answers,
+)
 #: What a step of each kind of bulk action does.
 STEPS: dict[str, bulk_actions.Step] = {replays.KIND: replays.step, webhook_recovery.KIND: webhook_recovery.step}
 
@@ -97,13 +113,21 @@ broker.add_middleware(Ticker())
 def sweep() -> None:
     """One pass over jobs, and over what else a crash has left behind, or has become due."""
     if sweep_if_alone():
-        redelivery.redeliver_due()
-        redelivery.release_held()
-        delivery_status.apply_late_statuses()
-        contacts.settle()
-        pauses.release_ended()
-        if swept := meter.sweep():
-            log.warning("reservations_swept", extra={"count": swept})
+        run_each(
+            (
+                redelivery.redeliver_due,
+                redelivery.release_held,
+                delivery_status.apply_late_statuses,
+                contacts.settle,
+                pauses.release_ended,
+                _sweep_reservations,
+            )
+        )
+
+
+def _sweep_reservations() -> None:
+    if swept := meter.sweep():
+        log.warning("reservations_swept", extra={"count": swept})
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
@@ -111,11 +135,16 @@ def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
     could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
     webhook events and attempts, marks of erased persons, kept answers of the API."""
-    deleted = prune.prune_jobs() | delivery_status.prune_inbound() | sources.prune_uploads() | drafts.prune() | gaps.prune()
-    deleted |= contacts.prune() | dead_letters.prune() | retention.prune() | marks.prune()
-    deleted |= message_retention.prune_answers()
-    if any(deleted.values()):
-        log.info("records_pruned", extra=deleted)
+    deleted: dict[str, int] = {}
+    try:
+        run_each(partial(_prune, one, deleted) for one in PRUNES)
+    finally:
+        if any(deleted.values()):
+            log.info("records_pruned", extra=deleted)
+
+
+def _prune(one: Callable[[], dict[str, int]], deleted: dict[str, int]) -> None:
+    deleted |= one()
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
@@ -144,9 +173,7 @@ def sweep_jobs() -> None:
 def count_throughput() -> None:
     """Keeps what each queue did in the minutes that are over, before job records are pruned; what was used on days that are over;
     settles failures that arrived."""
-    overview.count_minutes()
-    usage.count_days()
-    dead_letters.settle()
+    run_each((overview.count_minutes, usage.count_days, dead_letters.settle))
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

@@ -49,8 +49,10 @@ def connected(table: str, chatbot_id: int, values: Mapping[str, Any]) -> None:
     health.connected(account_of(one, chatbot_id, values[one.account_column]))
 
 
-def replace_secret(account: Account, secret: str) -> None:
-    """Gives an account a new token or key."""
+def replace_secret(account: Account, secret: str, more: Mapping[str, str] | None = None) -> None:
+    """Gives an account a new token or key; `more`: other columns that change with it."""
     one = account.channel
-    update = f"update {one.account_table} set {one.account_secret} = %s, active = true where chatbot_id = %s"
-    db.rows(update, [encrypt(secret), account.chatbot_id])
+    values = {str(one.account_secret): encrypt(secret), **(more or {})}
+    columns = "".join(f"{column} = %s, " for column in values)
+    update = f"update {one.account_table} set {columns}active = true where chatbot_id = %s"
+    db.rows(update, [*values.values(), account.chatbot_id])

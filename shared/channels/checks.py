@@ -15,12 +15,15 @@ from typing import Any
 
 from shared import db
 from shared.channels.health import Account
+from shared.db.credentials import CredentialsUnreadable
 from shared.errors import OutsideFailure, PermanentError
 
 #: A connection works with these, but not as well, or not for long.
 WARNINGS = frozenset({"token_ends", "fields_missing", "business_unknown"})
 #: The provider could not be asked.
 NO_ANSWER = "no_answer"
+#: The stored token cannot be decrypted any more.
+UNREADABLE = "unreadable"
 #: Characters of a provider's words that are shown.
 MAX_WORDS = 300
 
@@ -56,7 +59,7 @@ def of_channel(name: str) -> ModuleType:
 
 def steps(account: Account, site: str) -> list[Step]:
     """What is right and what is not with an account, asked now. `site`: where providers reach this front door. Raises nothing
-    for what providers answer, or do not."""
+    for what providers answer, or do not, nor for a token that cannot be decrypted."""
     row = row_of(account)
     return [] if row is None else list(of_channel(account.channel.name).steps(row, site))
 
@@ -73,6 +76,8 @@ def asked(name: str, question: Callable[[], Mapping[str, str] | str]) -> Step:
         found = question()
     except ProviderRefused as refusal:
         return Step(name, refusal.problem, words=refusal.words)
+    except CredentialsUnreadable:
+        return Step(name, UNREADABLE)
     except (OutsideFailure, PermanentError) as failure:
         return Step(name, NO_ANSWER, words=str(failure))
     return Step(name, **found) if isinstance(found, Mapping) else Step(name, found=found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -27,6 +28,13 @@ from shared.errors import InvalidPayload, OutsideFailure, PermanentError
 from shared.models import TelegramBot, WhatsappCloudAccount, WhatsappQrSession
 
 Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession | TelegramBot
+#: Called within the transaction of a change, with what it is and the account's name: an audit row commits with what it tells of.
+Note: TypeAlias = Callable[[str, str], object]
+CONNECTED, DISCONNECTED, SECRET_REPLACED = "channel.connected", "channel.disconnected", "channel.secret_replaced"
+
+
+def _no_note(_action: str, _name: str) -> None:
+    """Of whoever keeps no audit."""
 
 
 class Taken(InvalidPayload):
@@ -57,7 +65,7 @@ def connect_cloud(chatbot_id: int, phone_number_id: str, token: str) -> str | No
     return _unless_taken(WhatsappCloudAccount, chatbot_id, WhatsappCloudAccount.phone_number_id, values, "phone_number_id")
 
 
-def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str = "") -> None:
+def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str = "", note: Note = _no_note) -> None:
     """A number that Graph shows to the token. Raises InvalidPayload, ProviderRefused, and what shared.http raises."""
     _check_number(phone_number_id, token)
     _must(not waba_id or bool(re.fullmatch(r"[0-9]{1,40}", waba_id)), "waba_id", "must be Meta's id, digits only")
@@ -68,6 +76,7 @@ def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str = 
         if business:
             account = WhatsappCloudAccount.select(WhatsappCloudAccount.id).where(WhatsappCloudAccount.chatbot == chatbot_id)
             template_store.learn(db.scalar(account), business)
+        note(CONNECTED, phone_number_id)
     if business:
         with suppress(ProviderRefused, OutsideFailure):  # the checks say so
             cloud.subscribe(business, token)
@@ -100,19 +109,31 @@ def connect_qr(chatbot_id: int, session: str, dialect: str, key: str, secret: st
     return secret, _unless_taken(WhatsappQrSession, chatbot_id, WhatsappQrSession.session_name, values, "session")
 
 
-def own_qr(chatbot_id: int, dialect: str, site: str) -> str:
-    """A session that is made at the gateway now, with a name of ours. Raises as `own_cloud`; returns its name."""
+def own_qr(chatbot_id: int, dialect: str, site: str, note: Note = _no_note) -> str:
+    """A session that is made at the gateway now, with a name of ours. Raises as `own_cloud`; returns its name.
+
+    The row comes first: whoever dies in between leaves one that the page calls unknown to the gateway, and that is disconnected,
+    never a session that nobody knows of.
+    """
     _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
     name, secret = qr.new_name(chatbot_id), secrets.token_urlsafe(24)
-    qr.create(dialect, name, site, secret)
-    connect_qr(chatbot_id, name, dialect, "", secret)
+    with db.transaction():
+        connect_qr(chatbot_id, name, dialect, "", secret)
+        note(CONNECTED, name)
+    try:
+        qr.create(dialect, name, site, secret)
+    except (ProviderRefused, OutsideFailure):
+        with suppress(ProviderRefused, OutsideFailure):  # it may be made all the same: without a phone, its webhooks refused
+            qr.leave({"session_name": name, "dialect": dialect, "api_key": None})
+        _undo(WhatsappQrSession, WhatsappQrSession.session_name == name, name, note)
+        raise
     return name
 
 
 # -------------------------------------------------------------------------------------------------------------- Telegram
 
 
-def connect_telegram(chatbot_id: int, token: str, site: str) -> tuple[telegram.Bot, str | None]:
+def connect_telegram(chatbot_id: int, token: str, site: str, note: Note = _no_note) -> tuple[telegram.Bot, str | None]:
     """A bot of @BotFather's; returns it, and the id of the one that it replaces. Raises as `own_cloud`.
 
     `site`: where Telegram reaches this front door by https; "": scripts/server asks for its messages.
@@ -126,7 +147,9 @@ def connect_telegram(chatbot_id: int, token: str, site: str) -> tuple[telegram.B
         "polling": not site,
         "active": True,
     }
-    before = _unless_taken(TelegramBot, chatbot_id, TelegramBot.bot_id, values, "bot")
+    with db.transaction():
+        before = _unless_taken(TelegramBot, chatbot_id, TelegramBot.bot_id, values, "bot")
+        note(CONNECTED, bot.bot_id)
     try:
         if site:
             telegram.be_called(token, telegram.hook_of(site, bot.bot_id), secret)
@@ -134,7 +157,7 @@ def connect_telegram(chatbot_id: int, token: str, site: str) -> tuple[telegram.B
             telegram.ask_for_updates(token)
     except (ProviderRefused, OutsideFailure):
         if before is None:  # else it stays in place of the one before, whose messages it would have got
-            db.rows(TelegramBot.delete().where(TelegramBot.chatbot == chatbot_id))
+            _undo(TelegramBot, TelegramBot.bot_id == bot.bot_id, bot.bot_id, note)
         raise
     return bot, before
 
@@ -142,18 +165,19 @@ def connect_telegram(chatbot_id: int, token: str, site: str) -> tuple[telegram.B
 # ------------------------------------------------------------------------------------------------- other tokens, and the end
 
 
-def replace_token(account: health.Account, secret: str, site: str) -> None:
+def replace_token(account: health.Account, secret: str, site: str, note: Note = _no_note) -> None:
     """Gives an account a token or key that the provider takes for it; replies that were held leave. Raises as `own_cloud`."""
     row = checks.row_of(account)
     if row is None:  # it was disconnected at this moment
         return
-    checks.of_channel(account.channel.name).check_secret(row, secret, site)
+    more = checks.of_channel(account.channel.name).check_secret(row, secret, site)
     with db.transaction():
-        accounts.replace_secret(account, secret)
+        accounts.replace_secret(account, secret, more)
         health.connected(account)
+        note(SECRET_REPLACED, account.name)
 
 
-def disconnect(account: health.Account) -> bool:
+def disconnect(account: health.Account, note: Note = _no_note) -> bool:
     """The chatbot has no account on this channel any longer; what waits for it fails. Returns whether the provider knows."""
     row = checks.row_of(account)
     if row is None:  # somebody else disconnected it at this moment
@@ -161,11 +185,19 @@ def disconnect(account: health.Account) -> bool:
     with db.transaction():
         health.connected(account)  # what is held looks again, and finds no account
         db.rows(f"delete from {account.channel.account_table} where chatbot_id = %s", [account.chatbot_id])
+        note(DISCONNECTED, account.name)
     try:
         checks.of_channel(account.channel.name).leave(row)
     except (ProviderRefused, OutsideFailure, PermanentError):
         return False
     return True
+
+
+def _undo(model: type[Account], is_it: peewee.Expression, name: str, note: Note) -> None:
+    """The provider does not take an account that was stored."""
+    with db.transaction():
+        db.rows(model.delete().where(is_it))
+        note(DISCONNECTED, name)
 
 
 def _must(is_right: bool, field: str, problem: str) -> None:

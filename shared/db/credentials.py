@@ -14,6 +14,10 @@ from shared.config import settings
 from shared.errors import PermanentError
 
 
+class CredentialsUnreadable(PermanentError):
+    """No key of CREDENTIALS_KEY opens a stored secret. The text says whose it is."""
+
+
 @lru_cache(maxsize=4)
 def _vault(keys: str) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys.split(",")])
@@ -25,7 +29,7 @@ def encrypt(secret: str) -> str:
 
 
 def with_newest_key(stored: str, whose: str) -> str:
-    """The same secret, encrypted with the newest key; `stored` itself if it is already. Raises PermanentError as decrypt does."""
+    """The same secret, encrypted with the newest key; `stored` itself if it is already. Raises as decrypt does."""
     keys = settings().credentials_key
     try:
         _vault(keys.partition(",")[0]).decrypt(stored)
@@ -40,11 +44,11 @@ def _decrypt(keys: str, stored: str) -> str:
 
 
 def decrypt(stored: str, whose: str) -> str:
-    """The secret again. Raises PermanentError, naming whose it is, when no key of ours opens it."""
+    """The secret again. Raises CredentialsUnreadable when no key of ours opens it."""
     try:
         return _decrypt(settings().credentials_key, stored)
     except InvalidToken:
-        raise PermanentError(
+        raise CredentialsUnreadable(
             f"the credentials of {whose} cannot be decrypted: CREDENTIALS_KEY changed? Store them again"
         ) from None
 

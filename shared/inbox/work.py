@@ -33,7 +33,7 @@ def take(
     conversation_id: int,
     user_id: int,
     taken_from: int | None = None,
-    record: Callable[[], None] | None = None,
+    record: Callable[[], object] | None = None,
     *,
     by: str = "desk",
     minutes: int | None = None,
@@ -59,7 +59,7 @@ def colleagues(customer_id: int) -> list[dict[str, Any]]:
     return db.rows(User.select(User.id, User.name).where(active).order_by(User.name, User.id))
 
 
-def hand_to(conversation_id: int, owner: str, record: Callable[[], None]) -> None:
+def hand_to(conversation_id: int, owner: str, record: Callable[[], object]) -> None:
     """Back to the bot ("bot"), or closed until the customer writes again ("closed"). `record`: as of `take`."""
     with db.transaction():
         tickets = ownership.assign(conversation_id, owner, "desk")

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from shared import db
 from shared.broker.enqueue import Ticket, enqueue
 from shared.db import sql
+from shared.jobs.independent import run_each
 from shared.models import BulkAction
 
 log = logging.getLogger(__name__)
@@ -86,15 +88,7 @@ def run(steps: Mapping[str, Step]) -> int:
     What a step raises is raised when the other actions have had theirs: one that always fails must not stop them.
     """
     running = BulkAction.select(BulkAction.id).where(BulkAction.state == "running", BulkAction.kind.in_(list(steps)))
-    done, problems = 0, []
-    for row in db.rows(running.order_by(BulkAction.id)):
-        try:
-            done += _step(row["id"], steps)
-        except Exception as problem:
-            problems.append(problem)
-    if problems:
-        raise problems[0]
-    return done
+    return sum(run_each(partial(_step, row["id"], steps) for row in db.rows(running.order_by(BulkAction.id))))
 
 
 def _step(action_id: int, steps: Mapping[str, Step]) -> int:

@@ -6,7 +6,7 @@ grouped by stage, channel and error code, each group with those whom it concerns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
@@ -117,17 +117,21 @@ def page(where: Filter, limit: int, before: int | None = None, include_unknown: 
     return db.rows(letters.where(DeadLetter.id < before) if before else letters)
 
 
-def ignore(where: Filter, by: str) -> int:
+def ignore(where: Filter, by: str, note: Callable[[int], None] = lambda _count: None) -> int:
     """Nothing is to be done about these; returns how many they were. Only open ones, and not what fails from now on.
 
-    Some at a time, so that no lock is held long: whoever dies at it has ignored a part, and does it once more.
+    Some at a time, so that no lock is held long: whoever dies at it has ignored a part, and does it once more. `note` is called
+    with how many are done, within the transaction that does them.
     """
     conditions, count = [*where.frozen().conditions, DeadLetter.state == "open"], 0
     while True:
         some = DeadLetter.select(DeadLetter.id).where(*conditions).order_by(DeadLetter.id).limit(AT_ONCE).for_update()
         ignored = DeadLetter.update(state="ignored", changed_by=by, changed_at=fn.now()).where(DeadLetter.id.in_(some))
-        done = len(db.rows(ignored.returning(DeadLetter.id)))
-        count += done
+        with db.transaction():
+            done = len(db.rows(ignored.returning(DeadLetter.id)))
+            count += done
+            if done:
+                note(count)
         if done < AT_ONCE:
             return count
 

@@ -7,6 +7,7 @@ JOB_LEASE_SECONDS (shared/jobs/pauses.py); what they are doing at that moment th
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,10 +85,15 @@ def _is(column: str, value: object) -> Any:
     return field.is_null() if value is None else field == value
 
 
-def resume(pause_id: int, by: str, pace: float = PACE) -> int | None:
-    """Ends a pause; returns how many jobs leave now, one after the other. None: there is no such pause."""
-    if not db.rows(Pause.delete().where(Pause.id == pause_id).returning(Pause.id)):
-        return None
+def resume(pause_id: int, by: str, pace: float = PACE, note: Callable[[], object] = lambda: None) -> int | None:
+    """Ends a pause; returns how many jobs leave now, one after the other. None: there is no such pause.
+
+    `note` is called within the transaction that ends it.
+    """
+    with db.transaction():
+        if not db.rows(Pause.delete().where(Pause.id == pause_id).returning(Pause.id)):
+            return None
+        note()
     released = _release(pause_id, pace)
     log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": released})
     return released

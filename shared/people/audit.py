@@ -27,18 +27,26 @@ def record(
     *,
     user: User | None,
     customer_id: int | None,
-) -> None:
-    """Adds a row. `action` is like "chatbot.changed", `subject` the kind of what was changed, like "chatbot"."""
-    db.rows(
-        AuditEntry.insert(
-            action=action,
-            subject=subject,
-            subject_id=subject_id,
-            details=dict(details or {}),
-            user=user.id if user else None,
-            customer=customer_id,
+) -> int:
+    """Adds a row; returns its id. `action` is like "chatbot.changed", `subject` the kind of what was changed, like "chatbot"."""
+    return int(
+        db.scalar(
+            AuditEntry.insert(
+                action=action,
+                subject=subject,
+                subject_id=subject_id,
+                details=dict(details or {}),
+                user=user.id if user else None,
+                customer=customer_id,
+            ).returning(AuditEntry.id)
         )
     )
+
+
+def went_on(entry_id: int, **details: Any) -> None:
+    """The change that a row tells of has gone on: these are its details now."""
+    changed = AuditEntry.details.concat(details)
+    db.rows(AuditEntry.update(details=changed).where(AuditEntry.id == entry_id))
 
 
 def look_was_recorded(subject: str, subject_id: int | None, user: User, within: timedelta) -> bool:

@@ -28,19 +28,28 @@ def is_on() -> bool:
 
 def send(address: str, subject: str, text: str) -> bool:
     """Sends one; False, and a line in the log, if the server did not take it. The text and the address are not logged."""
+    try:
+        message = _message(address, subject, text)
+    except Exception as problem:  # Python's parser of addresses raises anything for some, like a@[.example
+        log.error("mail_failed", extra={"error": type(problem).__name__, "code": None})
+        return False
+    try:
+        with _server() as server:
+            server.send_message(message)
+    except (OSError, smtplib.SMTPException, ValueError) as problem:  # ValueError: an address that this server cannot be told
+        log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
+        return False
+    log.info("mail_sent")
+    return True
+
+
+def _message(address: str, subject: str, text: str) -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = settings().mail_from, address, " ".join(subject.split())
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="switchboard.invalid")
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
-    try:
-        with _server() as server:
-            server.send_message(message)
-    except (OSError, smtplib.SMTPException) as problem:
-        log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
-        return False
-    log.info("mail_sent")
-    return True
+    return message
 
 
 def is_reachable() -> bool:

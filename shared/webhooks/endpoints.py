@@ -16,7 +16,7 @@ from peewee import Case, Expression, ModelSelect, fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.db.credentials import decrypt, encrypt
+from shared.db.credentials import CredentialsUnreadable, decrypt, encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, WebhookEndpoint, WebhookEvent
 from shared.webhooks import signing
@@ -89,8 +89,14 @@ def listed(customer_id: int) -> ModelSelect[WebhookEndpoint]:
 def shown(endpoint: dict[str, Any]) -> dict[str, Any]:
     """What may be shown of a row."""
     headers = endpoint.pop("headers")
-    names = sorted(json.loads(decrypt(headers, f"webhook endpoint {endpoint['id']}"))) if headers else []
-    return {**endpoint, "header_names": names}
+    return {**endpoint, "header_names": _names_of(headers, endpoint["id"]) if headers else []}
+
+
+def _names_of(headers: str, endpoint_id: int) -> list[str] | None:
+    try:
+        return sorted(json.loads(decrypt(headers, f"webhook endpoint {endpoint_id}")))
+    except CredentialsUnreadable:  # whoever reads this sees all else, and can set them again
+        return None
 
 
 def get(customer_id: int, endpoint_id: int) -> dict[str, Any] | None:

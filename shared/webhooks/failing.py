@@ -7,12 +7,14 @@ alone: nobody knows whether it would still fail. Switched on again, it begins wi
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.config import settings
 from shared.db import sql
+from shared.jobs.independent import run_each
 from shared.telemetry import metrics
 from shared.webhooks import notices
 
@@ -28,13 +30,17 @@ ALIVE = 86_400
 def watch() -> int:
     """One pass; returns how many endpoints were disabled."""
     after = settings().webhook_disable_after
-    disabled = 0
-    for endpoint in queries["failing"].rows(notice=after * NOTICE, after=after, alive=ALIVE):
-        if endpoint["is_over"]:
-            disabled += _tell(endpoint, "disabled", "select webhook_endpoint_disable_v1(%s, 'failing')", [endpoint["id"]])
-        elif not endpoint["is_warned"]:
-            _tell(endpoint, "failing", "select webhook_endpoint_warn_v1(%s, %s)", [endpoint["id"], endpoint["disables_at"]])
-    return disabled
+    found = queries["failing"].rows(notice=after * NOTICE, after=after, alive=ALIVE)
+    return sum(run_each(partial(_watch, endpoint) for endpoint in found))
+
+
+def _watch(endpoint: dict[str, Any]) -> bool:
+    """Whether it was disabled."""
+    if endpoint["is_over"]:
+        return _tell(endpoint, "disabled", "select webhook_endpoint_disable_v1(%s, 'failing')", [endpoint["id"]])
+    if not endpoint["is_warned"]:
+        _tell(endpoint, "failing", "select webhook_endpoint_warn_v1(%s, %s)", [endpoint["id"], endpoint["disables_at"]])
+    return False
 
 
 def _tell(endpoint: dict[str, Any], state: str, statement: str, arguments: list[Any]) -> bool:

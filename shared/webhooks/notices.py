@@ -7,14 +7,17 @@ One whose endpoint was repaired meanwhile is not sent.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from peewee import SQL
 
 from shared import db
 from shared.db import sql
+from shared.jobs.independent import run_each
 from shared.models import EndpointNotice
 from shared.people import mail
 
@@ -56,19 +59,24 @@ def send_due() -> int:
     with ThreadPoolExecutor(BATCH, "notices") as threads:
         for _ in range(BATCHES):
             notices = queries["claim"].rows(batch=BATCH, lease=LEASE)
-            wanted = [notice for notice in notices if notice["is_true"]]
-            taken = dict(zip((notice["id"] for notice in wanted), threads.map(_send, wanted), strict=True))
-            for notice in notices:
-                _settle(notice, taken.get(notice["id"], True))
-            total += sum(taken.values())
-            if len(notices) < BATCH or not any(taken.values()):
+            sending = {threads.submit(_send, notice): notice for notice in notices if notice["is_true"]}
+            settling = [partial(_settle, notice, True) for notice in notices if not notice["is_true"]]
+            # Each as soon as it is sent: one that hangs, or cannot be settled, makes no other one be sent twice.
+            run_each(chain(settling, (partial(_settle, sending[sent], sent.result()) for sent in as_completed(sending))))
+            taken = sum(sent.result() for sent in sending)
+            total += taken
+            if len(notices) < BATCH or not taken:
                 break
     return total
 
 
 def _send(notice: dict[str, Any]) -> bool:
-    subject, text = _TEXTS[notice["state"]]
-    return mail.send(notice["email"], subject, text.format(**notice))
+    try:
+        subject, text = _TEXTS[notice["state"]]
+        return mail.send(notice["email"], subject, text.format(**notice))
+    except Exception:  # a fault of ours with this one; it is tried again like one that the server did not take
+        log.exception("endpoint_notice_failed", extra={"notice": notice["id"], "endpoint": notice["endpoint_id"]})
+        return False
 
 
 def _settle(notice: dict[str, Any], is_done: bool) -> None:

@@ -330,8 +330,25 @@ def test_all_that_a_page_shows_is_ignored_some_at_a_time_and_nothing_that_fails_
         "emma.operator.0@example.com"
     }
     assert len(others) == 4
+    told = db.rows("select details ->> 'count' as count from audit_entry where action = 'failures.ignored'")
+    assert told == [{"count": "4"}], "one row of all batches"
     assert dead_letters.ignore(Filter(state="ignored"), "ops") == 0, "and it ends"
     assert dead_letters.count(Filter(state="ignored"), 3) == 3
     db.rows("update dead_letter set state = 'open', changed_at = null, changed_by = null")
     db.rows("update message set status = 'SENT', error = null where status = 'FAILED'")
     assert (dead_letters.settle(), dead_letters.settle()) == (5, 0), "a page after the other"
+
+
+def test_what_is_ignored_and_its_audit_row_commit_together(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
+    fail_sends(world, simulator, 5)
+    operator = Visitor(create_app(), person("operator", None))
+    db.rows("alter table audit_entry add constraint fails check (details ->> 'count' is distinct from '4')")
+    try:
+        assert operator.post("/desk/operate/failures/ignore", which="all").status_code == 500
+    finally:
+        db.rows("alter table audit_entry drop constraint fails")
+    assert dead_letters.count(Filter(state="ignored")) == 2, "the second batch is undone with its row"
+    assert db.rows("select details ->> 'count' as count from audit_entry where action = 'failures.ignored'") == [{"count": "2"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,53 @@ def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask,
     release(world)
     world.dead_letters()
     assert db.scalar("select status from message where role = 'assistant'") == "FAILED"
+
+
+@pytest.mark.parametrize(("channel", "form"), [("telegram", {"secret": _BOT_TOKEN}), ("whatsapp_qr", {"dialect": "waha"})])
+def test_an_account_and_its_audit_row_commit_together(app: Flask, world: World, channel: str, form: dict[str, str]) -> None:
+    owner, page, bot = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels", new_bot(world)
+    connect, account = f"{page}/connect/{channel}", f"{page}/{channel}/{bot}"
+    with refused(connecting.CONNECTED):
+        assert owner.post(connect, chatbot_id=bot, **form).status_code == 500
+    assert accounts.find(world.customer, channel, bot) is None
+    assert owner.post(connect, chatbot_id=bot, **form).status_code == 303
+    with refused(connecting.DISCONNECTED):
+        assert owner.post(f"{account}/disconnect").status_code == 500
+    assert accounts.find(world.customer, channel, bot) is not None
+    if channel == "telegram":
+        before = db.scalar(TelegramBot.select(TelegramBot.token))
+        with refused(connecting.SECRET_REPLACED):
+            assert owner.post(f"{account}/secret", secret=_BOT_TOKEN).status_code == 500
+        assert db.scalar(TelegramBot.select(TelegramBot.token)) == before
+    assert owner.post(f"{account}/disconnect").status_code == 303
+    told = db.rows(AuditEntry.select(AuditEntry.action).where(AuditEntry.subject == "channel").order_by(AuditEntry.id))
+    assert [row["action"] for row in told] == [connecting.CONNECTED, connecting.DISCONNECTED]
+
+
+@contextmanager
+def refused(action: str) -> Iterator[None]:
+    """No audit row of this action can be written."""
+    db.rows(f"alter table audit_entry add constraint refused check (action <> '{action}') not valid")
+    try:
+        yield
+    finally:
+        db.rows("alter table audit_entry drop constraint refused")
+
+
+def test_a_gateway_that_makes_no_session_leaves_nothing_behind(app: Flask, world: World) -> None:
+    owner, page, bot = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels", new_bot(world)
+    world.simulator.faults([{"kind": "waha", "fault": "status", "status": 503, "times": 1}])
+    form = {"chatbot_id": str(bot), "dialect": "waha"}
+    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 422
+    assert accounts.find(world.customer, "whatsapp_qr", bot) is None
+    asked = [one["path"] for one in world.simulator.record("waha")]
+    assert len(asked) == 2, "the second call deletes what the first one may have made"
+    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 303
+    world.simulator.faults([{"kind": "waha", "fault": "status", "status": 404, "times": 1}])
+    checks = owner.get(f"{page}/whatsapp_qr/{bot}/checks").text
+    assert "does not know this session any longer" in checks, "who died before the gateway was asked is told what to do"
+    assert owner.post(f"{page}/whatsapp_qr/{bot}/disconnect").status_code == 303
+    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 303
 
 
 @pytest.fixture

@@ -290,6 +290,24 @@ def test_a_notice_is_repeated_until_the_mail_server_takes_it(
     assert db.scalar("select count(*) from endpoint_notice") == 0, "told once"
 
 
+def test_a_notice_that_cannot_be_sent_stops_no_other_one(
+    world: World, business: Business, simulator: Simulator, letters: MailServer
+) -> None:
+    for name in ("Ada", "Bob", "Eve"):
+        add_owner(world, name)
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 100}])
+    send(world, endpoint)
+    run_until_closed(world)
+    age(endpoint, 3.5 * DAY)
+    failing.watch()
+    db.rows("update app_user set email = 'a@[.example' where email = 'bob@shop.example'")
+    assert notices.send_due() == 2
+    assert sorted(letters.next().split("\n")[0] for _ in range(2)) == ["To: ada@shop.example", "To: eve@shop.example"]
+    left = db.rows("select email, attempts from endpoint_notice join app_user on app_user.id = user_id")
+    assert left == [{"email": "a@[.example", "attempts": 1}], "it is tried again, and given up in the end"
+
+
 def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
     world: World, business: Business, simulator: Simulator, letters: MailServer
 ) -> None:

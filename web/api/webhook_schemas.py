@@ -124,7 +124,12 @@ class EndpointSchema(BodySchema):
     events = _events(required=True)
     chatbots = _chatbots(required=True)
     channels = _channels(required=True)
-    header_names = fields.List(fields.String(), required=True, metadata={"description": "Of its own headers."})
+    header_names = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its own headers. null: they cannot be decrypted any more; set them again."},
+    )
     rate_limit = _rate(required=True)
     active = _boolean(required=True)
     paused = _boolean(required=True, metadata={"description": "Its events wait."})

@@ -117,7 +117,8 @@ def record_look(answer: Response) -> Response:
     return answer
 
 
-def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> None:
-    """Records a change by who is logged in: in the customer of the page, or else the user's. Part of the change's transaction."""
+def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> int:
+    """Records a change by who is logged in: in the customer of the page, or else the user's. Part of the change's transaction.
+    Returns the row's id."""
     customer_id = g.customer.id if g.get("customer") else g.user.customer_id  # a login has no page yet
-    audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer_id)
+    return audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer_id)

@@ -75,7 +75,7 @@ def name_account(channel: str) -> Response:
                 connecting.connect_cloud(chatbot_id, name, secret)
             else:
                 hook_secret, _before = connecting.connect_qr(chatbot_id, name, form.get("dialect", ""), secret)
-            audited("channel.connected", "channel", chatbot_id, name=name, channel=channel)
+            audited(connecting.CONNECTED, "channel", chatbot_id, name=name, channel=channel)
     except connecting.Taken:
         return _page({"connect": PROBLEMS["taken"]}, channel, 422)
     except InvalidPayload as problem:

@@ -69,22 +69,26 @@ def connect_own(channel: str) -> Response:
     except OutsideFailure as failure:
         return _form(channel, "no_answer", str(failure), 503)
     account = own_account(channel, chatbot_id)
-    audited("channel.connected", "channel", chatbot_id, name=account.name, channel=channel)
     flash(_("Connected."))
     return _to(account)
 
 
 def _connect(channel: str, chatbot_id: int) -> None:
-    form = request.form
+    form, note = request.form, _noting(channel, chatbot_id)
     if CHANNELS[channel].account_noun == "session":
         if not site():
             raise ProviderRefused("no_address", "PUBLIC_URL is not set")
-        connecting.own_qr(chatbot_id, form.get("dialect", ""), site())
+        connecting.own_qr(chatbot_id, form.get("dialect", ""), site(), note)
     elif CHANNELS[channel].account_noun == "bot":
-        connecting.connect_telegram(chatbot_id, forms.text(form, "secret"), site() if site().startswith("https://") else "")
+        address = site() if site().startswith("https://") else ""
+        connecting.connect_telegram(chatbot_id, forms.text(form, "secret"), address, note)
     else:
         token, waba_id = forms.text(form, "secret"), forms.text(form, "waba_id")
-        connecting.own_cloud(chatbot_id, forms.text(form, "name"), token, waba_id)
+        connecting.own_cloud(chatbot_id, forms.text(form, "name"), token, waba_id, note)
+
+
+def _noting(channel: str, chatbot_id: int) -> connecting.Note:
+    return lambda action, name: audited(action, "channel", chatbot_id, name=name, channel=channel)
 
 
 @desk.get(ACCOUNT)
@@ -111,12 +115,11 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
         return page(found, problem="secret", status=422)
     try:
         with asking():
-            connecting.replace_token(found, secret, site())
+            connecting.replace_token(found, secret, site(), _noting(channel, chatbot_id))
     except ProviderRefused as refusal:
         return page(found, problem=refusal.problem, words=refusal.words, status=422)
     except OutsideFailure as failure:
         return page(found, problem="no_answer", words=str(failure), status=503)
-    audited("channel.secret_replaced", "channel", chatbot_id, name=found.name, channel=channel)
     flash(_("Saved. Replies that waited leave now, one after the other."))
     return _to(found)
 
@@ -142,8 +145,7 @@ def disconnect(channel: str, chatbot_id: int) -> Response:
     """The chatbot has no account on this channel any longer, and the account is free for another one."""
     found = own_account(channel, chatbot_id)
     with asking():
-        audited("channel.disconnected", "channel", chatbot_id, name=found.name, channel=channel)
-        knows = connecting.disconnect(found)
+        knows = connecting.disconnect(found, _noting(channel, chatbot_id))
     flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
     return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
 

@@ -24,6 +24,10 @@ STEPS: Mapping[str, LazyString] = {
 #: `problem` of a step, or of a connection that was refused: what is wrong and what to do.
 PROBLEMS: Mapping[str, LazyString] = {
     "no_answer": _l("The provider did not answer. Try again in a minute."),
+    "unreadable": _l(
+        "The stored token cannot be read any more: the server's CREDENTIALS_KEY has changed. Enter the token once more under "
+        "“New token or key”, or have whoever runs the server put the key from before back."
+    ),
     "token_refused": _l(
         "The provider does not accept this token: it has ended, was withdrawn, or a part of it is missing. Make a new one."
     ),

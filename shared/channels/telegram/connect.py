@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from shared.channels.inbound import get_text
 from shared.channels.telegram.accounts import TOKEN
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.updates import ALLOWED
-from shared.db.credentials import decrypt
+from shared.db.credentials import CredentialsUnreadable, decrypt, encrypt
 from shared.errors import OutsideFailure
 from shared.http import Response
 
@@ -47,24 +48,38 @@ def ask_for_updates(token: str) -> None:
     _must(call(token, "deleteWebhook", {}), "Telegram does not take the token")
 
 
-def check_secret(row: Mapping[str, Any], token: str, site: str) -> None:
-    """Takes a new token of the same bot, and tells Telegram again where updates go. Raises as bot_of."""
+def check_secret(row: Mapping[str, Any], token: str, site: str) -> dict[str, str]:
+    """Takes a new token of the same bot, and tells Telegram again where updates go, with a new secret where the stored one cannot
+    be decrypted. Raises as bot_of."""
     if bot_of(token).bot_id != row["bot_id"]:
         raise ProviderRefused("other_bot", f"this token is of another bot than {row['bot_id']}")
     if not row["polling"] and site:
-        be_called(token, hook_of(site, row["bot_id"]), decrypt(row["webhook_secret"], f"the hook of bot {row['bot_id']}"))
+        secret, is_new = _hook_secret(row)
+        be_called(token, hook_of(site, row["bot_id"]), secret)
+        return {"webhook_secret": encrypt(secret)} if is_new else {}
+    return {}
+
+
+def _hook_secret(row: Mapping[str, Any]) -> tuple[str, bool]:
+    try:
+        return decrypt(row["webhook_secret"], f"the hook of bot {row['bot_id']}"), False
+    except CredentialsUnreadable:
+        return secrets.token_urlsafe(24), True
 
 
 def leave(row: Mapping[str, Any]) -> None:
     """Telegram sends no more updates. Raises as bot_of."""
-    ask_for_updates(decrypt(row["token"], f"bot {row['bot_id']}"))
+    ask_for_updates(_token_of(row))
 
 
 def steps(row: Mapping[str, Any], site: str) -> list[Step]:
     """The token, and where updates go; as they are now."""
-    token = decrypt(row["token"], f"bot {row['bot_id']}")
-    first = asked("token", lambda: f"@{bot_of(token).username}")
-    return [first] if first.problem else [first, asked("updates", lambda: _updates(row, token, site))]
+    first = asked("token", lambda: f"@{bot_of(_token_of(row)).username}")
+    return [first] if first.problem else [first, asked("updates", lambda: _updates(row, _token_of(row), site))]
+
+
+def _token_of(row: Mapping[str, Any]) -> str:
+    return decrypt(row["token"], f"bot {row['bot_id']}")
 
 
 def hook_of(site: str, bot_id: str) -> str:

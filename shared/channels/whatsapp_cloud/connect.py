@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from shared.channels.checks import ProviderRefused, Step, asked
+from shared.channels.checks import UNREADABLE, ProviderRefused, Step, asked
 from shared.channels.inbound import get_objects, get_path, get_text
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
@@ -82,9 +82,10 @@ def subscribe_again(row: Mapping[str, Any]) -> str:
     return str(row["waba_id"])
 
 
-def check_secret(row: Mapping[str, Any], token: str, _site: str) -> None:
+def check_secret(row: Mapping[str, Any], token: str, _site: str) -> dict[str, str]:
     """Raises as `number_of` for a token that is not of this number."""
     number_of(row["phone_number_id"], token)
+    return {}
 
 
 def leave(_row: Mapping[str, Any]) -> None:
@@ -93,9 +94,11 @@ def leave(_row: Mapping[str, Any]) -> None:
 
 def steps(row: Mapping[str, Any], site: str) -> list[Step]:
     """Token, number, webhook, fields, subscription; as they are now."""
-    token = _token_of(row)
     about: dict[str, Any] = {}
-    first = asked("token", lambda: _token(token, about))
+    first = asked("token", lambda: _token(_token_of(row), about))
+    if first.problem == UNREADABLE:
+        return [first]
+    token = _token_of(row)
     number = asked("number", lambda: number_of(row["phone_number_id"], token))
     if first.tone == "bad":
         return [first, number]

@@ -6,6 +6,7 @@ Source: Meta's management API, message_templates; 200 calls an hour for each app
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentError, Snooze
 from shared.http import fetch
+from shared.jobs.independent import run_each
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def sync_due() -> int:
     due = template_store.queries["claim_due"].rows(
         batch=BATCH, fresh=FRESH, least=LEAST_PAUSE, per_page=PAUSE_PER_PAGE, page=PAGE, failed=FAILED_PAUSE
     )
-    return sum(_sync(row["waba_id"], row["access_token"]) for row in due)
+    return sum(run_each(partial(_sync, row["waba_id"], row["access_token"]) for row in due))
 
 
 def _sync(waba_id: str, token: str) -> bool:

@@ -64,9 +64,10 @@ def key_of(row: Mapping[str, Any]) -> str:
     return decrypt(row["api_key"], f"session {row['session_name']}") if row["api_key"] else settings().qr_api_key
 
 
-def check_secret(row: Mapping[str, Any], key: str, _site: str) -> None:
+def check_secret(row: Mapping[str, Any], key: str, _site: str) -> dict[str, str]:
     """Raises ProviderRefused for a key that the gateway does not take, and what shared.http raises."""
     _ask(row, key)
+    return {}
 
 
 def _state(row: Mapping[str, Any], said: dict[str, Any]) -> str:

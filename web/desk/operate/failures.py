@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
@@ -80,8 +81,7 @@ def failure() -> Response:
 def ignore_failures() -> Response:
     """Nothing is to be done about what is ticked, or about all that match."""
     where = meant(request.form)
-    count = dead_letters.ignore(where, actor())
-    audited("failures.ignored", "failures", count=count, **_facts(where))
+    count = dead_letters.ignore(where, actor(), _noting(where))
     flash(ngettext("%(num)s failure is ignored from now on.", "%(num)s failures are ignored from now on.", count))
     return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
@@ -93,8 +93,11 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
     account = accounts.find(None, channel, chatbot_id)
     if account is None:
         raise NotFound
-    if health.retry(account):
-        audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=None)
+    with db.transaction():
+        tried = health.retry(account)
+        if tried:
+            audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=None)
+    if tried:
         flash(_("A reply tries the channel now. If it passes, all others follow."))
     else:
         flash(_("The channel is not down any more."))
@@ -130,6 +133,19 @@ def _said(args: MultiDict[str, str]) -> dict[str, Any]:
 def _wrong(problem: ValidationError) -> str:
     wrong: dict[str, Any] = problem.messages_dict
     return " ".join(f"{name}: {' '.join(told(str(text)) for text in texts)}" for name, texts in wrong.items())
+
+
+def _noting(where: Filter) -> Callable[[int], None]:
+    """One audit row of all batches, that always tells how many are done."""
+    rows: list[int] = []
+
+    def note(count: int) -> None:
+        if rows:
+            audit.went_on(rows[0], count=count)
+        else:
+            rows.append(audited("failures.ignored", "failures", count=count, **_facts(where)))
+
+    return note
 
 
 def _facts(where: Filter) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def pause() -> Response:
     except operations.NoSuchSubject as problem:
         return _page(str(problem), 422)
     reason = request.form.get("reason", "").strip()[:500]
-    pause_id = operations.pause(what, actor(), reason)
-    audited("pause.begun", "pause", pause_id, queue=what.queue, chatbot=what.chatbot_id, customer=what.customer_id)
+    with db.transaction():
+        pause_id = operations.pause(what, actor(), reason)
+        audited("pause.begun", "pause", pause_id, queue=what.queue, chatbot=what.chatbot_id, customer=what.customer_id)
     flash(_("Paused. What is being worked on at this moment is finished."))
     return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
@@ -46,10 +47,9 @@ def pause() -> Response:
 @allowed("operator")
 def resume(pause_id: int) -> Response:
     """Ends a pause."""
-    released = operations.resume(pause_id, actor()) if pause_id < 2**63 else None
+    released = operations.resume(pause_id, actor(), note=lambda: audited("pause.ended", "pause", pause_id))
     if released is None:
         raise NotFound
-    audited("pause.ended", "pause", pause_id, jobs=released)
     flash(ngettext("Resumed. %(num)s job leaves now.", "Resumed. %(num)s jobs leave now, in their order.", released))
     return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]
 
