@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 from peewee import SQL, fn
@@ -46,6 +47,13 @@ def find(token: str) -> tuple[User, int] | None:
     if stale:
         db.rows(UserSession.update(seen_at=fn.now()).where(UserSession.id == session_id))
     return User(**row), session_id
+
+
+def users_of(session_ids: Collection[int]) -> dict[int, User]:
+    """Who is logged in with each of these; those that ended, or whose user is disabled, are left out."""
+    columns = (User.id, User.role, User.customer, UserSession.id.alias("session_id"))
+    live = UserSession.id.in_(list(session_ids)) & _lives() & User.disabled_at.is_null()
+    return {row.pop("session_id"): User(**row) for row in db.rows(UserSession.select(*columns).join(User).where(live))}
 
 
 def of_user(user_id: int) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
 
-#: Events that are counted, the newest of an endpoint: one more than pages count. Many endpoints share them.
-NEWEST, LEAST = 10_001, 1_000
+#: Counts are exact up to so many, among the newest events of an endpoint. Many endpoints share them.
+NEWEST, LEAST = 10_000, 1_000
 #: Attempts of an endpoint among which the last failure is looked for.
 TRIED = 1_000
 #: Attempts that one page looks through for those that failed: an endpoint that works has none among millions.
@@ -40,13 +40,13 @@ _COLUMNS = (
 
 
 def states(customer_id: int, endpoint_id: int | None = None) -> dict[int, dict[str, Any]]:
-    """`waiting`, `failed` and `failed_at` by endpoint: of all, or of one."""
+    """`waiting`, `failed` and `failed_at` by endpoint: of all, or of one. More than `exact_to` are at least so many."""
     endpoints = 1 if endpoint_id else db.scalar(_COUNT.where(WebhookEndpoint.customer == customer_id))
     newest = max(LEAST, NEWEST // max(endpoints, 1))
     with db.transaction():
         db.rows("set local enable_sort = off")  # of an endpoint with more events than others PostgreSQL would read and sort all
-        rows = queries["states"].rows(customer_id=customer_id, endpoint_id=endpoint_id, newest=newest, tried=TRIED)
-    return {row.pop("id"): row for row in rows}
+        rows = queries["states"].rows(customer_id=customer_id, endpoint_id=endpoint_id, newest=newest + 1, tried=TRIED)
+    return {row.pop("id"): {**row, "exact_to": newest} for row in rows}
 
 
 def attempts(endpoint_id: int, before: int = MAX_ROW_ID, *, only_failed: bool = False) -> tuple[list[dict[str, Any]], int | None]:

@@ -190,6 +190,22 @@ def test_what_the_api_can_set_an_owner_can(app: Flask, world: World, simulator: 
     assert stored("headers") is None
 
 
+def test_a_count_that_ends_before_the_events_do_says_so(app: Flask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "NEWEST", 12)
+    monkeypatch.setattr(overview, "LEAST", 4)
+    owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
+    made = [world.endpoint(world.customer, path) for path in ("many", "exact", "none")]
+    for endpoint, count in zip(made, (5, 4, 0), strict=True):
+        db.rows(
+            "insert into webhook_event (customer_id, endpoint_id, event, payload, status, error)"
+            " select %s, %s, 'message.sent', '{}', 'FAILED', 'HTTP 500' from generate_series(1, %s)",
+            [world.customer, endpoint, count],
+        )
+    shown = re.findall(r'<td class="number" data-label="Failed">([^<]*)</td>', owner.get(page).text)
+    assert shown == ["4+", "4", "0"]
+    assert "<dt>Failed</dt><dd>5</dd>" in owner.get(f"{page}/{made[0]}").text, "its own page counts further"
+
+
 def test_two_edits_do_not_write_over_each_other_and_nobody_reaches_anothers(app: Flask, world: World) -> None:
     endpoint = world.endpoint(world.customer)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"

@@ -22,9 +22,10 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
 from shared.inbox import lists, thread, work
-from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, User, WhatsappTemplate
+from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, User, UserSession, WhatsappTemplate
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
+from shared.people import accounts
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
@@ -439,6 +440,28 @@ def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, 
         hear({"conversation"})
         ask(world, PERSON)
         hear({"list", "conversation"})
+
+
+@pytest.mark.timeout(90)  # its stream would last for a quarter of an hour
+@pytest.mark.parametrize("what", ["disabled", "logged out", "of another business", "no operator any more"])
+def test_the_open_page_of_somebody_who_may_not_see_it_any_more_ends(app: Flask, world: World, agent: User, what: str) -> None:
+    world.say("My secret question")
+    world.drain()
+    user = person("operator", None) if "operator" in what else agent
+    path = "/desk/operate/events" if "operator" in what else f"/desk/c/{world.customer}/events"
+    with serving(app) as site, hearing(site, user, path) as hear:
+        hear({"failures"} if "operator" in what else {"list"})
+        match what:
+            case "disabled":
+                accounts.disable(user.id)
+            case "logged out":
+                db.rows(UserSession.delete().where(UserSession.user == user.id))
+            case "of another business":
+                db.rows(User.update(customer=world.tenant()[0]).where(User.id == user.id))
+            case _:
+                db.rows(User.update(customer=world.customer, role="owner").where(User.id == user.id))
+        with pytest.raises(StopIteration):  # the server ends it
+            hear({"nothing of the kind"})
 
 
 def test_an_operators_open_page_hears_of_failures_channels_replays_and_pauses(app: Flask, world: World) -> None:

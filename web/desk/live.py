@@ -2,7 +2,8 @@
 
 The streams are connections of the event loop, without a thread (web/server/streams.py). Nothing announces changes for
 the desk, so that no message gets slower by somebody watching: once a second a process asks for marks of what its pages show, all
-of them in two statements. A new stream is told at once, so one that broke has missed nothing.
+of them in two statements, and for who may still see it: the stream of somebody who was logged out or disabled ends. A new stream
+is told at once, so one that broke has missed nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from shared.db import sql
 from shared.inbox import thread
+from shared.models import User
+from shared.people import accounts, sessions
 from web.desk import desk
 from web.desk.access import allowed
 from web.desk.inbox import number
@@ -34,11 +37,11 @@ _creating_hub = threading.Lock()
 class DeskStream(Stream):
     """An open page of the desk: the lists of a customer, and maybe one conversation; or operators' failures."""
 
-    __slots__ = ("conversation_id", "customer_id", "shown")
+    __slots__ = ("conversation_id", "customer_id", "session_id", "shown")
 
-    def __init__(self, topic: str, customer_id: int | None, conversation_id: int | None, address: str) -> None:
+    def __init__(self, topic: str, session_id: int, customer_id: int | None, conversation_id: int | None, address: str) -> None:
         super().__init__(topic, customer_id or 0, address)
-        self.customer_id, self.conversation_id = customer_id, conversation_id
+        self.session_id, self.customer_id, self.conversation_id = session_id, customer_id, conversation_id
         self.shown: dict[str, Any] = {}  # for each event its mark
 
 
@@ -50,6 +53,7 @@ class DeskHub(StreamHub[DeskStream]):
     reconcile = 1.0
 
     def _ask(self, page: list[DeskStream]) -> Sequence[Any]:
+        users = sessions.users_of({stream.session_id for stream in page})
         customers = {stream.customer_id for stream in page if stream.customer_id}
         open_ones = {stream.conversation_id for stream in page if stream.conversation_id}
         lists = {row["customer_id"]: row for row in queries["lists"].rows(customers=list(customers))} if customers else {}
@@ -57,12 +61,26 @@ class DeskHub(StreamHub[DeskStream]):
             {row["id"]: row["mark"] for row in queries["conversations"].rows(conversations=list(open_ones))} if open_ones else {}
         )
         failures = queries["failures"].scalar() if any(not stream.customer_id for stream in page) else None
-        return [_latest(stream, lists, marks, failures) for stream in page]
+        return [
+            _latest(stream, lists, marks, failures) if _may_see(users.get(stream.session_id), stream) else None for stream in page
+        ]
 
-    def _events(self, stream: DeskStream, latest: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[str, bool]:
+    def _events(self, stream: DeskStream, latest: dict[str, tuple[Any, dict[str, Any]]] | None) -> tuple[str, bool]:
+        if latest is None:  # it ends now; the page comes back, and is sent to the login
+            stream.ends = 0.0
+            return "", False
         changed = {name: data for name, (mark, data) in latest.items() if stream.shown.get(name) != mark}
         stream.shown.update({name: latest[name][0] for name in changed})
         return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in changed.items()), False
+
+
+def _may_see(user: User | None, stream: DeskStream) -> bool:
+    """Whether its user could open it now: was not logged out, disabled, or given another role."""
+    if user is None:
+        return False
+    if stream.customer_id is None:
+        return accounts.may(user, "operator")
+    return accounts.may(user, "agent") and (user.role == "operator" or user.customer_id == stream.customer_id)
 
 
 def _latest(
@@ -86,14 +104,14 @@ def events() -> Response:
     """`list`: a list has changed, with the newest handoff that waits; `conversation`: the one named in the address has."""
     open_id = number("conversation")
     found = thread.conversation(g.customer.id, open_id) if open_id else None
-    return _answer(DeskStream(f"desk {g.user.id}", g.customer.id, found["id"] if found else None, client_site()))
+    return _answer(DeskStream(f"desk {g.user.id}", g.session_id, g.customer.id, found["id"] if found else None, client_site()))
 
 
 @desk.get("/operate/events")
 @allowed("operator")
 def operate_events() -> Response:
     """`failures`: a job has failed for good, a channel went down or came back, a replay went on, something was paused."""
-    return _answer(DeskStream(f"operate {g.user.id}", None, None, client_site()))
+    return _answer(DeskStream(f"operate {g.user.id}", g.session_id, None, None, client_site()))
 
 
 def _answer(stream: DeskStream) -> Response:
