@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-#: A year; browsers heed it over https only.
+#: A year; browsers apply it over https only.
 _HSTS = "max-age=31536000"
 
 

@@ -216,8 +216,8 @@ def _unreadable(loaded: dict[str, Any]) -> Reply:
     text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
     if not loaded["unsupported_hands_over"]:
         return Reply(text, metadata=metadata)
-    told = "\n\n".join(filter(None, (text, loaded["handover_message"])))
-    return Reply(told, metadata=metadata, handover=handoffs.Reason.UNSUPPORTED)
+    text = "\n\n".join(filter(None, (text, loaded["handover_message"])))
+    return Reply(text, metadata=metadata, handover=handoffs.Reason.UNSUPPORTED)
 
 
 def _picture(storage_key: str) -> bytes | None:
@@ -236,7 +236,7 @@ def _ask(
 ) -> Answer:
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
-    messages = _messages(loaded, knowledge.told(items, offered) if loaded["has_knowledge"] else "")
+    messages = _messages(loaded, knowledge.as_prompt(items, offered) if loaded["has_knowledge"] else "")
     tools = [tool.definition() for tool in offered]
     draft = Draft(job, message_id) if loaded["is_watched"] else None
     on_text = citations.Reader(draft, items) if draft is not None else None

@@ -37,7 +37,7 @@ def receive(job: Job) -> None:
             raise Snooze(echoes.WAIT, "a message of ours is on its way, and this may be its echo")
         complete(job)
         return
-    if told := payload.get("identities"):
-        contacts.learn(payload["chatbot_id"], payload["channel"], [payload["external_user_id"], *told])
-    if not save_message(job, {"names_learnt": bool(told), "is_persons": is_persons}):
+    if identities := payload.get("identities"):
+        contacts.learn(payload["chatbot_id"], payload["channel"], [payload["external_user_id"], *identities])
+    if not save_message(job, {"names_learnt": bool(identities), "is_persons": is_persons}):
         raise PermanentError("the message's chatbot does not exist any more")

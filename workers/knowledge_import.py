@@ -51,7 +51,7 @@ list_documents = CompletionStatement(queries["list_documents"])
     on_retry_exhausted=DeadLetter(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
-    outside_level=logging.INFO,  # a customer's site or file is theirs to mend
+    outside_level=logging.INFO,  # a customer's site or file is theirs to fix
 )
 def read_document(job: Job) -> None:
     """Reads the job's document; of a job without one, finds the source's documents."""

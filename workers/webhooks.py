@@ -90,7 +90,7 @@ def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
     attempt_failed=queries["attempt_failed"],
     failure_details=_failure_details,
     durable_claims=True,
-    outside_level=logging.INFO,  # a customer's endpoint is theirs to mend; who wants to know counts attempts
+    outside_level=logging.INFO,  # a customer's endpoint is theirs to fix; who wants to know counts attempts
 )
 def deliver(job: Job) -> None:
     """POSTs an event: {"id", "type", "timestamp", "data"}."""

@@ -69,7 +69,7 @@ def _add_prices(commands: Any) -> None:
     price.set_defaults(run=_price)
     listed = commands.add_parser("prices", help="all prices")
     listed.set_defaults(run=_prices)
-    forget = commands.add_parser("forget-price", help="nobody knows what a model costs: its tokens count, and no money")
+    forget = commands.add_parser("forget-price", help="takes a price away: the model's tokens count, and no money")
     forget.add_argument("model")
     _add_base_url(forget)
     forget.set_defaults(run=_forget_price)

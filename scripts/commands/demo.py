@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def _system() -> Iterator[tuple[Simulator, bool]]:
-    """Everything, started afresh: services, simulator, the Procfile's processes. And whether a real AI answers."""
+    """Everything, started from nothing: services, simulator, the Procfile's processes. And whether a real AI answers."""
     real_ai = bool(os.environ.get("OPENAI_API_KEY"))
     empty_folder(DEMO_DATA)
     with ExitStack() as stack:

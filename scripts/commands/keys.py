@@ -75,7 +75,7 @@ def _rotate(_: argparse.Namespace) -> int:
             outcomes = _rotate_column(model, field)
             lost += outcomes["lost"]
             print(
-                f"{field.model.__name__}.{field.name}: {outcomes['rotated']} encrypted anew, {outcomes['current']} were already"
+                f"{field.model.__name__}.{field.name}: {outcomes['rotated']} encrypted again, {outcomes['current']} were already"
             )
     if lost:
         print(

@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     added = commands.add_parser("add", parents=[which], help="a new item; its text is read from standard input")
     added.add_argument("title", help="a question, or what the item is about")
     added.add_argument("--text", help="its text, in place of standard input")
-    added.add_argument("--language", choices=LANGUAGES, help="default: the text's own, as far as it can be told")
+    added.add_argument("--language", choices=LANGUAGES, help="default: the text's own, if it can be detected")
     added.add_argument("--url", help="a page that says more")
     added.add_argument("--hide-link", dest="show_link", action="store_false", help="answers do not show the url")
     added.set_defaults(run=_add)

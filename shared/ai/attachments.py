@@ -1,7 +1,7 @@
-"""What came with the messages of a conversation, as its model is told: the text of documents, and pictures, if it can see.
+"""What came with the messages of a conversation, as its model gets it: the text of documents, and pictures, if it can see.
 
 Pictures go along as data URLs, the newest few only: each costs as much as a page of text, in every answer that it is part of. A
-model that refuses them is told in words that there is one. Those that a colleague sent do not: providers take them of users only.
+model that refuses them is informed in words that there is one. Those of a colleague do not: providers take them from users only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Load = Callable[[str], bytes | None]
 
 def turns(history: Sequence[Sequence[Any]], load: Load | None) -> list[Turn]:
     """The turns of a claim (workers/ai.sql) with what came with them. `load` None: its models cannot see."""
-    told, pictures_left = list[Turn](), MAX_PICTURES
+    complete, pictures_left = list[Turn](), MAX_PICTURES
     for age, (role, text, time, author, files, *more) in enumerate(reversed(history)):
         pictures = list[str]()
         for file in files or ():
@@ -43,8 +43,8 @@ def turns(history: Sequence[Sequence[Any]], load: Load | None) -> list[Turn]:
             ):
                 pictures.append(url)
         pictures_left -= len(pictures)
-        told.append(Turn(role, text, time, author, tuple(pictures), *more))
-    return told[::-1]
+        complete.append(Turn(role, text, time, author, tuple(pictures), *more))
+    return complete[::-1]
 
 
 def _quoted(file: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ class Reader:
         self._read_at = 0.0
 
     def __call__(self, piece: str) -> None:
-        """Takes a piece; an empty one says that the answer begins anew."""
+        """Takes a piece; an empty one says that the answer starts over."""
         if not piece:
             self._text = self._shown = ""
             self._read_at = 0.0

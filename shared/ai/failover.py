@@ -1,7 +1,7 @@
 """Whom an AI job asks: its chatbot's providers, in their order, each for its share of what is left of the person's patience.
 
 What is a provider's fault moves on to the next: no connection, no answer in time, 429, 5xx, a refused key, an unknown model, a
-spent quota. What is the request's own fault does not: the next one would be asked in vain. A provider that keeps failing is asked
+spent quota. What is the request's own fault does not: the next one would refuse it too. A provider that keeps failing is asked
 last for a while (shared/http/breaker.py). When all have failed, the job waits, is retried or fails as with a single one.
 """
 
@@ -164,7 +164,7 @@ class Failover:
 
 
 def _service(question: Question, candidate: Candidate) -> tuple[Any, ...]:
-    """What fails together. The key is in it, so that one that was mended is tried at once."""
+    """What fails together. The key is in it, so that one that was repaired is tried at once."""
     customer_id = question.customer_id if candidate.base_url else None
     return customer_id, candidate.base_url, candidate.api_key, candidate.model
 
@@ -208,6 +208,6 @@ def _of_one(candidate: Candidate, failure: Failure, tried_for: float) -> Excepti
 
 
 def _blame_owner(failure: Exception, candidate: Candidate) -> None:
-    """A chatbot's own provider is its customer's to mend, and no error of ours."""
+    """A chatbot's own provider is its customer's to fix, and no error of ours."""
     if isinstance(failure, OutsideFailure) and candidate.base_url is not None:
         failure.level = logging.INFO

@@ -31,8 +31,8 @@ class Item:
     url: str | None = None
 
 
-def told(items: Sequence[Item], tools: Collection[Tool]) -> str:
-    """What a model is told of a base: how to use it, also if nothing was found, then the items, delimited as data."""
+def as_prompt(items: Sequence[Item], tools: Collection[Tool]) -> str:
+    """The part of a prompt about a base: how to use it, also if nothing was found, then the items, delimited as data."""
     otherwise = "say so politely"
     if NO_ANSWER in tools:
         otherwise = f"call {NO_ANSWER.name}"

@@ -14,7 +14,7 @@ A profile says what to send instead; null: leave it out.
     unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
 
 Each process reads all of them at its first call and every ten minutes; any other call asks nobody. What was learnt is forgotten
-after a week, for servers are mended: then a refusal is paid for once more.
+after a week, for servers are repaired: then a refusal is paid for once more.
 """
 
 from __future__ import annotations

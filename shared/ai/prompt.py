@@ -67,12 +67,12 @@ def build(system_prompt: str, knowledge: str, history: Sequence[Turn], *, histor
     `place`: where the customer writes.
     """
     turns = _recent(history, history_budget)
-    told = [turn.text if note is None else f"[{note}] {turn.text}" for turn, note in zip(turns, _notes(turns), strict=True)]
-    known = _about(turns, place, has_notes=told != [turn.text for turn in turns])
+    texts = [turn.text if note is None else f"[{note}] {turn.text}" for turn, note in zip(turns, _notes(turns), strict=True)]
+    known = _about(turns, place, has_notes=texts != [turn.text for turn in turns])
     system = "\n\n".join(part for part in (system_prompt, knowledge, known) if part)
     conversation = (
         {"role": turn.role, "content": text, **({"pictures": turn.pictures} if turn.pictures else {})}
-        for turn, text in zip(turns, told, strict=True)
+        for turn, text in zip(turns, texts, strict=True)
     )
     return [{"role": "system", "content": system}, *conversation]
 

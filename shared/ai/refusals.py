@@ -45,7 +45,7 @@ _STRONG = {code for code, status in _STATUS_OF_CODE.items() if status in {401, 4
 PASSING = frozenset({408, 409, 421, 423, 424, 425, 449, 460, 499})
 #: 420 and 498 (Groq: flex capacity exceeded) mean 429.
 THROTTLING = frozenset({420, 429, 498})
-#: Statuses about the request: another provider would be asked the same in vain.
+#: Statuses about the request: another provider would refuse it as well.
 _ABOUT_THE_REQUEST = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
 
 _TOO_LONG = re.compile(

@@ -200,11 +200,11 @@ class AnswerStream:
                 self._read_tool(call)
 
     def _show(self, text: str) -> None:
-        shown, is_anew = self._visible.feed(self._whole_characters(text))
-        if is_anew:
+        shown, starts_over = self._visible.feed(self._whole_characters(text))
+        if starts_over:
             self.lesson = {"unmarked_thoughts": True}
         try:
-            if is_anew or (shown and not self._has_shown):
+            if starts_over or (shown and not self._has_shown):
                 self._has_shown = True
                 self._on_text("")
             if shown:
@@ -219,15 +219,15 @@ class AnswerStream:
             key = f"id {part['id']}" if part.get("id") else next(reversed(self._tools), 0)
         call = self._tools.setdefault(key, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
         call["id"] = part.get("id") or call["id"]
-        told, function = part.get("function"), call["function"]
-        if not isinstance(told, dict):
+        delta, function = part.get("function"), call["function"]
+        if not isinstance(delta, dict):
             return
-        if isinstance(told.get("name"), str) and told["name"] != function["name"]:
-            function["name"] += told["name"]
-        if isinstance(told.get("arguments"), str) and isinstance(function["arguments"], str):
-            function["arguments"] += told["arguments"]
-        elif isinstance(told.get("arguments"), dict):
-            function["arguments"] = told["arguments"]
+        if isinstance(delta.get("name"), str) and delta["name"] != function["name"]:
+            function["name"] += delta["name"]
+        if isinstance(delta.get("arguments"), str) and isinstance(function["arguments"], str):
+            function["arguments"] += delta["arguments"]
+        elif isinstance(delta.get("arguments"), dict):
+            function["arguments"] = delta["arguments"]
 
     def _whole_characters(self, text: str) -> str:
         """The text without half a character at its end, behind the half that was kept before."""

@@ -166,7 +166,7 @@ class VisibleText:
 
     @property
     def is_unproven(self) -> bool:
-        """Whether it has waited in vain for the end of thoughts."""
+        """Whether the end of the thoughts never came."""
         return self._begins_in_thoughts and not self._has_marker
 
     def thoughts_are_apart(self) -> None:

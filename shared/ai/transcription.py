@@ -31,8 +31,8 @@ TIMEOUT = 60.0
 BYTES_PER_SECOND, TOKENS_PER_SECOND = 1_500, 10
 #: Characters of a transcript that are kept: half an hour of speech.
 MAX_TEXT = 30_000
-#: How a file is named for what it is, for providers go by the ending. WhatsApp's .oga is Ogg, which they know as .ogg.
-_ENDINGS = {
+#: How a file is named for what it is, for providers go by the extension. WhatsApp's .oga is Ogg, which they know as .ogg.
+_EXTENSIONS = {
     "audio/ogg": ".ogg",
     "audio/opus": ".ogg",
     "application/ogg": ".ogg",
@@ -52,7 +52,7 @@ _ENDINGS = {
 }
 #: What says nothing of a file: its name may.
 _UNKNOWN = ("", "application/octet-stream")
-_TAKEN = frozenset(_ENDINGS.values()) | {".mp4", ".mpeg", ".mpga"}
+_TAKEN = frozenset(_EXTENSIONS.values()) | {".mp4", ".mpeg", ".mpga"}
 #: What Whisper hears in silence: the ends of the videos that it learnt from.
 _HEARD_IN_SILENCE = re.compile(
     r"(thank(s| you)( so much| very much)? for watching.*|please subscribe.*|you|obrigad[oa] por assistir.*|gracias por ver.*"
@@ -127,12 +127,12 @@ def transcribe(asked: Transcriber, audio: bytes, mime: str | None, filename: str
 def named(mime: str | None, filename: str | None) -> str:
     """The name under which a file is sent. Raises PermanentRefusal for a kind that no provider takes."""
     media_type = (mime or "").partition(";")[0].strip().lower()
-    ending = _ENDINGS.get(media_type, "")
+    extension = _EXTENSIONS.get(media_type, "")
     if media_type in _UNKNOWN:  # AMR that is called voice.ogg is AMR
-        ending = PurePath(filename or "").suffix.lower().replace(".oga", ".ogg").replace(".opus", ".ogg")
-    if ending not in _TAKEN:
+        extension = PurePath(filename or "").suffix.lower().replace(".oga", ".ogg").replace(".opus", ".ogg")
+    if extension not in _TAKEN:
         raise PermanentRefusal(f"transcription: no provider takes {media_type or 'a file of an unknown kind'}; Ogg, MP3, M4A do")
-    return f"voice{ending}"
+    return f"voice{extension}"
 
 
 def _client(asked: Transcriber) -> openai.OpenAI:

@@ -113,9 +113,9 @@ def _text_of(document: Document) -> str:
 
 
 def _name(file: Mapping[str, Any]) -> str:
-    """The document's name, by whose ending it is read; what bytes are says more than what they are called."""
-    ending = mimetypes.guess_extension((file["mime"] or "").partition(";")[0]) or ""
-    return file["filename"] or f"document{ending}"
+    """The document's name, by whose extension it is read; what bytes are says more than what they are called."""
+    extension = mimetypes.guess_extension((file["mime"] or "").partition(";")[0]) or ""
+    return file["filename"] or f"document{extension}"
 
 
 def _keep(media_id: int, text: str, **more: Any) -> None:

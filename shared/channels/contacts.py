@@ -34,9 +34,9 @@ def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | N
     `moved_to`: the one of them that replaces the others, where a person changed their number. False if others were at work on the
     same conversations all the time; then nothing has happened.
     """
-    told = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
+    names_of_one = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
     for _ in range(TRIES):
-        if queries["learn"].scalar(**told, moved_to=moved_to, marks=_marks(chatbot_id, channel, names)):
+        if queries["learn"].scalar(**names_of_one, moved_to=moved_to, marks=_marks(chatbot_id, channel, names)):
             return True
         time.sleep(random.uniform(PAUSE / 10, PAUSE))
     log.warning("names_not_learnt", extra={"chatbot": chatbot_id, "channel": channel})
@@ -44,7 +44,7 @@ def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | N
 
 
 def learn_for_good(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | None = None) -> None:
-    """As `learn`, for what is told only once. Raises ServiceDown if it could not be learnt: whoever told it tells it again."""
+    """As `learn`, for what a provider says once. Raises ServiceDown if it was not learnt, so that the provider repeats it."""
     if not db.retry_on_outage(lambda: learn(chatbot_id, channel, names, moved_to), db.WEB_RETRY_SECONDS):
         raise ServiceDown("the names of a contact could not be learnt, for its conversations are busy")
 

@@ -40,7 +40,7 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
     return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])
 
 
-def told_by_provider(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:
+def assign_as_provider_says(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:
     """The provider has said whose a thread is, also one that nobody has written in yet. Raises ServiceDown."""
     if contacts.is_erased(chatbot_id, channel, [external_user_id]):
         return

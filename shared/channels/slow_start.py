@@ -2,7 +2,7 @@
 
 An account whose token was revoked would else be asked by every thread at once, when its replies were queued meanwhile. So nobody
 calls beside the first call until that is answered; 32 calls may be under way after as many answers, so nothing is slower than the
-first call. A number that nobody used for a while begins anew. Nobody waits long: a provider that hangs is its own trouble.
+first call. A number that nobody used for a while starts over. Nobody waits long: a provider that hangs is its own trouble.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.channels.outcomes import AccountDown
 from shared.errors import OutcomeUnknown
 from shared.http import ConnectFailed
 
-#: Seconds that a call waits for others at most, and after which an account that nobody used begins anew.
+#: Seconds that a call waits for others at most, and after which an account that nobody used starts over.
 PATIENCE, IDLE = 2.0, 5.0
 #: Accounts that are remembered before idle ones are forgotten.
 MANY = 1_000

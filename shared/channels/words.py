@@ -23,14 +23,14 @@ from typing import Any
 
 #: Answers of a form that are its own book-keeping, and no customer's words.
 _NO_ANSWERS = frozenset({"flow_token", "wa_flow_response_params"})
-#: Levels of a form's answers that are told by name; what is deeper is told as it is.
+#: Levels of a form's answers that are written with their names; what is deeper is written as it is.
 _FORM_DEPTH = 4
 
 
 def in_words(data: Mapping[str, Any], text: str = "") -> str:
     """The customer's own text, then what else the message is made of, a line or more for each; "" if there are no words."""
-    told = (tell(data[member]) for member, tell in _TELLERS.items() if data.get(member))
-    return "\n".join(part for part in map(str.strip, (text, *told)) if part)
+    descriptions = (describe(data[member]) for member, describe in _DESCRIBERS.items() if data.get(member))
+    return "\n".join(part for part in map(str.strip, (text, *descriptions)) if part)
 
 
 def ids(data: Mapping[str, Any]) -> dict[str, str]:
@@ -90,8 +90,8 @@ def _location(location: Mapping[str, Any]) -> str:
     latitude, longitude = _text(location, "latitude"), _text(location, "longitude")
     coordinates = f"{latitude}, {longitude}" if latitude and longitude else ""
     where = f"{place} ({coordinates})" if place and coordinates else place or coordinates
-    told = " ".join(filter(None, [where, _text(location, "url")]))
-    return f"📍 {told}" if told else ""
+    text = " ".join(filter(None, [where, _text(location, "url")]))
+    return f"📍 {text}" if text else ""
 
 
 def _contacts(contacts: Any) -> str:
@@ -121,12 +121,12 @@ def _event(event: Mapping[str, Any]) -> str:
 
 
 def _referral(referral: Mapping[str, Any]) -> str:
-    said = ": ".join(filter(None, [_text(referral, "headline"), _text(referral, "body")]))
-    told = " ".join(filter(None, [said, _text(referral, "source_url")]))
-    return f"(comes from the {_text(referral, 'source_type') or 'ad'}: {told})" if told else ""
+    headline = ": ".join(filter(None, [_text(referral, "headline"), _text(referral, "body")]))
+    text = " ".join(filter(None, [headline, _text(referral, "source_url")]))
+    return f"(comes from the {_text(referral, 'source_type') or 'ad'}: {text})" if text else ""
 
 
-_TELLERS: dict[str, Callable[[Any], str]] = {
+_DESCRIBERS: dict[str, Callable[[Any], str]] = {
     "choice": _choice,
     "form": _form,
     "order": _order,

@@ -98,7 +98,7 @@ def listener(channel: str) -> Session:
 
 
 def reset() -> None:
-    """Closes the pool; the next use connects anew, with the settings of that time."""
+    """Closes the pool; the next use connects again, with the settings of that time."""
     use(COMMAND)
     with _connecting:
         if proxy.obj is not None:

@@ -7,7 +7,7 @@ Three rules, each of one process, without any coordination between processes:
   known to hang may hang by the hundred.
 - A call needs a slot in each of its rooms: that of its endpoint, and that of its customer. The slots of a room are halved by
   each call that gets no response, and one more with each that does (AIMD, as in TCP). A dead endpoint soon has a single one,
-  whose call also finds out when it is well again. A customer whose endpoints all hang keeps four.
+  whose call also finds out when it answers again. A customer whose endpoints all hang keeps four.
 - A job whose call finds no slot is snoozed, for longer the older it is, which costs no attempt.
 """
 
@@ -38,7 +38,7 @@ BUSY_SNOOZE, SLOW_SNOOZE, SNOOZE_OF_AGE = 0.5, 2.0, 0.5
 
 
 class Room(NamedTuple):
-    """What shares a limit on its calls. `least`: the calls that it may always have; one finds out whether it is well again."""
+    """What shares a limit on its calls. `least`: the calls that it may always have; one finds out whether it answers again."""
 
     #: As an error says it: "the endpoint".
     what: str

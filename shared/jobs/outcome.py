@@ -126,7 +126,7 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
     untried = isinstance(snooze, RateLimited) and snooze.untried
     delay, age = ledger.snooze(job, snooze.delay, str(snooze), age_limit, untried=untried)
     if delay is None:
-        # A limit of our own that is too low is ours to mend.
+        # A limit of our own that is too low is ours to fix.
         kind = PermanentError if isinstance(snooze, RateLimited) else PermanentRefusal
         failure = kind(f"{snooze}; still so after {age:.0f} s")
         if isinstance(failure, PermanentRefusal):

@@ -35,19 +35,19 @@ RESTART_PAUSE = (0.0, 5.0)
 STARTED_AFTER = 5.0
 #: Seconds for which a worker waits that may have to replace another; then its memory is free again.
 STANDBY = 60.0
-#: Names of dead workers that the next one is told.
+#: Names of dead workers that the next one gets.
 MAX_PREDECESSORS = 5
 #: Dramatiq's options that need its own master.
 UNSUPPORTED = ("watch", "pid_file", "log_file", "use_spawn", "forks")
 
 
 class _Worker:
-    """A worker process. It begins when it is told to; until then it stands by, with its modules imported."""
+    """A worker process. It begins when `begin` says so; until then it stands by, with its modules imported."""
 
     def __init__(self, arguments: argparse.Namespace, number: int, forks: Any) -> None:
         self.name, self.begun = identity.new_name(), 0.0
-        told, self._tell = FORK.Pipe(duplex=False)
-        self.process = FORK.Process(target=_work, args=(arguments, number, self.name, forks, told))
+        predecessors, self._send_predecessors = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(target=_work, args=(arguments, number, self.name, forks, predecessors))
 
     def start(self) -> None:
         """Starts the process, if it does not run yet."""
@@ -63,7 +63,7 @@ class _Worker:
         """Lets it take jobs. `died`: the workers whose work it takes over."""
         self.begun = time.monotonic()
         with suppress(OSError):  # it has ended already, and is replaced
-            self._tell.send(tuple(died))
+            self._send_predecessors.send(tuple(died))
 
     def kill(self, number: int) -> None:
         """Sends it a signal."""
@@ -146,14 +146,14 @@ class Supervisor:
         cli.try_unblock_signals()
 
 
-def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, told: Connection) -> None:
+def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, predecessors: Connection) -> None:
     identity.become(name)
-    if not told.poll():
+    if not predecessors.poll():
         for module in arguments.modules:
             importlib.import_module(module)
-        if not told.poll(STANDBY):
+        if not predecessors.poll(STANDBY):
             return
-    identity.predecessors = told.recv()
+    identity.predecessors = predecessors.recv()
     output = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
     cli.worker_process(arguments, number, output, forks, threading.Event())
 

@@ -24,7 +24,7 @@ class Item:
     title: str
     content: str
     url: str | None = None
-    #: One of shared.teaching.languages, "" where it cannot be told.
+    #: One of shared.teaching.languages, "" where it cannot be detected.
     language: str = ""
 
 

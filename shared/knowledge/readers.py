@@ -64,28 +64,28 @@ SUPPORTED = "CSV, TSV, Excel (.xlsx), Markdown, plain text, PDF, Word (.docx) an
 
 
 def supported(name: str) -> str:
-    """The ending of a file's name, by which it is read. Raises Unreadable."""
-    ending = PurePath(name).suffix.lower()
-    if ending in _OTHERS:
-        raise Unreadable(f"is of a kind that cannot be read (*{ending}); {_OTHERS[ending]}")
-    if ending not in _READERS:
-        raise Unreadable(f"is of a kind that cannot be read ({ending or 'its name has no ending'}); {SUPPORTED} can")
-    return ending
+    """The extension of a file's name, by which it is read. Raises Unreadable."""
+    extension = PurePath(name).suffix.lower()
+    if extension in _OTHERS:
+        raise Unreadable(f"is of a kind that cannot be read (*{extension}); {_OTHERS[extension]}")
+    if extension not in _READERS:
+        raise Unreadable(f"is of a kind that cannot be read ({extension or 'its name has no extension'}); {SUPPORTED} can")
+    return extension
 
 
 def kind_of(raw: Raw) -> str:
-    """The ending that stands for the document's kind. Raises Unreadable."""
-    ending = PurePath(raw.name).suffix.lower()
+    """The extension that stands for the document's kind. Raises Unreadable."""
+    extension = PurePath(raw.name).suffix.lower()
     media = _MEDIA_TYPES.get(raw.media_type.partition(";")[0].strip().lower())
     if raw.url is not None:
-        ending = media or (ending if ending in _READERS else ".html" if raw.body.lstrip()[:1] == b"<" else "")
-        if not ending:
+        extension = media or (extension if extension in _READERS else ".html" if raw.body.lstrip()[:1] == b"<" else "")
+        if not extension:
             raise Unreadable(
                 f"is no page, but {raw.media_type.partition(';')[0][:100] or 'something else'}; HTML, PDF and texts can be read"
             )
-    elif ending not in _READERS:
-        ending = media or ending
-    return supported(f"x{ending}")
+    elif extension not in _READERS:
+        extension = media or extension
+    return supported(f"x{extension}")
 
 
 def read(raw: Raw) -> Document:
@@ -96,14 +96,14 @@ def read(raw: Raw) -> Document:
         raise Unreadable(f"is larger than {MAX_FILE // 1024 // 1024} MB; split it into smaller files")
     if raw.media_type == MEDIA_TYPE:
         return read_sitemap(raw)
-    ending = kind_of(raw)
-    if ending in (".xlsx", ".xlsm", ".docx"):
+    extension = kind_of(raw)
+    if extension in (".xlsx", ".xlsm", ".docx"):
         _check_zip(raw.body)
-    return _READERS[ending](raw)
+    return _READERS[extension](raw)
 
 
 def with_languages(document: Document) -> Document:
-    """The document, with the language of each item as far as it can be told: its own, or the whole document's."""
+    """The document, with the language of each item as far as it can be detected: its own, or the whole document's."""
     declared = STEMMED.get((document.language or "").lower()[:2], "")
     whole = language_of("\n".join(f"{item.title}\n{item.content}" for item in document.items[:SAMPLE]), declared)
     document.items = [
@@ -119,6 +119,6 @@ def _check_zip(body: bytes) -> None:
     except (zipfile.BadZipFile, ValueError, OSError):
         is_old = body.startswith(b"\xd0\xcf\x11\xe0")  # which is also how a password is put around a new one
         reason = "is protected by a password, or of an old kind" if is_old else "is damaged, or no Office file"
-        raise Unreadable(f"{reason}; open it, and save it anew without a password") from None
+        raise Unreadable(f"{reason}; open it, and save it again without a password") from None
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise Unreadable(f"unpacks to more than {MAX_UNPACKED // 1024 // 1024} MB; split it into smaller files")

@@ -93,7 +93,7 @@ def read(raw: Raw) -> Document:
     answer = _reader.ask(head, raw.body)
     if "broken" in answer:
         log.error("document_reader_failed", extra={"error": answer["broken"]})
-        raise Unreadable("is damaged in a way that its reader did not expect; save it anew, or as another kind")
+        raise Unreadable("is damaged in a way that its reader did not expect; save it again, or as another kind")
     if "unreadable" in answer:
         raise Unreadable(str(answer["unreadable"]))
     fields = answer["document"]

@@ -67,7 +67,7 @@ class Sitemap:
 def start_import(base_id: int, what: File | Page | Sitemap, *, language: str | None = None, sync_hours: int | None = None) -> int:
     """Starts an import into a base, and returns its source's id. While the same is being imported, that goes on.
 
-    `language`: of all items; None: as far as it can be told, each item's own. `sync_hours`: how often pages are read again by
+    `language`: of all items; None: each item's own, as far as it can be detected. `sync_hours`: how often pages are read again by
     themselves. Raises Refused, also when another version of the file is being imported at this moment.
     """
     kind, location = _named(what)
@@ -96,7 +96,7 @@ def _named(what: File | Page | Sitemap) -> tuple[str, str]:
 def _checked_name(file: File) -> str:
     name = strip_invalid(PurePath(file.name.replace("\\", "/")).name).strip()[-MAX_NAME:]
     if not name:
-        raise Refused("The file has no name. Its ending says what it is: faq.csv.")
+        raise Refused("The file has no name. Its extension says what it is: faq.csv.")
     if not file.body:
         raise Refused(f"{name} is empty.")
     if len(file.body) > MAX_FILE:

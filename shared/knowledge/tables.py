@@ -100,7 +100,7 @@ def read_xlsx(raw: Raw) -> Document:
     except MemoryError:
         raise
     except Exception as problem:
-        raise Unreadable(f"is damaged, or no Excel file ({type(problem).__name__}); open it in Excel and save it anew") from None
+        raise Unreadable(f"is damaged, or no Excel file ({type(problem).__name__}); open it in Excel and save it again") from None
 
 
 def _sheet_rows(results: Any, formulas: Any) -> Iterator[Row]:

@@ -80,7 +80,7 @@ def read_docx(raw: Raw) -> Document:
         text = "\n\n".join(filter(None, map(_block, _joined(word.iter_inner_content()))))
         title = word.core_properties.title
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
-        raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it anew") from None
+        raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it again") from None
     return _document(title or _stem(raw.name), text)
 
 

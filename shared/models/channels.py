@@ -80,7 +80,7 @@ class TelegramBot(Base):
 
 
 class ChannelHealth(Base):
-    """How an account of a channel is; one without a row is well."""
+    """How an account of a channel is; one without a row can send."""
 
     id = None  # type: ignore[assignment]  # its account is the key
     chatbot = ForeignKeyField(Chatbot)

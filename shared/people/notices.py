@@ -88,15 +88,15 @@ def tell() -> int:
 
 
 def _tell(customer_id: int) -> int:
-    told = 0
+    sent = 0
     taken = queries["take_handoffs"].rows(customer_id=customer_id, hours=HANDOFFS, most=_LISTED)
     if handoffs := sorted(taken, key=lambda row: (row["handed_over_at"], row["id"])):
         people = _people(customer_id, ("agent", "owner"))
-        told += _send(people, {language: _of_handoffs(customer_id, handoffs, language) for language in _WAIT})
+        sent += _send(people, {language: _of_handoffs(customer_id, handoffs, language) for language in _WAIT})
     for budget in queries["take_budgets"].rows(customer_id=customer_id, hours=BUDGETS):
         owners = _people(customer_id, ("owner",))
-        told += _send(owners, {language: _of_budget(customer_id, budget, language) for language in _BUDGET})
-    return told
+        sent += _send(owners, {language: _of_budget(customer_id, budget, language) for language in _BUDGET})
+    return sent
 
 
 def _of_handoffs(customer_id: int, handoffs: Sequence[dict[str, Any]], language: str) -> tuple[str, str]:

@@ -72,7 +72,7 @@ class ItemSchema(Schema):
         *LANGUAGES,
         allow_none=True,
         load_default=None,
-        metadata={"description": "Null: as far as it can be told, the text's own."},
+        metadata={"description": "Null: the text's own, if it can be detected."},
     )
     url = fields.url(
         allow_private=lambda: True, allow_none=True, load_default=None, metadata={"description": "A page that says more."}
@@ -96,7 +96,7 @@ class ItemChangesSchema(ItemSchema):
 
     title = fields.text(MAX_TITLE)
     content = fields.text(MAX_CONTENT)
-    language = fields.choice(*LANGUAGES, allow_none=True, metadata={"description": "Null: told anew from the text."})
+    language = fields.choice(*LANGUAGES, allow_none=True, metadata={"description": "Null: detected again from the text."})
     url = fields.url(allow_private=lambda: True, allow_none=True)
     show_link = fields.switch()
     is_active = fields.switch()
@@ -142,7 +142,7 @@ def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[st
 
 
 def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
-    """Changes what is named; `language` null is told anew from the text."""
+    """Changes what is named; `language` null: it is detected again from the text."""
     own = is_own_item(customer_id, item_id)
     if "language" in changes and changes["language"] is None:
         stored = db.row(

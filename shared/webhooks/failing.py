@@ -44,7 +44,7 @@ def _watch(endpoint: dict[str, Any]) -> bool:
 
 
 def _tell(endpoint: dict[str, Any], state: str, statement: str, arguments: list[Any]) -> bool:
-    """Writes it, and tells of it; False if somebody was faster, or the endpoint is well again."""
+    """Writes it, and tells of it; False if somebody was faster, or the endpoint works again."""
     with db.transaction():
         tickets = db.scalar(statement, arguments)
         if tickets is None:

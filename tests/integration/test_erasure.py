@@ -208,7 +208,7 @@ def test_what_providers_deliver_again_brings_nobody_back(door: FrontDoor) -> Non
     for _ in range(2):
         assert door.meta(first).status_code == door.meta(never_came).status_code == door.waha(by_qr).status_code == 200
         contacts.learn_for_good(world.chatbot, "whatsapp_cloud", [PHONE, BSUID])
-        ownership.told_by_provider(world.chatbot, "whatsapp_cloud", PHONE, "person")
+        ownership.assign_as_provider_says(world.chatbot, "whatsapp_cloud", PHONE, "person")
         apply_delivery_status("READ", provider_id=reply, chatbot_id=world.chatbot)
         apply_delivery_status("READ", message_id=1, provider_id="wamid.new", chatbot_id=world.chatbot)
         world.drain()

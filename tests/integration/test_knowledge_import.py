@@ -341,7 +341,7 @@ def test_a_web_page_that_was_saved_to_a_file(world: World, base: int) -> None:
     [
         ("faq.doc", b"x", "save it as .docx"),
         ("../../etc/", b"", "is empty"),
-        ("faq", b"x", "ending"),
+        ("faq", b"x", "extension"),
         ("faq.csv", b"", "is empty"),
         ("faq.csv", b"x" * 20_971_521, "larger than 20 MB"),
     ],

@@ -203,7 +203,7 @@ def test_what_is_tried_again_has_a_lane_of_its_own(world: World, simulator: Simu
     assert broker.missing("webhook-delivery", [f"job-{job['id']}"]) == {f"job-{job['id']}"}
 
 
-def test_resent_by_hand_its_schedule_begins_anew(door: FrontDoor, simulator: Simulator) -> None:
+def test_resent_by_hand_its_schedule_starts_over(door: FrontDoor, simulator: Simulator) -> None:
     down(simulator, times=9)
     world, mine = door.world, Business(door, door.world.customer)
     event = fail(world, world.endpoint(world.customer))

@@ -72,11 +72,11 @@ def test_an_old_key_can_be_taken_away(
     use(f"{new},{old}", monkeypatch)
     assert rotate(monkeypatch) == 0
     said = capsys.readouterr().out
-    assert [line for line in said.splitlines() if ": 1 encrypted anew, 0 were already" in line] == [
-        f"{column}: 1 encrypted anew, 0 were already" for column in COLUMNS
+    assert [line for line in said.splitlines() if ": 1 encrypted again, 0 were already" in line] == [
+        f"{column}: 1 encrypted again, 0 were already" for column in COLUMNS
     ]
     assert rotate(monkeypatch) == 0
-    assert "Chatbot.provider_api_key: 0 encrypted anew, 1 were already" in capsys.readouterr().out
+    assert "Chatbot.provider_api_key: 0 encrypted again, 1 were already" in capsys.readouterr().out
     use(new, monkeypatch)
     assert decrypted() == stored
     use(old, monkeypatch)
@@ -107,7 +107,7 @@ def test_what_no_key_opens_is_named_and_the_rest_goes_on(
     said = capsys.readouterr()
     assert "the credentials of WhatsappCloudAccount" in said.err
     assert "keys: no key of CREDENTIALS_KEY decrypts 1 of these" in said.err
-    assert "WebhookEndpoint.secret: 1 encrypted anew" in said.out
+    assert "WebhookEndpoint.secret: 1 encrypted again" in said.out
     assert "secret of" not in said.out + said.err
     assert db.scalar("select access_token from whatsapp_cloud_account") == foreign
 

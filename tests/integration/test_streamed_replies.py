@@ -95,7 +95,7 @@ def test_a_provider_that_dies_in_mid_stream_is_asked_again(
     assert db.scalar("select count(*) from reply_draft") == 0
 
 
-def test_another_provider_begins_the_draft_anew(world: World, page: Page, simulator: Simulator) -> None:
+def test_another_provider_starts_the_draft_over(world: World, page: Page, simulator: Simulator) -> None:
     broken = 'data: {"choices": [{"delta": {"content": "Wrong words"}}]}\n\n'
     simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": broken, "match": "/first/"}, SHOWN])
     first, second = ({"base_url": f"{simulator.url}/{path}/v1", "api_key": encrypt("sk")} for path in ("first", "second"))

@@ -229,7 +229,7 @@ def bomb() -> bytes:
         ("faq.pdf", b"%PDF-1.7 and nothing more", "is damaged, or no PDF"),
         ("faq.doc", b"x", "save it as .docx"),
         ("faq.exe", b"MZ", "of a kind that cannot be read"),
-        ("faq", b"text", "its name has no ending"),
+        ("faq", b"text", "its name has no extension"),
         ("faq.html", "<html><script>render()</script></html>", "drawn by JavaScript"),
         ("faq.html", "<div>" * 5_000, "has no text|nested"),
     ],

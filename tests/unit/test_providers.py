@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
-from shared.ai.knowledge import Item, told
+from shared.ai.knowledge import Item, as_prompt
 from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
 from shared.channels.whatsapp_cloud import send
 from shared.channels.whatsapp_qr.dialects import dialect
@@ -39,7 +39,7 @@ def _ask(simulator: Simulator, key: str = "sk") -> provider.Completion:
         asked,
         prompt.build(
             "Be kind.",
-            told([Item(1, "Shipping", "We ship <fast>.")], []),
+            as_prompt([Item(1, "Shipping", "We ship <fast>.")], []),
             [prompt.Turn("user", "do you ship?", 0.0)],
             history_budget=24_000,
             place="on WhatsApp",

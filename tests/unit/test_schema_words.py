@@ -18,7 +18,7 @@ from shared.errors import InvalidPayload
 from shared.operations.criteria import Criteria
 from shared.payloads import check
 from web.desk import language
-from web.desk.schema_words import told
+from web.desk.schema_words import translated
 
 #: Where schemas and their fields say what is wrong in words of their own.
 SAYERS = (
@@ -127,8 +127,8 @@ def test_whatever_a_form_of_the_desk_gets_wrong_is_told_in_german(root: Path, ge
     assert len(schemas) > 10
     texts = {text for schema in schemas for text in said(schema)}
     assert len(texts) > 100
-    assert not sorted(text for text in texts if told(text) == text)
-    assert not sorted(told(text) for text in texts if re.search(r"\b(must|valid|got|number|field)\b", told(text)))
+    assert not sorted(text for text in texts if translated(text) == text)
+    assert not sorted(translated(text) for text in texts if re.search(r"\b(must|valid|got|number|field)\b", translated(text)))
 
 
 def test_texts_that_no_value_here_brings_about_have_german_too(root: Path, german: None) -> None:
@@ -137,7 +137,7 @@ def test_texts_that_no_value_here_brings_about_have_german_too(root: Path, germa
     ]
     texts = {text for path in paths for text in written(path)}
     assert len(texts) > 40
-    assert not sorted(text for text in texts if told(text) == text)
+    assert not sorted(text for text in texts if translated(text) == text)
 
 
 def test_what_an_operators_address_gets_wrong_is_told_in_german(german: None) -> None:
@@ -149,7 +149,7 @@ def test_what_an_operators_address_gets_wrong_is_told_in_german(german: None) ->
             except ValidationError as problem:
                 texts |= {str(text) for text in _leaves(problem.messages_dict)}
     assert len(texts) > 8
-    assert not sorted(text for text in texts if told(text) == text)
+    assert not sorted(text for text in texts if translated(text) == text)
 
 
 def _leaves(messages: Any) -> Iterator[Any]:
@@ -174,7 +174,7 @@ def _leaves(messages: Any) -> Iterator[Any]:
     ],
 )
 def test_values_and_places_stay_what_they_are(german: None, text: str, german_text: str) -> None:
-    assert told(text) == german_text
+    assert translated(text) == german_text
 
 
 def test_english_stays_english() -> None:
@@ -182,4 +182,4 @@ def test_english_stays_english() -> None:
     language.install(app)
     with app.test_request_context():
         text = "number 2: must be a whole number from 1 to 604,800 (got 'x')"
-        assert told(text) == text.replace("(got", "(given:")
+        assert translated(text) == text.replace("(got", "(given:")

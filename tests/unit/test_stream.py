@@ -195,9 +195,9 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
     for size in range(1, len(text) + 1):
         shown, filtered = "", VisibleText()
         for at in range(0, len(text), size):
-            piece, is_anew = filtered.feed(text[at : at + size])
+            piece, starts_over = filtered.feed(text[at : at + size])
             shown += piece
-            assert not is_anew
+            assert not starts_over
             assert visible.startswith(shown), (size, shown)
         assert shown == visible
     if visible and "<r" not in text:
@@ -215,8 +215,8 @@ def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> N
     text = "".join(["x", *pieces, "."])
     shown, filtered = "", VisibleText()
     for character in text:
-        piece, is_anew = filtered.feed(character)
-        shown = piece if is_anew else shown + piece
+        piece, starts_over = filtered.feed(character)
+        shown = piece if starts_over else shown + piece
     visible = thoughts.without(text).strip()
     assert shown.strip() == visible or visible.startswith("`")  # which may be a call of a tool
 

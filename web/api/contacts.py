@@ -41,7 +41,7 @@ def erase_contact(contact_id: int) -> Response:
     """Erase a contact
 
     All that is known of the person, under all their names: messages, files, transcripts, events, jobs. It cannot be undone. What
-    providers deliver again in the next days does not bring them back; if they write anew, they are a new contact.
+    providers deliver again in the next days does not bring them back; if they write again, they are a new contact.
     """
     existing(erasure.erase(customer_id(), row_id(contact_id)), "contact")
     return Response(status=204)

@@ -41,7 +41,7 @@ class InProgress(Conflict):
     """Another request has the key, and no answer."""
 
     description = (
-        "A request with this Idempotency-Key is under way, or nobody knows what became of it. Try again in a moment. If that does"
+        "A request with this Idempotency-Key is under way, or its outcome is unknown. Try again in a moment. If that does"
         " not help, look whether it took effect, and use a new key."
     )
 
@@ -94,7 +94,11 @@ def end(answer: Response) -> None:
             return
         kept = {"body": answer.get_data(as_text=True), "type": answer.content_type}
         db.rows(KeptAnswer.update(status=answer.status_code, answer=encrypt(json.dumps(kept))).where(own))
-    except (DatabaseError, InterfaceError, ServiceDown) as problem:  # the request is done; a second one is told that nobody knows
+    except (
+        DatabaseError,
+        InterfaceError,
+        ServiceDown,
+    ) as problem:  # the request is done; a second one gets 409
         log.warning("answer_not_kept", extra={"error": type(problem).__name__})
 
 

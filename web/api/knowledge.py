@@ -127,7 +127,7 @@ def get_item(item_id: int) -> dict[str, Any]:
 def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
     """Update an item
 
-    What is not named stays. With `language` null it is told anew from the text.
+    What is not named stays. With `language` null it is detected again from the text.
     """
     return existing(knowledge.change_item(customer_id(), row_id(item_id), changes), "knowledge item")
 

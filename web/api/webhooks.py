@@ -127,7 +127,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 def redeliver_event(event_id: int) -> dict[str, Any]:
     """Redeliver an event
 
-    It goes out under its own id once more, at once, and its redelivery schedule begins anew.
+    It goes out under its own id once more, at once, and its redelivery schedule starts over.
     """
     try:
         return existing(deliveries.resend(customer_id(), row_id(event_id)), "webhook event")

@@ -11,7 +11,7 @@ from shared.people.accounts import Refused, checked_name
 from web.api import keys as api_keys
 from web.desk import desk
 from web.desk.access import allowed, audited
-from web.desk.refusals import told
+from web.desk.refusals import refusal_text
 
 
 @desk.get("/c/<int:customer_id>/keys")
@@ -28,7 +28,7 @@ def create_key() -> Response:
     try:
         name = checked_name(request.form.get("name", ""))
     except Refused as refusal:
-        return _page(problem=told(refusal), status=422)
+        return _page(problem=refusal_text(refusal), status=422)
     with db.transaction():
         key = api_keys.create(g.customer.id, name)
         audited("key.created", "key", name=name)

@@ -19,7 +19,7 @@ from shared.teaching.fields import Refused
 from shared.teaching.hours import time_zone_choices
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 
 #: What the form has.
 _FIELDS: dict[str, forms.Reader] = {
@@ -64,7 +64,7 @@ def save_budget() -> Response:
             budget_id = budgets.store(g.customer.id, wanted, by_operator=by_operator, is_open=is_open)
             audited("budget.set", "budget", budget_id, name=_name(scope), tokens=wanted["tokens"], money=wanted["money"])
     except InvalidPayload as problem:
-        return _form(scope, _stored(scope), given, told_errors(problem.errors), status=422)
+        return _form(scope, _stored(scope), given, translated_errors(problem.errors), status=422)
     except Refused:
         return _form(scope, _stored(scope), given, status=409)  # it says so by itself
     budgets.counted(budget_id)

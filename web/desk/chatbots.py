@@ -23,7 +23,7 @@ from web.api.api import MAX_TEXT_BODY
 from web.desk import desk, forms, hours, test_chat
 from web.desk.access import allowed, audited
 from web.desk.knowledge import own_language
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
 _ONE = "/c/<int:customer_id>/chatbots/<int:chatbot_id>"
@@ -104,7 +104,7 @@ def create_chatbot() -> Response:
     try:
         checked = check(teaching.ChatbotSchema, "chatbot", given)
     except InvalidPayload as problem:
-        return _list(told_errors(problem.errors), 422)
+        return _list(translated_errors(problem.errors), 422)
     with db.transaction():
         base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": own_language()})
         bot = teaching.create_chatbot(g.customer.id, {**checked, "knowledge_base_id": base["id"]})
@@ -137,7 +137,7 @@ def save_chatbot(chatbot_id: int, section: str) -> Response:
             teaching.change_chatbot(g.customer.id, chatbot_id, changes)
             audited("chatbot.changed", "chatbot", chatbot_id, name=changes.get("name", bot["name"]), section=section)
     except InvalidPayload as problem:
-        return _page(bot, section, given, told_errors(problem.errors), status=422)
+        return _page(bot, section, given, translated_errors(problem.errors), status=422)
     flash(_("Saved. The next answer follows it."))
     return _to(chatbot_id, section)
 

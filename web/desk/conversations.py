@@ -25,7 +25,7 @@ from web.api import outbound, sending
 from web.desk import desk
 from web.desk.access import allowed, audited, may_read_texts
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
-from web.desk.schema_words import told_fields
+from web.desk.schema_words import translated_fields
 from web.files import answer_with
 
 #: A numbered placeholder of a template.
@@ -124,8 +124,8 @@ def improve(conversation_id: int, message_id: int) -> Response:
     try:
         item = check(knowledge.ItemSchema, "knowledge item", {"title": _text("title"), "content": _text("content")})
     except InvalidPayload as wrong:
-        told = told_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
-        return _page(found, problem=_("The answer was not saved: %(problem)s", problem=told), status=422)
+        problem = translated_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
+        return _page(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422)
     with db.transaction():
         new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
         if new is None:
@@ -166,8 +166,8 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
         problem = _("This form was sent before, with another text. Here is your text in a new form: send it again.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
     except InvalidPayload as wrong:
-        told = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
-        return _page(_existing(found["id"]), problem=told, status=422, draft=_text("content"))
+        problem = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
+        return _page(_existing(found["id"]), problem=problem, status=422, draft=_text("content"))
     return _back(found)
 
 

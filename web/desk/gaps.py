@@ -14,7 +14,7 @@ from web.api.api import MAX_TEXT_BODY
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
 from web.desk.knowledge import BASE, require_base
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
 #: Groups that are shown: those that were asked most.
@@ -38,7 +38,7 @@ def answer_gap(base_id: int, gap_id: int) -> Response:
     try:
         checked = check(teaching.AnswerSchema, "answer", given)
     except InvalidPayload as problem:
-        return _page(base_id, gap_id, told_errors(problem.errors), 422)
+        return _page(base_id, gap_id, translated_errors(problem.errors), 422)
     with db.transaction():
         item = teaching.answer(g.customer.id, base_id, gap_id, checked) if gap_id <= MAX_ROW_ID else None
         if item is None:

@@ -21,7 +21,7 @@ from shared.teaching.languages import SIMPLE, STEMMED
 from web.api.api import MAX_TEXT_BODY
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
-from web.desk.schema_words import told_errors, told_fields
+from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
 
 BASE = "/c/<int:customer_id>/knowledge/<int:base_id>"
@@ -48,7 +48,7 @@ def create_base() -> Response:
             teaching.BaseSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
         )
     except InvalidPayload as problem:
-        return _list(told_errors(problem.errors), 422)
+        return _list(translated_errors(problem.errors), 422)
     with db.transaction():
         base = teaching.create_base(g.customer.id, given)
         audited("knowledge.base_created", "knowledge base", base["id"], name=base["name"])
@@ -82,7 +82,7 @@ def create_item(base_id: int) -> Response:
     try:
         checked = check(teaching.ItemSchema, "knowledge item", given)
     except InvalidPayload as problem:
-        return _item_page(base, None, given, told_errors(problem.errors), status=422)
+        return _item_page(base, None, given, translated_errors(problem.errors), status=422)
     with db.transaction():
         item = teaching.create_item(g.customer.id, base_id, checked) or {}
         audited("knowledge.item_created", "knowledge item", item.get("id"), name=checked["title"][:80])
@@ -107,7 +107,7 @@ def save_item(base_id: int, item_id: int) -> Response:
     try:
         changes = check(teaching.ItemChangesSchema, "knowledge item", given)
     except InvalidPayload as problem:
-        return _item_page(base, stored, given, told_errors(problem.errors), status=422)
+        return _item_page(base, stored, given, translated_errors(problem.errors), status=422)
     with db.transaction():
         db.rows(KnowledgeItem.select(KnowledgeItem.id).where(KnowledgeItem.id == item_id).for_update())
         stored = _item(base_id, item_id)
@@ -142,7 +142,9 @@ def save_base(base_id: int) -> Response:
             teaching.BaseChangesSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
         )
     except InvalidPayload as problem:
-        return _items_page(base, problem=told_fields(problem.errors, {"name": _("Name"), "language": _("Language")}), status=422)
+        return _items_page(
+            base, problem=translated_fields(problem.errors, {"name": _("Name"), "language": _("Language")}), status=422
+        )
     with db.transaction():
         teaching.change_base(g.customer.id, base_id, changes)
         audited("knowledge.base_changed", "knowledge base", base_id, name=changes["name"])

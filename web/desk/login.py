@@ -17,7 +17,7 @@ from shared.people.accounts import Refused
 from web.desk import desk, invitations
 from web.desk.access import TOKEN, allowed, audited, current_user
 from web.desk.navigation import first_page
-from web.desk.refusals import told
+from web.desk.refusals import refusal_text
 from web.request_limits import check_guess, check_login, check_mail, client_site, count_guess, count_login
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def use_link(token: str) -> Response:
         try:
             user = _redeem(found, token)
         except Refused as refusal:
-            problems = {"email": told(refusal)}
+            problems = {"email": refusal_text(refusal)}
         else:
             return _gone() if user is None else _welcome(user)
     return _link_form(found, problems, 422)
@@ -142,7 +142,7 @@ def _problems(found: UserLink) -> dict[str, str]:
         try:
             accounts.checked_name(request.form.get("name", ""))
         except Refused as refusal:
-            return {"name": told(refusal)}
+            return {"name": refusal_text(refusal)}
     return {}
 
 

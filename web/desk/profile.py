@@ -11,7 +11,7 @@ from shared.people.accounts import Refused
 from web.desk import desk
 from web.desk.access import TOKEN, allowed, audited
 from web.desk.language import languages
-from web.desk.refusals import told
+from web.desk.refusals import refusal_text
 from web.request_limits import check_login, client_site, count_login
 
 #: How browsers and systems name themselves. The first that fits: all call themselves Safari, and Android calls itself Linux.
@@ -39,7 +39,7 @@ def change_profile() -> Response:
             accounts.set_profile(g.user.id, request.form.get("name", ""), language if language in languages() else None)
             audited("user.changed", "user", g.user.id, language=language or None)
     except Refused as refusal:
-        return _page({"name": told(refusal)}, 422)
+        return _page({"name": refusal_text(refusal)}, 422)
     g.user = accounts.require(g.user.id)
     flash(_("Saved."))
     return _back()

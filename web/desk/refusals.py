@@ -7,6 +7,6 @@ from flask_babel import gettext
 from shared.people.accounts import Refused
 
 
-def told(refusal: Refused) -> str:
+def refusal_text(refusal: Refused) -> str:
     """A refusal's text, translated."""
     return str(gettext(refusal.text, **refusal.values))

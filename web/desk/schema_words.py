@@ -14,7 +14,7 @@ from flask_babel import format_decimal, gettext
 
 
 def _l(text: str) -> str:
-    """Marks what is translated where it is told."""
+    """Marks what is translated where it is shown."""
     return text
 
 
@@ -105,17 +105,17 @@ _PLACE = re.compile(r"number (\d+)")
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?(e[+-]?\d+)?")
 
 
-def told_errors(errors: Mapping[str, str]) -> dict[str, str]:
+def translated_errors(errors: Mapping[str, str]) -> dict[str, str]:
     """For each field of an InvalidPayload what is wrong with it."""
-    return {name: told(text) for name, text in errors.items()}
+    return {name: translated(text) for name, text in errors.items()}
 
 
-def told_fields(errors: Mapping[str, str], labels: Mapping[str, str]) -> str:
+def translated_fields(errors: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """The same in a line, for a form that shows it above its fields; each is called by its label."""
-    return "; ".join(f"{labels.get(name, name)}: {text}" for name, text in told_errors(errors).items())
+    return "; ".join(f"{labels.get(name, name)}: {text}" for name, text in translated_errors(errors).items())
 
 
-def told(text: str) -> str:
+def translated(text: str) -> str:
     """One of a schema's texts, maybe with its place before it and what was given after it; one that is unknown stays as it is."""
     said, _, rest = text.partition(" (got ")
     given = rest.removesuffix(")")

@@ -21,7 +21,7 @@ from web.api.sources import MAX_UPLOAD
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
 from web.desk.knowledge import BASE, require_base
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
 #: Documents of a source that are shown: those with problems first.
@@ -56,7 +56,7 @@ def import_address(base_id: int) -> Response:
     try:
         checked = check(NewSourceSchema, "source", {**given, "sitemap": forms.tick(request.form, "sitemap")})
     except InvalidPayload as problem:
-        return _page(base, told_errors(problem.errors), 422)
+        return _page(base, translated_errors(problem.errors), 422)
     what = Sitemap(checked["url"]) if checked["sitemap"] else Page(checked["url"])
     return _start(base, "url", what, checked["sync_hours"])
 

@@ -15,7 +15,7 @@ from shared.people import accounts, mail
 from shared.people.accounts import Refused
 from web.desk import desk, invitations
 from web.desk.access import allowed, audited
-from web.desk.refusals import told
+from web.desk.refusals import refusal_text
 
 
 @desk.get("/c/<int:customer_id>/team")
@@ -107,7 +107,7 @@ def _invite(customer_id: int | None, role: str) -> Response:
             audited("user.invited", "user", member.id, name=member.name, role=role)
             path = invitations.make(member)
     except Refused as refusal:
-        return _page(customer_id, told(refusal), status=422)
+        return _page(customer_id, refusal_text(refusal), status=422)
     return _page(customer_id, made=invitations.hand_over(member, path))
 
 
@@ -131,7 +131,7 @@ def _do(member: User, action: str, change: Callable[[], None], **details: Any) -
             change()
             audited(action, "user", member.id, name=member.name, **details)
     except Refused as refusal:
-        return _page(member.customer_id, told(refusal), status=409)
+        return _page(member.customer_id, refusal_text(refusal), status=409)
     flash(_("Saved."))
     return redirect(url_for("desk.operators" if member.customer_id is None else "desk.team"), 303)  # type: ignore[return-value]  # werkzeug's base class
 

@@ -19,7 +19,7 @@ from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, Te
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
 from web.desk.inbox import CHANNEL_NAMES
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 from web.desk.webhook import OFF, ONE, name_of, own, page, to
 
 #: What a schedule is written with, and the word for none at all; an empty one is the platform's.
@@ -128,7 +128,7 @@ def create_webhook() -> Response:
                 raise NotFound
             audited("webhook.created", "webhook", made["id"], name=name_of(made))
     except InvalidPayload as problem:
-        return _form(None, given, told_errors(problem.errors), status=422)
+        return _form(None, given, translated_errors(problem.errors), status=422)
     except endpoints.TooManyEndpoints:
         most = _("A business has at most %(most)s webhooks. Delete one that you no longer need.", most=endpoints.MAX_ENDPOINTS)
         return _form(None, given, refused=most, status=409)
@@ -160,7 +160,7 @@ def save_webhook(endpoint_id: int) -> Response:
                 raise NotFound
             audited("webhook.changed", "webhook", endpoint_id, name=name_of({**endpoint, **changes}))
     except InvalidPayload as problem:
-        return _form(endpoint, given, told_errors(problem.errors), status=422)
+        return _form(endpoint, given, translated_errors(problem.errors), status=422)
     except endpoints.OtherWay:
         text = _("An endpoint with an address keeps one, and one whose events are read gets none. Make a new one.")
         return _form(endpoint, given, {"url": text}, status=422)

@@ -250,8 +250,8 @@ def _record_state(account: Account, state: SessionState) -> str:
 
 
 def _change_owner(channel: Channel, account: Account, change: OwnerChange) -> str:
-    told = partial(ownership.told_by_provider, account.chatbot_id, channel.name, change.external_user_id, change.owner)
-    db.retry_on_outage(told, db.WEB_RETRY_SECONDS)
+    assign = partial(ownership.assign_as_provider_says, account.chatbot_id, channel.name, change.external_user_id, change.owner)
+    db.retry_on_outage(assign, db.WEB_RETRY_SECONDS)
     return "owner_noted"
 
 

@@ -77,10 +77,10 @@ def _apply_template_update(update: TemplateUpdate) -> None:
 
 
 def _apply_account_event(event: AccountEvent) -> None:
-    """Of all numbers of its business account, and told to the operator also where there is none of ours."""
+    """Of all numbers of its business account, and logged also where there is none of ours."""
     known = webhook.accounts_of_waba(event.waba_id)
-    told = {"waba": event.waba_id, "account_event": event.event, "state": event.state, "numbers": len(known)}
-    log.log(logging.INFO if event.state == health.OK else logging.ERROR, "account_event", extra=told)
+    details = {"waba": event.waba_id, "account_event": event.event, "state": event.state, "numbers": len(known)}
+    log.log(logging.INFO if event.state == health.OK else logging.ERROR, "account_event", extra=details)
     inbox.count(CHANNEL, f"account_{event.state}")
     for account in known:
         number = health.account_of(CHANNEL, account.chatbot_id, account.name)

@@ -53,7 +53,7 @@ def ready() -> tuple[Response, int]:
 
 
 class _Latest:
-    """The latest answer. One caller at a time asks anew; the others get the one before, if there is any."""
+    """The latest answer. One caller at a time asks again; the others get the one before, if there is any."""
 
     def __init__(self) -> None:
         self._asking = threading.Lock()

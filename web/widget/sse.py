@@ -2,7 +2,7 @@
 
 PostgreSQL notifies at the commit that changed a conversation (widget_changed in schema.sql). One LISTEN connection a process
 hears it and wakes the visitor's streams; what is newer than they have sent is read for many of them by one statement. A lost
-notification delays a message by seconds and loses none: every stream is read anew every ten seconds, and all of them at
+notification delays a message by seconds and loses none: every stream is read again every ten seconds, and all of them at
 once after the LISTEN connection broke. Replies that are being written come the same way, where a page is open: the streams say
 so in the table open_page (shared/channels/widget/drafts.py).
 """

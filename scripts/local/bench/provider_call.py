@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from scripts.local.simulator.client import Simulator
 from shared import config, http
 from shared.ai import profiles, prompt, provider
-from shared.ai.knowledge import Item, told
+from shared.ai.knowledge import Item, as_prompt
 from shared.ai.tools import NO_ANSWER
 
 #: Milliseconds of CPU that a call may cost.
@@ -64,7 +64,7 @@ def _ways(base_url: str) -> dict[str, Call]:
     items = [Item(number, "Shipping", "We ship within two days, by bike where we can. " * 10) for number in range(5)]
     messages = prompt.build(
         "You answer for a shop.",
-        told(items, [NO_ANSWER]),
+        as_prompt(items, [NO_ANSWER]),
         [prompt.Turn("user", "Do you ship to the moon?", 0.0)] * 10,
         history_budget=24_000,
         place="",

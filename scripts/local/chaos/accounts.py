@@ -141,7 +141,7 @@ def _count_refused(target: Target, kind: str, status: int) -> None:
 
 
 def check(messages: int, sent: Mapping[int, Sequence[int]]) -> Iterator[str]:
-    """What is wrong once all accounts are well again. `sent`: the messages that reached a provider."""
+    """What is wrong once all accounts work again. `sent`: the messages that reached a provider."""
     expected = messages + PICTURES
     for what, count in _COUNTED.items():
         if (counted := db.scalar(count)) != expected:
@@ -151,12 +151,12 @@ def check(messages: int, sent: Mapping[int, Sequence[int]]) -> Iterator[str]:
         yield f"{len(unsent)} replies never reached their provider: {sorted(unsent)[:5]}"
     if (stored := db.scalar("select count(*) from media where state = 'stored'")) != PICTURES:
         yield f"{stored} pictures are stored, of {PICTURES}"
-    told = {(row["channel"], row["chatbot_id"]): row["events"] for row in db.rows(_TOLD)}
+    reported = {(row["channel"], row["chatbot_id"]): row["events"] for row in db.rows(_TOLD)}
     for name, tenant in _TROUBLES:
-        if (events := told.pop((name, chatbot_ids()[tenant]), None)) != ["channel.down", "channel.up"]:
+        if (events := reported.pop((name, chatbot_ids()[tenant]), None)) != ["channel.down", "channel.up"]:
             yield f"of {name} of tenant {tenant} the events were {events}"
-    if told:
-        yield f"accounts that were well are reported: {told}"
+    if reported:
+        yield f"accounts that worked are reported: {reported}"
 
 
 _COUNTED = {

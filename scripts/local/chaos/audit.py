@@ -24,7 +24,7 @@ _COUNTS = """
         (select count(*) from message where role = 'assistant' and status = 'FAILED' and error is null) as failed_silent,
         (select count(*) from message where metadata ? 'fallback')                                   as fallbacks,
         (select count(*) from webhook_event)                                                         as events,
-        (select count(*) from webhook_event where event in ('message.received', 'message.sent', 'message.failed')) as told,
+        (select count(*) from webhook_event where event in ('message.received', 'message.sent', 'message.failed')) as of_messages,
         (select count(*) from webhook_event where event = 'conversation.opened')                     as opened,
         (select count(*) from conversation)                                                          as conversations,
         (select count(*) from webhook_event where status = 'DELIVERED')                              as delivered,
@@ -182,10 +182,10 @@ def _check_database(result: Audit) -> None:
     if counts["failed_silent"] or counts["open_jobs"]:
         wrong.append(f"{counts['failed_silent']} replies FAILED without a reason, {counts['open_jobs']} jobs still open")
     events, delivered, failed = counts["events"], counts["delivered"], counts["events_failed"]
-    if delivered + failed != events or counts["told"] != 2 * messages or counts["opened"] != counts["conversations"]:
-        told, opened = counts["told"], counts["opened"]
+    if delivered + failed != events or counts["of_messages"] != 2 * messages or counts["opened"] != counts["conversations"]:
+        of_messages, opened = counts["of_messages"], counts["opened"]
         wrong.append(
-            f"webhooks: {delivered} delivered + {failed} failed of {events}; {told} of messages, expected {2 * messages};"
+            f"webhooks: {delivered} delivered + {failed} failed of {events}; {of_messages} of messages, expected {2 * messages};"
             f" {opened} of conversations, expected {counts['conversations']}"
         )
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
@@ -233,7 +233,7 @@ def _sent_out_of_order(replies: dict[int, dict[str, Any]], times: dict[int, list
     conversations: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for message_id, arrivals in times.items():
         reply = replies[message_id]
-        if reply["reply_to"] is not None:  # a superseded one whose question was answered anew has no place
+        if reply["reply_to"] is not None:  # a superseded one whose question was answered again has no place
             conversations[reply["conversation_id"]].append((min(arrivals), reply["reply_to"]))
     return sum(
         1 for sends in map(sorted, conversations.values()) for (_, earlier), (_, later) in pairwise(sends) if earlier > later

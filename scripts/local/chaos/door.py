@@ -81,15 +81,15 @@ class Door:
     def _judge(self, outage: str, refuses: bool, answers: list[Answer]) -> None:
         statuses = Counter(answer.status for answer in answers)
         slowest = max((answer.seconds for answer in answers), default=0.0)
-        told = ", ".join(f"{count} × {status or 'no answer'}" for status, count in sorted(statuses.items()))
+        counts = ", ".join(f"{count} × {status or 'no answer'}" for status, count in sorted(statuses.items()))
         if statuses.keys() - {200, 503}:
-            self.wrong.append(f"door, {outage}: answered {told}; only 200 and 503 are right")
+            self.wrong.append(f"door, {outage}: answered {counts}; only 200 and 503 are right")
         if slowest > PATIENCE:
             self.wrong.append(f"door, {outage}: the slowest answer took {slowest:.1f} s instead of {PATIENCE:.0f}")
         if any(answer.status == 503 and not answer.retry_after for answer in answers):
             self.wrong.append(f"door, {outage}: a 503 has no Retry-After")
         if refuses and 503 not in statuses:
-            self.wrong.append(f"door, {outage}: never said 503 ({told})")
+            self.wrong.append(f"door, {outage}: never said 503 ({counts})")
 
     def _judge_recovery(self, outage: str) -> None:
         deadline = time.monotonic() + RECOVERY

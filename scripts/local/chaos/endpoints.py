@@ -51,7 +51,7 @@ def take_down(target: Target) -> None:
             time.sleep(LASTS)
         if target.stopping.is_set() and time.monotonic() - begun > AT_LEAST:
             break
-    target.report(f"endpoints are well again, {_count(_FAILED)} events FAILED")
+    target.report(f"endpoints work again, {_count(_FAILED)} events FAILED")
     _wait(target, lambda: not _count(_UNSETTLED), "events are not settled after the endpoints were well again")
     _lose_and_recover(target, endpoints[-1], len(endpoints) - 1)
 
@@ -83,7 +83,7 @@ def check(record: Sequence[dict[str, Any]]) -> Iterator[str]:
     """What is wrong in the end. `record`: the requests that the outside world received."""
     record = [one for one in record if one["kind"] == "webhook"]
     if failed := _count(_FAILED):
-        yield f"{failed} events are FAILED for good, although every endpoint is well"
+        yield f"{failed} events are FAILED for good, although every endpoint works"
     if strange := [one for one in record if json.loads(one["body"])["id"] != one["headers"].get("webhook-id")]:
         yield f"{len(strange)} deliveries have another webhook-id than their event"
     arrived = Counter(one["headers"].get("webhook-id") for one in record if one["accepted"])

@@ -70,8 +70,8 @@ class Trouble:
         refused = sum(1 for row in calls if row["status"] == 401)
         yield Check(f"the expired token is tried {MOST_CALLS} times at most", 0 < refused <= MOST_CALLS, f"{refused} calls")
         events = WebhookEvent.select(WebhookEvent.event).where(WebhookEvent.customer == self._customer)
-        told = Counter(row["event"] for row in db.rows(events))
-        down, up = told["channel.down"], told["channel.up"]
+        events_by_name = Counter(row["event"] for row in db.rows(events))
+        down, up = events_by_name["channel.down"], events_by_name["channel.up"]
         yield Check("the shop is told once that its number is down, and once that it is up", down == up == 1, f"{down} and {up}")
         reply = db.row(Message.select(Message.metadata).where(Message.reply_to == self._dialogues[1].turns[0].message_ids[0]))
         code = (reply or {"metadata": {}})["metadata"].get("error_code")

@@ -1,4 +1,4 @@
-"""Transcription as OpenAI's API does it: by the ending of the file's name, and of what its bytes say.
+"""Transcription as OpenAI's API does it: by the extension of the file's name, and of what its bytes say.
 
 A file that has `says:` in it is heard to say what follows, up to a NUL or the end of the line; any other asks when we ship.
 """
@@ -37,10 +37,10 @@ def transcribe(request: Request) -> Reply:
     form = form_of(request)
     name, audio = form.get("file", ("", b""))
     model = form.get("model", ("", b""))[1].decode()
-    ending = name.rpartition(".")[2].lower()
+    extension = name.rpartition(".")[2].lower()
     if not model or not name:
         return _refusal(400, "you must provide a model parameter and a file", None)
-    if ending not in _TAKEN or ending in _UNKNOWN_TO_OTHERS:
+    if extension not in _TAKEN or extension in _UNKNOWN_TO_OTHERS:
         return _refusal(400, f"Invalid file format. Supported formats: {list(_TAKEN)}", None, key=name)
     if len(audio) > _MAX_BYTES:
         return _refusal(413, f"Maximum content size limit ({_MAX_BYTES}) exceeded ({len(audio)} bytes read)", None, key=name)

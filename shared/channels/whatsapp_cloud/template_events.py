@@ -24,7 +24,7 @@ def updates_in(body: Mapping[str, Any]) -> list[TemplateUpdate]:
     ]
 
 
-def _update(waba_id: str, value: dict[str, Any], **told: Any) -> TemplateUpdate:
+def _update(waba_id: str, value: dict[str, Any], **fields: Any) -> TemplateUpdate:
     identity = get_path(value, "message_template_id")
     return TemplateUpdate(
         raw=value,
@@ -32,7 +32,7 @@ def _update(waba_id: str, value: dict[str, Any], **told: Any) -> TemplateUpdate:
         provider_id=str(identity) if isinstance(identity, int | str) else None,
         name=get_text(value, "message_template_name"),
         language=get_text(value, "message_template_language"),
-        **told,
+        **fields,
     )
 
 

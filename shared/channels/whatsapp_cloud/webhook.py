@@ -177,8 +177,8 @@ def _contact_of(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bo
 
 def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> tuple[str, ...]:
     """The other names of a message's customer that its payload tells."""
-    told = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"))
-    return tuple(name for name in dict.fromkeys(told) if name != user_id)
+    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"))
+    return tuple(name for name in dict.fromkeys(names) if name != user_id)
 
 
 def _texts(value: dict[str, Any], *names: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What a message object of WhatsApp Web says, by its kind, or that nobody waits for an answer to it.
 
-A kind that nobody has told us of is read for its words, and kept without an answer if it has none.
+A kind that we do not know is read for its words, and kept without an answer if it has none.
 """
 
 from __future__ import annotations

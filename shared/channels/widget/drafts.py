@@ -48,7 +48,7 @@ class AnswerUnwanted(Exception):
 
 
 class Draft:
-    """The draft of one reply. Called with each new piece of its text; "" says that it begins anew (shared/ai/stream.py).
+    """The draft of one reply. Called with each new piece of its text; "" says that it starts over (shared/ai/stream.py).
 
     What it shows of an attempt that failed stays until the next one has text. Raises LeaseLost or AnswerUnwanted, if there is no
     point in going on.
@@ -57,7 +57,7 @@ class Draft:
     def __init__(self, job: Job, message_id: int) -> None:
         self.job, self.message_id = job, message_id
         self.text = ""
-        self.begins_anew = False
+        self.starts_over = False
         self.is_dirty = self.is_being_written = False
         self.due_at = 0.0
         self.stopped: Exception | None = None
@@ -66,7 +66,7 @@ class Draft:
         if self.stopped is not None:
             raise self.stopped
         if not piece:
-            self.begins_anew = True
+            self.starts_over = True
             return
         _board.note(self, strip_invalid(piece.replace("\x00", "")))
 
@@ -99,8 +99,8 @@ class _Board:
 
     def note(self, draft: Draft, piece: str) -> None:
         with self._changed:
-            kept = "" if draft.begins_anew else draft.text
-            draft.text, draft.begins_anew = (kept + piece)[:MAX_TEXT], False
+            kept = "" if draft.starts_over else draft.text
+            draft.text, draft.starts_over = (kept + piece)[:MAX_TEXT], False
             if draft in self._dirty or draft.text == kept:
                 return
             self._dirty[draft] = None

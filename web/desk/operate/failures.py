@@ -23,7 +23,7 @@ from web.desk.access import allowed, audited, current_user
 from web.desk.dates import COUNTED
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts
-from web.desk.schema_words import told
+from web.desk.schema_words import translated
 
 #: Rows of a page.
 _ROWS = 50
@@ -132,7 +132,7 @@ def _said(args: MultiDict[str, str]) -> dict[str, Any]:
 
 def _wrong(problem: ValidationError) -> str:
     wrong: dict[str, Any] = problem.messages_dict
-    return " ".join(f"{name}: {' '.join(told(str(text)) for text in texts)}" for name, texts in wrong.items())
+    return " ".join(f"{name}: {' '.join(translated(str(text)) for text in texts)}" for name, texts in wrong.items())
 
 
 def _noting(where: Filter) -> Callable[[int], None]:

@@ -18,7 +18,7 @@ from shared.http.urls import UrlRefused
 from shared.payloads import check
 from web.desk import desk, forms
 from web.desk.access import allowed, audited
-from web.desk.schema_words import told_errors
+from web.desk.schema_words import translated_errors
 
 _FIELDS: dict[str, forms.Reader] = {
     "base_url": forms.text,
@@ -47,7 +47,7 @@ def set_price() -> Response:
     try:
         price = check(PriceSchema, "price", given)
     except InvalidPayload as problem:
-        return _page(given, told_errors(problem.errors), status=422)
+        return _page(given, translated_errors(problem.errors), status=422)
     costs = {name: Decimal(repr(price[name])) for name in ("prompt", "completion", "minute")}
     with db.transaction():
         rules.set_price(price["base_url"], price["model"], **costs)

@@ -87,7 +87,7 @@ setInterval(tellTimes, 30_000);
 document.addEventListener("htmx:afterSettle", tellTimes);
 
 // ---- A request of htmx that got no answer, or a bad one, is told at the bottom of the page. What was lost is asked for every few
-// seconds; once it is there, the body gets the event desk:back, on which parts of the page may fetch themselves anew.
+// seconds; once it is there, the body gets the event desk:back, on which parts of the page may fetch themselves again.
 const connection = document.getElementById("connection");
 let waiting = 0;
 function tell(text) {
