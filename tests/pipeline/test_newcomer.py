@@ -1,4 +1,4 @@
-"""The newcomer's path of README, with the commands as they are typed: a business, 20 questions, the first right answer."""
+"""The newcomer's path of scripts/README.md, commands as they are typed: a business, 20 questions, the first right answer."""
 
 from __future__ import annotations
 

@@ -204,6 +204,11 @@ def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
     assert not missing
 
 
+def test_the_readme_is_short(root: Path) -> None:
+    """Details have their place in the documents of the rooms."""
+    assert len((root / "README.md").read_text().splitlines()) <= 150
+
+
 def test_links_between_the_documents_lead_somewhere(root: Path) -> None:
     texts = {(root / name).resolve(): (root / name).read_text() for name in DOCUMENTS}
     anchors = {path: {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)} for path, text in texts.items()}
