@@ -26,7 +26,6 @@ from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.channels import accounts, health
 from shared.models import DeadLetter
 from shared.operations import dead_letters
 from shared.operations.dead_letters import Filter
@@ -375,10 +374,12 @@ def operator_repairs(browser: Browser, url: str, world: World, simulator: Simula
     click(browser, "Preview the replay", "/replays/new$")
     assert f"{STOPPED} will not: the channel still cannot send" in browser.texts(".outcome"), "the reason is not repaired yet"
 
-    account = accounts.find(world.customer, "whatsapp_cloud", world.chatbot)
-    assert account is not None
-    accounts.replace_secret(account, "a new token")  # at the desk: tests/integration/test_desk_connecting.py
-    health.connected(account)
+    browser.open(f"{url}/desk/c/{world.customer}/channels")
+    click_on(browser, "css selector", f"a[href$='/channels/whatsapp_cloud/{world.chatbot}']", "/channels/whatsapp_cloud/")
+    click(browser, "New token or key")
+    fill(browser, "#secret", "EAA-new-token")
+    click(browser, "Save", "/channels/whatsapp_cloud/", within="dialog[@id='new-secret']")
+    until_shown(browser, ".toast", "Replies that waited leave now")
     browser.open(failures)
     click(browser, "Preview the replay", "/replays/new$")
     assert f"{STOPPED} will be sent" in browser.texts(".outcome")
