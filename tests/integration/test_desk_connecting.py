@@ -229,6 +229,7 @@ def test_an_owner_connects_each_of_the_three_in_a_browser(browser: Browser, app:
             shown = "(image => image?.complete && image.naturalWidth > 0)(document.querySelector('.qr-code'))"
             browser.until(shown, seconds=60)
             assert "Waiting for the phone" in browser.texts("#checks [role=status]")[0]
+            assert "connected once the phone has read the code" in browser.texts("main")[0]
             browser.until("document.querySelectorAll('#checks .step.done').length === 2", seconds=60)
             row = db.row(WhatsappQrSession.select().where(WhatsappQrSession.chatbot == bot))
             assert row is not None

@@ -69,7 +69,10 @@ def connect_own(channel: str) -> Response:
     except OutsideFailure as failure:
         return _form(channel, "no_answer", str(failure), 503)
     account = own_account(channel, chatbot_id)
-    flash(_("Connected."))
+    if account.channel.account_noun == "session":  # the phone is asked on the next page
+        flash(_("The session is made. It is connected once the phone has read the code."))
+    else:
+        flash(_("Connected."))
     return _to(account)
 
 
