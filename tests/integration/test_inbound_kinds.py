@@ -351,3 +351,33 @@ def test_pictures_that_come_together_get_one_answer(world: World) -> None:
     settle(world)
     assert len(world.messages(role="user")) == 3
     assert len(sends(world)) == 1
+
+
+@pytest.mark.parametrize("deleted", [0, 1, 2])
+def test_a_deleted_picture_of_an_album_takes_no_answer_from_the_others(world: World, deleted: int) -> None:
+    for number in range(3):
+        file = Media(kind=MediaKind.IMAGE, source={"id": str(number)})
+        more: dict[str, Any] = {
+            "kind": Kind.MEDIA,
+            "media": (file,),
+            "metadata": {"unsupported": "image"},
+            "data": {"album": "A"},
+        }
+        put(world, said("[image]", external_id=f"wamid.{number}", **more))
+        step(world, "incoming-messages")
+        step(world, "media-fetch")
+    put(world, InboundRevoke(original_id=f"wamid.{deleted}", external_user_id="4915112345"))
+    settle(world)
+    assert [message["revoked_at"] is not None for message in world.messages(role="user")] == [n == deleted for n in range(3)]
+    assert len(sends(world)) == 1
+
+
+def test_what_was_asked_before_a_deleted_question_is_answered(world: World) -> None:
+    db.rows("update chatbot set debounce_seconds = 9")
+    for number, words in enumerate(["When do you ship?", "And to Mars?"]):
+        put(world, said(words, external_id=f"wamid.{number}"))
+    step(world, "incoming-messages")
+    put(world, InboundRevoke(original_id="wamid.1", external_user_id="4915112345"))
+    settle(world)
+    assert len(sends(world)) == 1
+    assert "within two days" in sends(world)[0]
