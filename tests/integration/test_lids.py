@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_run_is_bounded_and_oldest_turns_come_first(world: World, monkeypatch:
     pass_time()
     lids.look_up()
     assert len(asked(world)) == 5
+
+
+def test_processes_that_look_at_the_same_time_ask_once(world: World) -> None:
+    names = [f"77{number}@lid" for number in range(30)]
+    for name in names:
+        world.say(channel="whatsapp_qr", user=name)
+    world.drain()
+    with ThreadPoolExecutor(4) as pool:
+        for run in [pool.submit(lids.look_up) for _ in range(4)]:
+            assert run.result(60) == 0
+    lids.look_up()  # what was in another's hands when all had looked
+    assert sorted(asked(world)) == sorted(names)
 
 
 def test_the_sessions_own_key_is_shown(world: World) -> None:
