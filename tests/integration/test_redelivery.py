@@ -85,6 +85,14 @@ def test_an_event_that_failed_is_tried_again_by_its_schedule_until_it_arrives(wo
     assert [row["has_next"] for row in rows] == [True] * 9 + [False]
 
 
+def test_a_step_is_up_to_a_tenth_earlier_or_later(world: World) -> None:
+    """Else what failed together in an outage would come back together, each time."""
+    steps = "select seconds from generate_series(1, 200) n, webhook_redelivery_v1('{100,500}', least(n, 0), null)"
+    seconds = [row["seconds"] for row in db.rows(steps)]
+    assert 90 <= min(seconds) < 93
+    assert 107 < max(seconds) <= 110
+
+
 def test_at_the_end_of_its_schedule_an_event_is_given_up(world: World, simulator: Simulator) -> None:
     endpoint = world.endpoint(world.customer)
     down(simulator)

@@ -21,6 +21,7 @@ from shared.webhooks import endpoints, failing, notices, redelivery
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
+from tests.integration.test_front_door_ops import SCRAPER
 from tests.integration.test_redelivery import run_until_closed
 from tests.mail_server import MailServer, mail_server
 
@@ -212,6 +213,7 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     business: Business,
     simulator: Simulator,
     letters: MailServer,
+    door: FrontDoor,
 ) -> None:
     add_owner(world, "Ada")
     endpoint, other = create(business, world), create(business, world, url=None, events=["endpoint.disabled"])
@@ -236,6 +238,9 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     assert warned.startswith("To: ada@shop.example\nSubject: A webhook endpoint fails")
     assert disabled.startswith("To: ada@shop.example\nSubject: A webhook endpoint was disabled")
     assert letters.letters.empty()
+    counted = door.client.get("/metrics", headers=SCRAPER).text
+    for state in ("failing", "disabled"):
+        assert f'switchboard_webhook_endpoints_total{{state="{state}"}} 1.0' in counted
     simulator.clear_faults()
     assert change(business, endpoint, active=True)["failing_since"] is None
     assert status_of(send(world, endpoint)) == ("DELIVERED", False)
