@@ -1,4 +1,6 @@
-"""Errors as RFC 9457 says: application/problem+json with status, title and detail. Never a stack trace."""
+"""Errors as RFC 9457 says: application/problem+json with status, title and detail. Never a stack trace.
+
+Who opens an address in a browser gets the same words as a page."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import logging
 from typing import Any
 
 import sentry_sdk
-from flask import Flask, Response, request
+from flask import Flask, Response, make_response, render_template, request
 from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 #: Seconds after which a client may try again when PostgreSQL does not answer.
 RETRY_AFTER = 5
 MIMETYPE = "application/problem+json"
+_PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 #: Headers that an exception passes on to the answer; its body and length it does not.
 _PASSED_ON = frozenset({"allow", "retry-after", "www-authenticate", "location"})
 
@@ -37,9 +40,23 @@ def install(app: Flask) -> None:
 
 
 def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """A problem document; `more` are members of its own."""
+    """A problem document, or its page; `more` are members of its own."""
+    if _is_opened_by_a_person():
+        return _page(status, title, detail, headers or {})
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
     return Response(json.dumps(body, ensure_ascii=False), status, headers=headers, mimetype=MIMETYPE)
+
+
+def _is_opened_by_a_person() -> bool:
+    """A browser that opens an address names HTML among what it takes; programs and scripts do not."""
+    is_for_programs = request.path.startswith(("/api/", "/webhooks/"))
+    return request.method == "GET" and "text/html" in dict(request.accept_mimetypes) and not is_for_programs
+
+
+def _page(status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
+    answer = make_response(render_template("problem.html", title=title, detail=detail), status, headers)
+    answer.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return answer
 
 
 def answer_to(error: HTTPException) -> Response:
@@ -49,6 +66,8 @@ def answer_to(error: HTTPException) -> Response:
     detail = error.description or error.name
     if isinstance(error, NotFound) and request.url_rule is None and request.path.startswith("/api/"):
         detail = "There is no such address in the API; GET /api/v1/openapi.json lists all that there are."
+    elif isinstance(error, NotFound) and request.url_rule is None:
+        detail = "There is no such page. Check the address for a typo."
     if isinstance(error, RequestEntityTooLarge):
         detail = f"The body is too large. At most {request.max_content_length} bytes are allowed."
     headers = {name: value for name, value in error.get_headers() if name.lower() in _PASSED_ON}

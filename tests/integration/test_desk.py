@@ -259,3 +259,16 @@ def test_the_start_page_leads_everywhere(app: Flask, world: World) -> None:
     assert ways() == ["/desk/", f"/widget/{key_of(world.chatbot)}", "/api/v1/openapi.json", "/readyz", "/dashboard/"]
     world.tenant()
     assert ways() == ["/desk/", "/api/v1/openapi.json", "/readyz", "/dashboard/"]
+
+
+def test_a_wrong_address_is_a_page_for_people_and_a_problem_document_for_programs(app: Flask) -> None:
+    browser = Visitor(app)
+    opened = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"}
+    page = browser.get("/nothing/<b>here", **opened)
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "There is no such page." in page.text
+    assert "<b>here" not in page.text
+    assert "There is no such chatbot." in browser.get("/widget/pk_unknown", **opened).text
+    for path, headers in (("/nothing", {}), ("/api/v1/nothing", opened), ("/widget/pk_unknown", {"Accept": "*/*"})):
+        assert (found := browser.get(path, **headers)).status_code == 404
+        assert found.mimetype == "application/problem+json", path

@@ -635,7 +635,7 @@ function meta(role, entry, bad) {
     element.append(again);
     return element;
   }
-  const at = Object.assign(make("time", "", new Date(entry.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })));
+  const at = Object.assign(make("time", "", new Date(entry.created_at).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" })));
   at.dateTime = entry.created_at;
   element.append(at);
   if (role === "user") element.append(mark(entry));

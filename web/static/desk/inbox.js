@@ -92,6 +92,7 @@
     dialog.querySelector("[name=title]").value = button.dataset.title;
     dialog.querySelector("[name=content]").value = button.dataset.content;
     dialog.showModal();
+    dialog.querySelector("[name=content]").focus();
   });
   if (!composer) return;
 
