@@ -30,12 +30,13 @@ IN_FLIGHT = 500
 
 @dataclass(frozen=True)
 class Mode:
-    """A mode: how many messages, our run, the peer's if it has one, and what is required.
+    """A mode: what it measures, how many messages, our run, the peer's if it has one, and what is required.
 
     `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}. One that `is_long` runs
     only by its name.
     """
 
+    about: str
     messages: int
     ours: Callable[[Rig, int], Run]
     theirs: Callable[[Path, int], Run] | None = None
@@ -46,42 +47,54 @@ class Mode:
 
 MODES = {
     "throughput": Mode(
+        "messages a second from a backlog",
         5_000,
         lambda rig, n: modes.throughput(rig, n, 200),
         lambda path, n: peer.throughput(path, n, 200),
         {"messages/s": (0.60, False), "worker CPU ms": (2.5, True)},
     ),
     "latency": Mode(
+        "how long a message takes in an idle system",
         200,
         lambda rig, n: modes.latency(rig, n, INTERVAL),
         lambda path, n: peer.latency(path, n, INTERVAL),
         {"p50 ms": (1.5, True), "p95 ms": (1.5, True)},
     ),
     "ai-concurrency": Mode(
+        "messages a second with 500 calls of the AI in flight",
         8_000,
         lambda rig, n: modes.ai_concurrency(rig, n, IN_FLIGHT),
         lambda path, n: peer.ai_concurrency(path, n, IN_FLIGHT),
         {"messages/s": (0.60, False)},
     ),
     "worker": Mode(
+        "one process for all stages",
         5_000,
         lambda rig, n: modes.worker(rig, n, 200, INTERVAL),
         lambda path, n: peer.worker(path, n, 200, INTERVAL),
         {"messages/s": (0.85, False), "memory MB": (1.15, True), "p50 ms": (1.2, True)},
     ),
     "isolation": Mode(
+        "webhook latency while a tenth of the endpoints hang",
         1_000,
         lambda rig, n: isolation(rig, n) | attacks.attacks(rig),
         limits={"p99 ms": (1_000, True), **{f"{name}, p99 ms": (1_000, True) for name in attacks.NAMES}},
     ),
     "priority": Mode(
+        "how long premium jobs wait behind 10,000 basic ones",
         10_000,
         priority,
         limits={"premium waits, p99 ms": (1_000 + AI_MS, True), "basic beside full premium, %": (1, False)},
     ),
-    "flood": Mode(6_000, flood, limits={"waits, p50 ratio": (2, True), "waits, p95 ratio": (2, True)}),
-    "steady": Mode(3_000, steady),
+    "flood": Mode(
+        "how long a customer waits behind another one's 6,000 messages",
+        6_000,
+        flood,
+        limits={"waits, p50 ratio": (2, True), "waits, p95 ratio": (2, True)},
+    ),
+    "steady": Mode("CPU and memory of each process type at 10 and 100 messages a second", 3_000, steady),
     "idle": Mode(
+        "cost of an idle system, punctuality of delayed jobs",
         JOBS,
         idle,
         limits={
@@ -91,6 +104,7 @@ MODES = {
         },
     ),
     "recovery": Mode(
+        "webhook latency while 100,000 events of one customer are delivered again",
         100_000,
         recovery,
         limits={"beside, p99 ms": (1_000, True), "beside, the recovered customer's, p99 ms": (1_000, True)},
