@@ -30,7 +30,14 @@ CATALOG = """
 """
 
 #: Together they name every setting and every queue.
-DOCUMENTS = ("README.md", "workers/README.md", "web/README.md", "scripts/README.md", "shared/README.md")
+DOCUMENTS = (
+    "README.md",
+    "workers/README.md",
+    "web/README.md",
+    "scripts/README.md",
+    "shared/README.md",
+    "shared/channels/README.md",
+)
 
 
 def imports(path: Path) -> set[str]:
@@ -207,6 +214,16 @@ def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
 def test_the_readme_is_short(root: Path) -> None:
     """Details have their place in the documents of the rooms."""
     assert len((root / "README.md").read_text().splitlines()) <= 150
+
+
+def test_log_events_that_documents_list_are_logged(root: Path) -> None:
+    code = "".join(path.read_text() for package in ("shared", "workers", "web") for path in (root / package).rglob("*.py"))
+    texts = [(root / document).read_text() for document in DOCUMENTS]
+    tables = [table for text in texts for table in re.findall(r"^\| event \| level .*\n((?:\|.*\n)+)", text, re.M)]
+    cells = [cell for table in tables for cell in re.findall(r"^\| (`.*?) \|", table, re.M)]
+    listed = {event for cell in cells for event in re.findall("`(.*?)`", cell)}
+    assert len(listed) > 50
+    assert not sorted(event for event in listed if f'"{event}"' not in code)
 
 
 def test_links_between_the_documents_lead_somewhere(root: Path) -> None:

@@ -94,11 +94,7 @@ def end(answer: Response) -> None:
             return
         kept = {"body": answer.get_data(as_text=True), "type": answer.content_type}
         db.rows(KeptAnswer.update(status=answer.status_code, answer=encrypt(json.dumps(kept))).where(own))
-    except (
-        DatabaseError,
-        InterfaceError,
-        ServiceDown,
-    ) as problem:  # the request is done; a second one gets 409
+    except (DatabaseError, InterfaceError, ServiceDown) as problem:  # the request is done; a second one gets 409
         log.warning("answer_not_kept", extra={"error": type(problem).__name__})
 
 
