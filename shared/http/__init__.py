@@ -11,9 +11,8 @@ What belongs here: what is true of any call to any service, and nothing of any o
     bulkhead.py         limits on the calls to one endpoint
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
-It may import the vocabulary, but reads no settings: a caller says what its call needs. It is imported by shared.ai,
-shared.channels and the workers that call somebody. The web process imports urls.py only; the desk's checks of channels call by
-shared.channels.
+It may import: the vocabulary, but reads no settings: a caller says what its call needs. Used by whatever calls somebody outside;
+of web only urls.py, for the desk's checks of channels call by shared/channels.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after

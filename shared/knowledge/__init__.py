@@ -8,5 +8,5 @@ What belongs here: reading documents, splitting their text into items, and the s
     split.py      a text becomes parts of at most 2,000 characters that keep their titles
 What does not: search and vectors (shared/ai), the stage that runs imports (workers/knowledge_import.py), the API (web/api).
 
-It may import the vocabulary, db, http, broker, teaching. Used by workers, web and scripts.
+It may import: the vocabulary, models, db, http, broker, teaching. Used by ai, workers, web and scripts.
 """

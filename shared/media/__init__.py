@@ -9,5 +9,5 @@ What belongs here:
     inline.py     base64 within JSON, taken out of it while it is read
 What does not: how a channel gives a file (shared/channels/<name>/media.py), what a file says (shared/ai).
 
-It may import the vocabulary, shared.db and shared.http. Used by workers/media_fetch.py, workers/maintenance.py, channels and web.
+It may import: the vocabulary, db, http. Used by channels, privacy, workers and web.
 """

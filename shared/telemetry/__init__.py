@@ -3,5 +3,5 @@
 What belongs here: the means, one module each (logs, sentry, outage, timings, metrics, worker_logging).
 What does not: what is logged or counted, which the module that knows it says; the page /metrics (web/ops/metrics.py).
 
-It may import shared.config. Everybody may import it.
+It may import: config. Everybody may import it.
 """

@@ -4,5 +4,5 @@ What belongs here: which events there are and what they look like; endpoints, an
 read; the signature of a delivery, its headers and ids; what is kept of an attempt and for how long; when an event is tried again
 that failed, or sent again by somebody; how endpoints do; the end of calls to endpoints that are gone.
 What does not: the stage that delivers (workers/webhooks.py), the API's shapes and routes (web/api), HTTP itself.
-It may import: the vocabulary, db, http, jobs, people. Used by workers, web and scripts.
+It may import: the vocabulary, models, db, http, broker, telemetry, jobs, people. Used by queue_service, workers, web and scripts.
 """

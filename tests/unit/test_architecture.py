@@ -124,6 +124,22 @@ def test_packages_say_what_belongs_in_them(root: Path) -> None:
             assert "What does not" in text, package.name
 
 
+def test_packages_of_shared_import_what_they_say(root: Path) -> None:
+    flat = {f"shared.{path.stem}" for path in (root / "shared").glob("*.py")}
+    packages = [path for path in sorted((root / "shared").iterdir()) if (path / "__init__.py").exists()]
+    assert len(packages) > 10
+    for package in packages:
+        text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+        [allowed] = re.findall(r"^It may import:? (.*?)\.(?:\s|$)", text, re.S | re.M)
+        if "everything" in allowed or "what stands below" in allowed:  # test_shared_has_floors holds that
+            continue
+        names = {name for path in package.rglob("*.py") for name in imports(path) if name.startswith("shared.")}
+        rooms = {room(name) for name in names} - {f"shared.{package.name}", *VOCABULARY_OF_CHANNELS}
+        vocabulary = flat - {"shared.queue_service"} if "the vocabulary" in allowed else set()
+        missing = {one for one in rooms - vocabulary if not re.search(rf"\b{one.removeprefix('shared.')}\b", allowed)}
+        assert not missing, f"{package.name} does not say that it imports {missing}"
+
+
 #: It keeps the list of what was applied, also before there is any table of a model.
 _WRITES_SQL = {"scripts/commands/migrate.py"}
 
