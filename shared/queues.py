@@ -62,10 +62,8 @@ MAINTENANCE_QUEUE = "maintenance"
 #: for it: one connection to Redis less, of which small plans have few.
 POLLED = frozenset({Queue.KNOWLEDGE_IMPORT.value, Queue.KNOWLEDGE_EMBEDDING.value, MAINTENANCE_QUEUE})
 
-#: Plan prices (cents) from which a customer's AI jobs ride in a better lane; schema.sql computes
-#: customer.priority by the same table, a test holds the two together.
-PLAN_PRIORITIES = ((10_000, 1), (5_000, 3), (0, 5))
-PRIORITIES = tuple(priority for _, priority in PLAN_PRIORITIES)
+#: Priorities of AI jobs by the customer's plan: from $100 a month, from $50, below (`customer.priority` in schema.sql).
+PRIORITIES = (1, 3, 5)
 LOWEST = PRIORITIES[-1]
 
 #: Priority of events that are delivered again, by themselves or in bulk: behind those that are delivered for the first time.
@@ -77,11 +75,6 @@ _LANES: dict[Queue, dict[int, str]] = {
 }
 #: The stage of each Redis queue that has another name than its stage.
 _STAGES = {lane: queue.value for queue, lanes in _LANES.items() for lane in lanes.values()}
-
-
-def priority_for(plan_price_cents: int) -> int:
-    """1 from $100 up, 3 from $50 up, 5 below."""
-    return next(priority for price, priority in PLAN_PRIORITIES if plan_price_cents >= price)
 
 
 def lanes(queue: Queue) -> dict[int, str]:
