@@ -110,7 +110,8 @@ def test_a_visitor_never_reads_anothers_conversation(page: Page, client: FlaskCl
 def test_a_token_of_another_chatbot_opens_nothing(page: Page, client: FlaskClient, world: World) -> None:
     page.say()
     _, foreign = world.tenant()
-    for method, path in (("get", "/messages"), ("get", "/events"), ("post", "/messages")):
+    routes = (("get", "/messages"), ("get", "/events"), ("post", "/messages"), ("post", "/files"), ("get", "/files/1"))
+    for method, path in routes:
         answer = getattr(client, method)(
             f"/api/v1/chatbots/{key_of(foreign)}{path}",
             headers={"Authorization": f"Bearer {page.token}"},

@@ -19,6 +19,7 @@ from scripts.local.chaos.disruptions import Target
 from shared import db
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
+from shared.webhooks import endpoints
 
 #: Longer than the outage, and with a step soon after its end.
 SETTINGS = {"WEBHOOK_REDELIVERY_SCHEDULE": "2s 3s 5s 8s 13s 20s 30s 30s 60s"}
@@ -36,15 +37,16 @@ _TROUBLES: tuple[dict[str, Any], ...] = (
     {"fault": "reset_before"},
 )
 _UNSETTLED = "select count(*) from webhook_event where status = 'PENDING' or next_attempt_at is not null"
+_OPEN_JOBS = "select count(*) from job where closed_at is null"
 _FAILED = "select count(*) from webhook_event where status = 'FAILED'"
 
 
 def take_down(target: Target) -> None:
     """No endpoint works; then one is gone, and is recovered"""
-    begun, endpoints = time.monotonic(), [row["id"] for row in _rows("select id from webhook_endpoint order by id")]
+    begun, ids = time.monotonic(), [row["id"] for row in _rows("select id from webhook_endpoint order by id")]
     for turn in itertools.count():
         with ExitStack() as down:
-            for place in range(len(endpoints)):
+            for place in range(len(ids)):
                 trouble = _TROUBLES[(turn + place) % len(_TROUBLES)]
                 down.enter_context(target.outside.failing({"kind": "webhook", "match": f"/customer/{place}", **trouble}))
             target.report(f"endpoints are down, turn {turn + 1}")
@@ -52,8 +54,10 @@ def take_down(target: Target) -> None:
         if target.stopping.is_set() and time.monotonic() - begun > AT_LEAST:
             break
     target.report(f"endpoints work again, {_count(_FAILED)} events FAILED")
+    # An endpoint that is switched off hears of nothing: by then every message has to be answered.
+    _wait(target, lambda: not _count(_OPEN_JOBS), "jobs are not done after the endpoints were well again")
     _wait(target, lambda: not _count(_UNSETTLED), "events are not settled after the endpoints were well again")
-    _lose_and_recover(target, endpoints[-1], len(endpoints) - 1)
+    _lose_and_recover(target, ids[-1], len(ids) - 1)
 
 
 def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
@@ -64,7 +68,8 @@ def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
         _wait(target, lambda: not _count(is_active), "an endpoint that is gone (410) was not switched off")
         _wait(target, lambda: _has_ended(first) and not _count(_UNSETTLED), "its events are not settled")
     target.report(f"an endpoint was gone, {_count(_FAILED)} events FAILED")
-    db.retry_on_outage(lambda: db.rows("update webhook_endpoint set active = true where id = %s", [endpoint]), seconds=60)
+    [owner] = _rows(f"select customer_id from webhook_endpoint where id = {endpoint}")
+    db.retry_on_outage(lambda: endpoints.change(owner["customer_id"], endpoint, {"active": True}), seconds=60)
     second = _recover(endpoint, FAILED)
     _wait(target, lambda: _has_ended(second) and not _count(_UNSETTLED), "its recovery is not done")
     target.report("the endpoint was recovered")
