@@ -329,12 +329,13 @@ def test_a_message_is_read_from_the_hook_to_the_queue_without_running_to_and_fro
     assert len(walk.files) - len(set(walk.files)) <= 3, walk.files
 
 
-def test_an_answer_takes_less_than_50_ms(door: FrontDoor) -> None:
+def test_an_answer_costs_less_than_50_ms(door: FrontDoor) -> None:
+    """Of this thread's processor time, which no neighbour on the machine adds to."""
     took = []
     for number in range(40):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         door.meta(webhook(change(door.number, messages=[written(f"wamid.{number}")])))
-        took.append(time.perf_counter() - begun)
+        took.append(time.thread_time() - begun)
     assert sorted(took)[20] < 0.05, took
 
 

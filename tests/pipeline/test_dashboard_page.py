@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared.broker.redis_broker import get_broker
@@ -15,7 +16,7 @@ from shared.jobs import operator
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
-from tests.pipeline.test_widget_page import answers, free_port
+from tests.pipeline.test_widget_page import answers
 from tests.pipeline.test_workers import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")

@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {
 
 NEWEST = "[...document.querySelectorAll('#messages > .assistant .bubble')].at(-1).innerText"
 TYPING = "document.getElementById('typing').checkVisibility()"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Site:
