@@ -45,8 +45,8 @@ def assign_as_provider_says(chatbot_id: int, channel: str, external_user_id: str
     if contacts.is_erased(chatbot_id, channel, [external_user_id]):
         return
     with db.transaction():
-        person = {"chatbot_id": chatbot_id, "channel": channel, "external_user_id": external_user_id}
-        tickets = assign(queries["conversation_of"].scalar(**person), owner, "provider", PROVIDER_MINUTES)
+        [found] = queries["conversation_of"].rows(chatbot_id=chatbot_id, channel=channel, external_user_id=external_user_id)
+        tickets = [*found["tickets"], *assign(found["id"], owner, "provider", PROVIDER_MINUTES)]
     enqueue(tickets_of(tickets))
 
 

@@ -1,5 +1,5 @@
 -- name: conversation_of(chatbot_id, channel, external_user_id)
--- The person's, by whichever of their names; a new one if there is none.
+-- The person's, by whichever of their names; a new one if there is none, with the tickets of the event that tells of it.
 with known_conversations as materialized (
     select id, 1 as rank from conversation
     where chatbot_id = :chatbot_id and channel = :channel and external_user_id = :external_user_id
@@ -12,6 +12,11 @@ with known_conversations as materialized (
     insert into conversation (chatbot_id, channel, external_user_id)
     select :chatbot_id, :channel, :external_user_id where not exists (select from known_conversations)
     on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp()
-    returning id
+    returning id, created_at = now() as is_new
 )
-select id from (select id, rank from known_conversations union all select id, 3 from new_conversations) found order by rank limit 1
+select found.id, case when is_new then (
+    select webhook_emit(jsonb_build_array(conversation_event_v1('conversation.opened', customer_id, chatbot.id, found.id, :channel,
+        :external_user_id, jsonb_build_object('is_new', true))))
+    from chatbot where chatbot.id = :chatbot_id) else '[]' end as tickets
+from (select id, rank, false as is_new from known_conversations union all select id, 3, is_new from new_conversations) found
+order by rank limit 1

@@ -264,6 +264,8 @@ def test_copies_of_anothers_thread_are_kept_and_the_handover_has_them_answered(d
     world.drain()
     assert [(row["role"], row["content"]) for row in world.messages()] == [("user", "When do you ship?"), ("agent", "A moment.")]
     assert (statuses(world), conversation()["owner"]) == ([], "person")
+    [opened], [assigned] = events("conversation.opened"), events("conversation.assigned")
+    assert (opened["is_new"], opened["sequence"] < assigned["sequence"]) == (True, True)
     again = {**copy, "id": "wamid.IN3", "text": {"body": "And how much is it?"}}
     door.meta(field(door, "standby", standby={"messages": [again]}))
     world.drain()
