@@ -54,7 +54,7 @@ def test_a_handoff_is_told_once_to_those_of_the_business(world: World, mails: Ma
     db.rows("select conversation_give_back_v1(%s, 'desk', 86400)", [first])
     second, taken = hand_over(world, "v-2", "budget"), hand_over(world, "v-3")
     db.scalar("select hand_over_v1(%s, 'asked', null, false)", [first])
-    db.scalar("select conversation_take_v1(%s, %s, null)", [taken, agent.id])
+    db.scalar("select conversation_take_v2(%s, %s, null, 'desk', null)", [taken, agent.id])
     assert notices.tell() == 2
     letter = mails.next()
     assert "2 conversations wait for a person" in letter
