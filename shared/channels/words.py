@@ -12,7 +12,7 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
     vote      {question, options: [text]}                       what the customer chose in a poll
     event     {name, description, start, place}
     referral  {source_type, source_id, source_url, headline, body, ctwa_clid}     the ad or post that the customer comes from
-    quoted    {id, text}                                        the message that is replied to; its words come when it is saved
+    quoted    {id, text, role}     the message that is replied to, as the channel shows it; once saved, as we have it, if we do
     album     id                                                the same in all pictures of an album
 """
 
