@@ -55,8 +55,8 @@ def take_down(target: Target) -> None:
             break
     target.report(f"endpoints work again, {_count(_FAILED)} events FAILED")
     # An endpoint that is switched off hears of nothing: by then every message has to be answered.
-    _wait(target, lambda: not _count(_OPEN_JOBS), "jobs are not done after the endpoints were well again")
-    _wait(target, lambda: not _count(_UNSETTLED), "events are not settled after the endpoints were well again")
+    _wait(target, lambda: not _count(_OPEN_JOBS), "jobs are not done after the endpoints worked again")
+    _wait(target, lambda: not _count(_UNSETTLED), "events are not settled after the endpoints worked again")
     _lose_and_recover(target, ids[-1], len(ids) - 1)
 
 

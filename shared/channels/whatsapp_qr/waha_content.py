@@ -97,8 +97,8 @@ def _completed(content: Content, raw: dict[str, Any]) -> Content | None:
 def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
     """The message that is answered to, with its words, for we may not have it."""
     quoted, words = bare_id(get_text(raw, "replyTo", "id")), get_text(raw, "replyTo", "body")
-    told = {"text": words[:MAX_QUOTE]} if words and not _THUMBNAIL.fullmatch(words) else {}
-    return {"quoted": {"id": quoted, **told}} if quoted else {}
+    words = "" if _THUMBNAIL.fullmatch(words) else words[:MAX_QUOTE]
+    return {"quoted": {"id": quoted, **({"text": words} if words else {})}} if quoted else {}
 
 
 #: Kinds whose `body` is not what was typed, but what their data says.
