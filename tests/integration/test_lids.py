@@ -80,7 +80,8 @@ FAILURES: dict[str, tuple[dict[str, Any] | None, bool]] = {
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_gateway_that_tells_nothing_is_asked_again_later(world: World, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "1")
+    if case == "hangs":
+        monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "1")
     rule, goes_on = FAILURES[case]
     for name in (LID, STRANGER):
         say(world, "Hello", "whatsapp_qr", name)
