@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 import sentry_sdk
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, has_request_context, make_response, render_template, request
 from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
@@ -49,6 +49,8 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
 
 def _is_opened_by_a_person() -> bool:
     """A browser that opens an address names HTML among what it takes; programs and scripts do not."""
+    if not has_request_context():  # web/server/front.py refuses some bodies before Flask has the request
+        return False
     is_for_programs = request.path.startswith(("/api/", "/webhooks/"))
     return request.method == "GET" and "text/html" in dict(request.accept_mimetypes) and not is_for_programs
 
