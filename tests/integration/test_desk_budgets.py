@@ -118,7 +118,10 @@ def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flas
     assert "whoever runs the service" in locked.opened
     assert locked.save(money="2000").status_code == 409
     assert owner.post(f"{locked.path}/remove", chatbot="", version=locked.shown["version"]).status_code == 409
-    assert Form(operator, world).save(money="30", is_open="1").status_code == 303
+    seen = Form(operator, world)
+    assert seen.save(money="30", is_open="1").status_code == 303
+    kept = operator.post(f"{seen.path}/remove", chatbot="", version=seen.shown["version"])
+    assert (kept.status_code, 'name="is_open" value="1" checked' in kept.text) == (409, True), "as it is stored"
     assert Form(owner, world).save(money="40").status_code == 303
     assert [(row["money"], row["by_operator"]) for row in stored()] == [(40, False)]
 

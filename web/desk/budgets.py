@@ -145,6 +145,7 @@ def _form(
     status: int = 200,
 ) -> Response:
     """The form, with what was given in the place of what is stored: nothing that somebody wrote is lost."""
+    is_filled_in = bool(request.form) and not is_kept  # the form of a removal has no fields
     page = render_template(
         "desk/budget.html",
         scope=scope,
@@ -155,7 +156,7 @@ def _form(
         is_stale=is_stale,
         is_kept=is_kept,
         is_locked=bool(stored and stored["by_operator"] and g.user.role != "operator"),
-        is_open=forms.tick(request.form, "is_open") if request.form else bool(stored and not stored["by_operator"]),
+        is_open=forms.tick(request.form, "is_open") if is_filled_in else bool(stored and not stored["by_operator"]),
         time_zones=time_zone_choices(),
         version=_version(stored),
         at_limit=AT_LIMIT,
