@@ -47,7 +47,7 @@ REASONS = {
     "rule": _l("a rule of the bot"),
 }
 CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
-#: Rows that a page fetches anew at once: those that its list has, after "Show more" as well.
+#: Rows that a page fetches again at once: those that its list has, after "Show more" as well.
 MOST_ROWS = 10 * lists.PAGE
 #: Characters of a visitor's id that tell two of them apart for a person.
 SHORT_ID = 4

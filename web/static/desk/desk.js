@@ -48,8 +48,9 @@ async function showMore(link) {
   link.setAttribute("aria-disabled", "true");
   if (rows) rows.dataset.further = "";
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected || !rows) { location.assign(link.href); return; }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const text = rows && answer?.ok && !answer.redirected ? await answer.text().catch(() => "") : "";
+  if (!text) { link.removeAttribute("aria-disabled"); location.assign(link.href); return; }
+  const page = new DOMParser().parseFromString(text, "text/html");
   if (!link.isConnected) return; // the list is another one by now
   const last = rows.lastElementChild, added = [...page.querySelector(link.dataset.more)?.children ?? []];
   rows.append(...added);

@@ -27,8 +27,8 @@
     conversation: () => changed(thread),
   });
 
-  // ---- "Show more" and "Search further back": what they bring is waited for, and stays. A list is fetched anew with all of its rows; a
-  // search that went further back is not done again, only the counts above it are new.
+  // ---- "Show more" and "Search further back": what they bring is waited for, and stays. A list is fetched again with all of its rows;
+  // a search that went further back is not done again, only the counts above it are new.
   const isGrowing = element => element.querySelector("[data-more][aria-disabled]") !== null;
   document.addEventListener("htmx:configRequest", event => {
     if (event.detail.elt === list) event.detail.parameters.rows = list.querySelectorAll("#chats > li").length;
