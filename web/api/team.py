@@ -1,4 +1,4 @@
-"""/api/v1/team and /api/v1/audit: who works for a business, and who changed what. Users and keys are made at the desk only."""
+"""/api/v1/team and /api/v1/audit: who works for a business, and who changed what. The API makes neither users nor keys."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def list_team() -> dict[str, Any]:
 def list_audit(query: dict[str, Any]) -> dict[str, Any]:
     """List who changed what
 
-    What is done at the desk, and what commands and keys do that is for good.
+    What is done at the desk. Of what keys and commands do, only contacts that were erased or exported, and changes of users.
     """
     limit = query["limit"]
     rows = audit.entries(customer_id(), action=query.get("action", ""), before=query.get("before"), limit=limit + 1)

@@ -66,7 +66,7 @@ class DeskHub(StreamHub[DeskStream]):
         ]
 
     def _events(self, stream: DeskStream, latest: dict[str, tuple[Any, dict[str, Any]]] | None) -> tuple[str, bool]:
-        if latest is None:  # it ends now; the page comes back, and is sent to the login
+        if latest is None:  # it ends now, and the page gets no other one
             stream.ends = 0.0
             return "", False
         changed = {name: data for name, (mark, data) in latest.items() if stream.shown.get(name) != mark}
