@@ -101,8 +101,8 @@ def save_quick_reply() -> Response:
 def delete_quick_reply(reply_id: int) -> Response:
     """Forgets one."""
     with db.transaction():
-        work.delete_quick_reply(g.customer.id, reply_id)
-        audited("quick_reply.deleted", "quick_reply", reply_id)
+        if work.delete_quick_reply(g.customer.id, reply_id):
+            audited("quick_reply.deleted", "quick_reply", reply_id)
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
 
