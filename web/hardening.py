@@ -34,6 +34,8 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+#: Content-Security-Policy of a page without scripts and forms.
+PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 #: A year; browsers apply it over https only.
 _HSTS = "max-age=31536000"
 

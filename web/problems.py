@@ -17,13 +17,13 @@ from shared import db
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, ServiceDown
 from shared.teaching.fields import Refused
+from web.hardening import PAGE_POLICY
 
 log = logging.getLogger(__name__)
 
 #: Seconds after which a client may try again when PostgreSQL does not answer.
 RETRY_AFTER = 5
 MIMETYPE = "application/problem+json"
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 #: Headers that an exception passes on to the answer; its body and length it does not.
 _PASSED_ON = frozenset({"allow", "retry-after", "www-authenticate", "location"})
 
@@ -57,7 +57,7 @@ def _is_opened_by_a_person() -> bool:
 
 def _page(status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
     answer = make_response(render_template("problem.html", title=title, detail=detail), status, headers)
-    answer.headers["Content-Security-Policy"] = _PAGE_POLICY
+    answer.headers["Content-Security-Policy"] = PAGE_POLICY
     return answer
 
 

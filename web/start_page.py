@@ -9,6 +9,7 @@ from shared import db
 from shared.config import settings
 from shared.errors import ServiceDown
 from shared.models import Chatbot
+from web.hardening import PAGE_POLICY
 
 start_page = Blueprint("start_page", __name__)
 
@@ -26,9 +27,7 @@ def start() -> Response:
     conf = settings()
     dashboard = [_DASHBOARD] if conf.dashboard_user and conf.dashboard_password else []
     answer = make_response(render_template("start.html", ways=[_DESK, *_chat(), _API, _HEALTH, *dashboard]))
-    answer.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    answer.headers["Content-Security-Policy"] = PAGE_POLICY
     return answer
 
 
