@@ -30,12 +30,13 @@
   // ---- "Show more" and "Search further back": what they bring is waited for, and stays. A list is fetched again with all of its rows;
   // a search that went further back is not done again, only the counts above it are new.
   const isGrowing = element => element.querySelector("[data-more][aria-disabled]") !== null;
+  const rows = () => list.querySelectorAll("#chats > li").length;
   document.addEventListener("htmx:configRequest", event => {
-    if (event.detail.elt === list) event.detail.parameters.rows = list.querySelectorAll("#chats > li").length;
+    if (event.detail.elt === list) event.detail.parameters.rows = rows();
   });
   document.addEventListener("htmx:beforeSwap", event => {
     if (event.detail.target !== list || !event.detail.shouldSwap) return;
-    if (isGrowing(list)) {
+    if (isGrowing(list) || event.detail.requestConfig.parameters.rows < rows()) { // it grows, or has grown since it was asked for
       event.detail.shouldSwap = false;
       changed(list);
     } else if ("search" in list.dataset && list.querySelector("#chats[data-further]")) {
