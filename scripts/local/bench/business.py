@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import db
+from shared.budgets import usage
 from shared.db import sql
 
 queries = sql.load(__file__)
@@ -61,6 +62,9 @@ def fill(messages: int, customer_id: int, user_id: int, say: Say) -> None:
         _run("sequences")
         db.rows("vacuum analyze")
         db.rows("checkpoint")
+    while usage.count_days():  # as maintenance does, each minute
+        pass
+    db.rows("analyze usage_day")
 
 
 def _add_the_rest(share: float, customer_id: int, user_id: int) -> None:
