@@ -2,7 +2,7 @@
 
 Each process reads the few pauses there are whenever it renews its leases, so a job costs no look-up, and none has to be told.
 A job that belongs to a pause is claimed as ever, and parked at once (job_park_v1), where neither Redis nor the sweep looks after
-it, until the pause ends (pause_release_v1). Stages that claim nothing can be paused as a whole queue only: their jobs save what
+it, until the pause ends (pause_release_v2). Stages that claim nothing can be paused as a whole queue only: their jobs save what
 comes in, and hand on what was answered.
 """
 

@@ -37,7 +37,7 @@ from shared.models.conversations import (
 )
 from shared.models.customers import ApiKey, Customer, KeptAnswer
 from shared.models.inbox import ConversationNote, QuickReply
-from shared.models.jobs import BulkAction, DeadLetter, Job, Pause, QueueMinute, Readiness
+from shared.models.jobs import BulkAction, DeadLetter, Job, Pause, PauseRelease, QueueMinute, Readiness
 from shared.models.knowledge import (
     KnowledgeBase,
     KnowledgeDocument,
@@ -89,6 +89,7 @@ __all__ = [
     "OpenPage",
     "ParkedStatus",
     "Pause",
+    "PauseRelease",
     "ProviderProfile",
     "QueueMinute",
     "QuickReply",

@@ -120,6 +120,15 @@ class Pause(Base):
     created_at = timestamp()
 
 
+class PauseRelease(Base):
+    """How the jobs of a pause that has ended leave, while some are still parked."""
+
+    id = None  # type: ignore[assignment]
+    pause_id = BigIntegerField(primary_key=True)
+    pace = FloatField()
+    next_at = DateTimeTZField()
+
+
 class Readiness(Base):
     """The one row that each /readyz writes."""
 

@@ -17,7 +17,7 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.registry import CHANNELS, SEND_QUEUES
 from shared.db import sql
-from shared.models import Chatbot, Customer, Job, Pause
+from shared.models import Chatbot, Customer, Job, Pause, PauseRelease
 from shared.queues import UNCLAIMED, Queue
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ def resume(pause_id: int, by: str, pace: float = PACE, note: Callable[[], object
     with db.transaction():
         if not db.rows(Pause.delete().where(Pause.id == pause_id).returning(Pause.id)):
             return None
+        db.rows(PauseRelease.insert(pause_id=pause_id, pace=pace, next_at=fn.clock_timestamp()))
         note()
     released = _release(pause_id, pace)
     log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": released})
@@ -108,10 +109,13 @@ def release_ended() -> int:
 
 
 def _release(pause_id: int, pace: float) -> int:
-    """In transactions of AT_ONCE jobs each: whoever dies between two of them has lost nothing, and the sweep goes on."""
-    begun, released = db.scalar("select clock_timestamp()"), 0
+    """In transactions of AT_ONCE jobs each: whoever dies between two of them has lost nothing, and the sweep goes on.
+
+    At the pace that was stored when the pause ended; `pace` is for one that nobody ended.
+    """
+    released = 0
     while True:
-        tickets = queries["release"].scalar(id=pause_id, begun=begun, place=released, pace=pace, limit=AT_ONCE)
+        tickets = queries["release"].scalar(id=pause_id, pace=pace, limit=AT_ONCE)
         enqueue(tickets_of(tickets))
         released += len(tickets)
         if len(tickets) < AT_ONCE:

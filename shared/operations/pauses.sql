@@ -1,5 +1,5 @@
--- name: release(id, begun, place, pace, limit)
-select pause_release_v1(:id, :begun, :place, :pace, :limit) as tickets
+-- name: release(id, pace, limit)
+select pause_release_v2(:id, :pace, :limit) as tickets
 
 -- name: ended
 -- Pauses that are over, and for which a job is still parked. From one name to the next by the index: the jobs behind one may be many.

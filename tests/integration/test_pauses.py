@@ -160,6 +160,27 @@ def test_a_resume_that_dies_half_way_is_finished_by_the_sweep_and_keeps_pace_and
     pauses.resume(other, "ops@example.com")
 
 
+def test_a_sweep_beside_a_resume_does_not_double_its_pace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pause_id = paused(queue="ai-processing")
+    for number in range(7):
+        world.say(user=f"v-{number}", external_id=f"{number}")
+    world.drain()
+    monkeypatch.setattr(pauses, "AT_ONCE", 2)
+    batches = []
+
+    def sweeps_beside(tickets: list[object]) -> None:
+        batches.append(len(tickets))
+        if len(batches) == 1:
+            pauses.release_ended()
+
+    monkeypatch.setattr(pauses, "enqueue", sweeps_beside)
+    pauses.resume(pause_id, "ops@example.com", pace=0.1)
+    assert batches == [2, 2, 2, 1, 0], "the sweep released what was left"
+    times = [job["run_at"] for job in world.jobs(queue="ai-processing")][1:]  # the first may leave a moment after the plan began
+    assert [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(times)] == [10] * 5
+    assert db.scalar("select count(*) from pause_release") == 0
+
+
 def test_what_does_not_exist_is_not_paused(world: World) -> None:
     for wrong in ({"queue": "x"}, {"channel": "widget"}, {"chatbot_id": 4711}, {"customer_id": 4711}, {}):
         with pytest.raises(pauses.NoSuchSubject):
