@@ -5,17 +5,14 @@ A process with a missing or malformed setting stops at once and names the variab
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urlsplit
 
-from environs import Env, EnvValidationError, ValidationError, validate
+from environs import Env, EnvValidationError, validate
 
-from shared import database_url
+from shared.setting_types import PARSERS, Rate, check_is_file
 
 _POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be greater than 0.")
 #: Providers deliver a message again for a week, and would bring back what was deleted before.
@@ -31,12 +28,6 @@ _NAMESPACE = validate.Regexp(r"^[\w-]+\Z", error="Must consist of letters, digit
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+\Z", error="Must be a version like v25.0.")
 _AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
 _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must be one of: {choices}.")
-#: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
-_RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-#: The most steps of a redelivery schedule, and the seconds of one; schema.sql says the same.
-MAX_REDELIVERIES, MAX_REDELIVERY_DELAY = 20, 7 * 86_400
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
@@ -45,126 +36,18 @@ _SIZES = (
     *("WHATSAPP_QR_THREADS", "WEBHOOKS_PROCESSES", "WEBHOOKS_THREADS", "KNOWLEDGE_PROCESSES", "KNOWLEDGE_THREADS"),
     *("TELEGRAM_PROCESSES", "TELEGRAM_THREADS", "WORKER_PROCESSES", "WORKER_THREADS"),
 )
-#: 32 bytes of base64. Fernet itself skips what is not base64, and would take two keys with a space in between for the first.
-_FERNET_KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
-_NEW_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
 class ConfigError(Exception):
     """Settings are missing or malformed; the text has a line for each."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """`limit` times in any `window` seconds."""
-
-    limit: int
-    window: int
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def parse_rate(text: str) -> Rate | None:
-    """The rate that a setting says, None for no limit. Raises ValidationError."""
-    if not text:
-        return None
-    match = _RATE.fullmatch(text)
-    if match is None:
-        raise ValidationError("Must be a count and a time, like 10/1s, 600/1m or 5000/1h, or empty for no limit.")
-    return Rate(int(match[1]), int(match[2]) * _SECONDS[match[3]], text)
-
-
-def _parse_duration(text: str) -> int:
-    """Seconds. Raises ValidationError."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValidationError("Must be a time like 90s, 30m, 24h or 7d.")
-    return int(match[1]) * (_SECONDS | {"d": 86_400})[match[2]]
-
-
-def _parse_schedule(text: str) -> tuple[int, ...]:
-    """Seconds, for each of up to 20 times. Raises ValidationError."""
-    times = tuple(_parse_duration(time) for time in text.split())
-    if len(times) > MAX_REDELIVERIES or any(time > MAX_REDELIVERY_DELAY for time in times):
-        raise ValidationError(f"Must be up to {MAX_REDELIVERIES} times of at most 7d each, like 5m 30m 2h, or empty for none.")
-    return times
-
-
-def _parse_size(text: str, may_be_empty: bool = True) -> str:
-    if not (may_be_empty and not text.strip()) and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
-        raise ValidationError(
-            "Must be a whole number from 1 to 99999" + (", or empty for the Procfile's own." if may_be_empty else ".")
-        )
-    return text
-
-
-def _parse_port(text: str) -> str:
-    if text and not (re.fullmatch(r"[1-9][0-9]{0,4}", text) and int(text) <= 65_535):
-        raise ValidationError("Must be a port, a whole number from 1 to 65535, or empty for the Procfile's own.")
-    return text
-
-
-def _parse_credentials_key(text: str) -> str:
-    keys = [key.strip() for key in text.split(",")]
-    for number, key in enumerate(keys, 1):
-        if not _FERNET_KEY.fullmatch(key):
-            which = f"key {number} of {len(keys)} is not one" if len(keys) > 1 else "this is not one"
-            raise ValidationError(
-                f"Must be a Fernet key, or several, the newest first, separated by commas; {which}. Make one with: {_NEW_KEY}"
-            )
-    return ",".join(keys)
-
-
-def _check_database_url(url: str) -> str:
-    try:
-        return database_url.check(url)
-    except ValueError as problem:
-        raise ValidationError(str(problem)) from None
-
-
-def _is_file(path: str) -> None:
-    if path and not Path(path).is_file():
-        raise ValidationError("This is not a file. Name the file of a certificate authority, or leave it empty.")
-
-
-def _parse_reply_limit(text: str) -> Rate | None:
-    """A rate that workers/ai.sql can see: it reads no more replies than that. Raises ValidationError."""
-    rate = parse_rate(text)
-    if rate is not None and not (5 <= rate.limit <= 100 and rate.window <= _SECONDS["h"]):
-        raise ValidationError("Must be 5 to 100 replies in at most an hour, like 60/10m, or empty for no limit.")
-    return rate
-
-
-def _parse_smtp_url(url: str) -> str:
-    if url and not re.fullmatch(r"smtps?://[^\s/]+/?", url):
-        raise ValidationError("Must be a URL like smtp://user:password@mail.example:587, or empty for no e-mail.")
-    return url
-
-
-def _parse_redis_url(url: str, host: str) -> str:
-    if not url and not host:
-        raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValidationError("Must be a URL like redis://host:6379/0.")
-    return url
-
-
 class Settings:
     """Times are in seconds. `seal()` of the environment that it read tells whether they are all right."""
 
     def __init__(self, env: Env) -> None:
-        env.add_parser("rate", parse_rate)
-        env.add_parser("duration", _parse_duration)
-        env.add_parser("database_url", _check_database_url)
-        env.add_parser("schedule", _parse_schedule)
-        env.add_parser("reply_limit", _parse_reply_limit)
-        env.add_parser("redis_url", _parse_redis_url)
-        env.add_parser("credentials_key", _parse_credentials_key)
-        env.add_parser("size", _parse_size)
-        env.add_parser("port", _parse_port)
-        env.add_parser("smtp_url", _parse_smtp_url)
+        for kind, parse in PARSERS.items():
+            env.add_parser(kind, parse)
 
         self.database_url: str = env.database_url("DATABASE_URL")
         self.db_pool_size = env.int("DB_POOL_SIZE", 8, validate=_POSITIVE)
@@ -173,7 +56,7 @@ class Settings:
         self.redis_port = env.int("REDIS_PORT", 6379, validate=_PORT)
         self.redis_password = env.str("REDIS_PASSWORD", "")
         self.redis_tls_verify = env.bool("REDIS_TLS_VERIFY", True)
-        self.redis_ca_file = env.str("REDIS_CA_FILE", "", validate=_is_file)
+        self.redis_ca_file = env.str("REDIS_CA_FILE", "", validate=check_is_file)
         self.redis_pool_size = env.int("REDIS_POOL_SIZE", 1, validate=_POSITIVE)
         self.redis_namespace = env.str("REDIS_NAMESPACE", "dramatiq", validate=_NAMESPACE)
         self.credentials_key: str = env.credentials_key("CREDENTIALS_KEY")

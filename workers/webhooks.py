@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from shared import db, http, payloads
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
-from shared.config import parse_rate, settings
+from shared.config import settings
 from shared.db import sql
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentRefusal, Snooze
@@ -24,6 +24,7 @@ from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.payloads import strip_invalid
 from shared.queues import BEHIND, Queue
+from shared.setting_types import parse_rate
 from shared.webhooks import gone, signing
 from shared.webhooks.attempts import Attempt
 from shared.webhooks.triggers import Trigger

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from shared.config import Rate
+from shared.setting_types import Rate
 
 #: The same text that often, each time as an answer to a reply of ours, is an auto-reply: nobody asks a sixth time who was
 #: answered five times. Messages that were written before our reply count as impatience, not as answers to it.

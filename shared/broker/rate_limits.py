@@ -15,9 +15,10 @@ import redis
 
 from shared.broker.connection import outage
 from shared.broker.redis_broker import Broker, get_broker
-from shared.config import Rate, settings
+from shared.config import settings
 from shared.errors import RateLimited
 from shared.queues import Queue
+from shared.setting_types import Rate
 
 #: Seconds by which a window is kept wider than it was set, for what passes evenly may arrive bunched.
 MARGIN = 0.05

@@ -24,7 +24,7 @@ from tests.pipeline.test_workers import until
 from tests.site import read_events
 from web.app import create_app
 from web.server import streams
-from web.server.streams import StreamLimitReached
+from web.server.stream_places import StreamLimitReached
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
 from web.widget.conversation import news

@@ -68,6 +68,7 @@ VOCABULARY_OF_CHANNELS = ("shared.channels.registry", "shared.channels.kinds", "
 #: The floors of shared/: a module may import what stands below it, and its own package.
 FLOORS = (
     {"shared.database_url"},
+    {"shared.setting_types"},
     {"shared.config", "shared.errors", "shared.queues"},
     {"shared.telemetry", *VOCABULARY_OF_CHANNELS},
     {"shared.payloads"},
@@ -99,7 +100,7 @@ def test_shared_has_floors(root: Path) -> None:
 
 def test_nothing_in_shared_sits_flat_but_the_vocabulary(root: Path) -> None:
     flat = {path.stem for path in (root / "shared").glob("*.py")}
-    assert flat == {"__init__", "config", "database_url", "errors", "payloads", "queue_service", "queues"}
+    assert flat == {"__init__", "config", "database_url", "errors", "payloads", "queue_service", "queues", "setting_types"}
 
 
 @pytest.mark.parametrize("package", ["shared", "workers", "web", "scripts"])
@@ -259,13 +260,11 @@ def _anchor(heading: str) -> str:
 
 
 def test_modules_are_short(root: Path) -> None:
-    long = {
-        str(path.relative_to(root)): count
-        for package in ("workers", "shared", "web", "scripts")
-        for path in (root / package).rglob("*.py")
-        if (count := len(path.read_text().splitlines())) > 330
-    }
-    assert not long
+    packages = ("workers", "shared", "web", "scripts", "tests")
+    modules = [path for package in packages for path in (root / package).rglob("*.py") if not path.stem.startswith("test_")]
+    lines = {str(path.relative_to(root)): len(path.read_text().splitlines()) for path in modules}
+    assert len(lines) > 400
+    assert {name: count for name, count in lines.items() if count > 300} == {}
 
 
 def test_each_migration_has_a_number_of_its_own_and_each_post_file_a_pre_file() -> None:

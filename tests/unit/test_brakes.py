@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.ai.brakes import Reply, reason
-from shared.config import parse_rate
+from shared.setting_types import parse_rate
 
 LIMIT = parse_rate("60/10m")
 TEXT = "Thank you for contacting Tire House. We are away until Monday."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from environs import ValidationError
 
-from shared.config import ConfigError, parse_rate, read_settings
+from shared.config import ConfigError, read_settings
+from shared.setting_types import parse_rate
 from tests.settings import variables
 
 LIMITS = [name for name in sorted(variables()) if name.startswith("RATE_LIMIT_")]

@@ -7,9 +7,10 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from shared.channels.registry import CHANNELS
-from shared.config import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY, settings
+from shared.config import settings
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, strip_invalid
+from shared.setting_types import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY
 from shared.teaching.fields import whole
 from shared.webhooks import endpoints
 from shared.webhooks.events import DEFAULT_EVENTS, EVENTS

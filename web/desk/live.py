@@ -24,7 +24,8 @@ from web.desk import desk
 from web.desk.access import allowed
 from web.desk.inbox import number
 from web.request_limits import client_site
-from web.server.streams import STREAM, Stream, StreamHub, StreamLimitReached, StreamLimits
+from web.server.stream_places import StreamLimitReached, StreamLimits
+from web.server.streams import STREAM, Stream, StreamHub
 
 queries = sql.load(__file__)
 

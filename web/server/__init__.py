@@ -6,5 +6,5 @@ It hands complete requests to Flask.
 What belongs here: connections and their deadlines, what is refused before a body is read, handing over to Flask and back.
 What does not: anything of a route (hooks/, widget/, api/, ops/), what a stream sends (widget/sse.py, desk/live.py).
 It may import: app, request_limits, problems, hardening, shared. Used by the Procfile; hooks/, widget/ and desk/ import
-wsgi.py and streams.py.
+wsgi.py, streams.py and stream_places.py.
 """

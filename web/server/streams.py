@@ -12,13 +12,12 @@ import random
 import threading
 import time
 import weakref
-from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from shared import db
+from web.server.stream_places import StreamLimitReached, StreamLimits, StreamPlaces
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +25,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
 LIFETIME = 900.0
-#: Streams of one topic: a visitor's tabs, and one or two that it has left and whose end is not noticed yet.
-PER_TOPIC = 6
 #: Streams that are read by one statement.
 PAGE = 200
-#: Seconds after which a page may ask again: of a process that has no stream to spare, and of one that is being replaced.
-FULL_RETRY = 30
+#: Seconds after which a page may ask again whose process is being replaced.
 CLOSING_RETRY = 2
 #: Seconds between attempts to read.
 RECONNECT_PAUSE = 1.0
@@ -43,23 +39,6 @@ STREAM = "switchboard.stream"
 #: How ASGI gives and takes messages.
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-
-class StreamLimitReached(Exception):
-    """No stream to spare; the page polls meanwhile, and asks again after `retry` seconds."""
-
-    def __init__(self, reason: str, retry: int) -> None:
-        super().__init__(reason)
-        self.retry = retry
-
-
-@dataclass(frozen=True)
-class StreamLimits:
-    """Streams that a process serves at once: together, of one group, of one address."""
-
-    together: int
-    group: int
-    address: int
 
 
 class Stream:
@@ -90,12 +69,9 @@ class StreamHub(Generic[AnyStream]):
     reconcile = 10.0
 
     def __init__(self, limits: StreamLimits) -> None:
-        self.limits = limits
         self.closed = False
+        self._places: StreamPlaces[AnyStream] = StreamPlaces(limits, self.group)
         self._lock = threading.Lock()
-        self._streams: dict[str, set[AnyStream]] = defaultdict(set)
-        self._by_group: Counter[int] = Counter()
-        self._by_address: Counter[str] = Counter()
         self._woken: dict[AnyStream, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._something = asyncio.Event()
@@ -107,43 +83,22 @@ class StreamHub(Generic[AnyStream]):
 
     def enter(self, stream: AnyStream) -> AnyStream:
         """Takes a place; `leave` gives it back. Raises StreamLimitReached."""
-        with self._lock:
-            self._check_room(stream)
-            self._streams[stream.topic].add(stream)
-            self._by_group[stream.group] += 1
-            self._by_address[stream.address] += 1
-            stream.hub = self
-        return stream
-
-    def _check_room(self, stream: AnyStream) -> None:
         if self.closed:
             raise StreamLimitReached("This process is shutting down.", CLOSING_RETRY)
-        if len(self._streams.get(stream.topic, ())) >= PER_TOPIC:
-            raise StreamLimitReached(f"This visitor has {PER_TOPIC} streams open.", FULL_RETRY)
-        for what, taken, limit in (
-            ("this address", self._by_address[stream.address], self.limits.address),
-            (self.group, self._by_group[stream.group], self.limits.group),
-            ("this process", self.count, self.limits.together),
-        ):
-            if taken >= limit:
-                raise StreamLimitReached(f"All {limit} streams of {what} are taken.", FULL_RETRY)
+        self._places.enter(stream)
+        stream.hub = self
+        return stream
 
     def leave(self, stream: AnyStream) -> None:
         """Gives a place back; a second time does nothing."""
+        self._places.leave(stream)
         with self._lock:
-            streams = self._streams.get(stream.topic, set())
-            if stream in streams:
-                streams.remove(stream)
-                _count_down(self._by_group, stream.group)
-                _count_down(self._by_address, stream.address)
-            if not streams:
-                self._streams.pop(stream.topic, None)
             self._woken.pop(stream, None)
 
     @property
     def count(self) -> int:
         """Open streams."""
-        return self._by_group.total()
+        return self._places.count
 
     # ---- streams
 
@@ -171,7 +126,7 @@ class StreamHub(Generic[AnyStream]):
             return
         self.closed = True
         self._something.set()
-        for stream in self._all_streams():
+        for stream in self._places.all():
             self._begin(self._end(stream))
 
     def _start(self) -> None:
@@ -193,7 +148,7 @@ class StreamHub(Generic[AnyStream]):
         """Every second: comments for silent streams, the end of old ones, and some of all are compared with the database."""
         while not self.closed:
             await asyncio.sleep(1.0)
-            now, streams = time.monotonic(), self._all_streams()
+            now, streams = time.monotonic(), self._places.all()
             for stream in streams:
                 if now > stream.ends:
                     self._begin(self._end(stream))
@@ -215,10 +170,6 @@ class StreamHub(Generic[AnyStream]):
         send, stream.send = stream.send, None
         if send is not None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _all_streams(self) -> list[AnyStream]:
-        with self._lock:
-            return [stream for streams in self._streams.values() for stream in streams]
 
     # ---- news
 
@@ -276,14 +227,12 @@ class StreamHub(Generic[AnyStream]):
 
     def hear(self, topic: str) -> None:
         """Wakes the streams of one topic."""
-        with self._lock:
-            streams = list(self._streams.get(topic, ()))
-        if streams:
+        if streams := self._places.of_topic(topic):
             self._wake_from_thread(streams)
 
     def miss(self) -> None:
         """Wakes all streams: something may have been announced while nobody listened."""
-        self._wake_from_thread(self._all_streams())
+        self._wake_from_thread(self._places.all())
 
     def _wake_from_thread(self, streams: list[AnyStream]) -> None:
         assert self._loop is not None, "nobody listens before the first stream"
@@ -300,9 +249,3 @@ def close_streams() -> None:
     """Ends the streams of this process. On the event loop."""
     for hub in list(_hubs):
         hub.close()
-
-
-def _count_down(counts: Counter[Any], name: Any) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        del counts[name]

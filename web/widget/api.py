@@ -20,7 +20,8 @@ from web.files import answer_with
 from web.hardening import bearer, is_foreign, max_body, reads_no_body_without
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
 from web.request_limits import check_message, check_session, client_site
-from web.server.streams import STREAM, StreamLimitReached, StreamLimits
+from web.server.stream_places import StreamLimitReached, StreamLimits
+from web.server.streams import STREAM
 from web.widget import files
 from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news

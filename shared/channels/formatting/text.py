@@ -8,48 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from markdown_it.tree import SyntaxTreeNode as Node
 
 from shared.channels.formatting import dialect
+from shared.channels.formatting.line import PLAIN, WHATSAPP, WHATSAPP_BY_PERSON, LineRenderer, Style
 
 _QUOTE = re.compile(r"[\s>]*")
-#: An address at the end of a mark would take the mark for its own.
-_ADDRESS_AT_END = re.compile(r"(?:https?://|www\.)[^\s)]*\Z", re.I)
 _LISTS = ("bullet_list", "ordered_list")
 _MARKDOWN = re.compile(r"\s*(?:markdown|md)\s*", re.I)
 
 
-@dataclass(frozen=True)
-class Style:
-    """How marks are written; "" for none. `single`: what *one star* is, in bot's texts and in people's."""
-
-    bold: str
-    italic: str
-    single: str
-    strike: str
-    code: str
-    fence: str
-    #: Whether marks work within a word.
-    anywhere: bool
-
-
-_WHATSAPP = Style(bold="*", italic="_", single="_", strike="~", code="`", fence="```", anywhere=False)
-#: A person who writes *so* knows WhatsApp and means bold.
-_WHATSAPP_BY_PERSON = Style(bold="*", italic="_", single="*", strike="~", code="`", fence="```", anywhere=False)
-#: What is struck out says the opposite without a mark.
-_PLAIN = Style(bold="", italic="", single="", strike="~", code="", fence="", anywhere=True)
-
-
 def to_whatsapp(markdown: str, *, by_person: bool = False) -> str:
     """The text with WhatsApp's marks. `by_person`: someone of the business wrote it, who may know those marks."""
-    return _convert(markdown, _WHATSAPP_BY_PERSON if by_person else _WHATSAPP)
+    return _convert(markdown, WHATSAPP_BY_PERSON if by_person else WHATSAPP)
 
 
 def to_plain(markdown: str) -> str:
     """The text without marks, for channels that have none."""
-    return _convert(markdown, _PLAIN)
+    return _convert(markdown, PLAIN)
 
 
 def _convert(markdown: str, style: Style) -> str:
@@ -67,7 +44,7 @@ class _Renderer:
     """Renders the blocks of one source."""
 
     def __init__(self, lines: list[str], style: Style) -> None:
-        self.lines, self.style = lines, style
+        self.lines, self.style, self.line = lines, style, LineRenderer(style)
 
     def document(self, tree: Node) -> str:
         if not tree.children:
@@ -111,12 +88,12 @@ class _Renderer:
 
     def _paragraph(self, node: Node) -> str:
         inline = node.children[0]
-        return inline.content if _is_literal(inline) else self._children(inline)
+        return inline.content if _is_literal(inline) else self.line.render(inline)
 
     def _heading(self, node: Node) -> str:
         if not node.children or not node.children[0].content:
             return ""
-        return self._wrap(self._children(node.children[0], frozenset({"strong"})), self.style.bold)
+        return self.line.marked(self.line.render(node.children[0], frozenset({"strong"})), self.style.bold)
 
     def _fence(self, node: Node) -> str:
         content = node.content.removesuffix("\n")
@@ -154,10 +131,10 @@ class _Renderer:
         return "\n\n".join(filter(None, named)) if rows else ", ".join(filter(None, names))
 
     def _cell(self, cell: Node, active: frozenset[str] = frozenset()) -> str:
-        return self._children(cell.children[0], active).replace("\n", ", ")
+        return self.line.render(cell.children[0], active).replace("\n", ", ")
 
     def _named(self, name: str, value: str) -> str:
-        return f"{self._wrap(f'{name}:', self.style.bold)} {value}" if name else value
+        return f"{self.line.marked(f'{name}:', self.style.bold)} {value}" if name else value
 
     def _gap_before(self, node: Node) -> int:
         start = at = _span(node)[0]
@@ -172,86 +149,10 @@ class _Renderer:
             end -= 1
         return end
 
-    # ---- what is within a line
-
-    def _children(self, node: Node, active: frozenset[str] = frozenset()) -> str:
-        pieces = [(child, self._piece(child, active)) for child in node.children]
-        text = ""
-        for index, (child, piece) in enumerate(pieces):
-            mark = self._mark_of(child, active)
-            after = next((other for _, other in pieces[index + 1 :] if other), "")
-            is_within_word = dialect.is_word(text[-1:] or " ") or dialect.is_word(after[:1] or " ")
-            if is_within_word and not self.style.anywhere:
-                mark = ""
-            text += self._wrap(piece, mark) if mark else piece
-        return text
-
-    def _mark_of(self, node: Node, active: frozenset[str]) -> str:
-        if node.type not in ("strong", "em", "s") or node.type in active:
-            return ""
-        if node.type == "strong" or (node.type == "em" and _only_strong(node)):
-            return self.style.bold
-        if node.type == "em":
-            return self.style.single if node.markup == "*" else self.style.italic
-        return self.style.strike
-
-    def _piece(self, node: Node, active: frozenset[str]) -> str:
-        if node.type in ("strong", "em", "s"):
-            inner = _only_strong(node)
-            if inner is not None and "strong" not in active:  # ***x***: bold around italic
-                return self._wrap(self._children(inner, active | {"strong", "em"}), self.style.italic)
-            return self._children(node, active | {node.type})
-        if node.type == "code_inline":
-            return self._code(node.content)
-        if node.type in ("softbreak", "hardbreak"):
-            return "\n"
-        if node.type in ("link", "image"):
-            return self._link(node, active)
-        return node.content if not node.children else self._children(node, active)
-
-    def _code(self, content: str) -> str:
-        mark = self.style.fence if "`" in content else self.style.code
-        return f"{mark}{content}{mark}"
-
-    def _link(self, node: Node, active: frozenset[str]) -> str:
-        is_image = node.type == "image"
-        address = str(node.attrs["src" if is_image else "href"])
-        label = self._children(node, active).strip() if node.children else ""
-        shown = address.removeprefix("mailto:").removeprefix("tel:")
-        if not label or _bare(label) == _bare(shown):
-            return shown
-        if any(child.type == "image" for child in node.children):  # a picture that is a link
-            label = re.sub(r"\s\(\S+\)\Z", "", label)
-        return f"{label} ({shown})"
-
-    def _wrap(self, text: str, mark: str) -> str:
-        """Marks each line, without the space around its words."""
-        return "\n".join(_wrap_line(line, mark) for line in text.split("\n")) if mark else text
-
-
-def _wrap_line(line: str, mark: str) -> str:
-    words = line.strip()
-    if not words or _ADDRESS_AT_END.search(words):
-        return line
-    at = line.index(words)
-    return f"{line[:at]}{mark}{words}{mark}{line[at + len(words) :]}"
-
-
-def _bare(address: str) -> str:
-    """An address as it is compared with the words of its link: a phone number by its digits."""
-    if re.fullmatch(r"[+\d\s().-]+", address):
-        return re.sub(r"\D", "", address)
-    return re.sub(r"^(?:https?://)?(?:www\.)?", "", address.lower()).rstrip("/")
-
 
 def _span(node: Node) -> tuple[int, int]:
     assert node.map is not None, "blocks know their lines"
     return node.map
-
-
-def _only_strong(node: Node) -> Node | None:
-    within = [child for child in node.children if child.type != "text" or child.content]
-    return within[0] if node.type == "em" and len(within) == 1 and within[0].type == "strong" else None
 
 
 def _is_literal(inline: Node) -> bool:

@@ -1,38 +1,18 @@
-"""What a message object of WhatsApp Web says, by its kind, or that nobody waits for an answer to it.
+"""What a message object of WhatsApp Web says, whatever it is wrapped in, or that nobody waits for an answer to it.
 
-A kind that we do not know is read for its words, and kept without an answer if it has none.
+`web_kinds` reads each kind. One that it does not know is read for its words, and kept without an answer if it has none.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
-from shared.channels.inbound import Media, get_objects
-from shared.channels.kinds import Kind, MediaKind
-from shared.channels.whatsapp_qr.content import (
-    MAX_QUOTE,
-    Content,
-    Edit,
-    Reaction,
-    Reading,
-    Revoke,
-    choice,
-    contacts,
-    event,
-    form,
-    location,
-    order,
-    poll,
-    product,
-    vote,
-)
-from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, integer, text, unwrap
+from shared.channels.whatsapp_qr.content import MAX_QUOTE, Content, Edit, Reaction, Reading, Revoke
+from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, text, unwrap
+from shared.channels.whatsapp_qr.web_kinds import READERS, unknown
 from shared.channels.words import in_words
-from shared.payloads import strip_invalid
 
 Body = Mapping[str, Any]
 
@@ -49,8 +29,6 @@ SILENT = frozenset({
 })  # fmt: skip
 #: The beginnings of names of what is encrypted: reactions, comments, answers to events.
 _ENCRYPTED = ("enc", "secretencrypted")
-#: Where kinds that have no reader of their own keep words.
-_WORDS = ("text", "contentText", "caption", "body", "hydratedContentText", "title", "description", "name", "note")
 
 
 def read(message: Any) -> Reading:
@@ -86,7 +64,7 @@ def _contents(inner: Unwrapped) -> list[tuple[Any, Content | None]]:
     """What its parts say; one of an unknown kind counts only where no other is known."""
     parts = [(name, name.lower(), part) for name, part in inner.parts.items() if name.lower() not in BESIDE]
     return [(part, _READERS[lowered](part)) for _, lowered, part in parts if lowered in _READERS] or [
-        (part, _unknown(name, part)) for name, lowered, part in parts if isinstance(part, dict) and not _is_silent(lowered)
+        (part, unknown(name, part)) for name, lowered, part in parts if isinstance(part, dict) and not _is_silent(lowered)
     ]
 
 
@@ -130,201 +108,15 @@ def _referral(ad: Body) -> dict[str, Any]:
     return found if {"source_id", "ctwa_clid"} & set(found) else {}
 
 
-# ------------------------------------------------------------------------------------------------------- the readers
-
-
-def _text(part: Any) -> Content | None:
-    words = part.strip() if isinstance(part, str) else first_text(part, "text", "matchedText", "canonicalUrl", "title")
-    return Content(words) if words else None
-
-
-def _file(kind: MediaKind, label: str) -> Callable[[Any], Content]:
-    def read_file(part: Any) -> Content:
-        # PTT ("push to talk") is what a voice note is called.
-        exact = MediaKind.VOICE if kind is MediaKind.AUDIO and field(part, "ptt") is True else kind
-        file = Media(
-            kind=exact,
-            source={},  # the dialect's
-            mime=text(part, "mimetype") or None,
-            filename=first_text(part, "fileName", "title") or None,
-            size=integer(field(part, "fileLength")),
-        )
-        return Content(text(part, "caption"), Kind.MEDIA, label, media=(file,))
-
-    return read_file
-
-
-def _button(part: Any) -> Content | None:
-    # whatsmeow keeps the words one level deeper.
-    words = text(part, "selectedDisplayText") or text(part, "response", "selectedDisplayText")
-    return choice(words, first_text(part, "selectedButtonId", "selectedId"))
-
-
-def _list_row(part: Any) -> Content | None:
-    return choice(text(part, "title"), text(part, "singleSelectReply", "selectedRowId"), text(part, "description"))
-
-
-#: Answers to questions of WhatsApp itself: may the business call?
-_PERMISSIONS = frozenset({"call_permission_request", "voice_call_permission_request"})
-
-
-def _interactive(part: Any) -> Content | None:
-    """A pressed button or a filled form; the native flow holds its JSON as a text."""
-    flow = field(part, "nativeFlowResponseMessage") or field(part, "interactiveResponseMessage", "nativeFlowResponseMessage")
-    flow, words = flow if isinstance(flow, dict) else {}, text(part, "body", "text")
-    if text(flow, "name") in _PERMISSIONS:
-        return None
-    answers = _json_object(text(flow, "paramsJson"))
-    answers = _json_object(text(answers, "response_json")) or answers
-    chosen = first_text(answers, "id", "selectedId", "selectedRowId")
-    title = words or first_text(answers, "display_text", "title")
-    if chosen or not set(answers) - {"flow_token"}:
-        return choice(title, chosen, text(answers, "description"))
-    return form(words, text(flow, "name"), answers)
-
-
-def _json_object(words: str) -> dict[str, Any]:
-    try:
-        value = json.loads(words, parse_constant=str) if words else {}
-    except (ValueError, RecursionError):
-        return {}
-    return _storable(value) if isinstance(value, dict) else {}
-
-
-def _storable(value: Any, levels: int = 16) -> Any:
-    """JSON within a text was not checked with the body: without NUL and half characters, and not too deep."""
-    if isinstance(value, str):
-        return strip_invalid(value)
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    if isinstance(value, dict | list) and not levels:
-        return None
-    if isinstance(value, dict):
-        return {strip_invalid(name): _storable(inner, levels - 1) for name, inner in value.items()}
-    return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
-
-
-def _place(part: Any) -> Content:
-    return location(
-        field(part, "degreesLatitude"),
-        field(part, "degreesLongitude"),
-        first_text(part, "comment", "caption"),
-        name=text(part, "name"),
-        address=text(part, "address"),
-        url=text(part, "url"),
-    )
-
-
-def _contact(part: Any) -> Content:
-    return contacts([(text(part, "displayName"), text(part, "vcard"))])
-
-
-def _contact_list(part: Any) -> Content:
-    return contacts([(text(card, "displayName"), text(card, "vcard")) for card in get_objects(field(part, "contacts"))])
-
-
-def _order(part: Any) -> Content:
-    total = integer(field(part, "totalAmount1000"))
-    return order(
-        text(part, "message"),
-        text(part, "orderId"),
-        text(part, "orderTitle"),
-        integer(field(part, "itemCount")),
-        total=total and total / 1000,
-        currency=text(part, "totalCurrencyCode"),
-    )
-
-
-def _product(part: Any) -> Content:
-    item, price = field(part, "product"), integer(field(part, "product", "priceAmount1000"))
-    return product(
-        text(part, "body"),
-        id=first_text(item, "retailerId", "productId"),
-        title=text(item, "title"),
-        description=text(item, "description"),
-        price=price and price / 1000,
-        currency=text(item, "currencyCode"),
-        url=text(item, "url"),
-    )
-
-
-def _poll(part: Any) -> Content:
-    options = [first_text(option, "optionName", "name") for option in get_objects(field(part, "options"))]
-    return poll(text(part, "name"), [option for option in options if option])
-
-
-def _vote(part: Any) -> Content | None:
-    """A vote that the gateway has decrypted; others are secrets between phones."""
-    votes = field(part, "vote", "selectedOptions")
-    names = (
-        [vote if isinstance(vote, str) else first_text(vote, "optionName", "name") for vote in votes]
-        if isinstance(votes, list)
-        else []
-    )
-    return vote("", names) if all(names) and names else None
-
-
-def _event(part: Any) -> Content:
-    place = first_text(field(part, "location"), "name", "address")
-    name = text(part, "name") + (" (canceled)" if field(part, "isCanceled") is True else "")
-    return event(name, text(part, "description"), place, integer(field(part, "startTime")))
-
-
 def _payment(part: Any) -> Content | None:
     """The note with a payment or a request for one."""
     note = read(field(part, "noteMessage"))
     return note if isinstance(note, Content) else Content(label="payment")
 
 
-#: The forms of a template, one of which its message is.
-_TEMPLATES = ("hydratedTemplate", "hydratedFourRowTemplate", "interactiveMessageTemplate", "fourRowTemplate")
-
-
-def _template(part: Any) -> Content:
-    """What other businesses' programs send: a text with buttons."""
-    form = next((form for name in _TEMPLATES if isinstance(form := field(part, name), dict)), part)
-    return _unknown("templateMessage", form)
-
-
-def _menu(part: Any) -> Content:
-    """A list to choose from: its title, and what it is about."""
-    words = "\n".join(filter(None, (text(part, "title"), text(part, "description"))))
-    return Content(words) if words else _unknown("listMessage", part)
-
-
-def _unknown(name: str, part: Any) -> Content:
-    """A kind that is new to us; without words it is kept for people, for it may be anything."""
-    words = next((found for word in _WORDS if (found := text(part, word) or text(part, word, "text"))), "")
-    label = name.removesuffix("Message")[:40]
-    return Content(words) if words else Content(kind=Kind.SYSTEM, label=label)
-
-
+#: A payment's note is a message object of its own, whatever kind that is.
 _READERS: dict[str, Callable[[Any], Content | None]] = {
-    "conversation": _text,
-    "extendedtextmessage": _text,
-    "imagemessage": _file(MediaKind.IMAGE, "image"),
-    "stickerpackmessage": lambda _: Content(kind=Kind.MEDIA, label="sticker"),
-    "stickermessage": _file(MediaKind.STICKER, "sticker"),
-    "audiomessage": _file(MediaKind.AUDIO, "audio"),
-    "videomessage": _file(MediaKind.VIDEO, "video"),
-    "ptvmessage": _file(MediaKind.VIDEO, "video"),
-    "documentmessage": _file(MediaKind.DOCUMENT, "document"),
-    "buttonsresponsemessage": _button,
-    "templatebuttonreplymessage": _button,
-    "listresponsemessage": _list_row,
-    "interactiveresponsemessage": _interactive,
-    "locationmessage": _place,
-    "livelocationmessage": _place,
-    "contactmessage": _contact,
-    "contactsarraymessage": _contact_list,
-    "ordermessage": _order,
-    "productmessage": _product,
-    **{f"pollcreationmessage{version}": _poll for version in ("", "v2", "v3", "v4", "v5", "v6")},
-    "pollupdatemessage": _vote,
-    "eventmessage": _event,
+    **READERS,
     "sendpaymentmessage": _payment,
     "requestpaymentmessage": _payment,
-    "templatemessage": _template,
-    "listmessage": _menu,
-    "highlystructuredmessage": lambda part: _template(field(part, "hydratedHsm")),
 }
