@@ -21,7 +21,8 @@ FOUNDATION = re.compile(
     r"|budgets/meter|jobs/pauses)|web/(hardening|desk/install)"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
-MOST_OF_AI, MOST_OTHERS = 26, 33
+#: As many as there are: a change that adds one has to say so here.
+MOST_OF_AI, MOST_OTHERS = 16, 33
 
 
 @contextmanager
