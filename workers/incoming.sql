@@ -88,13 +88,14 @@ with runnable_jobs as materialized (
     from inbound_messages join new_messages on new_messages.id = inbound_messages.message_id
         join conversations on conversations.id = new_messages.conversation_id order by n
 ), new_media as (
-    insert into media (customer_id, message_id, position, kind, mime, filename, size, sha256, source, state, storage_key, error)
+    insert into media (customer_id, message_id, position, kind, mime, filename, size, sha256, source, state, storage_key, error,
+        text)
     select customer_id, message_id, position - 1, file.kind, mime, left(filename, 255), size, sha256, coalesce(source, '{}'),
         case when is_stored then 'stored' when error is not null then 'failed' else 'waiting' end,
-        case when is_stored then customer_id || '/' || left(sha256, 2) || '/' || sha256 end, error -- shared/media/folder.py
+        case when is_stored then customer_id || '/' || left(sha256, 2) || '/' || sha256 end, error, text -- shared/media/folder.py
     from saved_messages, jsonb_array_elements(saved_messages.media) with ordinality as files(value, position),
         jsonb_to_record(value) as file(kind text, mime text, filename text, size bigint, sha256 text, source jsonb,
-            is_stored boolean, error text)
+            is_stored boolean, error text, text text)
 ), named_contacts as (
     update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()
     from saved_messages join conversations on conversations.id = conversation_id

@@ -33,7 +33,8 @@ class InboundItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Media:
-    """A file that a message came with. `source`: what its channel needs to fetch it, for example {"id"} or {"url"}."""
+    """A file that a message came with. `source`: what its channel needs to fetch it, for example {"id"} or {"url"}; `text`: what
+    is said in it, if the channel has heard that already."""
 
     kind: MediaKind
     source: dict[str, Any] = field(repr=False)
@@ -41,6 +42,7 @@ class Media:
     filename: str | None = None
     size: int | None = None
     sha256: str | None = None
+    text: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

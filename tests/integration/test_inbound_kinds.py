@@ -75,7 +75,15 @@ def test_what_more_it_is_is_kept_and_told_to_the_business(world: World) -> None:
     assert (event["payload"]["kind"], event["payload"]["data"]) == ("location", place)
     [job] = world.jobs(queue="incoming-messages")
     assert job["payload"]["media"] == [
-        {"kind": "image", "source": {"id": "138"}, "mime": "image/jpeg", "filename": None, "size": None, "sha256": None}
+        {
+            "kind": "image",
+            "source": {"id": "138"},
+            "mime": "image/jpeg",
+            "filename": None,
+            "size": None,
+            "sha256": None,
+            "text": None,
+        }
     ]
 
 

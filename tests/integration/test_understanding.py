@@ -214,6 +214,18 @@ def test_a_voice_note_that_comes_in_is_fetched_heard_and_answered(world: World, 
     assert len(simulator.record("graph_media")) == 2, "a file that is stored is not fetched again"
 
 
+def test_what_the_gateway_has_heard_itself_is_not_paid_for_again(world: World, simulator: Simulator) -> None:
+    hears(world)
+    heard = {"kind": "voice", "mime": VOICE, "source": {"id": "note-1.oga"}, "text": "When do you ship?"}
+    sent = {"content": "When do you ship?", "metadata": {"attachment": "audio"}, "kind": "media", "media": [heard]}
+    user = {"chatbot_id": world.chatbot, "channel": "whatsapp_cloud", "external_user_id": "49123", "external_id": "wamid.1"}
+    world.service.accept_message(user | sent)
+    assert "within two days" in reply(world)
+    assert not simulator.record("transcription")
+    [kept] = db.rows("select state, text from media")
+    assert kept == {"state": "stored", "text": "When do you ship?"}
+
+
 #: Hears a voice note, and is killed before anything follows from it.
 KILLED = """
 import os, signal, sys

@@ -526,12 +526,61 @@ def test_acks_in_other_forms(ack: dict[str, Any], status: str) -> None:
 
 def test_a_vote_reaches_the_business() -> None:
     vote = {"id": "false_1@c.us_3AV", "from": f"{PHONE}@c.us", "fromMe": False, "selectedOptions": ["Yes"]}
-    [item] = waha.parse({"event": "poll.vote", "payload": {"vote": vote, "poll": {"id": "y"}}})
-    assert shown(item)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}})
+    poll = {"id": f"true_{PHONE}@c.us_3AP", "fromMe": True}
+    [item] = waha.parse({"event": "poll.vote", "payload": {"vote": vote, "poll": poll}})
+    assert shown(item)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}, "quoted": {"id": "3AP"}})
     [item] = waha.parse({"event": "poll.vote", "payload": {"vote": {**vote, "selectedOptions": []}, "poll": {"id": "y"}}})
     assert isinstance(item, IgnoredItem)
-    counted = evolution_item({"pollUpdateMessage": {"vote": {"encPayload": "x"}}}, pollUpdates=[{"name": "Yes", "voters": ["4"]}])
-    assert shown(counted)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}})
+    secret = {"pollUpdateMessage": {"pollCreationMessageKey": {"id": "3AP"}, "vote": {"encPayload": "x"}}}
+    counted = evolution_item(secret, pollUpdates=[{"name": "Yes", "voters": ["4"]}])
+    assert shown(counted)[0::2] == (Kind.POLL, {"vote": {"options": ["Yes"]}, "quoted": {"id": "3AP"}})
+
+
+@pytest.mark.parametrize("shape", ["evolution", "baileys"])
+@pytest.mark.parametrize(
+    ("votes", "words"),
+    [
+        ([{"name": "Yes", "voters": [f"{PHONE}@s.whatsapp.net"]}, {"name": "No", "voters": []}], "📊 Yes"),
+        ([{"name": "Yes", "voters": ["1@lid", "me"]}, {"name": "No", "voters": ["1@lid"]}], "📊 Yes, No"),
+        ([{"name": "Yes", "voters": []}], None),
+        ([{"name": "Yes", "voters": ["me"]}], None),
+        ([{"pollUpdateMessageKey": {"id": "V"}, "vote": {"selectedOptions": ["aGFzaA=="]}}], None),
+        ("odd", None),
+    ],
+)
+def test_votes_that_are_counted_anew_replace_what_the_customer_chose_before(shape: str, votes: Any, words: str | None) -> None:
+    chat, update = {"remoteJid": f"{PHONE}@s.whatsapp.net", "fromMe": True}, {"pollUpdates": votes}
+    data = {**chat, "keyId": "3AP", **update} if shape == "evolution" else {"key": {**chat, "id": "3AP"}, "update": update}
+    [item] = evolution.parse({"event": "messages.update", "data": data})
+    if words is None:
+        assert isinstance(item, IgnoredItem)
+        return
+    assert isinstance(item, InboundEdit)
+    assert item.message
+    assert (item.original_id, item.message.external_id) == ("vote:3AP", "vote:3AP")
+    assert (item.message.content, item.message.kind, item.message.author) == (words, Kind.POLL, Author.CUSTOMER)
+    assert item.message.data["quoted"] == {"id": "3AP"}
+
+
+VOICE = {"audioMessage": {"mimetype": "audio/ogg; codecs=opus", "ptt": True}}
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "heard"),
+    [
+        (VOICE | {"speechToText": "[audio] When do you ship?"}, "When do you ship?", "When do you ship?"),
+        (VOICE | {"speechToText": " When do you ship? ", "base64": "T2dnUw=="}, "When do you ship?", "When do you ship?"),
+        (VOICE | {"speechToText": "[audio] undefined"}, "[audio]", None),
+        (VOICE | {"speechToText": None}, "[audio]", None),
+        (VOICE, "[audio]", None),
+        ({"imageMessage": {"mimetype": "image/jpeg", "caption": "red?"}, "speechToText": "no"}, "red?", None),
+    ],
+)
+def test_what_evolution_has_heard_itself_is_taken(message: dict[str, Any], words: str, heard: str | None) -> None:
+    item = evolution_item(message)
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.content, item.media[0].text) == (Kind.MEDIA, words, heard)
+    assert ("unsupported" in item.metadata) == (words == "[audio]")
 
 
 # --------------------------------------------------------------------------------------------------------- what is silent

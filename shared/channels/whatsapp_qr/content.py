@@ -146,9 +146,10 @@ def poll(question: str, options: list[str]) -> Content:
     return Content("", Kind.POLL, "poll", {"poll": _filled(question=question, options=options)})
 
 
-def vote(question: str, options: list[str]) -> Content:
-    """What somebody chose in a poll."""
-    return Content("", Kind.POLL, "vote", {"vote": _filled(question=question, options=options)})
+def vote(question: str, options: list[str], poll_id: str = "") -> Content:
+    """What somebody chose in a poll, which a colleague has sent, perhaps: the vote replies to it."""
+    quoted = {"quoted": {"id": poll_id}} if poll_id else {}
+    return Content("", Kind.POLL, "vote", {"vote": _filled(question=question, options=options), **quoted})
 
 
 def form(words: str, name: str, answers: dict[str, Any]) -> Content:

@@ -21,12 +21,12 @@ from shared.channels.inbound import (
     get_text,
     parse_item,
 )
-from shared.channels.kinds import Kind
+from shared.channels.kinds import Kind, MediaKind
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, vote, with_source
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
-from shared.channels.whatsapp_qr.unwrap import field, integer, unwrap
+from shared.channels.whatsapp_qr.unwrap import field, integer, text, unwrap
 from shared.channels.whatsapp_qr.web_messages import read, said_beside
 
 #: How Evolution calls a session that can send.
@@ -42,6 +42,8 @@ _ALTERNATIVES = (
     "participantAlt",
     "previousRemoteJid",
 )
+#: What Evolution writes where its transcriber said nothing.
+_NOTHING_HEARD = ("undefined", "null")
 #: The same of what was sent from the phone: the others are then the business's own names.
 _OF_THE_CHAT = ("remoteJidAlt", "previousRemoteJid")
 #: What fetching a file does not need: previews, and what was answered to.
@@ -98,14 +100,35 @@ def _reading(raw: dict[str, Any]) -> Reading:
     if isinstance(reading, Content):  # Evolution makes a plain `conversation` of a reply, and has its context beside it
         reading = replace(reading, data={**said_beside(raw, {}), **reading.data})
     if isinstance(reading, Content) and reading.media:
-        return with_source(reading, _source(raw))
-    return reading or _votes(raw)
+        return _heard(with_source(reading, _source(raw)), get_text(raw, "message", "speechToText"))
+    return reading or _voted(raw)
 
 
-def _votes(raw: dict[str, Any]) -> Reading:
+def _heard(content: Content, speech: str) -> Content:
+    """A voice note with what Evolution heard in it, where it has a transcriber of its own (OPENAI_ENABLED)."""
+    speech = speech.removeprefix("[audio]").strip()
+    [file, *others] = content.media
+    if file.kind not in (MediaKind.VOICE, MediaKind.AUDIO) or not speech or speech in _NOTHING_HEARD:
+        return content
+    return replace(content, words=speech, media=(replace(file, text=speech), *others))
+
+
+def _voted(raw: dict[str, Any]) -> Reading:
+    """A vote as a message of its own; it names its poll."""
+    chosen = _votes(raw)
+    poll_id = text(unwrap(raw.get("message")).parts, "pollUpdateMessage", "pollCreationMessageKey", "id")
+    return vote("", chosen, poll_id) if chosen else None
+
+
+def _votes(raw: dict[str, Any]) -> list[str]:
     """What was chosen in a poll, where Evolution has counted the votes: [{"name": "Yes", "voters": ["49…"]}]."""
-    selected = [get_text(option, "name") for option in get_objects(raw.get("pollUpdates")) if option.get("voters")]
-    return vote("", selected) if any(selected) else None
+    counted = (option for option in get_objects(raw.get("pollUpdates")) if _is_chosen(option.get("voters")))
+    return [name for option in counted if (name := get_text(option, "name"))]
+
+
+def _is_chosen(voters: Any) -> bool:
+    """By somebody else than the business itself."""
+    return isinstance(voters, list) and any(voter != "me" for voter in voters)
 
 
 def _source(raw: dict[str, Any]) -> dict[str, Any]:
@@ -163,11 +186,21 @@ def _update(raw: dict[str, Any]) -> InboundItem:
     change = _change(update, status)
     if change is not None:
         return inbound_item(_envelope(raw), change)
+    if "pollUpdates" in update:
+        return _poll_counted(raw, _votes(update), external_id)
     if raw.get("fromMe") is False or get_path(raw, "key", "fromMe") is False or status not in _STATUSES:
         return IgnoredItem(raw=raw)
     error = REPORTED_FAILURE if status == "ERROR" else None
     code = Reason.REPORTED_FAILURE if error else None
     return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
+
+
+def _poll_counted(raw: dict[str, Any], chosen: list[str], poll_id: str) -> InboundItem:
+    """The votes of a poll, counted anew: one message of the customer's, whose text each vote replaces."""
+    if not chosen:
+        return IgnoredItem(raw=raw)
+    envelope = replace(_envelope(raw), external_id=f"vote:{poll_id}", from_me=False)
+    return inbound_item(envelope, Edit("", vote("", chosen, poll_id)))
 
 
 #: Baileys' numbers of statuses.

@@ -128,7 +128,8 @@ def _vote(raw: dict[str, Any]) -> InboundItem:
         return MalformedItem(raw=raw, reason="A poll.vote has no vote.")
     selected = field(cast, "selectedOptions")
     names = [name for name in selected if isinstance(name, str) and name] if isinstance(selected, list) else []
-    reading = vote(get_text(raw, "poll", "name"), names) if names else None  # none: the vote was taken back
+    poll_id = bare_id(get_text(raw, "poll", "id"))
+    reading = vote(get_text(raw, "poll", "name"), names, poll_id) if names else None  # none: the vote was taken back
     return _of_event(inbound_item(_envelope(cast), reading), raw)
 
 

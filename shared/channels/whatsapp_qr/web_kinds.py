@@ -145,7 +145,7 @@ def _vote(part: Any) -> Content | None:
         if isinstance(votes, list)
         else []
     )
-    return vote("", names) if all(names) and names else None
+    return vote("", names, text(part, "pollCreationMessageKey", "id")) if all(names) and names else None
 
 
 def _event(part: Any) -> Content:
