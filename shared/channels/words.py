@@ -11,7 +11,7 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
     poll      {question, options: [text]}                       a poll that the customer made
     vote      {question, options: [text]}                       what the customer chose in a poll
     event     {name, description, start, place}
-    referral  {source_type, source_id, source_url, headline, body, ctwa_clid}     the ad or post that the customer comes from
+    referral  {source_type, source_id, source_url, headline, body, ctwa_clid}     the ad, post or link that somebody comes from
     quoted    {id, text, role}     the message that is replied to, as the channel shows it; once saved, as we have it, if we do
     album     id                                                the same in all pictures of an album
 """
@@ -123,6 +123,8 @@ def _event(event: Mapping[str, Any]) -> str:
 def _referral(referral: Mapping[str, Any]) -> str:
     headline = ": ".join(filter(None, [_text(referral, "headline"), _text(referral, "body")]))
     text = " ".join(filter(None, [headline, _text(referral, "source_url")]))
+    if _text(referral, "source_type") == "link":  # its id is what the business wrote into it
+        text = text or _text(referral, "source_id")
     return f"(comes from the {_text(referral, 'source_type') or 'ad'}: {text})" if text else ""
 
 

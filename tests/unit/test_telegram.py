@@ -110,6 +110,32 @@ def test_what_is_more_than_words(content: dict[str, Any], kind: Kind, data: dict
     assert "unsupported" not in item.metadata
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "kind"),
+    [
+        ("/start", "👋", Kind.TEXT),
+        ("/Start@tea_bot ", "👋", Kind.TEXT),
+        ("/help", "help", Kind.TEXT),
+        ("/order_status@tea_bot 4711\nplease", "order status 4711\nplease", Kind.TEXT),
+        ("/stop", "/stop", Kind.SYSTEM),
+        ("/stopp", "stopp", Kind.TEXT),
+        ("/etc/hosts", "/etc/hosts", Kind.TEXT),
+        ("/ 5", "/ 5", Kind.TEXT),
+        ("I pressed /start", "I pressed /start", Kind.TEXT),
+    ],
+)
+def test_a_command_becomes_what_a_person_would_say(text: str, words: str, kind: Kind) -> None:
+    item = read(text=text)
+    assert (item.content, item.kind, item.data) == (words, kind, {})
+
+
+def test_the_payload_of_a_link_is_kept_like_an_ad() -> None:
+    item = read(text="/start product_4711", entities=[{"type": "bot_command", "offset": 0, "length": 6}])
+    assert item.data == {"referral": {"source_type": "link", "source_id": "product_4711"}}
+    assert item.content == "👋\n(comes from the link: product_4711)"
+    assert isinstance(item_of({"message": message(text="/start x", chat={"id": -5, "type": "group"})}), IgnoredItem)
+
+
 def test_an_edit_names_its_message() -> None:
     item = item_of({"edited_message": message(text="size 42", edit_date=1739321100)})
     assert isinstance(item, InboundEdit)

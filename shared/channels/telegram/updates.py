@@ -5,6 +5,7 @@ Source: Bot API 9, Update. Only private chats are answered. A message's id count
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,12 @@ _WRITTEN = (
     *("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
     "game",
 )
+
+
+#: A command: /start, /order_status 4711, /help@tea_bot. Nothing else begins like one: "/etc/hosts" is a text.
+_COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:@\w+)?((?:\s.*)?)", re.I | re.S | re.ASCII)
+#: Commands of somebody who wants to hear no more; a person sees them, and the bot is silent until the next message.
+_NOT_ANSWERED = frozenset({"stop"})
 
 
 def parse_body(bot_id: str, body: dict[str, Any]) -> InboundBatch:
@@ -89,7 +96,10 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     if not _is_private(message) or not kind:
         return IgnoredItem(raw=body)
     data, media = _data(message), _media(message)
-    words = in_words(data, _words(message))
+    command, argument = _command(message)
+    if command == "start" and argument:
+        data["referral"] = {"source_type": "link", "source_id": argument}
+    words = in_words(data, _command_words(command, argument) or _words(message))
     metadata = {"profile_name": _name(message.get("from"))}
     if not words or media:
         metadata["attachment" if words else "unsupported"] = kind
@@ -98,7 +108,7 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
         external_user_id=str(chat_id),
         external_id=message_id(chat_id, number),
         content=words or f"[{kind}]",
-        kind=Kind.MEDIA if media else _kind(data),
+        kind=Kind.SYSTEM if command in _NOT_ANSWERED else Kind.MEDIA if media else _kind(data),
         data=data,
         media=media,
         sent_at=_time(message.get("edit_date") or message.get("date")),
@@ -116,6 +126,19 @@ def _words(message: dict[str, Any]) -> str:
     thrown = f"{dice[0]} {dice[1]}" if all(dice) else ""
     lines = (text, *dict.fromkeys(links), get_text(message, "checklist", "title"), *tasks, thrown)
     return "\n".join(filter(None, lines))
+
+
+def _command(message: dict[str, Any]) -> tuple[str, str]:
+    """A command that was sent, and what is behind it; "" if the text is none."""
+    found = _COMMAND.fullmatch(get_text(message, "text"))
+    return (found[1].lower(), found[2].strip()) if found else ("", "")
+
+
+def _command_words(command: str, argument: str) -> str:
+    """What a person who pressed it would say: the bot that is started is greeted, in no language; others are their words."""
+    if command in _NOT_ANSWERED:
+        return f"/{command}"
+    return "👋" if command == "start" else f"{command.replace('_', ' ')} {argument}".strip()
 
 
 def _is_private(message: dict[str, Any]) -> bool:
