@@ -43,21 +43,6 @@ create function url_is_normalized(url text) returns boolean language sql immutab
     select url ~ '^https?://[^A-Z/?#@\\]+([/?][^#\\]*)?$' and url ~ '^[!-~]+$'
 $$;
 
--- A generated column needs an immutable expression, and to_tsvector is immutable only for a constant language: hence the list.
-create function knowledge_vector(language text, title text, content text) returns tsvector
-language sql immutable parallel safe as $$
-    select case language
-        when 'english'    then to_tsvector('english', title || ' ' || content)
-        when 'german'     then to_tsvector('german', title || ' ' || content)
-        when 'spanish'    then to_tsvector('spanish', title || ' ' || content)
-        when 'portuguese' then to_tsvector('portuguese', title || ' ' || content)
-        when 'french'     then to_tsvector('french', title || ' ' || content)
-        when 'italian'    then to_tsvector('italian', title || ' ' || content)
-        when 'dutch'      then to_tsvector('dutch', title || ' ' || content)
-        else to_tsvector('simple', title || ' ' || content)
-    end
-$$;
-
 -- The languages whose words PostgreSQL can stem (to_tsvector), and 'simple' for all others: words as they are.
 create function knowledge_language_is_known(language text) returns boolean language sql immutable parallel safe as $$
     select language in ('simple', 'english', 'german', 'spanish', 'portuguese', 'french', 'italian', 'dutch', 'arabic', 'danish',
@@ -149,7 +134,6 @@ create table knowledge_item (
     title             text not null check (title <> '' and length(title) <= 500),
     -- A long page. The prompt takes the beginning of an item (shared/ai/prompt.py): what is longer belongs in several items.
     content           text not null check (content <> '' and length(content) <= 50000),
-    vector            tsvector not null generated always as (knowledge_vector(language, title, content)) stored,
     document_id       bigint references knowledge_document on delete cascade, -- null: written by hand, or through the API
     -- What is switched off is kept, and not found.
     is_active         boolean not null default true,
@@ -161,7 +145,6 @@ create table knowledge_item (
 );
 create index knowledge_item_base_idx on knowledge_item (knowledge_base_id);
 create index knowledge_item_document_idx on knowledge_item (document_id) where document_id is not null;
-create index knowledge_item_vector_idx on knowledge_item using gin (vector);
 
 -- An item that does not say its language has its base's.
 create function knowledge_item_defaults() returns trigger language plpgsql as $$
@@ -187,29 +170,6 @@ begin
 end $$;
 create trigger knowledge_base_language after update of language on knowledge_base
     for each row when (new.language <> old.language) execute function knowledge_base_language();
-
--- Only workers of the last release search by this function, and by the column `vector`; knowledge_search_v4 took its place.
--- The items of one base that fit a question, best first: [{id, title, content}]. The question's words are joined by "or", since
--- visitors do not write search expressions. At most 5 items; an item that ranks below a tenth of the best only shares a common
--- word with the question. Only the first 1,000 characters of a question are searched for, and of each item only the first
--- `p_characters` are returned.
-create function knowledge_search_v2(p_knowledge_base_id bigint, p_language text, p_question text, p_characters integer)
-returns jsonb language plpgsql stable as $$
-begin
-    return (
-        with question as materialized (
-            select replace(plainto_tsquery(p_language::regconfig, left(p_question, 1000))::text, '&', '|')::tsquery as words
-        ), ranked_items as (
-            select item.id, item.title, item.content, ts_rank(item.vector, question.words) as rank
-            from knowledge_item item, question
-            where item.knowledge_base_id = p_knowledge_base_id and item.vector @@ question.words
-            order by rank desc, item.id limit 5
-        )
-        -- Cut here, where only the best are left: PostgreSQL then reads no other item's text.
-        select jsonb_agg(jsonb_build_object(
-            'id', id, 'title', left(title, 500), 'content', left(content, p_characters)) order by rank desc, id)
-        from ranked_items where rank >= 0.1 * (select max(rank) from ranked_items));
-end $$;
 
 -- Adds the job that makes the vectors a base lacks (workers/knowledge_embed.py), unless one has not begun and will see this
 -- change as well: its row is locked, so nobody claims it before this transaction is committed. Nobody tells Redis; the sweep does.

@@ -14,7 +14,7 @@ from peewee import (
     TextField,
     UUIDField,
 )
-from playhouse.postgres_ext import ArrayField, DateTimeTZField, TSVectorField
+from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
 from shared.models.base import Base, timestamp
 from shared.models.customers import Customer
@@ -84,7 +84,6 @@ class KnowledgeItem(Base):
     language = TextField(null=True)
     title = TextField()
     content = TextField()
-    vector = TSVectorField(null=True, index=False)
     document = ForeignKeyField(KnowledgeDocument, null=True)
     is_active = BooleanField(constraints=[SQL("default true")])
     url = TextField(null=True)
