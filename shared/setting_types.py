@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from environs import ValidationError
 
 from shared import database_url
+from shared.setting_checks import has_valid_port
 
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
@@ -93,11 +93,6 @@ def _check_database_url(url: str) -> str:
         raise ValidationError(str(problem)) from None
 
 
-def check_is_file(path: str) -> None:
-    if path and not Path(path).is_file():
-        raise ValidationError("This is not a file. Name the file of a certificate authority, or leave it empty.")
-
-
 def _parse_reply_limit(text: str) -> Rate | None:
     """A rate that workers/ai.sql can see: it reads no more replies than that. Raises ValidationError."""
     rate = parse_rate(text)
@@ -107,7 +102,7 @@ def _parse_reply_limit(text: str) -> Rate | None:
 
 
 def _parse_smtp_url(url: str) -> str:
-    if url and not re.fullmatch(r"smtps?://[^\s/]+/?", url):
+    if url and not (re.fullmatch(r"smtps?://[^\s/]+/?", url) and has_valid_port(url)):
         raise ValidationError("Must be a URL like smtp://user:password@mail.example:587, or empty for no e-mail.")
     return url
 
@@ -115,7 +110,8 @@ def _parse_smtp_url(url: str) -> str:
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+    is_known = url.startswith("unix://") or (url.startswith(("redis://", "rediss://")) and has_valid_port(url))
+    if url and not is_known:
         raise ValidationError("Must be a URL like redis://host:6379/0.")
     return url
 

@@ -70,12 +70,54 @@ def test_defaults() -> None:
         ("WEB_THREADS", "0x10"),
         ("WEB_CONCURRENCY", "two"),
         ("WEB_CONCURRENCY", ""),
+        ("REDIS_URL", "redis://h:x/0"),
+        ("REDIS_HOST", "redis://cache"),
+        ("REDIS_CA_FILE", __file__),
+        ("OPENAI_BASE_URL", "http://h:99999"),
+        ("WHATSAPP_QR_SERVICE_URL", "http://[::1"),
+        ("TELEGRAM_API_URL", "https://api telegram.org"),
+        ("PUBLIC_URL", "https://chat example"),
+        ("OPENAI_API_KEY", "sk-1\n"),
+        ("OPERATOR_TOKEN", "gehört"),
+        ("SMTP_URL", "smtp://mail:x"),
+        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "a@b.example\nBcc: c@d.example"),
+        ("ALLOWED_HOSTS", "chat.example, https://chat.example"),
+        ("ALLOWED_HOSTS", "*"),
+        ("SENTRY_DSN", "nonsense"),
+        ("SENTRY_DSN", "https://sentry.example/42"),
+        ("MEDIA_BUCKET", "a/b"),
+        ("MEDIA_BUCKET_URL", "https://minio.example/files"),
+        ("KEEP_MEDIA_DAYS", "99999999"),
+        ("WIDGET_TOKEN_DAYS", "99999999"),
+        ("AI_TIMEOUT_SECONDS", "1e20"),
+        ("DB_POOL_SIZE", "99999999999999999999"),
     ],
 )
 def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"^{name}: "):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "redis://:p%40ss@[::1]:6379/0"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("REDIS_HOST", "[::1]"),
+        ("OPENAI_BASE_URL", "http://[::1]:11434/v1"),
+        ("SMTP_URL", "smtp://me%40shop.example:pass%2Fword@mail.example:587"),
+        ("MAIL_FROM", "Switchboard <chat@example.com>"),
+        ("ALLOWED_HOSTS", "chat.example, .shop.example,"),
+        ("SENTRY_DSN", "https://key@o1.ingest.sentry.io/42"),
+        ("SENTRY_DSN", "https://key:old@sentry.example:9000/path/42"),
+        ("MEDIA_BUCKET_URL", "http://127.0.0.1:9000/"),
+    ],
+)
+def test_an_address_of_any_good_form_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    read_settings()
 
 
 @pytest.mark.parametrize("name", ["AI_THREADS", "WEB_PROCESSES", "PORT"])
