@@ -25,7 +25,7 @@ from shared.config import settings
 from shared.db import sql
 from shared.errors import LeaseLost, OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
 from shared.http import ConnectFailed
-from shared.jobs.completion import CompletionStatement, complete
+from shared.jobs.completion import CompletionStatement
 from shared.jobs.ledger import Job, insist
 from shared.payloads import strip_invalid
 
@@ -39,6 +39,7 @@ MOVED_WAIT = 1.0
 
 slow_start = SlowStart()
 _record_send = CompletionStatement(queries["record_send"])
+_end_superseded = CompletionStatement(queries["end_superseded"])
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,7 @@ def send_once(
     account that is down: a cheap call that raises AccountDown if it still is.
     """
     if message.status == "SUPERSEDED":  # a person took the conversation over, before the claim of this job
-        log.info("reply_superseded")
-        complete(job)
+        _end_of_superseded(job, message, ids)
         return
     if message.status != "PENDING":
         finish(job, message, channel, None, ids)
@@ -137,6 +137,17 @@ def send_once(
     if account.is_down:
         _tell_that_it_is_back(account)
     _finish_sent(job, message, channel, provider_id, ids)
+
+
+def _end_of_superseded(job: Job, message: OutboundMessage, ids: list[str]) -> None:
+    """Its question is asked anew if nobody has answered it; where an earlier send may have arrived, as AMBIGUOUS_SEND says."""
+    conf = settings()
+    may_have_left = message.parts_sent > 0
+    if job.outcome_unknown_for is not None:
+        may_have_left = may_have_left or conf.ambiguous_send == "hold" or _delivery_confirmed(job, ids)
+    log.info("reply_superseded")
+    values = {"queue": job.queue, "message_id": message.message_id}
+    _end_superseded(job, values | {"may_have_left": may_have_left, "answer_within": conf.answer_within})
 
 
 def _call(job: Job, account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared import db
+from shared import config, db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.channels.widget.drafts import AnswerUnwanted
+from shared.jobs.ledger import Job
 from shared.models import Chatbot, Conversation, WebhookEvent
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
@@ -126,6 +127,45 @@ def test_a_reply_from_before_does_not_leave_after_the_conversation_came_back(wor
     world.drain()
     assert statuses(world) == ["SUPERSEDED", "SENT"]
     assert db.scalar("select count(*) from message where reply_to is not null") == 1
+
+
+def claimed_while_a_person_comes_and_goes(world: World) -> Job:
+    """The claimed job of a reply's send, whose conversation is the bot's again."""
+    world.say(channel="whatsapp_cloud", user="49171")
+    for queue in (Queue.INCOMING, Queue.AI, Queue.OUTGOING):
+        run(world, queue)
+    [send] = world.jobs(queue=Queue.WHATSAPP_CLOUD)
+    claimed = world.claim(send["id"])
+    take_over()
+    take_over(owner="bot")
+    return claimed
+
+
+@pytest.mark.parametrize(
+    ("has_answer", "ambiguous_send", "then"),
+    [
+        (True, "hold", ["SUPERSEDED", "SENT"]),  # the provider refused it for now
+        (False, "resend", ["SUPERSEDED", "SENT"]),
+        (False, "hold", ["SUPERSEDED"]),  # the customer may have it
+    ],
+)
+def test_a_claimed_reply_that_did_not_leave_before_the_conversation_came_back_is_written_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, has_answer: bool, ambiguous_send: str, then: list[str]
+) -> None:
+    monkeypatch.setenv("AMBIGUOUS_SEND", ambiguous_send)
+    monkeypatch.setenv("AMBIGUOUS_SEND_WAIT_SECONDS", "0.001")
+    config.reset()
+    claimed = claimed_while_a_person_comes_and_goes(world)
+    assert statuses(world) == ["PENDING"], "it may be on its way"
+    world.vanish()
+    db.rows(
+        "update job set state = 'waiting', lease_until = null, claimed_by = null,"
+        " outcome_unknown_since = case when not %s then clock_timestamp() - interval '1 second' end where id = %s",
+        [has_answer, claimed.id],
+    )
+    world.drain()
+    assert statuses(world) == then
+    assert not world.jobs(state="failed")
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
