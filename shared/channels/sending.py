@@ -142,12 +142,12 @@ def send_once(
 def _end_of_superseded(job: Job, message: OutboundMessage, ids: list[str]) -> None:
     """Its question is asked anew if nobody has answered it; where an earlier send may have arrived, as AMBIGUOUS_SEND says."""
     conf = settings()
+    values = {"message_id": message.message_id, "answer_within": conf.answer_within}
     may_have_left = message.parts_sent > 0
-    if job.outcome_unknown_for is not None:
+    if job.outcome_unknown_for is not None and queries["is_question_open"].scalar(**values):
         may_have_left = may_have_left or conf.ambiguous_send == "hold" or _delivery_confirmed(job, ids)
     log.info("reply_superseded")
-    values = {"queue": job.queue, "message_id": message.message_id}
-    _end_superseded(job, values | {"may_have_left": may_have_left, "answer_within": conf.answer_within})
+    _end_superseded(job, values | {"queue": job.queue, "may_have_left": may_have_left})
 
 
 def _call(job: Job, account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:

@@ -36,6 +36,10 @@ select jsonb_agg(n) as done, job_complete_v1(
         || coalesce(jsonb_agg(status_event) filter (where status_event is not null), '[]')) as tickets
 from sent_messages where is_kept having count(*) > 0
 
+-- name: is_question_open(message_id, answer_within)
+-- Of a reply that was superseded: whether the bot is to answer, and nothing does.
+select question_jobs_v1(conversation_id, :answer_within) <> '[]' from message where id = :message_id
+
 -- name: end_superseded
 -- The end of a reply that a person's takeover kept from leaving. If it had been claimed by then, and the bot has had the conversation back
 -- since, nobody saw that the question has no answer: it is asked anew, unless the reply may have left.
