@@ -1,4 +1,4 @@
-"""Short runs of four chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
+"""Short runs of five chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -
     assert results["lose-redis"]["injections"] == 4  # killed twice, restarted twice
     assert results["poison"]["counts"]["fallbacks"] == 1
     assert all(result["counts"]["sent"] == 300 and not result["duplicate_sends"] for result in results.values())
+
+
+@pytest.mark.timeout(600)
+def test_endpoints_that_were_down_get_every_event(root: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    where = ["--data", str(root / ".local" / "chaos-test"), "--json", str(figures)]
+    command = [sys.executable, "-m", "scripts.commands.chaos", "endpoints-down", "--messages", "60", *where]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [result] = json.loads(figures.read_text())
+    assert result["injections"] > 0
+    assert result["counts"]["sent"] == 60
