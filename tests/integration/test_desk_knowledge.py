@@ -66,6 +66,7 @@ def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) ->
     assert "Do you gift-wrap?" in browser.get(page.replace("/sources", "?q=gift+wrap")).text
     assert browser.post(f"{page}/address", url="ftp://shop.example").status_code == 422
     faq = db.scalar(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.location == "faq.csv"))
+    assert "The 1 item that came from it goes, too" in browser.get(f"{page}/{faq}").text
     assert browser.post(f"{page}/{faq}/delete").status_code == 303
     assert not db.rows(KnowledgeItem.select().where(KnowledgeItem.title == "Do you gift-wrap?"))
     assert browser.post(f"{page}/{faq}/sync").status_code == 404

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from flask import Response, g, redirect, request, session, url_for
-from flask_babel import gettext, refresh
+from flask_babel import gettext, ngettext, refresh
 from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
@@ -99,7 +99,7 @@ def masked(text: str | None) -> str:
     if not text:
         return ""
     if not may_read_texts():
-        return str(gettext("••••• (%(count)s characters)", count=len(text)))
+        return str(ngettext("••••• (%(count)s character)", "••••• (%(count)s characters)", len(text), count=len(text)))
     if g.user.role == "operator":
         g.texts_were_shown = True
     return text
