@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, Re
 from shared import db
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, ServiceDown
+from shared.media.folder import StorageDown
 from shared.teaching.fields import Refused
 from web.hardening import PAGE_POLICY
 
@@ -36,6 +37,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(CredentialsUnreadable, _unreadable)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
+    app.register_error_handler(StorageDown, _storage_down)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -95,6 +97,12 @@ def _outage(error: Exception) -> Response:
     db.outage.noticed(error)
     # Whether the request took effect is not known: the answer to its commit may be what was lost.
     detail = f"The database is unavailable. Retry the same request in {RETRY_AFTER} seconds."
+    return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
+
+
+def _storage_down(error: StorageDown) -> Response:
+    log.error("storage_down", extra={"error": str(error)})
+    detail = f"The storage of files is unavailable. Retry the same request in {RETRY_AFTER} seconds."
     return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
 
 

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shared.errors import OutsideFailure
+
 #: Seconds after which a file on its way in is nobody's: its process died.
 ABANDONED = 24 * 3600.0
 
 
 class FileMissing(Exception):
     """The storage has no such file."""
+
+
+class StorageDown(OutsideFailure):
+    """The storage does not answer, or refuses us; the file may be there."""
 
 
 def key_of(customer_id: int, sha256: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from shared.media.folder import FileMissing
+from shared.media.folder import FileMissing, StorageDown
 
 if TYPE_CHECKING:  # an extra
     from minio import Minio
@@ -34,24 +34,19 @@ class Bucket:
         self.arrivals = Path(tempfile.gettempdir()) / "switchboard-media"
 
     def put(self, key: str, path: Path) -> None:
-        """S3 shows an object when all of it is there."""
-        self._client.fput_object(self._name, key, str(path))
+        """S3 shows an object when all of it is there. Raises StorageDown."""
+        with self._failures(key):
+            self._client.fput_object(self._name, key, str(path))
 
     def read(self, key: str) -> bytes:
-        """All of it."""
-        from minio.error import S3Error
-
-        try:
+        """All of it. Raises FileMissing, StorageDown."""
+        with self._failures(key):
             response = self._client.get_object(self._name, key)
-        except S3Error as problem:
-            if problem.code in ("NoSuchKey", "NoSuchObject"):
-                raise FileMissing(key) from None
-            raise
-        try:
-            return bytes(response.read())
-        finally:
-            response.close()
-            response.release_conn()
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
 
     @contextmanager
     def at_path(self, key: str) -> Iterator[Path]:
@@ -63,8 +58,23 @@ class Bucket:
             yield Path(copy.name)
 
     def delete(self, key: str) -> None:
-        """S3 says the same of one that is not there."""
-        self._client.remove_object(self._name, key)
+        """S3 says the same of one that is not there. Raises StorageDown."""
+        with self._failures(key):
+            self._client.remove_object(self._name, key)
+
+    @contextmanager
+    def _failures(self, key: str) -> Iterator[None]:
+        """What goes wrong with a call, in our words. The bucket's own may repeat what we sent."""
+        from minio.error import MinioException, S3Error
+
+        try:
+            yield
+        except S3Error as problem:
+            if problem.code in ("NoSuchKey", "NoSuchObject"):
+                raise FileMissing(key) from None
+            raise StorageDown(f"the bucket {self._name} refuses: {problem.code}") from None
+        except (MinioException, urllib3.exceptions.HTTPError) as problem:
+            raise StorageDown(f"the bucket {self._name} does not answer: {type(problem).__name__}") from None
 
 
 @lru_cache(maxsize=2)

@@ -22,7 +22,7 @@ class Storage(Protocol):
     arrivals: Path
 
     def put(self, key: str, path: Path) -> None:
-        """Keeps a file; what is at the path afterwards is nobody's."""
+        """Keeps a file; what is at the path afterwards is nobody's. Raises StorageDown, as do all others."""
 
     def read(self, key: str) -> bytes:
         """All of it. Raises FileMissing."""

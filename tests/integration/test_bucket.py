@@ -1,0 +1,162 @@
+"""Files in a bucket: a server that speaks as much S3 as a bucket's client needs plays it, also one that fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from shared import config
+from shared.media import s3
+from shared.media.folder import FileMissing, StorageDown
+from web import files, problems
+
+KEY = "7/ab/abcdef"
+
+
+@dataclass
+class Played:
+    """The objects by path, and how the bucket fails: a status and S3's code."""
+
+    url: str
+    objects: dict[str, bytes] = field(default_factory=dict)
+    fault: tuple[int, str] | None = None
+
+
+def _handler(played: Played) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self._is_fine():
+                played.objects[self.path] = body
+                self._answer(200, headers={"ETag": '"1"'})
+
+        def do_GET(self) -> None:
+            if self._is_fine():
+                if self.path in played.objects:
+                    self._answer(200, played.objects[self.path])
+                else:
+                    self._refuse(404, "NoSuchKey")
+
+        def do_DELETE(self) -> None:
+            if self._is_fine():
+                played.objects.pop(self.path, None)
+                self._answer(204)
+
+        def _is_fine(self) -> bool:
+            if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=key-id/"):
+                self._refuse(403, "AccessDenied")
+            elif played.fault:
+                self._refuse(*played.fault)
+            else:
+                return True
+            return False
+
+        def _refuse(self, status: int, code: str) -> None:
+            body = f"<Error><Code>{code}</Code><Message>m</Message><Resource>r</Resource></Error>"
+            self._answer(status, body.encode(), {"Content-Type": "application/xml"})
+
+        def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def _served() -> Iterator[Played]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    played = Played(f"http://127.0.0.1:{server.server_port}")
+    server.RequestHandlerClass = _handler(played)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield played
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    for name, value in {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3, "TRIES", 0)
+    with _served() as played:
+        yield played
+
+
+@pytest.fixture
+def bucket(played: Played) -> s3.Bucket:
+    return s3.bucket.__wrapped__("shop-files", played.url)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture"
+    path.write_bytes(b"GIF89a")
+    return path
+
+
+def test_what_is_put_is_read_and_deleted(played: Played, bucket: s3.Bucket, picture: Path) -> None:
+    bucket.put(KEY, picture)
+    assert played.objects == {f"/shop-files/{KEY}": b"GIF89a"}
+    assert bucket.read(KEY) == b"GIF89a"
+    with bucket.at_path(KEY) as path:
+        assert path.read_bytes() == b"GIF89a"
+    assert not path.exists()
+    for _ in range(2):
+        bucket.delete(KEY)
+    assert not played.objects
+    with pytest.raises(FileMissing):
+        bucket.read(KEY)
+
+
+@pytest.mark.parametrize("fault", [(403, "AccessDenied"), (404, "NoSuchBucket"), (503, "SlowDown")])
+def test_a_bucket_that_refuses_is_down_and_named(
+    played: Played, bucket: s3.Bucket, picture: Path, fault: tuple[int, str]
+) -> None:
+    bucket.put(KEY, picture)
+    played.fault = fault
+    for call in (lambda: bucket.put(KEY, picture), lambda: bucket.read(KEY), lambda: bucket.delete(KEY)):
+        with pytest.raises(StorageDown, match="shop-files") as raised:
+            call()
+        assert "secret" not in str(raised.value)
+    played.fault = None
+    assert bucket.read(KEY) == b"GIF89a"
+
+
+def test_a_bucket_that_is_not_there_is_down(played: Played, picture: Path) -> None:
+    gone = s3.bucket.__wrapped__("shop-files", "http://127.0.0.1:1")
+    with pytest.raises(StorageDown, match="does not answer"):
+        gone.put(KEY, picture)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reader_of_a_file_is_asked_to_come_again(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_BUCKET", "shop-files")
+    monkeypatch.setenv("MEDIA_BUCKET_URL", played.url)
+    config.reset()
+    played.fault = (503, "SlowDown")
+    app = Flask(__name__)
+    problems.install(app)
+    row = {"state": "stored", "storage_key": KEY, "mime": "image/gif", "filename": "a.gif"}
+    app.add_url_rule("/file", view_func=lambda: files.answer_with(row))
+    answer = app.test_client().get("/file")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "storage of files" in answer.text
