@@ -7,7 +7,7 @@
 -- A name may be another name of somebody who has a conversation already. A message that tells several names is left
 -- out unless all are known to be one person's, or none is known: the names are learnt first then (`names_learnt`).
 with runnable_jobs as materialized (
-    select * from job_lock_runnable_v1('incoming-messages', $1)
+    select * from job_lock_runnable_v2('incoming-messages', $1)
 ), inbound_messages as materialized (
     select job.n, job.job_id, job.claim, payload.*, chatbot.customer_id, chatbot.debounce_seconds, customer.priority,
         case payload.author when 'colleague' then 'agent' else 'user' end as role,

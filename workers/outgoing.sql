@@ -4,7 +4,7 @@
 -- processes never wait for each other. Under that lock it is decided whether the bot may still answer (reply_may_leave_v1); for
 -- another channel its send stage decides.
 with runnable_jobs as materialized (
-    select * from job_lock_runnable_v1('outgoing-messages', $1)
+    select * from job_lock_runnable_v2('outgoing-messages', $1)
 ), replies as materialized (
     select job.n, job.job_id, job.claim, job.attempt, job.customer_id, message.id as message_id, message.conversation_id,
         message.chatbot_id, message.channel, message.reply_to, message.created_at, channel.send_queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -143,6 +144,15 @@ def test_a_job_whose_turn_comes_while_a_stray_delivery_looks_at_it_is_not_failed
     finally:
         object.__setattr__(stage, "claim", claim)
     assert [job["state"] for job in world.jobs(queue="incoming-messages")] == ["completed", "completed"]
+
+
+def test_of_two_deliveries_in_one_statement_the_claimed_one_does_the_job(world: World) -> None:
+    world.say()
+    [job] = world.jobs()
+    claimed = world.claim(job["id"])
+    deliveries = [{"n": n, "job_id": job["id"], "claim": claim} for n, claim in enumerate((0, claimed.claim, 0))]
+    found = db.rows("select n from job_lock_runnable_v2('incoming-messages', %s)", [json.dumps(deliveries)])
+    assert [row["n"] for row in found] == [1]
 
 
 def test_three_deliveries_of_a_job_that_fails_are_one_attempt(world: World) -> None:
