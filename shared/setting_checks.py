@@ -53,14 +53,18 @@ def has_valid_port(url: str) -> bool:
 
 def is_http_url(url: str) -> None:
     """Raises ValidationError."""
-    if not re.fullmatch(r"https?://\S+", url) or not has_valid_port(url):
+    if not _is_http(url):
         raise ValidationError("Must be a URL like https://example.com.")
 
 
 def is_http_url_or_empty(url: str) -> None:
     """Raises ValidationError."""
-    if url and (not re.fullmatch(r"https?://\S+", url) or not has_valid_port(url)):
+    if url and not _is_http(url):
         raise ValidationError("Must be a URL like https://example.com, or empty.")
+
+
+def _is_http(url: str) -> bool:
+    return bool(re.fullmatch(r"https?://\S+", url)) and has_valid_port(url)
 
 
 def is_sentry_dsn(text: str) -> None:

@@ -29,59 +29,64 @@ class Played:
     fault: tuple[int, str] | None = None
 
 
-def _handler(played: Played) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Server(ThreadingHTTPServer):
+    played: Played
 
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self._is_fine():
-                played.objects[self.path] = body
-                self._answer(200, headers={"ETag": '"1"'})
 
-        def do_GET(self) -> None:
-            if self._is_fine():
-                if self.path in played.objects:
-                    self._answer(200, played.objects[self.path])
-                else:
-                    self._refuse(404, "NoSuchKey")
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def do_DELETE(self) -> None:
-            if self._is_fine():
-                played.objects.pop(self.path, None)
-                self._answer(204)
+    @property
+    def _objects(self) -> dict[str, bytes]:
+        return self.server.played.objects
 
-        def _is_fine(self) -> bool:
-            if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=key-id/"):
-                self._refuse(403, "AccessDenied")
-            elif played.fault:
-                self._refuse(*played.fault)
-            else:
-                return True
-            return False
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self._is_fine():
+            self._objects[self.path] = body
+            self._answer(200, headers={"ETag": '"1"'})
 
-        def _refuse(self, status: int, code: str) -> None:
-            body = f"<Error><Code>{code}</Code><Message>m</Message><Resource>r</Resource></Error>"
-            self._answer(status, body.encode(), {"Content-Type": "application/xml"})
+    def do_GET(self) -> None:
+        if not self._is_fine():
+            return
+        if self.path in self._objects:
+            self._answer(200, self._objects[self.path])
+        else:
+            self._refuse(404, "NoSuchKey")
 
-        def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def do_DELETE(self) -> None:
+        if self._is_fine():
+            self._objects.pop(self.path, None)
+            self._answer(204)
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def _is_fine(self) -> bool:
+        fault = self.server.played.fault
+        if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=key-id/"):
+            fault = (403, "AccessDenied")
+        if fault:
+            self._refuse(*fault)
+        return fault is None
 
-    return Handler
+    def _refuse(self, status: int, code: str) -> None:
+        body = f"<Error><Code>{code}</Code><Message>m</Message><Resource>r</Resource></Error>"
+        self._answer(status, body.encode(), {"Content-Type": "application/xml"})
+
+    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
 def _served() -> Iterator[Played]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    played = Played(f"http://127.0.0.1:{server.server_port}")
-    server.RequestHandlerClass = _handler(played)
+    server = _Server(("127.0.0.1", 0), _Handler)
+    played = server.played = Played(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
