@@ -39,18 +39,21 @@ def writer_of(job: Job) -> Writer:
     chatbot_id, external_id = payload["chatbot_id"], payload.get("external_id")
     if external_id is None:
         return Writer.PERSON
+    # The sends first: one whose answer is stored between the two statements is in this list, or known by the next.
+    sends = _sends_under_way(job) if payload["channel"] == "whatsapp_qr" else []
     if queries["is_known"].scalar(chatbot_id=chatbot_id, channel=payload["channel"], external_id=external_id):
         return Writer.WE
-    if payload["channel"] != "whatsapp_qr":
-        return Writer.PERSON
-    names = {"chatbot_id": chatbot_id, "external_user_id": payload["external_user_id"]}
-    sends = queries["sends_under_way"].rows(job_id=job.id, **names)
     echoed = _echoed(payload, sends)
     if echoed is not None:  # it has left, whatever becomes of the answer
         apply_delivery_status("SENT", message_id=echoed, provider_id=external_id, chatbot_id=chatbot_id)
         return Writer.WE
     is_awaited = any(send["is_open"] for send in sends) and job.age < PATIENCE
     return Writer.NOT_KNOWN_YET if is_awaited else Writer.PERSON
+
+
+def _sends_under_way(job: Job) -> list[dict[str, Any]]:
+    names = {"chatbot_id": job.payload["chatbot_id"], "external_user_id": job.payload["external_user_id"]}
+    return queries["sends_under_way"].rows(job_id=job.id, **names)
 
 
 def _echoed(payload: Mapping[str, Any], sends: Sequence[Mapping[str, Any]]) -> int | None:

@@ -5,8 +5,8 @@ select exists (select from message where external_id = :external_id and role = '
                    and role = 'agent')
 
 -- name: sends_under_way(job_id, chatbot_id, external_user_id)
--- Those that had begun when the report came, and whose answer is not recorded; also those that a worker died with before a person took
--- over. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may still come.
+-- Those that had begun when the report came, and whose answer is not recorded; those that a worker died with, whenever they begin
+-- again, also if a person took over since. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may still come.
 with chats as materialized (
     select id from conversation
     where chatbot_id = :chatbot_id and channel = 'whatsapp_qr' and external_user_id = :external_user_id
@@ -18,8 +18,8 @@ with chats as materialized (
 ), sends as (
     select send.message_id, true as is_open
     from job report join job send on send.customer_id = report.customer_id and send.queue = 'whatsapp-qr-send'
-        and send.closed_at is null and (send.state = 'active' or send.outcome_unknown_since is not null)
-        and send.started_at <= report.created_at
+        and send.closed_at is null
+        and (send.state = 'active' and send.started_at <= report.created_at or send.outcome_unknown_since is not null)
     where report.id = :job_id
     union
     select send.message_id, send.closed_at is null

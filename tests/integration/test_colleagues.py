@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.channels import ownership
+from shared.channels import echoes, ownership
+from shared.channels.echoes import Writer
 from shared.channels.whatsapp_qr import evolution
 from shared.channels.whatsapp_qr.gateway import own_id
 from shared.models import Message, WhatsappQrSession
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, evolution_message, waha_event, waha_message, webhook
+from tests.integration.test_ledger_races import another_session, until_waiting
 from tests.integration.test_who_may_answer import conversation, events, run, statuses
 
 PHONE = "5511912345678"
@@ -169,6 +172,34 @@ def test_an_echo_that_is_faster_than_the_answer_waits_for_it(door: FrontDoor, wo
     later(world)
     assert (waiting_echoes(), conversation()["owner"]) == ([], "bot" if is_ours else "person")
     assert len(world.messages(role="agent")) == (not is_ours)
+
+
+def test_an_echo_is_ours_whenever_the_answer_is_stored_while_its_writer_is_looked_up(door: FrontDoor, world: World) -> None:
+    send = under_way(world)
+    [reply] = world.messages(role="assistant")
+    door.evolution(of_evolution(own_id(reply["id"]), reply["content"]))
+    report = world.claim(waiting_echoes()[0]["id"])
+    with another_session() as answer, ThreadPoolExecutor(1) as pool:
+        answer.execute("lock table job in access exclusive mode")
+        writer = pool.submit(echoes.writer_of, report)
+        until_waiting(1)
+        answer.execute("update message set external_id = %s, status = 'SENT' where id = %s", [own_id(reply["id"]), reply["id"]])
+        answer.execute(
+            "update job set state = 'completed', closed_at = now(), lease_until = null, claimed_by = null where id = %s",
+            [send.id],
+        )
+        answer.connection.commit()
+        assert writer.result(45) is Writer.WE
+
+
+def test_an_echo_is_ours_while_the_send_that_a_worker_died_with_waits_for_its_turn(door: FrontDoor, world: World) -> None:
+    send = under_way(world)
+    [reply] = world.messages(role="assistant")
+    door.evolution(of_evolution(own_id(reply["id"]), reply["content"]))
+    db.rows("update job set outcome_unknown_since = now(), started_at = null where id = %s", [send.id])
+    run(world, Queue.INCOMING)
+    [reply] = world.messages(role="assistant")
+    assert (reply["external_id"], conversation()["owner"]) == (own_id(reply["id"]), "bot")
 
 
 def test_an_echo_does_not_wait_for_sends_that_began_after_it_or_for_ever(door: FrontDoor, world: World) -> None:
