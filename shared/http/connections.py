@@ -25,7 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from shared.http.addresses import AddressInfo, are_public, parse_ip, resolve
+from shared.http.addresses import CUSTOMERS, OWN, AddressInfo, Lookups, are_public, parse_ip
 from shared.http.exchange import Exchange, WireSocket, WireTlsSocket, current
 from shared.http.failures import AddressRefused, NoPublicAddress, TlsHandshakeFailed
 
@@ -100,6 +100,7 @@ class _Connection(HTTPConnection):
     """A connection whose every wait ends with the exchange that it serves."""
 
     response_class = _Response
+    lookups: Lookups = OWN
 
     @property
     def is_connected(self) -> bool:
@@ -118,7 +119,7 @@ class _Connection(HTTPConnection):
         current().request_left = True
 
     def _addresses(self, exchange: Exchange) -> list[AddressInfo]:
-        return resolve(self._dns_host, self.port, exchange)  # with the name's trailing dot, if it has one
+        return self.lookups.resolve(self._dns_host, self.port, exchange)  # with the name's trailing dot, if it has one
 
     def _new_conn(self) -> socket.socket:
         exchange = current()
@@ -176,6 +177,8 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 class _PublicOnly(_Connection):
     """Refuses a host that is not public (SSRF). Who gave its name does not learn whether it exists."""
+
+    lookups = CUSTOMERS
 
     def _addresses(self, exchange: Exchange) -> list[AddressInfo]:
         try:

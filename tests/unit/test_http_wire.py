@@ -170,6 +170,45 @@ def test_a_name_that_dns_says_nothing_of_is_given_up(monkeypatch: pytest.MonkeyP
     answer.set()
 
 
+def test_names_that_dns_says_nothing_of_take_so_many_threads_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = list[str](), threading.Event()
+
+    def silent_dns(name: str, *_: Any, **__: Any) -> Any:
+        asked.append(name)
+        answer.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent_dns)
+    few = addresses.Lookups(2)
+    monkeypatch.setattr(connections._PublicOnly, "lookups", few)
+    for number in range(5):
+        with pytest.raises(http.ConnectFailed):
+            http.post(f"http://{number}.example/", b"{}", {}, TIMEOUT, allow_private=False)
+    assert asked == ["0.example", "1.example"]
+    with pytest.raises(http.ConnectFailed):
+        http.post("http://ours.example/", b"{}", {}, TIMEOUT)
+    assert asked[2:] == ["ours.example"], "what a customer's names hold up, those of our own settings do not wait for"
+    answer.set()
+    with pytest.raises(http.ConnectFailed, match="knows no"):
+        http.post("http://5.example/", b"{}", {}, 60, allow_private=False)
+    assert asked[3:] == ["5.example"], "whose answer came has left its place"
+
+
+def test_a_machine_without_threads_looks_up_no_name_and_loses_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections._PublicOnly, "lookups", addresses.Lookups(1))
+    with monkeypatch.context() as patch:
+
+        def no_thread(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(http.ConnectFailed, match=r"shop\.example cannot be reached"):
+            http.post("http://shop.example/", b"{}", {}, TIMEOUT, allow_private=False)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    with pytest.raises(http.ConnectFailed, match="knows no"):
+        http.post("http://shop.example/", b"{}", {}, 60, allow_private=False)
+
+
 def test_a_library_of_httpx_has_the_same_deadline(serve: Callable[[Handle], str]) -> None:
     for where in ("header", "body", "100 Continue"):
         client = CarriedClient(1024)
