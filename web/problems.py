@@ -8,12 +8,14 @@ import json
 import logging
 from typing import Any
 
+import redis
 import sentry_sdk
 from flask import Flask, Response, has_request_context, make_response, render_template, request
 from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
 from shared import db
+from shared.broker.connection import outage as redis_outage
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, ServiceDown
 from shared.media.folder import StorageDown
@@ -37,6 +39,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(CredentialsUnreadable, _unreadable)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
+    app.register_error_handler(redis.RedisError, _redis_down)
     app.register_error_handler(StorageDown, _storage_down)
     app.register_error_handler(Exception, _unexpected)
 
@@ -97,6 +100,13 @@ def _outage(error: Exception) -> Response:
     db.outage.noticed(error)
     # Whether the request took effect is not known: the answer to its commit may be what was lost.
     detail = f"The database is unavailable. Retry the same request in {RETRY_AFTER} seconds."
+    return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
+
+
+def _redis_down(error: redis.RedisError) -> Response:
+    """Of a page that shows what is in Redis: everything else goes on without it."""
+    redis_outage.noticed(error)
+    detail = f"Redis is unavailable ({redis_outage.latest}). Retry the same request in {RETRY_AFTER} seconds."
     return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
 
 

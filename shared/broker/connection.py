@@ -53,8 +53,17 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 _TEXTS = {"READONLY": "read only", "max number of clients": "too many connections"}
 
 
+class NotAskedAgain(redis.ConnectionError):
+    """Redis was not asked, because a moment ago it failed."""
+
+    def __init__(self) -> None:
+        super().__init__("Redis did not answer a moment ago")
+
+
 def word_for(problem: BaseException) -> str:
     """What is wrong with Redis, in a few words."""
+    if isinstance(problem, NotAskedAgain):
+        return outage.latest or "no answer in time"
     text = str(problem)
     for part, word in _TEXTS.items():
         if part in text:
@@ -62,7 +71,8 @@ def word_for(problem: BaseException) -> str:
     return next((word for kind, word in _WORDS if isinstance(problem, kind)), type(problem).__name__)
 
 
-outage = Outage("redis", word_for)
+#: A Redis that refuses writes still answers what reads, and one thread's good connection says little of another's.
+outage = Outage("redis", word_for, calm=3.0)
 
 #: A message that a worker has taken: its Redis queue and its id there.
 Delivery = tuple[str, str]
@@ -93,7 +103,7 @@ class Pool(redis.BlockingConnectionPool):
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         """A connection. Raises redis.ConnectionError: at once, if Redis is not to be asked again yet."""
         if time.monotonic() < self._away_until:
-            raise redis.ConnectionError("Redis did not answer a moment ago")
+            raise NotAskedAgain
         return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def release(self, connection: Any) -> None:

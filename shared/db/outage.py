@@ -141,7 +141,9 @@ def service_down(problem: BaseException) -> ServiceDown:
     """What callers are told of an outage."""
     if isinstance(problem, ServiceDown):
         return problem
-    return ServiceDown(f"PostgreSQL: {word_for(problem)}")
+    down = ServiceDown(f"PostgreSQL: {word_for(problem)}")
+    down.__cause__ = problem  # its word, also where it is raised without a `from`
+    return down
 
 
 def repeat_refused(work: Callable[[], T]) -> T:

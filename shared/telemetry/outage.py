@@ -17,17 +17,19 @@ class Outage:
     """
 
     def __init__(self, service: str, word_for: Callable[[BaseException], str], calm: float = 0.0) -> None:
-        self._service, self._word_for, self._calm = service, word_for, calm
+        self._service, self._word_for, self.calm = service, word_for, calm
         self._lock = threading.Lock()
         self._since: float | None = None
         self._noticed = 0.0
         self._logged: set[str] = set()
+        #: What was wrong when it was noticed last; "" if nothing is, as far as this process knows.
+        self.latest = ""
 
     def noticed(self, problem: BaseException) -> None:
         """Logs the first problem of an outage, and the first of each other kind."""
         word = self._word_for(problem)
         with self._lock:
-            self._noticed = time.monotonic()
+            self._noticed, self.latest = time.monotonic(), word
             self._since = self._noticed if self._since is None else self._since
             if word not in self._logged:
                 self._logged.add(word)
@@ -40,13 +42,15 @@ class Outage:
             return
         with self._lock:
             now = time.monotonic()
-            if self._since is not None and now >= self._noticed + self._calm:
+            if self._since is not None and now >= self._noticed + self.calm:
                 log.warning("service_recovered", extra={"service": self._service, "seconds": round(now - self._since, 1)})
-                self._since = None
-                self._logged.clear()
+                self._end()
 
     def forget(self) -> None:
         """As if nothing had been noticed."""
         with self._lock:
-            self._since = None
-            self._logged.clear()
+            self._end()
+
+    def _end(self) -> None:
+        self._since, self.latest = None, ""
+        self._logged.clear()

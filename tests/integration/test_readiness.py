@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 
-from shared import db, queues
+from shared import config, db, queues
 from shared.broker.connection import connect_redis
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
+from shared.db.session import Limits
 from shared.jobs.sweep import sweep_if_alone
 from shared.models import TelegramBot
 from shared.queues import Queue
@@ -58,6 +61,30 @@ def test_a_redis_that_takes_no_writes_is_not_ok(
         assert ready(well, strict=True)[0] == 503
     assert ready(well, strict=True) == (200, ready(well)[1])
     assert ready(well)[1]["status"] == "ok"
+
+
+def test_each_check_knows_why_redis_is_not_asked(well: FrontDoor) -> None:
+    """After a refusal the door rests for a second, in which nothing asks Redis; why is known all the same."""
+    admin = redis.Redis.from_url(settings().redis_address)
+    limit = admin.config_get("maxclients")["maxclients"]
+    admin.config_set("maxclients", "1")
+    try:
+        get_broker().client.connection_pool.disconnect()
+        checks = ready(well)[1]["checks"]
+    finally:
+        admin.config_set("maxclients", limit)
+    assert checks == {"postgres": "ok", **dict.fromkeys(("redis", "sweep", "workers"), "failed: too many connections")}
+
+
+def test_a_process_whose_connections_are_all_in_use_says_so(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_POOL_SIZE", "1")
+    config.reset()
+    db.reset()
+    db.use(Limits(statement=3, connect=2, turn=0.1))
+    with db.connection(), ThreadPoolExecutor(1) as pool:
+        code, body = pool.submit(ready, door).result(60)
+    assert (code, body["status"]) == (503, "not ready")
+    assert body["checks"]["postgres"].startswith("failed: none of DB_POOL_SIZE=1 connections was free")
 
 
 @pytest.mark.parametrize("missing", list(Queue))

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from shared import config, db
 from shared.broker import redis_broker
+from shared.broker.connection import outage
 from shared.errors import ServiceDown
 from tests.builders import World
 from tests.integration.widget_page import Page, key_of
@@ -311,6 +312,7 @@ def test_each_outage_of_redis_is_told_of_to_its_end(
     client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, here = f"/api/v1/chatbots/{key_of(world.chatbot)}/sessions", config.settings().redis_url
+    monkeypatch.setattr(outage, "calm", 0.0)
     for address in ("redis://127.0.0.1:1/0", here) * 2:
         monkeypatch.setenv("REDIS_URL", address)
         config.reset()

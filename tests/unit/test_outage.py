@@ -7,7 +7,7 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
-from shared.db.outage import is_outage, kind_of, repeat_refused, retry_on_outage, word_for
+from shared.db.outage import is_outage, kind_of, repeat_refused, retry_on_outage, service_down, word_for
 from shared.db.session import StatementOverdue
 from shared.errors import ServiceDown
 
@@ -135,3 +135,9 @@ def test_an_outage_is_waited_for_and_named() -> None:
     assert len(calls) == 2
     with pytest.raises(ServiceDown, match=r"^PostgreSQL: disk full$"):
         retry_on_outage(_failing(9, Reported("53100"))[1], 0.0)  # type: ignore[arg-type]
+
+
+def test_a_refused_connection_keeps_its_word_on_the_way_up() -> None:
+    refused = psycopg2.OperationalError(_to_server("FATAL:  sorry, too many clients already"))
+    assert word_for(service_down(refused)) == "too many connections"
+    assert service_down(down := ServiceDown("busy")) is down

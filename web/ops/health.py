@@ -16,7 +16,7 @@ import redis
 from flask import Blueprint, Response, jsonify, request
 
 from shared import db, queues
-from shared.broker.connection import word_for
+from shared.broker.connection import outage, word_for
 from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.channels.registry import CHANNELS
 from shared.config import settings
@@ -83,6 +83,7 @@ def _run(name: str, check: Callable[[], str]) -> str:
 
 def _word(problem: Exception) -> str:
     if isinstance(problem, redis.RedisError):
+        outage.noticed(problem)
         return word_for(problem)
     return db.word_for(problem) if isinstance(problem, ServiceDown) or db.is_outage(problem) else type(problem).__name__
 

@@ -14,10 +14,5 @@ def postgres_write() -> str:
     """Commits a write; returns "ok", or what nevertheless slows work down. Raises ServiceDown, which says why there was none."""
     now = fn.clock_timestamp()
     write = Readiness.insert(id=1, checked_at=now).on_conflict(conflict_target=[Readiness.id], update={Readiness.checked_at: now})
-    try:
-        db.rows(write)
-    except Exception as problem:
-        if db.is_outage(problem):
-            raise db.service_down(problem) from problem
-        raise
+    db.retry_on_outage(lambda: db.rows(write), seconds=0.0)
     return CROWDED if db.connect().sessions.is_crowded else "ok"
