@@ -115,10 +115,3 @@ def record_look(answer: Response) -> Response:
         if not audit.look_was_recorded(subject, subject_id, g.user, SAME_LOOK):
             audit.record(audit.LOOK, subject, subject_id, user=g.user, customer_id=customer.id if customer else None)
     return answer
-
-
-def audited(action: str, subject: str, subject_id: int | None = None, **details: Any) -> int:
-    """Records a change by who is logged in: in the customer of the page, or else the user's. Part of the change's transaction.
-    Returns the row's id."""
-    customer_id = g.customer.id if g.get("customer") else g.user.customer_id  # a login has no page yet
-    return audit.record(action, subject, subject_id, details, user=g.user, customer_id=customer_id)

@@ -9,8 +9,9 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.people.accounts import Refused, checked_name
 from web.api import keys as api_keys
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.refusals import refusal_text
 
 

@@ -17,8 +17,9 @@ from shared.models import Chatbot
 from shared.payloads import check
 from shared.teaching.fields import Refused
 from shared.teaching.hours import time_zone_choices
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.schema_words import translated_errors
 
 #: What the form has.

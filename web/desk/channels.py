@@ -22,8 +22,9 @@ from shared.models import Chatbot
 from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
 from web.api.channels import MAX_SECRET
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.connecting import ACCOUNT, own_account
 from web.desk.connection_words import PROBLEMS
 from web.desk.operate import words

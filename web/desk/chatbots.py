@@ -20,8 +20,9 @@ from shared.teaching.fields import Refused
 from shared.teaching.hours import DAYS, time_zone_choices
 from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY
+from web.audited import audited
 from web.desk import desk, forms, hours, test_chat
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.knowledge import own_language
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body

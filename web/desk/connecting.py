@@ -29,8 +29,9 @@ from shared.models import Chatbot
 from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
 from web.api.channels import MAX_SECRET
+from web.audited import audited
 from web.desk import connection_words, desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.operate import words
 
 _CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]

@@ -22,8 +22,9 @@ from shared.payloads import MAX_ROW_ID, check
 from shared.privacy import erasure
 from shared.teaching import knowledge
 from web.api import outbound, sending
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited, may_read_texts
+from web.desk.access import allowed, may_read_texts
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
 from web.desk.schema_words import translated_fields
 from web.files import answer_with

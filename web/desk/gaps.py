@@ -11,8 +11,9 @@ from shared.errors import InvalidPayload
 from shared.payloads import MAX_ROW_ID, check
 from shared.teaching import gaps as teaching
 from web.api.api import MAX_TEXT_BODY
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.knowledge import BASE, require_base
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body

@@ -14,8 +14,9 @@ from shared import db
 from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
+from web.audited import audited
 from web.desk import desk, test_chat
-from web.desk.access import allowed, audited, masked, may_read_texts
+from web.desk.access import allowed, masked, may_read_texts
 
 #: The lists, as tabs.
 VIEWS = {

@@ -13,7 +13,7 @@ from shared import db
 from shared.config import settings
 from shared.models import User
 from shared.people import audit, links, mail
-from web.desk.access import audited
+from web.audited import audited
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from shared.teaching import knowledge as teaching
 from shared.teaching.fields import Refused
 from shared.teaching.languages import SIMPLE, STEMMED
 from web.api.api import MAX_TEXT_BODY
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
 

@@ -8,8 +8,9 @@ from flask_babel import gettext as _
 from shared import db
 from shared.people import accounts, passwords, sessions
 from shared.people.accounts import Refused
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import TOKEN, allowed, audited
+from web.desk.access import TOKEN, allowed
 from web.desk.language import languages
 from web.desk.refusals import refusal_text
 from web.request_limits import check_login, client_site, count_login

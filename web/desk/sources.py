@@ -18,8 +18,9 @@ from shared.payloads import MAX_ROW_ID, check
 from shared.teaching.fields import Refused
 from web.api.source_schemas import NewSourceSchema
 from web.api.sources import MAX_UPLOAD
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.knowledge import BASE, require_base
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body

@@ -20,8 +20,9 @@ from shared.payloads import MAX_ROW_ID, check
 from shared.webhooks import deliveries, endpoints, overview
 from shared.webhooks.triggers import Trigger
 from web.api.recovery import NewRecoverySchema
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
 
 ONE = "/c/<int:customer_id>/webhooks/<int:endpoint_id>"

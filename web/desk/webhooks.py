@@ -16,8 +16,9 @@ from shared.payloads import check
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
 from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, TestEventSchema
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
 from web.desk.schema_words import translated_errors
 from web.desk.webhook import OFF, ONE, name_of, own, page, to

@@ -18,8 +18,9 @@ from shared.models import Customer
 from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited, current_user
+from web.desk.access import allowed, current_user
 from web.desk.dates import COUNTED
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts

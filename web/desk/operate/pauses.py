@@ -12,8 +12,9 @@ from shared.channels.registry import SEND_QUEUES
 from shared.models import Chatbot, Customer
 from shared.operations import pauses as operations
 from shared.payloads import MAX_ROW_ID
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor
 

@@ -16,8 +16,9 @@ from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.http.urls import UrlRefused
 from shared.payloads import check
+from web.audited import audited
 from web.desk import desk, forms
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.schema_words import translated_errors
 
 _FIELDS: dict[str, forms.Reader] = {

@@ -12,8 +12,9 @@ from shared import db
 from shared.operations import bulk_actions, criteria
 from shared.operations import replays as operations
 from shared.operations.dead_letters import Filter
+from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, audited
+from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor, meant
 
