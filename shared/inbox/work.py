@@ -93,7 +93,8 @@ def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str,
     return db.rows(new.returning(QuickReply))[0]
 
 
-def delete_quick_reply(customer_id: int, reply_id: int) -> bool:
-    """Forgets one; False: there is no such one."""
+def delete_quick_reply(customer_id: int, reply_id: int) -> str | None:
+    """Forgets one, and returns its shortcut; None: there is no such one."""
     own = (QuickReply.customer == customer_id) & (QuickReply.id == min(reply_id, MAX_ROW_ID))
-    return db.row(QuickReply.delete().where(own).returning(QuickReply.id)) is not None
+    row = db.row(QuickReply.delete().where(own).returning(QuickReply.shortcut))
+    return None if row is None else str(row["shortcut"])

@@ -6,13 +6,15 @@
     progress(source_id)   # how far it is, what was added, changed, removed, what failed
     sync(source_id); stop(source_id); retry_failed(source_id); delete(source_id)
 
-Who may do it is the caller's to know. The same file or address again is the same source: what has changed is replaced, what is
-gone goes, and what is the same is not touched.
+Who may do it is the caller's to know, and so is what the audit says: each verb calls its `record` with the source's id, in the
+transaction in which it changes something. The same file or address again is the same source: what has changed is replaced,
+what is gone goes, and what is the same is not touched.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -38,8 +40,15 @@ queries = sql.load(__file__)
 MAX_WAITING = 200 * 1024 * 1024
 #: Seconds in which PostgreSQL may delete the items of a source.
 DELETING = 60.0
-#: Characters of a file's name.
-MAX_NAME = 255
+#: Characters of a file's name, and of a source's name in the audit.
+MAX_NAME, MAX_AUDITED = 255, 80
+
+
+Record = Callable[[int], object]
+
+
+def _nothing(_source_id: int) -> None:
+    """Records nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,14 @@ class Sitemap:
     url: str
 
 
-def start_import(base_id: int, what: File | Page | Sitemap, *, language: str | None = None, sync_hours: int | None = None) -> int:
+def start_import(
+    base_id: int,
+    what: File | Page | Sitemap,
+    *,
+    language: str | None = None,
+    sync_hours: int | None = None,
+    record: Record = _nothing,
+) -> int:
     """Starts an import into a base, and returns its source's id. While the same is being imported, that goes on.
 
     `language`: of all items; None: each item's own, as far as it can be detected. `sync_hours`: how often pages are read again by
@@ -77,10 +93,17 @@ def start_import(base_id: int, what: File | Page | Sitemap, *, language: str | N
         if queries["is_running"].scalar(source_id=source_id):
             if isinstance(what, File) and not _is_uploaded(source_id, what.body):
                 raise Refused(f"Another version of {location} is being imported. Wait until that is done, or stop it.")
+            record(source_id)  # its language and its hours may be new
             return source_id
         tickets = _add_upload(base_id, source_id, what) if isinstance(what, File) else queries["sync"].scalar(source_id=source_id)
+        record(source_id)
     enqueue(tickets_of(tickets))
     return source_id
+
+
+def name_of(location: str) -> str:
+    """What a source is called in the audit: a file's name, or an address without its query, which may hold a secret."""
+    return location.partition("?")[0][:MAX_AUDITED]
 
 
 def _named(what: File | Page | Sitemap) -> tuple[str, str]:
@@ -119,7 +142,7 @@ def _add_upload(base_id: int, source_id: int, file: File) -> Any:
     return queries["add_upload"].scalar(source_id=source_id, location=name, body=psycopg2.Binary(file.body))
 
 
-def sync(source_id: int) -> bool:
+def sync(source_id: int, record: Record = _nothing) -> bool:
     """Reads a page or site again; False if that is under way. Raises Refused for a file, and for a source that does not exist."""
     with db.transaction():
         source = _locked(source_id)
@@ -128,36 +151,42 @@ def sync(source_id: int) -> bool:
         if queries["is_running"].scalar(source_id=source_id):
             return False
         tickets = queries["sync"].scalar(source_id=source_id)
+        record(source_id)
     enqueue(tickets_of(tickets))
     return True
 
 
-def retry_failed(source_id: int) -> int:
+def retry_failed(source_id: int, record: Record = _nothing) -> int:
     """Reads again what failed, and returns how many documents that are; a source whose pages could not be found counts as one."""
     source = _locked(source_id)
     if source["state"] == "failed":
-        return int(sync(source_id))
+        return int(sync(source_id, record))
     with db.transaction():
         _locked(source_id)
         key = ordering_key(source_id, source["kind"], source["location"], source["customer_id"])
         retried = queries["retry_failed"].row(source_id=source_id, ordering_key=key)
-    if retried is None:
-        return 0
+        if retried is None:
+            return 0
+        record(source_id)
     enqueue(tickets_of(retried["tickets"]))
     return int(retried["count"])
 
 
-def stop(source_id: int) -> bool:
+def stop(source_id: int, record: Record = _nothing) -> bool:
     """Ends an import: what was not read yet stays unread. False if nothing is under way."""
     with db.transaction():
         _locked(source_id)
-        return queries["stop"].row(source_id=source_id) is not None
+        is_stopped = queries["stop"].row(source_id=source_id) is not None
+        if is_stopped:
+            record(source_id)
+        return is_stopped
 
 
-def delete(source_id: int) -> None:
+def delete(source_id: int, record: Record = _nothing) -> None:
     """Deletes a source with its documents and their items; jobs of it find nothing to do."""
-    with db.patient(DELETING):
+    with db.patient(DELETING), db.transaction():
         db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id))
+        record(source_id)
 
 
 def progress(source_id: int) -> dict[str, Any] | None:

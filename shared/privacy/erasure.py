@@ -43,11 +43,11 @@ MARKED_DAYS = 8
 _GLOB = re.compile(r"[*?\[\]\\^-]")
 
 
-def erase(customer_id: int, contact_id: int, by: str = "API", user: User | None = None) -> dict[str, int] | None:
+def erase(customer_id: int, contact_id: int, user: User | None = None, **by: Any) -> dict[str, int] | None:
     """Erases a contact of a business; returns how much, or None if the business has no such contact.
 
-    `by`, `user`: who did it, for the audit, which keeps nothing of the person. Raises ServiceDown if others were at work on the
-    same rows all the time; then nothing has happened.
+    `user`, `by`: who did it, and by which way (`by="desk"`), for the audit, which keeps nothing of the person. Raises ServiceDown
+    if others were at work on the same rows all the time; then nothing has happened.
     """
     for _ in range(TRIES):
         try:
@@ -55,7 +55,7 @@ def erase(customer_id: int, contact_id: int, by: str = "API", user: User | None 
                 db.rows(f"set local lock_timeout = {LOCK_TIMEOUT}")
                 erased = _erase(customer_id, contact_id)
                 if erased is not None:
-                    about = {"by": by, "messages": erased["messages"], "events": erased["events"]}
+                    about = {**by, "messages": erased["messages"], "events": erased["events"]}
                     audit.record("contact.erased", "contact", contact_id, about, user=user, customer_id=customer_id)
         except OperationalError as problem:
             if not isinstance(getattr(problem, "orig", None), LockNotAvailable | DeadlockDetected):

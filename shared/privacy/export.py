@@ -21,13 +21,13 @@ _INTERNAL = {"chatbot_id", "channel", "conversation_id", "revision", "idempotenc
 _MEDIA = (Media.id, Media.message, Media.kind, Media.mime, Media.filename, Media.size, Media.sha256, Media.state, Media.text)
 
 
-def export(customer_id: int, contact_id: int, by: str = "API", user: User | None = None) -> Iterator[str] | None:
-    """The contact of a business; None if it has no such contact. `by`, `user`: who wants it, for the audit."""
+def export(customer_id: int, contact_id: int, user: User | None = None, **by: Any) -> Iterator[str] | None:
+    """The contact of a business; None if it has no such contact. `user`, `by`: as of erasure.erase, of who wants it."""
     own = (Contact.id == contact_id) & (Chatbot.customer == customer_id)
     contact = db.row(Contact.select(Contact).join(Chatbot).where(own))
     if contact is None:
         return None
-    audit.record("contact.exported", "contact", contact_id, {"by": by}, user=user, customer_id=customer_id)
+    audit.record("contact.exported", "contact", contact_id, by, user=user, customer_id=customer_id)
     return _pieces(contact)
 
 

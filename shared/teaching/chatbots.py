@@ -181,11 +181,15 @@ def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -
         return db.row(Chatbot.select(*CHATBOT).where(own))
 
 
-def delete_chatbot(customer_id: int, chatbot_id: int) -> bool | None:
-    """Deletes a chatbot that nobody has spoken to. Raises Refused for any other: what was said and used stays with it."""
+def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
+    """Deletes a chatbot that nobody has spoken to, and returns its name.
+
+    Raises Refused for any other: what was said and used stays with it.
+    """
     with db.transaction():
         # Locked: no conversation begins between the question and the answer.
-        if db.row(Chatbot.select(Chatbot.id).where(is_own(customer_id, chatbot_id)).for_update()) is None:
+        bot = db.row(Chatbot.select(Chatbot.name).where(is_own(customer_id, chatbot_id)).for_update())
+        if bot is None:
             return None
         count = db.scalar(Conversation.select(fn.COUNT(Conversation.id)).where(Conversation.chatbot == chatbot_id))
         if count:
@@ -194,7 +198,7 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> bool | None:
                 "empty its allowed_origins and disconnect its channels."
             )
         db.rows(Chatbot.delete().where(Chatbot.id == chatbot_id))
-    return True
+    return str(bot["name"])
 
 
 def is_own(customer_id: int, chatbot_id: int) -> Expression:

@@ -115,17 +115,18 @@ def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict
     )
 
 
-def delete_base(customer_id: int, base_id: int) -> bool | None:
-    """Deletes a base with its items. Raises Refused while a chatbot answers from it."""
+def delete_base(customer_id: int, base_id: int) -> str | None:
+    """Deletes a base with its items, and returns its name. Raises Refused while a chatbot answers from it."""
     with db.transaction():
-        if db.row(KnowledgeBase.select(KnowledgeBase.id).where(is_own_base(customer_id, base_id)).for_update()) is None:
+        base = db.row(KnowledgeBase.select(KnowledgeBase.name).where(is_own_base(customer_id, base_id)).for_update())
+        if base is None:
             return None
         bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
         if bots:
             names = ", ".join(f"{bot['id']} ({bot['name']})" for bot in bots)
             raise fields.Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
         db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base_id))
-    return True
+    return str(base["name"])
 
 
 def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
@@ -159,9 +160,10 @@ def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict
     return db.row(items().where(own))
 
 
-def delete_item(customer_id: int, item_id: int) -> bool:
-    """Deletes an item; False if there is none."""
-    return db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(KnowledgeItem.id)) is not None
+def delete_item(customer_id: int, item_id: int) -> str | None:
+    """Deletes an item, and returns its title; None if there is none."""
+    row = db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(KnowledgeItem.title))
+    return None if row is None else str(row["title"])
 
 
 def items() -> ModelSelect[KnowledgeItem]:

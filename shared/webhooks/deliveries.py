@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from peewee import Alias, fn
@@ -22,8 +23,11 @@ def delivery_job_tickets(trigger: Trigger = Trigger.FIRST) -> Alias:
     return Alias(fn.job_add_v1(fn.jsonb_build_array(job)), "tickets")
 
 
-def resend(customer_id: int, event_id: int) -> dict[str, Any] | None:
-    """The event, on its way again, with its schedule from the beginning; None: it is not the customer's. Raises Refused."""
+def resend(customer_id: int, event_id: int, record: Callable[[], object] | None = None) -> dict[str, Any] | None:
+    """The event, on its way again, with its schedule from the beginning; None: it is not the customer's. Raises Refused.
+
+    `record` writes of it in the same transaction.
+    """
     own = (WebhookEvent.customer == customer_id) & (WebhookEvent.id == event_id)
     event = db.row(WebhookEvent.select(WebhookEndpoint.active, WebhookEndpoint.url).join(WebhookEndpoint).where(own))
     if event is None:
@@ -40,8 +44,11 @@ def resend(customer_id: int, event_id: int) -> dict[str, Any] | None:
         .where(own, WebhookEvent.status != "PENDING")
         .returning(WebhookEvent.id, WebhookEvent.status, delivery_job_tickets(Trigger.MANUAL))
     )
-    row = db.row(redelivery)
-    if row is None:
-        raise Refused("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
+    with db.transaction():
+        row = db.row(redelivery)
+        if row is None:
+            raise Refused("The event is being delivered. Wait until its status is DELIVERED or FAILED.")
+        if record is not None:
+            record()
     enqueue(tickets_of(row.pop("tickets")))
     return row

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from peewee import Case, Expression, ModelSelect, fn
 
@@ -92,6 +93,11 @@ def shown(endpoint: dict[str, Any]) -> dict[str, Any]:
     return {**endpoint, "header_names": _names_of(headers, endpoint["id"]) if headers else []}
 
 
+def name_of(endpoint: Mapping[str, Any]) -> str:
+    """What an endpoint is called in the audit, if it has words or an address: of that the host, for it may hold a secret."""
+    return endpoint["description"] or urlsplit(endpoint["url"] or "").hostname or ""
+
+
 def _names_of(headers: str, endpoint_id: int) -> list[str] | None:
     try:
         return sorted(json.loads(decrypt(headers, f"webhook endpoint {endpoint_id}")))
@@ -157,8 +163,13 @@ def delete(customer_id: int, endpoint_id: int) -> int | None:
     return None if row is None else int(row["id"])
 
 
-def send_test(customer_id: int, endpoint_id: int, event: str | None) -> dict[str, Any] | None:
-    """Delivers an example of an event, with `test` in its data, also where the endpoint is paused. Raises EndpointIsOff."""
+def send_test(
+    customer_id: int, endpoint_id: int, event: str | None, record: Callable[[], object] | None = None
+) -> dict[str, Any] | None:
+    """Delivers an example of an event, with `test` in its data, also where the endpoint is paused. Raises EndpointIsOff.
+
+    `record` writes of it in the same transaction.
+    """
     is_own = _is_own(customer_id, endpoint_id)
     endpoint = db.row(WebhookEndpoint.select(WebhookEndpoint.url, WebhookEndpoint.events, WebhookEndpoint.active).where(is_own))
     if endpoint is None:
@@ -167,11 +178,16 @@ def send_test(customer_id: int, endpoint_id: int, event: str | None) -> dict[str
         raise EndpointIsOff("The endpoint is switched off. Set it active first.")
     name = event or endpoint["events"][0]
     values = {"customer": customer_id, "endpoint": endpoint_id, "event": name, "payload": {**example_data(name), "test": True}}
+    shown: list[Any] = [WebhookEvent.id, WebhookEvent.status]
     if endpoint["url"] is None:  # it is there to be read
-        return db.row(WebhookEvent.insert(**values, position=0).returning(WebhookEvent.id, WebhookEvent.status))
-    tickets = delivery_job_tickets(Trigger.TEST)
-    [row] = db.rows(WebhookEvent.insert(**values).returning(WebhookEvent.id, WebhookEvent.status, tickets))
-    enqueue(tickets_of(row.pop("tickets")))
+        values["position"] = 0
+    else:
+        shown.append(delivery_job_tickets(Trigger.TEST))
+    with db.transaction():
+        [row] = db.rows(WebhookEvent.insert(**values).returning(*shown))
+        if record is not None:
+            record()
+    enqueue(tickets_of(row.pop("tickets", ())))
     return row
 
 

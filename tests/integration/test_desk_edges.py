@@ -71,3 +71,12 @@ def test_the_audit_offers_owners_their_own_people_and_all_kinds(app: Flask, worl
     only = owner.get(f"{page}?kind=failures").text
     assert ("ignored failures" in only, "saved a quick reply" in only) == (True, False)
     assert "saved a quick reply" in owner.get(f"{page}?kind=quick_reply").text
+
+
+def test_the_audit_names_the_key_that_changed_something(app: Flask, world: World) -> None:
+    about = {"name": "Otto", "changed": "model", "by": "API", "key": "Shop server", "key_id": 4711}
+    audit.record("chatbot.changed", "chatbot", 1, about, user=None, customer_id=world.customer)
+    page = Visitor(app, person("owner", world.customer)).get(f"/desk/c/{world.customer}/audit").text
+    assert "<b>API key Shop server</b> changed a chatbot" in page
+    assert "Otto, changed: model" in page
+    assert "4711" not in page

@@ -69,7 +69,7 @@ def test_placeholders_are_the_same_in_german(root: Path) -> None:
 
 
 def test_each_action_of_the_audit_has_words(root: Path) -> None:
-    sources = [path.read_text() for folder in ("web/desk", "shared", "scripts") for path in (root / folder).rglob("*.py")]
+    sources = [path.read_text() for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")]
     recorded = {action for source in sources for action in re.findall(r'(?:audited|record)\(\s*"(\w+\.\w+)"', source)}
     assert len(recorded) > 20
     assert recorded <= ACTIONS.keys()

@@ -94,7 +94,7 @@ def _authenticate() -> None:
             "The API key is missing or not valid. Send Authorization: Bearer sk_…, with a key that scripts/keys create made.",
             www_authenticate=WWWAuthenticate("bearer"),
         )
-    g.key_id, g.customer_id = owner.key_id, owner.customer_id
+    g.key, g.customer_id = owner, owner.customer_id
     check_api_key(owner.key_id)
     g.log_context = log_context(customer=owner.customer_id)
     g.log_context.__enter__()
@@ -131,8 +131,8 @@ def _begin_keyed() -> Response | None:
 @api.after_request
 def _end(answer: Response) -> Response:
     idempotency.end(answer)
-    if "key_id" in g:
-        answer.headers.update(api_key_headers(g.key_id))
+    if "key" in g:
+        answer.headers.update(api_key_headers(g.key.key_id))
     return answer
 
 

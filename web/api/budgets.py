@@ -7,10 +7,12 @@ from typing import Any
 from flask import Response
 from marshmallow import fields
 
+from shared import db
 from shared.budgets import budgets
 from shared.budgets.budgets import BudgetSchema
 from web.api.api import api, customer_id, existing, row_id
 from web.api.schemas import stored_id, stored_time
+from web.audited import audited
 from web.parameters import BodySchema
 
 
@@ -63,7 +65,11 @@ def set_budget(budget: dict[str, Any]) -> dict[str, Any]:
 
     It takes the place of the one before. What the month has cost so far counts for it. 409: it was set by the operator.
     """
-    return budgets.set_budget(customer_id(), budget)
+    about = {name: budget[name] for name in ("chatbot_id", "tokens", "money")}
+    with db.transaction():
+        budget_id = budgets.store(customer_id(), budget)
+        audited("budget.set", "budget", budget_id, **about)
+    return budgets.counted(budget_id)
 
 
 @api.delete("/budgets/<int:budget_id>")
@@ -74,5 +80,7 @@ def remove_budget(budget_id: int) -> Response:
 
     From now on nothing is bounded by it. 409: it was set by the operator.
     """
-    existing(budgets.remove_budget(customer_id(), row_id(budget_id)), "budget")
+    with db.transaction():
+        existing(budgets.remove_budget(customer_id(), row_id(budget_id)), "budget")
+        audited("budget.removed", "budget", budget_id)
     return Response(status=204)

@@ -13,6 +13,7 @@ from shared.channels.registry import CHANNELS
 from shared.payloads import not_blank
 from web.api.api import api, customer_id, existing, row_id
 from web.api.schemas import stored_id, stored_time
+from web.audited import audited
 from web.parameters import BodySchema
 
 #: Characters of a token.
@@ -79,6 +80,7 @@ def replace_credentials(credentials: dict[str, Any], channel: str, chatbot_id: i
     with db.transaction():
         accounts.replace_secret(account, credentials["secret"].strip())
         health.connected(account)
+        audited("channel.secret_replaced", "channel", chatbot_id, name=account.name, channel=channel)
     return Response(status=204)
 
 
@@ -90,5 +92,7 @@ def retry_channel(channel: str, chatbot_id: int) -> Response:
     For one that cannot send, and whose trouble is over: a reply tries it now. Nothing happens to one that can.
     """
     account = existing(accounts.find(customer_id(), channel, row_id(chatbot_id)), "channel")
-    health.retry(account)
+    with db.transaction():
+        if health.retry(account):
+            audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
     return Response(status=204)

@@ -6,12 +6,14 @@ from typing import Any
 
 from flask import Response
 
+from shared import db
 from shared.models import Chatbot
 from shared.teaching import chatbots
 from shared.teaching.chatbots import CHATBOT, ChatbotChangesSchema, ChatbotSchema
 from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_id, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.teaching_schemas import ChatbotPageSchema, StoredChatbotSchema
+from web.audited import audited
 from web.hardening import max_body
 
 
@@ -32,7 +34,10 @@ def create_chatbot(chatbot: dict[str, Any]) -> dict[str, Any]:
 
     What is not given has a default. Without a knowledge base it knows nothing of the business.
     """
-    return chatbots.create_chatbot(customer_id(), chatbot)
+    with db.transaction():
+        created = chatbots.create_chatbot(customer_id(), chatbot)
+        audited("chatbot.created", "chatbot", created["id"], name=created["name"])
+    return created
 
 
 @api.get("/chatbots/<int:chatbot_id>")
@@ -51,7 +56,11 @@ def update_chatbot(changes: dict[str, Any], chatbot_id: int) -> dict[str, Any]:
 
     What is not named stays.
     """
-    return existing(chatbots.change_chatbot(customer_id(), row_id(chatbot_id), changes), "chatbot")
+    named = ", ".join(sorted(changes))
+    with db.transaction():
+        changed = existing(chatbots.change_chatbot(customer_id(), row_id(chatbot_id), changes), "chatbot")
+        audited("chatbot.changed", "chatbot", chatbot_id, name=changed["name"], changed=named)
+    return changed
 
 
 @api.delete("/chatbots/<int:chatbot_id>")
@@ -62,5 +71,7 @@ def delete_chatbot(chatbot_id: int) -> Response:
 
     Only one that has no conversations; its WhatsApp number and QR session are disconnected with it.
     """
-    existing(chatbots.delete_chatbot(customer_id(), row_id(chatbot_id)), "chatbot")
+    with db.transaction():
+        name = existing(chatbots.delete_chatbot(customer_id(), row_id(chatbot_id)), "chatbot")
+        audited("chatbot.deleted", "chatbot", chatbot_id, name=name)
     return Response(status=204)

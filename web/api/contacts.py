@@ -13,6 +13,7 @@ from shared.models import Chatbot, Contact, ContactIdentity, Conversation
 from shared.privacy import erasure, export
 from web.api.api import api, customer_id, existing, page, row_id, row_or_404
 from web.api.contact_schemas import ContactExportSchema, ContactPageSchema, ContactQuerySchema, ContactSchema
+from web.audited import by_key
 
 
 @api.get("/contacts")
@@ -43,7 +44,7 @@ def erase_contact(contact_id: int) -> Response:
     All that is known of the person, under all their names: messages, files, transcripts, events, jobs. It cannot be undone. What
     providers deliver again in the next days does not bring them back; if they write again, they are a new contact.
     """
-    existing(erasure.erase(customer_id(), row_id(contact_id)), "contact")
+    existing(erasure.erase(customer_id(), row_id(contact_id), **by_key()), "contact")
     return Response(status=204)
 
 
@@ -54,7 +55,7 @@ def export_contact(contact_id: int) -> Response:
 
     All that is known of the person, as one JSON document.
     """
-    pieces = existing(export.export(customer_id(), row_id(contact_id)), "contact")
+    pieces = existing(export.export(customer_id(), row_id(contact_id), **by_key()), "contact")
     name = {"Content-Disposition": f'attachment; filename="contact-{contact_id}.json"'}
     return Response(pieces, mimetype="application/json", headers=name)
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from flask import Response
 
+from shared import db
 from shared.models import KnowledgeBase
 from shared.teaching import gaps, knowledge
 from shared.teaching.gaps import AnswerSchema
 from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, row_id, row_or_404
 from web.api.teaching_schemas import GapQuerySchema, GapsSchema, StoredItemSchema
+from web.audited import audited
 from web.hardening import max_body
 
 
@@ -37,7 +39,10 @@ def answer_gap(item: dict[str, Any], base_id: int, gap_id: int) -> dict[str, Any
 
     Creates an item, and closes the question with those like it.
     """
-    return existing(gaps.answer(customer_id(), row_id(base_id), row_id(gap_id), item), "open question")
+    with db.transaction():
+        created = existing(gaps.answer(customer_id(), row_id(base_id), row_id(gap_id), item), "open question")
+        audited("knowledge.gap_answered", "knowledge item", created["id"])
+    return created
 
 
 @api.post("/knowledge-bases/<int:base_id>/gaps/<int:gap_id>/dismiss")
@@ -47,5 +52,7 @@ def dismiss_gap(base_id: int, gap_id: int) -> Response:
 
     It is closed without an answer, with those like it.
     """
-    existing(gaps.dismiss(customer_id(), row_id(base_id), row_id(gap_id)) or None, "open question")
+    with db.transaction():
+        existing(gaps.dismiss(customer_id(), row_id(base_id), row_id(gap_id)) or None, "open question")
+        audited("knowledge.gap_dismissed", "knowledge gap", gap_id)
     return Response(status=204)

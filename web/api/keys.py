@@ -23,6 +23,7 @@ class Owner:
 
     key_id: int
     customer_id: int
+    name: str
 
 
 def create(customer_id: int, name: str) -> str:
@@ -39,8 +40,9 @@ def owner_of(key: str) -> Owner | None:
     """Whose key it is; None for one that nobody has, or that was revoked."""
     if not KEY.fullmatch(key):
         return None
-    row = db.row(ApiKey.select(ApiKey.id, ApiKey.customer).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
-    return None if row is None else Owner(row["id"], row["customer_id"])
+    columns = (ApiKey.id, ApiKey.customer, ApiKey.name)
+    row = db.row(ApiKey.select(*columns).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
+    return None if row is None else Owner(row["id"], row["customer_id"], row["name"])
 
 
 def of_customer(customer_id: int) -> list[dict[str, Any]]:

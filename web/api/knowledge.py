@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 from peewee import Expression
 
+from shared import db
 from shared.ai.search import try_out
 from shared.models import KnowledgeBase, KnowledgeItem, KnowledgeSource
 from shared.payloads import strip_invalid
@@ -23,7 +24,11 @@ from web.api.teaching_schemas import (
     StoredBaseSchema,
     StoredItemSchema,
 )
+from web.audited import audited
 from web.hardening import max_body
+
+#: Characters of an item's title in the audit.
+_TITLE = 80
 
 
 @api.get("/knowledge-bases")
@@ -42,7 +47,10 @@ def create_base(base: dict[str, Any]) -> dict[str, Any]:
 
     It is empty; a chatbot answers from it when its `knowledge_base_id` says so.
     """
-    return knowledge.create_base(customer_id(), base)
+    with db.transaction():
+        created = knowledge.create_base(customer_id(), base)
+        audited("knowledge.base_created", "knowledge base", created["id"], name=created["name"])
+    return created
 
 
 @api.get("/knowledge-bases/<int:base_id>")
@@ -60,7 +68,10 @@ def update_base(changes: dict[str, Any], base_id: int) -> dict[str, Any]:
 
     What is not named stays. Items that have its language get the new one.
     """
-    return existing(knowledge.change_base(customer_id(), row_id(base_id), changes), "knowledge base")
+    with db.transaction():
+        changed = existing(knowledge.change_base(customer_id(), row_id(base_id), changes), "knowledge base")
+        audited("knowledge.base_changed", "knowledge base", base_id, name=changed["name"], changed=_named(changes))
+    return changed
 
 
 @api.delete("/knowledge-bases/<int:base_id>")
@@ -71,7 +82,9 @@ def delete_base(base_id: int) -> Response:
 
     With all its items; not while a chatbot answers from it.
     """
-    existing(knowledge.delete_base(customer_id(), row_id(base_id)), "knowledge base")
+    with db.transaction():
+        name = existing(knowledge.delete_base(customer_id(), row_id(base_id)), "knowledge base")
+        audited("knowledge.base_deleted", "knowledge base", base_id, name=name)
     return Response(status=204)
 
 
@@ -110,7 +123,10 @@ def create_item(item: dict[str, Any], base_id: int) -> dict[str, Any]:
 
     Chatbots find it at once. Two items may have the same title.
     """
-    return existing(knowledge.create_item(customer_id(), row_id(base_id), item), "knowledge base")
+    with db.transaction():
+        created = existing(knowledge.create_item(customer_id(), row_id(base_id), item), "knowledge base")
+        audited("knowledge.item_created", "knowledge item", created["id"], name=created["title"][:_TITLE])
+    return created
 
 
 @api.get("/knowledge-items/<int:item_id>")
@@ -129,15 +145,26 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
 
     What is not named stays. With `language` null it is detected again from the text.
     """
-    return existing(knowledge.change_item(customer_id(), row_id(item_id), changes), "knowledge item")
+    named = _named(changes)
+    with db.transaction():
+        changed = existing(knowledge.change_item(customer_id(), row_id(item_id), changes), "knowledge item")
+        audited("knowledge.item_changed", "knowledge item", item_id, name=changed["title"][:_TITLE], changed=named)
+    return changed
 
 
 @api.delete("/knowledge-items/<int:item_id>")
 @api.response(204)
 def delete_item(item_id: int) -> Response:
     """Delete an item"""
-    existing(knowledge.delete_item(customer_id(), row_id(item_id)) or None, "knowledge item")
+    with db.transaction():
+        title = existing(knowledge.delete_item(customer_id(), row_id(item_id)), "knowledge item")
+        audited("knowledge.item_deleted", "knowledge item", item_id, name=title[:_TITLE])
     return Response(status=204)
+
+
+def _named(changes: dict[str, Any]) -> str:
+    """What is changed, for the audit."""
+    return ", ".join(sorted(changes))
 
 
 def _is_own(base_id: int) -> Expression:

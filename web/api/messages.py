@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from peewee import JOIN, ModelSelect, Node, fn
@@ -25,6 +26,7 @@ from web.api.schemas import (
     OwnerSchema,
     PageQuerySchema,
 )
+from web.audited import audited
 from web.parameters import IdempotencyHeader
 
 _CONVERSATION = (
@@ -46,6 +48,9 @@ _CONVERSATION = (
     Conversation.contact,
     Contact.name.alias("contact_name"),
 )
+
+#: What the audit says of who answers now.
+_ACTIONS = {"person": "conversation.assigned", "bot": "conversation.returned", "closed": "conversation.closed"}
 
 
 @api.get("/conversations")
@@ -85,6 +90,7 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
     else:
         with db.transaction():
             tickets = ownership.assign(conversation["id"], change["owner"], "api", minutes)
+            audited(_ACTIONS[change["owner"]], "conversation", conversation["id"])
         enqueue(tickets_of(tickets))
     return conversation_of(conversation_id, *_CONVERSATION)
 
@@ -154,7 +160,8 @@ def _give(conversation_id: int, user_id: int, minutes: int | None) -> None:
     """To a colleague, whoever has it."""
     has_it = Conversation.select(Conversation.assigned_to_id).where(Conversation.id == conversation_id)
     try:
-        work.take(conversation_id, user_id, db.scalar(has_it), by="api", minutes=minutes)
+        note = partial(audited, _ACTIONS["person"], "conversation", conversation_id, user=user_id)
+        work.take(conversation_id, user_id, db.scalar(has_it), note, by="api", minutes=minutes)
     except work.Taken as faster:
         raise Conflict(
             f"{faster} That happened at this moment: look whether you still want to give it to somebody else."

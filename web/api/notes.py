@@ -7,12 +7,14 @@ from typing import Any
 from flask import Response
 from marshmallow import fields, validate
 
+from shared import db
 from shared.inbox import work
 from shared.models import ConversationNote
 from shared.teaching.fields import text
 from web.api.api import api, customer_id, existing, page, row_id
 from web.api.messages import conversation_of
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
+from web.audited import audited
 from web.parameters import BodySchema
 
 #: Who wrote a note that names nobody.
@@ -100,12 +102,17 @@ def save_quick_reply(reply: dict[str, Any]) -> dict[str, Any]:
 
     It replaces the one with its shortcut, if there is one.
     """
-    return work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
+    with db.transaction():
+        saved = work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
+        audited("quick_reply.saved", "quick_reply", saved["id"], name=saved["shortcut"])
+    return saved
 
 
 @api.delete("/quick-replies/<int:reply_id>")
 @api.response(204)
 def delete_quick_reply(reply_id: int) -> Response:
     """Delete a quick reply"""
-    existing(work.delete_quick_reply(customer_id(), row_id(reply_id)) or None, "quick reply")
+    with db.transaction():
+        shortcut = existing(work.delete_quick_reply(customer_id(), row_id(reply_id)), "quick reply")
+        audited("quick_reply.deleted", "quick_reply", reply_id, name=shortcut)
     return Response(status=204)

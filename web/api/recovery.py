@@ -9,17 +9,18 @@ from marshmallow import ValidationError, fields, validate
 from peewee import ModelSelect
 from werkzeug.exceptions import Conflict
 
+from shared import db
 from shared.models import BulkAction, WebhookEndpoint
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
 from shared.teaching.fields import decimal
+from shared.webhooks import endpoints
 from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
+from web.audited import BY_API, audited
 from web.parameters import BodySchema, QuerySchema
 
-#: As an action's `created_by` and `stopped_by`.
-BY = "API"
 _SINCE, _UNTIL = {"description": "Events that were created from then on …"}, {"description": "… and until then, or until now."}
 
 
@@ -103,7 +104,8 @@ _ONE = "/webhook-endpoints/<int:endpoint_id>/recoveries/<int:recovery_id>"
 @api.response(200, RecoveryCountSchema)
 def count_recovery(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """Count what a recovery would deliver"""
-    return {"total": recovery.count(Filter(_own(endpoint_id), **query))}
+    _own(endpoint_id)
+    return {"total": recovery.count(Filter(endpoint_id, **query))}
 
 
 @api.post("/webhook-endpoints/<int:endpoint_id>/recover")
@@ -116,9 +118,12 @@ def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     Its events of a time are delivered again under their own ids, at a pace and behind first deliveries.
     """
     pace = asked.pop("pace")
-    where = Filter(_own(endpoint_id), **asked)
+    name, where = _own(endpoint_id), Filter(endpoint_id, **asked)
+    total = recovery.count(where)
     try:
-        recovery_id = recovery.begin(where, recovery.count(where), BY, pace)
+        with db.transaction():
+            recovery_id = recovery.begin(where, total, BY_API, pace)
+            audited("webhook.recovered", "webhook", endpoint_id, name=name, since=where.as_json()["since"], status=where.status)
     except recovery.Refused as refusal:
         raise Conflict(str(refusal)) from None
     return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == recovery_id), "recovery")
@@ -129,14 +134,16 @@ def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
 @api.response(200, RecoveryPageSchema)
 def list_recoveries(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """List an endpoint's recoveries"""
-    return page(_recoveries(_own(endpoint_id)), **query)
+    _own(endpoint_id)
+    return page(_recoveries(endpoint_id), **query)
 
 
 @api.get(_ONE)
 @api.response(200, RecoverySchema)
 def get_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
     """Get a recovery"""
-    return row_or_404(_recoveries(_own(endpoint_id)).where(BulkAction.id == row_id(recovery_id)), "recovery")
+    _own(endpoint_id)
+    return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == row_id(recovery_id)), "recovery")
 
 
 @api.post(_ONE + "/stop")
@@ -147,17 +154,21 @@ def stop_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
 
     What has been given out goes on.
     """
-    get = _recoveries(_own(endpoint_id)).where(BulkAction.id == row_id(recovery_id))
+    name = _own(endpoint_id)
+    get = _recoveries(endpoint_id).where(BulkAction.id == row_id(recovery_id))
     row_or_404(get, "recovery")
-    if not bulk_actions.stop(recovery_id, BY):
-        raise Conflict("The recovery has ended already.")
+    with db.transaction():
+        if not bulk_actions.stop(recovery_id, BY_API):
+            raise Conflict("The recovery has ended already.")
+        audited("webhook.recovery_stopped", "webhook", endpoint_id, name=name)
     return row_or_404(get, "recovery")
 
 
-def _own(endpoint_id: int) -> int:
-    """The id. Raises NotFound if it is not one of the customer's."""
+def _own(endpoint_id: int) -> str:
+    """What it is called. Raises NotFound if it is not one of the customer's."""
     is_own = (WebhookEndpoint.id == row_id(endpoint_id)) & (WebhookEndpoint.customer == customer_id())
-    return int(row_or_404(WebhookEndpoint.select(WebhookEndpoint.id).where(is_own), "webhook endpoint")["id"])
+    columns = (WebhookEndpoint.description, WebhookEndpoint.url)
+    return endpoints.name_of(row_or_404(WebhookEndpoint.select(*columns).where(is_own), "webhook endpoint"))
 
 
 def _recoveries(endpoint_id: int) -> ModelSelect[BulkAction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -24,6 +25,7 @@ from web.api.source_schemas import (
     StoredSourceSchema,
     UploadSchema,
 )
+from web.audited import audited
 from web.hardening import max_body
 from web.parameters import parser
 
@@ -63,7 +65,8 @@ def import_source(base_id: int) -> dict[str, Any]:
     counts say how far it is. The same file name or address again is the same source: what has changed is replaced.
     """
     what, given = _upload() if request.mimetype == _MULTIPART else _address()
-    return _standing(sources.start_import(_base(base_id), what, **given))
+    note = _note("import_started", what.name if isinstance(what, File) else what.url)
+    return _standing(sources.start_import(_base(base_id), what, **given, record=note))
 
 
 def _upload() -> tuple[File, dict[str, Any]]:
@@ -93,7 +96,8 @@ def get_source(source_id: int) -> dict[str, Any]:
 
     How its import stands, and what it brought.
     """
-    return _standing(_own(source_id))
+    _own(source_id)
+    return _standing(source_id)
 
 
 @api.get("/knowledge-sources/<int:source_id>/documents")
@@ -114,7 +118,8 @@ def list_documents(query: dict[str, Any], source_id: int) -> dict[str, Any]:
         KnowledgeDocument.items,
         KnowledgeDocument.updated_at,
     )
-    documents = KnowledgeDocument.select(*columns).where(KnowledgeDocument.source == _own(source_id))
+    _own(source_id)
+    documents = KnowledgeDocument.select(*columns).where(KnowledgeDocument.source == source_id)
     if state := query.pop("state", None):
         documents = documents.where(KnowledgeDocument.state == state)
     return page(documents, **query)
@@ -128,7 +133,7 @@ def sync_source(source_id: int) -> dict[str, Any]:
 
     Only what has changed is replaced. A file cannot be read again: import its new version.
     """
-    sources.sync(_own(source_id))
+    sources.sync(source_id, _note("source_sync", _own(source_id)))
     return _standing(source_id)
 
 
@@ -136,7 +141,7 @@ def sync_source(source_id: int) -> dict[str, Any]:
 @api.response(202, StoredSourceSchema)
 def retry_source(source_id: int) -> dict[str, Any]:
     """Read again what failed"""
-    sources.retry_failed(_own(source_id))
+    sources.retry_failed(source_id, _note("source_retry", _own(source_id)))
     return _standing(source_id)
 
 
@@ -147,7 +152,7 @@ def stop_source(source_id: int) -> dict[str, Any]:
 
     What was read stays.
     """
-    sources.stop(_own(source_id))
+    sources.stop(source_id, _note("source_stop", _own(source_id)))
     return _standing(source_id)
 
 
@@ -158,7 +163,7 @@ def delete_source(source_id: int) -> Response:
 
     With all items that came from it.
     """
-    sources.delete(_own(source_id))
+    sources.delete(source_id, _note("source_delete", _own(source_id)))
     return Response(status=204)
 
 
@@ -166,10 +171,16 @@ def _standing(source_id: int) -> dict[str, Any]:
     return existing(sources.progress(source_id), "knowledge source")
 
 
-def _own(source_id: int) -> int:
-    """The id, if it is one of the customer's. Raises NotFound."""
+def _own(source_id: int) -> str:
+    """Where it is from, if it is one of the customer's. Raises NotFound."""
     is_own: Expression = (KnowledgeSource.id == row_id(source_id)) & (KnowledgeBase.customer == customer_id())
-    return int(row_or_404(KnowledgeSource.select(KnowledgeSource.id).join(KnowledgeBase).where(is_own), "knowledge source")["id"])
+    found = KnowledgeSource.select(KnowledgeSource.location).join(KnowledgeBase).where(is_own)
+    return str(row_or_404(found, "knowledge source")["location"])
+
+
+def _note(what: str, location: str) -> sources.Record:
+    """Writes the audit's row of a change of a source."""
+    return partial(audited, f"knowledge.{what}", "knowledge source", name=sources.name_of(location))
 
 
 def _base(base_id: int) -> int:

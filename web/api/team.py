@@ -48,7 +48,7 @@ class AuditEntrySchema(BodySchema):
     subject = stored_text(metadata={"description": "The kind of what was changed."})
     subject_id = stored_id(allow_none=True)
     details = fields.Dict(keys=fields.String(), required=True, metadata={"description": "What is what now: never a text."})
-    user_id = stored_id(allow_none=True, metadata={"description": "Who; null: nobody who was logged in."})
+    user_id = stored_id(allow_none=True, metadata={"description": "Who; null: a key, a command, or nobody who was logged in."})
     user_name = stored_text(allow_none=True)
 
 
@@ -66,7 +66,8 @@ def list_team() -> dict[str, Any]:
 def list_audit(query: dict[str, Any]) -> dict[str, Any]:
     """List who changed what
 
-    What is done at the desk. Of what keys and commands do, only contacts that were erased or exported, and changes of users.
+    What is done at the desk and by the API, where `details` name the key; but for messages and notes, which are their own record.
+    Of what commands do, only contacts that were erased or exported, and changes of users.
     """
     limit = query["limit"]
     rows = audit.entries(customer_id(), action=query.get("action", ""), before=query.get("before"), limit=limit + 1)

@@ -7,11 +7,13 @@ from typing import Any
 from flask import Response
 from peewee import JOIN
 
+from shared import db
 from shared.channels.whatsapp_cloud import template_store
 from shared.models import Chatbot, WhatsappBusiness, WhatsappCloudAccount, WhatsappTemplate
 from web.api.api import api, customer_id, page, row_id, row_or_404
 from web.api.outbound_schemas import TemplatePageSchema
 from web.api.schemas import PageQuerySchema
+from web.audited import audited
 
 
 @api.get("/chatbots/<int:chatbot_id>/templates")
@@ -37,7 +39,9 @@ def sync_templates(chatbot_id: int) -> Response:
     Within a minute or, if it was just read, within Meta's limit of calls.
     """
     if waba_id := _account(chatbot_id)["waba_id"]:
-        template_store.want(waba_id)
+        with db.transaction():
+            template_store.want(waba_id)
+            audited("channel.templates_wanted", "channel", chatbot_id, name=waba_id)
     return Response(status=202)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from flask import Response
 from werkzeug.exceptions import Conflict
 
+from shared import db
 from shared.models import WebhookEvent
 from shared.webhooks import deliveries, endpoints
 from web.api.api import api, customer_id, existing, page, row_id
@@ -21,10 +24,13 @@ from web.api.webhook_schemas import (
     RedeliverySchema,
     TestEventSchema,
 )
+from web.audited import audited
 
 #: What null means something for, in a change.
 _NULLABLE = ("chatbots", "channels", "headers", "rate_limit", "redelivery_schedule")
 _WHAT = "webhook endpoint, or chatbot of it"
+#: What the audit calls a switch that is false, or true, now.
+_SWITCHES = {"active": ("disabled", "enabled"), "paused": ("resumed", "paused")}
 
 
 @api.get("/webhook-endpoints")
@@ -46,9 +52,12 @@ def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
     The answer has the secret that signs its deliveries; it is shown this once.
     """
     try:
-        return existing(endpoints.create(customer_id(), endpoint), "chatbot")
+        with db.transaction():
+            created = existing(endpoints.create(customer_id(), endpoint), "chatbot")
+            _audited("created", created)
     except endpoints.TooManyEndpoints as problem:
         raise Conflict(str(problem)) from None
+    return created
 
 
 @api.get("/webhook-endpoints/<int:endpoint_id>")
@@ -70,9 +79,24 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
     rotates = changes.pop("rotate_secret")
     values = {name: value for name, value in changes.items() if value is not None or name in _NULLABLE}
     try:
-        return existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+        with db.transaction():
+            changed = existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+            for action, about in _changes(values, rotates):
+                _audited(action, changed, **about)
     except endpoints.OtherWay as problem:
         raise Conflict(str(problem)) from None
+    return changed
+
+
+def _changes(values: dict[str, Any], rotates: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """What the audit says of a change: a switch and a new secret are rows of their own, as at the desk."""
+    if rotates:
+        yield "secret_rotated", {}
+    for name, words in _SWITCHES.items():
+        if name in values:
+            yield words[values[name]], {}
+    if others := sorted(values.keys() - _SWITCHES.keys()):
+        yield "changed", {"changed": ", ".join(others)}
 
 
 @api.post("/webhook-endpoints/<int:endpoint_id>/test")
@@ -84,8 +108,10 @@ def test_endpoint(wanted: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
 
     An example, with `test` in its data. It is an event like any other: what came of it is in the list of events.
     """
+    endpoint = existing(endpoints.get(customer_id(), row_id(endpoint_id)), "webhook endpoint")
+    note = partial(_audited, "tested", endpoint)
     try:
-        return existing(endpoints.send_test(customer_id(), row_id(endpoint_id), wanted["event"]), "webhook endpoint")
+        return existing(endpoints.send_test(customer_id(), endpoint_id, wanted["event"], note), "webhook endpoint")
     except endpoints.EndpointIsOff as problem:
         raise Conflict(str(problem)) from None
 
@@ -97,8 +123,15 @@ def delete_endpoint(endpoint_id: int) -> Response:
 
     Its events go with it; deliveries that are under way are given up.
     """
-    existing(endpoints.delete(customer_id(), row_id(endpoint_id)), "webhook endpoint")
+    endpoint = existing(endpoints.get(customer_id(), row_id(endpoint_id)), "webhook endpoint")
+    with db.transaction():
+        existing(endpoints.delete(customer_id(), endpoint_id), "webhook endpoint")
+        _audited("deleted", endpoint)
     return Response(status=204)
+
+
+def _audited(what: str, endpoint: dict[str, Any], **about: Any) -> None:
+    audited(f"webhook.{what}", "webhook", endpoint["id"], name=endpoints.name_of(endpoint), **about)
 
 
 @api.get("/webhook-events")
@@ -129,7 +162,8 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
 
     It goes out under its own id once more, at once, and its redelivery schedule starts over.
     """
+    note = partial(audited, "webhook.event_resent", "webhook event", event_id)
     try:
-        return existing(deliveries.resend(customer_id(), row_id(event_id)), "webhook event")
+        return existing(deliveries.resend(customer_id(), row_id(event_id), note), "webhook event")
     except deliveries.Refused as refusal:
         raise Conflict(str(refusal)) from None

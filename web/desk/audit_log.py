@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, g, make_response, render_template, request, url_for
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from shared.payloads import MAX_ROW_ID
 from shared.people import accounts, audit
+from web.audited import BY_API
 from web.desk import desk
 from web.desk.access import allowed
 
@@ -57,6 +59,7 @@ ACTIONS = {
     "channel.disconnected": _l("disconnected a channel"),
     "channel.secret_replaced": _l("gave a channel a new token"),
     "channel.retried": _l("had a channel tried again"),
+    "channel.templates_wanted": _l("had the templates read again"),
     "knowledge.base_created": _l("made a knowledge base"),
     "knowledge.base_changed": _l("changed a knowledge base"),
     "knowledge.base_deleted": _l("deleted a knowledge base"),
@@ -104,6 +107,7 @@ WORDS = {
     "tokens": _l("tokens"),
     "money": _l("money"),
     "model": _l("model"),
+    "changed": _l("changed"),
 }
 #: What the filter offers: the first words of actions.
 KINDS = {
@@ -149,7 +153,7 @@ def _page(customer_id: int | None) -> Response:
     return make_response(
         render_template(
             "desk/audit.html",
-            entries=[{**row, "words": _words(row), "facts": _facts(row)} for row in rows[:_ROWS]],
+            entries=[{**row, "who": _who(row), "words": _words(row), "facts": _facts(row)} for row in rows[:_ROWS]],
             kinds=KINDS,
             kind=kind,
             people=accounts.of_customer(customer_id) + (accounts.of_customer(None) if customer_id and is_operator else []),
@@ -159,6 +163,12 @@ def _page(customer_id: int | None) -> Response:
     )
 
 
+def _who(row: dict[str, Any]) -> str:
+    """A person, or the API key of a business's server; nothing for a command."""
+    key = row["details"].get("key") if row["details"].get("by") == BY_API else None
+    return row["who"] or (_("API key %(name)s", name=key) if key else "")
+
+
 def _words(row: dict[str, Any]) -> str:
     return str(ACTIONS.get(row["action"]) or row["action"].replace(".", " ").replace("_", " "))
 
@@ -166,6 +176,9 @@ def _words(row: dict[str, Any]) -> str:
 def _facts(row: dict[str, Any]) -> str:
     """Subject and details in one line. A name stands for the id; what somebody did to himself needs neither."""
     details = {name: value for name, value in row["details"].items() if value not in (None, "")}
+    if details.get("by") == BY_API and "key" in details:  # that is who
+        for about in ("by", "key", "key_id"):
+            details.pop(about, None)
     name = details.pop("name", None)
     subject = str(name) if name else f"{row['subject'].replace('_', ' ')} {row['subject_id'] or ''}".strip()
     is_own = row["subject"] == "user" and row["subject_id"] == row["user_id"]

@@ -52,8 +52,8 @@ def retry_account(channel: str, chatbot_id: int) -> Response:
     """Lets a reply try it again."""
     account = own_account(channel, chatbot_id)
     with db.transaction():
-        health.retry(account)
-        audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
+        if health.retry(account):
+            audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)
     flash(_("The next reply tries it."))
     return _back()
 

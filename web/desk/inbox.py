@@ -91,8 +91,8 @@ def save_quick_reply() -> Response:
         replies = work.quick_replies(g.customer.id)
         return make_response(render_template("desk/quick_replies.html", replies=replies, problem=problem), 422)
     with db.transaction():
-        work.save_quick_reply(g.customer.id, shortcut, content)
-        audited("quick_reply.saved", "quick_reply", None, name=shortcut)
+        saved = work.save_quick_reply(g.customer.id, shortcut, content)
+        audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
     flash(_("Saved."))
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
@@ -102,8 +102,8 @@ def save_quick_reply() -> Response:
 def delete_quick_reply(reply_id: int) -> Response:
     """Forgets one."""
     with db.transaction():
-        if work.delete_quick_reply(g.customer.id, reply_id):
-            audited("quick_reply.deleted", "quick_reply", reply_id)
+        if shortcut := work.delete_quick_reply(g.customer.id, reply_id):
+            audited("quick_reply.deleted", "quick_reply", reply_id, name=shortcut)
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
@@ -83,29 +84,29 @@ def change_source(base_id: int, source_id: int, what: str) -> Response:
     """Reads it again, tries again what failed, stops it, or deletes it with its items."""
     require_base(base_id)
     one = _source(base_id, source_id)
-    verbs: dict[str, Callable[[int], Any]] = {
+    verbs: dict[str, Callable[[int, imports.Record], Any]] = {
         "sync": imports.sync,
         "retry": imports.retry_failed,
         "stop": imports.stop,
         "delete": imports.delete,
     }
+    name = imports.name_of(one["location"])
     try:
-        verbs[what](source_id)
+        verbs[what](source_id, partial(audited, f"knowledge.source_{what}", "knowledge source", name=name))
     except Refused as refusal:
         flash(str(refusal), "bad")
         return _to(base_id)
-    audited(f"knowledge.source_{what}", "knowledge source", source_id, name=one["location"][:80])
     flash(_("Deleted, with all items that came from it.") if what == "delete" else _("Done."))
     return _to(base_id)
 
 
 def _start(base: dict[str, Any], field: str, what: File | Page | Sitemap, sync_hours: int | None) -> Response:
+    name = what.name if isinstance(what, File) else what.url
+    note = partial(audited, "knowledge.import_started", "knowledge source", name=imports.name_of(name))
     try:
-        source_id = imports.start_import(base["id"], what, sync_hours=sync_hours)
+        imports.start_import(base["id"], what, sync_hours=sync_hours, record=note)
     except Refused as refusal:
         return _page(base, {field: str(refusal)}, 422)
-    name = what.name if isinstance(what, File) else what.url
-    audited("knowledge.import_started", "knowledge source", source_id, name=name[:80])
     flash(_("The import has begun. It goes on by itself; this page shows how far it is."))
     return _to(base["id"])
 

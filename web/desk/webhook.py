@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -62,11 +61,10 @@ def resend_event(endpoint_id: int, event_id: int) -> Response:
     if db.row(WebhookEvent.select(WebhookEvent.id).where(is_its)) is None:
         raise NotFound
     try:
-        deliveries.resend(g.customer.id, event_id)
+        deliveries.resend(g.customer.id, event_id, lambda: audited("webhook.event_resent", "webhook event", event_id))
     except deliveries.Refused:
         flash(_("It cannot be sent now: it is on its way already, or the webhook is switched off."), "bad")
         return to(endpoint_id)
-    audited("webhook.event_resent", "webhook event", event_id)
     flash(_("It is sent again, with the same id."))
     return to(endpoint_id)
 
@@ -117,7 +115,7 @@ def own(endpoint_id: int) -> dict[str, Any]:
 
 def name_of(endpoint: dict[str, Any]) -> str:
     """As people call it. Not its whole address: that may hold a secret, and this goes to the audit."""
-    return endpoint["description"] or urlsplit(endpoint["url"] or "").hostname or _("Read by your server")
+    return endpoints.name_of(endpoint) or _("Read by your server")
 
 
 def to(endpoint_id: int) -> Response:

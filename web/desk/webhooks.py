@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
@@ -188,11 +189,11 @@ def test_webhook(endpoint_id: int) -> Response:
     endpoint = own(endpoint_id)
     try:
         wanted = check(TestEventSchema, "test event", {"event": forms.text_or_none(request.form, "event")})
-        endpoints.send_test(g.customer.id, endpoint_id, wanted["event"])
+        note = partial(audited, "webhook.tested", "webhook", endpoint_id, name=name_of(endpoint))
+        endpoints.send_test(g.customer.id, endpoint_id, wanted["event"], note)
     except (InvalidPayload, endpoints.EndpointIsOff):
         flash(_("The test was not sent: switch the webhook on first, and choose an event of the list."), "bad")
         return to(endpoint_id)
-    audited("webhook.tested", "webhook", endpoint_id, name=name_of(endpoint))
     if endpoint["url"]:
         flash(_("The test is on its way. What your server answers appears below in a moment."))
     else:
