@@ -217,6 +217,12 @@ def get_text(value: Any, *path: str) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
+def get_id(value: Any, *path: str) -> str:
+    """The id at a path, which programs between the provider and us may have made a number; "" if there is none."""
+    found = get_path(value, *path)
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else get_text(value, *path)
+
+
 #: Unix seconds from which on a number must be milliseconds.
 _MILLISECONDS = 100_000_000_000
 

@@ -29,7 +29,7 @@ ANA = "4915112345"
 
 
 def parsed(*messages: Any, **value: Any) -> list[InboundItem]:
-    """The items of a webhook with these messages."""
+    """The items of a webhook with these messages, or with those of `value`."""
     metadata = {"display_phone_number": "15550001111", "phone_number_id": "900001"}
     change = {"field": "messages", "value": {"metadata": metadata, "messages": list(messages), **value}}
     [batch] = webhook.parse_body({"entry": [{"id": "1", "changes": [change]}]})
@@ -145,6 +145,43 @@ def test_a_file_says_what_it_is_and_where_to_fetch_it(name: str, more: dict[str,
     assert (got.kind, got.content, got.metadata["unsupported"]) == (Kind.MEDIA, f"[{name}]", name)
     assert (media.kind, media.mime, media.sha256, media.size) == (kind, "x/y", "abc=", 9)
     assert (media.source, media.filename) == ({"id": "137", "url": "https://lookaside.example/1"}, more.get("filename"))
+
+
+@pytest.mark.parametrize("raw", [case[1] for case in READ], ids=[case[0] for case in READ])
+@pytest.mark.parametrize("kind", [None, "", 7])
+def test_a_message_that_does_not_say_its_type_is_what_it_has(raw: dict[str, Any], kind: Any) -> None:
+    [named], [unnamed] = parsed(raw), parsed({**raw, "type": kind})
+    if raw["type"] not in READERS:  # a type yet unknown
+        assert isinstance(unnamed, IgnoredItem)
+        return
+    assert isinstance(named, InboundMessage)
+    assert isinstance(unnamed, InboundMessage)
+    assert (unnamed.kind, unnamed.content, unnamed.data) == (named.kind, named.content, named.data)
+
+
+@pytest.mark.parametrize("kind", ["unknown", "", "novelty"])
+def test_what_meta_could_not_pass_on_is_a_message_whatever_its_type(kind: str) -> None:
+    [item] = parsed(sent(kind, errors=[{"code": 131051, "title": "Unsupported message type"}]))
+    assert isinstance(item, InboundMessage)
+    assert item.metadata["unsupported"] == (kind or "unknown")
+
+
+@pytest.mark.parametrize("name", ["messages", "statuses", "errors", "contacts"])
+def test_a_list_that_is_null_is_none(name: str) -> None:
+    text = sent("text", text={"body": "Hi"})
+    items = parsed(**{"messages": [] if name == "messages" else [text], "statuses": [], "errors": [], name: None})
+    assert [type(item) for item in items] == ([] if name == "messages" else [InboundMessage])
+
+
+def test_ids_may_be_numbers() -> None:
+    raw = sent("text", text={"body": "Hi"}) | {"from": int(ANA)}
+    value = {"metadata": {"phone_number_id": 900001}, "contacts": [{"wa_id": int(ANA), "user_id": "DE.7"}], "messages": [raw]}
+    body = {"entry": [{"id": 77, "changes": [{"field": "messages", "value": value}]}]}
+    [batch] = webhook.parse_body(body)
+    [item] = batch.items
+    assert isinstance(item, InboundMessage)
+    assert (batch.account_name, item.external_user_id, item.identities) == ("900001", ANA, ("DE.7",))
+    assert webhook.businesses_in(body) == {"900001": "77"}
 
 
 @pytest.mark.parametrize(

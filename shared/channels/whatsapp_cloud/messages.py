@@ -53,7 +53,8 @@ class Content:
 
 def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", depth: int = 0) -> InboundItem:
     """A message of this user. One without words that somebody wrote has `unsupported` in its metadata: no model can read it."""
-    wamid, type_name = get_text(raw, "id"), get_text(raw, "type") or "unknown"
+    raw = _typed(raw)
+    wamid, type_name = get_text(raw, "id"), get_text(raw, "type")
     if raw.get("group_id") or _is_silent(raw, type_name):
         return IgnoredItem(raw=raw)
     if type_name in _APPLIED:
@@ -79,6 +80,14 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", dept
         sent_at=get_time(raw.get("timestamp")),
         metadata={name: value for name, value in metadata.items() if value},
     )
+
+
+def _typed(raw: dict[str, Any]) -> dict[str, Any]:
+    """The message; one that does not say its type is of that which it has the member of."""
+    if get_text(raw, "type"):
+        return raw
+    named = (name for name in (*READERS, *_APPLIED) if isinstance(raw.get(name), dict | list))
+    return {**raw, "type": next(named, "unknown")}
 
 
 def _is_silent(raw: dict[str, Any], type_name: str) -> bool:
@@ -215,17 +224,14 @@ def _order(raw: dict[str, Any]) -> Content:
     return Content(Kind.ORDER, data={"order": _present(note=note, catalog_id=catalog, items=items)})
 
 
-def _unsupported(_raw: dict[str, Any]) -> Content:
-    return Content(Kind.MEDIA)
-
-
 def _unknown(raw: dict[str, Any]) -> Content | None:
-    """A type that is new to us is a message if it has words or a file. Else nobody waits for an answer."""
+    """A type that is new to us is a message if it has words or a file, or if Meta has an error for what it could not pass on, as
+    its type `unknown` of older versions has. Else nobody waits for an answer."""
     inside = raw.get(get_text(raw, "type"))
     words = next((text for name in ("body", "text", "caption", "title") if (text := get_text(inside, name))), "")
     if words:
         return Content(text=words)
-    return Content(Kind.MEDIA) if get_text(inside, "mime_type") else None
+    return Content(Kind.MEDIA) if get_text(inside, "mime_type") or get_objects(raw.get("errors")) else None
 
 
 #: Meta's type -> what the message is made of.
@@ -242,7 +248,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
     "location": _location,
     "contacts": _contacts,
     "order": _order,
-    "unsupported": _unsupported,
+    "unsupported": lambda _raw: Content(Kind.MEDIA),
 }
 
 # ------------------------------------------------------------------------------------ what is applied to an earlier message

@@ -23,6 +23,7 @@ from shared.channels.inbound import (
     InboundMessage,
     MalformedItem,
     ReportedError,
+    get_id,
     get_objects,
     get_path,
     get_text,
@@ -99,9 +100,9 @@ def businesses_in(body: dict[str, Any]) -> dict[str, str]:
     return {
         number: waba_id
         for entry in get_objects(body.get("entry"))
-        if (waba_id := get_text(entry, "id")).isdigit()
+        if (waba_id := get_id(entry, "id")).isdigit()
         for change in get_objects(entry.get("changes"))
-        if (number := get_text(change, "value", "metadata", "phone_number_id"))
+        if (number := get_id(change, "value", "metadata", "phone_number_id"))
     }
 
 
@@ -113,7 +114,7 @@ def is_about_an_account(body: dict[str, Any]) -> bool:
 
 def parse_change(value: dict[str, Any]) -> InboundBatch:
     """What a change reports of one number; its members say which of FIELDS it is of."""
-    number = get_text(value, "metadata", "phone_number_id") or get_text(value, "recipient", "phone_number_id")
+    number = get_id(value, "metadata", "phone_number_id") or get_id(value, "recipient", "phone_number_id")
     if "control_passed" in value or "control_taken" in value:
         items = routing.handover(value)
     elif "message_echoes" in value:
@@ -141,7 +142,9 @@ def _first_time(batch: InboundBatch) -> float | None:
 
 
 def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], InboundItem]) -> list[InboundItem]:
-    raw_items, reason = value.get(name, []), f"{name} must be a list of objects."
+    raw_items, reason = value.get(name), f"{name} must be a list of objects."
+    if raw_items is None:
+        return []
     if not isinstance(raw_items, list):
         return [MalformedItem(raw=raw_items, reason=reason)]
     return [parse_item(parse, raw) if isinstance(raw, dict) else MalformedItem(raw=raw, reason=reason) for raw in raw_items]
@@ -182,7 +185,7 @@ def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> 
 
 
 def _texts(value: dict[str, Any], *names: str) -> list[str]:
-    return [text for name in names if (text := get_text(value, name))]
+    return [text for name in names if (text := get_id(value, name))]
 
 
 def _names(value: dict[str, Any], *names: str) -> frozenset[str]:
@@ -225,4 +228,4 @@ def _error(raw: dict[str, Any]) -> InboundItem:
 
 
 def _first_text(value: Any, *names: str) -> str:
-    return next((text for name in names if (text := get_text(value, name))), "")
+    return next(iter(_texts(value, *names)), "")
