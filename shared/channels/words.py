@@ -10,7 +10,7 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
     contacts  [{name, organization, phones: [text], emails: [text], addresses: [text], urls: [text]}]
     poll      {question, options: [text]}                       a poll that the customer made
     vote      {question, options: [text]}                       what the customer chose in a poll
-    event     {name, description, start, place}
+    event     {name, description, start, place, answer}     an invitation; or what the customer answers to one
     referral  {source_type, source_id, source_url, headline, body, ctwa_clid}     the ad, post or link that somebody comes from
     quoted    {id, text, role}     the message that is replied to, as the channel shows it; once saved, as we have it, if we do
     album     id                                                the same in all pictures of an album
@@ -116,7 +116,7 @@ def _vote(vote: Mapping[str, Any]) -> str:
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    parts = [_text(event, name) for name in ("name", "start", "place", "description")]
+    parts = [_text(event, name) for name in ("name", "start", "place", "description", "answer")]
     return "📅 " + ", ".join(filter(None, parts)) if any(parts) else ""
 
 

@@ -289,6 +289,11 @@ CARD = {"name": "Bo Li", "phones": ["+49 30 1"], "emails": ["bo@x.example"]}
             {"referral": {"source_id": "12", "headline": "Sale"}},
         ),
         (
+            {"extendedTextMessage": {"text": "hi", "contextInfo": {"externalAdReply": {"title": "Sale", "sourceType": "ad"}}}},
+            Kind.TEXT,
+            {"referral": {"source_type": "ad", "headline": "Sale"}},
+        ),
+        (
             {"extendedTextMessage": {"text": "hi", "contextInfo": {"externalAdReply": {"title": "A link's preview"}}}},
             Kind.TEXT,
             {},
@@ -437,6 +442,18 @@ def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any],
             "📅 Party, 2026-09-21 14:13 UTC, Home",
             {"event": {"name": "Party", "start": "2026-09-21 14:13 UTC", "place": "Home"}},
         ),
+        (
+            {"vCards": None, "_data": {"type": "multi_vcard", "vcardList": [{"vcard": VCARD}, {"displayName": "Cy"}, None]}},
+            Kind.CONTACT,
+            f"{CARD_WORDS}\n👤 Cy",
+            {"contacts": [CARD, {"name": "Cy"}]},
+        ),
+        (
+            {"body": "hi", "_data": {"type": "chat", "ctwaContext": {"title": "Sale", "description": "50%", "ctwaClid": "A"}}},
+            Kind.TEXT,
+            "hi\n(comes from the ad: Sale: 50%)",
+            {"referral": {"headline": "Sale", "body": "50%", "ctwa_clid": "A"}},
+        ),
         ({"body": "A" * 300, "_data": {"type": "chat"}}, Kind.TEXT, "A" * 300, {}),
         ({"body": "A" * 300}, Kind.TEXT, "A" * 300, {}),
     ],
@@ -562,6 +579,27 @@ def test_votes_that_are_counted_anew_replace_what_the_customer_chose_before(shap
     assert item.message.data["quoted"] == {"id": "3AP"}
 
 
+@ENGINES
+def test_what_an_ai_wrote_and_somebody_forwards(item_of: Callable[[Any], InboundItem]) -> None:
+    said = [{"messageType": 2, "messageText": "A sofa"}, {"messageType": 3, "imageMetadata": {}}, {"messageText": "is soft"}]
+    rich = {"richResponseMessage": {"messageType": 1, "submessages": said}}
+    assert shown(item_of({"botForwardedMessage": {"message": rich}}))[:2] == (Kind.TEXT, "A sofa\nis soft")
+    assert shown(item_of({"richResponseMessage": {"submessages": None}}))[:2] == (Kind.SYSTEM, "[richResponse]")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [("GOING", "📅 going"), ("NOT_GOING", "📅 not going"), ("MAYBE", "📅 maybe"), ("", None), (None, None)]
+)
+def test_an_answer_to_an_invitation_is_kept_for_the_next_message(answer: Any, words: str | None) -> None:
+    event = {"id": f"true_{PHONE}@c.us_3AE", "fromMe": True}
+    item = waha_item("event.response", eventCreationKey=event, eventResponse={"response": answer, "timestampMs": 1})
+    if words is None:
+        assert isinstance(item, IgnoredItem)
+        return
+    told = {"event": {"answer": words.removeprefix("📅 ")}, "quoted": {"id": "3AE"}}
+    assert shown(item) == (Kind.POLL, words, told)
+
+
 VOICE = {"audioMessage": {"mimetype": "audio/ogg; codecs=opus", "ptt": True}}
 
 
@@ -649,8 +687,10 @@ def test_what_evolution_says_beside_a_reply_that_it_made_a_plain_text() -> None:
 
 @ENGINES
 def test_what_other_businesses_programs_send(item_of: Callable[[Any], InboundItem]) -> None:
-    form = {"hydratedHsm": {"hydratedTemplate": {"hydratedContentText": "Your order has left"}}}
-    assert shown(item_of({"highlyStructuredMessage": form}))[1] == "Your order has left"
+    form = {"hydratedTemplate": {"hydratedContentText": "Your order has left"}}
+    assert shown(item_of({"highlyStructuredMessage": {"hydratedHsm": form}}))[1] == "Your order has left"
+    deeper = {"Format": {"HydratedFourRowTemplate": {"hydratedContentText": "Your order has left"}}}
+    assert shown(item_of({"templateMessage": deeper}))[1] == "Your order has left"
     assert shown(item_of({"extendedTextMessage": {"text": "", "title": "Blue chair"}}))[1] == "Blue chair"
     assert shown(item_of({"listMessage": {"title": "Menu", "description": "Pick one"}}))[1] == "Menu\nPick one"
 
@@ -727,13 +767,51 @@ def test_edits_by_update(data: dict[str, Any]) -> None:
         ("MESSAGES_DELETE", {"id": "X", "fromMe": False, "remoteJid": f"{PHONE}@s.whatsapp.net"}),
         ("messages.delete", {"keys": [{"id": "X"}]}),
         ("messages.update", {"key": {"id": "X"}, "update": {"message": None, "messageStubType": 1}}),
-        ("messages.update", {"keyId": "X", "fromMe": False, "status": "DELETED"}),
+        ("messages.edited", {"key": {"id": "X"}, "type": "REVOKE"}),
+        ("messages.edited", {"key": {"id": "X", "fromMe": True, "remoteJid": "15550001111@s.whatsapp.net"}, "type": 0}),
     ],
 )
 def test_revokes_by_event(event: str, data: dict[str, Any]) -> None:
     [item] = evolution.parse({"event": event, "data": data})
     assert isinstance(item, InboundRevoke)
     assert item.original_id == "X"
+
+
+@pytest.mark.parametrize("more", [{"keyId": "X"}, {"key": {"id": "X"}}, {"id": "X"}])
+@pytest.mark.parametrize("from_me", [True, False])
+@pytest.mark.parametrize("status", ["DELETED", "EDITED", None])
+def test_what_evolution_calls_deleted_is_only_an_update_without_a_status(more: Any, from_me: bool, status: Any) -> None:
+    data = {"remoteJid": f"{PHONE}@s.whatsapp.net", "fromMe": from_me, "status": status, **more}
+    [item] = evolution.parse({"event": "messages.update", "data": data})
+    assert type(item) is IgnoredItem
+    votes = [{"name": "Yes", "voters": [f"{PHONE}@s.whatsapp.net"]}]
+    [item] = evolution.parse({"event": "messages.update", "data": {**data, "pollUpdates": votes}})
+    assert isinstance(item, InboundEdit)
+    assert item.content == "📊 Yes"
+
+
+@pytest.mark.parametrize("kind", [14, "MESSAGE_EDIT"])
+@pytest.mark.parametrize("content", [{"conversation": "size 42"}, {"extendedTextMessage": {"text": "size 42"}}])
+def test_an_edit_that_evolution_reports_as_its_author_sees_it_is_the_customers(kind: Any, content: Any) -> None:
+    key = {"remoteJid": "15550001111@s.whatsapp.net", "fromMe": True, "id": "X"}
+    note = {"key": key, "type": kind, "editedMessage": content, "timestampMs": "1790000001000"}
+    [item] = evolution.parse({"event": "messages.edited", "data": note})
+    assert isinstance(item, InboundEdit)
+    assert (item.original_id, item.content, item.message) == ("X", "size 42", None)
+
+
+@pytest.mark.parametrize("kind", ["EPHEMERAL_SETTING", 3, "REQUEST_WELCOME_MESSAGE", "LIMIT_SHARING", 25, None])
+def test_other_notes_of_messages_edited_are_silent(kind: Any) -> None:
+    note = {"key": {"id": "X", "fromMe": True}, "type": kind} if kind else {"key": {"id": "X"}}
+    [item] = evolution.parse({"event": "messages.edited", "data": note})
+    assert type(item) is IgnoredItem
+
+
+def test_a_status_of_evolution_1_has_its_id_by_itself() -> None:
+    data = {"remoteJid": f"{PHONE}@s.whatsapp.net", "fromMe": True, "id": "3EB0", "status": "DELIVERY_ACK", "owner": "t42"}
+    [item] = evolution.parse({"event": "messages.update", "data": data})
+    assert isinstance(item, DeliveryStatus)
+    assert (item.provider_id, item.status) == ("3EB0", "DELIVERED")
 
 
 def test_evolution_edited_is_the_note_alone() -> None:

@@ -141,6 +141,12 @@ def event(name: str, description: str, place: str, starts_at: int | None) -> Con
     return Content(label="event", data={"event": _filled(name=name, description=description, start=start, place=place)})
 
 
+def event_answer(answer: str, event_id: str) -> Content:
+    """What somebody answered to an invitation: GOING, NOT_GOING, MAYBE."""
+    quoted = {"quoted": {"id": event_id}} if event_id else {}
+    return Content("", Kind.POLL, "event", {"event": _filled(answer=answer.replace("_", " ").lower()), **quoted})
+
+
 def poll(question: str, options: list[str]) -> Content:
     """A poll."""
     return Content("", Kind.POLL, "poll", {"poll": _filled(question=question, options=options)})

@@ -167,9 +167,18 @@ def _joined_albums(raws: Iterable[dict[str, Any]], items: Iterable[InboundItem])
 
 
 def _edited(raw: dict[str, Any]) -> InboundItem:
-    """messages.edited: the note of the protocol alone, with the key of the message that was edited."""
-    note = {"protocolMessage": {"type": "MESSAGE_EDIT", **raw}} if "editedMessage" in raw else raw.get("message")
-    return inbound_item(_envelope(raw), read(note))
+    """messages.edited: a note of the protocol alone, an edit or another, with the key of the message that it is about."""
+    is_edit = "editedMessage" in raw
+    if not is_edit and "type" not in raw:
+        return inbound_item(_envelope(raw), read(raw.get("message")))
+    note = {"protocolMessage": {"type": "MESSAGE_EDIT", **raw} if is_edit else raw}
+    return inbound_item(_as_its_author_sees_it(_envelope(raw)), read(note))
+
+
+def _as_its_author_sees_it(envelope: Envelope) -> Envelope:
+    """The key of a note is its author's: from_me, in the chat with us, is the customer's own message. A colleague's is alike,
+    and no message of a customer's has its id; so the id alone says whose it is."""
+    return replace(envelope, from_me=False, chat_id="") if envelope.from_me else envelope
 
 
 def _deleted(raw: dict[str, Any]) -> InboundItem:
@@ -180,7 +189,7 @@ def _deleted(raw: dict[str, Any]) -> InboundItem:
 def _update(raw: dict[str, Any]) -> InboundItem:
     """How far a message got; or its new text; or that it was deleted."""
     update = raw["update"] if isinstance(raw.get("update"), dict) else raw
-    external_id, status = get_text(raw, "keyId") or get_text(raw, "key", "id"), _status(update.get("status"))
+    external_id, status = _id_of_update(raw), _status(update.get("status"))
     if not external_id:
         return MalformedItem(raw=raw, reason="A messages.update has no keyId.")
     change = _change(update, status)
@@ -193,6 +202,11 @@ def _update(raw: dict[str, Any]) -> InboundItem:
     error = REPORTED_FAILURE if status == "ERROR" else None
     code = Reason.REPORTED_FAILURE if error else None
     return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
+
+
+def _id_of_update(raw: dict[str, Any]) -> str:
+    """Evolution 1 has the members of the key themselves, without a `keyId`."""
+    return get_text(raw, "keyId") or get_text(raw, "key", "id") or get_text(raw, "id")
 
 
 def _poll_counted(raw: dict[str, Any], chosen: list[str], poll_id: str) -> InboundItem:
@@ -220,9 +234,13 @@ def _change(update: dict[str, Any], status: str) -> Reading:
 
 
 def _is_deletion(update: dict[str, Any], status: str) -> bool:
-    """Baileys takes the message away, or says why (stub 1 is a deletion); Evolution has a status of its own for it."""
+    """Baileys takes the message away, or says why (stub 1 is a deletion).
+
+    Evolution's status DELETED is no deletion, for which it has an event: it is what it calls an update without a status, such as
+    an edit (evolution-api#2010) or a vote.
+    """
     is_taken_away = "message" in update and update["message"] is None and not status
-    return is_taken_away or update.get("messageStubType") in (1, "REVOKE") or status == "DELETED"
+    return is_taken_away or update.get("messageStubType") in (1, "REVOKE")
 
 
 def _connection_update(raw: dict[str, Any]) -> InboundItem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shared.channels.inbound import Media, get_text
+from shared.channels.inbound import Media, get_objects, get_text
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import (
     MAX_QUOTE,
@@ -24,7 +24,7 @@ from shared.channels.whatsapp_qr.content import (
     product,
 )
 from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
-from shared.channels.whatsapp_qr.web_messages import read
+from shared.channels.whatsapp_qr.web_messages import read, referral
 
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
 #: its acks. WhatsApp's own id is what both have in common.
@@ -88,7 +88,7 @@ def _completed(content: Content, raw: dict[str, Any]) -> Content | None:
     """The content with WAHA's words, files and quoted message; None if there is nothing at all."""
     words = content.words or _words(raw, content.kind)
     media = _files(raw, content) if raw.get("hasMedia") or content.kind is Kind.MEDIA else ()
-    data = {**_quoted(raw), **content.data}
+    data = {**_quoted(raw), **_ad(raw), **content.data}
     kind = Kind.MEDIA if media else content.kind
     label = content.label or (_LABELS.get(media[0].kind, media[0].kind.value) if media else "")
     return Content(words, kind, label, data, media) if words or label or content.data else None
@@ -99,6 +99,12 @@ def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
     quoted, words = bare_id(get_text(raw, "replyTo", "id")), get_text(raw, "replyTo", "body")
     words = "" if _THUMBNAIL.fullmatch(words) else words[:MAX_QUOTE]
     return {"quoted": {"id": quoted, **({"text": words} if words else {})}} if quoted else {}
+
+
+def _ad(raw: dict[str, Any]) -> dict[str, Any]:
+    """The ad that somebody comes from, where WEBJS keeps it."""
+    found = referral(field(raw, "_data", "ctwaContext"))
+    return {"referral": found} if found else {}
 
 
 #: Kinds whose `body` is not what was typed, but what their data says.
@@ -150,6 +156,8 @@ def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
         return location(field(data, "lat"), field(data, "lng"), name=text(data, "loc"), address=text(data, "address"))
     if isinstance(cards, list) and cards:
         return contacts([("", card) for card in cards if isinstance(card, str)])
+    if kind == "multi_vcard" and (listed := get_objects(field(data, "vcardList"))):
+        return contacts([(text(card, "displayName"), text(card, "vcard")) for card in listed])
     if kind in ("vcard", "multi_vcard"):
         return contacts([(text(data, "vcardFormattedName"), first_text(data, "body", "vcard") or get_text(raw, "body"))])
     if kind == "order":

@@ -1,4 +1,4 @@
-"""WAHA's webhooks: message, message.any, .edited, .revoked, .reaction and .ack, poll.vote, session.status.
+"""WAHA's webhooks: message, message.any, .edited, .revoked, .reaction and .ack, poll.vote, event.response, session.status.
 
 Source: WAHA's OpenAPI 2026.7.
 """
@@ -23,6 +23,7 @@ from shared.channels.whatsapp_qr.content import (
     Edit,
     Reaction,
     Revoke,
+    event_answer,
     vote,
 )
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
@@ -133,6 +134,11 @@ def _vote(raw: dict[str, Any]) -> InboundItem:
     return _of_event(inbound_item(_envelope(cast), reading), raw)
 
 
+def _event_response(raw: dict[str, Any]) -> InboundItem:
+    answer, event_id = get_text(raw, "eventResponse", "response"), bare_id(get_text(raw, "eventCreationKey", "id"))
+    return inbound_item(_envelope(raw), event_answer(answer, event_id) if answer else None)
+
+
 # ------------------------------------------------------------------------------------------------------ acks and sessions
 
 
@@ -163,6 +169,7 @@ _PARSERS = {
     "message.revoked": _revoked,
     "message.reaction": _reaction,
     "poll.vote": _vote,
+    "event.response": _event_response,
     "message.ack": _ack,
     "session.status": _session_status,
 }

@@ -159,9 +159,15 @@ _TEMPLATES = ("hydratedTemplate", "hydratedFourRowTemplate", "interactiveMessage
 
 
 def _template(part: Any) -> Content:
-    """What other businesses' programs send: a text with buttons."""
-    form = next((form for name in _TEMPLATES if isinstance(form := field(part, name), dict)), part)
-    return unknown("templateMessage", form)
+    """What other businesses' programs send: a text with buttons. whatsmeow keeps it one level deeper."""
+    forms = (field(holder, name) for holder in (part, field(part, "Format")) for name in _TEMPLATES)
+    return unknown("templateMessage", next((form for form in forms if isinstance(form, dict)), part))
+
+
+def _rich_response(part: Any) -> Content:
+    """What Meta's AI wrote, and somebody forwards."""
+    words = [said for one in get_objects(field(part, "submessages")) if (said := text(one, "messageText"))]
+    return Content("\n".join(words)) if words else unknown("richResponseMessage", part)
 
 
 def _menu(part: Any) -> Content:
@@ -202,5 +208,6 @@ READERS: dict[str, Callable[[Any], Content | None]] = {
     "eventmessage": _event,
     "templatemessage": _template,
     "listmessage": _menu,
+    "richresponsemessage": _rich_response,
     "highlystructuredmessage": lambda part: _template(field(part, "hydratedHsm")),
 }

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.channels.whatsapp_qr.content import MAX_QUOTE, Content, Edit, Reaction, Reading, Revoke
-from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, text, unwrap
+from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, text, unwrap
 from shared.channels.whatsapp_qr.web_kinds import READERS, unknown
 from shared.channels.words import in_words
 
@@ -81,10 +81,9 @@ def said_beside(part: Any, beside: Body) -> dict[str, Any]:
     quoted, ad = text(info, "stanzaId"), field(info, "externalAdReply")
     words = _quoted_words(field(info, "quotedMessage")) if quoted else ""
     album = text(beside, "messageAssociation", "parentMessageKey", "id")
-    referral = _referral(ad) if isinstance(ad, dict) else {}
     found = {
         "quoted": {"id": quoted, **({"text": words} if words else {})} if quoted else None,
-        "referral": referral,
+        "referral": referral(ad) if _is_ad(ad) else None,
         "album": album if _is_of_album(beside) else None,
     }
     return {name: value for name, value in found.items() if value}
@@ -100,12 +99,25 @@ def _is_of_album(beside: Body) -> bool:
     return field(beside, "messageAssociation", "associationType") in (1, "1", "MEDIA_ALBUM")
 
 
-def _referral(ad: Body) -> dict[str, Any]:
-    """As Meta's Cloud API names it; previews of links, which have neither a source nor a click, are none."""
-    names = {"source_id": "sourceId", "source_type": "sourceType", "source_url": "sourceUrl", "headline": "title", "body": "body",
-             "ctwa_clid": "ctwaClid"}  # fmt: skip
-    found = {name: value for name, theirs in names.items() if (value := text(ad, theirs))}
-    return found if {"source_id", "ctwa_clid"} & set(found) else {}
+def _is_ad(value: Any) -> bool:
+    """Previews of links, which have neither a source nor a click, are none."""
+    return any(text(value, name) for name in ("sourceId", "sourceType", "ctwaClid"))
+
+
+#: A referral's members as Meta's Cloud API names them, and as WhatsApp Web does.
+_OF_ADS = {
+    "source_id": ("sourceId",),
+    "source_type": ("sourceType",),
+    "source_url": ("sourceUrl",),
+    "headline": ("title",),
+    "body": ("body", "description"),
+    "ctwa_clid": ("ctwaClid",),
+}
+
+
+def referral(ad: Any) -> dict[str, Any]:
+    """The ad that somebody comes from."""
+    return {name: value for name, theirs in _OF_ADS.items() if (value := first_text(ad, *theirs))}
 
 
 def _payment(part: Any) -> Content | None:
