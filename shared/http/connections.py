@@ -127,7 +127,7 @@ class _Connection(HTTPConnection):
         try:
             addresses = self._addresses(exchange)
             exchange.phases.enter("connect")
-            sock = _connect(addresses, exchange)
+            sock = connect_first(addresses, exchange)
             exchange.phases.enter("answer")
             return sock
         except UnicodeError:
@@ -140,7 +140,7 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, str(problem)) from problem
 
 
-def _connect(infos: list[AddressInfo], exchange: Exchange) -> socket.socket:
+def connect_first(infos: list[AddressInfo], exchange: Exchange) -> WireSocket:
     """A connection to the first address that answers; each has its share of the time. Raises OSError."""
     problem: OSError = OSError("the name has no address")
     for number, (family, kind, protocol, _, address) in enumerate(infos):
@@ -213,8 +213,8 @@ class _GuardedTlsPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTlsConnection
 
 
-def _tls_context() -> ssl.SSLContext:
-    """One for all connections. urllib3 by itself reads the certificates again for each: 20 ms of CPU."""
+def tls_context() -> ssl.SSLContext:
+    """Checks certificates; its sockets end with their exchange."""
     context = create_urllib3_context()
     context.load_default_certs()
     context.load_verify_locations(certifi.where())  # a slim container has none of its own, an old one not all
@@ -222,15 +222,20 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
-def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPool]]) -> urllib3.PoolManager:
-    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_TLS)
+def own_pool(hosts: int, idle: int, **options: Any) -> urllib3.PoolManager:
+    """Connections to services of our own settings, with urllib3's `options`. Who calls over them has an exchange under way."""
+    return _pool_manager(hosts, idle, {"http": _Pool, "https": _TlsPool}, **options)
+
+
+def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPool]], **options: Any) -> urllib3.PoolManager:
+    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_TLS, **options)
     manager.pool_classes_by_scheme = pools
     return manager
 
 
-# Made at import: at the first call each thread of the process would make its own.
-_TLS = _tls_context()
+# One for all connections, made at import: urllib3 by itself reads the certificates again for each, which is 20 ms of CPU.
+_TLS = tls_context()
 #: The process's connections, shared by its threads.
-OPEN = _pool_manager(OPEN_HOSTS, OPEN_IDLE, {"http": _Pool, "https": _TlsPool})
+OPEN = own_pool(OPEN_HOSTS, OPEN_IDLE)
 #: The same, but these refuse addresses that are not public.
 GUARDED = _pool_manager(GUARDED_HOSTS, GUARDED_IDLE, {"http": _GuardedPool, "https": _GuardedTlsPool})

@@ -15,6 +15,7 @@ which keys there are. So whoever deletes an endpoint, or looks whether it still 
 from __future__ import annotations
 
 import io
+import math
 import socket
 import ssl
 import threading
@@ -63,8 +64,9 @@ class Phases:
 class Exchange:
     """One request and its response. `status` is set as soon as the final response's head is there."""
 
-    def __init__(self, timeout: float, max_bytes: int, phases: Phases | None = None) -> None:
+    def __init__(self, timeout: float, max_bytes: int, phases: Phases | None = None, longest_wait: float = math.inf) -> None:
         self.timeout, self.deadline = timeout, time.monotonic() + timeout
+        self.longest_wait = longest_wait
         self.phases = phases or Phases()
         self.bytes_left = MAX_HEAD_BYTES + WIRE_BYTES_PER_BYTE * max_bytes
         #: Whether the whole request may have left. Nobody acts on half of one.
@@ -78,11 +80,11 @@ class Exchange:
         self._socket: socket.socket | None = None
 
     def left(self) -> float:
-        """Seconds until the deadline. Raises TimeoutError when there are none."""
+        """Seconds for which to wait: until the deadline. Raises TimeoutError when there are none."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time of the whole exchange is over")
-        return left
+        return min(left, self.longest_wait)
 
     def count(self, received: int) -> None:
         """Adds to what was read. Raises ResponseTooLong."""
@@ -131,9 +133,13 @@ def current() -> Exchange:
 
 
 @contextmanager
-def under_way(timeout: float, max_bytes: int, key: Hashable = None, phases: Phases | None = None) -> Iterator[Exchange]:
-    """A new exchange: the current one of this thread, and to be found by its key."""
-    call = _local.exchange = Exchange(timeout, max_bytes, phases)
+def under_way(
+    timeout: float, max_bytes: int, key: Hashable = None, phases: Phases | None = None, longest_wait: float = math.inf
+) -> Iterator[Exchange]:
+    """A new exchange: the current one of this thread, and to be found by its key. `longest_wait`: seconds of a single wait, where
+    many requests, or what speaks by turns, are one exchange.
+    """
+    call = _local.exchange = Exchange(timeout, max_bytes, phases, longest_wait)
     if key is not None:
         with _lock:
             _calls.setdefault(key, set()).add(call)

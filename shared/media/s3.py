@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,14 +17,19 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from shared.config import settings
+from shared.http.connections import own_pool
+from shared.http.exchange import current, under_way
 from shared.media.folder import FileMissing, StorageDown
 
 if TYPE_CHECKING:  # an extra
     from minio import Minio
 
 AMAZON = "https://s3.amazonaws.com"
-#: Seconds for a connection, and for each wait of a call; attempts of a call.
-CONNECT, READ, TRIES = 5, 20, 3
+#: Seconds for each wait of a call, of which all attempts together have MEDIA_TIMEOUT_SECONDS; attempts after the first.
+LONGEST_WAIT, TRIES = 20.0, 3
+#: Seconds before the second of these attempts; each further pause is twice as long.
+BACKOFF = 0.2
 
 
 class Bucket:
@@ -36,7 +42,8 @@ class Bucket:
     def put(self, key: str, path: Path) -> None:
         """S3 shows an object when all of it is there. Raises StorageDown."""
         with self._failures(key):
-            self._client.fput_object(self._name, key, str(path))
+            # One part after the other, for the deadline is that of this thread's exchange.
+            self._client.fput_object(self._name, key, str(path), num_parallel_uploads=1)
 
     def read(self, key: str) -> bytes:
         """All of it. Raises FileMissing, StorageDown."""
@@ -67,14 +74,27 @@ class Bucket:
         """What goes wrong with a call, in our words. The bucket's own may repeat what we sent."""
         from minio.error import MinioException, S3Error
 
+        conf = settings()
         try:
-            yield
+            with under_way(conf.media_timeout, conf.media_max * 1024 * 1024, longest_wait=LONGEST_WAIT):
+                yield
         except S3Error as problem:
             if problem.code in ("NoSuchKey", "NoSuchObject"):
                 raise FileMissing(key) from None
             raise StorageDown(f"the bucket {self._name} refuses: {problem.code}") from None
-        except (MinioException, urllib3.exceptions.HTTPError) as problem:
+        except (MinioException, urllib3.exceptions.HTTPError, TimeoutError) as problem:
             raise StorageDown(f"the bucket {self._name} does not answer: {type(problem).__name__}") from None
+        except (ValueError, KeyError) as problem:  # of minio, before it calls the bucket
+            advice = "is its name right, and are there credentials for it?"
+            raise StorageDown(f"the bucket {self._name} cannot be called ({type(problem).__name__}): {advice}") from None
+
+
+class _Attempts(urllib3.Retry):
+    """Attempts of a call, whose pauses are part of its time. They do not heed a Retry-After, which may be an hour."""
+
+    def sleep(self, _response: urllib3.BaseHTTPResponse | None = None) -> None:
+        """The pause. Raises TimeoutError when the time is over."""
+        time.sleep(min(self.get_backoff_time(), current().left()))
 
 
 @lru_cache(maxsize=2)
@@ -86,13 +106,15 @@ def bucket(name: str, endpoint: str) -> Bucket:
     except ImportError:
         raise RuntimeError("MEDIA_BUCKET needs the package minio: pip install -r bin/requirements-s3.txt") from None
     parts = urlsplit(endpoint or AMAZON)
-    retries = urllib3.Retry(total=TRIES, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
-    http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=CONNECT, read=READ), retries=retries, maxsize=10)
+    attempts = _Attempts(
+        total=TRIES, backoff_factor=BACKOFF, status_forcelist=[500, 502, 503, 504], respect_retry_after_header=False
+    )
+    http = own_pool(hosts=4, idle=10, retries=attempts, timeout=None)
     client = Minio(
         parts.netloc,
         secure=parts.scheme == "https",
         region=os.environ.get("AWS_REGION"),
-        credentials=ChainedProvider([EnvAWSProvider(), IamAwsProvider()]),
+        credentials=ChainedProvider([EnvAWSProvider(), IamAwsProvider(http_client=http)]),
         http_client=http,
     )
     return Bucket(client, name)

@@ -6,17 +6,26 @@ import logging
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
+from urllib3.exceptions import HTTPError
+
 from shared.config import settings
+from shared.http.addresses import OWN
+from shared.http.connections import connect_first, tls_context
+from shared.http.exchange import WireSocket, current, under_way
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a mail server may be silent: somebody waits for the page.
-_PATIENCE = 10.0
+#: Seconds for which a mail server may be silent, and for all that it has to say: somebody waits for the page.
+_PATIENCE, _DEADLINE = 10.0, 30.0
+#: Bytes of what it says.
+_MAX_ANSWERS = 64 * 1024
+#: What goes wrong with a server. ValueError: an address, a password or a name that it cannot be told. HTTPError: it has no end.
+_FAILURES = (OSError, smtplib.SMTPException, ValueError, HTTPError)
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -36,7 +45,7 @@ def send(address: str, subject: str, text: str) -> bool:
     try:
         with _server() as server:
             server.send_message(message)
-    except (OSError, smtplib.SMTPException, ValueError) as problem:  # ValueError: an address that this server cannot be told
+    except _FAILURES as problem:
         log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
         return False
     log.info("mail_sent")
@@ -57,28 +66,41 @@ def is_reachable() -> bool:
     try:
         with _server():
             return True
-    except (OSError, smtplib.SMTPException) as problem:
+    except _FAILURES as problem:
         log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
         return False
+
+
+class _Plain(smtplib.SMTP):
+    """SMTP over a socket that ends with its exchange."""
+
+    def _get_socket(self, host: str, port: int, _timeout: float) -> WireSocket:
+        call = current()
+        return connect_first(OWN.resolve(host, port, call), call)
+
+
+class _Tls(smtplib.SMTP_SSL, _Plain):
+    """The same with TLS from the beginning."""
 
 
 @contextmanager
 def _server() -> Iterator[smtplib.SMTP]:
     """By TLS wherever the server has it. A password never goes without it, but to this machine itself."""
     url = urlsplit(settings().smtp_url)
-    host, port, trust = url.hostname or "", url.port or _PORTS[url.scheme], ssl.create_default_context()
-    server: smtplib.SMTP
-    if url.scheme == "smtps":
-        server = smtplib.SMTP_SSL(host, port, timeout=_PATIENCE, context=trust)
-    else:
-        server = smtplib.SMTP(host, port, timeout=_PATIENCE)
-    with server:
-        server.ehlo()
-        if url.scheme == "smtp" and server.has_extn("starttls"):
-            server.starttls(context=trust)
+    host, port, trust = url.hostname or "", url.port or _PORTS[url.scheme], tls_context()
+    with under_way(_DEADLINE, _MAX_ANSWERS, longest_wait=_PATIENCE):
+        server = _Tls(host, port, context=trust) if url.scheme == "smtps" else _Plain(host, port)
+        try:
             server.ehlo()
-        if url.username:
-            if not isinstance(server.sock, ssl.SSLSocket) and host not in ("127.0.0.1", "::1", "localhost"):
-                raise smtplib.SMTPNotSupportedError("the server offers no TLS; the password is not sent")
-            server.login(unquote(url.username), unquote(url.password or ""))
-        yield server
+            if url.scheme == "smtp" and server.has_extn("starttls"):
+                server.starttls(context=trust)
+                server.ehlo()
+            if url.username:
+                if not isinstance(server.sock, ssl.SSLSocket) and host not in ("127.0.0.1", "::1", "localhost"):
+                    raise smtplib.SMTPNotSupportedError("the server offers no TLS; the password is not sent")
+                server.login(unquote(url.username), unquote(url.password or ""))
+            yield server
+            with suppress(*_FAILURES):  # it has taken what there was, whatever it says to that
+                server.quit()
+        finally:
+            server.close()

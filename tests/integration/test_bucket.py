@@ -98,7 +98,7 @@ def _served() -> Iterator[Played]:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+def played(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     for name, value in {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3, "TRIES", 0)
@@ -152,7 +152,6 @@ def test_a_bucket_that_is_not_there_is_down(played: Played, picture: Path) -> No
         gone.put(KEY, picture)
 
 
-@pytest.mark.usefixtures("environment")
 def test_a_reader_of_a_file_is_asked_to_come_again(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDIA_BUCKET", "shop-files")
     monkeypatch.setenv("MEDIA_BUCKET_URL", played.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -60,3 +61,23 @@ def read_request(connection: socket.socket) -> bytes:
     while missing > 0 and (received := connection.recv(missing)):
         missing -= len(received)
     return head
+
+
+def dripping(start: bytes, again: bytes, pause: float = 0.02) -> Handle:
+    """A server that reads a request, begins so, and then says `again`, a byte at a time, without an end."""
+
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        drip(connection, start, again, pause)
+
+    return handle
+
+
+def drip(connection: socket.socket, start: bytes, again: bytes, pause: float = 0.02) -> None:
+    """Says `again`, a byte at a time, for as long as anybody listens; of nothing, waits until nobody does."""
+    connection.sendall(start)
+    while again:
+        for byte in again:
+            connection.sendall(bytes([byte]))
+            time.sleep(pause)
+    connection.recv(1)

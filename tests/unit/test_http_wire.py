@@ -23,7 +23,7 @@ from shared import http
 from shared.errors import OutcomeUnknown
 from shared.http import addresses, client, connections
 from shared.http.httpx_transport import CarriedClient
-from tests.unit.servers import Handle, read_request, serving
+from tests.unit.servers import Handle, dripping, read_request, serving
 
 #: Seconds of a call's deadline, and those within which it has to be over on a machine that is busy with other things. What is
 #: tested would go on for ever.
@@ -77,28 +77,13 @@ ENDLESS = {
 }
 
 
-def endless(start: bytes, again: bytes) -> Handle:
-    """A server that begins so, and then says `again`, a byte at a time, without an end."""
-
-    def handle(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(start)
-        while again:
-            for byte in again:
-                connection.sendall(bytes([byte]))
-                time.sleep(0.02)
-        connection.recv(1)
-
-    return handle
-
-
 @both_pools
 @pytest.mark.parametrize("where", ENDLESS)
 def test_a_response_without_an_end_is_cut_at_the_deadline(
     serve: Callable[[Handle], str], where: str, allow_private: bool
 ) -> None:
     start, again = ENDLESS[where]
-    address, began = serve(endless(start, again)), time.monotonic()
+    address, began = serve(dripping(start, again)), time.monotonic()
     with pytest.raises(OutcomeUnknown, match="did not answer"):
         call(f"http://{address}/", allow_private=allow_private)
     assert time.monotonic() - began < OVER
@@ -123,7 +108,7 @@ def test_a_flood_is_cut_before_the_deadline(serve: Callable[[Handle], str], wher
 @both_pools
 def test_a_status_whose_body_does_not_end_is_known(serve: Callable[[Handle], str], allow_private: bool) -> None:
     for where in ("body", "chunk", "trailers", "gzip of nothing", "silence after the head"):
-        address = serve(endless(*ENDLESS[where]))
+        address = serve(dripping(*ENDLESS[where]))
         assert call(f"http://{address}/", allow_private=allow_private, needs_body=False).status == 200, where
 
 
@@ -212,7 +197,7 @@ def test_a_machine_without_threads_looks_up_no_name_and_loses_no_place(monkeypat
 def test_a_library_of_httpx_has_the_same_deadline(serve: Callable[[Handle], str]) -> None:
     for where in ("header", "body", "100 Continue"):
         client = CarriedClient(1024)
-        request = client.build_request("POST", f"http://{serve(endless(*ENDLESS[where]))}/", json={}, timeout=TIMEOUT)
+        request = client.build_request("POST", f"http://{serve(dripping(*ENDLESS[where]))}/", json={}, timeout=TIMEOUT)
         began = time.monotonic()
         with pytest.raises(httpx2.ReadError):
             client.send(request)
@@ -282,7 +267,7 @@ def test_a_stream_that_breaks_off_or_falls_silent_is_an_unknown_outcome(serve: C
         connection.sendall(HEAD + b"4\r\nhalf\r\n")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    for handle, timeout in ((broken, 30.0), (reset, 30.0), (endless(HEAD + b"4\r\nhalf\r\n", b""), TIMEOUT)):
+    for handle, timeout in ((broken, 30.0), (reset, 30.0), (dripping(HEAD + b"4\r\nhalf\r\n", b""), TIMEOUT)):
         with pytest.raises(OutcomeUnknown, match="did not answer"):
             streamed(serve(handle), lambda part: None, timeout)
 
@@ -322,7 +307,7 @@ def cancel_soon(key: Any) -> None:
 @both_pools
 @pytest.mark.parametrize("where", ["silence", "header", "body", "body until closed", "103 Early Hints"])
 def test_a_call_can_be_ended_from_another_thread(serve: Callable[[Handle], str], where: str, allow_private: bool) -> None:
-    address, began = serve(endless(*ENDLESS[where])), time.monotonic()
+    address, began = serve(dripping(*ENDLESS[where])), time.monotonic()
     for needs_body in (True, False):
         cancel_soon(("endpoint", 1))
         with pytest.raises(http.CallCancelled, match="was ended from here"):
@@ -631,7 +616,7 @@ def serve_tls(
     """As `serve`, with TLS, for the name shop.example; returns the URL."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
-    context = connections._tls_context()
+    context = connections.tls_context()
     context.load_verify_locations(certificate)
     for manager in (connections.OPEN, connections.GUARDED):
         monkeypatch.setitem(manager.connection_pool_kw, "ssl_context", context)
@@ -651,7 +636,7 @@ def serve_tls(
 @both_pools
 @pytest.mark.parametrize("where", ["header", "body", "103 Early Hints", "silence"])
 def test_with_tls_the_deadline_is_the_same(serve_tls: Callable[[Handle], str], where: str, allow_private: bool) -> None:
-    url, began = serve_tls(endless(*ENDLESS[where])), time.monotonic()
+    url, began = serve_tls(dripping(*ENDLESS[where])), time.monotonic()
     with pytest.raises(OutcomeUnknown, match=r"did not answer in \d"):
         call(url, allow_private=allow_private)
     assert time.monotonic() - began < OVER
@@ -659,7 +644,7 @@ def test_with_tls_the_deadline_is_the_same(serve_tls: Callable[[Handle], str], w
 
 @both_pools
 def test_with_tls_a_call_can_be_ended_as_well(serve_tls: Callable[[Handle], str], allow_private: bool) -> None:
-    url = serve_tls(endless(*ENDLESS["body"]))
+    url = serve_tls(dripping(*ENDLESS["body"]))
     cancel_soon("tls")
     with pytest.raises(http.CallCancelled):
         call(url, 60.0, allow_private=allow_private, key="tls")
@@ -682,7 +667,7 @@ def test_a_server_that_wants_a_certificate_of_ours_was_never_asked(
     server.load_cert_chain(certificate)
     server.load_verify_locations(certificate)
     server.verify_mode = ssl.CERT_REQUIRED
-    context = connections._tls_context()
+    context = connections.tls_context()
     context.load_verify_locations(certificate)
     monkeypatch.setitem(connections.OPEN.connection_pool_kw, "ssl_context", context)
 

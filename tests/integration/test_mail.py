@@ -1,0 +1,125 @@
+"""E-mail by servers that drip, never come to an end, or have no name: a page that sends one waits for so long and no longer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from socket import socket
+
+import pytest
+
+from shared import config
+from shared.people import mail
+from tests.mail_server import mail_server
+from tests.unit.servers import Handle, drip, serving
+
+#: Seconds within which all has to be over on a machine that is busy; what is tested would go on for ever.
+OVER = 10.0
+
+
+@pytest.fixture
+def use(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets SMTP_URL, and a short deadline."""
+
+    def use(url: str) -> None:
+        monkeypatch.setenv("SMTP_URL", url)
+        monkeypatch.setenv("MAIL_FROM", "desk@host.example")
+        monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
+        config.reset()
+
+    monkeypatch.setattr(mail, "_DEADLINE", 0.5)
+    return use
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Handle], str]]:
+    with serving() as start:
+        yield start
+
+
+def conversation(*answers: bytes, then: bytes) -> Handle:
+    """A mail server that gives these answers, the greeting first, and drips its next one without an end."""
+
+    def handle(connection: socket) -> None:
+        for answer in answers:
+            connection.sendall(answer)
+            connection.recv(4096)
+        drip(connection, b"", then)
+
+    return handle
+
+
+GREETING = b"220 ready\r\n"
+DRIPS = {
+    "greeting": conversation(then=b"220-"),
+    "lines of the greeting": conversation(then=b"220-wait\r\n"),
+    "features": conversation(GREETING, then=b"250-A\r\n"),
+    "starttls": conversation(GREETING, b"250-a\r\n250 STARTTLS\r\n", then=b"2"),
+    "handshake": conversation(GREETING, b"250-a\r\n250 STARTTLS\r\n", b"220 go\r\n", then=b"\x16"),
+    "silence": conversation(then=b""),
+}
+
+
+@pytest.mark.parametrize("where", DRIPS)
+def test_a_mail_server_that_drips_is_given_up(
+    use: Callable[[str], None], serve: Callable[[Handle], str], where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(f"smtp://{serve(DRIPS[where])}")
+    for call in (mail.is_reachable, lambda: mail.send("ada@shop.example", "Hello", "A text.")):
+        began = time.monotonic()
+        assert call() is False
+        assert time.monotonic() - began < OVER
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == ["mail_failed"] * 2
+
+
+def test_tls_that_drips_is_given_up(use: Callable[[str], None], serve: Callable[[Handle], str]) -> None:
+    use(f"smtps://{serve(conversation(then=bytes([22, 3, 3, 64, 0]) + b'x' * 100))}")
+    began = time.monotonic()
+    assert not mail.is_reachable()
+    assert time.monotonic() - began < OVER
+
+
+def test_a_flood_is_cut(use: Callable[[str], None], serve: Callable[[Handle], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(connection: socket) -> None:
+        while True:
+            connection.sendall(b"220-wait\r\n" * 1000)
+
+    monkeypatch.setattr(mail, "_DEADLINE", 600.0)
+    use(f"smtp://{serve(handle)}")
+    assert not mail.is_reachable()
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"421 too busy\r\n", b"nonsense\r\n"])
+def test_a_letter_that_was_taken_is_sent_whatever_follows(
+    use: Callable[[str], None], serve: Callable[[Handle], str], goodbye: bytes
+) -> None:
+    def handle(connection: socket) -> None:
+        connection.sendall(GREETING)
+        for answer in (b"250 hello\r\n", b"250 from\r\n", b"250 to\r\n", b"354 go on\r\n"):
+            connection.recv(4096)
+            connection.sendall(answer)
+        letter = b""
+        while not letter.endswith(b"\r\n.\r\n"):
+            letter += connection.recv(4096)
+        connection.sendall(b"250 taken\r\n")
+        connection.recv(4096)
+        connection.sendall(goodbye)
+
+    use(f"smtp://{serve(handle)}")
+    assert mail.send("ada@shop.example", "Hello", "A text.")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://user%C3%A9:pass%C3%A9@127.0.0.1:{port}",  # AUTH PLAIN of smtplib is ASCII
+        "smtp://no..name.example:{port}",
+        "smtp://" + "a" * 64 + ".example:{port}",
+    ],
+)
+def test_what_a_server_cannot_be_told_is_a_failure_and_no_error_of_the_page(use: Callable[[str], None], url: str) -> None:
+    with mail_server() as server:
+        use(url.format(port=server.port))
+        assert not mail.is_reachable()
+        assert not mail.send("ada@shop.example", "Hello", "A text.")
