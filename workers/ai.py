@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from shared import payloads
-from shared.ai import attachments, brakes, citations, context, hybrid, knowledge, prompt, provider, reply
+from shared.ai import attachments, brakes, citations, context, hybrid, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
-from shared.ai.knowledge import Item
+from shared.ai.prompt import Item
 from shared.ai.reply import Reply
 from shared.ai.search import search
 from shared.ai.tools import Tool
@@ -120,7 +120,7 @@ def _write(job: Job, message_id: int, loaded: dict[str, Any], meter: Meter) -> R
         ask = partial(_ask, job, message_id, {**loaded, "providers": providers}, meter)
         return reply.compose(loaded, items, ask, search_again)
 
-    items = _fitting(loaded, hybrid.items(loaded, READ))
+    items = _fitting(loaded, hybrid.items(loaded, READ) if loaded["embedded_model"] else loaded["items"] or [])
     shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
     try:
         return compose(loaded["providers"])
@@ -194,10 +194,13 @@ def _admit(job: Job, untried: bool) -> None:
 
 
 def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
+    turns = [prompt.Turn(*turn) for turn in loaded["history"]]
+    if any(turn.files for turn in turns):
+        turns = attachments.attached(turns, _picture if loaded["can_see"] else None)
     return prompt.build(
         loaded["system_prompt"],
         known,
-        attachments.turns(loaded["history"], _picture if loaded["can_see"] else None),
+        turns,
         history_budget=_or(loaded["history_characters"], settings().history_characters),
         place=channel(loaded["channel"]).place,
     )
@@ -236,7 +239,7 @@ def _ask(
 ) -> Answer:
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
-    messages = _messages(loaded, knowledge.as_prompt(items, offered) if loaded["has_knowledge"] else "")
+    messages = _messages(loaded, prompt.as_prompt(items, offered) if loaded["has_knowledge"] else "")
     tools = [tool.definition() for tool in offered]
     draft = Draft(job, message_id) if loaded["is_watched"] else None
     on_text = citations.Reader(draft, items) if draft is not None else None

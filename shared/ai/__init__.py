@@ -2,18 +2,19 @@
 
 What belongs here: what a question finds; what a prompt consists of; whom to ask, calls to AI providers, what their answers mean.
     brakes.py       when the bot is silent, because the other side seems to be a bot
-    hybrid.py       the items for an answer: those that the claim found by words, or by meaning as well; embeddings.py,
+    hybrid.py       the items for an answer where the base has vectors: by meaning as well as by words; embeddings.py,
                     local_model.py: how texts become vectors
     search.py       a search of its own: in the model's words, or for whoever teaches the bot
-    knowledge.py    an item, and how a prompt tells the model of those that were found
-    prompt.py       the messages that the model is asked with; turns.py: the roles of these in the order that every model takes
+    prompt.py       the messages that the model is asked with: instructions, the items that were found, the conversation
     attachments.py  what came with the messages: the text of documents, and pictures
     understanding.py what a file says, once it is stored; transcription.py: voice notes as words
     context.py      prompts that are too long for their model
-    failover.py     which provider is asked, and when the next one; patience.py: how long a person waits for them
+    failover.py     which provider is asked, for how long, and when the next one; patience.py: how long a question
+                    waits that none of them takes
     provider.py     one question to a provider; clients.py: the openai client for an address
+    profiles.py     what a model takes, and the request in that form; lessons.py: what its refusals teach of that
     failures.py     how that fails, and whether another provider may answer
-    refusals.py     what a provider's refusal means, in any vendor's format; profiles.py: what is learnt from it, and kept
+    refusals.py     what a provider's refusal means, in any vendor's format
     completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
 What does not: the ranking (knowledge_search_v4 in schema.sql, knowledge_hybrid_v2 in shared/db/vectors.sql), how items get into a

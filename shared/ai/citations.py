@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from shared.ai.knowledge import Item
+from shared.ai.prompt import Item
 
 _NUMBERS = r"\d{1,2}(?:\s?[,;–-]\s?\d{1,2})*"
 #: [1], [1, 2], [1-3], [^1], [item 1], 【1】, 【1†source】, and as a link that the model has made up: [1](https://…).

@@ -28,6 +28,10 @@ from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
+#: Seconds of an attempt that follows one that failed, at the least: shorter ones would fail as well.
+MIN_TIMEOUT = 10.0
+#: Seconds for which it is not worth to ask one more provider.
+MIN_SHARE = 1.0
 #: Why there is no answer of one provider; a PermanentError: its key cannot be had.
 Failure = NotAnswered | PermanentError | NoRoom
 
@@ -99,15 +103,15 @@ class Failover:
         """The first answer. Raises what becomes of the job if there is none: Unaffordable if nobody was asked, for its price."""
         begun, failures = time.monotonic(), list[tuple[Candidate, Failure]]()
         unaffordable: Unaffordable | None = None
-        deadline = begun + patience.attempt_time(question.attempt, question.tried_for)
+        deadline = begun + attempt_time(question.attempt, question.tried_for)
         candidates = self._in_order(question, [Candidate(**row) for row in stored])
         for others, (candidate, is_paused) in zip(reversed(range(len(candidates))), candidates, strict=True):
             left = deadline - time.monotonic()
             is_full = any(isinstance(failure, NoRoom) for _, failure in failures)
-            if failures and (left < patience.MIN_SHARE or (is_paused and is_full)):  # one that works has room again soon
+            if failures and (left < MIN_SHARE or (is_paused and is_full)):  # one that works has room again soon
                 break
             try:
-                completion = self._call(question, candidate, patience.timeout(candidate.timeout, left, others), call)
+                completion = self._call(question, candidate, timeout_of(candidate.timeout, left, others), call)
             except Unaffordable as refused:  # the next one may be free
                 unaffordable = unaffordable or refused
             except (NotAnswered, PermanentError, NoRoom) as failure:
@@ -167,6 +171,22 @@ def _service(question: Question, candidate: Candidate) -> tuple[Any, ...]:
     """What fails together. The key is in it, so that one that was repaired is tried at once."""
     customer_id = question.customer_id if candidate.base_url else None
     return customer_id, candidate.base_url, candidate.api_key, candidate.model
+
+
+def attempt_time(attempt: int, tried_for: float) -> float:
+    """Seconds for all calls of an attempt: what is left of the person's patience; for the first, one whole call at the least."""
+    conf = settings()
+    left = max(MIN_TIMEOUT, conf.ai_patience - tried_for)
+    return max(conf.ai_timeout, left) if attempt == 1 else left
+
+
+def timeout_of(wanted: float | None, left: float, others: int) -> float:
+    """Seconds for a call of an attempt that has so many left, and after this call so many other providers to ask.
+
+    `wanted`: the provider's own timeout, which may take more than its share, and leaves each of the others MIN_TIMEOUT.
+    """
+    share = left / (others + 1)
+    return min(wanted, max(share, left - others * MIN_TIMEOUT)) if wanted else min(settings().ai_timeout, share)
 
 
 def _another_may_answer(failure: Failure) -> bool:

@@ -38,13 +38,10 @@ class Base(NamedTuple):
 
 
 def items(loaded: Mapping[str, Any], characters: int) -> list[dict[str, Any]]:
-    """The items for an answer, given what workers/ai.sql loaded with its job: by meaning as well if it can be, else by words."""
-    by_words: list[dict[str, Any]] = loaded["items"] or []
-    if not loaded["embedded_model"]:
-        return by_words
+    """The items for an answer, of what workers/ai.sql loaded from a base with vectors: by meaning if it can be, else by words."""
     base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
     by_meaning = search(base, loaded["question"], loaded["before"], characters)
-    return by_words if by_meaning is None else by_meaning
+    return (loaded["items"] or []) if by_meaning is None else by_meaning
 
 
 def search(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]] | None:

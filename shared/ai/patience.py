@@ -16,10 +16,6 @@ from shared.errors import PermanentRefusal, Snooze
 FIRST_WAIT = 2.0
 #: The share by which such a wait may be longer or shorter, so that not all questions come back at once.
 JITTER = 0.2
-#: Seconds of an attempt that follows one that failed, at the least: shorter ones would fail as well.
-MIN_TIMEOUT = 10.0
-#: Seconds for which it is not worth to ask one more provider.
-MIN_SHARE = 1.0
 
 
 def later(reason: str, tried_for: float, retry_after: float | None = None, words: str = "") -> Snooze | PermanentRefusal:
@@ -34,19 +30,3 @@ def later(reason: str, tried_for: float, retry_after: float | None = None, words
         asked = f"it asks for {retry_after:,.0f} s, and " if retry_after is not None else ""
         return PermanentRefusal(f"{reason}; {asked}{max(0.0, left):.0f} s are left of AI_PATIENCE_SECONDS={patience:g}", words)
     return Snooze(wait, reason)
-
-
-def attempt_time(attempt: int, tried_for: float) -> float:
-    """Seconds for all calls of an attempt: what is left of the person's patience; for the first, one whole call at the least."""
-    conf = settings()
-    left = max(MIN_TIMEOUT, conf.ai_patience - tried_for)
-    return max(conf.ai_timeout, left) if attempt == 1 else left
-
-
-def timeout(wanted: float | None, left: float, others: int) -> float:
-    """Seconds for a call of an attempt that has so many left, and after this call so many other providers to ask.
-
-    `wanted`: the provider's own timeout, which may take more than its share, and leaves each of the others MIN_TIMEOUT.
-    """
-    share = left / (others + 1)
-    return min(wanted, max(share, left - others * MIN_TIMEOUT)) if wanted else min(settings().ai_timeout, share)

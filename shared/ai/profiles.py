@@ -1,6 +1,5 @@
-"""What a model at an address does not take, learnt from its refusals, and kept: a profile for each base URL and model.
-
-A profile says what to send instead; null: leave it out.
+"""What a model at an address takes, and the request in that form. A profile for each base URL and model says what it does not
+take, as its refusals have taught (lessons.py), and what to send instead; null: leave it out.
 
     max_tokens          "max_completion_tokens" (OpenAI's reasoning models), null
     max_tokens_limit    the most it may be
@@ -20,18 +19,17 @@ after a week, for servers are repaired: then a refusal is paid for once more.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peewee import SQL, fn
 
 from shared import db
+from shared.ai import thoughts
 from shared.ai.prompt import Message
-from shared.ai.refusals import Complaint
 from shared.models import ProviderProfile
 
 log = logging.getLogger(__name__)
@@ -48,36 +46,10 @@ MAX_KEY = 2_000
 ONCE = "max_tokens_left"
 #: Another: one of its pictures is refused, and perhaps no other.
 WITHOUT_PICTURES = "without_pictures"
-#: Tokens: a shorter answer is not worth asking for.
-LEAST_ANSWER = 64
-
-_LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
-_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
-#: A fault of the server that is one of the request after all; other faults pass, and teach nothing.
-_UNSUPPORTED = re.compile(
-    r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|alternat|roles?\b", re.I
-)
-_NO_SYSTEM_ROLE = re.compile(
-    r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
-    r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
-    re.I | re.S,
-)
-_NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
-_NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
-_ABOUT_PICTURES = re.compile(
-    r"image|picture|vision|visual|multi-?modal|modalit|content\b.{0,80}\b(string|str|text)\b|(string|str) type", re.I | re.S
-)
-_THIS_PICTURE = re.compile(
-    r"too (large|big|many|small)|exceed|size|dimension|pixel|decod|corrupt|download|fetch|process|invalid image", re.I
-)
-_LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
-_CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
-_PROMPT = re.compile(
-    r"(\d+) tokens from the input"
-    r"|(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
-    r"|given: (\d+) `inputs`",
-    re.I,
-)
+#: Stands for what was said before the oldest turn, where that is ours: chat templates want the user to begin.
+EARLIER = "[…]"
+#: Stands for a picture that the model does not take.
+UNSEEN = "[The customer sent a picture here, which you cannot see.]"
 
 
 def of(base_url: str, model: str) -> Profile:
@@ -127,54 +99,6 @@ def _read() -> dict[tuple[str, str], Profile]:
     return {(row["base_url"], row["model"]): row["lessons"] for row in db.rows(newest)}
 
 
-def lesson(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a refusal of this request teaches; {} if nothing that would change it."""
-    if complaint.status not in _STATUSES or (complaint.status >= 500 and not _UNSUPPORTED.search(complaint.text)):
-        return {}
-    if (left := _left_for_answer(complaint.words, body)) is not None:
-        return {ONCE: left} if left >= LEAST_ANSWER else {}  # the prompt is what is too long
-    text = complaint.text
-    for name in _LIMIT_NAMES:
-        if name in body and re.search(rf"\b{name}\b", text):
-            return _other_limit(name, complaint.words, body[name])
-    if "temperature" in body and "temperature" in text:
-        return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
-    if "stream_options" in body and "stream_options" in text:
-        return {"stream_options": None}
-    if any(isinstance(message["content"], list) for message in body["messages"]) and _ABOUT_PICTURES.search(text):
-        return {WITHOUT_PICTURES: True} if _THIS_PICTURE.search(text) else {"pictures": None}
-    if "tools" in body and _NO_TOOLS.search(text):
-        return {"tools": None}
-    if (
-        body["messages"][:1]
-        and body["messages"][0]["role"] == "system"
-        and (complaint.param.startswith("messages[0].role") or _NO_SYSTEM_ROLE.search(text))
-    ):
-        return {"system": None}
-    if "stream" in body and _NO_STREAM.search(text):
-        return {"stream": None}
-    return {}
-
-
-def _other_limit(name: str, words: str, sent: int) -> dict[str, Any]:
-    """How to limit the answer where a limit was refused: its value is too high, or its name is wrong."""
-    if _LIMIT.search(words):
-        smaller = [int(number) for number in re.findall(r"\d+", words) if LEAST_ANSWER <= int(number) < sent]
-        if smaller:
-            return {"max_tokens_limit": max(smaller)}
-    return {"max_tokens": "max_completion_tokens" if name == "max_tokens" else None}
-
-
-def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
-    """Tokens that the context has left for the answer, if it is the answer's limit that does not fit beside this prompt."""
-    sent = next((body[name] for name in _LIMIT_NAMES if name in body), None)
-    context, prompt = _CONTEXT.search(words), _PROMPT.search(words)
-    if sent is None or context is None or prompt is None:
-        return None
-    left = int(context[1]) - int(next(number for number in prompt.groups() if number))
-    return left if left < sent else None
-
-
 def request_body(
     profile: Profile,
     *,
@@ -200,3 +124,47 @@ def request_body(
         if profile.get("stream_options", 1) is not None:
             body["stream_options"] = {"include_usage": True}
     return body
+
+
+def arranged(messages: Iterable[Message], *, has_system_role: bool = True) -> list[Message]:
+    """Neighbours of one role joined, the user first and last, no thoughts of earlier replies.
+
+    `has_system_role` False: what the system message says is the beginning of the first user message.
+    """
+    system: list[str] = []
+    turns: list[Message] = []
+    for message in messages:
+        role, text = message["role"], message["content"]
+        if role == "system":
+            system.append(text)
+            continue
+        text = thoughts.without(text) if role == "assistant" else text
+        if not text:
+            continue
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += f"\n\n{text}"
+        else:
+            turns.append({"role": role, "content": text})
+        if pictures := message.get("pictures"):
+            turns[-1]["pictures"] = (*turns[-1].get("pictures", ()), *pictures)
+    if turns and turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": EARLIER})
+    instructions = "\n\n".join(text for text in system if text)
+    if not instructions:
+        return turns
+    if has_system_role or not turns:
+        return [{"role": "system", "content": instructions}, *turns]
+    return [{**turns[0], "content": f"{instructions}\n\n{turns[0]['content']}"}, *turns[1:]]
+
+
+def as_parts(messages: Sequence[Message], *, can_see: bool) -> list[Message]:
+    """The messages as they are sent: those with pictures in parts, or with a note in place of each."""
+    return [_in_parts(message, can_see) if "pictures" in message else message for message in messages]
+
+
+def _in_parts(message: Message, can_see: bool) -> Message:
+    role, text, pictures = message["role"], message["content"], message["pictures"]
+    if not can_see:
+        return {"role": role, "content": "\n".join([text, *[UNSEEN] * len(pictures)])}
+    shown = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+    return {"role": role, "content": [{"type": "text", "text": text}, *shown]}

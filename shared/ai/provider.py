@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import openai
 
-from shared.ai import attachments, completion, profiles, refusals, turns
+from shared.ai import completion, lessons, profiles, refusals
 from shared.ai.clients import client
 from shared.ai.completion import Completion, ToolCall
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
@@ -100,7 +100,7 @@ def complete(
         try:
             answered = _ask(asked, timeout, body, stream)
         except _Refused as refused:
-            lesson = profiles.lesson(refused.complaint, body)
+            lesson = lessons.learn(refused.complaint, body)
             learnt |= lesson
             known |= lesson
             if not lesson or _body(provider, messages, tools, known, is_streamed=on_text is not None) == body:
@@ -126,12 +126,12 @@ def _body(
 ) -> dict[str, Any]:
     if tools and profile.get("tools", 1) is None:
         messages = [*messages[:1], {"role": "system", "content": instruction(tools)}, *messages[1:]]
-    arranged = turns.arranged(messages, has_system_role=profile.get("system", 1) is not None)
+    arranged = profiles.arranged(messages, has_system_role=profile.get("system", 1) is not None)
     can_see = profile.get("pictures", 1) is not None and profiles.WITHOUT_PICTURES not in profile
     return profiles.request_body(
         profile,
         model=provider.model,
-        messages=attachments.as_parts(arranged, can_see=can_see),
+        messages=profiles.as_parts(arranged, can_see=can_see),
         temperature=round(provider.temperature, 3),
         max_tokens=provider.max_tokens,
         tools=list(tools),

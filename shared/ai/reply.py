@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from shared.ai import citations, tools
 from shared.ai.completion import Completion
 from shared.ai.failover import Answer
-from shared.ai.knowledge import Item
+from shared.ai.prompt import Item
 from shared.ai.tools import Tool
 from shared.budgets.meter import Unaffordable
 from shared.channels.handoffs import Reason, of_model

@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
     #: The provider failed, and nothing has left: costs an attempt.
     RETRY = "retry"
-    #: It may have left all the same: costs an attempt, and the next one first waits for a status (shared/channels/sending.py).
+    #: It may have left all the same: costs an attempt, and the next one first waits for a status (earlier_sends.py).
     UNKNOWN = "unknown"
     #: The account sends too fast: all of its replies wait. Costs no attempt, as the next two.
     SLOW = "slow"

@@ -1,26 +1,29 @@
 """What the send stages share: one message leaves at most once that we know of, and its book-keeping.
 
 A send whose answer was not kept (a kill, a read timeout) is ambiguous: neither Meta nor the gateways have idempotency keys.
-The next attempt first waits for a status update that settles it, then follows AMBIGUOUS_SEND.
+The next attempt finds out first what became of it (earlier_sends.py).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from peewee import DatabaseError
 
 from shared import db, payloads
 from shared.broker import rate_limits
-from shared.channels import health
+from shared.channels import earlier_sends, health
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.health import Account
 from shared.channels.outcomes import AccountDown, Reason, Slowed, with_code
 from shared.channels.registry import Channel, channel_of
-from shared.channels.slow_start import SlowStart
 from shared.config import settings
 from shared.db import sql
 from shared.errors import LeaseLost, OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
@@ -36,10 +39,12 @@ queries = sql.load(__file__)
 RECORD_TRIES = 3
 #: Seconds until a reply is looked at again whose conversation was merged into another while it was claimed.
 MOVED_WAIT = 1.0
+#: Seconds that a call waits for others at most, and after which an account that nobody used starts over.
+PATIENCE, IDLE = 2.0, 5.0
+#: Accounts that are remembered before idle ones are forgotten.
+MANY = 1_000
 
-slow_start = SlowStart()
 _record_send = CompletionStatement(queries["record_send"])
-_end_superseded = CompletionStatement(queries["end_superseded"])
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,12 @@ def send_once(
     account that is down: a cheap call that raises AccountDown if it still is.
     """
     if message.status == "SUPERSEDED":  # a person took the conversation over, before the claim of this job
-        _end_of_superseded(job, message, ids)
+        earlier_sends.end_superseded(job, message.message_id, message.parts_sent, ids)
         return
     if message.status != "PENDING":
         finish(job, message, channel, None, ids)
         return
-    if job.outcome_unknown_for is not None and _delivery_confirmed(job, ids):
+    if job.outcome_unknown_for is not None and earlier_sends.has_arrived(job, ids):
         finish(job, message, channel, ids[0], ids)
         return
     if message.window_left is not None and message.window_left <= 0:  # it was held, or waited for long
@@ -131,31 +136,27 @@ def send_once(
     account = Account(
         channel, message.sender["chatbot_id"], message.sender[channel.account_column], message.health, message.window_left
     )
-    health.admit(job, account)
+    is_down = bool(message.health.get("is_down"))
+    if is_down or message.health.get("slow_for"):
+        health.admit(job, account)
     rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {account.name}")
-    provider_id = _call(job, account, send, look)
-    if account.is_down:
+    provider_id = _call(job, account, partial(_send_if_back, look, send) if is_down else send)
+    if is_down:
         _tell_that_it_is_back(account)
     _finish_sent(job, message, channel, provider_id, ids)
 
 
-def _end_of_superseded(job: Job, message: OutboundMessage, ids: list[str]) -> None:
-    """Its question is asked anew if nobody has answered it; where an earlier send may have arrived, as AMBIGUOUS_SEND says."""
-    conf = settings()
-    values = {"message_id": message.message_id, "answer_within": conf.answer_within}
-    may_have_left = message.parts_sent > 0
-    if job.outcome_unknown_for is not None and queries["is_question_open"].scalar(**values):
-        may_have_left = may_have_left or conf.ambiguous_send == "hold" or _delivery_confirmed(job, ids)
-    log.info("reply_superseded")
-    _end_superseded(job, values | {"queue": job.queue, "may_have_left": may_have_left})
+def _send_if_back(look: Callable[[], None], send: Callable[[], str]) -> str:
+    look()
+    return send()
 
 
-def _call(job: Job, account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:
+def _call(job: Job, account: Account, send: Callable[[], str]) -> str:
     """The provider's id of what was sent. What a refusal says of the account is kept."""
     try:
-        with slow_start.call((account.channel.name, account.name)) as found_down:
+        with _slow_start.call((account.channel.name, account.name)) as found_down:
             if not found_down:
-                return _send_or_tell(account, send, look)
+                return _send_or_tell(account, send)
     except AccountDown as down:
         health.hold(job, account, down.reason)
     except Slowed as slowed:
@@ -166,11 +167,9 @@ def _call(job: Job, account: Account, send: Callable[[], str], look: Callable[[]
     health.hold(job, account, "as another reply has found")
 
 
-def _send_or_tell(account: Account, send: Callable[[], str], look: Callable[[], None]) -> str:
+def _send_or_tell(account: Account, send: Callable[[], str]) -> str:
     """Sends. That the account turned out to be down is kept before any other call of it may begin."""
     try:
-        if account.is_down:
-            look()
         return send()
     except AccountDown as down:
         health.went_down(account, down)
@@ -208,15 +207,67 @@ def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_
                 raise OutcomeUnknown(f"the message was sent, but this could not be recorded: {error}") from error
 
 
-def _delivery_confirmed(job: Job, ids: list[str]) -> bool:
-    """Whether a status proves that an ambiguous send arrived. Raises Snooze while one may come, PermanentError to hold."""
-    if ids and queries["has_status_arrived"].row(message_id=job.message_id, ids=ids) is not None:
-        return True
-    conf = settings()
-    waited = job.outcome_unknown_for or 0.0
-    if waited < conf.ambiguous_wait:
-        raise Snooze(conf.ambiguous_wait - waited, "outcome unknown: waiting for a status of the earlier send")
-    if conf.ambiguous_send == "hold":
-        raise PermanentRefusal("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
-    log.warning("outcome_unknown_sending_again", extra={"waited": round(waited, 1)})
-    return False
+class _Window:
+    """The calls of one account."""
+
+    def __init__(self) -> None:
+        self.size, self.under_way, self.used_at, self.down_at = 1, 0, 0.0, 0.0
+
+
+class SlowStart:
+    """How many calls of one account a process makes at the same time: one at first, and one more with each that passes.
+
+    An account whose token was revoked would else be asked by every thread at once, when its replies were queued meanwhile. So
+    nobody calls beside the first call until that is answered; 32 calls may be under way after as many answers, so nothing is
+    slower than the first call. A number that nobody used for a while starts over. Nobody waits long: a provider that hangs is its
+    own trouble.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._windows: dict[Hashable, _Window] = {}
+
+    @contextmanager
+    def call(self, account: Hashable) -> Iterator[bool]:
+        """Around a call; gives whether another one has found the account down while this one waited."""
+        asked_at = time.monotonic()
+        window = self._enter(account, asked_at)
+        found_down = window.down_at >= asked_at
+        growth = 0 if found_down else 1
+        try:
+            yield found_down
+        except AccountDown:
+            growth, window.down_at = -window.size, time.monotonic()
+            raise
+        except (ConnectFailed, OutcomeUnknown):
+            growth = 0
+            raise
+        finally:
+            self._leave(window, growth)
+
+    def _enter(self, account: Hashable, now: float) -> _Window:
+        with self._changed:
+            window = self._windows.setdefault(account, _Window())
+            if not window.under_way and now - window.used_at > IDLE:
+                window.size = 1
+            self._changed.wait_for(lambda: window.under_way < window.size, PATIENCE)
+            window.under_way += 1
+            window.used_at = now
+            self._forget_idle(now)
+        return window
+
+    def _leave(self, window: _Window, growth: int) -> None:
+        with self._changed:
+            window.under_way -= 1
+            window.size = max(1, window.size + growth)
+            window.used_at = time.monotonic()
+            self._changed.notify_all()
+
+    def _forget_idle(self, now: float) -> None:
+        if len(self._windows) > MANY:
+            self._windows = {
+                account: window for account, window in self._windows.items() if window.under_way or now - window.used_at < IDLE
+            }
+
+
+_slow_start = SlowStart()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,8 +16,12 @@ from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import LeaseLost, ServiceDown
 from shared.jobs.ledger import Job, insist, queries
-from shared.jobs.outcome import report_completed
+from shared.queues import Queue
+from shared.telemetry import metrics
+from shared.telemetry.logs import log_context
 from shared.telemetry.timings import Timings
+
+log = logging.getLogger(__name__)
 
 #: SQLSTATE that schema.sql raises when a claim is not the job's last.
 LEASE_LOST = "SB001"
@@ -100,3 +105,17 @@ _complete_statement = CompletionStatement(queries["complete"])
 def complete(job: Job) -> None:
     """Ends a job that leaves nothing behind. Raises LeaseLost."""
     _complete_statement(job, {"queue": job.queue})
+
+
+def report_completed(job: Job, timings: Timings) -> None:
+    """Logs and counts a job that is completed."""
+    timings.lap("work")
+    with log_context(**job.log_ids()):
+        log.info("job_completed", extra={"ms": timings.ms})
+    count_attempt(job.queue, "completed", timings)
+
+
+def count_attempt(queue: Queue, outcome: str, timings: Timings) -> None:
+    """Counts an attempt and its time, for /metrics."""
+    metrics.increment("attempts", queue.value, outcome)
+    metrics.increment("seconds", queue.value, by=sum(timings.ms.values()) / 1000)

@@ -1,4 +1,4 @@
-"""What became of an attempt: recorded in the ledger, counted, logged, and told to Dramatiq's Retries."""
+"""What becomes of a job that its attempt did not complete: recorded in the ledger, counted, logged, told to Dramatiq."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ from shared.errors import (
     WaitsForService,
 )
 from shared.jobs import ledger
+from shared.jobs.completion import count_attempt
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
-from shared.queues import Queue
-from shared.telemetry import metrics
-from shared.telemetry.logs import log_context
 from shared.telemetry.timings import Timings
 
 log = logging.getLogger(__name__)
@@ -83,18 +81,10 @@ class AttemptEnded(Retry):
             message.options.update(self.options)
 
 
-def report_completed(job: Job, timings: Timings) -> None:
-    """Logs and counts a job that is completed."""
-    timings.lap("work")
-    with log_context(**job.log_ids()):
-        log.info("job_completed", extra={"ms": timings.ms})
-    _count(job.queue, "completed", timings)
-
-
 def report_parked(job: Job, parked: JobParked, timings: Timings) -> None:
     """Logs and counts a job that its stage has parked."""
     log.info("job_parked", extra={"reason": str(parked)})
-    _count(job.queue, "parked", timings)
+    count_attempt(job.queue, "parked", timings)
 
 
 def record_failure(stage: Policies, job: Job, error: Exception, timings: Timings) -> None:
@@ -132,7 +122,7 @@ def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | N
         if isinstance(failure, PermanentRefusal):
             failure.error_code = snooze.error_code
         return failure
-    _count(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
+    count_attempt(job.queue, "limited" if isinstance(snooze, RateLimited) else "later", Timings())
     log.info("job_snoozed", extra={"reason": str(snooze), "delay": delay})
     enqueue([Ticket(job.id, job.queue, job.priority, int(delay * 1000), job.customer_id or current_customer())])
     return None
@@ -154,7 +144,7 @@ def _fail(stage: Policies, job: Job, problem: Exception, timings: Timings) -> No
         details=stage.failure_details(job, problem),
     )
     timings.lap("work")
-    _count(job.queue, "failed" if retry_in is None else "unknown" if is_unknown else "retried", timings)
+    count_attempt(job.queue, "failed" if retry_in is None else "unknown" if is_unknown else "retried", timings)
     extra = {"error": error, "retry_in": retry_in, "ms": timings.ms}
     level = _level(stage, problem)
     if retry_in is None:  # at ERROR, the line is also what Sentry is told
@@ -168,11 +158,6 @@ def _level(stage: Policies, problem: Exception) -> int:
     if not isinstance(problem, OutsideFailure):
         return logging.ERROR
     return stage.outside_level if problem.level is None else problem.level
-
-
-def _count(queue: Queue, outcome: str, timings: Timings) -> None:
-    metrics.increment("attempts", queue.value, outcome)
-    metrics.increment("seconds", queue.value, by=sum(timings.ms.values()) / 1000)
 
 
 def _attempt_ended(job: Job, attempt: int, retry_in: float | None, max_retries: int) -> AttemptEnded:

@@ -31,6 +31,7 @@ from shared.broker.enqueue import enqueue
 from shared.db import sql
 from shared.errors import JobParked, LeaseLost, OutcomeUnknown, PermanentError, ServiceDown, Snooze, WaitsForService
 from shared.jobs import ledger, pauses, worker_process
+from shared.jobs.completion import report_completed
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.isolation import Isolation, ProcessDied
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
@@ -41,7 +42,6 @@ from shared.jobs.outcome import (
     details_of_problem,
     record_failure,
     redeliver,
-    report_completed,
     report_parked,
     snooze_unclaimed,
 )

@@ -47,7 +47,7 @@ def told(world: World) -> str:
         world.run(job["id"])
     job = world.claim(world.jobs(queue="ai-processing", state="waiting")[-1]["id"])
     assert job.loaded is not None
-    turns = attachments.turns(job.loaded["history"], None)
+    turns = attachments.attached([prompt.Turn(*turn) for turn in job.loaded["history"]], None)
     return "\n".join(
         f"{one['role']}: {one['content']}" for one in prompt.build("", "", turns, history_budget=9_999, place="here")
     )

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.ai import patience
+from shared.ai import failover, patience
 from shared.errors import PermanentError, Snooze
 from tests.builders import World
 
@@ -133,7 +133,7 @@ def test_how_long_a_job_waits(
 
 def test_a_call_after_one_that_failed_has_what_is_left(environment: dict[str, str]) -> None:
     attempts = [(1, 0), (1, 100), (2, 2), (2, 46), (2, 100)]
-    assert [patience.timeout(None, patience.attempt_time(*attempt), others=0) for attempt in attempts] == [45, 45, 45, 14, 10]
+    assert [failover.timeout_of(None, failover.attempt_time(*attempt), others=0) for attempt in attempts] == [45, 45, 45, 14, 10]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_call_after_one_that_failed_has_what_is_left(environment: dict[str, st
 def test_a_provider_that_hangs_leaves_time_for_the_next(
     environment: dict[str, str], wanted: float | None, left: float, others: int, expected: float
 ) -> None:
-    assert patience.timeout(wanted, left, others) == expected
+    assert failover.timeout_of(wanted, left, others) == expected
 
 
 def test_huge_items_cannot_be_stored_and_stored_ones_are_not_read_whole(world: World, simulator: Simulator) -> None:

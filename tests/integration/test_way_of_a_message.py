@@ -22,7 +22,7 @@ FOUNDATION = re.compile(
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 #: As many as there are: a change that adds one has to say so here.
-MOST_OF_AI, MOST_OTHERS = 16, 33
+MOST_OF_AI, MOST_OTHERS = 11, 28
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from shared.ai import citations
-from shared.ai.knowledge import Item
+from shared.ai.prompt import Item
 
 ITEMS = [
     Item(71, "Shipping", "We ship within two days.", url="https://shop.example/shipping"),

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared.ai import attachments, profiles, provider
+from shared.ai.prompt import Turn
 
 PNG = b"\x89PNG\r\n\x1a\n" + len(b"name\x00a red kettle").to_bytes(4, "big") + b"tEXtname\x00a red kettle" + b"CRC!"
 URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
@@ -64,18 +65,18 @@ def file(**more: Any) -> dict[str, Any]:
 
 
 def test_the_newest_pictures_go_along_and_documents_are_read() -> None:
-    history = [["user", f"[image] {number}", float(number), None, [file(storage_key=str(number))]] for number in range(9)]
-    history.append(["user", "See", 9.0, None, [file(text="Tea: 5", filename="prices.pdf", mime="application/pdf")]])
-    told = attachments.turns(history, lambda key: key.encode())
+    history = [Turn("user", f"[image] {number}", float(number), None, [file(storage_key=str(number))]) for number in range(9)]
+    history.append(Turn("user", "See", 9.0, None, [file(text="Tea: 5", filename="prices.pdf", mime="application/pdf")]))
+    told = attachments.attached(history, lambda key: key.encode())
     assert [len(turn.pictures) for turn in told] == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0]
     assert told[8].pictures == ("data:image/png;base64,OA==",)
     assert told[9].text == "See\n\n<document name='prices.pdf'>\nTea: 5\n</document>"
-    assert not any(turn.pictures for turn in attachments.turns(history, None)), "its models cannot see"
-    colleagues = [["assistant", "[image]", 1.0, "a colleague", [file()]]]
-    assert attachments.turns(colleagues, {"k": PNG}.get)[0].pictures == (), "providers take pictures of users only"
+    assert not any(turn.pictures for turn in attachments.attached(history, None)), "its models cannot see"
+    colleagues = [Turn("assistant", "[image]", 1.0, "a colleague", [file()])]
+    assert attachments.attached(colleagues, {"k": PNG}.get)[0].pictures == (), "providers take pictures of users only"
 
 
 @pytest.mark.parametrize("more", [{"size": 5_000_000}, {"mime": "image/heic"}, {"storage_key": None}, {"storage_key": "gone"}])
 def test_what_cannot_be_shown_is_not(more: dict[str, Any]) -> None:
-    [turn] = attachments.turns([["user", "[image]", 1.0, None, [file(**more)]]], {"k": PNG}.get)
+    [turn] = attachments.attached([Turn("user", "[image]", 1.0, None, [file(**more)])], {"k": PNG}.get)
     assert turn.pictures == ()

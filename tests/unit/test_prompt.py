@@ -11,7 +11,7 @@ import pytest
 from shared.ai import context, prompt
 from shared.ai.completion import Completion
 from shared.ai.failures import ContextTooLong, ProviderError
-from shared.ai.knowledge import Item, as_prompt
+from shared.ai.prompt import Item, as_prompt
 from shared.ai.provider import Provider
 from shared.ai.tools import NO_ANSWER, SEARCH
 from shared.channels.registry import CHANNELS

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
-from shared.ai.knowledge import Item, as_prompt
+from shared.ai.prompt import Item, as_prompt
 from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
 from shared.channels.whatsapp_cloud import send
 from shared.channels.whatsapp_qr.dialects import dialect

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.providers import THOUGHTS
-from shared.ai import completion, profiles, provider, refusals, thoughts, turns
+from shared.ai import completion, lessons, profiles, provider, refusals, thoughts
 from shared.errors import OutsideFailure, Snooze
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
@@ -149,8 +149,8 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_teaches_nothing_of_its_limit
 @pytest.mark.parametrize("words", ["stream error: stream ID 5; INTERNAL_ERROR", "error parsing tool call", "GPU temperature"])
 def test_a_fault_of_the_server_teaches_nothing(words: str) -> None:
     body = {"messages": [], "temperature": 0.3, "tools": [TOOL], "stream": True}
-    assert profiles.lesson(refusals.Complaint(500, words=words), body) == {}
-    assert profiles.lesson(refusals.Complaint(500, words="streaming is not supported"), body) == {"stream": None}
+    assert lessons.learn(refusals.Complaint(500, words=words), body) == {}
+    assert lessons.learn(refusals.Complaint(500, words="streaming is not supported"), body) == {"stream": None}
 
 
 CONTEXT = [
@@ -488,12 +488,12 @@ def test_roles_are_in_turns_and_thoughts_are_not_repeated() -> None:
         ("user", "c"),
     ]
     messages = [{"role": role, "content": text} for role, text in said]
-    arranged = turns.arranged(messages)
+    arranged = profiles.arranged(messages)
     assert [(turn["role"], turn["content"]) for turn in arranged] == [
         ("system", "Be kind."),
-        ("user", turns.EARLIER),
+        ("user", profiles.EARLIER),
         ("assistant", "Your parcel left."),
         ("user", "a\n\nb\n\nc"),
     ]
-    [first, *_] = turns.arranged(messages, has_system_role=False)
-    assert first == {"role": "user", "content": f"Be kind.\n\n{turns.EARLIER}"}
+    [first, *_] = profiles.arranged(messages, has_system_role=False)
+    assert first == {"role": "user", "content": f"Be kind.\n\n{profiles.EARLIER}"}

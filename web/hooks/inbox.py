@@ -198,7 +198,7 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage, fil
         "external_user_id": message.external_user_id,
         "content": content,
         "external_id": message.external_id,
-        "metadata": {**message.metadata, **words.ids(message.data), **truncated},
+        "metadata": {**message.metadata, **(words.ids(message.data) if message.data else {}), **truncated},
         **{name: value for name, value in extras.items() if value is not None},
     }
 

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from scripts.local.simulator.client import Simulator
 from shared import config, http
 from shared.ai import profiles, prompt, provider
-from shared.ai.knowledge import Item, as_prompt
+from shared.ai.prompt import Item, as_prompt
 from shared.ai.tools import NO_ANSWER
 
 #: Milliseconds of CPU that a call may cost.

@@ -7,9 +7,8 @@ long send depends on.
 `dialect` says what counts as Markdown here: less than CommonMark, for much of what people write only looks like it.
 """
 
-from shared.channels.formatting.dialect import is_plain
 from shared.channels.formatting.html import to_html
 from shared.channels.formatting.parts import parts
-from shared.channels.formatting.text import to_plain, to_whatsapp
+from shared.channels.formatting.text import is_plain, to_plain, to_whatsapp
 
 __all__ = ["is_plain", "parts", "to_html", "to_plain", "to_whatsapp"]

@@ -23,8 +23,6 @@ from markdown_it.tree import SyntaxTreeNode
 MAX_NESTING = 60
 #: Opening brackets of a text that is parsed; each is looked for its end, so time grows with their square.
 MAX_BRACKETS = 1_000
-#: What may be a mark, a rule, or an item of a numbered list. A text without any is no Markdown.
-_MAY_BE_MARK = re.compile(r"[*_`#\[|>\\<~]|^[ \t]*(?:(?:-[ \t]*){3,}$|\d+[.)][ \t])", re.M)
 #: What a link may lead to.
 _ADDRESS = re.compile(
     r"(?:https?://|mailto:|tel:|sms:|whatsapp:|geo:|www\.|[/#])\S|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:[/?#:]|$)", re.I
@@ -34,11 +32,6 @@ _URL_REST = re.compile(r"://(?:[^\s<>\[\]`\"*]|\*(?!\*))+", re.I)
 _ESCAPED = frozenset(string.punctuation + "\n") - {"\\"}
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _WINDOWS_PATH = re.compile(r"\A\W?(?:[a-z]:\\|\\\\)", re.I)
-
-
-def is_plain(text: str) -> bool:
-    """Whether nothing in a text can be Markdown. Most messages are, and need no parser."""
-    return _MAY_BE_MARK.search(text) is None
 
 
 def parse(text: str) -> SyntaxTreeNode | None:

@@ -14,9 +14,16 @@ from markdown_it.tree import SyntaxTreeNode as Node
 from shared.channels.formatting import dialect
 from shared.channels.formatting.line import PLAIN, WHATSAPP, WHATSAPP_BY_PERSON, LineRenderer, Style
 
+#: What may be a mark, a rule, or an item of a numbered list. A text without any is no Markdown.
+_MAY_BE_MARK = re.compile(r"[*_`#\[|>\\<~]|^[ \t]*(?:(?:-[ \t]*){3,}$|\d+[.)][ \t])", re.M)
 _QUOTE = re.compile(r"[\s>]*")
 _LISTS = ("bullet_list", "ordered_list")
 _MARKDOWN = re.compile(r"\s*(?:markdown|md)\s*", re.I)
+
+
+def is_plain(text: str) -> bool:
+    """Whether nothing in a text can be Markdown. Most messages are, and need no parser."""
+    return _MAY_BE_MARK.search(text) is None
 
 
 def to_whatsapp(markdown: str, *, by_person: bool = False) -> str:
@@ -30,7 +37,7 @@ def to_plain(markdown: str) -> str:
 
 
 def _convert(markdown: str, style: Style) -> str:
-    if dialect.is_plain(markdown):
+    if is_plain(markdown):
         return markdown
     source = markdown.replace("\r\n", "\n").replace("\r", "\n")
     tree = dialect.parse(source)

@@ -63,7 +63,7 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", dept
     if content is None:
         return IgnoredItem(raw=raw)
     data = content.data | _surroundings(raw)
-    words = in_words(data, content.text)
+    words = in_words(data, content.text) if data else content.text
     metadata = {"profile_name": profile_name}
     if not words:
         words, metadata["unsupported"] = f"[{type_name[:40]}]", type_name[:40]

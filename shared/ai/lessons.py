@@ -1,0 +1,89 @@
+"""What a refused request teaches of its model: members of its profile (profiles.py), so that it takes the next request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shared.ai.profiles import ONCE, WITHOUT_PICTURES
+from shared.ai.refusals import Complaint
+
+#: Tokens: a shorter answer is not worth asking for.
+LEAST_ANSWER = 64
+
+_LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+#: A fault of the server that is one of the request after all; other faults pass, and teach nothing.
+_UNSUPPORTED = re.compile(
+    r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|alternat|roles?\b", re.I
+)
+_NO_SYSTEM_ROLE = re.compile(
+    r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
+    r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
+    re.I | re.S,
+)
+_NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
+_NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
+_ABOUT_PICTURES = re.compile(
+    r"image|picture|vision|visual|multi-?modal|modalit|content\b.{0,80}\b(string|str|text)\b|(string|str) type", re.I | re.S
+)
+_THIS_PICTURE = re.compile(
+    r"too (large|big|many|small)|exceed|size|dimension|pixel|decod|corrupt|download|fetch|process|invalid image", re.I
+)
+_LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
+_CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
+_PROMPT = re.compile(
+    r"(\d+) tokens from the input"
+    r"|(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
+    r"|given: (\d+) `inputs`",
+    re.I,
+)
+
+
+def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a refusal of this request teaches; {} if nothing that would change it."""
+    if complaint.status not in _STATUSES or (complaint.status >= 500 and not _UNSUPPORTED.search(complaint.text)):
+        return {}
+    if (left := _left_for_answer(complaint.words, body)) is not None:
+        return {ONCE: left} if left >= LEAST_ANSWER else {}  # the prompt is what is too long
+    text = complaint.text
+    for name in _LIMIT_NAMES:
+        if name in body and re.search(rf"\b{name}\b", text):
+            return _other_limit(name, complaint.words, body[name])
+    if "temperature" in body and "temperature" in text:
+        return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
+    if "stream_options" in body and "stream_options" in text:
+        return {"stream_options": None}
+    if any(isinstance(message["content"], list) for message in body["messages"]) and _ABOUT_PICTURES.search(text):
+        return {WITHOUT_PICTURES: True} if _THIS_PICTURE.search(text) else {"pictures": None}
+    if "tools" in body and _NO_TOOLS.search(text):
+        return {"tools": None}
+    if (
+        body["messages"][:1]
+        and body["messages"][0]["role"] == "system"
+        and (complaint.param.startswith("messages[0].role") or _NO_SYSTEM_ROLE.search(text))
+    ):
+        return {"system": None}
+    if "stream" in body and _NO_STREAM.search(text):
+        return {"stream": None}
+    return {}
+
+
+def _other_limit(name: str, words: str, sent: int) -> dict[str, Any]:
+    """How to limit the answer where a limit was refused: its value is too high, or its name is wrong."""
+    if _LIMIT.search(words):
+        smaller = [int(number) for number in re.findall(r"\d+", words) if LEAST_ANSWER <= int(number) < sent]
+        if smaller:
+            return {"max_tokens_limit": max(smaller)}
+    return {"max_tokens": "max_completion_tokens" if name == "max_tokens" else None}
+
+
+def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
+    """Tokens that the context has left for the answer, if it is the answer's limit that does not fit beside this prompt."""
+    sent = next((body[name] for name in _LIMIT_NAMES if name in body), None)
+    context, prompt = _CONTEXT.search(words), _PROMPT.search(words)
+    if sent is None or context is None or prompt is None:
+        return None
+    left = int(context[1]) - int(next(number for number in prompt.groups() if number))
+    return left if left < sent else None
