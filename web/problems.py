@@ -1,6 +1,6 @@
 """Errors as RFC 9457 says: application/problem+json with status, title and detail. Never a stack trace.
 
-Who opens an address in a browser gets the same words as a page."""
+Who opens an address in a browser gets a page, in the browser's language (error_words)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import redis
 import sentry_sdk
 from flask import Flask, Response, has_request_context, make_response, render_template, request
+from flask_babel import get_locale
 from peewee import InterfaceError, OperationalError
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, RequestEntityTooLarge, ServiceUnavailable
 
 from shared import db
 from shared.broker.connection import outage as redis_outage
@@ -20,6 +21,7 @@ from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, ServiceDown
 from shared.media.folder import StorageDown
 from shared.teaching.fields import Refused
+from web.error_words import own_words, words_of
 from web.hardening import PAGE_POLICY
 
 log = logging.getLogger(__name__)
@@ -44,25 +46,32 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """A problem document, or its page; `more` are members of its own."""
+def problem(
+    status: int, title: str, detail: str, headers: dict[str, str] | None = None, *, own: str | None = None, **more: Any
+) -> Response:
+    """A problem document, or its page with this error's `own` words or general ones; `more` are members of its own."""
     if _is_opened_by_a_person():
-        return _page(status, title, detail, headers or {})
+        return _page(status, own, headers or {})
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
     return Response(json.dumps(body, ensure_ascii=False), status, headers=headers, mimetype=MIMETYPE)
 
 
 def _is_opened_by_a_person() -> bool:
-    """A browser that opens an address names HTML among what it takes; programs and scripts do not."""
+    """A browser that opens an address, or sends a form, names HTML among what it takes; programs and scripts do not."""
     if not has_request_context():  # web/server/front.py refuses some bodies before Flask has the request
         return False
     is_for_programs = request.path.startswith(("/api/", "/webhooks/"))
-    return request.method == "GET" and "text/html" in dict(request.accept_mimetypes) and not is_for_programs
+    return request.method in ("GET", "POST") and "text/html" in dict(request.accept_mimetypes) and not is_for_programs
 
 
-def _page(status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
-    answer = make_response(render_template("problem.html", title=title, detail=detail), status, headers)
+def _page(status: int, own: str | None, headers: dict[str, str]) -> Response:
+    retry = int(headers.get("Retry-After", 0))
+    title, advice = words_of(status, own, retry)
+    comes_back = retry if status == 503 else 0
+    page = render_template("problem.html", title=title, advice=advice, retry=comes_back, locale=str(get_locale() or "en"))
+    answer = make_response(page, status, headers)
     answer.headers["Content-Security-Policy"] = PAGE_POLICY
+    answer.headers.add("Vary", "Accept-Language")
     return answer
 
 
@@ -78,7 +87,7 @@ def answer_to(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         detail = f"The body is too large. At most {request.max_content_length} bytes are allowed."
     headers = {name: value for name, value in error.get_headers() if name.lower() in _PASSED_ON}
-    return problem(error.code or 500, error.name, detail, headers, **getattr(error, "members", {}))
+    return problem(error.code or 500, error.name, detail, headers, own=own_words(error), **getattr(error, "members", {}))
 
 
 def _invalid(error: InvalidPayload) -> Response:
@@ -90,10 +99,16 @@ def _refused(error: Refused) -> Response:
 
 
 def _unreadable(error: CredentialsUnreadable) -> Response:
+    return answer_to(unreadable(error))
+
+
+def unreadable(error: CredentialsUnreadable) -> ServiceUnavailable:
+    """The HTTP error of a secret that no key of ours opens. It is logged."""
     log.error("credentials_unreadable", extra={"error": str(error)})
     # A provider sends its webhook once more: nothing is lost, if the key comes back in time.
-    detail = "A stored secret cannot be decrypted. Whoever runs this server sets CREDENTIALS_KEY to the key that encrypted it."
-    return problem(503, "Service Unavailable", detail)
+    return ServiceUnavailable(
+        "A stored secret cannot be decrypted. Whoever runs this server sets CREDENTIALS_KEY to the key that encrypted it."
+    )
 
 
 def _outage(error: Exception) -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, make_response, render_template
+from flask_babel import get_locale, gettext
+from flask_babel import lazy_gettext as _l
 from peewee import InterfaceError, OperationalError
 
 from shared import db
@@ -15,10 +17,10 @@ start_page = Blueprint("start_page", __name__)
 
 Way = tuple[str, str, str]
 
-_DESK = ("/desk/", "Open the desk", "Answer customers, teach chatbots, repair what failed")
-_API = ("/api/v1/openapi.json", "API", "For your own servers: the OpenAPI document")
-_HEALTH = ("/readyz", "Health", "Whether everything works, and if not, what is missing")
-_DASHBOARD = ("/dashboard/", "Queues", "dramatiq-dashboard: what Redis carries right now")
+_DESK = ("/desk/", _l("Open the desk"), _l("Answer customers, teach chatbots, repair what failed"))
+_API = ("/api/v1/openapi.json", _l("API"), _l("For your own servers: the OpenAPI document"))
+_HEALTH = ("/readyz", _l("Health"), _l("Whether everything works, and if not, what is missing"))
+_DASHBOARD = ("/dashboard/", _l("Queues"), _l("dramatiq-dashboard: what Redis carries right now"))
 
 
 @start_page.get("/")
@@ -26,8 +28,10 @@ def start() -> Response:
     """The page. The dashboard is named where it is served."""
     conf = settings()
     dashboard = [_DASHBOARD] if conf.dashboard_user and conf.dashboard_password else []
-    answer = make_response(render_template("start.html", ways=[_DESK, *_chat(), _API, _HEALTH, *dashboard]))
+    ways, locale = [_DESK, *_chat(), _API, _HEALTH, *dashboard], str(get_locale() or "en")
+    answer = make_response(render_template("start.html", ways=ways, locale=locale))
     answer.headers["Content-Security-Policy"] = PAGE_POLICY
+    answer.headers.add("Vary", "Accept-Language")
     return answer
 
 
@@ -38,4 +42,6 @@ def _chat() -> list[Way]:
     except (OperationalError, InterfaceError, ServiceDown) as problem:
         db.outage.noticed(problem)
         return []
-    return [(f"/widget/{bot['public_key']}", "Chat", f"{bot['name']}, as visitors meet it") for bot in bots if len(bots) == 1]
+    if len(bots) != 1:
+        return []
+    return [(f"/widget/{bots[0]['public_key']}", gettext("Chat"), gettext("%(name)s, as visitors meet it", name=bots[0]["name"]))]

@@ -266,7 +266,7 @@ def test_a_wrong_address_is_a_page_for_people_and_a_problem_document_for_program
     opened = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"}
     page = browser.get("/nothing/<b>here", **opened)
     assert (page.status_code, page.mimetype) == (404, "text/html")
-    assert "There is no such page." in page.text
+    assert "There is no such page" in page.text
     assert "<b>here" not in page.text
     assert "There is no such chatbot." in browser.get("/widget/pk_unknown", **opened).text
     for path, headers in (("/nothing", {}), ("/api/v1/nothing", opened), ("/widget/pk_unknown", {"Accept": "*/*"})):

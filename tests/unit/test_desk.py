@@ -21,6 +21,11 @@ _METHODS = [
     ("web/desk/**.py", "python"),
     ("shared/people/**.py", "python"),
     ("shared/webhooks/events.py", "python"),
+    # What a browser may be told outside the desk: the start page, and errors.
+    *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "widget/access")),
+    *((f"web/ops/{name}.py", "python") for name in ("dashboard", "metrics")),
+    ("web/templates/start.html", "jinja2.ext:babel_extract"),
+    ("web/templates/problem.html", "jinja2.ext:babel_extract"),
     ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
 ]
 _KEYWORDS = {
@@ -32,6 +37,7 @@ _KEYWORDS = {
     "_n": (1, 2),
     "Refused": None,
     "EventType": (2,),
+    **dict.fromkeys(("BadRequest", "Unauthorized", "Forbidden", "NotFound", "ServiceUnavailable")),
 }
 
 

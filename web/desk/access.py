@@ -19,6 +19,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 from shared import db
 from shared.models import Customer, User
 from shared.people import accounts, audit, sessions
+from web.desk.language import remember
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -38,6 +39,7 @@ def allowed(role: str) -> Callable[[View], View]:
             if user is None:
                 return _to_login()
             g.user = user
+            remember(user.language)
             refresh()  # from now on in this user's language
             if "customer_id" in arguments:
                 g.customer = _customer(user, arguments.pop("customer_id"))

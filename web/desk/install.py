@@ -13,18 +13,22 @@ import sentry_sdk
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import get_locale, gettext
+from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from shared import db
 from shared.config import settings
+from shared.db.credentials import CredentialsUnreadable
 from shared.errors import ServiceDown
 from shared.payloads import MAX_ROW_ID
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
+from web.error_words import own_words, words_of
 from web.hardening import reads_no_body_without
+from web.problems import unreadable
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+_STALE_FORM = _l("This form was open for too long, or came from another page. Go back, reload the page, and send it again.")
+_NOT_FOUND = _l("It may have been deleted, or it belongs to a business that is not yours.")
 #: Seconds after which a page that PostgreSQL kept from being shown is asked for again.
 _RETRY = 3
 
@@ -116,13 +122,29 @@ def _headers(answer: Response) -> Response:
 def _http_error(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
-    code = error.code or 500
-    if isinstance(error, CSRFError):
-        code = 400
-    answer = make_response(render_template("desk/error.html", code=code, error=error, is_csrf=isinstance(error, CSRFError)), code)
-    if retry_after := getattr(error, "retry_after", None):
+    retry_after = getattr(error, "retry_after", None)
+    answer = _error_page(error.code or 500, _own_words(error), retry_after)
+    if retry_after:
         answer.headers["Retry-After"] = str(retry_after)
     return answer
+
+
+def _own_words(error: HTTPException) -> str | None:
+    if isinstance(error, CSRFError):
+        return str(_STALE_FORM)
+    return str(_NOT_FOUND) if isinstance(error, NotFound) else own_words(error)
+
+
+def _error_page(status: int, own: str | None = None, retry_after: int | None = None) -> Response:
+    title, advice = words_of(status, own, retry_after)
+    if status == 403:
+        title = gettext("This page is not for your role")
+    return make_response(render_template("desk/error.html", title=title, advice=advice), status)
+
+
+@desk.errorhandler(CredentialsUnreadable)
+def _unreadable(error: CredentialsUnreadable) -> Response:
+    return _http_error(unreadable(error))
 
 
 @desk.errorhandler(OperationalError)
@@ -141,7 +163,7 @@ def _unexpected(error: Exception) -> Response:
         return _outage(error)
     log.error("request_failed", extra={"route": request.url_rule.rule if request.url_rule else None}, exc_info=error)
     sentry_sdk.capture_exception(error)
-    return make_response(render_template("desk/error.html", code=500, error=None, is_csrf=False), 500)
+    return _error_page(500)
 
 
 @cache

@@ -14,10 +14,12 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from flask import Flask, g, request
+from flask import Flask, g, request, session
 from flask_babel import Babel, Domain, get_locale
 
 TRANSLATIONS = Path(__file__).parents[1] / "translations"
+#: Where a browser's session keeps the language of who is logged in: for the pages of errors, which come before we know who it is.
+LANGUAGE = "language"
 
 
 def languages() -> dict[str, str]:
@@ -52,8 +54,14 @@ class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types
 def chosen() -> str:
     """This request's language: the user's own, else the one of ours that the browser likes best."""
     known = list(languages())
-    own = g.user.language if "user" in g else None
+    own = g.user.language if "user" in g else session.get(LANGUAGE)
     return own if own in known else request.accept_languages.best_match(known) or "en"
+
+
+def remember(code: str | None) -> None:
+    """Keeps the language of who is logged in for the answers of this browser that do not get as far as asking who it is."""
+    if session.get(LANGUAGE) != code:
+        session[LANGUAGE] = code
 
 
 def install(app: Flask) -> None:
