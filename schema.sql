@@ -2742,14 +2742,33 @@ begin
     return case when v_job.held then '[]'::jsonb else jsonb_build_array(job_ticket(v_job)) end;
 end $$;
 
+-- The conversations of a channel's customer, by any of their names.
+create function conversations_of(p_chatbot_id bigint, p_channel text, p_external_user_id text) returns bigint[]
+language sql stable as $$
+    select array(
+        select id from conversation
+        where chatbot_id = p_chatbot_id and channel = p_channel and external_user_id = p_external_user_id
+        union
+        select conversation.id from contact_identity join conversation using (contact_id)
+        where contact_identity.chatbot_id = p_chatbot_id and family = contact_family_v1(p_channel)
+          and name = contact_name_v1(p_channel, p_external_user_id) and channel = p_channel)
+$$;
+
+-- What was deleted is quoted in none of these conversations any more.
+create function quotes_remove(p_conversation_ids bigint[], p_external_id text) returns void language sql as $$
+    update message set data = data #- '{quoted,text}'
+    where conversation_id = any (p_conversation_ids) and data #>> '{quoted,id}' = p_external_id and data #> '{quoted,text}' is not null
+$$;
+
 -- A customer changed what an earlier message says (`p_content`, at `p_sent_at`), or deleted it (null). It is answered as it is now:
 --   not saved yet       what is saved is the new text
 --   not answered yet    whoever answers it, or a later message with it, reads it once more
 --   reply not left yet  the reply is superseded, and the message answered anew; or a later one with it, if that is not answered yet
 --   reply left          stays as it is; the model reads the new text with the next message
 -- A deleted message that nobody has answered is answered no more. Returns {outcome: 'changed' | 'unchanged' | 'unknown', tickets}:
--- unknown is a message that never came, or is another customer's. Locks jobs, then messages, then ordering keys, as dead letters do.
-create function message_change_v1(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
+-- unknown is a message that never came, or is another customer's; what its customer deleted is quoted no more all the same.
+-- Locks jobs, then messages, then ordering keys, as dead letters do.
+create function message_change_v2(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
                                   p_content text, p_data jsonb, p_sent_at float8) returns jsonb language plpgsql as $$
 declare
     v_at      timestamptz := coalesce(to_timestamp(p_sent_at), clock_timestamp());
@@ -2779,6 +2798,12 @@ begin
         select from contact_identity where chatbot_id = p_chatbot_id and family = contact_family_v1(p_channel)
             and name = contact_name_v1(p_channel, p_external_user_id) and contact_id = conversation.contact_id));
     if not found then
+        if p_content is null and p_external_user_id <> '' then
+            update job set payload = payload #- '{data,quoted,text}'
+            where queue = 'incoming-messages' and closed_at is null and payload #>> '{data,quoted,id}' = p_external_id
+              and ordering_key = p_chatbot_id || ':' || p_channel || ':' || p_external_user_id;
+            perform quotes_remove(conversations_of(p_chatbot_id, p_channel, p_external_user_id), p_external_id);
+        end if;
         return jsonb_build_object('outcome', 'unknown', 'tickets', v_tickets);
     elsif v_message.revoked_at is not null or v_message.content = p_content or v_message.edited_at > v_at then
         return jsonb_build_object('outcome', 'unchanged', 'tickets', v_tickets);
@@ -2814,8 +2839,7 @@ begin
             then metadata - 'unsupported' || jsonb_build_object('attachment', metadata -> 'unsupported') else metadata end
     where id = v_message.id;
     if p_content is null then
-        update message set data = data #- '{quoted,text}'
-        where conversation_id = v_message.conversation_id and data #>> '{quoted,id}' = p_external_id;
+        perform quotes_remove(array[v_message.conversation_id], p_external_id);
     end if;
     return jsonb_build_object('outcome', 'changed', 'tickets', v_tickets);
 end $$;

@@ -1,6 +1,6 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
-What that means for its answer is message_change_v1's (schema.sql).
+What that means for its answer is message_change_v2's (schema.sql).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 -- name: change_message(chatbot_id, channel, external_user_id, external_id, content, data, sent_at)
-select message_change_v1(:chatbot_id, :channel, :external_user_id, :external_id, :content, :data, :sent_at) as change
+select message_change_v2(:chatbot_id, :channel, :external_user_id, :external_id, :content, :data, :sent_at) as change
 
 -- name: react(chatbot_id, channel, external_id, emoji)
 -- The last reaction counts; none takes it back. A part for each role, which has its own index.

@@ -232,6 +232,25 @@ def test_what_was_deleted_is_read_by_no_model_nor_is_its_quote(world: World) -> 
     assert "this one" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "is_saved"),
+    [("4915112345", True), ("DE.1502", True), ("4915112345", False)],
+    ids=["saved", "by another name", "on its way"],
+)
+def test_a_quote_of_what_we_never_had_goes_when_it_is_deleted(world: World, name: str, is_saved: bool) -> None:
+    put(world, said("Hi", external_id="wamid.0", identities=("DE.1502",)))
+    settle(world)
+    quoting: dict[str, Any] = {"data": {"quoted": {"id": "wamid.never", "text": "My card is 4111."}}}
+    put(world, said("this one", external_id="wamid.2", **quoting))
+    put(world, said("that one", external_id="wamid.3", external_user_id="4915199999", **quoting))
+    if is_saved:
+        settle(world)
+    put(world, InboundRevoke(original_id="wamid.never", external_user_id=name))
+    settle(world)
+    quotes = [world.messages(external_id=f"wamid.{number}")[0]["data"]["quoted"] for number in (2, 3)]
+    assert quotes == [{"id": "wamid.never"}, {"id": "wamid.never", "text": "My card is 4111."}], "another customer's stays"
+
+
 @pytest.mark.parametrize("change", [now("When do you ship?"), DELETED], ids=["edit", "deletion"])
 def test_an_answer_that_is_being_written_to_the_old_text_is_refused(world: World, change: InboundItem) -> None:
     put(world, said("Can I return goods?", external_id="wamid.1"))

@@ -1,0 +1,1 @@
+drop function message_change_v1;
