@@ -10,12 +10,16 @@ import hashlib
 import json
 import logging
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from shared import payloads
+from shared.broker.thread_pool import ThreadPool
 from shared.db import patient, sql
 from shared.errors import OutsideFailure, PermanentError
+from shared.http.bulkhead import Bulkhead, customer_room
 from shared.http.urls import UrlRefused, normalize_url, site_of
+from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
@@ -31,6 +35,9 @@ STORING = 120.0
 PATIENCE = 2 * 3600.0
 #: Seconds between two pages of a site that robots.txt may ask for; more is cut, for a thread waits.
 MAX_DELAY = 5.0
+#: Documents that a process fetches or reads at the same time: of one customer, for each may take 20 MB, and of all together those
+#: that take long.
+DOCUMENTS, SLOW_DOCUMENTS = 4, 32
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +48,8 @@ keep = CompletionStatement(queries["keep"])
 skip = CompletionStatement(queries["skip"])
 remove = CompletionStatement(queries["remove"])
 list_documents = CompletionStatement(queries["list_documents"])
+
+_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.KNOWLEDGE_IMPORT), SLOW_DOCUMENTS, max_slots=DOCUMENTS)
 
 
 @actor(
@@ -82,12 +91,18 @@ def _work(job: Job, source: dict[str, Any] | None) -> None:
         _read_page(job, source)
 
 
+def _room(job: Job) -> AbstractContextManager[None]:
+    """One customer's site that hangs, or documents that take long to read, do not keep the others' waiting."""
+    return _bulkhead.slot(customer_room(job.customer_id), age=job.age)
+
+
 def _find_documents(job: Job, source: dict[str, Any]) -> None:
     location = source["source_location"]
-    text = web.robots_of(location)
-    listing = sitemaps.Listing([location])
-    if source["kind"] == "sitemap":
-        listing = sitemaps.pages_of(location, web.Robots(text))
+    with _room(job):
+        text = web.robots_of(location)
+        listing = sitemaps.Listing([location])
+        if source["kind"] == "sitemap":
+            listing = sitemaps.pages_of(location, web.Robots(text), job.customer_id)
     key = sources.ordering_key(source["source_id"], source["kind"], location, job.customer_id or 0)
     found = {"robots": text, "documents": listing.pages, "is_complete": listing.is_complete, "error": listing.warning}
     with patient(STORING):
@@ -98,7 +113,9 @@ def _read_file(job: Job, source: dict[str, Any]) -> None:
     body = queries["upload"].scalar(document_id=source["document_id"])
     if body is None:
         raise Unreadable("is not kept any longer; import it again")
-    _store(job, source, reading.read(Raw(source["location"], bytes(body))), {"url": None, "etag": None, "last_modified": None})
+    with _room(job):
+        document = reading.read(Raw(source["location"], bytes(body)), job.customer_id)
+    _store(job, source, document, {"url": None, "etag": None, "last_modified": None})
 
 
 def _read_page(job: Job, source: dict[str, Any]) -> None:
@@ -106,11 +123,12 @@ def _read_page(job: Job, source: dict[str, Any]) -> None:
     if not robots.allows(url):
         _skip(job, source, "robots.txt does not allow us to read the page")
         return
-    time.sleep(min(robots.delay, MAX_DELAY))
     was_stored = source["content_hash"] is not None
     known = {"etag": source["etag"], "last_modified": source["last_modified"]} if was_stored else {}
     try:
-        page = web.fetch(url, **known)
+        with _room(job):
+            time.sleep(min(robots.delay, MAX_DELAY))
+            page = web.fetch(url, **known)
     except web.PageGone:
         if not was_stored:
             raise
@@ -128,7 +146,8 @@ def _read_page(job: Job, source: dict[str, Any]) -> None:
 
 def _take_page(job: Job, source: dict[str, Any], page: web.Page, body: bytes) -> None:
     name = page.url.partition("?")[0].rstrip("/").rpartition("/")[2] or page.url
-    document = reading.read(Raw(name, body, page.media_type, page.url))
+    with _room(job):
+        document = reading.read(Raw(name, body, page.media_type, page.url), job.customer_id)
     if document.noindex:
         _skip(job, source, "the page asks not to be indexed (noindex)")
         return

@@ -20,8 +20,9 @@ from shared.channels.health import Account
 from shared.channels.outcomes import AccountDown
 from shared.channels.registry import channel
 from shared.db import sql
-from shared.errors import OutsideFailure, PermanentError, PermanentRefusal, Snooze
-from shared.http.bulkhead import Bulkhead, NoRoom, customer_room
+from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
+from shared.http import ConnectFailed
+from shared.http.bulkhead import Bulkhead, NoRoom, Room, customer_room
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
@@ -30,6 +31,7 @@ from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
 from shared.media import files
 from shared.media.download import Download, Spoilt
+from shared.media.fetching import MediaUnavailable
 from shared.media.folder import FileMissing
 from shared.media.storage import storage
 from shared.queues import Queue
@@ -48,7 +50,9 @@ queries = sql.load(__file__)
 
 finish = CompletionStatement(queries["finish"])
 
-_bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.MEDIA), no_response=(NotTranscribed,))
+_bulkhead = Bulkhead(
+    ThreadPool.of(worker_process.boot(), Queue.MEDIA), no_response=(ConnectFailed, OutcomeUnknown, NotTranscribed)
+)
 
 
 @actor(
@@ -107,7 +111,7 @@ def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:
     """Fetches one file, and has it understood, unless that was done; returns what may pass. What will not is kept on its row."""
     try:
         if file["state"] == "waiting":
-            file = {**file, "state": "stored", "storage_key": _fetch(job, file)}
+            file = {**file, "state": "stored", "storage_key": _fetch_in_room(job, file)}
         if file["state"] == "stored" and file["text"] is None:
             _understand(job, file)
     except FileMissing:
@@ -118,6 +122,23 @@ def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:
     except (OutsideFailure, Snooze) as problem:
         return problem
     return None
+
+
+def source_room(customer_id: int | None) -> Room:
+    """Where a customer's files come from; not its transcriber, which may hang while they come."""
+    return Room("the source of the customer's files", ("files", customer_id), least=4)
+
+
+def _fetch_in_room(job: Job, file: dict[str, Any]) -> str:
+    """Stores one file; returns its key. One business's gateway or bucket that hangs does not keep the others' files waiting."""
+    try:
+        with _bulkhead.slot(source_room(job.customer_id), age=job.age):
+            return _fetch(job, file)
+    except NoRoom as problem:
+        if not problem.is_failing:
+            raise
+        # As if it had not answered this one either: then the message's answer does not wait for it.
+        raise MediaUnavailable(f"media: {problem}") from None
 
 
 def _fetch(job: Job, file: dict[str, Any]) -> str:
@@ -145,10 +166,11 @@ def _fetch(job: Job, file: dict[str, Any]) -> str:
 
 
 def _understand(job: Job, file: dict[str, Any]) -> None:
-    """Has a stored file understood. One business's transcriber that hangs does not keep the others' files waiting."""
-    is_call = file["kind"] in ("voice", "audio")
+    """Has a stored file understood. One business's transcriber that hangs, or documents that take long to read, do not keep the
+    others' files waiting."""
+    takes_long = file["kind"] in ("voice", "audio", "document")
     try:
-        room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if is_call else nullcontext()
+        room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if takes_long else nullcontext()
         with room, storage().at_path(file["storage_key"]) as path:
             understand(file, path, job)
     except NoRoom as problem:

@@ -94,15 +94,20 @@ class _Call:
 
 
 class Bulkhead:
-    """The calls under way, by the rooms that they are in. `no_response`: the exceptions that mean that no answer came."""
+    """The calls under way, by the rooms that they are in. `no_response`: the exceptions that mean that no answer came.
+
+    `max_slots`: concurrent calls of a room, where each takes so much that the usual number is too many.
+    """
 
     def __init__(
         self,
         threads: ThreadPool,
         max_slow_calls: int = MAX_SLOW_CALLS,
         no_response: tuple[type[Exception], ...] = (ConnectFailed, OutcomeUnknown),
+        max_slots: int | None = None,
     ) -> None:
         self._threads, self._max_slow_calls, self._no_response = threads, max_slow_calls, no_response
+        self._max_slots = max_slots
         self._lock = threading.Lock()
         self._rooms: dict[Room, _Calls] = {}
         self._calls: dict[_Call, None] = {}  # in the order in which they started
@@ -153,7 +158,7 @@ class Bulkhead:
         return self._slow_calls >= self._max_slow_calls // 2 and calls.slow >= room.least
 
     def _most_slots(self, room: Room) -> int:
-        return room.times * max(MAX_SLOTS, self._threads.size // 2)
+        return room.times * (self._max_slots or max(MAX_SLOTS, self._threads.size // 2))
 
     def _release(self, rooms: tuple[Room, ...], call: _Call, responded: bool | None) -> None:
         with self._lock:

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from shared.errors import OutsideFailure
@@ -23,17 +25,50 @@ class ReaderDied(OutsideFailure):
     """The process that read a document ended before it had: it may be the document's fault, or the machine's."""
 
 
+class Turns:
+    """One at a time; where several wait, the customer who was served least recently is next, whoever else has many."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[Hashable] = []
+        self._busy = False
+        self._latest: dict[Hashable, None] = {}  # customers, the one who was served last is last
+
+    @contextmanager
+    def turn(self, customer: Hashable) -> Iterator[None]:
+        """A customer's turn, for the length of the block."""
+        with self._changed:
+            self._waiting.append(customer)
+            self._changed.wait_for(lambda: not self._busy and self._next() == customer)
+            self._waiting.remove(customer)
+            self._busy = True
+            self._latest.pop(customer, None)
+            self._latest[customer] = None
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy = False
+                if not self._waiting:
+                    self._latest.clear()
+                self._changed.notify_all()
+
+    def _next(self) -> Hashable:
+        served = list(self._latest)
+        return min(self._waiting, key=lambda one: served.index(one) if one in self._latest else -1)
+
+
 class _Reader:
     """The reading process of this worker: one, for reading takes a whole CPU and much memory."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turns = Turns()
         self._connection: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, head: bytes, body: bytes) -> dict[str, object]:
-        """What the process says of a document."""
-        with self._turn:
+    def ask(self, customer: Hashable, head: bytes, body: bytes) -> dict[str, object]:
+        """What the process says of a customer's document."""
+        with self._turns.turn(customer):
             try:
                 connection = self._send(head, body)
                 if not connection.poll(SECONDS):
@@ -85,12 +120,12 @@ def _send(connection: Connection, head: bytes, body: bytes) -> Connection:
 _reader = _Reader()
 
 
-def read(raw: Raw) -> Document:
-    """The document's text as items. Raises Unreadable, and ReaderDied."""
+def read(raw: Raw, customer: Hashable) -> Document:
+    """The document's text as items; customers take turns. Raises Unreadable, and ReaderDied."""
     if not raw.body:
         raise Unreadable("is empty")
     head = json.dumps({"name": raw.name, "media_type": raw.media_type, "url": raw.url}).encode()
-    answer = _reader.ask(head, raw.body)
+    answer = _reader.ask(customer, head, raw.body)
     if "broken" in answer:
         log.error("document_reader_failed", extra={"error": answer["broken"]})
         raise Unreadable("is damaged in a way that its reader did not expect; save it again, or as another kind")

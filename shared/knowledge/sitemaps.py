@@ -29,7 +29,7 @@ class Listing:
     warning: str | None = None
 
 
-def pages_of(location: str, robots: Robots) -> Listing:
+def pages_of(location: str, robots: Robots, customer: int | None) -> Listing:
     """The pages that the sitemap at this address lists, or those of the site, if the address is no sitemap's."""
     site, ends = site_of(location), time.monotonic() + SECONDS
     found: dict[str, None] = {}
@@ -42,7 +42,7 @@ def pages_of(location: str, robots: Robots) -> Listing:
         if time.monotonic() > ends:
             raise PageFailed(f"the site's sitemaps take longer than {SECONDS:.0f} s to read")
         try:
-            entries = _entries(sitemap)
+            entries = _entries(sitemap, customer)
         except PermanentRefusal as problem:
             problems.append(f"{urlsplit(sitemap).path}: {problem}")
             continue
@@ -63,10 +63,10 @@ def _first(location: str, robots: Robots) -> list[str]:
     return [url for text in robots.sitemaps if (url := _normalized(location, text))] or [urljoin(location, "/sitemap.xml")]
 
 
-def _entries(sitemap: str) -> list[tuple[str, bool]]:
+def _entries(sitemap: str, customer: int | None) -> list[tuple[str, bool]]:
     """What a sitemap lists: addresses, and whether each is another sitemap's."""
     page = fetch(sitemap, max_bytes=MAX_BYTES)
-    document = reading.read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url))
+    document = reading.read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url), customer)
     entries = ((_normalized(page.url, item.title), item.content == INDEX) for item in document.items)
     return [(url, is_index) for url, is_index in entries if url]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.db.session import Limits
+from shared.http.bulkhead import customer_room
 from shared.jobs.ledger import leases
 from shared.knowledge import reading, sources, web
 from shared.knowledge.sources import File, Page, Sitemap
@@ -238,8 +240,8 @@ def test_deleted_while_it_is_being_read(world: World, base: int, monkeypatch: py
     source = sources.start_import(base, File("faq.csv", CSV.encode()))
     read = reading.read
 
-    def read_and_delete(raw: Any) -> Any:
-        document = read(raw)
+    def read_and_delete(raw: Any, customer: int) -> Any:
+        document = read(raw, customer)
         sources.delete(source)
         return document
 
@@ -291,7 +293,7 @@ def test_what_cannot_be_read_fails_at_once_with_its_reason(world: World, base: i
 
 
 def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(_: Any) -> Any:
+    def die(*_: Any) -> Any:
         raise reading.ReaderDied("the process that read it ended")
 
     with monkeypatch.context() as dying:
@@ -303,6 +305,25 @@ def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkey
     assert sources.retry_failed(source) == 1
     run(world)
     assert len(items(base)) == 3
+
+
+def test_one_customer_never_has_all_threads(world: World, base: int, simulator: Simulator) -> None:
+    """Whose sites hang waits for room; the others' pages are read."""
+    from workers import knowledge_import  # it boots a worker, which needs the settings
+
+    other, _ = world.tenant()
+    others_base = int(db.scalar("select id from knowledge_base where customer_id = %s", [other]))
+    source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
+    others_source = sources.start_import(others_base, Page(f"{simulator.url}/site/page-2"))
+    with ExitStack() as calls:
+        for _ in range(knowledge_import.DOCUMENTS):
+            calls.enter_context(knowledge_import._bulkhead.slot(customer_room(world.customer), age=0.0))
+        world.drain()
+        [job] = world.jobs(customer_id=world.customer)
+        assert (job["state"], job["attempts"]) == ("delayed", 0)
+        assert counts(others_source)["stored"] == 1
+    run(world)
+    assert counts(source)["stored"] == 1
 
 
 def test_postgresql_may_take_its_time_with_many_items(world: World, base: int) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from shared.channels import health
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
 from shared.db.credentials import encrypt
+from shared.errors import OutcomeUnknown
+from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom
 from shared.media import files
 from shared.media.storage import storage
 from shared.models import Media
@@ -78,6 +81,34 @@ def test_the_answer_waits_for_all_pictures_of_an_album(world: World) -> None:
         assert answer_in(messages[-1]) > 3
         assert world.run(job["id"]) is None
     assert answer_in(messages[-1]) <= 3
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_file_waits_for_room_and_its_answer_does_not_wait_for_a_gateway_that_hangs(
+    world: World, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workers import media_fetch  # it boots a worker, which needs the settings
+
+    message = send(world, PICTURE)
+    [job] = world.jobs(queue="media-fetch")
+    bulkhead = Bulkhead(media_fetch._bulkhead._threads)
+    monkeypatch.setattr(media_fetch, "_bulkhead", bulkhead)
+    room = media_fetch.source_room(world.customer)
+    for _ in range(3 * hangs):
+        with pytest.raises(OutcomeUnknown), bulkhead.slot(room, age=0.0):
+            raise OutcomeUnknown("no answer")
+    with ExitStack() as calls:
+        with suppress(NoRoom):
+            for _ in range(MAX_SLOTS + 1):
+                calls.enter_context(bulkhead.slot(room, age=0.0))
+        world.run(job["id"])
+        [job] = world.jobs(queue="media-fetch")
+        assert (job["state"], job["attempts"]) == ("delayed", int(hangs))
+        assert "calls without a response" in job["last_error"]
+    assert [row["state"] for row in media_of(message)] == ["waiting"]
+    db.rows("update job set state = 'waiting', run_at = null where id = %s", [job["id"]])
+    assert world.run(job["id"]) is None
+    assert [row["state"] for row in media_of(message)] == ["stored"]
 
 
 VOICE = {"kind": "voice", "mime": "audio/ogg", "source": {"id": "42.ogg"}}

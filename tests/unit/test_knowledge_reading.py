@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from typing import Any
 
@@ -15,12 +17,13 @@ import pytest
 
 from shared.knowledge import reading
 from shared.knowledge.documents import MAX_ITEMS, Document, Raw, Unreadable
+from shared.knowledge.reading import Turns
 
 QA = [("Wann liefern Sie?", "In zwei Tagen."), ("Größe?", "Für „große“ Füße: 50.")]
 
 
 def read(name: str, body: bytes | str, **more: Any) -> Document:
-    return reading.read(Raw(name, body.encode() if isinstance(body, str) else body, **more))
+    return reading.read(Raw(name, body.encode() if isinstance(body, str) else body, **more), 1)
 
 
 def pairs(document: Document) -> list[tuple[str, str]]:
@@ -257,3 +260,21 @@ def test_a_document_that_takes_too_long_or_kills_its_reader_harms_no_other(monke
     process.kill()
     process.wait()
     assert pairs(read("short.txt", "After it.")) == [("short", "After it.")]
+
+
+def test_customers_take_turns() -> None:
+    """Who has many documents keeps another one waiting for one of them."""
+    turns, order = Turns(), list[str]()
+
+    def read_for(customer: str) -> None:
+        with turns.turn(customer):
+            order.append(customer)
+
+    with ThreadPoolExecutor(5) as pool:
+        with turns.turn("many"):
+            for number, customer in enumerate(["many", "many", "many", "one"], 1):
+                pool.submit(read_for, customer)
+                while len(turns._waiting) < number:
+                    time.sleep(0.001)
+        pool.shutdown()
+    assert order == ["one", "many", "many", "many"]
