@@ -190,20 +190,25 @@ def test_what_the_api_can_set_an_owner_can(app: Flask, world: World, simulator: 
     assert stored("headers") is None
 
 
-def test_a_count_that_ends_before_the_events_do_says_so(app: Flask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview, "NEWEST", 12)
-    monkeypatch.setattr(overview, "LEAST", 4)
+@pytest.mark.parametrize(
+    ("failed", "newer", "shown"), [(10_000, 0, ("10,000", False)), (10_001, 0, ("10,000+", True)), (3, 10_005, ("0", True))]
+)
+def test_counts_are_exact_to_ten_thousand_however_many_webhooks_there_are(
+    app: Flask, world: World, failed: int, newer: int, shown: tuple[str, bool]
+) -> None:
     owner, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
-    made = [world.endpoint(world.customer, path) for path in ("many", "exact", "none")]
-    for endpoint, count in zip(made, (5, 4, 0), strict=True):
-        db.rows(
-            "insert into webhook_event (customer_id, endpoint_id, event, payload, status, error)"
-            " select %s, %s, 'message.sent', '{}', 'FAILED', 'HTTP 500' from generate_series(1, %s)",
-            [world.customer, endpoint, count],
-        )
-    shown = re.findall(r'<td class="number" data-label="Failed">([^<]*)</td>', owner.get(page).text)
-    assert shown == ["4+", "4", "0"]
-    assert "<dt>Failed</dt><dd>5</dd>" in owner.get(f"{page}/{made[0]}").text, "its own page counts further"
+    first, *_others = [world.endpoint(world.customer, f"hook-{number}") for number in range(20)]
+    add = (
+        "insert into webhook_event (customer_id, endpoint_id, event, payload, status, error, delivered_at)"
+        " select %s, %s, 'message.sent', '{}', %s, %s, %s from generate_series(1, %s)"
+    )
+    db.rows(add, [world.customer, first, "FAILED", "HTTP 500", None, failed])
+    db.rows(add, [world.customer, first, "DELIVERED", None, "2026-11-27T00:00:00Z", newer])
+    texts = owner.get(page).text, owner.get(f"{page}/{first}").text
+    cells = re.findall(r'<td class="number" data-label="Failed">([^<]*)</td>', texts[0])
+    assert cells == [shown[0], *["0"] * 19]
+    assert f"<dt>Failed</dt><dd>{shown[0]}</dd>" in texts[1]
+    assert ["Counted are the newest 10,000 events" in text for text in texts] == [shown[1]] * 2
 
 
 def test_two_edits_do_not_write_over_each_other_and_nobody_reaches_anothers(app: Flask, world: World) -> None:

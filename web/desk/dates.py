@@ -31,6 +31,6 @@ def clock(moment: datetime) -> str:
     return format_time(moment, "short", tzinfo=UTC, locale=get_locale() or "en")
 
 
-def counted(number: int, exact_to: int = COUNTED) -> str:
-    """A count, exact up to 10,000, or to what somebody has counted to."""
-    return str(format_number(min(number, exact_to))) + ("+" if number > exact_to else "")
+def counted(number: int) -> str:
+    """A count, exact up to 10,000."""
+    return str(format_number(min(number, COUNTED))) + ("+" if number > COUNTED else "")
