@@ -17,8 +17,14 @@ from shared.payloads import MAX_ROW_ID
 
 #: Characters of a note, of its author's name, and of a quick reply.
 MAX_NOTE, MAX_AUTHOR, MAX_REPLY = 10_000, 200, 4_000
+#: Quick replies of a customer: each conversation that is open at the desk has them all. Those that were more stay.
+MAX_REPLIES = 500
 #: What a quick reply may be called.
 SHORTCUT = r"[a-z0-9_-]{1,40}"
+
+
+class TooManyReplies(Exception):
+    """The customer has as many quick replies as it may."""
 
 
 class Taken(Exception):
@@ -76,7 +82,7 @@ def note(conversation_id: int, author: User | str, content: str) -> dict[str, An
 
 def quick_replies(customer_id: int) -> list[dict[str, Any]]:
     """All of a customer's, by their shortcuts."""
-    return db.rows(QuickReply.select().where(QuickReply.customer == customer_id).order_by(QuickReply.shortcut).limit(500))
+    return db.rows(QuickReply.select().where(QuickReply.customer == customer_id).order_by(QuickReply.shortcut))
 
 
 def is_shortcut(text: str) -> bool:
@@ -85,12 +91,19 @@ def is_shortcut(text: str) -> bool:
 
 
 def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str, Any]:
-    """Adds one, or replaces the one with this shortcut. Returns its row."""
+    """Adds one, or replaces the one with this shortcut. Returns its row. Raises TooManyReplies."""
     values = {"customer": customer_id, "shortcut": shortcut, "content": content.strip()[:MAX_REPLY]}
     new = QuickReply.insert(**values).on_conflict(
         conflict_target=[QuickReply.customer, QuickReply.shortcut], update={QuickReply.content: values["content"]}
     )
-    return db.rows(new.returning(QuickReply))[0]
+    with db.transaction():
+        db.rows("select from customer where id = %s for no key update", [customer_id])  # two at once take turns
+        known = db.rows(QuickReply.select(QuickReply.shortcut).where(QuickReply.customer == customer_id))
+        if len(known) >= MAX_REPLIES and shortcut not in {row["shortcut"] for row in known}:
+            raise TooManyReplies(
+                f"You have {len(known)} quick replies, and {MAX_REPLIES} are allowed. Delete one that you no longer need."
+            )
+        return db.rows(new.returning(QuickReply))[0]
 
 
 def delete_quick_reply(customer_id: int, reply_id: int) -> str | None:

@@ -11,7 +11,7 @@ from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
 
-#: Events of an endpoint that are looked at, the newest ones: it may have millions, and an index by status would slow each delivery.
+#: The newest events of an endpoint, which are counted: it may have millions, and an index by status would slow each delivery.
 NEWEST = 10_000
 #: Attempts of an endpoint among which the last failure is looked for.
 TRIED = 1_000

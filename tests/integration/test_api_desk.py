@@ -8,7 +8,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.people import audit
 from shared.privacy import erasure
-from tests.integration.desk_pages import person
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_api_rules import post
 from tests.integration.test_front_door_api import Business, mine, other, talk
@@ -52,6 +52,23 @@ def test_quick_replies_are_saved_replaced_and_deleted(mine: Business) -> None:
     assert mine("DELETE", f"/quick-replies/{saved['id']}").status_code == 204
     assert mine("DELETE", f"/quick-replies/{saved['id']}").status_code == 404
     assert data(mine, "/quick-replies") == []
+
+
+def test_the_501st_quick_reply_is_refused_and_none_is_hidden(mine: Business, other: Business) -> None:
+    db.rows(
+        "insert into quick_reply (customer_id, shortcut, content) select %s, 'r-' || n, 'x' from generate_series(1, 500) n",
+        [mine.customer],
+    )
+    refused = mine("POST", "/quick-replies", {"shortcut": "hours", "content": "x"})
+    assert (refused.status_code, refused.mimetype) == (409, "application/problem+json")
+    assert "500 are allowed" in refused.json["detail"]  # type: ignore[index]
+    assert mine("POST", "/quick-replies", {"shortcut": "r-7", "content": "y"}).json["content"] == "y"  # type: ignore[index]
+    assert other("POST", "/quick-replies", {"shortcut": "hours", "content": "x"}).status_code == 200
+    db.rows("insert into quick_reply (customer_id, shortcut, content) values (%s, 'zulu', 'from before')", [mine.customer])
+    assert data(mine, "/quick-replies")[-1]["shortcut"] == "zulu"
+    desk = Visitor(mine._client.application, person("agent", mine.customer))
+    shown = desk.post(f"/desk/c/{mine.customer}/quick-replies", shortcut="hours", content="Nine to five.")
+    assert (shown.status_code, "at most 500 quick replies" in shown.text, "Nine to five." in shown.text) == (409, True, True)
 
 
 def test_a_conversation_is_given_to_a_colleague_and_the_business_hears_of_each(door: FrontDoor, mine: Business) -> None:

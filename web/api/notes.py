@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 from marshmallow import fields, validate
+from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.inbox import work
@@ -97,14 +98,18 @@ def list_quick_replies() -> dict[str, Any]:
 @api.post("/quick-replies")
 @api.arguments(NewQuickReplySchema)
 @api.response(200, QuickReplySchema)
+@api.alt_response(409, response="CONFLICT")
 def save_quick_reply(reply: dict[str, Any]) -> dict[str, Any]:
     """Save a quick reply
 
-    It replaces the one with its shortcut, if there is one.
+    It replaces the one with its shortcut, if there is one. A business has at most 500; 409: that many are there.
     """
-    with db.transaction():
-        saved = work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
-        audited("quick_reply.saved", "quick_reply", saved["id"], name=saved["shortcut"])
+    try:
+        with db.transaction():
+            saved = work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
+            audited("quick_reply.saved", "quick_reply", saved["id"], name=saved["shortcut"])
+    except work.TooManyReplies as problem:
+        raise Conflict(str(problem)) from None
     return saved
 
 

@@ -78,7 +78,7 @@ def inbox() -> Response:
 @allowed("agent")
 def quick_replies() -> Response:
     """Answers that are used often."""
-    return make_response(render_template("desk/quick_replies.html", replies=work.quick_replies(g.customer.id)))
+    return _quick_replies()
 
 
 @desk.post("/c/<int:customer_id>/quick-replies")
@@ -88,11 +88,14 @@ def save_quick_reply() -> Response:
     shortcut, content = request.form.get("shortcut", "").strip().lstrip("/").lower(), request.form.get("content", "")
     if not work.is_shortcut(shortcut) or not content.strip():
         problem = _("A shortcut has small letters, digits, - and _, and at most 40 of them; and it needs a text.")
-        replies = work.quick_replies(g.customer.id)
-        return make_response(render_template("desk/quick_replies.html", replies=replies, problem=problem), 422)
-    with db.transaction():
-        saved = work.save_quick_reply(g.customer.id, shortcut, content)
-        audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
+        return _quick_replies(problem, 422)
+    try:
+        with db.transaction():
+            saved = work.save_quick_reply(g.customer.id, shortcut, content)
+            audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
+    except work.TooManyReplies:
+        most = _("There are at most %(most)s quick replies. Delete one that you no longer need.", most=work.MAX_REPLIES)
+        return _quick_replies(most, 409)
     flash(_("Saved."))
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
@@ -105,6 +108,11 @@ def delete_quick_reply(reply_id: int) -> Response:
         if shortcut := work.delete_quick_reply(g.customer.id, reply_id):
             audited("quick_reply.deleted", "quick_reply", reply_id, name=shortcut)
     return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def _quick_replies(problem: str = "", status: int = 200) -> Response:
+    replies = work.quick_replies(g.customer.id)
+    return make_response(render_template("desk/quick_replies.html", replies=replies, problem=problem), status)
 
 
 def _wanted() -> lists.Filter:
