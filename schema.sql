@@ -769,12 +769,13 @@ create table contact_identity (
     created_at   timestamptz not null default now(),
     -- When its person gave it up (a changed number). Some days later it is forgotten: it may be another person's one day.
     left_at      timestamptz,
-    -- A @lid: how often its turn came to be asked for at the gateway, whose phone it is, and when it comes again
-    -- (shared/channels/whatsapp_qr/lids.py). Null after 0 turns: as soon as possible; null after more: never.
+    -- A @lid: how often the gateway was asked whose phone it is, and answered, and when it is asked again
+    -- (shared/channels/whatsapp_qr/lids.py). Null after 0 answers: as soon as possible; null after more: not until the session is
+    -- connected again.
     lookups      smallint not null default 0 check (lookups >= 0),
     lookup_at    timestamptz,
     primary key (chatbot_id, family, name),
-    constraint contact_identity_lookup_check check (lookup_at is null or name like '%@lid' and lookups > 0)
+    constraint contact_identity_lookup_check check (lookup_at is null or name like '%@lid')
 );
 create index contact_identity_contact_idx on contact_identity (contact_id);
 create index contact_identity_left_idx on contact_identity (left_at) where left_at is not null;

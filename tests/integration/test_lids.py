@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from shared import db
+from shared.channels.inbound import Account, SessionState
 from shared.channels.whatsapp_qr import lids, waha
+from shared.channels.whatsapp_qr.session import report
 from shared.db import credentials
 from shared.models import WhatsappQrSession
 from shared.privacy import erasure
@@ -62,17 +64,18 @@ def test_a_number_is_learnt(world: World, is_known: bool) -> None:
     assert asked(world) == [LID], "what is known is not asked for"
 
 
-#: What the gateway does, and whether it is asked for the second @lid of the run.
+#: What the gateway does, and whether that is an answer: then it is asked for the second @lid of the run, and a turn is over.
 FAILURES: dict[str, tuple[dict[str, Any] | None, bool]] = {
     "null": ({"fault": "status", "status": 200, "body": {"lid": LID, "pn": None}}, True),
     "nothing": ({"fault": "status", "status": 200, "body": ""}, True),
     "another @lid": ({"fault": "status", "status": 200, "body": {"lid": LID, "pn": LID}}, True),
     "a group": ({"fault": "status", "status": 200, "body": {"pn": "120363@g.us"}}, True),
     "no text": ({"fault": "status", "status": 200, "body": [{"pn": 4915112345}]}, True),
-    "404": ({"fault": "status", "status": 404, "body": {"message": "Session not found", "statusCode": 404}}, True),
-    "422": ({"fault": "offline"}, True),
-    "500": ({"fault": "status", "status": 500}, True),
-    "redirect": ({"fault": "redirect"}, True),
+    "404": ({"fault": "status", "status": 404, "body": {"message": "Session not found", "statusCode": 404}}, False),
+    "401": ({"fault": "status", "status": 401}, False),
+    "422": ({"fault": "offline"}, False),
+    "500": ({"fault": "status", "status": 500}, False),
+    "redirect": ({"fault": "redirect"}, False),
     "hangs": ({"fault": "timeout", "ms": 3_000}, False),
     "ends": ({"fault": "reset_before"}, False),
 }
@@ -82,15 +85,15 @@ FAILURES: dict[str, tuple[dict[str, Any] | None, bool]] = {
 def test_a_gateway_that_tells_nothing_is_asked_again_later(world: World, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     if case == "hangs":
         monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "1")
-    rule, goes_on = FAILURES[case]
+    rule, answers = FAILURES[case]
     for name in (LID, STRANGER):
         say(world, "Hello", "whatsapp_qr", name)
     world.simulator.faults([{"kind": "waha", "match": "/lids/", **(rule or {})}])
     assert lids.look_up() == 0
     requests = [request["path"] for request in world.simulator.record("waha") if "/lids/" in request["path"]]
-    assert len(requests) == 1 + goes_on
+    assert len(requests) == 1 + answers
     assert lids.look_up() == 0, "not before a minute is over"
-    assert turns()[0] == 1
+    assert turns()[0] == answers
     assert turns()[1] == pytest.approx(60, abs=30)
     world.simulator.clear_faults()
     pass_time()
@@ -98,16 +101,47 @@ def test_a_gateway_that_tells_nothing_is_asked_again_later(world: World, monkeyp
     assert identities().keys() == {PHONE, LID, STRANGER}
 
 
-def test_nothing_is_asked_for_ever(world: World) -> None:
-    say(world, "Hello", "whatsapp_qr", STRANGER)
-    waits = []
+def test_a_gateway_that_fails_takes_no_turns(world: World) -> None:
+    say(world, "Hello", "whatsapp_qr", LID)
+    world.simulator.faults([{"kind": "waha", "match": "/lids/", "fault": "status", "status": 500}])
     for _ in range(len(lids.PAUSES) + 5):
-        lids.look_up()
-        waits.append(turns(STRANGER)[1] or 0.0)
+        assert lids.look_up() == 0
         pass_time()
-    assert len(asked(world)) == len(lids.PAUSES) + 1
-    assert waits[: len(lids.PAUSES)] == pytest.approx(lids.PAUSES, abs=30)
-    assert not any(waits[len(lids.PAUSES) :])
+    world.simulator.clear_faults()
+    assert lids.look_up() == 1
+
+
+def test_a_session_that_does_not_answer_does_not_stop_the_others(world: World) -> None:
+    _, other = world.tenant()
+    for user, chatbot in ((STRANGER, world.chatbot), ("77124@lid", world.chatbot), (LID, other)):
+        say(world, "Hello", "whatsapp_qr", user, chatbot_id=chatbot)
+    with db.connection():
+        configure(world, api_key=credentials.encrypt("key of the session"))
+    world.simulator.faults([{"kind": "waha", "fault": "revoked", "match": "/lids/", "token": "key of the session"}])
+    assert lids.look_up() == 1
+    assert len(asked(world)) == 2, "the first of one session, and that of the other"
+
+
+def hear(world: World, word: str) -> None:
+    """What the gateway reports of the session."""
+    [row] = db.rows("select id, session_name from whatsapp_qr_session where chatbot_id = %s", [world.chatbot])
+    report(Account(row["id"], row["session_name"], world.chatbot), SessionState(connected=word == "WORKING", detail=word))
+
+
+def test_what_was_given_up_has_a_turn_when_the_session_is_connected_again(world: World) -> None:
+    for name in (STRANGER, LID):
+        say(world, "Hello", "whatsapp_qr", name)
+    lids.look_up()
+    hear(world, "WORKING")
+    db.rows("update contact_identity set lookups = %s, lookup_at = null where name like '%%@lid'", [len(lids.PAUSES) + 1])
+    before = asked(world)
+    for times in (0, 1, 2):
+        for word in ("WORKING", "WORKING"):  # however often it is said
+            hear(world, word)
+            lids.look_up()
+            pass_time()
+            assert asked(world) == [*before, *[STRANGER] * times], "and not for the one that is known"
+        hear(world, "SCAN_QR_CODE")
 
 
 @pytest.mark.parametrize("gone", ["deleted", "inactive", "logged out", "another gateway's"])

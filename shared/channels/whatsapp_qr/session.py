@@ -16,11 +16,13 @@ from shared.channels.inbound import Account, SessionState
 from shared.channels.outcomes import AccountDown, Reason
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr.dialects import Dialect
+from shared.db import sql
 from shared.errors import OutcomeUnknown
 from shared.http import ConnectFailed, code_of
 from shared.models import WhatsappQrSession
 
 log = logging.getLogger(__name__)
+queries = sql.load(__file__)
 
 # Written out, for each webhook asks: peewee takes five times as long to put the same text together.
 _FIND = """
@@ -57,6 +59,8 @@ def record_state(session_id: int, state: SessionState) -> bool:
 
     An older event that comes late changes nothing; a gateway's clock that runs ahead does not block ours.
     """
+    if state.connected:
+        queries["ask_for_lids_again"].rows(session_id=session_id)
     table, now = WhatsappQrSession, fn.clock_timestamp()
     at = now if state.at is None else fn.least(now, fn.to_timestamp(state.at))
     word, detail = CONNECTED if state.connected else DISCONNECTED, state.detail[:100]

@@ -116,10 +116,15 @@ def qr_code(session: str, api_key: str, /) -> str:
     return as_picture(get_path(answer.json(), "data"), get_path(answer.json(), "mimetype")) if answer.ok else ""
 
 
-def phone_behind(session: str, api_key: str, lid: str) -> str:
-    """GET /api/{session}/lids/{lid}: the chat id of its phone, "" if the gateway does not know it. Raises as `call_get`."""
+def phone_behind(session: str, api_key: str, lid: str) -> str | None:
+    """GET /api/{session}/lids/{lid}: the chat id of its phone, "" if the gateway does not know it. Raises as `call_get`.
+
+    None: it does not answer that, but with a failure, a wrong key, a session that is none.
+    """
     answer = call_get(f"/api/{quote(session, safe='')}/lids/{quote(lid, safe='')}", _headers(api_key))
-    phone = _PHONE.fullmatch(get_text(answer.json(), "pn")) if answer.ok else None
+    if not answer.ok:
+        return None
+    phone = _PHONE.fullmatch(get_text(answer.json(), "pn"))
     return f"{phone[1]}@c.us" if phone else ""
 
 
