@@ -51,7 +51,7 @@ def find(token: str) -> tuple[User, int] | None:
 
 def users_of(session_ids: Collection[int]) -> dict[int, User]:
     """Who is logged in with each of these; those that ended, or whose user is disabled, are left out."""
-    columns = (User.id, User.role, User.customer, UserSession.id.alias("session_id"))
+    columns = (User.id, User.role, User.customer, User.can_read_texts, UserSession.id.alias("session_id"))
     live = UserSession.id.in_(list(session_ids)) & _lives() & User.disabled_at.is_null()
     return {row.pop("session_id"): User(**row) for row in db.rows(UserSession.select(*columns).join(User).where(live))}
 

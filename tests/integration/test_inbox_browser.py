@@ -11,6 +11,7 @@ import pytest
 
 from shared import db
 from shared.inbox import lists
+from shared.models import User, UserSession
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -73,6 +74,42 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     assert own == [("Nine to five.", "SENT")], "a note is not sent"
     assert db.rows("select author, content from conversation_note") == [{"author": "Emma", "content": "Calls back"}]
     assert conversation()["owner"] == "person"
+
+
+@pytest.mark.parametrize("what", ["logged out", "of another business"])
+def test_nothing_stays_on_the_screen_of_somebody_who_may_not_see_it_any_more(
+    browser: Browser, site: Site, world: World, what: str
+) -> None:
+    world.say("My secret question")
+    world.drain()
+    agent = person("agent", world.customer, "Emma")
+    log_in(browser, site, agent)
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    until_shown(browser, ".bubble", "My secret question")
+    if what == "logged out":
+        db.rows(UserSession.delete().where(UserSession.user == agent.id))
+        browser.until("location.pathname === '/desk/login' && document.querySelector('#email')", seconds=60)
+    else:
+        db.rows(User.update(customer=world.tenant()[0]).where(User.id == agent.id))
+        browser.until("document.querySelector('h1')?.textContent === 'There is no such page'", seconds=60)
+    assert "secret" not in browser.run("return document.documentElement.outerHTML")
+
+
+def test_texts_are_masked_on_the_open_page_of_an_operator_who_may_not_read_them_any_more(
+    browser: Browser, site: Site, world: World
+) -> None:
+    world.say("My secret question")
+    world.drain()
+    operator = person("operator", None, "Olga")
+    db.rows(User.update(can_read_texts=True).where(User.id == operator.id))
+    log_in(browser, site, operator)
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    until_shown(browser, ".bubble", "My secret question")
+    fetched = "performance.getEntriesByType('resource').some(one => one.name.includes('/thread') && one.responseEnd)"
+    browser.until(fetched)  # as a new stream says
+    db.rows(User.update(can_read_texts=False).where(User.id == operator.id))
+    until_shown(browser, ".bubble", "•••••")
+    assert "secret" not in browser.run("return document.documentElement.outerHTML")
 
 
 def fill(world: World, conversations: int) -> None:

@@ -96,6 +96,11 @@ def may_read_texts() -> bool:
     return g.user.role != "operator" or bool(g.user.can_read_texts)
 
 
+def rights(user: User) -> str:
+    """What pages depend on of somebody's rights, as one word."""
+    return f"{user.role} texts" if user.role == "operator" and user.can_read_texts else user.role
+
+
 def masked(text: str | None) -> str:
     """A message's text, or only its length for an operator without the grant. For one with it the look is recorded."""
     if not text:

@@ -93,6 +93,7 @@ def _for_templates() -> dict[str, object]:
     return {
         "may": access.may,
         "may_read_texts": access.may_read_texts,
+        "rights": access.rights,
         "menu": navigation.menu,
         "languages": language.languages(),
         "locale": str(get_locale()),

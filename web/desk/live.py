@@ -2,8 +2,9 @@
 
 The streams are connections of the event loop, without a thread (web/server/streams.py). Nothing announces changes for
 the desk, so that no message gets slower by somebody watching: once a second a process asks for marks of what its pages show, all
-of them in two statements, and for who may still see it: the stream of somebody who was logged out or disabled ends. A new stream
-is told at once, so one that broke has missed nothing.
+of them in two statements, and for who may still see it. The stream of somebody who was logged out or disabled ends; `rights` says
+what its user may, and a page that was made for other rights goes (static/desk/desk.js). A new stream is told at once, so one that
+broke has missed nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -20,7 +21,7 @@ from shared.db import sql
 from shared.inbox import thread
 from shared.models import User
 from shared.people import accounts, sessions
-from web.desk import desk
+from web.desk import access, desk
 from web.desk.access import allowed
 from web.desk.inbox import number
 from web.request_limits import client_site
@@ -31,6 +32,8 @@ queries = sql.load(__file__)
 
 #: Streams of a process together, of one customer, of one address.
 LIMITS = StreamLimits(together=1_000, group=300, address=300)
+#: For each event its mark, and its data.
+Events: TypeAlias = dict[str, tuple[Any, dict[str, Any]]]
 _HUB = "switchboard.desk_streams"
 _creating_hub = threading.Lock()
 
@@ -62,11 +65,10 @@ class DeskHub(StreamHub[DeskStream]):
             {row["id"]: row["mark"] for row in queries["conversations"].rows(conversations=list(open_ones))} if open_ones else {}
         )
         failures = queries["failures"].scalar() if any(not stream.customer_id for stream in page) else None
-        return [
-            _latest(stream, lists, marks, failures) if _may_see(users.get(stream.session_id), stream) else None for stream in page
-        ]
+        latest = [_latest(stream, lists, marks, failures) for stream in page]
+        return [_for_user(users.get(stream.session_id), stream, events) for stream, events in zip(page, latest, strict=True)]
 
-    def _events(self, stream: DeskStream, latest: dict[str, tuple[Any, dict[str, Any]]] | None) -> tuple[str, bool]:
+    def _events(self, stream: DeskStream, latest: Events | None) -> tuple[str, bool]:
         if latest is None:  # it ends now, and the page gets no other one
             stream.ends = 0.0
             return "", False
@@ -75,25 +77,29 @@ class DeskHub(StreamHub[DeskStream]):
         return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in changed.items()), False
 
 
-def _may_see(user: User | None, stream: DeskStream) -> bool:
-    """Whether its user could open it now: was not logged out, disabled, or given another role."""
-    if user is None:
-        return False
+def _for_user(user: User | None, stream: DeskStream, events: Events) -> Events | None:
+    """What a stream's user hears; None: may not see it any more."""
+    if user is None or not _may_see(user, stream):
+        return None
+    rights = access.rights(user)
+    return {"rights": (rights, {"rights": rights}), **events}
+
+
+def _may_see(user: User, stream: DeskStream) -> bool:
+    """Whether its user could open it now: was not given another role."""
     if stream.customer_id is None:
         return accounts.may(user, "operator")
     return accounts.may(user, "agent") and (user.role == "operator" or user.customer_id == stream.customer_id)
 
 
-def _latest(
-    stream: DeskStream, lists: dict[int, dict[str, Any]], marks: dict[int, str], failures: str | None
-) -> dict[str, tuple[Any, dict[str, Any]]]:
+def _latest(stream: DeskStream, lists: dict[int, dict[str, Any]], marks: dict[int, str], failures: str | None) -> Events:
     """For each event its mark, and its data."""
     if stream.customer_id is None:
         return {"failures": (failures, {})}
     row = lists.get(stream.customer_id)
     waits = row is not None and row["handed_over_at"] is not None
     handoff = {"handoff": row["newest"], "at": float(row["handed_over_at"])} if row and waits else {"handoff": None, "at": 0}
-    latest: dict[str, tuple[Any, dict[str, Any]]] = {"list": (row and row["mark"], handoff)}
+    latest: Events = {"list": (row and row["mark"], handoff)}
     if stream.conversation_id:
         latest["conversation"] = (marks.get(stream.conversation_id), {"id": stream.conversation_id})
     return latest

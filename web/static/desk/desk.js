@@ -113,14 +113,28 @@ document.addEventListener("htmx:responseError", event => {
 document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
 
 // ---- Server-sent events of an address: `hears` has a function for each. The browser resumes a stream that broke by itself, unless
-// the answer was an error.
+// the answer was an error. Who may no longer see the page, or not all of it, is asked for it anew: nothing stays on a shared screen.
 function listen(address, hears, pause = 1000) {
   const events = new EventSource(address);
   for (const [name, hear] of Object.entries(hears)) events.addEventListener(name, hear);
+  events.addEventListener("rights", event => { if (JSON.parse(event.data).rights !== document.body.dataset.rights) leave(); });
   events.onopen = () => { pause = 1000; };
   events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, pause, address, hears, Math.min(30_000, pause * 2));
+    if (events.readyState !== EventSource.CLOSED) return;
+    leaveIfRefused();
+    setTimeout(listen, pause, address, hears, Math.min(30_000, pause * 2));
   };
+}
+
+async function leaveIfRefused() {
+  const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+  const isLogin = answer?.redirected && new URL(answer.url).pathname === "/desk/login";
+  if (isLogin || [401, 403, 404].includes(answer?.status)) leave();
+}
+
+function leave() {
+  document.body.replaceChildren();
+  location.reload();
 }
 
 // 422 brings the form again, with what is wrong in it; 409 says who was faster.
