@@ -23,6 +23,11 @@ _COUNTS = """
         (select count(*) from message where role = 'assistant' and status = 'FAILED')                as failed,
         (select count(*) from message where role = 'assistant' and status = 'FAILED' and error is null) as failed_silent,
         (select count(*) from message where metadata ? 'fallback')                                   as fallbacks,
+        -- Asked after a fallback, which hands the conversation over: the bot is silent.
+        (select count(*) from message question join conversation on conversation.id = question.conversation_id
+            where question.role = 'user' and owner = 'person' and exists (
+                select from message fallback where fallback.conversation_id = conversation.id
+                    and fallback.metadata ? 'fallback' and fallback.reply_to < question.id))         as left_to_people,
         (select count(*) from webhook_event)                                                         as events,
         (select count(*) from webhook_event where event in ('message.received', 'message.sent', 'message.failed')) as of_messages,
         (select count(*) from webhook_event where event = 'conversation.opened')                     as opened,
@@ -173,20 +178,21 @@ def _silence(at_ns: list[int]) -> float:
 
 def _check_database(result: Audit) -> None:
     counts, messages, wrong = result.counts, result.messages, result.wrong
-    for name in ("user_messages", "distinct_inbound", "replies", "distinct_replies", "charged"):
-        if counts[name] != messages:
-            wrong.append(f"{name}: {counts[name]} instead of {messages}")
-    unsettled = messages - counts["sent"] - counts["failed"]
+    answered = messages - counts["left_to_people"]
+    expected = {"user_messages": messages, "distinct_inbound": messages, "charged": messages}
+    for name, count in {**expected, "replies": answered, "distinct_replies": answered}.items():
+        if counts[name] != count:
+            wrong.append(f"{name}: {counts[name]} instead of {count}")
+    unsettled = answered - counts["sent"] - counts["failed"]
     if unsettled:
         wrong.append(f"{unsettled} replies are neither SENT nor FAILED")
     if counts["failed_silent"] or counts["open_jobs"]:
         wrong.append(f"{counts['failed_silent']} replies FAILED without a reason, {counts['open_jobs']} jobs still open")
-    events, delivered, failed = counts["events"], counts["delivered"], counts["events_failed"]
-    if delivered + failed != events or counts["of_messages"] != 2 * messages or counts["opened"] != counts["conversations"]:
-        of_messages, opened = counts["of_messages"], counts["opened"]
+    delivered, failed, of_messages = counts["delivered"], counts["events_failed"], messages + answered
+    if (delivered + failed, of_messages, counts["opened"]) != (counts["events"], counts["of_messages"], counts["conversations"]):
         wrong.append(
-            f"webhooks: {delivered} delivered + {failed} failed of {events}; {of_messages} of messages, expected {2 * messages};"
-            f" {opened} of conversations, expected {counts['conversations']}"
+            f"webhooks: {delivered} delivered + {failed} failed of {counts['events']}; {counts['of_messages']} of messages,"
+            f" expected {of_messages}; {counts['opened']} of conversations, expected {counts['conversations']}"
         )
     result.order_violations = db.scalar(_SAVED_OUT_OF_ORDER) + db.scalar(_INBOUND_OUT_OF_ORDER)
 
