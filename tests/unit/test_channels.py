@@ -15,7 +15,7 @@ from shared.channels import health
 from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, parse_item
 from shared.channels.outcomes import EXPLANATIONS, AccountDown, Meaning, Outcome, ProviderFailed, Reason, Slowed
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
-from shared.channels.whatsapp_cloud.errors import ERRORS, classify_error
+from shared.channels.whatsapp_cloud.errors import ERRORS, classify_error, meaning_of
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.errors import OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
@@ -138,6 +138,9 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
         (400, 132001, PermanentRefusal, Reason.TEMPLATE_REFUSED),
         (400, 100, PermanentRefusal, Reason.REQUEST_REFUSED),
         (400, 131053, ProviderFailed, Reason.MEDIA_FAILED),
+        (400, 2500, AccountDown, Reason.TOKEN_INVALID),
+        (400, 80008, Slowed, Reason.RATE_LIMITED),
+        (400, 137000, PermanentRefusal, Reason.RECIPIENT_REFUSES),
         (400, "131000", PermanentRefusal, Reason.UNKNOWN_CODE),  # an exact match only
         (400, True, PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, 13100, PermanentRefusal, Reason.UNKNOWN_CODE),
@@ -148,6 +151,15 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
 def test_what_meta_says_decides_by_code_then_by_status(status: int, code: Any, expected: type[Exception], reason: Reason) -> None:
     error: Any = _classified(status, code)
     assert (type(error), error.error_code) == (expected, reason)
+
+
+def test_a_number_that_the_token_may_not_use_holds_its_replies() -> None:
+    words = "Unsupported post request. Object with ID '777' does not exist, cannot be loaded due to missing permissions"
+    for subcode, expected in ((33, AccountDown), ("33", PermanentRefusal), (2494010, PermanentRefusal), (None, PermanentRefusal)):
+        error = {"message": words, "type": "GraphMethodException", "code": 100, "error_subcode": subcode}
+        problem: Any = classify_error(Response(400, json.dumps({"error": error}).encode(), {}))
+        assert type(problem) is expected
+    assert {meaning_of(400, {"code": 100, "error_subcode": 33}).reason} == {Reason.PERMISSION_MISSING}
 
 
 def test_an_unknown_code_is_an_alert(caplog: pytest.LogCaptureFixture) -> None:
@@ -179,6 +191,10 @@ def test_every_reason_has_its_words() -> None:
         (404, ['The "s1" instance does not exist'], AccountDown, Reason.SESSION_OFFLINE),
         (429, "Too many", Slowed, Reason.RATE_LIMITED),
         (500, "Error", ProviderFailed, Reason.PROVIDER_FAILED),
+        (500, ["Error: Connection Closed"], AccountDown, Reason.SESSION_OFFLINE),
+        (500, ["Error: Timed Out"], OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
+        (502, "forbidden", ProviderFailed, Reason.PROVIDER_FAILED),  # a proxy's page
+        (504, "", OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (418, "teapot", PermanentRefusal, Reason.UNKNOWN_CODE),
     ],
 )
@@ -190,6 +206,27 @@ def test_evolutions_errors_are_read_for_what_they_say(
     assert (type(error), error.error_code) == (expected, reason)
 
 
+#: What WAHA's engines say of a session that cannot send: NOWEB, GOWS, WEBJS.
+DEAD = (
+    "Connection Closed",
+    "2 UNKNOWN: websocket not connected",
+    "2 UNKNOWN: the store doesn't contain a device JID",
+    "Protocol error (Runtime.callFunctionOn): Target closed.",
+    "Protocol error: Session closed. Most likely the page has been closed.",
+    "Attempted to use detached Frame '7A'.",
+)
+
+
+def raised(words: str) -> dict[str, Any]:
+    """An error of an engine as WAHA passes it on."""
+    return {"statusCode": 500, "exception": {"message": words, "stack": "Error", "name": "Error"}, "request": {"path": "/"}}
+
+
+def test_an_engines_words_are_the_reason_that_is_kept() -> None:
+    error: Any = waha.classify_error(Response(500, json.dumps(raised("Connection Closed")).encode(), {}))
+    assert error.words == "Connection Closed"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected", "reason"),
     [
@@ -199,6 +236,10 @@ def test_evolutions_errors_are_read_for_what_they_say(
         (404, {"message": "Session not found"}, AccountDown, Reason.SESSION_OFFLINE),
         (408, {}, ProviderFailed, Reason.PROVIDER_FAILED),
         (500, {"message": "puppeteer"}, ProviderFailed, Reason.PROVIDER_FAILED),
+        *((500, raised(said), AccountDown, Reason.SESSION_OFFLINE) for said in DEAD),
+        (500, raised("Timed Out"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
+        (500, raised("2 UNKNOWN: no LID found for 5@s.whatsapp.net from server"), ProviderFailed, Reason.PROVIDER_FAILED),
+        (504, {}, OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (418, {}, PermanentRefusal, Reason.UNKNOWN_CODE),
     ],
 )

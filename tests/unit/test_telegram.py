@@ -279,6 +279,10 @@ def test_no_shape_breaks_the_parser(update: dict[str, Any]) -> None:
     [
         (429, "Too Many Requests: retry after 7", {"retry_after": 7}, Snooze, "rate_limited"),
         (403, "Forbidden: bot was blocked by the user", {}, PermanentRefusal, "recipient_refuses"),
+        (403, "Forbidden: user is deactivated", {}, PermanentRefusal, "recipient_unreachable"),
+        (403, "Forbidden: bot can't initiate conversation with a user", {}, PermanentRefusal, "recipient_refuses"),
+        (400, "Bad Request: PRIVACY_PREMIUM_REQUIRED", {}, PermanentRefusal, "recipient_refuses"),
+        (400, "Bad Request: have no rights to send a message", {}, PermanentRefusal, "recipient_refuses"),
         (400, "Bad Request: chat not found", {}, PermanentRefusal, "recipient_unreachable"),
         (400, "Bad Request: group chat was upgraded", {"migrate_to_chat_id": -1}, PermanentRefusal, "recipient_unreachable"),
         (400, "Bad Request: message is too long", {}, PermanentRefusal, "request_refused"),

@@ -12,6 +12,7 @@ from shared.http import Response
 
 _TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
 _UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
+_REFUSES = Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES)
 _REQUEST = Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)
 
 #: HTTP status -> what it means.
@@ -19,17 +20,23 @@ ERRORS: dict[int, Meaning] = {
     400: _REQUEST,
     401: _TOKEN,  # revoked
     404: _TOKEN,  # no token at all
-    403: Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES),  # the customer has blocked the bot, or deleted the account
+    403: _REFUSES,  # the customer has blocked the bot
     413: _REQUEST,
     # Telegram does not say whether the chat or the bot is too fast, and asks for nothing but the pause.
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
 }
-#: What a 400 says -> what it means.
+#: What a 400 or a 403 says -> what it means.
 WORDS: dict[str, Meaning] = {
     "chat not found": _UNREACHABLE,
     "user not found": _UNREACHABLE,
     "peer_id_invalid": _UNREACHABLE,
     "group chat was upgraded": _UNREACHABLE,
+    "deactivated": _UNREACHABLE,  # the account was deleted
+    "user_is_blocked": _REFUSES,
+    "chat_write_forbidden": _REFUSES,
+    "no rights to send": _REFUSES,
+    "not enough rights": _REFUSES,
+    "privacy_premium_required": _REFUSES,  # the customer hears from people with a subscription only
 }
 #: A failure of Telegram's. The message may have left.
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
@@ -47,5 +54,6 @@ def classify_error(answer: Response) -> Exception:
 def _meaning_of(status: int, words: str, text: str) -> Meaning:
     if status >= 500:
         return _FAILED
-    by_words = next((meaning for part, meaning in WORDS.items() if part in words.lower()), None) if status == 400 else None
+    said = words.lower() if status in (400, 403) else ""
+    by_words = next((meaning for part, meaning in WORDS.items() if part in said), None)
     return by_words or ERRORS.get(status) or report_unknown("telegram", status, text)

@@ -30,14 +30,14 @@ _MEDIA = Meaning(Outcome.RETRY, Reason.MEDIA_FAILED)
 #: code -> what it means. One that is not here goes by its HTTP status and `is_transient` (`meaning_of`).
 ERRORS: dict[int, Meaning] = {
     # The token, and what it may do.
-    **dict.fromkeys((0, 102, 190), _TOKEN),
+    **dict.fromkeys((0, 102, 104, 190, 2500), _TOKEN),
     **dict.fromkeys((3, 10, *range(200, 300), 131005), _PERMISSION),
     # The account. 368: blocked for a violation; 131031: locked.
     **dict.fromkeys((368, 131031), _RESTRICTED),
     **dict.fromkeys((131037, 131045, 133000, 133005, 133006, 133008, 133009, 133010, 133015, 133016, 136024), _UNREGISTERED),
     **dict.fromkeys((131042, 131044, 134011), _PAYMENT),
     # Too much: refused before anything was done. The calls of the app (4), user, page, business account; of this API (613).
-    **dict.fromkeys((4, 17, 32, 341, 613, 80007), _APP_LIMIT),
+    **dict.fromkeys((4, 17, 32, 341, 613, 80007, 80008), _APP_LIMIT),
     130429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),  # the number's throughput
     131056: Meaning(Outcome.DELAY, Reason.RECIPIENT_RATE_LIMITED, 6.0),  # one message in 6 seconds to the same person
     131057: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0),  # the number is in maintenance, for up to a minute
@@ -45,7 +45,8 @@ ERRORS: dict[int, Meaning] = {
     # The recipient.
     131047: Meaning(Outcome.TEMPLATE, Reason.WINDOW_CLOSED),
     **dict.fromkeys((131021, 131026, 131030, 131062), _UNREACHABLE),
-    **dict.fromkeys((130403, 130472, 130497), _REFUSES),  # 130497: messages to this country
+    # 130497: messages to this country. 137000: the identity check, and the customer has another phone.
+    **dict.fromkeys((130403, 130472, 130497, 137000), _REFUSES),
     **dict.fromkeys((131049, 131050, 131055, 131063, 131064, 134100), _MARKETING),
     # The request, by our fault; the template, by the business's.
     **dict.fromkeys((33, 100, 131008, 131009, 131051, 135000), _REQUEST),
@@ -56,6 +57,8 @@ ERRORS: dict[int, Meaning] = {
     # A failure of Meta's. The message may have left.
     **dict.fromkeys((1, 2, 131000, 131016, 133004), _FAILED),
 }
+#: The subcode of 100 with which Graph says that the number is not there, or not for this token.
+NO_SUCH_OBJECT = 33
 #: HTTP 429 with a code that says nothing of waiting.
 THROTTLED = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0)
 #: Statuses that pass by themselves: a timeout on their side, a conflict, locked, too early.
@@ -83,6 +86,8 @@ def meaning_of(status: int, error: Mapping[str, Any]) -> Meaning:
     """What an error means, with the HTTP status it came with; 200 for one that a webhook reports."""
     code = error.get("code")
     meaning = ERRORS.get(code) if type(code) is int else None
+    if meaning is _REQUEST and code == 100 and error.get("error_subcode") == NO_SUCH_OBJECT:
+        return _PERMISSION
     if status == 429 and (meaning is None or meaning.outcome not in _WAITS):
         return THROTTLED
     if error.get("is_transient") is True and (meaning is None or meaning.outcome is Outcome.FAIL):

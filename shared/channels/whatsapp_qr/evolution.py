@@ -18,13 +18,14 @@ from shared.channels.inbound import Headers, SessionState, get_path, get_text
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.evolution_events import CONNECTED, EVENTS, parse
 from shared.channels.whatsapp_qr.gateway import (
-    OFFLINE,
     RETRY,
+    SAYINGS,
     UNREACHABLE,
     as_picture,
     call_delete,
     call_get,
     call_post,
+    failure_of_gateway,
     insist,
     message_id_in,
     own_id,
@@ -59,16 +60,7 @@ ERRORS: dict[int, Meaning] = {
 }
 #: What Evolution (and Baileys below it) says in a 400 -> what it means; the first that it contains counts.
 WORDS: tuple[tuple[str, Meaning], ...] = (
-    ("timed out", Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)),  # the phone did not confirm, and may have sent it
-    ("rate-overlimit", Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)),
-    ("connection closed", OFFLINE),
-    ("connection terminated", OFFLINE),
-    ("connection failure", OFFLINE),
-    ("connection lost", OFFLINE),
-    ("not connected", OFFLINE),
-    ("logged out", OFFLINE),
-    ("stream errored", OFFLINE),
-    ("not-authorized", OFFLINE),
+    *SAYINGS,
     ("forbidden", Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES)),
     ("item-not-found", Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)),
     ("requires property", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
@@ -191,6 +183,6 @@ def classify_error(answer: Response) -> Exception:
 def _meaning(status: int, words: str) -> Meaning:
     if status == 400:
         return next((meaning for sign, meaning in WORDS if sign in words), RETRY)
-    if status in ERRORS or status >= 500:
-        return ERRORS.get(status, RETRY)
-    return report_unknown("whatsapp_qr", status, f"Evolution: HTTP {status}")
+    if status >= 500:
+        return failure_of_gateway(status, words)
+    return ERRORS.get(status) or report_unknown("whatsapp_qr", status, f"Evolution: HTTP {status}")

@@ -18,6 +18,35 @@ from shared.http.client import exchange
 OFFLINE = Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE)
 RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
+#: What WhatsApp Web's clients below the gateways say (Baileys, whatsmeow, a page in a browser) -> what it means; the first that a
+#: failure contains counts.
+SAYINGS: tuple[tuple[str, Meaning], ...] = (
+    ("timed out", Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)),  # the phone did not confirm, and may have sent it
+    ("rate-overlimit", Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)),
+    ("connection closed", OFFLINE),
+    ("connection terminated", OFFLINE),
+    ("connection failure", OFFLINE),
+    ("connection lost", OFFLINE),
+    ("not connected", OFFLINE),
+    ("logged out", OFFLINE),
+    ("stream errored", OFFLINE),
+    ("not-authorized", OFFLINE),
+    ("doesn't contain a device jid", OFFLINE),  # whatsmeow: nobody has logged in
+    ("target closed", OFFLINE),  # the browser's page is gone, until the session is restarted
+    ("session closed", OFFLINE),
+    ("detached frame", OFFLINE),
+)
+#: Statuses by which a proxy says that it waited in vain for the gateway, which may have sent it.
+_TIMEOUTS = frozenset({504, 524})
+
+
+def failure_of_gateway(status: int, words: str) -> Meaning:
+    """What a 5xx means. By itself it says nothing of the session, but the gateway passes on what its client says."""
+    if status in _TIMEOUTS:
+        return Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+    return next((meaning for sign, meaning in SAYINGS if sign in words.lower()), RETRY)
+
+
 #: The error of a message whose failure a gateway reports by webhook; none of them says why.
 REPORTED_FAILURE = "WhatsApp QR: the gateway reports an error"
 

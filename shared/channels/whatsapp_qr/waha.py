@@ -18,6 +18,7 @@ from shared.channels.whatsapp_qr.gateway import (
     call_delete,
     call_get,
     call_post,
+    failure_of_gateway,
     insist,
     message_id_in,
     own_id,
@@ -46,7 +47,7 @@ _EVENTS = [name for name in EVENTS if name != "message"]
 #: A phone's chat id, whatever form an engine gives it.
 _PHONE = re.compile(r"\+?(\d{5,15})(?::\d+)?(?:@c\.us|@s\.whatsapp\.net)?")
 
-#: HTTP status -> what it means; any other 5xx is retried. 422 names the session's state, or what is wrong with the request.
+#: HTTP status -> what it means; a 5xx is read for what it says. 422 names the session's state, or what is wrong with the request.
 ERRORS: dict[int, Meaning] = {
     400: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
@@ -135,10 +136,11 @@ def _headers(api_key: str) -> dict[str, str]:
 def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     body = answer.json()
-    words = str(get_path(body, "message") or get_path(body, "error") or answer.excerpt())
+    said = get_path(body, "message") or get_path(body, "error") or get_path(body, "exception", "message")
+    words = str(said or answer.excerpt())
     text = f"WhatsApp QR: HTTP {answer.status}"
     if answer.status == 422 and isinstance(body, dict) and "status" in body:
         return error_of(OFFLINE, f"{text}, the session is {code_of(body['status']) or 'not connected'}", words)
-    meaning = ERRORS.get(answer.status) or (RETRY if answer.status >= 500 else None)
+    meaning = failure_of_gateway(answer.status, words) if answer.status >= 500 else ERRORS.get(answer.status)
     meaning = meaning or report_unknown("whatsapp_qr", answer.status, f"WAHA: HTTP {answer.status}")
     return error_of(meaning, text, words, answer.retry_after(meaning.seconds))
