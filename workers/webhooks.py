@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -25,7 +26,7 @@ from shared.jobs.stage import actor
 from shared.payloads import strip_invalid
 from shared.queues import BEHIND, Queue
 from shared.setting_types import parse_rate
-from shared.webhooks import gone, signing
+from shared.webhooks import failing, gone, notices, signing
 from shared.webhooks.attempts import Attempt
 from shared.webhooks.triggers import Trigger
 
@@ -71,6 +72,20 @@ class EndpointMoved(EndpointRefused):
         self.words = f"it leads to {strip_invalid(answer.headers.get('Location', 'nowhere'))[:MAX_URL]}"
 
 
+class EventFailed(DeadLetter):
+    """An event that failed for good; after a 410 its endpoint is switched off, and its business is told."""
+
+    def write(self, job_id: int) -> Any:
+        """Its rows, the end of the job and the notices in one transaction."""
+        with db.transaction():
+            written = queries["dead_letter"].row(job_id=job_id) or {"tickets": None, "disabled_id": None}
+            if written["disabled_id"] is not None:
+                notices.add(written["disabled_id"], "disabled", datetime.now(UTC))
+        if written["disabled_id"] is not None:
+            failing.log_end(written["disabled_id"], written["customer_id"], "gone")
+        return written["tickets"]
+
+
 def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
     """What `attempt_failed` keeps: of the call, or of an attempt that came to none; and when the event may be tried again."""
     attempt = Attempt.of(job)
@@ -86,7 +101,7 @@ def _failure_details(job: Job, problem: Exception) -> Mapping[str, Any]:
     Queue.WEBHOOKS,
     max_retries=3,
     min_backoff=1000,
-    on_retry_exhausted=DeadLetter(queries["dead_letter"]),
+    on_retry_exhausted=EventFailed(queries["dead_letter"]),
     claim=queries["claim"],
     attempt_failed=queries["attempt_failed"],
     failure_details=_failure_details,

@@ -116,8 +116,8 @@ from throttled_event, details
 on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
--- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it. Not if it got
--- another URL since the call, or in the 5 seconds before: a job reads the URL up to some seconds before it calls.
+-- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it; `disabled_id`
+-- is the one that was switched off just now. Not if it got another URL since the call, or in the 5 seconds before: a job reads the URL up to some seconds before it calls.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
@@ -127,13 +127,15 @@ with dead_job as materialized (
     from dead_job where webhook_event.id = dead_job.webhook_event_id and status = 'PENDING'
     returning webhook_event.id, attempts, endpoint_id, response_status
 ), gone_endpoint as materialized (
-    select endpoint.id from failed_event
+    select endpoint.id, endpoint.customer_id from failed_event
     join webhook_attempt attempt on attempt.event_id = failed_event.id and attempt.number = failed_event.attempts
     join webhook_endpoint endpoint on endpoint.id = failed_event.endpoint_id
     where response_status = 410 and not coalesce(endpoint.url_changed_at > attempt.started_at - interval '5 seconds', false)
     for no key update of endpoint
 ), disabled_endpoint as materialized (
-    select coalesce((select webhook_endpoint_disable_v1(id, 'gone') from gone_endpoint), '[]') as tickets
+    select id, customer_id, webhook_endpoint_disable_v1(id, 'gone') as tickets from gone_endpoint
 )
-select job_close_failed_v1(:job_id) || disabled_endpoint.tickets as tickets
-from (select count(*) from dead_job) locked, disabled_endpoint -- both before it is closed
+select job_close_failed_v1(:job_id) || coalesce(disabled_endpoint.tickets, '[]') as tickets,
+    disabled_endpoint.id as disabled_id, disabled_endpoint.customer_id
+from (select count(*) from dead_job) locked -- both before it is closed
+left join disabled_endpoint on disabled_endpoint.tickets is not null

@@ -39,13 +39,17 @@ class DeadLetter:
     def process(self, job_id: int) -> bool:
         """Writes a failed job's consequences; False if that was done before."""
         job = queries["failed_job"].row(job_id=job_id)
-        tickets = self._write.scalar(job_id=job_id) if job else None
+        tickets = self.write(job_id) if job else None
         if job is None or tickets is None:
             return False
         enqueue(tickets_of(tickets))
         with log_context(job=job_id, queue=job["queue"], customer=job["customer_id"]):
             log.info("dead_letter_processed", extra={"error": job["last_error"]})  # job_failed has said how bad it is
         return True
+
+    def write(self, job_id: int) -> Any:
+        """Writes what the stage has to say; returns the tickets to enqueue, or None if that was done before."""
+        return self._write.scalar(job_id=job_id)
 
     def declare(self, queue: Queue, broker: Broker) -> str:
         """Registers the actor in the stage's process, in front of the stage's own queue; returns its name."""

@@ -51,9 +51,15 @@ def _tell(endpoint: dict[str, Any], state: str, statement: str, arguments: list[
             return False
         notices.add(endpoint["id"], state, endpoint["disables_at"])
     enqueue(tickets_of(tickets))
-    log.warning(
-        "endpoint_disabled" if state == "disabled" else "endpoint_failing",
-        extra={"endpoint": endpoint["id"], "customer": endpoint["customer_id"]},
-    )
-    metrics.increment("endpoints", state)
+    if state == "disabled":
+        log_end(endpoint["id"], endpoint["customer_id"], "failing")
+    else:
+        log.warning("endpoint_failing", extra={"endpoint": endpoint["id"], "customer": endpoint["customer_id"]})
+        metrics.increment("endpoints", state)
     return True
+
+
+def log_end(endpoint_id: int, customer_id: int, reason: str) -> None:
+    """For whoever runs this: an endpoint was disabled, because it was only `failing`, or is `gone` (410)."""
+    log.warning("endpoint_disabled", extra={"endpoint": endpoint_id, "customer": customer_id, "reason": reason})
+    metrics.increment("endpoints", "disabled")

@@ -1,4 +1,4 @@
-"""E-mails to owners about endpoints that only fail: each is a row until the mail server has taken it.
+"""E-mails to owners about endpoints that only fail, or are gone (410): each is a row until the mail server has taken it.
 
 Several are sent at a time, for a mail server may be slow. What it did not take is tried again, later each time, for about a day.
 One whose endpoint was repaired meanwhile is not sent.
@@ -42,6 +42,12 @@ _TEXTS = {
         "Your webhook endpoint {url} (number {endpoint_id}) has answered nothing but failures for days.\n\n"
         "It was disabled, and hears of no more events. Once it works, switch it on again. What failed can be delivered again.",
     ),
+    "gone": (
+        "A webhook endpoint was disabled",
+        "Your webhook endpoint {url} (number {endpoint_id}) has answered that it is gone for good (HTTP 410).\n\n"
+        "It was disabled at once, and hears of no more events. If that was a mistake, switch it on again. What failed can be"
+        " delivered again.",
+    ),
 }
 
 
@@ -72,7 +78,7 @@ def send_due() -> int:
 
 def _send(notice: dict[str, Any]) -> bool:
     try:
-        subject, text = _TEXTS[notice["state"]]
+        subject, text = _TEXTS["gone" if notice["disabled_reason"] == "gone" else notice["state"]]
         return mail.send(notice["email"], subject, text.format(**notice))
     except Exception:  # a fault of ours with this one; it is tried again like one that the server did not take
         log.exception("endpoint_notice_failed", extra={"notice": notice["id"], "endpoint": notice["endpoint_id"]})

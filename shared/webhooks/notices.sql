@@ -14,7 +14,8 @@ with due_notices as materialized (
     update endpoint_notice set due_at = now() + make_interval(secs => :lease), attempts = attempts + 1
     where id = any (array(select id from due_notices)) returning *
 )
-select notice.id, notice.state, notice.disables_at, notice.attempts, endpoint.id as endpoint_id, endpoint.url, app_user.email,
+select notice.id, notice.state, notice.disables_at, notice.attempts, endpoint.id as endpoint_id, endpoint.url, endpoint.disabled_reason,
+    app_user.email,
     app_user.disabled_at is null
         and case notice.state when 'failing' then endpoint.active and endpoint.warned_at is not null else not endpoint.active end as is_true
 from claimed_notices notice join webhook_endpoint endpoint on endpoint.id = notice.endpoint_id

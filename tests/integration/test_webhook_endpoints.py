@@ -19,6 +19,7 @@ from shared.http.bulkhead import MAX_SLOTS, NoRoom, Room
 from shared.operations import webhook_recovery as recovery
 from shared.webhooks import endpoints, failing, notices, redelivery
 from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_ops import SCRAPER
@@ -244,6 +245,53 @@ def test_an_endpoint_that_only_fails_is_disabled_after_a_notice(
     simulator.clear_faults()
     assert change(business, endpoint, active=True)["failing_since"] is None
     assert status_of(send(world, endpoint)) == ("DELIVERED", False)
+
+
+def test_an_endpoint_that_is_gone_is_disabled_at_once_and_everybody_hears_of_it(
+    world: World,
+    business: Business,
+    simulator: Simulator,
+    letters: MailServer,
+    door: FrontDoor,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    add_owner(world, "Ada")
+    endpoint, other = create(business, world), create(business, world, url=None, events=["endpoint.disabled"])
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 410, "times": 100}])
+    for _ in range(2):  # under way at the same time
+        send(world, endpoint)
+    run_until_closed(world)
+    shown = business("GET", f"/webhook-endpoints/{endpoint['id']}").json
+    assert (shown["active"], shown["disabled_reason"]) == (False, "gone")  # type: ignore[index]
+    assert told(business, other) == [("disabled", endpoint["id"])]
+    assert (notices.send_due(), notices.send_due()) == (1, 0)
+    letter = letters.next()
+    assert letter.startswith("To: ada@shop.example\nSubject: A webhook endpoint was disabled")
+    assert "gone for good (HTTP 410)" in letter
+    assert "for days" not in letter
+    assert letters.letters.empty(), "once"
+    assert 'switchboard_webhook_endpoints_total{state="disabled"} 1.0' in door.client.get("/metrics", headers=SCRAPER).text
+    [logged] = [record for record in caplog.records if record.getMessage() == "endpoint_disabled"]
+    assert (vars(logged)["endpoint"], vars(logged)["reason"]) == (endpoint["id"], "gone")
+    desk = Visitor(door.app, person("owner", world.customer))
+    for page in ("", f"/{endpoint['id']}"):
+        assert "gone for good (410)" in desk.get(f"/desk/c/{world.customer}/webhooks{page}").text
+    simulator.clear_faults()
+    assert change(business, endpoint, active=True)["disabled_reason"] is None
+    assert status_of(send(world, endpoint)) == ("DELIVERED", False)
+
+
+def test_nobody_is_written_to_of_an_endpoint_that_was_repaired(
+    world: World, business: Business, simulator: Simulator, letters: MailServer
+) -> None:
+    add_owner(world, "Ada")
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 410, "times": 1}])
+    send(world, endpoint)
+    run_until_closed(world)
+    change(business, endpoint, active=True)
+    assert notices.send_due() == 0
+    assert letters.letters.empty()
 
 
 @pytest.fixture
