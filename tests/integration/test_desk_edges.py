@@ -80,3 +80,44 @@ def test_the_audit_names_the_key_that_changed_something(app: Flask, world: World
     assert "<b>API key Shop server</b> changed a chatbot" in page
     assert "Otto, changed: model" in page
     assert "4711" not in page
+
+
+def _audit_lines(browser: Visitor, path: str) -> list[str]:
+    """Each entry's line, the newest first."""
+    found = re.findall(r"<p><b>(.*?)</p>", browser.get(path).text, re.S)
+    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()) for line in found]
+
+
+def test_the_audit_speaks_in_names_and_words_and_not_in_ids(app: Flask, world: World) -> None:
+    talk = conversation(world)
+    zoe = db.scalar("insert into contact (chatbot_id, name) values (%s, 'Zoe') returning id", [world.chatbot])
+    db.rows("update conversation set contact_id = %s where id = %s", [zoe, talk])
+    emma, owner = person("agent", world.customer), person("owner", world.customer, "Otto")
+    with db.transaction():
+        for action, subject, found, details in (
+            ("conversation.assigned", "conversation", talk, {"user": emma.id}),
+            ("channel.retried", "channel", world.chatbot, {"channel": "whatsapp_cloud", "name": "123"}),
+            ("chatbot.changed", "chatbot", world.chatbot, {"section": "answers"}),
+            ("user.changed", "user", owner.id, {"language": "de"}),
+            ("texts.read", "conversation_thread", talk, {}),
+            ("conversation.assigned", "conversation", talk, {"user": owner.id}),
+        ):
+            audit.record(action, subject, found, details, user=owner, customer_id=world.customer)
+    bot = db.scalar("select name from chatbot where id = %s", [world.chatbot])
+    visitor = Visitor(app, owner)
+    told = _audit_lines(visitor, f"/desk/c/{world.customer}/audit")[1:]  # the first one is the login
+    assert told == [
+        "Otto took a conversation over Zoe",
+        "Otto read messages conversation Zoe",
+        "Otto changed the own profile language: Deutsch",
+        f"Otto changed a chatbot {bot} , page: Answers".replace(" ,", ","),
+        "Otto had a channel tried again 123, channel: WhatsApp Cloud",
+        "Otto gave a conversation to a colleague Zoe, colleague: Emma",
+    ]
+    visitor.post("/desk/profile", name="Otto", language="de")
+    german = " ".join(_audit_lines(visitor, f"/desk/c/{world.customer}/audit"))
+    assert "Zoe, im Team: Emma" in german
+    assert "Seite: Antworten" in german
+    operator = Visitor(app, person("operator", None, "Olga"))
+    theirs = " ".join(_audit_lines(operator, "/desk/operate/audit"))
+    assert ("Zoe" in theirs, f"conversation {talk}" in theirs) == (False, True), "names of people are masked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from shared.people.accounts import Refused, checked_address
+from web.desk import audit_words
 from web.desk.audit_log import ACTIONS
 from web.desk.language import languages, translations
 from web.desk.profile import browser_name
@@ -79,6 +81,30 @@ def test_each_action_of_the_audit_has_words(root: Path) -> None:
     recorded = {action for source in sources for action in re.findall(r'(?:audited|record)\(\s*"(\w+\.\w+)"', source)}
     assert len(recorded) > 20
     assert recorded <= ACTIONS.keys()
+
+
+def _details_in(source: str) -> set[str]:
+    """What calls that record something say as well, by name; of what is not written there nothing is known."""
+    named = {"action", "subject", "subject_id", "user", "customer_id"}
+    found: set[str] = set()
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if function in ("audited", "_audited", "went_on"):
+            found |= {keyword.arg for keyword in call.keywords if keyword.arg}
+        elif function == "record":
+            dicts = (argument for argument in call.args if isinstance(argument, ast.Dict))
+            found |= {key.value for one in dicts for key in one.keys if isinstance(key, ast.Constant)} - named
+    return found
+
+
+def test_each_subject_and_each_detail_of_the_audit_has_a_name(root: Path) -> None:
+    sources = [path.read_text() for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")]
+    subjects = {kind for source in sources for kind in re.findall(r'audited\(\s*"\w+\.\w+",\s*"([\w ]+)"', source)}
+    details = set().union(*(_details_in(source) for source in sources))
+    assert len(subjects) > 10
+    assert len(details) > 10
+    assert subjects <= audit_words.NOUNS.keys()
+    assert details - {"name"} <= audit_words.LABELS.keys()
 
 
 def test_languages_are_read_from_files() -> None:

@@ -11,14 +11,15 @@ from flask_babel import lazy_gettext as _l
 from shared.payloads import MAX_ROW_ID
 from shared.people import accounts, audit
 from web.audited import BY_API
-from web.desk import desk
+from web.desk import audit_words, desk
 from web.desk.access import allowed
 
 #: Rows of a page.
 _ROWS = 50
 #: Actions in people's words. One that is missing here is shown as it is written.
 ACTIONS = {
-    "conversation.assigned": _l("took or gave a conversation to somebody"),
+    "conversation.assigned": _l("gave a conversation to a colleague"),
+    "conversation.taken": _l("took a conversation over"),  # an assignment to oneself
     "conversation.returned": _l("gave a conversation back to the bot"),
     "conversation.closed": _l("closed a conversation"),
     "quick_reply.saved": _l("saved a quick reply"),
@@ -86,29 +87,6 @@ ACTIONS = {
     "webhook.recovered": _l("began a recovery of a webhook"),
     "webhook.recovery_stopped": _l("stopped a recovery of a webhook"),
 }
-#: Words of details, names and values.
-WORDS = {
-    "role": _l("role"),
-    "agent": _l("Agent"),
-    "owner": _l("Owner"),
-    "operator": _l("Operator"),
-    "language": _l("language"),
-    "by": _l("by"),
-    "contact": _l("contact"),
-    "messages": _l("messages"),
-    "events": _l("events"),
-    "sessions": _l("browsers"),
-    "invitation": _l("invitation"),
-    "reset": _l("forgotten password"),
-    "first_operator": _l("link of the first operator"),
-    "profile": _l("the own profile"),
-    "login": _l("the login page"),
-    "since": _l("since"),
-    "tokens": _l("tokens"),
-    "money": _l("money"),
-    "model": _l("model"),
-    "changed": _l("changed"),
-}
 #: What the filter offers: the first words of actions.
 KINDS = {
     "user": _l("People"),
@@ -153,7 +131,7 @@ def _page(customer_id: int | None) -> Response:
     return make_response(
         render_template(
             "desk/audit.html",
-            entries=[{**row, "who": _who(row), "words": _words(row), "facts": _facts(row)} for row in rows[:_ROWS]],
+            entries=_entries(rows[:_ROWS]),
             kinds=KINDS,
             kind=kind,
             people=accounts.of_customer(customer_id) + (accounts.of_customer(None) if customer_id and is_operator else []),
@@ -163,6 +141,11 @@ def _page(customer_id: int | None) -> Response:
     )
 
 
+def _entries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    told = zip(rows, audit_words.facts(rows), strict=True)
+    return [{**row, "who": _who(row), "words": _words(row), "facts": facts} for row, facts in told]
+
+
 def _who(row: dict[str, Any]) -> str:
     """A person, or the API key of a business's server; nothing for a command."""
     key = row["details"].get("key") if row["details"].get("by") == BY_API else None
@@ -170,23 +153,8 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _words(row: dict[str, Any]) -> str:
-    return str(ACTIONS.get(row["action"]) or row["action"].replace(".", " ").replace("_", " "))
-
-
-def _facts(row: dict[str, Any]) -> str:
-    """Subject and details in one line. A name stands for the id; what somebody did to himself needs neither."""
-    details = {name: value for name, value in row["details"].items() if value not in (None, "")}
-    if details.get("by") == BY_API and "key" in details:  # that is who
-        for about in ("by", "key", "key_id"):
-            details.pop(about, None)
-    name = details.pop("name", None)
-    subject = str(name) if name else f"{row['subject'].replace('_', ' ')} {row['subject_id'] or ''}".strip()
-    is_own = row["subject"] == "user" and row["subject_id"] == row["user_id"]
-    return ", ".join([*([] if is_own else [subject]), *(f"{_word(key)}: {_word(value)}" for key, value in details.items())])
-
-
-def _word(word: object) -> str:
-    return str(WORDS.get(str(word)) or str(word).replace("_", " "))
+    action = "conversation.taken" if audit_words.is_taken(row) else row["action"]
+    return str(ACTIONS.get(action) or action.replace(".", " ").replace("_", " "))
 
 
 def _number(name: str) -> int | None:

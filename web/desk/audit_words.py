@@ -1,0 +1,233 @@
+"""What the audit's rows are about, in plain words: names in the place of ids, and details as the pages call them.
+
+A row has the name of what it is about as it was called then; what was recorded by its id alone has the name of today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from flask import g
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+from peewee import JOIN, Field
+
+from shared import db
+from shared.models import (
+    ApiKey,
+    BulkAction,
+    Chatbot,
+    Contact,
+    Conversation,
+    Customer,
+    KnowledgeBase,
+    KnowledgeItem,
+    KnowledgeSource,
+    QuickReply,
+    User,
+    WebhookEvent,
+)
+from web.audited import BY_API
+from web.desk import dates
+from web.desk.chatbots import SECTIONS
+from web.desk.inbox import customer_name
+from web.desk.language import languages
+from web.desk.operate import words
+
+Row: TypeAlias = dict[str, Any]
+#: A kind of thing, and one of them.
+Thing: TypeAlias = tuple[str, int]
+Names: TypeAlias = Mapping[Thing, str]
+
+#: What kinds are called, where one of them has no name (any more).
+NOUNS: Mapping[str, LazyString] = {
+    "budget": _l("budget"),
+    "channel": _l("channel of chatbot"),
+    "chatbot": _l("chatbot"),
+    "contact": _l("contact"),
+    "conversation": _l("conversation"),
+    "customer": _l("business"),
+    "failures": _l("failures"),
+    "key": _l("API key"),
+    "knowledge base": _l("knowledge base"),
+    "knowledge gap": _l("open question"),
+    "knowledge item": _l("piece of knowledge"),
+    "knowledge source": _l("source"),
+    "pause": _l("pause"),
+    "price": _l("price"),
+    "quick_reply": _l("quick reply"),
+    "replay": _l("replay"),
+    "user": _l("user"),
+    "webhook": _l("webhook"),
+    "webhook event": _l("event"),
+}
+#: Of an operator's look: the page, by its endpoint, and what its id is of.
+PAGES: Mapping[str, tuple[LazyString, str]] = {
+    "conversation": (_l("conversation"), "conversation"),
+    "conversation_thread": (_l("conversation"), "conversation"),
+    "gaps": (_l("open questions"), "knowledge base"),
+    "inbox": (_l("inbox"), ""),
+    "journey": (_l("journey of a message"), "message"),
+    "media": (_l("file of a message"), "file"),
+    "new_replay": (_l("samples of a replay"), ""),
+    "failure": (_l("a reason of failures"), ""),
+    "failures_list": (_l("failures"), ""),
+    "webhook": (_l("webhook"), "webhook"),
+}
+#: What details are called. What is not here is shown as it is written: a test finds it.
+LABELS: Mapping[str, LazyString] = {
+    "by": _l("by"),
+    "changed": _l("changed"),
+    "channel": _l("channel"),
+    "chatbot": _l("chatbot"),
+    "chatbot_id": _l("chatbot"),
+    "completion": _l("a million tokens out"),
+    "count": _l("failures"),
+    "customer": _l("business"),
+    "endpoint": _l("webhook"),
+    "error": _l("reason"),
+    "events": _l("events"),
+    "language": _l("language"),
+    "messages": _l("messages"),
+    "minute": _l("a minute of voice"),
+    "model": _l("model"),
+    "money": _l("money"),
+    "plan": _l("plan, dollars a month"),
+    "prompt": _l("a million tokens in"),
+    "queue": _l("stage"),
+    "role": _l("role"),
+    "section": _l("page"),
+    "sessions": _l("browsers"),
+    "since": _l("since"),
+    "state": _l("state"),
+    "status": _l("state"),
+    "tokens": _l("tokens"),
+    "until": _l("until"),
+    "user": _l("colleague"),
+}
+#: Values that are words of ours.
+VALUES: Mapping[str, LazyString] = {
+    "agent": _l("Agent"),
+    "owner": _l("Owner"),
+    "operator": _l("Operator"),
+    "invitation": _l("invitation"),
+    "reset": _l("forgotten password"),
+    "first_operator": _l("link of the first operator"),
+    "profile": _l("the own profile"),
+    "login": _l("the login page"),
+    "desk": _l("the desk"),
+    "FAILED": _l("Failed"),
+    "DELIVERED": _l("Delivered"),
+}
+_FIELDS: Mapping[str, Field] = {
+    "chatbot": Chatbot.name,
+    "channel": Chatbot.name,
+    "customer": Customer.name,
+    "key": ApiKey.name,
+    "knowledge base": KnowledgeBase.name,
+    "knowledge item": KnowledgeItem.title,
+    "knowledge source": KnowledgeSource.location,
+    "quick_reply": QuickReply.shortcut,
+    "replay": BulkAction.name,
+    "user": User.name,
+    "webhook event": WebhookEvent.event,
+}
+#: Details that are ids: the kind of each.
+_IDS = {"user": "user", "chatbot": "chatbot", "chatbot_id": "chatbot", "customer": "customer"}
+
+
+def facts(rows: list[Row]) -> list[str]:
+    """Of each row: what it is about, and its details, in one line."""
+    names = _names(rows)
+    return [_line(row, names) for row in rows]
+
+
+def _line(row: Row, names: Names) -> str:
+    details = {name: value for name, value in row["details"].items() if value not in (None, "", [])}
+    if details.get("by") == BY_API and "key" in details:  # that is who
+        details = {name: value for name, value in details.items() if name not in ("by", "key", "key_id")}
+    if is_taken(row):
+        details.pop("user")
+    told = details.pop("name", None)
+    parts = [] if is_about_oneself(row) else [str(told) if told else _subject(row, names)]
+    parts += [f"{LABELS.get(name, name.replace('_', ' '))}: {_value(name, value, names)}" for name, value in details.items()]
+    return ", ".join(part for part in parts if part)
+
+
+def is_about_oneself(row: Row) -> bool:
+    """What somebody did to himself needs no name."""
+    return bool(row["subject"] == "user" and row["subject_id"] == row["user_id"])
+
+
+def is_taken(row: Row) -> bool:
+    """Who gives a conversation to himself takes it."""
+    return bool(row["action"] == "conversation.assigned" and row["user_id"] and row["details"].get("user") == row["user_id"])
+
+
+def _subject(row: Row, names: Names) -> str:
+    kind, found = row["subject"], row["subject_id"]
+    if row["action"] == "texts.read":
+        page, kind = PAGES.get(kind, (kind.replace("_", " "), ""))
+        return f"{page} {names.get((kind, found), found)}" if found else str(page)
+    if (kind, found) in names:
+        return names[kind, found]
+    return f"{NOUNS.get(kind, kind.replace('_', ' '))} {found}" if found else ""
+
+
+def _value(name: str, value: Any, names: Names) -> str:
+    if name in _IDS:
+        return str(names.get((_IDS[name], value), value))
+    shown: Callable[[str], object] | None = _SHOWN.get(name)
+    return str(shown(str(value)) if shown else VALUES.get(str(value), value))
+
+
+def _when(text: str) -> str:
+    try:
+        return dates.exact(datetime.fromisoformat(text))
+    except ValueError:
+        return text
+
+
+_SHOWN: Mapping[str, Callable[[str], object]] = {
+    "channel": lambda value: words.CHANNELS.get(value, value),
+    "changed": lambda value: value.replace("_id", "").replace("_", " "),
+    "error": words.code,
+    "language": lambda value: languages().get(value, value),
+    "queue": lambda value: words.QUEUES.get(value, value),
+    "section": lambda value: SECTIONS[value].label if value in SECTIONS else value,
+    "since": _when,
+    "state": lambda value: words.STATES.get(value, value),
+    "until": _when,
+}
+
+
+def _names(rows: Iterable[Row]) -> dict[Thing, str]:
+    """Of everything that the rows have by its id."""
+    wanted: dict[str, set[int]] = {}
+    for row in rows:
+        kind = PAGES.get(row["subject"], ("", ""))[1] if row["action"] == "texts.read" else row["subject"]
+        ids = {name: row["details"].get(name) for name in _IDS}
+        for thing, found in [(kind, row["subject_id"]), *((_IDS[name], value) for name, value in ids.items())]:
+            if isinstance(found, int):
+                wanted.setdefault(thing, set()).add(found)
+    return {(kind, found): name for kind, ids in wanted.items() for found, name in _of_kind(kind, ids)}
+
+
+def _of_kind(kind: str, ids: set[int]) -> list[tuple[int, str]]:
+    if kind == "conversation":
+        return _people(ids)
+    if (field := _FIELDS.get(kind)) is None:
+        return []
+    rows = db.rows(field.model.select(field.model.id, field.alias("name")).where(field.model.id.in_(ids)))
+    return [(row["id"], row["name"]) for row in rows if row["name"]]
+
+
+def _people(ids: set[int]) -> list[tuple[int, str]]:
+    """Whom conversations are with. To operators it is not said: it would be a look of theirs."""
+    if g.user.role == "operator":
+        return []
+    columns = (Conversation.id, Conversation.channel, Conversation.external_user_id, Contact.name.alias("contact_name"))
+    found = Conversation.select(*columns).join(Contact, JOIN.LEFT_OUTER, on=(Conversation.contact == Contact.id))
+    return [(row["id"], customer_name(row)) for row in db.rows(found.where(Conversation.id.in_(ids)))]
