@@ -152,6 +152,8 @@ LINK = {"type": "text_link", "offset": 0, "length": 4, "url": "https://shop.exam
     ("content", "words", "quoted"),
     [
         ({"dice": {"emoji": "🎲", "value": 4}}, "🎲 4", None),
+        ({"web_app_data": {"data": '{"size": 42, "x\\u0000": "\\ud800"}', "button_text": "Sizes"}}, "size: 42\nx\ufffd: ?", None),
+        ({"web_app_data": {"data": "size 42", "button_text": "Sizes"}}, "answer: size 42", None),
         ({"checklist": {"title": "To buy", "tasks": [{"id": 1, "text": "a chair"}, {"id": 2}]}}, "To buy\n- a chair", None),
         ({"text": "this", "entities": [LINK, {"type": "bold"}, LINK]}, "this\nhttps://shop.example/p/7", None),
         ({"text": LINK["url"], "entities": [LINK]}, "https://shop.example/p/7", None),

@@ -579,6 +579,30 @@ def test_votes_that_are_counted_anew_replace_what_the_customer_chose_before(shap
     assert item.message.data["quoted"] == {"id": "3AP"}
 
 
+PIX = {"payment_settings": [{"type": "pix_static_code", "pix_static_code": {"merchant_name": "Ana", "key": "ana@x.example"}}]}
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"header": {"title": "Menu"}, "body": {"text": "Pick one"}, "nativeFlowMessage": {"buttons": []}}, "Menu\nPick one"),
+        ({"nativeFlowMessage": {"buttons": [{"buttonParamsJson": json.dumps(PIX)}]}}, "Pix: ana@x.example, Ana"),
+        (
+            {"InteractiveMessage": {"NativeFlowMessage": {"buttons": [{"buttonParamsJSON": json.dumps(PIX)}]}}},  # whatsmeow
+            "Pix: ana@x.example, Ana",
+        ),
+        ({"carouselMessage": {"cards": [{"body": {"text": "Sofa"}}, {"body": {"text": "Chair"}}]}}, "Sofa\nChair"),
+        ({"nativeFlowMessage": {"buttons": [{"buttonParamsJson": "{no"}, None]}}, None),
+        ({}, None),
+    ],
+)
+def test_buttons_cards_and_keys_to_pay_to(item_of: Callable[[Any], InboundItem], message: Any, words: str | None) -> None:
+    for wrapped in ({"interactiveMessage": message}, {"viewOnceMessage": {"message": {"interactiveMessage": message}}}):
+        expected = (Kind.TEXT, words) if words else (Kind.SYSTEM, "[interactive]")
+        assert shown(item_of(wrapped))[:2] == expected
+
+
 @ENGINES
 def test_what_an_ai_wrote_and_somebody_forwards(item_of: Callable[[Any], InboundItem]) -> None:
     said = [{"messageType": 2, "messageText": "A sofa"}, {"messageType": 3, "imageMetadata": {}}, {"messageText": "is soft"}]
@@ -900,6 +924,17 @@ def test_evolution_tells_another_name(name: str) -> None:
     )
     assert isinstance(item, InboundMessage)
     assert (item.external_user_id, item.identities) == (LID, (f"{PHONE}@s.whatsapp.net",))
+
+
+@pytest.mark.parametrize("person", [PHONE, "77001"])
+def test_somebody_whose_phone_is_in_metas_cloud_is_the_same_person(person: str) -> None:
+    hosted, known = (f"{person}:99@hosted", "@s.whatsapp.net") if person == PHONE else (f"{person}:99@hosted.lid", "@lid")
+    item = evolution_item({"conversation": "hi"}, key={"remoteJid": hosted})
+    assert isinstance(item, InboundMessage)
+    assert (item.external_user_id, item.identities) == (person + known, ())
+    item = waha_item(body="hi", _data={"Info": {"Sender": hosted}})
+    assert isinstance(item, InboundMessage)
+    assert set(item.identities) <= {LID}
 
 
 @pytest.mark.parametrize("time", [TIME, str(TIME), {"low": TIME, "high": 0, "unsigned": True}, TIME * 1000])

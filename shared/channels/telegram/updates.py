@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from shared.channels import nested_json
 from shared.channels.inbound import (
     IgnoredItem,
     InboundBatch,
@@ -43,7 +44,7 @@ MAX_QUOTE = 1_000
 #: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
 _WRITTEN = (
     *("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
-    "game",
+    *("game", "web_app_data"),
 )
 
 
@@ -146,7 +147,7 @@ def _is_private(message: dict[str, Any]) -> bool:
 
 
 def _kind(data: dict[str, Any]) -> Kind:
-    kinds = {"location": Kind.LOCATION, "contacts": Kind.CONTACT, "poll": Kind.POLL}
+    kinds = {"location": Kind.LOCATION, "contacts": Kind.CONTACT, "poll": Kind.POLL, "form": Kind.FORM}
     return next((kind for name, kind in kinds.items() if name in data), Kind.TEXT)
 
 
@@ -168,6 +169,7 @@ def _data(message: dict[str, Any]) -> dict[str, Any]:
         "location": _place(message),
         "contacts": _contacts(message.get("contact")),
         "poll": _poll(message.get("poll")),
+        "form": _form(message.get("web_app_data")),
         "album": get_text(message, "media_group_id"),
     }
     return {name: value for name, value in found.items() if value}
@@ -202,6 +204,13 @@ def _contacts(contact: Any) -> list[dict[str, Any]]:
 def _poll(poll: Any) -> dict[str, Any]:
     options = [get_text(option, "text") for option in get_objects(get_path(poll, "options"))]
     return {"question": get_text(poll, "question"), "options": options} if isinstance(poll, dict) else {}
+
+
+def _form(sent: Any) -> dict[str, Any]:
+    """What a page that a button of the keyboard opened sends back: a text, mostly JSON."""
+    said = get_text(sent, "data")
+    answers = {"answer": said} if not isinstance(read := nested_json.read(said), dict) else read
+    return {"name": get_text(sent, "button_text"), "answers": answers} if said else {}
 
 
 def _media(message: dict[str, Any]) -> tuple[Media, ...]:

@@ -5,13 +5,12 @@ Source: Meta's Cloud API webhooks reference, messages (2026).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isfinite
 from typing import Any
 
+from shared.channels import nested_json
 from shared.channels.inbound import (
     IgnoredItem,
     InboundEdit,
@@ -28,7 +27,6 @@ from shared.channels.inbound import (
 )
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.words import in_words
-from shared.payloads import strip_invalid
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
 SILENT = frozenset({
@@ -141,27 +139,13 @@ def _chosen(**choice: str) -> Content:
 
 
 def _form(answer: dict[str, Any]) -> Content:
-    """Meta sends the answers as a JSON text within the JSON; what is in there was not checked with the body."""
+    """Meta sends the answers as a JSON text within the JSON."""
     said, given = get_text(answer, "response_json"), answer["response_json"]
-    try:
-        answers = given if isinstance(given, dict) else json.loads(said, parse_constant=str)
-    except (ValueError, RecursionError):
-        answers = said
+    answers = nested_json.storable(given) if isinstance(given, dict) else nested_json.read(said)
     if not isinstance(answers, dict):  # "" and null are no answer at all
-        answers = {"answer": strip_invalid(said)} if said and answers is not None else {}
-    answers = _storable(answers)
+        answers = {"answer": nested_json.storable(said)} if said and answers is not None else {}
     data = {"form": _present(name=get_text(answer, "name"), answers=answers)}
     return Content(Kind.FORM, "" if in_words(data) else get_text(answer, "body"), data)
-
-
-def _storable(value: Any, levels: int = 20) -> Any:
-    if isinstance(value, str | float):
-        return strip_invalid(value) if isinstance(value, str) else value if isfinite(value) else str(value)
-    if not levels:
-        return None
-    if isinstance(value, dict):
-        return {strip_invalid(name): _storable(one, levels - 1) for name, one in value.items()}
-    return [_storable(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def _media(raw: dict[str, Any], kind: MediaKind) -> Content:

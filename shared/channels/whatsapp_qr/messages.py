@@ -42,9 +42,14 @@ class Envelope:
     identities: tuple[str, ...] = ()
 
 
+#: How WhatsApp calls people whose phone is in Meta's cloud, and what they are to everybody else.
+_HOSTED = {"@hosted": "@s.whatsapp.net", "@hosted.lid": "@lid"}
+
+
 def address(name: str) -> str:
-    """A chat id without the number of a person's device."""
-    return _DEVICE.sub("", name)
+    """A chat id without the number of a person's device, or what else says where that is."""
+    person, at, server = _DEVICE.sub("", name).partition("@")
+    return person + _HOSTED.get(at + server, at + server)
 
 
 def is_nobodys(chat_id: str) -> bool:

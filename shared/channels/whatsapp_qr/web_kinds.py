@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from math import isfinite
 from typing import Any
 
+from shared.channels import nested_json
 from shared.channels.inbound import Media, get_objects
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import Content, choice, contacts, event, form, location, order, poll, product, vote
 from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
-from shared.payloads import strip_invalid
 
 #: Where kinds that have no reader of their own keep words.
 _WORDS = ("text", "contentText", "caption", "body", "hydratedContentText", "title", "description", "name", "note")
@@ -68,24 +66,8 @@ def _interactive(part: Any) -> Content | None:
 
 
 def _json_object(words: str) -> dict[str, Any]:
-    try:
-        value = json.loads(words, parse_constant=str) if words else {}
-    except (ValueError, RecursionError):
-        return {}
-    return _storable(value) if isinstance(value, dict) else {}
-
-
-def _storable(value: Any, levels: int = 16) -> Any:
-    """JSON within a text was not checked with the body: without NUL and half characters, and not too deep."""
-    if isinstance(value, str):
-        return strip_invalid(value)
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    if isinstance(value, dict | list) and not levels:
-        return None
-    if isinstance(value, dict):
-        return {strip_invalid(name): _storable(inner, levels - 1) for name, inner in value.items()}
-    return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
+    value = nested_json.read(words)
+    return value if isinstance(value, dict) else {}
 
 
 def _place(part: Any) -> Content:
@@ -170,6 +152,22 @@ def _rich_response(part: Any) -> Content:
     return Content("\n".join(words)) if words else unknown("richResponseMessage", part)
 
 
+def _with_buttons(part: Any) -> Content:
+    """A text with buttons, cards with one each, or a key to pay to (Pix), which somebody sends without a word."""
+    inside = next((one for one in (part, field(part, "interactiveMessage")) if field(one, "nativeFlowMessage")), part)
+    cards = field(part, "carouselMessage", "cards") or field(part, "interactiveMessage", "carouselMessage", "cards")
+    said = [text(card, *path) for card in (part, *get_objects(cards)) for path in (("header", "title"), ("body", "text"))]
+    buttons = get_objects(field(inside, "nativeFlowMessage", "buttons"))
+    words = "\n".join(filter(None, (*said, *(key for button in buttons for key in _keys_to_pay_to(button)))))
+    return Content(words) if words else unknown("interactiveMessage", part)
+
+
+def _keys_to_pay_to(button: Any) -> list[str]:
+    settings = get_objects(_json_object(text(button, "buttonParamsJson")).get("payment_settings"))
+    codes = [field(one, "pix_static_code") for one in settings]
+    return [f"Pix: {key}, {text(code, 'merchant_name')}".rstrip(", ") for code in codes if (key := text(code, "key"))]
+
+
 def _menu(part: Any) -> Content:
     """A list to choose from: its title, and what it is about."""
     words = "\n".join(filter(None, (text(part, "title"), text(part, "description"))))
@@ -208,6 +206,7 @@ READERS: dict[str, Callable[[Any], Content | None]] = {
     "eventmessage": _event,
     "templatemessage": _template,
     "listmessage": _menu,
+    "interactivemessage": _with_buttons,
     "richresponsemessage": _rich_response,
     "highlystructuredmessage": lambda part: _template(field(part, "hydratedHsm")),
 }
