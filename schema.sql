@@ -1723,6 +1723,7 @@ begin
     where id = (select id from job
                 where queue = p_job ->> 'queue' and ordering_key = p_job ->> 'ordering_key' and closed_at is null
                   and attempts = 0 and state in ('waiting', 'delayed') order by id desc limit 1)
+        and attempts = 0 and state in ('waiting', 'delayed') -- a worker may have claimed it while this waited for its row
     returning * into v_job;
     return case when not found then null when v_job.held then '[]'::jsonb else jsonb_build_array(job_ticket(v_job)) end;
 end $$;

@@ -32,9 +32,9 @@ from (
 with down_account as (
     update channel_health set calls = 0, probe_at = clock_timestamp()
     where channel = :channel and chatbot_id = :chatbot_id and channel_is_down_v1(state) returning true as is_down
-), oldest_job as (
+), oldest_job as ( -- but one that a worker claims at this moment
     select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
-    and queue <> 'media-fetch' order by id limit 1
+    and queue <> 'media-fetch' order by id limit 1 for update skip locked
 ), due_job as (
     update job set run_at = clock_timestamp() where id = (select id from oldest_job) and (select is_down from down_account)
 )
@@ -42,7 +42,10 @@ select is_down from down_account
 
 -- name: schedule_probe(channel, chatbot_id)
 -- A probe has left, and nobody knows what became of it: another reply tries when the next one is due.
+with oldest_job as ( -- but one that a worker claims at this moment
+    select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null and state = 'delayed'
+    and queue <> 'media-fetch' order by id limit 1 for update skip locked
+)
 update job set run_at = probe_at from channel_health
 where channel = :channel and chatbot_id = :chatbot_id and probe_at is not null and channel_is_down_v1(channel_health.state)
-  and job.id = (select id from job where waits_for = channel_account_v1(:channel, :chatbot_id) and closed_at is null
-      and state = 'delayed' and queue <> 'media-fetch' order by id limit 1)
+  and job.id = (select id from oldest_job)
