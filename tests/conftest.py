@@ -17,7 +17,7 @@ from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.ai import profiles
-from shared.broker import redis_broker
+from shared.broker import connection, redis_broker
 from shared.jobs.ledger import leases
 from shared.jobs.stage import isolation
 from shared.telemetry import metrics
@@ -105,6 +105,7 @@ def _forget() -> None:
     config.reset()
     db.reset()
     db.outage.forget()
+    connection.outage.forget()
     redis_broker.reset()
     leases.clear()
     isolation.close()

@@ -18,6 +18,7 @@ from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 from periodiq import PeriodiqMiddleware, cron
 
+from shared import db
 from shared.broker.connection import outage
 from shared.budgets import meter, usage
 from shared.channels import contacts, delivery_status, ownership
@@ -25,6 +26,7 @@ from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
 from shared.config import settings
+from shared.db.outage import TOO_SLOW
 from shared.jobs import prune, worker_process
 from shared.jobs.independent import run_each
 from shared.jobs.sweep import sweep_if_alone
@@ -62,6 +64,17 @@ PRUNES: tuple[Callable[[], dict[str, int]], ...] = (
 STEPS: dict[str, bulk_actions.Step] = {replays.KIND: replays.step, webhook_recovery.KIND: webhook_recovery.step}
 
 
+def is_outage_told(problem: Exception) -> bool:
+    """Whether nothing is wrong but that PostgreSQL or Redis is away; then the log says so, once for an outage. A statement that
+    takes too long is the fault of who runs it."""
+    if isinstance(problem, redis.RedisError):
+        outage.noticed(problem)
+        return True
+    if is_away := db.is_outage(problem) and db.word_for(problem) != TOO_SLOW:
+        db.outage.noticed(problem)
+    return is_away
+
+
 class Ticker(Middleware):
     """Sweeps every SWEEP_INTERVAL_SECONDS, and goes on with bulk actions: cron's minute is too long for a person who waits."""
 
@@ -81,20 +94,33 @@ class Ticker(Middleware):
         while not self._stopping.wait(settings().sweep_interval):
             try:
                 sweep()
-            except Exception as error:
-                # The next tick tries again; an outage is logged by those who have jobs in hand.
-                log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})
+                db.outage.over()
+            except Exception as error:  # the next tick tries again
+                if not is_outage_told(error):
+                    log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})
 
     def _step(self) -> None:
         while not self._stopping.wait(BULK_INTERVAL):
             try:
                 bulk_actions.run(STEPS)
             except Exception as error:  # its step is undone; the next tick tries again
+                if is_outage_told(error):
+                    continue
                 log.warning("bulk_actions_failed", extra={"error": f"{type(error).__name__}: {error}"})
 
 
 class Periodic(dramatiq.Actor[Any, Any]):
-    """An actor that the scheduler sends each minute. While Redis is away it sends nothing, and goes on."""
+    """An actor that the scheduler sends each minute. While Redis is away it sends nothing, and goes on. While PostgreSQL is away
+    it does nothing, and the next minute's does it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Does it. An outage is told in a line, and no traceback."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as problem:
+            if not is_outage_told(problem):
+                raise
+            return None
 
     def send_with_options(self, **options: Any) -> dramatiq.Message[Any]:
         """Sends; a Redis that is away is logged. The next minute's jobs do what these would have done."""

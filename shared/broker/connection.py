@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -32,12 +32,14 @@ class Patience:
     timeout: float
     #: Seconds in which Redis is not asked again after that.
     pause: float
+    #: Connections beyond REDIS_POOL_SIZE.
+    spare: int = 0
 
 
 #: A worker has nothing else to do.
 WORKER = Patience(timeout=5.0, pause=0.0)
 #: Somebody waits at the front door, and what they sent is in PostgreSQL: Redis hears of it from the sweep.
-DOOR = Patience(timeout=1.0, pause=1.0)
+DOOR = Patience(timeout=1.0, pause=1.0, spare=1)
 
 #: What redis-py's errors mean, the first that fits.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
@@ -49,6 +51,8 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.TimeoutError, "no answer in time"),
     (redis.ConnectionError, "cannot be reached"),
 )
+#: What redis-py says where each connection of the pool waits for an answer.
+_NONE_FREE = "No connection available."
 #: Where redis-py has no class for it: a script's error before Redis 7, and a connection that is refused.
 _TEXTS = {"READONLY": "read only", "max number of clients": "too many connections"}
 
@@ -62,9 +66,9 @@ class NotAskedAgain(redis.ConnectionError):
 
 def word_for(problem: BaseException) -> str:
     """What is wrong with Redis, in a few words."""
-    if isinstance(problem, NotAskedAgain):
-        return outage.latest or "no answer in time"
     text = str(problem)
+    if isinstance(problem, NotAskedAgain) or text == _NONE_FREE:
+        return outage.latest or "no answer in time"
     for part, word in _TEXTS.items():
         if part in text:
             return word
@@ -96,7 +100,7 @@ class Pool(redis.BlockingConnectionPool):
     """
 
     def __init__(self, patience: Patience, **kwargs: Any) -> None:
-        self._pause, self._away_until = patience.pause, 0.0
+        self.patience, self._away_until = patience, 0.0
         timeouts = {"socket_timeout": patience.timeout, "socket_connect_timeout": patience.timeout}
         super().__init__(timeout=patience.timeout, **{**timeouts, **kwargs})  # type: ignore[no-untyped-call]
 
@@ -109,7 +113,7 @@ class Pool(redis.BlockingConnectionPool):
     def release(self, connection: Any) -> None:
         """Takes a connection back; one that is closed has failed."""
         if not connection.is_connected:
-            self._away_until = time.monotonic() + self._pause
+            self._away_until = time.monotonic() + self.patience.pause
             self.disconnect(inuse_connections=False)
         super().release(connection)  # type: ignore[no-untyped-call]
 
@@ -119,12 +123,19 @@ def connect_redis(conf: Settings, patience: Patience = WORKER) -> redis.Redis:
     pool = Pool.from_url(
         conf.redis_address,
         patience=patience,
-        max_connections=conf.redis_pool_size + 1,  # the listener keeps one
+        max_connections=conf.redis_pool_size + patience.spare,
         # Dramatiq's own loops decide how long to wait; a hidden retry would only double an enqueue.
         retry=Retry(NoBackoff(), 0),
         **_tls(conf),
     )
     return redis.Redis(connection_pool=pool)
+
+
+def one_beside(client: redis.Redis) -> redis.Redis:
+    """A client with a connection of its own, beside those of this client's pool; it connects on first use."""
+    pool = cast(Pool, client.connection_pool)
+    own = Pool(pool.patience, max_connections=1, connection_class=pool.connection_class, **pool.connection_kwargs)
+    return redis.Redis(connection_pool=own)
 
 
 def _tls(conf: Settings) -> dict[str, Any]:

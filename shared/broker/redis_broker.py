@@ -27,7 +27,7 @@ from dramatiq.worker import ConsumerThread
 
 from shared import queues
 from shared.broker import identity
-from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, redis_now_ms
+from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, one_beside, redis_now_ms
 from shared.broker.consumer import Taken, WokenConsumer
 from shared.broker.fair_queue import FairQueue
 from shared.broker.listener import Listener
@@ -63,7 +63,7 @@ class Broker(RedisBroker):
         #: The worker's queue, and its consumer threads by the queue in Redis; none in a process without a worker.
         self.work_queue: FairQueue | None = None
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
-        self._listener = Listener(client, self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
+        self._listener = Listener(one_beside(client), self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
     @property
     def is_polling(self) -> bool:

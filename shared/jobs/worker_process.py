@@ -133,8 +133,12 @@ def refresh_pauses() -> None:
     """Learns what is paused. While PostgreSQL is away nothing is claimed, and what was known stays."""
     try:
         pauses.current.refresh()
+        db.outage.over()
     except Exception as problem:
-        log.warning("pauses_not_read", extra={"error": f"{type(problem).__name__}: {problem}"})
+        if db.is_outage(problem):
+            db.outage.noticed(problem)
+        else:
+            log.warning("pauses_not_read", extra={"error": f"{type(problem).__name__}: {problem}"})
 
 
 def _take_repeated_signals_for_one() -> None:

@@ -9,7 +9,8 @@ import pytest
 from peewee import ProgrammingError
 
 from scripts.local.simulator.client import Simulator
-from shared import db
+from shared import config, db
+from shared.jobs import worker_process
 from shared.jobs.independent import run_each
 from shared.operations import dead_letters
 from shared.operations.dead_letters import Filter
@@ -51,3 +52,20 @@ def test_the_first_failure_is_raised_when_all_had_their_turn(caplog: pytest.LogC
     assert done == [0, 1, 2, 3, 4]
     assert [record.message for record in caplog.records] == ["step_failed"], "the other one"
     assert run_each([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_periodic_jobs_tell_of_an_outage_in_a_line_and_of_errors_of_ours_in_full(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from workers import maintenance
+
+    with without("usage_counted"), pytest.raises(ProgrammingError, match="usage_counted"):
+        maintenance.count_throughput()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    config.reset()
+    db.reset()
+    for _ in range(2):
+        maintenance.count_throughput()
+        worker_process.refresh_pauses()
+    told = [(record.getMessage(), getattr(record, "reason", "")) for record in caplog.records if record.levelname != "INFO"]
+    assert told == [("service_unavailable", "cannot be reached")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import redis
 
 from shared import config
 from shared.broker import rate_limits, redis_broker
-from shared.broker.connection import connect_redis
+from shared.broker.connection import Patience, connect_redis, word_for
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.redis_broker import addressed, get_broker
@@ -175,3 +176,24 @@ def _look_at_the_dashboard() -> None:
 def test_the_documented_rights_are_not_more(few_rights: redis.Redis, command: tuple[str, ...]) -> None:
     with pytest.raises(redis.RedisError, match=r"(?i)permission|can.t access"):
         get_broker().client.execute_command(*command)
+
+
+def test_a_process_that_does_not_listen_has_the_connections_that_are_set(environment: dict[str, str]) -> None:
+    admin, client = redis.Redis.from_url(environment["REDIS_URL"]), get_broker().client
+    with ThreadPoolExecutor(2) as pool:
+        blocks = pool.submit(client.blpop, ["nothing comes"], 3)
+        while not any(one["cmd"] == "blpop" for one in admin.client_list()):
+            time.sleep(0.01)
+        pings = pool.submit(client.ping)
+        assert blocks.result() is None
+        assert pings.result(), "it waited for the one that there is"
+    [blocked] = [one["addr"] for one in admin.client_list() if one["id"] != str(admin.client_id())]
+    assert blocked
+
+
+def test_where_all_connections_wait_for_redis_that_is_the_reason(environment: dict[str, str]) -> None:
+    client = connect_redis(settings(), Patience(timeout=0.2, pause=0.0))
+    client.connection_pool.get_connection()
+    with pytest.raises(redis.ConnectionError) as none_free:
+        client.ping()
+    assert word_for(none_free.value) == "no answer in time"

@@ -24,8 +24,8 @@ from tests.tls import TlsProxy, self_signed
 
 #: What the smallest plans have.
 CONNECTIONS = 20
-#: With those of this test: its administrator's, and as it accepts messages itself, those of a second web process.
-MAX_CLIENTS = CONNECTIONS + 3
+#: With those of this test: its administrator's, and as it accepts messages itself, one for that.
+MAX_CLIENTS = CONNECTIONS + 2
 MESSAGES = 40
 
 
