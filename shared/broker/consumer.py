@@ -145,7 +145,9 @@ class WokenConsumer(Consumer):
         self._in_flight.add(message.options["redis_message_id"])
         # A delay that is over; Dramatiq would delay the message again.
         message.options.pop("eta", None)
-        return MessageProxy(message.copy(queue_name=self.queue_name))
+        if message.queue_name != self.queue_name:
+            message = message.copy(queue_name=self.queue_name)
+        return MessageProxy(message)
 
     def ack(self, message: MessageProxy) -> None:
         """Forgets a message that was worked on, unless the enqueue did. One thread flushes acks; the others queue theirs."""

@@ -170,7 +170,7 @@ class FairQueue(PriorityQueue[Any]):
             self._urgent.append(item)
             return
         name = queues.stage(item.message.queue_name)
-        stage = self._stages.setdefault(name, _Stage())
+        stage = self._stages.get(name) or self._stages.setdefault(name, _Stage())
         if not stage.size:
             self._turns.join(name)
         stage.put(item)

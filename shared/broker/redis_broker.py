@@ -255,6 +255,8 @@ def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
 
     A job's message keeps one id for all its deliveries, so that Redis never carries a job twice.
     """
+    if not delay and "redis_message_id" in message.options:
+        return message
     options: dict[str, Any] = {"redis_message_id": message.options.get("redis_message_id") or message.message_id}
     queue_name = message.queue_name
     if delay is not None and delay > 0:
