@@ -14,7 +14,7 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     provider.py     one question to a provider; clients.py: the openai client for an address
     profiles.py     what a model takes, and the request in that form; lessons.py: what its refusals teach of that
     failures.py     how that fails, and whether another provider may answer
-    refusals.py     what a provider's refusal means, in any vendor's format
+    refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
     completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
 What does not: the ranking (knowledge_search_v4 in schema.sql, knowledge_hybrid_v2 in shared/db/vectors.sql), how items get into a

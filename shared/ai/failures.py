@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from shared.errors import OutsideFailure, PermanentRefusal, Snooze
-from shared.http import retry_after
 
 #: Seconds to stay away when a provider says 429 and not for how long.
 DEFAULT_THROTTLE = 5.0
@@ -45,10 +43,9 @@ class NoAnswer(ProviderError):
 class Throttled(NotAnswered, Snooze):
     """The provider takes no more for now (429); `retry_after`: for how many seconds, if it says so (shared/ai/patience.py)."""
 
-    def __init__(self, reason: str, words: str, header: str | None) -> None:
-        seconds = retry_after(header, math.nan)
-        self.retry_after = None if math.isnan(seconds) else seconds
-        super().__init__(self.retry_after or DEFAULT_THROTTLE, reason)
+    def __init__(self, reason: str, words: str, retry_after: float | None) -> None:
+        self.retry_after = retry_after
+        super().__init__(retry_after or DEFAULT_THROTTLE, reason)
         self.words = words
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.ai.profiles import ONCE, WITHOUT_PICTURES
+from shared.ai.profiles import ONCE, WITHOUT_PICTURES, WITHOUT_TOOLS
 from shared.ai.refusals import Complaint
 
 #: Tokens: a shorter answer is not worth asking for.
@@ -16,14 +16,22 @@ _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 _STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
 #: A fault of the server that is one of the request after all; other faults pass, and teach nothing.
 _UNSUPPORTED = re.compile(
-    r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|alternat|roles?\b", re.I
+    r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|require|alternat|roles?\b", re.I
 )
 _NO_SYSTEM_ROLE = re.compile(
     r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
+    r"|only user.{0,40}roles? (is|are) supported|valid role|unexpected role|odd number|even index|start with a user message"
     r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
     re.I | re.S,
 )
 _NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
+_TOOL_FAILED = re.compile(r"tool_use_failed|failed to call a function|tool call validation failed", re.I)
+#: The answer would be longer than it may be, or there is no room for any: another name of the limit does not help.
+_NO_ROOM = re.compile(r"output limit was reached|must be (at least 1|greater than 0|positive).{0,20}-\d", re.I)
+#: What else servers call the limit that they were sent as max_tokens.
+_LIMIT_ALIASES = re.compile(r"\bmax_?(output|new)_?tokens\b", re.I)
+_NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w-])(?!\.\d)")
+_EXCLUSIVE = re.compile(r"(\d+) \(exclusive\)|(?:less|smaller) than (?!or)\D{0,3}(\d+)", re.I)
 _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
 _ABOUT_PICTURES = re.compile(
     r"image|picture|vision|visual|multi-?modal|modalit|content\b.{0,80}\b(string|str|text)\b|(string|str) type", re.I | re.S
@@ -32,9 +40,11 @@ _THIS_PICTURE = re.compile(
     r"too (large|big|many|small)|exceed|size|dimension|pixel|decod|corrupt|download|fetch|process|invalid image", re.I
 )
 _LIMIT = re.compile(r"too (large|big|high)|at most|less than|<=|≤|range|maximum|supports? up to|between|exceed|greater", re.I)
-_CONTEXT = re.compile(r"(?:maximum context length (?:is|of)|must be <=)\D{0,3}(\d+)", re.I)
+_CONTEXT = re.compile(
+    r"(?:maximum context length (?:is|of)|context length is only|must be <=)\D{0,3}(\d+)|\d \+ \d+ > (\d+)", re.I
+)
 _PROMPT = re.compile(
-    r"(\d+) tokens from the input"
+    r"(\d+) tokens from the input|(\d+) in your prompt|passed (\d+) input tokens|(\d+) \+ \d+ > \d"
     r"|(?:requested|given:?)[^(]{0,40}\((\d+) (?:in the|of text)|(?:has|contains) (?:at least )?(\d+) input tokens"
     r"|given: (\d+) `inputs`",
     re.I,
@@ -48,34 +58,46 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
     if (left := _left_for_answer(complaint.words, body)) is not None:
         return {ONCE: left} if left >= LEAST_ANSWER else {}  # the prompt is what is too long
     text = complaint.text
+    if _NO_ROOM.search(text):
+        return {}
+    if "tools" in body and _TOOL_FAILED.search(text):
+        return {WITHOUT_TOOLS: True}
     for name in _LIMIT_NAMES:
         if name in body and re.search(rf"\b{name}\b", text):
-            return _other_limit(name, complaint.words, body[name])
+            return _lower_limit(complaint.words, body[name]) or _other_name(name)
+        if name in body and _LIMIT_ALIASES.search(text) and (lower := _lower_limit(complaint.words, body[name])):
+            return lower
     if "temperature" in body and "temperature" in text:
         return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
     if "stream_options" in body and "stream_options" in text:
         return {"stream_options": None}
     if any(isinstance(message["content"], list) for message in body["messages"]) and _ABOUT_PICTURES.search(text):
         return {WITHOUT_PICTURES: True} if _THIS_PICTURE.search(text) else {"pictures": None}
-    if "tools" in body and _NO_TOOLS.search(text):
-        return {"tools": None}
     if (
         body["messages"][:1]
         and body["messages"][0]["role"] == "system"
         and (complaint.param.startswith("messages[0].role") or _NO_SYSTEM_ROLE.search(text))
     ):
         return {"system": None}
+    if "tools" in body and _NO_TOOLS.search(text):
+        return {"tools": None}
     if "stream" in body and _NO_STREAM.search(text):
         return {"stream": None}
     return {}
 
 
-def _other_limit(name: str, words: str, sent: int) -> dict[str, Any]:
-    """How to limit the answer where a limit was refused: its value is too high, or its name is wrong."""
-    if _LIMIT.search(words):
-        smaller = [int(number) for number in re.findall(r"\d+", words) if LEAST_ANSWER <= int(number) < sent]
-        if smaller:
-            return {"max_tokens_limit": max(smaller)}
+def _lower_limit(words: str, sent: int) -> dict[str, Any]:
+    """The most that the answer's limit may be, if its value was refused. Numbers in names (gpt-4o-2024-08-06) are none."""
+    if not _LIMIT.search(words):
+        return {}
+    exclusive = {int(next(filter(None, found))) for found in _EXCLUSIVE.findall(words)}
+    numbers = (int(number) for number in _NUMBER.findall(words))
+    smaller = [number - 1 if number in exclusive else number for number in numbers if LEAST_ANSWER <= number < sent]
+    return {"max_tokens_limit": max(smaller)} if smaller else {}
+
+
+def _other_name(name: str) -> dict[str, Any]:
+    """How to limit the answer where the limit's name was refused."""
     return {"max_tokens": "max_completion_tokens" if name == "max_tokens" else None}
 
 
@@ -85,5 +107,6 @@ def _left_for_answer(words: str, body: Mapping[str, Any]) -> int | None:
     context, prompt = _CONTEXT.search(words), _PROMPT.search(words)
     if sent is None or context is None or prompt is None:
         return None
-    left = int(context[1]) - int(next(number for number in prompt.groups() if number))
+    whole, taken = (int(next(filter(None, found.groups()))) for found in (context, prompt))
+    left = whole - taken
     return left if left < sent else None

@@ -46,6 +46,10 @@ MAX_KEY = 2_000
 ONCE = "max_tokens_left"
 #: Another: one of its pictures is refused, and perhaps no other.
 WITHOUT_PICTURES = "without_pictures"
+#: Another: the model has called a tool in a form that its server cannot read, and may do better the next time.
+WITHOUT_TOOLS = "without_tools"
+#: What no profile keeps.
+OF_ONE_PROMPT = (ONCE, WITHOUT_PICTURES, WITHOUT_TOOLS)
 #: Stands for what was said before the oldest turn, where that is ours: chat templates want the user to begin.
 EARLIER = "[…]"
 #: Stands for a picture that the model does not take.

@@ -106,7 +106,7 @@ def complete(
             if not lesson or _body(provider, messages, tools, known, is_streamed=on_text is not None) == body:
                 raise refusals.failure_of(refused.complaint) from None
             continue
-        for name in (profiles.ONCE, profiles.WITHOUT_PICTURES):
+        for name in profiles.OF_ONE_PROMPT:
             learnt.pop(name, None)
         learnt |= stream.lesson if stream else {}
         if learnt:
@@ -124,6 +124,8 @@ def _body(
     profile: profiles.Profile,
     is_streamed: bool,
 ) -> dict[str, Any]:
+    if profiles.WITHOUT_TOOLS in profile:
+        profile = {**profile, "tools": None}
     if tools and profile.get("tools", 1) is None:
         messages = [*messages[:1], {"role": "system", "content": instruction(tools)}, *messages[1:]]
     arranged = profiles.arranged(messages, has_system_role=profile.get("system", 1) is not None)

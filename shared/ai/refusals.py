@@ -10,37 +10,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.waits import wait_of
+from shared.ai.wordings import (
+    ABOUT_THE_PROVIDER,
+    FILTERED,
+    PASSES,
+    SPENT,
+    STATUS_OF_CODE,
+    STATUS_OF_NUMBER,
+    STATUS_OF_WORDS,
+    STRONG,
+    TOO_LONG,
+    TOO_LONG_UNLESS_BUSY,
+)
 from shared.http import code_of
 from shared.payloads import strip_invalid
 
 #: Characters of a provider's words that are kept.
 MAX_WORDS = 300
-#: Codes and types of an error for which its status, or there being none, says less.
-_STATUS_OF_CODE = {
-    "insufficient_quota": 402,
-    "credit_balance_exhausted": 402,
-    "billing_hard_limit_reached": 402,
-    "billing_not_active": 402,
-    "exceeded_current_quota_error": 402,
-    "insufficient_balance": 402,
-    "account_deactivated": 403,
-    "invalid_api_key": 401,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "model_decommissioned": 404,
-    "deploymentnotfound": 404,
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "resource_exhausted": 429,
-    "too_many_requests": 429,
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "bad_request": 400,
-}
-#: Codes that mean what they say whatever the status is.
-_STRONG = {code for code, status in _STATUS_OF_CODE.items() if status in {401, 402, 403, 404}}
 #: Statuses that pass by themselves, besides 5xx: among them 424 (a dependency failed), 425 (too early), 499 (cancelled).
 PASSING = frozenset({408, 409, 421, 423, 424, 425, 449, 460, 499})
 #: 420 and 498 (Groq: flex capacity exceeded) mean 429.
@@ -48,29 +35,11 @@ THROTTLING = frozenset({420, 429, 498})
 #: Statuses about the request: another provider would refuse it as well.
 _ABOUT_THE_REQUEST = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
 
-_TOO_LONG = re.compile(
-    r"context[_ -]?(length|window|size|limit)|exceed_context|reduce (the length|your (message|prompt|input))|request too large"
-    r"|(prompt|input|request|messages?) (is|are) too (long|large)|too many (input |prompt )?tokens|string_above_max_length"
-    r"|input (token count|length).{0,60}exceed|exceeds? the (maximum|max) (number of )?(input )?tokens"
-    r"|inputs?`? tokens \+|maximum (prompt|input) length|entity too large|payload too large|token limit exceeded",
-    re.I,
-)
-_FILTERED = re.compile(
-    r"content[_ ](filter|policy|management)|content_policy_violation|responsibleai|requires moderation|was flagged|safety system"
-    r"|data_inspection_failed|inappropriate content|content exists risk|guardrail|moderation_blocked"
-    r"|sensitive (content|words|information)",
-    re.I,
-)
-#: A refusal with status 400 that is about the account or the model all the same.
-_ABOUT_THE_PROVIDER = re.compile(
-    r"api[ _-]?key|credit balance|billing|quota|insufficient balance|invalid model|model[_ ]not[_ ]found|decommissioned"
-    r"|model\b.{0,80}(not found|does not exist|not exist|not a valid|is not available|deprecated|retired|not supported by)"
-    r"|not a valid model|arrearage|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
-    r"|budget has been exceeded|location is not supported",
-    re.I | re.S,
-)
+#: Statuses of which some mean that money is missing, and some that the provider is.
+_MAY_BE_SPENT, _MAY_PASS = frozenset({400, 403, 429}), frozenset({400, 404, 422})
+#: What an answer has that is none of an error.
+_RESULTS = ("choices", "text", "data")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
-_WAIT = re.compile(r'"retryDelay":\s*"([\d.]+)s"|try again in ([\d.]+)\s?s\b', re.I)
 
 
 @dataclass(frozen=True)
@@ -83,7 +52,8 @@ class Complaint:
     types: tuple[str, ...] = ()
     words: str = ""
     param: str = ""
-    retry_after: str | None = None
+    #: Seconds.
+    retry_after: float | None = None
     moved_to: str = ""
     #: Whether the HTTP status was 200, and `status` is what the error in it means.
     is_within_success: bool = False
@@ -111,7 +81,7 @@ def read(status: int, body: bytes, headers: Mapping[str, str]) -> Complaint:
     error = _error_in(said)
     location = headers.get("Location") if 300 <= status < 400 else None
     words = location or _words(said) or excerpt(text)
-    wait = headers.get("Retry-After") or _wait_in(text)
+    wait = wait_of(text, headers)
     codes, types = _codes(error, said), _unknown_types(error, said)
     return Complaint(status, codes, types, words[:MAX_WORDS], _param(error, said), wait, _origin(location))
 
@@ -119,19 +89,22 @@ def read(status: int, body: bytes, headers: Mapping[str, str]) -> Complaint:
 def within(answer: Any) -> Complaint | None:
     """The complaint in a body that came with status 200, or in a part of a stream; None if it has none."""
     error = _error_in(answer)
-    if error is None and isinstance(answer, Mapping) and isinstance(answer.get("choices"), list) and answer["choices"]:
-        error = _error_in(answer["choices"][0])
-        answer = answer["choices"][0] if error is not None else answer
+    if error is None and isinstance(answer, Mapping):
+        if isinstance(answer.get("choices"), list) and answer["choices"]:
+            error = _error_in(answer["choices"][0])
+            answer = answer["choices"][0] if error is not None else answer
+        elif not any(answer.get(name) for name in _RESULTS) and _words(answer):
+            error = answer
     if error is None:
         return None
-    codes = _codes(error, answer)
+    codes, words = _codes(error, answer), _words(answer)[:MAX_WORDS]
     return Complaint(
-        _status_within(error, answer, codes),
+        _status_within(error, answer, codes, words),
         codes,
         _unknown_types(error, answer),
-        _words(answer)[:MAX_WORDS],
+        words,
         _param(error, answer),
-        _wait_in(json.dumps(answer, default=str)),
+        wait_of(json.dumps(answer, default=str), {}),
         is_within_success=True,
     )
 
@@ -139,19 +112,36 @@ def within(answer: Any) -> Complaint | None:
 def failure_of(complaint: Complaint) -> NotAnswered:
     """What a complaint means for the job."""
     reason, words, text = complaint.reason, complaint.words, complaint.text
-    status = next((_STATUS_OF_CODE[code.lower()] for code in complaint.codes if code.lower() in _STRONG), complaint.status)
-    if status < 500 and _FILTERED.search(text):
+    status = _meant(complaint)
+    if status < 500 and FILTERED.search(text):
         return RequestRefused(reason, words)
-    if status == 413 or (status in {400, 422, 429, 500} and _TOO_LONG.search(text)):
+    if _is_too_long(status, text):
         return ContextTooLong(reason, words)
+    if status in _MAY_BE_SPENT and SPENT.search(text):
+        return Refusal(reason, words)
     if status in THROTTLING:
         return Throttled(reason, words, complaint.retry_after)
-    if status >= 500 or status in PASSING or not status:
+    if status >= 500 or status in PASSING or not status or (status in _MAY_PASS and PASSES.search(text)):
         failure = ProviderError(reason, words)
         failure.may_be_charged = False
         return failure
-    is_about_the_request = status in _ABOUT_THE_REQUEST and not _ABOUT_THE_PROVIDER.search(text)
+    is_about_the_request = status in _ABOUT_THE_REQUEST and not ABOUT_THE_PROVIDER.search(text)
     return RequestRefused(reason, words) if is_about_the_request else Refusal(reason, words)
+
+
+def _meant(complaint: Complaint) -> int:
+    """The status, or what a code says that knows better."""
+    known = [STATUS_OF_CODE[code.lower()] for code in complaint.codes if code.lower() in STATUS_OF_CODE]
+    strong = [STATUS_OF_CODE[code.lower()] for code in complaint.codes if code.lower() in STRONG]
+    if strong:
+        return strong[0]
+    return max(known) if complaint.status in _MAY_PASS and known and max(known) >= 500 else complaint.status
+
+
+def _is_too_long(status: int, text: str) -> bool:
+    if status == 413 or (status == 429 and TOO_LONG.search(text)):
+        return True
+    return status in {400, 422, 500} and bool(TOO_LONG.search(text) or TOO_LONG_UNLESS_BUSY.search(text))
 
 
 def _load(text: str) -> Any:
@@ -170,6 +160,8 @@ def _error_in(said: Any) -> Any:
         return said["error"]
     if isinstance(errors := said.get("errors"), list) and errors:  # Cloudflare
         return errors[0]
+    if isinstance(base := said.get("base_resp"), Mapping) and base.get("status_code"):  # MiniMax
+        return base
     kinds = (str(said.get("object")).lower(), said.get("type"))
     return said if "error" in kinds else None  # vLLM, Mistral
 
@@ -185,7 +177,7 @@ def _words(said: Any) -> str:
         if isinstance(holder, str):
             return holder
         if isinstance(holder, Mapping):
-            for name in ("message", "detail", "error_description", "error_msg", "Message", "msg", "error"):
+            for name in ("message", "detail", "error_description", "error_msg", "status_msg", "Message", "msg", "error"):
                 if words := _flat(holder.get(name)):
                     return strip_invalid(f"{words}: {raw}" if raw else words)
     return ""
@@ -210,14 +202,14 @@ def _codes(error: Any, said: Any) -> tuple[str, ...]:
     """Its codes and statuses, as far as they look like codes, and types that are known; names before numbers."""
     holders = [holder for holder in (error, said) if isinstance(holder, Mapping)]
     codes = [code_of(holder.get(name)) for holder in holders for name in ("code", "status")]
-    codes += [kind for kind in _types(error, said) if kind.lower() in _STATUS_OF_CODE]
+    codes += [kind for kind in _types(error, said) if kind.lower() in STATUS_OF_CODE]
     codes += [code_of(detail.get("reason")) for holder in holders for detail in _details(holder)]
     known = dict.fromkeys(code for code in codes if code and code != "error")
     return tuple(sorted(known, key=str.isdigit))
 
 
 def _unknown_types(error: Any, said: Any) -> tuple[str, ...]:
-    return tuple(kind for kind in _types(error, said) if kind.lower() not in _STATUS_OF_CODE)
+    return tuple(kind for kind in _types(error, said) if kind.lower() not in STATUS_OF_CODE)
 
 
 def _types(error: Any, said: Any) -> list[str]:
@@ -236,21 +228,17 @@ def _param(error: Any, said: Any) -> str:
     return next((str(holder["param"])[:MAX_WORDS] for holder in holders if isinstance(holder.get("param"), str)), "")
 
 
-def _status_within(error: Any, answer: Any, codes: tuple[str, ...]) -> int:
+def _status_within(error: Any, answer: Any, codes: tuple[str, ...], words: str) -> int:
     """The status that an error in a 200 stands for; 0 if it does not say."""
     holders = [holder for holder in (error, answer) if isinstance(holder, Mapping)]
     for holder in holders:
         for name in ("code", "status", "status_code", "statusCode"):
             value = holder.get(name)
-            if str(value).isdigit() and 400 <= int(str(value)) < 600:
-                return int(str(value))
-    return next((_STATUS_OF_CODE[code.lower()] for code in codes if code.lower() in _STATUS_OF_CODE), 0)
-
-
-def _wait_in(text: str) -> str | None:
-    """Seconds that are asked for in words (Gemini: retryDelay; OpenAI, Groq: try again in 7.66s)."""
-    found = _WAIT.search(text)
-    return (found[1] or found[2]) if found else None
+            number = int(str(value)) if str(value).isdecimal() else 0
+            if 400 <= number < 600 or number in STATUS_OF_NUMBER:
+                return STATUS_OF_NUMBER.get(number, number)
+    by_code = (STATUS_OF_CODE[code.lower()] for code in codes if code.lower() in STATUS_OF_CODE)
+    return next(by_code, next((status for status, pattern in STATUS_OF_WORDS if pattern.search(words)), 0))
 
 
 def _origin(location: str | None) -> str:

@@ -68,11 +68,7 @@ class Response:
 
     def retry_after(self, default: float) -> float:
         """Seconds of the Retry-After header, which is a number or a date by the server's clock."""
-        header = self.headers.get("Retry-After")
-        if (until := _date(header)) is not None:
-            now = _date(self.headers.get("Date")) or datetime.now(UTC)
-            return max(MIN_RETRY_AFTER, (until - now).total_seconds())
-        return retry_after(header, default)
+        return retry_after(self.headers.get("Retry-After"), default, self.headers.get("Date"))
 
 
 def _date(header: str | None) -> datetime | None:
@@ -82,8 +78,13 @@ def _date(header: str | None) -> datetime | None:
         return None
 
 
-def retry_after(header: str | None, default: float) -> float:
-    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing, a date or nonsense."""
+def retry_after(header: str | None, default: float, date: str | None = None) -> float:
+    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing or nonsense. It may be a
+    date, by the server's clock: `date` is what its header of that name says.
+    """
+    if (until := _date(header)) is not None:
+        seconds = (until - (_date(date) or datetime.now(UTC))).total_seconds()
+        return max(MIN_RETRY_AFTER, seconds)
     try:
         seconds = float(header) if header else default
     except ValueError:

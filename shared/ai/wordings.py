@@ -1,0 +1,99 @@
+"""What providers call the same thing: codes, and words where there is no code. What follows from it says refusals.py.
+
+Each pattern is searched in all that a complaint says. The tests have the sentences that they were made for.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Codes and types of an error for which its status, or there being none, says less.
+STATUS_OF_CODE = {
+    "insufficient_quota": 402,
+    "credit_balance_exhausted": 402,
+    "billing_hard_limit_reached": 402,
+    "billing_not_active": 402,
+    "exceeded_current_quota_error": 402,
+    "insufficient_balance": 402,
+    "account_deactivated": 403,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "model_decommissioned": 404,
+    "model_not_available": 404,
+    "model_terms_required": 403,
+    "deploymentnotfound": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "too_many_requests": 429,
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "bad_request": 400,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "internalservererror": 500,
+    "overloaded_error": 503,
+    "service_unavailable": 503,
+}
+#: Codes that mean what they say whatever the status is.
+STRONG = {code for code, status in STATUS_OF_CODE.items() if status in {401, 402, 403, 404}}
+#: MiniMax's numbers.
+STATUS_OF_NUMBER = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2013: 400, 2049: 401}
+
+TOO_LONG = re.compile(
+    r"context[_ -]?(length|window|size|limit)|exceed_context|reduce (the length|your (message|prompt|input))|request too large"
+    r"|(prompt|input|request|messages?) (is|are) too (long|large)|too many (input |prompt )?tokens|string_above_max_length"
+    r"|input (token count|length).{0,60}exceed|exceeds? the (maximum|max) (number of )?(input )?tokens"
+    r"|inputs?`? tokens \+|maximum (prompt|input) length|entity too large|payload too large|token limit exceeded",
+    re.I,
+)
+#: The same, in words that a limit on requests in a minute may have as well (429).
+TOO_LONG_UNLESS_BUSY = re.compile(
+    r"max(imum)? (\w+ ){0,2}(model|message|input|prompt|sequence|context) (length|tokens|size)|exceed\w* (\w+ ){0,3}tokens? limit"
+    r"|(prompt|input|messages?|conversation) (length )?exceeds? (the )?(max|limit|allowed)|range of input length"
+    r"|(prompt|input) token count|inputs?`? must have (less|fewer) than \d+ tokens|\bn_(keep|ctx)\b|context shift"
+    r"|must be (at least 1|greater than 0|positive).{0,20}-\d|(输入|上下文|提示).{0,8}(过长|超)|超[过出].{0,6}(最大|上限|长度)"
+    r"|prompt ?超长",
+    re.I,
+)
+FILTERED = re.compile(
+    r"content[_ ]?(filter|policy|management)|responsibleai|requires moderation|was flagged|safety[_ ](system|check)"
+    r"|(content|prompt|input|request|message|output|text)s?\b.{0,40}\bviolat\w* .{0,40}(polic|guideline|terms|safety)"
+    r"|considered high risk|data_?inspection_?failed|inappropriate content|content exists risk|guardrail|moderation_blocked"
+    r"|sensitive (content|words|information)|敏感|不安全|违规",
+    re.I,
+)
+#: What is used up and has to be paid for, and not only waited for.
+SPENT = re.compile(
+    r"credit balance|\b(all|no|insufficient|not enough|out of|more) (\w+ ){0,2}credits\b"
+    r"|credits (\w+ ){1,3}(depleted|exhausted|used)|spending (limit|cap)|insufficient (\w+ )?balance"
+    r"|balance (\w+ ){0,2}(insufficient|not enough|exhausted|too low)|arrearage"
+    r"|余额不足|欠费",
+    re.I,
+)
+#: A refusal with status 400 that is about the account or the model all the same.
+ABOUT_THE_PROVIDER = re.compile(
+    r"api[ _-]?key|billing|quota|invalid model|model[_ ]not[_ ]found|decommissioned|usage limits?\b|terms acceptance"
+    r"|model\b.{0,80}(not found|does not exist|not exist|not a valid|is not available|deprecated|retired|not supported by)"
+    r"|not a valid model|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
+    r"|budget has been exceeded|location is not supported|unable to access|failed to load|throughput isn.t supported"
+    r"|does not work with the specified model",
+    re.I | re.S,
+)
+#: A refusal with status 400 or 404 that passes by itself.
+PASSES = re.compile(
+    r"has crashed|\bunloaded\b|\b(is|still|currently) (being )?loading\b|\bloading model|degraded function"
+    r"|internal (server )?error\b|\b(server|service|engine|model|system) is (too )?(busy|overloaded|not ready|unavailable)"
+    r"|temporar(y|ily)|try again later",
+    re.I,
+)
+#: What an error stands for that has neither a status nor a code.
+STATUS_OF_WORDS = (
+    (429, re.compile(r"rate[ _-]?limit|too many requests|throttl|qps|concurren", re.I)),
+    (401, re.compile(r"invalid (api[ _-]?key|token)|unauthorized|not authenticated|login fail|authentication", re.I)),
+    (402, SPENT),
+)

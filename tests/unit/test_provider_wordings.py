@@ -1,0 +1,88 @@
+"""The same thing in the words of many providers: a context that is full, a day's quota, money that is gone, a model that is away.
+
+The sentences are those of OpenAI, Azure, Anthropic, Gemini, Mistral, Groq, DeepSeek, OpenRouter, Together, Cerebras, xAI,
+Moonshot, Zhipu, MiniMax, DashScope, watsonx, NVIDIA, GitHub Models, Ollama, vLLM, llama.cpp, LM Studio and TGI. Few of them have
+a code that says it, so there is no other way.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.local.simulator.client import Simulator
+from shared.ai import lessons, provider, refusals
+from shared.errors import OutsideFailure, Snooze
+
+#: By what they have in common: what is expected, then the answer, in the vendors' own sentences.
+ERRORS = json.loads(Path(__file__).with_name("provider_errors.json").read_text())
+TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
+
+
+def error(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
+
+
+def failure(simulator: Simulator, status: int, body: Any, headers: dict[str, str] | None = None) -> Exception:
+    """What the first question ends with, each time that it is refused so."""
+    simulator.faults([{"kind": "ai", "fault": "status", "status": status, "body": body, "headers": headers or {}}])
+    asked = provider.Provider(f"{simulator.url}/v1", "sk", "m", 0.3, 500)
+    with pytest.raises((OutsideFailure, Snooze)) as failed:
+        provider.complete(asked, [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "do you ship?"}])
+    return failed.value
+
+
+@pytest.mark.parametrize(("status", "body"), ERRORS["too_long"])
+@pytest.mark.usefixtures("environment")
+def test_a_full_context_in_anybodys_words(simulator: Simulator, status: int, body: Any) -> None:
+    assert isinstance(failure(simulator, status, body), provider.ContextTooLong)
+    assert len(simulator.record("ai")) == 1, "another form of the same prompt is as long"
+
+
+@pytest.mark.parametrize(("seconds", "body", "headers"), ERRORS["throttled"])
+@pytest.mark.usefixtures("environment")
+def test_how_long_to_wait_in_anybodys_words(
+    simulator: Simulator, seconds: float | None, body: Any, headers: dict[str, str]
+) -> None:
+    throttled = failure(simulator, 429, body, headers)
+    assert isinstance(throttled, provider.Throttled)
+    assert throttled.retry_after == (seconds if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(("kind", "status", "body"), ERRORS["meanings"])
+@pytest.mark.usefixtures("environment")
+def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator, kind: str, status: int, body: Any) -> None:
+    failed = failure(simulator, status, body)
+    assert type(failed).__name__ == kind
+    assert getattr(failed, "words", "")
+
+
+@pytest.mark.parametrize(("kind", "body"), ERRORS["with_status_200"])
+@pytest.mark.usefixtures("environment")
+def test_an_error_with_status_200_in_anybodys_form(simulator: Simulator, kind: str, body: Any) -> None:
+    failed = failure(simulator, 200, body)
+    assert type(failed).__name__ == kind
+    assert "with the error" in str(failed)
+    assert getattr(failed, "words", "")
+
+
+@pytest.mark.parametrize(("lesson", "status", "said", "sent"), ERRORS["lessons"])
+def test_what_a_refusal_teaches_in_anybodys_words(lesson: dict[str, Any], status: int, said: Any, sent: dict[str, Any]) -> None:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "do you ship?"}]
+    usual = {"model": "m", "messages": messages, "temperature": 0.3, "max_tokens": 500, "tools": [TOOL], "stream": True}
+    body = {name: value for name, value in {**usual, "stream_options": {}, **sent}.items() if value is not None}
+    complaint = refusals.read(status, json.dumps(said).encode(), {})
+    assert lessons.learn(complaint, body) == lesson
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_call_that_a_model_failed_to_write_takes_its_tools_for_one_answer_only(simulator: Simulator) -> None:
+    said = error("Failed to call a function. Please adjust your prompt.", code="tool_use_failed", failed_generation="<function")
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 400, "body": said, "times": 1}])
+    asked = provider.Provider(f"{simulator.url}/v1", "sk", "m", 0.3, 500)
+    for _ in range(2):
+        assert provider.complete(asked, [{"role": "user", "content": "do you ship?"}], tools=[TOOL]).text
+    assert ["tools" in request["body"] for request in simulator.record("ai")] == [True, False, True]
