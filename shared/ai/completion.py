@@ -19,12 +19,17 @@ MAX_TOKENS = 2**31 - 1
 #: UTF-8 bytes of a token, roughly, in any alphabet.
 BYTES_PER_TOKEN = 4
 #: Answers that a filter ended: content_filter (OpenAI), SAFETY, PROHIBITED_CONTENT (Gemini), guardrail_intervened (Bedrock).
-_FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal", re.I)
-#: Answers that reached the limit of tokens: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length (Mistral).
-_CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens", re.I)
+_FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal|toxic", re.I)
+#: Answers that reached the limit of tokens, or the context's end: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length
+#: (Mistral), model_context_window_exceeded (Anthropic, Zhipu), token_limit (watsonx), ERROR_LIMIT (Cohere).
+_CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens|context_window|(?:token|time|error)_?limit|truncat", re.I)
 #: Answers that the provider did not finish: insufficient_system_resource (DeepSeek), network_error (Zhipu), error (OpenRouter),
-#: abort (vLLM, SGLang), MALFORMED_FUNCTION_CALL (Gemini).
-_BROKEN_OFF = re.compile(r"error|abort(ed)?|cancell?ed|network_error|insufficient_system_resource|malformed_function_call", re.I)
+#: abort (vLLM, SGLang), MALFORMED_FUNCTION_CALL (Gemini, which calls that a filter where it speaks as OpenAI does).
+_BROKEN_OFF = re.compile(
+    r"(function_call_filter\.)?(error|abort(ed)?|cancell?ed|(network|internal|server|engine)_error|insufficient_system_resource"
+    r"|timeout|interrupted|malformed_(function_call|response)|unexpected_tool_call)",
+    re.I,
+)
 #: The end of a sentence, in any script; not the number of a list's item.
 _SENTENCE_END = re.compile(r"(?<!\n\d)(?<!\n\d\d)[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
 #: Cutting at the end of a sentence loses at most this share of the text.
@@ -75,6 +80,8 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
     Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
     """
     try:
+        if answer["choices"] == [] and _said(answer, _PROMPT_TOKENS):  # Gemini, of a prompt that it has read and blocks
+            answer = {**answer, "choices": [{"finish_reason": None, "message": {}}]}
         choice = answer["choices"][0]
         finish_reason = _name(choice.get("finish_reason"))
         message = choice.get("message")
@@ -100,15 +107,15 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
 
 def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
     """The completion as it may be sent. Raises NoText if it may not."""
-    reason = found.finish_reason or ""
+    reason = (found.finish_reason or "").replace(": ", ".")  # Gemini: content_filter: SAFETY
     if refusal:
         return replace(found, text=refusal, finish_reason="refusal")
-    if _FILTERED.search(reason):  # what came before the filter may be half of what it was about
-        raise NoText(f"AI provider: the answer was filtered (finish_reason {code_of(reason)})", usage)
     if _BROKEN_OFF.fullmatch(reason):
         broken_off = ProviderError(f"AI provider: its answer broke off (finish_reason {code_of(reason)})")
         broken_off.usage = usage
         raise broken_off
+    if _FILTERED.search(reason):  # what came before the filter may be half of what it was about
+        raise NoText(f"AI provider: the answer was filtered (finish_reason {code_of(reason)})", usage)
     if found.tool or (found.text and not _CUT_OFF.search(reason)):
         return found
     if found.text:
@@ -146,7 +153,9 @@ def _refusal_part(content: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    return thoughts.without(strip_invalid(text.replace("\x00", ""))).strip()
+    """What is to be read of it; "" if nothing can be seen, like a space without a width."""
+    text = thoughts.without(strip_invalid(text.replace("\x00", ""))).strip()
+    return text if any(character.isprintable() and not character.isspace() for character in text) else ""
 
 
 def _tool(message: Mapping[str, Any], offered: frozenset[str]) -> ToolCall | None:

@@ -67,7 +67,7 @@ class EventReader:
             self._data = []
             return
         name, _, value = line.removeprefix(_BOM).partition(b":")
-        if name == b"data":  # others: comments, which keep the connection, event, id and retry
+        if name in (b"data", b"error"):  # llama.cpp has both; others: comments, which keep the connection, event, id and retry
             self._data.append(value.removeprefix(b" "))
 
 
@@ -167,7 +167,7 @@ class AnswerStream:
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-        if chunk.get("error") or choice.get("error"):
+        if chunk.get("error") or choice.get("error") or _is_error(chunk):
             self._error = chunk
         self._about |= {name: value for name, value in chunk.items() if value and name != "choices"}
         if choice.get("usage"):
@@ -235,6 +235,13 @@ class AnswerStream:
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return _mended(text)
+
+
+def _is_error(chunk: dict[str, Any]) -> bool:
+    """Whether it is one that does not call itself so: vLLM's object, or nothing but a message."""
+    if chunk.get("object") == "error" or chunk.get("type") == "error":
+        return True
+    return not chunk.get("choices") and isinstance(chunk.get("message"), str) and bool(chunk["message"])
 
 
 def _chunks_of(data: bytes) -> list[dict[str, Any]]:

@@ -48,9 +48,13 @@ _FRAME = re.compile(
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
-#: Harmony whose markers a server has dropped, and left the names of the channels; and such thoughts that have no end.
-_BARE_HARMONY = re.compile(
+#: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
+#: the channels; Granite; what Poe quotes and ollama prints. Then those of them that have no end.
+_BARE_THOUGHTS = re.compile(
     r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
+    r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
+    r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?\s*\n(?:\s*>[^\n]*(?:\n|\Z))+\s*"
+    r"|\A\s*Thinking(?:\.\.\.|…)\s*\n[\s\S]*?\.\.\.done thinking\.\s*"
     r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
 )
 
@@ -95,7 +99,7 @@ def _markers(text: str) -> list[_Marker]:
 
 def _visible_part(text: str) -> tuple[str, bool]:
     """The text without its thoughts, and whether it ends in the middle of one."""
-    bare = _BARE_HARMONY.match(text)
+    bare = _BARE_THOUGHTS.match(text)
     if bare:
         text = text[bare.end() :]
     markers = _markers(text)
@@ -140,9 +144,12 @@ _PIPED = (
 )
 _OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>")
 _LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
-#: How a text begins that may be no text: a call of a tool that is written as one, or Harmony without its markers.
+#: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
 _MAY_BE_CALL = ("{", "```", "[{", "<tool", "<function=", "<|tool", "<|python_tag|>", "[TOOL_CALLS]")
-_BARE_BEGINNINGS = ("analysis", "assistantanalysis", "assistantcommentary")
+_BARE_BEGINNINGS = (
+    *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
+    *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
+)
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
 #: share of what is beyond, or a page of HTML would cost the square of its length.
 _READ_EACH_TIME, _GROWTH = 2_000, 0.02

@@ -416,18 +416,42 @@ def test_a_call_of_a_tool_that_was_offered(message: dict[str, Any], tool: dict[s
         ("It costs 12.5", "It costs …"),
     ],
 )
-def test_an_answer_that_is_cut_off_ends_with_a_sentence(text: str, sent: str) -> None:
-    answer = parsed({"content": text}, "length")
-    assert (answer.text, answer.finish_reason) == (sent, "length")
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "model_context_window_exceeded", "TOKEN_LIMIT", "ERROR_LIMIT"])
+def test_an_answer_that_is_cut_off_ends_with_a_sentence(text: str, sent: str, reason: str) -> None:
+    answer = parsed({"content": text}, reason)
+    assert (answer.text, answer.finish_reason) == (sent, reason)
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "guardrail_intervened"])
+@pytest.mark.parametrize(
+    "reason", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "guardrail_intervened", "ERROR_TOXIC"]
+)
 def test_a_filtered_answer_is_not_sent_by_halves(reason: str) -> None:
     with pytest.raises(provider.NoText):
         parsed({"content": "How to"}, reason)
 
 
-@pytest.mark.parametrize("reason", ["error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"])
+@pytest.mark.parametrize(
+    "content", ["", " \n", "\u200b", "\ufeff\n", "\x00", "\u2060\u200d", None, [], [{"type": "text", "text": "\u200b"}]]
+)
+def test_an_answer_in_which_nothing_can_be_seen_is_empty(content: Any) -> None:
+    with pytest.raises(provider.NoText, match="an empty reply"):
+        parsed({"content": content})
+
+
+def test_a_prompt_that_was_read_and_has_no_answer_is_paid_once() -> None:
+    with pytest.raises(provider.NoText) as failure:
+        completion.parse({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 0}}, "m", MESSAGES)
+    assert failure.value.usage is not None
+    assert failure.value.usage.prompt_tokens == 7
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "timeout"),
+        *("function_call_filter: MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "internal_error"),
+    ],
+)
 def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -> None:
     with pytest.raises(provider.ProviderError, match="broke off") as failure:
         parsed({"content": "How to"}, reason, usage={"prompt_tokens": 7, "completion_tokens": 3})
@@ -472,6 +496,12 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
         ("```reasoning\nno\n```\nHi\n```sh\nls\n```", "Hi\n```sh\nls\n```"),
         ("```thinking\nno", ""),
         ("<thought_process>no</thought_process>Hi", "Hi"),
+        ("Here is my thought process:\nno\n\nHere is my response:\nHi", "Hi"),
+        ("Here's my thought process:\nno", ""),
+        ("*Thinking...*\n\n> no\n>\n> no\n\nHi", "Hi"),
+        ("Thinking...\nno\n...done thinking.\n\nHi", "Hi"),
+        ("Thinking... of a gift? Hi", "Thinking... of a gift? Hi"),
+        ("Here is my thought: Hi", "Here is my thought: Hi"),
     ],
 )
 def test_thoughts_are_not_for_the_customer(text: str, visible: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ai import thoughts
+from shared.ai import refusals, thoughts
 from shared.ai.stream import AnswerStream
 from shared.ai.thoughts import VisibleText
 
@@ -115,6 +115,24 @@ def test_an_error_in_the_middle_is_the_answer() -> None:
         assert stream.completion() == {"error": error, "choices": []}
 
 
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (b'data: {"object": "error", "message": "secret", "code": 400}', 400),  # vLLM
+        (b'error: {"code": 500, "message": "secret", "type": "server_error"}', 500),  # llama.cpp
+        (b'event: error\ndata: {"code": "InvalidParameter", "message": "secret", "request_id": "1"}', 0),  # DashScope
+        (b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "secret"}}', 503),
+    ],
+)
+def test_an_error_in_the_middle_in_anybodys_form(event: bytes, status: int) -> None:
+    stream, shown = read(wire(*HELLO[:2], done=False) + event + b"\n\n")
+    assert stream.is_whole
+    complaint = refusals.within(stream.completion())
+    assert complaint is not None
+    assert (complaint.status, complaint.words) == (status, "secret")
+    assert "secret" not in "".join(shown)
+
+
 def test_what_is_no_stream_is_given_as_it_came() -> None:
     for body in (b'\n {"choices": [{"message": {"content": "data: x"}}]}', b"<html>Bad gateway</html>", b"[1]"):
         for size in (1, 5, 1000):
@@ -178,6 +196,10 @@ SHOWN = [
     ("<details type=reasoning>secret</details>Hello<details><b>more</b></details>", "Hello<details><b>more</b></details>"),
     ("assistantanalysis secret assistantfinalHello", "Hello"),
     ("assistantanalysis secret", ""),
+    ("Here is my thought process:\nsecret\n\nHere is my response:\nHello", "Hello"),
+    ("Here's my thought process:\nsecret", ""),
+    ("*Thinking...*\n\n> secret\n> secret\n\nHello", "Hello"),
+    ("Thinking...\nsecret\n...done thinking.\n\nHello", "Hello"),
     ("```thinking\nsecret\n```py\nsecret\n```\nsecret\n```\nHello", "Hello"),
     ("Hello:\n```py\nx\n```\n", "Hello:\n```py\nx\n```\n"),
     ("&lt;think&gt;secret &amp; more&lt;/think&gt;Hello", "Hello"),
