@@ -1,4 +1,4 @@
-"""Short runs of five chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
+"""Short runs of six chaos scenarios; the long ones are `scripts/chaos each` and `scripts/chaos all`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -
 
 
 @pytest.mark.timeout(600)
-def test_endpoints_that_were_down_get_every_event(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["endpoints-down", "budget"])
+def test_endpoints_get_every_event_and_budgets_are_exact(root: Path, tmp_path: Path, scenario: str) -> None:
     figures = tmp_path / "figures.json"
     where = ["--data", str(root / ".local" / "chaos-test"), "--json", str(figures)]
-    command = [sys.executable, "-m", "scripts.commands.chaos", "endpoints-down", "--messages", "60", *where]
+    command = [sys.executable, "-m", "scripts.commands.chaos", scenario, "--messages", "60", *where]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     [result] = json.loads(figures.read_text())

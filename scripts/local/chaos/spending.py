@@ -22,6 +22,8 @@ from shared.payloads import check as checked
 
 #: Seconds between two kills: the AI stage gets to work in between.
 PAUSE = 3.0
+#: Seconds between two looks whether a call is under way: some of them in each call.
+LOOK = 0.05
 #: Tokens of the small budget for each message of the load: some half of what the answers of one of three customers cost.
 TOKENS_PER_MESSAGE = 35
 #: What a customer reads whose month is used up.
@@ -74,11 +76,14 @@ def prepare(messages: int) -> None:
 
 
 def kill_ai(target: Target) -> None:
-    """kill -9 of a worker process that asks models, every three seconds"""
+    """kill -9 of a worker process that asks models, after three seconds and as soon as a call is reserved"""
     name = "ai" if "ai" in target.workers else target.workers[0]
     while not target.stopping.wait(PAUSE):
+        while not (waiting := _open_reservations()):  # a kill between two calls would lose nothing
+            if target.stopping.wait(LOOK):
+                return
         if pids := workers_of(target, name):
-            victim, waiting = target.choice.choice(pids), _open_reservations()
+            victim = target.choice.choice(pids)
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
                 target.report(f"kill -9 {name} ({victim}), {waiting} reservations were open")
