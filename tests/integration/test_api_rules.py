@@ -53,6 +53,14 @@ def test_a_parameter_that_no_route_knows_is_refused_by_name(door: FrontDoor, min
             assert known in answer.json["detail"]  # type: ignore[index]
 
 
+def test_a_parameter_that_is_there_twice_is_refused_by_name(mine: Business) -> None:
+    refused = mine("GET", "/conversations?owner=person&owner=bot")
+    assert (refused.status_code, refused.json["detail"]) == (  # type: ignore[index]
+        400,
+        "The query parameter owner is given 2 times. Give it once.",
+    )
+
+
 def test_the_same_key_is_the_same_request(mine: Business, other: Business) -> None:
     hook = {"url": "https://shop.example/hook"}
     first = post(mine, "/webhook-endpoints", hook, "k-1")
@@ -154,6 +162,7 @@ def test_a_sent_message_keeps_its_own_key(mine: Business) -> None:
     first = post(mine, path, {"content": "Your parcel has left."}, "order-7")
     again = post(mine, path, {"content": "Your parcel has left."}, "order-7")
     assert (first.status_code, again.status_code, again.json["id"]) == (202, 200, first.json["id"])  # type: ignore[index]
+    assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
     assert db.scalar("select count(*) from kept_answer") == 0
 
 

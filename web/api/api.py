@@ -91,7 +91,7 @@ def _authenticate() -> None:
     if owner is None:
         check_wrong_key()
         raise Unauthorized(
-            "The API key is missing or not valid. Send Authorization: Bearer sk_…, with a key that scripts/keys create made.",
+            "The API key is missing or not valid. Send Authorization: Bearer sk_…, with a key of the desk or scripts/keys.",
             www_authenticate=WWWAuthenticate("bearer"),
         )
     g.key, g.customer_id = owner, owner.customer_id
@@ -102,12 +102,15 @@ def _authenticate() -> None:
 
 @api.before_request
 def _check_query() -> None:
-    """Raises BadRequest for a parameter that the route does not know: a filter that is ignored looks like one that fits."""
+    """Raises BadRequest for a parameter that the route does not know, or that is there twice: a filter that is ignored looks like
+    one that fits."""
     known = _parameters(current_app.view_functions[request.endpoint or ""], "query")
     if unknown := sorted(set(request.args) - known):
         names = ", ".join(name[:_QUOTED] for name in unknown[:_NAMED])
         takes = f"takes {', '.join(sorted(known))}" if known else "takes none"
         raise BadRequest(f"There is no query parameter {names} here. This request {takes}.")
+    if twice := sorted(name for name, values in request.args.lists() if len(values) > 1):
+        raise BadRequest(f"The query parameter {twice[0]} is given {len(request.args.getlist(twice[0]))} times. Give it once.")
 
 
 @cache

@@ -16,6 +16,7 @@ from shared.inbox import work
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from web.api import sending
 from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.idempotency import REPLAYED
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
 from web.api.outbound_schemas import OwnMessageSchema
@@ -28,6 +29,9 @@ from web.api.schemas import (
 )
 from web.audited import audited
 from web.parameters import IdempotencyHeader
+
+#: A body, a status, and headers.
+Answer = tuple[dict[str, Any], int, dict[str, str]]
 
 _CONVERSATION = (
     Conversation.id,
@@ -114,7 +118,7 @@ def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]
 @api.alt_response(
     200, schema=MessageSchema, description="The Idempotency-Key was used before: the message of then.", success=True
 )
-def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> tuple[dict[str, Any], int]:
+def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> Answer:
     """Send a message into a conversation
 
     A text, with choices or without, or a `template`, as a person would: the conversation is theirs from then on, and the bot is
@@ -123,7 +127,7 @@ def send_message(header: dict[str, Any], message: dict[str, Any], conversation_i
     the `templates` that may be sent.
     """
     # Once more, if the conversation becomes a part of another one at this moment.
-    return repeat_refused(lambda: _send(conversation_id, message, header.get("key")))
+    return _replayed(*repeat_refused(lambda: _send(conversation_id, message, header.get("key"))))
 
 
 def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:
@@ -139,7 +143,7 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
 @api.response(202, MessageSchema)
 @api.alt_response(409, response="CONFLICT")
 @api.alt_response(200, schema=MessageSchema, description="It was sent again before: that message.", success=True)
-def resend_message(conversation_id: int, message_id: int) -> tuple[dict[str, Any], int]:
+def resend_message(conversation_id: int, message_id: int) -> Answer:
     """Send a failed message again
 
     As a new message; asked twice it is sent once. Who answers the conversation stays.
@@ -153,7 +157,12 @@ def resend_message(conversation_id: int, message_id: int) -> tuple[dict[str, Any
         )
         return sending.send(customer_id(), conversation, message, key, {"source": "api"}, list)
 
-    return repeat_refused(send)
+    return _replayed(*repeat_refused(send))
+
+
+def _replayed(message: dict[str, Any], status: int) -> Answer:
+    """The answer; of a message that was sent before it says so."""
+    return message, status, {REPLAYED: "true"} if status == 200 else {}
 
 
 def _give(conversation_id: int, user_id: int, minutes: int | None) -> None:
