@@ -91,13 +91,13 @@ def _check_number(phone_number_id: str, token: str) -> None:
 # ----------------------------------------------------------------------------------------------------------- QR gateways
 
 
-def connect_qr(chatbot_id: int, session: str, dialect: str, key: str, secret: str = "") -> tuple[str, str | None]:
+def connect_qr(chatbot_id: int, session: str, dialect: str, key: str) -> tuple[str, str | None]:
     """A session of a QR gateway. Raises InvalidPayload; returns the secret of its hook, which is shown once, and the session that
     it replaces."""
     is_name = bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", session))
     _must(is_name, "session", "must have letters, digits, and the characters _ . - only")
     _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
-    secret = secret or secrets.token_urlsafe(24)
+    secret = secrets.token_urlsafe(24)
     values = {
         "session_name": session,
         "dialect": dialect,
@@ -115,10 +115,9 @@ def own_qr(chatbot_id: int, dialect: str, site: str, note: Note = _no_note) -> s
     The row comes first: whoever dies in between leaves one that the page calls unknown to the gateway, and that is disconnected,
     never a session that nobody knows of.
     """
-    _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
-    name, secret = qr.new_name(chatbot_id), secrets.token_urlsafe(24)
+    name = qr.new_name(chatbot_id)
     with db.transaction():
-        connect_qr(chatbot_id, name, dialect, "", secret)
+        secret, _before = connect_qr(chatbot_id, name, dialect, "")
         note(CONNECTED, name)
     try:
         qr.create(dialect, name, site, secret)

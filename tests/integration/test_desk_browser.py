@@ -151,7 +151,7 @@ def test_every_page_is_accessible_in_every_look(browser: Browser, site: Site, wo
     assert not wrong
     browser.run("document.querySelector('main').append(document.createElement('img'))")
     assert "image-alt" in [found["rule"] for found in violations(browser, "light")], "axe-core sees what is wrong"
-    refused = [line for line in browser.log() if "Content Security Policy" in line or "Uncaught" in line]
+    refused = [line for line in browser.log() if "Content Security Policy" in line or "Uncaught" in line or "[DOM]" in line]
     assert not refused
 
 
@@ -223,6 +223,51 @@ def test_the_desk_is_run_by_keys(browser: Browser, site: Site, world: World) -> 
     browser.until("location.pathname.endsWith('/team')")
     browser.driver.find_element("css selector", ".menu-button").click()
     browser.until("document.querySelector('.menu-list').matches(':popover-open')")
+
+
+def test_the_list_of_keys_has_those_that_work_and_no_others(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("owner", world.customer))
+    for path in (f"chatbots/{world.chatbot}/website", f"chatbots/{world.chatbot}/model", "knowledge", "inbox"):
+        browser.open(f"{site.url}/desk/c/{world.customer}/{path}")
+        browser.type("?")
+        browser.until("document.querySelector('#keys').open")
+        keys = "[...document.querySelectorAll('#keys dt')].map(term => [...term.children].map(key => key.textContent))"
+        listed = browser.run(f"return {keys}")
+        assert all(len(key) == 1 or key == "Enter" for keys in listed for key in keys), (path, listed)
+        assert len(listed) == len({tuple(keys) for keys in listed}), (path, listed)
+
+
+def test_the_model_of_a_chatbot_is_no_form_of_passwords(browser: Browser, site: Site, world: World) -> None:
+    """Browsers would offer to keep a provider's key as somebody's password, and fill in theirs."""
+    log_in(browser, site, person("owner", world.customer))
+    browser.open(f"{site.url}/desk/c/{world.customer}/chatbots/{world.chatbot}/model")
+    hidden = browser.run("return [...document.querySelectorAll('[name^=key-]')].map(e => getComputedStyle(e).webkitTextSecurity)")
+    assert set(hidden) == {"disc"}
+    assert not [line for line in browser.log() if "[DOM]" in line]
+
+
+#: A name as owners have them, with a word that is wider than a phone.
+_LONG = "Donaudampfschifffahrtsgesellschaftskapitänswitwenkasse & Söhne Feinkosthandelsgesellschaft mbH"
+
+
+def test_long_names_widen_no_page_and_filters_are_one_row(browser: Browser, site: Site, world: World) -> None:
+    ids = furnish(world)
+    for table in ("customer", "chatbot", "knowledge_base"):
+        db.rows(f"update {table} set name = %s", [_LONG])
+    log_in(browser, site, person("operator", None))
+    narrow = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    for path in ("usage", "chatbots/{chatbot}/answers", "channels/whatsapp_cloud/{chatbot}", "knowledge/{base}"):
+        browser.open(f"{site.url}/desk/c/{world.customer}/{path.format(**ids)}")
+        assert browser.run("return document.documentElement.scrollWidth") == 320, path
+    wide = {"width": 1366, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", wide)
+    browser.open(f"{site.url}/desk/operate/failures/list")
+    top, bottom = browser.run(
+        "return ['.filters', '.filters > .button'].map(e => document.querySelector(e).getBoundingClientRect().bottom)"
+    )
+    assert abs(top - bottom) < 3
+    assert browser.run("return document.querySelector('.filters').offsetHeight") < 80
 
 
 def test_rows_that_are_shown_later_follow_those_that_are_there(browser: Browser, site: Site, world: World) -> None:

@@ -24,7 +24,7 @@ if (embed) {
   const show = () => {
     const more = [["color", color.value === "#3b5bdb" ? "" : color.value], ["label", label.value.trim()], ["side", side.value === "left" ? "left" : ""]];
     const looks = more.filter(([, value]) => value).map(([name, value]) => ` data-${name}="${quoted(value)}"`).join("");
-    field.value = `<script src="${embed.dataset.embed}/widget.js" data-chatbot="${embed.dataset.key}"${looks} async></script>`;
+    field.value = `<script src="${embed.dataset.embed}/widget.js" data-chatbot="${embed.dataset.publicKey}"${looks} async></script>`;
     embed.querySelector("[data-copy]").dataset.copy = field.value;
     button.style.background = color.value;
     const [r, g, b] = [1, 3, 5].map(at => parseInt(color.value.slice(at, at + 2), 16));

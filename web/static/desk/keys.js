@@ -51,10 +51,11 @@ const deskKeys = (() => {
     }
     if (document.querySelector("[data-find]")) line("/", list.dataset.search);
     for (const [key, { text }] of own) line(key, text);
-    const named = new Set();
-    for (const element of elements()) {
-      if (!named.has(element.dataset.key)) line(element.dataset.key, label(element));
-      named.add(element.dataset.key);
+    const named = new Set(own.keys());
+    for (const { dataset: { key } } of elements()) {
+      const element = find(key); // one that nobody sees is pressed by no key
+      if (element && !named.has(key)) line(key, label(element));
+      named.add(key);
     }
     list.closest("dialog").showModal();
   }
