@@ -624,6 +624,30 @@ def test_an_answer_to_an_invitation_is_kept_for_the_next_message(answer: Any, wo
     assert shown(item) == (Kind.POLL, words, told)
 
 
+def test_what_a_colleague_votes_is_no_answer_to_anybody() -> None:
+    cast = {"id": f"true_{PHONE}@c.us_3AV", "to": f"{PHONE}@c.us", "fromMe": True, "selectedOptions": ["Yes"]}
+    [item] = waha.parse({"event": "poll.vote", "payload": {"vote": cast, "poll": {"id": "3AP"}}})
+    assert isinstance(item, IgnoredItem)
+    item = waha_item("event.response", fromMe=True, to=f"{PHONE}@c.us", eventResponse={"response": "GOING"})
+    assert isinstance(item, IgnoredItem)
+    vote = {"pollUpdateMessage": {"vote": {"selectedOptions": ["Yes"]}}}
+    assert isinstance(evolution_item(vote, key={"fromMe": True}), IgnoredItem)
+    asked = evolution_item({"pollCreationMessage": {"name": "When?"}}, key={"fromMe": True})
+    assert isinstance(asked, InboundMessage)
+    assert asked.author is Author.COLLEAGUE
+
+
+@ENGINES
+@pytest.mark.parametrize("name", ["viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension"])
+@pytest.mark.parametrize("inside", [{}, {"message": None}, {"message": {}}])
+def test_what_may_be_seen_on_the_phone_only_is_still_a_message(
+    item_of: Callable[[Any], InboundItem], name: str, inside: Any
+) -> None:
+    item = item_of({name: inside})
+    assert isinstance(item, InboundMessage)
+    assert (item.kind, item.metadata["unsupported"]) == (Kind.MEDIA, "viewOnce")
+
+
 VOICE = {"audioMessage": {"mimetype": "audio/ogg; codecs=opus", "ptt": True}}
 
 

@@ -75,9 +75,16 @@ def inbound_item(envelope: Envelope, reading: Reading) -> InboundItem:
         return IgnoredItem(raw=raw)
     if not isinstance(reading, Content):
         return (None if envelope.from_me else _change(envelope, reading)) or IgnoredItem(raw=raw)
+    if envelope.from_me and _is_of_a_poll(reading):
+        return IgnoredItem(raw=raw)
     if not chat_id or not envelope.external_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("id." if chat_id else "chat."))
     return _message(envelope, reading)
+
+
+def _is_of_a_poll(content: Content) -> bool:
+    """Whether it is a vote, or an answer to an invitation: a colleague's takes no conversation over."""
+    return "vote" in content.data or "answer" in content.data.get("event", {})
 
 
 def _change(envelope: Envelope, change: Edit | Revoke | Reaction) -> InboundItem | None:

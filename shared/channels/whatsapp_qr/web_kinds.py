@@ -174,11 +174,15 @@ def _menu(part: Any) -> Content:
     return Content(words) if words else unknown("listMessage", part)
 
 
+#: Wrappers of files. WhatsApp gives what is to be seen once to the phone only, and an empty one to everybody else.
+OF_FILES = ("viewonce", "documentwithcaption", "lottiesticker")
+
+
 def unknown(name: str, part: Any) -> Content:
-    """A kind that is new to us; without words it is kept for people, for it may be anything."""
+    """A kind that is new to us; without words it is kept for people, for it may be anything but a file."""
     words = next((found for word in _WORDS if (found := text(part, word) or text(part, word, "text"))), "")
-    label = name.removesuffix("Message")[:40]
-    return Content(words) if words else Content(kind=Kind.SYSTEM, label=label)
+    kind, label = Kind.MEDIA if name.lower().startswith(OF_FILES) else Kind.SYSTEM, name.partition("Message")[0][:40]
+    return Content(words) if words else Content(kind=kind, label=label)
 
 
 READERS: dict[str, Callable[[Any], Content | None]] = {

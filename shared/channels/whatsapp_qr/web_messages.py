@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.channels.whatsapp_qr.content import MAX_QUOTE, Content, Edit, Reaction, Reading, Revoke
 from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, text, unwrap
-from shared.channels.whatsapp_qr.web_kinds import READERS, unknown
+from shared.channels.whatsapp_qr.web_kinds import OF_FILES, READERS, unknown
 from shared.channels.words import in_words
 
 Body = Mapping[str, Any]
@@ -55,8 +55,10 @@ def _read_protocol(note: Body) -> Reading:
 
 
 def _read_content(inner: Unwrapped) -> Content | None:
-    """What its first part says that says anything."""
+    """What its first part says that says anything; or that there was a file."""
     part, content = next(((part, content) for part, content in _contents(inner) if content), (None, None))
+    if not inner.parts:
+        content = next((unknown(name, {}) for name in inner.wrappers if name.lower().startswith(OF_FILES)), None)
     return content and replace(content, data={**content.data, **said_beside(part, inner.context)})
 
 
