@@ -7,6 +7,7 @@ from typing import Any
 
 from shared import payloads
 from shared.ai import embeddings
+from shared.ai.vectors import as_literal
 from shared.budgets.meter import Meter, Payer, Unaffordable, metering
 from shared.db import sql
 from shared.errors import PermanentError, Snooze
@@ -73,4 +74,4 @@ def embed(job: Job) -> None:
 def _embed(base_id: int, model: str) -> list[dict[str, Any]]:
     texts = queries["due_texts"].rows(knowledge_base_id=base_id, model=model, most=embeddings.batch_size(model))
     vectors = embeddings.of_texts(model, [text.pop("text") for text in texts])
-    return [{**text, "vector": embeddings.as_literal(vector)} for text, vector in zip(texts, vectors, strict=True)]
+    return [{**text, "vector": as_literal(vector)} for text, vector in zip(texts, vectors, strict=True)]

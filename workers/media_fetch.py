@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from shared import db, payloads
-from shared.ai.transcription import NotTranscribed
+from shared.ai.failures import NotTranscribed
 from shared.ai.understanding import understand
 from shared.broker.thread_pool import ThreadPool
 from shared.channels import health

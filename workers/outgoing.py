@@ -6,7 +6,7 @@ registry mirrors (shared/channels/registry.py); there is no default.
 
 from __future__ import annotations
 
-from shared.channels import sending
+from shared.channels import failed_replies
 from shared.db import sql
 from shared.errors import PermanentError
 from shared.jobs.completion import CompletionStatement
@@ -24,8 +24,8 @@ route_reply = CompletionStatement(queries["route_reply"])
     Queue.OUTGOING,
     max_retries=3,
     min_backoff=1000,
-    on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
-    attempt_failed=sending.queries["attempt_failed"],
+    on_retry_exhausted=DeadLetter(failed_replies.queries["dead_letter"]),
+    attempt_failed=failed_replies.queries["attempt_failed"],
 )
 def route(job: Job) -> None:
     """Marks a widget's reply SENT, or hands it to its channel's send stage. Raises PermanentError if there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.channels import sending
+from shared.channels import failed_replies, sending
 from shared.channels.choices import choices_in
 from shared.channels.formatting import parts, to_plain
 from shared.channels.registry import channel
@@ -24,9 +24,9 @@ CHANNEL = channel("telegram")
     Queue.TELEGRAM,
     max_retries=3,
     min_backoff=1000,
-    on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
+    on_retry_exhausted=DeadLetter(failed_replies.queries["dead_letter"]),
     claim=queries["claim"],
-    attempt_failed=sending.queries["attempt_failed"],
+    attempt_failed=failed_replies.queries["attempt_failed"],
     at_most_once=CHANNEL.at_most_once,
     durable_claims=True,
     limits_itself=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.channels import sending
+from shared.channels import failed_replies, sending
 from shared.channels.choices import choices_in, numbered
 from shared.channels.formatting import to_whatsapp
 from shared.channels.registry import channel
@@ -25,9 +25,9 @@ CHANNEL = channel("whatsapp_qr")
     Queue.WHATSAPP_QR,
     max_retries=3,
     min_backoff=1000,
-    on_retry_exhausted=DeadLetter(sending.queries["dead_letter"]),
+    on_retry_exhausted=DeadLetter(failed_replies.queries["dead_letter"]),
     claim=queries["claim"],
-    attempt_failed=sending.queries["attempt_failed"],
+    attempt_failed=failed_replies.queries["attempt_failed"],
     at_most_once=CHANNEL.at_most_once,
     durable_claims=True,
     limits_itself=True,

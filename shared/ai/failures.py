@@ -69,3 +69,9 @@ class NoText(RequestRefused):
     def __init__(self, reason: str, usage: Usage) -> None:
         super().__init__(reason)
         self.usage = usage
+
+
+class NotTranscribed(OutsideFailure):
+    """A voice note is no words yet: the provider did not answer, or is busy; the next attempt may be answered."""
+
+    may_be_charged = True

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from shared.ai import embeddings, local_model
+from shared.ai.vectors import as_literal, sum_of
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.teaching.languages import language_of
@@ -57,8 +58,8 @@ def search(base: Base, question: str, before: str | None, characters: int) -> li
         "model": model,
         "question": question,
         "before": before,
-        "vector": embeddings.as_literal(vector),
-        "context_vector": embeddings.as_literal(embeddings.sum_of(vector, earlier, TURN_BEFORE) if earlier else vector),
+        "vector": as_literal(vector),
+        "context_vector": as_literal(sum_of(vector, earlier, TURN_BEFORE) if earlier else vector),
         "floor": floor,
         "lead": lead,
         "characters": characters,

@@ -15,12 +15,12 @@ import openai
 from shared.ai import refusals
 from shared.ai.clients import client
 from shared.ai.completion import BYTES_PER_TOKEN
-from shared.ai.failures import NotAnswered, ProviderError, Refusal
+from shared.ai.failures import NotAnswered, NotTranscribed, ProviderError, Refusal
 from shared.ai.provider import classify_error
 from shared.budgets.meter import Most, metered
 from shared.config import settings
 from shared.db.credentials import decrypt
-from shared.errors import OutsideFailure, PermanentRefusal
+from shared.errors import PermanentRefusal
 from shared.payloads import strip_invalid
 
 #: Bytes of a file that providers take.
@@ -61,12 +61,6 @@ _HEARD_IN_SILENCE = re.compile(
     re.I,
 )
 _BAD_CHARACTERS = "transcription: the base URL or the API key has characters that do not belong there"
-
-
-class NotTranscribed(OutsideFailure):
-    """The provider did not answer, or is busy; the next attempt may be answered."""
-
-    may_be_charged = True
 
 
 @dataclass(frozen=True)

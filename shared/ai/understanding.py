@@ -15,7 +15,7 @@ from typing import Any
 
 from shared import db
 from shared.ai.attachments import SEEN
-from shared.ai.transcription import NotTranscribed, Transcriber, transcribe
+from shared.ai.failures import NotTranscribed
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.budgets.meter import Meter, Payer, Unaffordable, metering
 from shared.db import sql
@@ -62,6 +62,8 @@ def _hear(media_id: int, file: Mapping[str, Any], path: Path, job: Job | None) -
         return
     if file["transcription_model"] is None:
         return  # nobody was asked to listen
+    from shared.ai.transcription import Transcriber, transcribe  # the openai client, and 30 MB with it
+
     asked = Transcriber(
         model=file["transcription_model"],
         base_url=file["transcription_base_url"],

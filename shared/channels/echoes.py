@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.formatting.text import to_whatsapp
-from shared.channels.whatsapp_qr.gateway import own_id
+from shared.channels.whatsapp_qr.ids import own_id
 from shared.db import sql
 from shared.jobs.ledger import Job
 

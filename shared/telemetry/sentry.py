@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
-
-import sentry_sdk
-from sentry_sdk.integrations import Integration
-from sentry_sdk.integrations.dramatiq import DramatiqIntegration
-from sentry_sdk.integrations.stdlib import StdlibIntegration
+from typing import TYPE_CHECKING, Any
 
 from shared.config import Settings
 from shared.telemetry.logs import context_ids
+
+if TYPE_CHECKING:
+    from sentry_sdk.integrations import Integration
 
 #: What of a request is kept: no headers, query, cookies, body or environment.
 _REQUEST = ("method", "url")
@@ -25,20 +23,25 @@ _LINK = re.compile(r"(/desk/link/).*")
 
 def configure_sentry(conf: Settings, *integrations: Integration) -> None:
     """Reports errors if SENTRY_DSN is set. `integrations`: what else the process has that Sentry should watch."""
-    if conf.sentry_dsn:
-        sentry_sdk.init(
-            dsn=conf.sentry_dsn,
-            environment=conf.sentry_environment,
-            integrations=[DramatiqIntegration(), *integrations],
-            auto_enabling_integrations=False,  # of Redis, OpenAI and others, which note what is sent there
-            disabled_integrations=[StdlibIntegration],  # notes URLs of calls, with their queries, and adds headers to them
-            trace_propagation_targets=[],
-            include_local_variables=False,
-            max_request_body_size="never",
-            send_default_pii=False,
-            before_send=_before_send,
-            before_breadcrumb=_log_lines_only,
-        )
+    if not conf.sentry_dsn:
+        return
+    import sentry_sdk  # 6 MB, which only those pay who use it
+    from sentry_sdk.integrations.dramatiq import DramatiqIntegration
+    from sentry_sdk.integrations.stdlib import StdlibIntegration
+
+    sentry_sdk.init(
+        dsn=conf.sentry_dsn,
+        environment=conf.sentry_environment,
+        integrations=[DramatiqIntegration(), *integrations],
+        auto_enabling_integrations=False,  # of Redis, OpenAI and others, which note what is sent there
+        disabled_integrations=[StdlibIntegration],  # notes URLs of calls, with their queries, and adds headers to them
+        trace_propagation_targets=[],
+        include_local_variables=False,
+        max_request_body_size="never",
+        send_default_pii=False,
+        before_send=_before_send,
+        before_breadcrumb=_log_lines_only,
+    )
 
 
 #: Seconds in which an error is told once: whoever can cause one many times would use up what Sentry takes in a month.

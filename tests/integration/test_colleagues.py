@@ -14,7 +14,7 @@ from shared import db
 from shared.channels import echoes, ownership
 from shared.channels.echoes import Writer
 from shared.channels.whatsapp_qr import evolution
-from shared.channels.whatsapp_qr.gateway import own_id
+from shared.channels.whatsapp_qr.ids import own_id
 from shared.models import Message, WhatsappQrSession
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue

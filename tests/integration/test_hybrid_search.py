@@ -17,6 +17,7 @@ from scripts.local.simulator.services import embed
 from shared import config, db
 from shared.ai import embeddings, hybrid, local_model
 from shared.ai.search import search
+from shared.ai.vectors import as_literal
 from shared.errors import PermanentError
 from shared.queues import Queue
 from tests.builders import World
@@ -45,7 +46,7 @@ def base(world: World, simulator: Simulator) -> int:
 def vector(text: str) -> str:
     request = Request("POST", "/v1/embeddings", {"authorization": "Bearer x"}, json.dumps({"input": [text]}).encode())
     body: Any = embed(request).body
-    return embeddings.as_literal(body["data"][0]["embedding"])
+    return as_literal(body["data"][0]["embedding"])
 
 
 def means(title: str, text: str) -> None:

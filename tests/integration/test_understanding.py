@@ -14,7 +14,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.ai import transcription
-from shared.ai.transcription import NotTranscribed
+from shared.ai.failures import NotTranscribed
 from shared.ai.understanding import understand
 from shared.db.credentials import encrypt
 from shared.http.bulkhead import MAX_SLOTS, NoRoom, customer_room

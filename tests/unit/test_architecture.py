@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from contextlib import closing
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -49,6 +51,32 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+#: What a process type does without, though others need it: megabytes of each process.
+CALLERS = ("shared.http", "urllib3", "requests", "openai", "shared.channels.health")
+NOT_LOADED = {
+    "workers.incoming": CALLERS,
+    "workers.outgoing": (*CALLERS, "markdown_it"),
+    "workers.whatsapp_cloud": ("openai", "numpy"),
+    "workers.whatsapp_qr": ("openai", "numpy"),
+    "workers.telegram": ("openai", "numpy"),
+    "workers.webhooks": ("openai", "numpy", "markdown_it"),
+    "workers.media_fetch": ("openai", "numpy"),
+    "workers.knowledge_embed": ("openai", "numpy"),
+    "workers.maintenance": ("openai", "numpy"),
+    "web.server.front": ("openai", "numpy"),
+}
+
+
+@pytest.mark.parametrize("module", NOT_LOADED)
+def test_a_worker_loads_nothing_that_only_others_need(root: Path, module: str, environment: dict[str, str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert module in loaded
+    assert not set(NOT_LOADED[module]) & set(loaded)
+    assert "sentry_sdk" not in loaded or module.startswith("web."), "SENTRY_DSN is not set"
 
 
 @pytest.mark.parametrize(

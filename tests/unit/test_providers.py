@@ -12,7 +12,7 @@ from shared.ai.prompt import Item, as_prompt
 from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
 from shared.channels.whatsapp_cloud import send
 from shared.channels.whatsapp_qr.dialects import dialect
-from shared.channels.whatsapp_qr.gateway import message_id_in
+from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
 
 

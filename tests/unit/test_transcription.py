@@ -9,7 +9,8 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared.ai import transcription
-from shared.ai.transcription import NotTranscribed, Transcriber, Transcript, named, transcribe
+from shared.ai.failures import NotTranscribed
+from shared.ai.transcription import Transcriber, Transcript, named, transcribe
 from shared.errors import PermanentRefusal
 from shared.media.kinds import mime_of
 

@@ -12,6 +12,7 @@ from scripts.local.bench.question_set import Base, Question
 from scripts.local.environment import ROOT
 from shared import db
 from shared.ai import embeddings, hybrid, prompt
+from shared.ai.vectors import as_literal
 from shared.db import sql
 from shared.jobs.ledger import ClaimStatement, Job, leases
 from shared.knowledge.split import PART, split
@@ -137,7 +138,7 @@ def _embed(base: int, model: str) -> None:
         texts = db.rows("select * from knowledge_embedding_due_v1(%s, %s, %s)", [base, model, embeddings.batch_size(model)])
         vectors = embeddings.of_texts(model, [text.pop("text") for text in texts])
         made = [
-            {**text, "text_hash": str(text["text_hash"]), "vector": embeddings.as_literal(vector)}
+            {**text, "text_hash": str(text["text_hash"]), "vector": as_literal(vector)}
             for text, vector in zip(texts, vectors, strict=True)
         ]
         lacks_some = db.scalar("select knowledge_embedding_save_v1(%s, %s, %s)", [base, model, db.json(made)])

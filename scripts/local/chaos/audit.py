@@ -10,7 +10,7 @@ from typing import Any
 from scripts.local.chaos.plan import POISON_MARK
 from scripts.local.chaos.scenarios import PROVIDERS, Scenario
 from shared import db
-from shared.channels.whatsapp_qr.gateway import own_id
+from shared.channels.whatsapp_qr.ids import own_id
 from shared.channels.whatsapp_qr.waha_content import bare_id
 
 _COUNTS = """

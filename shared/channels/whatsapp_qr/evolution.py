@@ -27,9 +27,8 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
-    message_id_in,
-    own_id,
 )
+from shared.channels.whatsapp_qr.ids import message_id_in, own_id
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.http import Response

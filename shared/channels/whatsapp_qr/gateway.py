@@ -1,8 +1,7 @@
-"""What the dialects of QR gateways share of their APIs: requests to the gateway, and the message ids in its answers."""
+"""Requests to a QR gateway, and what the tables of errors of both dialects have in common."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import Any
@@ -82,20 +81,3 @@ def as_picture(data: Any, mime: Any = "image/png") -> str:
     """A data: address of a picture's base64, "" if it is none. A gateway's answer becomes nothing else in a page."""
     is_picture = isinstance(data, str) and mime in ("image/png", "image/jpeg") and re.fullmatch(r"[A-Za-z0-9+/=\s]+", data)
     return f"data:{mime};base64,{data}" if is_picture else ""
-
-
-def own_id(message_id: int) -> str:
-    """The id that we give a message where its gateway takes one, the same for each attempt: acks and echoes of it name it."""
-    return "3EB0" + hashlib.sha256(f"switchboard:{message_id}".encode()).hexdigest()[:18].upper()
-
-
-def message_id_in(body: Any) -> str:
-    """The message id of a gateway's answer, wherever its engine puts it: id, id._serialized, key.id, _data.id; "" if nowhere."""
-    for name in ("id", "key", "_data"):
-        holder = get_path(body, name)
-        if isinstance(holder, str) and holder:
-            return holder
-        inner = get_path(holder, "_serialized") or get_path(holder, "id")
-        if inner:
-            return inner if isinstance(inner, str) else message_id_in({"id": inner})
-    return ""

@@ -20,9 +20,8 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
-    message_id_in,
-    own_id,
 )
+from shared.channels.whatsapp_qr.ids import message_id_in, own_id
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, EVENTS, parse
 from shared.db.credentials import hmac_matches
