@@ -79,8 +79,12 @@ def _erase(arguments: argparse.Namespace) -> int:
     erased = erasure.erase(customer, arguments.id, by="scripts/contacts")
     if erased is None:
         return _unknown(arguments.id)
-    print(f"contact {arguments.id} is erased: " + ", ".join(f"{number} {what}" for what, number in erased.items()))
+    print(f"contact {arguments.id} is erased: " + ", ".join(_counted(*one) for one in erased.items()))
     return 0
+
+
+def _counted(what: str, number: int) -> str:
+    return f"{number} {what.removesuffix('s') if number == 1 else what}"
 
 
 def _keep(arguments: argparse.Namespace) -> int:

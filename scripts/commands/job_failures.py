@@ -106,10 +106,10 @@ def replay(arguments: argparse.Namespace) -> int:
 
 def _print_plan(plan: replays.Preview) -> None:
     looked_at = f" (of the first {replays.PREVIEWED:,} of them)" if plan.is_cut else ""
-    print(f"{plan.total} match. {plan.ready} will be given out{looked_at}.")
+    print(f"{plan.total} {'failure matches' if plan.total == 1 else 'failures match'}. {plan.ready} would run again{looked_at}.")
     for outcome, number in plan.left_out.items():
         hint = "; --include-unknown sends them" if outcome == "outcome_unknown" else ""
-        print(f"{number} will not: {replays.REASONS.get(outcome, outcome)}{hint}.")
+        print(f"{number} would not: {replays.REASONS.get(outcome, outcome)}{hint}.")
     if plan.samples:
         rows = ((s["id"], s["customer_name"], s["queue"], s["failed_at"], s["verdict"], s["error"]) for s in plan.samples)
         print_table(("failure", "customer", "queue", "failed at", "verdict", "error"), rows)
@@ -136,9 +136,9 @@ def _replays(arguments: argparse.Namespace) -> int:
     print(f"replay {action['id']} by {action['created_by']}: {action['state']}, {done} of {action['total']}")
     for outcome, number in action["counts"].items():
         reason = replays.REASONS.get(outcome, outcome)
-        print(f"{number} given out" if outcome == "replayed" else f"{number} not: {reason}")
+        print(f"{number} ran again" if outcome == "replayed" else f"{number} did not: {reason}")
     for result, number in replays.results(arguments.id).items():
-        print(f"of those given out {number} {result}")
+        print(f"of those that ran again {number} {result}")
     return 0
 
 

@@ -154,5 +154,6 @@ def _forget(arguments: argparse.Namespace) -> int:
     if source is None:
         raise Refused(f"There is no source {arguments.source}.")
     sources.delete(arguments.source)
-    print(f"source {arguments.source} ({source['location']}) is deleted, with {source['items']} items")
+    number = source["items"]
+    print(f"source {arguments.source} ({source['location']}) is deleted, with {number} {'item' if number == 1 else 'items'}")
     return 0

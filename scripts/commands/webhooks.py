@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     recover.set_defaults(run=_recover)
     recoveries = commands.add_parser("recoveries", help="the newest recoveries, and how far they are")
     recoveries.set_defaults(run=_recoveries)
-    stop = commands.add_parser("stop", help="ends a recovery; what has been given out goes on")
+    stop = commands.add_parser("stop", help="ends a recovery; deliveries that were begun go on")
     stop.add_argument("id", type=count, help="as scripts/webhooks recoveries shows it")
     stop.set_defaults(run=_stop)
     return parser.parse_args()

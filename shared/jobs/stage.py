@@ -248,21 +248,26 @@ def actor(
             outside_level,
         )
         isolation.modules.add(work.__module__)
-        broker = worker_process.boot()
-        dead_letter_name = on_retry_exhausted.declare(queue, broker)
-        for priority, lane in queues.lanes(queue).items():
-            dramatiq.actor(
-                actor_name=queues.actor_name(lane),
-                queue_name=lane,
-                priority=priority,
-                max_retries=max_retries,
-                min_backoff=min_backoff,
-                on_retry_exhausted=dead_letter_name,
-                broker=broker,
-            )(stage.run)
+        _declare_actors(stage, max_retries, min_backoff)
         return stage
 
     return decorate
+
+
+def _declare_actors(stage: Stage, max_retries: int, min_backoff: int) -> None:
+    """One for each lane of the stage's queue, and the dead letter that follows them."""
+    broker = worker_process.boot()
+    dead_letter_name = stage.dead_letter.declare(stage.queue, broker)
+    for priority, lane in queues.lanes(stage.queue).items():
+        dramatiq.actor(
+            actor_name=queues.actor_name(lane),
+            queue_name=lane,
+            priority=priority,
+            max_retries=max_retries,
+            min_backoff=min_backoff,
+            on_retry_exhausted=dead_letter_name,
+            broker=broker,
+        )(stage.run)
 
 
 def stage_of(module: Mapping[str, object]) -> Stage:

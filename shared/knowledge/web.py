@@ -1,4 +1,4 @@
-"""Pages of other people's web sites: asked for one by one, through the guard, and only where robots.txt lets us.
+"""Pages of other people's web sites: asked for one by one, never at private addresses, and only where robots.txt allows it.
 
 Redirects are followed within a site only, each through the guard. A page that is the same as last time is not sent again (etag).
 """

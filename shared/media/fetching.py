@@ -67,12 +67,17 @@ def fetch(
         )
         if answer.ok:
             return
-        if may_expire and answer.status in (401, 403):
-            raise MediaGone(f"media: {host_of(url)} answered HTTP {answer.status}; the file's address has expired")
-        if not (300 <= answer.status < 400 and answer.headers.get("Location")):
-            raise failure_of(answer, host_of(url))
-        url = urljoin(url, answer.headers["Location"])
+        url = _redirected(answer, url, may_expire)
     raise PermanentRefusal(f"media: {host_of(url)} redirects again and again")
+
+
+def _redirected(answer: Response, url: str, may_expire: bool) -> str:
+    """Where an answer without the file leads. Raises what it means if it is no redirect."""
+    if may_expire and answer.status in (401, 403):
+        raise MediaGone(f"media: {host_of(url)} answered HTTP {answer.status}; the file's address has expired")
+    if not (300 <= answer.status < 400 and answer.headers.get("Location")):
+        raise failure_of(answer, host_of(url))
+    return urljoin(url, answer.headers["Location"])
 
 
 def failure_of(answer: Response, host: str) -> Exception:

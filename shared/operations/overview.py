@@ -1,4 +1,4 @@
-"""How the whole does: what waits in each queue, what the last day brought, which workers there are, whose jobs they are."""
+"""How the whole system is doing: queues, the last day, workers, and whose jobs they have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replays: what failed for good is given out once more, as one bulk action over the dead letters of a filter.
+"""Replays: what failed for good runs once more, as one bulk action over the dead letters of a filter.
 
 A preview says what would become of each, in PostgreSQL's own words (dead_letter_verdict_v1), which the replay asks again when
 its turn comes: what has arrived, was answered by a person, or cannot leave now stays as it is. So a replay may be
@@ -98,5 +98,5 @@ def step(action: Mapping[str, Any], limit: int) -> tuple[int | None, Mapping[str
 
 
 def results(action_id: int) -> dict[str, int]:
-    """What became by now of those that an action has given out: sent, waiting, failed (again)."""
+    """What became by now of those that an action has run again: sent, waiting, failed (again)."""
     return {row["result"]: row["count"] for row in queries["results"].rows(action_id=action_id)}

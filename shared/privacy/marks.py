@@ -1,4 +1,4 @@
-"""Tombstones: by them a provider that delivers something again does not bring an erased person back.
+"""Tombstones: they keep an erased person from coming back when a provider delivers something again.
 
 A mark is a keyed hash (BLAKE2b) of a name or of a message's id, salted with the chatbot's. The key is made of CREDENTIALS_KEY, so
 that the database alone tells nobody whom it knew: phone numbers are few enough to try them all.

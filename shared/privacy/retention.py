@@ -1,4 +1,4 @@
-"""Messages that were kept for long enough are deleted, with what hangs on them: KEEP_MESSAGES_DAYS, or as their business says.
+"""Messages that were kept for long enough are deleted, with all that is theirs: KEEP_MESSAGES_DAYS, or as their business says.
 
 In batches, each of which is a transaction of some milliseconds, so that nobody waits for a lock.
 """

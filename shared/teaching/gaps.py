@@ -1,4 +1,4 @@
-"""Questions that a bot had no good answer to, like ones together: what a business should teach next.
+"""Questions that a bot had no good answer to, similar ones grouped: what a business should teach next.
 
 The stage ai-processing adds them (workers/ai.sql); they are grouped when they are read, by the stems of their words. A group is
 named by any of its questions, for others may join it or be forgotten at any time.

@@ -1,4 +1,4 @@
-"""When people of a business are there: its opening hours, by the clock of its place. opens_at_v1 in schema.sql reads them."""
+"""When people of a business are there: its opening hours, in its time zone. opens_at_v1 in schema.sql reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who writes down what voice notes say, of a chatbot: an OpenAI-compatible /audio/transcriptions, its model and its key.
+"""Who turns a chatbot's voice notes into text: an OpenAI-compatible /audio/transcriptions, its model and its key.
 
 As with the providers of answers a key goes in and never comes out, and never moves to another address.
 """

@@ -1,4 +1,4 @@
-"""Dramatiq's middleware that logs what its workers do; the line of each job is shared/jobs/stage.py's."""
+"""Dramatiq's middleware that logs what its workers do; the line of each job is shared/jobs' (completion.py, outcome.py)."""
 
 from __future__ import annotations
 

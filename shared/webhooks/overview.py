@@ -1,4 +1,4 @@
-"""How a business's endpoints do: what waits, what failed, and each attempt. What the desk shows."""
+"""How a business's endpoints are doing: what waits, what failed, and each attempt. What the desk shows."""
 
 from __future__ import annotations
 

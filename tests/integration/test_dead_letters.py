@@ -199,7 +199,7 @@ def test_an_action_that_always_fails_does_not_stop_the_others(world: World, simu
 
 
 def test_a_person_who_is_about_to_answer_and_a_replay_never_both_send(world: World, simulator: Simulator) -> None:
-    """Whoever takes over after the replay was given out is asked again by the claim of the send."""
+    """Whoever takes over after a replay put it on its way is asked again by the claim of the send."""
     fail_sends(world, simulator, 1)
     assert run_to_end(replays.begin(Filter(), "ops")) == {"replayed": 1}
     [reply] = world.messages(role="assistant")
@@ -215,7 +215,7 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert run(jobs, "failed", "--by-reason") == 0
     assert "unknown_code" in capsys.readouterr().out
     assert run(jobs, "retry", *where, "--dry-run") == 0
-    assert "2 match. 2 will be given out." in capsys.readouterr().out
+    assert "2 failures match. 2 would run again." in capsys.readouterr().out
     assert db.scalar("select count(*) from bulk_action") == 0
     job, _ = world.jobs(queue=CLOUD_QUEUE)
     for more in (("--dry-run",), ("--queue", "x"), where):

@@ -102,7 +102,7 @@ def test_the_command_finds_exports_and_erases(world: World, contacts_command: An
     assert "Where is my parcel?" in contacts_command("export", person).stdout
     assert contacts_command("erase", person, typed="no\n").returncode == 1
     assert contact_of() == int(person)
-    assert "is erased: 1 conversations, 2 messages" in contacts_command("erase", person, typed=f"{person}\n").stdout
+    assert "is erased: 1 conversation, 2 messages" in contacts_command("erase", person, typed=f"{person}\n").stdout
     for command in (["export", person], ["erase", person, "--yes"], ["find", PHONE]):
         assert contacts_command(*command).returncode == 1
     assert db.rows("select from contact") == []

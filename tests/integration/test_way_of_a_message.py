@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,16 +24,18 @@ FOUNDATION = re.compile(
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 #: As many as there are: a change that adds one has to say so here.
 MOST_OF_AI, MOST_OTHERS = 11, 28
+#: How often the request comes back to a file of web/ that it had left.
+MOST_RETURNS = 0
 
 
 @contextmanager
-def traced(files: set[str]) -> Iterator[None]:
-    """Notes the files whose functions are called in the block."""
+def traced(files: list[str]) -> Iterator[None]:
+    """Notes the files whose functions are called in the block, in their order."""
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
         if event == "call" and path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ("shared", "web", "workers"):
-            files.add(str(path.relative_to(ROOT)))
+            files.append(str(path.relative_to(ROOT)))
 
     sys.setprofile(note)
     try:
@@ -50,9 +53,12 @@ def send(door: FrontDoor, number: int) -> None:
 def test_a_whatsapp_text_passes_few_files_and_the_readme_names_them(door: FrontDoor) -> None:
     send(door, 1)
     door.world.drain()  # what is made once a process is made
-    files: set[str] = set()
+    files: list[str] = []
     with traced(files):
         send(door, 2)
+    steps = [file for file in files if file.startswith("web/") and not FOUNDATION.match(file)]
+    visits = [file for file, _ in groupby(steps)]
+    assert len(visits) - len(set(visits)) <= MOST_RETURNS, visits
     while ready := db.rows("select id from job where state = 'waiting' and not held and queue <> 'webhook-delivery'"):
         stage = door.world.stage(ready[0]["id"])
         with traced(files):

@@ -85,7 +85,7 @@ class RecoverySchema(BodySchema):
         keys=fields.String(),
         values=fields.Integer(),
         metadata={
-            "description": "recovered: given out; changed: somebody was quicker; endpoint_off: the endpoint was switched off."
+            "description": "recovered: sent again; changed: somebody was quicker; endpoint_off: the endpoint was switched off."
         },
     )
     pace = fields.Float(required=True)
@@ -152,7 +152,7 @@ def get_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
 def stop_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
     """Stop a recovery
 
-    What has been given out goes on.
+    Deliveries that were begun go on.
     """
     name = _own(endpoint_id)
     get = _recoveries(endpoint_id).where(BulkAction.id == row_id(recovery_id))

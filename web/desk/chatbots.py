@@ -1,4 +1,4 @@
-"""Chatbots: made, taught how to speak, given a model, people's hours, and sites. The rules are shared/teaching/chatbots.py's."""
+"""Chatbots: new ones, and their answers, model, people's hours and sites. The rules are shared/teaching/chatbots.py's."""
 
 from __future__ import annotations
 

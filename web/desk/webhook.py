@@ -94,14 +94,14 @@ def recover_webhook(endpoint_id: int) -> Response:
 @desk.post(f"{ONE}/recoveries/<int:action_id>/stop")
 @allowed("owner")
 def stop_recovery(endpoint_id: int, action_id: int) -> Response:
-    """What was given out goes on."""
+    """Deliveries that were begun go on."""
     endpoint = own(endpoint_id)
     if db.row(_recoveries(endpoint_id).where(BulkAction.id == action_id)) is None:
         raise NotFound
     with db.transaction():
         if bulk_actions.stop(action_id, g.user.email):
             audited("webhook.recovery_stopped", "webhook", endpoint_id, name=name_of(endpoint))
-    flash(_("Stopped. What was given out before goes on."))
+    flash(_("Stopped. Deliveries that were begun go on."))
     return to(endpoint_id)
 
 

@@ -85,7 +85,7 @@ _OPTIONS: dict[str, Any] = {"dry_run": False, "include_unknown": False, "pace": 
 
 @operations.get("/replays/<int:action_id>")
 def replay(action_id: int) -> Response:
-    """How far it is; `results`: what became of those that were given out."""
+    """How far it is; `results`: what became of those that ran again."""
     action = _replay(action_id)
     until = Filter.of_json(action["filter"]).until
     times = _times({**action, "until": until}, "until", "created_at", "finished_at")
@@ -97,7 +97,7 @@ def replay(action_id: int) -> Response:
 
 @operations.post("/replays/<int:action_id>/stop")
 def stop_replay(action_id: int) -> Response:
-    """Ends it; what was given out goes on."""
+    """Ends it; what was begun goes on."""
     bulk_actions.stop(_replay(action_id)["id"], ACTOR)
     return replay(action_id)
 

@@ -1,4 +1,4 @@
-"""Files of Meta's Cloud API: an id leads to an address that lives for five minutes, and both are asked with the token.
+"""Files of Meta's Cloud API: an id leads to an address that lives for five minutes, and both requests carry the token.
 
 Source: Meta's Cloud API reference, media. The token goes to the Graph API and to Meta's CDN (WHATSAPP_MEDIA_URL), nowhere else.
 """

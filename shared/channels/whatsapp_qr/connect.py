@@ -1,4 +1,4 @@
-"""Sessions that are made here: at the gateway, with the address and the secret of their hook, until a phone has read the code."""
+"""Makes sessions: at the gateway, with the address and the secret of their hook, until a phone has scanned the QR code."""
 
 from __future__ import annotations
 

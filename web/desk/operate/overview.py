@@ -1,4 +1,4 @@
-"""How the whole does: queues, the last day, workers, channels that are down, businesses by load, pauses."""
+"""How the whole system is doing: queues, the last day, workers, channels that are down, businesses by load, pauses."""
 
 from __future__ import annotations
 

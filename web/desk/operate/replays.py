@@ -93,13 +93,13 @@ def replay(action_id: int) -> Response:
 @desk.post("/operate/replays/<int:action_id>/stop")
 @allowed("operator")
 def stop_replay(action_id: int) -> Response:
-    """What was given out goes on; the rest stays as it is."""
+    """What was begun goes on; the rest stays as it is."""
     _action(action_id)
     with db.transaction():
         stopped = bulk_actions.stop(action_id, actor())
         if stopped:
             audited("replay.stopped", "replay", action_id)
-    flash(_("The replay is stopped. What was given out before goes on.") if stopped else _("The replay had ended."))
+    flash(_("The replay is stopped. What was begun goes on.") if stopped else _("The replay had ended."))
     return redirect(url_for("desk.replay", action_id=action_id), 303)  # type: ignore[return-value]
 
 
