@@ -41,8 +41,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(CredentialsUnreadable, _unreadable)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
-    app.register_error_handler(redis.RedisError, _redis_down)
-    app.register_error_handler(StorageDown, _storage_down)
+    for service in (redis.RedisError, StorageDown):
+        app.register_error_handler(service, _service_down)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -118,17 +118,20 @@ def _outage(error: Exception) -> Response:
     return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
 
 
-def _redis_down(error: redis.RedisError) -> Response:
-    """Of a page that shows what is in Redis: everything else goes on without it."""
-    redis_outage.noticed(error)
-    detail = f"Redis is unavailable ({redis_outage.latest}). Retry the same request in {RETRY_AFTER} seconds."
-    return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
+def _service_down(error: redis.RedisError | StorageDown) -> Response:
+    return answer_to(service_down(error))
 
 
-def _storage_down(error: StorageDown) -> Response:
-    log.error("storage_down", extra={"error": str(error)})
-    detail = f"The storage of files is unavailable. Retry the same request in {RETRY_AFTER} seconds."
-    return problem(503, "Service Unavailable", detail, {"Retry-After": str(RETRY_AFTER)})
+def service_down(error: redis.RedisError | StorageDown) -> ServiceUnavailable:
+    """The HTTP error of a page that shows what is in Redis, or in a file: everything else goes on without them. It is logged."""
+    if isinstance(error, StorageDown):
+        log.error("storage_down", extra={"error": str(error)})
+        name = "The storage of files"
+    else:
+        redis_outage.noticed(error)
+        name = f"Redis ({redis_outage.latest})"
+    detail = f"{name} is unavailable. Retry the same request in {RETRY_AFTER} seconds."
+    return ServiceUnavailable(detail, retry_after=RETRY_AFTER)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -7,11 +7,13 @@ import binascii
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from shared.config import settings
 from shared.errors import OutsideFailure, PermanentRefusal
+from shared.media.folder import down_if_it_fails
 from shared.media.kinds import HEAD, mime_of
 
 
@@ -31,8 +33,9 @@ class Download:
         self.announced_size, self.announced_sha256 = size, sha256
         self.head = b""
         self._limit = settings().media_max * 1024 * 1024
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=folder)
+        with down_if_it_fails():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            number, name = tempfile.mkstemp(dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(number, "wb")
         self.restart()
@@ -42,7 +45,8 @@ class Download:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Removes what nobody has taken."""
-        self._file.close()
+        with suppress(OSError):  # what was not written yet, on a full disk; `check` tells of it where it matters
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
     def restart(self) -> None:
@@ -68,7 +72,8 @@ class Download:
         if len(self.head) < HEAD:
             self.head += part[: HEAD - len(self.head)]
         self._hash.update(part)
-        self._file.write(part)
+        with down_if_it_fails():
+            self._file.write(part)
 
     def check(self) -> None:
         """That all is there, and on the disk. Raises Spoilt."""
@@ -80,8 +85,9 @@ class Download:
         if expected is not None and expected != self._hash.digest():
             raise Spoilt("media: the file has another SHA-256 than was announced")
         self.mime = mime_of(self.head, self.mime)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with down_if_it_fails():
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     @property
     def sha256(self) -> str:

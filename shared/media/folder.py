@@ -27,12 +27,22 @@ def key_of(customer_id: int, sha256: str) -> str:
     return f"{customer_id}/{sha256[:2]}/{sha256}"
 
 
+@contextmanager
+def down_if_it_fails() -> Iterator[None]:
+    """What the folder refuses (it is full, read only, not ours) is no fault of ours, nor of the file. Raises StorageDown."""
+    try:
+        yield
+    except OSError as problem:
+        raise StorageDown(f"media: the folder of the files refuses: {problem.strerror or type(problem).__name__}") from problem
+
+
 class Folder:
     """Files under a folder. A new one is renamed into its place, so that a process that dies leaves none half."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.arrivals = folder, folder / "arriving"
 
+    @down_if_it_fails()
     def put(self, key: str, path: Path) -> None:
         """Renames it: within one file system that is done or not done."""
         place = self._folder / key
@@ -43,6 +53,7 @@ class Folder:
             if not place.exists():  # else it was put there before
                 raise
 
+    @down_if_it_fails()
     def read(self, key: str) -> bytes:
         """All of it."""
         try:
@@ -58,6 +69,7 @@ class Folder:
             raise FileMissing(key)
         yield place
 
+    @down_if_it_fails()
     def delete(self, key: str) -> None:
         """Unlinks it."""
         (self._folder / key).unlink(missing_ok=True)

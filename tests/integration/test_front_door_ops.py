@@ -128,7 +128,7 @@ def test_what_a_limit_keeps_back_is_no_call_of_a_provider(door: FrontDoor, monke
 def test_dashboard_says_when_to_come_again_while_redis_is_away(no_redis: FrontDoor) -> None:
     page = no_redis.client.get("/dashboard/", headers=LOGIN)
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
-    assert page.json["detail"] == "Redis is unavailable (cannot be reached). Retry the same request in 5 seconds."  # type: ignore[index]
+    assert page.json["detail"] == "Redis (cannot be reached) is unavailable. Retry the same request in 5 seconds."  # type: ignore[index]
 
 
 def test_dashboard_has_a_login(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+import redis
 import sentry_sdk
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask.sessions import SecureCookieSessionInterface
@@ -22,13 +23,14 @@ from shared import db
 from shared.config import settings
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import ServiceDown
+from shared.media.folder import StorageDown
 from shared.payloads import MAX_ROW_ID
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
 from web.error_words import own_words, words_of
 from web.hardening import reads_no_body_without
-from web.problems import unreadable
+from web.problems import service_down, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,14 @@ def _error_page(status: int, own: str | None = None, retry_after: int | None = N
 @desk.errorhandler(CredentialsUnreadable)
 def _unreadable(error: CredentialsUnreadable) -> Response:
     return _http_error(unreadable(error))
+
+
+@desk.errorhandler(redis.RedisError)
+@desk.errorhandler(StorageDown)
+def _service_down(error: redis.RedisError | StorageDown) -> Response:
+    answer = _error_page(503)
+    answer.headers["Retry-After"] = str(service_down(error).retry_after)
+    return answer
 
 
 @desk.errorhandler(OperationalError)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from flask import request
 from itsdangerous import BadData, URLSafeTimedSerializer
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 from shared import db
 from shared.media import files
@@ -72,7 +72,7 @@ class Sent:
 def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
     """Stores the request's body; returns what it is, and the text by which a message names it.
 
-    Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, ServiceUnavailable.
+    Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, StorageDown.
     """
     with Download(storage().arrivals, mime=request.content_type) as download:
         try:
@@ -89,8 +89,6 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
             stored = files.store(_customer_of(visitor), download)
         except files.QuotaFull:
             raise UnprocessableEntity("This chat takes no more files at the moment.") from None
-        except OSError as problem:
-            raise ServiceUnavailable("The file cannot be stored now. Try again.", retry_after=30) from problem
     sent = Sent(kind, stored.mime, stored.size, stored.sha256, _clean(name))
     text = _signer(derived_keys(_PURPOSE)).dumps([*_whose(visitor), sent.kind, sent.mime, sent.size, sent.sha256, sent.name])
     return sent, str(text)

@@ -1,0 +1,69 @@
+"""A folder for files that is full, or refuses: who reads or sends a file comes again, and for a job it is no error of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared import config, db
+from shared.media.download import Download
+from shared.media.folder import Folder, StorageDown
+from tests.integration.desk_pages import Visitor, person
+from tests.integration.front_door import FrontDoor
+from tests.integration.test_media_fetch import PICTURE, media_of, send
+from tests.integration.widget_page import Page, key_of
+
+
+@pytest.fixture
+def refusing(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place where no folder can be: a file stands there."""
+    place = tmp_path / "media"
+    place.write_bytes(b"")
+    monkeypatch.setenv("MEDIA_FOLDER", str(place))
+    config.reset()
+    return place
+
+
+def test_each_call_says_that_the_storage_is_down(refusing: Path) -> None:
+    folder = Folder(refusing)
+    for call in (
+        lambda: folder.put("1/ab/abc", refusing),
+        lambda: folder.read("1/ab/abc"),
+        lambda: folder.delete("1/ab/abc"),
+        lambda: Download(folder.arrivals),
+    ):
+        with pytest.raises(StorageDown, match="the folder of the files refuses"):
+            call()
+
+
+def test_a_full_disk_is_no_answer_of_a_provider(environment: dict[str, str], tmp_path: Path) -> None:
+    with Download(tmp_path) as download, open("/dev/full", "wb", buffering=0) as full:
+        download._file = full
+        with pytest.raises(StorageDown, match="No space left"):
+            download.write(b"GIF89a")
+
+
+def test_a_visitor_who_sends_a_file_comes_again(door: FrontDoor, refusing: Path) -> None:
+    page = Page(door.client, key_of(door.world.chatbot))
+    answer = page.call("post", "/files", query_string={"name": "a.png"}, data=b"\x89PNG\r\n\x1a\n", content_type="image/png")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_job_tries_again(door: FrontDoor, refusing: Path, caplog: pytest.LogCaptureFixture) -> None:
+    message = send(door.world, PICTURE)
+    [job] = door.world.jobs(queue="media-fetch")
+    door.world.run(job["id"])
+    [job] = door.world.jobs(queue="media-fetch")
+    assert (job["state"], job["attempts"]) == ("delayed", 1)
+    assert [row["state"] for row in media_of(message)] == ["waiting"]
+    assert not any(getattr(record, "traceback", None) or record.exc_info for record in caplog.records)
+
+
+def test_the_desk_says_so_too(door: FrontDoor, refusing: Path) -> None:
+    message = send(door.world, PICTURE)
+    db.rows("update media set state = 'stored', storage_key = '1/ab/abc' where message_id = %s", [message])
+    [file] = media_of(message)
+    owner = Visitor(door.app, person("owner", door.world.customer))
+    answer = owner.get(f"/desk/c/{door.world.customer}/media/{file['id']}")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
