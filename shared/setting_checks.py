@@ -22,7 +22,7 @@ ALLOWED_HOST = validate.Regexp(
 BUCKET = validate.Regexp(
     r"^([A-Za-z0-9][\w.-]{1,61}[A-Za-z0-9]|)\Z", error="Must be a bucket's name of 3 to 63 characters, or empty."
 )
-BUCKET_URL = validate.Regexp(
+_BUCKET_URL = validate.Regexp(
     r"^(https?://[^\s/?#@]+/?|)\Z", error="Must be a service's address without a path, like https://minio.example:9000, or empty."
 )
 MAIL_FROM = validate.Regexp(
@@ -61,6 +61,12 @@ def is_http_url_or_empty(url: str) -> None:
     """Raises ValidationError."""
     if url and not _is_http(url):
         raise ValidationError("Must be a URL like https://example.com, or empty.")
+
+
+def is_bucket_url(url: str) -> None:
+    """Raises ValidationError."""
+    _BUCKET_URL(url)
+    is_http_url_or_empty(url)
 
 
 def _is_http(url: str) -> bool:

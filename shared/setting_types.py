@@ -101,7 +101,20 @@ def _parse_reply_limit(text: str) -> Rate | None:
     return rate
 
 
+def _with_plain_scheme(url: str) -> str:
+    """Its scheme in lower case, which is how it is compared everywhere: to RFC 3986 HTTPS:// is the same."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.lower()}{separator}{rest}" if separator else url
+
+
+def _parse_http_url(url: str, *, validate: Callable[[str], Any]) -> str:
+    url = _with_plain_scheme(url)
+    validate(url)
+    return url
+
+
 def _parse_smtp_url(url: str) -> str:
+    url = _with_plain_scheme(url)
     if url and not (re.fullmatch(r"smtps?://[^\s/]+/?", url) and has_valid_port(url)):
         raise ValidationError("Must be a URL like smtp://user:password@mail.example:587, or empty for no e-mail.")
     return url
@@ -110,6 +123,7 @@ def _parse_smtp_url(url: str) -> str:
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
+    url = _with_plain_scheme(url)
     is_known = url.startswith("unix://") or (url.startswith(("redis://", "rediss://")) and has_valid_port(url))
     if url and not is_known:
         raise ValidationError("Must be a URL like redis://host:6379/0.")
@@ -124,6 +138,7 @@ PARSERS: dict[str, Callable[..., Any]] = {
     "schedule": _parse_schedule,
     "database_url": _check_database_url,
     "redis_url": _parse_redis_url,
+    "http_url": _parse_http_url,
     "smtp_url": _parse_smtp_url,
     "credentials_key": _parse_credentials_key,
     "size": _parse_size,

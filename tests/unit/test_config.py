@@ -120,6 +120,25 @@ def test_an_address_of_any_good_form_is_taken(name: str, value: str, monkeypatch
     read_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "attribute", "read"),
+    [
+        ("OPENAI_BASE_URL", "HTTPS://API.example/V1", "openai_base_url", "https://API.example/V1"),
+        ("WHATSAPP_QR_SERVICE_URL", "Http://waha:3000", "qr_service_url", "http://waha:3000"),
+        ("MEDIA_BUCKET_URL", "HTTP://127.0.0.1:9000/", "media_endpoint", "http://127.0.0.1:9000/"),
+        ("PUBLIC_URL", "Https://chat.example", "public_url", "https://chat.example"),
+        ("SMTP_URL", "SMTP://Me:Pass@mail.example:587", "smtp_url", "smtp://Me:Pass@mail.example:587"),
+        ("REDIS_URL", "REDISS://:Pass@h:6379/0", "redis_url", "rediss://:Pass@h:6379/0"),
+        ("SENTRY_DSN", "HTTPS://Key@sentry.example/42", "sentry_dsn", "https://Key@sentry.example/42"),
+    ],
+)
+def test_a_scheme_is_the_same_in_capitals(
+    name: str, value: str, attribute: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(read_settings(), attribute) == read
+
+
 @pytest.mark.parametrize("name", ["AI_THREADS", "WEB_PROCESSES", "PORT"])
 def test_an_empty_size_is_the_procfiles_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")

@@ -73,7 +73,7 @@ def test_a_business_scoped_user_is_written_to_as_recipient(simulator: Simulator)
         ({"fault": "status", "status": 503, "body": "oops"}, OutcomeUnknown, "503"),
         *(
             ({"fault": "status", "status": 400, "body": {"error": {"code": code, "message": "limit"}}}, Snooze, f"code {code}$")
-            for code in (4, 17, 32, 341, 613, 80007)
+            for code in (4, 17, 32, 341, 613, 80007, "613")
         ),
         (
             {"fault": "status", "status": 400, "body": {"error": {"code": 99, "message": "later", "is_transient": True}}},

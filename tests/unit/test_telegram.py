@@ -19,6 +19,7 @@ from shared.channels.inbound import (
     MalformedItem,
 )
 from shared.channels.kinds import Kind, MediaKind
+from shared.channels.outcomes import ProviderFailed
 from shared.channels.telegram import send
 from shared.channels.telegram.errors import classify_error
 from shared.channels.telegram.updates import parse_body, pressed_button
@@ -291,6 +292,7 @@ def test_no_shape_breaks_the_parser(update: dict[str, Any]) -> None:
         (401, "Unauthorized", {}, Snooze, "token_invalid"),
         (404, "Not Found", {}, Snooze, "token_invalid"),
         (502, "Bad Gateway", {}, OutcomeUnknown, "provider_failed"),
+        *((status, "Later", {}, ProviderFailed, "provider_failed") for status in (408, 409, 423, 424, 425)),
         (418, "?", {}, PermanentRefusal, "unknown_code"),
     ],
 )

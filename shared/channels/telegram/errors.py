@@ -40,6 +40,8 @@ WORDS: dict[str, Meaning] = {
 }
 #: A failure of Telegram's. The message may have left.
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
+#: What passes by itself: a timeout on their side, a conflict, locked, too early; of a proxy or a Bot API server of one's own.
+_PASSING, _LATER = frozenset({408, 409, 423, 424, 425}), Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 
 
 def classify_error(answer: Response) -> Exception:
@@ -54,6 +56,8 @@ def classify_error(answer: Response) -> Exception:
 def _meaning_of(status: int, words: str, text: str) -> Meaning:
     if status >= 500:
         return _FAILED
+    if status in _PASSING:
+        return _LATER
     said = words.lower() if status in (400, 403) else ""
     by_words = next((meaning for part, meaning in WORDS.items() if part in said), None)
     return by_words or ERRORS.get(status) or report_unknown("telegram", status, text)

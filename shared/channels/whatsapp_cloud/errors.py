@@ -71,9 +71,15 @@ def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     error = get_path(answer.json(), "error")
     error = error if isinstance(error, dict) else {}
-    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(error.get("code"))) else "")
+    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(_code(error))) else "")
     meaning = meaning_of(answer.status, error)
     return error_of(meaning, text, words_of(error) or answer.excerpt(), answer.retry_after(meaning.seconds))
+
+
+def _code(error: Mapping[str, Any]) -> Any:
+    """The code; a number also where a business provider between Meta and us makes a text of it."""
+    code = error.get("code")
+    return int(code) if isinstance(code, str) and code.isascii() and code.isdecimal() else code
 
 
 def words_of(error: Mapping[str, Any]) -> str:
@@ -84,7 +90,7 @@ def words_of(error: Mapping[str, Any]) -> str:
 
 def meaning_of(status: int, error: Mapping[str, Any]) -> Meaning:
     """What an error means, with the HTTP status it came with; 200 for one that a webhook reports."""
-    code = error.get("code")
+    code = _code(error)
     meaning = ERRORS.get(code) if type(code) is int else None
     if meaning is _REQUEST and code == 100 and error.get("error_subcode") == NO_SUCH_OBJECT:
         return _PERMISSION
