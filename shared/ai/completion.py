@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.ai import thoughts
-from shared.ai.failures import NoText, ProviderError, Usage
+from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.http import code_of
 from shared.payloads import MAX_ID, strip_invalid
 
@@ -121,8 +121,7 @@ def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
     if found.text:
         return replace(found, text=_to_sentence(found.text))
     if _CUT_OFF.search(reason):
-        advice = "max_tokens is too small for this model's thoughts, raise the chatbot's max_tokens"
-        raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason)}): {advice}", usage)
+        raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason)}): {TOO_FEW_TOKENS}", usage)
     raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason) or 'none'})", usage)
 
 

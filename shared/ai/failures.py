@@ -8,6 +8,8 @@ from shared.errors import OutsideFailure, PermanentRefusal, Snooze
 
 #: Seconds to stay away when a provider says 429 and not for how long.
 DEFAULT_THROTTLE = 5.0
+#: What to do where a model has thought until its limit, and said nothing.
+TOO_FEW_TOKENS = "max_tokens is too small for this model's thoughts, raise the chatbot's max_tokens"
 
 
 @dataclass(frozen=True)

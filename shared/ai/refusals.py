@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.failures import TOO_FEW_TOKENS, ContextTooLong, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
 from shared.ai.waits import wait_of
 from shared.ai.wordings import (
     ABOUT_THE_PROVIDER,
@@ -20,6 +20,7 @@ from shared.ai.wordings import (
     STATUS_OF_NUMBER,
     STATUS_OF_WORDS,
     STRONG,
+    THOUGHT_TO_THE_END,
     TOO_LONG,
     TOO_LONG_UNLESS_BUSY,
 )
@@ -115,6 +116,8 @@ def failure_of(complaint: Complaint) -> NotAnswered:
     status = _meant(complaint)
     if status < 500 and FILTERED.search(text):
         return RequestRefused(reason, words)
+    if THOUGHT_TO_THE_END.search(text):
+        return RequestRefused(f"{reason}: {TOO_FEW_TOKENS}", words)
     if _is_too_long(status, text):
         return ContextTooLong(reason, words)
     if status in _MAY_BE_SPENT and SPENT.search(text):

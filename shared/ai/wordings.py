@@ -84,6 +84,8 @@ ABOUT_THE_PROVIDER = re.compile(
     r"|does not work with the specified model",
     re.I | re.S,
 )
+#: OpenAI's reasoning models have no empty answer, but this, where their thoughts took all tokens.
+THOUGHT_TO_THE_END = re.compile(r"output limit was reached", re.I)
 #: A refusal with status 400 or 404 that passes by itself.
 PASSES = re.compile(
     r"has crashed|\bunloaded\b|\b(is|still|currently) (being )?loading\b|\bloading model|degraded function"

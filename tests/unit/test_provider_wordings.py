@@ -60,6 +60,15 @@ def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator,
     assert getattr(failed, "words", "")
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_model_that_thought_until_its_limit_says_what_to_do(simulator: Simulator) -> None:
+    words = "Could not finish the message because max_tokens or model output limit was reached. Please try again with higher one."
+    failed = failure(simulator, 400, error(words))
+    assert type(failed) is provider.RequestRefused
+    assert "raise the chatbot's max_tokens" in str(failed)
+    assert len(simulator.record("ai")) == 1
+
+
 @pytest.mark.parametrize(("kind", "body"), ERRORS["with_status_200"])
 @pytest.mark.usefixtures("environment")
 def test_an_error_with_status_200_in_anybodys_form(simulator: Simulator, kind: str, body: Any) -> None:
