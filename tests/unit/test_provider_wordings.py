@@ -22,6 +22,13 @@ ERRORS = json.loads(Path(__file__).with_name("provider_errors.json").read_text()
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
 
 
+@pytest.fixture(autouse=True)
+def system(request: pytest.FixtureRequest) -> None:
+    """A system of its own for what asks a provider."""
+    if "simulator" in request.fixturenames:
+        request.getfixturevalue("environment")
+
+
 def error(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, **more}}
 
@@ -35,32 +42,30 @@ def failure(simulator: Simulator, status: int, body: Any, headers: dict[str, str
     return failed.value
 
 
-@pytest.mark.parametrize(("status", "body"), ERRORS["too_long"])
-@pytest.mark.usefixtures("environment")
-def test_a_full_context_in_anybodys_words(simulator: Simulator, status: int, body: Any) -> None:
-    assert isinstance(failure(simulator, status, body), provider.ContextTooLong)
-    assert len(simulator.record("ai")) == 1, "another form of the same prompt is as long"
+# One test for each table, and not for each sentence: an environment takes a second.
 
 
-@pytest.mark.parametrize(("seconds", "body", "headers"), ERRORS["throttled"])
-@pytest.mark.usefixtures("environment")
-def test_how_long_to_wait_in_anybodys_words(
-    simulator: Simulator, seconds: float | None, body: Any, headers: dict[str, str]
-) -> None:
-    throttled = failure(simulator, 429, body, headers)
-    assert isinstance(throttled, provider.Throttled)
-    assert throttled.retry_after == (seconds if seconds is None else pytest.approx(seconds))
+def test_a_full_context_in_anybodys_words(simulator: Simulator) -> None:
+    met = [failure(simulator, status, body) for status, body in ERRORS["too_long"]]
+    wrong = [row for row, failed in zip(ERRORS["too_long"], met, strict=True) if not isinstance(failed, provider.ContextTooLong)]
+    assert wrong == []
+    assert len(simulator.record("ai")) == len(met), "another form of the same prompt is as long"
 
 
-@pytest.mark.parametrize(("kind", "status", "body"), ERRORS["meanings"])
-@pytest.mark.usefixtures("environment")
-def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator, kind: str, status: int, body: Any) -> None:
-    failed = failure(simulator, status, body)
-    assert type(failed).__name__ == kind
-    assert getattr(failed, "words", "")
+def test_how_long_to_wait_in_anybodys_words(simulator: Simulator) -> None:
+    for seconds, body, headers in ERRORS["throttled"]:
+        throttled = failure(simulator, 429, body, headers)
+        assert isinstance(throttled, provider.Throttled), body
+        assert throttled.retry_after == (seconds if seconds is None else pytest.approx(seconds)), body
 
 
-@pytest.mark.usefixtures("environment")
+def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator) -> None:
+    for kind, status, body in ERRORS["meanings"]:
+        failed = failure(simulator, status, body)
+        assert type(failed).__name__ == kind, body
+        assert getattr(failed, "words", ""), body
+
+
 def test_a_model_that_thought_until_its_limit_says_what_to_do(simulator: Simulator) -> None:
     words = "Could not finish the message because max_tokens or model output limit was reached. Please try again with higher one."
     failed = failure(simulator, 400, error(words))
@@ -69,13 +74,12 @@ def test_a_model_that_thought_until_its_limit_says_what_to_do(simulator: Simulat
     assert len(simulator.record("ai")) == 1
 
 
-@pytest.mark.parametrize(("kind", "body"), ERRORS["with_status_200"])
-@pytest.mark.usefixtures("environment")
-def test_an_error_with_status_200_in_anybodys_form(simulator: Simulator, kind: str, body: Any) -> None:
-    failed = failure(simulator, 200, body)
-    assert type(failed).__name__ == kind
-    assert "with the error" in str(failed)
-    assert getattr(failed, "words", "")
+def test_an_error_with_status_200_in_anybodys_form(simulator: Simulator) -> None:
+    for kind, body in ERRORS["with_status_200"]:
+        failed = failure(simulator, 200, body)
+        assert type(failed).__name__ == kind, body
+        assert "with the error" in str(failed), body
+        assert getattr(failed, "words", ""), body
 
 
 @pytest.mark.parametrize(("lesson", "status", "said", "sent"), ERRORS["lessons"])
@@ -87,11 +91,10 @@ def test_what_a_refusal_teaches_in_anybodys_words(lesson: dict[str, Any], status
     assert lessons.learn(complaint, body) == lesson
 
 
-@pytest.mark.usefixtures("environment")
 def test_a_call_that_a_model_failed_to_write_takes_its_tools_for_one_answer_only(simulator: Simulator) -> None:
     said = error("Failed to call a function. Please adjust your prompt.", code="tool_use_failed", failed_generation="<function")
-    simulator.faults([{"kind": "ai", "fault": "status", "status": 400, "body": said, "times": 1}])
+    simulator.faults([{"kind": "ai", "fault": "status", "match": '"tools"', "status": 400, "body": said}])
     asked = provider.Provider(f"{simulator.url}/v1", "sk", "m", 0.3, 500)
     for _ in range(2):
         assert provider.complete(asked, [{"role": "user", "content": "do you ship?"}], tools=[TOOL]).text
-    assert ["tools" in request["body"] for request in simulator.record("ai")] == [True, False, True]
+    assert [request["status"] for request in simulator.record("ai")] == [400, 200, 400, 200]
