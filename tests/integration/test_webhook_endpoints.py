@@ -131,6 +131,17 @@ def test_for_a_day_two_secrets_sign(world: World, business: Business, simulator:
         Webhook(endpoint["secret"]).verify(second["body"], second["headers"])
 
 
+def test_a_second_rotation_within_the_day_ends_the_first_secret(world: World, business: Business, simulator: Simulator) -> None:
+    endpoint = create(business, world)
+    second, third = (change(business, endpoint, rotate_secret=True)["secret"] for _ in range(2))
+    send(world, endpoint)
+    [told] = deliveries(simulator)
+    for secret in (second, third):
+        Webhook(secret).verify(told["body"], told["headers"])
+    with pytest.raises(WebhookVerificationError):
+        Webhook(endpoint["secret"]).verify(told["body"], told["headers"])
+
+
 def test_what_happens_while_it_is_paused_arrives_afterwards(world: World, business: Business, simulator: Simulator) -> None:
     endpoint = create(business, world)
     waiting = world.service.enqueue_webhook_delivery(endpoint_id=endpoint["id"], event="message.sent", data={"message_id": 1})
