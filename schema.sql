@@ -695,6 +695,7 @@ create table channel_health (
     check ((state = 'ok') = (reason is null)),
     check (probe_at is null or state not in ('ok', 'degraded'))
 );
+create index channel_health_probe_idx on channel_health (probe_at) where probe_at is not null;
 
 -- An API key of a business's server (web/api/keys.py). Only its SHA-256 is stored: 256 random bits need no slow hash.
 create table api_key (

@@ -21,7 +21,7 @@ from periodiq import PeriodiqMiddleware, cron
 from shared import db
 from shared.broker.connection import outage
 from shared.budgets import meter, usage
-from shared.channels import contacts, delivery_status, ownership
+from shared.channels import contacts, delivery_status, health, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
@@ -145,6 +145,7 @@ def sweep() -> None:
                 redelivery.release_held,
                 delivery_status.apply_late_statuses,
                 contacts.settle,
+                health.send_scouts,
                 pauses.release_ended,
                 _sweep_reservations,
             )

@@ -106,15 +106,18 @@ def admit(job: Job, account: Account) -> None:
     if slow_for > 0:
         # Not all at the same moment.
         raise Snooze(slow_for * random.uniform(1.0, 1.5), "the account sends too fast", Reason.RATE_LIMITED)
-    if account.is_down and not _may_try(account):
+    if account.is_down and not account.health.get("probe_is_due"):
         hold(job, account, account.health.get("reason") or "")
 
 
-def _may_try(account: Account) -> bool:
-    taken = bool(account.health.get("probe_is_due")) and queries["take_probe"].row(**account.key, pauses=PAUSES) is not None
-    if taken:
-        log.info("channel_probed", extra=account.key)
-    return taken
+def take_probe(job: Job, account: Account) -> None:
+    """For a send that may try a sick account, at the last moment before it calls: only one does, and what is counted is a call.
+
+    Whoever asked before a rate limit would have used up the try when it is told to wait. Raises what `hold` raises.
+    """
+    if queries["take_probe"].row(**account.key, pauses=PAUSES) is None:  # somebody was faster
+        hold(job, account, account.health.get("reason") or "")
+    log.info("channel_probed", extra=account.key)
 
 
 def hold(job: Job, account: Account, reason: str, held_for: float = HELD_FOR, *, may_try: bool = True) -> NoReturn:
@@ -159,6 +162,17 @@ def slow_down(account: Account, seconds: float) -> None:
     """The provider takes no more from this account for a while."""
     queries["slow"].rows(**account.key, seconds=seconds)
     log.info("channel_slowed", extra={**account.key, "seconds": seconds})
+
+
+def send_scouts() -> int:
+    """For the sweep, which enqueues them: has a reply try each account whose time has come and that nobody comes to try.
+
+    The one that should have ended without a call: taken over, deleted, or refused for its own sake. Returns how many.
+    """
+    scouts = len(queries["send_scouts"].rows())
+    if scouts:
+        log.info("scouts_sent", extra={"count": scouts})
+    return scouts
 
 
 # ------------------------------------------------------------------------------------------------------------- reports

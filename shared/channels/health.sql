@@ -49,3 +49,17 @@ with oldest_job as ( -- but one that a worker claims at this moment
 update job set run_at = probe_at from channel_health
 where channel = :channel and chatbot_id = :chatbot_id and probe_at is not null and channel_is_down_v1(channel_health.state)
   and job.id = (select id from oldest_job)
+
+-- name: send_scouts
+-- Somebody comes if a reply is looked at within ten minutes: one that waits for a rate limit is not joined by others.
+with due_accounts as materialized (
+    select channel_account_v1(channel, chatbot_id) as account from channel_health
+    where probe_at < now() - interval '5 seconds' and channel_is_down_v1(state)
+), scouts as materialized (
+    select (select id from job where waits_for = account and closed_at is null and state = 'delayed'
+            and queue <> 'media-fetch' order by id limit 1 for update skip locked) as id
+    from due_accounts where not exists (
+        select from job where waits_for = account and closed_at is null and queue <> 'media-fetch'
+            and (state <> 'delayed' or run_at < now() + interval '10 minutes'))
+)
+update job set run_at = clock_timestamp() where id = any (array(select id from scouts)) returning id

@@ -140,6 +140,8 @@ def send_once(
     if is_down or message.health.get("slow_for"):
         health.admit(job, account)
     rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {account.name}")
+    if is_down:
+        health.take_probe(job, account)
     provider_id = _call(job, account, partial(_send_if_back, look, send) if is_down else send)
     if is_down:
         _tell_that_it_is_back(account)

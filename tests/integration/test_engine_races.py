@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import db
-from shared.channels import health
+from shared import config, db
+from shared.broker import rate_limits
+from shared.channels import health, ownership
 from shared.channels.outcomes import Reason
+from shared.queues import Queue
 from tests.builders import World
-from tests.integration.test_channel_health import account, queue_replies
+from tests.integration.test_channel_health import account, queue_replies, state
 from tests.integration.test_ledger_races import another_session, until_waiting
 
 
@@ -69,3 +71,44 @@ def test_another_reply_tries_an_account_than_the_one_that_is_claimed_at_this_mom
         asked.result(45)
     probe = "select id from job where state = 'delayed' and run_at <= (select probe_at + interval '1 second' from channel_health)"
     assert [row["id"] for row in db.rows(probe)] == [next_one["id"]]
+
+
+def due(job: dict[str, Any]) -> None:
+    """It is time to try the account, and the reply that tries it is looked at now."""
+    db.rows("update channel_health set probe_at = clock_timestamp() - interval '10 seconds'")
+    db.rows("update job set run_at = clock_timestamp() where id = %s", [job["id"]])
+
+
+def test_a_reply_that_waits_for_a_rate_limit_has_not_tried_its_account(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest, _ = hold_two(world, simulator)
+    monkeypatch.setenv("RATE_LIMIT_WHATSAPP_CLOUD_SEND", "1/1h")
+    config.reset()
+    rate_limits.admit(oldest["id"] + 1_000, Queue.WHATSAPP_CLOUD, 5)
+    due(oldest)
+    world.run(oldest["id"])
+    assert db.row("select calls, probe_at < clock_timestamp() as is_due from channel_health") == {"calls": 1, "is_due": True}
+    monkeypatch.delenv("RATE_LIMIT_WHATSAPP_CLOUD_SEND")
+    config.reset()
+    due(oldest)
+    world.run(oldest["id"])
+    assert state() == ("ok", None)
+
+
+def test_where_the_reply_that_should_try_ends_without_a_call_another_one_does(world: World, simulator: Simulator) -> None:
+    oldest, next_one = hold_two(world, simulator)
+    health.send_scouts()
+    assert not db.rows("select from job where run_at < now() + interval '10 seconds'"), "its time has not come"
+    due(oldest)
+    assert health.send_scouts() == 0, "somebody comes"
+    ownership.assign(int(oldest["ordering_key"]), "person", "desk")
+    world.run(oldest["id"])
+    assert (world.jobs(id=oldest["id"])[0]["state"], state()[0]) == ("completed", "needs_login")
+    from workers import maintenance
+
+    maintenance.sweep()
+    [scout] = db.rows("select id from job where state = 'delayed' and run_at <= clock_timestamp()")
+    assert scout["id"] == next_one["id"]
+    world.run(scout["id"])
+    assert state() == ("ok", None)
