@@ -46,8 +46,6 @@ _WRITTEN = (
     *("text", "photo", *_FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
     *("game", "web_app_data"),
 )
-
-
 #: A command: /start, /order_status 4711, /help@tea_bot. Nothing else begins like one: "/etc/hosts" is a text.
 _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:@\w+)?((?:\s.*)?)", re.I | re.S | re.ASCII)
 #: Commands of somebody who wants to hear no more; a person sees them, and the bot is silent until the next message.
