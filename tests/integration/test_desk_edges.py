@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from shared import db
-from shared.models import KnowledgeBase, Message
+from shared.models import Customer, KnowledgeBase, Message
 from shared.people import audit
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, conversation, person
@@ -121,3 +121,16 @@ def test_the_audit_speaks_in_names_and_words_and_not_in_ids(app: Flask, world: W
     operator = Visitor(app, person("operator", None, "Olga"))
     theirs = " ".join(_audit_lines(operator, "/desk/operate/audit"))
     assert ("Zoe" in theirs, f"conversation {talk}" in theirs) == (False, True), "names of people are masked"
+
+
+def test_the_inbox_of_a_business_without_chatbots_shows_its_owner_the_way(app: Flask, world: World) -> None:
+    """It is the first page that a new owner sees."""
+    with db.transaction():
+        new = Customer.create(name="New").id
+    way = f'<a class="button primary" href="/desk/c/{new}/chatbots"'
+    people = [person("owner", new, "Otto"), person("agent", new, "Emma")]
+    owner, agent = (Visitor(app, one).get(f"/desk/c/{new}/inbox").text for one in people)
+    assert ("No chatbot yet" in owner, way in owner) == (True, True)
+    assert ("No chatbot yet" in agent, way in agent) == (False, False), "it is not theirs to make"
+    old = Visitor(app, person("owner", world.customer, "Ada")).get(f"/desk/c/{world.customer}/inbox").text
+    assert "No chatbot yet" not in old
