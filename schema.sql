@@ -3403,7 +3403,9 @@ create table conversation_note (
     user_id         bigint references app_user on delete set null,
     author          text not null check (author <> '' and length(author) <= 200), -- personal data; the name of then
     content         text not null check (content <> '' and length(content) <= 10000), -- personal data
-    created_at      timestamptz not null default now()
+    created_at      timestamptz not null default now(),
+    -- Of the desk's form: the same key in the same conversation is the same note.
+    idempotency_key text check (length(idempotency_key) <= 200)
 );
 create index conversation_note_idx on conversation_note (conversation_id, id);
 

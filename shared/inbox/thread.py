@@ -58,4 +58,5 @@ def _notes(conversation_id: int, since: Any, until: Any) -> list[dict[str, Any]]
         notes = notes.where(ConversationNote.created_at >= since)
     if until is not None:
         notes = notes.where(ConversationNote.created_at < until)
-    return [{**note, "role": "note", "media": []} for note in db.rows(notes.order_by(ConversationNote.id).limit(500))]
+    rows = db.rows(notes.order_by(ConversationNote.id).limit(500))
+    return [{**note, "role": "note", "media": [], "form_key": note["idempotency_key"]} for note in rows]

@@ -18,6 +18,7 @@ class ConversationNote(Base):
     author = TextField()
     content = TextField()
     created_at = timestamp()
+    idempotency_key = TextField(null=True)
 
 
 class QuickReply(Base):

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from shared import db
-from shared.models import Customer, KnowledgeBase, Message
+from shared.models import ConversationNote, Customer, KnowledgeBase, Message
 from shared.people import audit
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, conversation, person
@@ -58,6 +58,19 @@ def test_a_form_that_comes_again_with_another_text_gets_its_page_back(app: Flask
     assign = re.search(r'<form class="assign".*?</form>', agent.get(f"{one}?{beside}").text, re.S)
     assert assign
     assert kept in assign[0]
+
+
+def test_a_note_that_is_sent_twice_by_one_form_is_one_note(app: Flask, world: World) -> None:
+    agent, found = Visitor(app, person("agent", world.customer)), conversation(world)
+    one, notes = f"/desk/c/{world.customer}/conversations/{found}", ConversationNote.select(ConversationNote.content)
+    form = {"kind": "note", "content": "Wants a refund\r\nin March", "key": "k-1"}
+    assert [agent.post(f"{one}/messages", **form).status_code for _ in range(2)] == [303, 303]
+    other = agent.post(f"{one}/messages", **{**form, "content": "Something else"})
+    assert (other.status_code, "Something else" in other.text, "was sent before" in other.text) == (409, True, True)
+    assert re.search(r'value="note" checked', other.text), "what was a note goes to no customer"
+    contents = [row["content"] for row in db.rows(notes.where(ConversationNote.idempotency_key == "k-1"))]
+    assert contents == ["Wants a refund\nin March"]
+    assert 'data-form="k-1"' in agent.get(one).text
 
 
 def test_the_audit_offers_owners_their_own_people_and_all_kinds(app: Flask, world: World) -> None:

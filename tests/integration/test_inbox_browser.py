@@ -15,7 +15,7 @@ from shared.models import User, UserSession
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
-from tests.integration.desk_pages import person
+from tests.integration.desk_pages import PASSWORD, person
 from tests.integration.test_desk_browser import log_in
 from tests.integration.test_who_may_answer import conversation
 from tests.site import Site, serving
@@ -110,6 +110,78 @@ def test_texts_are_masked_on_the_open_page_of_an_operator_who_may_not_read_them_
     db.rows(User.update(can_read_texts=False).where(User.id == operator.id))
     until_shown(browser, ".bubble", "•••••")
     assert "secret" not in browser.run("return document.documentElement.outerHTML")
+
+
+def writing(browser: Browser, site: Site, world: World) -> str:
+    """The address of a conversation that an agent has opened."""
+    world.say()
+    world.drain()
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    address = f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}"
+    browser.open(address)
+    browser.type("r")
+    return address
+
+
+def composed(browser: Browser) -> list[str]:
+    """What the composer has, and what that is."""
+    return list(browser.run("return [document.getElementById('reply').value, document.getElementById('composer').kind.value]"))
+
+
+def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.type("It leaves tomorrow.")
+    db.rows("delete from user_session")
+    browser.type("\n")
+    browser.until("location.pathname === '/desk/login' && document.readyState === 'complete'")
+    browser.run("document.querySelector('#email').value = 'emma.agent.' + arguments[0] + '@example.com'", world.customer)
+    browser.run("document.querySelector('#password').focus()")
+    browser.type(PASSWORD + "\n")
+    browser.until("!location.pathname.startsWith('/desk/login') && document.readyState === 'complete'")
+    browser.open(address)
+    assert composed(browser) == ["It leaves tomorrow.", "message"]
+    browser.run("document.getElementById('reply').focus()")
+    press(browser, "\n")
+    until_shown(browser, ".bubble.person", "It leaves tomorrow.")
+    browser.open(address)
+    assert composed(browser) == ["", "message"], "what was sent is no draft any more"
+
+
+def test_a_text_whose_answer_was_lost_is_not_written_a_second_time(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.type("It leaves tomorrow.")
+    sent = browser.run(
+        "const form = document.getElementById('composer');"
+        "form.dispatchEvent(new Event('submit', {cancelable: true, bubbles: true}));"
+        "return fetch(form.action, {method: 'POST', body: new FormData(form), redirect: 'manual'}).then(answer => answer.type)"
+    )
+    assert sent == "opaqueredirect"
+    browser.open(address)
+    assert composed(browser) == ["", "message"], "it is in the thread"
+    until_shown(browser, ".bubble.person", "It leaves tomorrow.")
+
+
+def test_a_draft_of_a_note_stays_a_note(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.run("document.getElementById('reply').blur()")
+    browser.type("n")
+    browser.type("Do not give him a refund")
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox")
+    browser.open(address)
+    assert composed(browser) == ["Do not give him a refund", "note"]
+
+
+def test_a_form_that_is_pressed_twice_is_sent_once(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("owner", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/keys")
+    prevented = browser.run(
+        "const form = document.querySelector('#main form[method=post]'), prevented = [];"
+        "form.elements.name.value = 'order system';"
+        "document.addEventListener('submit', event => { prevented.push(event.defaultPrevented); event.preventDefault(); });"
+        "form.requestSubmit(); form.requestSubmit(); dispatchEvent(new Event('pageshow')); form.requestSubmit();"
+        "return prevented"
+    )
+    assert prevented == [False, True, False], "pressed, pressed again, and pressed after the browser came back to the page"
 
 
 def fill(world: World, conversations: int) -> None:

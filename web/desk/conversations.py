@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import Forbidden, NotFound, UnprocessableEntity
 
 from shared import db
@@ -31,6 +32,8 @@ from web.files import answer_with
 
 #: A numbered placeholder of a template.
 _PLACE = re.compile(r"[0-9]{1,3}")
+#: Said of a form that came back from the browser's memory, and whose key was sent before.
+_SENT_BEFORE = _l("This form was sent before, with another text. Here is your text in a new form: send it again.")
 
 
 @desk.get("/c/<int:customer_id>/conversations/<int:conversation_id>")
@@ -87,10 +90,10 @@ def hand_conversation_to(conversation_id: int, owner: str) -> Response:
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/notes")
 @allowed("agent")
 def add_note(conversation_id: int) -> Response:
-    """Leaves a note for colleagues."""
-    found, content = _existing(conversation_id), request.form.get("content", "").replace("\x00", "")
-    if content.strip():
-        work.note(found["id"], g.user, content)
+    """Leaves a note for colleagues; sent twice by the same form it is one."""
+    found, content = _existing(conversation_id), _text("content")
+    if content and work.note(found["id"], g.user, content, _key())["content"] != content[: work.MAX_NOTE]:
+        return _page(found, problem=str(_SENT_BEFORE), status=409, draft=content, kind="note")
     return _back(found)
 
 
@@ -102,7 +105,7 @@ def reply(conversation_id: int) -> Response:
     if request.form.get("kind") == "note":
         return add_note(customer_id=g.customer.id, conversation_id=conversation_id)  # type: ignore[call-arg]  # the decorator's own
     message = _template() if request.form.get("template") else {"content": _text("content")}
-    return _send(found, message, request.form.get("key", "")[:64] or uuid4().hex)
+    return _send(found, message, _key())
 
 
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages/<int:message_id>/retry")
@@ -163,9 +166,8 @@ def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:
     except outbound.WindowClosed:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
         return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
-    except UnprocessableEntity:  # the form came back from the browser's memory, and its key was sent before, with another text
-        problem = _("This form was sent before, with another text. Here is your text in a new form: send it again.")
-        return _page(_existing(found["id"]), problem=problem, status=409, draft=_text("content"))
+    except UnprocessableEntity:
+        return _page(_existing(found["id"]), problem=str(_SENT_BEFORE), status=409, draft=_text("content"))
     except InvalidPayload as wrong:
         problem = "; ".join(f"{name} {text}" for name, text in wrong.errors.items())
         return _page(_existing(found["id"]), problem=problem, status=422, draft=_text("content"))
@@ -201,10 +203,11 @@ def _template() -> dict[str, Any]:
     return {"template": {"name": name, "language": language, "parameters": parameters}}
 
 
-def _page(found: dict[str, Any], problem: str = "", status: int = 200, draft: str = "") -> Response:
+def _page(found: dict[str, Any], problem: str = "", status: int = 200, draft: str = "", kind: str = "message") -> Response:
     more = {
         "problem": problem,
         "draft": draft,
+        "kind": "note" if found["is_window_closed"] else kind,
         "contact": thread.contact(found["contact_id"], found["id"]),
         "colleagues": work.colleagues(g.customer.id),
         "replies": work.quick_replies(g.customer.id),
@@ -245,6 +248,11 @@ def _own_message(conversation_id: int, message_id: int) -> dict[str, Any]:
 
 def _text(name: str) -> str:
     return request.form.get(name, "").replace("\x00", "").replace("\r\n", "\n").strip()
+
+
+def _key() -> str:
+    """By which a form that is sent twice is known."""
+    return request.form.get("key", "")[:64] or uuid4().hex
 
 
 def _back(found: Mapping[str, Any]) -> Response:

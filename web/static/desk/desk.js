@@ -14,6 +14,19 @@ document.addEventListener("click", event => {
   }
 });
 
+// ---- A form is sent once: what is pressed twice would be done twice. After a while it may be sent again, for what was sent is lost by
+// then; and so may all forms of a page to which the browser came back.
+const SENDING = 15_000;
+const release = form => form.removeAttribute("aria-busy");
+document.addEventListener("submit", event => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.hasAttribute("aria-busy")) { event.preventDefault(); return; }
+  form.setAttribute("aria-busy", "true");
+  setTimeout(release, SENDING, form);
+});
+addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach(release));
+
 // The first field has the focus, not the cross that closes.
 function openDialog(dialog) {
   dialog?.showModal();

@@ -97,26 +97,36 @@
   });
   if (!composer) return;
 
-  // ---- Writing: a draft survives leaving the page; Enter sends.
-  const place = `draft ${composer.action}`;
-  if (!text.value) text.value = sessionStorage.getItem(place) ?? "";
-  const kind = () => composer.elements.kind.value;
+  // ---- Writing: a draft survives leaving the page, and a send of which nobody knows whether it arrived; Enter sends. It stays what it
+  // was, a reply or a note, and keeps the key of its form: what has arrived is in the thread with that key, and never sent twice.
+  const place = `composer ${composer.action}`;
+  const { kind: kinds, key } = composer.elements;
+  const kind = () => kinds.value;
+  function keep() {
+    if (text.value.trim()) sessionStorage.setItem(place, JSON.stringify({ text: text.value, kind: kind(), key: key.value }));
+    else sessionStorage.removeItem(place);
+  }
+  const draft = JSON.parse(sessionStorage.getItem(place) ?? "null");
+  if (draft && !text.value && !thread.querySelector(`[data-form="${CSS.escape(draft.key)}"]`)) {
+    text.value = draft.text;
+    key.value = draft.key;
+    for (const one of kinds) one.checked = one.value === (kinds[0].disabled ? "note" : draft.kind);
+  }
+  keep();
   function grow() {
     text.style.height = "auto";
     text.style.height = `${Math.min(text.scrollHeight + 2, 240)}px`;
     composer.classList.toggle("is-note", kind() === "note");
   }
   grow();
-  composer.addEventListener("change", () => { grow(); text.focus(); });
+  composer.addEventListener("change", () => { keep(); grow(); text.focus(); });
   deskKeys.add("n", composer.dataset.note, () => {
-    composer.elements.kind.value = "note";
+    kinds.value = "note";
+    keep();
     grow();
     text.focus();
   });
-  composer.addEventListener("submit", () => {
-    sessionStorage.removeItem(place);
-    composer.querySelector("button.primary").disabled = true;
-  });
+  composer.addEventListener("submit", keep);
 
   const choices = document.getElementById("quick-replies");
   const shown = () => [...choices.querySelectorAll("li:not([hidden]) button")];
@@ -138,11 +148,12 @@
     text.setCustomValidity("");
     choices.hidden = true;
     text.focus();
+    keep();
     grow();
   }
   choices.addEventListener("click", event => { const button = event.target.closest("button"); if (button) put(button); });
   text.addEventListener("input", () => {
-    sessionStorage.setItem(place, text.value);
+    keep();
     offer();
     grow();
   });
