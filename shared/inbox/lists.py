@@ -39,7 +39,7 @@ class Filter:
     chatbot_id: int | None = None
     channel: str | None = None
     search: str = ""
-    #: Texts of messages as well: a hit says that the word is there.
+    #: Texts as well, and parts of names and numbers: a hit says that they are there. Else one whole name or number.
     finds_texts: bool = True
 
 
@@ -78,7 +78,7 @@ def _list(wanted: Filter, after: str, limit: int) -> list[dict[str, Any]]:
 def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -> Page:
     """Names and numbers first; then texts, from where somebody wrote last back in time. A place in the texts begins with t."""
     which: dict[str, Any] = {"customer_id": wanted.customer_id, "chatbot_id": wanted.chatbot_id, "channel": wanted.channel}
-    what, found = _sought(search), []
+    what, found = _sought(search) if wanted.finds_texts else _sought_whole(search), []
     if not after.startswith("t"):
         found = queries["by_name"].rows(**which, **what, **_before(after), most=PEOPLE, limit=limit + 1)
         if len(found) > limit:
@@ -102,11 +102,24 @@ def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -
 
 
 def _sought(search: str) -> dict[str, Any]:
-    escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    """Any part of a name or text; a number by its first digits."""
+    number = _number(search)
+    return {"pattern": f"%{_escaped(search)}%", "name_from": number, "name_to": number and number + "~"}
+
+
+def _sought_whole(search: str) -> dict[str, Any]:
+    """One name, or one number. By its parts somebody to whom it is masked would find it out, letter by letter."""
+    number = _number(search)
+    return {"pattern": _escaped(search), "name_from": number, "name_to": number and number + "\x01"}
+
+
+def _escaped(search: str) -> str:
+    return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _number(search: str) -> str | None:
     number = re.sub(r"[\s+()/-]", "", search)
-    is_number = number.isdigit() and len(number) >= 4
-    names = {"name_from": number, "name_to": number + "~"} if is_number else {"name_from": None, "name_to": None}
-    return {"pattern": f"%{escaped}%", **names}
+    return number if number.isdigit() and len(number) >= 4 else None
 
 
 def _before(after: str) -> dict[str, Any]:
