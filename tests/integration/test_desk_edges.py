@@ -6,9 +6,10 @@ import re
 
 import pytest
 from flask import Flask
+from peewee import fn
 
 from shared import db
-from shared.models import ConversationNote, Customer, KnowledgeBase, Message
+from shared.models import ChannelHealth, ConversationNote, Customer, KnowledgeBase, Message
 from shared.people import audit
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, conversation, person
@@ -31,6 +32,29 @@ def test_of_two_who_change_a_business_the_second_is_told(app: Flask, world: Worl
     again = re.search(r'name="version" value="(\w+)"', late.text)
     assert again
     assert second.post(change, name="Shop Two", plan="120", version=again[1]).status_code == 303
+
+
+def test_of_two_who_change_a_knowledge_base_the_second_is_told(app: Flask, world: World) -> None:
+    first, second = (Visitor(app, person("owner", world.customer, name)) for name in ("Olga", "Omar"))
+    base = db.scalar(KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == world.customer))
+    page = f"/desk/c/{world.customer}/knowledge/{base}"
+    shown = re.search(r'name="version" value="(\w+)"', second.get(page).text)
+    given = {"version": shown[1] if shown else ""}
+    assert first.post(f"{page}/settings", name="Shop help", language="german", **given).status_code == 303
+    late = second.post(f"{page}/settings", name="Help", language="english", **given)
+    assert (late.status_code, "Somebody else has changed it" in late.text, "Shop help" in late.text) == (409, True, True)
+    again = re.search(r'name="version" value="(\w+)"', late.text)
+    assert again
+    assert second.post(f"{page}/settings", name="Help", language="german", version=again[1]).status_code == 303
+
+
+def test_an_operators_try_of_a_channel_is_in_the_audit_of_its_business(app: Flask, world: World) -> None:
+    down = {"chatbot": world.chatbot, "channel": "whatsapp_cloud", "state": "held", "reason": "other", "detail": "x"}
+    db.rows(ChannelHealth.insert(**down, since=fn.now()))
+    operator = Visitor(app, person("operator", None, "Olga"))
+    assert operator.post(f"/desk/operate/channels/{world.chatbot}/whatsapp_cloud/try").status_code == 303
+    tried = [row["customer_id"] for row in audit.entries(None, action="channel.tried")]
+    assert tried == [world.customer]
 
 
 def test_a_name_that_is_refused_leaves_the_knowledge_on_its_page(app: Flask, world: World) -> None:

@@ -26,6 +26,7 @@ from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
 
 BASE = "/c/<int:customer_id>/knowledge/<int:base_id>"
+_BASE = {"name": forms.text, "language": forms.text}
 _ITEM = {"title": forms.text, "content": forms.text, "url": forms.text_or_none, "show_link": forms.tick, "is_active": forms.tick}
 #: Items of a page.
 _ROWS = 50
@@ -45,9 +46,7 @@ def knowledge() -> Response:
 def create_base() -> Response:
     """Makes a base, and goes on to it."""
     try:
-        given = check(
-            teaching.BaseSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
-        )
+        given = check(teaching.BaseSchema, "knowledge base", forms.read(request.form, _BASE))
     except InvalidPayload as problem:
         return _list(translated_errors(problem.errors), 422)
     with db.transaction():
@@ -136,17 +135,20 @@ def delete_item(base_id: int, item_id: int) -> Response:
 @desk.post(f"{BASE}/settings")
 @allowed("owner")
 def save_base(base_id: int) -> Response:
-    """Takes another name and language."""
+    """Takes another name and language, unless somebody else has changed them meanwhile."""
     base = require_base(base_id)
     try:
-        changes = check(
-            teaching.BaseChangesSchema, "knowledge base", forms.read(request.form, {"name": forms.text, "language": forms.text})
-        )
+        changes = check(teaching.BaseChangesSchema, "knowledge base", forms.read(request.form, _BASE))
     except InvalidPayload as problem:
         return _items_page(
             base, problem=translated_fields(problem.errors, {"name": _("Name"), "language": _("Language")}), status=422
         )
     with db.transaction():
+        db.rows(KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.id == base_id).for_update())
+        base = require_base(base_id)
+        if request.form.get("version") != forms.version(base, _BASE):
+            changed = _("Somebody else has changed it meanwhile. This is how it is now; change it again.")
+            return _items_page(base, problem=changed, status=409)
         teaching.change_base(g.customer.id, base_id, changes)
         audited("knowledge.base_changed", "knowledge base", base_id, name=changes["name"])
     flash(_("Saved."))
@@ -251,7 +253,8 @@ def _items_page(base: dict[str, Any], problem: str = "", status: int = 200) -> R
 
 
 def _page(template: str, base: dict[str, Any], status: int = 200, **values: Any) -> Response:
-    return make_response(render_template(template, base=base, languages=languages(), **values), status)
+    version = forms.version(base, _BASE)
+    return make_response(render_template(template, base=base, languages=languages(), version=version, **values), status)
 
 
 def _to(endpoint: str, **values: Any) -> Response:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from shared import db
 from shared.channels import accounts, health
-from shared.models import Customer
+from shared.models import Chatbot, Customer
 from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
@@ -97,7 +97,8 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
     with db.transaction():
         tried = health.retry(account)
         if tried:
-            audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=None)
+            business = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
+            audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=business)
     if tried:
         flash(_("A reply tries the channel now. If it passes, all others follow."))
     else:
