@@ -15,6 +15,7 @@ from shared import config, db
 from shared.broker import rate_limits
 from shared.channels import health, ownership
 from shared.channels.outcomes import Reason
+from shared.jobs import operator
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_channel_health import account, queue_replies, state
@@ -112,3 +113,22 @@ def test_where_the_reply_that_should_try_ends_without_a_call_another_one_does(wo
     assert scout["id"] == next_one["id"]
     world.run(scout["id"])
     assert state() == ("ok", None)
+
+
+def test_a_failed_delivery_is_not_requeued_while_the_sweep_gives_its_event_another_job(
+    world: World, simulator: Simulator
+) -> None:
+    world.endpoint(world.customer)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 410}])
+    world.say()
+    world.drain()
+    world.dead_letters()
+    [failed, *_] = world.jobs(queue="webhook-delivery", state="failed")
+    with another_session() as sweep, ThreadPoolExecutor(1) as pool:
+        sweep.execute("update webhook_event set status = 'PENDING' where id = %s", [failed["webhook_event_id"]])
+        requeued = pool.submit(operator.requeue, failed["id"])
+        until_waiting(1)
+        sweep.connection.commit()
+        with pytest.raises(operator.Refused, match="redelivered by another job"):
+            requeued.result(45)
+    assert world.jobs(id=failed["id"])[0]["state"] == "failed"
