@@ -12,7 +12,7 @@ from shared import db
 from shared.models import ChannelHealth, ConversationNote, Customer, KnowledgeBase, Message
 from shared.people import audit
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, conversation, person
+from tests.integration.desk_pages import Visitor, conversation, furnish, person
 from web.app import create_app
 
 
@@ -171,3 +171,12 @@ def test_the_inbox_of_a_business_without_chatbots_shows_its_owner_the_way(app: F
     assert ("No chatbot yet" in agent, way in agent) == (False, False), "it is not theirs to make"
     old = Visitor(app, person("owner", world.customer, "Ada")).get(f"/desk/c/{world.customer}/inbox").text
     assert "No chatbot yet" not in old
+
+
+def test_what_is_about_to_go_and_what_was_meant_are_said_where_there_is_nothing_to_count(app: Flask, world: World) -> None:
+    ids = furnish(world)
+    operator = Visitor(app, person("operator", None, "Olga"))
+    source = operator.get(f"/desk/c/{world.customer}/knowledge/{ids['base']}/sources/{ids['source']}").text
+    assert "No item came from it. It is not read any more." in source
+    replay = operator.get(f"/desk/operate/replays/{ids['replay']}").text
+    assert re.search(r"<dt>What is meant</dt><dd>Everything\s*, until", replay), replay
