@@ -18,7 +18,8 @@ _WORDS = re.compile(rf"(?:try again|retry(?:ing)?|wait|resets?)\s(?:again\s)?(?:
 _FIELD = re.compile(r'"retry_?(?:delay|after)(_?ms|_?seconds)?"\s*:\s*"?(\d+(?:\.\d+)?)s?"?', re.I)
 #: Gemini names the quota that is used up, and asks for seconds all the same.
 _QUOTA_OF_THE_DAY = re.compile(r'"quotaId":\s*"[^"]*PerDay')
-_OF_THE_DAY = re.compile(r"per[ _-]?(day|week|month)\b|\bdaily\b|\b[RT]PD\b")
+#: Limits that are counted from midnight. Tokens of a day come back one by one, and who counts these says when.
+_OF_THE_DAY = re.compile(r"(requests|models)[ -]per[ -](day|week|month)\b|\b(daily|weekly|monthly) (\w+ )?(limit|quota)", re.I)
 #: Seconds after which somebody is asked again whose day is over, and who does not say when the next one begins.
 NEXT_DAY = 3600.0
 #: Characters of an error that are searched, and seconds beyond which a wait is nonsense.

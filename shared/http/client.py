@@ -79,12 +79,12 @@ def _date(header: str | None) -> datetime | None:
 
 
 def retry_after(header: str | None, default: float, date: str | None = None) -> float:
-    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing or nonsense. It may be a
-    date, by the server's clock: `date` is what its header of that name says.
+    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing, nonsense or over. It may
+    be a date, by the server's clock: `date` is what its header of that name says.
     """
     if (until := _date(header)) is not None:
         seconds = (until - (_date(date) or datetime.now(UTC))).total_seconds()
-        return max(MIN_RETRY_AFTER, seconds)
+        return max(MIN_RETRY_AFTER, seconds) if seconds > 0 else default
     try:
         seconds = float(header) if header else default
     except ValueError:
