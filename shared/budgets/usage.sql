@@ -21,11 +21,12 @@ group by grouping sets ((day, kind), (chatbot_id, model is null), (model))
 having grouping(day) = 0 or not bool_and(model is null)
 order by grouped, day, kind, sum(prompt_tokens) desc
 
--- name: to_count(limit)
+-- name: to_count(limit, tried)
 -- Customers with days that are over and not counted.
 select customer.id from customer left join usage_counted on usage_counted.customer_id = customer.id
-where usage_counted.until is null or usage_counted.until < (now() at time zone 'utc' - interval '2 hours')::date
-order by customer.id limit :limit
+where (usage_counted.until is null or usage_counted.until < (now() at time zone 'utc' - interval '2 hours')::date)
+    and customer.id <> all (:tried::bigint[])
+order by random() limit :limit
 
 -- name: count_days(customer_id, days)
 select usage_count_days_v1(:customer_id, :days) as days

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from peewee import IntegrityError
 
 from shared import db
 from shared.budgets import usage
@@ -92,3 +93,18 @@ def test_a_change_that_meets_the_counting_is_counted(world: World) -> None:
     counting.join(30)
     assert _same(world.customer)
     assert db.scalar("select count(*) from usage_day where model = 'other'") == 1
+
+
+def test_a_customer_whose_days_cannot_be_counted_keeps_nobody_elses_from_it(world: World) -> None:
+    second, chatbot = world.tenant()
+    for customer, bot in ((world.customer, world.chatbot), (second, chatbot)):
+        db.rows(_ADD, {"customer": customer, "chatbot": bot, "hours": 60})
+    db.rows(
+        "insert into usage_day select customer_id, (created_at at time zone 'utc')::date, kind, coalesce(chatbot_id, 0),"
+        " coalesce(model, ''), 1, 1, 0, 0, 0, 0 from usage_log where customer_id = %s limit 1",
+        [world.customer],
+    )
+    with pytest.raises(IntegrityError):
+        usage.count_days()
+    assert [row["customer_id"] for row in db.rows("select customer_id from usage_counted")] == [second]
+    assert _same(second)
