@@ -10,6 +10,8 @@ from peewee import fn
 
 from shared import db
 from shared.models import ChannelHealth, ConversationNote, Customer, KnowledgeBase, Message
+from shared.operations import replays
+from shared.operations.dead_letters import Filter
 from shared.people import audit
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, conversation, furnish, person
@@ -179,4 +181,7 @@ def test_what_is_about_to_go_and_what_was_meant_are_said_where_there_is_nothing_
     source = operator.get(f"/desk/c/{world.customer}/knowledge/{ids['base']}/sources/{ids['source']}").text
     assert "No item came from it. It is not read any more." in source
     replay = operator.get(f"/desk/operate/replays/{ids['replay']}").text
+    some = replays.begin(Filter(queue="incoming-messages", error_code="bad_payload", customer_id=world.customer), "o@example.com")
+    named = operator.get(f"/desk/operate/replays/{some}").text
+    assert "stage: Incoming messages · reason: the job’s data is broken · business: Shop" in named, named
     assert re.search(r"<dt>What is meant</dt><dd>Everything\s*, until", replay), replay

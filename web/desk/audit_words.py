@@ -144,6 +144,15 @@ def facts(rows: list[Row]) -> list[str]:
     return [_line(row, names) for row in rows]
 
 
+def told(details: Mapping[str, Any]) -> list[str]:
+    """Details that are no row's: each as its name and its value."""
+    return _details(details, _names([{"action": "", "subject": "", "subject_id": None, "details": details}]))
+
+
+def _details(details: Mapping[str, Any], names: Names) -> list[str]:
+    return [f"{LABELS.get(name, name.replace('_', ' '))}: {_value(name, value, names)}" for name, value in details.items()]
+
+
 def _line(row: Row, names: Names) -> str:
     details = {name: value for name, value in row["details"].items() if value not in (None, "", [])}
     if details.get("by") == BY_API and "key" in details:  # that is who
@@ -152,7 +161,7 @@ def _line(row: Row, names: Names) -> str:
         details.pop("user")
     told = details.pop("name", None)
     parts = [] if is_about_oneself(row) else [str(told) if told else _subject(row, names)]
-    parts += [f"{LABELS.get(name, name.replace('_', ' '))}: {_value(name, value, names)}" for name, value in details.items()]
+    parts += _details(details, names)
     return ", ".join(part for part in parts if part)
 
 

@@ -13,7 +13,7 @@ from shared.operations import bulk_actions, criteria
 from shared.operations import replays as operations
 from shared.operations.dead_letters import Filter
 from web.audited import audited
-from web.desk import desk
+from web.desk import audit_words, desk
 from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor, meant
@@ -76,16 +76,16 @@ def replay(action_id: int) -> Response:
     """How far it is, and what became of what it gave out."""
     action = _action(action_id)
     done = sum(action["counts"].values())
+    where = {criteria.NAMES[name]: value for name, value in action["filter"].items() if name not in ("ids", "state", "until")}
     page = render_template(
         "desk/operate/replay.html",
         action=action,
         done=done,
         results=operations.results(action_id),
         until=Filter.of_json(action["filter"]).until,
-        said={name: value for name, value in action["filter"].items() if name not in ("ids", "state", "until")},
+        said=audit_words.told(where),
         ticked=len(action["filter"].get("ids", ())),
         words=words,
-        names=criteria.NAMES,
     )
     return make_response(page)
 
