@@ -161,7 +161,7 @@ def _fetch(job: Job, file: dict[str, Any]) -> str:
         id=file["id"], mime=stored.mime, filename=filename, size=stored.size, hash=stored.sha256, storage_key=stored.key
     )
     if not is_kept:  # its message is deleted, or another worker was faster
-        files.release(file["customer_id"], stored.sha256)
+        files.release(file["customer_id"], stored.sha256, stored.wanted_at)
     return stored.key
 
 

@@ -7,7 +7,8 @@ being deleted the row says so, and whoever stores the same bytes waits.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shared import db
@@ -42,6 +43,8 @@ class Stored:
     sha256: str
     size: int
     mime: str
+    #: Since when somebody wants it; whoever stores the same bytes later wants them since then.
+    wanted_at: datetime = field(compare=False)
 
 
 def store(customer_id: int, download: Download) -> Stored:
@@ -49,21 +52,22 @@ def store(customer_id: int, download: Download) -> Stored:
     key, quota = key_of(customer_id, download.sha256), settings().media_quota
     file = {"customer_id": customer_id, "hash": download.sha256, "size": download.size, "quota": quota * 1024 * 1024}
     patience = time.monotonic() + PATIENCE
-    while not _is_wanted(file):
+    while (wanted_at := _want(file)) is None:
         if not queries["has_room"].scalar(**file):
             raise QuotaFull(f"media: this business's files would have more than {quota} MiB; MEDIA_QUOTA_MB is the limit")
         if time.monotonic() > patience:
             raise ServiceDown("media: the same bytes are being deleted at this moment; try again")
         time.sleep(0.1)
     storage().put(key, download.path)
-    return Stored(key, download.sha256, download.size, download.mime or "application/octet-stream")
+    return Stored(key, download.sha256, download.size, download.mime or "application/octet-stream", wanted_at)
 
 
-def _is_wanted(file: dict[str, Any]) -> bool:
-    """Writes the file's row; False if the quota is full, or its bytes are being deleted."""
+def _want(file: dict[str, Any]) -> datetime | None:
+    """Writes the file's row, and since when it is wanted; None if the quota is full, or its bytes are being deleted."""
     with db.transaction():
         queries["lock"].rows(customer_id=file["customer_id"])
-        return bool(queries["want"].scalar(**file, longest=LONGEST))
+        wanted_at: datetime | None = queries["want"].scalar(**file, longest=LONGEST)
+        return wanted_at
 
 
 def prune() -> dict[str, int]:
@@ -96,7 +100,7 @@ def _delete(file: dict[str, Any], age: dict[str, float]) -> bool:
     return True
 
 
-def release(customer_id: int, sha256: str) -> None:
-    """Deletes a file whose message was deleted while it came, unless another message has it."""
-    if queries["release"].rows(customer_id=customer_id, hash=sha256):
+def release(customer_id: int, sha256: str, wanted_at: datetime) -> None:
+    """Deletes a file whose message was deleted while it came, unless another message has it, or it was stored again since."""
+    if queries["release"].rows(customer_id=customer_id, hash=sha256, wanted_at=wanted_at):
         delete_unwanted()

@@ -3,15 +3,15 @@
 select pg_advisory_xact_lock(hashtextextended('media ' || :customer_id, 2))
 
 -- name: want(customer_id, hash, size, quota, longest)
--- A message has this file: true if it may be stored, or is already; not while its bytes are being deleted.
+-- A message has this file: since when, if it may be stored, or is already; nothing while its bytes are being deleted.
 with used as (
     select coalesce(sum(size), 0) as bytes from media_file where customer_id = :customer_id and sha256 <> :hash
 )
-insert into media_file (customer_id, sha256, size) select :customer_id, :hash, :size from used
+insert into media_file (customer_id, sha256, size, wanted_at) select :customer_id, :hash, :size, clock_timestamp() from used
 where bytes + :size <= :quota or exists (select from media_file where customer_id = :customer_id and sha256 = :hash)
-on conflict (customer_id, sha256) do update set wanted_at = now(), deleting_at = null
+on conflict (customer_id, sha256) do update set wanted_at = clock_timestamp(), deleting_at = null
     where media_file.deleting_at is null or media_file.deleting_at < now() - make_interval(secs => :longest)
-returning true
+returning wanted_at
 
 -- name: has_room(customer_id, hash, size, quota)
 -- Whether the quota is no reason to refuse this file. Not whether its bytes are being deleted: that may have ended since it was refused.
@@ -31,10 +31,10 @@ with old_media as (
 update media set state = 'deleted', storage_key = null where id = any (array(select id from old_media))
 returning id
 
--- name: release(customer_id, hash)
--- It need not wait a day for its message.
+-- name: release(customer_id, hash, wanted_at)
+-- It need not wait a day for its message. Whoever stored it since may have none yet that has it.
 update media_file file set wanted_at = '-infinity'
-where customer_id = :customer_id and sha256 = :hash
+where customer_id = :customer_id and sha256 = :hash and wanted_at = :wanted_at
     and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
                         and media.state = 'stored')
     and not exists (

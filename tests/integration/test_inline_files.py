@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -136,17 +137,26 @@ def test_a_deletion_that_ends_just_when_its_file_is_refused_fills_no_quota(
 ) -> None:
     stored = files.store(world.customer, arrived(tmp_path / "first"))
     db.rows("update media_file set deleting_at = now()")
-    asks, answers = files._is_wanted, list[bool]()
+    wants, answers = files._want, list[datetime | None]()
 
-    def is_wanted(file: dict[str, Any]) -> bool:
-        answers.append(asks(file))
-        if not answers[-1]:
+    def want(file: dict[str, Any]) -> datetime | None:
+        answers.append(wants(file))
+        if answers[-1] is None:
             db.rows("delete from media_file")
         return answers[-1]
 
-    monkeypatch.setattr(files, "_is_wanted", is_wanted)
+    monkeypatch.setattr(files, "_want", want)
     assert files.store(world.customer, arrived(tmp_path / "second")) == stored
-    assert answers == [False, True]
+    assert [answer is None for answer in answers] == [True, False]
+
+
+def test_a_file_that_was_stored_again_is_not_released_by_whoever_stored_it_first(world: World, tmp_path: Path) -> None:
+    """Their messages are not saved yet; the first one is deleted while it comes."""
+    first, second = (files.store(world.customer, arrived(tmp_path / name)) for name in ("first", "second"))
+    files.release(world.customer, first.sha256, first.wanted_at)
+    assert storage().read(second.key) == BYTES
+    files.release(world.customer, second.sha256, second.wanted_at)
+    assert db.rows("select * from media_file") == []
 
 
 def arrived(folder: Path) -> Download:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from shared import db
@@ -37,7 +38,7 @@ def keep_inline(account: Account, raw: Any, file: dict[str, Any], files: Files) 
         reason = str(problem) if isinstance(problem, OutsideFailure) else f"media: it cannot be stored ({type(problem).__name__})"
         log.warning("inline_file_not_stored", extra={"subject": account.name, "reason": reason})
         return {**file, "source": source, **({} if source.get("message") or source.get("url") else {"error": reason})}
-    about = {"mime": stored.mime, "size": stored.size, "sha256": stored.sha256}
+    about = {"mime": stored.mime, "size": stored.size, "sha256": stored.sha256, "wanted_at": stored.wanted_at.isoformat()}
     return {**file, "source": {}, "is_stored": True, **about}
 
 
@@ -46,13 +47,13 @@ def release_inline(account: Account, media: Sequence[Mapping[str, Any]]) -> None
 
     If their storage is away, maintenance deletes them when it is back.
     """
-    stored = [file["sha256"] for file in media if file.get("is_stored")]
+    stored = [file for file in media if file.get("is_stored")]
     if not stored:
         return
     customer_id = int(db.scalar(_customer_of(account)))
-    for sha256 in stored:
+    for file in stored:
         try:
-            storing.release(customer_id, sha256)
+            storing.release(customer_id, file["sha256"], datetime.fromisoformat(file["wanted_at"]))
         except Exception:
             log.exception("files_not_deleted", extra={"subject": account.name})
 
