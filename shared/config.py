@@ -18,9 +18,10 @@ from shared.setting_types import PARSERS, Rate
 #: More than the most is no number that anybody means, and none that sockets, clocks and PostgreSQL can take.
 _POSITIVE = validate.Range(0, 1_000_000_000, min_inclusive=False, error="Must be greater than 0, and at most 1000000000.")
 _DAYS = validate.Range(1, 36_500, error="Must be a number of days from 1 to 36500.")
+_DAYS_OR_FOR_EVER = validate.Range(0, 36_500, error="Must be a number of days up to 36500, or 0 for ever.")
 #: Providers deliver a message again for a week, and would bring back what was deleted before.
 _NEVER_OR_A_WEEK = (
-    validate.Range(0, 36_500, error="Must be a number of days up to 36500, or 0 for ever."),
+    _DAYS_OR_FOR_EVER,
     validate.NoneOf(range(1, 7), error="Must be at least 7 days, or 0 for ever."),
 )
 _PORT = validate.Range(1, 65535, error="Must be a port, a whole number from 1 to 65535.")
@@ -103,6 +104,7 @@ class Settings:
         self.keep_completed = env.float("KEEP_COMPLETED_JOBS_SECONDS", 3600, validate=_POSITIVE)
         self.keep_failed = env.float("KEEP_FAILED_JOBS_SECONDS", 86400, validate=_POSITIVE)
         self.keep_dead_letters_days = env.int("KEEP_DEAD_LETTERS_DAYS", 30, validate=_DAYS)
+        self.keep_audit_days = env.int("KEEP_AUDIT_DAYS", 730, validate=_DAYS_OR_FOR_EVER)
         self.keep_webhook_attempts_days = env.int("KEEP_WEBHOOK_ATTEMPTS_DAYS", 30, validate=_DAYS)
         self.keep_webhook_events_days = env.int("KEEP_WEBHOOK_EVENTS_DAYS", 90, validate=_DAYS)
         self.job_lease = env.float("JOB_LEASE_SECONDS", 15, validate=_POSITIVE)

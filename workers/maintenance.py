@@ -33,7 +33,7 @@ from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
 from shared.operations import bulk_actions, dead_letters, overview, pauses, replays, webhook_recovery
-from shared.people import notices
+from shared.people import audit, notices
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
 from shared.queues import MAINTENANCE_QUEUE
@@ -56,6 +56,7 @@ PRUNES: tuple[Callable[[], dict[str, int]], ...] = (
     gaps.prune,
     contacts.prune,
     dead_letters.prune,
+    audit.prune,
     retention.prune,
     marks.prune,
     message_retention.prune_answers,

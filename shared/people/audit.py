@@ -13,7 +13,12 @@ from typing import Any
 from peewee import JOIN, SQL, fn
 
 from shared import db
+from shared.config import settings
+from shared.db import sql
+from shared.db.pruning import delete_in_batches
 from shared.models import AuditEntry, Customer, User
+
+queries = sql.load(__file__)
 
 #: An operator was shown customers' texts.
 LOOK = "texts.read"
@@ -77,3 +82,9 @@ def entries(
     if before is not None:
         rows = rows.where(AuditEntry.id < before)
     return db.rows(rows.order_by(AuditEntry.id.desc()).limit(limit))
+
+
+def prune() -> dict[str, int]:
+    """Forgets rows that are older than KEEP_AUDIT_DAYS; returns how many are gone."""
+    days = settings().keep_audit_days
+    return {"audit_entries": delete_in_batches(queries["prune"], 0, days=days) if days else 0}

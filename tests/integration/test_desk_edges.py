@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from peewee import fn
 
-from shared import db
+from shared import config, db
 from shared.models import ChannelHealth, ConversationNote, Customer, KnowledgeBase, Message
 from shared.operations import replays
 from shared.operations.dead_letters import Filter
@@ -185,3 +185,16 @@ def test_what_is_about_to_go_and_what_was_meant_are_said_where_there_is_nothing_
     named = operator.get(f"/desk/operate/replays/{some}").text
     assert "stage: Incoming messages · reason: the job’s data is broken · business: Shop" in named, named
     assert re.search(r"<dt>What is meant</dt><dd>Everything\s*, until", replay), replay
+
+
+def test_the_audit_is_forgotten_when_its_time_is_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        audit.record("chatbot.changed", "chatbot", user=None, customer_id=world.customer)
+    db.rows("update audit_entry set at = now() - interval '731 days' where id < (select max(id) from audit_entry)")
+    monkeypatch.setenv("KEEP_AUDIT_DAYS", "0")
+    config.reset()
+    assert audit.prune() == {"audit_entries": 0}
+    monkeypatch.delenv("KEEP_AUDIT_DAYS")
+    config.reset()
+    assert audit.prune() == {"audit_entries": 2}
+    assert db.scalar("select count(*) from audit_entry") == 1
