@@ -132,7 +132,7 @@ def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Brow
     address = writing(browser, site, world)
     browser.type("It leaves tomorrow.")
     db.rows("delete from user_session")
-    browser.type("\n")
+    browser.run("document.getElementById('composer')?.requestSubmit()")  # unless the page has left by itself
     browser.until("location.pathname === '/desk/login' && document.readyState === 'complete'")
     browser.run("document.querySelector('#email').value = 'emma.agent.' + arguments[0] + '@example.com'", world.customer)
     browser.run("document.querySelector('#password').focus()")
@@ -145,6 +145,23 @@ def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Brow
     until_shown(browser, ".bubble.person", "It leaves tomorrow.")
     browser.open(address)
     assert composed(browser) == ["", "message"], "what was sent is no draft any more"
+
+
+def test_a_draft_is_shown_to_nobody_else_at_the_same_tab(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.type("It leaves tomorrow.")
+    db.rows("delete from user_session")
+    log_in(browser, site, person("agent", world.customer, "Jonas"))
+    browser.open(address)
+    assert composed(browser) == ["", "message"]
+    browser.type("r")
+    browser.type("I shall ask.")
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox")
+    drafts = "return Object.keys(sessionStorage).filter(name => name.startsWith('composer')).length"
+    assert browser.run(drafts) == 2
+    browser.run("document.querySelector('form[data-leaves] button').click()")
+    browser.until("location.pathname === '/desk/login' && document.readyState === 'complete'")
+    assert browser.run(drafts) == 0
 
 
 def test_a_text_whose_answer_was_lost_is_not_written_a_second_time(browser: Browser, site: Site, world: World) -> None:

@@ -25,6 +25,9 @@ document.addEventListener("submit", event => {
   form.setAttribute("aria-busy", "true");
   setTimeout(release, SENDING, form);
 });
+document.addEventListener("submit", event => {
+  if ("leaves" in event.target.dataset) sessionStorage.clear(); // drafts
+});
 addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach(release));
 
 // The first field has the focus, not the cross that closes.

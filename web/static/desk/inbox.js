@@ -99,7 +99,8 @@
 
   // ---- Writing: a draft survives leaving the page, and a send of which nobody knows whether it arrived; Enter sends. It stays what it
   // was, a reply or a note, and keeps the key of its form: what has arrived is in the thread with that key, and never sent twice.
-  const place = `composer ${composer.action}`;
+  // A draft is its writer's: whoever logs in at the same tab does not see it.
+  const place = `composer ${document.body.dataset.user} ${composer.action}`;
   const { kind: kinds, key } = composer.elements;
   const kind = () => kinds.value;
   function keep() {
