@@ -212,7 +212,7 @@ def test_the_desk_is_run_by_keys(browser: Browser, site: Site, world: World) -> 
     browser.type("?")
     browser.until("document.querySelector('#keys').open")
     assert "g t Team" in " ".join(browser.texts("#keys dl > *")).replace("gt", "g t")
-    browser.run("document.querySelector('#keys').close()")
+    browser.run("document.querySelector('#keys').close(); document.activeElement.blur()")
     browser.type("n")
     browser.until("document.querySelector('#new-key').open")
     browser.run("document.querySelector('#name').focus()")

@@ -141,7 +141,8 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
         (400, 2500, AccountDown, Reason.TOKEN_INVALID),
         (400, 80008, Slowed, Reason.RATE_LIMITED),
         (400, 137000, PermanentRefusal, Reason.RECIPIENT_REFUSES),
-        (400, "131000", PermanentRefusal, Reason.UNKNOWN_CODE),  # an exact match only
+        (400, "131000", OutcomeUnknown, Reason.PROVIDER_FAILED),  # a business provider between Meta and us makes texts of codes
+        (400, "131000 x", PermanentRefusal, Reason.UNKNOWN_CODE),  # an exact match only
         (400, True, PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, 13100, PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, [4], PermanentRefusal, Reason.UNKNOWN_CODE),
