@@ -67,7 +67,7 @@ def _is_opened_by_a_person() -> bool:
 def _page(status: int, own: str | None, headers: dict[str, str]) -> Response:
     retry = int(headers.get("Retry-After", 0))
     title, advice = words_of(status, own, retry)
-    comes_back = retry if status == 503 else 0
+    comes_back = retry if status == 503 and request.method == "GET" else 0  # what a form sent would be asked for instead
     page = render_template("problem.html", title=title, advice=advice, retry=comes_back, locale=str(get_locale() or "en"))
     answer = make_response(page, status, headers)
     answer.headers["Content-Security-Policy"] = PAGE_POLICY

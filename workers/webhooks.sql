@@ -117,7 +117,8 @@ on conflict (event_id, number) do nothing
 
 -- name: dead_letter(job_id)
 -- An endpoint that says that it is gone for good (410) is switched off, and the business's other endpoints hear of it; `disabled_id`
--- is the one that was switched off just now. Not if it got another URL since the call, or in the 5 seconds before: a job reads the URL up to some seconds before it calls.
+-- is the one that was switched off just now. Not if it got another URL since the call, or in the 5 seconds before: a job reads the URL
+-- up to some seconds before it calls.
 with dead_job as materialized (
     select webhook_event_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment

@@ -5,8 +5,9 @@ select exists (select from message where external_id = :external_id and role = '
                    and role = 'agent')
 
 -- name: sends_under_way(job_id, chatbot_id, external_user_id)
--- Those that had begun when the report came, and whose answer is not recorded; those that a worker died with, whenever they begin
--- again, also if a person took over since. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may still come.
+-- Those that had begun when the report came, and whose answer is not recorded; and those that a worker died with, until their end and,
+-- where a person took over, after it. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`:
+-- an answer may still come.
 with chats as materialized (
     select id from conversation
     where chatbot_id = :chatbot_id and channel = 'whatsapp_qr' and external_user_id = :external_user_id

@@ -24,7 +24,7 @@ COUNTED = 10_001
 PEOPLE = 2_000
 #: Conversations whose texts are looked through at once, and seconds after which a search shows what it has, and where it goes on.
 AT_ONCE, SEARCH_SECONDS = 100, 0.08
-#: Behind what may follow a number's first digits: digits, "@" and ":". In every collation a letter is, and "~" in few.
+#: Sorts after whatever may follow a number's first digits (a digit, "@" or ":"), also where the database does not sort by bytes.
 _BEHIND = "z"
 #: Characters of a search.
 MAX_SEARCH = 100

@@ -6,16 +6,19 @@ Whoever builds a page adds it here, and to `furnish` what it shows.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from peewee import fn
 from werkzeug.test import TestResponse
 
-from shared import db
+from shared import config, db
 from shared.budgets import budgets, prices
 from shared.budgets.budgets import BudgetSchema
 from shared.models import (
@@ -213,3 +216,15 @@ class Visitor:
             if found := re.search(r'name="csrf_token" value="([^"]+)"', self.client.get(page).text):
                 return found[1]
         raise AssertionError("no form has a token")
+
+
+@contextmanager
+def no_database() -> Iterator[None]:
+    """PostgreSQL is away for the length of the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        config.reset()
+        db.reset()
+        yield
+    config.reset()
+    db.reset()

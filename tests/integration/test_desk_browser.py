@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from peewee import fn
 
-from shared import config, db
+from shared import db
 from shared.models import ChannelHealth, Customer, KnowledgeBase, User
 from shared.people import accounts, links
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
-from tests.integration.desk_pages import PAGES, PASSWORD, furnish, person
+from tests.integration.desk_pages import PAGES, PASSWORD, furnish, no_database, person
 from tests.site import Site, serving
 from web.app import create_app
 
@@ -279,18 +278,6 @@ def test_rows_that_are_shown_later_follow_those_that_are_there(browser: Browser,
     browser.until("document.querySelectorAll('#rows > li').length > arguments[0]", before)
     assert not browser.shown("a[rel=next]")
     assert browser.texts("#rows b")[-1] == "A command"
-
-
-@contextmanager
-def no_database() -> Iterator[None]:
-    """PostgreSQL is away for the length of the block."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-        config.reset()
-        db.reset()
-        yield
-    config.reset()
-    db.reset()
 
 
 def test_a_page_that_lost_the_database_says_so_and_goes_on_by_itself(browser: Browser, site: Site, world: World) -> None:

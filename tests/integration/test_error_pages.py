@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
+import redis
 from flask import Flask
 
-from shared import config, db
 from shared.db.credentials import CredentialsUnreadable
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, person
+from tests.integration.desk_pages import Visitor, no_database, person
 from web.app import create_app
 
 GERMAN = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "de"}
@@ -21,17 +18,6 @@ ENGLISH = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"}
 @pytest.fixture
 def app(world: World) -> Flask:
     return create_app()
-
-
-@contextmanager
-def no_database() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-        config.reset()
-        db.reset()
-        yield
-    config.reset()
-    db.reset()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +45,13 @@ def test_outside_the_desk_a_page_comes_back_by_itself_once_postgresql_does(app: 
     assert page.status_code == 503
     assert "Das lässt sich gerade nicht beantworten" in page.text
     assert '<meta http-equiv="refresh" content="5">' in page.text
+
+
+@pytest.mark.parametrize(("method", "comes_back"), [("GET", True), ("POST", False)])
+def test_what_a_form_sent_is_not_asked_for_by_its_error_page(app: Flask, method: str, comes_back: bool) -> None:
+    with app.test_request_context("/dashboard/requeue", method=method, headers=GERMAN):
+        page = app.make_response(app.handle_user_exception(redis.ConnectionError("gone")))
+    assert (page.status_code, 'http-equiv="refresh"' in page.get_data(as_text=True)) == (503, comes_back)
 
 
 def test_the_start_page_is_in_the_browsers_language(app: Flask) -> None:

@@ -27,7 +27,7 @@ ACTIONS = {
     "user.logged_in": _l("logged in"),
     "user.logged_out_everywhere": _l("logged out other browsers"),
     "user.password_chosen": _l("chose a password"),
-    "user.changed": _l("changed the own profile"),
+    "user.changed": _l("changed their own profile"),
     "user.invited": _l("sent an invitation to"),
     "user.created": _l("made a user"),
     "user.link_made": _l("made a link for a password"),

@@ -115,7 +115,7 @@ VALUES: Mapping[str, LazyString] = {
     "invitation": _l("invitation"),
     "reset": _l("forgotten password"),
     "first_operator": _l("link of the first operator"),
-    "profile": _l("the own profile"),
+    "profile": _l("their own profile"),
     "login": _l("the login page"),
     "desk": _l("the desk"),
     "FAILED": _l("Failed"),

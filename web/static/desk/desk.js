@@ -25,10 +25,12 @@ document.addEventListener("submit", event => {
   form.setAttribute("aria-busy", "true");
   setTimeout(release, SENDING, form);
 });
-document.addEventListener("submit", event => {
-  if ("leaves" in event.target.dataset) sessionStorage.clear(); // drafts
-});
 addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach(release));
+
+// ---- Who logs out leaves no drafts in the tab.
+document.addEventListener("submit", event => {
+  if ("leaves" in event.target.dataset) sessionStorage.clear();
+});
 
 // The first field has the focus, not the cross that closes.
 function openDialog(dialog) {
