@@ -802,8 +802,9 @@ create table conversation (
     external_user_id text not null check (external_user_id <> ''),
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
-    -- The number of the newest change that the widget's page may see (widget_changed).
-    revision         bigint not null default 0,
+    -- The number of the newest change that the widget's page may see (widget_changed). It begins with the time, in microseconds: a
+    -- page that is open while its conversation is erased hears of the next one, whose numbers are above all that it has seen.
+    revision         bigint not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
     -- Until when the bot is silent here, because it seems to talk to another bot; how often that has happened within a day
     -- (shared/ai/brakes.py).
     braked_until     timestamptz,

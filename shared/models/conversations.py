@@ -45,7 +45,7 @@ class Conversation(Base):
     external_user_id = TextField()
     created_at = timestamp()
     updated_at = timestamp()
-    revision = BigIntegerField(default=0)
+    revision = BigIntegerField()
     braked_until = DateTimeTZField(null=True)
     brakes = SmallIntegerField(default=0)
     handed_over_at = DateTimeTZField(null=True)
