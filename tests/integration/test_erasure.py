@@ -379,6 +379,20 @@ def test_an_export_has_everything(door: FrontDoor) -> None:
     assert other("GET", f"/contacts/{contact_of()}/export").status_code == 404
 
 
+def test_who_only_asks_for_an_exports_head_exports_nothing(door: FrontDoor) -> None:
+    live(door.world, door)
+    mine, path = Business(door, door.world.customer), f"/contacts/{contact_of()}/export"
+    head = mine("HEAD", path)
+    assert (head.status_code, head.mimetype, head.data) == (200, "application/json", b"")
+    assert mine("HEAD", "/contacts/4711/export").status_code == 404
+    other = Business(door, door.world.tenant()[0])
+    assert other("HEAD", path).status_code == 404
+    exports = "select count(*) from audit_entry where action = 'contact.exported'"
+    assert db.scalar(exports) == 0
+    mine("GET", path)
+    assert db.scalar(exports) == 1
+
+
 def test_an_export_has_conversations_that_have_no_contact_yet(door: FrontDoor) -> None:
     world, mine = door.world, Business(door, door.world.customer)
     live(world, door)
