@@ -1559,6 +1559,8 @@ create table webhook_event (
 create index webhook_event_customer_idx on webhook_event (customer_id, id desc);
 create index webhook_event_endpoint_idx on webhook_event (endpoint_id, id);
 create index webhook_event_held_idx on webhook_event (endpoint_id, id) where held;
+-- Counts what failed. By `error` and not by `status`, for a first delivery changes only the status, and rewrites no index (a HOT update).
+create index webhook_event_error_idx on webhook_event (endpoint_id) where error is not null;
 create index webhook_event_unread_idx on webhook_event (endpoint_id, id) where position = 0;
 create unique index webhook_event_position_idx on webhook_event (endpoint_id, position) where position > 0;
 create sequence webhook_event_position;

@@ -11,7 +11,7 @@ from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
 
-#: The newest events of an endpoint, which are counted: it may have millions, and an index by status would slow each delivery.
+#: How far is counted: all that failed, and what waits among the newest events. An index of those would slow each delivery.
 NEWEST = 10_000
 #: Attempts of an endpoint among which the last failure is looked for.
 TRIED = 1_000
@@ -39,7 +39,7 @@ _COLUMNS = (
 def states(customer_id: int, endpoint_id: int | None = None) -> dict[int, dict[str, Any]]:
     """`waiting`, `failed` and `failed_at` by endpoint: of all, or of one.
 
-    Exact to `NEWEST`; `has_older`: events before the newest ones are not counted.
+    Exact to `NEWEST`; `has_older`: what waits is counted among the newest events only.
     """
     with db.transaction():
         db.rows("set local enable_sort = off")  # of an endpoint with more events than others PostgreSQL would read and sort all
