@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, Value, fn
 
 from shared import db
 from shared.models import User, UserSession
@@ -27,12 +27,19 @@ def _lives() -> Any:
     )
 
 
-def begin(user_id: int, address: str, agent: str) -> str:
-    """A new session; returns its token. What has ended of this user's goes away."""
+def begin(user: User, address: str, agent: str) -> str | None:
+    """A new session of a user as he was read; returns its token. What has ended of this user's goes away.
+
+    None: he has another password meanwhile, or no access any more. The session that his old password would begin ends with it.
+    """
     token = secrets.token_urlsafe(32)
-    db.rows(UserSession.delete().where(UserSession.user == user_id, ~_lives()))
-    db.rows(UserSession.insert(user=user_id, hash=_hash(token), address=address, agent=agent[:_AGENT]))
-    return token
+    is_same = (User.id == user.id) & (User.password_hash == user.password_hash) & User.disabled_at.is_null()
+    db.rows(UserSession.delete().where(UserSession.user == user.id, ~_lives()))
+    # Locked: whoever changes the password waits, and then ends this session; or has done so, and there is none.
+    new = User.select(User.id, Value(_hash(token)), Value(address), Value(agent[:_AGENT])).where(is_same).for_update()
+    columns = [UserSession.user, UserSession.hash, UserSession.address, UserSession.agent]
+    begun = db.row(UserSession.insert_from(new, columns).returning(UserSession.id))
+    return None if begun is None else token
 
 
 def find(token: str) -> tuple[User, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask, g
@@ -15,6 +16,7 @@ from shared.people import accounts, links
 from shared.people.accounts import Refused
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, PASSWORD, Visitor, furnish, person
+from tests.integration.test_ledger_races import until_waiting
 from tests.integration.widget_page import key_of
 from web.app import create_app
 from web.desk.access import masked, record_look
@@ -142,6 +144,18 @@ def test_a_login_begins_a_session_and_its_cookie_is_out_of_reach(app: Flask, wor
     assert other.get("/desk/profile").status_code == 303
     assert db.rows(UserSession.select()) == []
     assert "user.logged_in" in {row["action"] for row in db.rows(AuditEntry.select())}
+
+
+def test_an_old_password_begins_no_session_beside_its_change(app: Flask, world: World) -> None:
+    user, browser = person("agent", world.customer), Visitor(app)
+    form = {"csrf_token": browser.token(), "email": user.email, "password": PASSWORD}
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        db.rows("lock table user_session in exclusive mode")
+        answer = pool.submit(browser.client.post, "/desk/login", data=form)
+        until_waiting(1)  # the password was right
+        accounts.set_password(user.id, f"another {PASSWORD}")
+    assert answer.result(30).status_code == 401
+    assert db.rows(UserSession.select(UserSession.id)) == []
 
 
 def test_who_is_disabled_is_out_at_once_and_the_last_owner_cannot_be(app: Flask, world: World) -> None:

@@ -446,6 +446,22 @@ def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, 
 
 
 @pytest.mark.timeout(90)  # its stream would last for a quarter of an hour
+def test_an_open_page_follows_its_conversation_into_another(app: Flask, world: World, agent: User) -> None:
+    names = ["4917012345", "77123@lid"]
+    for name in names:
+        world.say(channel="whatsapp_qr", user=name)
+    world.drain()
+    older, newer = (row["id"] for row in db.rows("select id from conversation order by id"))
+    path = f"/desk/c/{world.customer}/events?conversation={newer}"
+    with serving(app) as site, hearing(site, agent, path) as hear:
+        hear({"list", "conversation"})
+        db.rows("select contact_learn_v1(%s, 'whatsapp_qr', %s)", [world.chatbot, names])
+        hear({"conversation"})
+        work.note(older, agent, "Call back")
+        hear({"conversation"})
+
+
+@pytest.mark.timeout(90)  # its stream would last for a quarter of an hour
 @pytest.mark.parametrize("what", ["disabled", "logged out", "of another business", "no operator any more"])
 def test_the_open_page_of_somebody_who_may_not_see_it_any_more_ends(app: Flask, world: World, agent: User, what: str) -> None:
     world.say("My secret question")

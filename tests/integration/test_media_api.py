@@ -1,4 +1,4 @@
-"""Files through the API: of one's own messages only, and never as something that a browser runs."""
+"""Files through the API: of one's own messages only, and never as something that a browser runs; and at the desk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from werkzeug.test import TestResponse
 
 from scripts.local.simulator.files import content
 from shared import db
+from shared.people import accounts, audit
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_media_fetch import cloud, fetch
 from web.api import keys
@@ -72,3 +74,14 @@ def test_a_file_that_was_deleted_is_gone(door: FrontDoor) -> None:
     fetch(door.world, cloud("photo.png"))
     db.rows("update media set state = 'deleted', storage_key = null")
     assert get(door, f"/media/{db.scalar('select id from media')}").status_code == 404
+
+
+def test_an_operators_look_at_a_file_is_in_the_audit(door: FrontDoor) -> None:
+    fetch(door.world, cloud("photo.png"))
+    operator, file = person("operator", None), db.scalar("select id from media")
+    accounts.allow_texts(operator.id, True)
+    browser = Visitor(door.app, operator)
+    for media, status in ((file, 200), (file, 200), (file + 1, 404)):
+        assert browser.get(f"/desk/c/{door.world.customer}/media/{media}").status_code == status
+    looks = audit.entries(door.world.customer, action=audit.LOOK)
+    assert [(look["user_id"], look["subject"], look["subject_id"]) for look in looks] == [(operator.id, "media", file)]

@@ -107,9 +107,14 @@ def masked(text: str | None) -> str:
         return ""
     if not may_read_texts():
         return str(ngettext("••••• (%(count)s character)", "••••• (%(count)s characters)", len(text), count=len(text)))
+    note_look()
+    return text
+
+
+def note_look() -> None:
+    """Who is logged in was shown what customers and chatbots wrote, or sent: of an operator that is recorded (`record_look`)."""
     if g.user.role == "operator":
         g.texts_were_shown = True
-    return text
 
 
 def record_look(answer: Response) -> Response:

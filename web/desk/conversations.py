@@ -25,7 +25,7 @@ from shared.teaching import knowledge
 from web.api import outbound, sending
 from web.audited import audited
 from web.desk import desk
-from web.desk.access import allowed, may_read_texts
+from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
 from web.desk.schema_words import translated_fields
 from web.files import answer_with
@@ -156,7 +156,9 @@ def media(media_id: int) -> Response:
     if not may_read_texts():
         raise Forbidden(_("You may not read what customers write. Another operator can allow it."))
     own = (Media.id == min(media_id, MAX_ROW_ID)) & (Media.customer == g.customer.id)
-    return answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
+    answer = answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
+    note_look()
+    return answer
 
 
 def _send(found: dict[str, Any], message: dict[str, Any], key: str) -> Response:

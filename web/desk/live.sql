@@ -15,15 +15,16 @@ from (
 ) marks group by customer_id
 
 -- name: conversations(conversations)
--- For each conversation a mark that changes with what its page shows.
-select conversation.id, md5(concat_ws(' ', owner, owner_since, handed_over_at, assigned_to, returns_at, window_ends_at <= now(),
+-- For each conversation a mark that changes with what its page shows. One that has become a part of another one shows that one.
+select wanted.id, md5(concat_ws(' ', owner, owner_since, handed_over_at, assigned_to, returns_at, window_ends_at <= now(),
     (select string_agg(concat_ws(' ', id, status, updated_at), ',' order by id desc) from (
         select id, status, updated_at from message where conversation_id = conversation.id order by id desc limit 60) messages),
     (select max(id) from conversation_note where conversation_id = conversation.id),
     (select id from job where queue = 'ai-processing' and ordering_key = conversation.id::text and closed_at is null and not held),
     (select string_agg(state, ',' order by id) from (select id, state from media where message_id in (
         select id from message where conversation_id = conversation.id order by id desc limit 20)) files))) as mark
-from conversation where conversation.id = any (:conversations::bigint[])
+from unnest(:conversations::bigint[]) as wanted(id) left join merged_conversation merged on merged.id = wanted.id
+    join conversation on conversation.id = coalesce(merged.conversation_id, wanted.id)
 
 -- name: failures
 -- A mark that changes with each job that failed for good, each channel that goes down or comes back, each step of a replay and each

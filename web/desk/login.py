@@ -56,11 +56,10 @@ def log_in() -> Response:
     check_guess("desk")
     check_login(email)
     user = accounts.authenticate(email, password)
-    if user is None:
+    if user is None or not _begin(user):
         count_login(email)
         count_guess("desk")
         return _login_form(_("This address and password do not belong together. Try again, or ask for a new password."), 401)
-    _begin(user)
     return _to(_next() or first_page(user))
 
 
@@ -125,7 +124,7 @@ def _redeem(found: UserLink, token: str) -> User | None:
         user = _user_of(found) or accounts.create(request.form.get("email", ""), request.form.get("name", ""), "operator")
         accounts.set_password_hash(user.id, password_hash)
         audit.record("user.password_chosen", "user", user.id, {"by": found.kind}, user=user, customer_id=user.customer_id)
-    return user
+        return accounts.require(user.id)
 
 
 def _problems(found: UserLink) -> dict[str, str]:
@@ -148,19 +147,24 @@ def _problems(found: UserLink) -> dict[str, str]:
 
 
 def _welcome(user: User) -> Response:
-    _begin(user)
+    if not _begin(user):
+        return _to(url_for("desk.login"))
     flash(_("Your password is set. Welcome!"))
     return _to(first_page(user))
 
 
-def _begin(user: User) -> None:
-    """A new session in place of whatever this browser had: nobody can have prepared it."""
+def _begin(user: User) -> bool:
+    """A new session in place of whatever this browser had: nobody can have prepared it. False: as of sessions.begin."""
+    token = sessions.begin(user, client_site(), request.headers.get("User-Agent", ""))
+    if token is None:
+        return False
     session.clear()
     session.permanent = True
     g.user = user
-    session[TOKEN] = sessions.begin(user.id, client_site(), request.headers.get("User-Agent", ""))
+    session[TOKEN] = token
     log.info("logged_in", extra={"user_id": user.id})
     audited("user.logged_in", "user", user.id)
+    return True
 
 
 def _user_of(found: UserLink) -> User | None:

@@ -61,7 +61,7 @@ def change_password() -> Response:
     with db.transaction():
         accounts.set_password_hash(g.user.id, password_hash)
         audited("user.password_chosen", "user", g.user.id, by="profile")
-        session[TOKEN] = sessions.begin(g.user.id, client_site(), request.headers.get("User-Agent", ""))
+        session[TOKEN] = sessions.begin(accounts.require(g.user.id), client_site(), request.headers.get("User-Agent", ""))
     flash(_("Your password is changed. Other browsers were logged out."))
     return _back()
 
