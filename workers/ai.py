@@ -46,6 +46,9 @@ FETCH_BEGINS = 60.0
 #: Seconds for which a question waits while what is left of a budget is reserved for calls that are under way.
 RESERVED_PATIENCE = 30.0
 
+#: Seconds until a conversation is looked at again that became a part of another one while the bot fell silent in it.
+MOVED_WAIT = 1.0
+
 queries = sql.load(__file__)
 
 save_reply = CompletionStatement(queries["save_reply"])
@@ -179,7 +182,7 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
     values = {"message_id": message_id, "customer_id": job.customer_id, "reason": reason}
     limits = {"seconds": settings().brake_seconds, "most_doublings": brakes.MOST_DOUBLINGS}
     if not brake_conversation(job, values | limits):
-        raise PermanentError(f"message {message_id} is gone")
+        raise Snooze(MOVED_WAIT, "its conversation was merged into another at this moment, or is gone")
     log.warning("conversation_braked", extra={"reason": reason, "customer": job.customer_id})
     metrics.increment("brakes", reason)
 

@@ -29,12 +29,24 @@ PAGE = 1_000
 PROVIDER_MINUTES = 24 * 60
 
 
+def locked(conversation_id: int) -> int:
+    """The conversation, or what it has become a part of, locked in the caller's transaction: it is merged into no other before
+    that ends."""
+    while queries["lock"].row(conversation_id=conversation_id) is None:
+        merged_into: int | None = queries["merged_into"].scalar(conversation_id=conversation_id)
+        if merged_into is None:  # it was erased
+            break
+        conversation_id = merged_into
+    return conversation_id
+
+
 def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None) -> Any:
     """Makes somebody the owner, in the caller's transaction; what it returns is for `tickets_of`, once that is committed.
 
     `minutes` without a message bring a person's conversation back to the bot, 0: nothing does; None: as before, or as its chatbot
-    says. `by`: api, desk, phone or provider.
+    says. `by`: api, desk, phone or provider. What has become a part of another conversation is that.
     """
+    conversation_id = locked(conversation_id)
     if owner == "bot":
         return db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, settings().answer_within]) or []
     return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])

@@ -1,3 +1,9 @@
+-- name: lock(conversation_id)
+select id from conversation where id = :conversation_id for no key update
+
+-- name: merged_into(conversation_id)
+select conversation_id from merged_conversation where id = :conversation_id
+
 -- name: conversation_of(chatbot_id, channel, external_user_id)
 -- The person's, by whichever of their names; a new one if there is none, with the tickets of the event that tells of it.
 with known_conversations as materialized (

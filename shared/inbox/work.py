@@ -50,7 +50,7 @@ def take(
     """
     with db.transaction():
         take_over = "select conversation_take_v2(%s, %s, %s, %s, %s)"
-        done = db.scalar(take_over, [conversation_id, user_id, taken_from, by, minutes])
+        done = db.scalar(take_over, [ownership.locked(conversation_id), user_id, taken_from, by, minutes])
         if "taken_by" not in done and record is not None:
             record()
     if "taken_by" in done:
@@ -77,14 +77,13 @@ def note(conversation_id: int, author: User | str, content: str, key: str | None
     """Leaves a note for colleagues; `author`: a user, or only a name. Returns its row, or that of the note with this key."""
     user_id, name = (None, author) if isinstance(author, str) else (author.id, author.name)
     new = {"user": user_id, "author": name, "content": content.strip()[:MAX_NOTE], "idempotency_key": key}
-    same_key = (ConversationNote.conversation == conversation_id) & (ConversationNote.idempotency_key == key)
     with db.transaction():
-        if key is not None:
-            # The second of two at once waits here. No unique index: conversations that become one bring their notes along.
-            db.rows("select from conversation where id = %s for no key update", [conversation_id])
-            if earlier := db.row(ConversationNote.select().where(same_key).limit(1)):
-                return earlier
-        return db.rows(ConversationNote.insert(conversation=conversation_id, **new).returning(ConversationNote))[0]
+        # The second of two at once waits here. No unique index: conversations that become one bring their notes along.
+        conversation = ownership.locked(conversation_id)
+        same_key = (ConversationNote.conversation == conversation) & (ConversationNote.idempotency_key == key)
+        if key is not None and (earlier := db.row(ConversationNote.select().where(same_key).limit(1))):
+            return earlier
+        return db.rows(ConversationNote.insert(conversation=conversation, **new).returning(ConversationNote))[0]
 
 
 def quick_replies(customer_id: int) -> list[dict[str, Any]]:
