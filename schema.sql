@@ -1529,6 +1529,15 @@ create table webhook_endpoint (
     unique (customer_id, id)
 );
 
+-- Secrets that were replaced before `old_secret` was, and whose day is not over (shared/webhooks/rotation.py).
+create table webhook_earlier_secret (
+    id          bigint generated always as identity primary key,
+    endpoint_id bigint not null references webhook_endpoint on delete cascade,
+    secret      text not null, -- encrypted
+    until       timestamptz not null
+);
+create index webhook_earlier_secret_endpoint_idx on webhook_earlier_secret (endpoint_id);
+
 create table webhook_event (
     id              bigint generated always as identity primary key,
     customer_id     bigint not null references customer on delete cascade,

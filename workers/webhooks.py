@@ -200,7 +200,7 @@ def _post(event: dict[str, Any], attempt: Attempt) -> http.Response:
     }
     body = json.dumps(envelope, separators=(",", ":")).encode()
     whose = f"webhook event {event['id']}'s endpoint"
-    secrets = [decrypt(secret, whose) for secret in (event["secret"], event["old_secret"]) if secret]
+    secrets = [decrypt(secret, whose) for secret in (event["secret"], *event["old_secrets"])]
     own = json.loads(decrypt(event["headers"], whose)) if event["headers"] else {}
     headers = signing.headers(secrets, event["id"], event["event"], attempt.number, body)
     return http.post(

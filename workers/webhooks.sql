@@ -3,7 +3,10 @@
 select claimed_jobs.*, (select to_jsonb(delivery) from (
     select event.id, event.endpoint_id, event.event, event.payload, event.status, event.attempts,
         endpoint.url, endpoint.secret, endpoint.active, endpoint.redelivery_schedule, endpoint.headers, endpoint.rate_limit,
-        endpoint.paused, case when endpoint.old_secret_until > now() then endpoint.old_secret end as old_secret,
+        endpoint.paused, 
+        case when endpoint.old_secret_until > now() then endpoint.old_secret || array(
+            select secret from webhook_earlier_secret where endpoint_id = endpoint.id and until > now() order by until desc
+        ) else '{}' end as old_secrets,
         to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id

@@ -48,7 +48,7 @@ from shared.models.knowledge import (
     KnowledgeWord,
 )
 from shared.models.people import AuditEntry, User, UserLink, UserSession
-from shared.models.webhooks import EndpointNotice, WebhookAttempt, WebhookEndpoint, WebhookEvent
+from shared.models.webhooks import EndpointNotice, WebhookAttempt, WebhookEarlierSecret, WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "TABLES",
@@ -104,6 +104,7 @@ __all__ = [
     "UserLink",
     "UserSession",
     "WebhookAttempt",
+    "WebhookEarlierSecret",
     "WebhookEndpoint",
     "WebhookEvent",
     "WhatsappBusiness",

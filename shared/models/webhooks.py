@@ -34,6 +34,14 @@ class WebhookEndpoint(Base):
     url_changed_at = DateTimeTZField(null=True)
 
 
+class WebhookEarlierSecret(Base):
+    """A secret of an endpoint that was replaced before its `old_secret` was, and still signs."""
+
+    endpoint = ForeignKeyField(WebhookEndpoint)
+    secret = EncryptedField()
+    until = DateTimeTZField()
+
+
 class WebhookEvent(Base):
     """One event for one endpoint."""
 

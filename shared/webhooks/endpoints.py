@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,15 +19,13 @@ from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import CredentialsUnreadable, decrypt, encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, WebhookEndpoint, WebhookEvent
-from shared.webhooks import signing
+from shared.webhooks import rotation, signing
 from shared.webhooks.deliveries import delivery_job_tickets
 from shared.webhooks.schemas import example_data
 from shared.webhooks.triggers import Trigger
 
 #: Endpoints of a customer. Each message is told to all of them, so they multiply its events. Those that exist already stay.
 MAX_ENDPOINTS = 20
-#: For how long the secret before signs as well: a day, for the receiver to learn the new one.
-OLD_SECRET_LASTS = timedelta(hours=24)
 #: Own headers of an endpoint, and the characters of one.
 MAX_HEADERS, MAX_HEADER = 10, 1000
 HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]{0,99}\Z"
@@ -133,8 +130,8 @@ def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None
 def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotates: bool = False) -> dict[str, Any] | None:
     """The endpoint as it is now, with its secret if that is new; None: it, or one of its chatbots, is not the customer's.
 
-    A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record. Raises
-    OtherWay, InvalidPayload.
+    A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record. Call it in
+    a transaction. Raises OtherWay, InvalidPayload, TooManySecrets.
     """
     if not _owns(customer_id, values.get("chatbots")):
         return None
@@ -144,8 +141,7 @@ def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotate
         raise OtherWay
     stored, secret = _stored(values), signing.new_secret() if rotates else None
     if secret:
-        until = fn.now() + OLD_SECRET_LASTS
-        stored |= {"secret": encrypt(secret), "old_secret": WebhookEndpoint.secret, "old_secret_until": until}
+        stored |= rotation.replaced(own, secret)
     if stored.get("active") is not None:
         stored |= {"failing_since": None, "warned_at": None, "disabled_reason": None}
     if stored.get("url") is not None:

@@ -26,6 +26,7 @@ COLUMNS = (
     "WebhookEndpoint.secret",
     "WebhookEndpoint.headers",
     "WebhookEndpoint.old_secret",
+    "WebhookEarlierSecret.secret",
 )
 
 
@@ -37,6 +38,7 @@ def stored(world: World) -> dict[str, str]:
     own |= {"transcription_base_url": "https://ai.example/v1", "transcription_api_key": ""}
     db.rows(Chatbot.update(own))  # a chatbot has both or none
     db.rows(WebhookEndpoint.update(old_secret="", old_secret_until=fn.now()))  # so has an endpoint
+    db.rows("insert into webhook_earlier_secret (endpoint_id, secret, until) select id, '', now() from webhook_endpoint")
     db.rows(ChatbotProvider.insert(chatbot=world.chatbot, position=2, base_url="https://ai.example", api_key="", model="m"))
     for model in TABLES:
         for field in encrypted_fields(model):

@@ -131,15 +131,41 @@ def test_for_a_day_two_secrets_sign(world: World, business: Business, simulator:
         Webhook(endpoint["secret"]).verify(second["body"], second["headers"])
 
 
-def test_a_second_rotation_within_the_day_ends_the_first_secret(world: World, business: Business, simulator: Simulator) -> None:
+def test_each_secret_that_was_replaced_signs_for_its_day(world: World, business: Business, simulator: Simulator) -> None:
     endpoint = create(business, world)
-    second, third = (change(business, endpoint, rotate_secret=True)["secret"] for _ in range(2))
+    secrets = [endpoint["secret"], *(change(business, endpoint, rotate_secret=True)["secret"] for _ in range(3))]
     send(world, endpoint)
     [told] = deliveries(simulator)
-    for secret in (second, third):
+    for secret in secrets:
         Webhook(secret).verify(told["body"], told["headers"])
+    assert len(told["headers"]["webhook-signature"].split()) == 4
+    db.rows(
+        "update webhook_earlier_secret set until = now() - interval '1 s' where id = (select min(id) from webhook_earlier_secret)"
+    )
+    send(world, endpoint)
+    later = deliveries(simulator)[1]
+    for secret in secrets[1:]:
+        Webhook(secret).verify(later["body"], later["headers"])
     with pytest.raises(WebhookVerificationError):
-        Webhook(endpoint["secret"]).verify(told["body"], told["headers"])
+        Webhook(secrets[0]).verify(later["body"], later["headers"])
+    change(business, endpoint, rotate_secret=True)
+    assert db.scalar("select count(*) from webhook_earlier_secret") == 2, "the one whose day is over has gone"
+
+
+def test_the_eleventh_rotation_within_a_day_is_refused(world: World, business: Business) -> None:
+    endpoint, path = create(business, world), "/webhook-endpoints"
+    for _ in range(10):
+        change(business, endpoint, rotate_secret=True)
+    refused = business("PATCH", f"{path}/{endpoint['id']}", {"rotate_secret": True, "description": "other"})
+    assert (refused.status_code, "10 times within 24 hours" in refused.text) == (409, True)
+    assert business("GET", f"{path}/{endpoint['id']}").json["description"] != "other"  # type: ignore[index]
+    desk = Visitor(business._client.application, person("owner", world.customer))
+    page = f"/desk/c/{world.customer}/webhooks/{endpoint['id']}"
+    assert desk.post(f"{page}/secret").status_code == 303
+    assert "replaced 10 times within 24 hours" in desk.get(page).text
+    db.rows("update webhook_endpoint set old_secret_until = now() - interval '1 s'")
+    db.rows("update webhook_earlier_secret set until = now() - interval '1 s'")
+    change(business, endpoint, rotate_secret=True)
 
 
 def test_what_happens_while_it_is_paused_arrives_afterwards(world: World, business: Business, simulator: Simulator) -> None:

@@ -136,7 +136,7 @@ class EndpointSchema(BodySchema):
     paused = _boolean(required=True, metadata={"description": "Its events wait."})
     redelivery_schedule = _schedule(required=True)
     rotation_ends_at = stored_time(
-        allow_none=True, metadata={"description": "Until when the secret before this one signs as well."}
+        allow_none=True, metadata={"description": "Until when a secret before this one signs as well."}
     )
     failing_since = stored_time(allow_none=True, metadata={"description": "Since when it has only failed."})
     disabled_reason = stored_text(
@@ -187,7 +187,9 @@ class EndpointChangesSchema(BodySchema):
     redelivery_schedule = _schedule()
     rotate_secret = _boolean(
         load_default=False,
-        metadata={"description": "Makes a new secret, which the answer shows once. The one before signs as well for 24 hours."},
+        metadata={
+            "description": "Makes a new secret, which the answer shows once. Those before sign as well, each for 24 hours."
+        },
     )
 
 

@@ -12,6 +12,7 @@ from werkzeug.exceptions import Conflict
 from shared import db
 from shared.models import WebhookEvent
 from shared.webhooks import deliveries, endpoints
+from shared.webhooks.rotation import TooManySecrets
 from web.api.api import api, customer_id, existing, page, row_id
 from web.api.schemas import PageQuerySchema
 from web.api.webhook_schemas import (
@@ -83,7 +84,7 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
             changed = existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
             for action, about in _changes(values, rotates):
                 _audited(action, changed, **about)
-    except endpoints.OtherWay as problem:
+    except (endpoints.OtherWay, TooManySecrets) as problem:
         raise Conflict(str(problem)) from None
     return changed
 

@@ -16,6 +16,7 @@ from shared.models import Chatbot, WebhookEndpoint
 from shared.payloads import check
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
+from shared.webhooks.rotation import MAX_OLD_SECRETS, TooManySecrets
 from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, TestEventSchema
 from web.audited import audited
 from web.desk import desk, forms
@@ -206,11 +207,20 @@ def test_webhook(endpoint_id: int) -> Response:
 def rotate_webhook_secret(endpoint_id: int) -> Response:
     """A new secret, shown this once."""
     own(endpoint_id)
-    with db.transaction():
-        endpoint = endpoints.change(g.customer.id, endpoint_id, {}, rotates=True)
-        if endpoint is None:
-            raise NotFound
-        audited("webhook.secret_rotated", "webhook", endpoint_id, name=name_of(endpoint))
+    try:
+        with db.transaction():
+            endpoint = endpoints.change(g.customer.id, endpoint_id, {}, rotates=True)
+            if endpoint is None:
+                raise NotFound
+            audited("webhook.secret_rotated", "webhook", endpoint_id, name=name_of(endpoint))
+    except TooManySecrets:
+        flash(
+            _(
+                "The secret was replaced %(most)s times within 24 hours. Wait until the first of them has ended.",
+                most=MAX_OLD_SECRETS,
+            )
+        )
+        return to(endpoint_id)
     return page(endpoint, endpoint["secret"])
 
 
