@@ -191,12 +191,14 @@ def delete(source_id: int, record: Record = _nothing) -> None:
 
 def progress(source_id: int) -> dict[str, Any] | None:
     """How an import stands: state (listing, importing, done, stopped, failed), counts of its documents, its error."""
-    return queries["progress"].row(customer_id=None, base_id=None, source_id=source_id)
+    return queries["progress"].row(customer_id=None, base_id=None, source_id=source_id, before=None, most=None)
 
 
-def sources_of(customer_id: int, base_id: int | None = None) -> list[dict[str, Any]]:
-    """All sources of a customer, or of one base, newest first; as `progress` says."""
-    return queries["progress"].rows(customer_id=customer_id, base_id=base_id, source_id=None)
+def sources_of(
+    customer_id: int, base_id: int | None = None, *, before: int | None = None, most: int | None = None
+) -> list[dict[str, Any]]:
+    """Sources of a customer, or of one base, newest first, as `progress` says: all, or `most` of those `before` an id."""
+    return queries["progress"].rows(customer_id=customer_id, base_id=base_id, source_id=None, before=before, most=most)
 
 
 def problems_of(source_id: int, limit: int = 20) -> list[dict[str, Any]]:

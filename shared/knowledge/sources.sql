@@ -119,16 +119,22 @@ with deleted_uploads as (
 )
 select count(*) as rows, max(created_at) as last from deleted_uploads
 
--- name: progress(customer_id, base_id, source_id)
--- How sources stand; null: all of a customer, of a base, every one.
+-- name: progress(customer_id, base_id, source_id, before, most)
+-- How sources stand, newest first; null: all of a customer, of a base, every one. A page of them is counted alone.
+with page as (
+    select source.* from knowledge_source source join knowledge_base base on base.id = source.knowledge_base_id
+    where (:customer_id::bigint is null or base.customer_id = :customer_id)
+        and (:base_id::bigint is null or base.id = :base_id) and (:source_id::bigint is null or source.id = :source_id)
+        and (:before::bigint is null or source.id < :before)
+    order by source.id desc limit :most
+)
 select source.id, source.knowledge_base_id, source.kind, source.location, source.language, source.sync_hours,
     case when source.state = 'listed' then case when documents.waiting > 0 then 'importing' else 'done' end
          else source.state end as state,
     source.error, documents.found, documents.waiting, documents.stored, documents.added, documents.changed, documents.unchanged,
     documents.skipped, documents.failed, source.removed, documents.items, documents.items_added, documents.items_removed,
     source.created_at, source.synced_at, source.next_sync_at
-from knowledge_source source
-join knowledge_base base on base.id = source.knowledge_base_id
+from page source
 cross join lateral (
     select count(*) as found, count(*) filter (where state = 'waiting') as waiting,
         count(*) filter (where state = 'stored') as stored, count(*) filter (where change = 'added') as added,
@@ -138,6 +144,4 @@ cross join lateral (
         coalesce(sum(items_removed), 0)::integer as items_removed
     from knowledge_document where source_id = source.id
 ) documents
-where (:customer_id::bigint is null or base.customer_id = :customer_id)
-    and (:base_id::bigint is null or base.id = :base_id) and (:source_id::bigint is null or source.id = :source_id)
 order by source.id desc

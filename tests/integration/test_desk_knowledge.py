@@ -87,3 +87,19 @@ def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World)
     db.rows(KnowledgeGap.update(closed_at=None))
     assert "Austria" not in operator.get(page).text, "customers' words are masked"
     assert "Austria" not in str(db.rows(AuditEntry.select()))
+
+
+def test_sources_come_in_pages(app: Flask, world: World) -> None:
+    base = knowledge_of(world)["base"]
+    for number in range(120):
+        location, state = f"https://shop.example/{number}", "listing" if number == 119 else "stopped"
+        db.rows(KnowledgeSource.insert(knowledge_base=base, kind="url", location=location, state=state))
+    browser, path = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{base}/sources"
+    shown = []
+    while path:
+        page = browser.get(path).text
+        shown.append(len(re.findall(r'href="[^"]+/sources/\d+"', page)))
+        refreshed, more = re.search(r'hx-get="([^"]+)"', page), re.search(r'<a class="button" href="([^"]+)" rel="next"', page)
+        assert refreshed is None or refreshed[1] == path, "it fetches what it shows"
+        path = more[1] if more else ""
+    assert shown == [50, 50, 21]

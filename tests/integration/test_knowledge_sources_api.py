@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import db
+from shared.knowledge import sources
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import API, Business
 from tests.integration.test_knowledge_import import run
@@ -100,3 +102,24 @@ def test_a_wrong_upload_is_named(owner: Business, base: int, door: FrontDoor) ->
         assert answer.status_code == status, answer.text
         assert said in answer.text
     assert not db.rows("select id from knowledge_source")
+
+
+def test_a_page_of_sources_counts_no_others(owner: Business, base: int) -> None:
+    ids = [
+        db.scalar(
+            "insert into knowledge_source (knowledge_base_id, kind, location) values (%s, 'url', %s) returning id",
+            [base, f"https://shop.example/{number}"],
+        )
+        for number in range(5)
+    ]
+    db.rows("insert into knowledge_document (source_id, location) select id, location from knowledge_source")
+    pages, before = [], ""
+    while before is not None:
+        page = owner("GET", f"/knowledge-bases/{base}/sources?limit=2{before and f'&before={before}'}").json
+        assert page is not None
+        pages.append([(row["id"], row["found"]) for row in page["data"]])
+        before = page["next"]
+    assert pages == [[(ids[4], 1), (ids[3], 1)], [(ids[2], 1), (ids[1], 1)], [(ids[0], 1)]]
+    query, page = sources.queries["progress"], {"customer_id": owner.customer, "base_id": base, "source_id": None}
+    [plan] = db.rows(f"explain (analyze, format json) {query.sql}", {**page, "before": None, "most": 3})
+    assert re.findall(r"'Relation Name': 'knowledge_document'.*?'Actual Loops': (\d+)", str(plan)) == ["3"]

@@ -39,10 +39,9 @@ _MULTIPART = "multipart/form-data"
 @api.response(200, SourcePageSchema)
 def list_sources(query: dict[str, Any], base_id: int) -> dict[str, Any]:
     """List the sources of a knowledge base"""
-    base = _base(base_id)
-    listed = page(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.knowledge_base == base), **query)
-    standing = {source["id"]: source for source in sources.sources_of(customer_id(), base)} if listed["data"] else {}
-    return {**listed, "data": [standing[row["id"]] for row in listed["data"] if row["id"] in standing]}
+    limit = query["limit"]
+    rows = sources.sources_of(customer_id(), _base(base_id), before=query.get("before"), most=limit + 1)
+    return {"data": rows[:limit], "next": rows[limit - 1]["id"] if len(rows) > limit else None}
 
 
 @api.post("/knowledge-bases/<int:base_id>/sources")

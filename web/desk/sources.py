@@ -22,12 +22,13 @@ from web.api.sources import MAX_UPLOAD
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
+from web.desk.inbox import number
 from web.desk.knowledge import BASE, require_base
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
-#: Documents of a source that are shown: those with problems first.
-_DOCUMENTS = 100
+#: Sources of a page, and documents of a source that are shown: those with problems first.
+_SOURCES, _DOCUMENTS = 50, 100
 
 
 @desk.get(f"{BASE}/sources")
@@ -122,10 +123,17 @@ def _source(base_id: int, source_id: int) -> dict[str, Any]:
 
 
 def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: int = 200) -> Response:
-    rows = imports.sources_of(g.customer.id, base["id"])
-    is_running = any(row["state"] in ("listing", "importing") for row in rows)
+    before = number("before")
+    rows = imports.sources_of(g.customer.id, base["id"], before=before, most=_SOURCES + 1)
     page = render_template(
-        "desk/knowledge_sources.html", base=base, sources=rows, is_running=is_running, problems=problems or {}, form=request.form
+        "desk/knowledge_sources.html",
+        base=base,
+        sources=rows[:_SOURCES],
+        before=before,
+        more=url_for("desk.sources", base_id=base["id"], before=rows[_SOURCES - 1]["id"]) if len(rows) > _SOURCES else "",
+        is_running=any(row["state"] in ("listing", "importing") for row in rows[:_SOURCES]),
+        problems=problems or {},
+        form=request.form,
     )
     return make_response(page, status)
 
