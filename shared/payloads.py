@@ -80,6 +80,7 @@ class IncomingMessage(Schema):
     author = fields.String(validate=validate.OneOf([*Author], error="must be one of " + ", ".join(Author)))
     may_answer = fields.Boolean()
     sent_at = fields.Float(validate=validate.Range(0, MAX_TIME, error="must be a time in Unix seconds"))
+    edited_at = fields.Float(validate=validate.Range(0, MAX_TIME, error="must be a time in Unix seconds"))
     data = fields.Dict(keys=fields.String())
     media = fields.List(fields.Dict(keys=fields.String()))
     identities = fields.List(_outside_id())

@@ -21,7 +21,7 @@ from periodiq import PeriodiqMiddleware, cron
 from shared import db
 from shared.broker.connection import outage
 from shared.budgets import meter, usage
-from shared.channels import contacts, delivery_status, health, ownership
+from shared.channels import changes, contacts, delivery_status, health, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
@@ -51,6 +51,7 @@ BULK_INTERVAL = 1.0
 PRUNES: tuple[Callable[[], dict[str, int]], ...] = (
     prune.prune_jobs,
     delivery_status.prune_inbound,
+    changes.prune,
     sources.prune_uploads,
     drafts.prune,
     gaps.prune,

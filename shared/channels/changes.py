@@ -1,10 +1,12 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
-What that means for its answer is message_change_v2's (schema.sql).
+What that means for its answer is message_change_v3's (schema.sql). Channels keep no order: what is done to a message that has not
+come yet is done when it comes (parked_change, message_accept_v3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared import db
@@ -12,32 +14,47 @@ from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.inbound import Account, InboundEdit, InboundReaction, InboundRevoke
 from shared.channels.registry import Channel
 from shared.db import sql
+from shared.db.pruning import delete_in_batches
 from shared.payloads import MAX_ID, without_middle
+from shared.privacy import marks
 
 queries = sql.load(__file__)
 
 #: Characters of a reaction: emoji of several people have some.
 MAX_EMOJI = 40
-UNKNOWN = "unknown"
+UNKNOWN, FOREIGN = "unknown", "foreign"
+#: Seconds for which a change waits for its message: Meta delivers again for seven days, and a day for clocks and queues.
+KEEP_PARKED = 8 * 86_400.0
+#: Times that a change is looked at whose message comes at the same moment; the second finds it.
+_TRIES = 5
 
 
 def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
-    """What became of it: changed, unchanged (it came before), or unknown, if there is no such message of this customer's."""
-    data = edited.message.data if edited.message else {}
+    """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
+    did yet. One that is no message by itself is kept then, until that comes."""
+    message = edited.message
+    data = message.data if message else {}
     return _change(
         channel,
         account,
         edited.original_id,
-        edited.message.external_user_id if edited.message else "",
+        [message.external_user_id, *message.identities] if message else [],
         content=without_middle(edited.content, channel.max_inbound),
         data={name: value for name, value in data.items() if name != "quoted"},
         sent_at=edited.sent_at,
+        is_kept=message is None,
     )
 
 
 def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:
-    """The same of a deletion."""
-    return _change(channel, account, revoked.original_id, revoked.external_user_id, content=None, data={}, sent_at=None)
+    """The same of a deletion, which is always kept."""
+    names = [name for name in (revoked.external_user_id, *revoked.identities) if name]
+    return _change(channel, account, revoked.original_id, names, content=None, data={}, sent_at=None, is_kept=True)
+
+
+def prune() -> dict[str, int]:
+    """Forgets changes whose messages never came; returns how many."""
+    return {"parked_changes": delete_in_batches(queries["prune_parked"], age=KEEP_PARKED)}
 
 
 def react(channel: Channel, account: Account, reaction: InboundReaction) -> str:
@@ -47,10 +64,14 @@ def react(channel: Channel, account: Account, reaction: InboundReaction) -> str:
     return "changed" if rows else UNKNOWN
 
 
-def _change(channel: Channel, account: Account, external_id: str, external_user_id: str, **change: Any) -> str:
-    change |= {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_user_id": external_user_id}
-    change |= {"external_id": external_id, "data": db.json(change["data"])}
-    row = db.retry_on_outage(lambda: queries["change_message"].row(**change), db.WEB_RETRY_SECONDS)
-    changed: dict[str, Any] = (row or {})["change"]
-    enqueue(tickets_of(changed["tickets"]))
+def _change(channel: Channel, account: Account, external_id: str, names: Sequence[str], **change: Any) -> str:
+    change |= {"chatbot_id": account.chatbot_id, "channel": channel.name, "names": [name[:MAX_ID] for name in names]}
+    change |= {"external_id": external_id[:MAX_ID], "data": db.json(change["data"])}
+    change["marks"] = marks.of_message(account.chatbot_id, external_id)
+    for _ in range(_TRIES):
+        row = db.retry_on_outage(lambda: queries["change_message"].row(**change), db.WEB_RETRY_SECONDS)
+        changed: dict[str, Any] = (row or {})["change"]
+        enqueue(tickets_of(changed["tickets"]))
+        if changed["outcome"] != "again":
+            break
     return str(changed["outcome"])

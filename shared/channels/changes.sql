@@ -1,5 +1,15 @@
--- name: change_message(chatbot_id, channel, external_user_id, external_id, content, data, sent_at)
-select message_change_v2(:chatbot_id, :channel, :external_user_id, :external_id, :content, :data, :sent_at) as change
+-- name: change_message(chatbot_id, channel, names, external_id, content, data, sent_at, is_kept, marks)
+select message_change_v3(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
+    :marks::text[]) as change
+
+-- name: prune_parked(after, age, batch)
+with deleted_changes as (
+    delete from parked_change where (chatbot_id, channel, external_id) in (
+        select chatbot_id, channel, external_id from parked_change
+        where received_at >= :after and received_at < now() - make_interval(secs => :age) order by received_at limit :batch)
+    returning received_at
+)
+select count(*) as rows, max(received_at) as last from deleted_changes
 
 -- name: react(chatbot_id, channel, external_id, emoji)
 -- The last reaction counts; none takes it back. A part for each role, which has its own index.

@@ -67,6 +67,8 @@ class InboundMessage(InboundItem):
     identities: tuple[str, ...] = ()
     author: Author = Author.CUSTOMER
     may_answer: bool = True
+    #: What was changed before it came: when.
+    edited_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class InboundRevoke(InboundItem):
 
     original_id: str
     external_user_id: str = ""
+    identities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,6 +157,25 @@ class ParkedStatus(Base):
     error_code = TextField(null=True)
 
 
+class ParkedChange(Base):
+    """What was done to a message that has not come yet."""
+
+    id = None  # type: ignore[assignment]  # chatbot, channel and the message's id are the key
+    chatbot = ForeignKeyField(Chatbot)
+    channel = TextField()
+    external_id = TextField()
+    names = ArrayField(TextField)
+    content = TextField(null=True)
+    data = BinaryJSONField(default=dict)
+    changed_at = DateTimeTZField()
+    received_at = timestamp()
+
+    class Meta:
+        """Not a single column."""
+
+        primary_key = CompositeKey("chatbot", "channel", "external_id")
+
+
 class OpenPage(Base):
     """A conversation whose widget is open now."""
 

@@ -95,7 +95,8 @@ delete from kept_answer where customer_id = :customer_id and path ~ (
     '/(contacts/' || :contact_id || '|conversations/(' || array_to_string(:conversation_ids::bigint[], '|') || '))(/|$)')
 
 -- name: delete_inbound(chatbot_id, conversation_ids, words)
--- What could not be placed and names this person: of the chatbot's own accounts, and of none. And statuses of their replies.
+-- What could not be placed and names this person: of the chatbot's own accounts, and of none. And statuses of their replies, and what
+-- they did to messages that have not come; or somebody did, for not all channels say who.
 with accounts as (
     select phone_number_id as subject, chatbot_id from whatsapp_cloud_account
     union all select session_name, chatbot_id from whatsapp_qr_session
@@ -107,6 +108,9 @@ with accounts as (
     delete from parked_status where coalesce(chatbot_id, :chatbot_id) = :chatbot_id and (
         provider_id ~ :words or provider_id = any (array(
             select external_id from message where conversation_id = any (:conversation_ids::bigint[]) and external_id is not null)))
+), deleted_changes as (
+    delete from parked_change where chatbot_id = :chatbot_id
+        and (names = '{}' or array_to_string(names, ' ') ~ :words)
 )
 delete from open_page where topic = any (array(
     select md5(chatbot_id || ':' || external_user_id) from conversation where id = any (:conversation_ids::bigint[])))

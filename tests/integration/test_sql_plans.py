@@ -19,7 +19,7 @@ FILES = sorted(
     if path.parent.name != "migrations" and path.name != "vectors.sql"  # no queries: what scripts/migrate applies
 )
 GROWING = (
-    *("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "inbound_reject"),
+    *("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "parked_change", "inbound_reject"),
     *("contact", "contact_identity"),
 )
 #: Statements that are meant to look through all rows: an operator asks, not a message.

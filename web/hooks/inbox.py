@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby, islice
 from typing import Any, cast
@@ -172,10 +172,12 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
 
 
 def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files) -> str:
-    """A correction of what never came is a message of its own."""
-    outcome = changes.edit(channel, account, edited)
-    if outcome == changes.UNKNOWN and edited.message is not None:
-        [outcome] = _accept_messages(channel, account, [edited.message], files)
+    """A correction of what has not come is that message, as it is now: what comes later with its id has come already."""
+    outcome, message = changes.edit(channel, account, edited), edited.message
+    if message is not None and outcome in (changes.UNKNOWN, changes.FOREIGN):
+        if outcome == changes.UNKNOWN:
+            message = replace(message, external_id=edited.original_id, edited_at=edited.sent_at)
+        [outcome] = _accept_messages(channel, account, [message], files)
     return f"edit_{outcome}"
 
 
@@ -188,6 +190,7 @@ def _as_payload(channel: Channel, account: Account, message: InboundMessage, fil
         "author": message.author if message.author is not Author.CUSTOMER else None,
         "may_answer": None if _may_answer(message) else False,
         "sent_at": message.sent_at,
+        "edited_at": message.edited_at,
         "data": message.data or None,
         "media": [keep_inline(account, message.raw, asdict(one), files) for one in message.media] or None,
         "identities": [*message.identities] or None,

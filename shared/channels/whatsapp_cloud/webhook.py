@@ -19,8 +19,10 @@ from shared.channels.inbound import (
     Headers,
     IgnoredItem,
     InboundBatch,
+    InboundEdit,
     InboundItem,
     InboundMessage,
+    InboundRevoke,
     MalformedItem,
     ReportedError,
     get_id,
@@ -159,7 +161,10 @@ def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool)
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
     item = read_message(raw, user_id, get_text(contact, "profile", "name"))
-    return replace(item, identities=_other_names(raw, contact, user_id)) if isinstance(item, InboundMessage) else item
+    others = _other_names(raw, contact, user_id)
+    if isinstance(item, InboundEdit) and item.message is not None:
+        return replace(item, message=replace(item.message, identities=others))
+    return replace(item, identities=others) if isinstance(item, InboundMessage | InboundRevoke) else item
 
 
 def _are_of_one(messages: list[dict[str, Any]], contacts: list[dict[str, Any]]) -> bool:

@@ -94,7 +94,7 @@ def _change(envelope: Envelope, change: Edit | Revoke | Reaction) -> InboundItem
         case Edit(original_id, content) if target := original_id or envelope.external_id:
             return _edit(envelope, target, content)
         case Revoke(original_id) if target := original_id or envelope.external_id:
-            return InboundRevoke(raw=raw, original_id=target, external_user_id=chat_id)
+            return InboundRevoke(raw=raw, original_id=target, external_user_id=chat_id, identities=envelope.identities)
         case Reaction(message_id, emoji) if message_id:
             return InboundReaction(raw=raw, message_id=message_id, emoji=emoji, external_user_id=chat_id)
     return None

@@ -1,0 +1,268 @@
+"""What is done to a message that has not come yet: deletions and corrections that are faster than their message."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+import pytest
+
+from shared import db
+from shared.channels import changes
+from shared.channels.inbound import Account, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke
+from shared.channels.registry import channel
+from shared.config import settings
+from shared.privacy import erasure
+from tests.builders import World
+from web.hooks import inbox
+
+QUESTION = "When do you ship?"
+PHONE, LID = "4915112345@s.whatsapp.net", "8812@lid"
+
+
+def put(world: World, *items: InboundItem, channel_name: str = "whatsapp_qr", chatbot_id: int = 0) -> None:
+    """What the hook does with what a parser made."""
+    account = Account(1, "phone", chatbot_id or world.chatbot)
+    inbox.store(channel(channel_name), account, InboundBatch("phone", list(items), {}))
+
+
+def said(content: str = QUESTION, external_id: str = "3EB0A", **more: Any) -> InboundMessage:
+    return InboundMessage(**{"external_user_id": PHONE, "external_id": external_id, "content": content} | more)
+
+
+def deleted(external_id: str = "3EB0A", **more: Any) -> InboundRevoke:
+    return InboundRevoke(**{"original_id": external_id, "external_user_id": PHONE} | more)
+
+
+def corrected(content: str = QUESTION, **more: Any) -> InboundEdit:
+    """A correction that is no message by itself: Evolution's note names neither the chat nor a message of its own."""
+    return InboundEdit(**{"original_id": "3EB0A", "content": content} | more)
+
+
+def answers(world: World) -> int:
+    """Replies that there are once everything is done."""
+    world.drain()
+    return len(world.messages(role="assistant"))
+
+
+def parked() -> list[dict[str, Any]]:
+    return db.rows("select external_id, names, content from parked_change order by external_id")
+
+
+@pytest.mark.parametrize("channel_name", ["whatsapp_cloud", "whatsapp_qr", "telegram"])
+def test_what_was_deleted_before_it_came_is_not_answered(world: World, channel_name: str) -> None:
+    for _ in range(2):  # however often it is delivered
+        put(world, deleted(), channel_name=channel_name)
+    put(world, said(), said("Do you take cards?", "3EB0B"), channel_name=channel_name)
+    assert answers(world) == 1
+    first, second = world.messages(role="user")
+    assert (first["revoked_at"] is None, second["revoked_at"]) == (False, None)
+    assert world.messages(role="assistant")[0]["reply_to"] == second["id"]
+    assert parked() == []
+    put(world, deleted(), said(), channel_name=channel_name)
+    assert answers(world) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (deleted(external_user_id=LID, identities=(PHONE,)), said()),
+        (deleted(external_user_id=LID), said(identities=(LID,))),
+        (deleted(external_user_id="4915112345@c.us"), said()),
+        (deleted(external_user_id=""), said()),
+        (deleted(external_user_id=LID), said()),
+        (deleted(external_user_id="4930@c.us"), said()),
+    ],
+    ids=["told by the deletion", "told by the message", "another form", "not told at all", "known before", "another person's"],
+)
+def test_who_deleted_it_is_known_by_any_of_their_names(
+    world: World, change: InboundRevoke, message: InboundMessage, request: pytest.FixtureRequest
+) -> None:
+    if request.node.callspec.id == "known before":
+        put(world, said("Hello", "3EB00", identities=(LID,), may_answer=False))
+        world.drain()
+    put(world, change)
+    put(world, message)
+    is_anothers = request.node.callspec.id == "another person's"
+    assert (answers(world), len(parked())) == ((1, 1) if is_anothers else (0, 0))
+
+
+def test_a_deletion_of_another_chatbots_or_channels_message_touches_nothing(world: World) -> None:
+    _, other_chatbot = world.tenant()
+    put(world, deleted(), chatbot_id=other_chatbot)
+    put(world, deleted(), channel_name="telegram")
+    put(world, said())
+    assert (answers(world), len(parked())) == (1, 2)
+
+
+def test_what_a_colleague_wrote_is_not_taken_back_by_a_customer(world: World) -> None:
+    put(world, deleted(external_user_id=""), replace(said(), author=inbox.Author.COLLEAGUE))
+    world.drain()
+    [message] = world.messages(role="agent")
+    assert message["revoked_at"] is None
+    put(world, deleted(external_user_id=""))  # of what is there already, and nobody's
+    assert [row["external_id"] for row in parked()] == ["3EB0A"]
+
+
+def test_a_correction_that_came_first_is_what_is_answered(world: World) -> None:
+    put(world, corrected("Where are you?", sent_at=1_790_000_020), corrected("older", sent_at=1_790_000_010))
+    put(world, said("Can I return goods?", metadata={"profile_name": "Ana"}, data={"album": "A"}))
+    assert answers(world) == 1
+    [question] = world.messages(role="user")
+    assert (question["content"], question["edited_at"].timestamp()) == ("Where are you?", 1_790_000_020)
+    assert (question["metadata"], question["data"]) == ({"profile_name": "Ana"}, {"album": "A"})
+    assert parked() == []
+
+
+def test_of_a_correction_and_a_deletion_the_deletion_counts(world: World) -> None:
+    put(world, corrected(), deleted(external_user_id=""), corrected("And this?"))
+    put(world, said())
+    assert answers(world) == 0
+    assert world.messages(role="user")[0]["revoked_at"]
+
+
+def test_a_correction_that_is_a_message_itself_is_the_message_that_comes_later(world: World) -> None:
+    second = said("Where are you?", "3EB0E2", sent_at=1_790_000_020, may_answer=True)
+    first = said("Can I return goods", "3EB0E1", sent_at=1_790_000_010)
+    for edit in (second, first, second):  # in no order
+        put(world, InboundEdit(original_id="3EB0A", content=edit.content, sent_at=edit.sent_at, message=edit))
+    put(world, said("Can I retrun goods", sent_at=1_790_000_000))
+    world.drain()
+    assert [(one["external_id"], one["content"]) for one in world.messages(role="user")] == [("3EB0A", "Where are you?")]
+    put(world, deleted("3EB0A"))
+    assert world.messages(role="user")[0]["revoked_at"]
+
+
+def test_such_a_correction_of_what_was_deleted_is_not_answered(world: World) -> None:
+    put(world, deleted(), InboundEdit(original_id="3EB0A", content="And now?", message=said("And now?", "3EB0E1")))
+    assert answers(world) == 0
+
+
+def test_what_waits_is_bounded_and_forgotten(world: World) -> None:
+    put(world, deleted(), deleted("3EB0B"))
+    db.rows("update parked_change set received_at = now() - interval '9 days' where external_id = '3EB0A'")
+    assert changes.prune() == {"parked_changes": 1}
+    db.rows(
+        "insert into parked_change (chatbot_id, channel, external_id, names, changed_at)"
+        " select %s, 'whatsapp_qr', 'filled ' || n, '{}', now() from generate_series(1, 9999) n",
+        [world.chatbot],
+    )
+    put(world, deleted("3EB0C"))
+    assert db.scalar("select count(*) from parked_change") == 10_000
+    assert db.scalar("select count(*) from parked_change where external_id = '3EB0C'") == 0
+
+
+def test_an_erased_person_leaves_none(world: World) -> None:
+    put(world, said("Hello", "3EB00"))
+    world.drain()
+    put(world, deleted(), corrected("My words", original_id="3EB0B"), deleted("3EB0C", external_user_id="4930@c.us"))
+    contact = db.scalar("select contact_id from conversation")
+    assert erasure.erase(world.customer, contact)
+    assert [row["names"] for row in parked()] == [["4930@c.us"]]
+    put(world, deleted("3EB00"))  # of a message that was erased, and never comes again
+    assert len(parked()) == 1
+
+
+# ------------------------------------------------------------------------------------------------- at the same moment
+
+
+@contextmanager
+def beginning(statement: str, *parameters: Any) -> Iterator[psycopg2.extensions.connection]:
+    """Another process that has not committed what it does."""
+    with closing(psycopg2.connect(settings().database_url)) as other:
+        other.cursor().execute(statement, parameters)
+        yield other
+
+
+def until_one_waits() -> None:
+    deadline = time.monotonic() + 45
+    while not db.scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+DELETE = "select message_change_v3(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"
+ACCEPT = """select message_accept_v3(chatbot_id, 'whatsapp_qr', who, '3EB0A', jsonb_build_object('chatbot_id', chatbot_id,
+    'channel', 'whatsapp_qr', 'external_user_id', who, 'external_id', '3EB0A', 'content', 'Hello', 'metadata', '{}'::jsonb), '{}')
+    from (values (%s, %s)) as arrival(chatbot_id, who)"""
+
+
+def late(work: Callable[[], None], other: psycopg2.extensions.connection, end: Callable[[], None]) -> None:
+    """Does it while the other has not ended, and ends that when this waits for it."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        until_one_waits()
+        end()
+        done.result(45)
+    assert other is not None
+
+
+def test_a_message_that_comes_while_its_deletion_is_kept_is_deleted(world: World) -> None:
+    with beginning(DELETE, world.chatbot, PHONE) as other:
+        late(lambda: put(world, said()), other, other.commit)
+    assert (answers(world), parked()) == (0, [])
+
+
+def test_a_deletion_that_comes_while_its_message_is_accepted_is_done_to_it(world: World) -> None:
+    with beginning(ACCEPT, world.chatbot, PHONE) as other:
+        late(lambda: put(world, deleted()), other, other.commit)
+    assert parked() == []
+    [job] = world.jobs(queue="incoming-messages")
+    assert job["payload"]["is_revoked"]
+
+
+@pytest.mark.parametrize("ends", ["rollback", "kill -9"])
+def test_a_process_that_dies_with_a_deletion_keeps_nothing_and_its_repetition_counts(world: World, ends: str) -> None:
+    if ends == "rollback":
+        with beginning(DELETE, world.chatbot, PHONE) as other:
+            late(lambda: put(world, said()), other, other.rollback)
+    else:
+        lines = "import psycopg2, sys; c = psycopg2.connect(sys.argv[1]); c.cursor().execute(sys.argv[2], sys.argv[3:]); "
+        command = [sys.executable, "-c", lines + "print('begun', flush=True); sys.stdin.read()"]
+        command += [settings().database_url, DELETE, str(world.chatbot), PHONE]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process, ThreadPoolExecutor(1) as pool:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begun\n"
+            accepted = pool.submit(put, world, said())
+            until_one_waits()
+            process.send_signal(signal.SIGKILL)
+            accepted.result(45)
+    assert parked() == []
+    put(world, deleted())  # the channel got no answer, and delivers it again
+    assert answers(world) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- quotes
+
+
+def quoting(external_id: str = "3EB0Q") -> InboundMessage:
+    return said("And this?", external_id, data={"quoted": {"id": "3EB0A", "text": "My number is 123"}}, may_answer=False)
+
+
+@pytest.mark.parametrize("by", [PHONE, "", LID, "4930@c.us"])
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_what_was_deleted_is_quoted_no_more_whoever_says_so(world: World, by: str, is_saved: bool) -> None:
+    put(world, said("Hello", "3EB00", identities=(LID,), may_answer=False))
+    world.drain()
+    put(world, quoting())
+    if is_saved:
+        world.drain()
+    put(world, deleted(external_user_id=by, identities=(PHONE,) if by == LID and not is_saved else ()))
+    world.drain()
+    quoted = world.messages(role="user")[-1]["data"]["quoted"]
+    assert quoted == {"id": "3EB0A"} | ({"text": "My number is 123"} if by == "4930@c.us" else {})
+
+
+def test_a_quote_that_comes_after_the_deletion_has_no_words(world: World) -> None:
+    put(world, deleted(), quoting())
+    world.drain()
+    assert world.messages(role="user")[0]["data"]["quoted"] == {"id": "3EB0A"}
