@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.channels.inbound import IdentityLearnt, IgnoredItem, InboundMessage
-from shared.channels.whatsapp_cloud.webhook import parse_change
+from shared.channels.whatsapp_cloud.webhook import parse_body, parse_change
 
 PHONE, BSUID = "4915112345", "DE.1502576394655843"
 WITH_NINE, WITHOUT = "5511912345678", "551112345678"
@@ -60,6 +60,29 @@ def test_a_message_tells_the_names_of_its_customer_and_of_nobody_else(case: str)
         assert isinstance(item, InboundMessage)
         seen.append((item.external_user_id, item.identities, item.metadata.get("profile_name", "")))
     assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("update", "learnt"),
+    [
+        ({"wa_id": PHONE, "user_id": {"previous": "DE.1", "current": "DE.2"}}, ((("DE.1", "DE.2"),), (PHONE, "DE.2"))),
+        ({"user_id": {"previous": "DE.1", "current": "DE.2"}, "detail": "…"}, ((("DE.1", "DE.2"),), ("DE.2",))),
+        ({"user_id": "DE.2", "previous_user_id": "DE.1", "wa_id": 49}, ((("DE.1", "DE.2"),), ("49", "DE.2"))),
+        ({"wa_id": PHONE, "user_id": {"previous": "DE.1", "current": "DE.1"}}, None),
+        ({"wa_id": PHONE, "user_id": {"current": "DE.1"}}, None),
+        ({}, None),
+    ],
+)
+def test_a_field_of_its_own_tells_a_new_user_id(update: dict[str, Any], learnt: tuple[Any, Any] | None) -> None:
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}, "user_id_update": [update]}
+    [batch] = parse_body({"entry": [{"id": "7", "changes": [{"field": "user_id_update", "value": value}]}]})
+    [item] = batch.items
+    assert batch.account_name == "1"
+    if learnt is None:
+        assert isinstance(item, IgnoredItem)
+    else:
+        assert isinstance(item, IdentityLearnt)
+        assert (item.changes, item.names) == learnt
 
 
 #: A system message, its names around, and what is learnt: changes and new names; None: nothing.

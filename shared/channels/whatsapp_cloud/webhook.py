@@ -36,7 +36,7 @@ from shared.channels.inbound import (
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
 from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
-from shared.channels.whatsapp_cloud.identities import changed_names
+from shared.channels.whatsapp_cloud.identities import changed_names, updated_user_id
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
 from shared.db.credentials import constant_time_equal, hmac_matches
@@ -45,7 +45,7 @@ from shared.db.credentials import constant_time_equal, hmac_matches
 SIGNATURE = "X-Hub-Signature-256"
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
 #: The fields of webhooks that are about conversations.
-FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_handovers"})
+FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_handovers", "user_id_update"})
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
@@ -123,6 +123,8 @@ def parse_change(value: dict[str, Any]) -> InboundBatch:
         items = routing.echoes(value)
     elif isinstance(copies := value.get("standby"), dict):
         items = routing.standby(value, _messages(copies))
+    elif "user_id_update" in value:
+        items = _items(value, "user_id_update", updated_user_id)
     else:
         items = [*_messages(value), *_items(value, "statuses", _status), *_items(value, "errors", _error)]
     return InboundBatch(number, items, value)
