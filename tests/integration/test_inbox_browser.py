@@ -37,6 +37,14 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         yield running
 
 
+#: What is to be read in and below the field of the composer.
+_COMPOSER_SAYS = """
+    const foot = [...document.querySelectorAll('.composer-foot > *')];
+    const words = foot.filter(one => one.checkVisibility()).map(one => one.innerText);
+    return [document.getElementById('reply').placeholder, ...words]
+"""
+
+
 def until_shown(browser: Browser, selector: str, text: str) -> None:
     found = "[...document.querySelectorAll(arguments[0])].some(e => e.textContent.includes(arguments[1]))"
     browser.until(found, selector, text, seconds=60)
@@ -66,6 +74,7 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     until_shown(browser, ".bubble.person", "Nine to five.")
     browser.type("n")
     browser.until("document.querySelector('.composer.is-note') && document.activeElement.id === 'reply'")
+    assert browser.run(_COMPOSER_SAYS) == ["Only your team reads it", "Enter saves, Shift+Enter begins a line", "Save the note"]
     browser.type("Calls back")
     press(browser, "\n")
     until_shown(browser, ".bubble.note", "Calls back")

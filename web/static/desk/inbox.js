@@ -118,6 +118,7 @@
     text.style.height = "auto";
     text.style.height = `${Math.min(text.scrollHeight + 2, 240)}px`;
     composer.classList.toggle("is-note", kind() === "note");
+    text.placeholder = kind() === "note" ? text.dataset.forNote : text.dataset.forMessage;
   }
   grow();
   composer.addEventListener("change", () => { keep(); grow(); text.focus(); });
