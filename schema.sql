@@ -1711,7 +1711,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --
 --   (new)                     job_add_v1            waiting, delayed
 --   waiting, delayed (due)    job_claim_v2          active        also an active job whose lease has expired
---   active                    job_complete_v1       completed     a single-statement stage: waiting or delayed, at once
+--   active                    job_complete_v2       completed     a single-statement stage: waiting or delayed, at once
 --   active                    job_snooze_v2         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_park_v1           delayed       until what it waits for is there; costs no attempt
 --   delayed                   job_release_v1        delayed       it is there: due at once, or soon; pause_release_v2 does the same
@@ -1949,11 +1949,12 @@ end $$;
 -- one of them is not this claim's any longer: then nothing of the statement happened. `p_durable` false commits
 -- asynchronously: nobody outside sees these results before a later durable commit, which makes all before it durable as
 -- well; if a crash forgets them first, the jobs run again.
-create function job_complete_v1(p_queue text, p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]',
+create function job_complete_v2(p_queue text, p_done jsonb, p_next jsonb default '[]', p_events jsonb default '[]',
                                 p_durable boolean default true)
 returns jsonb language plpgsql as $$
 declare
     v_ids     bigint[] := array(select jsonb_object_keys(p_done)::bigint);
+    v_locked  text[];
     v_keys    text[];
     v_closed  integer;
     v_tickets jsonb;
@@ -1961,19 +1962,25 @@ begin
     if not p_durable then
         perform set_config('synchronous_commit', 'off', true);
     end if;
-    select array_agg(ordering_key) filter (where ordering_key is not null) into v_keys from job where id = any (v_ids);
-    if v_keys is not null then
-        perform job_lock(p_queue, v_keys);
+    select array_agg(ordering_key) filter (where ordering_key is not null) into v_locked from job where id = any (v_ids);
+    if v_locked is not null then
+        perform job_lock(p_queue, v_locked);
     end if;
-    update job set state = 'completed', closed_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),
-        claims = claims + (state <> 'active')::integer, attempts = attempts + (state <> 'active')::integer,
-        run_at = null, lease_until = null, claimed_by = null
-    where id = any (v_ids) and queue = p_queue and closed_at is null and not held
-      and case (p_done ->> id::text)::integer when 0 then state in ('waiting', 'delayed')
-          else state = 'active' and claims = (p_done ->> id::text)::integer end;
-    get diagnostics v_closed = row_count;
+    with closed_jobs as (
+        update job set state = 'completed', closed_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),
+            claims = claims + (state <> 'active')::integer, attempts = attempts + (state <> 'active')::integer,
+            run_at = null, lease_until = null, claimed_by = null
+        where id = any (v_ids) and queue = p_queue and closed_at is null and not held
+          and case (p_done ->> id::text)::integer when 0 then state in ('waiting', 'delayed')
+              else state = 'active' and claims = (p_done ->> id::text)::integer end
+        returning ordering_key
+    )
+    select count(*), array_agg(ordering_key) filter (where ordering_key is not null) into v_closed, v_keys from closed_jobs;
     if v_closed < cardinality(v_ids) then
         raise exception 'of the jobs %, only % still belong to these claims', p_done, v_closed using errcode = 'SB001';
+    end if;
+    if not v_keys <@ v_locked then -- a conversation was merged into another while this waited for the lock (conversation_merge)
+        perform job_lock(p_queue, v_keys);
     end if;
     v_tickets := job_follow_up(p_next, p_events);
     if v_keys is not null then
@@ -2228,7 +2235,7 @@ language sql stable as $$
         'payload', jsonb_build_object('webhook_event_id', p_webhook_event_id, 'trigger', p_trigger))
 $$;
 
--- An event, for job_complete_v1 and its siblings or for events_add_v1; one function for each thing that events are about. `p_more`
+-- An event, for job_complete_v2 and its siblings or for events_add_v1; one function for each thing that events are about. `p_more`
 -- are further members of its data (shared/webhooks/schemas.py).
 create function message_event_v2(p_event text, p_customer_id bigint, p_chatbot_id bigint, p_conversation_id bigint,
                                  p_channel text, p_message_id bigint, p_more jsonb default '{}')

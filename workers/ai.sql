@@ -172,7 +172,7 @@ with input as materialized (
             select id from knowledge_gap where knowledge_base_id = base.id and closed_at is null
             order by id desc offset 1999 limit 10 for update skip locked) oldest))
 )
-select jsonb_agg(n) as done, (select tickets from handovers) || job_complete_v1(
+select jsonb_agg(n) as done, (select tickets from handovers) || job_complete_v2(
     'ai-processing', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(outgoing_job_v1(customer_id, reply_id, conversation_id, channel)) filter (where may_leave), '[]'),
     (select coalesce(jsonb_agg(message_event_v2('knowledge.gap', customer_id, chatbot_id, conversation_id, channel, message_id,
@@ -207,7 +207,7 @@ with input as materialized (
     returning input.n, input.job_id, input.claim, input.customer_id, input.reason, conversation.id, conversation.chatbot_id,
         conversation.channel, conversation.external_user_id, conversation.braked_until
 )
-select jsonb_agg(n) as done, job_complete_v1(
+select jsonb_agg(n) as done, job_complete_v2(
     'ai-processing', jsonb_object_agg(job_id, claim), '[]',
     jsonb_agg(conversation_event_v1('conversation.braked', customer_id, chatbot_id, id, channel, external_user_id,
         jsonb_build_object('reason', reason, 'until', to_char(braked_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))),

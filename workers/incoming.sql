@@ -107,7 +107,7 @@ with runnable_jobs as materialized (
     where role = 'user'
 )
 select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
-    jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
+    jsonb_object_agg(n, customer_id) as customers, job_complete_v2(
     'incoming-messages', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(media_job_v1(customer_id, priority, message_id, conversation_id)) filter (where media is not null), '[]')
         || coalesce(jsonb_agg(case

@@ -21,7 +21,7 @@ with input as materialized (
     select *, knowledge_embedding_save_v1(knowledge_base_id, model, vectors) as lacks_more
     from (select * from input order by knowledge_base_id) in_order -- in which their rows are locked
 )
-select jsonb_agg(n) as done, job_complete_v1('knowledge-embedding', jsonb_object_agg(job_id, claim),
+select jsonb_agg(n) as done, job_complete_v2('knowledge-embedding', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(jsonb_build_object('queue', 'knowledge-embedding', 'ordering_key', 'base:' || knowledge_base_id,
         'customer_id', customer_id, 'payload', jsonb_build_object('knowledge_base_id', knowledge_base_id)))
         filter (where lacks_more), '[]'))

@@ -72,7 +72,7 @@ with input as materialized (
         items_removed = (select count(*) from removed_items where removed_items.document_id = document.id)
     from input join documents on documents.id = input.document_id where document.id = input.document_id
 )
-select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: keep
@@ -85,7 +85,7 @@ with input as materialized (
         etag = input.etag, last_modified = input.last_modified, updated_at = clock_timestamp()
     from input where document.id = input.document_id and document.state in ('waiting', 'failed')
 )
-select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: skip
@@ -100,7 +100,7 @@ with input as materialized (
 ), removed_items as (
     delete from knowledge_item using skipped_documents where document_id = skipped_documents.id
 )
-select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: remove
@@ -113,7 +113,7 @@ with input as materialized (
     update knowledge_source source set removed = removed + removals.count
     from (select source_id, count(*) from removed_documents group by source_id) removals where source.id = removals.source_id
 )
-select jsonb_agg(n) as done, job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('knowledge-import', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: list_documents
@@ -151,7 +151,7 @@ with input as materialized (
     from current_documents join sources on sources.id = current_documents.source_id
 )
 select jsonb_agg(n) as done,
-    job_complete_v1('knowledge-import', jsonb_object_agg(job_id, claim), (select jobs from new_jobs)) as tickets
+    job_complete_v2('knowledge-import', jsonb_object_agg(job_id, claim), (select jobs from new_jobs)) as tickets
 from input
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, details)

@@ -24,7 +24,7 @@ with input as materialized (
     select answer_now_v1(message.conversation_id, input.job_id) as tickets
     from input join message on message.id = input.message_id
 )
-select jsonb_agg(n) as done, job_complete_v1('media-fetch', jsonb_object_agg(job_id, claim), '[]', p_durable => false)
+select jsonb_agg(n) as done, job_complete_v2('media-fetch', jsonb_object_agg(job_id, claim), '[]', p_durable => false)
     || (select coalesce(jsonb_agg(ticket), '[]') from answers, jsonb_array_elements(answers.tickets) ticket) as tickets
 from input having count(*) > 0
 

@@ -25,7 +25,7 @@ with runnable_jobs as materialized (
     from decided_replies where send_queue is null
 )
 select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
-    jsonb_object_agg(n, customer_id) as customers, job_complete_v1(
+    jsonb_object_agg(n, customer_id) as customers, job_complete_v2(
     'outgoing-messages', jsonb_object_agg(job_id, claim),
     coalesce(jsonb_agg(send_job_v1(send_queue, customer_id, message_id, conversation_id))
         filter (where send_queue is not null), '[]'),

@@ -36,7 +36,7 @@ with input as materialized (
 ), healthy_endpoints as (
     update webhook_endpoint set failing_since = null, warned_at = null where id = any (array(select id from failing_endpoints))
 )
-select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: drop_event
@@ -48,7 +48,7 @@ with input as materialized (
     from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
         and event.status = 'PENDING'
 )
-select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: hold_event
@@ -60,7 +60,7 @@ with input as materialized (
     from input where event.id = any (array(select webhook_event_id from input)) and event.id = input.webhook_event_id
         and event.status = 'PENDING'
 )
-select jsonb_agg(n) as done, job_complete_v1('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2('webhook-delivery', jsonb_object_agg(job_id, claim)) as tickets
 from input
 
 -- name: attempt_failed(job_id, claim, error, traceback, retry_delays, outcome_unknown, customer_error, details)

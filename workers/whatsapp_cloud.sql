@@ -32,7 +32,7 @@ with input as materialized (
         message_set_status_v2(message.id, 'FAILED', input.error, p_metadata => jsonb_build_object('error_code', input.error_code)) as has_moved
     from input join locked_messages message on message.id = input.message_id
 )
-select jsonb_agg(n) as done, job_complete_v1('whatsapp-cloud-send', jsonb_object_agg(job_id, claim), '[]',
+select jsonb_agg(n) as done, job_complete_v2('whatsapp-cloud-send', jsonb_object_agg(job_id, claim), '[]',
     coalesce(jsonb_agg(message_event_v2('message.failed', customer_id, chatbot_id, conversation_id, channel, id,
         jsonb_build_object('reply_to', reply_to, 'error', error, 'error_code', error_code)))
         filter (where has_moved), '[]')) as tickets

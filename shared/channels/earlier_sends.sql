@@ -13,7 +13,7 @@ with input as materialized (
 ), locked_keys as materialized ( -- in the order of the stages
     select job_lock('ai-processing', array_agg(conversation_id::text)) from superseded_replies
 )
-select jsonb_agg(n) as done, job_complete_v1(min(queue), jsonb_object_agg(job_id, claim), (
+select jsonb_agg(n) as done, job_complete_v2(min(queue), jsonb_object_agg(job_id, claim), (
     select coalesce(jsonb_agg(job), '[]') from (select distinct conversation_id, answer_within from superseded_replies
         where not may_have_left) replies, jsonb_array_elements(question_jobs_v1(conversation_id, answer_within)) job)) as tickets
 from superseded_replies, locked_keys

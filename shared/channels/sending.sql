@@ -29,7 +29,7 @@ with input as materialized (
     insert into usage_log (customer_id, kind, message_id) select customer_id, channel, id from sent_messages where is_kept
     on conflict do nothing
 )
-select jsonb_agg(n) as done, job_complete_v1(
+select jsonb_agg(n) as done, job_complete_v2(
     min(queue), jsonb_object_agg(job_id, claim), '[]',
     jsonb_agg(message_event_v2('message.sent', customer_id, chatbot_id, conversation_id, channel, id,
         jsonb_build_object('reply_to', reply_to, 'provider_id', provider_id)))

@@ -39,7 +39,7 @@ _Completed = dict[str, Any] | None
 
 
 class CompletionStatement:
-    """A stage's finishing statement, which calls job_complete_v1. Its rows have `job_id` and `claim` beside what the stage gives.
+    """A stage's finishing statement, which calls job_complete_v2. Its rows have `job_id` and `claim` beside what the stage gives.
 
     It answers with one row: `done`, the `n` of those whose results were written, and `tickets`, what follows; with none if
     nobody's were. The statement of a stage that claims nothing adds `messages` and `customers`: of each `n`, the id of the

@@ -29,7 +29,7 @@ select id, queue, customer_id, last_error from job where id = :job_id and state 
 
 -- name: complete
 -- Ends jobs that leave nothing behind.
-select jsonb_agg(n) as done, job_complete_v1(min(queue), jsonb_object_agg(job_id, claim)) as tickets
+select jsonb_agg(n) as done, job_complete_v2(min(queue), jsonb_object_agg(job_id, claim)) as tickets
 from jsonb_to_recordset($1) as input(n integer, job_id bigint, claim integer, queue text)
 
 -- name: renew_leases(ids, claims, lease)

@@ -1,7 +1,7 @@
 """The events that a business may hear of: the only list in Python. A test compares it with `webhook_event_names` in schema.sql.
 
 An event is made by one of four functions of schema.sql, by what it is about: message_event_v2, conversation_event_v1,
-channel_event_v1, customer_event_v1. What they return goes to job_complete_v1 and its siblings, or to events_add_v1. A new event
+channel_event_v1, customer_event_v1. What they return goes to job_complete_v2 and its siblings, or to events_add_v1. A new event
 is a line here, a migration with the two functions that list names, its schema (schemas.py), and a line in workers/README.md.
 """
 

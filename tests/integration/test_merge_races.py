@@ -12,6 +12,7 @@ import pytest
 from shared.channels import ownership
 from shared.errors import Snooze
 from shared.inbox import work
+from shared.jobs.completion import complete
 from tests.builders import World
 from tests.integration.desk_pages import person
 from tests.integration.test_brakes import AWAY
@@ -92,3 +93,17 @@ def test_a_bot_that_falls_silent_does_so_in_what_the_conversation_became(world: 
     world.run(answer.id)
     assert world.jobs(id=answer.id)[0]["state"] == "completed"
     assert [row["brakes"] for row in conversations()] == [1]
+
+
+def test_the_next_in_line_goes_on_when_the_first_one_ends_while_its_line_is_renamed(world: World) -> None:
+    say(world, "Hello", "whatsapp_qr", NAMES[0])
+    for text in ("One", "Two"):
+        world.say(text, channel="whatsapp_qr", user=NAMES[1])
+        world.run(world.jobs(queue="incoming-messages")[-1]["id"])
+    first, second = world.jobs(queue="ai-processing")[-2:]
+    job = world.claim(first["id"])
+    with merging(world, lambda: complete(job)):
+        pass
+    older, *_ = conversations()
+    [next_one] = world.jobs(id=second["id"])
+    assert (next_one["ordering_key"], next_one["held"]) == (str(older["id"]), False)
