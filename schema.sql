@@ -3384,7 +3384,7 @@ end $$;
 -- Replays a dead letter: its job runs again as if it were new (job_requeue_v1), or a new one does where its record was pruned. A
 -- question that got the fallback message is asked again: the fallback stays what the customer read, and is no answer any more. Returns
 -- {outcome, tickets}; the outcome is 'replayed', 'busy', or the verdict.
-create function dead_letter_replay_v1(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
+create function dead_letter_replay_v2(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
 language plpgsql as $$
 declare
     v_letter  dead_letter;
@@ -3399,10 +3399,12 @@ begin
     if not found and exists (select from job where id = v_letter.job_id) then
         return '{"outcome": "busy", "tickets": []}';
     end if;
-    if v_job.id is null then -- its job is pruned, so an event may be resent at this moment
-        perform from webhook_event where id = v_letter.webhook_event_id for no key update;
-    end if;
+    -- At this moment its event may be resent, or a person come, from whom the conversation would be taken.
+    perform from webhook_event where id = v_letter.webhook_event_id for no key update;
     select * into v_message from message where id = v_letter.message_id for no key update;
+    if v_letter.queue = 'ai-processing' then
+        perform from conversation where id = v_message.conversation_id for no key update;
+    end if;
     v_verdict := dead_letter_verdict_v1(p_id, p_unknown);
     if v_verdict in ('delivered', 'answered') then
         update dead_letter set state = 'answered', changed_by = p_by, changed_at = clock_timestamp(), bulk_action_id = p_action_id

@@ -7,7 +7,7 @@ with runnable_jobs as materialized (
     select * from job_lock_runnable_v2('outgoing-messages', $1)
 ), replies as materialized (
     select job.n, job.job_id, job.claim, job.attempt, job.customer_id, message.id as message_id, message.conversation_id,
-        message.chatbot_id, message.channel, message.reply_to, message.created_at, channel.send_queue
+        message.chatbot_id, message.channel, message.reply_to, message.created_at, message.status, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
     where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v2
@@ -17,7 +17,8 @@ with runnable_jobs as materialized (
     where id = any (array(select conversation_id from replies where send_queue is null))
     order by chatbot_id, channel, external_user_id for no key update
 ), decided_replies as materialized (
-    select replies.*, send_queue is null and reply_may_leave_v1(reply_to, created_at, owner, owner_since, handed_over_at) as is_shown
+    select replies.*, send_queue is null and status <> 'SUPERSEDED' -- it may answer nothing any more, and another one does
+        and reply_may_leave_v1(reply_to, created_at, owner, owner_since, handed_over_at) as is_shown
     from replies left join locked_conversations on locked_conversations.id = replies.conversation_id
     where send_queue is not null or locked_conversations.id is not null -- else it was merged into another at this moment
 ), changed_replies as materialized (

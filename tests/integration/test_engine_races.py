@@ -16,9 +16,12 @@ from shared.broker import rate_limits
 from shared.channels import health, ownership
 from shared.channels.outcomes import Reason
 from shared.jobs import operator
+from shared.operations import replays
+from shared.operations.dead_letters import Filter
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_channel_health import account, queue_replies, state
+from tests.integration.test_dead_letters import run_to_end
 from tests.integration.test_ledger_races import another_session, until_waiting
 
 
@@ -132,3 +135,57 @@ def test_a_failed_delivery_is_not_requeued_while_the_sweep_gives_its_event_anoth
         with pytest.raises(operator.Refused, match="redelivered by another job"):
             requeued.result(45)
     assert world.jobs(id=failed["id"])[0]["state"] == "failed"
+
+
+def replay_while(another: Callable[[Any], object]) -> dict[str, int]:
+    """Replays all dead letters while another session is at what they are about; returns the counts."""
+    action = replays.begin(Filter(), "ops@example.com")
+    with another_session() as session, ThreadPoolExecutor(1) as pool:
+        another(session)
+        replayed = pool.submit(run_to_end, action)
+        until_waiting(1)
+        session.connection.commit()
+        return replayed.result(45)
+
+
+def test_an_event_is_not_replayed_while_its_owner_has_it_delivered_again(world: World, simulator: Simulator) -> None:
+    world.endpoint(world.customer)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 410}])
+    world.say()
+    world.drain()
+    world.dead_letters()
+    db.rows("update webhook_endpoint set active = true, disabled_reason = null")
+    db.rows("update dead_letter set state = 'ignored', changed_at = now() where id > (select min(id) from dead_letter)")
+    [letter] = db.rows("select job_id, webhook_event_id from dead_letter where state = 'open'")
+    resend = "update webhook_event set status = 'PENDING', error = null where id = %s and status <> 'PENDING'"
+    assert replay_while(lambda session: session.execute(resend, [letter["webhook_event_id"]])) == {"under_way": 1}
+    assert world.jobs(id=letter["job_id"])[0]["state"] == "failed"
+
+
+def test_a_replay_takes_no_conversation_from_a_person_who_comes_at_this_moment(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 400}])
+    world.say()
+    world.drain()
+    world.dead_letters()
+    world.drain()
+    [conversation] = db.rows("select id, owner, handed_over_at from conversation")
+    assert (conversation["owner"], conversation["handed_over_at"] is not None) == ("person", True), "the fallback hands over"
+    take = "select conversation_take_over_v1(%s, 'person', 'desk')"
+    assert replay_while(lambda session: session.execute(take, [conversation["id"]])) == {"answered": 1}
+    assert db.scalar("select owner from conversation") == "person"
+
+
+def test_of_a_widgets_reply_that_was_superseded_nobody_is_told_that_it_was_sent(world: World) -> None:
+    world.endpoint(world.customer)
+    world.say()
+    for queue in ("incoming-messages", "ai-processing"):
+        world.run(world.jobs(queue=queue)[0]["id"])
+    [conversation] = db.rows("select id from conversation")
+    for owner in ("person", "bot"):
+        ownership.assign(conversation["id"], owner, "desk")
+    world.run(world.jobs(queue="ai-processing")[1]["id"])
+    world.drain()
+    first, second = world.messages(role="assistant")
+    assert (first["status"], first["reply_to"], second["status"]) == ("SUPERSEDED", None, "SENT")
+    sent = db.rows("select payload from webhook_event where event = 'message.sent'")
+    assert [event["payload"]["message_id"] for event in sent] == [second["id"]]
