@@ -11,9 +11,14 @@ from psycopg2.extras import Json
 
 from shared.db.outage import repeat_refused
 from shared.db.pool import connection, is_connected
+from shared.db.session import ON_ITS_WAY, WORKER
 
 #: What the values of a text's placeholders are given as.
 Params = Mapping[str, Any] | Sequence[Any] | None
+
+#: Seconds after which a prepared statement is given up, whatever this process's patience: each takes milliseconds, and a program
+#: that has minutes for a report must not hang for minutes on a silent connection when it accepts a message.
+LONGEST = WORKER.statement + ON_ITS_WAY
 
 
 def rows(statement: str | BaseQuery, params: Params = None) -> list[dict[str, Any]]:
@@ -46,16 +51,19 @@ def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any
 def _execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
     with connection() as database:
         session = database.session
-        if session.should_replan():
-            database.execute_sql("discard plans")
-        if name not in session.prepared:
-            database.execute_sql(f"prepare {name} (jsonb) as {sql}".replace("%", "%%"))
-            session.prepared.add(name)
-        started = time.monotonic()
+        started, patience = time.monotonic(), session.patience
+        session.patience = min(patience, LONGEST)
         try:
+            if session.should_replan():
+                database.execute_sql("discard plans")
+            if name not in session.prepared:
+                database.execute_sql(f"prepare {name} (jsonb) as {sql}".replace("%", "%%"))
+                session.prepared.add(name)
+            started = time.monotonic()
             return _rows_of(database.execute_sql(f"execute {name} (%s)", [parameter]))
         finally:
             session.record_duration(time.monotonic() - started)
+            session.patience = patience
 
 
 def row(statement: str | BaseQuery, params: Params = None) -> dict[str, Any] | None:

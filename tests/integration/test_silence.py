@@ -13,9 +13,11 @@ import pytest
 
 from scripts.local.proxy import Mode, Proxy
 from shared import config, db
+from shared.db import query
 from shared.db.session import Limits
 from shared.errors import ServiceDown
 from shared.jobs.ledger import leases
+from shared.queue_service import enqueue_incoming_message
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, change, webhook, written
@@ -54,6 +56,25 @@ def test_a_read_ends_and_the_next_one_is_answered(network: Proxy) -> None:
     with pytest.raises(Exception, match="no answer within 2 s"):
         db.rows("select 2")
     assert db.scalar("select 3") == 3
+
+
+def test_a_patient_program_does_not_hang_when_it_accepts_a_message(
+    network: Proxy, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that uses shared/queue_service.py by itself has the ten minutes of a command for its statements."""
+
+    def accept() -> int:
+        return enqueue_incoming_message(
+            chatbot_id=world.chatbot, channel="widget", external_user_id="v-1", content="Hello", external_id="m-1"
+        )
+
+    db.reset()
+    monkeypatch.setattr(query, "LONGEST", 1.0)
+    db.scalar("select 1")
+    _forget(network)
+    with pytest.raises(ServiceDown, match="PostgreSQL: no answer in time"):
+        accept()
+    assert accept() == accept()
 
 
 def test_a_connection_that_rested_is_asked_first(network: Proxy) -> None:
