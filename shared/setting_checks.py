@@ -8,19 +8,21 @@ from __future__ import annotations
 import re
 import ssl
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from environs import ValidationError, validate
 
 REDIS_HOST = validate.Regexp(
-    r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]*)\Z",
+    r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]*)\Z",
     error="Must be a name or an address, without redis:// and port; REDIS_URL takes both.",
 )
 ALLOWED_HOST = validate.Regexp(
-    r"^(\.?[^\s:/@\[\]*]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\Z", error="Must be names by commas, like chat.example, .shop.example."
+    r"^(\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?\Z",
+    error="Must be names by commas, like chat.example, .shop.example; an international one as browsers send it, xn--….",
 )
 BUCKET = validate.Regexp(
-    r"^([A-Za-z0-9][\w.-]{1,61}[A-Za-z0-9]|)\Z", error="Must be a bucket's name of 3 to 63 characters, or empty."
+    r"^([A-Za-z0-9][A-Za-z0-9_.-]{1,61}[A-Za-z0-9]|)\Z", error="Must be a bucket's name of 3 to 63 characters, or empty."
 )
 _BUCKET_URL = validate.Regexp(
     r"^(https?://[^\s/?#@]+/?|)\Z", error="Must be a service's address without a path, like https://minio.example:9000, or empty."
@@ -31,6 +33,20 @@ MAIL_FROM = validate.Regexp(
 )
 SECRET = validate.Regexp(
     r"^[\x21-\x7e]*\Z", error="Must have no spaces, line breaks or accented letters; does it end in a line break?"
+)
+#: What people type into another program's page, or copy from it: text, in which only what surrounds it can be a mistake.
+TYPED_SECRET = validate.Regexp(
+    r"^([^\s\x00-\x1f\ud800-\udfff]([^\x00-\x1f\ud800-\udfff]*[^\s\x00-\x1f\ud800-\udfff])?|)\Z",
+    error="Must have no line breaks, and no spaces around it; does it end in a line break?",
+)
+USER_NAME = validate.Regexp(r"^[^:\s\x00-\x1f\ud800-\udfff]*\Z", error="Must be a name without colons and spaces, or empty.")
+WEB_HOST = validate.Regexp(
+    r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*|)\Z",
+    error="Must be an address; one of IPv6 in brackets, like [::1].",
+)
+SENTRY_ENVIRONMENT = validate.Regexp(
+    r"^(?!(?i:none)\Z)[^\s/\x00-\x1f\ud800-\udfff]{0,64}\Z",
+    error="Must be a name of up to 64 characters without spaces and slashes, and not None: Sentry takes no other.",
 )
 
 
@@ -46,9 +62,25 @@ def has_valid_port(url: str) -> bool:
     """Whether what stands behind the host is a port, and the host itself is one."""
     try:
         parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        name = parts.hostname or ""
+        return bool(name) and name.isprintable() and bool(":" in name or name.encode("idna")) and parts.port != 0
+    except ValueError:  # among them UnicodeError: an empty part of the name, or one of more than 63 characters
         return False
+
+
+def has_redis_options(url: str) -> bool:
+    """Whether the Redis client takes the options of its URL; it would say so with a traceback, when it connects."""
+    from redis.connection import Connection, parse_url  # only here, and not where no Redis is used
+    from redis.exceptions import RedisError
+
+    try:
+        options = parse_url(url)
+        for of_the_pool in ("max_connections", "timeout"):
+            options.pop(of_the_pool, None)
+        options.pop("connection_class", Connection)(**options)
+    except (ValueError, TypeError, RedisError):
+        return False
+    return True
 
 
 def is_http_url(url: str) -> None:
@@ -69,14 +101,39 @@ def is_bucket_url(url: str) -> None:
     is_http_url_or_empty(url)
 
 
+def is_model_url(url: str) -> None:
+    """Raises ValidationError. An AI provider's address may end in ?api-version=…, as Azure's does."""
+    if any(character.isspace() or character == "#" for character in url):
+        raise ValidationError("Must be a URL without spaces and #, like https://example.com/v1.")
+    is_http_url(url.partition("?")[0])
+
+
+def is_model_url_or_empty(url: str) -> None:
+    """Raises ValidationError."""
+    if url:
+        is_model_url(url)
+
+
 def _is_http(url: str) -> bool:
-    return bool(re.fullmatch(r"https?://\S+", url)) and has_valid_port(url)
+    """Paths are added to it, so it may have no query and no fragment."""
+    return bool(re.fullmatch(r"https?://[^\s?#]+", url)) and has_valid_port(url)
 
 
 def is_sentry_dsn(text: str) -> None:
     """Raises ValidationError: sentry-sdk would end the process with a traceback."""
     if text and not (re.fullmatch(r"https?://[^\s/@]+@[^\s/@]+/(\S+/)?\d+", text) and has_valid_port(text)):
         raise ValidationError("Must be a DSN as Sentry shows it, like https://key@sentry.example/42, or empty.")
+
+
+def is_folder(path: str) -> None:
+    """Raises ValidationError where no folder can be. Whether it takes files is /readyz's to say: that changes."""
+    try:
+        place = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
+        is_possible = bool(path) and path == path.strip() and min(path) >= " " and "://" not in path and place.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or that no file system takes
+        is_possible = False
+    if not is_possible:
+        raise ValidationError("Must be a folder, or a place where one can be made. A bucket's name goes into MEDIA_BUCKET.")
 
 
 def has_minio(bucket: str) -> None:

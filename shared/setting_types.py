@@ -10,7 +10,7 @@ from typing import Any
 from environs import ValidationError
 
 from shared import database_url
-from shared.setting_checks import has_valid_port
+from shared.setting_checks import has_redis_options, has_valid_port
 
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
@@ -62,7 +62,8 @@ def _parse_schedule(text: str) -> tuple[int, ...]:
 
 
 def _parse_size(text: str, may_be_empty: bool = True) -> str:
-    if not (may_be_empty and not text.strip()) and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
+    # Nothing but spaces is not empty to the Procfile's shell, and leaves an option without its value.
+    if not (may_be_empty and not text) and not re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()):
         raise ValidationError(
             "Must be a whole number from 1 to 99999" + (", or empty for the Procfile's own." if may_be_empty else ".")
         )
@@ -124,10 +125,18 @@ def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
     url = _with_plain_scheme(url)
-    is_known = url.startswith("unix://") or (url.startswith(("redis://", "rediss://")) and has_valid_port(url))
-    if url and not is_known:
+    if url and not _is_redis_url(url):
         raise ValidationError("Must be a URL like redis://host:6379/0.")
+    if url and not has_redis_options(url):
+        raise ValidationError("What stands behind its ? are no options that the Redis client takes. Leave them out.")
     return url
+
+
+def _is_redis_url(url: str) -> bool:
+    """The client would take the path of another one for database 0."""
+    if url.startswith("unix://"):
+        return re.fullmatch(r"unix://([^\s/@]*@)?/[^\s?]+(\?\S*)?", url) is not None
+    return re.fullmatch(r"rediss?://[^\s/?]+(/\d{0,5})?(\?\S*)?", url) is not None and has_valid_port(url)
 
 
 #: What `env.<name>(…)` of shared/config.py reads.

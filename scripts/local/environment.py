@@ -15,7 +15,7 @@ import psycopg2
 from cryptography.fernet import Fernet
 
 from scripts.local.occupied import Occupied, is_occupied, occupy, what_holder_says
-from scripts.local.programs import give_to_postgres
+from scripts.local.programs import ServiceFailed, give_to_postgres
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".local"
@@ -41,12 +41,18 @@ PROVIDER_ADDRESSES = (
 
 
 def private_folder(path: Path) -> None:
-    """Makes a folder that only its owner can enter, and .local around it."""
+    """Makes a folder that only its owner can enter, and .local around it. Raises ServiceFailed."""
     for folder in (DEFAULT_DATA, path):
         if path.is_relative_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            give_to_postgres(folder)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
+                give_to_postgres(folder)
+            except OSError as problem:
+                reason = "a file stands there" if isinstance(problem, FileExistsError) else problem.strerror
+                raise ServiceFailed(
+                    f"{folder} cannot be a data folder: {reason}. Remove what is there, or choose another."
+                ) from None
 
 
 def empty_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,13 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.arrivals = folder, folder / "arriving"
+
+    @down_if_it_fails()
+    def check(self) -> None:
+        """Writes a file as one that arrives, and removes it. Raises StorageDown."""
+        self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.arrivals, buffering=0) as file:
+            file.write(b"ok")
 
     @down_if_it_fails()
     def put(self, key: str, path: Path) -> None:

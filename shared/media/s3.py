@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,12 +33,42 @@ LONGEST_WAIT, TRIES = 20.0, 3
 BACKOFF = 0.2
 
 
+#: The object that `check` reads, and makes where it is missing; seconds for that, and for which its result is good.
+CHECKED, CHECK_TIMEOUT, CHECK_EVERY = "switchboard-check", 3.0, 30.0
+
+
 class Bucket:
     """One bucket."""
 
     def __init__(self, client: Minio, name: str) -> None:
         self._client, self._name = client, name
+        self._checked_at, self._problem = float("-inf"), ""
         self.arrivals = Path(tempfile.gettempdir()) / "switchboard-media"
+
+    def check(self) -> None:
+        """Reads an object of its own, for each write costs money; one that cannot be read is written. Raises StorageDown."""
+        if time.monotonic() > self._checked_at + CHECK_EVERY:
+            self._problem = self._find_problem()
+            self._checked_at = time.monotonic()
+        if self._problem:
+            raise StorageDown(self._problem)
+
+    def _find_problem(self) -> str:
+        try:
+            self._get(CHECKED, CHECK_TIMEOUT)
+        except FileMissing:
+            return self._make_checked()
+        except StorageDown as problem:  # without the right to list, S3 refuses what is missing
+            return self._make_checked() if str(problem).endswith("AccessDenied") else str(problem)
+        return ""
+
+    def _make_checked(self) -> str:
+        try:
+            with self._failures(CHECKED, CHECK_TIMEOUT):
+                self._client.put_object(self._name, CHECKED, BytesIO(b"ok"), 2)
+        except (FileMissing, StorageDown) as problem:
+            return str(problem)
+        return ""
 
     def put(self, key: str, path: Path) -> None:
         """S3 shows an object when all of it is there. Raises StorageDown."""
@@ -47,7 +78,10 @@ class Bucket:
 
     def read(self, key: str) -> bytes:
         """All of it. Raises FileMissing, StorageDown."""
-        with self._failures(key):
+        return self._get(key)
+
+    def _get(self, key: str, seconds: float | None = None) -> bytes:
+        with self._failures(key, seconds):
             response = self._client.get_object(self._name, key)
             try:
                 return bytes(response.read())
@@ -70,13 +104,13 @@ class Bucket:
             self._client.remove_object(self._name, key)
 
     @contextmanager
-    def _failures(self, key: str) -> Iterator[None]:
+    def _failures(self, key: str, seconds: float | None = None) -> Iterator[None]:
         """What goes wrong with a call, in our words. The bucket's own may repeat what we sent."""
         from minio.error import MinioException, S3Error
 
         conf = settings()
         try:
-            with under_way(conf.media_timeout, conf.media_max * 1024 * 1024, longest_wait=LONGEST_WAIT):
+            with under_way(seconds or conf.media_timeout, conf.media_max * 1024 * 1024, longest_wait=LONGEST_WAIT):
                 yield
         except S3Error as problem:
             if problem.code in ("NoSuchKey", "NoSuchObject"):

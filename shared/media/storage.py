@@ -21,6 +21,9 @@ class Storage(Protocol):
     #: Where files arrive before they are kept.
     arrivals: Path
 
+    def check(self) -> None:
+        """Whether it takes files, as far as can be told. Raises StorageDown."""
+
     def put(self, key: str, path: Path) -> None:
         """Keeps a file; what is at the path afterwards is nobody's. Raises StorageDown, as do all others."""
 

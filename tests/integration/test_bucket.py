@@ -152,6 +152,30 @@ def test_a_bucket_that_is_not_there_is_down(played: Played, picture: Path) -> No
         gone.put(KEY, picture)
 
 
+def test_a_check_writes_once_and_then_reads(played: Played, bucket: s3.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "CHECK_EVERY", 0.0)
+    bucket.check()
+    assert played.objects == {f"/shop-files/{s3.CHECKED}": b"ok"}
+    played.objects[f"/shop-files/{s3.CHECKED}"] = b"kept"
+    bucket.check()
+    assert played.objects == {f"/shop-files/{s3.CHECKED}": b"kept"}
+
+
+def test_a_check_is_not_repeated_for_each_who_asks(played: Played, bucket: s3.Bucket) -> None:
+    bucket.check()
+    played.objects.clear()
+    bucket.check()
+    assert not played.objects
+
+
+@pytest.mark.parametrize("fault", [(403, "AccessDenied"), (404, "NoSuchBucket")])
+def test_a_check_finds_a_bucket_that_refuses(played: Played, bucket: s3.Bucket, fault: tuple[int, str]) -> None:
+    played.fault = fault
+    for _ in range(2):
+        with pytest.raises(StorageDown, match=f"the bucket shop-files refuses: {fault[1]}"):
+            bucket.check()
+
+
 def test_a_reader_of_a_file_is_asked_to_come_again(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDIA_BUCKET", "shop-files")
     monkeypatch.setenv("MEDIA_BUCKET_URL", played.url)

@@ -17,11 +17,12 @@ from tests.integration.widget_page import Page, key_of
 
 @pytest.fixture
 def refusing(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place where no folder can be: a file stands there."""
+    """A place where no folder can be any more: since this process began a file stands there."""
     place = tmp_path / "media"
-    place.write_bytes(b"")
     monkeypatch.setenv("MEDIA_FOLDER", str(place))
     config.reset()
+    config.settings()
+    place.write_bytes(b"")
     return place
 
 

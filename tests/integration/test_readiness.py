@@ -14,6 +14,7 @@ from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db.session import Limits
 from shared.jobs.sweep import sweep_if_alone
+from shared.media.storage import storage
 from shared.models import TelegramBot
 from shared.queues import Queue
 from tests.integration.conftest import RedisRefusing
@@ -43,7 +44,7 @@ def well(door: FrontDoor) -> FrontDoor:
     work()
     assert ready(door) == (
         200,
-        {"status": "ok", "checks": {"postgres": "ok", "redis": "ok", "sweep": "ok", "workers": "ok"}},
+        {"status": "ok", "checks": dict.fromkeys(("postgres", "redis", "storage", "sweep", "workers"), "ok")},
     )
     return door
 
@@ -73,7 +74,11 @@ def test_each_check_knows_why_redis_is_not_asked(well: FrontDoor) -> None:
         checks = ready(well)[1]["checks"]
     finally:
         admin.config_set("maxclients", limit)
-    assert checks == {"postgres": "ok", **dict.fromkeys(("redis", "sweep", "workers"), "failed: too many connections")}
+    assert checks == {
+        "postgres": "ok",
+        "storage": "ok",
+        **dict.fromkeys(("redis", "sweep", "workers"), "failed: too many connections"),
+    }
 
 
 def test_a_process_whose_connections_are_all_in_use_says_so(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +90,21 @@ def test_a_process_whose_connections_are_all_in_use_says_so(door: FrontDoor, mon
         code, body = pool.submit(ready, door).result(60)
     assert (code, body["status"]) == (503, "not ready")
     assert body["checks"]["postgres"].startswith("failed: none of DB_POOL_SIZE=1 connections was free")
+
+
+def test_a_folder_that_takes_no_files_is_not_ok(well: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    folder = storage().arrivals
+    folder.rmdir()
+    folder.write_bytes(b"")  # root may write anywhere, but not into a file
+    try:
+        code, body = ready(well)
+    finally:
+        folder.unlink()
+    assert (code, body["status"]) == (200, "degraded")
+    assert body["checks"]["storage"] == "failed: takes no files; this process's log says why"
+    [reason] = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    assert reason == "media: the folder of the files refuses: File exists"
+    assert ready(well, strict=True)[0] == 200
 
 
 @pytest.mark.parametrize("missing", list(Queue))

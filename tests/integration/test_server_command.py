@@ -84,6 +84,7 @@ def taken() -> Iterator[int]:
         ({"WEBHOOKS_PROCESSES": "1.5"}, "WEBHOOKS_PROCESSES: Must be a whole number from 1"),
         ({"RATE_LIMIT_AI_PROCESSING": "10"}, "RATE_LIMIT_AI_PROCESSING: Must be a count and a time, like 10/1s"),
         ({"CREDENTIALS_KEY": "hunter2"}, "CREDENTIALS_KEY: Must be a Fernet key"),
+        ({"MEDIA_FOLDER": __file__}, "MEDIA_FOLDER: Must be a folder, or a place where one can be made"),
         ({"WEB_HOST": "192.0.2.1"}, "WEB_HOST=192.0.2.1 is not an address of this machine"),
         ({"WEB_HOST": "no.such.host.invalid"}, "WEB_HOST=no.such.host.invalid is not an address of this machine"),
         ({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}, "the Redis of REDIS_URL or REDIS_HOST cannot be used: Error 111"),
@@ -98,6 +99,15 @@ def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path
     for never in ("Traceback", "hunter2"):
         assert never not in done.stderr
     assert "server: starting" not in done.stdout
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_data_folder_where_a_file_stands_is_named(door: FrontDoor, tmp_path: Path, below: str) -> None:
+    (tmp_path / "data").write_text("")
+    done = typed(tmp_path / "data" / below)
+    assert done.returncode == 1
+    assert f"server: {tmp_path / 'data' / below} cannot be a data folder: " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_redis_that_wants_another_password_is_named(door: FrontDoor, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from scripts.local.environment import ROOT, free_port
 from scripts.local.processes import parse_procfile
 from shared.config import ConfigError, host_of, read_settings
 from tests.settings import variables
@@ -92,6 +94,37 @@ def test_defaults() -> None:
         ("WIDGET_TOKEN_DAYS", "99999999"),
         ("AI_TIMEOUT_SECONDS", "1e20"),
         ("DB_POOL_SIZE", "99999999999999999999"),
+        ("REDIS_URL", "redis://h:1/cache"),
+        ("REDIS_URL", "redis://h:1/0?timeout_in=3"),
+        ("REDIS_URL", "redis://h:1/0?socket_timeout=soon"),
+        ("REDIS_URL", "redis://h:1/0?ssl_cert_reqs=none"),
+        ("REDIS_URL", "unix://"),
+        ("REDIS_URL", "redis://h..x:1/0"),
+        ("REDIS_HOST", "'cache'"),
+        ("REDIS_PASSWORD", "secret\n"),
+        ("WHATSAPP_APP_SECRET", "secret\n"),
+        ("WHATSAPP_VERIFY_TOKEN", " token"),
+        ("WHATSAPP_QR_WEBHOOK_SECRET", "se\tcret"),
+        ("DASHBOARD_PASSWORD", "secret\n"),
+        ("DASHBOARD_USER", "me:too"),
+        ("OPENAI_BASE_URL", "https://h/v1#models"),
+        ("EMBEDDING_BASE_URL", "https://h/v1?x=a b"),
+        ("PUBLIC_URL", "https://chat.example/?a=b"),
+        ("WHATSAPP_GRAPH_URL", "https://graph..facebook.com"),
+        ("TELEGRAM_API_URL", f"https://{'a' * 64}.example"),
+        ("ALLOWED_HOSTS", "'chat.example'"),
+        ("ALLOWED_HOSTS", "gehört.example"),
+        ("SENTRY_ENVIRONMENT", "my shop"),
+        ("SENTRY_ENVIRONMENT", "None"),
+        ("WEB_HOST", "127.0.0.1\n"),
+        ("WEB_HOST", "--reload"),
+        ("MEDIA_FOLDER", ""),
+        ("MEDIA_FOLDER", __file__),
+        ("MEDIA_FOLDER", f"{__file__}/media"),
+        ("MEDIA_FOLDER", "s3://shop-files"),
+        ("MEDIA_FOLDER", "/srv/" + "x" * 300),
+        ("MEDIA_BUCKET", "geschäft"),
+        ("AI_THREADS", " "),
     ],
 )
 def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +146,13 @@ def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytes
         ("SENTRY_DSN", "https://key@o1.ingest.sentry.io/42"),
         ("SENTRY_DSN", "https://key:old@sentry.example:9000/path/42"),
         ("MEDIA_BUCKET_URL", "http://127.0.0.1:9000/"),
+        ("REDIS_URL", "rediss://user:p%2Fw@cache.example:6380/15?ssl_cert_reqs=none&socket_timeout=3&max_connections=4"),
+        ("REDIS_URL", "unix://user:p%40ss@/run/redis.sock?db=1"),
+        ("REDIS_PASSWORD", "two words, äöü"),
+        ("OPENAI_BASE_URL", "https://shop.openai.azure.com/openai/deployments/gpt?api-version=2026-01-01"),
+        ("MEDIA_FOLDER", "/not/there/yet"),
+        ("ALLOWED_HOSTS", "xn--gehrt-kua.example:8443, [::1]"),
+        ("SENTRY_ENVIRONMENT", ""),
     ],
 )
 def test_an_address_of_any_good_form_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,18 +253,66 @@ def test_a_worker_stops_at_once_and_names_the_variable(root: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+#: Settings that any text suits, as long as it is one line.
+_ANY_TEXT = {
+    *("OPENAI_API_KEY", "EMBEDDING_API_KEY", "WHATSAPP_QR_API_KEY", "METRICS_TOKEN", "OPERATOR_TOKEN", "REDIS_PASSWORD"),
+    *("WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN", "WHATSAPP_QR_WEBHOOK_SECRET", "DASHBOARD_USER", "DASHBOARD_PASSWORD"),
+    *("SENTRY_ENVIRONMENT", "ALLOWED_HOSTS", "MEDIA_FOLDER", "REDIS_HOST", "REDIS_NAMESPACE", "WEB_HOST", "MEDIA_BUCKET"),
+}
+
+
+def _documented(root: Path) -> list[str]:
+    return re.findall(r"^([A-Z][A-Z0-9_]*)=", (root / ".env.example").read_text(), re.MULTILINE)
+
+
+def test_every_documented_setting_refuses_nonsense(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = []
+    for name in _documented(root):
+        for value in ["two\nlines ", "a\x01b c", *([] if name in _ANY_TEXT else ["nonsense"])]:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                try:
+                    read_settings()
+                except ConfigError as problem:
+                    if str(problem).startswith(f"{name}: ") and value not in str(problem):
+                        continue
+                wrong.append((name, value))
+    assert wrong == []
+
+
+def _run_line(root: Path, line: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = parse_procfile((root / "Procfile").read_text())[line]
+    environment = {**GOOD, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "WEB_HOST": "127.0.0.1", **settings}
+    return subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("line", [line for line in parse_procfile((ROOT / "Procfile").read_text()) if line != "release"])
+def test_every_process_type_ends_and_names_what_is_wrong(root: Path, line: str) -> None:
+    done = _run_line(root, line, LOG_LEVEL="LOUD", MEDIA_FOLDER=__file__, PORT=str(free_port()))
+    assert done.returncode
+    assert "LOG_LEVEL: Must be one of" in done.stderr
+    assert "MEDIA_FOLDER: Must be a folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_release_names_a_database_url_that_is_none(root: Path) -> None:
+    done = _run_line(root, "release", DATABASE_URL="mysql://h/db")
+    assert done.returncode == 1
+    assert done.stderr.startswith("migrate: DATABASE_URL: Must be a URL like postgresql://")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "name", "size"),
     [
         *(("ai", name, size) for name in ("AI_THREADS", "AI_PROCESSES") for size in ("abc", "0", "-1")),
         ("worker", "WORKER_THREADS", "two"),
-        ("web", "WEB_PROCESSES", "0"),
+        ("ai", "AI_THREADS", " "),
+        *(("web", "WEB_PROCESSES", size) for size in ("abc", "0", " ")),
     ],
 )
 def test_a_line_of_the_procfile_names_the_size_that_is_wrong(root: Path, line: str, name: str, size: str) -> None:
-    command = parse_procfile((root / "Procfile").read_text())[line]
-    environment = {**GOOD, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", name: size}
-    done = subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=60)
+    done = _run_line(root, line, **{name: size})
     assert done.returncode == 1
     assert f"{name}: Must be a whole number from 1" in done.stderr
     assert "Traceback" not in done.stderr

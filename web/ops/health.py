@@ -1,8 +1,8 @@
 """/healthz: this process answers. /readyz: whether work can be done, and if not, what is missing.
 
-Each check does what the work does: it writes to PostgreSQL and to Redis, and asks when each queue was last taken from. Messages
-are accepted as long as PostgreSQL takes them: taking every web process out of a load balancer because Redis or a worker is
-down would refuse messages that are only delayed. So that is `degraded`, and no 503, unless `?strict` asks for one.
+Each check does what the work does: it writes to PostgreSQL, to Redis and where files are kept, and asks when each queue was
+last taken from. Messages are accepted as long as PostgreSQL takes them: taking every web process out of a load balancer because
+Redis or a worker is down would refuse messages that are only delayed. So that is `degraded`, and no 503, unless `?strict` asks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import ServiceDown
 from shared.jobs.sweep import swept_ago
+from shared.media.folder import StorageDown
+from shared.media.storage import storage
 from web.ops.write_check import postgres_write
 
 health = Blueprint("health", __name__)
@@ -93,6 +95,16 @@ def _redis() -> str:
     return "ok"
 
 
+def _storage() -> str:
+    """Whether files can be kept. Anybody may ask, so why not is in the log alone."""
+    try:
+        storage().check()
+    except StorageDown as problem:
+        log.warning("health_check_failed", extra={"check": "storage", "reason": str(problem)})
+        return f"{FAILED}: takes no files; this process's log says why"
+    return "ok"
+
+
 def _sweep() -> str:
     ago, limit = swept_ago(), max(AT_LEAST, LATE * settings().sweep_interval)
     if ago is None:
@@ -121,5 +133,11 @@ def _since(ago: float) -> str:
     return "never" if ago == float("inf") else f"for {ago:.0f} s"
 
 
-_CHECKS: dict[str, Callable[[], str]] = {"postgres": postgres_write, "redis": _redis, "sweep": _sweep, "workers": _workers}
+_CHECKS: dict[str, Callable[[], str]] = {
+    "postgres": postgres_write,
+    "redis": _redis,
+    "storage": _storage,
+    "sweep": _sweep,
+    "workers": _workers,
+}
 _latest = _Latest()

@@ -167,6 +167,16 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         logger.propagate = True
         logger.setLevel(logging.ERROR)  # a bad request is no news
 
+    def load_wsgi(self) -> None:
+        """Makes the application. Where that stops the process, for a setting is wrong, it stops all: gunicorn would fork anew for
+        ever, and listen without an answer."""
+        try:
+            super().load_wsgi()
+        except SystemExit as problem:
+            if isinstance(problem.code, str):
+                print(problem.code, file=sys.stderr, flush=True)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+
     async def _serve(self) -> None:
         front: Front = self.wsgi
         front.request_seconds = float(self.cfg.timeout)
