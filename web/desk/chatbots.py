@@ -110,7 +110,7 @@ def create_chatbot() -> Response:
         base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": own_language()})
         bot = teaching.create_chatbot(g.customer.id, {**checked, "knowledge_base_id": base["id"]})
         audited("chatbot.created", "chatbot", bot["id"], name=bot["name"])
-    flash(_("Your chatbot is there. Say how it speaks, then try it."))
+    flash(_("Your chatbot is there. Say how it speaks, teach it under Knowledge, then try it."))
     return _to(bot["id"], "answers")
 
 

@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
-    """A link that was made, for the page: `address` is "" where it was sent."""
+    """A link that was made, for the page: `address` is "" where it was sent. An invitation lasts longer than a new password's."""
 
     email: str
     address: str
     problem: str
+    is_invitation: bool
 
 
 def make(user: User) -> str:
@@ -36,11 +37,13 @@ def make(user: User) -> str:
 def hand_over(user: User, path: str) -> Made:
     """Sends the link, or has it shown. It was made for somebody whom the page's user invited, or helps."""
     address = (settings().public_url or request.host_url).rstrip("/") + path
-    if not mail.is_on():
-        return Made(user.email, address, "")
-    if mail.send(user.email, *_letter(user, path)):
-        return Made(user.email, "", "")
-    return Made(user.email, address, _("The e-mail could not be sent. Pass the link on yourself."))
+    problem = ""
+    if mail.is_on():
+        if mail.send(user.email, *_letter(user, path)):
+            address = ""
+        else:
+            problem = _("The e-mail could not be sent. Pass the link on yourself.")
+    return Made(user.email, address, problem, is_invitation=not user.password_hash)
 
 
 def send_later(user: User) -> None:

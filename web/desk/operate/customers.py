@@ -41,8 +41,8 @@ def create_customer() -> Response:
             )
     except operations.Refused as refusal:
         return _page({refusal.field: _wrong(refusal)}, 422)
-    flash(_("%(name)s is there. Invite its owner at its team's page.", name=name))
-    return redirect(url_for("desk.customers", q=customer_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+    flash(_("%(name)s is there. Make its first chatbot here, and invite its owner under Team.", name=name))
+    return redirect(url_for("desk.chatbots", customer_id=customer_id), 303)  # type: ignore[return-value]  # werkzeug's base class
 
 
 @desk.post("/operate/customers/<int:changed_id>")

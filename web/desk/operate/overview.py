@@ -39,6 +39,7 @@ def overview_page() -> Response:
         tenants=overview.tenants(),
         pauses=pauses.overview(),
         failures=dead_letters.count(Filter(), COUNTED + 1),
+        is_new=db.row(Customer.select(Customer.id).limit(1)) is None,
         words=words,
     )
     return make_response(page)
