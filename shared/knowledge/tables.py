@@ -53,8 +53,10 @@ def read_csv(raw: Raw) -> Document:
     text = decode(raw.body)
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own line
-        return _document(raw, [_rows(rest, first.strip()[4])])
-    return _document(raw, [_rows(text, "\t" if raw.name.lower().endswith(".tsv") else _delimiter(text))])
+        text, delimiter = rest, first.strip()[4]
+    else:
+        delimiter = "\t" if raw.name.lower().endswith(".tsv") else _delimiter(text)
+    return _document(raw, [_rows(text, delimiter)], delimiter)
 
 
 def _rows(text: str, delimiter: str) -> Iterator[Row]:
@@ -128,12 +130,12 @@ def _cell(cell: Any) -> str:
     return str(value)
 
 
-def _document(raw: Raw, sheets: Iterable[Iterator[Row]]) -> Document:
+def _document(raw: Raw, sheets: Iterable[Iterator[Row]], delimiter: str = "") -> Document:
     items: dict[Item, None] = {}
     left_out: list[str] = []
     widest = repeated = 0
     for rows in sheets:
-        for number, found, width in _pairs(rows):
+        for number, found, width in _pairs(rows, delimiter):
             widest = max(widest, width)
             if isinstance(found, Item):
                 for title, content in split(found.title, found.content, has_headings=False):
@@ -150,14 +152,16 @@ def _document(raw: Raw, sheets: Iterable[Iterator[Row]]) -> Document:
     return Document(raw.name, list(items), warning=_warning(left_out, repeated))
 
 
-def _pairs(rows: Iterator[Row]) -> Iterator[tuple[int, Item | str, int]]:
+def _pairs(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | str, int]]:
     """Of each row: its number, the item or what is missing, how many cells it has."""
-    numbered = enumerate(([cell.strip() for cell in cells] for cells in rows), 1)
-    filled = ((number, row) for number, row in numbered if any(row))
+    filled = ((number, row) for number, row in enumerate(rows, 1) if any(_stripped(row)))
     first = list(islice(filled, HEADER_WITHIN))
-    columns, header = _columns([row for _, row in first])
+    columns, header = _columns([_stripped(row) for _, row in first])
+    cells = len(first[header - 1][1]) if header else 0
+    last = cells if delimiter and header and columns[1] == cells - 1 else 0
     above, unanswered = "", None
-    for number, row in chain(first[header:], filled):
+    for number, raw in chain(first[header:], filled):
+        row = _stripped(_rejoined(raw, last, delimiter) if last else raw)
         width = max(place for place, cell in enumerate(row, 1) if cell)
         question, answer, link = (row[column] if 0 <= column < len(row) else "" for column in columns)
         if question:
@@ -171,6 +175,15 @@ def _pairs(rows: Iterator[Row]) -> Iterator[tuple[int, Item | str, int]]:
             yield number, "has no question", width
     if unanswered:
         yield unanswered
+
+
+def _stripped(row: Row) -> list[str]:
+    return [cell.strip() for cell in row]
+
+
+def _rejoined(row: Row, cells: int, delimiter: str) -> Row:
+    """The row with its last column whole, where that has the delimiter in it and nobody put it in quotation marks."""
+    return [*row[: cells - 1], delimiter.join(row[cells - 1 :]).rstrip(f" {delimiter}")] if any(row[cells:]) else row
 
 
 def _columns(first: list[list[str]]) -> tuple[tuple[int, int, int], int]:

@@ -54,7 +54,16 @@ def test_columns_are_found_by_their_headers(header: str) -> None:
 
 
 def test_without_headers_the_first_two_columns_count() -> None:
+    # What is in a column without a name may not be meant for customers; with as many cells as the header it is one.
+    notes = "question;answer;\nWhen?;Two days.;ask Bob\nWhere?;Here.;\n"
+    assert pairs(read("faq.csv", notes)) == [("When?", "Two days."), ("Where?", "Here.")]
     assert pairs(read("faq.csv", "When?;Two days.;x\nWhere?;Here.;y\n")) == [("When?", "Two days."), ("Where?", "Here.")]
+
+
+@pytest.mark.parametrize("answer", ["Two years; green tea one.", "3;5 % off", "Two; three; or four."])
+def test_an_answer_with_the_delimiter_in_it_stays_whole(answer: str) -> None:
+    text = f"question;answer\nHow long?;{answer};\nWhere?;Here.\nWho?;We.\n"
+    assert pairs(read("faq.csv", text)) == [("How long?", answer), ("Where?", "Here."), ("Who?", "We.")]
 
 
 def test_a_russian_table_of_an_old_code_page() -> None:
