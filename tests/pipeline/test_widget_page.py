@@ -236,6 +236,54 @@ def test_a_page_renews_its_token_and_goes_on_without_one(browser: Browser, site:
     assert not browser.shown(".failed")
 
 
+@contextmanager
+def another_tab(browser: Browser, url: str) -> Iterator[None]:
+    """A second page of the same browser; afterwards the first one again."""
+    first = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("tab")
+    browser.open(url)
+    yield
+    browser.driver.switch_to.window(first)
+
+
+def test_two_tabs_are_one_visitor(browser: Browser, site: Site) -> None:
+    browser.open(site.page)
+    with another_tab(browser, site.page):
+        say(browser, "When do you ship?")
+        browser.until(f"{NEWEST}.includes('within two days')")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    say(browser, "Can I return it?")
+    browser.until(f"{NEWEST}.includes('thirty days')")
+    assert db.scalar("select count(*) from conversation") == 1
+
+
+def test_what_two_tabs_could_not_send_is_kept_of_both(browser: Browser, site: Site) -> None:
+    offline = "window.fetch = () => Promise.reject(new TypeError('offline'))"
+    browser.open(site.page)
+    with another_tab(browser, site.page):
+        browser.run(offline)
+        say(browser, "Can I return it?")
+        browser.until("document.querySelector('.failed')")
+    browser.run(offline)
+    say(browser, "When do you ship?")
+    browser.until("document.querySelector('.failed')")
+    kept = browser.run("return JSON.parse(localStorage.getItem(arguments[0] + ':outbox'))", f"switchboard:{site.key}")
+    assert sorted(item["content"] for item in kept) == ["Can I return it?", "When do you ship?"]
+
+
+def test_a_browser_that_forbids_storage_has_a_chat_as_long_as_the_page(browser: Browser, site: Site) -> None:
+    browser.open(site.page)
+    browser.run(
+        "const forbid = () => { throw new DOMException('denied', 'SecurityError') };"
+        "Object.assign(Storage.prototype, {getItem: forbid, setItem: forbid, removeItem: forbid});"
+        "Object.defineProperty(navigator, 'locks', {value: {request: async () => forbid()}});"
+    )
+    say(browser, "When do you ship?")
+    browser.until(f"{NEWEST}.includes('within two days')")
+    say(browser, "Can I return it?")
+    browser.until(f"{NEWEST}.includes('thirty days')")
+
+
 #: What would run a script if a page took it for more than text.
 HOSTILE = """</script>"'><img src=x onerror="document.title='owned'"><svg onload="document.title='owned'"> javascript:alert(1)"""
 

@@ -32,6 +32,7 @@ const drafts = new Map(); // id of a question -> {content, html, tail, timer}: t
 let attached = []; // {name, size, kind, url, file, why}: of the message that is being written; file once it is uploaded
 const previews = new Map(); // file -> url of a picture that was sent from this page
 let outbox = recall("outbox") || []; // {key, content, files, created_at, state: "sending" | "failed", why}
+const own = new Set(outbox.map(({ key }) => key)); // what has been in it; the rest of what is kept is other tabs'
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
 let open = true; // the launcher says otherwise
@@ -59,10 +60,17 @@ function keep(name, value) {
   }
 }
 
+function keepOutbox() {
+  const others = (recall("outbox") || []).filter(({ key }) => !own.has(key));
+  keep("outbox", [...others, ...outbox]);
+}
+
 /* ---- the server */
 
 let token = recall("token");
 let asking = null;
+/** Milliseconds that an answer may take: other tabs wait for it. */
+const ASKING = 30_000;
 /** Milliseconds after which a page exchanges its token for a new one: they expire, after a month unless the server says otherwise. */
 const RENEW = 24 * 3600_000;
 
@@ -70,22 +78,44 @@ function visitorToken() {
   return token || newToken();
 }
 
-/** Once for all that ask meanwhile: two answers would be two visitors. */
+/** Once for all that ask meanwhile, in other tabs as well: two answers would be two visitors. */
 function newToken() {
-  asking ??= fetchToken().finally(() => (asking = null));
+  asking ??= inTurn(fetchToken).finally(() => (asking = null));
   return asking;
 }
 
-/** A token: a new one of the same visitor, if there is one that the server still takes. */
+/** Tabs take turns; where the browser has no locks, or forbids them as it forbids storage, there is nothing to share. */
+async function inTurn(work) {
+  let begun = false;
+  try {
+    return await navigator.locks.request(`${PLACE}token`, () => ((begun = true), work()));
+  } catch (problem) {
+    if (begun) throw problem;
+    return work();
+  }
+}
+
+/** Takes the token that another tab has got; false if there is none. */
+function adopt() {
+  const kept = recall("token");
+  if (!kept || kept === token) return false;
+  const before = token;
+  token = kept;
+  forgetOthers(before);
+  return true;
+}
+
+/** A token: another tab's; or a new one of the same visitor, if there is one that the server still takes. */
 async function fetchToken() {
+  if (adopt()) return token;
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers });
+  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers, signal: AbortSignal.timeout(ASKING) });
   if (!answer.ok) throw new Refused(answer);
   const before = token;
   token = (await answer.json()).token;
   keep("token", token);
   keep("renewed", Date.now());
-  if (before && before.split(".")[0] !== token.split(".")[0]) forgetConversation();
+  forgetOthers(before);
   return token;
 }
 
@@ -114,11 +144,20 @@ async function call(path, options = {}, again = true) {
   return answer;
 }
 
-function forgetConversation() {
+/** What is shown is another visitor's conversation, if the token before was another visitor's. */
+function forgetOthers(before) {
+  if (!before || before.split(".")[0] === token.split(".")[0]) return;
   cursor = 0;
   messages.clear();
   drafts.clear();
   draw();
+}
+
+/** The visitor has begun to write in another tab: it is one conversation, and this tab shows it as well. */
+function fromAnotherTab({ key }) {
+  if (key !== `${PLACE}token` || !adopt()) return;
+  stopListening();
+  if (visible()) listen(true);
 }
 
 /** A pause that ends early when there may be news: a message was accepted, the network is back, the page is visible again. */
@@ -259,7 +298,8 @@ function say(content, files = []) {
   const item = { key: crypto.randomUUID?.() || Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"), content };
   if (files.length) item.files = files.map(({ file, kind, name, size }) => ({ file, kind, name, size }));
   outbox.push({ ...item, created_at: new Date().toISOString(), state: "sending" });
-  keep("outbox", outbox);
+  own.add(item.key);
+  keepOutbox();
   draw(item.key);
   post();
 }
@@ -294,7 +334,7 @@ async function postOne(item) {
 
 function accepted(item, { id, status }) {
   outbox = outbox.filter((other) => other !== item);
-  keep("outbox", outbox);
+  keepOutbox();
   // The stream may have been faster.
   if (!messages.has(id)) messages.set(id, { id, role: "user", content: item.content, status, reply_to: null, created_at: item.created_at, files: item.files });
   notice("");
@@ -309,7 +349,7 @@ function failed(item, { status }) {
   else if (status === 403 || status === 404) item.why = "This chat is not available here.";
   else if (status === 400 || status === 413 || status === 422) item.why = "This message cannot be sent as it is.";
   else item.why = "Not sent. Are you online?";
-  keep("outbox", outbox);
+  keepOutbox();
   draw();
 }
 
@@ -720,7 +760,7 @@ function seen() {
     return;
   }
   unread = 0;
-  listen();
+  listen(Boolean(token));
   nudge();
 }
 
@@ -795,6 +835,7 @@ async function start() {
   $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
   document.addEventListener("visibilitychange", seen);
   addEventListener("online", () => (post(), nudge()));
+  addEventListener("storage", fromAnotherTab);
   draw();
   await renew();
   setInterval(renew, 3600_000);
