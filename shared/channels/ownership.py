@@ -8,6 +8,7 @@ The verbs are SQL (schema.sql, "who may answer"): the row that says who owns a c
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from peewee import fn
@@ -17,6 +18,7 @@ from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import contacts
 from shared.config import settings
 from shared.db import sql
+from shared.jobs.independent import run_each
 from shared.models import Conversation
 
 log = logging.getLogger(__name__)
@@ -63,12 +65,18 @@ def assign_as_provider_says(chatbot_id: int, channel: str, external_user_id: str
 
 
 def return_idle() -> int:
-    """Gives the bot back what was silent for its minutes; returns how many conversations. Each is a transaction of its own."""
+    """Gives the bot back what was silent for its minutes; returns how many conversations.
+
+    Each is a transaction of its own, and one that cannot be given back keeps no other one.
+    """
     idle = Conversation.select(Conversation.id).where(Conversation.returns_at <= fn.now())
-    returned = 0
-    for row in db.rows(idle.order_by(Conversation.returns_at).limit(PAGE)):
-        tickets = db.scalar("select conversation_give_back_v1(%s, 'idle', %s)", [row["id"], settings().answer_within])
-        if tickets is not None:  # else somebody was faster
-            enqueue(tickets_of(tickets))
-            returned += 1
-    return returned
+    rows = db.rows(idle.order_by(Conversation.returns_at).limit(PAGE))
+    return sum(run_each(partial(_return, row["id"]) for row in rows))
+
+
+def _return(conversation_id: int) -> bool:
+    """False if somebody was faster."""
+    tickets = db.scalar("select conversation_give_back_v1(%s, 'idle', %s)", [conversation_id, settings().answer_within])
+    if tickets is not None:
+        enqueue(tickets_of(tickets))
+    return tickets is not None

@@ -6,6 +6,7 @@ being deleted the row says so, and whoever stores the same bytes waits.
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +22,8 @@ from shared.media.storage import storage
 
 queries = sql.load(__file__)
 
-#: Files that one look of maintenance deletes: each is a call, where they are in a bucket.
-BATCH = 100
+#: Files that one look of maintenance deletes: each is a call, where they are in a bucket. And seconds of one look.
+BATCH, SECONDS = 100, 30.0
 #: Hours for which a file waits for the message that has it: an upload of the widget, a job that is retried.
 GRACE = 24
 #: Seconds after which whoever began to delete a file is gone: longer than any call to a bucket takes.
@@ -80,10 +81,23 @@ def prune() -> dict[str, int]:
 def delete_unwanted() -> int:
     """Deletes files that no message has any more, those that were released first; returns how many. At most BATCH.
 
-    With no transaction open while the storage is asked, which may be slow, or away.
+    With no transaction open while the storage is asked, which may be slow, or away. In no order: one that cannot be deleted
+    keeps no other one for ever. Raises what failed first, when all others had their turn.
     """
     age = {"hours": GRACE, "longest": LONGEST}
-    return sum(_delete(file, age) for file in queries["unwanted"].rows(**age, batch=BATCH))
+    unwanted, until = queries["unwanted"].rows(**age, batch=BATCH), time.monotonic() + SECONDS
+    random.shuffle(unwanted)
+    deleted, problems = 0, list[Exception]()
+    for file in unwanted:
+        if time.monotonic() > until:
+            break
+        try:
+            deleted += _delete(file, age)
+        except Exception as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+    return deleted
 
 
 def _delete(file: dict[str, Any], age: dict[str, float]) -> bool:

@@ -43,12 +43,22 @@ where customer_id = :customer_id and sha256 = :hash and wanted_at = :wanted_at
 returning true
 
 -- name: unwanted(hours, longest, batch)
--- Files that no message has, those that were released first: of deleted messages and customers, or whose message never came.
-select customer_id, sha256 as hash from media_file file
-where wanted_at < now() - make_interval(hours => :hours)
-    and (deleting_at is null or deleting_at < now() - make_interval(secs => :longest))
-    and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
-                        and media.state = 'stored')
+-- Files that no message has, those that were released first: of deleted messages and customers, or whose message never came. Not those
+-- whose message waits to be saved, as while incoming-messages is paused, or has failed and may be replayed.
+with files_without_message as materialized ( -- few, so that jobs are looked at for these only
+    select customer_id, sha256, wanted_at from media_file file
+    where wanted_at < now() - make_interval(hours => :hours)
+        and (deleting_at is null or deleting_at < now() - make_interval(secs => :longest))
+        and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                            and media.state = 'stored')
+)
+select customer_id, sha256 as hash from files_without_message file
+where not exists (
+        select from job where queue = 'incoming-messages' and closed_at is null and id > 0 and job.customer_id = file.customer_id
+            and payload @> jsonb_build_object('media', jsonb_build_array(jsonb_build_object('sha256', file.sha256))))
+    and not exists (
+        select from job where job.customer_id = file.customer_id and queue = 'incoming-messages' and closed_at is not null
+            and state = 'failed' and payload @> jsonb_build_object('media', jsonb_build_array(jsonb_build_object('sha256', file.sha256))))
 order by wanted_at limit :batch
 
 -- name: begin_deletion(customer_id, hash, hours, longest)

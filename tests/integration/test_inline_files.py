@@ -21,6 +21,7 @@ import requests
 
 from shared import db
 from shared.db.pool import is_connected
+from shared.jobs import operator
 from shared.media import files
 from shared.media.download import Download
 from shared.media.folder import Folder
@@ -159,10 +160,31 @@ def test_a_file_that_was_stored_again_is_not_released_by_whoever_stored_it_first
     assert db.rows("select * from media_file") == []
 
 
-def arrived(folder: Path) -> Download:
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_is_kept_while_its_message_waits_to_be_saved_or_replayed(world: World, tmp_path: Path, fails: bool) -> None:
+    stored = files.store(world.customer, arrived(tmp_path))
+    picture = {"kind": "image", "mime": stored.mime, "size": stored.size, "sha256": stored.sha256, "is_stored": True}
+    message = {"chatbot_id": world.chatbot, "channel": "widget", "external_user_id": "v-1", "content": "This one"}
+    world.service.accept_message({**message, "kind": "media", "media": [picture]})
+    [job] = world.jobs(queue="incoming-messages")
+    if fails:
+        operator.discard(job["id"])
+        world.dead_letters()
+    db.rows("update media_file set wanted_at = now() - interval '3 days'")  # for so long incoming-messages is paused
+    assert files.delete_unwanted() == 0
+    if fails:
+        operator.requeue(job["id"])
+    world.run(job["id"])
+    assert db.scalar("select state from media") == "stored"
+    assert storage().read(stored.key) == BYTES
+    db.rows("delete from message")
+    assert files.delete_unwanted() == 1
+
+
+def arrived(folder: Path, content: bytes = b"") -> Download:
     """A file that was fetched."""
     download = Download(folder, "image/jpeg")
-    download.write(BYTES)
+    download.write(BYTES + content)
     download.check()
     return download
 
