@@ -31,7 +31,7 @@ def main() -> int:
     """Runs one command; 1 if there is nothing to show or to do, 2 if the input is wrong."""
     arguments = _arguments()
     # Without a handler Python would print the bare log event beside the command's own line.
-    operator.log.addHandler(logging.NullHandler())
+    logging.getLogger("shared").addHandler(logging.NullHandler())
     return with_database("jobs", arguments.run, arguments)
 
 

@@ -76,7 +76,7 @@ def pause(what: Subject, by: str, reason: str | None = None) -> int:
     new = Pause.insert(**fields, reason=reason or None, created_by=by).on_conflict_ignore().returning(Pause.id)
     if (pause_id := db.scalar(new)) is None:
         return int(db.scalar(Pause.select(Pause.id).where(*(_is(column, value) for column, value in fields.items()))))
-    log.warning("paused", extra={"pause": pause_id, "by": by, **asdict(what)})
+    log.warning("pause_begun", extra={"pause": pause_id, "by": by, **asdict(what)})
     return int(pause_id)
 
 
@@ -96,7 +96,7 @@ def resume(pause_id: int, by: str, pace: float = PACE, note: Callable[[], object
         db.rows(PauseRelease.insert(pause_id=pause_id, pace=pace, next_at=fn.clock_timestamp()))
         note()
     released = _release(pause_id, pace)
-    log.warning("resumed", extra={"pause": pause_id, "by": by, "jobs": released})
+    log.warning("pause_ended", extra={"pause": pause_id, "by": by, "jobs": released})
     return released
 
 

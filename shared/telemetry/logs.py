@@ -23,8 +23,13 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 #: Dramatiq repeats these each second of an outage, from every thread; shared/telemetry/outage.py says it once.
 _REPEATED = ("Consumer encountered a connection error", "Restarting consumer", "Failed to post_process_message")
-#: Loggers with a line for each request or retry at level INFO; urllib3's warnings quote URLs, which are customers'.
-_QUIET = {"urllib3": "ERROR", "httpx2": "WARNING", "dramatiq.middleware.retries.Retries": "WARNING"}
+#: Loggers with a line for each request, retry or periodic actor at level INFO; URLs in urllib3's warnings are customers'.
+_QUIET = {
+    "urllib3": "ERROR",
+    "httpx2": "WARNING",
+    "periodiq": "WARNING",
+    "dramatiq.middleware.retries.Retries": "WARNING",
+}
 
 
 class JsonLines(logging.Formatter):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -234,6 +238,14 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert "number is checked" in capsys.readouterr().out
     assert run(jobs, "resume", "1") == 0
     assert run(jobs, "resume", "1") == run(jobs, "replays", "9") == run(jobs, "replays", "1", "--stop") == 1
+
+
+def test_a_command_prints_its_own_words_and_no_bare_log_events(environment: dict[str, str], world: World, root: Path) -> None:
+    for words in (["pause", "--customer", str(world.customer)], ["resume", "1"]):
+        command = [sys.executable, "-m", "scripts.commands.jobs", *words]
+        done = subprocess.run(command, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, ""), words
+        assert done.stdout.startswith("pause 1 "), words
 
 
 def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ async def _main(port: int, seed: int | None, follow_stdin: bool) -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(f"simulator ready on {url}", flush=True)
     if not follow_stdin:
+        print("in a second terminal, this starts Switchboard with it:", flush=True)
         # A line of its own, so that it can be copied whole.
         print(" ".join(f"{name}={value}" for name, value in settings_for(url).items()) + " scripts/server", flush=True)
     if follow_stdin:
