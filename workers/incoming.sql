@@ -83,7 +83,7 @@ with runnable_jobs as materialized (
 ), saved_messages as (
     select inbound_messages.*, conversations.id as conversation_id,
         role = 'user' and may_answer is not false and owner = 'bot' as is_answered,
-        answer_debounce_v1(debounce_seconds, media @> '[{"kind": "image"}]' or media @> '[{"kind": "video"}]' or kind = 'media'
+        answer_debounce_v1(debounce_seconds, data ? 'album' or media @> '[{"kind": "image"}]' or media @> '[{"kind": "video"}]' or kind = 'media'
             and coalesce(metadata ->> 'unsupported', metadata ->> 'attachment') in ('image', 'video')) as debounce
     from inbound_messages join new_messages on new_messages.id = inbound_messages.message_id
         join conversations on conversations.id = new_messages.conversation_id order by n

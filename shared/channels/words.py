@@ -4,7 +4,7 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
 
     choice    {id, title, description}                          a button, a row of a list
     form      {name, answers: {question: answer}}               a flow that was filled in
-    order     {note, catalog_id, items: [{id, name, quantity, price, currency}]}
+    order     {note, catalog_id, id, items: [{id, name, quantity, price, currency}], total, currency}
     product   {id, catalog_id, title, description, price, currency, url}     the product that a question is about
     location  {latitude, longitude, name, address, url, live}
     contacts  [{name, organization, phones: [text], emails: [text], addresses: [text], urls: [text]}]
@@ -70,7 +70,8 @@ def _answers(answers: Mapping[str, Any], above: str, levels: int) -> Iterable[st
 
 def _order(order: Mapping[str, Any]) -> str:
     lines = [f"🛒 {_plain(item.get('quantity') or 1)} × {_priced(item, 'name', 'id')}" for item in _objects(order.get("items"))]
-    return "\n".join(filter(None, [_text(order, "note"), *lines]))
+    total = f"= {_text(order, 'total')} {_text(order, 'currency')}".rstrip() if _text(order, "total") else ""
+    return "\n".join(filter(None, [_text(order, "note"), *lines, total]))
 
 
 def _product(product: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from shared.channels import nested_json
+from shared.channels import nested_json, vcards
 from shared.channels.inbound import (
     IgnoredItem,
     InboundBatch,
@@ -91,7 +91,7 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     chat_id, number = get_path(message, "chat", "id"), message.get("message_id")
     if not isinstance(chat_id, int) or not isinstance(number, int):
         return MalformedItem(raw=body, reason="A message has no chat.id or message_id.")
-    kind = next((name for name in _WRITTEN if message.get(name)), "")
+    kind = next((name for name in _WRITTEN if message.get(name)), "gift" if get_text(message, "gift", "text") else "")
     if not _is_private(message) or not kind:
         return IgnoredItem(raw=body)
     data, media = _data(message), _media(message)
@@ -116,8 +116,8 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
 
 
 def _words(message: dict[str, Any]) -> str:
-    """What was typed, with the addresses that stand behind its words; the throw of a dice, the lines of a list."""
-    text = get_text(message, "text") or get_text(message, "caption")
+    """What was typed, also with a gift, with the addresses behind its words; the throw of a dice, the lines of a list."""
+    text = get_text(message, "text") or get_text(message, "caption") or get_text(message, "gift", "text")
     marks = [*get_objects(message.get("entities")), *get_objects(message.get("caption_entities"))]
     links = [url for mark in marks if get_text(mark, "type") == "text_link" and (url := get_text(mark, "url")) not in text]
     tasks = [f"- {task}" for one in get_objects(get_path(message, "checklist", "tasks")) if (task := get_text(one, "text"))]
@@ -195,8 +195,9 @@ def _place(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _contacts(contact: Any) -> list[dict[str, Any]]:
-    card = {"name": _name(contact), "phones": [phone] if (phone := get_text(contact, "phone_number")) else []}
-    return [{name: value for name, value in card.items() if value}] if any(card.values()) else []
+    """A card; the phone's own has more than a name and a number."""
+    phone, card = get_text(contact, "phone_number"), vcards.read(_name(contact), get_text(contact, "vcard"))
+    return [{**card, **({"phones": [phone]} if phone and "phones" not in card else {})}] if phone or card else []
 
 
 def _poll(poll: Any) -> dict[str, Any]:

@@ -31,9 +31,10 @@ from shared.channels.whatsapp_qr.web_messages import read, referral
 DECORATED = re.compile(r"(?:true|false)_([^_@]+@[^_]+)_([^_]+)(?:_.*)?")
 #: WEBJS' types of what nobody waits for an answer to.
 _SILENT = frozenset({
-    "album", "biz_content_placeholder", "broadcast_notification", "call_log", "ciphertext", "debug", "e2e_notification", "gp2",
-    "groups_v4_notification", "keep_in_chat", "newsletter_notification", "notification", "notification_template", "pin_in_chat",
-    "pinned_message", "poll_update", "protocol", "reaction", "request_phone_number", "revoked", "requestphonenumber",
+    "album", "biz_content_placeholder", "broadcast_notification", "call_log", "ciphertext", "comment", "debug",
+    "e2e_notification", "gp2", "groups_v4_notification", "keep_in_chat", "newsletter_notification", "notification",
+    "notification_template", "pin_in_chat", "pinned_message", "poll_update", "protocol", "reaction", "request_phone_number",
+    "revoked", "requestphonenumber", "secret_encrypted", "secretencrypted",
 })  # fmt: skip
 _FILES = {
     "image": MediaKind.IMAGE,
