@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import APP_SECRET, VERIFY_TOKEN
 from tests.integration.test_channel_health import release
 from tests.integration.test_desk_browser import log_in
+from tests.pipeline.test_workers import until
 from tests.site import serving
 from web.app import create_app
 
@@ -147,6 +151,46 @@ def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask,
     release(world)
     world.dead_letters()
     assert db.scalar("select status from message where role = 'assistant'") == "FAILED"
+
+
+@contextmanager
+def hanging() -> Iterator[tuple[str, list[socket.socket]]]:
+    """A gateway that takes calls and never answers; its address, and the calls."""
+    calls: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    calls.append(listener.accept()[0])
+
+        threading.Thread(target=take, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", calls
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for call in calls:
+                call.close()
+
+
+def test_a_gateway_that_hangs_for_one_business_keeps_no_other_waiting(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, bot = world.tenant()
+    owner, other = person("owner", world.customer), Visitor(app, person("owner", customer))
+    visitors = [Visitor(app, owner) for _ in range(3)]
+    with hanging() as (url, calls), ThreadPoolExecutor(3) as pool:
+        monkeypatch.setenv("WHATSAPP_QR_SERVICE_URL", url)
+        monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "60")
+        config.reset()
+        page = f"/desk/c/{world.customer}/channels/whatsapp_qr/{world.chatbot}/checks"
+        asked = [pool.submit(visitor.get, page) for visitor in visitors]
+        until(lambda: len(calls) + sum(one.done() for one in asked) == 3)
+        answer = other.get(f"/desk/c/{customer}/channels/whatsapp_cloud/{bot}/checks")
+        for call in calls:
+            call.close()
+        assert sorted(one.result(60).status_code for one in asked) == [200, 503, 503]
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(("channel", "form"), [("telegram", {"secret": _BOT_TOKEN}), ("whatsapp_qr", {"dialect": "waha"})])

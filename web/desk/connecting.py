@@ -7,7 +7,6 @@ provider each time; they hold no database connection meanwhile, and a process as
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,13 +32,15 @@ from web.audited import audited
 from web.desk import connection_words, desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
+from web.desk.turns import NoTurn, Turns
 
 _CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]
 _CHANNEL = f"<any({', '.join(_CONNECTED)}):channel>"
 ACCOUNT = f"/c/<int:customer_id>/channels/{_CHANNEL}/<int:chatbot_id>"
-#: Threads of a process that ask providers at the same time, of its WEB_THREADS; seconds that another one waits for its turn.
-_ASKING, _PATIENCE = 3, 2.0
-_asking = threading.BoundedSemaphore(_ASKING)
+#: Threads of a process that ask providers at the same time, of its WEB_THREADS; how many of them for one business, and on one
+#: channel, whose gateway may hang; seconds that another one waits for its turn.
+_ASKING, _OF_ONE, _ON_ONE, _PATIENCE = 3, 1, 2, 2.0
+_turns = Turns(_ASKING)
 
 
 @desk.get(f"/c/<int:customer_id>/channels/connect/{_CHANNEL}")
@@ -59,7 +60,7 @@ def connect_own(channel: str) -> Response:
     if len(forms.text(request.form, "secret")) > MAX_SECRET:
         return _form(channel, "secret", status=422)
     try:
-        with asking():
+        with asking(channel):
             _connect(channel, chatbot_id)
     except connecting.Taken:
         return _form(channel, "taken", status=409)
@@ -118,7 +119,7 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
     if not 0 < len(secret) <= MAX_SECRET:
         return page(found, problem="secret", status=422)
     try:
-        with asking():
+        with asking(channel):
             connecting.replace_token(found, secret, site(), _noting(channel, chatbot_id))
     except ProviderRefused as refusal:
         return page(found, problem=refusal.problem, words=refusal.words, status=422)
@@ -136,7 +137,7 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
     row = checks.row_of(found)
     if row is None or not row.get("waba_id"):
         raise NotFound
-    with asking():
+    with asking(channel):
         step = checks.asked("subscription", lambda: cloud.subscribe_again(row))
     if step.problem:
         return page(found, problem=step.problem, words=step.words, status=422)
@@ -148,7 +149,7 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
 def disconnect(channel: str, chatbot_id: int) -> Response:
     """The chatbot has no account on this channel any longer, and the account is free for another one."""
     found = own_account(channel, chatbot_id)
-    with asking():
+    with asking(channel):
         knows = connecting.disconnect(found, _noting(channel, chatbot_id))
     flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
     return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
@@ -175,14 +176,13 @@ def site() -> str:
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """A turn to ask a provider. Raises ServiceUnavailable where others take all of them."""
-    if not _asking.acquire(timeout=_PATIENCE):
-        raise ServiceUnavailable(_("Several connections are checked at this moment. Try again."), retry_after=5)
+def asking(channel: str) -> Iterator[None]:
+    """A turn to ask a channel's provider. Raises ServiceUnavailable where others take all of them."""
     try:
-        yield
-    finally:
-        _asking.release()
+        with _turns.turn({g.customer.id: _OF_ONE, channel: _ON_ONE}, _PATIENCE):
+            yield
+    except NoTurn:
+        raise ServiceUnavailable(_("Several connections are checked at this moment. Try again."), retry_after=5) from None
 
 
 def page(found: Account, looks: bool = False, *, problem: str = "", words: str = "", status: int = 200) -> Response:
@@ -196,7 +196,7 @@ def page(found: Account, looks: bool = False, *, problem: str = "", words: str =
 
 
 def _checked(found: Account) -> dict[str, object]:
-    with asking():
+    with asking(found.channel.name):
         steps = checks.steps(found, site() or request.host_url.rstrip("/"))
         waits = any(step.problem == "phone_missing" for step in steps)
         code = qr.qr_code(checks.row_of(found) or {}) if waits else ""
