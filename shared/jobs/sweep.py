@@ -6,10 +6,12 @@ All of it may be done at any time, by anybody, twice. It goes through open jobs 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 from redis.exceptions import LockError
+from redis.lock import Lock
 
 from shared import db, queues
 from shared.broker.connection import redis_now_ms
@@ -31,16 +33,21 @@ PAGE = 1_000
 GRACE = 2.0
 #: Seconds that a look at all of a queue's held jobs may take.
 PATIENCE = 60.0
-#: Seconds after which a sweeper counts as dead. Two at once would only do the work twice, so a longer sweep does no harm.
-LOCKED_FOR = 15
+#: Seconds without a step after which a sweeper counts as dead. Two at once would only do the work twice, so a longer step does no
+#: harm; but where a machine died with its sweeper, the next sweep should not be later than the end of its workers' heartbeats.
+LOCKED_FOR = 5
 
 stuck_messages = StuckMessages(queries["unclaimed_jobs"])
 
 
-def sweep() -> dict[str, int]:
-    """One pass over everything; returns how many of each kind it put right. Logs only if there was any."""
+def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
+    """One pass over everything; returns how many of each kind it put right. Logs only if there was any.
+
+    `still_here` is called before each step that may take long.
+    """
     repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0, "released": 0}
     for queue in Queue:
+        still_here()
         repaired["released"] += _release_orphans(queue)
         enqueued = _enqueue_lost_jobs(queue)
         repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
@@ -124,12 +131,18 @@ def sweep_if_alone() -> bool:
     if not lock.acquire():
         return False
     try:
-        sweep()
+        sweep(partial(keep, lock))
         client.set(_swept_key(), redis_now_ms(client) // 1000)
     finally:
         with suppress(LockError):  # it took longer than that, and the lock may be another's by now
             lock.release()
     return True
+
+
+def keep(lock: Lock) -> None:
+    """A sweeper's lock lasts for another step."""
+    with suppress(LockError):  # the last step took longer than that, and the lock may be another's by now
+        lock.extend(LOCKED_FOR, replace_ttl=True)
 
 
 def swept_ago() -> float | None:

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from scripts.local.proxy import Mode, Proxy
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.broker import identity
-from shared.broker.redis_broker import get_broker
+from shared.broker.redis_broker import DEAD_AFTER, get_broker
+from shared.config import settings
 from shared.jobs.isolation import MAX_AT_ONCE
 from shared.jobs.ledger import leases
 from shared.jobs.outcome import AttemptEnded
 from shared.jobs.stage import POISON_AFTER
-from shared.jobs.sweep import take_over_from
+from shared.jobs.sweep import LOCKED_FOR, keep, sweep, sweep_if_alone, take_over_from
 from shared.queues import Queue
 from tests.builders import World
 
@@ -55,6 +57,28 @@ def suspect_of(world: World, queue: Queue, **said: Any) -> int:
 
 def row_of(job_id: int) -> dict[str, Any]:
     return db.rows("select * from job where id = %s", [job_id])[0]
+
+
+def test_a_sweeper_that_died_with_its_machine_delays_no_rescue(world: World) -> None:
+    """The promised 30 s have room for a heartbeat's end and the wait of a send that may have arrived; not for a lock besides."""
+    assert LOCKED_FOR + settings().sweep_interval <= DEAD_AFTER
+    client = get_broker().client
+    left_behind = client.lock(f"{settings().redis_namespace}:sweeping", timeout=LOCKED_FOR)
+    assert left_behind.acquire(blocking=False)
+    assert not sweep_if_alone()
+    left_behind.release()
+    assert sweep_if_alone()
+
+
+def test_a_sweep_that_takes_long_keeps_its_lock(world: World) -> None:
+    client, name = get_broker().client, f"{settings().redis_namespace}:sweeping"
+    lock = client.lock(name, timeout=1)
+    assert lock.acquire(blocking=False)
+    sweep(partial(keep, lock))
+    assert client.pttl(name) > 1_000
+    client.delete(name)
+    sweep(partial(keep, lock))  # it has lost it, and goes on
+    assert not client.exists(name)
 
 
 def until(happened: Any, seconds: float = 30) -> Any:
