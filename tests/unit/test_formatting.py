@@ -22,6 +22,11 @@ WRITTEN = [
     ("这是**重点**内容，**注意：**内容", "这是重点内容，注意：内容", "这是重点内容，注意：内容"),
     ("**مرحبا** بك، **שלום** _לך_", "*مرحبا* بك، *שלום* _לך_", "مرحبا بك، שלום לך"),
     ("🎉**Oi**🎉 **5 * 3** (**x**), *“y”*!", "🎉*Oi*🎉 *5 * 3* (*x*), _“y”_!", "🎉Oi🎉 5 * 3 (x), “y”!"),
+    # a label whose space is on the wrong side of its marks
+    ("**Note: **we ship", "Note: we ship", "Note: we ship"),
+    ("- **Name: **Ana\n- **City: **Rio", "- Name: Ana\n- City: Rio", "- Name: Ana\n- City: Rio"),
+    ("Colour: **red** and size: **42**", "Colour: *red* and size: *42*", "Colour: red and size: 42"),
+    ("a ** b: **c, **x: y** z", "a ** b: **c, *x: y* z", "a ** b: **c, x: y z"),
     # headings, rules, quotes
     ("# One\ntext\n\n### **Two** _x_\nmore", "*One*\ntext\n\n*Two _x_*\nmore", "One\ntext\n\nTwo x\nmore"),
     ("a\n---\nb\n\n***\n\n**c**", "a\n\nb\n\n*c*", "a\n\nb\n\nc"),
@@ -204,6 +209,9 @@ LINKED = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("[t](javascript:alert(1)) <b>x</b>", '<p dir="auto">[t](javascript:alert(1)) &lt;b&gt;x&lt;/b&gt;</p>'),
         ("[t](/relative)", '<p dir="auto">t</p>'),
         ("```\n<a>\n```", "<pre><code>&lt;a&gt;\n</code></pre>"),
+        ("```markdown\n**b**\n```", '<p dir="auto"><strong>b</strong></p>'),
+        ("````md\n```md\n**b**\n```\n````", "<pre><code>```md\n**b**\n```\n</code></pre>"),
+        ("**Note: **we ship", '<p dir="auto"><strong>Note: </strong>we ship</p>'),
     ],
 )
 def test_html(written: str, html: str) -> None:

@@ -27,6 +27,8 @@ MAX_BRACKETS = 1_000
 _ADDRESS = re.compile(
     r"(?:https?://|mailto:|tel:|sms:|whatsapp:|geo:|www\.|[/#])\S|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:[/?#:]|$)", re.I
 )
+#: What a fence is called whose content is the answer itself, and no code.
+MARKDOWN = re.compile(r"\s*(?:markdown|md)\s*", re.I)
 _SCHEME = re.compile(r"(?<![a-z0-9])https?\Z", re.I)
 _URL_REST = re.compile(r"://(?:[^\s<>\[\]`\"*]|\*(?!\*))+", re.I)
 _ESCAPED = frozenset(string.punctuation + "\n") - {"\\"}
@@ -64,6 +66,7 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     before, after = state.src[start - 1 : start] or " ", state.src[start + length : start + length + 1] or " "
     following = state.src[start + length + 1 : start + length + 2]
     can_open, can_close = _sides(marker, length, before, after, following)
+    can_close = can_close or (length == 2 and _ends_label(state.src[:start], after))
     for _ in range(length):
         state.push("text", "", 0).content = marker
         delimiter = Delimiter(
@@ -72,6 +75,11 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
         state.delimiters.append(delimiter)
     state.pos += length
     return True
+
+
+def _ends_label(text: str, after: str) -> bool:
+    """Whether marks behind this text end a label whose space is on the wrong side of them: "**Note: **we ship"."""
+    return text.endswith((": ", "：")) and not after.isspace() and text.rpartition("\n")[2].count("**") % 2 == 1
 
 
 def _sides(marker: str, length: int, before: str, after: str, following: str) -> tuple[bool, bool]:

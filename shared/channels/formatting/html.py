@@ -53,6 +53,14 @@ def _list(node: Node) -> str:
     return f"<{tag}{start}>{items}</{tag}>"
 
 
+def _fence(node: Node) -> str:
+    """Code; or an answer that its model has put into a fence, once."""
+    tree = dialect.parse(node.content) if dialect.MARKDOWN.fullmatch(node.info) else None
+    if tree is None or any(inner.type == "fence" and dialect.MARKDOWN.fullmatch(inner.info) for inner in tree.walk()):
+        return f"<pre><code>{escape(node.content)}</code></pre>"
+    return _all(tree)
+
+
 def _link(node: Node) -> str:
     """A link; a picture is one too: of other sites the page shows none, for they would learn of its visitors."""
     address = str(node.attrs["src" if node.type == "image" else "href"])
@@ -77,7 +85,7 @@ _RENDERERS: dict[str, Callable[[Node], str]] = {
     "bullet_list": _list,
     "ordered_list": _list,
     "blockquote": lambda node: f"<blockquote>{_all(node)}</blockquote>",
-    "fence": lambda node: f"<pre><code>{escape(node.content)}</code></pre>",
+    "fence": _fence,
     "code_inline": lambda node: f"<code>{escape(node.content)}</code>",
     "th": lambda node: f'<th dir="auto">{_all(node)}</th>',
     "td": lambda node: f'<td dir="auto">{_all(node)}</td>',

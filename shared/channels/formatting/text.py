@@ -18,7 +18,6 @@ from shared.channels.formatting.line import PLAIN, WHATSAPP, WHATSAPP_BY_PERSON,
 _MAY_BE_MARK = re.compile(r"[*_`#\[|>\\<~]|^[ \t]*(?:(?:-[ \t]*){3,}$|\d+[.)][ \t])", re.M)
 _QUOTE = re.compile(r"[\s>]*")
 _LISTS = ("bullet_list", "ordered_list")
-_MARKDOWN = re.compile(r"\s*(?:markdown|md)\s*", re.I)
 
 
 def is_plain(text: str) -> bool:
@@ -104,7 +103,7 @@ class _Renderer:
 
     def _fence(self, node: Node) -> str:
         content = node.content.removesuffix("\n")
-        if _MARKDOWN.fullmatch(node.info):
+        if dialect.MARKDOWN.fullmatch(node.info):
             return _convert(content, self.style)
         return f"{self.style.fence}\n{content}\n{self.style.fence}" if self.style.fence else content
 
