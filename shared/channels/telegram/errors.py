@@ -23,6 +23,7 @@ ERRORS: dict[int, Meaning] = {
     403: _REFUSES,  # the customer has blocked the bot
     413: _REQUEST,
     # Telegram does not say whether the chat or the bot is too fast, and asks for nothing but the pause.
+    420: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),  # of a Bot API server of one's own: FLOOD_WAIT
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
 }
 #: What a 400 or a 403 says -> what it means.
@@ -36,6 +37,8 @@ WORDS: dict[str, Meaning] = {
     "chat_write_forbidden": _REFUSES,
     "no rights to send": _REFUSES,
     "not enough rights": _REFUSES,
+    "logged out": _TOKEN,  # the bot was moved to a Bot API server of one's own
+    "payment_required": _REFUSES,  # the customer wants to be paid for messages
     "privacy_premium_required": _REFUSES,  # the customer hears from people with a subscription only
 }
 #: A failure of Telegram's. The message may have left.

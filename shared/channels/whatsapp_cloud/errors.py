@@ -31,7 +31,7 @@ _MEDIA = Meaning(Outcome.RETRY, Reason.MEDIA_FAILED)
 ERRORS: dict[int, Meaning] = {
     # The token, and what it may do.
     **dict.fromkeys((0, 102, 104, 190, 2500), _TOKEN),
-    **dict.fromkeys((3, 10, *range(200, 300), 131005), _PERMISSION),
+    **dict.fromkeys((3, 10, *range(200, 300), 803, 131005), _PERMISSION),  # 803: no such number, as Graph says of an id
     # The account. 368: blocked for a violation; 131031: locked.
     **dict.fromkeys((368, 131031), _RESTRICTED),
     **dict.fromkeys((131037, 131045, 133000, 133005, 133006, 133008, 133009, 133010, 133015, 133016, 136024), _UNREGISTERED),
@@ -44,13 +44,14 @@ ERRORS: dict[int, Meaning] = {
     131048: Meaning(Outcome.FAIL, Reason.SPAM_LIMITED),
     # The recipient.
     131047: Meaning(Outcome.TEMPLATE, Reason.WINDOW_CLOSED),
-    **dict.fromkeys((131021, 131026, 131030, 131062), _UNREACHABLE),
+    **dict.fromkeys((131021, 131026, 131030, 131043, 131062), _UNREACHABLE),  # 131043: it was not reached in time
     # 130497: messages to this country. 137000: the identity check, and the customer has another phone.
     **dict.fromkeys((130403, 130472, 130497, 137000), _REFUSES),
     **dict.fromkeys((131049, 131050, 131055, 131063, 131064, 134100), _MARKETING),
     # The request, by our fault; the template, by the business's.
     **dict.fromkeys((33, 100, 131008, 131009, 131051, 135000), _REQUEST),
     2635: _REQUEST,  # Meta has retired this version of the API
+    131058: _TEMPLATE,  # hello_world is for the numbers that Meta lends
     **dict.fromkeys((132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132018, 132068, 132069, 134102), _TEMPLATE),
     134101: Meaning(Outcome.DELAY, Reason.TEMPLATE_NOT_READY, 600.0),
     **dict.fromkeys((131052, 131053), _MEDIA),

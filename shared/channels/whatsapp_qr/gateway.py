@@ -17,15 +17,22 @@ from shared.http.client import exchange
 OFFLINE = Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE)
 RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
+#: The phone did not confirm it, and may have sent it.
+_UNCONFIRMED = Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
 #: What WhatsApp Web's clients below the gateways say (Baileys, whatsmeow, a page in a browser) -> what it means; the first that a
 #: failure contains counts.
 SAYINGS: tuple[tuple[str, Meaning], ...] = (
-    ("timed out", Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)),  # the phone did not confirm, and may have sent it
+    ("timed out", _UNCONFIRMED),
+    ("deadline exceeded", _UNCONFIRMED),  # between WAHA and its engine
+    ("deadline_exceeded", _UNCONFIRMED),
+    ("websocket disconnected before", _UNCONFIRMED),  # whatsmeow: the answer did not come
     ("rate-overlimit", Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)),
     ("connection closed", OFFLINE),
     ("connection terminated", OFFLINE),
     ("connection failure", OFFLINE),
     ("connection lost", OFFLINE),
+    ("connection was lost", OFFLINE),
+    ("intentional logout", OFFLINE),
     ("not connected", OFFLINE),
     ("logged out", OFFLINE),
     ("stream errored", OFFLINE),
@@ -34,6 +41,9 @@ SAYINGS: tuple[tuple[str, Meaning], ...] = (
     ("target closed", OFFLINE),  # the browser's page is gone, until the session is restarted
     ("session closed", OFFLINE),
     ("detached frame", OFFLINE),
+    ("not-acceptable", UNREACHABLE),  # Baileys: WhatsApp knows no such chat
+    ("invalid wid", UNREACHABLE),  # the same of WEBJS
+    ("unknown server", UNREACHABLE),  # the same of whatsmeow
 )
 #: Statuses by which a proxy says that it waited in vain for the gateway, which may have sent it.
 _TIMEOUTS = frozenset({504, 524})
@@ -42,7 +52,7 @@ _TIMEOUTS = frozenset({504, 524})
 def failure_of_gateway(status: int, words: str) -> Meaning:
     """What a 5xx means. By itself it says nothing of the session, but the gateway passes on what its client says."""
     if status in _TIMEOUTS:
-        return Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+        return _UNCONFIRMED
     return next((meaning for sign, meaning in SAYINGS if sign in words.lower()), RETRY)
 
 
