@@ -9,7 +9,7 @@ import pytest
 from dramatiq.message import Message
 
 from scripts.local.simulator.client import Simulator
-from shared import db
+from shared import config, db
 from shared.broker.redis_broker import get_broker
 from shared.jobs import operator
 from tests.builders import World
@@ -110,6 +110,7 @@ def test_a_send_of_unknown_outcome_is_sent_when_its_operator_says_so(
     world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AMBIGUOUS_SEND", "hold")
+    config.reset()
     job_id = failed_send(world, simulator)
     db.rows("update job set outcome_unknown_since = now() - interval '1 hour' where id = %s", [job_id])
     operator.requeue(job_id)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import db
+from shared import config, db
 from shared.channels import sending
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.whatsapp_qr.waha_content import bare_id
@@ -90,6 +90,7 @@ def test_of_a_part_whose_answer_was_lost_only_that_one_may_come_twice(
     world: World, monkeypatch: pytest.MonkeyPatch, channel: str, policy: str, letters: str, status: str
 ) -> None:
     monkeypatch.setenv("AMBIGUOUS_SEND", policy)
+    config.reset()
     job = reply_is_ready(world, channel)
     dies_at(monkeypatch, 2, is_kept=False)
     die(world, job)
