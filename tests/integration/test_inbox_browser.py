@@ -12,6 +12,7 @@ import pytest
 from shared import db
 from shared.inbox import lists
 from shared.models import User, UserSession
+from shared.privacy import erasure
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -154,6 +155,16 @@ def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Brow
     until_shown(browser, ".bubble.person", "It leaves tomorrow.")
     browser.open(address)
     assert composed(browser) == ["", "message"], "what was sent is no draft any more"
+
+
+def test_what_is_erased_leaves_the_open_pages(browser: Browser, site: Site, world: World) -> None:
+    world.say("My number is 4711")
+    world.drain()
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    until_shown(browser, ".bubble", "My number is 4711")
+    erasure.erase(world.customer, conversation()["contact_id"])
+    browser.until("document.body && !document.body.textContent.includes('4711')")
 
 
 def test_a_draft_is_shown_to_nobody_else_at_the_same_tab(browser: Browser, site: Site, world: World) -> None:

@@ -125,8 +125,9 @@ function lost() {
 }
 document.addEventListener("htmx:sendError", lost);
 document.addEventListener("htmx:responseError", event => {
-  if (event.detail.xhr.status === 503) lost();
-  else tell(document.body.dataset.failed);
+  if (event.detail.xhr.status === 503) { lost(); return; }
+  tell(document.body.dataset.failed);
+  leaveIfRefused(); // what the page shows may have been erased
 });
 document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
 
