@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 
 import requests
 
-#: Seconds for /readyz to answer.
+#: Seconds for one request to be answered.
 _TIMEOUT = 5.0
 
 
@@ -46,3 +47,15 @@ def readiness(url: str) -> str | None:
     if answer.get("status") == "ok":
         return None
     return "; ".join(f"{name}: {found}" for name, found in answer.get("checks", {}).items() if found != "ok") or str(answer)
+
+
+def wait_for_answer(url: str, seconds: float) -> None:
+    """Until this address of a front door that is starting answers. Raises RuntimeError."""
+    given_up = time.monotonic() + seconds
+    while time.monotonic() < given_up:
+        try:
+            if requests.get(url, timeout=_TIMEOUT).ok:
+                return
+        except (requests.ConnectionError, requests.Timeout):
+            time.sleep(0.1)
+    raise RuntimeError(f"The web process did not answer within {seconds:.0f} s.")

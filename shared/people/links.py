@@ -22,12 +22,12 @@ LIFETIMES = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1), FIRST_OPE
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 
-def for_user(user: User, lifetime: timedelta | None = None) -> str:
+def for_user(user: User) -> str:
     """The path of a new link: an invitation for who has no password yet, else a reset. Earlier ones of this user end."""
     kind = RESET if user.password_hash else INVITATION
     with db.transaction():
         db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user.id, UserLink.used_at.is_null()))
-        return _new(kind, user.id, lifetime)
+        return _new(kind, user.id)
 
 
 def for_first_operator() -> str | None:
@@ -36,7 +36,7 @@ def for_first_operator() -> str | None:
         return None
     with db.transaction():
         db.rows(UserLink.update(used_at=fn.now()).where(UserLink.kind == FIRST_OPERATOR, UserLink.used_at.is_null()))
-        return _new(FIRST_OPERATOR, None, None)
+        return _new(FIRST_OPERATOR, None)
 
 
 def find(token: str) -> UserLink | None:
@@ -56,9 +56,9 @@ def _works(token: str) -> object:
     return (UserLink.hash == _hash(token)) & UserLink.used_at.is_null() & (UserLink.expires_at > fn.now())
 
 
-def _new(kind: str, user_id: int | None, lifetime: timedelta | None) -> str:
+def _new(kind: str, user_id: int | None) -> str:
     token = secrets.token_urlsafe(32)
-    seconds = int((lifetime or LIFETIMES[kind]).total_seconds())
+    seconds = int(LIFETIMES[kind].total_seconds())
     ends = SQL(f"now() + interval '{seconds} seconds'")
     db.rows(UserLink.insert(kind=kind, user=user_id, hash=_hash(token), expires_at=ends))
     return f"/desk/link/{token}"

@@ -18,6 +18,7 @@ from scripts.local.bench import business
 from scripts.local.chaos.harness import use_environment
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, free_port
+from scripts.local.front_door import wait_for_answer
 from scripts.local.processes import ProcessManager
 from shared import db
 from shared.db import sql
@@ -156,7 +157,7 @@ def measure(messages: int, data: Path, say: Say) -> list[Page]:
         return ask_all(customer_id, say)
 
 
-def ask_all(customer_id: int, say: Say, times: int = TIMES) -> list[Page]:
+def ask_all(customer_id: int, say: Say) -> list[Page]:
     """Starts a web process on this process's database, and asks it for all pages."""
     port = free_port(0)
     settings = {"PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "LOG_LEVEL": "WARNING"}
@@ -164,9 +165,9 @@ def ask_all(customer_id: int, say: Say, times: int = TIMES) -> list[Page]:
         web = ProcessManager(ROOT / "Procfile", env={**os.environ, **settings}, cwd=ROOT, names=["web"])
         stack.callback(web.stop)
         web.start()
-        _wait_for(port)
+        wait_for_answer(f"http://127.0.0.1:{port}/healthz", TIMEOUT)
         named = queries["ids"].row(customer_id=customer_id) or {}
-        pages = [page for role in PAGES for page in _ask(role, port, named, times, say)]
+        pages = [page for role in PAGES for page in _ask(role, port, named, say)]
     return sorted(pages, key=lambda page: -page.p95)
 
 
@@ -183,7 +184,7 @@ def addresses(role: str) -> Iterator[tuple[str, bool]]:
             yield address.removeprefix("HX "), address.startswith("HX ")
 
 
-def _ask(role: str, port: int, named: dict[str, object], times: int, say: Say) -> Iterator[Page]:
+def _ask(role: str, port: int, named: dict[str, object], say: Say) -> Iterator[Page]:
     base = f"http://127.0.0.1:{port}"
     with requests.Session() as session:
         session.trust_env = False
@@ -195,7 +196,7 @@ def _ask(role: str, port: int, named: dict[str, object], times: int, say: Say) -
             raise RuntimeError(f"The {role} cannot log in: {answer.status_code}.")
         for address, is_fragment in addresses(role):
             url, headers = base + address.format(**named), {"HX-Request": "true"} if is_fragment else {}
-            page = Page(role, address, [_timed(session, url, headers) for _ in range(WARM_UP + times)][WARM_UP:])
+            page = Page(role, address, [_timed(session, url, headers) for _ in range(WARM_UP + TIMES)][WARM_UP:])
             say(f"  {page.p95:6.0f} ms  {role} {address}")
             yield page
 
@@ -207,14 +208,3 @@ def _timed(session: requests.Session, url: str, headers: dict[str, str]) -> floa
     if answer.status_code != 200 or "/desk/login" in answer.url:
         raise RuntimeError(f"{url} answered {answer.status_code}.")
     return ms
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).ok:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.1)
-    raise RuntimeError(f"The web process did not answer within {TIMEOUT:.0f} s.")

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-import requests
 
 from scripts.local.chaos.harness import Harness
 from scripts.local.demo.http_client import meta_webhook, signed
 from scripts.local.environment import ROOT, free_port
+from scripts.local.front_door import wait_for_answer
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from shared import db
 
@@ -107,7 +107,7 @@ def measure(harness: Harness, say: Say, rate: Rate = RATE, flood: Rate = FLOOD, 
         stack.callback(web.stop)
         web.start()
         _deprioritise_workers(harness)
-        _wait_for(port)
+        wait_for_answer(f"http://127.0.0.1:{port}/healthz", ANSWER_TIMEOUT)
         _measure_load(Load(50, 4), "warm", port, say)
         return FrontDoor(
             _measure_load(Load(*rate, MIX), "mixed", port, say),
@@ -216,17 +216,6 @@ class _Connection:
         if self._streams is not None:
             self._streams[1].close()
         self._streams = None
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + ANSWER_TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).ok:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.1)
-    raise RuntimeError(f"The web process did not answer within {ANSWER_TIMEOUT:.0f} s.")
 
 
 def lines(result: FrontDoor) -> list[tuple[str, ...]]:

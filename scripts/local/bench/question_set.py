@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PLAIN, FOLLOW_UP, NEW_TOPIC, OFF_TOPIC = "plain", "follow-up", "change of topic", "no answer"
+#: Questions of others that each base is asked.
+OFF_TOPIC_QUESTIONS = 40
 _KINDS = {"follow": FOLLOW_UP, "followup": FOLLOW_UP, "switch": NEW_TOPIC, "new topic": NEW_TOPIC, "off-topic": OFF_TOPIC}
 _CODES = {"en": "english", "de": "german", "es": "spanish", "pt": "portuguese", "fr": "french", "it": "italian", "nl": "dutch"}
 #: Characters of the long text that stands beside a base's items.
@@ -125,7 +127,7 @@ def long_text(base: Base, bases: list[Base]) -> str:
     return "".join(chosen)
 
 
-def off_topic(bases: list[Base], count: int = 40) -> list[Base]:
+def off_topic(bases: list[Base]) -> list[Base]:
     """Each base with questions that belong to the others, in whatever language. Bases of one theme share a name up to "_"."""
 
     def asked_elsewhere(base: Base) -> list[Question]:
@@ -137,7 +139,7 @@ def off_topic(bases: list[Base], count: int = 40) -> list[Base]:
             for question in other.questions
             if question.right and not question.before
         ]
-        return random.Random(base.name).sample(others, min(count, len(others)))
+        return random.Random(base.name).sample(others, min(OFF_TOPIC_QUESTIONS, len(others)))
 
     return [replace(base, questions=asked_elsewhere(base)) for base in bases]
 

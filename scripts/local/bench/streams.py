@@ -24,6 +24,7 @@ from scripts.commands.migrate import migrate
 from scripts.local.demo.http_client import meta_webhook, signed
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, free_port
+from scripts.local.front_door import wait_for_answer
 from scripts.local.processes import ProcessManager
 from shared import config, db
 from web.server.gunicorn_conf import raise_descriptor_limit
@@ -140,7 +141,7 @@ def measure(streams: int, data: Path, say: Say) -> Streams:
 def _measure(streams: int, port: int, manager: ProcessManager, say: Say) -> Streams:
     chatbot, visitors = _visitors(streams)
     key = str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
-    _wait_for(port, key)
+    wait_for_answer(f"http://127.0.0.1:{port}/widget/{key}", TIMEOUT)
     worker = psutil.Process(manager.pids("web")[-1])
     before, begun = worker.memory_info().rss, time.monotonic()
     pages = [_Page(port, key, token) for token, _ in visitors]
@@ -246,17 +247,6 @@ def _refused(port: int, chatbot: str, token: str) -> int:
 
 def _p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
-
-
-def _wait_for(port: int, chatbot: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"http://127.0.0.1:{port}/widget/{chatbot}", timeout=5).ok:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.1)
-    raise RuntimeError(f"The web process did not answer within {TIMEOUT:.0f} s.")
 
 
 def lines(result: Streams) -> list[tuple[str, str]]:
