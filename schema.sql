@@ -1038,9 +1038,8 @@ create index media_kept_idx on media (customer_id, created_at) where state = 'st
 create index media_file_idx on media (customer_id, sha256) where state = 'stored';
 
 -- The files of the storage, each once for a customer however many messages have it: written before the bytes are, so that no file is
--- unknown. One that no row of `media` names any longer, nor a message that waits to be saved, is deleted after a day, and this row with
--- it. Not deleted with its customer,
--- for its bytes would stay.
+-- unknown. One that no row of `media` names any longer, nor a message that waits to be saved, is deleted after a day, and this row
+-- with it. Not deleted with its customer, for its bytes would stay.
 create table media_file (
     customer_id bigint not null,
     sha256      text not null check (sha256 ~ '^[0-9a-f]{64}$'),

@@ -45,8 +45,10 @@ with runnable_jobs as materialized (
         owner = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then 'bot' else conversation.owner end,
         owner_since = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
             then greatest(now(), conversation.owner_since + interval '1 us') else conversation.owner_since end,
+        -- By which `returning` knows what it was: this time for a closed one, a microsecond later for a person's.
         updated_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at)
-            then greatest(now(), conversation.owner_since + interval '1 us') else clock_timestamp() end,
+            then greatest(now(), conversation.owner_since + interval '1 us')
+                + interval '1 us' * (conversation.owner <> 'closed')::integer else clock_timestamp() end,
         -- Who waits for a person in vain does not wait longer because they ask again.
         returns_at = case when is_bots_again_v1(conversation.owner, conversation.returns_at) then null
             when conversation.handed_over_at is not null then conversation.returns_at
@@ -59,10 +61,8 @@ with runnable_jobs as materialized (
         handover_reason = case when not is_bots_again_v1(conversation.owner, conversation.returns_at)
             then conversation.handover_reason end
     returning id, chatbot_id, channel, external_user_id as conversation_name, contact_id, owner,
-        owner = 'bot' and owner_since = updated_at as has_returned, created_at = now() as is_new,
-        -- What it was when this statement began.
-        case when owner = 'bot' and owner_since = updated_at then (
-            select owner = 'closed' from conversation before where before.id = conversation.id) end as was_closed
+        owner = 'bot' and updated_at <= owner_since + interval '1 us' as has_returned, created_at = now() as is_new,
+        owner = 'bot' and updated_at = owner_since as was_closed
 ), other_names as ( -- of new contacts, which the trigger conversation_contact makes
     insert into contact_identity (chatbot_id, family, name, contact_id)
     select distinct chatbot_id, contact_family_v1(channel), other.name, contact_id

@@ -185,9 +185,7 @@ def state_of(reason: Reason) -> str:
 
 def report(account: Account, state: str, reason: Reason, detail: str = "", at: str | None = None) -> bool:
     """What somebody outside says of an account; whether that changed its state. What only degrades it lifts nothing worse."""
-    if state == DEGRADED and current_reason(account, DOWN):
-        return False
-    return _set_state(account, state, reason, detail, at=at)
+    return _set_state(account, state, reason, detail, at=at, is_notice=state == DEGRADED)
 
 
 def report_failure(account: Account, failure: DeliveryStatus) -> None:
@@ -200,7 +198,7 @@ def report_failure(account: Account, failure: DeliveryStatus) -> None:
 
 def lift(account: Account, reasons: Collection[str]) -> bool:
     """Somebody outside says that these troubles of an account are over; whether that changed its state."""
-    return current_reason(account) in reasons and _set_state(account, OK)
+    return _set_state(account, OK, lifts=list(reasons))
 
 
 def connected(account: Account) -> None:
@@ -230,7 +228,15 @@ def retry(account: Account) -> bool:
 
 
 def _set_state(
-    account: Account, state: str, reason: Reason | None = None, detail: str = "", *, calls: int = 0, at: str | None = None
+    account: Account,
+    state: str,
+    reason: Reason | None = None,
+    detail: str = "",
+    *,
+    calls: int = 0,
+    at: str | None = None,
+    lifts: list[str] | None = None,
+    is_notice: bool = False,
 ) -> bool:
     outcome = queries["set_state"].scalar(
         **account.key,
@@ -242,7 +248,11 @@ def _set_state(
         pauses=PAUSES,
         pace=account.channel.release_pace,
         data=db.json({"account": account.name, "explanation": explanation(reason)}),
+        lifts=lifts,
+        is_notice=is_notice,
     )
+    if outcome is None:  # it is as it is for a reason that this says nothing of
+        return False
     if outcome["has_changed"]:
         metrics.increment("channel_states", account.channel.name, state)
         level = logging.INFO if state == OK else logging.WARNING if state == DEGRADED else logging.ERROR

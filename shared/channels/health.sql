@@ -1,6 +1,13 @@
--- name: set_state(channel, chatbot_id, state, reason, detail, at, calls, pauses, pace, data)
+-- name: set_state(channel, chatbot_id, state, reason, detail, at, calls, pauses, pace, data, lifts, is_notice)
+-- `lifts`: only where it is for one of these reasons as it is. `is_notice`: not where it cannot send. Decided under the row's lock: what
+-- somebody else has found out at this moment counts.
+with known as materialized (
+    select state, reason from channel_health where channel = :channel and chatbot_id = :chatbot_id for update
+)
 select channel_set_state_v1(:channel, :chatbot_id, :state, :reason, :detail, least(:at::timestamptz, clock_timestamp()), :calls,
     :pauses::float8[], :pace, :data) as outcome
+where (:lifts::text[] is null or exists (select from known where known.reason = any (:lifts)))
+    and not (:is_notice and exists (select from known where channel_is_down_v1(known.state)))
 
 -- name: slow(channel, chatbot_id, seconds)
 -- The account sends too fast: its replies wait until then.

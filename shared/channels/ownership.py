@@ -8,6 +8,7 @@ The verbs are SQL (schema.sql, "who may answer"): the row that says who owns a c
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from shared.config import settings
 from shared.db import sql
 from shared.jobs.independent import run_each
 from shared.models import Conversation
+from shared.privacy import marks
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -29,6 +31,10 @@ OWNERS = ("bot", "person", "closed")
 PAGE = 1_000
 #: Minutes of silence after which another responder's thread is nobody's again: Meta's day.
 PROVIDER_MINUTES = 24 * 60
+
+
+class _Erased(Exception):
+    """The person was erased at this moment."""
 
 
 def locked(conversation_id: int) -> int:
@@ -56,12 +62,17 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
 
 def assign_as_provider_says(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:
     """The provider has said whose a thread is, also one that nobody has written in yet. Raises ServiceDown."""
+    names = marks.of_name(chatbot_id, channel, external_user_id)
+    was_erased_before = marks.is_erased(names)
     if contacts.is_erased(chatbot_id, channel, [external_user_id]):
         return
-    with db.transaction():
-        [found] = queries["conversation_of"].rows(chatbot_id=chatbot_id, channel=channel, external_user_id=external_user_id)
-        tickets = [*found["tickets"], *assign(found["id"], owner, "provider", PROVIDER_MINUTES)]
-    enqueue(tickets_of(tickets))
+    with suppress(_Erased):
+        with db.transaction():
+            [found] = queries["conversation_of"].rows(chatbot_id=chatbot_id, channel=channel, external_user_id=external_user_id)
+            if found["is_new"] and not was_erased_before and marks.is_erased(names):
+                raise _Erased
+            tickets = [*found["tickets"], *assign(found["id"], owner, "provider", PROVIDER_MINUTES)]
+        enqueue(tickets_of(tickets))
 
 
 def return_idle() -> int:

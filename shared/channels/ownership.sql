@@ -20,7 +20,7 @@ with known_conversations as materialized (
     on conflict (chatbot_id, channel, external_user_id) do update set updated_at = clock_timestamp()
     returning id, created_at = now() as is_new
 )
-select found.id, case when is_new then (
+select found.id, is_new, case when is_new then (
     select webhook_emit(jsonb_build_array(conversation_event_v1('conversation.opened', customer_id, chatbot.id, found.id, :channel,
         :external_user_id, jsonb_build_object('is_new', true))))
     from chatbot where chatbot.id = :chatbot_id) else '[]' end as tickets

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from shared.channels.outcomes import Reason
 from shared.jobs import operator
 from shared.operations import replays
 from shared.operations.dead_letters import Filter
+from shared.privacy import marks
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_channel_health import account, queue_replies, state
@@ -173,6 +175,63 @@ def test_a_replay_takes_no_conversation_from_a_person_who_comes_at_this_moment(w
     take = "select conversation_take_over_v1(%s, 'person', 'desk')"
     assert replay_while(lambda session: session.execute(take, [conversation["id"]])) == {"answered": 1}
     assert db.scalar("select owner from conversation") == "person"
+
+
+def while_it_waits(world: World, session_does: tuple[str, list[Any]], work: Callable[[], Any]) -> Any:
+    """What the work returns, which waits for what another session does."""
+    with another_session() as session, ThreadPoolExecutor(1) as pool:
+        session.execute(*session_does)
+        working = pool.submit(work)
+        until_waiting(1)
+        session.connection.commit()
+        return working.result(45)
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda account: health.lift(account, {Reason.QUALITY_LOW}),
+        lambda account: health.report(account, health.DEGRADED, Reason.ACCOUNT_ALERT),
+    ],
+    ids=["lift", "report"],
+)
+def test_an_account_that_turns_out_to_be_banned_at_this_moment_stays_so(
+    world: World, say: Callable[[health.Account], bool]
+) -> None:
+    health.report(account(world), health.DEGRADED, Reason.QUALITY_LOW)
+    ban = "select channel_set_state_v1('whatsapp_cloud', %s, 'banned', 'account_banned', null, now(), 1, '{30}', 1, '{}')"
+    assert while_it_waits(world, (ban, [world.chatbot]), lambda: say(account(world))) is False
+    assert state() == ("banned", "account_banned")
+
+
+def test_a_conversation_that_is_closed_while_its_customer_writes_is_told_to_open_again(world: World) -> None:
+    world.endpoint(world.customer)
+    world.say()
+    world.drain()
+    world.say()
+    [job] = world.jobs(queue="incoming-messages", state="waiting")
+    close = "select conversation_take_over_v1(%s, 'closed', 'desk')", [db.scalar("select id from conversation")]
+    assert while_it_waits(world, close, lambda: world.run(job["id"])) is None
+    assert db.scalar("select owner from conversation") == "bot"
+    told = db.rows("select payload -> 'is_new' as is_new from webhook_event where event = 'conversation.opened' order by id")
+    assert [event["is_new"] for event in told] == [True, False]
+
+
+def test_a_provider_makes_nobody_known_again_who_is_erased_at_this_moment(world: World) -> None:
+    world.say(channel="whatsapp_cloud", user="491234567")
+    world.drain()
+    [mark, *_] = marks.of_name(world.chatbot, "whatsapp_cloud", "491234567")
+    says = partial(ownership.assign_as_provider_says, world.chatbot, "whatsapp_cloud", "491234567", "person")
+    with another_session() as erasing, ThreadPoolExecutor(1) as pool:
+        erasing.execute("lock table chatbot in access exclusive mode")  # which the conversation is looked for with
+        said = pool.submit(says)
+        until_waiting(1)
+        erasing.execute("insert into tombstone (mark, erased_at) values (%s, now())", [mark])
+        erasing.execute("delete from conversation")
+        erasing.execute("delete from contact")
+        erasing.connection.commit()
+        said.result(45)
+    assert db.rows("select from conversation union all select from contact") == []
 
 
 def test_of_a_widgets_reply_that_was_superseded_nobody_is_told_that_it_was_sent(world: World) -> None:
