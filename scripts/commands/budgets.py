@@ -44,17 +44,17 @@ def _add_budgets(commands: Any) -> None:
     chosen = commands.add_parser("set", help="sets a budget in place of the one before")
     chosen.add_argument("--customer", type=count, required=True, help="its id: scripts/connect business prints it")
     chosen.add_argument("--chatbot", type=count, help="only what this chatbot spends (default: all of the customer's together)")
-    chosen.add_argument("--tokens", type=_whole, help="of a month")
-    chosen.add_argument("--money", type=_amount, help="of a month, in the currency of the prices")
+    chosen.add_argument("--tokens", type=_whole, help="tokens a month")
+    chosen.add_argument("--money", type=_amount, help="money a month, in the currency of the prices")
     chosen.add_argument("--time-zone", default="UTC", help="by whose clock a month begins (default UTC)")
     chosen.add_argument(
         "--at-limit", choices=AT_LIMIT, default="hand_over", help="what a customer gets when it is used up (default hand_over)"
     )
     chosen.add_argument("--text", help="what a customer is told; for --at-limit text")
     chosen.add_argument("--model", help="who answers at the chatbot's first provider; for --at-limit cheaper_model")
-    chosen.add_argument("--customers-own", action="store_true", help="the customer's API keys may change it")
+    chosen.add_argument("--customers-own", action="store_true", help="lets the customer change it, by the API or at the desk")
     chosen.set_defaults(run=_set)
-    removed = commands.add_parser("remove", help="nothing is bounded by it any more")
+    removed = commands.add_parser("remove", help="removes a budget: what it bounded is unbounded again")
     removed.add_argument("id", type=count, help="as scripts/budgets list shows it")
     removed.set_defaults(run=_remove)
 

@@ -9,7 +9,7 @@ from shared import db
 from shared.models import Chatbot
 from shared.teaching.fields import Refused
 
-CHATBOT_HELP = "its id: scripts/connect business prints it; a chatbot has one, a second replaces it"
+CHATBOT_HELP = "its id, which scripts/connect business prints; a chatbot has one such account, and a new one replaces it"
 
 
 def no_chatbot(chatbot_id: int) -> str:

@@ -9,25 +9,28 @@ from typing import Any, cast
 from marshmallow import ValidationError
 
 from scripts.local.terminal import count, print_table
+from shared.channels.registry import CHANNELS
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
 
 #: Who replays and pauses by a command, in the rows that remember it.
 ACTOR = "scripts/jobs"
+_QUEUE = "a queue, such as ai-processing: scripts/jobs stats lists them"
+_CHANNEL = f"a channel: {', '.join(CHANNELS)}"
 
 
 def add_commands(commands: Any) -> None:
     """Adds these commands to the parser of scripts/jobs."""
     replay = commands.add_parser("replays", help="replays of failures, newest first; or what became of one")
-    replay.add_argument("id", type=count, nargs="?", help="of one")
-    replay.add_argument("--stop", action="store_true", help="ends it")
+    replay.add_argument("id", type=count, nargs="?", help="a replay's id: what became of it")
+    replay.add_argument("--stop", action="store_true", help="ends this replay")
     replay.set_defaults(run=_replays)
     pause = commands.add_parser("pause", help="work on a queue, channel, chatbot or customer waits until it is resumed")
-    for option, what in (("--queue", "a queue"), ("--channel", "a channel, or with --chatbot this chatbot's account on it")):
+    for option, what in (("--queue", _QUEUE), ("--channel", f"{_CHANNEL}; with --chatbot this chatbot's account on it")):
         pause.add_argument(option, help=what)
     for option in ("--chatbot", "--customer"):
         pause.add_argument(option, type=count, help="its id")
-    pause.add_argument("--reason", help="why, for whoever wonders")
+    pause.add_argument("--reason", help="why; colleagues see it")
     pause.set_defaults(run=_pause)
     resume = commands.add_parser("resume", help="ends a pause; what waited leaves in its order")
     resume.add_argument("id", type=count, help="of the pause; scripts/jobs pauses lists them")
@@ -38,8 +41,8 @@ def add_commands(commands: Any) -> None:
 
 def add_criteria(command: argparse.ArgumentParser) -> None:
     """Adds the options that say which failures are meant."""
-    command.add_argument("--queue", help="of this queue")
-    command.add_argument("--channel", help="of this channel")
+    command.add_argument("--queue", help=_QUEUE)
+    command.add_argument("--channel", help=_CHANNEL)
     command.add_argument("--error", help="with this error code: scripts/jobs failed --by-reason lists them")
     for option in ("--customer", "--chatbot", "--endpoint"):
         command.add_argument(option, type=count, help=f"of this {option[2:]}, by its id")
@@ -149,7 +152,7 @@ def _pause(arguments: argparse.Namespace) -> int:
         print(f"jobs: {problem}", file=sys.stderr)
         return 2
     pause_id = pauses.pause(what, ACTOR, arguments.reason)
-    print(f"pause {pause_id} holds within seconds; scripts/jobs resume {pause_id} ends it")
+    print(f"pause {pause_id} takes effect within seconds; scripts/jobs resume {pause_id} ends it")
     return 0
 
 

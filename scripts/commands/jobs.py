@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     retry = commands.add_parser("retry", help="runs a failed job again, as if it were new; or replays all failures that match")
     retry.add_argument("id", type=count, nargs="?", help="the job's id; without it the options say which failures are meant")
     job_failures.add_criteria(retry)
-    retry.add_argument("--include-unknown", action="store_true", help="sends what may have arrived once more")
+    retry.add_argument("--include-unknown", action="store_true", help="also sends again what may have arrived already")
     retry.add_argument("--pace", type=count, default=int(bulk_actions.PACE), help="failures a second (default %(default)s)")
     retry.add_argument("--dry-run", action="store_true", help="says what would be sent, what not and why, and does nothing")
     retry.set_defaults(run=_retry)
@@ -62,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     failed.set_defaults(run=_failed)
     channels = commands.add_parser("channels", help="whether numbers and sessions can send, why not, and how many replies wait")
     channels.add_argument(
-        "--retry", type=count, metavar="CHATBOT", help="lets a reply of this chatbot try its accounts that cannot"
+        "--retry", type=count, metavar="CHATBOT", help="lets the next reply of this chatbot try its accounts that cannot send"
     )
     channels.set_defaults(run=_channels)
     rejects = commands.add_parser("rejects", help="what channels sent that could not be taken, newest first")

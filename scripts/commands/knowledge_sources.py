@@ -20,6 +20,8 @@ LOOK, PATIENCE = 0.3, 10.0
 #: Documents whose problems are listed.
 PROBLEMS = 20
 
+_NO_WAIT = "does not wait until it is done"
+
 BaseOf = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -30,7 +32,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser, base_of: BaseOf)
     imported.add_argument("--sitemap", action="store_true", help="all pages of the site, or of the sitemap, at the URL")
     imported.add_argument("--every", type=count, metavar="HOURS", help="reads pages again by itself, and takes in what changed")
     imported.add_argument("--language", choices=LANGUAGES, help="of all its items (default: each one's own)")
-    imported.add_argument("--no-wait", action="store_true", help="does not wait until it is done")
+    imported.add_argument("--no-wait", action="store_true", help=_NO_WAIT)
     imported.set_defaults(run=lambda arguments: _import(arguments, base_of(arguments)["id"]))
     listed = commands.add_parser("sources", parents=[which], help="files, pages and sites that items came from")
     listed.set_defaults(run=lambda arguments: _sources(base_of(arguments)))
@@ -42,7 +44,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser, base_of: BaseOf)
     ):
         command = commands.add_parser(name, help=about)
         command.add_argument("source", type=count, help="its number, as scripts/knowledge sources shows it")
-        command.add_argument("--no-wait", action="store_true", help=argparse.SUPPRESS if name in ("stop", "forget") else "")
+        command.add_argument("--no-wait", action="store_true", help=argparse.SUPPRESS if name in ("stop", "forget") else _NO_WAIT)
         command.set_defaults(run=run)
 
 

@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/users", description=__doc__)
     commands = parser.add_subparsers(required=True)
     create = commands.add_parser("create", help="makes a user, and prints the link with which they choose a password")
-    create.add_argument("email")
+    create.add_argument("email", help="with which they log in")
     create.add_argument("--name", help="what colleagues and customers see (default: the address before its @)")
     create.add_argument("--role", choices=accounts.ROLES, default="owner", help="default: owner")
     create.add_argument("--customer", type=count, help="of an owner or agent; scripts/connect business prints its id")
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
         ("revoke-texts", _revoke, "takes that back"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("email")
+        command.add_argument("email", help="of the user")
         command.set_defaults(run=run)
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""scripts/webhooks: delivers an endpoint's events of a time again, shows how far that is, and stops it."""
+"""scripts/webhooks: delivers the events of a period to their endpoint again, shows the progress, and stops it."""
 
 from __future__ import annotations
 
