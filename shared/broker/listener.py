@@ -41,8 +41,8 @@ class Listener:
         self._closing = threading.Event()
 
     def start(self) -> None:
-        """Starts the thread, once."""
-        if self._thread is None:
+        """Starts the thread, unless it runs."""
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._keep_listening, name="listener", daemon=True)
             self._thread.start()
 

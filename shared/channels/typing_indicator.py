@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
@@ -112,7 +113,8 @@ def _submit(name: str, target: Target, call: Callable[[Target], None], is_owed: 
             return
         _in_hand[account] += 1
         _pool = _pool or ThreadPoolExecutor(THREADS, thread_name_prefix="typing")
-    _pool.submit(_run, name, account, target, call)
+    with suppress(RuntimeError):  # the system has no thread to spare: one of those that are there does it, or the next one
+        _pool.submit(_run, name, account, target, call)
 
 
 def _run(name: str, account: str, target: Target, call: Callable[[Target], None]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -179,9 +179,10 @@ class Bulkhead:
 
     def _start_watching(self) -> None:
         self._has_calls.set()
-        if self._watcher is None:
+        if self._watcher is None or not self._watcher.is_alive():
             self._watcher = threading.Thread(target=self._watch, name="slow-calls", daemon=True)
-            self._watcher.start()
+            with suppress(RuntimeError):  # the system has no thread to spare; the next call tries again
+                self._watcher.start()
 
     def _watch(self) -> None:
         while self._has_calls.wait():

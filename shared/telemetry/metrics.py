@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from typing import cast
 
 import redis
@@ -45,7 +46,8 @@ def _start() -> None:
     global _writer  # noqa: PLW0603 - one thread a process; a fork leaves a dead one behind
     if _writer is None or not _writer.is_alive():
         _writer = threading.Thread(target=_keep_writing, name="metrics", daemon=True)
-        _writer.start()
+        with suppress(RuntimeError):  # the system has no thread to spare; the next count tries again
+            _writer.start()
 
 
 def _keep_writing() -> None:

@@ -105,9 +105,15 @@ class _Board:
                 return
             self._dirty[draft] = None
             if not self._has_thread:
-                self._has_thread = True
-                threading.Thread(target=self._keep_writing, name="drafts", daemon=True).start()
+                self._begin_writing(draft)
             self._changed.notify_all()
+
+    def _begin_writing(self, draft: Draft) -> None:
+        try:
+            threading.Thread(target=self._keep_writing, name="drafts", daemon=True).start()
+            self._has_thread = True
+        except RuntimeError:  # the system has no thread to spare; the next piece tries again
+            del self._dirty[draft]
 
     def forget(self, draft: Draft) -> None:
         with self._changed:
