@@ -183,10 +183,10 @@ def stop(source_id: int, record: Record = _nothing) -> bool:
 
 
 def delete(source_id: int, record: Record = _nothing) -> None:
-    """Deletes a source with its documents and their items; jobs of it find nothing to do."""
+    """Deletes a source with its documents and their items, if it is there; jobs of it find nothing to do."""
     with db.patient(DELETING), db.transaction():
-        db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id))
-        record(source_id)
+        if db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id).returning(KnowledgeSource.id)):
+            record(source_id)
 
 
 def progress(source_id: int) -> dict[str, Any] | None:

@@ -150,7 +150,8 @@ def delete_chatbot(chatbot_id: int) -> Response:
     bot = _bot(chatbot_id)
     try:
         with db.transaction():
-            teaching.delete_chatbot(g.customer.id, chatbot_id)
+            if teaching.delete_chatbot(g.customer.id, chatbot_id) is None:
+                raise NotFound
             audited("chatbot.deleted", "chatbot", chatbot_id, name=bot["name"])
     except Refused:
         kept = _(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import get_locale
@@ -24,6 +24,8 @@ from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
+
+Row = TypeVar("Row")
 
 BASE = "/c/<int:customer_id>/knowledge/<int:base_id>"
 _BASE = {"name": forms.text, "language": forms.text}
@@ -84,8 +86,8 @@ def create_item(base_id: int) -> Response:
     except InvalidPayload as problem:
         return _item_page(base, None, given, translated_errors(problem.errors), status=422)
     with db.transaction():
-        item = teaching.create_item(g.customer.id, base_id, checked) or {}
-        audited("knowledge.item_created", "knowledge item", item.get("id"), name=checked["title"][:80])
+        item = _there(teaching.create_item(g.customer.id, base_id, checked))
+        audited("knowledge.item_created", "knowledge item", item["id"], name=checked["title"][:80])
     flash(_("Added. Your chatbots know it from now on."))
     return _to("desk.items", base_id=base_id)
 
@@ -124,9 +126,9 @@ def save_item(base_id: int, item_id: int) -> Response:
 def delete_item(base_id: int, item_id: int) -> Response:
     """Deletes it."""
     require_base(base_id)
-    title = _item(base_id, item_id)["title"]
+    _item(base_id, item_id)
     with db.transaction():
-        teaching.delete_item(g.customer.id, item_id)
+        title = _there(teaching.delete_item(g.customer.id, item_id))
         audited("knowledge.item_deleted", "knowledge item", item_id, name=title[:80])
     flash(_("Deleted."))
     return _to("desk.items", base_id=base_id)
@@ -162,7 +164,7 @@ def delete_base(base_id: int) -> Response:
     base = require_base(base_id)
     try:
         with db.transaction():
-            teaching.delete_base(g.customer.id, base_id)
+            _there(teaching.delete_base(g.customer.id, base_id))
             audited("knowledge.base_deleted", "knowledge base", base_id, name=base["name"])
     except Refused:
         flash(_("A chatbot answers from it. Give that another knowledge first."), "bad")
@@ -175,6 +177,13 @@ def require_base(base_id: int) -> dict[str, Any]:
     """A base with its counts. Raises NotFound for one that is not the customer's."""
     own = teaching.is_own_base(g.customer.id, base_id)
     row = db.row(_bases().where(own)) if base_id <= MAX_ROW_ID else None
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _there(row: Row | None) -> Row:
+    """What was made or deleted. Raises NotFound if somebody else has deleted it, or its base, at this moment."""
     if row is None:
         raise NotFound
     return row

@@ -177,7 +177,8 @@ def switch_webhook(endpoint_id: int, what: str) -> Response:
     """Pauses, resumes, switches on or off."""
     endpoint, switch = own(endpoint_id), SWITCHES[what]
     with db.transaction():
-        endpoints.change(g.customer.id, endpoint_id, switch.values)
+        if endpoints.change(g.customer.id, endpoint_id, switch.values) is None:
+            raise NotFound
         audited(switch.action, "webhook", endpoint_id, name=name_of(endpoint))
     flash(str(switch.said))
     return to(endpoint_id)
@@ -230,7 +231,8 @@ def delete_webhook(endpoint_id: int) -> Response:
     """Deletes it with its events."""
     endpoint = own(endpoint_id)
     with db.transaction():
-        endpoints.delete(g.customer.id, endpoint_id)
+        if endpoints.delete(g.customer.id, endpoint_id) is None:
+            raise NotFound
         audited("webhook.deleted", "webhook", endpoint_id, name=name_of(endpoint))
     flash(_("%(name)s is deleted.", name=name_of(endpoint)))
     return redirect(url_for("desk.webhooks"), 303)  # type: ignore[return-value]  # werkzeug's base class

@@ -1,0 +1,61 @@
+"""Two colleagues do the same at the same moment: it is done, and recorded, once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+
+from shared import db
+from shared.models import AuditEntry
+from shared.people import accounts
+from shared.people.accounts import Refused
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, knowledge_of, person, webhook
+from tests.integration.test_ledger_races import until_waiting
+from web.app import create_app
+
+#: What is deleted: its table, its address, and the audit's word.
+DELETED = (
+    ("knowledge_item", "knowledge/{base}/items/{id}/delete", "knowledge.item_deleted"),
+    ("knowledge_source", "knowledge/{base}/sources/{id}/delete", "knowledge.source_delete"),
+    ("knowledge_base", "knowledge/{id}/delete", "knowledge.base_deleted"),
+    ("webhook_endpoint", "webhooks/{id}/delete", "webhook.deleted"),
+    ("chatbot", "chatbots/{id}/delete", "chatbot.deleted"),
+)
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+@pytest.mark.parametrize(("table", "address", "action"), DELETED, ids=[one[0] for one in DELETED])
+def test_of_two_who_delete_at_once_one_has_done_it(app: Flask, world: World, table: str, address: str, action: str) -> None:
+    base, owner = knowledge_of(world)["base"], person("owner", world.customer)
+    webhook(world)
+    browsers = [Visitor(app, owner), Visitor(app, owner)]
+    browsers[0].post(f"/desk/c/{world.customer}/chatbots", name="Nobody has spoken to it")
+    row = db.scalar(f"select max(id) from {table}")
+    if table == "knowledge_base":
+        db.rows("update chatbot set knowledge_base_id = null where knowledge_base_id = %s", [row])
+    forms = [({"csrf_token": one.token()}, one.client) for one in browsers]
+    path = f"/desk/c/{world.customer}/{address.format(base=base, id=row)}"
+    with ThreadPoolExecutor(2) as pool, db.transaction():
+        db.rows(f"select from {table} where id = %s for update", [row])
+        answers = [pool.submit(client.post, path, data=form) for form, client in forms]
+        until_waiting(2)
+    assert {answer.result(30).status_code for answer in answers} <= {303, 404}
+    assert len(db.rows(AuditEntry.select().where(AuditEntry.action == action))) == 1
+    assert db.scalar(f"select count(*) from {table} where id = %s", [row]) == 0
+
+
+def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
+    olga = person("owner", world.customer, "Olga")
+    omar = accounts.create("omar@example.com", "Omar", "owner", world.customer)
+    for change in (lambda: accounts.disable(olga.id), lambda: accounts.set_role(olga.id, "agent")):
+        with pytest.raises(Refused, match="last owner"):
+            change()
+    accounts.set_password(omar.id, "correct horse battery")
+    accounts.disable(olga.id)
