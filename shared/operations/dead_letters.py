@@ -102,7 +102,8 @@ def page(where: Filter, limit: int, before: int | None = None, include_unknown: 
             DeadLetter,
             Customer.name.alias("customer_name"),
             Chatbot.name.alias("chatbot_name"),
-            fn.coalesce(Contact.name, Conversation.external_user_id).alias("contact_name"),
+            Contact.name.alias("contact_name"),
+            Conversation.external_user_id,
             fn.dead_letter_verdict_v1(DeadLetter.id, include_unknown).alias("verdict"),
             Conversation.window_ends_at,
         )

@@ -113,7 +113,8 @@ def _about(message: dict[str, Any]) -> dict[str, Any]:
             Chatbot.name.alias("chatbot"),
             Customer.id.alias("customer_id"),
             Customer.name.alias("customer"),
-            Contact.name.alias("contact"),
+            Contact.name.alias("contact_name"),
+            Conversation.channel,
             Conversation.external_user_id,
         )
         .join(Chatbot)

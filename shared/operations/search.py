@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from shared import db
@@ -21,7 +22,11 @@ _PREFIXED = re.compile(r"(job|message|conversation|evt|customer)[-_ #]?([0-9]{1,
 
 
 def find(text: str) -> list[dict[str, Any]]:
-    """Hits, each {kind, id, message_id, label, at}. Ids and numbers are found only as a whole, names of businesses by a part."""
+    """Hits, each {kind, id, message_id, label, codes, at}.
+
+    Ids and numbers are found only as a whole, names of businesses by a part.
+    `label` has names; `codes` says in words of ours what it is, and how it stands: a role, a queue, a channel, a state.
+    """
     text = text.strip().replace("\x00", "")[:LONGEST]
     hits: list[dict[str, Any]] = []
     match = _PREFIXED.fullmatch(text)
@@ -41,24 +46,26 @@ def _by_number(number: int) -> list[dict[str, Any]]:
     """Rows of ours with this id."""
     hits: list[dict[str, Any]] = []
     if message := db.row(Message.select(Message.id, Message.role, Message.created_at).where(Message.id == number)):
-        hits.append(_hit("message", number, number, label=message["role"], at=message["created_at"]))
+        hits.append(_hit("message", number, number, codes=[message["role"]], at=message["created_at"]))
     if job := db.row(Job.select(Job.message_id, Job.queue, Job.state, Job.created_at).where(Job.id == number)):
-        hits.append(_hit("job", number, job["message_id"], label=f"{job['queue']}: {job['state']}", at=job["created_at"]))
+        hits.append(_hit("job", number, job["message_id"], codes=[job["queue"], job["state"]], at=job["created_at"]))
     elif letter := db.row(DeadLetter.select().where(DeadLetter.job_id == number)):
-        hits.append(_hit("job", number, letter["message_id"], label=letter["queue"], at=letter["failed_at"]))
+        hits.append(_hit("job", number, letter["message_id"], codes=[letter["queue"], "failed"], at=letter["failed_at"]))
     if row := db.row(Conversation.select(Conversation.channel, Conversation.updated_at).where(Conversation.id == number)):
         newest = db.scalar(Message.select(Message.id).where(Message.conversation == number).order_by(Message.id.desc()).limit(1))
-        hits.append(_hit("conversation", number, newest, label=row["channel"], at=row["updated_at"]))
+        hits.append(_hit("conversation", number, newest, codes=[row["channel"]], at=row["updated_at"]))
     if event := db.row(WebhookEvent.select().where(WebhookEvent.id == number)):
         about = event["payload"].get("message_id")
-        hits.append(_hit("event", number, about, label=f"{event['event']}: {event['status']}", at=event["created_at"]))
+        hits.append(_hit("event", number, about, label=event["event"], codes=[event["status"]], at=event["created_at"]))
     if customer := db.row(Customer.select().where(Customer.id == number)):
         hits.append(_hit("customer", number, label=customer["name"], at=customer["created_at"]))
     return hits
 
 
-def _hit(kind: str, id: int, message_id: int | None = None, *, label: str, at: Any) -> dict[str, Any]:
-    return {"kind": kind, "id": id, "message_id": message_id, "label": label, "at": at}
+def _hit(
+    kind: str, id: int, message_id: int | None = None, *, label: str = "", codes: Sequence[str] = (), at: Any
+) -> dict[str, Any]:
+    return {"kind": kind, "id": id, "message_id": message_id, "label": label, "codes": [*codes], "at": at}
 
 
 def _spellings(text: str) -> list[str]:

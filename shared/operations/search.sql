@@ -1,6 +1,6 @@
 -- name: by_provider_id(text, hits)
 -- A message that came with this id is found by the index that recognises it, of each chatbot and channel.
-select 'message' as kind, found.id, found.id as message_id, found.role as label, found.created_at as at
+select 'message' as kind, found.id, found.id as message_id, null as label, array[found.role] as codes, found.created_at as at
 from (
     select id, role, created_at from message where role = 'assistant' and external_id = :text
     union all
@@ -16,7 +16,7 @@ from (
 -- name: by_address(addresses, hits)
 -- The conversations of whoever is known by one of these, each with its newest message.
 select 'conversation' as kind, conversation.id, newest.id as message_id,
-    concat_ws(' · ', customer.name, chatbot.name, conversation.channel) as label, conversation.updated_at as at
+    concat_ws(' · ', customer.name, chatbot.name) as label, array[conversation.channel] as codes, conversation.updated_at as at
 from chatbot join customer on customer.id = chatbot.customer_id cross join channel cross join unnest(:addresses::text[]) address
 join conversation on conversation.chatbot_id = chatbot.id and conversation.channel = channel.name
     and conversation.external_user_id = address
@@ -24,5 +24,5 @@ left join lateral (select id from message where conversation_id = conversation.i
 limit :hits
 
 -- name: by_customer_name(text, hits)
-select 'customer' as kind, id, null::bigint as message_id, name as label, created_at as at
+select 'customer' as kind, id, null::bigint as message_id, name as label, array[]::text[] as codes, created_at as at
 from customer where strpos(lower(name), lower(:text)) > 0 order by name limit :hits

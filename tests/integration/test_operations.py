@@ -93,7 +93,7 @@ def test_where_a_pasted_id_leads(world: World) -> None:
     }.items():
         assert hit in [(found["kind"], found["id"]) for found in search.find(text)], text
     [found] = [hit for hit in search.find(f"job-{job['id']}") if hit["kind"] == "job"]
-    assert found["message_id"] == reply["id"]
+    assert (found["message_id"], found["codes"]) == (reply["id"], ["whatsapp-cloud-send", "completed"])
     for nothing in ("", "9" * 30, "%", "_", "\x00", "' or true --"):
         assert search.find(nothing) == [], nothing
 

@@ -13,11 +13,15 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from shared.channels.outcomes import EXPLANATIONS
 from shared.people.accounts import Refused, checked_address
+from shared.teaching import chatbots, knowledge
 from web.desk import audit_words
 from web.desk.audit_log import ACTIONS
 from web.desk.language import languages, translations
+from web.desk.operate import words
 from web.desk.profile import browser_name
+from web.desk.setting_words import SETTINGS
 
 _METHODS = [
     ("web/desk/**.py", "python"),
@@ -47,7 +51,8 @@ def texts(root: Path) -> set[str]:
     """Every text of the desk: the singular of those with a plural."""
     options = {"web/templates/desk/**.html": {"trimmed": "true", "silent": "false"}}
     found = extract_from_dir(root, _METHODS, options, _KEYWORDS, directory_filter=lambda path: ".venv" not in path)
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    # Why a message failed is said by the API as well, in English.
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found} | set(EXPLANATIONS.values())
 
 
 def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> None:
@@ -105,6 +110,33 @@ def test_each_subject_and_each_detail_of_the_audit_has_a_name(root: Path) -> Non
     assert len(details) > 10
     assert subjects <= audit_words.NOUNS.keys()
     assert details - {"name"} <= audit_words.LABELS.keys()
+
+
+def test_each_setting_that_the_api_can_change_has_a_name() -> None:
+    schemas = (chatbots.ChatbotChangesSchema, knowledge.BaseChangesSchema, knowledge.ItemChangesSchema)
+    assert {name for schema in schemas for name in schema().fields} == SETTINGS.keys()
+
+
+def test_each_state_that_a_search_can_hit_has_words(root: Path) -> None:
+    schema = (root / "schema.sql").read_text()
+    [states] = re.findall(r"create table job \(.*?check \(state in \(([^)]*)\)", schema, re.DOTALL)
+    assert set(re.findall(r"\w+", states)) == words.JOB_STATES.keys()
+    assert {status for found in re.findall(r"check \(status in \(([^)]*)\)", schema) for status in re.findall(r"\w+", found)} <= (
+        words.STATUSES.keys()
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("ProviderError: AI provider: HTTP 503", "AI provider: HTTP 503"),
+        ("Telegram: HTTP 403", "Telegram: HTTP 403"),
+        ("The customer has not written for 24 hours.", "The customer has not written for 24 hours."),
+        (None, ""),
+    ],
+)
+def test_an_error_is_shown_without_its_class(error: str | None, shown: str) -> None:
+    assert words.error(error) == shown
 
 
 def test_languages_are_read_from_files() -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from flask import g
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
-from peewee import JOIN, Field
+from peewee import JOIN, Field, fn
 
 from shared import db
 from shared.models import (
@@ -27,6 +27,7 @@ from shared.models import (
     KnowledgeSource,
     QuickReply,
     User,
+    WebhookEndpoint,
     WebhookEvent,
 )
 from web.audited import BY_API
@@ -35,6 +36,7 @@ from web.desk.chatbots import SECTIONS
 from web.desk.inbox import customer_name
 from web.desk.language import languages
 from web.desk.operate import words
+from web.desk.setting_words import settings_named
 
 Row: TypeAlias = dict[str, Any]
 #: A kind of thing, and one of them.
@@ -76,9 +78,9 @@ PAGES: Mapping[str, tuple[LazyString, str]] = {
     "failures_list": (_l("failures"), ""),
     "webhook": (_l("webhook"), "webhook"),
 }
-#: What details are called. What is not here is shown as it is written: a test finds it.
-LABELS: Mapping[str, LazyString] = {
-    "by": _l("by"),
+#: What details are called; what has no name says itself what it is. What is not here is shown as it is written: a test finds it.
+LABELS: Mapping[str, LazyString | str] = {
+    "by": "",
     "changed": _l("changed"),
     "channel": _l("channel"),
     "chatbot": _l("chatbot"),
@@ -112,12 +114,12 @@ VALUES: Mapping[str, LazyString] = {
     "agent": _l("Agent"),
     "owner": _l("Owner"),
     "operator": _l("Operator"),
-    "invitation": _l("invitation"),
-    "reset": _l("forgotten password"),
-    "first_operator": _l("link of the first operator"),
-    "profile": _l("their own profile"),
-    "login": _l("the login page"),
-    "desk": _l("the desk"),
+    "invitation": _l("with an invitation"),
+    "reset": _l("with a link for a forgotten password"),
+    "first_operator": _l("with the link of the first operator"),
+    "profile": _l("in their profile"),
+    "login": _l("from the login page"),
+    "desk": _l("at the desk"),
     "FAILED": _l("Failed"),
     "DELIVERED": _l("Delivered"),
 }
@@ -134,8 +136,10 @@ _FIELDS: Mapping[str, Field] = {
     "user": User.name,
     "webhook event": WebhookEvent.event,
 }
+#: One has a name if somebody gave it one.
+_WEBHOOK = fn.coalesce(fn.nullif(WebhookEndpoint.description, ""), WebhookEndpoint.url)
 #: Details that are ids: the kind of each.
-_IDS = {"user": "user", "chatbot": "chatbot", "chatbot_id": "chatbot", "customer": "customer"}
+_IDS = {"user": "user", "chatbot": "chatbot", "chatbot_id": "chatbot", "customer": "customer", "endpoint": "webhook"}
 
 
 def facts(rows: list[Row]) -> list[str]:
@@ -150,7 +154,8 @@ def told(details: Mapping[str, Any]) -> list[str]:
 
 
 def _details(details: Mapping[str, Any], names: Names) -> list[str]:
-    return [f"{LABELS.get(name, name.replace('_', ' '))}: {_value(name, value, names)}" for name, value in details.items()]
+    labels = {name: str(LABELS.get(name, name.replace("_", " "))) for name in details}
+    return [f"{label}: " * bool(label) + _value(name, details[name], names) for name, label in labels.items()]
 
 
 def _line(row: Row, names: Names) -> str:
@@ -201,7 +206,7 @@ def _when(text: str) -> str:
 
 _SHOWN: Mapping[str, Callable[[str], object]] = {
     "channel": lambda value: words.CHANNELS.get(value, value),
-    "changed": lambda value: value.replace("_id", "").replace("_", " "),
+    "changed": settings_named,
     "error": words.code,
     "language": lambda value: languages().get(value, value),
     "queue": lambda value: words.QUEUES.get(value, value),
@@ -227,9 +232,12 @@ def _names(rows: Iterable[Row]) -> dict[Thing, str]:
 def _of_kind(kind: str, ids: set[int]) -> list[tuple[int, str]]:
     if kind == "conversation":
         return _people(ids)
-    if (field := _FIELDS.get(kind)) is None:
-        return []
-    rows = db.rows(field.model.select(field.model.id, field.alias("name")).where(field.model.id.in_(ids)))
+    if kind == "webhook":
+        rows = db.rows(WebhookEndpoint.select(WebhookEndpoint.id, _WEBHOOK.alias("name")).where(WebhookEndpoint.id.in_(ids)))
+    elif field := _FIELDS.get(kind):
+        rows = db.rows(field.model.select(field.model.id, field.alias("name")).where(field.model.id.in_(ids)))
+    else:
+        rows = []
     return [(row["id"], row["name"]) for row in rows if row["name"]]
 
 

@@ -57,12 +57,18 @@ SHORT_ID = 4
 @desk.app_template_filter("customer_name")
 def customer_name(row: dict[str, Any]) -> str:
     """What people call the customer of a conversation: a name, or else a number (`masked`); a website's visitor has neither."""
-    name: str = row["contact_name"] or row["external_user_id"]
+    address: str = row["external_user_id"] or ""
     if row["contact_name"] or row["channel"] != "widget":
-        return masked(name)
-    if name.startswith(test_chat.PREFIX):
-        return str(_("Test chat %(id)s", id=name.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
-    return str(_("Visitor %(id)s", id=name.removeprefix("w_")[:SHORT_ID]))
+        return masked(row["contact_name"] or _number(row["channel"], address))
+    if address.startswith(test_chat.PREFIX):
+        return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
+    return str(_("Visitor %(id)s", id=address.removeprefix("w_")[:SHORT_ID]))
+
+
+def _number(channel: str, address: str) -> str:
+    """An address of a WhatsApp number as people write it; any other is shown as its channel has it."""
+    digits = address.removesuffix("@c.us").removesuffix("@s.whatsapp.net")
+    return f"+{digits}" if channel.startswith("whatsapp") and digits.isascii() and digits.isdigit() else address
 
 
 @desk.get("/c/<int:customer_id>/inbox")

@@ -15,7 +15,7 @@ from shared.people import accounts
 
 
 class Entry(NamedTuple):
-    """One line of the menu: the current one for its page, those below its address, and the page of `also`."""
+    """One line of the menu: the current one for its page, those below its address, and the pages of `also`."""
 
     endpoint: str
     label: object
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 #: Pages of one customer.
 CUSTOMER = (
-    Entry("desk.inbox", _l("Inbox"), "inbox", "agent", "g i", "desk.conversation"),
+    Entry("desk.inbox", _l("Inbox"), "inbox", "agent", "g i", "desk.conversation desk.quick_replies"),
     Entry("desk.chatbots", _l("Chatbots"), "bot", "owner", "g b"),
     Entry("desk.knowledge", _l("Knowledge"), "book", "owner", "g k"),
     Entry("desk.channels", _l("Channels"), "plug", "owner", "g c"),

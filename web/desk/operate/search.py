@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 
+from shared import db
+from shared.models import KnowledgeItem
 from shared.operations import journey as operations
 from shared.operations.search import LONGEST, find
 from web.desk import desk
@@ -30,5 +34,12 @@ def journey(message_id: int) -> Response:
     found = operations.of_message(message_id) if message_id < 2**63 else None
     if found is None:
         raise NotFound
-    page = render_template("desk/operate/journey.html", journey=found, words=words, message_id=message_id)
-    return make_response(page)
+    shown = {"journey": found, "words": words, "message_id": message_id, "items": _items(found)}
+    return make_response(render_template("desk/operate/journey.html", **shown))
+
+
+def _items(journey: operations.Journey) -> dict[int, dict[str, Any]]:
+    """The knowledge that an answer was made of, as it is called today."""
+    ids = [item["id"] for step in journey.steps for item in step.facts.get("knowledge", ())]
+    columns = (KnowledgeItem.id, KnowledgeItem.title, KnowledgeItem.knowledge_base)
+    return {row["id"]: row for row in db.rows(KnowledgeItem.select(*columns).where(KnowledgeItem.id.in_(ids)))} if ids else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from flask_babel import gettext as _
@@ -10,6 +11,9 @@ from flask_babel.speaklater import LazyString
 
 from shared.channels.registry import CHANNELS as CHANNELS_OF_REGISTRY
 from shared.queues import Queue
+
+#: The class of an exception, before its text.
+_CLASS = re.compile(r"^[A-Za-z]+(Error|Failed|Failure|Refusal|Refused|Unreadable|Exception|Timeout|Down): ")
 
 QUEUES: Mapping[str, LazyString] = {
     Queue.INCOMING: _l("Incoming messages"),
@@ -98,6 +102,31 @@ STEPS: Mapping[str, LazyString] = {
     "superseded": _l("Superseded: a person or an edit came first"),
 }
 
+#: Who wrote a message.
+ROLES: Mapping[str, LazyString] = {
+    "user": _l("of the customer"),
+    "assistant": _l("of the bot"),
+    "agent": _l("of a person"),
+}
+
+#: How a message or a webhook's event stands.
+STATUSES: Mapping[str, LazyString] = {
+    "PENDING": _l("on its way"),
+    "SENT": _l("sent"),
+    "DELIVERED": _l("delivered"),
+    "READ": _l("read"),
+    "FAILED": _l("not sent"),
+    "SUPERSEDED": _l("not sent: a person took over"),
+}
+
+JOB_STATES: Mapping[str, LazyString] = {
+    "waiting": _l("waiting"),
+    "delayed": _l("waiting for its time"),
+    "active": _l("running"),
+    "completed": _l("done"),
+    "failed": _l("failed for good"),
+}
+
 #: Priorities by the customer's plan.
 LANES: Mapping[int, LazyString] = {1: _l("premium lane"), 3: _l("pro lane"), 5: _l("basic lane")}
 
@@ -107,6 +136,17 @@ def code(error_code: str) -> str:
     if error_code.startswith("http_"):
         return str(_("answered HTTP %(status)s", status=error_code[5:]))
     return str(CODES.get(error_code) or error_code.replace("_", " "))
+
+
+def said(word: str) -> str:
+    """What a hit of the search is, or how it stands."""
+    known = (QUEUES, CHANNELS, ROLES, STATUSES, JOB_STATES)
+    return str(next((words[word] for words in known if word in words), word))
+
+
+def error(text: str | None) -> str:
+    """A job's error without the class that raised it; one that explains a reason in the reader's language."""
+    return str(_(_CLASS.sub("", text))) if text else ""
 
 
 def seconds(value: float | None) -> str:

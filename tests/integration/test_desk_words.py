@@ -1,0 +1,73 @@
+"""What pages say is said in words: of people and things, never the ids and codes by which we know them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from shared import db
+from shared.models import User
+from shared.operations.dead_letters import Filter
+from shared.operations.replays import begin
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, furnish, person, webhook
+from web.app import create_app
+
+CLOUD, QR = "whatsapp_cloud", "whatsapp_qr"
+
+
+def words_of(page: str) -> str:
+    """What a page's main part shows, without its tags."""
+    [main] = re.findall(r"<main.*</main>", page, re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", main))
+
+
+def in_german(user: User) -> User:
+    db.rows(User.update(language="de").where(User.id == user.id))
+    return user
+
+
+@pytest.mark.parametrize(
+    ("channel", "user", "shown"),
+    [
+        (QR, "4915100000002@c.us", "+4915100000002"),
+        (CLOUD, "4915100000003", "+4915100000003"),
+        ("widget", "w_Zoe9abc", "Visitor Zoe9"),
+    ],
+)
+def test_who_has_no_name_is_called_by_a_number_as_people_write_it(world: World, channel: str, user: str, shown: str) -> None:
+    world.say(channel=channel, user=user)
+    world.drain()
+    agent = Visitor(create_app(), person("agent", world.customer))
+    page = words_of(agent.get(f"/desk/c/{world.customer}/inbox?view=all").text)
+    assert shown in page
+    assert user not in page.replace(shown, "")
+
+
+def test_a_search_says_in_words_what_it_found(world: World) -> None:
+    world.say(channel=QR, user="4915100000002@c.us")
+    world.drain()
+    [question] = world.messages(role="user")
+    operator = Visitor(create_app(), in_german(person("operator", None)))
+    pages = [f"search?q={question['id']}", f"messages/{question['id']}"]
+    found, journey = (words_of(operator.get(f"/desk/operate/{page}").text) for page in pages)
+    assert "WhatsApp per QR-Code" in found
+    assert "des Kunden" in found
+    for raw in ("whatsapp_qr", "user", "completed", "SENT", "@c.us"):
+        assert raw not in found, raw
+        assert raw not in journey, raw
+
+
+def test_a_german_desk_says_in_german_why_a_reply_failed(world: World) -> None:
+    ids = furnish(world)
+    db.rows("update message set metadata = metadata || '{\"error_code\": \"window_closed\"}' where status = 'FAILED'")
+    agent = Visitor(create_app(), in_german(person("agent", world.customer)))
+    page = agent.get(f"/desk/c/{world.customer}/conversations/{ids['conversation']}").text
+    assert "Der Kunde hat seit 24 Stunden nicht geschrieben." in page
+
+
+def test_a_replay_calls_a_webhook_by_its_name(world: World) -> None:
+    replay = begin(Filter(endpoint_id=webhook(world)), "ops@example.com")
+    page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/replays/{replay}").text
+    assert "webhook: order &lt;b&gt;system&lt;/b&gt;" in page
