@@ -143,9 +143,10 @@ def _written(value: str) -> str:
 def _patterns(texts: tuple[str, ...]) -> list[tuple[re.Pattern[str], str]]:
     """How each is recognised; before what is wrong stands its place in a list or an object: "number 2, model: "."""
     place = r"(?P<place>.*?: )?" if texts is _SAID else ""
-    return [(re.compile(place + _pattern(text), re.DOTALL), text) for text in texts]
+    return [(re.compile(place + pattern_of(text), re.DOTALL), text) for text in texts]
 
 
-def _pattern(text: str) -> str:
+def pattern_of(text: str) -> str:
+    """How a text is recognised, in which values stand: each is a group of its name."""
     parts = re.split(r"%\((\w+)\)s", text)
     return "".join(f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts))

@@ -22,6 +22,7 @@ from web.api.sources import MAX_UPLOAD
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
+from web.desk.import_words import import_words
 from web.desk.inbox import number
 from web.desk.knowledge import BASE, require_base
 from web.desk.schema_words import translated_errors
@@ -95,7 +96,7 @@ def change_source(base_id: int, source_id: int, what: str) -> Response:
     try:
         verbs[what](source_id, partial(audited, f"knowledge.source_{what}", "knowledge source", name=name))
     except Refused as refusal:
-        flash(str(refusal), "bad")
+        flash(import_words(str(refusal)), "bad")
         return _to(base_id)
     flash(_("Deleted, with all items that came from it.") if what == "delete" else _("Done."))
     return _to(base_id)
@@ -107,9 +108,14 @@ def _start(base: dict[str, Any], field: str, what: File | Page | Sitemap, sync_h
     try:
         imports.start_import(base["id"], what, sync_hours=sync_hours, record=note)
     except Refused as refusal:
-        return _page(base, {field: str(refusal)}, 422)
+        return _page(base, {field: import_words(str(refusal))}, 422)
     flash(_("The import has begun. It goes on by itself; this page shows how far it is."))
     return _to(base["id"])
+
+
+@desk.app_template_filter("import_words")
+def _import_words(text: str | None) -> str:
+    return import_words(text)
 
 
 def _source(base_id: int, source_id: int) -> dict[str, Any]:

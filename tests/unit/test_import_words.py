@@ -1,0 +1,81 @@
+"""What shared/knowledge says of pages and files is German on a German desk."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from shared.knowledge import readers
+from web.desk import language
+from web.desk.import_words import import_words
+
+#: Who says it, and what is read with it: `_skip` is the worker's, for pages that are left out.
+_SAYS = {"Refused", "Unreadable", "PageRefused", "PageGone", "PageFailed", "_skip"}
+#: What values may be: of a condition each of its texts.
+_COMPOSED = {
+    "reason": ("is damaged, or no Office file", "is protected by a password, or of an old kind"),
+    "one": ("has one column", "has no row with a question and an answer"),
+    "_OTHERS[extension]": tuple(readers._OTHERS.values()),
+    "problem": ("is empty",),
+}
+
+
+@pytest.fixture
+def german() -> Iterator[None]:
+    app = Flask("desk")
+    language.install(app)
+    with app.test_request_context(headers={"Accept-Language": "de"}):
+        yield
+
+
+def texts_of(node: ast.expr) -> list[str]:
+    """The texts that an expression can be, each value in it as 7, or as the texts it is composed of."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.BoolOp):
+        return [text for value in node.values for text in texts_of(value)]
+    if not isinstance(node, ast.JoinedStr):
+        return []
+    texts = [""]
+    for part in node.values:
+        name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+        kept = _COMPOSED.get(name, ("7",)) if name else (str(part.value),)  # type: ignore[attr-defined]  # a constant's
+        texts = [text + one for text in texts for one in kept]
+    return texts
+
+
+def said(root: Path) -> set[str]:
+    found: set[str] = set()
+    for path in [*(root / "shared/knowledge").glob("*.py"), root / "workers/knowledge_import.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _SAYS and node.args:
+                found.update(texts_of(node.args[-1]))
+    return found
+
+
+@pytest.mark.usefixtures("german")
+def test_each_text_of_an_import_has_its_german(root: Path) -> None:
+    texts = said(root)
+    assert len(texts) > 40
+    assert [text for text in sorted(texts) if re.search("[a-z]", text) and import_words(text) == text] == []
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("price list.pdf is empty.", "price list.pdf ist leer."),
+        ("a.xls is of a kind that cannot be read (*.xls); save it as .xlsx.", "a.xls hat ein Format, das nicht gelesen"),
+        ("/sitemap.xml: the page is gone (HTTP 404)", "/sitemap.xml: die Seite gibt es nicht mehr (HTTP 404)"),
+        ("The address must name a host, as in https://shop.example/hook.", "Die Adresse muss einen Host nennen"),
+        ("row 3 has no answer", "row 3 has no answer"),
+        (None, ""),
+    ],
+)
+def test_an_import_s_text_in_german(text: str | None, shown: str) -> None:
+    assert import_words(text).startswith(shown)

@@ -1,0 +1,114 @@
+"""Why an import was refused, and why a page or a file could not be read, in the reader's language.
+
+shared/knowledge and its worker say it in English, for the API as well. A test holds that each of their texts is known here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from flask_babel import gettext
+
+from web.desk.schema_words import pattern_of, translated
+
+
+def _l(text: str) -> str:
+    """Marks what is translated where it is shown."""
+    return text
+
+
+#: With a name where a value stands; `%(why)s` is another of these texts. What is first here is tried first.
+_SAID = (
+    _l("Another version of %(name)s is being imported. Wait until that is done, or stop it."),
+    _l("The file has no name. Its extension says what it is: faq.csv."),
+    _l("Files of %(number)s MB wait to be read. Import %(name)s when some of them are."),
+    _l("%(name)s is a file: import its new version, and only what has changed is replaced."),
+    _l("There is no source %(number)s."),
+    _l("%(name)s is larger than %(number)s MB. Split it into smaller files."),
+    _l("The address %(why)s."),
+    _l("is empty"),
+    _l("is larger than %(number)s MB; split it into smaller files"),
+    _l("unpacks to more than %(number)s MB; split it into smaller files"),
+    _l("unpacks to more than %(number)s MB"),
+    _l("took longer than %(number)s s to read; split it into smaller files"),
+    _l("is damaged in a way that its reader did not expect; save it again, or as another kind"),
+    _l("is not kept any longer; import it again"),
+    _l("is of a kind that cannot be read (%(kind)s); save it as %(other)s"),
+    _l("is of a kind that cannot be read (%(kind)s); export it as %(other)s"),
+    _l("is of a kind that cannot be read (%(kind)s); unpack it, and import its files one by one"),
+    _l("is of a kind that cannot be read (its name has no extension); %(kinds)s can"),
+    _l("is of a kind that cannot be read (%(kind)s); %(kinds)s can"),
+    _l("is no page, but %(kind)s; HTML, PDF and texts can be read"),
+    _l("is protected by a password, or of an old kind; open it, and save it again without a password"),
+    _l("is damaged, or no Office file; open it, and save it again without a password"),
+    _l("is protected by a password; save it without one"),
+    _l("has %(number)s pages, and %(most)s are allowed; split it by topic"),
+    _l("is damaged, or no PDF (%(kind)s); print it to a new PDF"),
+    _l("has no text, only pictures: it is a scan. Run a text recognition (OCR) on it first"),
+    _l("is damaged, or no Word file (%(kind)s); open it in Word and save it again"),
+    _l("is no HTML page"),
+    _l("has no text; if it is drawn by JavaScript, export its text to a file and import that"),
+    _l("has no text"),
+    _l("would become more than %(number)s items; split it into files by topic"),
+    _l("cannot be read from line %(number)s on: a quotation mark is not closed"),
+    _l("cannot be read from line %(number)s on: %(kind)s"),
+    _l("is damaged, or no Excel file (%(kind)s); open it in Excel and save it again"),
+    _l("has more than %(number)s rows; split it into files by topic"),
+    _l("has one column; give it two columns with the headers question and answer"),
+    _l("has no row with a question and an answer; give it two columns with the headers question and answer"),
+    _l("is no sitemap"),
+    _l("is a damaged gzip file"),
+    _l("is not a text file, whatever its name says; save it as CSV or plain text in UTF-8"),
+    _l("the sitemap lists no pages of this site"),
+    _l("the site has more than %(number)s pages; the first %(most)s are imported"),
+    _l("the site's sitemaps take longer than %(number)s s to read"),
+    _l("the page redirects more than %(number)s times"),
+    _l("the page redirects to an address that cannot be called"),
+    _l("the page redirects to another site, %(name)s; import that one if it is yours"),
+    _l("the page is gone (HTTP %(number)s)"),
+    _l("the site answered HTTP %(number)s"),
+    _l("the site asks us to slow down (HTTP %(number)s)"),
+    _l("the site refuses the page (HTTP %(number)s)"),
+    _l("the page is larger than %(number)s MB"),
+    _l("robots.txt does not allow us to read the page that it redirects to"),
+    _l("robots.txt does not allow us to read the page"),
+    _l("the page asks not to be indexed (noindex)"),
+    _l("the same page as %(name)s"),
+    _l("something went wrong here; try again, and tell us if it happens again"),
+)
+
+
+def import_words(text: str | None) -> str:
+    """One of these texts, maybe with the path of a sitemap before it; what is unknown stays as it is."""
+    if not text:
+        return ""
+    path, colon, rest = text.partition(": ")
+    return f"{path}: {_said(rest)}" if colon and path.startswith("/") and " " not in path else _said(text)
+
+
+def _said(text: str) -> str:
+    for pattern, known in _patterns():
+        if match := pattern.fullmatch(text):
+            values = {name: _why(value) if name == "why" else value for name, value in match.groupdict().items()}
+            return str(gettext(known, **values))
+    return _of_a_file(text) if text.endswith(".") else text
+
+
+def _of_a_file(text: str) -> str:
+    """A file's name, in which there may be blanks, and what is wrong with it: "price list.xls is empty."."""
+    for blank in re.finditer(" ", text):
+        name, why = text[: blank.start()], text[blank.end() : -1]
+        if (said := _said(why)) != why:
+            return f"{name} {said}."
+    return text
+
+
+def _why(text: str) -> str:
+    """What is wrong with a file or a site, or with an address, which a schema may say."""
+    return said if (said := _said(text)) != text else translated(text)
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(pattern_of(text), re.DOTALL), text) for text in _SAID]
