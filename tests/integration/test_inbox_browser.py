@@ -44,6 +44,7 @@ _COMPOSER_SAYS = """
     const words = foot.filter(one => one.checkVisibility()).map(one => one.innerText);
     return [document.getElementById('reply').placeholder, ...words]
 """
+ESCAPE, ENTER = "\ue00c", "\ue007"
 
 
 def until_shown(browser: Browser, selector: str, text: str) -> None:
@@ -56,6 +57,25 @@ def press(browser: Browser, key: str) -> None:
     browser.run("window.left = true")
     browser.type(key)
     browser.until("!window.left && document.readyState === 'complete' && typeof deskKeys === 'object'", seconds=60)
+
+
+def focused(browser: Browser) -> str:
+    """The id of what has the focus, or what it says."""
+    return str(browser.run("return document.activeElement.id || document.activeElement.textContent.trim()"))
+
+
+def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: World) -> None:
+    world.say()
+    world.drain()
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    browser.run("document.querySelector('[data-key=e]').focus(); window.before = document.querySelector('[data-key=e]')")
+    browser.run("htmx.trigger('#thread', 'changed')")  # as a stream says
+    browser.until("!window.before.isConnected && document.activeElement.dataset.key === 'e'")
+    browser.run("document.querySelector('[data-key=t]').focus()")
+    press(browser, ENTER)
+    until_shown(browser, ".owner-text", "You have this conversation.")
+    browser.until("document.activeElement.id === 'main'")  # the button is gone; the content is where it was
 
 
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
@@ -73,7 +93,8 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
     browser.until("document.getElementById('reply').value === 'Nine to five.'")
     press(browser, "\n")
     until_shown(browser, ".bubble.person", "Nine to five.")
-    browser.type("n")
+    assert focused(browser) == "reply", "the next letter is one of the next message, and presses no key"
+    browser.type(ESCAPE + "n")
     browser.until("document.querySelector('.composer.is-note') && document.activeElement.id === 'reply'")
     assert browser.run(_COMPOSER_SAYS) == ["Only your team reads it", "Enter saves, Shift+Enter begins a line", "Save the note"]
     browser.type("Calls back")

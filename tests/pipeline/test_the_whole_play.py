@@ -437,6 +437,7 @@ def agent_works_by_keys(browser: Browser, url: str, simulator: Simulator) -> Non
     keys(browser, "In silk, Zoe!")
     press(browser, Keys.ENTER)
     until_shown(browser, ".bubble.person .status", "sent")
+    keys(browser, Keys.ESCAPE)  # the field has the focus again, for the next message
     press(browser, "b")
     until_shown(browser, ".owner-bar", "The bot answers")
     keys(browser, "j")
@@ -448,6 +449,7 @@ def agent_works_by_keys(browser: Browser, url: str, simulator: Simulator) -> Non
     keys(browser, "In silk, Yan!")
     press(browser, Keys.ENTER)
     until_shown(browser, ".bubble.person .status", "sent")
+    keys(browser, Keys.ESCAPE)  # the field has the focus again, for the next message
     press(browser, "e")
     until_shown(browser, ".owner-bar", "Closed.")
     tab_to(browser, ".nav-foot form button")

@@ -27,6 +27,42 @@ document.addEventListener("submit", event => {
 });
 addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach(release));
 
+// ---- Whoever goes by keys keeps the place: what had the focus has it again after a form has loaded its page anew, and after a part of
+// the page was replaced. What is gone by then (a button that was pressed) leaves it to the page's content, not to its menu.
+const PLACE = "desk focus";
+function placeOf(element) {
+  if (!element || element === document.body) return "";
+  const dialog = element.closest("dialog");
+  if (dialog) return `[data-opens="${CSS.escape(dialog.id)}"]`;
+  if (element.id) return `#${CSS.escape(element.id)}`;
+  for (const name of ["href", "data-improve", "data-key"]) {
+    if (element.hasAttribute(name)) return `${element.localName}[${name}="${CSS.escape(element.getAttribute(name))}"]`;
+  }
+  const action = element.closest("form")?.getAttribute("action");
+  return action ? `form[action="${CSS.escape(action)}"] ${element.localName}${element.name ? `[name="${CSS.escape(element.name)}"]` : ""}` : "";
+}
+function backTo(place, within, otherwise) {
+  if (!place || document.activeElement !== document.body) return;
+  const found = within.querySelector(place);
+  (found?.checkVisibility() ? found : otherwise)?.focus({ preventScroll: true });
+}
+document.addEventListener("submit", event => {
+  if (event.target.method === "post") sessionStorage.setItem(PLACE, JSON.stringify({ page: location.pathname, place: placeOf(document.activeElement) }));
+});
+addEventListener("DOMContentLoaded", () => { // the page's own scripts have run, and may have found a better place
+  const { page, place } = JSON.parse(sessionStorage.getItem(PLACE) ?? "{}");
+  sessionStorage.removeItem(PLACE);
+  if (page === location.pathname) backTo(place, document, document.getElementById("main"));
+});
+let placeInSwap = "";
+document.addEventListener("htmx:beforeSwap", event => {
+  placeInSwap = event.detail.target.contains(document.activeElement) ? placeOf(document.activeElement) : "";
+});
+document.addEventListener("htmx:afterSettle", () => {
+  backTo(placeInSwap, document, document.getElementById("bubbles") ?? document.getElementById("main"));
+  placeInSwap = "";
+});
+
 // ---- Who logs out leaves no drafts in the tab.
 document.addEventListener("submit", event => {
   if ("leaves" in event.target.dataset) sessionStorage.clear();

@@ -34,12 +34,11 @@ async function fetchLive() {
 
 // What had the focus has it again.
 function replace(fresh) {
-  const at = live.contains(document.activeElement) ? document.activeElement : null;
-  const again = at && (at.id ? `#${CSS.escape(at.id)}` : at.getAttribute("href") ? `a[href="${CSS.escape(at.getAttribute("href"))}"]` : at.dataset.key ? `[data-key="${at.dataset.key}"]` : "");
+  const place = live.contains(document.activeElement) ? placeOf(document.activeElement) : "";
   live.replaceChildren(...fresh.childNodes);
   if (fresh.dataset.refresh) live.dataset.refresh = fresh.dataset.refresh;
   else delete live.dataset.refresh;
-  if (again) live.querySelector(again)?.focus({ preventScroll: true });
+  backTo(place, live, document.getElementById("main"));
   tellTimes();
 }
 refreshIn(live?.dataset.refresh);
