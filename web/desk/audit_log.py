@@ -104,7 +104,7 @@ KINDS = {
     "pause": _l("Pauses"),
     "failures": _l("Failures"),
     "quick_reply": _l("Quick replies"),
-    "customer": _l("Customers"),
+    "customer": _l("Businesses"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from flask_babel import format_number, get_locale
@@ -24,6 +24,11 @@ def exact(moment: datetime) -> str:
 def day(moment: datetime) -> str:
     """Of a message: "Thursday, 26 November"."""
     return format_date(moment, "full", locale=get_locale() or "en")
+
+
+def month(of: str) -> str:
+    """A month as budgets have it, "2026-11": "November 2026"."""
+    return format_date(date.fromisoformat(f"{of}-01"), "LLLL y", locale=get_locale() or "en")
 
 
 def clock(moment: datetime) -> str:

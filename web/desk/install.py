@@ -74,9 +74,8 @@ def install(app: Flask) -> None:
     csrf.init_app(app)
     language.install(app)
     app.register_blueprint(desk)
-    app.jinja_env.filters.update(
-        masked=access.masked, since=dates.since, exact=dates.exact, counted=dates.counted, day=dates.day, clock=dates.clock
-    )
+    told = {name: getattr(dates, name) for name in ("since", "exact", "counted", "day", "month", "clock")}
+    app.jinja_env.filters.update(masked=access.masked, **told)
     app.jinja_env.globals.update(asset=asset)
 
 

@@ -44,7 +44,7 @@ OPERATOR = (
     Entry("desk.replays", _l("Replays"), "replay", "operator", "o r"),
     Entry("desk.search", _l("Search"), "search", "operator", "o s", "desk.journey"),
     Entry("desk.pauses", _l("Pauses"), "pause", "operator", "o p"),
-    Entry("desk.customers", _l("Customers"), "shop", "operator", "o c"),
+    Entry("desk.customers", _l("Businesses"), "shop", "operator", "o c"),
     Entry("desk.prices", _l("Prices"), "chart", "operator", "o m"),
     Entry("desk.operators", _l("Operators"), "people", "operator", "o t"),
     Entry("desk.operator_audit", _l("Audit"), "list", "operator", "o l"),

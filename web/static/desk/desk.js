@@ -115,6 +115,9 @@ async function showMore(link) {
   (last?.nextElementSibling?.querySelector("a, button") ?? rows).focus?.();
 }
 
+// Tabs that do not all fit into a phone show the one that is open.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
 // ---- Times: relative ones go on, and their titles are in the reader's own zone.
 const UNITS = [["year", 31536000], ["month", 2592000], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const language = document.documentElement.lang;
