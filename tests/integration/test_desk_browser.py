@@ -236,6 +236,24 @@ def test_the_list_of_keys_has_those_that_work_and_no_others(browser: Browser, si
         assert len(listed) == len({tuple(keys) for keys in listed}), (path, listed)
 
 
+def test_keys_go_through_each_list_and_save_each_form(browser: Browser, site: Site, world: World) -> None:
+    ids = furnish(world)
+    log_in(browser, site, person("owner", world.customer))
+    base = "knowledge/{base}"
+    lists = ("chatbots", "knowledge", base, f"{base}?q=ship", f"{base}/sources", f"{base}/gaps")
+    for path in lists:
+        browser.open(f"{site.url}/desk/c/{world.customer}/{path.format(**ids)}")
+        browser.type("j")
+        assert browser.run("return document.activeElement.closest('[data-rows]') !== null"), path
+    browser.open(f"{site.url}/desk/c/{world.customer}/chatbots/{world.chatbot}/answers")
+    browser.run("document.querySelector('#name').focus()")
+    browser.type("X\ue00c")  # Escape
+    browser.run("window.left = true")
+    browser.type("s")
+    browser.until("!window.left && document.querySelector('.toast') !== null")
+    assert str(db.scalar("select name from chatbot where id = %s", [world.chatbot])).count("X") == 1
+
+
 def test_the_model_of_a_chatbot_is_no_form_of_passwords(browser: Browser, site: Site, world: World) -> None:
     """Browsers would offer to keep a provider's key as somebody's password, and fill in theirs."""
     log_in(browser, site, person("owner", world.customer))

@@ -117,7 +117,7 @@ def test_the_audit_names_the_key_that_changed_something(app: Flask, world: World
     audit.record("chatbot.changed", "chatbot", 1, about, user=None, customer_id=world.customer)
     page = Visitor(app, person("owner", world.customer)).get(f"/desk/c/{world.customer}/audit").text
     assert "<b>API key Shop server</b> changed a chatbot" in page
-    assert "Otto, changed: model" in page
+    assert "Otto, changed: Model" in page
     assert "4711" not in page
 
 

@@ -1,5 +1,5 @@
 // Keys. An element with data-key="t" is pressed by that key, data-key="g i" by one after the other; a field is focused.
-// ? lists them; j and k go through [data-rows] (its children with a link), Enter opens, / goes to the [data-find] field.
+// ? lists them; j and k go through [data-rows] (its children with a link, or a part that opens), Enter opens, / goes to the [data-find] field.
 // In a field only Escape works, which leaves it. Another module adds a key by `deskKeys.add("r", "Reply", run)`.
 "use strict";
 
@@ -20,7 +20,8 @@ const deskKeys = (() => {
   }
 
   // ---- Rows. Where one is: at the focus, which a live list keeps; else at the mark, or at what is open beside the list.
-  const rows = () => [...document.querySelectorAll("[data-rows] > *")].filter(row => row.querySelector("a[href]"));
+  const goal = row => row.querySelector("a[href], summary");
+  const rows = () => [...document.querySelectorAll("[data-rows] > *")].filter(goal);
   const current = all => [":focus-within", ".is-current-row", ":has([aria-current])"]
     .map(place => all.findIndex(row => row.matches(place))).find(at => at >= 0) ?? -1;
   function move(step) {
@@ -30,7 +31,7 @@ const deskKeys = (() => {
     const row = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
     for (const other of all) other.classList.remove("is-current-row");
     row.classList.add("is-current-row");
-    row.querySelector("a[href]").focus({ preventScroll: true });
+    goal(row).focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
   }
 
