@@ -59,6 +59,19 @@ def test_a_search_says_in_words_what_it_found(world: World) -> None:
         assert raw not in journey, raw
 
 
+def test_a_journey_names_the_knowledge_of_an_answer(world: World) -> None:
+    world.say()
+    world.drain()
+    item = db.row("select id, title, knowledge_base_id from knowledge_item order by id limit 1")
+    assert item is not None
+    known = f'{{"knowledge": [{{"id": {item["id"]}, "score": 7.25}}, {{"id": 999999, "score": 1}}]}}'
+    db.rows("update message set metadata = metadata || %s where role = 'assistant'", [known])
+    [reply] = world.messages(role="assistant")
+    page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/messages/{reply['id']}").text
+    assert f'/desk/c/{world.customer}/knowledge/{item["knowledge_base_id"]}/items/{item["id"]}">{item["title"]}</a>' in page
+    assert "item 999999, deleted since" in page
+
+
 def test_a_german_desk_says_in_german_why_a_reply_failed(world: World) -> None:
     ids = furnish(world)
     db.rows("update message set metadata = metadata || '{\"error_code\": \"window_closed\"}' where status = 'FAILED'")

@@ -41,5 +41,5 @@ def journey(message_id: int) -> Response:
 def _items(journey: operations.Journey) -> dict[int, dict[str, Any]]:
     """The knowledge that an answer was made of, as it is called today."""
     ids = [item["id"] for step in journey.steps for item in step.facts.get("knowledge", ())]
-    columns = (KnowledgeItem.id, KnowledgeItem.title, KnowledgeItem.knowledge_base)
+    columns = (KnowledgeItem.id, KnowledgeItem.title, KnowledgeItem.knowledge_base.alias("base_id"))
     return {row["id"]: row for row in db.rows(KnowledgeItem.select(*columns).where(KnowledgeItem.id.in_(ids)))} if ids else {}
