@@ -115,11 +115,11 @@ def test_what_a_colleague_wrote_is_not_taken_back_by_a_customer(world: World) ->
 
 def test_a_correction_that_came_first_is_what_is_answered(world: World) -> None:
     put(world, corrected("Where are you?", sent_at=1_790_000_020), corrected("older", sent_at=1_790_000_010))
-    put(world, said("Can I return goods?", metadata={"profile_name": "Ana"}, data={"product": {"id": "7"}}))
+    put(world, said("Can I return goods?", metadata={"profile_name": "Ana"}, data={"form": {"name": "size"}}))
     assert answers(world) == 1
     [question] = world.messages(role="user")
     assert (question["content"], question["edited_at"].timestamp()) == ("Where are you?", 1_790_000_020)
-    assert (question["metadata"], question["data"]) == ({"profile_name": "Ana"}, {"product": {"id": "7"}})
+    assert (question["metadata"], question["data"]) == ({"profile_name": "Ana"}, {"form": {"name": "size"}})
     assert parked() == []
 
 
