@@ -17,11 +17,14 @@ select attempt, retry_in from failed_attempt
 with dead_job as materialized (
     select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
+), widget_conversation as materialized ( -- which a reply's status numbers (widget_changed): everybody locks it before its messages
+    select id from conversation where channel = 'widget' and id = (
+        select conversation_id from message where id = (select message_id from dead_job)) for no key update
 ), failed_message as materialized (
     select dead_job.customer_id, reason.text as error, reason.code, message.id, message.conversation_id, message.chatbot_id,
         message.channel, message.reply_to, message_set_status_v2(
             message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code)) as has_moved
-    from dead_job join message on message.id = dead_job.message_id,
+    from (select count(*) from widget_conversation) locked, dead_job join message on message.id = dead_job.message_id,
         -- With the provider's words and our code, where they are those of this failure.
         lateral (select
             case when starts_with(message.error, last_error) then message.error else last_error end as text,

@@ -127,6 +127,8 @@ def announce() -> None:
         census.announce(sorted({queues.stage(name) for name in broker.queues}))
     except redis.RedisError as problem:
         outage.noticed(problem)
+    except Exception:  # leases are renewed by this thread
+        log.exception("worker_not_announced")
 
 
 def refresh_pauses() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,10 +14,10 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.broker import rate_limits
+from shared.broker import census, rate_limits
 from shared.channels import health, ownership
 from shared.channels.outcomes import Reason
-from shared.jobs import operator
+from shared.jobs import operator, worker_process
 from shared.operations import replays
 from shared.operations.dead_letters import Filter
 from shared.privacy import marks
@@ -175,6 +176,42 @@ def test_a_replay_takes_no_conversation_from_a_person_who_comes_at_this_moment(w
     take = "select conversation_take_over_v1(%s, 'person', 'desk')"
     assert replay_while(lambda session: session.execute(take, [conversation["id"]])) == {"answered": 1}
     assert db.scalar("select owner from conversation") == "person"
+
+
+def test_a_widgets_dead_letter_and_a_takeover_lock_in_one_order(world: World) -> None:
+    world.say()
+    for queue in ("incoming-messages", "ai-processing"):
+        world.run(world.jobs(queue=queue)[0]["id"])
+    [job] = world.jobs(queue="outgoing-messages")
+    operator.discard(job["id"])
+    with another_session() as taking_over, ThreadPoolExecutor(1) as pool:
+        taking_over.execute("select from conversation for no key update")
+        ended = pool.submit(world.dead_letter, job["id"])
+        until_waiting(1)
+        taking_over.execute("select from message where status = 'PENDING' for update nowait")
+        taking_over.connection.commit()
+        assert ended.result(45)
+    assert world.messages(role="assistant")[0]["status"] == "FAILED"
+
+
+def test_leases_are_renewed_where_a_worker_cannot_be_announced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.say()
+    world.drain()
+    world.say("And what of returns?")
+    world.run(world.jobs(queue="incoming-messages")[1]["id"])
+    job = world.claim(world.jobs(queue="ai-processing")[1]["id"])
+    monkeypatch.setattr(census, "HOST", b"no text")
+    monkeypatch.setenv("JOB_LEASE_SECONDS", "10")
+    config.reset()
+    monkeypatch.setattr(worker_process, "RENEWALS_PER_LEASE", 1_000)
+    stopping, ends = threading.Event(), set[Any]()
+    with ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(worker_process.keep_leases, stopping)
+        while len(ends) < 4 and not renewing.done():
+            ends.add(db.scalar("select lease_until from job where id = %s", [job.id]))
+        stopping.set()
+        assert renewing.result(45) is None
+    assert len(ends) == 4
 
 
 def while_it_waits(world: World, session_does: tuple[str, list[Any]], work: Callable[[], Any]) -> Any:
