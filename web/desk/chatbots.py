@@ -139,7 +139,7 @@ def save_chatbot(chatbot_id: int, section: str) -> Response:
             audited("chatbot.changed", "chatbot", chatbot_id, name=changes.get("name", bot["name"]), section=section)
     except InvalidPayload as problem:
         return _page(bot, section, given, translated_errors(problem.errors), status=422)
-    flash(_("Saved. The next answer follows it."))
+    flash(_("Saved. It holds from the next answer on."))
     return _to(chatbot_id, section)
 
 

@@ -117,7 +117,7 @@ def save_item(base_id: int, item_id: int) -> Response:
             return _item_page(base, stored, given, is_stale=True, status=409)
         teaching.change_item(g.customer.id, item_id, changes)
         audited("knowledge.item_changed", "knowledge item", item_id, name=changes["title"][:80])
-    flash(_("Saved. The next answer follows it."))
+    flash(_("Saved. It holds from the next answer on."))
     return _to("desk.items", base_id=base_id)
 
 
@@ -167,7 +167,7 @@ def delete_base(base_id: int) -> Response:
             _there(teaching.delete_base(g.customer.id, base_id))
             audited("knowledge.base_deleted", "knowledge base", base_id, name=base["name"])
     except Refused:
-        flash(_("A chatbot answers from it. Give that another knowledge first."), "bad")
+        flash(_("A chatbot answers from it. Give that chatbot another knowledge base first."), "bad")
         return _to("desk.items", base_id=base_id)
     flash(_("%(name)s is deleted.", name=base["name"]))
     return _to("desk.knowledge")

@@ -78,7 +78,7 @@ def recover_webhook(endpoint_id: int) -> Response:
     try:
         asked = check(NewRecoverySchema, "recovery", given)
     except InvalidPayload as problem:
-        raise BadRequest(_("Choose a time, and look how many events there are.")) from problem
+        raise BadRequest(_("Choose a period, and see how many events there are.")) from problem
     pace = asked.pop("pace")
     where = recovery.Filter(endpoint_id, **asked)
     total = recovery.count(where)

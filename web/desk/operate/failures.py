@@ -100,7 +100,7 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
             business = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
             audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=business)
     if tried:
-        flash(_("A reply tries the channel now. If it passes, all others follow."))
+        flash(_("One reply tries the channel now. If it gets through, the others follow."))
     else:
         flash(_("The channel is not down any more."))
     return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]

@@ -72,7 +72,7 @@ VERDICTS: Mapping[str, LazyString] = {
     "endpoint_off": _l("the endpoint was switched off"),
     "under_way": _l("another attempt is under way"),
     "gone": _l("the message or its job’s record is gone"),
-    "not_repeatable": _l("its owner repeats it at the knowledge, or by sending the file again"),
+    "not_repeatable": _l("the business repeats it itself, under Knowledge or by sending the file again"),
     "done": _l("was replayed or ignored meanwhile"),
     "busy": _l("a worker had it in hand at that moment"),
 }
