@@ -72,8 +72,9 @@ def _print_link(user: User, path: str) -> int:
     base = settings().public_url or server_address() or "https://your.address"
     print(f"{base.rstrip('/')}{path}")
     kind = links.RESET if user.password_hash else links.INVITATION
-    hours = int(links.LIFETIMES[kind].total_seconds() // 3600)
-    print(f"users: for {user.email}; it works once, within {hours} hours", file=sys.stderr)
+    lifetime = links.LIFETIMES[kind]
+    within = f"{lifetime.days} days" if lifetime.days else f"{lifetime.seconds // 60} minutes"
+    print(f"users: for {user.email}; it works once, within {within}", file=sys.stderr)
     return 0
 
 

@@ -133,11 +133,15 @@ def test_the_command_makes_no_link_for_somebody_without_access(world: World, cap
 
 def test_the_command_makes_users_and_links(app: Flask, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(users, "create", "Olga@Host.example", "--role", "operator") == 0
-    path = re.search(r"/desk/link/[\w-]{43}", capsys.readouterr().out)
+    printed = capsys.readouterr()
+    path = re.search(r"/desk/link/[\w-]{43}", printed.out)
     assert path
+    assert "within 7 days" in printed.err
     assert Visitor(app).post(path[0], password=PASSWORD, again=PASSWORD).status_code == 303
     assert run(users, "create", "olga@host.example", "--customer", str(world.customer)) == 1
     assert "is the address of a user already" in capsys.readouterr().err
+    assert run(users, "link", "olga@host.example") == 0
+    assert "within 60 minutes" in capsys.readouterr().err
     assert run(users, "grant-texts", "olga@host.example") == 0
     assert run(users, "list") == 0
     assert re.search(r"operator +olga@host\.example +Olga +True", capsys.readouterr().out)

@@ -78,7 +78,7 @@ def set_budget(budget: dict[str, Any]) -> dict[str, Any]:
 def remove_budget(budget_id: int) -> Response:
     """Remove a budget
 
-    From now on nothing is bounded by it. 409: it was set by the operator.
+    What it bounded is unbounded from now on. 409: it was set by the operator.
     """
     with db.transaction():
         existing(budgets.remove_budget(customer_id(), row_id(budget_id)), "budget")

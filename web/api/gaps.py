@@ -22,7 +22,7 @@ from web.hardening import max_body
 def list_gaps(query: dict[str, Any], base_id: int) -> dict[str, Any]:
     """List questions without an answer
 
-    Like questions are one, those that were asked most come first.
+    Similar questions are listed as one; what was asked most comes first.
     """
     is_own = knowledge.is_own_base(customer_id(), row_id(base_id))
     base = row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(is_own), "knowledge base")

@@ -1,4 +1,4 @@
-"""/api/v1/webhook-endpoints/{id}/recover: delivers events of a time again (shared/operations/webhook_recovery.py)."""
+"""/api/v1/webhook-endpoints/{id}/recover: delivers the events of a period again (shared/operations/webhook_recovery.py)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def count_recovery(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
 def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """Recover an endpoint
 
-    Its events of a time are delivered again under their own ids, at a pace and behind first deliveries.
+    Its events of a period are delivered again under their own ids, at a pace and behind first deliveries.
     """
     pace = asked.pop("pace")
     name, where = _own(endpoint_id), Filter(endpoint_id, **asked)

@@ -71,7 +71,7 @@ def job_counts(customer: int) -> Select:
 def usage(query: dict[str, Any]) -> dict[str, Any]:
     """Show your usage by day (UTC) and kind, and your budgets
 
-    `cost` is what the models cost of whose calls the price is known.
+    `cost` adds up the calls of models that have a price.
     """
     first_day = query.get("first_day") or datetime.now(UTC).date() - timedelta(query["days"] - 1)
     with db.patient(db.REPORT):
