@@ -33,7 +33,7 @@ def in_german(user: User) -> User:
     [
         (QR, "4915100000002@c.us", "+4915100000002"),
         (CLOUD, "4915100000003", "+4915100000003"),
-        ("widget", "w_Zoe9abc", "Visitor Zoe9"),
+        ("widget", "w_Zo-_e9abc", "Visitor Zoe9"),
     ],
 )
 def test_who_has_no_name_is_called_by_a_number_as_people_write_it(world: World, channel: str, user: str, shown: str) -> None:
@@ -84,3 +84,10 @@ def test_a_replay_calls_a_webhook_by_its_name(world: World) -> None:
     replay = begin(Filter(endpoint_id=webhook(world)), "ops@example.com")
     page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/replays/{replay}").text
     assert "webhook: order &lt;b&gt;system&lt;/b&gt;" in page
+
+
+def test_a_reason_is_chosen_by_its_words(world: World) -> None:
+    operator = Visitor(create_app(), person("operator", None))
+    page = operator.get("/desk/operate/failures/list?error=http_418").text
+    assert '<option value="http_418" selected>answered HTTP 418</option>' in page
+    assert '<option value="token_invalid">the token has expired or is refused</option>' in page

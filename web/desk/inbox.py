@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -52,6 +53,8 @@ CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values(
 MOST_ROWS = 10 * lists.PAGE
 #: Characters of a visitor's id that tell two of them apart for a person.
 SHORT_ID = 4
+#: What is no letter and no digit of it: at the end of four characters it looks like a slip.
+_MARKS = re.compile(r"[\W_]")
 
 
 @desk.app_template_filter("customer_name")
@@ -62,7 +65,7 @@ def customer_name(row: dict[str, Any]) -> str:
         return masked(row["contact_name"] or _number(row["channel"], address))
     if address.startswith(test_chat.PREFIX):
         return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
-    return str(_("Visitor %(id)s", id=address.removeprefix("w_")[:SHORT_ID]))
+    return str(_("Visitor %(id)s", id=_MARKS.sub("", address.removeprefix("w_"))[:SHORT_ID]))
 
 
 def _number(channel: str, address: str) -> str:
