@@ -1,6 +1,6 @@
 -- name: claim
 -- The job, and in the same round trip what the provider must know: the chatbot, whom to ask (shared/ai/failover.py), the last ten
--- messages, the five items of knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read
+-- messages, the items of knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read
 -- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
@@ -21,7 +21,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
         searched.question, searched.before,
-        knowledge_search_v4(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
+        knowledge_search_v5(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
         -- Whose vectors serve, if the base has any (shared/ai/hybrid.py).
         base.id as knowledge_base_id, base.languages as knowledge_languages,
         case when base.embedding_model is not null then base.embedded_model end as embedded_model,

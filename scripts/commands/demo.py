@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.commands.migrate import migrate
+from scripts.commands.migrate import migrate_and_fill
 from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.http_client import HttpClient
@@ -84,7 +84,7 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
         if real_ai:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
         os.environ.update({**chosen, "PORT": str(free_port(8000))})
-        migrate(services.database_url)
+        migrate_and_fill(services.database_url)
         processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log(), behind_web=BEHIND_WEB)
         stack.callback(processes.stop)
         processes.start()

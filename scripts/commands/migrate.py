@@ -25,6 +25,7 @@ from scripts.local.terminal import unreachable
 from shared import database_url as urls
 from shared.db.connecting import open_session
 from shared.db.session import MIGRATION
+from shared.teaching import common_words
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema.sql"
@@ -62,6 +63,14 @@ def migrate(database_url: str, post: bool = False) -> list[str]:
         applied += [path.name for path in due if _apply(cursor, path)]
         _apply_vectors(cursor)
         return applied
+
+
+def migrate_and_fill(database_url: str, post: bool = False) -> list[str]:
+    """The same, and the words that are common in each language: some seconds, once for each version of their package."""
+    applied = migrate(database_url, post)
+    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor, _turn(cursor):
+        languages = common_words.load(cursor)
+    return [*applied, f"common words: {len(languages)} languages"] if languages else applied
 
 
 def migrations() -> list[Path]:
@@ -173,10 +182,10 @@ def _migrate_somewhere(post: bool) -> list[str]:
         where = urls.parse(urls.check(url))
         place = ", ".join(where.get(name, "") for name in ("host", "port") if where.get(name)) or "this machine"
         print(f"migrate: DATABASE_URL: database {where.get('dbname', where.get('user', ''))} at {place}", flush=True)
-        return migrate(url, post)
+        return migrate_and_fill(url, post)
     print("migrate: DATABASE_URL is not set: the embedded database in .local", flush=True)
     with resolved_environment(announce=False) as environment:
-        return migrate(environment["DATABASE_URL"], post)
+        return migrate_and_fill(environment["DATABASE_URL"], post)
 
 
 def why_not(problem: Exception) -> str:

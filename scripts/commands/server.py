@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 import redis
 
-from scripts.commands.migrate import migrate, why_not
+from scripts.commands.migrate import migrate_and_fill, why_not
 from scripts.local.embedded import resolved_environment
 from scripts.local.environment import (
     DEFAULT_DATA,
@@ -123,7 +123,7 @@ def _check_redis() -> None:
 
 def _migrate(database_url: str) -> None:
     try:
-        applied = migrate(database_url)
+        applied = migrate_and_fill(database_url)
     except psycopg2.Error as problem:
         raise _Refused(why_not(problem)) from None
     if applied:

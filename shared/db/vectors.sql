@@ -78,14 +78,14 @@ end $$;
 -- Items that are switched off, which a search leaves out: usually none.
 create index if not exists knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
 
--- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v4 gives them, but by
+-- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v5 gives them, but by
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
 -- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides
 -- what "and how often?" is about; an item that fits the question alone has nearly the same place, for the turn before may have been
 -- about something else. At most five; what is far below the best is left out. Nothing at all if no item stands out: the best cosine
 -- is below `p_floor` and less than `p_lead` above the mean.
 -- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
-create or replace function knowledge_hybrid_v2(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
+create or replace function knowledge_hybrid_v3(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
     p_vector halfvec, p_context halfvec, p_floor real, p_lead real, p_characters integer)
 returns jsonb language plpgsql stable as $$
 begin
@@ -99,12 +99,12 @@ begin
             group by item_id
         ), words_alone as materialized (
             select id, score / max(score) over () as share
-            from knowledge_candidates_v2(p_knowledge_base_id, p_question, null, 1000)
+            from knowledge_candidates_v3(p_knowledge_base_id, p_question, null, 1000)
         ), words_in_context as materialized (
             select id, share from words_alone where p_before is null
             union all
             select id, score / max(score) over ()
-            from knowledge_candidates_v2(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
+            from knowledge_candidates_v3(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
         ), scale as materialized (
             select avg(alone) as mean_alone, nullif(max(alone) - avg(alone), 0) as lead_alone,
                 avg(in_context) as mean_in_context, nullif(max(in_context) - avg(in_context), 0) as lead_in_context,

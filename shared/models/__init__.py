@@ -41,6 +41,8 @@ from shared.models.inbox import ConversationNote, QuickReply
 from shared.models.jobs import BulkAction, DeadLetter, Job, Pause, PauseRelease, QueueMinute, Readiness
 from shared.models.knowledge import (
     KnowledgeBase,
+    KnowledgeCommonWord,
+    KnowledgeCommonWordList,
     KnowledgeDocument,
     KnowledgeEmbedding,
     KnowledgeItem,
@@ -75,6 +77,8 @@ __all__ = [
     "Job",
     "KeptAnswer",
     "KnowledgeBase",
+    "KnowledgeCommonWord",
+    "KnowledgeCommonWordList",
     "KnowledgeDocument",
     "KnowledgeEmbedding",
     "KnowledgeGap",

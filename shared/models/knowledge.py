@@ -107,6 +107,28 @@ class KnowledgeWord(Base):
         primary_key = CompositeKey("knowledge_base", "word", "knowledge_item")
 
 
+class KnowledgeCommonWord(Base):
+    """A stem that is common in a language. scripts/migrate writes them (shared/teaching/common_words.py)."""
+
+    id = None  # type: ignore[assignment]
+    language = TextField()
+    stem = TextField()
+    per_million = FloatField()
+
+    class Meta:
+        """Each stem once for each language."""
+
+        primary_key = CompositeKey("language", "stem")
+
+
+class KnowledgeCommonWordList(Base):
+    """Of which package, and which version of it, a language's common words are."""
+
+    id = None  # type: ignore[assignment]
+    language = TextField(primary_key=True)
+    version = TextField()
+
+
 class KnowledgeEmbedding(Base):
     """A vector of an item's; a table of vectors.sql, which is not everywhere. PostgreSQL reads and writes the vectors."""
 

@@ -4,6 +4,7 @@ What belongs here: the rules and the verbs that the API and the commands share: 
     fields.py      values with their limits and error texts
     sites.py       an address that somebody typed becomes the origin that browsers send
     languages.py   the languages of knowledge, and which one a text is in
+    common_words.py  the words that are common in each language, from a package into the database
     chatbots.py    chatbots: create, change, delete; providers.py: whom they ask, in which order, with which keys
     knowledge.py   bases and items: create, change, delete
     vectors.py     which model makes a base's vectors, and how far they are

@@ -41,7 +41,7 @@ def shop(world: World, base: int) -> int:
 
 def found(base: int, question: str, before: str | None = None) -> list[str]:
     """Titles, best first."""
-    items = db.scalar("select knowledge_search_v4(%s, %s, %s, 100)", [base, question, before])
+    items = db.scalar("select knowledge_search_v5(%s, %s, %s, 100)", [base, question, before])
     return [item["title"] for item in items or []]
 
 
@@ -131,7 +131,7 @@ def test_without_a_base_nothing_is_searched(world: World) -> None:
 def test_what_an_item_is_found_with(world: World, base: int) -> None:
     item = world.know(base, "Gift cards", "Ten to a hundred euros.", url="https://shop.example/gifts")
     hidden = world.know(base, "Gift wrapping", "Free.", url="https://shop.example/wrapping", show_link=False)
-    first, second = db.scalar("select knowledge_search_v4(%s, 'gift cards, wrapping', '', 7)", [base])
+    first, second = db.scalar("select knowledge_search_v5(%s, 'gift cards, wrapping', '', 7)", [base])
     assert {first["id"], second["id"]} == {item, hidden}
     assert first["score"] >= second["score"] > 0
     assert {one["url"] for one in (first, second)} == {"https://shop.example/gifts", None}
@@ -215,5 +215,5 @@ def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> N
             "select count(*) from knowledge_word left join before using (knowledge_item_id, word) where before.weight is null"
         )
         assert cursor.fetchone() == (len({"", "offnungszeit", "=offnungszeiten", "^offn", "text", "=text"}),)
-        cursor.execute("select knowledge_search_v4(1, 'offnungszeiten', null, 10) -> 0 ->> 'title'")
+        cursor.execute("select knowledge_search_v5(1, 'offnungszeiten', null, 10) -> 0 ->> 'title'")
         assert cursor.fetchone() == ("Öffnungszeiten",)

@@ -18,7 +18,7 @@ import psutil
 import psycopg2
 import redis
 
-from scripts.commands.migrate import migrate
+from scripts.commands.migrate import migrate_and_fill
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
@@ -125,7 +125,7 @@ def _prepare(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
     os.environ.update(environment)
     for module in (config, db, redis_broker):
         module.reset()
-    migrate(environment["DATABASE_URL"])
+    migrate_and_fill(environment["DATABASE_URL"])
     rig = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
     rig.empty()
     db.rows("truncate customer cascade")  # left by a run that was killed

@@ -16,7 +16,7 @@ from shared.ai.vectors import as_literal
 from shared.db import sql
 from shared.jobs.ledger import ClaimStatement, Job, leases
 from shared.knowledge.split import PART, split
-from shared.models import Chatbot, Customer, KnowledgeBase, KnowledgeItem
+from shared.models import Chatbot, Customer, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource
 from shared.queues import Queue
 
 
@@ -59,9 +59,12 @@ class Shop:
         new_chatbot = Chatbot.insert(customer=self._customer, name="Bot", knowledge_base=stored)
         self._chatbots[base.name] = db.scalar(new_chatbot.returning(Chatbot.id))
         with db.transaction():
+            source = KnowledgeSource.insert(knowledge_base=stored, kind="file", location=base.name, state="listed")
+            source_id = db.scalar(source.returning(KnowledgeSource.id))
             for document, (title, content) in base.documents.items():
-                for part_title, part in split(title, content) if len(content) > PART else [(title, content)]:
-                    item = KnowledgeItem.insert(knowledge_base=stored, title=part_title, content=part)
+                imported = _document(source_id, document) if len(content) > PART else None
+                for part_title, part in split(title, content) if imported else [(title, content)]:
+                    item = KnowledgeItem.insert(knowledge_base=stored, title=part_title, content=part, document=imported)
                     self._documents[int(db.scalar(item.returning(KnowledgeItem.id)))] = document
         if self._model:
             _embed(int(stored), self._model)
@@ -104,7 +107,7 @@ class Shop:
 
 _RANK = """
     select item.id, length(title) + length(content) as characters
-    from chatbot, knowledge_candidates_v2(chatbot.knowledge_base_id, %s, null, 5) candidate
+    from chatbot, knowledge_candidates_v3(chatbot.knowledge_base_id, %s, null, 5) candidate
     join knowledge_item item on item.id = candidate.id where chatbot.id = %s order by score desc, item.id
 """
 #: A conversation, its turns (each assistant's turn answers the one before it) and the job that answers the last one.
@@ -128,6 +131,12 @@ _ADD = """
             #>> '{0,id}')::bigint
     from ids, conversations
 """
+
+
+def _document(source: int, name: str) -> int:
+    """What the parts of an imported text belong to."""
+    document = KnowledgeDocument.insert(source=source, location=name, state="stored")
+    return int(db.scalar(document.returning(KnowledgeDocument.id)))
 
 
 def _embed(base: int, model: str) -> None:
