@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,9 +12,11 @@ from shared import db
 from shared.models import AuditEntry
 from shared.people import accounts
 from shared.people.accounts import Refused
+from shared.privacy import erasure
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, knowledge_of, person, webhook
 from tests.integration.test_ledger_races import until_waiting
+from web.api import keys
 from web.app import create_app
 
 #: What is deleted: its table, its address, and the audit's word.
@@ -59,3 +62,60 @@ def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
             change()
     accounts.set_password(omar.id, "correct horse battery")
     accounts.disable(olga.id)
+
+
+@pytest.mark.parametrize("what", ["notes", "take", "bot", "closed"])
+def test_what_is_done_follows_a_conversation_into_another(app: Flask, world: World, what: str) -> None:
+    names = ["4917012345", "77123@lid"]
+    for name in names:
+        world.say(channel="whatsapp_qr", user=name)
+    world.drain()
+    newer = db.scalar("select max(id) from conversation")
+    emma = Visitor(app, person("agent", world.customer))
+    form = {"csrf_token": emma.token(), "content": "Call back", "key": "k-1"}
+    path = f"/desk/c/{world.customer}/conversations/{newer}/{what}"
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        db.rows("select contact_learn_v1(%s, 'whatsapp_qr', %s)", [world.chatbot, names])
+        answer = pool.submit(emma.client.post, path, data=form)
+        until_waiting(1)
+    assert answer.result(30).status_code == 303
+    owner, notes = db.row("select owner, (select count(*) from conversation_note) as notes from conversation").values()
+    assert (owner, notes) == {"notes": ("bot", 1), "take": ("person", 0), "bot": ("bot", 0), "closed": ("closed", 0)}[what]
+
+
+@pytest.mark.parametrize("what", ["notes", "take", "bot", "closed", "messages"])
+def test_nothing_is_done_to_a_conversation_that_is_erased_meanwhile(app: Flask, world: World, what: str) -> None:
+    world.say()
+    world.drain()
+    found, contact = db.row("select id, contact_id from conversation").values()
+    emma = Visitor(app, person("agent", world.customer))
+    form = {"csrf_token": emma.token(), "content": "Call back", "key": "k-1"}
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        erasure.erase(world.customer, contact)
+        answer = pool.submit(emma.client.post, f"/desk/c/{world.customer}/conversations/{found}/{what}", data=form)
+        until_waiting(1)
+    assert answer.result(30).status_code == 404
+    assert not db.rows("select from audit_entry where action like 'conversation.%%'")
+
+
+@pytest.mark.parametrize(
+    ("method", "what", "body"),
+    [
+        ("post", "/notes", {"content": "Call back"}),
+        ("patch", "", {"owner": "closed"}),
+        ("patch", "", {"owner": "person", "assigned_to": 0}),
+    ],
+)
+def test_nor_does_the_api(app: Flask, world: World, method: str, what: str, body: dict[str, Any]) -> None:
+    world.say()
+    world.drain()
+    found, contact = db.row("select id, contact_id from conversation").values()
+    emma, headers = person("agent", world.customer), {"Authorization": f"Bearer {keys.create(world.customer, 'test')}"}
+    given = {**body, **({"assigned_to": emma.id} if "assigned_to" in body else {})}
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        erasure.erase(world.customer, contact)
+        call = getattr(app.test_client(), method)
+        answer = pool.submit(call, f"/api/v1/conversations/{found}{what}", json=given, headers=headers)
+        until_waiting(1)
+    assert answer.result(30).status_code == 404
+    assert not db.rows("select from audit_entry where action like 'conversation.%%'")

@@ -94,7 +94,7 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
     else:
         with db.transaction():
             tickets = ownership.assign(conversation["id"], change["owner"], "api", minutes)
-            audited(_ACTIONS[change["owner"]], "conversation", conversation["id"])
+            _note(_ACTIONS[change["owner"]], conversation["id"])
         enqueue(tickets_of(tickets))
     return conversation_of(conversation_id, *_CONVERSATION)
 
@@ -165,11 +165,17 @@ def _replayed(message: dict[str, Any], status: int) -> Answer:
     return message, status, {REPLAYED: "true"} if status == 200 else {}
 
 
+def _note(action: str, conversation_id: int, **details: Any) -> None:
+    """Records what was done to a conversation, in its transaction. Raises NotFound if it was erased meanwhile."""
+    conversation_of(conversation_id)
+    audited(action, "conversation", conversation_id, **details)
+
+
 def _give(conversation_id: int, user_id: int, minutes: int | None) -> None:
     """To a colleague, whoever has it."""
     has_it = Conversation.select(Conversation.assigned_to_id).where(Conversation.id == conversation_id)
     try:
-        note = partial(audited, _ACTIONS["person"], "conversation", conversation_id, user=user_id)
+        note = partial(_note, _ACTIONS["person"], conversation_id, user=user_id)
         work.take(conversation_id, user_id, db.scalar(has_it), note, by="api", minutes=minutes)
     except work.Taken as faster:
         raise Conflict(

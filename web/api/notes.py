@@ -9,6 +9,7 @@ from marshmallow import fields, validate
 from werkzeug.exceptions import Conflict
 
 from shared import db
+from shared.db.outage import repeat_refused
 from shared.inbox import work
 from shared.models import ConversationNote
 from shared.teaching.fields import text
@@ -85,7 +86,8 @@ def create_note(note: dict[str, Any], conversation_id: int) -> dict[str, Any]:
 
     For the people who work at it: it is sent to nobody.
     """
-    return work.note(conversation_of(conversation_id)["id"], note["author"], note["content"])
+    # Once more, if the conversation is erased at this moment: then it is not found.
+    return repeat_refused(lambda: work.note(conversation_of(conversation_id)["id"], note["author"], note["content"]))
 
 
 @api.get("/quick-replies")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -65,12 +65,7 @@ def take(conversation_id: int) -> Response:
     user_id = colleagues[given] if given else g.user.id
     may_take_from = found["assigned_to"] if given or request.form.get("from") == str(found["assigned_to"]) else None
     try:
-        work.take(
-            found["id"],
-            user_id,
-            may_take_from,
-            lambda: audited("conversation.assigned", "conversation", found["id"], user=user_id),
-        )
+        work.take(found["id"], user_id, may_take_from, _noting("conversation.assigned", found, user=user_id))
     except work.Taken as faster:
         return _page(_existing(conversation_id), problem=_("%(name)s has taken it already.", name=faster.name), status=409)
     return _back(found)
@@ -82,7 +77,7 @@ def hand_conversation_to(conversation_id: int, owner: str) -> Response:
     """Gives it back to the bot, or closes it until the customer writes again."""
     found = _existing(conversation_id)
     action = "conversation.closed" if owner == "closed" else "conversation.returned"
-    work.hand_to(found["id"], owner, lambda: audited(action, "conversation", found["id"]))
+    work.hand_to(found["id"], owner, _noting(action, found))
     flash(_("Closed. It opens again when the customer writes.") if owner == "closed" else _("The bot has it again."))
     return _back(found)
 
@@ -91,8 +86,12 @@ def hand_conversation_to(conversation_id: int, owner: str) -> Response:
 @allowed("agent")
 def add_note(conversation_id: int) -> Response:
     """Leaves a note for colleagues; sent twice by the same form it is one."""
-    found, content = _existing(conversation_id), _text("content")
-    if content and work.note(found["id"], g.user, content, _key())["content"] != content[: work.MAX_NOTE]:
+    found, content, key = _existing(conversation_id), _text("content"), _key()
+    if not content:
+        return _back(found)
+    # Once more, if the conversation is erased at this moment: then it is not found.
+    note = repeat_refused(lambda: work.note(_existing(found["id"])["id"], g.user, content, key))
+    if note["content"] != content[: work.MAX_NOTE]:
         return _page(found, problem=str(_SENT_BEFORE), status=409, draft=content, kind="note")
     return _back(found)
 
@@ -238,6 +237,16 @@ def _existing(conversation_id: int) -> dict[str, Any]:
     if found is None:
         raise NotFound(_("There is no such conversation."))
     return found
+
+
+def _noting(action: str, found: Mapping[str, Any], **details: Any) -> Callable[[], object]:
+    """Records what was done to a conversation, in its transaction. Raises NotFound if it was erased meanwhile."""
+
+    def note() -> None:
+        _existing(found["id"])
+        audited(action, "conversation", found["id"], **details)
+
+    return note
 
 
 def _own_message(conversation_id: int, message_id: int) -> dict[str, Any]:
