@@ -141,8 +141,12 @@ create table knowledge_item (
     url               text check (url_is_normalized(url) and length(url) <= 2000),
     show_link         boolean not null default true,
     created_at        timestamptz not null default now(),
-    updated_at        timestamptz not null default now()
+    updated_at        timestamptz not null default now(),
+    -- The conversation in which its title was asked: the words are a customer's, and go with the person (shared/teaching/askers.py).
+    -- Null: they are the business's. No foreign key: a conversation that became a part of another keeps its id there.
+    asked_in          bigint
 );
+create index knowledge_item_asked_idx on knowledge_item (asked_in) where asked_in is not null;
 create index knowledge_item_base_idx on knowledge_item (knowledge_base_id);
 create index knowledge_item_document_idx on knowledge_item (document_id) where document_id is not null;
 

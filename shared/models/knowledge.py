@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peewee import (
     SQL,
+    BigIntegerField,
     BlobField,
     BooleanField,
     CompositeKey,
@@ -90,6 +91,7 @@ class KnowledgeItem(Base):
     show_link = BooleanField(constraints=[SQL("default true")])
     created_at = timestamp()
     updated_at = timestamp()
+    asked_in = BigIntegerField(null=True)
 
 
 class KnowledgeWord(Base):

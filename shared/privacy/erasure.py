@@ -27,6 +27,7 @@ from shared.media import files
 from shared.models import User
 from shared.people import audit
 from shared.privacy import marks
+from shared.teaching import askers
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -93,6 +94,7 @@ def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
     queries["delete_inbound"].rows(chatbot_id=chatbot_id, words=_words(row["name"] for row in identities), **where)
     hashes = [text for row in arrivals for text in row["hashes"] if text]
     queries["release_files"].rows(customer_id=customer_id, hashes=hashes, **where)
+    askers.forget(named)
     deleted = queries["delete_conversations"].row(**where) or {}  # one row, of counts
     queries["delete_contact"].rows(contact_id=contact_id)
     names = [*(row["name"] for row in identities), *(row["external_user_id"] for row in conversations)]

@@ -15,6 +15,7 @@ from shared.db import sql
 from shared.db.pruning import BATCH, PATIENCE, delete_in_batches
 from shared.jobs.independent import run_each
 from shared.models import Customer
+from shared.teaching import askers
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -85,9 +86,7 @@ def _prune_customer(customer_id: int, days: int) -> dict[str, int]:
         ids = [row["id"] for row in conversations if row["has_old_messages"]]
         while ids and (count := _delete("delete_messages", conversation_ids=ids, days=days, batch=BATCH)):
             deleted["messages"] += count
-        deleted["conversations"] += _delete(
-            "delete_conversations", conversation_ids=[row["id"] for row in conversations], days=days
-        )
+        deleted["conversations"] += _delete_conversations([row["id"] for row in conversations], days)
     for name in ("contacts", "events"):
         deleted[name] = 0
         while count := _delete(f"delete_{name}", batch=BATCH, **limit):
@@ -95,6 +94,14 @@ def _prune_customer(customer_id: int, days: int) -> dict[str, int]:
             if count < BATCH:
                 break
     return deleted
+
+
+def _delete_conversations(ids: list[int], days: int) -> int:
+    with db.patient(PATIENCE), db.transaction():
+        parts = queries["merged"].rows(conversation_ids=ids)
+        gone = [row["id"] for row in queries["delete_conversations"].rows(conversation_ids=ids, days=days)]
+        askers.forget([*gone, *(row["id"] for row in parts if row["conversation_id"] in gone)])
+    return len(gone)
 
 
 def _delete(query: str, **parameters: Any) -> int:

@@ -21,6 +21,10 @@ delete from message where id = any (array(
     order by id limit :batch))
 returning id
 
+-- name: merged(conversation_ids)
+-- What has become a part of them.
+select id, conversation_id from merged_conversation where conversation_id = any (:conversation_ids::bigint[])
+
 -- name: delete_conversations(conversation_ids, days)
 -- Those that are empty. Whoever saves a message into one at this moment has updated it before: then it stays, for it is new again.
 delete from conversation where id = any (:conversation_ids::bigint[])

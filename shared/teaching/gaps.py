@@ -17,7 +17,7 @@ from shared import db
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
 from shared.models import KnowledgeBase, KnowledgeGap
-from shared.teaching import fields, knowledge
+from shared.teaching import askers, fields, knowledge
 from shared.teaching.knowledge import MAX_TITLE, ItemSchema
 
 #: Open questions of a base that are looked at, newest first; workers/ai.sql keeps no more of them.
@@ -33,6 +33,7 @@ queries = sql.load(__file__)
 
 _COLUMNS = (
     KnowledgeGap.id,
+    KnowledgeGap.message,
     KnowledgeGap.question,
     KnowledgeGap.language,
     KnowledgeGap.words,
@@ -109,7 +110,8 @@ def answer(customer_id: int, base_id: int, gap_id: int, item: dict[str, Any]) ->
         if group is None:
             return None
         title = item["title"] or group.rows[-1]["question"][:MAX_TITLE]
-        created = knowledge.create_item(customer_id, base_id, {**item, "title": title})
+        whose = askers.asked_in(title, group.rows)
+        created = knowledge.create_item(customer_id, base_id, {**item, "title": title, "asked_in": whose})
         if created is not None:
             _close(group, created["id"])
         return created

@@ -5,6 +5,7 @@ Each verb is given the customer that it is for, and sees no other's rows: None i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema
@@ -17,6 +18,8 @@ from shared.teaching.languages import LANGUAGES, language_of
 
 #: Characters, as in schema.sql.
 MAX_TITLE, MAX_CONTENT = 500, 50_000
+#: Of a title in the audit.
+SHOWN = 80
 #: Of the name of a chatbot or a base: what a list can show.
 MAX_NAME = 200
 
@@ -130,7 +133,7 @@ def delete_base(customer_id: int, base_id: int) -> str | None:
 
 
 def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
-    """A new item of a base; in the language of its text, unless that is given."""
+    """A new item of a base; in the language of its text, unless that is given. `asked_in`, if its title was asked (askers.py)."""
     base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(is_own_base(customer_id, base_id)))
     if base is None:
         return None
@@ -155,15 +158,28 @@ def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict
             return None
         text = {**stored, **changes}
         changes = {**changes, "language": language_of(f"{text['title']}\n{text['content']}", otherwise=stored["language"])}
+    if "title" in changes:  # another one is the business's own
+        is_same = KnowledgeItem.title == changes["title"]
+        changes = {**changes, "asked_in": Case(None, [(is_same, KnowledgeItem.asked_in)])}
     if changes:
         db.rows(KnowledgeItem.update(**changes).where(own))
     return db.row(items().where(own))
 
 
 def delete_item(customer_id: int, item_id: int) -> str | None:
-    """Deletes an item, and returns its title; None if there is none."""
-    row = db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(KnowledgeItem.title))
-    return None if row is None else str(row["title"])
+    """Deletes an item, and returns what the audit calls it; None if there is none."""
+    columns = (KnowledgeItem.title, KnowledgeItem.asked_in)
+    row = db.row(KnowledgeItem.delete().where(is_own_item(customer_id, item_id)).returning(*columns))
+    return None if row is None else _name(row)
+
+
+def name_of(item_id: int) -> str:
+    """What the audit, which keeps no customer's words, calls an item: its title, or nothing where that is a customer's."""
+    return _name(db.row(KnowledgeItem.select(KnowledgeItem.title, KnowledgeItem.asked_in).where(KnowledgeItem.id == item_id)))
+
+
+def _name(item: Mapping[str, Any] | None) -> str:
+    return item["title"][:SHOWN] if item and item["asked_in"] is None else ""
 
 
 def items() -> ModelSelect[KnowledgeItem]:

@@ -148,7 +148,7 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
     named = _named(changes)
     with db.transaction():
         changed = existing(knowledge.change_item(customer_id(), row_id(item_id), changes), "knowledge item")
-        audited("knowledge.item_changed", "knowledge item", item_id, name=changed["title"][:_TITLE], changed=named)
+        audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id), changed=named)
     return changed
 
 
@@ -157,8 +157,8 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
 def delete_item(item_id: int) -> Response:
     """Delete an item"""
     with db.transaction():
-        title = existing(knowledge.delete_item(customer_id(), row_id(item_id)), "knowledge item")
-        audited("knowledge.item_deleted", "knowledge item", item_id, name=title[:_TITLE])
+        name = existing(knowledge.delete_item(customer_id(), row_id(item_id)), "knowledge item")
+        audited("knowledge.item_deleted", "knowledge item", item_id, name=name)
     return Response(status=204)
 
 

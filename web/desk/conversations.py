@@ -21,7 +21,7 @@ from shared.inbox import templates, thread, work
 from shared.models import Conversation, Media, Message
 from shared.payloads import MAX_ROW_ID, check
 from shared.privacy import erasure
-from shared.teaching import knowledge
+from shared.teaching import askers, knowledge
 from web.api import outbound, sending
 from web.audited import audited
 from web.desk import desk
@@ -123,13 +123,14 @@ def retry(conversation_id: int, message_id: int) -> Response:
 def improve(conversation_id: int, message_id: int) -> Response:
     """Writes what should have been answered into the chatbot's knowledge."""
     found = _existing(conversation_id)
-    _own_message(found["id"], message_id)
+    asked = _question_of(_own_message(found["id"], message_id))
     try:
         item = check(knowledge.ItemSchema, "knowledge item", {"title": _text("title"), "content": _text("content")})
     except InvalidPayload as wrong:
         problem = translated_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
         return _page(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422)
     with db.transaction():
+        item["asked_in"] = askers.asked_in(item["title"], asked)
         new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
         if new is None:
             return _page(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
@@ -251,10 +252,17 @@ def _noting(action: str, found: Mapping[str, Any], **details: Any) -> Callable[[
 
 def _own_message(conversation_id: int, message_id: int) -> dict[str, Any]:
     own = (Message.conversation == conversation_id) & (Message.id == min(message_id, MAX_ROW_ID))
-    row = db.row(Message.select(Message.id, Message.role, Message.status, Message.content, Message.data).where(own))
+    columns = (Message.id, Message.role, Message.status, Message.content, Message.data, Message.reply_to)
+    row = db.row(Message.select(*columns).where(own))
     if row is None:
         raise NotFound(_("There is no such message."))
     return row
+
+
+def _question_of(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What it answers."""
+    question = Message.select(Message.id.alias("message_id"), Message.content.alias("question"))
+    return db.rows(question.where(Message.id == reply["reply_to"]))
 
 
 def _text(name: str) -> str:

@@ -116,7 +116,7 @@ def save_item(base_id: int, item_id: int) -> Response:
         if request.form.get("version") != forms.version(stored, _ITEM):
             return _item_page(base, stored, given, is_stale=True, status=409)
         teaching.change_item(g.customer.id, item_id, changes)
-        audited("knowledge.item_changed", "knowledge item", item_id, name=changes["title"][:80])
+        audited("knowledge.item_changed", "knowledge item", item_id, name=teaching.name_of(item_id))
     flash(_("Saved. It holds from the next answer on."))
     return _to("desk.items", base_id=base_id)
 
@@ -128,8 +128,8 @@ def delete_item(base_id: int, item_id: int) -> Response:
     require_base(base_id)
     _item(base_id, item_id)
     with db.transaction():
-        title = _there(teaching.delete_item(g.customer.id, item_id))
-        audited("knowledge.item_deleted", "knowledge item", item_id, name=title[:80])
+        name = _there(teaching.delete_item(g.customer.id, item_id))
+        audited("knowledge.item_deleted", "knowledge item", item_id, name=name)
     flash(_("Deleted."))
     return _to("desk.items", base_id=base_id)
 
