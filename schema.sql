@@ -755,9 +755,13 @@ create table api_key (
     name        text not null check (name <> ''),
     hash        text not null unique check (hash ~ '^[0-9a-f]{64}$'),
     created_at  timestamptz not null default now(),
-    revoked_at  timestamptz
+    revoked_at  timestamptz,
+    -- It may invite people, make keys and connect channels (web/api/api.py); an owner wants it so. Those that it makes may not.
+    manages     boolean not null default false,
+    made_by     bigint references api_key on delete cascade -- the key that made it, with which it ends
 );
 create index api_key_customer_idx on api_key (customer_id);
+create index api_key_made_by_idx on api_key (made_by) where made_by is not null;
 
 -- Answers of the API to requests with an Idempotency-Key (web/api/idempotency.py), for a day.
 create table kept_answer (

@@ -17,9 +17,11 @@ from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
 from web.api import (
+    api_keys,
     budgets,
     channels,
     chatbots,
+    connecting,
     contacts,
     document,
     events,
@@ -50,7 +52,7 @@ from web.widget.page import page as widget_page
 #: The modules that add their routes to the API.
 API_ROUTES = (
     *(chatbots, channels, knowledge, gaps, sources, contacts, messages, notes, media, templates),
-    *(webhooks, webhook_attempts, recovery, events, usage, budgets, team),
+    *(webhooks, webhook_attempts, recovery, events, usage, budgets, team, api_keys, connecting),
 )
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page, event_types)

@@ -35,6 +35,8 @@ WRONG_LOGINS = 10
 WRONG_PASSWORDS = 10
 #: E-mails with a new link that one account of the desk gets in a minute.
 MAILS = 2
+#: Invitations that a business's keys send in a minute.
+INVITATIONS = 20
 _GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
@@ -113,6 +115,11 @@ def check_mail(account: str) -> None:
     """Counts a request for a new password by e-mail. Raises TooManyRequests."""
     _count(WRONG_LOGINS, f"mails:{client_site()}", "This address may ask for {} new passwords")
     _count(MAILS, f"mails:{_logins(account)}", "This account may get {} e-mails")
+
+
+def check_invitations(customer_id: int) -> None:
+    """Counts an e-mail to whomever a business's key names. Raises TooManyRequests."""
+    _count(INVITATIONS, f"invitations:{customer_id}", "A business may send {} invitations by API")
 
 
 def _logins(account: str) -> str:

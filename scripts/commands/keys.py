@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.db import credentials
@@ -29,6 +30,7 @@ def _arguments() -> argparse.Namespace:
     create = commands.add_parser("create", help="prints a new key, once")
     create.add_argument("--customer", type=count, required=True, help="its id: scripts/connect business prints it")
     create.add_argument("--name", default="server", help="what it is for (default: server)")
+    create.add_argument("--manages", action="store_true", help="it may invite people, make keys and connect channels")
     create.set_defaults(run=_create)
     listed = commands.add_parser("list", help="all keys: whose, what for, since when; the keys themselves are not kept")
     listed.set_defaults(run=_list)
@@ -43,24 +45,32 @@ def _arguments() -> argparse.Namespace:
 
 
 def _create(arguments: argparse.Namespace) -> int:
+    manages = {"manages": True} if arguments.manages else {}
     try:
-        print(keys.create(arguments.customer, arguments.name))
+        with db.transaction():
+            key = keys.create(arguments.customer, arguments.name, **manages)
+            audited("keys", "key.created", "key", None, arguments.customer, name=arguments.name, **manages)
     except ValueError as problem:
         print(f"keys: {problem}", file=sys.stderr)
         return 1
+    print(key)
     print("keys: this key is not shown again", file=sys.stderr)
     return 0
 
 
 def _list(_: argparse.Namespace) -> int:
-    columns = (ApiKey.id, ApiKey.customer, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+    columns = (ApiKey.id, ApiKey.customer, ApiKey.name, ApiKey.manages, ApiKey.created_at, ApiKey.revoked_at)
     rows = db.rows(ApiKey.select(*columns).order_by(ApiKey.id))
-    print_table(("id", "customer", "name", "created", "revoked"), (row.values() for row in rows))
+    print_table(("id", "customer", "name", "manages", "created", "revoked"), (row.values() for row in rows))
     return 0
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    if not keys.revoke(arguments.id):
+    with db.transaction():
+        revoked = keys.revoke(arguments.id)
+        if revoked is not None:
+            audited("keys", "key.revoked", "key", arguments.id, revoked["customer_id"], name=revoked["name"])
+    if revoked is None:
         print(f"keys: there is no key {arguments.id}, or it was revoked before", file=sys.stderr)
         return 1
     print(f"key {arguments.id} is revoked")

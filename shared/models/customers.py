@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import ForeignKeyField, IntegerField, SmallIntegerField, TextField
+from peewee import SQL, BigIntegerField, BooleanField, ForeignKeyField, IntegerField, SmallIntegerField, TextField
 from playhouse.postgres_ext import DateTimeTZField
 
 from shared.models.base import Base, EncryptedField, timestamp
@@ -27,6 +27,8 @@ class ApiKey(Base):
     hash = TextField()
     created_at = timestamp()
     revoked_at = DateTimeTZField(null=True)
+    manages = BooleanField(constraints=[SQL("default false")])
+    made_by = BigIntegerField(null=True)
 
 
 class KeptAnswer(Base):

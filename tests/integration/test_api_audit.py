@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scripts.local.simulator.graph_accounts import WABA
 from shared import db
 from tests.integration.desk_pages import person
 from tests.integration.front_door import FrontDoor
@@ -21,6 +22,7 @@ __all__ = ["mine"]  # a fixture
 NO_ROW = {
     "send_message": "a message is its own record: metadata.source says that the API sent it",
     "resend_message": "as send_message: it is a new message",
+    "subscribe_channel": "Meta is asked; nothing changes here",
     "create_note": "a note is its own record: it has an author and a time",
 }
 #: In bodies, where no audit may have it.
@@ -30,8 +32,10 @@ PREPARED = {
     "retry_channel": "insert into channel_health (channel, chatbot_id, state, reason, since)"
     " values ('whatsapp_cloud', {chatbot_id}, 'held', 'payment_missing', now())"
     " on conflict (channel, chatbot_id) do update set state = 'held', reason = 'payment_missing'",
-    "sync_templates": "insert into whatsapp_business (waba_id) values ('waba-1');"
+    "sync_templates": "insert into whatsapp_business (waba_id) values ('waba-1') on conflict do nothing;"
     " update whatsapp_cloud_account set waba_id = 'waba-1' where chatbot_id = {chatbot_id}",
+    "subscribe_channel": f"insert into whatsapp_business (waba_id) values ('{WABA}') on conflict do nothing;"
+    f" update whatsapp_cloud_account set waba_id = '{WABA}' where chatbot_id = {{chatbot_id}}",
     "stop_source": "update knowledge_source set state = 'listing' where id = {source_id}",
     "retry_source": "update knowledge_source set state = 'failed', error = 'x' where id = {source_id}",
     "sync_source": "update knowledge_source set state = 'listed' where id = {source_id}",
@@ -41,8 +45,9 @@ PREPARED = {
     "recover_endpoint": "update bulk_action set state = 'stopped', stopped_by = 'x', finished_at = now() where kind = 'recover'",
     "stop_recovery": "update bulk_action set state = 'running', stopped_by = null, finished_at = null where kind = 'recover'",
 }
-#: Rows that may be deleted, in the place of those that others need.
+#: Rows of a route's own: that may be deleted, or has no account yet.
 OWN_ROW = {
+    "connect_channel": ("chatbot_id", "insert into chatbot (customer_id, name) values ({customer}, 'Nora') returning id"),
     "delete_chatbot": ("chatbot_id", "insert into chatbot (customer_id, name) values ({customer}, 'Otto') returning id"),
     "delete_base": ("base_id", "insert into knowledge_base (customer_id, name) values ({customer}, 'Empty') returning id"),
 }
@@ -50,6 +55,7 @@ _SECRETS = {
     "create_endpoint": {"url": f"https://x.example/{SECRET}?key={SECRET}", "headers": [{"name": "X-Key", "value": SECRET}]},
     "update_endpoint": {"headers": [{"name": "X-Key", "value": SECRET}], "rotate_secret": True, "paused": True, "active": True},
     "replace_credentials": {"secret": SECRET},
+    "connect_channel": {"phone_number_id": "4711", "secret": SECRET},
     "save_quick_reply": {"shortcut": "theirs", "content": SECRET},
     "import_source": {"url": f"https://theirs.example/?key={SECRET}"},
     "create_chatbot": {"name": "Theirs", "system_prompt": SECRET},
@@ -70,13 +76,14 @@ def requests(door: FrontDoor, business: Business) -> Iterator[tuple[str, str, st
     """Each with what it needs: method, path, name and body."""
     ids = ids_of(business)
     for method, address, name in changing(door):
+        own = dict(ids)
         if name in OWN_ROW:
             which, sql = OWN_ROW[name]
-            ids[which] = db.scalar(sql.format(customer=business.customer))
+            own[which] = db.scalar(sql.format(customer=business.customer))
         if name in PREPARED:
             db.rows(PREPARED[name].format(**ids))
         body = _SECRETS.get(name, BODIES.get(name))
-        yield method, path_of(address, ids), name, {"tokens": 5_000} if name == "set_budget" else body
+        yield method, path_of(address, own), name, {"tokens": 5_000} if name == "set_budget" else body
 
 
 def rows_of(business: Business) -> list[dict[str, Any]]:

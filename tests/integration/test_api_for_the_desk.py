@@ -48,21 +48,28 @@ DOES: dict[str, set[str]] = {
     "reply": {"POST /conversations/{}/messages"},
     "retry": {"POST /conversations/{}/messages/{}/retry"},
     "erase_contact": {"DELETE /contacts/{}"},
+    "invite": {"POST /team"},
+    "change_access": {"PATCH /team/{}"},
+    "new_link": {"POST /team/{}/link"},
+    "create_key": {"POST /keys"},
+    "revoke_key": {"DELETE /keys/{}"},
+    "connect_own": {"POST /channels/{}/{}"},
+    "disconnect": {"DELETE /channels/{}/{}"},
+    "subscribe_again": {"POST /channels/{}/{}/subscribe"},
 }
-_PEOPLE = "people log in at the desk; a key must not make somebody who can"
-_KEYS = "a key must not make another one, which outlives it"
+_PEOPLE = "of a person and their own browser: passwords and profiles are nobody else's"
+_OWNERS = "a key must not make an owner: one may at the desk what no key may, such as a key that manages"
 _OPERATOR = "of whoever runs the service, for all businesses; keys are of one. scripts/ does it without a browser"
-_CONNECTING = "a channel is connected, and disconnected, where a person sees what its provider says; scripts/connect connects"
+_UNPROVED = "whoever names an account gets its messages; without a proof only an operator does, at the desk or by scripts/connect"
 #: Why the API has none.
 NOT = {
     **dict.fromkeys(("log_in", "log_out", "ask_for_link", "use_link"), _PEOPLE),
-    **dict.fromkeys(("invite", "change_role", "change_access", "new_link"), _PEOPLE),
     **dict.fromkeys(("change_profile", "change_password", "end_sessions"), _PEOPLE),
-    **dict.fromkeys(("create_key", "revoke_key"), _KEYS),
+    "change_role": _OWNERS,
     **dict.fromkeys(("invite_operator", "change_operators_access", "new_operators_link", "change_grant"), _OPERATOR),
     **dict.fromkeys(("begin_replay", "stop_replay", "ignore_failures", "try_channel"), _OPERATOR),
     **dict.fromkeys(("set_price", "remove_price", "pause", "resume", "create_customer", "change_customer"), _OPERATOR),
-    **dict.fromkeys(("connect_own", "name_account", "subscribe_again", "disconnect"), _CONNECTING),
+    "name_account": _UNPROVED,
     "begin_test": "a test chat is a visitor of the widget's, and the widget's own API needs no key",
 }
 

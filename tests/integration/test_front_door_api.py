@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.inbox import work
+from shared.people import accounts as people
 from shared.people import audit
 from shared.teaching.hours import opening_hours_field
 from tests.integration.desk_pages import person
@@ -30,7 +31,7 @@ class Business:
     """A customer's server with its key."""
 
     def __init__(self, door: FrontDoor, customer: int) -> None:
-        self.customer, self.key, self._client = customer, keys.create(customer, "test"), door.client
+        self.customer, self.key, self._client = customer, keys.create(customer, "test", manages=True), door.client
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
         given = {"Authorization": f"Bearer {self.key}", **headers}
@@ -73,7 +74,7 @@ def test_without_a_key_nothing_opens(door: FrontDoor, header: str | None) -> Non
 def test_keys_are_kept_as_hashes_and_can_be_revoked(mine: Business) -> None:
     assert mine.key not in json.dumps(db.rows("select name, hash from api_key"))
     assert mine("GET", "/conversations").status_code == 200
-    assert keys.revoke(db.scalar("select id from api_key")) is True
+    assert keys.revoke(db.scalar("select id from api_key")) == {"customer_id": mine.customer, "name": "test"}
     assert mine("GET", "/conversations").status_code == 401
     with pytest.raises(ValueError, match="no customer"):
         keys.create(4711, "x")
@@ -304,6 +305,12 @@ def ids_of(business: Business) -> dict[str, int]:
             "insert into message (conversation_id, chatbot_id, channel, role, content, status, error)"
             " select id, chatbot_id, channel, 'assistant', 'mine-4711', 'FAILED', 'x' from conversation returning id"
         ),
+        "key_id": db.scalar(
+            "insert into api_key (customer_id, name, hash)"
+            " values (%s, 'mine-4711', encode(sha256(random()::text::bytea), 'hex')) returning id",
+            [business.customer],
+        ),
+        "user_id": people.create(f"agent-{business.customer}@mine.example", "mine-4711", "agent", business.customer).id,
         "reply_id": work.save_quick_reply(business.customer, "mine", "mine-4711")["id"],
         "contact_id": db.scalar("select id from contact"),
         **_taught(business),
@@ -328,6 +335,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "update_endpoint": {"active": False},
     "test_endpoint": {},
     "replace_credentials": {"secret": "theirs"},
+    "invite_agent": {"email": "theirs@shop.example", "name": "Theirs"},
+    "change_access": {"active": True},
+    "create_key": {"name": "Theirs"},
+    "connect_channel": {"phone_number_id": "4711", "secret": "theirs", "dialect": "waha"},
     "recover_endpoint": {"since": "2026-01-01T00:00:00Z"},
 }
 

@@ -27,6 +27,8 @@ _METHODS = [
     ("web/desk/**.py", "python"),
     ("shared/people/**.py", "python"),
     ("shared/webhooks/events.py", "python"),
+    # What the desk and the API do alike.
+    *((f"web/{name}.py", "python") for name in ("connecting", "connection_words", "invitations")),
     # What a browser may be told outside the desk: the start page, and errors.
     *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "widget/access")),
     *((f"web/ops/{name}.py", "python") for name in ("dashboard", "metrics")),

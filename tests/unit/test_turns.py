@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from web.desk.turns import NoTurn, Turns
+from web.turns import NoTurn, Turns
 
 
 def shares(customer: int, channel: str) -> dict[object, int]:

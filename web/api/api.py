@@ -11,7 +11,7 @@ import flask_smorest
 from flask import Response, current_app, g, request
 from peewee import ModelSelect
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound, Unauthorized
 
 from shared import db
 from shared.payloads import MAX_ROW_ID
@@ -23,6 +23,7 @@ from web.parameters import IDEMPOTENCY_KEY, Parser
 from web.request_limits import api_key_headers, check_api_key, check_wrong_key
 
 Row = TypeVar("Row")
+View = TypeVar("View", bound=Callable[..., Any])
 
 #: Bytes of a body with a long text: 50,000 characters, each of which JSON may write as \u….
 MAX_TEXT_BODY = 384 * 1024
@@ -62,6 +63,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         """Reads the query by a schema: 400 if it is wrong."""
         return self.arguments(schema, location="query", error_status_code=400)  # type: ignore[no-any-return]
 
+    def managing(self, view: View) -> View:
+        """Of a route that takes a key which manages (`api_key.manages`): 403 with another one."""
+        described: View = self.alt_response(403, response="FORBIDDEN")(view)
+        described.manages = True  # type: ignore[attr-defined]  # _check_right reads it
+        return described
+
     @staticmethod
     def _prepare_key_doc(doc: dict[str, Any], _info: dict[str, Any], *, method: str, **_: Any) -> dict[str, Any]:
         """Every POST takes an Idempotency-Key."""
@@ -98,6 +105,16 @@ def _authenticate() -> None:
     check_api_key(owner.key_id)
     g.log_context = log_context(customer=owner.customer_id)
     g.log_context.__enter__()
+
+
+@api.before_request
+def _check_right() -> None:
+    """Raises Forbidden. Before an answer is given once more (_begin_keyed): it may be a new key."""
+    if getattr(current_app.view_functions[request.endpoint or ""], "manages", False) and not g.key.manages:
+        raise Forbidden(
+            "This key may not invite people, make keys or connect channels. An owner makes one that may at the desk, under API"
+            " keys; or whoever runs this server with scripts/keys create --manages."
+        )
 
 
 @api.before_request

@@ -9,23 +9,23 @@ from marshmallow import fields, validate
 
 from shared import db
 from shared.channels import accounts, health
-from shared.channels.registry import CHANNELS
 from shared.payloads import not_blank
 from web.api.api import api, customer_id, existing, row_id
 from web.api.schemas import stored_id, stored_time
 from web.audited import audited
+from web.connecting import CONNECTED
 from web.parameters import BodySchema
 
 #: Characters of a token.
 MAX_SECRET = 4_096
-_CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]
-_ACCOUNT = f"/channels/<any({', '.join(_CONNECTED)}):channel>/<int:chatbot_id>"
+#: The address of an account.
+ACCOUNT = f"/channels/<any({', '.join(CONNECTED)}):channel>/<int:chatbot_id>"
 
 
 class ChannelSchema(BodySchema):
     """An account of a chatbot on a channel: a number, a session."""
 
-    channel = fields.String(required=True, validate=validate.OneOf(_CONNECTED))
+    channel = fields.String(required=True, validate=validate.OneOf(CONNECTED))
     chatbot_id = stored_id()
     name = fields.String(required=True, metadata={"description": "The provider's name for it: a number's id, a session."})
     active = fields.Boolean(required=True)
@@ -68,7 +68,7 @@ def list_channels() -> dict[str, Any]:
     return {"data": accounts.overview(customer_id())}
 
 
-@api.put(f"{_ACCOUNT}/credentials")
+@api.put(f"{ACCOUNT}/credentials")
 @api.arguments(CredentialsSchema)
 @api.response(204)
 def replace_credentials(credentials: dict[str, Any], channel: str, chatbot_id: int) -> Response:
@@ -84,7 +84,7 @@ def replace_credentials(credentials: dict[str, Any], channel: str, chatbot_id: i
     return Response(status=204)
 
 
-@api.post(f"{_ACCOUNT}/retry")
+@api.post(f"{ACCOUNT}/retry")
 @api.response(204)
 def retry_channel(channel: str, chatbot_id: int) -> Response:
     """Try an account again

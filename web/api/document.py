@@ -18,6 +18,7 @@ from web.api.schemas import ProblemSchema
 _MEANINGS = {
     400: "A parameter or the body is malformed.",
     401: "The API key is missing or not valid.",
+    403: "The API key may not do this: it does not manage (`manages`).",
     404: "There is no such row, or it is not yours.",
     409: "Conflict: `detail` says what is in the way, and what to do.",
     413: "The body is too large.",
@@ -29,7 +30,7 @@ _MEANINGS = {
 _ABOUT = """The API for businesses' servers. Errors are problem documents (RFC 9457).
 
 Lists come newest first, in pages: `before` takes the `next` of the page before. `events` come oldest first, and `after` takes it.
-`channels`, `budgets`, `quick-replies` and `team` are whole, and so is what is grouped (`gaps`, `queues`, `usage`).
+`channels`, `budgets`, `quick-replies`, `team` and `keys` are whole, and so is what is grouped (`gaps`, `queues`, `usage`).
 
 `RateLimit-Policy` and `RateLimit` say how many requests a key may make (`q`) in how many seconds (`w`), and what is left of them
 (`r`) for how long (`t`).

@@ -19,18 +19,21 @@ KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
 
 @dataclass(frozen=True)
 class Owner:
-    """A key's row and its customer."""
+    """A key's row and its customer. `manages`: it may invite people, make keys and connect channels."""
 
     key_id: int
     customer_id: int
     name: str
+    manages: bool
 
 
-def create(customer_id: int, name: str) -> str:
-    """A new key of a customer. Raises ValueError if there is no such customer."""
+def create(customer_id: int, name: str, *, manages: bool = False, made_by: int | None = None) -> str:
+    """A new key of a customer. `made_by`: the key that made it, and with which it ends. Raises ValueError if there is no such
+    customer."""
     key = "sk_" + secrets.token_urlsafe(32)
-    owner = Customer.select(Customer.id, Value(name), Value(_hash(key))).where(Customer.id == customer_id)
-    columns = [ApiKey.customer, ApiKey.name, ApiKey.hash]
+    values = (name, _hash(key), manages, made_by)
+    owner = Customer.select(Customer.id, *map(Value, values)).where(Customer.id == customer_id)
+    columns = [ApiKey.customer, ApiKey.name, ApiKey.hash, ApiKey.manages, ApiKey.made_by]
     if db.row(ApiKey.insert_from(owner, columns).returning(ApiKey.id)) is None:
         raise ValueError(f"There is no customer {customer_id}; scripts/connect business prints the id of a new one.")
     return key
@@ -40,24 +43,35 @@ def owner_of(key: str) -> Owner | None:
     """Whose key it is; None for one that nobody has, or that was revoked."""
     if not KEY.fullmatch(key):
         return None
-    columns = (ApiKey.id, ApiKey.customer, ApiKey.name)
+    columns = (ApiKey.id, ApiKey.customer, ApiKey.name, ApiKey.manages)
     row = db.row(ApiKey.select(*columns).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
-    return None if row is None else Owner(row["id"], row["customer_id"], row["name"])
+    return None if row is None else Owner(row["id"], row["customer_id"], row["name"], row["manages"])
 
 
 def of_customer(customer_id: int) -> list[dict[str, Any]]:
     """A customer's keys, the newest first; those that work before those that were revoked."""
-    columns = (ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+    columns = (ApiKey.id, ApiKey.name, ApiKey.manages, ApiKey.made_by, ApiKey.created_at, ApiKey.revoked_at)
     order = (ApiKey.revoked_at.is_null(False), ApiKey.id.desc())
     return db.rows(ApiKey.select(*columns).where(ApiKey.customer == customer_id).order_by(*order))
 
 
-def revoke(key_id: int, customer_id: int | None = None) -> bool:
-    """Ends a key, of this customer if one is given; False if there is no such key, or it has ended."""
+def find(key_id: int, customer_id: int) -> dict[str, Any] | None:
+    """One of a customer's keys that works."""
+    return next((key for key in of_customer(customer_id) if key["id"] == key_id and key["revoked_at"] is None), None)
+
+
+def revoke(key_id: int, customer_id: int | None = None) -> dict[str, Any] | None:
+    """Ends a key, of this customer if one is given, and those that it made; returns whose it was, and its name. None if there
+    is no such key, or it has ended."""
     active = (ApiKey.id == key_id) & ApiKey.revoked_at.is_null()
     if customer_id is not None:
         active &= ApiKey.customer == customer_id
-    return db.row(ApiKey.update(revoked_at=fn.clock_timestamp()).where(active).returning(ApiKey.id)) is not None
+    now = fn.clock_timestamp()
+    with db.transaction():
+        row = db.row(ApiKey.update(revoked_at=now).where(active).returning(ApiKey.customer, ApiKey.name))
+        if row is not None:
+            db.rows(ApiKey.update(revoked_at=now).where(ApiKey.made_by == key_id, ApiKey.revoked_at.is_null()))
+    return row
 
 
 def _hash(key: str) -> str:

@@ -1,15 +1,28 @@
-"""/api/v1/team and /api/v1/audit: who works for a business, and who changed what. The API makes neither users nor keys."""
+"""/api/v1/team and /api/v1/audit: who works for a business, and who changed what.
+
+A key that manages invites agents, and takes their access away and gives it back: an agent may nothing that a key may not. Who is
+an owner, and whose password is whose, is the desk's alone: an owner may make keys that manage.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import fields, validate
+from werkzeug.exceptions import Conflict
 
+from shared import db
+from shared.errors import InvalidPayload
+from shared.models import User
 from shared.people import accounts, audit
-from web.api.api import api, customer_id
+from shared.teaching import fields as given
+from web import invitations
+from web.api.api import api, customer_id, existing, row_id
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
+from web.audited import audited
 from web.parameters import BodySchema
+from web.request_limits import check_invitations
 
 
 class UserSchema(BodySchema):
@@ -25,6 +38,32 @@ class TeamSchema(BodySchema):
     """All who work for a business."""
 
     data = fields.List(fields.Nested(UserSchema), required=True)
+
+
+class NewAgentSchema(BodySchema):
+    """Somebody who is to answer customers."""
+
+    what = "colleague"
+    email = given.text(254, required=True, metadata={"description": "Where the invitation goes, like emma@shop.example."})
+    name = given.text(200, required=True)
+
+
+class AccessSchema(BodySchema):
+    """Whether somebody may log in."""
+
+    what = "colleague"
+    active = given.switch(required=True)
+
+
+class InvitedSchema(UserSchema):
+    """An agent with a link, by which a password is chosen."""
+
+    link = stored_text(
+        allow_none=True,
+        metadata={
+            "description": "Null: it was sent by e-mail. Else no e-mail could be sent; pass it on, it works once, for 7 days."
+        },
+    )
 
 
 class AuditQuerySchema(PageQuerySchema):
@@ -60,6 +99,99 @@ def list_team() -> dict[str, Any]:
     return {"data": [{**user, "active": user["disabled_at"] is None} for user in users]}
 
 
+@api.post("/team")
+@api.managing
+@api.arguments(NewAgentSchema)
+@api.response(201, InvitedSchema)
+@api.alt_response(409, response="CONFLICT")
+def invite_agent(new: dict[str, Any]) -> dict[str, Any]:
+    """Invite an agent
+
+    They get a link by e-mail, with which they choose a password. Owners are made at the desk. 409 for the address of somebody who
+    is a user already.
+    """
+    email = _checked("email", accounts.checked_address, new["email"])
+    name = _checked("name", accounts.checked_name, new["name"])
+    check_invitations(customer_id())
+    try:
+        with db.transaction():
+            agent = accounts.create(email, name, "agent", customer_id())
+            audited("user.invited", "user", agent.id, name=agent.name, role="agent")
+            path = invitations.make(agent)
+    except accounts.Refused as refusal:
+        raise Conflict(str(refusal)) from None
+    return _invited(agent, path)
+
+
+@api.post("/team/<int:user_id>/link")
+@api.managing
+@api.response(200, InvitedSchema)
+@api.alt_response(409, response="CONFLICT")
+def invite_again(user_id: int) -> dict[str, Any]:
+    """Invite an agent once more
+
+    The earlier link ends. 409 for somebody who has chosen a password: they ask for another one at the login.
+    """
+    agent = _agent(user_id)
+    if agent.disabled_at or agent.password_hash:
+        raise Conflict(
+            "The agent has no access. Give it back first."
+            if agent.disabled_at
+            else "The agent has a password. Who has lost it asks for another one at the login."
+        )
+    check_invitations(customer_id())
+    with db.transaction():
+        path = invitations.make(agent)
+    return _invited(agent, path)
+
+
+@api.patch("/team/<int:user_id>")
+@api.managing
+@api.arguments(AccessSchema)
+@api.response(200, UserSchema)
+@api.alt_response(409, response="CONFLICT")
+def change_access(access: dict[str, Any], user_id: int) -> dict[str, Any]:
+    """Take an agent's access away, or give it back
+
+    Their sessions end at once. An owner's is changed at the desk (409).
+    """
+    agent = _agent(user_id)
+    with db.transaction():
+        if access["active"]:
+            accounts.enable(agent.id)
+        else:
+            accounts.disable(agent.id)
+        audited("user.enabled" if access["active"] else "user.disabled", "user", agent.id, name=agent.name)
+    return _shown(agent) | {"active": access["active"]}
+
+
+def _agent(user_id: int) -> User:
+    """Raises NotFound for somebody of another business, Conflict for an owner."""
+    try:
+        user = accounts.require(row_id(user_id))
+    except accounts.Refused:
+        user = None
+    user = existing(user if user and user.customer_id == customer_id() else None, "user")
+    if user.role != "agent":
+        raise Conflict("This is an owner. Owners are changed at the desk.")
+    return user
+
+
+def _invited(agent: User, path: str) -> dict[str, Any]:
+    return _shown(agent) | {"link": invitations.hand_over(agent, path).address or None}
+
+
+def _shown(user: User) -> dict[str, Any]:
+    return {"id": user.id, "name": user.name, "role": user.role, "active": user.disabled_at is None}
+
+
+def _checked(member: str, check: Callable[[str], str], text: str) -> str:
+    try:
+        return check(text)
+    except accounts.Refused as refusal:
+        raise InvalidPayload("colleague", {member: str(refusal)}) from None
+
+
 @api.get("/audit")
 @api.query(AuditQuerySchema)
 @api.response(200, page_of("AuditPageSchema", AuditEntrySchema))
@@ -67,7 +199,7 @@ def list_audit(query: dict[str, Any]) -> dict[str, Any]:
     """List who changed what
 
     What is done at the desk and by the API, where `details` name the key; but for messages and notes, which are their own record.
-    Of what commands do, only contacts that were erased or exported, and changes of users.
+    What commands change says `by: scripts/…`.
     """
     limit = query["limit"]
     rows = audit.entries(customer_id(), action=query.get("action", ""), before=query.get("before"), limit=limit + 1)

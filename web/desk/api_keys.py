@@ -30,9 +30,10 @@ def create_key() -> Response:
         name = checked_name(request.form.get("name", ""))
     except Refused as refusal:
         return _page(problem=refusal_text(refusal), status=422)
+    manages = {"manages": True} if request.form.get("manages") == "1" else {}
     with db.transaction():
-        key = api_keys.create(g.customer.id, name)
-        audited("key.created", "key", name=name)
+        key = api_keys.create(g.customer.id, name, **manages)
+        audited("key.created", "key", name=name, **manages)
     return _page(made=key)
 
 

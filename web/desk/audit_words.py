@@ -92,6 +92,7 @@ LABELS: Mapping[str, LazyString | str] = {
     "error": _l("reason"),
     "events": _l("events"),
     "language": _l("language"),
+    "manages": _l("manages"),
     "messages": _l("messages"),
     "minute": _l("a minute of voice"),
     "model": _l("model"),

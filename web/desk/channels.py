@@ -23,10 +23,10 @@ from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
 from web.api.channels import MAX_SECRET
 from web.audited import audited
+from web.connection_words import PROBLEMS
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.connecting import ACCOUNT, own_account
-from web.desk.connection_words import PROBLEMS
 from web.desk.operate import words
 
 #: States of an account: its words, and their tone.

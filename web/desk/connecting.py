@@ -1,19 +1,15 @@
 """Connecting an account: an owner may, where the provider says that it is theirs, or where its session is made here.
 
 Whoever names an account gets its messages. So Meta is asked for the number with the token, Telegram for the bot, and a gateway's
-session gets a name of ours. What cannot be proved so is an operator's (channels.py). The checks that a page shows ask the
-provider each time; they hold no database connection meanwhile, and a process asks a few at once, for each takes a thread.
+session gets a name of ours. What cannot be proved so is an operator's (channels.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from peewee import fn
-from werkzeug.exceptions import NotFound, ServiceUnavailable
+from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.channels import accounts, checks, connecting
@@ -21,26 +17,21 @@ from shared.channels.checks import ProviderRefused
 from shared.channels.health import Account
 from shared.channels.registry import CHANNELS
 from shared.channels.whatsapp_cloud import connect as cloud
-from shared.channels.whatsapp_qr import connect as qr
 from shared.config import settings
 from shared.errors import InvalidPayload, OutsideFailure
 from shared.models import Chatbot
 from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
+from web import connection_words
 from web.api.channels import MAX_SECRET
-from web.audited import audited
-from web.desk import connection_words, desk, forms
+from web.connecting import CONNECTED, asking, connect, noting, site
+from web.connecting import steps as steps_of
+from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
-from web.desk.turns import NoTurn, Turns
 
-_CONNECTED = [one.name for one in CHANNELS.values() if one.account_table]
-_CHANNEL = f"<any({', '.join(_CONNECTED)}):channel>"
+_CHANNEL = f"<any({', '.join(CONNECTED)}):channel>"
 ACCOUNT = f"/c/<int:customer_id>/channels/{_CHANNEL}/<int:chatbot_id>"
-#: Threads of a process that ask providers at the same time, of its WEB_THREADS; how many of them for one business, and on one
-#: channel, whose gateway may hang; seconds that another one waits for its turn.
-_ASKING, _OF_ONE, _ON_ONE, _PATIENCE = 3, 1, 2, 2.0
-_turns = Turns(_ASKING)
 
 
 @desk.get(f"/c/<int:customer_id>/channels/connect/{_CHANNEL}")
@@ -59,9 +50,9 @@ def connect_own(channel: str) -> Response:
         raise NotFound
     if len(forms.text(request.form, "secret")) > MAX_SECRET:
         return _form(channel, "secret", status=422)
+    given = {name: forms.text(request.form, name) for name in ("secret", "name", "waba_id", "dialect")}
     try:
-        with asking(channel):
-            _connect(channel, chatbot_id)
+        connect(g.customer.id, channel, chatbot_id, given)
     except connecting.Taken:
         return _form(channel, "taken", status=409)
     except InvalidPayload as wrong:
@@ -76,24 +67,6 @@ def connect_own(channel: str) -> Response:
     else:
         flash(_("Connected."))
     return _to(account)
-
-
-def _connect(channel: str, chatbot_id: int) -> None:
-    form, note = request.form, _noting(channel, chatbot_id)
-    if CHANNELS[channel].account_noun == "session":
-        if not site():
-            raise ProviderRefused("no_address", "PUBLIC_URL is not set")
-        connecting.own_qr(chatbot_id, form.get("dialect", ""), site(), note)
-    elif CHANNELS[channel].account_noun == "bot":
-        address = site() if site().startswith("https://") else ""
-        connecting.connect_telegram(chatbot_id, forms.text(form, "secret"), address, note)
-    else:
-        token, waba_id = forms.text(form, "secret"), forms.text(form, "waba_id")
-        connecting.own_cloud(chatbot_id, forms.text(form, "name"), token, waba_id, note)
-
-
-def _noting(channel: str, chatbot_id: int) -> connecting.Note:
-    return lambda action, name: audited(action, "channel", chatbot_id, name=name, channel=channel)
 
 
 @desk.get(ACCOUNT)
@@ -119,8 +92,8 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
     if not 0 < len(secret) <= MAX_SECRET:
         return page(found, problem="secret", status=422)
     try:
-        with asking(channel):
-            connecting.replace_token(found, secret, site(), _noting(channel, chatbot_id))
+        with asking(g.customer.id, channel):
+            connecting.replace_token(found, secret, site(), noting(channel, chatbot_id))
     except ProviderRefused as refusal:
         return page(found, problem=refusal.problem, words=refusal.words, status=422)
     except OutsideFailure as failure:
@@ -149,8 +122,8 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
 def disconnect(channel: str, chatbot_id: int) -> Response:
     """The chatbot has no account on this channel any longer, and the account is free for another one."""
     found = own_account(channel, chatbot_id)
-    with asking(channel):
-        knows = connecting.disconnect(found, _noting(channel, chatbot_id))
+    with asking(g.customer.id, channel):
+        knows = connecting.disconnect(found, noting(channel, chatbot_id))
     flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
     return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
 
@@ -170,21 +143,6 @@ def own_account(channel: str, chatbot_id: int) -> Account:
     return found
 
 
-def site() -> str:
-    """Where providers reach this front door; "" if nobody has said so. Never taken from a request, whose host anybody chooses."""
-    return settings().public_url.rstrip("/")
-
-
-@contextmanager
-def asking(channel: str) -> Iterator[None]:
-    """A turn to ask a channel's provider. Raises ServiceUnavailable where others take all of them."""
-    try:
-        with _turns.turn({g.customer.id: _OF_ONE, channel: _ON_ONE}, _PATIENCE):
-            yield
-    except NoTurn:
-        raise ServiceUnavailable(_("Several connections are checked at this moment. Try again."), retry_after=5) from None
-
-
 def page(found: Account, looks: bool = False, *, problem: str = "", words: str = "", status: int = 200) -> Response:
     """The account's page; `looks`: with the checks in it, for browsers without scripts."""
     rows = [one for one in accounts.overview(g.customer.id) if (one["channel"], one["chatbot_id"]) == _key(found)]
@@ -196,10 +154,7 @@ def page(found: Account, looks: bool = False, *, problem: str = "", words: str =
 
 
 def _checked(found: Account) -> dict[str, object]:
-    with asking(found.channel.name):
-        steps = checks.steps(found, site() or request.host_url.rstrip("/"))
-        waits = any(step.problem == "phone_missing" for step in steps)
-        code = qr.qr_code(checks.row_of(found) or {}) if waits else ""
+    steps, waits, code = steps_of(g.customer.id, found, site() or request.host_url.rstrip("/"))
     more = {"step_names": connection_words.STEPS, "problem_words": connection_words.PROBLEMS}
     return {"account": found, "steps": steps, "waits": waits, "code": code, **more}
 

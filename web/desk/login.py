@@ -14,8 +14,9 @@ from shared import db
 from shared.models import User, UserLink
 from shared.people import accounts, audit, links, mail, passwords, sessions
 from shared.people.accounts import Refused
+from web import invitations
 from web.audited import audited
-from web.desk import desk, invitations
+from web.desk import desk
 from web.desk.access import TOKEN, allowed, current_user
 from web.desk.navigation import first_page
 from web.desk.refusals import refusal_text

@@ -13,8 +13,9 @@ from shared import db
 from shared.models import User
 from shared.people import accounts, mail
 from shared.people.accounts import Refused
+from web import invitations
 from web.audited import audited
-from web.desk import desk, invitations
+from web.desk import desk
 from web.desk.access import allowed
 from web.desk.refusals import refusal_text
 
