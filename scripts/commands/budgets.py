@@ -7,6 +7,7 @@ import sys
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.budgets import budgets, prices
@@ -128,7 +129,11 @@ def _set(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in named} | {"chatbot_id": arguments.chatbot}
     given["money"] = None if given["money"] is None else float(given["money"])
     budget = check(BudgetSchema, "budget", given)
-    stored = budgets.set_budget(arguments.customer, budget, by_operator=True, is_open=arguments.customers_own)
+    about = {name: budget[name] for name in ("chatbot_id", "tokens", "money")}
+    with db.transaction():
+        budget_id = budgets.store(arguments.customer, budget, by_operator=True, is_open=arguments.customers_own)
+        audited("budgets", "budget.set", "budget", budget_id, arguments.customer, **about)
+    stored = budgets.counted(budget_id)
     whose = f"chatbot {stored['chatbot_id']}" if stored["chatbot_id"] else f"customer {arguments.customer}"
     print(f"budget {stored['id']} of {whose}: {stored['spent_tokens']:,} tokens are spent in {stored['month']} so far")
     return 0
@@ -136,14 +141,22 @@ def _set(arguments: argparse.Namespace) -> int:
 
 def _remove(arguments: argparse.Namespace) -> int:
     row = db.row(Budget.select(Budget.customer).where(Budget.id == arguments.id))
-    if row is None or not budgets.remove_budget(row["customer_id"], arguments.id, by_operator=True):
+    with db.transaction():
+        is_removed = row is not None and budgets.remove_budget(row["customer_id"], arguments.id, by_operator=True)
+        if is_removed and row:
+            audited("budgets", "budget.removed", "budget", arguments.id, row["customer_id"])
+    if not is_removed:
         raise Refused(f"there is no budget {arguments.id}; scripts/budgets list shows all")
     print(f"budget {arguments.id} is removed")
     return 0
 
 
 def _price(arguments: argparse.Namespace) -> int:
-    address = prices.set_price(_base_url(arguments), arguments.model, arguments.prompt, arguments.completion, arguments.minute)
+    costs = {name: getattr(arguments, name) for name in ("prompt", "completion", "minute")}
+    with db.transaction():
+        address = prices.set_price(_base_url(arguments), arguments.model, *costs.values())
+        shown = {name: str(cost) for name, cost in costs.items()}
+        audited("budgets", "price.set", "price", None, None, model=arguments.model, **shown)
     print(f"{arguments.model} at {address} costs this much for calls that end from now on")
     return 0
 
@@ -168,7 +181,11 @@ def _prices(_: argparse.Namespace) -> int:
 
 
 def _forget_price(arguments: argparse.Namespace) -> int:
-    if not prices.remove_price(_base_url(arguments), arguments.model):
+    with db.transaction():
+        is_removed = prices.remove_price(_base_url(arguments), arguments.model)
+        if is_removed:
+            audited("budgets", "price.removed", "price", None, None, model=arguments.model)
+    if not is_removed:
         raise Refused(f"{arguments.model} has no price there; scripts/budgets prices lists all")
     print(f"{arguments.model} has no price any more")
     return 0

@@ -14,16 +14,16 @@ from typing import Any
 import peewee
 import psycopg2.errors
 
-from scripts.commands import connect_telegram, whatsapp_templates
-from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, no_chatbot, read_secret, require_chatbot
+from scripts.commands import connect_telegram, connect_whatsapp, whatsapp_templates
+from scripts.commands.audited import audited
+from scripts.commands.connect_account import no_chatbot, read_secret
 from scripts.local.environment import server_address
 from scripts.local.terminal import count, with_database
 from shared import db
 from shared.channels import connecting
-from shared.channels.whatsapp_cloud import template_store
 from shared.errors import InvalidPayload
 from shared.http.urls import UrlRefused
-from shared.models import Chatbot, Customer, WhatsappCloudAccount
+from shared.models import Chatbot, Customer
 from shared.payloads import check
 from shared.teaching import chatbots, knowledge
 from shared.teaching.fields import Refused
@@ -131,19 +131,8 @@ def _arguments() -> argparse.Namespace:
     )
     business.set_defaults(run=_business)
     _add_chatbot_command(commands)
-    cloud = commands.add_parser("whatsapp", help="a number of Meta's Cloud API; asks for its access token")
-    cloud.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
-    number = _matching(r"[0-9]+", "Meta's id of the number, digits only")
-    cloud.add_argument("--phone-number-id", type=number, required=True, help="Meta's id of the number, not the number")
-    cloud.add_argument("--waba-id", type=number, help="Meta's id of its business account; else its first webhook tells")
-    cloud.set_defaults(run=_cloud)
+    connect_whatsapp.add_commands(commands, _matching)
     whatsapp_templates.add_command(commands)
-    qr = commands.add_parser("qr", help="a session of a QR gateway; asks for its API key, prints the secret of the hook")
-    qr.add_argument("--chatbot", type=count, required=True, help=CHATBOT_HELP)
-    name = _matching(r"[A-Za-z0-9_.-]+", "letters, digits, and the characters _ . -")
-    qr.add_argument("--session", type=name, required=True, help="its name at the gateway")
-    qr.add_argument("--dialect", choices=("waha", "evolution"), default="waha", help="what the gateway speaks (default: waha)")
-    qr.set_defaults(run=_qr)
     connect_telegram.add_command(commands)
     return parser.parse_args()
 
@@ -185,6 +174,8 @@ def _business(arguments: argparse.Namespace) -> int:
         base = _new_base(customer, arguments.name, arguments.language)
         given = {"name": arguments.bot, "knowledge_base_id": base, "allowed_origins": arguments.site}
         bot = chatbots.create_chatbot(customer, check(chatbots.ChatbotSchema, "chatbot", given))
+        audited("connect", "customer.created", "customer", customer, customer, name=arguments.name)
+        audited("connect", "chatbot.created", "chatbot", bot["id"], customer, name=bot["name"])
     key = bot["public_key"]
     print(f"customer {customer}, chatbot {bot['id']}, knowledge base {base}, public key {key}")
     print(f"Its chat is {_address()}/widget/{key}")
@@ -225,7 +216,9 @@ def _make_chatbot(customer_id: int, given: dict[str, Any]) -> dict[str, Any]:
     with db.transaction():
         if "knowledge_base_id" not in given:
             given["knowledge_base_id"] = _new_base(customer_id, given["name"], "english")
-        return chatbots.create_chatbot(customer_id, check(chatbots.ChatbotSchema, "chatbot", given))
+        bot = chatbots.create_chatbot(customer_id, check(chatbots.ChatbotSchema, "chatbot", given))
+        audited("connect", "chatbot.created", "chatbot", bot["id"], customer_id, name=bot["name"])
+    return bot
 
 
 def _change_chatbot(chatbot_id: int, given: dict[str, Any], has_new_base: bool) -> dict[str, Any]:
@@ -236,11 +229,17 @@ def _change_chatbot(chatbot_id: int, given: dict[str, Any], has_new_base: bool) 
         if has_new_base:
             given["knowledge_base_id"] = _new_base(row["customer_id"], row["name"], "english")
         changes = check(chatbots.ChatbotChangesSchema, "chatbot", given)
-        return chatbots.change_chatbot(row["customer_id"], chatbot_id, changes) or {}
+        bot = chatbots.change_chatbot(row["customer_id"], chatbot_id, changes) or {}
+        if changes:
+            about = {"name": bot["name"], "changed": ", ".join(sorted(changes))}
+            audited("connect", "chatbot.changed", "chatbot", chatbot_id, row["customer_id"], **about)
+    return bot
 
 
 def _new_base(customer_id: int, name: str, language: str) -> int:
+    """Call it in a transaction."""
     base = knowledge.create_base(customer_id, check(knowledge.BaseSchema, "knowledge base", {"name": name, "language": language}))
+    audited("connect", "knowledge.base_created", "knowledge base", base["id"], customer_id, name=name)
     return int(base["id"])
 
 
@@ -262,29 +261,6 @@ def _print_embedding(bot: dict[str, Any]) -> None:
         return
     print(f"For the pages of {', '.join(bot['allowed_origins'])}:")
     print(f'  <script src="{_address()}/widget.js" data-chatbot="{bot["public_key"]}" async></script>')
-
-
-def _cloud(arguments: argparse.Namespace) -> int:
-    require_chatbot(arguments.chatbot)
-    before = connecting.connect_cloud(arguments.chatbot, arguments.phone_number_id, read_secret("access token"))
-    if arguments.waba_id:
-        account = WhatsappCloudAccount.select(WhatsappCloudAccount.id).where(WhatsappCloudAccount.chatbot == arguments.chatbot)
-        template_store.learn(db.scalar(account), arguments.waba_id)
-    replaced = in_place_of("number", before, arguments.phone_number_id)
-    print(
-        f"number {arguments.phone_number_id} is chatbot {arguments.chatbot}'s{replaced}; Meta's hook is /webhooks/whatsapp/cloud"
-    )
-    return 0
-
-
-def _qr(arguments: argparse.Namespace) -> int:
-    require_chatbot(arguments.chatbot)
-    key = read_secret("API key of the gateway (empty: WHATSAPP_QR_API_KEY)", may_be_empty=True)
-    secret, before = connecting.connect_qr(arguments.chatbot, arguments.session, arguments.dialect, key)
-    whose = f"chatbot {arguments.chatbot}'s{in_place_of('session', before, arguments.session)}"
-    print(f"session {arguments.session} is {whose}; its hook is /webhooks/whatsapp/qr/{arguments.session}")
-    print(f"the hook's secret, shown once{'; the earlier one no longer holds' if before else ''}: {secret}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,10 +17,12 @@ def no_chatbot(chatbot_id: int) -> str:
     return f"there is no chatbot {chatbot_id}; use the id that scripts/connect business printed"
 
 
-def require_chatbot(chatbot_id: int) -> None:
-    """Ends the command before it asks for a secret that it could not store. Raises Refused."""
-    if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
+def require_chatbot(chatbot_id: int) -> int:
+    """Ends the command before it asks for a secret that it could not store; returns the chatbot's customer. Raises Refused."""
+    customer_id = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
+    if customer_id is None:
         raise Refused(no_chatbot(chatbot_id))
+    return int(customer_id)
 
 
 def in_place_of(what: str, before: str | None, now: str) -> str:

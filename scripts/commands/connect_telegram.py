@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import Any
 
+from scripts.commands.audited import noting_channel
 from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, read_secret, require_chatbot
 from scripts.local.terminal import count
 from shared import db
@@ -37,10 +38,10 @@ def _https(text: str) -> str:
 
 def _telegram(arguments: argparse.Namespace) -> int:
     chatbot_id = arguments.chatbot or _only_chatbot()
-    require_chatbot(chatbot_id)
+    note = noting_channel(chatbot_id, require_chatbot(chatbot_id), "telegram")
     token = read_secret("token of the bot, from @BotFather")
     try:
-        bot, before = connect_telegram(chatbot_id, token, arguments.address or "")
+        bot, before = connect_telegram(chatbot_id, token, arguments.address or "", note)
     except (ProviderRefused, OutsideFailure) as problem:
         raise Refused(str(problem)) from None
     print(f"@{bot.username} is chatbot {chatbot_id}'s{in_place_of('bot', before, bot.bot_id)}: https://t.me/{bot.username}")

@@ -7,6 +7,7 @@ import sys
 
 from peewee import fn
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity
@@ -88,8 +89,13 @@ def _counted(what: str, number: int) -> str:
 
 
 def _keep(arguments: argparse.Namespace) -> int:
+    given = {"messages": arguments.messages, "media": arguments.media}
+    changes = {f"keep_{what}_days": days for what, days in given.items() if days is not None}
     try:
-        kept = retention.keep(arguments.customer, arguments.messages, arguments.media)
+        with db.transaction():
+            kept = retention.keep(arguments.customer, **given)
+            if changes:
+                audited("contacts", "customer.changed", "customer", arguments.customer, arguments.customer, **changes)
     except ValueError as problem:
         print(f"contacts: {problem}", file=sys.stderr)
         return 1

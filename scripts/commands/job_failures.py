@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import Any, cast
 
 from marshmallow import ValidationError
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
+from shared import db
 from shared.channels.registry import CHANNELS
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
@@ -102,7 +105,10 @@ def replay(arguments: argparse.Namespace) -> int:
     _print_plan(plan)
     if arguments.dry_run or not plan.ready:
         return 0 if plan.total else 1
-    action = replays.begin(plan.where, ACTOR, include_unknown=arguments.include_unknown, pace=arguments.pace)
+    with db.transaction():
+        action = replays.begin(plan.where, ACTOR, include_unknown=arguments.include_unknown, pace=arguments.pace)
+        about = {name: value for name, value in criteria.written(plan.where).items() if name != "ids"}
+        audited("jobs", "replay.begun", "replay", action, plan.where.customer_id, **about)
     print(f"jobs: replay {action} has begun, {arguments.pace} a second; scripts/jobs replays {action} shows how far it is")
     return 0
 
@@ -131,7 +137,11 @@ def _replays(arguments: argparse.Namespace) -> int:
         print(f"jobs: there is no replay {arguments.id}", file=sys.stderr)
         return 1
     if arguments.stop:
-        if not bulk_actions.stop(arguments.id, ACTOR):
+        with db.transaction():
+            is_stopped = bulk_actions.stop(arguments.id, ACTOR)
+            if is_stopped:
+                audited("jobs", "replay.stopped", "replay", arguments.id, None)
+        if not is_stopped:
             print(f"jobs: replay {arguments.id} is not running", file=sys.stderr)
             return 1
         action = bulk_actions.find(arguments.id) or action
@@ -151,13 +161,17 @@ def _pause(arguments: argparse.Namespace) -> int:
     except pauses.NoSuchSubject as problem:
         print(f"jobs: {problem}", file=sys.stderr)
         return 2
-    pause_id = pauses.pause(what, ACTOR, arguments.reason)
+    with db.transaction():
+        pause_id = pauses.pause(what, ACTOR, arguments.reason)
+        about = {"queue": what.queue, "chatbot": what.chatbot_id, "customer": what.customer_id}
+        audited("jobs", "pause.begun", "pause", pause_id, what.customer_id, **about)
     print(f"pause {pause_id} takes effect within seconds; scripts/jobs resume {pause_id} ends it")
     return 0
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    released = pauses.resume(arguments.id, ACTOR, arguments.pace)
+    note = partial(audited, "jobs", "pause.ended", "pause", arguments.id, None)
+    released = pauses.resume(arguments.id, ACTOR, arguments.pace, note)
     if released is None:
         print(f"jobs: there is no pause {arguments.id}; scripts/jobs pauses lists them", file=sys.stderr)
         return 1

@@ -13,13 +13,14 @@ from typing import Any
 from peewee import JOIN
 
 from scripts.commands import job_failures
+from scripts.commands.audited import audited
 from scripts.local.terminal import cell, count, print_table, with_database
 from shared import db
 from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.jobs import operator
-from shared.models import InboundReject, Job, Message
+from shared.models import Chatbot, InboundReject, Job, Message
 from shared.operations import bulk_actions, journey
 from shared.operations.search import find
 from shared.payloads import MAX_ROW_ID
@@ -192,7 +193,7 @@ def _failed(arguments: argparse.Namespace) -> int:
 def _channels(arguments: argparse.Namespace) -> int:
     if arguments.retry is not None:
         mine = [row["channel"] for row in accounts.overview() if row["chatbot_id"] == arguments.retry]
-        tried = [one for one in mine if health.retry(health.account_of(CHANNELS[one], arguments.retry, ""))]
+        tried = [one for one in mine if _try(one, arguments.retry)]
         print(f"jobs: a reply tries {', '.join(tried)}" if tried else "jobs: no account of this chatbot is down")
         return 0 if tried else 1
     rows = [
@@ -202,6 +203,15 @@ def _channels(arguments: argparse.Namespace) -> int:
     ]
     heads = ("channel", "account", "chatbot", "state", "since", "waiting", "what to do", "the provider says")
     return _list(heads, rows, "no account is connected; scripts/connect does that")
+
+
+def _try(channel: str, chatbot_id: int) -> bool:
+    customer = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
+    with db.transaction():
+        is_tried = health.retry(health.account_of(CHANNELS[channel], chatbot_id, ""))
+        if is_tried:
+            audited("jobs", "channel.retried", "channel", chatbot_id, customer, channel=channel)
+    return is_tried
 
 
 def _rejects(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from peewee import fn
 
 from scripts.commands import knowledge_gaps, knowledge_sources
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
@@ -75,9 +76,13 @@ def _which() -> argparse.ArgumentParser:
 
 
 def _vectors(arguments: argparse.Namespace) -> int:
-    base_id = base_of(arguments)["id"]
+    base = base_of(arguments)
+    base_id = base["id"]
     if arguments.model:
-        vectors.choose(base_id, None if arguments.model == "none" else arguments.model)
+        with db.transaction():
+            vectors.choose(base_id, None if arguments.model == "none" else arguments.model)
+            about = {"model": arguments.model, "changed": "embedding_model"}
+            audited("knowledge", "knowledge.base_changed", "knowledge base", base_id, base["customer_id"], **about)
     state = vectors.state(base_id)
     if state is None or state.model is None:
         print("This knowledge base is searched by words alone. To search it by meaning as well, name a model.")
@@ -173,7 +178,11 @@ def _add(arguments: argparse.Namespace) -> int:
     content = sys.stdin.read().strip() if arguments.text is None else arguments.text
     given = {"title": arguments.title, "content": content, "language": arguments.language}
     more = {"url": arguments.url, "show_link": arguments.show_link}
-    item = knowledge.create_item(base["customer_id"], base["id"], check(knowledge.ItemSchema, "item", {**given, **more}))
+    checked = check(knowledge.ItemSchema, "item", {**given, **more})
+    with db.transaction():
+        item = knowledge.create_item(base["customer_id"], base["id"], checked)
+        if item is not None:
+            _audited("created", base["customer_id"], item["id"], item["title"][: knowledge.SHOWN])
     if item is None:
         raise Refused(f"there is no knowledge base {base['id']} any more")
     print(f"item {item['id']} is in knowledge base {base['id']} ({item['language']})")
@@ -200,16 +209,25 @@ def _switch_off(arguments: argparse.Namespace) -> int:
 
 def _switch(arguments: argparse.Namespace, is_active: bool) -> int:
     for item in _items(arguments.id):
-        knowledge.change_item(item["customer_id"], item["id"], {"is_active": is_active})
+        with db.transaction():
+            knowledge.change_item(item["customer_id"], item["id"], {"is_active": is_active})
+            _audited("changed", item["customer_id"], item["id"], knowledge.name_of(item["id"]), changed="is_active")
         print(f"item {item['id']} is {'on' if is_active else 'off'}: {item['title'][:SHOWN]}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
     for item in _items(arguments.id):
-        knowledge.delete_item(item["customer_id"], item["id"])
+        with db.transaction():
+            name = knowledge.delete_item(item["customer_id"], item["id"])
+            if name is not None:
+                _audited("deleted", item["customer_id"], item["id"], name)
         print(f"item {item['id']} is removed: {item['title'][:SHOWN]}")
     return 0
+
+
+def _audited(what: str, customer_id: int, item_id: int, name: str, **about: str) -> None:
+    audited("knowledge", f"knowledge.item_{what}", "knowledge item", item_id, customer_id, name=name, **about)
 
 
 def _items(ids: list[int]) -> list[dict[str, Any]]:

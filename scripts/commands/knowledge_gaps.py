@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
 from shared import db
 from shared.models import KnowledgeBase, KnowledgeGap
@@ -55,16 +56,21 @@ def _answer(arguments: argparse.Namespace) -> int:
     customer_id, base_id = _whose(arguments.gap)
     content = sys.stdin.read().strip() if arguments.text is None else arguments.text
     given = check(gaps.AnswerSchema, "item", {"title": arguments.title, "content": content})
-    item = gaps.answer(customer_id, base_id, arguments.gap, given)
-    if item is None:
-        raise _no_such(arguments.gap)
+    with db.transaction():
+        item = gaps.answer(customer_id, base_id, arguments.gap, given)
+        if item is None:
+            raise _no_such(arguments.gap)
+        audited("knowledge", "knowledge.gap_answered", "knowledge item", item["id"], customer_id)
     print(f"item {item['id']} answers it in knowledge base {base_id} ({item['language']}): {item['title'][:SHOWN]}")
     return 0
 
 
 def _dismiss(arguments: argparse.Namespace) -> int:
-    if not gaps.dismiss(*_whose(arguments.gap), arguments.gap):
-        raise _no_such(arguments.gap)
+    customer_id, base_id = _whose(arguments.gap)
+    with db.transaction():
+        if not gaps.dismiss(customer_id, base_id, arguments.gap):
+            raise _no_such(arguments.gap)
+        audited("knowledge", "knowledge.gap_dismissed", "knowledge gap", arguments.gap, customer_id)
     print(f"question {arguments.gap} is dismissed, with those like it")
     return 0
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
+from shared import db
 from shared.knowledge import sources
 from shared.knowledge.sources import File, Page, Sitemap
+from shared.models import KnowledgeBase, KnowledgeSource
 from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 
@@ -33,7 +36,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser, base_of: BaseOf)
     imported.add_argument("--every", type=count, metavar="HOURS", help="reads pages again by itself, and takes in what changed")
     imported.add_argument("--language", choices=LANGUAGES, help="of all its items (default: each one's own)")
     imported.add_argument("--no-wait", action="store_true", help=_NO_WAIT)
-    imported.set_defaults(run=lambda arguments: _import(arguments, base_of(arguments)["id"]))
+    imported.set_defaults(run=lambda arguments: _import(arguments, base_of(arguments)))
     listed = commands.add_parser("sources", parents=[which], help="files, pages and sites that items came from")
     listed.set_defaults(run=lambda arguments: _sources(base_of(arguments)))
     for name, run, about in (
@@ -48,16 +51,39 @@ def add_commands(commands: Any, which: argparse.ArgumentParser, base_of: BaseOf)
         command.set_defaults(run=run)
 
 
-def _import(arguments: argparse.Namespace, base_id: int) -> int:
+def _import(arguments: argparse.Namespace, base: dict[str, Any]) -> int:
     given = {"language": arguments.language, "sync_hours": arguments.every}
     whats = [_what(text, arguments.sitemap) for text in arguments.what]
     if arguments.every and any(isinstance(what, File) for what in whats):
         raise Refused("--every is for pages and sites; a file is imported again when there is a new version of it.")
-    started = [sources.start_import(base_id, what, **given) for what in whats]
+    started = [_start(base, what, given) for what in whats]
     if arguments.no_wait:
         print(f"source {', '.join(map(str, started))}: import started; scripts/knowledge sources shows how it goes")
         return 0
     return max(map(_wait, started))
+
+
+def _start(base: dict[str, Any], what: File | Page | Sitemap, given: dict[str, Any]) -> int:
+    name = sources.name_of(what.name if isinstance(what, File) else what.url)
+
+    def record(source_id: int) -> None:
+        about = ("knowledge.import_started", "knowledge source", source_id, base["customer_id"])
+        audited("knowledge", *about, name=name)
+
+    return sources.start_import(base["id"], what, **given, record=record)
+
+
+def _recording(verb: str, source_id: int) -> Callable[[int], None]:
+    """Writes the audit's row of what is done to a source; nothing of one that there is not, which is refused."""
+    columns = (KnowledgeBase.customer, KnowledgeSource.location)
+    row = db.row(KnowledgeSource.select(*columns).join(KnowledgeBase).where(KnowledgeSource.id == source_id))
+
+    def record(_source_id: int) -> None:
+        if row is not None:
+            about = (f"knowledge.source_{verb}", "knowledge source", source_id, row["customer_id"])
+            audited("knowledge", *about, name=sources.name_of(row["location"]))
+
+    return record
 
 
 def _what(text: str, is_site: bool) -> File | Page | Sitemap:
@@ -134,20 +160,21 @@ def _sources(base: dict[str, Any]) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    if not sources.sync(arguments.source):
+    if not sources.sync(arguments.source, _recording("sync", arguments.source)):
         print("It is being read at this moment.")
     return 0 if arguments.no_wait else _wait(arguments.source)
 
 
 def _retry(arguments: argparse.Namespace) -> int:
-    if not sources.retry_failed(arguments.source):
+    if not sources.retry_failed(arguments.source, _recording("retry", arguments.source)):
         print("Nothing of it can be read again: nothing failed or was stopped, or its file is not kept any longer; import that.")
         return 0
     return 0 if arguments.no_wait else _wait(arguments.source)
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    print(f"source {arguments.source} is {'stopped' if sources.stop(arguments.source) else 'not being read'}")
+    is_stopped = sources.stop(arguments.source, _recording("stop", arguments.source))
+    print(f"source {arguments.source} is {'stopped' if is_stopped else 'not being read'}")
     return 0
 
 
@@ -155,7 +182,7 @@ def _forget(arguments: argparse.Namespace) -> int:
     source = sources.progress(arguments.source)
     if source is None:
         raise Refused(f"There is no source {arguments.source}.")
-    sources.delete(arguments.source)
+    sources.delete(arguments.source, _recording("delete", arguments.source))
     number = source["items"]
     print(f"source {arguments.source} ({source['location']}) is deleted, with {number} {'item' if number == 1 else 'items'}")
     return 0

@@ -6,13 +6,16 @@ import argparse
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.models import WebhookEndpoint
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
+from shared.webhooks import endpoints
 
 #: As an action's `created_by` and `stopped_by`.
 BY = "scripts/webhooks"
@@ -60,7 +63,7 @@ def _time(text: str) -> datetime:
 
 
 def _recover(arguments: argparse.Namespace) -> int:
-    endpoint = db.row(WebhookEndpoint.select(WebhookEndpoint.url).where(WebhookEndpoint.id == arguments.endpoint))
+    endpoint = _endpoint(arguments.endpoint)
     if endpoint is None:
         print(f"webhooks: there is no endpoint {arguments.endpoint}", file=sys.stderr)
         return 1
@@ -69,7 +72,11 @@ def _recover(arguments: argparse.Namespace) -> int:
         print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")
         return 0
     try:
-        action = bulk_actions.find(recovery.begin(where, recovery.count(where), BY, arguments.pace))
+        total = recovery.count(where)
+        with db.transaction():
+            action = bulk_actions.find(recovery.begin(where, total, BY, arguments.pace))
+            about = {"since": where.as_json()["since"], "status": where.status}
+            _audited("webhook.recovered", arguments.endpoint, endpoint, **about)
     except recovery.Refused as refusal:
         print(f"webhooks: {refusal}", file=sys.stderr)
         return 1
@@ -96,11 +103,24 @@ def _recoveries(_: argparse.Namespace) -> int:
 
 def _stop(arguments: argparse.Namespace) -> int:
     action = bulk_actions.find(arguments.id)
-    if action is None or action["kind"] != recovery.KIND or not bulk_actions.stop(arguments.id, BY):
+    with db.transaction():
+        is_stopped = action is not None and action["kind"] == recovery.KIND and bulk_actions.stop(arguments.id, BY)
+        if is_stopped and action and (endpoint := _endpoint(action["filter"]["endpoint_id"])):
+            _audited("webhook.recovery_stopped", action["filter"]["endpoint_id"], endpoint)
+    if not is_stopped:
         print(f"webhooks: there is no recovery {arguments.id} that runs", file=sys.stderr)
         return 1
     print(f"recovery {arguments.id} is stopped")
     return 0
+
+
+def _endpoint(endpoint_id: int) -> dict[str, Any] | None:
+    columns = (WebhookEndpoint.customer, WebhookEndpoint.url, WebhookEndpoint.description)
+    return db.row(WebhookEndpoint.select(*columns).where(WebhookEndpoint.id == endpoint_id))
+
+
+def _audited(action: str, endpoint_id: int, endpoint: dict[str, Any], **about: Any) -> None:
+    audited("webhooks", action, "webhook", endpoint_id, endpoint["customer_id"], name=endpoints.name_of(endpoint), **about)
 
 
 if __name__ == "__main__":

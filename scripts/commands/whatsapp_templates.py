@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from scripts.commands.audited import audited
+from scripts.commands.connect_account import require_chatbot
 from scripts.local.terminal import count
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
@@ -29,7 +31,10 @@ def _print(arguments: argparse.Namespace) -> int:
         )
     business = template_store.business(waba_id)
     if arguments.refresh:
-        template_store.want(waba_id)
+        with db.transaction():
+            template_store.want(waba_id)
+            customer = require_chatbot(arguments.chatbot)
+            audited("connect", "channel.templates_wanted", "channel", arguments.chatbot, customer, name=waba_id)
     error = business["templates_error"]
     print(f"read {business['templates_synced_at'] or 'again soon'}" + (f"; {error}" if error else ""))
     return 0
