@@ -36,6 +36,7 @@ def newest(table: str, business: Business) -> Any:
 
 def test_one_request_after_another(door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_REQUESTS_PER_MINUTE", "100000")
+    monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
     monkeypatch.setattr("web.request_limits.WRONG_KEYS", 100_000)
     config.reset()
     schema = schemathesis.openapi.from_wsgi(API + "/openapi.json", door.app)

@@ -81,7 +81,7 @@ COMMANDS: list[tuple[Any, str, str, str]] = [
     (webhooks, "stop 1", "", "webhook.recovery_stopped"),
     (jobs, "pause --customer {customer}", "", "pause.begun"),
     (jobs, "resume 1", "", "pause.ended"),
-    (users, "create emma@shop.example Emma --role owner --customer {customer}", "", "user.created"),
+    (users, "create emma@shop.example --role owner --customer {customer}", "", "user.created"),
     (contacts, "erase {contact} --yes", "", "contact.erased"),
 ]
 #: Of all businesses, or of a new one.
