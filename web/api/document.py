@@ -25,7 +25,7 @@ _MEANINGS = {
     415: "The body is not application/json.",
     422: "A member of the body is wrong (`errors` names it), or the Idempotency-Key was used for another content.",
     429: "Too many requests with this key, or wrong keys from this address. Retry-After says when to try again.",
-    503: "The database is unavailable. Retry-After says when to try again.",
+    503: "The database, a provider or a storage is unavailable: `detail` says which, Retry-After when to try again.",
 }
 _ABOUT = """The API for businesses' servers. Errors are problem documents (RFC 9457).
 

@@ -110,7 +110,7 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
     row = checks.row_of(found)
     if row is None or not row.get("waba_id"):
         raise NotFound
-    with asking(channel):
+    with asking(g.customer.id, channel):
         step = checks.asked("subscription", lambda: cloud.subscribe_again(row))
     if step.problem:
         return page(found, problem=step.problem, words=step.words, status=422)
