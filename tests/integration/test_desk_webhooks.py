@@ -211,6 +211,20 @@ def test_counts_are_exact_to_ten_thousand_however_many_webhooks_there_are(
     assert ["What waits is counted among the newest 10,000 events" in text for text in texts] == [shown[1]] * 2
 
 
+def test_a_first_delivery_rewrites_no_index(world: World) -> None:
+    """A HOT update: what counts failures must not slow each delivery."""
+    endpoint = world.endpoint(world.customer)
+    world.service.enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={"message_id": 1})
+    hot = "select pg_stat_get_xact_tuples_hot_updated('webhook_event'::regclass)"
+    with db.transaction():
+        before = db.scalar(hot)
+        db.rows(
+            "update webhook_event set status = 'DELIVERED', attempts = 1, response_status = 200, error = null,"
+            " delivered_at = clock_timestamp(), next_attempt_at = null"
+        )
+        assert db.scalar(hot) == before + 1
+
+
 def test_two_edits_do_not_write_over_each_other_and_nobody_reaches_anothers(app: Flask, world: World) -> None:
     endpoint = world.endpoint(world.customer)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/webhooks"
