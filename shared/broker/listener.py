@@ -59,6 +59,10 @@ class Listener:
                     log.warning("redis_listener_lost", extra={"error": str(problem).strip()})
                 self._is_lost = True
                 self._closing.wait(RECONNECT_PAUSE)
+            except Exception:  # an error of ours; without this thread each message would wait for seconds
+                log.exception("redis_listener_failed")
+                self._is_lost = True
+                self._closing.wait(RECONNECT_PAUSE)
 
     def _listen_until_broken(self) -> None:
         """Returns when there is a new queue to listen to, or the process ends."""

@@ -13,6 +13,7 @@ Three rules, each of one process, without any coordination between processes:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Hashable, Iterator
@@ -22,6 +23,8 @@ from typing import NamedTuple, Protocol
 
 from shared.errors import OutcomeUnknown, RateLimited, Snooze
 from shared.http.failures import ConnectFailed
+
+log = logging.getLogger(__name__)
 
 #: Concurrent calls in one room whose calls are answered: all of a default process's threads, or half of a bigger one's.
 MAX_SLOTS = 32
@@ -188,7 +191,10 @@ class Bulkhead:
         while self._has_calls.wait():
             time.sleep(CHECK_INTERVAL)
             with self._lock:
-                self._replace_slow_calls()
+                try:
+                    self._replace_slow_calls()
+                except Exception:  # the next look tries again; without this thread, calls that hang would take all threads
+                    log.exception("slow_calls_not_replaced")
                 if not self._calls:
                     self._has_calls.clear()
 

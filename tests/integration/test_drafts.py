@@ -110,6 +110,25 @@ def test_a_page_that_comes_back_goes_on_in_the_same_draft(world: World, page: Pa
         assert [reply["reply_to"] for reply in replies] == [question["id"]] * 3
 
 
+class Failing(Draft):
+    """One whose answer an error of ours keeps from being read."""
+
+    has_failed = False
+
+    def settle(self, row: dict[str, Any] | None) -> None:
+        self.has_failed = True
+        raise ValueError(row)
+
+
+def test_an_error_with_one_draft_keeps_no_other_from_being_written(world: World, page: Page, stream: Any) -> None:
+    stream()
+    job = asked(world, page)
+    failing = Failing(job, job.payload["message_id"])
+    failing("We")
+    until(lambda: failing.has_failed)
+    written(draft_of(job), "Our parcels")
+
+
 def test_many_pieces_are_few_writes(world: World, page: Page, stream: Any) -> None:
     stream()
     draft, before = draft_of(asked(world, page)), db.scalar("select pg_current_xact_id()::text::bigint")

@@ -16,7 +16,7 @@ import pytest
 from scripts.local.proxy import Mode, Proxy
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.broker import identity
+from shared.broker import census, identity
 from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.config import settings
 from shared.jobs.isolation import MAX_AT_ONCE
@@ -24,6 +24,7 @@ from shared.jobs.ledger import leases
 from shared.jobs.outcome import AttemptEnded
 from shared.jobs.stage import POISON_AFTER
 from shared.jobs.sweep import LOCKED_FOR, keep, sweep, sweep_if_alone, take_over_from
+from shared.jobs.worker_process import keep_leases
 from shared.queues import Queue
 from tests.builders import World
 
@@ -79,6 +80,27 @@ def test_a_sweep_that_takes_long_keeps_its_lock(world: World) -> None:
     client.delete(name)
     sweep(partial(keep, lock))  # it has lost it, and goes on
     assert not client.exists(name)
+
+
+class ThreeTimes(threading.Event):
+    """A thread that looks whether it shall stop goes on three times."""
+
+    asked = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it stops."""
+        self.asked += 1
+        return self.asked > 3
+
+
+def test_an_error_of_ours_ends_no_renewal_of_leases(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(census, "HOST", object())  # which JSON does not take
+    stopping = ThreeTimes()
+    keep_leases(stopping)
+    assert stopping.asked == 4
+    assert [record.message for record in caplog.records].count("worker_not_announced") == 3
 
 
 def until(happened: Any, seconds: float = 30) -> Any:

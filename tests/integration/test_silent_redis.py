@@ -18,6 +18,7 @@ from shared.broker import connection, consumer, listener, redis_broker
 from shared.broker.connection import connect_redis
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for
+from shared.broker.queue_state import QueueState
 from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.jobs import stuck
@@ -129,6 +130,30 @@ def test_a_listener_that_is_lost_is_named_once(worker: Broker, proxy: Proxy, cap
         until(lambda: "redis_listener_back" in caplog.text, "it did not come back")
     assert [record.message for record in caplog.records] == ["redis_listener_lost", "redis_listener_back"]
     assert "no answer to a ping" in str(caplog.records[0].error)  # type: ignore[attr-defined]
+
+
+class FailsOnce(QueueState):
+    """An error of ours, at the first message that is pushed."""
+
+    has_failed = False
+
+    def push(self, message: bytes) -> None:
+        """As QueueState's, but for the first."""
+        if not self.has_failed:
+            self.has_failed = True
+            raise ValueError("an error of ours")
+        super().push(message)
+
+
+def test_an_error_of_ours_ends_no_listener(worker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    worker.states[LANE] = FailsOnce()
+    consuming = consume(worker)
+    get_broker().put([ticket(7)])
+    until(lambda: "redis_listener_failed" in caplog.text, "it was not told")
+    assert come(worker, consuming, 1) == {"job-7"}
+    get_broker().put([ticket(8)])
+    assert come(worker, consuming, 1) == {"job-8"}
+    assert sum(record.message == "redis_listener_failed" for record in caplog.records) == 1
 
 
 def test_what_redis_counts_and_the_process_has_not_comes_back(worker: Broker) -> None:

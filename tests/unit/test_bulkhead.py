@@ -39,6 +39,17 @@ class CountedThreads:
         self.added -= 1
 
 
+class ThreadsThatFailOnce(CountedThreads):
+    """The first time that one is wanted, an error of ours."""
+
+    def add_thread(self) -> bool:
+        """Counts one more, but for the first."""
+        if not hasattr(self, "has_failed"):
+            self.has_failed = True
+            raise ValueError("an error of ours")
+        return super().add_thread()
+
+
 def endpoint_room(endpoint: int) -> Room:
     """An endpoint's."""
     return Room("the endpoint", endpoint)
@@ -318,3 +329,10 @@ def test_a_call_that_is_not_urgent_leaves_half_of_the_room() -> None:
         failed_call(bulkhead, 1, OutcomeUnknown("x"))
     with bulkhead.slot(endpoint_room(1), age=0, leaves_room=True):
         pass
+
+
+def test_an_error_ends_no_watch_over_slow_calls(caplog: pytest.LogCaptureFixture) -> None:
+    threads = ThreadsThatFailOnce()
+    with Bulkhead(threads).slot(endpoint_room(1), age=0):
+        wait_until(lambda: threads.added)
+    assert "slow_calls_not_replaced" in caplog.text

@@ -150,14 +150,13 @@ class _Board:
     def _write(self, drafts: list[Draft]) -> None:
         try:
             rows = _write_drafts.rows_by_item([draft.row() for draft in drafts])
+            for draft, row in zip(drafts, rows, strict=True):
+                draft.settle(row)
         except Exception as problem:  # a draft that is not written costs its reply nothing
             if not db.is_outage(problem):
                 log.exception("draft_write_failed")
             for draft in drafts:
                 draft.due_at = time.monotonic() + PAUSE
-            return
-        for draft, row in zip(drafts, rows, strict=True):
-            draft.settle(row)
 
 
 _board = _Board()
