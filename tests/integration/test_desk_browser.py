@@ -287,6 +287,17 @@ def test_long_names_widen_no_page_and_filters_are_one_row(browser: Browser, site
     assert browser.run("return document.querySelector('.filters').offsetHeight") < 80
 
 
+def test_on_a_tablet_names_are_not_broken_into_syllables(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("operator", None))
+    for width in (768, 1024):
+        tablet = {"width": width, "height": 1024, "deviceScaleFactor": 1, "mobile": False}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", tablet)
+        browser.open(f"{site.url}/desk/operate/")
+        heights = browser.run("return [...document.querySelectorAll('[data-rows] a')].map(link => link.offsetHeight)")
+        assert len(heights) > 5
+        assert max(heights) < 30, (width, heights)
+
+
 def test_rows_that_are_shown_later_follow_those_that_are_there(browser: Browser, site: Site, world: World) -> None:
     furnish(world)
     log_in(browser, site, person("owner", world.customer))

@@ -166,7 +166,7 @@
       if (event.key === "ArrowDown") choose(chosen + 1);
       else if (event.key === "ArrowUp") choose(chosen - 1);
       else put(shown()[chosen]);
-    } else if (event.key === "Enter" && !event.shiftKey && matchMedia("(min-width: 761px)").matches) {
+    } else if (event.key === "Enter" && !event.shiftKey && matchMedia("(min-width: 901px)").matches) {
       event.preventDefault();
       if (text.value.trim()) composer.requestSubmit();
     }
