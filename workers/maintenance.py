@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -140,18 +140,26 @@ broker.add_middleware(Ticker())
 
 def sweep() -> None:
     """One pass over jobs, and over what else a crash has left behind, or has become due."""
-    if sweep_if_alone():
-        run_each(
-            (
-                redelivery.redeliver_due,
-                redelivery.release_held,
-                delivery_status.apply_late_statuses,
-                contacts.settle,
-                health.send_scouts,
-                pauses.release_ended,
-                _sweep_reservations,
-            )
-        )
+    run_each(_sweep_steps())
+
+
+def _sweep_steps() -> Iterator[Callable[[], object]]:
+    """The others' turn comes also where jobs could not be swept, but not where another process sweeps."""
+    is_ours = True
+
+    def sweep_jobs() -> None:
+        nonlocal is_ours
+        is_ours = sweep_if_alone()
+
+    yield sweep_jobs
+    if is_ours:
+        yield redelivery.redeliver_due
+        yield redelivery.release_held
+        yield delivery_status.apply_late_statuses
+        yield contacts.settle
+        yield health.send_scouts
+        yield pauses.release_ended
+        yield _sweep_reservations
 
 
 def _sweep_reservations() -> None:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import redis
+
 from shared import db
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,8 @@ def run_each(steps: Iterable[Callable[[], Result]]) -> list[Result]:
         except Exception as problem:
             problems.append(problem)
     for further in problems[1:]:
-        if not db.is_passing(further):  # PostgreSQL is away for all of them: the first one says so
+        # PostgreSQL or Redis is away for all of them: the first one says so.
+        if not db.is_passing(further) and not isinstance(further, redis.RedisError):
             log.error("step_failed", exc_info=further)
     if problems:
         raise problems[0]

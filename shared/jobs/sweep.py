@@ -20,6 +20,7 @@ from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
 from shared.jobs.dead_letter import request_dead_letter
+from shared.jobs.independent import run_each
 from shared.jobs.ledger import expire_leases_of
 from shared.jobs.stuck import StuckMessages
 from shared.queues import Queue
@@ -43,18 +44,23 @@ stuck_messages = StuckMessages(queries["unclaimed_jobs"])
 def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
     """One pass over everything; returns how many of each kind it put right. Logs only if there was any.
 
-    `still_here` is called before each step that may take long.
+    `still_here` is called before each step that may take long. Raises what failed first, when all queues had their turn.
     """
     repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0, "released": 0}
-    for queue in Queue:
-        still_here()
-        repaired["released"] += _release_orphans(queue)
-        enqueued = _enqueue_lost_jobs(queue)
-        repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
-        repaired["dead_letters"] += _request_dead_letters(queue)
-    if any(repaired.values()):
-        log.warning("sweep_repaired_jobs", extra=repaired)
+    try:
+        run_each(partial(_sweep_queue, queue, repaired, still_here) for queue in Queue)
+    finally:
+        if any(repaired.values()):
+            log.warning("sweep_repaired_jobs", extra=repaired)
     return repaired
+
+
+def _sweep_queue(queue: Queue, repaired: dict[str, int], still_here: Callable[[], object]) -> None:
+    still_here()
+    repaired["released"] += _release_orphans(queue)
+    enqueued = _enqueue_lost_jobs(queue)
+    repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
+    repaired["dead_letters"] += _request_dead_letters(queue)
 
 
 def _rescue() -> int:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from peewee import IntegrityError, ProgrammingError
 
 from scripts.local.simulator.client import Simulator
-from shared import config, db
+from shared import config, db, queues
+from shared.broker.enqueue import message_id
+from shared.broker.redis_broker import get_broker
 from shared.channels import ownership
 from shared.config import settings
 from shared.jobs import worker_process
@@ -20,6 +23,7 @@ from shared.media.folder import StorageDown
 from shared.operations import dead_letters
 from shared.operations.dead_letters import Filter
 from shared.privacy import retention
+from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_dead_letters import fail_sends
 from tests.integration.test_inline_files import arrived
@@ -76,6 +80,25 @@ def test_periodic_jobs_tell_of_an_outage_in_a_line_and_of_errors_of_ours_in_full
         worker_process.refresh_pauses()
     told = [(record.getMessage(), getattr(record, "reason", "")) for record in caplog.records if record.levelname != "INFO"]
     assert told == [("service_unavailable", "cannot be reached")]
+
+
+def test_what_cannot_be_swept_of_one_queue_keeps_nothing_else(world: World) -> None:
+    from workers import maintenance
+
+    world.endpoint(world.customer)
+    world.say()
+    world.run(world.jobs(queue="incoming-messages")[0]["id"])
+    world.say("And what of returns?")
+    db.rows("update job set created_at = created_at - interval '1 minute'")
+    db.rows("update webhook_event set held = true where id = (select max(id) from webhook_event)")
+    broker = get_broker()
+    broker.client.flushdb()
+    broker.client.set(f"{broker.namespace}:{Queue.INCOMING}.msgs", "of another type")
+    with pytest.raises(redis.ResponseError):
+        maintenance.sweep()
+    [answer] = world.jobs(queue="ai-processing")
+    assert broker.missing(queues.lane(Queue.AI, answer["priority"]), [message_id(answer["id"])]) == set()
+    assert db.scalar("select count(*) from webhook_event where held") == 0
 
 
 def test_a_file_that_cannot_be_deleted_keeps_no_other_one(world: World, tmp_path: Path) -> None:
