@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 import redis
 
-from scripts.commands.migrate import migrate
+from scripts.commands.migrate import migrate_and_fill
 from scripts.local.embedded import Services
 from scripts.local.simulator.client import Simulator
 from shared import config, db
@@ -48,11 +48,11 @@ def _admin(services: Services) -> psycopg2.extensions.connection:
 
 @pytest.fixture(scope="session")
 def template(services: Services) -> str:
-    """A migrated database to copy from."""
+    """A migrated database to copy from, with the common words of each language."""
     connection = _admin(services)
     connection.cursor().execute("create database template_switchboard")
     connection.close()
-    migrate(services.database_url.replace("/switchboard", "/template_switchboard"))
+    migrate_and_fill(services.database_url.replace("/switchboard", "/template_switchboard"))
     return "template_switchboard"
 
 

@@ -23,6 +23,11 @@ ITEMS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_words_yet(environment: dict[str, str]) -> None:
+    db.rows("truncate knowledge_common_word, knowledge_common_word_list")
+
+
 @pytest.fixture
 def shop(world: World) -> int:
     base = int(db.scalar(Chatbot.select(Chatbot.knowledge_base).where(Chatbot.id == world.chatbot)))
