@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_api_rules import post
 from tests.integration.test_front_door_api import Business, ids_of, mine, other, path_of
+from tests.integration.test_ledger_races import until_waiting
 from tests.mail_server import mail_server
 from web.api import keys
 
@@ -79,6 +81,21 @@ def test_a_key_makes_others_that_do_not_manage_and_end_with_it(door: FrontDoor, 
     assert "made by another key" in desk.get(page).text
     assert desk.post(f"{page}/{made['made_by']}/revoke").status_code == 303
     assert (mine("GET", "/keys").status_code, child("GET", "/keys").status_code) == (401, 401)
+
+
+def test_a_key_that_is_revoked_at_that_moment_leaves_none_behind(mine: Business) -> None:
+    owner = keys.owner_of(mine.key)
+    assert owner is not None
+    managing = owner.key_id
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction():
+            made = keys.create(mine.customer, "till", made_by=managing)
+            revoked = pool.submit(keys.revoke, managing, mine.customer)
+            until_waiting(1)
+        assert revoked.result(30) is not None
+    assert keys.owner_of(made) is None
+    with db.transaction(), pytest.raises(keys.KeyRevoked):
+        keys.create(mine.customer, "till", made_by=managing)
 
 
 def test_a_key_is_revoked(mine: Business) -> None:

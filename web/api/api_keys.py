@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Response, g
 from marshmallow import fields
-from werkzeug.exceptions import Conflict
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Conflict, Unauthorized
 
 from shared import db
 from shared.errors import InvalidPayload
@@ -75,7 +76,10 @@ def create_key(new: dict[str, Any]) -> dict[str, Any]:
     except accounts.Refused as refusal:
         raise InvalidPayload("API key", {"name": str(refusal)}) from None
     with db.transaction():
-        key = keys.create(customer_id(), name, made_by=g.key.key_id)
+        try:
+            key = keys.create(customer_id(), name, made_by=g.key.key_id)
+        except keys.KeyRevoked:
+            raise Unauthorized("This key was revoked meanwhile.", www_authenticate=WWWAuthenticate("bearer")) from None
         made = keys.find(existing(keys.owner_of(key), "key").key_id, customer_id()) or {}
         audited("key.created", "key", made["id"], name=name)
     return {**made, "key": key}

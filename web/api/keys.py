@@ -27,10 +27,18 @@ class Owner:
     manages: bool
 
 
+class KeyRevoked(Exception):
+    """The key that makes another one was revoked meanwhile."""
+
+
 def create(customer_id: int, name: str, *, manages: bool = False, made_by: int | None = None) -> str:
-    """A new key of a customer. `made_by`: the key that made it, and with which it ends. Raises ValueError if there is no such
-    customer."""
+    """A new key of a customer. `made_by`: the key that made it, and with which it ends; then call it in a transaction. Raises
+    ValueError if there is no such customer, KeyRevoked."""
     key = "sk_" + secrets.token_urlsafe(32)
+    if made_by is not None:  # whoever revokes that one waits for this one, and ends it too
+        works = ApiKey.select(ApiKey.id).where(ApiKey.id == made_by, ApiKey.revoked_at.is_null())
+        if db.row(works.for_update("FOR SHARE")) is None:  # type: ignore[arg-type]  # peewee takes it
+            raise KeyRevoked
     values = (name, _hash(key), manages, made_by)
     owner = Customer.select(Customer.id, *map(Value, values)).where(Customer.id == customer_id)
     columns = [ApiKey.customer, ApiKey.name, ApiKey.hash, ApiKey.manages, ApiKey.made_by]
