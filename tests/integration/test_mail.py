@@ -110,16 +110,8 @@ def test_a_letter_that_was_taken_is_sent_whatever_follows(
     assert mail.send("ada@shop.example", "Hello", "A text.")
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "smtp://user%C3%A9:pass%C3%A9@127.0.0.1:{port}",  # AUTH PLAIN of smtplib is ASCII
-        "smtp://no..name.example:{port}",
-        "smtp://" + "a" * 64 + ".example:{port}",
-    ],
-)
-def test_what_a_server_cannot_be_told_is_a_failure_and_no_error_of_the_page(use: Callable[[str], None], url: str) -> None:
+def test_what_a_server_cannot_be_told_is_a_failure_and_no_error_of_the_page(use: Callable[[str], None]) -> None:
     with mail_server() as server:
-        use(url.format(port=server.port))
+        use(f"smtp://user%C3%A9:pass%C3%A9@127.0.0.1:{server.port}")  # AUTH PLAIN of smtplib is ASCII
         assert not mail.is_reachable()
         assert not mail.send("ada@shop.example", "Hello", "A text.")

@@ -82,6 +82,8 @@ def test_defaults() -> None:
         ("OPENAI_API_KEY", "sk-1\n"),
         ("OPERATOR_TOKEN", "gehört"),
         ("SMTP_URL", "smtp://mail:x"),
+        ("SMTP_URL", "smtp://no..name.example:25"),
+        ("SMTP_URL", f"smtp://{'a' * 64}.example:25"),
         ("MAIL_FROM", "nobody"),
         ("MAIL_FROM", "a@b.example\nBcc: c@d.example"),
         ("ALLOWED_HOSTS", "chat.example, https://chat.example"),
