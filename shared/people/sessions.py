@@ -28,9 +28,9 @@ def _lives() -> Any:
 
 
 def begin(user: User, address: str, agent: str) -> str | None:
-    """A new session of a user as he was read; returns its token. What has ended of this user's goes away.
+    """A new session of a user as they were read; returns its token. What has ended of this user's goes away.
 
-    None: he has another password meanwhile, or no access any more. The session that his old password would begin ends with it.
+    None: they have another password meanwhile, or no access any more. A session of the old password would not end with it.
     """
     token = secrets.token_urlsafe(32)
     is_same = (User.id == user.id) & (User.password_hash == user.password_hash) & User.disabled_at.is_null()
