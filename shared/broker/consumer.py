@@ -13,6 +13,7 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
+from shared.broker import messages
 from shared.broker.connection import Delivery, outage
 from shared.broker.queue_state import QueueState
 
@@ -58,6 +59,9 @@ class Queues(Protocol):
     def reclaim(self, queue_name: str, suspects: set[str] | None = None) -> set[str]:
         """Puts back what never arrived."""
 
+    def drop_unreadable(self, queue_name: str) -> None:
+        """Forgets what was taken and cannot be read."""
+
     def give_back(self, queue_name: str, message_ids: Sequence[str]) -> None:
         """Returns messages that were not begun."""
 
@@ -85,11 +89,12 @@ class WokenConsumer(Consumer):
                 self.requeue([])
             if not self._prefetched and not self._slept():
                 self._fetch()
+            message = self._next_message()
         except redis.RedisError as problem:  # one that refuses (full, a replica since its failover) is as good as away
             outage.noticed(problem)
             raise ConnectionClosed(problem) from None
         outage.over()
-        return self._next_message() if self._prefetched else None
+        return message
 
     def _slept(self) -> bool:
         """Sleeps if nothing is left to take, or there is no room for it, until that may have changed or a fetch is due."""
@@ -140,8 +145,13 @@ class WokenConsumer(Consumer):
         else:
             self._suspects = set()
 
-    def _next_message(self) -> MessageProxy:
-        message: Message[Any] = Message.decode(self._prefetched.popleft())
+    def _next_message(self) -> MessageProxy | None:
+        if not self._prefetched:
+            return None
+        message = messages.read(self._prefetched.popleft())
+        if message is None:
+            self.broker.drop_unreadable(self.queue_name)
+            return None
         self._in_flight.add(message.options["redis_message_id"])
         # A delay that is over; Dramatiq would delay the message again.
         message.options.pop("eta", None)
@@ -193,10 +203,11 @@ class WokenConsumer(Consumer):
         if enough and len(self._in_flight) <= threads:
             self._state.wakeup.set()
 
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+    def requeue(self, not_begun: Iterable[MessageProxy]) -> None:
         """Gives back what was taken and not begun, and what is still in the cache."""
-        ids = [message.options["redis_message_id"] for message in messages]
+        ids = [message.options["redis_message_id"] for message in not_begun]
         while self._prefetched:
-            ids.append(Message.decode(self._prefetched.popleft()).options["redis_message_id"])
+            message_id = messages.id_of(self._prefetched.popleft())
+            ids += [message_id] if message_id else []
         if ids:
             self.broker.give_back(self.queue_name, ids)

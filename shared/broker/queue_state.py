@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from dramatiq.message import Message
+from shared.broker.messages import id_of
 
 
 class QueueState:
@@ -35,8 +35,8 @@ class QueueState:
 
     def held(self) -> set[str]:
         """The ids of all that this process has."""
-        waiting = [Message.decode(data).options["redis_message_id"] for data in list(self.prefetched)]
-        return self.in_flight.union(waiting)
+        waiting = (id_of(data) for data in list(self.prefetched))
+        return self.in_flight.union(message_id for message_id in waiting if message_id)
 
     def count(self) -> int:
         """How many of them Redis should count as this process's, or a few more: one at a time moves."""

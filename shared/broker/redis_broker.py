@@ -31,6 +31,7 @@ from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, 
 from shared.broker.consumer import Taken, WokenConsumer
 from shared.broker.fair_queue import FairQueue
 from shared.broker.listener import Listener
+from shared.broker.messages import addressed, id_of
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
 from shared.queues import Queue
@@ -142,7 +143,7 @@ class Broker(RedisBroker):
         rescued: dict[str, list[str]] = {}
         args = [int(dead_after * 1000), self.dead_message_ttl, self._wake_channel, *_every_queue()]
         for queue_name, message_id in self._rescue(keys=[self.namespace], args=args):
-            rescued.setdefault(queue_name.decode(), []).append(message_id.decode())
+            rescued.setdefault(queue_name.decode(), []).append(message_id.decode(errors="replace"))
         return rescued
 
     def missing(self, queue_name: str, message_ids: list[str]) -> set[str]:
@@ -159,17 +160,31 @@ class Broker(RedisBroker):
 
         A push may be under way: with `suspects`, what was missing before, only those go back. Returns all that is missing.
         """
-        assigned = self._assigned(self.broker_id, queue_name)
-        missing = assigned - self.states[queue_name].held()
+        missing = self._missing_here(queue_name)
+        missing -= self._drop_unreadable(queue_name, missing)
         lost = missing if suspects is None else missing & suspects
         if lost:
             log.warning("lost_messages_reclaimed", extra={"redis_queue": queue_name, "messages": len(lost)})
             self.give_back(queue_name, sorted(lost))
         return missing - lost
 
-    def _assigned(self, worker: str, queue_name: str) -> set[str]:
-        members = cast(set[bytes], self.client.smembers(f"{self.namespace}:__acks__.{worker}.{queue_name}"))
-        return {message_id.decode() for message_id in members}
+    def drop_unreadable(self, queue_name: str) -> None:
+        """Forgets what this process has been given and cannot read; the sweep puts its jobs anew."""
+        self._drop_unreadable(queue_name, self._missing_here(queue_name))
+
+    def _missing_here(self, queue_name: str) -> set[str]:
+        """The ids of what Redis believes this process has and it does not."""
+        members = cast(set[bytes], self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"))
+        return {message_id.decode(errors="replace") for message_id in members} - self.states[queue_name].held()
+
+    def _drop_unreadable(self, queue_name: str, message_ids: set[str]) -> set[str]:
+        ids = sorted(message_ids)
+        found = cast(list[bytes | None], self.client.hmget(f"{self.namespace}:{queue_name}.msgs", ids)) if ids else []
+        unreadable = [name for name, data in zip(ids, found, strict=True) if data is not None and id_of(data) != name]
+        if unreadable:
+            self.put([], [(queue_name, message_id) for message_id in unreadable])
+            log.error("unreadable_messages_dropped", extra={"redis_queue": queue_name, "messages": unreadable})
+        return set(unreadable)
 
     def give_back(self, queue_name: str, message_ids: Sequence[str], worker: str | None = None) -> None:
         """Returns messages that this process has, or another, to the front of their queue, and wakes a worker for them."""
@@ -182,7 +197,7 @@ class Broker(RedisBroker):
     def in_hand(self) -> set[Hand]:
         """What workers have in hand, as far as Redis knows."""
         hands = self._hands(keys=[self.namespace], args=_every_queue())
-        return {Hand(*(part.decode() for part in hand)) for hand in hands}
+        return {Hand(*(part.decode(errors="replace") for part in hand)) for hand in hands}
 
     def taken_ago(self) -> dict[str, float]:
         """Seconds since a worker last took from each queue, or looked; without those that none ever did."""
@@ -248,21 +263,6 @@ def _lua(name: str) -> str:
 
 def _every_queue() -> list[str]:
     return [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
-
-
-def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
-    """The message with the id under which Redis keeps it; delayed, with its time, on the delay queue.
-
-    A job's message keeps one id for all its deliveries, so that Redis never carries a job twice.
-    """
-    if not delay and "redis_message_id" in message.options:
-        return message
-    options: dict[str, Any] = {"redis_message_id": message.options.get("redis_message_id") or message.message_id}
-    queue_name = message.queue_name
-    if delay is not None and delay > 0:
-        queue_name = dq_name(queue_name)
-        options["eta"] = now_ms() + delay
-    return message.copy(queue_name=queue_name, options=options)
 
 
 def middleware() -> list[Middleware]:

@@ -15,14 +15,19 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local name = namespace .. ":" .. queue
 local delayed, due = name .. ".DQ", name .. ".DQ.due"
 
+-- What a message's data says in its options; an empty table where it is no message.
+local function options_of(data)
+    local known, message = pcall(cjson.decode, data)
+    local options = known and type(message) == "table" and message.options
+    return type(options) == "table" and options or {}
+end
+
 for _ = 1, 1000 do -- a bounded share; the rest follows with the next call
     local id = redis.call("lpop", delayed)
     if not id then break end
     local data = redis.call("hget", delayed .. ".msgs", id)
     if data then
-        local known, message = pcall(cjson.decode, data)
-        local eta = known and type(message.options) == "table" and tonumber(message.options.eta) or now
-        redis.call("zadd", due, eta, id)
+        redis.call("zadd", due, tonumber(options_of(data).eta) or now, id)
     end
 end
 
@@ -36,10 +41,8 @@ for _, id in ipairs(redis.call("zrangebyscore", due, "-inf", now, "limit", 0, 10
         redis.call("zrem", due, id)
         redis.call("hdel", delayed .. ".msgs", id)
         if data then
-            local known, message = pcall(cjson.decode, data)
-            local customer = known and type(message.options) == "table" and message.options.customer or ""
             redis.call("hset", name .. ".msgs", id, data)
-            line_up(name, id, tostring(customer))
+            line_up(name, id, tostring(options_of(data).customer or ""))
         end
     end
 end

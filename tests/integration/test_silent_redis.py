@@ -18,8 +18,9 @@ from shared.broker import connection, consumer, listener, redis_broker
 from shared.broker.connection import connect_redis
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for
+from shared.broker.messages import addressed
 from shared.broker.queue_state import QueueState
-from shared.broker.redis_broker import Broker, addressed, get_broker
+from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.jobs import stuck
 from shared.jobs.sweep import stuck_messages
