@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -66,8 +67,8 @@ class Browser:
         return value
 
     def type(self, text: str) -> None:
-        """Keys to the element that has the focus."""
-        self.driver.switch_to.active_element.send_keys(text)
+        """Keys as of a keyboard: each goes to what has the focus when it is pressed, not to what had it a moment before."""
+        ActionChains(self.driver).send_keys(text.replace("\n", Keys.ENTER)).perform()
 
     def leave_frames(self) -> None:
         """Back to the page itself."""

@@ -50,7 +50,7 @@ class Site:
 
     def raw(self, text: bytes) -> socket.socket:
         """A connection on which this was sent."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         with suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(text)
         return connection

@@ -37,7 +37,7 @@ class Page:
     def stream(self, seen: int = 0, **headers: str) -> requests.Response:
         """Opens the stream behind that revision, over HTTP."""
         more = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": str(seen), **self.headers, **headers}
-        return requests.get(self.client.site.url + self.url + "/events", headers=more, stream=True, timeout=20)  # type: ignore[attr-defined]
+        return requests.get(self.client.site.url + self.url + "/events", headers=more, stream=True, timeout=60)  # type: ignore[attr-defined]
 
     def events(self, seen: int, count: int) -> list[dict[str, Any]]:
         """The next `count` events behind that id, then the page leaves."""

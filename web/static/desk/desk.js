@@ -54,11 +54,12 @@ addEventListener("DOMContentLoaded", () => { // the page's own scripts have run,
   sessionStorage.removeItem(PLACE);
   if (page === location.pathname) backTo(place, document, document.getElementById("main"));
 });
+// At once, in the task that replaced it: a key that is pressed a moment later finds the focus, and so does the next part that is replaced.
 let placeInSwap = "";
 document.addEventListener("htmx:beforeSwap", event => {
   placeInSwap = event.detail.target.contains(document.activeElement) ? placeOf(document.activeElement) : "";
 });
-document.addEventListener("htmx:afterSettle", () => {
+document.addEventListener("htmx:afterSwap", () => {
   backTo(placeInSwap, document, document.getElementById("bubbles") ?? document.getElementById("main"));
   placeInSwap = "";
 });
