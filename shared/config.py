@@ -86,7 +86,7 @@ class Settings:
         self.telegram_url: str = env.http_url("TELEGRAM_API_URL", "https://api.telegram.org", validate=checks.is_http_url)
         self.http_timeout = env.float("HTTP_TIMEOUT_SECONDS", 10, validate=_POSITIVE)
         self.webhooks_to_private = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", False)
-        self.redelivery_schedule: tuple[int, ...] = env.schedule("WEBHOOK_REDELIVERY_SCHEDULE", "5m 30m 2h 5h 10h 10h")
+        self.redelivery_schedule: tuple[int, ...] = env.schedule("WEBHOOK_REDELIVERY_SCHEDULE", "5m,30m,2h,5h,10h,10h")
         self.webhook_disable_after = env.duration("WEBHOOK_DISABLE_AFTER", "5d")
         self.ambiguous_send = env.str("AMBIGUOUS_SEND", "resend", validate=_AMBIGUOUS_SEND)
         self.ambiguous_wait = env.float("AMBIGUOUS_SEND_WAIT_SECONDS", 10, validate=_POSITIVE)

@@ -55,9 +55,9 @@ def _parse_duration(text: str) -> int:
 
 def _parse_schedule(text: str) -> tuple[int, ...]:
     """Seconds, for each of up to 20 times. Raises ValidationError."""
-    times = tuple(_parse_duration(time) for time in text.split())
+    times = tuple(_parse_duration(time) for time in text.replace(",", " ").split())
     if len(times) > MAX_REDELIVERIES or any(time > MAX_REDELIVERY_DELAY for time in times):
-        raise ValidationError(f"Must be up to {MAX_REDELIVERIES} times of at most 7d each, like 5m 30m 2h, or empty for none.")
+        raise ValidationError(f"Must be up to {MAX_REDELIVERIES} times of at most 7d each, like 5m,30m,2h, or empty for none.")
     return times
 
 

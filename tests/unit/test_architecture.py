@@ -244,6 +244,15 @@ def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.Monkey
     assert vars(config.read_settings()) == defaults
 
 
+def test_a_shell_reads_env_example_as_it_is_written(root: Path) -> None:
+    """It says itself: set -a; . ./.env. A value with a space would be a command there, and its setting lost."""
+    told = subprocess.run(["sh", "-ec", "set -a; . ./.env.example; env -0"], cwd=root, env={}, capture_output=True, timeout=60)
+    assert told.stderr == b""
+    read = dict(line.split("=", 1) for line in told.stdout.decode().split("\0") if line)
+    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
+    assert {name: read.get(name) for name in written} == written
+
+
 def test_the_procfile_reads_settings_and_has_the_defaults_of_env_example(root: Path) -> None:
     written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
     read = re.findall(r"\$\{([A-Z_]+):-(\w[\w.]*)?", (root / "Procfile").read_text())

@@ -37,6 +37,12 @@ def test_defaults() -> None:
     )
 
 
+@pytest.mark.parametrize("written", ["5m,30m,2h", "5m 30m 2h", " 5m, 30m,\t2h "])
+def test_times_of_a_schedule_stand_apart_by_commas_or_spaces(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_REDELIVERY_SCHEDULE", written)
+    assert read_settings().redelivery_schedule == (300, 1800, 7200)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -45,7 +45,7 @@ def _numbers_or_all(form: forms.Form, name: str) -> list[int | str] | None:
 
 def _schedule(form: forms.Form, name: str) -> list[int | str] | None:
     """Seconds of what is written like 5m 30m 2h; what is no time stays, for the schema to refuse."""
-    given = forms.text(form, name).split()
+    given = forms.text(form, name).replace(",", " ").split()
     return None if not given else [] if given == [_NEVER] else [_seconds(time) for time in given]
 
 
