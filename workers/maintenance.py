@@ -27,7 +27,7 @@ from shared.channels.whatsapp_qr import acks, lids
 from shared.channels.widget import drafts
 from shared.config import settings
 from shared.db.outage import TOO_SLOW
-from shared.jobs import prune, worker_process
+from shared.jobs import prune, scheduled, worker_process
 from shared.jobs.independent import run_each
 from shared.jobs.sweep import sweep_if_alone
 from shared.knowledge import sources
@@ -93,8 +93,11 @@ class Ticker(Middleware):
         self._stopping.set()
 
     def _tick(self) -> None:
+        expect = scheduled.note  # what was before this process began says nothing of the scheduler
         while not self._stopping.wait(settings().sweep_interval):
             try:
+                expect()
+                expect = scheduled.expect
                 sweep()
                 db.outage.over()
             except Exception as error:  # the next tick tries again
@@ -118,6 +121,7 @@ class Periodic(dramatiq.Actor[Any, Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Does it. An outage is told in a line, and no traceback."""
         try:
+            scheduled.note()
             return super().__call__(*args, **kwargs)
         except Exception as problem:
             if not is_outage_told(problem):

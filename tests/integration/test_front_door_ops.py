@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,7 +57,7 @@ def test_while_redis_is_away_messages_are_accepted(no_redis: FrontDoor) -> None:
     assert db.scalar("select count(*) from job where state = 'waiting'") == 2
     ready = no_redis.client.get("/readyz")
     assert (ready.status_code, ready.json["status"]) == (200, "degraded")  # type: ignore[index]
-    away = dict.fromkeys(("redis", "sweep", "workers"), "failed: cannot be reached")
+    away = dict.fromkeys(("redis", "sweep", "scheduler", "workers"), "failed: cannot be reached")
     assert ready.json["checks"] == {"postgres": "ok", "storage": "ok", **away}  # type: ignore[index]
     assert no_redis.client.get("/metrics", headers=SCRAPER).status_code == 200
 
@@ -84,6 +87,51 @@ def test_well_means_that_somebody_sweeps(door: FrontDoor) -> None:
     client: Any = redis_broker.get_broker().client
     client.set("dramatiq:swept-at", 1)
     assert "ago" in door.client.get("/readyz").json["checks"]["sweep"]  # type: ignore[index]
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_well_means_that_somebody_says_when(door: FrontDoor) -> None:
+    """A scheduler that is dead fails nothing: nobody would notice that no conversation goes back to the bot."""
+    from workers import maintenance
+
+    def says() -> str:
+        return str(door.client.get("/readyz").json["checks"]["scheduler"])  # type: ignore[index]
+
+    client: Any = redis_broker.get_broker().client
+    assert says() == "ok", "nothing ran yet: what is missing then is maintenance"
+    client.set("dramatiq:scheduled-at", 1)
+    assert "start the process type scheduler" in says()
+    assert _value(door.client.get("/metrics", headers=SCRAPER).text, "switchboard_scheduler_age_seconds") > 1e9
+    maintenance.sweep_jobs()
+    assert says() == "ok"
+    assert _value(door.client.get("/metrics", headers=SCRAPER).text, "switchboard_scheduler_age_seconds") < 300
+
+
+def test_a_scheduler_has_its_time_from_the_start_of_maintenance_on(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workers import maintenance
+
+    monkeypatch.setenv("SWEEP_INTERVAL_SECONDS", "1")
+    config.reset()
+    client: Any = redis_broker.get_broker().client
+    client.set("dramatiq:scheduled-at", 1)
+    ticker = maintenance.Ticker()
+    thread = threading.Thread(target=ticker._tick, daemon=True)
+    thread.start()
+    wait_until(lambda: float(client.get("dramatiq:scheduled-at")) > 1, "the first tick counts from now on")
+    client.delete("dramatiq:scheduled-at")
+    wait_until(lambda: client.get("dramatiq:scheduled-at") is not None, "so does one after Redis lost it")
+    client.set("dramatiq:scheduled-at", 2)
+    client.delete("dramatiq:swept-at")
+    wait_until(lambda: client.get("dramatiq:swept-at") is not None, "the next sweep")
+    ticker.before_worker_shutdown(redis_broker.get_broker(), None)
+    thread.join(30)
+    assert float(client.get("dramatiq:scheduled-at")) == 2, "later ticks say nothing of the scheduler"
 
 
 def _value(text: str, name: str) -> float:

@@ -44,7 +44,7 @@ def well(door: FrontDoor) -> FrontDoor:
     work()
     assert ready(door) == (
         200,
-        {"status": "ok", "checks": dict.fromkeys(("postgres", "redis", "storage", "sweep", "workers"), "ok")},
+        {"status": "ok", "checks": dict.fromkeys(("postgres", "redis", "storage", "sweep", "scheduler", "workers"), "ok")},
     )
     return door
 
@@ -77,7 +77,7 @@ def test_each_check_knows_why_redis_is_not_asked(well: FrontDoor) -> None:
     assert checks == {
         "postgres": "ok",
         "storage": "ok",
-        **dict.fromkeys(("redis", "sweep", "workers"), "failed: too many connections"),
+        **dict.fromkeys(("redis", "sweep", "scheduler", "workers"), "failed: too many connections"),
     }
 
 

@@ -21,6 +21,7 @@ from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import ServiceDown
+from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
 from shared.media.folder import StorageDown
 from shared.media.storage import storage
@@ -112,6 +113,14 @@ def _sweep() -> str:
     return "ok" if ago <= limit else f"last ended {ago:.0f} s ago, at most {limit:.0f} s are expected; is maintenance running?"
 
 
+def _scheduler() -> str:
+    """Whether somebody says when. Where nobody does it, the check of the sweep tells."""
+    ago = scheduled.ran_ago()
+    if ago is None or ago <= scheduled.LATE:
+        return "ok"
+    return f"its jobs last ran {ago:.0f} s ago, some are due each minute; start the process type scheduler"
+
+
 def _workers() -> str:
     """Whether somebody takes jobs of each queue that is used; a worker looks every 4 s, also when it is busy."""
     taken = get_broker().taken_ago()
@@ -138,6 +147,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "redis": _redis,
     "storage": _storage,
     "sweep": _sweep,
+    "scheduler": _scheduler,
     "workers": _workers,
 }
 _latest = _Latest()

@@ -22,6 +22,7 @@ from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
+from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
 from shared.models import Job, WhatsappQrSession
 from shared.queues import Queue
@@ -100,13 +101,15 @@ def _channels() -> Metric:
 class _FromRedis(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
-            counts, swept = counters.read(), swept_ago()
+            counts, swept, ran = counters.read(), swept_ago(), scheduled.ran_ago()
         except redis.RedisError as problem:
             outage.noticed(problem)
             return
         yield from _counters(counts)
         if swept is not None:
             yield GaugeMetricFamily("switchboard_sweep_age_seconds", "Seconds since the last sweep ended", value=swept)
+        if ran is not None:
+            yield GaugeMetricFamily("switchboard_scheduler_age_seconds", "Seconds since a job of the scheduler ran", value=ran)
 
 
 def _counters(counts: dict[tuple[str, ...], float]) -> Iterator[Metric]:

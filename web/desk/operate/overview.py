@@ -11,6 +11,7 @@ from shared import db
 from shared.broker import census
 from shared.broker.connection import outage
 from shared.channels import accounts, health
+from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
 from shared.models import Customer
 from shared.operations import dead_letters, overview, pauses
@@ -27,7 +28,7 @@ from web.desk.operate import charts, words
 def overview_page() -> Response:
     """The page."""
     queue = request.args.get("queue") if request.args.get("queue") in set(Queue) else None
-    workers, swept = _workers()
+    workers, swept, scheduler_silent = _workers()
     page = render_template(
         "desk/operate/overview.html",
         queues=overview.queue_depths(),
@@ -35,6 +36,7 @@ def overview_page() -> Response:
         queue=queue,
         workers=workers,
         swept=swept,
+        scheduler_silent=scheduler_silent,
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
@@ -45,13 +47,15 @@ def overview_page() -> Response:
     return make_response(page)
 
 
-def _workers() -> tuple[list[dict[str, Any]] | None, float | None]:
-    """The processes, and seconds since the last sweep; None while Redis does not answer."""
+def _workers() -> tuple[list[dict[str, Any]] | None, float | None, float | None]:
+    """The processes, and seconds since the last sweep; None while Redis does not answer. And the seconds for which the scheduler
+    has been silent, if those are too many."""
     try:
-        return census.workers(), swept_ago()
+        ago = scheduled.ran_ago()
+        return census.workers(), swept_ago(), ago if ago is not None and ago > scheduled.LATE else None
     except redis.RedisError as problem:
         outage.noticed(problem)
-        return None, None
+        return None, None, None
 
 
 def down_accounts() -> list[dict[str, Any]]:
