@@ -163,7 +163,10 @@ def _message_id(given: str) -> int:
     """Ours, of a message that is not stored yet as well; or of the message that a provider knows by it. 0 is nobody's."""
     if given.isdecimal():
         return min(int(given), MAX_ROW_ID)
-    return next((hit["id"] for hit in find(given) if hit["kind"] == "message"), 0)
+    ids = {hit["kind"]: hit["id"] for hit in find(given)}
+    if "message" in ids:
+        return int(ids["message"])
+    return int(db.scalar(Job.select(Job.message_id).where(Job.id == ids.get("job", 0))) or 0)
 
 
 def _tell_of_silence(message_id: int) -> None:

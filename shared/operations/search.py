@@ -36,6 +36,7 @@ def find(text: str) -> list[dict[str, Any]]:
         hits += [hit for hit in _by_number(int(number)) if kind in (None, hit["kind"])]
     if text and not match:
         hits += queries["by_provider_id"].rows(text=text, hits=HITS)
+        hits += queries["accepted_by_provider_id"].rows(text=text, hits=HITS)
         hits += queries["by_address"].rows(addresses=_spellings(text), hits=HITS)
         hits += queries["by_customer_name"].rows(text=text, hits=HITS)
     unique = {(hit["kind"], hit["id"]): hit for hit in hits}

@@ -13,6 +13,14 @@ from (
         where chatbot_id = chatbot.id and message.channel = channel.name and external_id = :text and role = 'agent') message
 ) found limit :hits
 
+-- name: accepted_by_provider_id(text, hits)
+-- What came with this id and is not stored: its job waits, or has failed. By the index that recognises it when it comes again.
+select 'job' as kind, job.id, null::bigint as message_id, null as label, array[job.queue, job.state] as codes, job.created_at as at
+from chatbot cross join channel
+join job on job.dedup_key = md5(jsonb_build_array(chatbot.id, channel.name, :text::text)::text)
+where not exists (select from message where message.id = job.message_id)
+limit :hits
+
 -- name: by_address(addresses, hits)
 -- The conversations of whoever is known by one of these, each with its newest message.
 select 'conversation' as kind, conversation.id, newest.id as message_id,

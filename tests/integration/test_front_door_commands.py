@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,7 @@ def test_the_templates_of_a_number_are_listed(door: FrontDoor, capsys: pytest.Ca
     assert run(connect, "templates", *chatbot, "--refresh") == 0
     told = capsys.readouterr().out
     assert "order_update pt_BR: APPROVED, UTILITY, quality GREEN\nsummer en_US: REJECTED (PROMOTIONAL), UTILITY" in told
+    assert "The list was read at 20" in told
     assert db.scalar("select templates_synced_at is null from whatsapp_business"), "it is read again"
     assert run(connect, "templates", "--chatbot", "999") == 1
 
@@ -145,6 +147,10 @@ def test_a_message_is_found_by_its_id(door: FrontDoor, capsys: pytest.CaptureFix
     assert "SENT" in told
     assert run(jobs, "message", "4711") == 1
     assert run(jobs, "message", "wamid.nobody") == 1
+    assert door.meta(webhook(change(door.number, messages=[written("wamid.waits")]))).status_code == 200
+    capsys.readouterr()
+    assert run(jobs, "message", "wamid.waits") == 0, "accepted, and no worker has stored it"
+    assert re.search(r"incoming-messages +waiting", capsys.readouterr().out)
     late = door.world.say_too_late("wamid.7", seconds=2 * settings().answer_within)
     door.world.drain()
     capsys.readouterr()

@@ -94,6 +94,9 @@ def test_where_a_pasted_id_leads(world: World) -> None:
         assert hit in [(found["kind"], found["id"]) for found in search.find(text)], text
     [found] = [hit for hit in search.find(f"job-{job['id']}") if hit["kind"] == "job"]
     assert (found["message_id"], found["codes"]) == (reply["id"], ["whatsapp-cloud-send", "completed"])
+    world.say(channel=CLOUD, user="4911234567", external_id="wamid.waits")
+    [waiting] = search.find("wamid.waits")
+    assert waiting["codes"] == ["incoming-messages", "waiting"], "it was accepted, and is not stored yet"
     for nothing in ("", "9" * 30, "%", "_", "\x00", "' or true --"):
         assert search.find(nothing) == [], nothing
 
