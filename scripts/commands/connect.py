@@ -17,7 +17,7 @@ import psycopg2.errors
 from scripts.commands import connect_telegram, connect_whatsapp, whatsapp_templates
 from scripts.commands.audited import audited
 from scripts.commands.connect_account import no_chatbot, read_secret
-from scripts.local.environment import server_address
+from scripts.local.environment import web_address
 from scripts.local.terminal import count, with_database
 from shared import db
 from shared.channels import connecting
@@ -178,7 +178,7 @@ def _business(arguments: argparse.Namespace) -> int:
         audited("connect", "chatbot.created", "chatbot", bot["id"], customer, name=bot["name"])
     key = bot["public_key"]
     print(f"customer {customer}, chatbot {bot['id']}, knowledge base {base}, public key {key}")
-    print(f"Its chat is {_address()}/widget/{key}")
+    print(f"Its chat is {web_address()}/widget/{key}")
     _print_embedding(bot)
     return 0
 
@@ -251,16 +251,12 @@ def _with_key(provider: dict[str, Any]) -> dict[str, Any]:
     return {**provider, "api_key": key} if key else provider
 
 
-def _address() -> str:
-    return server_address() or "https://your.address"
-
-
 def _print_embedding(bot: dict[str, Any]) -> None:
     if not bot["allowed_origins"]:
         print(f"Its chat is on no site yet: scripts/connect chatbot {bot['id']} --site shop.example lets a site show it.")
         return
     print(f"For the pages of {', '.join(bot['allowed_origins'])}:")
-    print(f'  <script src="{_address()}/widget.js" data-chatbot="{bot["public_key"]}" async></script>')
+    print(f'  <script src="{web_address()}/widget.js" data-chatbot="{bot["public_key"]}" async></script>')
 
 
 if __name__ == "__main__":

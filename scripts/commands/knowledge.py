@@ -89,6 +89,8 @@ def _vectors(arguments: argparse.Namespace) -> int:
         return 0
     serving = "they serve" if state.serving == state.model else f"{state.serving or 'no vectors'} serve until all are done"
     print(f"{state.model}: {state.items_done} of {state.items} items have vectors; {serving}.")
+    if not state.error and state.items_done < state.items:
+        print("The process type knowledge makes them; without a model, this command says how far they are.")
     if state.error:
         print(f"The last attempt failed: {state.error}\nTo try again, name the model again.", file=sys.stderr)
     return 1 if state.error else 0

@@ -6,10 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from scripts.local.environment import server_address
+from scripts.local.environment import web_address
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
-from shared.config import settings
 from shared.models import User
 from shared.people import accounts, audit, links
 from shared.people.accounts import Refused
@@ -69,8 +68,7 @@ def _link(arguments: argparse.Namespace) -> int:
 
 
 def _print_link(user: User, path: str) -> int:
-    base = settings().public_url or server_address() or "https://your.address"
-    print(f"{base.rstrip('/')}{path}")
+    print(f"{web_address()}{path}")
     kind = links.RESET if user.password_hash else links.INVITATION
     lifetime = links.LIFETIMES[kind]
     within = f"{lifetime.days} days" if lifetime.days else f"{lifetime.seconds // 60} minutes"

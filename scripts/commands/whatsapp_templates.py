@@ -35,8 +35,9 @@ def _print(arguments: argparse.Namespace) -> int:
             template_store.want(waba_id)
             customer = require_chatbot(arguments.chatbot)
             audited("connect", "channel.templates_wanted", "channel", arguments.chatbot, customer, name=waba_id)
-    error = business["templates_error"]
-    print(f"read {business['templates_synced_at'] or 'again soon'}" + (f"; {error}" if error else ""))
+    synced_at, error = business["templates_synced_at"], business["templates_error"]
+    when = f"The list was read at {synced_at}." if synced_at else "The list is read within a minute or so, by maintenance."
+    print(when + (f" The last attempt failed: {error}" if error else ""))
     return 0
 
 

@@ -190,6 +190,11 @@ def server_address() -> str | None:
     return address if isinstance(address, str) else None
 
 
+def web_address() -> str:
+    """Where people reach web, for addresses that are shown to them: PUBLIC_URL, or the scripts/server of this folder."""
+    return (os.environ.get("PUBLIC_URL") or server_address() or "https://your.address").rstrip("/")
+
+
 def use_running_services(program: str, variable: str) -> None:
     """Points this process to the embedded services that are running. Exits, naming the variable, if there are none."""
     running = running_services(DEMO_DATA) or running_services()

@@ -15,11 +15,15 @@ from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_commands import run
 
 
-def test_a_business_with_its_site_embeds_at_the_first_try(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_business_with_its_site_embeds_at_the_first_try(
+    door: FrontDoor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "https://chat.example/")
     assert run(connect, "business", "My shop", "--site", "HTTPS://Shop.Example/cart?x", "--site", "münchen-tee.de") == 0
     printed = capsys.readouterr().out
     key = re.search(r"public key (pk_\w+)", printed)[1]  # type: ignore[index]
-    assert f'data-chatbot="{key}" async></script>' in printed
+    assert f"Its chat is https://chat.example/widget/{key}\n" in printed
+    assert f'<script src="https://chat.example/widget.js" data-chatbot="{key}" async></script>' in printed
     page = door.client.get(f"/widget/{key}")
     assert "frame-ancestors 'self' https://shop.example https://xn--mnchen-tee-9db.de" in page.headers["Content-Security-Policy"]
     visit = {"Origin": "https://shop.example", "Content-Type": "application/json"}
