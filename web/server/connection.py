@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
@@ -181,6 +182,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         front: Front = self.wsgi
         front.request_seconds = float(self.cfg.timeout)
         sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.collect()
+        gc.freeze()  # the application stays: looking through it again would hold up every request for a tenth of a second
         self.config.app = front
         self._install_sigquit_handler()
         server = FairServer(self.config)
