@@ -68,21 +68,6 @@ def has_valid_port(url: str) -> bool:
         return False
 
 
-def has_redis_options(url: str) -> bool:
-    """Whether the Redis client takes the options of its URL; it would say so with a traceback, when it connects."""
-    from redis.connection import Connection, parse_url  # only here, and not where no Redis is used
-    from redis.exceptions import RedisError
-
-    try:
-        options = parse_url(url)
-        for of_the_pool in ("max_connections", "timeout"):
-            options.pop(of_the_pool, None)
-        options.pop("connection_class", Connection)(**options)
-    except (ValueError, TypeError, RedisError):
-        return False
-    return True
-
-
 def is_http_url(url: str) -> None:
     """Raises ValidationError."""
     if not _is_http(url):

@@ -9,8 +9,8 @@ from typing import Any
 
 from environs import ValidationError
 
-from shared import database_url
-from shared.setting_checks import has_redis_options, has_valid_port
+from shared import database_url, redis_url
+from shared.setting_checks import has_valid_port
 
 #: Up to 99,999 times in up to 9,999 seconds, minutes or hours: Redis keeps an entry for each time.
 _RATE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,3})([smh])")
@@ -125,18 +125,12 @@ def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
     url = _with_plain_scheme(url)
-    if url and not _is_redis_url(url):
-        raise ValidationError("Must be a URL like redis://host:6379/0.")
-    if url and not has_redis_options(url):
-        raise ValidationError("What stands behind its ? are no options that the Redis client takes. Leave them out.")
+    try:
+        if url:
+            redis_url.check(url)
+    except ValueError as problem:
+        raise ValidationError(str(problem)) from None
     return url
-
-
-def _is_redis_url(url: str) -> bool:
-    """The client would take the path of another one for database 0."""
-    if url.startswith("unix://"):
-        return re.fullmatch(r"unix://([^\s/@]*@)?/[^\s?]+(\?\S*)?", url) is not None
-    return re.fullmatch(r"rediss?://[^\s/?]+(/\d{0,5})?(\?\S*)?", url) is not None and has_valid_port(url)
 
 
 #: What `env.<name>(…)` of shared/config.py reads.

@@ -10,8 +10,12 @@ from typing import Any, cast
 import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterError,
+    MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -41,6 +45,8 @@ WORKER = Patience(timeout=5.0, pause=0.0)
 #: Somebody waits at the front door, and what they sent is in PostgreSQL: Redis hears of it from the sweep.
 DOOR = Patience(timeout=1.0, pause=1.0, spare=1)
 
+#: Its keys are on several servers, and a script of ours uses many at once.
+_CLUSTER = "a cluster; take one that is none"
 #: What redis-py's errors mean, the first that fits.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (ReadOnlyError, "read only"),
@@ -48,13 +54,30 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (BusyLoadingError, "starting up"),
     (AuthenticationError, "credentials refused"),
     (NoPermissionError, "not permitted"),
+    (MasterDownError, "its primary is away"),
+    (ClusterError, _CLUSTER),
+    (ClusterCrossSlotError, _CLUSTER),
+    (AskError, _CLUSTER),
     (redis.TimeoutError, "no answer in time"),
     (redis.ConnectionError, "cannot be reached"),
 )
 #: What redis-py says where each connection of the pool waits for an answer.
 _NONE_FREE = "No connection available."
-#: Where redis-py has no class for it: a script's error before Redis 7, and a connection that is refused.
-_TEXTS = {"READONLY": "read only", "max number of clients": "too many connections"}
+#: Where redis-py has no class for it: a script's error before Redis 7, a connection that is refused, what an operator must mend.
+_TEXTS = {
+    "READONLY": "read only",
+    "OOM command": "full",
+    "max number of clients": "too many connections",
+    "MISCONF": "cannot save to its disk",
+    "NOREPLICAS": "too few replicas",
+    "DB index is out of range": "has no database of this number",
+    "SELECT is not allowed in cluster": _CLUSTER,
+    "access a non local key": _CLUSTER,
+    "DENIED": "in protected mode",
+    "BUSY Redis": "busy with a script",
+    "nknown Redis command": "older than 6.2, or a command is disabled",
+    "nknown command": "older than 6.2, or a command is disabled",
+}
 
 
 class NotAskedAgain(redis.ConnectionError):

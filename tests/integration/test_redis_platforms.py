@@ -13,6 +13,7 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 import redis
+from redis._parsers.base import BaseParser
 
 from shared import config
 from shared.broker import rate_limits, redis_broker
@@ -190,6 +191,37 @@ def test_a_process_that_does_not_listen_has_the_connections_that_are_set(environ
         assert blocks.result() is None
         assert pings.result(), "it waited for the one that there is"
     assert len({one["id"] for one in admin.client_list()} - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        ("MISCONF Redis is configured to save RDB snapshots, but is unable to persist to disk.", "cannot save to its disk"),
+        ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "its primary is away"),
+        ("MOVED 3999 10.0.0.7:6381", "a cluster; take one that is none"),
+        ("CROSSSLOT Keys in request don't hash to the same slot", "a cluster; take one that is none"),
+        ("ERR Script attempted to access a non local key in a cluster node", "a cluster; take one that is none"),
+        ("CLUSTERDOWN Hash slot not served", "a cluster; take one that is none"),
+        ("DENIED Redis is running in protected mode because protected mode is enabled", "in protected mode"),
+        ("BUSY Redis is busy running a script.", "busy with a script"),
+        ("ERR unknown command 'EVALSHA', with args beginning with:", "older than 6.2, or a command is disabled"),
+        ("ERR Unknown Redis command called from script", "older than 6.2, or a command is disabled"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "full"),
+        ("ERR max number of clients reached", "too many connections"),
+        ("NOAUTH Authentication required.", "credentials refused"),
+    ],
+)
+def test_what_redis_refuses_is_said_in_words(answer: str, word: str) -> None:
+    assert word_for(BaseParser.parse_error(answer)) == word
+
+
+def test_a_database_that_redis_does_not_have_is_said(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", settings().redis_url.replace("/0", "/999"))
+    config.reset()
+    with pytest.raises(redis.RedisError) as refused:
+        connect_redis(settings()).ping()
+    assert word_for(refused.value) == "has no database of this number"
 
 
 def test_where_all_connections_wait_for_redis_that_is_the_reason(environment: dict[str, str]) -> None:

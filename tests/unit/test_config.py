@@ -43,6 +43,20 @@ def test_times_of_a_schedule_stand_apart_by_commas_or_spaces(written: str, monke
     assert read_settings().redelivery_schedule == (300, 1800, 7200)
 
 
+#: redis-py takes most of these, and fails or answers otherwise when it connects.
+UNSUITABLE_REDIS_OPTIONS = [
+    *("decode_responses=true", "decode_responses=false", "encoding=latin-1", "encoding=utf-16", "encoding_errors=ignore"),
+    *("protocol=4", "protocol=three", "db=-1", "db=abc", "client_name=two%20words", "client_name="),
+    *("socket_timeout=0", "socket_timeout=-1", "socket_timeout=nan", "socket_timeout=3600", "socket_connect_timeout=0"),
+    *("socket_timeout=None", "timeout=0", "timeout=5", "socket_read_size=0", "socket_type=1", "retry=3", "retry_on_error=x"),
+    *("max_connections=0", "max_connections=-1", "health_check_interval=-5", "health_check_interval=soon"),
+    *("host=other", "port=1", "path=/x", "redis_connect_func=x", "command_packer=x", "socket_keepalive_options=x"),
+    *("maint_notifications_config=x", "single_connection_client=true", "connection_class=x", "socket_keepalive=perhaps"),
+    *("ssl_cert_reqs=CERT_NONE", "ssl_ca_certs=/nowhere.pem", "ssl_certfile=/nowhere.pem", "ssl_ca_path=/nowhere"),
+    *("ssl_check_hostname=perhaps", "ssl_min_version=TLSv1_2", "ssl=true", "hunter2", "hunter2=hunter2"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -106,6 +120,7 @@ def test_times_of_a_schedule_stand_apart_by_commas_or_spaces(written: str, monke
         ("REDIS_URL", "redis://h:1/0?timeout_in=3"),
         ("REDIS_URL", "redis://h:1/0?socket_timeout=soon"),
         ("REDIS_URL", "redis://h:1/0?ssl_cert_reqs=none"),
+        *(("REDIS_URL", f"rediss://h:1/0?{option}") for option in UNSUITABLE_REDIS_OPTIONS),
         ("REDIS_URL", "unix://"),
         ("REDIS_URL", "redis://h..x:1/0"),
         ("REDIS_HOST", "'cache'"),
@@ -156,6 +171,8 @@ def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytes
         ("MEDIA_BUCKET_URL", "http://127.0.0.1:9000/"),
         ("REDIS_URL", "rediss://user:p%2Fw@cache.example:6380/15?ssl_cert_reqs=none&socket_timeout=3&max_connections=4"),
         ("REDIS_URL", "unix://user:p%40ss@/run/redis.sock?db=1"),
+        ("REDIS_URL", "redis://h?protocol=3&client_name=switchboard&health_check_interval=30&socket_keepalive=True"),
+        ("REDIS_URL", "rediss://h:1?ssl_cert_reqs=required&ssl_check_hostname=false&socket_connect_timeout=0.5"),
         ("REDIS_PASSWORD", "two words, äöü"),
         ("OPENAI_BASE_URL", "https://shop.openai.azure.com/openai/deployments/gpt?api-version=2026-01-01"),
         ("MEDIA_FOLDER", "/not/there/yet"),
@@ -223,6 +240,23 @@ def test_a_key_that_is_no_fernet_key_is_refused_with_what_makes_one(
 def test_several_keys_are_taken_with_spaces_around_the_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_KEY", f" {KEY} , {OLDER_KEY}\n")
     assert read_settings().credentials_key == f"{KEY},{OLDER_KEY}"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("decode_responses=true", "Remove the option decode_responses from it. Possible ones are: db, username, "),
+        ("socket_timeout=0", "The option socket_timeout must be a number of seconds, up to 60."),
+        ("ssl_cert_reqs=none", "The option ssl_cert_reqs is one of rediss://, and this address is not encrypted."),
+        ("db=1&Hunter2=x", "Remove the option that has no option's name from it."),
+    ],
+)
+def test_an_unsuitable_option_of_redis_is_named(options: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://:hunter2@h:1/0?{options}")
+    with pytest.raises(ConfigError) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"REDIS_URL: {said}")
+    assert "hunter2" not in str(caught.value).lower()
 
 
 def test_redis_by_host_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
