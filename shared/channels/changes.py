@@ -11,7 +11,8 @@ from typing import Any
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.channels.inbound import Account, InboundEdit, InboundReaction, InboundRevoke
+from shared.channels.inbound import Account, InboundEdit, InboundMessage, InboundReaction, InboundRevoke
+from shared.channels.kinds import Kind
 from shared.channels.registry import Channel
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
@@ -31,7 +32,7 @@ _TRIES = 5
 
 def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
     """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
-    did yet. One that is no message by itself is kept then, until that comes."""
+    did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes."""
     message = edited.message
     data = message.data if message else {}
     return _change(
@@ -42,8 +43,13 @@ def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
         content=without_middle(edited.content, channel.max_inbound),
         data={name: value for name, value in data.items() if name != "quoted"},
         sent_at=edited.sent_at,
-        is_kept=message is None,
+        is_kept=message is None or _lacks_its_file(message),
     )
+
+
+def _lacks_its_file(message: InboundMessage) -> bool:
+    """A caption's new words may come without the picture that they are of, which comes by itself."""
+    return message.kind is Kind.MEDIA and not any(value for file in message.media for value in file.source.values())
 
 
 def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:

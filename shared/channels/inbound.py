@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Protocol, TypeVar
 
 from shared.channels.kinds import Author, Kind, MediaKind
@@ -203,7 +205,9 @@ def parse_item(parse: Callable[[dict[str, Any]], InboundItem], raw: dict[str, An
 
 
 def get_objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; none if it is no list."""
+    """The objects of a list; one that stands without its list is the only one, and of anything else there are none."""
+    if isinstance(value, dict):
+        return [value] if value else []
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -226,18 +230,57 @@ def get_id(value: Any, *path: str) -> str:
     return str(found) if isinstance(found, int) and not isinstance(found, bool) else get_text(value, *path)
 
 
-#: Unix seconds from which on a number must be milliseconds.
-_MILLISECONDS = 100_000_000_000
+def is_true(value: Any) -> bool:
+    """Whether a flag is set, which programs between the provider and us may have made a text or a number."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
+
+
+def integer(value: Any) -> int | None:
+    """A whole number as protobuf's JSON writes it: 7, "7", {"low": 7, "high": 0}."""
+    if isinstance(value, dict):
+        low, high = integer(value.get("low")), integer(value.get("high"))
+        return None if low is None or high is None else (high << 32) + (low & 0xFFFFFFFF)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+#: Unix seconds from which on a number must be milliseconds; or thousandths of them, or of those.
+_MILLISECONDS, _UNITS = 100_000_000_000, 4
 
 
 def get_time(value: Any) -> float | None:
-    """A provider's time in Unix seconds, which it may have written as a text or in milliseconds; None if it is none."""
+    """A provider's time in Unix seconds; None if it is none. It may be a text, {"low", "high"}, in smaller units, or a date."""
+    seconds = _number(value) or 0.0
+    for _ in range(_UNITS):
+        if seconds < _MILLISECONDS:
+            return seconds if seconds > 0 else None
+        seconds /= 1000
+    return None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, dict):
+        return _number(integer(value))
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
     try:
-        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+        number = float(value)
+    except (ValueError, OverflowError):
+        return _date(value) if isinstance(value, str) else None
+    return number if isfinite(number) else None
+
+
+def _date(text: str) -> float | None:
+    """2026-11-27T15:00:00Z; in UTC, if it names no zone."""
+    try:
+        date = datetime.fromisoformat(text.strip())
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    seconds = seconds / 1000 if seconds >= _MILLISECONDS else seconds
-    return seconds if 0 < seconds < _MILLISECONDS else None
 
 
 def in_order(items: Sequence[_T], time_of: Callable[[_T], float | None]) -> list[_T]:

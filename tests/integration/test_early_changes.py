@@ -18,7 +18,8 @@ import pytest
 
 from shared import db
 from shared.channels import changes
-from shared.channels.inbound import Account, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke
+from shared.channels.inbound import Account, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke, Media
+from shared.channels.kinds import Kind, MediaKind
 from shared.channels.registry import channel
 from shared.config import settings
 from shared.privacy import erasure
@@ -140,6 +141,30 @@ def test_a_correction_that_is_a_message_itself_is_the_message_that_comes_later(w
     assert [(one["external_id"], one["content"]) for one in world.messages(role="user")] == [("3EB0A", "Where are you?")]
     put(world, deleted("3EB0A"))
     assert world.messages(role="user")[0]["revoked_at"]
+
+
+def test_a_captions_correction_that_comes_before_its_picture_waits_for_it(world: World) -> None:
+    file = Media(kind=MediaKind.IMAGE, source={"url": "http://waha:3000/api/files/t/3EB0A.jpg"}, mime="image/jpeg")
+    caption = said("Is the blue one left?", "3EB0E1", kind=Kind.MEDIA, media=(replace(file, source={"url": ""}),))
+    put(world, InboundEdit(original_id="3EB0A", content=caption.content, sent_at=1_790_000_020, message=caption))
+    assert [row["content"] for row in parked()] == ["Is the blue one left?"]
+    put(world, said("[image]", kind=Kind.MEDIA, media=(file,), metadata={"unsupported": "image"}))
+    world.drain()
+    [message] = world.messages(role="user")
+    assert (message["external_id"], message["content"], message["kind"]) == ("3EB0A", "Is the blue one left?", "media")
+    assert db.rows("select source from media where message_id = %s", [message["id"]]) == [{"source": file.source}]
+    assert parked() == []
+
+
+def test_one_with_its_picture_is_that_message(world: World) -> None:
+    file = Media(kind=MediaKind.IMAGE, source={"id": "137"}, mime="image/jpeg")
+    edit = said("Is the blue one left?", "wamid.E", kind=Kind.MEDIA, media=(file,))
+    put(world, InboundEdit(original_id="3EB0A", content=edit.content, message=edit), channel_name="whatsapp_cloud")
+    put(world, said("And the red?", kind=Kind.MEDIA, media=(file,)), channel_name="whatsapp_cloud")
+    world.drain()
+    [message] = world.messages(role="user")
+    assert (message["external_id"], message["content"], parked()) == ("3EB0A", "Is the blue one left?", [])
+    assert db.scalar("select count(*) from media where message_id = %s", [message["id"]]) == 1
 
 
 def test_such_a_correction_of_what_was_deleted_is_not_answered(world: World) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from shared.channels.choices import Choice, numbered
 from shared.channels.inbound import get_path
 from shared.channels.telegram.api import call, result_of
+from shared.channels.telegram.contents import message_id
 from shared.channels.telegram.errors import classify_error
-from shared.channels.telegram.updates import message_id
 
 #: Characters of one message, counted in UTF-16 units.
 MAX_TEXT = 4_096

@@ -1,7 +1,8 @@
 """What Meta's webhooks tell of an account: bans, restrictions, alerts, the quality of its number.
 
 Source: Meta's webhooks reference: account_update, account_alerts, phone_number_quality_update. `entry.id` is the WABA's; none of
-them has the id of a number, so they are about all numbers of the WABA.
+them has the id of a number, so they are about all numbers of the WABA. Of what partners do, `entry.id` is the partner's business,
+and `waba_info` has the WABA.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.channels.health import BANNED, DEGRADED, HELD, NEEDS_LOGIN, OK
-from shared.channels.inbound import get_objects, get_path, get_text
+from shared.channels.inbound import get_id, get_objects, get_path, get_text
 from shared.channels.outcomes import Reason
 from shared.http import code_of
 
@@ -39,7 +40,7 @@ _UPDATES: dict[str, tuple[str, Reason]] = {
     "PARTNER_REMOVED": _LEFT,
     "PARTNER_APP_UNINSTALLED": _LEFT,
     "ACCOUNT_OFFBOARDED": _LEFT,
-    "ACCOUNT_RECONNECTED": (OK, Reason.PERMISSION_MISSING),
+    **dict.fromkeys(("ACCOUNT_RECONNECTED", "PARTNER_ADDED", "PARTNER_APP_INSTALLED"), (OK, Reason.PERMISSION_MISSING)),
 }
 #: phone_number_quality_update; others are about limits that are none of ours.
 _QUALITY: dict[str, tuple[str, Reason]] = {
@@ -53,7 +54,7 @@ _REPLIES_RESTRICTED = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
 def events_in(body: Mapping[str, Any]) -> list[AccountEvent]:
     """What a webhook tells of accounts; nothing, of most webhooks."""
     return [
-        AccountEvent(get_text(entry, "id"), event, *meaning)
+        AccountEvent(get_id(change["value"], "waba_info", "waba_id") or get_id(entry, "id"), event, *meaning)
         for entry in get_objects(body.get("entry"))
         for change in get_objects(entry.get("changes"))
         if (read := _READERS.get(get_text(change, "field"))) and isinstance(change.get("value"), dict)

@@ -6,7 +6,7 @@ a failure that Meta reports by webhook after it accepted the message (webhook.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.channels.inbound import get_path
@@ -83,16 +83,27 @@ def _code(error: Mapping[str, Any]) -> Any:
     return int(code) if isinstance(code, str) and code.isascii() and code.isdecimal() else code
 
 
+def _known_meaning(error: Mapping[str, Any]) -> Meaning | None:
+    code = _code(error)
+    return ERRORS.get(code) if type(code) is int else None
+
+
 def words_of(error: Mapping[str, Any]) -> str:
     """Meta's words for an error: its message or title, and the details."""
     parts = (error.get("message") or error.get("title"), get_path(error, "error_data", "details"))
     return ": ".join(str(part) for part in parts if part)
 
 
+def most_telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of several errors of one message, the one to go by: one that `ERRORS` knows, and that says more than that Meta failed."""
+    known = [error for error in errors if _known_meaning(error)]
+    exact = [error for error in known if _known_meaning(error) is not _FAILED]
+    return next(iter([*exact, *known, *errors]), {})
+
+
 def meaning_of(status: int, error: Mapping[str, Any]) -> Meaning:
     """What an error means, with the HTTP status it came with; 200 for one that a webhook reports."""
-    code = _code(error)
-    meaning = ERRORS.get(code) if type(code) is int else None
+    code, meaning = _code(error), _known_meaning(error)
     if meaning is _REQUEST and code == 100 and error.get("error_subcode") == NO_SUCH_OBJECT:
         return _PERMISSION
     if status == 429 and (meaning is None or meaning.outcome not in _WAITS):

@@ -17,10 +17,10 @@ CHANGES = frozenset({"user_changed_number", "customer_changed_number", "user_cha
 def changed_names(raw: dict[str, Any]) -> InboundItem:
     """A system message: what the customer was called before, and is called now. A new number brings a new user id."""
     system = raw.get("system")
-    if get_text(system, "type") not in CHANGES:
+    if get_text(system, "type").lower() not in CHANGES:
         return IgnoredItem(raw=raw)
-    number, user_id = get_text(system, "new_wa_id") or get_text(system, "wa_id"), get_text(system, "user_id")
-    old_numbers = [name for name in (get_text(raw, "from"), get_text(system, "customer")) if name]
+    number, user_id = get_id(system, "new_wa_id") or get_id(system, "wa_id"), get_text(system, "user_id")
+    old_numbers = [name for name in (get_id(raw, "from"), get_id(system, "customer")) if name]
     old_user_ids = [name for name in (get_text(system, "previous_user_id"), get_text(raw, "from_user_id")) if name]
     changes = [*_change(old_numbers, number), *_change(old_user_ids, user_id)]
     return _learnt(raw, changes, number, user_id)

@@ -6,7 +6,7 @@ Source: Meta's Cloud API webhooks reference, messages (2026).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,12 +20,17 @@ from shared.channels.inbound import (
     InboundRevoke,
     MalformedItem,
     Media,
+    get_id,
     get_objects,
     get_path,
     get_text,
     get_time,
+    integer,
+    is_true,
 )
 from shared.channels.kinds import Kind, MediaKind
+from shared.channels.whatsapp_cloud import contents
+from shared.channels.whatsapp_cloud.contents import Content, present
 from shared.channels.words import in_words
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
@@ -39,24 +44,19 @@ SILENT = frozenset({
 MAX_DEPTH = 4
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a message is made of: the customer's own words, and what else there is."""
-
-    kind: Kind = Kind.TEXT
-    text: str = ""
-    data: dict[str, Any] = field(default_factory=dict)
-    media: tuple[Media, ...] = ()
-
-
 def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", depth: int = 0) -> InboundItem:
     """A message of this user. One without words that somebody wrote has `unsupported` in its metadata: no model can read it."""
     raw = _typed(raw)
-    wamid, type_name = get_text(raw, "id"), get_text(raw, "type")
+    wamid, type_name = get_id(raw, "id"), get_text(raw, "type").lower()
     if raw.get("group_id") or _is_silent(raw, type_name):
         return IgnoredItem(raw=raw)
     if type_name in _APPLIED:
         return _APPLIED[type_name](raw, user_id, profile_name, depth)
+    wrapped = get_path(raw, type_name, "message")
+    if isinstance(wrapped, dict) and depth < MAX_DEPTH:
+        return _as_itself(
+            raw, read_message({**_without(raw, "type", type_name), **wrapped, "id": wamid}, user_id, profile_name, depth + 1)
+        )
     content = READERS.get(type_name, _unknown)(raw)
     if content is None:
         return IgnoredItem(raw=raw)
@@ -88,23 +88,30 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "type": next(named, "unknown")}
 
 
+def _as_itself(raw: dict[str, Any], inner: InboundItem) -> InboundItem:
+    """What a message within another is (disappearing, to be seen once), as the one that came."""
+    if isinstance(inner, InboundEdit) and inner.message is not None:
+        inner = replace(inner, message=replace(inner.message, raw=raw))
+    return replace(inner, raw=raw)
+
+
 def _is_silent(raw: dict[str, Any], type_name: str) -> bool:
     """Meta says of some things in a second place what they are; an edit or a reaction that is `unsupported` cannot be applied."""
-    unsupported = get_text(raw, "unsupported", "type")
-    return bool({type_name, get_text(raw, "interactive", "type"), unsupported} & SILENT) or unsupported in _APPLIED
+    unsupported = get_text(raw, "unsupported", "type").lower()
+    return bool({type_name, get_text(raw, "interactive", "type").lower(), unsupported} & SILENT) or unsupported in _APPLIED
 
 
 def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
     """What may stand beside any message: what it replies to, the product that it asks about, the ad that it comes from."""
-    quoted, product, referral = get_text(raw, "context", "id"), get_path(raw, "context", "referred_product"), raw.get("referral")
+    quoted, product, referral = get_id(raw, "context", "id"), get_path(raw, "context", "referred_product"), raw.get("referral")
     found: dict[str, Any] = {}
     if quoted:
         found["quoted"] = {"id": quoted}
     if isinstance(product, dict):
-        found["product"] = _present(id=get_text(product, "product_retailer_id"), catalog_id=get_text(product, "catalog_id"))
+        found["product"] = present(id=get_id(product, "product_retailer_id"), catalog_id=get_id(product, "catalog_id"))
     if isinstance(referral, dict):
         found["referral"] = {name: value for name, value in referral.items() if isinstance(value, str | int | float)}
-    return found
+    return present(**found)
 
 
 # ------------------------------------------------------------------------------------------------- what becomes a message
@@ -112,39 +119,41 @@ def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _text(raw: dict[str, Any]) -> Content | None:
     """Of nothing but blanks nobody needs to hear that we read only text."""
-    body, words = get_path(raw, "text", "body"), get_text(raw, "text", "body")
+    body = get_path(raw, "text", "body") if isinstance(raw.get("text"), dict) else raw.get("text")
+    words = get_id({"body": body}, "body")
     return Content(text=words) if words or not isinstance(body, str) or _surroundings(raw) else None
 
 
 def _button(raw: dict[str, Any]) -> Content:
     """The quick reply of a template."""
-    return _chosen(id=get_text(raw, "button", "payload"), title=get_text(raw, "button", "text"))
+    return _chosen(id=get_id(raw, "button", "payload"), title=get_id(raw, "button", "text"))
 
 
 def _interactive(raw: dict[str, Any]) -> Content:
     """A button, a row of a list, a flow; of what Meta adds to them, the words."""
     inside = raw.get("interactive")
-    named = get_path(inside, get_text(inside, "type"))
+    named = get_path(inside, get_text(inside, "type").lower())
     answers = [one for one in (named, *(inside.values() if isinstance(inside, dict) else ())) if isinstance(one, dict)]
     answer = answers[0] if answers else {}
     if "response_json" in answer:
         return _form(answer)
-    if not get_text(answer, "title") and not get_text(answer, "id"):
+    if not get_id(answer, "title") and not get_id(answer, "id"):
         return Content(text=get_text(answer, "body") or get_text(answer, "text"))
-    return _chosen(**{name: get_text(answer, name) for name in ("id", "title", "description")})
+    return _chosen(**{name: get_id(answer, name) for name in ("id", "title", "description")})
 
 
 def _chosen(**choice: str) -> Content:
-    return Content(Kind.CHOICE, data={"choice": _present(**choice)})
+    return Content(Kind.CHOICE, data={"choice": present(**choice)})
 
 
 def _form(answer: dict[str, Any]) -> Content:
     """Meta sends the answers as a JSON text within the JSON."""
     said, given = get_text(answer, "response_json"), answer["response_json"]
     answers = nested_json.storable(given) if isinstance(given, dict) else nested_json.read(said)
+    answers = nested_json.read(answers) if isinstance(answers, str) else answers  # JSON within JSON within JSON
     if not isinstance(answers, dict):  # "" and null are no answer at all
         answers = {"answer": nested_json.storable(said)} if said and answers is not None else {}
-    data = {"form": _present(name=get_text(answer, "name"), answers=answers)}
+    data = {"form": present(name=get_text(answer, "name"), answers=answers)}
     return Content(Kind.FORM, "" if in_words(data) else get_text(answer, "body"), data)
 
 
@@ -152,60 +161,17 @@ def _media(raw: dict[str, Any], kind: MediaKind) -> Content:
     name = get_text(raw, "type")
     file = raw.get(name)
     file = file if isinstance(file, dict) else {}
-    kind = MediaKind.VOICE if file.get("voice") is True else kind
-    source = _present(id=get_text(file, "id"), url=get_text(file, "url"))
+    kind = MediaKind.VOICE if is_true(file.get("voice")) else kind
+    source = present(id=get_id(file, "id"), url=get_text(file, "url"))
     media = Media(
         kind=kind,
         source=source,
         mime=get_text(file, "mime_type") or None,
         filename=get_text(file, "filename") or None,
-        size=size if isinstance(size := file.get("file_size"), int) else None,
+        size=integer(file.get("file_size")),
         sha256=get_text(file, "sha256") or None,
     )
     return Content(Kind.MEDIA, get_text(file, "caption"), media=(media,) if source else ())
-
-
-def _location(raw: dict[str, Any]) -> Content:
-    place = raw.get("location")
-    named = place if isinstance(place, dict) else {}
-    names = ("latitude", "longitude", "name", "address", "url")
-    return Content(Kind.LOCATION, data={"location": {name: named[name] for name in names if _is_plain(named.get(name))}})
-
-
-def _contacts(raw: dict[str, Any]) -> Content:
-    return Content(Kind.CONTACT, data={"contacts": [_card(card) for card in get_objects(raw.get("contacts"))]})
-
-
-def _card(card: dict[str, Any]) -> dict[str, Any]:
-    parts = (get_text(card, "name", part) for part in ("first_name", "last_name"))
-    phones = [get_text(one, "phone") or get_text(one, "wa_id") for one in get_objects(card.get("phones"))]
-    return _present(
-        name=get_text(card, "name", "formatted_name") or " ".join(filter(None, parts)),
-        organization=get_text(card, "org", "company"),
-        phones=[phone for phone in phones if phone],
-        emails=[email for one in get_objects(card.get("emails")) if (email := get_text(one, "email"))],
-        addresses=[address for one in get_objects(card.get("addresses")) if (address := _address(one))],
-        urls=[url for one in get_objects(card.get("urls")) if (url := get_text(one, "url"))],
-    )
-
-
-def _address(one: dict[str, Any]) -> str:
-    return ", ".join(text for name in ("street", "zip", "city", "state", "country") if (text := get_text(one, name)))
-
-
-def _order(raw: dict[str, Any]) -> Content:
-    items = [
-        _present(
-            id=get_text(item, "product_retailer_id"),
-            name=get_text(item, "name"),
-            quantity=item.get("quantity"),
-            price=item.get("item_price"),
-            currency=get_text(item, "currency"),
-        )
-        for item in get_objects(get_path(raw, "order", "product_items"))
-    ]
-    catalog, note = get_text(raw, "order", "catalog_id"), get_text(raw, "order", "text")
-    return Content(Kind.ORDER, data={"order": _present(note=note, catalog_id=catalog, items=items)})
 
 
 def _unknown(raw: dict[str, Any]) -> Content | None:
@@ -213,9 +179,14 @@ def _unknown(raw: dict[str, Any]) -> Content | None:
     its type `unknown` of older versions has. Else nobody waits for an answer."""
     inside = raw.get(get_text(raw, "type"))
     words = next((text for name in ("body", "text", "caption", "title") if (text := get_text(inside, name))), "")
+    if mime := get_text(inside, "mime_type").lower():
+        return _media(raw, _KINDS_OF_FILES.get(mime.partition("/")[0], MediaKind.DOCUMENT))
     if words:
         return Content(text=words)
-    return Content(Kind.MEDIA) if get_text(inside, "mime_type") or get_objects(raw.get("errors")) else None
+    return Content(Kind.MEDIA) if get_objects(raw.get("errors")) else None
+
+
+_KINDS_OF_FILES = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 
 
 #: Meta's type -> what the message is made of.
@@ -227,11 +198,12 @@ READERS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
     "video": partial(_media, kind=MediaKind.VIDEO),
     "audio": partial(_media, kind=MediaKind.AUDIO),
     "voice": partial(_media, kind=MediaKind.VOICE),
+    "ptt": partial(_media, kind=MediaKind.VOICE),
     "document": partial(_media, kind=MediaKind.DOCUMENT),
     "sticker": partial(_media, kind=MediaKind.STICKER),
-    "location": _location,
-    "contacts": _contacts,
-    "order": _order,
+    "location": contents.location,
+    "contacts": contents.contacts,
+    "order": contents.order,
     "unsupported": lambda _raw: Content(Kind.MEDIA),
 }
 
@@ -239,7 +211,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
 
 
 def _edit(raw: dict[str, Any], user_id: str, profile_name: str, depth: int) -> InboundItem:
-    original, inner = get_text(raw, "edit", "original_message_id"), get_path(raw, "edit", "message")
+    original, inner = get_id(raw, "edit", "original_message_id"), get_path(raw, "edit", "message")
     if not original or not isinstance(inner, dict) or depth == MAX_DEPTH:
         return MalformedItem(raw=raw, reason="An edit has no " + ("message." if original else "original_message_id."))
     edited = read_message({**_without(raw, "type", "edit"), **inner, "id": raw.get("id")}, user_id, profile_name, depth + 1)
@@ -252,14 +224,14 @@ def _edit(raw: dict[str, Any], user_id: str, profile_name: str, depth: int) -> I
 
 
 def _revoke(raw: dict[str, Any], user_id: str, _profile_name: str, _depth: int) -> InboundItem:
-    original = get_text(raw, "revoke", "original_message_id")
+    original = get_id(raw, "revoke", "original_message_id")
     if not original:
         return MalformedItem(raw=raw, reason="A revoke has no original_message_id.")
     return InboundRevoke(raw=raw, original_id=original, external_user_id=user_id)
 
 
 def _reaction(raw: dict[str, Any], user_id: str, _profile_name: str, _depth: int) -> InboundItem:
-    message_id = get_text(raw, "reaction", "message_id")
+    message_id = get_id(raw, "reaction", "message_id")
     if not message_id:  # an encrypted one, for example
         return IgnoredItem(raw=raw)
     return InboundReaction(raw=raw, message_id=message_id, external_user_id=user_id, emoji=get_text(raw, "reaction", "emoji"))
@@ -274,11 +246,3 @@ _APPLIED: dict[str, Callable[[dict[str, Any], str, str, int], InboundItem]] = {
 
 def _without(raw: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in names}
-
-
-def _present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float) and value != ""

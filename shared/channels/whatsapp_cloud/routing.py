@@ -20,9 +20,9 @@ from shared.channels.inbound import (
     InboundMessage,
     MalformedItem,
     OwnerChange,
+    get_id,
     get_objects,
     get_path,
-    get_text,
     parse_item,
 )
 from shared.channels.kinds import Author
@@ -35,13 +35,13 @@ def echoes(value: dict[str, Any]) -> list[InboundItem]:
 
 
 def _echo(raw: dict[str, Any]) -> InboundItem:
-    user_id = get_text(raw, "to") or get_text(raw, "to_user_id")
-    if not user_id or not get_text(raw, "id"):
+    user_id = get_id(raw, "to") or get_id(raw, "to_user_id")
+    if not user_id or not get_id(raw, "id"):
         return MalformedItem(raw=raw, reason="An echo has no " + ("id." if user_id else "to or to_user_id."))
     item = read_message(raw, user_id, "")
     if not isinstance(item, InboundMessage):
         return IgnoredItem(raw=raw)
-    others = {get_text(raw, "to"), get_text(raw, "to_user_id")} - {"", user_id}
+    others = {get_id(raw, "to"), get_id(raw, "to_user_id")} - {"", user_id}
     return replace(item, raw=raw, author=Author.COLLEAGUE, identities=tuple(others))
 
 
@@ -68,7 +68,7 @@ def _kept(items: list[InboundItem]) -> Iterator[InboundItem]:
 
 def handover(value: dict[str, Any]) -> list[InboundItem]:
     """The thread changed hands."""
-    names = [get_text(value, "sender", name) for name in ("phone_number", "wa_id", "user_id")]
+    names = [get_id(value, "sender", name) for name in ("phone_number", "wa_id", "user_id")]
     user_id = next(filter(None, names), "").lstrip("+")
     is_ours = isinstance(value.get("control_passed"), dict)
     if not user_id or not (is_ours or isinstance(value.get("control_taken"), dict)):

@@ -35,7 +35,7 @@ from shared.channels.inbound import (
 )
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
-from shared.channels.whatsapp_cloud.errors import meaning_of, words_of
+from shared.channels.whatsapp_cloud.errors import meaning_of, most_telling, words_of
 from shared.channels.whatsapp_cloud.identities import changed_names, updated_user_id
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
@@ -149,17 +149,19 @@ def _items(value: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], I
     raw_items, reason = value.get(name), f"{name} must be a list of objects."
     if raw_items is None:
         return []
+    if isinstance(raw_items, dict):
+        raw_items = [raw_items]
     if not isinstance(raw_items, list):
         return [MalformedItem(raw=raw_items, reason=reason)]
     return [parse_item(parse, raw) if isinstance(raw, dict) else MalformedItem(raw=raw, reason=reason) for raw in raw_items]
 
 
 def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool) -> InboundItem:
-    if get_text(raw, "type") == "system":
+    if get_text(raw, "type").lower() == "system":
         return changed_names(raw)
     contact = _contact_of(raw, contacts, are_one)
     user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
-    wamid = get_text(raw, "id")
+    wamid = get_id(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
     item = read_message(raw, user_id, get_text(contact, "profile", "name"))
@@ -204,7 +206,7 @@ def _in_one_form(names: frozenset[str]) -> frozenset[str]:
 
 
 def _status(raw: dict[str, Any]) -> InboundItem:
-    wamid, status = get_text(raw, "id"), get_text(raw, "status").lower()
+    wamid, status = get_id(raw, "id"), get_text(raw, "status").lower()
     if not wamid or not status:
         return MalformedItem(raw=raw, reason="A status has no " + ("status." if wamid else "id."))
     if status not in STATUSES:
@@ -224,7 +226,7 @@ def _status(raw: dict[str, Any]) -> InboundItem:
 
 def _failure(raw: dict[str, Any]) -> tuple[str, Reason]:
     """Why a message failed: in Meta's words, and in our code."""
-    error = next(iter(get_objects(raw.get("errors"))), {})
+    error = most_telling(get_objects(raw.get("errors")) or get_objects(raw.get("error")))
     reason = meaning_of(200, error).reason if error else Reason.REPORTED_FAILURE
     code = f"code {error['code']}, " if error.get("code") is not None else ""
     return f"WhatsApp Cloud: {code}{words_of(error) or 'no reason given'}", reason

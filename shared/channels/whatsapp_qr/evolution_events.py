@@ -5,6 +5,7 @@ Source: Evolution API 2.3, and Baileys, whose own shapes ({"messages": […]}, {
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,22 +17,27 @@ from shared.channels.inbound import (
     InboundMessage,
     MalformedItem,
     SessionState,
+    get_id,
     get_objects,
     get_path,
     get_text,
+    get_time,
+    integer,
+    is_true,
     parse_item,
 )
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, vote, with_source
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
-from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
-from shared.channels.whatsapp_qr.unwrap import field, integer, text, unwrap
+from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
+from shared.channels.whatsapp_qr.unwrap import field, text, unwrap
 from shared.channels.whatsapp_qr.web_messages import read, said_beside
 
 #: How Evolution calls a session that can send.
 CONNECTED = "open"
 _STATUSES = {"SERVER_ACK": "SENT", "DELIVERY_ACK": "DELIVERED", "READ": "READ", "PLAYED": "READ", "ERROR": "FAILED"}
+_SEPARATORS = re.compile("[_-]")
 #: Where a key tells another name of the chat's person: the phone number beside a @lid, or the reverse.
 _ALTERNATIVES = (
     "remoteJidAlt",
@@ -54,7 +60,7 @@ _NOT_FETCHED = frozenset(
 
 def parse(body: dict[str, Any], /) -> list[InboundItem]:
     """The event's items."""
-    event, data = get_text(body, "event").lower().replace("_", "."), body.get("data")
+    event, data = _SEPARATORS.sub(".", get_text(body, "event").lower()), body.get("data")
     parser = _PARSERS.get(event)
     if parser is None:
         return [IgnoredItem(raw=body)]
@@ -65,9 +71,10 @@ def parse(body: dict[str, Any], /) -> list[InboundItem]:
     return list(_joined_albums(raws, items)) or [IgnoredItem(raw=body)]
 
 
-def _list_in(data: dict[str, Any]) -> list[Any] | None:
+def _list_in(data: dict[str, Any]) -> list[Any] | dict[str, Any] | None:
     """Baileys' own shapes hold a list."""
-    return next((data[name] for name in ("messages", "updates", "keys") if isinstance(data.get(name), list)), None)
+    lists = (data.get(name) for name in ("messages", "updates", "keys"))
+    return next((found for found in lists if isinstance(found, list | dict)), None)
 
 
 def _message(raw: dict[str, Any]) -> InboundItem:
@@ -83,16 +90,16 @@ def _envelope(raw: dict[str, Any]) -> Envelope:
     return Envelope(
         raw=raw,
         chat_id=chat_id,
-        external_id=get_text(key, "id") or get_text(raw, "keyId"),
+        external_id=get_id(key, "id") or get_id(raw, "keyId"),
         from_me=from_me,
-        sent_at=seconds(raw.get("messageTimestamp")),
+        sent_at=get_time(raw.get("messageTimestamp")),
         profile_name="" if from_me else get_text(raw, "pushName"),
         identities=identities(chat_id, *names),
     )
 
 
 def _from_me(raw: dict[str, Any]) -> bool:
-    return bool(get_path(raw, "key", "fromMe") or raw.get("fromMe"))
+    return is_true(get_path(raw, "key", "fromMe")) or is_true(raw.get("fromMe"))
 
 
 def _reading(raw: dict[str, Any]) -> Reading:
@@ -197,16 +204,22 @@ def _update(raw: dict[str, Any]) -> InboundItem:
         return inbound_item(_envelope(raw), change)
     if "pollUpdates" in update:
         return _poll_counted(raw, _votes(update), external_id)
-    if raw.get("fromMe") is False or get_path(raw, "key", "fromMe") is False or status not in _STATUSES:
+    if _is_theirs(raw) or status not in _STATUSES:
         return IgnoredItem(raw=raw)
     error = REPORTED_FAILURE if status == "ERROR" else None
     code = Reason.REPORTED_FAILURE if error else None
     return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
 
 
+def _is_theirs(raw: dict[str, Any]) -> bool:
+    """Whether it says that the message is the customer's; some updates do not say."""
+    flags = [flag for flag in (raw.get("fromMe"), get_path(raw, "key", "fromMe")) if flag is not None]
+    return not all(map(is_true, flags))
+
+
 def _id_of_update(raw: dict[str, Any]) -> str:
     """Evolution 1 has the members of the key themselves, without a `keyId`."""
-    return get_text(raw, "keyId") or get_text(raw, "key", "id") or get_text(raw, "id")
+    return get_id(raw, "keyId") or get_id(raw, "key", "id") or get_id(raw, "id")
 
 
 def _poll_counted(raw: dict[str, Any], chosen: list[str], poll_id: str) -> InboundItem:
@@ -222,7 +235,10 @@ _NUMBERS = {0: "ERROR", 1: "PENDING", 2: "SERVER_ACK", 3: "DELIVERY_ACK", 4: "RE
 
 
 def _status(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else _NUMBERS.get(value, "") if isinstance(value, int) else ""
+    number = integer(value)
+    if number is not None:
+        return _NUMBERS.get(number, "")
+    return value.strip().upper() if isinstance(value, str) else ""
 
 
 def _change(update: dict[str, Any], status: str) -> Reading:

@@ -14,11 +14,9 @@ from shared.channels.inbound import (
     InboundReaction,
     InboundRevoke,
     MalformedItem,
-    get_time,
 )
 from shared.channels.kinds import Author, Kind
 from shared.channels.whatsapp_qr.content import Content, Edit, Reaction, Reading, Revoke
-from shared.channels.whatsapp_qr.unwrap import integer
 from shared.channels.words import in_words
 
 #: Groups, broadcasts, channels, calls, Meta's AI: a chatbot answers single persons only.
@@ -59,13 +57,9 @@ def is_nobodys(chat_id: str) -> bool:
 
 def identities(chat_id: str, *names: str) -> tuple[str, ...]:
     """The other names of a chat's person among these, each once."""
-    others = {address(name): None for name in names if "@" in name and not is_nobodys(name)}
+    full = (f"{name}@s.whatsapp.net" if name.isdecimal() else name for name in names)
+    others = {address(name): None for name in full if "@" in name and not is_nobodys(name)}
     return tuple(name for name in others if name != chat_id)
-
-
-def seconds(time: Any) -> float | None:
-    """A time in Unix seconds, in whatever form protobuf's JSON has it; None of anything else."""
-    return get_time(integer(time))
 
 
 def inbound_item(envelope: Envelope, reading: Reading) -> InboundItem:

@@ -25,27 +25,16 @@ def field(value: Any, *path: str) -> Any:
 
 
 def text(value: Any, *path: str) -> str:
-    """The text at a path, without space around it; "" if there is none."""
+    """The text at a path, without space around it; "" if there is none. Programs on the way make numbers of ids."""
     found = field(value, *path)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
     return found.strip() if isinstance(found, str) else ""
 
 
 def first_text(value: Any, *names: str) -> str:
     """The first of these members that is a text and not empty."""
     return next((found for name in names if (found := text(value, name))), "")
-
-
-def integer(value: Any) -> int | None:
-    """A whole number as protobuf's JSON writes it: 7, "7", {"low": 7, "high": 0}."""
-    if isinstance(value, dict):
-        low, high = value.get("low"), value.get("high")
-        return (high << 32) + (low & 0xFFFFFFFF) if isinstance(low, int) and isinstance(high, int) else None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return int(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shared.channels.inbound import Media, get_objects, get_text
+from shared.channels.inbound import Media, get_id, get_objects, get_text, integer, is_true
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import (
     MAX_QUOTE,
@@ -23,7 +23,8 @@ from shared.channels.whatsapp_qr.content import (
     poll,
     product,
 )
-from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
+from shared.channels.whatsapp_qr.ids import message_id_in
+from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 from shared.channels.whatsapp_qr.web_messages import read, referral
 
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
@@ -55,7 +56,7 @@ _THUMBNAIL = re.compile(
 
 def message_id(raw: dict[str, Any]) -> str:
     """A message's id, as its engine decorates it."""
-    return get_text(raw, "id", "_serialized") or get_text(raw, "id")
+    return message_id_in(raw)
 
 
 def bare_id(external_id: str) -> str:
@@ -79,7 +80,7 @@ def _plain(raw: dict[str, Any]) -> Content | None:
     if kind in _SILENT:
         return None
     content = _structured(raw, raw.get("_data"), kind)
-    if content is None and (raw.get("hasMedia") or kind in _FILES):
+    if content is None and (_has_file(raw) or kind in _FILES):
         content = Content(kind=Kind.MEDIA)
     read = _completed(content or Content(), raw)
     return read or (Content(kind=Kind.SYSTEM, label=kind[:40]) if kind not in ("", "chat") else None)
@@ -88,16 +89,21 @@ def _plain(raw: dict[str, Any]) -> Content | None:
 def _completed(content: Content, raw: dict[str, Any]) -> Content | None:
     """The content with WAHA's words, files and quoted message; None if there is nothing at all."""
     words = content.words or _words(raw, content.kind)
-    media = _files(raw, content) if raw.get("hasMedia") or content.kind is Kind.MEDIA else ()
+    media = _files(raw, content) if _has_file(raw) or content.kind is Kind.MEDIA else ()
     data = {**_quoted(raw), **_ad(raw), **content.data}
     kind = Kind.MEDIA if media else content.kind
     label = content.label or (_LABELS.get(media[0].kind, media[0].kind.value) if media else "")
     return Content(words, kind, label, data, media) if words or label or content.data else None
 
 
+def _has_file(raw: dict[str, Any]) -> bool:
+    """Whether WAHA says so, or gives it."""
+    return is_true(raw.get("hasMedia")) or any(text(raw, "media", name) for name in ("url", "data"))
+
+
 def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
     """The message that is answered to, with its words, for we may not have it."""
-    quoted, words = bare_id(get_text(raw, "replyTo", "id")), get_text(raw, "replyTo", "body")
+    quoted, words = bare_id(get_id(raw, "replyTo", "id") or get_id(raw, "replyTo")), get_text(raw, "replyTo", "body")
     words = "" if _THUMBNAIL.fullmatch(words) else words[:MAX_QUOTE]
     return {"quoted": {"id": quoted, **({"text": words} if words else {})}} if quoted else {}
 
@@ -116,7 +122,7 @@ def _words(raw: dict[str, Any], kind: Kind) -> str:
     """`body`, unless it repeats the data, or is a small picture."""
     if kind in _SAID_BY_DATA:
         return ""
-    body = first_text(raw, "body", "caption") or text(raw, "_data", "caption")
+    body = get_id(raw, "body") or text(raw, "caption") or text(raw, "_data", "caption")
     is_typed = kind is Kind.TEXT and text(raw, "_data", "type") in ("", "chat")
     return body if is_typed or not _THUMBNAIL.fullmatch(body) else ""
 
@@ -125,10 +131,10 @@ def _files(raw: dict[str, Any], content: Content) -> tuple[Media, ...]:
     """The file of a message, in WAHA's words; what the engine knows besides, too."""
     known, media = next(iter(content.media), None), raw.get("media")
     mime = text(media, "mimetype") or (known.mime if known else None) or text(raw, "_data", "mimetype")
-    mime = mime.lower()
+    mime, url = mime.lower(), text(media, "url") or text(raw, "mediaUrl")
     file = Media(
         kind=_media_kind(raw, known, mime),
-        source={"base64": True} if isinstance(field(media, "data"), str) else {"url": text(media, "url"), "id": message_id(raw)},
+        source={"base64": True} if isinstance(field(media, "data"), str) else {"url": url},
         mime=mime or None,
         filename=text(media, "filename") or (known.filename if known else None) or text(raw, "_data", "filename") or None,
         size=integer(field(raw, "_data", "size")) or (known.size if known else None),

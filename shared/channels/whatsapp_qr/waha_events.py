@@ -15,6 +15,9 @@ from shared.channels.inbound import (
     MalformedItem,
     SessionState,
     get_text,
+    get_time,
+    integer,
+    is_true,
     parse_item,
 )
 from shared.channels.outcomes import Reason
@@ -27,8 +30,8 @@ from shared.channels.whatsapp_qr.content import (
     vote,
 )
 from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
-from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, seconds
-from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
+from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
+from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, message_id, reading_of
 
 #: How WAHA calls a session that can send.
@@ -54,7 +57,7 @@ _OF_THE_CHAT = (("key", "remoteJidAlt"), ("Info", "RecipientAlt"))
 
 def parse(body: dict[str, Any], /) -> list[InboundItem]:
     """The event's one item."""
-    event, payload = get_text(body, "event"), body.get("payload")
+    event, payload = get_text(body, "event").lower(), body.get("payload")
     parser = _PARSERS.get(event)
     if parser is None:
         return [IgnoredItem(raw=body)]
@@ -67,19 +70,30 @@ def parse(body: dict[str, Any], /) -> list[InboundItem]:
 
 
 def _envelope(raw: dict[str, Any]) -> Envelope:
-    data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id(raw)), bool(raw.get("fromMe"))
-    named = decorated[1] if decorated else ""
-    chat_id = _address(get_text(raw, "to" if from_me else "from") or named)
+    data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id(raw)), _from_me(raw)
+    named = decorated[1] if decorated else get_text(raw, "id", "remote")
+    chat_id = _address(_person(raw, "to" if from_me else "from") or named)
     alternatives = _OF_THE_CHAT if from_me else _ALTERNATIVES
     return Envelope(
         raw=raw,
         chat_id=chat_id,
         external_id=bare_id(message_id(raw)),
         from_me=from_me,
-        sent_at=seconds(raw.get("timestamp")),
+        sent_at=get_time(raw.get("timestamp")),
         profile_name="" if from_me else first_text(data, "notifyName", "pushName") or text(data, "Info", "PushName"),
         identities=identities(chat_id, *(_address(name) for name in (named, *(text(data, *path) for path in alternatives)))),
     )
+
+
+def _from_me(raw: dict[str, Any]) -> bool:
+    """Whether the business's own people wrote it; where WAHA does not say so, the id does."""
+    flag = raw.get("fromMe")
+    return message_id(raw).startswith("true_") if flag is None else is_true(flag)
+
+
+def _person(raw: dict[str, Any], name: str) -> str:
+    """An engine's own object may have the id within."""
+    return get_text(raw, name, "_serialized") or get_text(raw, name)
 
 
 def _address(name: str) -> str:
@@ -91,7 +105,7 @@ def _address(name: str) -> str:
 
 
 def _message(raw: dict[str, Any]) -> InboundItem:
-    if raw.get("fromMe") and get_text(raw, "source") == "api":  # our own, or another program's: no person's
+    if _from_me(raw) and get_text(raw, "source").lower() == "api":  # our own, or another program's: no person's
         return IgnoredItem(raw=raw)
     return inbound_item(_envelope(raw), reading_of(raw))
 
@@ -128,7 +142,8 @@ def _vote(raw: dict[str, Any]) -> InboundItem:
     if not isinstance(cast, dict):
         return MalformedItem(raw=raw, reason="A poll.vote has no vote.")
     selected = field(cast, "selectedOptions")
-    names = [name for name in selected if isinstance(name, str) and name] if isinstance(selected, list) else []
+    chosen = selected if isinstance(selected, list) else []
+    names = [name for one in chosen if (name := one if isinstance(one, str) else first_text(one, "name", "optionName"))]
     poll_id = bare_id(get_text(raw, "poll", "id"))
     reading = vote(get_text(raw, "poll", "name"), names, poll_id) if names else None  # none: the vote was taken back
     return _of_event(inbound_item(_envelope(cast), reading), raw)
@@ -147,7 +162,7 @@ def _ack(raw: dict[str, Any]) -> InboundItem:
     ack = _NAMES.get(get_text(raw, "ackName").upper()) if ack is None else ack
     if not external_id or ack is None:
         return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))
-    if raw.get("fromMe") is False or ack not in _ACKS:
+    if not _from_me({"fromMe": True, **raw}) or ack not in _ACKS:
         return IgnoredItem(raw=raw)
     error = REPORTED_FAILURE if ack < 0 else None
     code = Reason.REPORTED_FAILURE if error else None
@@ -155,11 +170,10 @@ def _ack(raw: dict[str, Any]) -> InboundItem:
 
 
 def _session_status(raw: dict[str, Any]) -> InboundItem:
-    state, at = get_text(raw, "status"), raw.get("timestamp_ms")
+    state = get_text(raw, "status").upper()
     if not state:
         return MalformedItem(raw=raw, reason="A session.status has no status.")
-    seconds = at / 1000 if isinstance(at, int) and 0 < at < 1e14 else None
-    return SessionState(raw=raw, connected=state == CONNECTED, detail=state, at=seconds)
+    return SessionState(raw=raw, connected=state == CONNECTED, detail=state, at=get_time(raw.get("timestamp_ms")))
 
 
 _PARSERS = {

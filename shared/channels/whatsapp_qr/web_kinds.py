@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.channels import nested_json
-from shared.channels.inbound import Media, get_objects
+from shared.channels.inbound import Media, get_objects, integer, is_true
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import Content, choice, contacts, event, form, location, order, poll, product, vote
-from shared.channels.whatsapp_qr.unwrap import field, first_text, integer, text
+from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 
 #: Where kinds that have no reader of their own keep words.
 _WORDS = ("text", "contentText", "caption", "body", "hydratedContentText", "title", "description", "name", "note")
@@ -23,7 +23,7 @@ def _text(part: Any) -> Content | None:
 def _file(kind: MediaKind, label: str) -> Callable[[Any], Content]:
     def read_file(part: Any) -> Content:
         # PTT ("push to talk") is what a voice note is called.
-        exact = MediaKind.VOICE if kind is MediaKind.AUDIO and field(part, "ptt") is True else kind
+        exact = MediaKind.VOICE if kind is MediaKind.AUDIO and is_true(field(part, "ptt")) else kind
         file = Media(
             kind=exact,
             source={},  # the dialect's
