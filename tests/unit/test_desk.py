@@ -128,19 +128,6 @@ def test_each_state_that_a_search_can_hit_has_words(root: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("error", "shown"),
-    [
-        ("ProviderError: AI provider: HTTP 503", "AI provider: HTTP 503"),
-        ("Telegram: HTTP 403", "Telegram: HTTP 403"),
-        ("The customer has not written for 24 hours.", "The customer has not written for 24 hours."),
-        (None, ""),
-    ],
-)
-def test_an_error_is_shown_without_its_class(error: str | None, shown: str) -> None:
-    assert words.error(error) == shown
-
-
 def test_languages_are_read_from_files() -> None:
     assert languages()["de"] == "Deutsch"
     assert translations("de").gettext("Log in") == "Anmelden"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from shared.knowledge import readers
+from shared.knowledge import readers, tables
+from shared.knowledge.documents import Raw
 from web.desk import language
 from web.desk.import_words import import_words
 
@@ -33,18 +34,18 @@ def german() -> Iterator[None]:
         yield
 
 
-def texts_of(node: ast.expr) -> list[str]:
+def texts_of(node: ast.expr, composed: Mapping[str, Sequence[str]]) -> list[str]:
     """The texts that an expression can be, each value in it as 7, or as the texts it is composed of."""
     if isinstance(node, ast.Constant):
         return [str(node.value)]
     if isinstance(node, ast.BoolOp):
-        return [text for value in node.values for text in texts_of(value)]
+        return [text for value in node.values for text in texts_of(value, composed)]
     if not isinstance(node, ast.JoinedStr):
         return []
     texts = [""]
     for part in node.values:
         name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
-        kept = _COMPOSED.get(name, ("7",)) if name else (str(part.value),)  # type: ignore[attr-defined]  # a constant's
+        kept = composed.get(name, ("7",)) if name else (str(part.value),)  # type: ignore[attr-defined]  # a constant's
         texts = [text + one for text in texts for one in kept]
     return texts
 
@@ -54,7 +55,7 @@ def said(root: Path) -> set[str]:
     for path in [*(root / "shared/knowledge").glob("*.py"), root / "workers/knowledge_import.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _SAYS and node.args:
-                found.update(texts_of(node.args[-1]))
+                found.update(texts_of(node.args[-1], _COMPOSED))
     return found
 
 
@@ -73,9 +74,30 @@ def test_each_text_of_an_import_has_its_german(root: Path) -> None:
         ("a.xls is of a kind that cannot be read (*.xls); save it as .xlsx.", "a.xls hat ein Format, das nicht gelesen"),
         ("/sitemap.xml: the page is gone (HTTP 404)", "/sitemap.xml: die Seite gibt es nicht mehr (HTTP 404)"),
         ("The address must name a host, as in https://shop.example/hook.", "Die Adresse muss einen Host nennen"),
-        ("row 3 has no answer", "row 3 has no answer"),
+        ("row 3 has no answer", "Zeile 3 hat keine Antwort"),
+        ("2 of 5 pages have no text and may be scans", "2 von 5 Seiten haben keinen Text und sind vielleicht Scans"),
+        ("a text that nobody says", "a text that nobody says"),
         (None, ""),
     ],
 )
 def test_an_import_s_text_in_german(text: str | None, shown: str) -> None:
     assert import_words(text).startswith(shown)
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        ("Wann?,\nWo?,Hier.", "ausgelassen: Zeile 2 hat keine Antwort"),
+        (
+            "".join(f"Frage {n},\n" for n in range(9)) + "Wo?,Hier.\nWo?,Hier.",
+            "ausgelassen: Zeile 2 hat keine Antwort, Zeile 3 hat",
+        ),
+        ("Wo?,Hier.\nWo?,Hier.", "doppelte Zeilen, die nur einmal da sind: 1"),
+    ],
+)
+def test_what_a_table_leaves_out_is_said_in_german(rows: str, shown: str) -> None:
+    warning = tables.read_csv(Raw("faq.csv", f"question,answer\n{rows}\n".encode())).warning
+    words = import_words(warning)
+    assert words.startswith(shown)
+    assert not re.search(r"\b(row|more|left|repeated)\b", words)

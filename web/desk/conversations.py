@@ -27,8 +27,11 @@ from web.audited import audited
 from web.desk import desk
 from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
+from web.desk.job_words import job_words
 from web.desk.schema_words import translated_fields
 from web.files import answer_with
+
+desk.add_app_template_filter(job_words)
 
 #: A numbered placeholder of a template.
 _PLACE = re.compile(r"[0-9]{1,3}")

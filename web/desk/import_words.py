@@ -6,6 +6,7 @@ shared/knowledge and its worker say it in English, for the API as well. A test h
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from flask_babel import gettext
@@ -75,6 +76,12 @@ _SAID = (
     _l("robots.txt does not allow us to read the page"),
     _l("the page asks not to be indexed (noindex)"),
     _l("the same page as %(name)s"),
+    _l("left out: %(rows)s and %(number)s more"),
+    _l("left out: %(rows)s"),
+    _l("row %(number)s has no answer"),
+    _l("row %(number)s has no question"),
+    _l("%(number)s repeated rows are there once"),
+    _l("%(number)s of %(most)s pages have no text and may be scans"),
     _l("something went wrong here; try again, and tell us if it happens again"),
 )
 
@@ -83,6 +90,8 @@ def import_words(text: str | None) -> str:
     """One of these texts, maybe with the path of a sitemap before it; what is unknown stays as it is."""
     if not text:
         return ""
+    if text.startswith("left out: "):  # of a table's rows; after it maybe which were there twice
+        return "; ".join(map(_said, text.split("; ")))
     path, colon, rest = text.partition(": ")
     return f"{path}: {_said(rest)}" if colon and path.startswith("/") and " " not in path else _said(text)
 
@@ -90,8 +99,7 @@ def import_words(text: str | None) -> str:
 def _said(text: str) -> str:
     for pattern, known in _patterns():
         if match := pattern.fullmatch(text):
-            values = {name: _why(value) if name == "why" else value for name, value in match.groupdict().items()}
-            return str(gettext(known, **values))
+            return str(gettext(known, **{name: _VALUES.get(name, str)(value) for name, value in match.groupdict().items()}))
     return _of_a_file(text) if text.endswith(".") else text
 
 
@@ -107,6 +115,15 @@ def _of_a_file(text: str) -> str:
 def _why(text: str) -> str:
     """What is wrong with a file or a site, or with an address, which a schema may say."""
     return said if (said := _said(text)) != text else translated(text)
+
+
+def _rows(value: str) -> str:
+    """Rows of a table, each with what it lacks."""
+    return ", ".join(map(_said, value.split(", ")))
+
+
+#: Values that are texts themselves.
+_VALUES: Mapping[str, Callable[[str], str]] = {"why": _why, "rows": _rows}
 
 
 @cache
