@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from flask import Response, g, redirect, request, session, url_for
+from flask import Response, current_app, g, redirect, request, session, url_for
 from flask_babel import gettext, ngettext, refresh
 from werkzeug.exceptions import Forbidden, NotFound
 
@@ -79,11 +79,21 @@ def _customer(user: User, customer_id: int) -> Customer:
 
 
 def _to_login() -> Response:
-    """To the login, and back afterwards; a fragment's page goes there as a whole."""
-    if "HX-Request" in request.headers:
-        return Response(status=401, headers={"HX-Redirect": url_for("desk.login")})
-    back = request.full_path.rstrip("?") if request.method == "GET" else ""
-    return redirect(url_for("desk.login") + (f"?next={quote(back)}" if back else ""), 303)  # type: ignore[return-value]  # werkzeug's base class
+    """To the login, and back afterwards: to the page that was asked for, or on which a form was sent or a part was asked for."""
+    is_part = "HX-Request" in request.headers
+    back = request.full_path.rstrip("?") if request.method == "GET" and not is_part else _page_of_request()
+    login = url_for("desk.login") + (f"?next={quote(back)}" if back else "")
+    if is_part:  # the page goes there as a whole
+        return Response(status=401, headers={"HX-Redirect": login})
+    return redirect(login, 303)  # type: ignore[return-value]  # werkzeug's base class
+
+
+def _page_of_request() -> str:
+    """The page that sent this request, as its browser says; "" if that is none of ours."""
+    page = urlsplit(request.referrer or "")
+    addresses = current_app.create_url_adapter(request)
+    is_ours = addresses is not None and page.netloc == request.host and addresses.test(page.path, "GET")
+    return page.path + (f"?{page.query}" if page.query else "") if is_ours else ""
 
 
 def may(role: str) -> bool:

@@ -185,6 +185,10 @@ function listen(address, hears, pause = 1000) {
   };
 }
 
+document.addEventListener("htmx:beforeOnLoad", event => { // its answer leads to the login
+  if (event.detail.xhr.status === 401) unsent.keepAll();
+});
+
 async function leaveIfRefused() {
   const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
   const isLogin = answer?.redirected && new URL(answer.url).pathname === "/desk/login";
@@ -192,6 +196,7 @@ async function leaveIfRefused() {
 }
 
 function leave() {
+  unsent.keepAll();
   document.body.replaceChildren();
   location.reload();
 }

@@ -74,23 +74,58 @@ const deskKeys = (() => {
     return Boolean(action);
   }
 
-  document.addEventListener("keydown", event => {
+  // Takes one more key; says whether it means something.
+  function type(key) {
+    const keys = begun ? `${begun} ${key}` : key;
+    clearTimeout(timer);
+    begun = "";
+    if (!isBeginning(keys)) return run(keys);
+    begun = keys;
+    timer = setTimeout(() => { begun = ""; }, 1200);
+    return true;
+  }
+
+  // ---- A page that is being left hears no more keys: they are the next one's. If it stays (what was asked for is a file), they are its
+  // own after all. The key that leads away is pressed twice by who is in a hurry, and not meant twice.
+  const NEXT = "desk keys";
+  let last = "";
+  let leaving = "";
+  let stays = 0;
+  addEventListener("beforeunload", () => {
+    leaving = last || "none";
+    clearTimeout(stays);
+    stays = setTimeout(stay, 5000);
+  });
+  addEventListener("pageshow", event => { if (event.persisted) stay(); });
+  function stay() {
+    leaving = "";
+    takeUp();
+  }
+  function leaveToNext(key) {
+    if (key !== leaving) sessionStorage.setItem(NEXT, (sessionStorage.getItem(NEXT) ?? "") + key);
+  }
+  function takeUp() {
+    const keys = sessionStorage.getItem(NEXT) ?? "";
+    sessionStorage.removeItem(NEXT);
+    for (const key of keys) leaving ? leaveToNext(key) : type(key);
+  }
+
+  function hear(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (isWriting(event.target)) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
+    if (!leaving) last = event.key;
     if (event.key.length !== 1 || document.querySelector("dialog[open]")) return;
-    const keys = begun ? `${begun} ${event.key}` : event.key;
-    clearTimeout(timer);
-    begun = "";
-    if (isBeginning(keys)) {
-      begun = keys;
-      timer = setTimeout(() => { begun = ""; }, 1200);
-      event.preventDefault();
-    } else if (run(keys)) {
-      event.preventDefault();
-    }
+    if (leaving) { leaveToNext(event.key); event.preventDefault(); return; }
+    if (type(event.key)) event.preventDefault();
+  }
+  document.addEventListener("keydown", hear);
+  document.addEventListener("pointerdown", () => { last = ""; });
+  addEventListener("DOMContentLoaded", () => { // the page's own scripts have added their keys
+    takeUp();
+    heardEarly.end().forEach(hear);
   });
 
   document.querySelector("[data-keys]")?.addEventListener("click", show);
