@@ -32,7 +32,11 @@ _OF_NO_CHATBOT = frozenset({Queue.WEBHOOKS, Queue.KNOWLEDGE_IMPORT, Queue.KNOWLE
 
 
 class NoSuchSubject(ValueError):
-    """There is nothing of this kind to pause; the text is for whoever asked."""
+    """There is nothing of this kind to pause; the text is for whoever asked, `kind` for a page that says it in its own words."""
+
+    def __init__(self, text: str, kind: str = "gone") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def subject(
 ) -> Subject:
     """What somebody means. Raises NoSuchSubject."""
     if queue is not None and channel is not None:
-        raise NoSuchSubject("name a queue or a channel, not both")
+        raise NoSuchSubject("name a queue or a channel, not both", "both")
     if channel is not None:
         queue = SEND_QUEUES.get(channel)
         if queue is None:
@@ -64,9 +68,11 @@ def subject(
     # It would hold nothing: claimless stages do not know whose a job is (shared/jobs/pauses.py).
     for who, id, never in (("chatbot", chatbot_id, UNCLAIMED | _OF_NO_CHATBOT), ("customer", customer_id, UNCLAIMED)):
         if id is not None and queue in never:
-            raise NoSuchSubject(f"{queue} is not paused for one {who}; pause the {who} without a queue, or the whole queue")
+            raise NoSuchSubject(
+                f"{queue} is not paused for one {who}; pause the {who} without a queue, or the whole queue", "of_all"
+            )
     if queue is None and chatbot_id is None and customer_id is None:
-        raise NoSuchSubject("name a queue, a channel, a chatbot or a customer")
+        raise NoSuchSubject("name a queue, a channel, a chatbot or a customer", "nothing")
     return Subject(queue, chatbot_id, customer_id)
 
 
@@ -120,6 +126,12 @@ def _release(pause_id: int, pace: float) -> int:
         released += len(tickets)
         if len(tickets) < AT_ONCE:
             return released
+
+
+def paused_customers() -> set[int]:
+    """The customers all of whose work waits."""
+    whole = Pause.customer.is_null(False) & Pause.queue.is_null() & Pause.chatbot.is_null()
+    return {row["customer_id"] for row in db.rows(Pause.select(Pause.customer).where(whole))}
 
 
 def overview(customer_id: int | None = None) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -91,3 +92,24 @@ def test_a_reason_is_chosen_by_its_words(world: World) -> None:
     page = operator.get("/desk/operate/failures/list?error=http_418").text
     assert '<option value="http_418" selected>answered HTTP 418</option>' in page
     assert '<option value="token_invalid">the token has expired or is refused</option>' in page
+
+
+def test_how_far_back_failures_go_is_chosen_by_its_words(world: World) -> None:
+    operator = Visitor(create_app(), in_german(person("operator", None)))
+    page = operator.get("/desk/operate/failures/list?since=1d").text
+    assert '<option value="1d" selected>die letzten 24 Stunden</option>' in page
+    moment = "2026-11-26T10:14:00+00:00"
+    page = operator.get(f"/desk/operate/failures/list?since={quote(moment)}").text
+    assert re.search(r'<option value="[^"]+" selected>seit 26\.11\.2026, 10:14:00 UTC</option>', page)
+    page = operator.get("/desk/operate/failures/list?since=90m").text
+    assert ">90m<" not in page
+    assert re.search(r'<option value="[^"]+" selected>seit [0-9.]+, ', page)
+    assert "seit: muss eine Zeit mit Zeitzone sein" in operator.get("/desk/operate/failures/list?since=x").text
+
+
+def test_a_german_desk_says_in_german_why_a_job_failed(world: World) -> None:
+    furnish(world)
+    db.rows("update dead_letter set error = 'ProviderError: AI provider: not a completion, but an empty body'")
+    operator = Visitor(create_app(), in_german(person("operator", None)))
+    for path in ("failures", "failures/list", "replays/new?which=all"):
+        assert "KI-Anbieter: die Antwort ist keine Completion, sondern leer" in operator.get(f"/desk/operate/{path}").text, path

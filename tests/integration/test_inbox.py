@@ -213,6 +213,10 @@ def test_when_the_window_is_closed_a_template_is_offered_and_the_draft_is_kept(a
     emma = Visitor(app, agent)
     refused = emma.post(path_of(world, "/messages"), content="My long text", key="k1")
     assert (refused.status_code, "My long text" in refused.text, "order_left" in refused.text) == (409, True, True)
+    assert re.search(r"<summary>order_left <span[^>]*>English</span><span[^>]*>Hello \{\{1\}\}, order", refused.text)
+    late = """metadata = metadata || '{"error_code": "window_closed"}'"""
+    db.rows(f"update message set status = 'FAILED', error = 'too late', {late} where role = 'assistant'")
+    assert "/retry" not in emma.get(path_of(world)).text, "it would be refused"
     form = {"template": "order_left|en", "body.1": "Zoe", "body.2": "4711", "key": "k2"}
     assert emma.post(path_of(world, "/messages"), **form).status_code == 303
     assert world.messages(role="assistant")[-1]["content"] == "Hello Zoe, order 4711 has left."

@@ -75,7 +75,7 @@ def install(app: Flask) -> None:
     language.install(app)
     app.register_blueprint(desk)
     told = {name: getattr(dates, name) for name in ("since", "exact", "counted", "day", "month", "clock")}
-    app.jinja_env.filters.update(masked=access.masked, **told)
+    app.jinja_env.filters.update(masked=access.masked, language_name=language.language_name, **told)
     app.jinja_env.globals.update(asset=asset)
 
 

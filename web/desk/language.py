@@ -9,7 +9,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from babel import Locale
+from babel import Locale, UnknownLocaleError
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -26,6 +26,14 @@ def languages() -> dict[str, str]:
     """The languages that there are: their codes, and their own names."""
     codes = ["en", *sorted(folder.name for folder in TRANSLATIONS.iterdir() if folder.is_dir())]
     return {code: (Locale.parse(code).display_name or code).capitalize() for code in codes}
+
+
+def language_name(code: str) -> str:
+    """A language's code, as WhatsApp has it, in the reader's words: "en_US" is American English."""
+    try:
+        return Locale.parse(code).get_display_name(str(get_locale() or "en")) or code
+    except (ValueError, UnknownLocaleError):
+        return code
 
 
 @cache

@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.operations import customers as operations
+from shared.operations import pauses
 from shared.people import audit
 from web.desk import desk, forms
 from web.desk.access import allowed, current_user
@@ -89,6 +90,7 @@ def _page(problems: dict[str, str] | None = None, status: int = 200, search: str
         more=more,
         problems=problems or {},
         words=words,
+        paused=pauses.paused_customers(),
         version=_version,
     )
     return make_response(page, status)

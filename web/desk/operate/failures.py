@@ -19,9 +19,9 @@ from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
 from web.audited import audited
-from web.desk import desk
+from web.desk import audit_words, desk
 from web.desk.access import allowed, current_user
-from web.desk.dates import COUNTED
+from web.desk.dates import COUNTED, exact
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts
 from web.desk.schema_words import translated
@@ -70,6 +70,7 @@ def failure() -> Response:
         frozen={**said, "until": until.isoformat() if until else None},
         more=more,
         problem=problem,
+        **_periods(request.args.get("since", ""), where),
         customers=customers,
         words=words,
         states=words.STATES,
@@ -132,9 +133,21 @@ def _said(args: MultiDict[str, str]) -> dict[str, Any]:
     return {name: args[name] for name in criteria.NAMES.values() if name in args} | ({"ids": ids} if ids else {})
 
 
+def _periods(asked: str, where: Filter) -> dict[str, Any]:
+    """How far back the list may go, and does: a time that the address names is one of them."""
+    choices = [("", _("any time")), *words.PERIODS.items()]
+    if where.since is None or asked in words.PERIODS:
+        return {"periods": choices, "period": asked if asked in words.PERIODS else ""}
+    named = where.since.isoformat()
+    return {"periods": [*choices, (named, _("since %(time)s", time=exact(where.since)))], "period": named}
+
+
 def _wrong(problem: ValidationError) -> str:
     wrong: dict[str, Any] = problem.messages_dict
-    return " ".join(f"{name}: {' '.join(translated(str(text)) for text in texts)}" for name, texts in wrong.items())
+    return " ".join(
+        f"{audit_words.LABELS.get(name, name)}: {' '.join(translated(str(text)) for text in texts)}"
+        for name, texts in wrong.items()
+    )
 
 
 def _noting(where: Filter) -> Callable[[int], None]:

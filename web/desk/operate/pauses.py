@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
+from flask_babel.speaklater import LazyString
 from werkzeug.exceptions import NotFound
 
 from shared import db
@@ -18,11 +22,19 @@ from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor
 
+#: Why something cannot be paused.
+_PROBLEMS: Mapping[str, LazyString] = {
+    "nothing": _l("Choose what is to wait: a stage, a channel, a chatbot or a business."),
+    "both": _l("Choose a stage or a channel, not both."),
+    "of_all": _l("This stage cannot wait for one of them alone. Leave the stage empty, or pause it for all."),
+    "gone": _l("What you chose is not there any more, or cannot be paused."),
+}
+
 
 @desk.get("/operate/pauses")
 @allowed("operator")
 def pauses() -> Response:
-    """The list, and the form for another."""
+    """The list, and the form for another, of a business that the address may name."""
     return _page()
 
 
@@ -35,7 +47,7 @@ def pause() -> Response:
             request.form.get("queue") or None, request.form.get("channel") or None, _number("chatbot"), _number("customer")
         )
     except operations.NoSuchSubject as problem:
-        return _page(str(problem), 422)
+        return _page(str(_PROBLEMS.get(problem.kind, _PROBLEMS["gone"])), 422)
     reason = request.form.get("reason", "").strip()[:500]
     with db.transaction():
         pause_id = operations.pause(what, actor(), reason)
@@ -70,6 +82,7 @@ def _page(problem: str = "", status: int = 200) -> Response:
         chatbots=db.rows(bots.limit(500)),
         channels=[name for name, queue in SEND_QUEUES.items() if queue],
         words=words,
+        given=request.form if status == 422 else request.args,
     )
     return make_response(page, status)
 

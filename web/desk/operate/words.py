@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from flask_babel import gettext as _
@@ -11,9 +10,6 @@ from flask_babel.speaklater import LazyString
 
 from shared.channels.registry import CHANNELS as CHANNELS_OF_REGISTRY
 from shared.queues import Queue
-
-#: The class of an exception, before its text.
-_CLASS = re.compile(r"^[A-Za-z]+(Error|Failed|Failure|Refusal|Refused|Unreadable|Exception|Timeout|Down): ")
 
 QUEUES: Mapping[str, LazyString] = {
     Queue.INCOMING: _l("Incoming messages"),
@@ -75,6 +71,14 @@ VERDICTS: Mapping[str, LazyString] = {
     "not_repeatable": _l("the business repeats it itself, under Knowledge or by sending the file again"),
     "done": _l("was replayed or ignored meanwhile"),
     "busy": _l("a worker had it in hand at that moment"),
+}
+
+#: How far back the list goes; other times may be in its address.
+PERIODS: Mapping[str, LazyString] = {
+    "1h": _l("the last hour"),
+    "6h": _l("the last 6 hours"),
+    "1d": _l("the last 24 hours"),
+    "7d": _l("the last 7 days"),
 }
 
 STATES: Mapping[str, LazyString] = {
@@ -142,11 +146,6 @@ def said(word: str) -> str:
     """What a hit of the search is, or how it stands."""
     known = (QUEUES, CHANNELS, ROLES, STATUSES, JOB_STATES)
     return str(next((words[word] for words in known if word in words), word))
-
-
-def error(text: str | None) -> str:
-    """A job's error without the class that raised it; one that explains a reason in the reader's language."""
-    return str(_(_CLASS.sub("", text))) if text else ""
 
 
 def seconds(value: float | None) -> str:

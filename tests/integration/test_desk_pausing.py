@@ -1,0 +1,56 @@
+"""An operator makes a business wait, from the list of businesses, and is told in words what cannot wait."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from shared import db
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from tests.integration.test_desk_words import in_german
+from web.app import create_app
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app()
+
+
+def test_a_business_is_paused_and_goes_on_from_its_own_row(app: Flask, world: World) -> None:
+    operator = Visitor(app, person("operator", None))
+    [link] = re.findall(
+        rf'href="(/desk/operate/pauses\?customer={world.customer}#new)"', operator.get("/desk/operate/customers").text
+    )
+    form = operator.get(link.removesuffix("#new")).text
+    assert re.search(rf'<option value="{world.customer}" selected>', form)
+    assert operator.post("/desk/operate/pauses", customer=world.customer, reason="unpaid").status_code == 303
+    page = operator.get("/desk/operate/customers").text
+    assert ">paused</span>" in page
+    assert f"pauses?customer={world.customer}" not in page
+    operator.post(f"/desk/operate/pauses/{db.scalar('select id from pause')}/resume")
+    assert ">paused</span>" not in operator.get("/desk/operate/customers").text
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"reason": "a fire"}, "Wählen Sie, was warten soll"),
+        ({"reason": "a fire", "queue": "outgoing-messages", "channel": "telegram"}, "eine Stufe oder einen Kanal"),
+        ({"reason": "a fire", "queue": "webhook-delivery", "chatbot": "{chatbot}"}, "nicht für einen allein warten"),
+        ({"reason": "a fire", "customer": "999999"}, "gibt es nicht mehr"),
+    ],
+)
+def test_what_cannot_be_paused_is_said_in_words_and_the_form_stays_filled(
+    app: Flask, world: World, form: dict[str, str], problem: str
+) -> None:
+    operator = Visitor(app, in_german(person("operator", None)))
+    answer = operator.post("/desk/operate/pauses", **{name: text.format(chatbot=world.chatbot) for name, text in form.items()})
+    assert answer.status_code == 422
+    assert problem in answer.text
+    assert 'value="a fire"' in answer.text
+    if "queue" in form:
+        assert f'<option value="{form["queue"]}" selected>' in answer.text
+    assert db.scalar("select count(*) from pause") == 0

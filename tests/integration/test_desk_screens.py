@@ -1,0 +1,81 @@
+"""Pages on phones, tablets and small laptops, in German, whose words are longer."""
+
+from __future__ import annotations
+
+import pytest
+from peewee import fn
+
+from shared import db
+from shared.models import Customer, DeadLetter, User
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.integration.desk_pages import furnish, person
+from tests.integration.test_desk_browser import browser, log_in, site  # noqa: F401 - fixtures
+from tests.site import Site
+
+pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+
+#: The tables with the most columns.
+_WIDEST = (
+    *("/desk/operate/failures/list", "/desk/operate/replays", "/desk/operate/prices", "/desk/operate/pauses"),
+    *("/desk/operate/customers", "/desk/c/{customer}/webhooks/{webhook}", "/desk/c/{customer}/usage"),
+)
+_SIDEWAYS = """
+    return [...document.querySelectorAll('.table-scroll, .tabs')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.className)
+"""
+
+
+def show(browser: Browser, width: int, height: int = 800) -> None:  # noqa: F811 - the fixture
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def in_german(user: User) -> User:
+    db.rows(User.update(language="de").where(User.id == user.id))
+    return user
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_no_table_scrolls_sideways(browser: Browser, site: Site, world: World, width: int) -> None:  # noqa: F811 - fixtures
+    ids = furnish(world)
+    error = {"error": "WhatsApp Cloud: HTTP 400, code 131026", "error_code": "recipient_unreachable"}
+    db.rows(DeadLetter.update(**error, queue="whatsapp-cloud-send", failures=2))
+    log_in(browser, site, in_german(person("operator", None)))
+    show(browser, width)
+    for path in _WIDEST:
+        browser.open(site.url + path.format(**ids))
+        assert browser.run("return document.querySelector('.table, .tabs') !== null"), path
+        assert browser.run(_SIDEWAYS) == [], path
+
+
+def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+    ids = furnish(world)
+    log_in(browser, site, in_german(person("owner", world.customer)))
+    show(browser, 390)
+    for path in ("chatbots/{chatbot}/people", "knowledge/{base}/sources"):
+        browser.open(f"{site.url}/desk/c/{world.customer}/{path.format(**ids)}")
+        assert browser.run(_SIDEWAYS) == [], path
+
+
+def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+    log_in(browser, site, person("operator", None))
+    show(browser, 1024, 720)
+    browser.open(f"{site.url}/desk/c/{world.customer}/channels")
+    last, foot = browser.run(
+        "return [[...document.querySelectorAll('.nav li')].at(-1).getBoundingClientRect().bottom,"
+        " document.querySelector('.nav-foot').getBoundingClientRect().top]"
+    )
+    assert last <= foot
+
+
+def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+    with db.transaction():
+        new = Customer.create(name="New", created_at=fn.now()).id
+    log_in(browser, site, person("owner", new))
+    show(browser, 390)
+    browser.open(f"{site.url}/desk/c/{new}/inbox")
+    assert browser.shown(".inbox-nothing a.primary")
+    browser.open(f"{site.url}/desk/c/{new}/inbox")
+    browser.driver.find_element("css selector", ".inbox-nothing a.primary").click()
+    browser.until("location.pathname.endsWith('/chatbots')")
