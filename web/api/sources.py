@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
@@ -53,9 +54,9 @@ def list_sources(query: dict[str, Any], base_id: int) -> dict[str, Any]:
 )
 @api.response(202, StoredSourceSchema)
 @api.alt_response(409, response="CONFLICT")
-@api.alt_response(413, response="REQUEST_ENTITY_TOO_LARGE")
+@api.alt_response(413, response=HTTPStatus(413).name)
 @api.alt_response(415, response="UNSUPPORTED_MEDIA_TYPE")
-@api.alt_response(422, response="UNPROCESSABLE_ENTITY")
+@api.alt_response(422, response=HTTPStatus(422).name)
 @max_body(MAX_UPLOAD)
 def import_source(base_id: int) -> dict[str, Any]:
     """Import a file, a page or a site
