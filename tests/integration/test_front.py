@@ -7,13 +7,15 @@ import hashlib
 import hmac
 import json
 import resource
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
+from http.client import HTTPResponse
+from typing import Any, cast
 
 import pytest
 import requests
@@ -28,6 +30,8 @@ from web.server.gunicorn_conf import raise_descriptor_limit
 from web.server.threads import FairThreads
 
 MIB = 1024 * 1024
+#: Seconds for what a busy machine does; nothing is decided by them.
+PATIENCE = 60
 SHOWN = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 
 
@@ -39,6 +43,13 @@ def site(door: FrontDoor) -> Iterator[Site]:
 
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+
+def whole_answer(client: socket.socket) -> HTTPResponse:
+    """An answer, however many pieces it comes in."""
+    answer = HTTPResponse(client)
+    answer.begin()
+    return answer
 
 
 def signed(body: bytes, secret: str = APP_SECRET) -> dict[str, str]:
@@ -93,7 +104,7 @@ def test_odd_bodies_are_no_error_of_ours(site: Site, name: str, caplog: pytest.L
         for shown in (b"", proofs):
             status = status_of(site.ask(post(path, head + shown, body)))
             assert 400 <= status < 500 or (status == 0 and len(body) > connection.MAX_HEAD), (path, status)
-    assert requests.get(f"{site.url}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{site.url}/healthz", timeout=PATIENCE).status_code == 200
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -127,7 +138,7 @@ ODD_HEADS = {
 def test_odd_heads_are_no_error_of_ours(site: Site, name: str, caplog: pytest.LogCaptureFixture) -> None:
     status = status_of(site.ask(ODD_HEADS[name]))
     assert status in (0, 200) or 400 <= status < 500, "refused, or hung up on; folded headers are read"
-    assert requests.get(f"{site.url}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{site.url}/healthz", timeout=PATIENCE).status_code == 200
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -140,7 +151,7 @@ def test_a_header_with_an_underscore_is_nobodys(world: World, monkeypatch: pytes
     url = f"/api/v1/chatbots/{db.scalar('select public_key from chatbot')}/sessions"
     with serving(create_app()) as site:
         spoofs = [{"X-Forwarded-For": "192.0.2.1", "X_Forwarded_For": spoof} for spoof in ("192.0.2.2", "192.0.2.3")]
-        statuses = [requests.post(site.url + url, headers=spoof, timeout=5).status_code for spoof in spoofs]
+        statuses = [requests.post(site.url + url, headers=spoof, timeout=PATIENCE).status_code for spoof in spoofs]
     assert statuses == [201, 429]
 
 
@@ -152,7 +163,7 @@ def test_a_signed_body_is_taken_however_it_comes(site: Site, door: FrontDoor) ->
         body = json.dumps(webhook(change(door.number, messages=[written(f"wamid.{number}")]))).encode()
         size = len(body) // pieces + 1
         parts = (body[start : start + size] for start in range(0, len(body), size))
-        answer = requests.post(site.url + CLOUD, parts if pieces > 1 else body, headers=signed(body), timeout=5)
+        answer = requests.post(site.url + CLOUD, parts if pieces > 1 else body, headers=signed(body), timeout=PATIENCE)
         assert (answer.status_code, answer.text) == (200, "ok")
     assert db.scalar("select count(*) from job") == 3
 
@@ -163,10 +174,10 @@ def test_a_body_beyond_the_limit_is_413_and_the_connection_says_that_it_ends(sit
     data = (body[start : start + MIB] for start in range(0, len(body), MIB)) if chunked else body
     with requests.Session() as session:
         for _ in range(3):
-            answer = session.post(site.url + CLOUD, data if not chunked else iter([body]), headers=signed(body), timeout=10)
+            answer = session.post(site.url + CLOUD, data if not chunked else iter([body]), headers=signed(body), timeout=PATIENCE)
             assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
             assert str(3 * MIB) in answer.json()["detail"]
-            assert session.get(f"{site.url}/healthz", timeout=5).status_code == 200
+            assert session.get(f"{site.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
 UNPROVEN = [
@@ -185,7 +196,7 @@ def test_a_body_without_proof_is_not_kept(
 ) -> None:
     grown: list[int] = []
     monkeypatch.setattr(admission.Body, "grow", lambda self, size: grown.append(size))
-    answer = requests.post(site.url + path, b"x" * 1000, headers=headers, timeout=10)
+    answer = requests.post(site.url + path, b"x" * 1000, headers=headers, timeout=PATIENCE)
     assert (answer.status_code, answer.headers["Connection"], grown) == (401, "close", [])
     expecting = post(path, b"Expect: 100-continue\r\nContent-Length: 60000\r\n")
     assert b"100 Continue" not in site.ask(expecting), "it is not even asked for"
@@ -193,7 +204,7 @@ def test_a_body_without_proof_is_not_kept(
 
 def test_a_route_that_takes_no_body_reads_none(site: Site) -> None:
     for method, path in (("GET", "/healthz"), ("DELETE", CLOUD), ("POST", "/nowhere"), ("POST", "/healthz")):
-        answer = requests.request(method, site.url + path, data=b"x" * MIB, timeout=5)
+        answer = requests.request(method, site.url + path, data=b"x" * MIB, timeout=PATIENCE)
         assert answer.status_code in (200, 404, 405)
         assert answer.headers["Connection"] == "close"
 
@@ -238,11 +249,11 @@ def test_an_address_has_so_many_unfinished_requests_and_complete_ones_go_on(
         connections = slow_bodies(site, 80)
         assert [status_of(client.recv(4096)) for client in connections[:30]] == [429] * 30, "the oldest"
         assert answered(connections[30:]) == []
-        assert [requests.get(f"{site.url}/healthz", timeout=5).status_code for _ in range(5)] == [200] * 5
+        assert [requests.get(f"{site.url}/healthz", timeout=PATIENCE).status_code for _ in range(5)] == [200] * 5
         for client in connections:
             client.close()
         body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
-        until(lambda: requests.post(site.url + CLOUD, iter([body]), headers=signed(body), timeout=5).status_code == 200, 25)
+        until(lambda: requests.post(site.url + CLOUD, iter([body]), headers=signed(body), timeout=PATIENCE).status_code == 200)
 
 
 def test_large_bodies_have_a_memory_and_an_address_a_part_of_it(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +261,17 @@ def test_large_bodies_have_a_memory_and_an_address_a_part_of_it(door: FrontDoor,
     config.reset()
     with serving(door.app) as site:
         small = slow_bodies(site, 20, admission.SMALL)
-        large = slow_bodies(site, 3, 450_000)
+        large = []
+        for number in (1, 2, 2):
+            large += slow_bodies(site, 1, 450_000)
+            until(lambda number=number: len(site.front._admission._large) == number)
         assert status_of(large[0].recv(4096)) == 429, "the oldest large one"
         assert answered([*small, *large[1:]]) == []
         body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
-        assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=5).status_code == 200
+        assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=PATIENCE).status_code == 200
         for client in (*small, *large):
             client.close()
-        until(lambda: not site.front._admission._bytes and not site.front._admission._unfinished, 25)
+        until(lambda: not site.front._admission._bytes and not site.front._admission._unfinished)
 
 
 def test_the_memory_of_all_is_bounded_and_the_oldest_goes() -> None:
@@ -334,32 +348,46 @@ def test_what_a_thread_raises_is_raised_and_its_place_is_free_again() -> None:
 # ---- time
 
 
+def fed_until_answered(*clients: socket.socket) -> None:
+    """Each is sent a byte more again and again, until something came back, or its connection ended."""
+
+    def are_answered() -> bool:
+        silent = set(clients) - set(select.select(clients, [], [], 0)[0])
+        for client in silent:
+            with suppress(OSError):
+                client.sendall(b" ")
+        return not silent
+
+    until(are_answered)
+
+
+def has_ended(client: socket.socket) -> bool:
+    """Whether nothing more comes."""
+    try:
+        return client.recv(10) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_a_slow_request_ends_when_its_time_is_over(door: FrontDoor) -> None:
     with serving(door.app, request_seconds=1.0) as site:
         nothing, head, body = site.raw(b""), site.raw(b"GET /healthz HTTP/1.1\r\nX-a: "), slow_bodies(site, 1)[0]
-        began = time.monotonic()
-        for _ in range(15):
-            time.sleep(0.1)
-            for client in (head, body):
-                try:
-                    client.sendall(b" ")
-                except OSError:
-                    pass
+        fed_until_answered(head, body)
         assert status_of(body.recv(4096)) == 408
-        for client in (nothing, head):
-            try:
-                assert client.recv(10) == b""
-            except ConnectionResetError:
-                pass
-        assert time.monotonic() - began < 5
+        assert has_ended(head)
+        assert has_ended(nothing)
 
 
 def test_a_connection_is_kept_and_each_request_has_its_own_time(door: FrontDoor) -> None:
-    with serving(door.app, request_seconds=3.0) as site, site.raw(b"") as client:
-        for _ in range(4):
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            time.sleep(1)
-            assert status_of(client.recv(4096)) == 200
+    with serving(door.app) as site, site.raw(b"") as client:
+        [kept] = until(lambda: cast("set[connection.Connection]", site._server.server_state.connections))
+        for _ in range(3):
+            client.sendall(b"GET /healthz HTTP/1.1\r\n")
+            until(lambda: kept._clocks)
+            client.sendall(b"Host: x\r\n\r\n")
+            answer = whole_answer(client)
+            assert (answer.status, answer.read()) == (200, b'{"status":"ok"}\n')
+            until(lambda: not kept._clocks)
 
 
 @pytest.mark.parametrize("more", [b"\r\n", b"GET /healthz HTTP/1.1\r\nX-a: "])
@@ -370,21 +398,26 @@ def test_what_follows_a_request_has_its_time_as_well(door: FrontDoor, more: byte
     with serving(door.app, request_seconds=1.0) as site, site.raw(request + more * is_ahead) as client:
         assert status_of(client.recv(4096)) == 200
         client.sendall(b"\r\n" if more == b"\r\n" else b"y" if is_ahead else more)
-        until(lambda: not site._server.server_state.connections, 5)
+        until(lambda: not site._server.server_state.connections)
 
 
 def test_who_does_not_read_is_cut_off(door: FrontDoor) -> None:
     size = 16 * MIB  # more than the system's buffers hold
-    door.app.add_url_rule("/big", view_func=lambda: b"x" * size)
+    begun = threading.Event()
+
+    def big() -> bytes:
+        begun.set()
+        return b"x" * size
+
+    door.app.add_url_rule("/big", view_func=big)
     with serving(door.app, request_seconds=1.0) as site:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", site.port))
         client.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
-        connections = site._server.server_state.connections
-        until(lambda: len(connections) == 1)
-        until(lambda: len(connections) == 0, 10)
-        client.settimeout(10)
+        assert begun.wait(PATIENCE)
+        until(lambda: not site._server.server_state.connections)
+        client.settimeout(PATIENCE)
         received = 0
         with suppress(ConnectionResetError):
             while chunk := client.recv(65_536):
@@ -396,8 +429,8 @@ def test_who_does_not_read_is_cut_off(door: FrontDoor) -> None:
 def test_idle_connections_make_room_for_new_ones(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "max_connections", lambda: 20)
     idle = [site.raw(b"GET / HT" if number % 2 else b"") for number in range(40)]
-    assert [requests.get(f"{site.url}/healthz", timeout=5).status_code for _ in range(3)] == [200] * 3
-    until(lambda: len(site._server.server_state.connections) <= 20, 5)
+    assert [requests.get(f"{site.url}/healthz", timeout=PATIENCE).status_code for _ in range(3)] == [200] * 3
+    until(lambda: len(site._server.server_state.connections) <= 20)
     for client in idle:
         client.close()
 
@@ -414,44 +447,46 @@ def test_the_soft_limit_of_descriptors_is_raised() -> None:
 
 def test_the_end_lets_requests_finish_and_waits_for_no_slow_one(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "CLOSING_SECONDS", 1.0)
-    begun = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def answer_late() -> str:
         begun.set()
-        time.sleep(3)
+        go_on.wait(PATIENCE)
         return "done"
 
     door.app.add_url_rule("/slow", view_func=answer_late)
-    site = Site(door.app)
+    site = Site(door.app, request_seconds=3_600.0)
     idle, slow, [body] = site.raw(b""), site.raw(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"), slow_bodies(site, 1)
-    assert begun.wait(30)
-    time.sleep(0.3)
-    assert 1.5 < site.stop() < 6
-    answer = slow.recv(4096)
-    assert (status_of(answer), answer.endswith(b"done"), b"connection: close" in answer.lower()) == (200, True, True)
+    assert begun.wait(PATIENCE)
+    until(lambda: site.front._admission._unfinished and len(site._server.server_state.connections) == 3)
+    site.begin_stop()
     assert status_of(body.recv(4096)) == 408
     assert idle.recv(10) == b""
+    go_on.set()
+    answer = whole_answer(slow)
+    assert (answer.status, answer.read(), answer.headers["Connection"]) == (200, b"done", "close")
+    site.stop()
 
 
 def test_hooks_are_quick_beside_a_thousand_slow_bodies_and_open_pages(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEB_ADDRESS_UNFINISHED_REQUESTS", "1000")
+    monkeypatch.setenv("WEB_ADDRESS_UNFINISHED_REQUESTS", "1001")  # those, and a hook
     monkeypatch.setenv("WEB_THREADS", "2")
     config.reset()
-    with serving(door.app) as site:
+    with serving(door.app, request_seconds=3_600.0) as site:
         connections = slow_bodies(site, 1_000)
         assert answered(connections) == []
-        began = time.monotonic()
         for number in range(20):
             body = json.dumps(webhook(change(door.number, messages=[written(f"wamid.{number}")]))).encode()
-            assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=5).status_code == 200
-        assert time.monotonic() - began < 20, "and not after the 30 s of the slow ones"
+            assert requests.post(site.url + CLOUD, body, headers=signed(body), timeout=PATIENCE).status_code == 200
+        assert answered(connections) == [], "no hook waited for the end of a slow one"
         for client_socket in connections:
             client_socket.close()
 
 
 def test_what_a_qr_gateway_sends_has_a_larger_limit_than_the_rest(site: Site, door: FrontDoor) -> None:
     body = json.dumps({"event": "x", "session": door.session, "pad": "x" * 500_000}).encode()
-    answer = requests.post(f"{site.url}/webhooks/whatsapp/qr/{door.session}", body, headers={"apikey": QR_SECRET}, timeout=5)
+    url = f"{site.url}/webhooks/whatsapp/qr/{door.session}"
+    answer = requests.post(url, body, headers={"apikey": QR_SECRET}, timeout=PATIENCE)
     assert answer.status_code == 401, "WAHA signs; but it was read"
     assert "Connection" not in answer.headers or answer.headers["Connection"] != "close"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +88,8 @@ def test_a_chatbot_whose_base_has_no_vectors_pays_nothing(world: World, simulato
 
 
 @pytest.mark.parametrize(
-    "fault", [{"fault": "timeout"}, {"fault": "status", "status": 401}, {"fault": "rate_limit"}, {"fault": "garbage"}]
+    "fault",
+    [{"fault": "timeout", "ms": 600_000}, {"fault": "status", "status": 401}, {"fault": "rate_limit"}, {"fault": "garbage"}],
 )
 def test_while_the_vector_cannot_be_had_answers_go_by_words(
     world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
@@ -97,10 +97,8 @@ def test_while_the_vector_cannot_be_had_answers_go_by_words(
     monkeypatch.setenv("EMBEDDING_TIMEOUT_SECONDS", "0.3")
     config.reset()
     simulator.faults([{"kind": "embeddings", **fault}])
-    began = time.monotonic()
     assert "thirty days" in ask(world, "Can I return my goods?")["content"]
     assert "two days" in ask(world, "When do you ship?")["content"]
-    assert time.monotonic() - began < 10
     assert len(simulator.record("embeddings")) == 1, "after a failure the model has a rest"
     assert search(base, "dinosaur") == []
 
