@@ -282,8 +282,8 @@ def test_a_key_that_was_mended_is_tried_at_once(world: World, serve: Serve) -> N
 
 
 def test_one_that_hangs_leaves_the_next_its_time(world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "6")
-    monkeypatch.setenv("AI_PATIENCE_SECONDS", "6")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "12")
+    monkeypatch.setenv("AI_PATIENCE_SECONDS", "12")
     config.reset()
 
     def slow(connection: socket.socket) -> None:

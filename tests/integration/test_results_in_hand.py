@@ -23,6 +23,7 @@ from shared.jobs import ledger
 from shared.jobs.ledger import leases
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
+from tests.pipeline.test_workers import until
 
 #: Seconds of a lease in these tests.
 LEASE = 1
@@ -92,9 +93,7 @@ def _run_until_called(simulator: Simulator, queue: Queue, job_id: int, kind: str
     simulator.faults([{"kind": kind, "fault": "latency", "ms": 1000, "times": 1}, *faults])
     running = threading.Thread(target=_run, args=(queue, job_id), daemon=True)
     running.start()
-    while db.scalar("select state from job where id = %s", [job_id]) != "active":
-        time.sleep(0.02)
-    time.sleep(0.2)  # from the claim to the call
+    until(simulator.faults_are_drawn)
     return running
 
 

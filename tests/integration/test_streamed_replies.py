@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.ai import profiles
+from shared.channels.widget.drafts import Draft
 from shared.db.credentials import encrypt
 from shared.models import Chatbot, ChatbotProvider
 from shared.queues import Queue
@@ -21,33 +22,47 @@ from tests.pipeline.test_workers import until
 from tests.site import read_events
 
 ANSWER = "Thanks for asking! We ship within two days."
-SHOWN = {"kind": "ai", "fault": "pace", "ms": 60}
+
+
+class Looker:
+    """Somebody who looks at a page: what it showed of a draft, one after the other, and the message that took its place."""
+
+    def __init__(self, events: Iterator[dict[str, Any]]) -> None:
+        self.shown: list[str] = []
+        self._message: str | None = None
+        self._thread = threading.Thread(target=self._look, args=[events])
+        self._thread.start()
+
+    def _look(self, events: Iterator[dict[str, Any]]) -> None:
+        with suppress(AttributeError, OSError):  # the stream was closed meanwhile
+            for event in events:
+                if event.get("role") == "assistant":
+                    self._message = event["content"]
+                    return
+                if "role" not in event:
+                    self.shown.append(self.shown[-1] + event["more"] if "more" in event else event["text"])
+
+    def message(self) -> str:
+        """Waits for it."""
+        self._thread.join(60)
+        assert self._message is not None, "no message came"
+        return self._message
 
 
 @contextmanager
-def looking(page: Page) -> Iterator[Iterator[dict[str, Any]]]:
-    """The events of an open page, whose stream the workers know of."""
-    with page.stream() as answer:
+def looking(page: Page) -> Iterator[Looker]:
+    """At an open page, whose stream the workers know of. The provider says no further word before the page shows the last one."""
+    say = Draft.__call__
+
+    def say_and_wait(draft: Draft, piece: str) -> None:
+        say(draft, piece)
+        until(lambda: not piece or looker.shown[-1:] == [draft.text] or draft.stopped)
+
+    with page.stream() as answer, pytest.MonkeyPatch.context() as patch:
         until(lambda: db.scalar("select count(*) from open_page") == 1)
-        yield read_events(answer)
-
-
-def answered(world: World) -> threading.Thread:
-    """Whatever may run runs, beside the test."""
-    thread = threading.Thread(target=world.drain)
-    thread.start()
-    return thread
-
-
-def draft_and_message(events: Iterator[dict[str, Any]]) -> tuple[list[str], str]:
-    """What the page showed at each event of a draft, and the message that took its place."""
-    shown = [""]
-    for event in events:
-        if event.get("role") == "assistant":
-            return shown[1:], event["content"]
-        if "role" not in event:
-            shown.append(shown[-1] + event["more"] if "more" in event else event["text"])
-    raise AssertionError("no message came")
+        looker = Looker(read_events(answer))
+        patch.setattr(Draft, "__call__", say_and_wait)
+        yield looker
 
 
 def retry_now(world: World) -> None:
@@ -58,16 +73,13 @@ def retry_now(world: World) -> None:
 
 
 def test_words_are_shown_as_they_come(world: World, page: Page, simulator: Simulator) -> None:
-    simulator.faults([SHOWN])
-    with looking(page) as events:
+    with looking(page) as looker:
         page.say()
-        running = answered(world)
-        shown, message = draft_and_message(events)
-        running.join()
-    assert message == ANSWER
-    assert len(shown) >= 3
-    assert all(ANSWER.startswith(text) for text in shown)
-    assert shown == sorted(shown, key=len)
+        world.drain()
+        assert looker.message() == ANSWER
+    assert len(looker.shown) >= 3
+    assert all(ANSWER.startswith(text) for text in looker.shown)
+    assert looker.shown == sorted(looker.shown, key=len)
     usage = db.row("select prompt_tokens, completion_tokens from usage_log where kind = 'ai'")
     assert usage is not None
     assert usage["completion_tokens"] == len(f"{ANSWER} [1]") // 4, "as the provider counts, which cites"
@@ -78,37 +90,36 @@ def test_words_are_shown_as_they_come(world: World, page: Page, simulator: Simul
 def test_a_provider_that_dies_in_mid_stream_is_asked_again(
     world: World, page: Page, simulator: Simulator, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3" if by == "silence" else "60")
     config.reset()
-    simulator.faults([SHOWN, {"kind": "ai", "fault": "cut", "by": by, "times": 1}])
-    with looking(page) as events:
+    simulator.faults([{"kind": "ai", "fault": "cut", "by": by, "times": 1}])
+    with looking(page) as looker:
         page.say()
         world.drain()
         [job] = world.jobs(queue=Queue.AI)
         assert (job["state"], job["attempts"]) == ("delayed", 1)
         assert ANSWER.startswith(db.scalar("select text from reply_draft")), "it stays until there is more"
         retry_now(world)
-        shown, message = draft_and_message(events)
-    assert (message, len(world.messages(role="assistant"))) == (ANSWER, 1)
-    assert all(ANSWER.startswith(text) for text in shown)
+        assert looker.message() == ANSWER
+    assert len(world.messages(role="assistant")) == 1
+    assert all(ANSWER.startswith(text) for text in looker.shown)
     assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 1
     assert db.scalar("select count(*) from reply_draft") == 0
 
 
 def test_another_provider_starts_the_draft_over(world: World, page: Page, simulator: Simulator) -> None:
     broken = 'data: {"choices": [{"delta": {"content": "Wrong words"}}]}\n\n'
-    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": broken, "match": "/first/"}, SHOWN])
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": broken, "match": "/first/"}])
     first, second = ({"base_url": f"{simulator.url}/{path}/v1", "api_key": encrypt("sk")} for path in ("first", "second"))
     own = {Chatbot.provider_base_url: first["base_url"], Chatbot.provider_api_key: first["api_key"]}
     db.rows(Chatbot.update(own).where(Chatbot.id == world.chatbot))
     db.rows(ChatbotProvider.insert(chatbot=world.chatbot, position=2, model="m", **second))
-    with looking(page) as events:
+    with looking(page) as looker:
         page.say()
-        running = answered(world)
-        shown, message = draft_and_message(events)
-        running.join()
-    assert message == ANSWER
-    assert shown[-1] in ANSWER
+        world.drain()
+        assert looker.message() == ANSWER
+    assert looker.shown[0] == "Wrong words"
+    assert looker.shown[-1] in ANSWER
     assert [record["path"].split("/")[1] for record in simulator.record("ai")] == ["first", "second"]
 
 
@@ -123,14 +134,12 @@ def test_a_provider_that_refuses_to_stream_is_asked_otherwise(
     world: World, page: Page, simulator: Simulator, refused: str
 ) -> None:
     problem, lesson, is_streamed = REFUSALS[refused]
-    simulator.faults(
-        [SHOWN, {"kind": "ai", "fault": "status", "status": 400, "body": {"error": problem}, "match": f'"{refused}"'}]
-    )
-    with looking(page) as events:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 400, "body": {"error": problem}, "match": f'"{refused}"'}])
+    with looking(page) as looker:
         page.say()
         world.drain()
-        shown, message = draft_and_message(events)
-    assert (message, bool(shown)) == (ANSWER, is_streamed)
+        assert looker.message() == ANSWER
+    assert bool(looker.shown) is is_streamed
     [reply] = world.messages(role="assistant")
     assert reply["metadata"].get("is_usage_estimated", False) is is_streamed, "nobody said what the stream cost"
     assert db.scalar("select completion_tokens from usage_log where kind = 'ai'") > 0
@@ -148,12 +157,12 @@ def test_nothing_is_streamed_that_nobody_looks_at(world: World, page: Page, simu
 
 
 def test_a_deleted_conversation_ends_the_stream(world: World, page: Page, simulator: Simulator) -> None:
-    simulator.faults([{**SHOWN, "ms": 300}])
-    with looking(page) as events:
+    with looking(page) as looker:
         page.say()
-        running = answered(world)
-        next(event for event in events if "text" in event)
+        running = threading.Thread(target=world.drain)
+        running.start()
+        until(lambda: looker.shown)
         db.rows("delete from conversation")
-        running.join(30)
+        running.join(60)
     [job] = world.jobs(queue=Queue.AI)
     assert (job["state"], job["attempts"], world.messages()) == ("completed", 1, [])

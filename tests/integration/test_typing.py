@@ -12,15 +12,13 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.channels import typing_indicator
+from shared.channels.typing_indicator import Typing
 from shared.db.credentials import encrypt
 from shared.telemetry import metrics
 from tests.builders import World
 
-#: Longer than SHOWN_AFTER, by far.
-SLOW = {"kind": "ai", "fault": "latency", "ms": 3_000, "times": 1}
 
-
-def wait_until(is_so: Callable[[], Any], seconds: float = 30.0) -> None:
+def wait_until(is_so: Callable[[], Any], seconds: float = 60.0) -> None:
     """It is shown by other threads."""
     end = time.monotonic() + seconds
     while not is_so():
@@ -62,8 +60,16 @@ SHOWN: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("case", SHOWN)
-def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulator, case: str) -> None:
-    simulator.faults([SLOW])
+def test_the_message_is_read_and_somebody_types(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    answered = Typing.end
+
+    def end(typing: Typing) -> None:
+        wait_until(lambda: typing._is_shown)
+        answered(typing)
+
+    monkeypatch.setattr(Typing, "end", end)
     ask(world, case)
     expected = SHOWN[case][-1]
     wait_until(lambda: len(shown(simulator)) >= len(expected))
@@ -74,8 +80,10 @@ def test_the_message_is_read_and_somebody_types(world: World, simulator: Simulat
 def test_a_quick_answer_only_has_the_message_read(
     world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr(typing_indicator, "SHOWN_AFTER", 2.0)  # the answer is quicker on a busy machine, too
+    is_answered = threading.Event()
+    monkeypatch.setattr(Typing, "_show", lambda typing, target, show=Typing._show: is_answered.wait(60) and show(typing, target))
     ask(world, case)
+    is_answered.set()
     wait_until(lambda: shown(simulator))
     wait_until(lambda: not typing_indicator._in_hand)
     [(does, to)] = SHOWN[case][-1][:1]
@@ -84,9 +92,20 @@ def test_a_quick_answer_only_has_the_message_read(
 
 def test_typing_that_begins_with_the_answer_is_ended(simulator: Simulator, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway takes longer to show it than the answer does."""
-    monkeypatch.setattr(typing_indicator, "SHOWN_AFTER", 0.0)
-    slow = {"fault": "latency", "times": 1}
-    simulator.faults([{"kind": "ai", "ms": 1_000, **slow}, {"kind": "typing", "ms": 4_000, **slow}])
+    begun, is_answered, call, end = threading.Event(), threading.Event(), Typing._call, Typing.end
+
+    def call_slowly(typing: Typing, what: str, target: Mapping[str, Any]) -> None:
+        begun.set()
+        assert is_answered.wait(60)
+        call(typing, what, target)
+
+    def end_meanwhile(typing: Typing) -> None:
+        assert begun.wait(60)
+        end(typing)
+        is_answered.set()
+
+    monkeypatch.setattr(Typing, "_call", call_slowly)
+    monkeypatch.setattr(Typing, "end", end_meanwhile)
     ask(world, "WAHA")
     expected = SHOWN["WAHA"][-1]
     wait_until(lambda: len(shown(simulator)) >= len(expected))

@@ -59,9 +59,14 @@ class Simulator:
 
     def faults(self, rules: list[dict[str, Any]]) -> None:
         """Replaces the fault rules (faults.py)."""
-        answer = self._session.post(f"{self.url}/__faults", json=rules, timeout=10)
+        answer = self._session.post(f"{self.url}/__faults", json=rules, timeout=60)
         if not answer.ok:
             raise ValueError(answer.json()["error"])
+
+    def faults_are_drawn(self) -> bool:
+        """Whether all requests have begun to which the rules with `times` are to happen."""
+        rules = self._session.get(f"{self.url}/__faults", timeout=60).json()
+        return all(rule.get("times", 0) == 0 for rule in rules)
 
     def clear_faults(self) -> None:
         """Removes all fault rules."""
@@ -74,15 +79,15 @@ class Simulator:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{kind: {requests, accepted}}."""
-        return cast(dict[str, dict[str, int]], self._session.get(f"{self.url}/__counts", timeout=10).json())
+        return cast(dict[str, dict[str, int]], self._session.get(f"{self.url}/__counts", timeout=60).json())
 
     def site(self, **changes: Any) -> None:
         """Changes its web site (site.py)."""
-        self._session.post(f"{self.url}/__site", json=changes, timeout=10)
+        self._session.post(f"{self.url}/__site", json=changes, timeout=60)
 
     def reset(self) -> None:
         """Clears the record and all fault rules."""
-        self._session.post(f"{self.url}/__reset", timeout=10)
+        self._session.post(f"{self.url}/__reset", timeout=60)
 
     def stop(self) -> None:
         """Ends the process."""
