@@ -57,7 +57,7 @@ def subscribe(world: World, callback: str, *fields: str) -> None:
     """As an app does at Meta."""
     body = {"object": "whatsapp_business_account", "callback_url": callback, "fields": fields}
     headers = {"Authorization": f"Bearer {APP}|{APP_SECRET}"}
-    requests.post(f"{world.simulator.url}/v25.0/{APP}/subscriptions", json=body, headers=headers, timeout=10).raise_for_status()
+    requests.post(f"{world.simulator.url}/v25.0/{APP}/subscriptions", json=body, headers=headers, timeout=60).raise_for_status()
 
 
 @pytest.mark.timeout(300)

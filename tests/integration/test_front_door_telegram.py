@@ -171,14 +171,14 @@ def _json(value: Any) -> Any:
 @pytest.mark.usefixtures("bot")
 def test_the_relay_asks_and_loses_nothing(door: FrontDoor, simulator: Simulator) -> None:
     for number in (1, 2):
-        requests.post(f"{simulator.url}/bot{TOKEN}/__update", json=message(number=number), timeout=10).raise_for_status()
+        requests.post(f"{simulator.url}/bot{TOKEN}/__update", json=message(number=number), timeout=60).raise_for_status()
     row = db.row("select bot_id, token, webhook_secret from telegram_bot") or {}
     with serving(door.app) as site:
         relay = Relay(site.url)
         offset = relay.relay(row, 0)
         assert relay.relay(row, 0) == offset  # after a crash, the same once more
     assert [job["payload"]["external_id"] for job in door.world.jobs(queue="incoming-messages")] == ["42:1", "42:2"]
-    [first, *_] = requests.post(f"{simulator.url}/bot{TOKEN}/getUpdates", json={"offset": offset}, timeout=10).json()[
+    [first, *_] = requests.post(f"{simulator.url}/bot{TOKEN}/getUpdates", json={"offset": offset}, timeout=60).json()[
         "result"
     ] or [None]
     assert first is None
@@ -191,7 +191,7 @@ def test_a_token_is_all_that_connect_asks_for(door: FrontDoor, simulator: Simula
     assert (row["chatbot_id"], row["bot_id"], row["polling"]) == (door.world.chatbot, BOT, True)
     assert decrypt(row["token"], "it") == TOKEN not in str(row)
     assert [call["status"] for call in sent(simulator, "deleteWebhook")] == [200]
-    requests.post(f"{simulator.url}/bot{TOKEN}/__update", json=message(), timeout=10)
+    requests.post(f"{simulator.url}/bot{TOKEN}/__update", json=message(), timeout=60)
     with serving(door.app) as site:  # as scripts/server does
         Relay(site.url).relay(row, 0)
     door.world.drain()
@@ -204,7 +204,7 @@ def test_telegram_is_told_the_address(door: FrontDoor, simulator: Simulator) -> 
     assert call["key"] == f"https://chat.shop.example/webhooks/telegram/{BOT}"
     secret = decrypt(db.scalar("select webhook_secret from telegram_bot where not polling"), "it")
     assert post(door, message(), secret).status_code == 200
-    requests.post(f"{simulator.url}/bot{TOKEN}/deleteWebhook", json={}, timeout=10)
+    requests.post(f"{simulator.url}/bot{TOKEN}/deleteWebhook", json={}, timeout=60)
 
 
 @pytest.mark.usefixtures("door")

@@ -103,7 +103,7 @@ def test_an_error_of_ours_ends_no_renewal_of_leases(
     assert [record.message for record in caplog.records].count("worker_not_announced") == 3
 
 
-def until(happened: Any, seconds: float = 30) -> Any:
+def until(happened: Any, seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := happened()):
         assert time.monotonic() < deadline, f"did not happen within {seconds} s"

@@ -450,7 +450,7 @@ def test_a_kill_while_a_file_comes_leaves_no_half_file(world: World, root: Path)
     world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 5}])
     worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(job["id"])], cwd=root)
     arrivals = storage().arrivals
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not any(path.stat().st_size or True for path in arrivals.glob("*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list(arrivals.glob("*"))

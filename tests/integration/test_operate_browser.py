@@ -22,7 +22,7 @@ PATIENCE = 60
 def press(browser: Browser, keys: str, until: str) -> None:  # noqa: F811 - the fixture
     """Types keys into the page, and waits for what they lead to."""
     browser.run("document.activeElement?.blur()")
-    browser.driver.find_element("css selector", "body").send_keys(keys)
+    browser.type(keys)
     browser.until(f"document.readyState === 'complete' && typeof deskKeys === 'object' && {until}", seconds=PATIENCE)
 
 

@@ -128,12 +128,12 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     with running(tmp_path, PORT=port) as (first, lines):
-        assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
+        assert requests.get(f"{url}/readyz", timeout=60).json()["status"] == "ok"
         assert "server: starting" in lines
         until(lambda: any("/desk/link/" in line for line in lines))
         [link] = [re.search(r"http\S+/desk/link/\S+", line) for line in lines if "/desk/link/" in line]
         assert link
-        assert "first operator" in requests.get(link[0], timeout=5).text
+        assert "first operator" in requests.get(link[0], timeout=60).text
         second = typed(tmp_path, PORT=str(free_port()), OPENAI_API_KEY="sk-another")
         assert second.returncode == 1
         assert second.stderr.startswith(f"server: already runs here (process {first.pid}, {url}).")
@@ -143,7 +143,7 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
         first.wait(45)
         psutil.wait_procs(children, timeout=40)
     with running(tmp_path, PORT=port):  # what the killed one left behind does not block
-        assert requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok"
+        assert requests.get(f"{url}/readyz", timeout=60).json()["status"] == "ok"
 
 
 def test_without_port_it_says_which_one_it_took_in_place_of_8000(door: FrontDoor, tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def status(url: str) -> int:
 def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simulator: Simulator) -> None:
     body = json.dumps(webhook(change(str(777000 + world.chatbot), messages=[written("wamid.1")]))).encode()
     hook = f"{url}/webhooks/whatsapp/cloud"
-    assert requests.post(hook, body, headers=signed(body, SECRET), timeout=10).status_code == 200
-    assert requests.post(hook, body, headers=signed(body, "wrong"), timeout=10).status_code == 401
-    chunked = requests.post(hook, iter([body[:100], body[100:]]), headers=signed(body, SECRET), timeout=10)
+    assert requests.post(hook, body, headers=signed(body, SECRET), timeout=60).status_code == 200
+    assert requests.post(hook, body, headers=signed(body, "wrong"), timeout=60).status_code == 401
+    chunked = requests.post(hook, iter([body[:100], body[100:]]), headers=signed(body, SECRET), timeout=60)
     assert chunked.status_code == 200
     until(lambda: world.messages(role="assistant", status="SENT") and idle())
     assert [sent["key"] for sent in simulator.record("graph")] == ["5511912345678"]
@@ -102,4 +102,4 @@ def _drip(connections: list[socket.socket], ended: threading.Event) -> None:
 
 
 def _text(url: str) -> str:
-    return requests.get(url, headers={"Authorization": f"Bearer {METRICS}"}, timeout=10).text
+    return requests.get(url, headers={"Authorization": f"Bearer {METRICS}"}, timeout=60).text

@@ -48,9 +48,9 @@ def test_a_newcomer_teaches_20_questions_and_gets_the_right_answer(world: World,
     assert "Do you ship to Austria?" in found[2], "the best"
     api = f"{url}/api/v1/chatbots/{key}"
     visit = {"Origin": "https://bakery.example", "Content-Type": "application/json"}
-    token = requests.post(f"{api}/sessions", headers=visit, timeout=10).json()["token"]
+    token = requests.post(f"{api}/sessions", headers=visit, timeout=60).json()["token"]
     headers = {**visit, "Authorization": f"Bearer {token}"}
-    sent = requests.post(f"{api}/messages", json={"content": "Hello, do you ship to Austria?"}, headers=headers, timeout=10)
+    sent = requests.post(f"{api}/messages", json={"content": "Hello, do you ship to Austria?"}, headers=headers, timeout=60)
     assert sent.status_code == 202
     [reply] = until(lambda: world.messages(chatbot=int(chatbot), role="assistant", status="SENT"))
     assert "within three working days" in reply["content"]

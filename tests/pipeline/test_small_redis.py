@@ -92,7 +92,7 @@ def test_all_processes_share_twenty_connections(world: World, processes: str, pl
 
 def _is_well(url: str) -> bool:
     try:
-        return bool(requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok")
+        return bool(requests.get(f"{url}/readyz", timeout=20).json()["status"] == "ok")
     except (requests.RequestException, ValueError):
         return False
 
@@ -108,7 +108,7 @@ def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str,
         _refused_meanwhile(world, processes, plan[1], number, fault, says)
         plan[1].execute_command(*repair)
         answered = 3 * (number + 1)
-        until(lambda count=answered: _sent(world) == count and idle(), seconds=30)  # type: ignore[misc]  # a default of a lambda
+        until(lambda count=answered: _sent(world) == count and idle(), seconds=60)  # type: ignore[misc]  # a default of a lambda
     assert len(world.messages(role="assistant")) == 9
 
 
@@ -127,4 +127,4 @@ def _sent(world: World) -> int:
 
 
 def _redis_check(url: str) -> str:
-    return str(requests.get(f"{url}/readyz", timeout=5).json()["checks"]["redis"])
+    return str(requests.get(f"{url}/readyz", timeout=20).json()["checks"]["redis"])

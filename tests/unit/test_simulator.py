@@ -73,15 +73,15 @@ KINDS = (
 )
 def test_a_wrong_rule_is_refused_in_a_sentence(simulator: Simulator, rules: Any, error: str) -> None:
     simulator.faults([AI])
-    answer = requests.post(f"{simulator.url}/__faults", json=rules, timeout=5)
+    answer = requests.post(f"{simulator.url}/__faults", json=rules, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(error)
-    assert requests.get(f"{simulator.url}/__faults", timeout=5).json() == [AI]
+    assert requests.get(f"{simulator.url}/__faults", timeout=60).json() == [AI]
 
 
 @pytest.mark.parametrize("body", [b"x", b"", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_not_json_is_refused_in_a_sentence(simulator: Simulator, body: bytes) -> None:
-    answer = requests.post(f"{simulator.url}/__faults", data=body, timeout=5)
+    answer = requests.post(f"{simulator.url}/__faults", data=body, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith('The body must be a JSON list of rules, like [{"kind": "ai"')
 
@@ -93,14 +93,14 @@ def test_rules_are_shown_replaced_and_removed(simulator: Simulator) -> None:
     ]
     address = f"{simulator.url}/__faults"
     simulator.faults([AI])
-    assert requests.post(address, json=rules, timeout=5).status_code == 200
-    assert requests.get(address, timeout=5).json() == rules
-    assert requests.delete(address, timeout=5).status_code == 200
-    assert requests.get(address, timeout=5).json() == []
+    assert requests.post(address, json=rules, timeout=60).status_code == 200
+    assert requests.get(address, timeout=60).json() == rules
+    assert requests.delete(address, timeout=60).status_code == 200
+    assert requests.get(address, timeout=60).json() == []
 
 
 def test_an_unknown_address_is_answered_with_the_valid_ones(simulator: Simulator) -> None:
-    answer = requests.post(f"{simulator.url}/webhook/shop", timeout=5)
+    answer = requests.post(f"{simulator.url}/webhook/shop", timeout=60)
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("The simulator has no address /webhook/shop. It has /v1/chat/completions (AI), ")
     assert "/customer/<anything>" in answer.json()["error"]
