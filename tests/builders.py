@@ -14,7 +14,7 @@ from shared.db import credentials
 from shared.jobs import ledger
 from shared.jobs.ledger import leases
 from shared.jobs.prune import prune_jobs
-from shared.jobs.stage import Stage, stage_of
+from shared.jobs.stage import Stage
 from shared.models import (
     Chatbot,
     Customer,
@@ -33,7 +33,9 @@ from shared.webhooks import signing
 
 def stage_of_queue(queue: Queue) -> Stage:
     """The stage of a queue, as its worker module declares it."""
-    return stage_of(vars(importlib.import_module(f"workers.{queues.MODULES[queue]}")))
+    module = importlib.import_module(f"workers.{queues.MODULES[queue]}")
+    [stage] = [value for value in vars(module).values() if isinstance(value, Stage)]
+    return stage
 
 
 def prune() -> dict[str, int]:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 
+import pytest
+
+from shared import config
+
 
 class MailServer(socketserver.ThreadingTCPServer):
     """Takes every letter whose address `takes` does not refuse."""
@@ -62,3 +66,14 @@ def mail_server() -> Iterator[MailServer]:
             yield server
         finally:
             server.shutdown()
+
+
+@contextmanager
+def mail_set_up(monkeypatch: pytest.MonkeyPatch, sender: str = "desk@host.example") -> Iterator[MailServer]:
+    """The same, and e-mail is set up to go there."""
+    with mail_server() as server:
+        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
+        monkeypatch.setenv("MAIL_FROM", sender)
+        monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
+        config.reset()
+        yield server

@@ -20,7 +20,7 @@ a failure is recorded on the job. A job that a worker died with is claimed in an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dramatiq
@@ -268,9 +268,3 @@ def _declare_actors(stage: Stage, max_retries: int, min_backoff: int) -> None:
             on_retry_exhausted=dead_letter_name,
             broker=broker,
         )(stage.run)
-
-
-def stage_of(module: Mapping[str, object]) -> Stage:
-    """The stage that a worker module (its `vars()`) declares."""
-    [stage] = [value for value in module.values() if isinstance(value, Stage)]
-    return stage

@@ -228,3 +228,10 @@ def no_database() -> Iterator[None]:
         yield
     config.reset()
     db.reset()
+
+
+def version(page: str) -> str:
+    """Of what the page's form changes, as it was when the page was made."""
+    found = re.search(r'name="version" value="([^"]*)"', page)
+    assert found
+    return found[1]

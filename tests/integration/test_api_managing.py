@@ -16,7 +16,7 @@ from tests.integration.front_door import FrontDoor
 from tests.integration.test_api_rules import post
 from tests.integration.test_front_door_api import Business, ids_of, mine, other, path_of
 from tests.integration.test_ledger_races import until_waiting
-from tests.mail_server import mail_server
+from tests.mail_server import mail_set_up
 from web.api import keys
 
 __all__ = ["mine", "other"]  # fixtures
@@ -148,18 +148,11 @@ def test_owners_and_passwords_are_not_a_keys_to_change(mine: Business) -> None:
 
 
 def test_an_invitation_goes_by_mail_and_its_link_to_nobody_else(mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
-    with mail_server() as server:
-        for name, value in (
-            ("SMTP_URL", f"smtp://127.0.0.1:{server.port}"),
-            ("MAIL_FROM", "desk@x.example"),
-            ("PUBLIC_URL", "https://x.example"),
-        ):
-            monkeypatch.setenv(name, value)
-        config.reset()
+    with mail_set_up(monkeypatch) as server:
         made = mine("POST", "/team", {"email": "emma@shop.example", "name": "Emma"})
         assert answered(made, 201)["link"] is None
         assert "/desk/link/" not in made.text
-        assert "https://x.example/desk/link/" in server.next()
+        assert "https://chat.example/desk/link/" in server.next()
 
 
 def test_a_channel_is_connected_by_proof_checked_and_disconnected(

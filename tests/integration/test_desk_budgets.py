@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.models import AuditEntry, Budget, ModelPrice
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, person
+from tests.integration.desk_pages import Visitor, person, version
 from tests.integration.test_budgets import ask, used
 from web.app import create_app
 
@@ -25,12 +24,6 @@ def app(world: World) -> Flask:
 
 def stored() -> list[dict[str, Any]]:
     return db.rows(Budget.select().order_by(Budget.chatbot.asc(nulls="first")))
-
-
-def version(page: str) -> str:
-    found = re.search(r'name="version" value="([^"]*)"', page)
-    assert found
-    return found[1]
 
 
 class Form:

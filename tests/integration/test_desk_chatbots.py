@@ -12,7 +12,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.models import AuditEntry, Chatbot, ChatbotProvider, Conversation
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, person
+from tests.integration.desk_pages import Visitor, person, version
 from web.app import create_app
 from web.desk import test_chat
 
@@ -20,12 +20,6 @@ from web.desk import test_chat
 @pytest.fixture
 def app(world: World) -> Flask:
     return create_app()
-
-
-def version(page: str) -> str:
-    found = re.search(r'name="version" value="(\w+)"', page)
-    assert found
-    return found[1]
 
 
 def test_an_owner_makes_a_chatbot_and_says_how_it_is(app: Flask, world: World) -> None:

@@ -11,19 +11,13 @@ from flask import Flask
 from shared import db
 from shared.models import AuditEntry, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, knowledge_of, person
+from tests.integration.desk_pages import Visitor, knowledge_of, person, version
 from web.app import create_app
 
 
 @pytest.fixture
 def app(world: World) -> Flask:
     return create_app()
-
-
-def version(page: str) -> str:
-    found = re.search(r'name="version" value="(\w+)"', page)
-    assert found
-    return found[1]
 
 
 def test_what_an_owner_writes_is_found_and_not_written_over(app: Flask, world: World) -> None:

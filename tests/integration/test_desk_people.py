@@ -12,13 +12,13 @@ from flask import Flask
 from peewee import fn
 
 from scripts.commands import users
-from shared import config, db
+from shared import db
 from shared.models import ApiKey, AuditEntry
 from shared.people import accounts
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, furnish, person
 from tests.integration.test_front_door_commands import run
-from tests.mail_server import mail_server
+from tests.mail_server import mail_set_up
 from web.api import keys
 from web.app import create_app
 
@@ -98,11 +98,7 @@ def test_a_forgotten_password_goes_by_mail_and_tells_nobody_who_exists(
 ) -> None:
     user = person("agent", world.customer)
     assert "Ask an owner" in Visitor(app).get("/desk/forgotten").text
-    with mail_server() as server:
-        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
-        monkeypatch.setenv("MAIL_FROM", "Switchboard <desk@host.example>")
-        monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
-        config.reset()
+    with mail_set_up(monkeypatch, sender="Switchboard <desk@host.example>") as server:
         browser = Visitor(app)
         with psycopg2.connect(os.environ["DATABASE_URL"]) as elsewhere:  # nor by waiting longer
             elsewhere.cursor().execute("lock table user_link")

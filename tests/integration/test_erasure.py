@@ -31,6 +31,7 @@ from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
 from tests.integration.test_contacts import NAMES, conversations, identities
 from tests.integration.test_front_door_api import Business
+from tests.waiting import wait_until
 
 PHONE, LID, BSUID, OTHER = "5511987654321", "77123456@lid", "BR.1502576394655843", "5511900000000"
 PHRASE = "zwetschgenkuchen"
@@ -292,14 +293,6 @@ def test_messages_that_come_while_their_person_is_erased_are_erased_or_refused(w
             worker.result(60)
     world.drain()
     assert found_in_postgres(PHONE, PHRASE) == {}
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns when it is."""
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_file_that_another_person_sent_as_well_stays(world: World) -> None:

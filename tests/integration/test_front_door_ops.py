@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from tests.integration.front_door import (
     webhook,
     written,
 )
+from tests.waiting import wait_until
 
 LOGIN = {"Authorization": "Basic " + base64.b64encode(":".join(DASHBOARD).encode()).decode()}
 SCRAPER = {"Authorization": f"Bearer {METRICS}"}
@@ -87,13 +86,6 @@ def test_well_means_that_somebody_sweeps(door: FrontDoor) -> None:
     client: Any = redis_broker.get_broker().client
     client.set("dramatiq:swept-at", 1)
     assert "ago" in door.client.get("/readyz").json["checks"]["sweep"]  # type: ignore[index]
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def test_well_means_that_somebody_says_when(door: FrontDoor) -> None:

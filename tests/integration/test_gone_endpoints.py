@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from shared import config, db, http
 from shared.queue_service import enqueue_webhook_delivery
 from shared.webhooks import gone
 from tests.builders import World
+from tests.waiting import wait_until
 
 ENDINGS = {
     "deleted": "delete from webhook_endpoint where id = %s",
@@ -22,20 +21,13 @@ ENDINGS = {
 }
 
 
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 45
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def deliver_in_the_background(world: World, endpoint: int) -> threading.Thread:
     """A delivery whose call is under way."""
     enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
     [job] = world.jobs(queue="webhook-delivery", state="waiting")
     worker = threading.Thread(target=world.run, args=(job["id"],))
     worker.start()
-    until(lambda: ("endpoint", endpoint) in http.keys_of_calls())
+    wait_until(lambda: ("endpoint", endpoint) in http.keys_of_calls())
     return worker
 
 

@@ -16,16 +16,12 @@ from shared.teaching import chatbots, knowledge
 from tests.builders import World
 from tests.integration.desk_pages import person
 from tests.integration.test_budgets import ask, spend
-from tests.mail_server import MailServer, mail_server
+from tests.mail_server import MailServer, mail_server, mail_set_up
 
 
 @pytest.fixture
 def mails(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    with mail_server() as server:
-        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
-        monkeypatch.setenv("MAIL_FROM", "desk@host.example")
-        monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
-        config.reset()
+    with mail_set_up(monkeypatch) as server:
         yield server
 
 

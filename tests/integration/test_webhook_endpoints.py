@@ -24,7 +24,7 @@ from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_ops import SCRAPER
 from tests.integration.test_redelivery import run_until_closed
-from tests.mail_server import MailServer, mail_server
+from tests.mail_server import MailServer, mail_set_up
 
 DAY = 86_400
 
@@ -334,11 +334,7 @@ def test_nobody_is_written_to_of_an_endpoint_that_was_repaired(
 @pytest.fixture
 def letters(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
     """A mail server that takes what is sent."""
-    with mail_server() as server:
-        monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
-        monkeypatch.setenv("MAIL_FROM", "us@here.example")
-        monkeypatch.setenv("PUBLIC_URL", "https://here.example")
-        config.reset()
+    with mail_set_up(monkeypatch) as server:
         yield server
 
 
