@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from flask import Response, current_app, g, redirect, request, session, url_for
+from flask import Response, current_app, g, request, session, url_for
 from flask_babel import gettext, ngettext, refresh
 from werkzeug.exceptions import Forbidden, NotFound
 
@@ -20,6 +20,7 @@ from shared import db
 from shared.models import Customer, User
 from shared.people import accounts, audit, sessions
 from web.desk.language import remember
+from web.desk.redirects import see_other
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -85,7 +86,7 @@ def _to_login() -> Response:
     login = url_for("desk.login") + (f"?next={quote(back)}" if back else "")
     if is_part:  # the page goes there as a whole
         return Response(status=401, headers={"HX-Redirect": login})
-    return redirect(login, 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(login)
 
 
 def _page_of_request() -> str:

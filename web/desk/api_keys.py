@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -12,6 +12,7 @@ from web.api import keys as api_keys
 from web.audited import audited
 from web.desk import desk
 from web.desk.access import allowed
+from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 
 
@@ -46,7 +47,7 @@ def revoke_key(key_id: int) -> Response:
             raise NotFound
         audited("key.revoked", "key", key_id)
     flash(_("The key is revoked. Requests with it are refused from now on."))
-    return redirect(url_for("desk.keys"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.keys"))
 
 
 def _page(problem: str = "", made: str = "", status: int = 200) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
@@ -20,6 +20,7 @@ from shared.teaching.hours import time_zone_choices
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 
 #: What the form has.
@@ -166,4 +167,4 @@ def _form(
 
 
 def _to_usage() -> Response:
-    return redirect(url_for("desk.usage"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.usage"))

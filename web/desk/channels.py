@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
@@ -28,6 +28,7 @@ from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.connecting import ACCOUNT, own_account
 from web.desk.operate import words
+from web.desk.redirects import see_other
 
 #: States of an account: its words, and their tone.
 STATES = {
@@ -106,4 +107,4 @@ def _page(
 
 
 def _back() -> Response:
-    return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.channels"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
@@ -24,6 +24,7 @@ from web.audited import audited
 from web.desk import desk, forms, hours, test_chat
 from web.desk.access import allowed
 from web.desk.knowledge import own_language
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -160,7 +161,7 @@ def delete_chatbot(chatbot_id: int) -> Response:
         )
         return _page(bot, "answers", refused=kept, status=409)
     flash(_("%(name)s is deleted.", name=bot["name"]))
-    return redirect(url_for("desk.chatbots"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.chatbots"))
 
 
 @desk.post(f"{_ONE}/test")
@@ -251,4 +252,4 @@ def _written_hours(bot: dict[str, Any]) -> dict[str, str]:
 
 
 def _to(chatbot_id: int, section: str) -> Response:
-    return redirect(url_for("desk.chatbot", chatbot_id=chatbot_id, section=section), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.chatbot", chatbot_id=chatbot_id, section=section))

@@ -6,7 +6,7 @@ session gets a name of ours. What cannot be proved so is an operator's (channels
 
 from __future__ import annotations
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from peewee import fn
 from werkzeug.exceptions import NotFound
@@ -29,6 +29,7 @@ from web.connecting import steps as steps_of
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
+from web.desk.redirects import see_other
 
 _CHANNEL = f"<any({', '.join(CONNECTED)}):channel>"
 ACCOUNT = f"/c/<int:customer_id>/channels/{_CHANNEL}/<int:chatbot_id>"
@@ -125,7 +126,7 @@ def disconnect(channel: str, chatbot_id: int) -> Response:
     with asking(g.customer.id, channel):
         knows = connecting.disconnect(found, noting(channel, chatbot_id))
     flash(_("Disconnected.") if knows else _("Disconnected. The provider could not be told; what it still sends is refused."))
-    return redirect(url_for("desk.channels"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.channels"))
 
 
 def free_bots(channel: str) -> list[dict[str, object]]:
@@ -183,4 +184,4 @@ def _key(found: Account) -> tuple[str, int]:
 
 def _to(found: Account) -> Response:
     address = url_for("desk.account", channel=found.channel.name, chatbot_id=found.chatbot_id)
-    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(address)

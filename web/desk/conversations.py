@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import Forbidden, NotFound, UnprocessableEntity
@@ -28,6 +28,7 @@ from web.desk import desk
 from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
 from web.desk.job_words import job_words
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_fields
 from web.files import answer_with
 
@@ -45,7 +46,7 @@ def conversation(conversation_id: int) -> Response:
     """The conversation, with the list beside it."""
     found = _existing(conversation_id)
     if found["id"] != conversation_id:  # it has become a part of another one
-        return redirect(url_for("desk.conversation", conversation_id=found["id"]), 303)  # type: ignore[return-value]  # werkzeug's base class
+        return see_other(url_for("desk.conversation", conversation_id=found["id"]))
     return _page(found)
 
 
@@ -149,7 +150,7 @@ def erase_contact(contact_id: int) -> Response:
     if contact_id > MAX_ROW_ID or erasure.erase(g.customer.id, contact_id, by="desk", user=g.user) is None:
         raise NotFound(_("There is no such contact."))
     flash(_("The contact is erased."))
-    return redirect(url_for("desk.inbox"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.inbox"))
 
 
 @desk.get("/c/<int:customer_id>/media/<int:media_id>")
@@ -278,7 +279,7 @@ def _key() -> str:
 
 
 def _back(found: Mapping[str, Any]) -> Response:
-    return redirect(url_for("desk.conversation", conversation_id=found["id"]) + _kept(), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.conversation", conversation_id=found["id"]) + _kept())
 
 
 def _kept() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -15,6 +15,7 @@ from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.knowledge import BASE, require_base
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -78,4 +79,4 @@ def _page(base_id: int, answered: int = 0, problems: dict[str, str] | None = Non
 
 
 def _to(base_id: int) -> Response:
-    return redirect(url_for("desk.gaps", base_id=base_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.gaps", base_id=base_id))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -18,6 +18,7 @@ from shared.models import Chatbot
 from web.audited import audited
 from web.desk import desk, test_chat
 from web.desk.access import allowed, masked, may_read_texts
+from web.desk.redirects import see_other
 
 #: The lists, as tabs.
 VIEWS = {
@@ -106,7 +107,7 @@ def save_quick_reply() -> Response:
         most = _("There are at most %(most)s quick replies. Delete one that you no longer need.", most=work.MAX_REPLIES)
         return _quick_replies(most, 409)
     flash(_("Saved."))
-    return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.quick_replies"))
 
 
 @desk.post("/c/<int:customer_id>/quick-replies/<int:reply_id>/delete")
@@ -116,7 +117,7 @@ def delete_quick_reply(reply_id: int) -> Response:
     with db.transaction():
         if shortcut := work.delete_quick_reply(g.customer.id, reply_id):
             audited("quick_reply.deleted", "quick_reply", reply_id, name=shortcut)
-    return redirect(url_for("desk.quick_replies"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.quick_replies"))
 
 
 def _quick_replies(problem: str = "", status: int = 200) -> Response:

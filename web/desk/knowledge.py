@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from peewee import fn
@@ -22,6 +22,7 @@ from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
 
@@ -267,4 +268,4 @@ def _page(template: str, base: dict[str, Any], status: int = 200, **values: Any)
 
 
 def _to(endpoint: str, **values: Any) -> Response:
-    return redirect(url_for(endpoint, **values), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for(endpoint, **values))

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, session, url_for
+from flask import Response, flash, g, make_response, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -19,6 +19,7 @@ from web.audited import audited
 from web.desk import desk
 from web.desk.access import TOKEN, allowed, current_user
 from web.desk.navigation import first_page
+from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.request_limits import check_guess, check_login, check_mail, client_site, count_guess, count_login
 
@@ -192,4 +193,4 @@ def _next() -> str:
 
 
 def _to(address: str) -> Response:
-    return redirect(address, 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, session, url_for
+from flask import Response, flash, g, make_response, render_template, request, session, url_for
 from flask_babel import gettext as _
 
 from shared import db
@@ -12,6 +12,7 @@ from web.audited import audited
 from web.desk import desk
 from web.desk.access import TOKEN, allowed
 from web.desk.language import languages
+from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.request_limits import check_login, client_site, count_login
 
@@ -91,4 +92,4 @@ def browser_name(agent: str) -> str:
 
 
 def _back() -> Response:
-    return redirect(url_for("desk.profile"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.profile"))

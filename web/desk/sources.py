@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -25,6 +25,7 @@ from web.desk.access import allowed
 from web.desk.import_words import import_words
 from web.desk.inbox import number
 from web.desk.knowledge import BASE, require_base
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -145,4 +146,4 @@ def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: 
 
 
 def _to(base_id: int) -> Response:
-    return redirect(url_for("desk.sources", base_id=base_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.sources", base_id=base_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -17,6 +17,7 @@ from web import invitations
 from web.audited import audited
 from web.desk import desk
 from web.desk.access import allowed
+from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 
 
@@ -135,7 +136,7 @@ def _do(member: User, action: str, change: Callable[[], None], **details: Any) -
     except Refused as refusal:
         return _page(member.customer_id, refusal_text(refusal), status=409)
     flash(_("Saved."))
-    return redirect(url_for("desk.operators" if member.customer_id is None else "desk.team"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.operators" if member.customer_id is None else "desk.team"))
 
 
 def _member(user_id: int, customer_id: int | None) -> User:

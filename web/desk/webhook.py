@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import BadRequest, NotFound
@@ -23,6 +23,7 @@ from web.audited import audited
 from web.desk import desk
 from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
+from web.desk.redirects import see_other
 
 ONE = "/c/<int:customer_id>/webhooks/<int:endpoint_id>"
 #: Hours that a recovery may go back.
@@ -120,7 +121,7 @@ def name_of(endpoint: dict[str, Any]) -> str:
 
 def to(endpoint_id: int) -> Response:
     """To its page."""
-    return redirect(url_for("desk.webhook", endpoint_id=endpoint_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.webhook", endpoint_id=endpoint_id))
 
 
 def page(endpoint: dict[str, Any], secret: str = "", status: int = 200) -> Response:

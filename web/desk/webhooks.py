@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
@@ -22,6 +22,7 @@ from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 from web.desk.webhook import OFF, ONE, name_of, own, page, to
 
@@ -235,7 +236,7 @@ def delete_webhook(endpoint_id: int) -> Response:
             raise NotFound
         audited("webhook.deleted", "webhook", endpoint_id, name=name_of(endpoint))
     flash(_("%(name)s is deleted.", name=name_of(endpoint)))
-    return redirect(url_for("desk.webhooks"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.webhooks"))
 
 
 def _form(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -15,6 +15,7 @@ from shared.people import audit
 from web.desk import desk, forms
 from web.desk.access import allowed, current_user
 from web.desk.operate import words
+from web.desk.redirects import see_other
 
 #: Businesses of a page.
 _ROWS = 50
@@ -43,7 +44,7 @@ def create_customer() -> Response:
     except operations.Refused as refusal:
         return _page({refusal.field: _wrong(refusal)}, 422)
     flash(_("%(name)s is there. Make its first chatbot here, and invite its owner under Team.", name=name))
-    return redirect(url_for("desk.chatbots", customer_id=customer_id), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.chatbots", customer_id=customer_id))
 
 
 @desk.post("/operate/customers/<int:changed_id>")
@@ -65,7 +66,7 @@ def change_customer(changed_id: int) -> Response:
     except operations.Refused as refusal:
         return _page({refusal.field: _wrong(refusal)}, 422, str(changed_id))
     flash(_("Saved."))
-    return redirect(url_for("desk.customers", q=changed_id), 303)  # type: ignore[return-value]
+    return see_other(url_for("desk.customers", q=changed_id))
 
 
 def _version(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from marshmallow import ValidationError
@@ -24,6 +24,7 @@ from web.desk.access import allowed, current_user
 from web.desk.dates import COUNTED, exact
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated
 
 #: Rows of a page.
@@ -85,7 +86,7 @@ def ignore_failures() -> Response:
     where = meant(request.form)
     count = dead_letters.ignore(where, actor(), _noting(where))
     flash(ngettext("%(num)s failure is ignored from now on.", "%(num)s failures are ignored from now on.", count))
-    return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.failures"))
 
 
 @desk.post("/operate/channels/<int:chatbot_id>/<channel>/try")
@@ -104,7 +105,7 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
         flash(_("One reply tries the channel now. If it gets through, the others follow."))
     else:
         flash(_("The channel is not down any more."))
-    return redirect(url_for("desk.failures"), 303)  # type: ignore[return-value]
+    return see_other(url_for("desk.failures"))
 
 
 def asked(args: MultiDict[str, str]) -> tuple[Filter, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
@@ -21,6 +21,7 @@ from web.desk import desk
 from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor
+from web.desk.redirects import see_other
 
 #: Why something cannot be paused.
 _PROBLEMS: Mapping[str, LazyString] = {
@@ -53,7 +54,7 @@ def pause() -> Response:
         pause_id = operations.pause(what, actor(), reason)
         audited("pause.begun", "pause", pause_id, queue=what.queue, chatbot=what.chatbot_id, customer=what.customer_id)
     flash(_("Paused. What is being worked on at this moment is finished."))
-    return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.pauses"))
 
 
 @desk.post("/operate/pauses/<int:pause_id>/resume")
@@ -64,7 +65,7 @@ def resume(pause_id: int) -> Response:
     if released is None:
         raise NotFound
     flash(ngettext("Resumed. %(num)s job leaves now.", "Resumed. %(num)s jobs leave now, in their order.", released))
-    return redirect(url_for("desk.pauses"), 303)  # type: ignore[return-value]
+    return see_other(url_for("desk.pauses"))
 
 
 def _page(problem: str = "", status: int = 200) -> Response:

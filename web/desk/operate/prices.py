@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -19,6 +19,7 @@ from shared.payloads import check
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
+from web.desk.redirects import see_other
 from web.desk.schema_words import translated_errors
 
 _FIELDS: dict[str, forms.Reader] = {
@@ -54,7 +55,7 @@ def set_price() -> Response:
         rules.set_price(price["base_url"], price["model"], **costs)
         audited("price.set", "price", None, model=price["model"], **{name: str(cost) for name, cost in costs.items()})
     flash(_("Saved. It counts for the calls that end from now on."))
-    return redirect(url_for("desk.prices"), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.prices"))
 
 
 @desk.post("/operate/prices/remove")
@@ -70,7 +71,7 @@ def remove_price() -> Response:
     except UrlRefused:
         raise NotFound from None
     flash(_("%(model)s has no price any more: its tokens count, and no money.", model=model))
-    return redirect(url_for("desk.prices"), 303)  # type: ignore[return-value]
+    return see_other(url_for("desk.prices"))
 
 
 def _page(

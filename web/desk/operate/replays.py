@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -17,6 +17,7 @@ from web.desk import audit_words, desk
 from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor, meant
+from web.desk.redirects import see_other
 
 #: Replays on the page.
 _ROWS = 50
@@ -67,7 +68,7 @@ def begin_replay() -> Response:
             name=name,
         )
         audited("replay.begun", "replay", action, **{k: v for k, v in criteria.written(where).items() if k != "ids"})
-    return redirect(url_for("desk.replay", action_id=action), 303)  # type: ignore[return-value]  # werkzeug's base class
+    return see_other(url_for("desk.replay", action_id=action))
 
 
 @desk.get("/operate/replays/<int:action_id>")
@@ -100,7 +101,7 @@ def stop_replay(action_id: int) -> Response:
         if stopped:
             audited("replay.stopped", "replay", action_id)
     flash(_("The replay is stopped. What was begun goes on.") if stopped else _("The replay had ended."))
-    return redirect(url_for("desk.replay", action_id=action_id), 303)  # type: ignore[return-value]
+    return see_other(url_for("desk.replay", action_id=action_id))
 
 
 def _action(action_id: int) -> dict[str, Any]:

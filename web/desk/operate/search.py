@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, make_response, redirect, render_template, request, url_for
+from flask import Response, make_response, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 
 from shared import db
@@ -14,6 +14,7 @@ from shared.operations.search import LONGEST, find
 from web.desk import desk
 from web.desk.access import allowed
 from web.desk.operate import words
+from web.desk.redirects import see_other
 
 
 @desk.get("/operate/search")
@@ -23,7 +24,7 @@ def search() -> Response:
     text = request.args.get("q", "").strip()[:LONGEST]
     hits = find(text) if text else []
     if len(hits) == 1 and hits[0]["message_id"]:
-        return redirect(url_for("desk.journey", message_id=hits[0]["message_id"]), 303)  # type: ignore[return-value]  # werkzeug's
+        return see_other(url_for("desk.journey", message_id=hits[0]["message_id"]))
     return make_response(render_template("desk/operate/search.html", text=text, hits=hits, words=words))
 
 
