@@ -240,6 +240,7 @@ def test_nothing_but_space_is_lost_between_parts(text: str, limit: int) -> None:
         ("word another more", ["word another", "more"]),
         ("x" * 30, ["x" * 14, "x" * 14, "xx"]),
         ("\U0001f600" * 8, ["\U0001f600" * 7, "\U0001f600"]),
+        ("一二三四五六七八九。十一二三四五", ["一二三四五六七八九。", "十一二三四五"]),
     ],
 )
 def test_a_text_is_cut_at_the_best_break(text: str, expected: list[str]) -> None:
@@ -248,6 +249,40 @@ def test_a_text_is_cut_at_the_best_break(text: str, expected: list[str]) -> None
 
 CODE = "```\nfor a in b:\n  print(a)\n```"
 LINK = "shop (https://shop.example/a-long-way/to/a/page?b=c)"
+
+
+FAMILY, WALES = (
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+    "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+)
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        FAMILY,
+        WALES,
+        "e\u0301",
+        "\U0001f1e9\U0001f1ea",
+        "\U0001f44d\U0001f3fd",
+        "\u2764\ufe0f",
+        "1\ufe0f\u20e3",
+        "\u0e01\u0e34\u0e4c",
+        "\u0915\u093f",
+    ],
+    ids=["family", "Wales", "accent", "flag", "colour", "heart", "keycap", "Thai", "Hindi"],
+)
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+@pytest.mark.parametrize("limit", [33, 40, 64])
+def test_what_a_reader_takes_for_one_character_is_not_cut(character: str, before: str, limit: int) -> None:
+    cut = parts(before + character * 40, limit)
+    assert len(cut) > 1
+    assert "".join(cut) == before + character * 40
+    assert {part.removeprefix(before).replace(character, "") for part in cut} == {""}
+
+
+def test_one_without_an_end_is_cut_all_the_same() -> None:
+    assert all(0 < len(part) <= 40 for part in parts("a" + "\u0301" * 200, 40))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""A text in parts that a channel takes: cut where a reader would pause, never within a link, nor within code that fits in a part.
+"""A text in parts that a channel takes: cut where a reader would pause, never within a link, a character with its marks, an emoji
+of several, nor within code that fits in a part.
 
 A mark that a cut goes through is closed and opened again, and so is a quote, or code that is longer than a part.
 """
@@ -6,11 +7,13 @@ A mark that a cut goes through is closed and opened again, and so is a quote, or
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 #: Where a text may be cut, the best place first, with what of it stays with the part before.
-_BREAKS = (("\n\n", ""), ("\n", ""), (". ", "."), (" ", ""))
+_BREAKS = (("\n\n", ""), ("\n", ""), (". ", "."), ("。", "。"), (" ", ""))
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.S)
 #: What is cut only if it is longer than a part: code, and links with the word before their bracket.
 _WHOLE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|(?:(?<!\S)\S{1,60} \()?(?:https?://|www\.)\S+", re.S | re.I)
@@ -20,6 +23,12 @@ _MARKED = {mark: re.compile(rf"(?<!\w)[{mark}](?=\S)[^{mark}\n]*(?<=\S)[{mark}](
 _ROOM = 4
 #: Parts shorter than this have no room for marks that are closed and opened again.
 _MIN_LIMIT = 32
+#: What joins the character before it: marks, by their category; the joiner of emoji; their colours; the tags of a region's flag.
+_MARKS, _JOINER, _JOINED = ("Mn", "Mc", "Me"), "\u200d", re.compile("[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+#: Two of them are a flag.
+_FLAG_HALF = re.compile("[\U0001f1e6-\U0001f1ff]")
+#: Characters that are one to the reader; what goes on for longer is cut all the same.
+_LONGEST = 24
 
 
 class _Place(NamedTuple):
@@ -71,7 +80,22 @@ def _find_place(text: str, room: int, limit: int) -> _Place:
             at = text.rfind(mark, end // 2, around)
         if at >= 0:
             return _stripped(text, at, at + len(mark), stays)
-    return _stripped(text, end, end, "") if end < fitting else _Place(end, end)
+    border = _border(text, end)
+    return _stripped(text, border, border, "") if end < fitting else _Place(border, border)
+
+
+def _border(text: str, at: int) -> int:
+    """The last place up to `at` that is within nothing that a reader takes for one character."""
+    return next((place for place in range(at, max(at - _LONGEST, 0), -1) if not _is_one(text, place)), at)
+
+
+def _is_one(text: str, at: int) -> bool:
+    """Whether the characters on both sides of a place belong together."""
+    before, after = text[at - 1], text[at : at + 1]
+    if before == _JOINER or _JOINED.match(after) or (after and unicodedata.category(after) in _MARKS):
+        return True
+    halves = sum(1 for _ in takewhile(_FLAG_HALF.match, reversed(text[max(at - 2 * _LONGEST, 0) : at])))
+    return bool(_FLAG_HALF.match(after)) and halves % 2 == 1
 
 
 def _spans(text: str, fitting: int) -> Iterator[tuple[int, int]]:

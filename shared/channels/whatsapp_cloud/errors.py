@@ -44,7 +44,8 @@ ERRORS: dict[int, Meaning] = {
     131048: Meaning(Outcome.FAIL, Reason.SPAM_LIMITED),
     # The recipient.
     131047: Meaning(Outcome.TEMPLATE, Reason.WINDOW_CLOSED),
-    **dict.fromkeys((131021, 131026, 131030, 131043, 131062), _UNREACHABLE),  # 131043: it was not reached in time
+    # 131043: it was not reached in time; from the table of Meta's older client, that of 2026 does not have it.
+    **dict.fromkeys((131021, 131026, 131030, 131043, 131062), _UNREACHABLE),
     # 130497: messages to this country. 137000: the identity check, and the customer has another phone.
     **dict.fromkeys((130403, 130472, 130497, 137000), _REFUSES),
     **dict.fromkeys((131049, 131050, 131055, 131063, 131064, 134100), _MARKETING),

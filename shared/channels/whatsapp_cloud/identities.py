@@ -1,7 +1,8 @@
 """A changed phone number or business-scoped user id (BSUID), as Meta's webhook tells it.
 
 Source: Meta's Cloud API webhooks reference, system messages (2026-08-11). That page took back what an earlier one had: a field
-`user_id_update` of its own, which partners (360dialog, 8x8) may still pass on, and tests of Meta's may send.
+`user_id_update` of its own, which partners (360dialog, 8x8, Kapso) still pass on. None of their pages shows what is in it, so
+that both forms that are read are a guess.
 """
 
 from __future__ import annotations
