@@ -10,15 +10,17 @@ from psycopg2.extensions import parse_dsn
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 #: Where libpq lists the parameters.
 _PARAMETERS = "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"
-#: libpq reads these when it has reached a host: too late to say that the setting is wrong.
-_WHOLE_NUMBERS = (
-    "connect_timeout",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-)
+#: libpq reads these when it has reached a host, too late to say that the setting is wrong; each with its range.
+_WHOLE_NUMBERS = {
+    "connect_timeout": (-1, 2_147_483),
+    "keepalives": (0, 1),
+    "keepalives_idle": (1, 32_767),
+    "keepalives_interval": (1, 32_767),
+    "keepalives_count": (1, 127),
+    "tcp_user_timeout": (0, 2_147_483_647),
+}
+#: Servers that take no writes, which is all that these ask for or ask for first.
+_READ_ONLY = ("read-only", "standby", "prefer-standby")
 #: A place where no server listens: libpq checks every parameter before it tries to connect.
 _NOWHERE = "/nonexistent"
 
@@ -37,11 +39,18 @@ def parse(url: str) -> dict[str, str]:
 def check(url: str) -> str:
     """The URL, if libpq would connect with it. Raises ValueError as `parse` does."""
     parameters = parse(url)
-    for name in _WHOLE_NUMBERS:
-        if not re.fullmatch(r"-?\d+", parameters.get(name, "0")):
-            raise ValueError(f"The parameter {name} must be a whole number.")
+    for name, (least, most) in _WHOLE_NUMBERS.items():
+        text = parameters.get(name, str(least))
+        if not (re.fullmatch(r"-?\d{1,10}", text) and least <= int(text) <= most):
+            raise ValueError(f"The parameter {name} must be a whole number from {least} to {most}.")
+    if parameters.get("target_session_attrs") in _READ_ONLY:
+        raise ValueError("The parameter target_session_attrs leads to a server that takes no writes. Make it read-write.")
+    if "replication" in parameters:
+        raise ValueError("Remove the parameter replication: such a connection is for replicas.")
     hosts = max(parameters.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
     nowhere = {**parameters, "host": ",".join([_NOWHERE] * hosts), "hostaddr": ""}
+    if parameters.get("gssencmode") == "require":
+        nowhere["gssencmode"] = "disable"  # a socket cannot have it: an error of this check, and not of the URL
     try:
         psycopg2.connect(**nowhere).close()  # type: ignore[call-overload]  # the names are libpq's
     except psycopg2.OperationalError as problem:
@@ -60,12 +69,14 @@ def _malformed(reason: str) -> str:
 
 
 def _refused(reason: str) -> str:
-    named = re.search(r"invalid (?!port|integer)(\w+) value|weak (sslmode)|(?:connection )option \"(\w+)\"", reason)
-    name = next(filter(None, named.groups()), "port") if named else "port" if "port" in reason else None
+    if "service" in reason:
+        return "libpq does not find its parameter service. Write host, user and database into the URL instead."
+    named = re.search(r"invalid \"?(?!port|integer)(\w+)\"? value|weak (sslmode)|(?:connection )option \"(\w+)\"", reason)
+    name = next(filter(None, named.groups()), "port") if named else "port" if re.search(r"\bport\b", reason) else None
     if name == "port":
         return "Each port must be a number from 1 to 65535. Write / @ : ? # in a password as %2F %40 %3A %3F %23."
     return (
-        f"The parameter {name} has a value that PostgreSQL does not know; see {_PARAMETERS}."
+        f"The parameter {name} has a value that PostgreSQL does not accept; see {_PARAMETERS}."
         if name
         else (f"libpq does not accept its parameters; see {_PARAMETERS}.")
     )

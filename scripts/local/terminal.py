@@ -14,7 +14,7 @@ from datetime import datetime
 import peewee
 
 from scripts.local.environment import use_running_services
-from shared.db.connecting import TransactionPooling
+from shared.db.connecting import Unsuitable
 from shared.errors import ServiceDown
 
 
@@ -58,6 +58,6 @@ def with_database(program: str, run: Callable[[argparse.Namespace], int], argume
 
 def unreachable(problem: Exception) -> str:
     """The error of a database that does not answer; libpq names the host, never the password."""
-    if isinstance(getattr(problem, "orig", problem), TransactionPooling):
+    if isinstance(getattr(problem, "orig", problem), Unsuitable):
         return str(problem)
     return f"the database of DATABASE_URL cannot be reached: {str(problem).strip()}"

@@ -27,6 +27,14 @@ _PLANNING = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
+#: What the URL, the role or the database may have set otherwise, and a statement of ours relies on. A wait for a lock is bounded
+#: by the statement's own time; an end before that would count as the job's failure.
+_RELIED_ON = {
+    "IntervalStyle": "postgres",
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",  # one listens, and the others are closed when nobody needs them
+}
 #: A process or machine that vanished in the middle of a transaction gives its locks back this soon: seconds, and PostgreSQL's
 #: own watch over a silent network.
 _VANISHED = {
@@ -43,6 +51,8 @@ _NETWORK = {
     "tcp_user_timeout": 10_000,
     "application_name": "switchboard",
 }
+#: The most seconds for a connection attempt that DATABASE_URL may say; 0 would be without an end.
+_LONGEST_ATTEMPT = 60
 _FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
 #: Seconds that an answer may take while a pooler's mode is found out: in session mode the second connection may have to wait.
 _PROBE_PATIENCE = 2.0
@@ -52,7 +62,11 @@ _PROBES = 10
 _in_session_mode: set[str] = set()
 
 
-class TransactionPooling(psycopg2.OperationalError):
+class Unsuitable(psycopg2.OperationalError):
+    """No connection that DATABASE_URL leads to can do; somebody has to change a setting."""
+
+
+class TransactionPooling(Unsuitable):
     """A pooler in transaction or statement mode is in between."""
 
     def __init__(self) -> None:
@@ -65,7 +79,7 @@ class TransactionPooling(psycopg2.OperationalError):
 
 
 def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNING) -> Session:
-    """A new connection, set up. Raises ValueError for a wrong URL, psycopg2.Error, among them TransactionPooling."""
+    """A new connection, set up. Raises ValueError for a wrong URL, psycopg2.Error, among them Unsuitable."""
     session = _connect(url, limits)
     try:
         # A pooler makes up the pid that it tells. Settings must not stay on a connection that others use as well.
@@ -89,13 +103,13 @@ def free_connections(session: Session) -> int:
 
 
 def check_address() -> None:
-    """At the start of a process: ends it, saying why, if DATABASE_URL leads to a pooler that cannot do.
+    """At the start of a process: ends it, saying why, if what DATABASE_URL leads to cannot do.
 
     A PostgreSQL that is away is no reason not to start.
     """
     try:
         open_session(settings().database_url, WORKER).close()
-    except TransactionPooling as problem:
+    except Unsuitable as problem:
         sys.exit(f"Switchboard did not start. {problem}")
     except psycopg2.Error as problem:
         if not is_outage(problem):
@@ -104,14 +118,22 @@ def check_address() -> None:
 
 
 def _connect(url: str, limits: Limits) -> Session:
-    ours: dict[str, Any] = {**_NETWORK, "connect_timeout": limits.connect}
-    session: Session = psycopg2.connect(**{**ours, **database_url.parse(url)}, connection_factory=Session)
+    parameters: dict[str, Any] = {**_NETWORK, **database_url.parse(url), "client_encoding": "UTF8"}
+    if not 0 < int(parameters.get("connect_timeout", 0)) <= _LONGEST_ATTEMPT:
+        parameters["connect_timeout"] = limits.connect
+    session: Session = psycopg2.connect(**parameters, connection_factory=Session)
     session.patience = limits.statement + ON_ITS_WAY
+    if session.get_parameter_status("standard_conforming_strings") == "off":  # psycopg2 decides now how it quotes
+        session.close()
+        raise Unsuitable(
+            "standard_conforming_strings is off, by DATABASE_URL's options or for its user. Backslashes would change what people "
+            "wrote. Remove it there: alter role … reset standard_conforming_strings."
+        )
     return session
 
 
 def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str:
-    values = {**planning, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
+    values = {**planning, **_RELIED_ON, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
     return ", ".join(f"set_config('{name}', '{value}', {is_local})" for name, value in values.items())
 
 

@@ -45,6 +45,7 @@ _LOST = Kind("connection lost", Consequence.RECONNECT)
 KINDS = {
     "08": _LOST,
     "08001": Kind("cannot be reached", Consequence.RECONNECT),
+    "08TLS": Kind("TLS failed", Consequence.RECONNECT),  # a state of ours: PostgreSQL has none for it
     "0A000": Kind("a prepared statement is out of date", Consequence.RECONNECT, repeat=True),
     "23503": Kind("refers to a row that went meanwhile", Consequence.NONE, repeat=True),
     "25006": Kind("read only", Consequence.RECONNECT, repeat=True),
@@ -107,10 +108,11 @@ def _kind_of_state(state: str) -> Kind | None:
 
 def _refusal(text: str) -> str:
     text = text.lower()
-    if "does not exist" in text:
+    if "does not exist" in text and "certificate" not in text:
         return "3D000" if "database" in text.split("fatal:")[-1] else "28000"
     if text.startswith(("connection to server", "could not translate host name")):
-        return next((state for state, words in _REFUSALS if any(word in text for word in words)), "08001")
+        otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08001"
+        return next((state for state, words in _REFUSALS if any(word in text for word in words)), otherwise)
     return next((state for state, words in _REFUSALS if any(word in text for word in words)), "08")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +14,8 @@ import pytest
 
 from shared import config, db
 from shared.broker.redis_broker import get_broker
+from shared.db.connecting import open_session
+from shared.db.session import WORKER
 from shared.jobs.sweep import sweep_if_alone
 from tests.builders import World
 
@@ -46,6 +50,47 @@ def test_every_way_to_postgres_takes_the_url(
     migrate = [sys.executable, "-m", "scripts.commands.migrate"]
     done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("client_encoding=latin1", "client_encoding=SQL_ASCII", "client_encoding=nonsense", "connect_timeout=0"),
+        *(f"options=-c%20{name}" for name in ("IntervalStyle%3Diso_8601", "lock_timeout%3D1", "idle_session_timeout%3D100")),
+        "options=-c%20default_transaction_isolation%3Dserializable",
+    ],
+)
+def test_settings_that_our_statements_rely_on_are_ours(
+    world: World, database_url: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", _url(database_url, query=query))
+    config.reset()
+    db.reset()
+    world.say("Grüße 🙂 \\n 'wann'?")
+    world.drain()
+    assert [message["content"] for message in world.messages(role="user")] == ["Grüße 🙂 \\n 'wann'?"]
+    assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
+    assert db.scalar("select interval '1 day 2 hours'") == timedelta(days=1, hours=2)
+    assert db.scalar("show lock_timeout") == "0"
+    assert db.scalar("show transaction_isolation") == "read committed"
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("0", "5"), ("-1", "5"), ("3600", "5"), ("7", "7")])
+def test_an_attempt_to_connect_ends(database_url: str, said: str, seconds: str) -> None:
+    with closing(open_session(_url(database_url, query=f"connect_timeout={said}"), WORKER)) as session:
+        assert session.get_dsn_parameters()["connect_timeout"] == seconds
+
+
+@pytest.mark.parametrize("command", [["workers.incoming"], ["scripts.commands.migrate"], ["scripts.commands.jobs", "stats"]])
+def test_old_strings_are_refused_in_words(
+    environment: dict[str, str], database_url: str, command: list[str], monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", _url(database_url, query="options=-c%20standard_conforming_strings%3Doff"))
+    start = [sys.executable, "-m", *(["dramatiq", "--processes", "1"] if command[0].startswith("workers") else []), *command]
+    done = subprocess.run(start, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "standard_conforming_strings is off" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("query", ["schema=public", "pgbouncer=true", "sslmode=prefered"])
