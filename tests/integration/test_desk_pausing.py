@@ -28,10 +28,12 @@ def test_a_business_is_paused_and_goes_on_from_its_own_row(app: Flask, world: Wo
     assert re.search(rf'<option value="{world.customer}" selected>', form)
     assert operator.post("/desk/operate/pauses", customer=world.customer, reason="unpaid").status_code == 303
     page = operator.get("/desk/operate/customers").text
-    assert ">paused</span>" in page
+    assert ">is paused</span>" in page
     assert f"pauses?customer={world.customer}" not in page
+    german = Visitor(app, in_german(person("operator", None, "Otto")))
+    assert ">pausiert</span>" in german.get("/desk/operate/customers").text
     operator.post(f"/desk/operate/pauses/{db.scalar('select id from pause')}/resume")
-    assert ">paused</span>" not in operator.get("/desk/operate/customers").text
+    assert ">is paused</span>" not in operator.get("/desk/operate/customers").text
 
 
 @pytest.mark.parametrize(
