@@ -6,7 +6,8 @@ import pytest
 from peewee import fn
 
 from shared import db
-from shared.models import Customer, DeadLetter, User
+from shared.channels.whatsapp_cloud import template_store
+from shared.models import Customer, DeadLetter, User, WhatsappTemplate
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -79,3 +80,20 @@ def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site,
     browser.open(f"{site.url}/desk/c/{new}/inbox")
     browser.driver.find_element("css selector", ".inbox-nothing a.primary").click()
     browser.until("location.pathname.endsWith('/chatbots')")
+
+
+def test_templates_fit_a_phone(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+    world.say(channel="whatsapp_cloud", user="49171")
+    world.drain()
+    account = db.scalar("select id from whatsapp_cloud_account where chatbot_id = %s", [world.chatbot])
+    template_store.learn(account, "1022")
+    body = [{"type": "BODY", "text": "Hello {{1}}, your order {{2}} has left, and will be with you in some days; thank you!"}]
+    one = {"name": "order_left", "language": "en", "status": "APPROVED", "components": body}
+    db.rows(WhatsappTemplate.insert_many([{"waba_id": "1022", **one}, {"waba_id": "1022", **one, "language": "pt_BR"}]))
+    db.rows("update conversation set window_ends_at = now() - interval '1 minute'")
+    log_in(browser, site, in_german(person("agent", world.customer)))
+    show(browser, 390)
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{world.messages()[0]['conversation_id']}")
+    assert browser.texts(".template summary > span:first-of-type") == ["Englisch", "Portugiesisch (Brasilien)"]
+    assert browser.run("const box = document.querySelector('.window-closed'); return box.scrollWidth <= box.clientWidth")
+    assert browser.run("return document.querySelector('.window-closed').getBoundingClientRect().right") <= 390
