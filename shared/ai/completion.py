@@ -84,7 +84,7 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
             answer = {**answer, "choices": [{"finish_reason": None, "message": {}}]}
         choice = answer["choices"][0]
         finish_reason = _name(choice.get("finish_reason"))
-        message = choice.get("message")
+        message = _message_of(choice)
         if not isinstance(message, Mapping) and finish_reason is None:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
@@ -151,9 +151,23 @@ def _refusal_part(content: Any) -> str:
     return "".join(text_of(part.get("refusal")) for part in parts if isinstance(part, Mapping))
 
 
+def _message_of(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The answer: a `message`; a `delta`, although nobody asked for a stream; a `text`, as completions were of old."""
+    found = next((one for name in ("message", "delta") if isinstance(one := choice.get(name), Mapping)), None)
+    words = next((one for name in ("message", "text") if isinstance(one := choice.get(name), str)), None)
+    return {"content": words} if found is None and words is not None else found
+
+
+#: What ends a turn for the model, where a server does not know it and leaves it in the text.
+_END_OF_TURN = re.compile(
+    r"(?:\s*(?:<\|(?:im_end|eot_id|eom_id|eot|end|return|endoftext|end_of_text|end_of_turn)\|>|<end_of_turn>|<turn\|>|<eos>"
+    r"|<｜end▁of▁sentence｜>))+\s*\Z"
+)
+
+
 def _clean(text: str) -> str:
     """What is to be read of it; "" if nothing can be seen, like a space without a width."""
-    text = thoughts.without(strip_invalid(text.replace("\x00", ""))).strip()
+    text = thoughts.without(_END_OF_TURN.sub("", strip_invalid(text.replace("\x00", "")))).strip()
     return text if any(character.isprintable() and not character.isspace() for character in text) else ""
 
 
