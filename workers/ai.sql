@@ -155,9 +155,12 @@ with input as materialized (
     select customer_id, chatbot_id, usage.kind, reply_id, usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.model,
         usage.cost, usage.counted_tokens
     from replies, usage_of_v1(replies.calls) usage
-), handovers as materialized (
-    select coalesce(jsonb_agg(ticket), '[]') as tickets from replies, jsonb_array_elements(
-        case when handover is not null and may_leave then hand_over_v1(conversation_id, handover, message_id, p_tells => false) end) ticket
+), handovers as materialized ( -- in the order in which incoming-messages goes through conversations
+    select coalesce(jsonb_agg(ticket), '[]') as tickets
+    from (select replies.* from replies join conversation on conversation.id = conversation_id
+          where handover is not null and may_leave
+          order by conversation.chatbot_id, conversation.channel, external_user_id) handed_over,
+        jsonb_array_elements(hand_over_v1(conversation_id, handover, message_id, p_tells => false)) ticket
 ), gaps as (
     insert into knowledge_gap (knowledge_base_id, chatbot_id, message_id, question, language, words, reason)
     select base.id, chatbot.id, message_id, left(gap_question, 1000), base.language,
@@ -196,12 +199,16 @@ where reply_to = :message_id and status = 'SUPERSEDED'
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, message_id bigint, customer_id bigint,
         reason text, seconds float8, most_doublings integer)
+), questions as materialized (
+    select input.*, message.conversation_id from input join message on message.id = input.message_id
+), locked_conversations as materialized ( -- in the order in which incoming-messages goes through them
+    select id, brakes, braked_until from conversation where id = any (array(select conversation_id from questions))
+    order by chatbot_id, channel, external_user_id for no key update
 ), braked_conversations as (
     update conversation set
         brakes = recent_brakes.count + 1,
         braked_until = clock_timestamp() + make_interval(secs => seconds * 2 ^ least(recent_brakes.count, most_doublings))
-    from input join message question on question.id = input.message_id
-        join conversation before on before.id = question.conversation_id,
+    from questions input join locked_conversations before on before.id = input.conversation_id,
         lateral (select case when before.braked_until > now() - interval '1 day' then before.brakes else 0 end as count) recent_brakes
     where conversation.id = before.id
     returning input.n, input.job_id, input.claim, input.customer_id, input.reason, conversation.id, conversation.chatbot_id,

@@ -104,11 +104,16 @@ select jsonb_agg(n) as done, job_complete_v2('knowledge-import', jsonb_object_ag
 from input
 
 -- name: remove
--- A page that was stored once, and is gone: so are its items.
+-- A page that was stored once, and is gone: so are its items. The source is locked before the document, as by its owner's verbs.
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, document_id bigint)
+), locked_sources as materialized (
+    select id from knowledge_source where id in (
+        select source_id from knowledge_document where id in (select document_id from input))
+    order by id for no key update
 ), removed_documents as (
-    delete from knowledge_document using input where id = document_id returning source_id
+    delete from knowledge_document using input, locked_sources
+    where knowledge_document.id = document_id and source_id = locked_sources.id returning source_id
 ), counted_sources as (
     update knowledge_source source set removed = removed + removals.count
     from (select source_id, count(*) from removed_documents group by source_id) removals where source.id = removals.source_id

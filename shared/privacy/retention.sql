@@ -27,8 +27,11 @@ select id, conversation_id from merged_conversation where conversation_id = any 
 
 -- name: delete_conversations(conversation_ids, days)
 -- Those that are empty. Whoever saves a message into one at this moment has updated it before: then it stays, for it is new again.
-delete from conversation where id = any (:conversation_ids::bigint[])
-    and updated_at < now() - make_interval(days => :days) and created_at < now() - make_interval(days => :days)
+-- One that somebody is at work on is left for the next time: whoever locks several does so in another order.
+delete from conversation where id = any (array(
+        select id from conversation where id = any (:conversation_ids::bigint[])
+            and updated_at < now() - make_interval(days => :days) and created_at < now() - make_interval(days => :days)
+        for update skip locked))
     and not exists (select from message where conversation_id = conversation.id)
 returning id
 
