@@ -1321,7 +1321,9 @@ create table budget (
     check (tokens is not null or money is not null),
     check ((at_limit = 'text') = (text is not null)),
     check ((at_limit = 'cheaper_model') = (model is not null)),
-    foreign key (customer_id, chatbot_id) references chatbot (customer_id, id) on delete cascade
+    foreign key (customer_id, chatbot_id) references chatbot (customer_id, id) on delete cascade,
+    -- When what its month has cost is counted once more: what was being saved when it was set knew nothing of it. Null: not any more.
+    recount_at    timestamptz
 );
 create unique index budget_scope_idx on budget (customer_id, coalesce(chatbot_id, 0));
 create index budget_chatbot_idx on budget (chatbot_id) where chatbot_id is not null;
@@ -1771,14 +1773,14 @@ create index job_message_idx on job (message_id) where message_id is not null;
 --   active                    job_park_v1           delayed       until what it waits for is there; costs no attempt
 --   delayed                   job_release_v1        delayed       it is there: due at once, or soon; pause_release_v2 does the same
 --   active                    job_fail_attempt_v1   delayed, or failed after the last attempt
---   active                    job_renew_leases_v1   active
+--   active                    job_renew_leases_v2   active
 --   active                    job_release_leases_v1 waiting       a worker that shuts down; costs no attempt
 --   waiting, delayed          job_mark_lost_v1      the same      its worker died with it in hand
 --   active                    job_begin_alone_v1    active        a worker died with it: it runs alone in a process
 --   active                    job_lost_alone_v1     active        that process died
 --   active                    job_expire_leases_v1  active        their worker is dead: others may claim them now
 --   failed                    job_close_failed_v1   failed, closed
---   failed                    job_requeue_v1        waiting       an operator runs it again
+--   failed                    job_requeue_v2        waiting       an operator runs it again
 --   waiting, delayed, failed  job_discard_v1        failed        an operator gives it up
 
 -- Transactions that add to an ordering key and those that close its head take turns; the lock ends with the transaction. Keys are
@@ -2125,11 +2127,13 @@ begin
     return v_tickets;
 end $$;
 
--- active -> active, until `p_lease` seconds from now.
-create function job_renew_leases_v1(p_ids bigint[], p_claims integer[], p_lease float8) returns void language sql as $$
+-- active -> active, until `p_lease` seconds from now. It waits for nobody: a job that is locked at this moment is being ended, or has the
+-- next renewal; who ends several of them goes through them in another order.
+create function job_renew_leases_v2(p_ids bigint[], p_claims integer[], p_lease float8) returns void language sql as $$
     update job set lease_until = clock_timestamp() + make_interval(secs => p_lease)
-    from unnest(p_ids, p_claims) as lease(id, claim)
-    where job.id = any (p_ids) and job.id = lease.id and claims = lease.claim and state = 'active'
+    from (select id, claims as claim from job where id = any (p_ids) and state = 'active' for no key update skip locked) held_job,
+        unnest(p_ids, p_claims) as lease(id, claim)
+    where job.id = any (p_ids) and job.id = held_job.id and lease.id = held_job.id and lease.claim = held_job.claim
 $$;
 
 -- active -> waiting: a worker that shuts down gives back what it could not finish, and its attempt with it. Returns the
@@ -2940,11 +2944,12 @@ end $$;
 --   kept      until it comes
 --   unknown   it has not come and is not kept; or it is no customer's
 --   foreign   it is another customer's
---   again     it came at this moment: to be called again
--- What its customer deleted is quoted no more in any case. Locks jobs, then messages, then ordering keys, as dead letters do.
-create function message_change_v3(p_chatbot_id bigint, p_channel text, p_names text[], p_external_id text, p_content text,
+--   again     nothing has happened: it came at this moment, or somebody else was at work on the same rows; to be called again
+-- What its customer deleted is quoted no more in any case. It waits for nobody longer than a tenth of a second, as contact_learn_v1:
+-- a job in line is locked before its ordering key here, and by whoever ends the job before it behind the key.
+create function message_change_v4(p_chatbot_id bigint, p_channel text, p_names text[], p_external_id text, p_content text,
                                   p_data jsonb, p_sent_at float8, p_is_kept boolean, p_marks text[])
-returns jsonb language plpgsql as $$
+returns jsonb language plpgsql set lock_timeout = '100ms' as $$
 declare
     v_at      timestamptz := coalesce(to_timestamp(p_sent_at), clock_timestamp());
     v_data    jsonb := coalesce(p_data, '{}');
@@ -2952,6 +2957,7 @@ declare
     v_message message;
     v_reply   message;
     v_is_ours boolean;
+    v_moved_to bigint;
     v_tickets jsonb := '[]';
 begin
     -- `+ 0` below: the replies of this conversation are few, all newer ones of the index of reply_to are not.
@@ -2996,11 +3002,15 @@ begin
         select * into v_reply from message
         where conversation_id = v_message.conversation_id and reply_to + 0 >= v_message.id order by reply_to + 0 limit 1;
         if not found then
+            -- By its message: of two that were in progress when conversations became one, each has kept its ordering key.
             select * into v_job from job
-            where queue = 'ai-processing' and ordering_key = v_message.conversation_id::text and closed_at is null
-              and message_id >= v_message.id and state <> 'failed' order by id limit 1 for update;
-            continue when not found and exists (
-                select from message where conversation_id = v_message.conversation_id and reply_to + 0 >= v_message.id);
+            where queue = 'ai-processing' and closed_at is null and state <> 'failed' and message_id = any (array(
+                select id from message
+                where conversation_id = v_message.conversation_id and id >= v_message.id and role not in ('assistant', 'agent')))
+            order by message_id, id limit 1 for update;
+            -- Once more: the row that was waited for may have got a later message.
+            continue when not found and (v_round = 1 or exists (
+                select from message where conversation_id = v_message.conversation_id and reply_to + 0 >= v_message.id));
             v_tickets := case when found then job_read_again(v_job.id) else v_tickets end;
         elsif v_reply.status = 'PENDING' then
             select * into v_job from job
@@ -3019,11 +3029,16 @@ begin
         revoked_at = case when p_content is null then v_at end,
         metadata = case when p_content is not null and metadata ? 'unsupported'
             then metadata - 'unsupported' || jsonb_build_object('attachment', metadata -> 'unsupported') else metadata end
-    where id = v_message.id;
+    where id = v_message.id returning conversation_id into v_moved_to;
+    if v_moved_to is distinct from v_message.conversation_id then
+        raise lock_not_available; -- it was merged into another meanwhile, or is gone
+    end if;
     if p_content is null then
         perform quotes_remove_v2(p_chatbot_id, p_channel, p_names, p_external_id);
     end if;
     return jsonb_build_object('outcome', 'changed', 'tickets', v_tickets);
+exception when lock_not_available then
+    return '{"outcome": "again", "tickets": []}';
 end $$;
 
 -- A reply that has not left, and whose job the caller has locked, leaves no more; its question is answered anew. Its tokens stay
@@ -3208,13 +3223,20 @@ create index audit_entry_look_idx on audit_entry (user_id, subject, at) where ac
 -- job is 'busy' then. They lock the job, then its message, then its ordering key, as dead letters do. A job in front of it,
 -- whose end takes the ordering key first, never waits for a failed one (job_unhold_next).
 
+-- The ordering key of a conversation's jobs, where that has become a part of another one since they were added; others stay as they are.
+create function ordering_key_now(p_key text) returns text language sql stable as $$
+    select coalesce((select conversation_id::text from merged_conversation
+                     where id = case when p_key ~ '^[0-9]{1,18}$' then p_key::bigint end), p_key)
+$$;
+
 -- failed -> waiting, as if it were new, behind an open job of its ordering key. What its dead letter wrote to its message
 -- or event, if it ran already, is taken back, so that the stage does its work again. Returns
 -- {outcome: 'requeued', held, ticket}; or why not: {outcome: 'gone' | 'busy' | 'answered' | 'redelivered' | the job's state}.
-create function job_requeue_v1(p_id bigint) returns jsonb language plpgsql as $$
+create function job_requeue_v2(p_id bigint) returns jsonb language plpgsql as $$
 declare
     v_job     job;
     v_refusal text;
+    v_key     text;
 begin
     select * into v_job from job where id = p_id for update skip locked;
     v_refusal := case
@@ -3231,13 +3253,19 @@ begin
     where id = v_job.message_id and status = 'FAILED';
     update webhook_event set status = 'PENDING', error = null, response_status = null
     where id = v_job.webhook_event_id and status = 'FAILED';
-    perform job_lock(v_job.queue, array[v_job.ordering_key]);
+    loop -- a merger that was under way has renamed open jobs only; one that comes later waits for this lock
+        v_key := ordering_key_now(v_job.ordering_key);
+        perform job_lock(v_job.queue, array[v_key]);
+        exit when v_key is not distinct from ordering_key_now(v_job.ordering_key);
+    end loop;
     -- The clock of its maximum age begins anew; the fence (claims) goes on. Whoever requeues a send of unknown outcome wants it
     -- sent.
     update job j set state = 'waiting', created_at = clock_timestamp(), started_at = null, closed_at = null,
-        attempts = 0, lost_claims = 0, outcome_unknown_since = null, last_error = null, last_traceback = null,
-        held = j.ordering_key is not null and exists (
-            select from job head where head.queue = j.queue and head.ordering_key = j.ordering_key
+        attempts = 0, lost_claims = 0, outcome_unknown_since = null, last_error = null, last_traceback = null, ordering_key = v_key,
+        payload = case when v_key is distinct from ordering_key and payload ? 'conversation_id'
+            then payload || jsonb_build_object('conversation_id', v_key::bigint) else payload end,
+        held = v_key is not null and exists (
+            select from job head where head.queue = j.queue and head.ordering_key = v_key
                                    and head.closed_at is null and not head.held and head.id <> p_id)
     where id = p_id returning * into v_job;
     return jsonb_build_object('outcome', 'requeued', 'held', v_job.held, 'ticket', job_ticket(v_job));
@@ -3436,10 +3464,10 @@ begin
         else 'ready' end;
 end $$;
 
--- Replays a dead letter: its job runs again as if it were new (job_requeue_v1), or a new one does where its record was pruned. A
+-- Replays a dead letter: its job runs again as if it were new (job_requeue_v2), or a new one does where its record was pruned. A
 -- question that got the fallback message is asked again: the fallback stays what the customer read, and is no answer any more. Returns
 -- {outcome, tickets}; the outcome is 'replayed', 'busy', or the verdict.
-create function dead_letter_replay_v2(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
+create function dead_letter_replay_v3(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
 language plpgsql as $$
 declare
     v_letter  dead_letter;
@@ -3478,7 +3506,7 @@ begin
         v_tickets := coalesce(conversation_give_back_v1(v_message.conversation_id, 'operator', 0), '[]');
     end if;
     if v_job.id is not null then
-        v_requeued := job_requeue_v1(v_job.id);
+        v_requeued := job_requeue_v2(v_job.id);
         if v_requeued ->> 'outcome' <> 'requeued' then
             raise exception 'dead letter %: its job is %', p_id, v_requeued ->> 'outcome';
         end if;

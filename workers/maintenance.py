@@ -20,7 +20,7 @@ from periodiq import PeriodiqMiddleware, cron
 
 from shared import db
 from shared.broker.connection import outage
-from shared.budgets import meter, usage
+from shared.budgets import budgets, meter, usage
 from shared.channels import changes, contacts, delivery_status, health, ownership
 from shared.channels.whatsapp_cloud import template_sync
 from shared.channels.whatsapp_qr import acks, lids
@@ -213,8 +213,8 @@ def sweep_jobs() -> None:
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
 def count_throughput() -> None:
     """Keeps what each queue did in the minutes that are over, before job records are pruned; what was used on days that are over;
-    settles failures that arrived."""
-    run_each((overview.count_minutes, usage.count_days, dead_letters.settle))
+    settles failures that arrived; counts budgets once more that were set a minute ago."""
+    run_each((overview.count_minutes, usage.count_days, dead_letters.settle, budgets.recount_due))
 
 
 @dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)

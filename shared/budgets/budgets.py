@@ -6,6 +6,7 @@ set no customer can change.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validates_schema
@@ -22,6 +23,8 @@ AT_LIMIT = ("hand_over", "text", "cheaper_model")
 MAX_TOKENS, MAX_MONEY = 10**12, 10**9
 #: Characters of what a customer is told, and of a model's name.
 MAX_REPLY, MAX_MODEL = 4_000, 200
+#: Seconds after which a budget that was set is counted once more: longer than any statement that saves what a call has cost.
+RECOUNTED_AFTER = 60
 #: What only this way of ending needs.
 _NEEDED = {"text": "text", "cheaper_model": "model"}
 
@@ -125,17 +128,29 @@ def store(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False
     stored = db.rows(Budget.select(Budget.id, Budget.by_operator).where(is_it).for_update())[0]
     if stored["by_operator"] and not by_operator:
         raise _is_the_operators()
-    db.rows(Budget.update(**values, updated_at=fn.clock_timestamp()).where(Budget.id == stored["id"]))
+    again = fn.clock_timestamp() + timedelta(seconds=RECOUNTED_AFTER)
+    db.rows(Budget.update(**values, updated_at=fn.clock_timestamp(), recount_at=again).where(Budget.id == stored["id"]))
     return int(stored["id"])
 
 
 def counted(budget_id: int) -> dict[str, Any]:
     """The budget, with what its month has cost so far.
 
-    By itself, after the commit: from then on every call that is saved is counted, and what was saved before is seen.
+    By itself, after the commit: from then on every call that is saved is counted, and what was saved before is seen. What a
+    statement saves that began before the commit is counted by `recount_due`.
     """
     db.rows("select budget_recount_v1(%s)", [budget_id])
     return db.rows(Budget.select(*BUDGET).where(Budget.id == budget_id))[0]
+
+
+def recount_due() -> int:
+    """Counts once more what budgets have cost that were set a minute ago; returns how many."""
+    due = db.rows(Budget.select(Budget.id, Budget.recount_at).where(Budget.recount_at <= fn.clock_timestamp()))
+    for budget in due:
+        db.rows("select budget_recount_v1(%s)", [budget["id"]])
+        counted_now = (Budget.id == budget["id"]) & (Budget.recount_at == budget["recount_at"])
+        db.rows(Budget.update(recount_at=None).where(counted_now))
+    return len(due)
 
 
 def remove_budget(customer_id: int, budget_id: int, *, by_operator: bool = False) -> bool | None:

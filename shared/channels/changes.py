@@ -1,11 +1,13 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
-What that means for its answer is message_change_v3's (schema.sql). Channels keep no order: what is done to a message that has not
+What that means for its answer is message_change_v4's (schema.sql). Channels keep no order: what is done to a message that has not
 come yet is done when it comes (parked_change, message_accept_v3).
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from shared.channels.kinds import Kind
 from shared.channels.registry import Channel
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
+from shared.errors import ServiceDown
 from shared.payloads import MAX_ID, without_middle
 from shared.privacy import marks
 
@@ -26,13 +29,15 @@ MAX_EMOJI = 40
 UNKNOWN, FOREIGN = "unknown", "foreign"
 #: Seconds for which a change waits for its message: Meta delivers again for seven days, and a day for clocks and queues.
 KEEP_PARKED = 8 * 86_400.0
-#: Times that a change is looked at whose message comes at the same moment; the second finds it.
-_TRIES = 5
+#: Attempts at a change, and seconds between them at most: its message comes at the same moment, and the second finds it; or
+#: others are at work on the same rows for milliseconds.
+TRIES, PAUSE = 20, 0.15
 
 
 def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
     """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
-    did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes."""
+    did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes. Raises ServiceDown if
+    others were at work on the conversation all the time; then nothing has happened."""
     message = edited.message
     data = message.data if message else {}
     return _change(
@@ -74,10 +79,11 @@ def _change(channel: Channel, account: Account, external_id: str, names: Sequenc
     change |= {"chatbot_id": account.chatbot_id, "channel": channel.name, "names": [name[:MAX_ID] for name in names]}
     change |= {"external_id": external_id[:MAX_ID], "data": db.json(change["data"])}
     change["marks"] = marks.of_message(account.chatbot_id, external_id)
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         row = db.retry_on_outage(lambda: queries["change_message"].row(**change), db.WEB_RETRY_SECONDS)
         changed: dict[str, Any] = (row or {})["change"]
-        enqueue(tickets_of(changed["tickets"]))
         if changed["outcome"] != "again":
-            break
-    return str(changed["outcome"])
+            enqueue(tickets_of(changed["tickets"]))
+            return str(changed["outcome"])
+        time.sleep(random.uniform(PAUSE / 10, PAUSE))
+    raise ServiceDown("a message could not be changed, for its conversation is busy")

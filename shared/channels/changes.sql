@@ -1,5 +1,5 @@
 -- name: change_message(chatbot_id, channel, names, external_id, content, data, sent_at, is_kept, marks)
-select message_change_v3(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
+select message_change_v4(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
     :marks::text[]) as change
 
 -- name: prune_parked(after, age, batch)

@@ -147,6 +147,20 @@ class Leases:
         ids, claims, _ = self._snapshot()
         if ids:
             queries["renew_leases"].rows(ids=ids, claims=claims, lease=settings().job_lease)
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Forgets abandoned claims whose jobs have ended since, or were claimed again: an outage may leave thousands."""
+        with self._lock:
+            abandoned = dict(self._abandoned)
+        if not abandoned:
+            return
+        rows = queries["still_claimed"].rows(ids=list(abandoned), claims=list(abandoned.values()))
+        ended = abandoned.keys() - {row["id"] for row in rows}
+        with self._lock:
+            for job_id in ended:
+                if self._abandoned.get(job_id) == abandoned[job_id]:
+                    del self._abandoned[job_id]
 
     def release_all(self) -> list[Ticket]:
         """Gives every claim back, its attempt with it; returns the tickets to enqueue."""

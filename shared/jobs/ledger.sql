@@ -33,7 +33,13 @@ select jsonb_agg(n) as done, job_complete_v2(min(queue), jsonb_object_agg(job_id
 from jsonb_to_recordset($1) as input(n integer, job_id bigint, claim integer, queue text)
 
 -- name: renew_leases(ids, claims, lease)
-select job_renew_leases_v1(:ids::bigint[], :claims::integer[], :lease)
+select job_renew_leases_v2(:ids::bigint[], :claims::integer[], :lease)
+
+-- name: still_claimed(ids, claims)
+-- Of these claims, those that are their jobs' last.
+select job.id from job join unnest(:ids::bigint[], :claims::integer[]) as abandoned(id, claim)
+    on job.id = abandoned.id and job.claims = abandoned.claim and job.state = 'active'
+where job.id = any (:ids::bigint[])
 
 -- name: begin_alone(job_id, claim)
 select job_begin_alone_v1(:job_id, :claim) as has_begun

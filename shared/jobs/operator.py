@@ -45,11 +45,11 @@ class Refused(Exception):
 def requeue(job_id: int) -> None:
     """Runs a failed job again, as if it were new: in its turn, if it has an ordering key. Raises Refused."""
     with db.transaction():
-        # First its event, which the sweep may be giving another job at this moment; it waits for no job (job_requeue_v1).
+        # First its event, which the sweep may be giving another job at this moment; it waits for no job (job_requeue_v2).
         db.rows(
             "select from webhook_event where id = (select webhook_event_id from job where id = %s) for no key update", [job_id]
         )
-        answer = db.scalar("select job_requeue_v1(%s)", [job_id])
+        answer = db.scalar("select job_requeue_v2(%s)", [job_id])
     if answer["outcome"] != "requeued":
         raise Refused(job_id, answer["outcome"])
     [ticket] = tickets_of([answer["ticket"]])

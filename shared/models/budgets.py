@@ -99,6 +99,7 @@ class Budget(Base):
     exhausted_at = DateTimeTZField(null=True)
     updated_at = timestamp()
     told_at = DateTimeTZField(null=True)
+    recount_at = DateTimeTZField(null=True)
 
 
 class BudgetReservation(Base):

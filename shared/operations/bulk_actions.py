@@ -36,6 +36,9 @@ PACE = 20.0
 SLOWEST, FASTEST = 1.0, 200.0
 #: Rows of one step: their locks are held until it commits.
 STEP = 200
+#: Kinds of which each row has a transaction of its own. A replay locks conversations in the order of dead letters; whoever saves
+#: messages does so in another one.
+SINGLY = frozenset({"replay"})
 
 
 def begin(
@@ -92,13 +95,22 @@ def run(steps: Mapping[str, Step]) -> int:
 
 
 def _step(action_id: int, steps: Mapping[str, Step]) -> int:
-    with db.transaction():
-        action = queries["lock"].row(id=action_id)
-        if action is None or not (limit := min(STEP, int(action["due"]))):
-            return 0  # another runner has it, it has ended, or it is not time yet
-        position, counts, tickets = steps[action["kind"]](action, limit)
-        queries["advance"].rows(id=action_id, position=position, counts=db.json(dict(counts)))
-    enqueue(tickets)
-    if position is None:
-        log.info("bulk_action_done", extra={"action": action_id, "kind": action["kind"]})
-    return sum(counts.values())
+    done, left = 0, STEP
+    while left > 0:
+        with db.transaction():
+            action = queries["lock"].row(id=action_id)
+            if action is None:
+                break  # another runner has it, or it has ended
+            if not done:
+                left = min(STEP, int(action["due"]))
+            if not left:
+                break  # it is not time yet
+            size = 1 if action["kind"] in SINGLY else left
+            position, counts, tickets = steps[action["kind"]](action, size)
+            queries["advance"].rows(id=action_id, position=position, counts=db.json(dict(counts)))
+        enqueue(tickets)
+        done, left = done + sum(counts.values()), left - size
+        if position is None:
+            log.info("bulk_action_done", extra={"action": action_id, "kind": action["kind"]})
+            break
+    return done

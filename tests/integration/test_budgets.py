@@ -27,7 +27,7 @@ from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_commands import run
-from tests.integration.test_ledger_races import until_waiting
+from tests.integration.test_ledger_races import another_session, until_waiting
 from tests.integration.test_understanding import OGG, VOICE, arrived
 
 QUESTION = "When do you ship?"
@@ -401,3 +401,22 @@ def test_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "forget-price", MODEL) == 0
     assert run(command, "forget-price", MODEL) == 1
     assert db.scalar("select count(*) from budget") == 1
+
+
+def test_what_is_being_saved_while_a_budget_is_set_counts_a_minute_later(world: World) -> None:
+    world.say(QUESTION)
+    world.run(world.jobs()[0]["id"])
+    [answer] = world.jobs(queue="ai-processing")
+    with another_session() as session, ThreadPoolExecutor(1) as pool:
+        session.execute("select job_lock('ai-processing', %s)", [[answer["ordering_key"]]])
+        saving = pool.submit(world.run, answer["id"])
+        until_waiting(1)
+        asked = {"tokens": 1_000_000, "money": None, "time_zone": "UTC", "at_limit": "hand_over", "text": None, "model": None}
+        identity = budgets.set_budget(world.customer, {"chatbot_id": None, **asked})["id"]
+        session.connection.commit()
+        assert saving.result(45) is None
+    assert (row(identity)["spent_tokens"], budgets.recount_due()) == (0, 0), "it is not time yet"
+    db.rows("update budget set recount_at = recount_at - interval '1 minute'")
+    assert budgets.recount_due() == 1
+    assert row(identity)["spent_tokens"] == used() > 0
+    assert budgets.recount_due() == 0

@@ -215,7 +215,7 @@ def until_one_waits() -> None:
         time.sleep(0.01)
 
 
-DELETE = "select message_change_v3(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"
+DELETE = "select message_change_v4(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"
 ACCEPT = """select message_accept_v3(chatbot_id, 'whatsapp_qr', who, '3EB0A', jsonb_build_object('chatbot_id', chatbot_id,
     'channel', 'whatsapp_qr', 'external_user_id', who, 'external_id', '3EB0A', 'content', 'Hello', 'metadata', '{}'::jsonb), '{}')
     from (values (%s, %s)) as arrival(chatbot_id, who)"""

@@ -13,11 +13,18 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.channels import changes
+from shared.channels.inbound import Account, InboundEdit
+from shared.channels.registry import channel
 from shared.db import sql
+from shared.jobs.ledger import leases
 from shared.knowledge import sources
 from shared.knowledge.sources import Page
+from shared.operations import replays
+from shared.operations.dead_letters import Filter
 from shared.privacy import retention
 from tests.builders import World
+from tests.integration.test_dead_letters import run_to_end
 from tests.integration.test_ledger_races import another_session, until_waiting
 
 
@@ -105,3 +112,54 @@ def test_old_conversations_that_somebody_is_at_work_on_stay_for_the_next_time(wo
         session.execute(*lock("conversation", busy["id"]))
         assert pool.submit(retention.prune).result(45)["conversations"] == 1
     assert retention.prune()["conversations"] == 1
+
+
+def test_an_edit_gives_way_to_whoever_ends_the_reply_in_front(world: World) -> None:
+    for number, text in enumerate(("One", "Two")):
+        world.say(text, channel="whatsapp_qr", user="491234567", external_id=f"e{number}")
+    for queue in ("incoming-messages", "ai-processing", "outgoing-messages"):
+        for job in world.jobs(queue=queue):
+            world.run(job["id"])
+    head, in_line = world.jobs(queue="whatsapp-qr-send")
+    assert in_line["held"]
+    # PostgreSQL ends nobody for a deadlock here: who gave way is seen by who goes on.
+    db.rows(f"alter database {db.scalar('select current_database()')} set deadlock_timeout = '1h'")
+    db.reset()
+    account, edited = Account(0, "session", world.chatbot), InboundEdit(raw={}, original_id="e1", content="Three")
+    with another_session() as sending, ThreadPoolExecutor(1) as pool:
+        sending.execute("set lock_timeout = '30s'")
+        sending.execute("select job_lock('whatsapp-qr-send', %s)", [[head["ordering_key"]]])
+        editing = pool.submit(changes.edit, channel("whatsapp_qr"), account, edited)
+        until_waiting(1)
+        sending.execute("select from job where id = %s for no key update", [in_line["id"]])
+        sending.connection.commit()
+        assert editing.result(45) == "changed"
+    assert world.messages(role="user")[1]["content"] == "Three"
+    assert [reply["status"] for reply in world.messages(role="assistant")] == ["PENDING", "SUPERSEDED"]
+
+
+def test_a_renewal_of_leases_waits_for_no_job(world: World) -> None:
+    ids = [answer["job_id"] for answer in claimed_answers(world)]
+    db.rows("update job set lease_until = '2000-01-01' where state = 'active'")
+    with another_session() as session, ThreadPoolExecutor(1) as pool:
+        session.execute(*lock("job", ids[0]))
+        pool.submit(leases.renew).result(45)
+        kept = db.rows("select id, lease_until > '2000-01-02' as is_renewed from job where state = 'active' order by id")
+        assert [row["is_renewed"] for row in kept] == [False, True]
+        session.connection.rollback()
+    leases.renew()
+    assert db.scalar("select bool_and(lease_until > '2000-01-02') from job where state = 'active'")
+
+
+def test_a_replay_has_one_conversation_at_a_time(world: World, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "status", "status": 400}])
+    for user in ("v-a", "v-b"):
+        world.say(user=user)
+    world.drain()
+    world.dead_letters()
+    simulator.clear_faults()
+    first, second = (row["id"] for row in db.rows("select id from conversation order by external_user_id"))
+    action = replays.begin(Filter(), "ops@example.com")
+    with waiting_for(lock("conversation", second), lambda: run_to_end(action)) as arrival:
+        arrival.execute(*lock("conversation", first))
+    assert {row["state"] for row in db.rows("select state from dead_letter")} == {"replayed"}

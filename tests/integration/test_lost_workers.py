@@ -292,3 +292,12 @@ def test_the_next_process_takes_over_at_once(world: World) -> None:
     assert (row_of(ai)["state"], row_of(ai)["lost_claims"]) == ("completed", 1)
     world.run(alone)
     assert row_of(alone)["state"] == "active", "its own process may live"
+
+
+def test_a_worker_forgets_what_it_could_not_record_once_it_is_over(world: World) -> None:
+    ended, open_one = (job_of(world, Queue.WHATSAPP_CLOUD), job_of(world, Queue.AI))
+    for job_id in (ended, open_one):
+        leases.abandon(job_id, world.claim(job_id).claim)
+    db.rows("update job set claims = claims + 1, claimed_by = 'worker-other' where id = %s", [ended])
+    leases.renew()
+    assert (leases.abandoned(ended), leases.abandoned(open_one)) == (0, 1)

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from shared.channels import ownership
+from shared import db
+from shared.channels import changes, contacts, ownership
+from shared.channels.inbound import Account, InboundEdit
+from shared.channels.registry import channel
 from shared.errors import Snooze
 from shared.inbox import work
+from shared.jobs import operator
 from shared.jobs.completion import complete
 from tests.builders import World
 from tests.integration.desk_pages import person
@@ -107,3 +111,50 @@ def test_the_next_in_line_goes_on_when_the_first_one_ends_while_its_line_is_rena
     older, *_ = conversations()
     [next_one] = world.jobs(id=second["id"])
     assert (next_one["ordering_key"], next_one["held"]) == (str(older["id"]), False)
+
+
+def edit(world: World, external_id: str, text: str) -> str:
+    """A customer's correction, as their channel tells of it."""
+    edited = InboundEdit(raw={}, original_id=external_id, content=text)
+    return changes.edit(channel("whatsapp_qr"), Account(0, "session", world.chatbot), edited)
+
+
+def asking(world: World, name: str, external_id: str) -> dict[str, Any]:
+    """The job of a question whose answer is under way."""
+    world.say("Do you ship?", channel="whatsapp_qr", user=name, external_id=external_id)
+    world.run(world.jobs(queue="incoming-messages")[-1]["id"])
+    job = world.jobs(queue="ai-processing")[-1]
+    world.claim(job["id"])
+    return job
+
+
+def states(world: World, *jobs: dict[str, Any]) -> list[str]:
+    return [world.jobs(id=job["id"])[0]["state"] for job in jobs]
+
+
+def test_a_question_that_is_corrected_while_its_conversation_is_merged_is_read_once_more(world: World) -> None:
+    say(world, "Hello", "whatsapp_qr", NAMES[0])
+    answer = asking(world, NAMES[1], "e1")
+    with merging(world, lambda: edit(world, "e1", "Do you ship to Peru?")) as outcome:
+        assert outcome == "changed"
+    assert states(world, answer) == ["delayed"]
+
+
+def test_of_two_answers_that_a_merger_left_side_by_side_the_one_to_the_corrected_question_is_given_anew(world: World) -> None:
+    older, newer = (asking(world, name, f"e{number}") for number, name in enumerate(NAMES))
+    assert contacts.learn(world.chatbot, "whatsapp_qr", NAMES)
+    assert len(conversations()) == 1
+    assert edit(world, "e1", "Do you ship to Peru?") == "changed"
+    assert states(world, older, newer) == ["active", "delayed"]
+    assert db.scalar("select content from message where external_id = 'e1'") == "Do you ship to Peru?"
+
+
+def test_a_failed_job_that_runs_again_after_a_merger_stands_in_the_line_of_what_its_conversation_became(world: World) -> None:
+    older, newer = (asking(world, name, f"e{number}") for number, name in enumerate(NAMES))
+    failed = "state = 'failed', last_error = 'x', lease_until = null, claimed_by = null, closed_at = now()"
+    db.rows(f"update job set {failed} where id = %s", [newer["id"]])
+    assert contacts.learn(world.chatbot, "whatsapp_qr", NAMES)
+    operator.requeue(newer["id"])
+    [again] = world.jobs(id=newer["id"])
+    assert (again["ordering_key"], again["payload"]["conversation_id"]) == (older["ordering_key"], int(older["ordering_key"]))
+    assert again["held"], "behind the answer that is under way"
