@@ -87,9 +87,11 @@ def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:
     arrivals = queries["arrivals"].rows(customer_id=customer_id, **who)
     _keep_marks(chatbot_id, identities, [*queries["provider_ids"].rows(days=MARKED_DAYS, **where), *_ids(arrivals)])
     merged = [row["id"] for row in queries["merged"].rows(**where)]
-    jobs = {"customer_id": customer_id, "message_ids": [row["message_id"] for row in arrivals], **where}
-    queries["delete_jobs"].rows(event_ids=[], **jobs)
     named = [*where["conversation_ids"], *merged]
+    message_ids = [row["message_id"] for row in arrivals]
+    # Dead letters name the conversations of then.
+    jobs = {"customer_id": customer_id, "message_ids": message_ids, "conversation_ids": named}
+    queries["delete_jobs"].rows(event_ids=[], **jobs)
     queries["delete_answers"].rows(customer_id=customer_id, contact_id=contact_id, conversation_ids=named)
     queries["delete_inbound"].rows(chatbot_id=chatbot_id, words=_words(row["name"] for row in identities), **where)
     hashes = [text for row in arrivals for text in row["hashes"] if text]

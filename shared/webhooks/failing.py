@@ -25,6 +25,8 @@ queries = sql.load(__file__)
 NOTICE = 0.6
 #: Seconds within which the last attempt must have been: a day; and that pass at least between the notice and the end.
 ALIVE = 86_400
+#: Attempts that are looked at for a success, before somebody is told that there was none.
+NEWEST = 100_000
 
 
 def watch() -> int:
@@ -36,6 +38,9 @@ def watch() -> int:
 
 def _watch(endpoint: dict[str, Any]) -> bool:
     """Whether it was disabled."""
+    is_due = endpoint["is_over"] or not endpoint["is_warned"]
+    if is_due and queries["clear_record"].row(endpoint_id=endpoint["id"], newest=NEWEST):
+        return False
     if endpoint["is_over"]:
         return _tell(endpoint, "disabled", "select webhook_endpoint_disable_v1(%s, 'failing')", [endpoint["id"]])
     if not endpoint["is_warned"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from peewee import fn
 
 from shared import config, db
 from shared.broker.redis_broker import get_broker
@@ -24,6 +25,7 @@ from shared.config import settings
 from shared.jobs.outcome import AttemptEnded
 from shared.media.folder import key_of
 from shared.media.storage import storage
+from shared.models import DeadLetter
 from shared.people import audit
 from shared.privacy import erasure, marks
 from shared.queues import Queue
@@ -392,3 +394,16 @@ def test_an_export_has_conversations_that_have_no_contact_yet(door: FrontDoor) -
     db.rows("update conversation set contact_id = null where channel = 'whatsapp_qr'")
     exported = json.loads(mine("GET", f"/contacts/{contact}/export").text)
     assert [one["channel"] for one in exported["conversations"]] == ["whatsapp_cloud", "whatsapp_qr"]
+
+
+def test_dead_letters_go_that_name_a_conversation_which_became_a_part_of_another_one(world: World) -> None:
+    for name in (LID, PHONE):
+        write(world, PHRASE, name, "whatsapp_qr")
+        world.drain()
+    [_, merged] = conversations()
+    about = {"customer": world.customer, "conversation_id": merged["id"], "queue": "ai-processing", "job_id": 4711}
+    failed = {"error_code": "other", "error": "x", "attempts": 1, "outcome_unknown": False, "began_at": fn.now()}
+    db.rows(DeadLetter.insert(**about, **failed))
+    assert contacts.learn(world.chatbot, "whatsapp_qr", [LID, PHONE])
+    assert erasure.erase(world.customer, contact_of(PHONE))
+    assert db.rows("select from dead_letter") == []

@@ -23,6 +23,7 @@ from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_ops import SCRAPER
+from tests.integration.test_ledger_races import another_session
 from tests.integration.test_redelivery import run_until_closed
 from tests.mail_server import MailServer, mail_set_up
 
@@ -439,6 +440,24 @@ def test_one_success_is_a_clean_record(world: World, business: Business, simulat
     run_until_closed(world)
     assert business("GET", f"/webhook-endpoints/{endpoint['id']}").json["failing_since"] is None  # type: ignore[index]
     assert failing.watch() == 0
+
+
+def test_a_success_counts_that_was_recorded_while_somebody_had_the_endpoint(
+    world: World, business: Business, simulator: Simulator
+) -> None:
+    endpoint = create(business, world)
+    simulator.faults([{"kind": "webhook", "fault": "status", "status": 500, "times": 1}])
+    send(world, endpoint)
+    with another_session() as session:
+        session.execute("select from webhook_endpoint where id = %s for no key update", [endpoint["id"]])
+        run_until_closed(world)
+    assert db.scalar("select failing_since from webhook_endpoint where id = %s", [endpoint["id"]]) is not None
+    assert db.scalar("select status from webhook_event where endpoint_id = %s", [endpoint["id"]]) == "DELIVERED"
+    # As time goes by: the failure, four days ago, and the success behind it.
+    db.rows("update webhook_endpoint set failing_since = now() - interval '4 days' where id = %s", [endpoint["id"]])
+    assert failing.watch() == 0
+    state = db.row("select failing_since, warned_at from webhook_endpoint where id = %s", [endpoint["id"]])
+    assert state == {"failing_since": None, "warned_at": None}
 
 
 def told(business: Business, endpoint: dict[str, Any]) -> list[tuple[str, int]]:
