@@ -34,7 +34,7 @@ REPORT_TIMEOUT = 2.0
 
 def main() -> None:
     """Forks until nobody asks any more."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: their worker sees them end
     control = socket.socket(fileno=int(sys.argv[1]))

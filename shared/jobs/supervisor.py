@@ -37,6 +37,8 @@ STARTED_AFTER = 5.0
 STANDBY = 60.0
 #: Names of dead workers that the next one gets.
 MAX_PREDECESSORS = 5
+#: Signals that end everything. SIGQUIT too: its default would end this process alone, and leave its workers to themselves.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 #: Dramatiq's options that need its own master.
 UNSUPPORTED = ("watch", "pid_file", "log_file", "use_spawn", "forks")
 
@@ -95,7 +97,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until a SIGTERM, or until a worker ends by itself; returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOPS:
             signal.signal(number, self._stop)
         for slot in self._slots:
             self._fill(slot)
@@ -106,7 +108,7 @@ class Supervisor:
         return self._return_code
 
     def _stop(self, *_: object) -> None:
-        """SIGTERM to the workers: they finish what they can. Another one, 5 s later, makes them end at once."""
+        """SIGTERM to the workers: they finish what they can. Another one, 5 s later, makes them end at once, and give it back."""
         self._stopping = True
         for slot in self._slots:
             if slot.worker:
@@ -155,7 +157,18 @@ def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, pre
             return
     identity.predecessors = predecessors.recv()
     output = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
-    cli.worker_process(arguments, number, output, forks, threading.Event())
+    try:
+        cli.worker_process(arguments, number, output, forks, threading.Event())
+    except SystemExit as ended:
+        if ended.code == cli.RET_KILLED:  # by a second signal, in the middle of its jobs
+            _give_back()
+        raise
+
+
+def _give_back() -> None:
+    from shared.jobs import worker_process  # here, because the supervisor itself needs nothing of it
+
+    worker_process.give_back(worker_process.boot())
 
 
 def _name_wrong_setting() -> None:

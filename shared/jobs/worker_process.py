@@ -7,6 +7,8 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -30,7 +32,7 @@ from shared.telemetry.sentry import configure_sentry
 
 log = logging.getLogger(__name__)
 
-#: Seconds within which another SIGTERM is the same one: platforms signal every process, and the supervisor its workers as well.
+#: Seconds within which another signal is the same one: platforms signal every process, and the supervisor its workers as well.
 SAME_SIGNAL = 5.0
 #: Leases are renewed this many times in their length, so that one slow renewal loses none.
 RENEWALS_PER_LEASE = 3
@@ -99,15 +101,20 @@ class Lifecycle(Middleware):
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Gives back what did not end in time: another worker goes on at once, and no attempt is spent."""
         self._stopping.set()
-        try:
-            tickets = leases.release_all()
-        except Exception:
-            log.exception("leases_not_released")  # they will expire
-            return
-        if tickets:
-            log.warning("leases_released", extra={"jobs": [ticket.id for ticket in tickets]})
-            _drop_deliveries(broker, tickets)
-            enqueue(tickets)
+        give_back(broker)
+
+
+def give_back(broker: Broker) -> None:
+    """Gives back all that this process has claimed."""
+    try:
+        tickets = leases.release_all()
+    except Exception:
+        log.exception("leases_not_released")  # they will expire
+        return
+    if tickets:
+        log.warning("leases_released", extra={"jobs": [ticket.id for ticket in tickets]})
+        _drop_deliveries(broker, tickets)
+        enqueue(tickets)
 
 
 def keep_leases(stopping: threading.Event) -> None:
@@ -155,19 +162,24 @@ def _spare_garbage_collector() -> None:
 
 
 def _take_repeated_signals_for_one() -> None:
-    """A second SIGTERM ends Dramatiq's worker in the middle of its jobs, unless it comes with the first."""
-    handler = signal.getsignal(signal.SIGTERM)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+    """A second signal ends Dramatiq's worker in the middle of its jobs, unless it comes with the first.
+
+    Also where they differ: a terminal that is closed sends SIGHUP to all, and the supervisor's SIGTERM follows.
+    """
+    if threading.current_thread() is not threading.main_thread():
         return
     handled = float("-inf")
 
-    def handle_first(number: int, frame: FrameType | None) -> None:
+    def handle_first(handler: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
         nonlocal handled
         if time.monotonic() - handled > SAME_SIGNAL:
             handled = time.monotonic()
             handler(number, frame)
 
-    signal.signal(signal.SIGTERM, handle_first)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as SIGINT: the supervisor, which gets it as well, sends a SIGTERM
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if callable(handler := signal.getsignal(number)):
+            signal.signal(number, partial(handle_first, handler))
 
 
 def _take_over() -> None:

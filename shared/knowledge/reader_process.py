@@ -29,7 +29,7 @@ IDLE = 30.0
 
 def main() -> None:
     """Reads until nobody asks any more."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # a platform's signals are for the worker
     os.nice(5)  # nobody waits for an import as for an answer
     try:

@@ -155,19 +155,38 @@ def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World, ro
     assert len(world.messages(role="user")) == 38
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_platform_may_signal_every_process_of_a_type_at_once(
-    world: World, workers: ProcessManager, simulator: Simulator
+    world: World, workers: ProcessManager, simulator: Simulator, number: signal.Signals
 ) -> None:
     simulator.faults([{"kind": "ai", "fault": "latency", "ms": 4_000, "times": 1}])
     world.say()
     until(lambda: world.jobs(queue="ai-processing", state="active"))
     before = set(workers.pids("ai"))
     for pid in reversed(workers.pids("ai")):  # the worker, then the supervisor, which sends its worker another one
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)
         time.sleep(0.2)
     until(lambda: not before & set(workers.pids("ai")))
     [job] = world.jobs(queue="ai-processing")
     assert (job["state"], job["claims"], job["lost_claims"]) == ("completed", 1, 0)
+
+
+def test_a_second_signal_gives_back_what_a_worker_has_in_hand(world: World, root: Path, simulator: Simulator) -> None:
+    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 60_000, "times": 1}])
+    world.say()
+    world.run(world.jobs()[0]["id"])
+    environment = {**os.environ, "JOB_LEASE_SECONDS": "600"}
+    command = [sys.executable, "-m", "shared.jobs.supervisor", "dramatiq", "workers.ai", "--processes", "1", "--threads", "1"]
+    with subprocess.Popen([*command, "--worker-shutdown-timeout", "600000"], cwd=root, env=environment) as supervisor:
+        until(lambda: world.jobs(queue="ai-processing", state="active"))
+
+        def has_ended() -> bool:  # within some seconds another signal is the same one
+            supervisor.terminate()
+            return supervisor.poll() is not None
+
+        until(has_ended)
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], job["attempts"], job["lost_claims"]) == ("waiting", 0, 0)
 
 
 def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:
