@@ -36,8 +36,8 @@ TRIES, PAUSE = 20, 0.15
 
 def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
     """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
-    did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes. Raises ServiceDown if
-    others were at work on the conversation all the time; then nothing has happened."""
+    did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes. Raises ServiceDown
+    if others were at work on the conversation all the time; then nothing has happened."""
     message = edited.message
     data = message.data if message else {}
     return _change(

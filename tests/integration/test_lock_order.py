@@ -111,6 +111,7 @@ def test_old_conversations_that_somebody_is_at_work_on_stay_for_the_next_time(wo
     with another_session() as session, ThreadPoolExecutor(1) as pool:
         session.execute(*lock("conversation", busy["id"]))
         assert pool.submit(retention.prune).result(45)["conversations"] == 1
+        session.connection.rollback()
     assert retention.prune()["conversations"] == 1
 
 
