@@ -21,6 +21,7 @@ from shared.jobs.sweep import sweep_if_alone, swept_ago
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_broker import time_passes
+from tests.pipeline.test_workers import until
 
 LANE = Queue.OUTGOING.value
 _true_time = time.time
@@ -83,10 +84,12 @@ def test_a_worker_that_waits_is_pushed_messages(worker: Broker, wrong: float) ->
     with clock_off(wrong):
         worker.take(LANE, 5)
         consumer = worker.consume(LANE, prefetch=4)
-        given_up = time.monotonic() + 45
-        while not worker.states[LANE].prefetched and time.monotonic() < given_up:
-            get_broker().put([ticket(int(time.monotonic() * 1000))])
-            time.sleep(0.05)
+        while next(consumer):  # what it had in hand before it had a consumer
+            pass
+        channel = f"{worker.namespace}:__hand__:{worker.broker_id}:{LANE}"
+        until(lambda: dict(worker.client.pubsub_numsub(channel))[channel.encode()])
+        get_broker().put([ticket(2)])
+        until(lambda: worker.states[LANE].prefetched)
         assert next(consumer) is not None
         worker.close()
 
