@@ -35,7 +35,7 @@ WRONG_LOGINS = 10
 WRONG_PASSWORDS = 10
 #: E-mails with a new link that one account of the desk gets in a minute.
 MAILS = 2
-#: Invitations that a business's keys send in a minute.
+#: Invitations that a business sends in a minute.
 INVITATIONS = 20
 _GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
@@ -118,8 +118,8 @@ def check_mail(account: str) -> None:
 
 
 def check_invitations(customer_id: int) -> None:
-    """Counts an e-mail to whomever a business's key names. Raises TooManyRequests."""
-    _count(INVITATIONS, f"invitations:{customer_id}", "A business may send {} invitations by API")
+    """Counts an e-mail to whomever a business names. Raises TooManyRequests."""
+    _count(INVITATIONS, f"invitations:{customer_id}", "A business may send {} invitations")
 
 
 def _logins(account: str) -> str:

@@ -24,6 +24,7 @@ from shared.channels import connecting
 from shared.errors import InvalidPayload
 from shared.http.urls import UrlRefused
 from shared.models import Chatbot, Customer
+from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.teaching import chatbots, knowledge
 from shared.teaching.fields import Refused
@@ -50,7 +51,7 @@ def main() -> int:
         reason = _reason(problem, arguments)
     except connecting.Taken:
         reason = f"{_account_in(arguments)} is another chatbot's; connect another one, or the other chatbot first"
-    except (Refused, InvalidPayload) as refusal:
+    except (Refused, TooMany, InvalidPayload) as refusal:
         reason = str(refusal)
     print(f"connect: refused: {reason}", file=sys.stderr)
     return 1

@@ -12,6 +12,7 @@ from shared import db
 from shared.db import credentials
 from shared.errors import PermanentError
 from shared.models import TABLES, ApiKey, Base, EncryptedField, encrypted_fields
+from shared.models.limits import TooMany
 from web.api import keys
 
 #: Rows that are read and written at a time: others who write one of them wait for as long as these take.
@@ -50,7 +51,7 @@ def _create(arguments: argparse.Namespace) -> int:
         with db.transaction():
             key = keys.create(arguments.customer, arguments.name, **manages)
             audited("keys", "key.created", "key", None, arguments.customer, name=arguments.name, **manages)
-    except ValueError as problem:
+    except (ValueError, TooMany) as problem:
         print(f"keys: {problem}", file=sys.stderr)
         return 1
     print(key)

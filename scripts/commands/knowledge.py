@@ -19,6 +19,7 @@ from shared.ai import local_model
 from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
+from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.teaching import knowledge, vectors
 from shared.teaching.fields import Refused
@@ -33,7 +34,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         return with_database("knowledge", arguments.run, arguments)
-    except (Refused, InvalidPayload) as refusal:
+    except (Refused, TooMany, InvalidPayload) as refusal:
         print(f"knowledge: {refusal}", file=sys.stderr)
         return 1
 

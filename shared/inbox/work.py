@@ -12,19 +12,13 @@ from typing import Any
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
-from shared.models import ConversationNote, QuickReply, User
+from shared.models import ConversationNote, QuickReply, User, limits
 from shared.payloads import MAX_ROW_ID
 
 #: Characters of a note, of its author's name, and of a quick reply.
 MAX_NOTE, MAX_AUTHOR, MAX_REPLY = 10_000, 200, 4_000
-#: Quick replies of a customer: each conversation that is open at the desk has them all. Those that were more stay.
-MAX_REPLIES = 500
 #: What a quick reply may be called.
 SHORTCUT = r"[a-z0-9_-]{1,40}"
-
-
-class TooManyReplies(Exception):
-    """The customer has as many quick replies as it may."""
 
 
 class Taken(Exception):
@@ -97,18 +91,16 @@ def is_shortcut(text: str) -> bool:
 
 
 def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str, Any]:
-    """Adds one, or replaces the one with this shortcut. Returns its row. Raises TooManyReplies."""
+    """Adds one, or replaces the one with this shortcut. Returns its row. Raises TooMany."""
+    own = QuickReply.customer == customer_id
     values = {"customer": customer_id, "shortcut": shortcut, "content": content.strip()[:MAX_REPLY]}
     new = QuickReply.insert(**values).on_conflict(
         conflict_target=[QuickReply.customer, QuickReply.shortcut], update={QuickReply.content: values["content"]}
     )
     with db.transaction():
-        db.rows("select from customer where id = %s for no key update", [customer_id])  # two at once take turns
-        known = db.rows(QuickReply.select(QuickReply.shortcut).where(QuickReply.customer == customer_id))
-        if len(known) >= MAX_REPLIES and shortcut not in {row["shortcut"] for row in known}:
-            raise TooManyReplies(
-                f"You have {len(known)} quick replies, and {MAX_REPLIES} are allowed. Delete one that you no longer need."
-            )
+        # One that is there takes no more room; if it is deleted at this moment, one more may be there.
+        if db.row(QuickReply.select(QuickReply.id).where(own, QuickReply.shortcut == shortcut)) is None:
+            limits.check(limits.QUICK_REPLIES, customer_id, QuickReply.select(QuickReply.id).where(own))
         return db.rows(new.returning(QuickReply))[0]
 
 

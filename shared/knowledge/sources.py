@@ -28,7 +28,7 @@ from shared.db.pruning import delete_in_batches
 from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.knowledge.documents import MAX_FILE, Unreadable
 from shared.knowledge.readers import supported
-from shared.models import KnowledgeDocument, KnowledgeSource
+from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource, limits
 from shared.payloads import strip_invalid
 from shared.teaching.fields import Refused
 
@@ -84,10 +84,11 @@ def start_import(
     """Starts an import into a base, and returns its source's id. While the same is being imported, that goes on.
 
     `language`: of all items; None: each item's own, as far as it can be detected. `sync_hours`: how often pages are read again by
-    themselves. Raises Refused, also when another version of the file is being imported at this moment.
+    themselves. Raises Refused, also when another version of the file is being imported at this moment; TooMany.
     """
     kind, location = _named(what)
     with db.transaction():
+        _check_count(base_id, kind, location)
         given = {"base_id": base_id, "kind": kind, "location": location, "language": language}
         source_id = int(queries["add_source"].scalar(**given, sync_hours=sync_hours if kind != "file" else None))
         if queries["is_running"].scalar(source_id=source_id):
@@ -104,6 +105,14 @@ def start_import(
 def name_of(location: str) -> str:
     """What a source is called in the audit: a file's name, or an address without its query, which may hold a secret."""
     return location.partition("?")[0][:MAX_AUDITED]
+
+
+def _check_count(base_id: int, kind: str, location: str) -> None:
+    """Raises TooMany, if it is a new source and there is no room for one."""
+    of_base = KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.knowledge_base == base_id)
+    if db.row(of_base.where(KnowledgeSource.kind == kind, KnowledgeSource.location == location)) is None:
+        customer_id = db.scalar(KnowledgeBase.select(KnowledgeBase.customer).where(KnowledgeBase.id == base_id))
+        limits.check(limits.SOURCES, customer_id, of_base)
 
 
 def _named(what: File | Page | Sitemap) -> tuple[str, str]:

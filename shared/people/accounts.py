@@ -8,7 +8,7 @@ from typing import Any
 from peewee import IntegrityError, fn
 
 from shared import db
-from shared.models import Customer, User, UserLink, UserSession
+from shared.models import Customer, User, UserLink, UserSession, limits
 from shared.people import passwords
 
 #: What each role may, from the least on: within its customer an owner may what an agent may, an operator may all, everywhere.
@@ -39,7 +39,12 @@ def create(email: str, name: str, role: str, customer_id: int | None = None) -> 
         raise Refused("There is no customer %(id)s.", id=customer_id)
     new = User.insert(email=address, name=checked_name(name), role=role, customer=customer_id)
     try:
-        user_id = db.scalar(new.returning(User.id))
+        with db.transaction():
+            if customer_id is not None:
+                limits.check(limits.PEOPLE, customer_id, User.select(User.id).where(User.customer == customer_id))
+            user_id = db.scalar(new.returning(User.id))
+    except limits.TooMany as problem:
+        raise Refused(problem.text, **problem.values) from None
     except IntegrityError:
         raise Refused(
             "%(address)s is the address of a user already. Use another one, or make a new link for that user.", address=address

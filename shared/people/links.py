@@ -26,7 +26,7 @@ def for_user(user: User) -> str:
     """The path of a new link: an invitation for who has no password yet, else a reset. Earlier ones of this user end."""
     kind = RESET if user.password_hash else INVITATION
     with db.transaction():
-        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user.id, UserLink.used_at.is_null()))
+        db.rows(UserLink.delete().where(UserLink.user == user.id))
         return _new(kind, user.id)
 
 

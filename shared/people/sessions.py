@@ -14,6 +14,8 @@ from shared.models import User, UserSession
 
 #: Days after which a session ends that nobody used, and after which any session ends.
 IDLE_DAYS, LONGEST_DAYS = 14, 90
+#: Sessions of somebody; when another one begins, the one that was not used for longest ends.
+MOST = 20
 #: Minutes between two notes of when a session was last used: not every request has to write.
 _NOTE_MINUTES = 5
 #: Characters of what a browser says of itself that are kept.
@@ -34,11 +36,15 @@ def begin(user: User, address: str, agent: str) -> str | None:
     """
     token = secrets.token_urlsafe(32)
     is_same = (User.id == user.id) & (User.password_hash == user.password_hash) & User.disabled_at.is_null()
-    db.rows(UserSession.delete().where(UserSession.user == user.id, ~_lives()))
     # Locked: whoever changes the password waits, and then ends this session; or has done so, and there is none.
     new = User.select(User.id, Value(_hash(token)), Value(address), Value(agent[:_AGENT])).where(is_same).for_update()
     columns = [UserSession.user, UserSession.hash, UserSession.address, UserSession.agent]
-    begun = db.row(UserSession.insert_from(new, columns).returning(UserSession.id))
+    own = UserSession.user == user.id
+    with db.transaction():
+        db.rows(UserSession.delete().where(own, ~_lives()))
+        begun = db.row(UserSession.insert_from(new, columns).returning(UserSession.id))
+        latest = UserSession.select(UserSession.id).where(own).order_by(UserSession.seen_at.desc(), UserSession.id.desc())
+        db.rows(UserSession.delete().where(own, UserSession.id.not_in(latest.limit(MOST))))
     return None if begun is None else token
 
 

@@ -13,7 +13,7 @@ from peewee import Expression, fn
 
 from shared import db
 from shared.errors import InvalidPayload
-from shared.models import Chatbot, Conversation, KnowledgeBase
+from shared.models import Chatbot, Conversation, KnowledgeBase, limits
 from shared.teaching import fields
 from shared.teaching.default_texts import default_texts
 from shared.teaching.hours import opening_hours_field, time_zone_field
@@ -152,12 +152,16 @@ class ChatbotChangesSchema(ChatbotSchema):
 
 
 def create_chatbot(customer_id: int, chatbot: dict[str, Any]) -> dict[str, Any]:
-    """A new chatbot. Raises InvalidPayload for a knowledge base that is not the customer's, and for a provider without a key."""
+    """A new chatbot. Raises InvalidPayload for a knowledge base that is not the customer's, and for a provider without a key.
+
+    Raises TooMany.
+    """
     given, values = _take_providers(chatbot)
     values = {**default_texts(_language_of_base(customer_id, values)), **values}
     if "transcription" in values:
         values |= transcription_columns(values.pop("transcription"), None)
     with db.transaction():
+        limits.check(limits.CHATBOTS, customer_id, Chatbot.select(Chatbot.id).where(Chatbot.customer == customer_id))
         new = db.rows(Chatbot.insert(customer=customer_id, **values).returning(Chatbot.id))[0]
         if given:
             store(new["id"], given)

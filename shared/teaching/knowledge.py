@@ -12,7 +12,7 @@ from marshmallow import Schema
 from peewee import JOIN, Case, Expression, ModelSelect, Value, fn
 
 from shared import db
-from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource
+from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource, limits
 from shared.teaching import fields
 from shared.teaching.languages import LANGUAGES, language_of
 
@@ -106,8 +106,11 @@ class ItemChangesSchema(ItemSchema):
 
 
 def create_base(customer_id: int, base: dict[str, Any]) -> dict[str, Any]:
-    """A new, empty base."""
-    return db.rows(KnowledgeBase.insert(customer=customer_id, **base).returning(*BASE))[0]
+    """A new, empty base. Raises TooMany."""
+    with db.transaction():
+        of_customer = KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == customer_id)
+        limits.check(limits.BASES, customer_id, of_customer)
+        return db.rows(KnowledgeBase.insert(customer=customer_id, **base).returning(*BASE))[0]
 
 
 def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:
@@ -133,7 +136,10 @@ def delete_base(customer_id: int, base_id: int) -> str | None:
 
 
 def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[str, Any] | None:
-    """A new item of a base; in the language of its text, unless that is given. `asked_in`, if its title was asked (askers.py)."""
+    """A new item of a base; in the language of its text, unless that is given. `asked_in`, if its title was asked (askers.py).
+
+    Raises TooMany.
+    """
     base = db.row(KnowledgeBase.select(KnowledgeBase.language).where(is_own_base(customer_id, base_id)))
     if base is None:
         return None
@@ -141,8 +147,11 @@ def create_item(customer_id: int, base_id: int, item: dict[str, Any]) -> dict[st
     values = {**item, "language": language}
     source = KnowledgeBase.select(KnowledgeBase.id, *map(Value, values.values())).where(is_own_base(customer_id, base_id))
     columns = [KnowledgeItem.knowledge_base, *(getattr(KnowledgeItem, name) for name in values)]
-    new = db.row(KnowledgeItem.insert_from(source, columns).returning(KnowledgeItem.id))
-    return None if new is None else db.row(items().where(KnowledgeItem.id == new["id"]))
+    by_hand = (KnowledgeItem.knowledge_base == base_id) & KnowledgeItem.document.is_null()
+    with db.transaction():
+        limits.check(limits.ITEMS, customer_id, KnowledgeItem.select(KnowledgeItem.id).where(by_hand))
+        new = db.row(KnowledgeItem.insert_from(source, columns).returning(KnowledgeItem.id))
+        return None if new is None else db.row(items().where(KnowledgeItem.id == new["id"]))
 
 
 def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict[str, Any] | None:

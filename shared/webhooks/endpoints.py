@@ -18,14 +18,12 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import CredentialsUnreadable, decrypt, encrypt
 from shared.errors import InvalidPayload
-from shared.models import Chatbot, WebhookEndpoint, WebhookEvent
+from shared.models import Chatbot, WebhookEndpoint, WebhookEvent, limits
 from shared.webhooks import rotation, signing
 from shared.webhooks.deliveries import delivery_job_tickets
 from shared.webhooks.schemas import example_data
 from shared.webhooks.triggers import Trigger
 
-#: Endpoints of a customer. Each message is told to all of them, so they multiply its events. Those that exist already stay.
-MAX_ENDPOINTS = 20
 #: Own headers of an endpoint, and the characters of one.
 MAX_HEADERS, MAX_HEADER = 10, 1000
 HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]{0,99}\Z"
@@ -54,10 +52,6 @@ COLUMNS = (
     WebhookEndpoint.disabled_reason,
     WebhookEndpoint.created_at,
 )
-
-
-class TooManyEndpoints(Exception):
-    """The customer has as many as it may."""
 
 
 class EndpointIsOff(Exception):
@@ -109,21 +103,13 @@ def get(customer_id: int, endpoint_id: int) -> dict[str, Any] | None:
 
 
 def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A new endpoint, with its secret; None: a chatbot is not the customer's. Raises TooManyEndpoints, InvalidPayload."""
+    """A new endpoint, with its secret; None: a chatbot is not the customer's. Raises TooMany, InvalidPayload."""
     secret = signing.new_secret()
     if not _owns(customer_id, values.get("chatbots")):
         return None
     new = WebhookEndpoint.insert(customer=customer_id, secret=encrypt(secret), **_stored(values))
     with db.transaction():
-        # Two at once take turns; events, which refer to the customer, do not wait.
-        db.rows("select from customer where id = %s for no key update", [customer_id])
-        count = int(
-            db.scalar(WebhookEndpoint.select(fn.COUNT(WebhookEndpoint.id)).where(WebhookEndpoint.customer == customer_id))
-        )
-        if count >= MAX_ENDPOINTS:
-            raise TooManyEndpoints(
-                f"You have {count} endpoints, and {MAX_ENDPOINTS} are allowed. Delete one that you no longer need."
-            )
+        limits.check(limits.ENDPOINTS, customer_id, listed(customer_id))
         return {**shown(db.rows(new.returning(*COLUMNS))[0]), "secret": secret}
 
 

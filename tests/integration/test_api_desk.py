@@ -61,7 +61,7 @@ def test_the_501st_quick_reply_is_refused_and_none_is_hidden(mine: Business, oth
     )
     refused = mine("POST", "/quick-replies", {"shortcut": "hours", "content": "x"})
     assert (refused.status_code, refused.mimetype) == (409, "application/problem+json")
-    assert "500 are allowed" in refused.json["detail"]  # type: ignore[index]
+    assert "at most 500 quick replies" in refused.json["detail"]  # type: ignore[index]
     assert mine("POST", "/quick-replies", {"shortcut": "r-7", "content": "y"}).json["content"] == "y"  # type: ignore[index]
     assert other("POST", "/quick-replies", {"shortcut": "hours", "content": "x"}).status_code == 200
     db.rows("insert into quick_reply (customer_id, shortcut, content) values (%s, 'zulu', 'from before')", [mine.customer])

@@ -154,7 +154,7 @@ def test_a_customer_has_twenty_endpoints_and_those_that_were_more_stay(mine: Bus
         assert mine("POST", "/webhook-endpoints", hook).status_code == 201
     refused = mine("POST", "/webhook-endpoints", hook)
     assert (refused.status_code, refused.mimetype) == (409, "application/problem+json")
-    assert "20 are allowed" in refused.json["detail"]  # type: ignore[index]
+    assert "at most 20 webhooks" in refused.json["detail"]  # type: ignore[index]
     assert other("POST", "/webhook-endpoints", hook).status_code == 201
     db.rows("insert into webhook_endpoint (customer_id, url, secret) select customer_id, url, secret from webhook_endpoint")
     first, *others = [row["id"] for row in db.rows("select id from webhook_endpoint where customer_id = %s", [mine.customer])]

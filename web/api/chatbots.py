@@ -28,11 +28,12 @@ def list_chatbots(query: dict[str, Any]) -> dict[str, Any]:
 @api.post("/chatbots")
 @api.arguments(ChatbotSchema)
 @api.response(201, StoredChatbotSchema)
+@api.alt_response(409, response="CONFLICT")
 @max_body(MAX_TEXT_BODY)
 def create_chatbot(chatbot: dict[str, Any]) -> dict[str, Any]:
     """Create a chatbot
 
-    What is not given has a default. Without a knowledge base it knows nothing of the business.
+    What is not given has a default. Without a knowledge base it knows nothing of the business. 409: there are 100 already.
     """
     with db.transaction():
         created = chatbots.create_chatbot(customer_id(), chatbot)

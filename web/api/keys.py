@@ -11,8 +11,10 @@ from typing import Any
 from peewee import Value, fn
 
 from shared import db
-from shared.models import ApiKey, Customer
+from shared.models import ApiKey, Customer, limits
 
+#: Of a business's keys that were revoked as many are shown and kept; the audit has all of them.
+REVOKED = 100
 #: What a key looks like.
 KEY = re.compile(r"sk_[\w-]{43}", re.ASCII)
 
@@ -33,7 +35,7 @@ class KeyRevoked(Exception):
 
 def create(customer_id: int, name: str, *, manages: bool = False, made_by: int | None = None) -> str:
     """A new key of a customer. `made_by`: the key that made it, and with which it ends; then call it in a transaction. Raises
-    ValueError if there is no such customer, KeyRevoked."""
+    ValueError if there is no such customer, KeyRevoked, TooMany."""
     key = "sk_" + secrets.token_urlsafe(32)
     if made_by is not None:  # whoever revokes that one waits for this one, and ends it too
         works = ApiKey.select(ApiKey.id).where(ApiKey.id == made_by, ApiKey.revoked_at.is_null())
@@ -42,9 +44,21 @@ def create(customer_id: int, name: str, *, manages: bool = False, made_by: int |
     values = (name, _hash(key), manages, made_by)
     owner = Customer.select(Customer.id, *map(Value, values)).where(Customer.id == customer_id)
     columns = [ApiKey.customer, ApiKey.name, ApiKey.hash, ApiKey.manages, ApiKey.made_by]
-    if db.row(ApiKey.insert_from(owner, columns).returning(ApiKey.id)) is None:
-        raise ValueError(f"There is no customer {customer_id}; scripts/connect business prints the id of a new one.")
+    with db.transaction():
+        own = ApiKey.customer == customer_id
+        limits.check(limits.KEYS, customer_id, ApiKey.select(ApiKey.id).where(own, ApiKey.revoked_at.is_null()))
+        _forget_revoked(customer_id)
+        if db.row(ApiKey.insert_from(owner, columns).returning(ApiKey.id)) is None:
+            raise ValueError(f"There is no customer {customer_id}; scripts/connect business prints the id of a new one.")
     return key
+
+
+def _forget_revoked(customer_id: int) -> None:
+    """Who makes a key and revokes it, again and again, fills no table."""
+    revoked = (ApiKey.customer == customer_id) & ApiKey.revoked_at.is_null(False)
+    order = (ApiKey.revoked_at.desc(), ApiKey.id.desc())
+    kept = ApiKey.select(ApiKey.id).where(revoked).order_by(*order).limit(REVOKED)
+    db.rows(ApiKey.delete().where(revoked, ApiKey.id.not_in(kept)))
 
 
 def owner_of(key: str) -> Owner | None:

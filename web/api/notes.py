@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Response
 from marshmallow import fields, validate
-from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.db.outage import repeat_refused
@@ -106,12 +105,9 @@ def save_quick_reply(reply: dict[str, Any]) -> dict[str, Any]:
 
     It replaces the one with its shortcut, if there is one. A business has at most 500; 409: that many are there.
     """
-    try:
-        with db.transaction():
-            saved = work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
-            audited("quick_reply.saved", "quick_reply", saved["id"], name=saved["shortcut"])
-    except work.TooManyReplies as problem:
-        raise Conflict(str(problem)) from None
+    with db.transaction():
+        saved = work.save_quick_reply(customer_id(), reply["shortcut"], reply["content"])
+        audited("quick_reply.saved", "quick_reply", saved["id"], name=saved["shortcut"])
     return saved
 
 

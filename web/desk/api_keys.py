@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
+from shared.models.limits import TooMany
 from shared.people.accounts import Refused, checked_name
 from web.api import keys as api_keys
 from web.audited import audited
@@ -32,9 +33,12 @@ def create_key() -> Response:
     except Refused as refusal:
         return _page(problem=refusal_text(refusal), status=422)
     manages = {"manages": True} if request.form.get("manages") == "1" else {}
-    with db.transaction():
-        key = api_keys.create(g.customer.id, name, **manages)
-        audited("key.created", "key", name=name, **manages)
+    try:
+        with db.transaction():
+            key = api_keys.create(g.customer.id, name, **manages)
+            audited("key.created", "key", name=name, **manages)
+    except TooMany as refusal:
+        return _page(problem=refusal_text(refusal), status=409)
     return _page(made=key)
 
 

@@ -13,6 +13,7 @@ from shared import db
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase
+from shared.models.limits import TooMany
 from shared.payloads import MAX_ROW_ID, check
 from shared.teaching import chatbots as teaching
 from shared.teaching import knowledge
@@ -25,6 +26,7 @@ from web.desk import desk, forms, hours, test_chat
 from web.desk.access import allowed
 from web.desk.knowledge import own_language
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -107,10 +109,14 @@ def create_chatbot() -> Response:
         checked = check(teaching.ChatbotSchema, "chatbot", given)
     except InvalidPayload as problem:
         return _list(translated_errors(problem.errors), 422)
-    with db.transaction():
-        base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": own_language()})
-        bot = teaching.create_chatbot(g.customer.id, {**checked, "knowledge_base_id": base["id"]})
-        audited("chatbot.created", "chatbot", bot["id"], name=bot["name"])
+    try:
+        with db.transaction():
+            base = knowledge.create_base(g.customer.id, {"name": checked["name"], "language": own_language()})
+            bot = teaching.create_chatbot(g.customer.id, {**checked, "knowledge_base_id": base["id"]})
+            audited("chatbot.created", "chatbot", bot["id"], name=bot["name"])
+    except TooMany as problem:
+        flash(refusal_text(problem), "bad")
+        return _list(status=409)
     flash(_("Your chatbot is there. Say how it speaks, teach it under Knowledge, then try it."))
     return _to(bot["id"], "answers")
 

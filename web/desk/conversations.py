@@ -19,6 +19,7 @@ from shared.db.outage import repeat_refused
 from shared.errors import InvalidPayload
 from shared.inbox import templates, thread, work
 from shared.models import Conversation, Media, Message
+from shared.models.limits import TooMany
 from shared.payloads import MAX_ROW_ID, check
 from shared.privacy import erasure
 from shared.teaching import askers, knowledge
@@ -29,6 +30,7 @@ from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing, number
 from web.desk.job_words import job_words
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_fields
 from web.files import answer_with
 
@@ -133,12 +135,15 @@ def improve(conversation_id: int, message_id: int) -> Response:
     except InvalidPayload as wrong:
         problem = translated_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
         return _page(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422)
-    with db.transaction():
-        item["asked_in"] = askers.asked_in(item["title"], asked)
-        new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
-        if new is None:
-            return _page(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
-        audited("knowledge.item_created", "knowledge item", new["id"])
+    try:
+        with db.transaction():
+            item["asked_in"] = askers.asked_in(item["title"], asked)
+            new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
+            if new is None:
+                return _page(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
+            audited("knowledge.item_created", "knowledge item", new["id"])
+    except TooMany as refusal:
+        return _page(found, problem=refusal_text(refusal), status=409)
     flash(_("Saved. From the next question on the bot knows it."))
     return _back(found)
 

@@ -8,6 +8,7 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.errors import InvalidPayload
+from shared.models.limits import TooMany
 from shared.payloads import MAX_ROW_ID, check
 from shared.teaching import gaps as teaching
 from web.api.api import MAX_TEXT_BODY
@@ -16,6 +17,7 @@ from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.knowledge import BASE, require_base
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -41,11 +43,15 @@ def answer_gap(base_id: int, gap_id: int) -> Response:
         checked = check(teaching.AnswerSchema, "answer", given)
     except InvalidPayload as problem:
         return _page(base_id, gap_id, translated_errors(problem.errors), 422)
-    with db.transaction():
-        item = teaching.answer(g.customer.id, base_id, gap_id, checked) if gap_id <= MAX_ROW_ID else None
-        if item is None:
-            raise NotFound
-        audited("knowledge.gap_answered", "knowledge item", item["id"])
+    try:
+        with db.transaction():
+            item = teaching.answer(g.customer.id, base_id, gap_id, checked) if gap_id <= MAX_ROW_ID else None
+            if item is None:
+                raise NotFound
+            audited("knowledge.gap_answered", "knowledge item", item["id"])
+    except TooMany as problem:
+        flash(refusal_text(problem), "bad")
+        return _page(base_id, gap_id, status=409)
     flash(_("Answered. The next customer who asks gets it."))
     return _to(base_id)
 

@@ -15,10 +15,12 @@ from shared import db
 from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
+from shared.models.limits import TooMany
 from web.audited import audited
 from web.desk import desk, test_chat
 from web.desk.access import allowed, masked, may_read_texts
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 
 #: The lists, as tabs.
 VIEWS = {
@@ -103,9 +105,8 @@ def save_quick_reply() -> Response:
         with db.transaction():
             saved = work.save_quick_reply(g.customer.id, shortcut, content)
             audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
-    except work.TooManyReplies:
-        most = _("There are at most %(most)s quick replies. Delete one that you no longer need.", most=work.MAX_REPLIES)
-        return _quick_replies(most, 409)
+    except TooMany as problem:
+        return _quick_replies(refusal_text(problem), 409)
     flash(_("Saved."))
     return see_other(url_for("desk.quick_replies"))
 

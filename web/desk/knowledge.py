@@ -14,6 +14,7 @@ from shared import db
 from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
+from shared.models.limits import TooMany
 from shared.payloads import MAX_ROW_ID, check, strip_invalid
 from shared.teaching import knowledge as teaching
 from shared.teaching.fields import Refused
@@ -23,6 +24,7 @@ from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors, translated_fields
 from web.hardening import max_body
 
@@ -52,9 +54,13 @@ def create_base() -> Response:
         given = check(teaching.BaseSchema, "knowledge base", forms.read(request.form, _BASE))
     except InvalidPayload as problem:
         return _list(translated_errors(problem.errors), 422)
-    with db.transaction():
-        base = teaching.create_base(g.customer.id, given)
-        audited("knowledge.base_created", "knowledge base", base["id"], name=base["name"])
+    try:
+        with db.transaction():
+            base = teaching.create_base(g.customer.id, given)
+            audited("knowledge.base_created", "knowledge base", base["id"], name=base["name"])
+    except TooMany as problem:
+        flash(refusal_text(problem), "bad")
+        return _list({}, 409)
     return _to("desk.items", base_id=base["id"])
 
 
@@ -86,9 +92,13 @@ def create_item(base_id: int) -> Response:
         checked = check(teaching.ItemSchema, "knowledge item", given)
     except InvalidPayload as problem:
         return _item_page(base, None, given, translated_errors(problem.errors), status=422)
-    with db.transaction():
-        item = _there(teaching.create_item(g.customer.id, base_id, checked))
-        audited("knowledge.item_created", "knowledge item", item["id"], name=checked["title"][:80])
+    try:
+        with db.transaction():
+            item = _there(teaching.create_item(g.customer.id, base_id, checked))
+            audited("knowledge.item_created", "knowledge item", item["id"], name=checked["title"][:80])
+    except TooMany as problem:
+        flash(refusal_text(problem), "bad")
+        return _item_page(base, None, given, status=409)
     flash(_("Added. Your chatbots know it from now on."))
     return _to("desk.items", base_id=base_id)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask_babel import gettext
 
+from shared.models.limits import TooMany
 from shared.people.accounts import Refused
 
 
-def refusal_text(refusal: Refused) -> str:
+def refusal_text(refusal: Refused | TooMany) -> str:
     """A refusal's text, translated."""
     return str(gettext(refusal.text, **refusal.values))

@@ -15,6 +15,7 @@ from shared.errors import InvalidPayload
 from shared.knowledge import sources as imports
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeSource
+from shared.models.limits import TooMany
 from shared.payloads import MAX_ROW_ID, check
 from shared.teaching.fields import Refused
 from web.api.source_schemas import NewSourceSchema
@@ -26,6 +27,7 @@ from web.desk.import_words import import_words
 from web.desk.inbox import number
 from web.desk.knowledge import BASE, require_base
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
@@ -108,6 +110,8 @@ def _start(base: dict[str, Any], field: str, what: File | Page | Sitemap, sync_h
     note = partial(audited, "knowledge.import_started", "knowledge source", name=imports.name_of(name))
     try:
         imports.start_import(base["id"], what, sync_hours=sync_hours, record=note)
+    except TooMany as refusal:
+        return _page(base, {field: refusal_text(refusal)}, 409)
     except Refused as refusal:
         return _page(base, {field: import_words(str(refusal))}, 422)
     flash(_("The import has begun. It goes on by itself; this page shows how far it is."))

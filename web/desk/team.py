@@ -19,6 +19,7 @@ from web.desk import desk
 from web.desk.access import allowed
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
+from web.request_limits import check_invitations
 
 
 @desk.get("/c/<int:customer_id>/team")
@@ -104,6 +105,7 @@ def _page(customer_id: int | None, problem: str = "", made: invitations.Made | N
 
 
 def _invite(customer_id: int | None, role: str) -> Response:
+    check_invitations(customer_id or 0)
     try:
         with db.transaction():
             member = accounts.create(request.form.get("email", ""), request.form.get("name", ""), role, customer_id)
@@ -117,6 +119,7 @@ def _invite(customer_id: int | None, role: str) -> Response:
 def _link(member: User) -> Response:
     if member.disabled_at:
         return _page(member.customer_id, _("Give %(name)s the access back first.", name=member.name), status=409)
+    check_invitations(member.customer_id or 0)
     with db.transaction():
         path = invitations.make(member)
     return _page(member.customer_id, made=invitations.hand_over(member, path))

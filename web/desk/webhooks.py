@@ -13,6 +13,7 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, WebhookEndpoint
+from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
@@ -23,6 +24,7 @@ from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors
 from web.desk.webhook import OFF, ONE, name_of, own, page, to
 
@@ -133,9 +135,8 @@ def create_webhook() -> Response:
             audited("webhook.created", "webhook", made["id"], name=name_of(made))
     except InvalidPayload as problem:
         return _form(None, given, translated_errors(problem.errors), status=422)
-    except endpoints.TooManyEndpoints:
-        most = _("A business has at most %(most)s webhooks. Delete one that you no longer need.", most=endpoints.MAX_ENDPOINTS)
-        return _form(None, given, refused=most, status=409)
+    except TooMany as problem:
+        return _form(None, given, refused=refusal_text(problem), status=409)
     return page(made, made["secret"])
 
 
