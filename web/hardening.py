@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.routing import IntegerConverter
 from werkzeug.sansio.utils import host_is_trusted
 
 from shared.channels.inbound import Headers
@@ -49,6 +50,13 @@ ANY_HOST = ("/healthz", "/readyz")
 _FOREVER = 31_536_000
 
 
+class WholeNumber(IntegerConverter):
+    """A number of a path as we write it. 07 and digits of other scripts would be second addresses of the same row, which whoever
+    looks for what was kept of a path (web/api/idempotency.py) would not find."""
+
+    regex = "0|[1-9][0-9]{0,18}"
+
+
 class Application(Flask):
     """Flask, for Sentry wraps its `__call__`, and this has to come before."""
 
@@ -61,23 +69,30 @@ class Application(Flask):
         return super().__call__(environ, start_response)
 
 
+#: An object's members as they were written.
+Pairs = list[tuple[str, Any]]
+#: Characters of a name that are repeated to whoever sent it.
+_QUOTED = 40
+
+
 class BadJson(ValueError):
     """JSON that we do not take; the text goes on from "The body"."""
 
 
 class SafeJson(DefaultJSONProvider):
-    """Reads only JSON that PostgreSQL can keep: no NaN, no NUL, no half characters, not too deep."""
+    """Reads only JSON that PostgreSQL can keep: no NaN, no NUL, no half characters, not too deep; and no name twice."""
 
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
         """Raises ValueError, which says what is wrong."""
-        return _loads(s, _refuse_depth)
+        return _loads(s, _refuse_depth, _named_once)
 
 
-def _loads(text: str | bytes, too_deep: Callable[[], Any]) -> Any:
+def _loads(text: str | bytes, too_deep: Callable[[], Any], members: Callable[[Pairs], Any] | None = None) -> Any:
+    plain = text.decode() if isinstance(text, bytes) else text
     try:
-        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
+        value = json.loads(plain, parse_constant=_refuse_constant, object_pairs_hook=members)
     except RecursionError:
         raise BadJson(_TOO_DEEP) from None
     return _storable(value, MAX_DEPTH, too_deep)
@@ -88,6 +103,16 @@ _TOO_DEEP = f"is nested too deeply; at most {MAX_DEPTH} levels are allowed"
 
 def _refuse_constant(name: str) -> NoReturn:
     raise BadJson(f"holds {name}, which is not a JSON number")
+
+
+def _named_once(pairs: Pairs) -> dict[str, Any]:
+    """An object. Of two members with one name somebody would not be heard."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # adds it
+        raise BadJson(f"names {twice[:_QUOTED]!r} twice in one object. Name it once")
+    return members
 
 
 def _refuse_depth() -> NoReturn:
@@ -176,8 +201,13 @@ def body_limits(app: Flask, environ: dict[str, Any]) -> tuple[int, int]:
 
 
 def bearer(pattern: re.Pattern[str]) -> Proof:
-    """A proof: a bearer token of this shape."""
-    return lambda headers: pattern.fullmatch(headers.get("Authorization", "").removeprefix("Bearer ").strip()) is not None
+    """A proof: a bearer token of this shape; its scheme in any case, as who checks the token reads it."""
+
+    def has_token(headers: Headers) -> bool:
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and pattern.fullmatch(token.strip()) is not None
+
+    return has_token
 
 
 def is_foreign(origin: str, host: str) -> bool:
@@ -195,6 +225,7 @@ def _site_of(origin: str) -> str:
 
 def install(app: Flask) -> None:
     """Puts the limits and the headers in force."""
+    app.url_map.converters["int"] = WholeNumber
     app.before_request(_check_address)
     app.before_request(_limit_body)
     app.request_class = SafeRequest
@@ -215,7 +246,12 @@ def _check_address() -> None:
 
 
 def _limit_body() -> None:
-    """Refuses by the announced length, also where a view does not read its body; without one, when the body is read."""
+    """Refuses by the announced length, also where a view does not read its body; without one, when the body is read.
+
+    A compressed one would be read as it is, and called malformed.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("A compressed body cannot be read here. Send it without a Content-Encoding.")
     view = current_app.view_functions.get(request.endpoint or "")
     request.max_content_length = max_bytes = getattr(view, "max_body", MAX_BODY)
     if (request.content_length or 0) > max_bytes:
