@@ -22,7 +22,6 @@ __all__ = ["mine"]  # a fixture
 NO_ROW = {
     "send_message": "a message is its own record: metadata.source says that the API sent it",
     "resend_message": "as send_message: it is a new message",
-    "subscribe_channel": "Meta is asked; nothing changes here",
     "create_note": "a note is its own record: it has an author and a time",
 }
 #: In bodies, where no audit may have it.

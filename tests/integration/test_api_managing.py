@@ -184,7 +184,7 @@ def test_a_channel_is_connected_by_proof_checked_and_disconnected(
     assert mine("DELETE", path).status_code == 204
     assert mine("DELETE", path).status_code == 404
     actions = db.rows("select action from audit_entry where action like 'channel.%%' order by id")
-    assert [row["action"] for row in actions] == ["channel.connected", "channel.disconnected"]
+    assert [row["action"] for row in actions] == ["channel.connected", "channel.subscribed", "channel.disconnected"]
 
 
 def test_a_session_is_made_and_its_code_is_shown_to_a_key_that_manages(

@@ -138,6 +138,7 @@ def subscribe_channel(channel: str, chatbot_id: int) -> Response:
         step = checks.asked("subscription", lambda: cloud.subscribe_again(row or {}))
     if step.problem:
         raise UnprocessableEntity(f"{_words(step.problem)} {step.words}".strip())
+    connections.noting(channel, chatbot_id)("channel.subscribed", step.found)
     return Response(status=204)
 
 

@@ -57,6 +57,7 @@ ACTIONS = {
     "contact.erased": _l("erased a contact"),
     "contact.exported": _l("exported a contact"),
     "channel.connected": _l("connected a channel"),
+    "channel.subscribed": _l("connected a number to Meta again"),
     "channel.disconnected": _l("disconnected a channel"),
     "channel.secret_replaced": _l("gave a channel a new token"),
     "channel.retried": _l("had a channel tried again"),

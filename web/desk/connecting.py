@@ -115,6 +115,7 @@ def subscribe_again(channel: str, chatbot_id: int) -> Response:
         step = checks.asked("subscription", lambda: cloud.subscribe_again(row))
     if step.problem:
         return page(found, problem=step.problem, words=step.words, status=422)
+    noting(channel, chatbot_id)("channel.subscribed", step.found)
     return _to(found)
 
 
