@@ -6,15 +6,21 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import re
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from standardwebhooks import Webhook
 
+from scripts.local.environment import free_port
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.webhooks import endpoints
@@ -61,12 +67,17 @@ def test_a_hand_makes_the_standards_vector_and_our_signatures(world: World, simu
         assert len(signatures) == 2
 
 
-@contextmanager
-def receiver(secret: str, folder: Path) -> Iterator[str]:
-    """A receiver in Node that knows this secret; its URL."""
+def install(folder: Path) -> None:
+    """As `npm install standardwebhooks` in this folder."""
     for name, place in PLACES.items():
         (folder / "node_modules" / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(VENDORED / name, folder / "node_modules" / place)
+
+
+@contextmanager
+def receiver(secret: str, folder: Path) -> Iterator[str]:
+    """A receiver in Node that knows this secret; its URL."""
+    install(folder)
     script = shutil.copy(Path(__file__).with_name("receiver.cjs"), folder)
     process = subprocess.Popen([NODE or "", script, secret], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
@@ -101,3 +112,49 @@ def test_a_receiver_in_node_takes_what_is_ours_and_nothing_else(
 def answers() -> list[tuple[int, str]]:
     rows = db.rows("select status, answer from webhook_attempt order by event_id, number")
     return [(row["status"], json.loads(row["answer"]).get("verified", "")) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "language", ["python", pytest.param("js", marks=pytest.mark.skipif(NODE is None, reason="Node is not installed here"))]
+)
+def test_the_receivers_of_the_readme_verify_as_they_stand_there(
+    root: Path, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "true")
+    config.reset()
+    endpoint = world.endpoint(world.customer)
+    with following(root, language, world.secret, tmp_path) as port:
+        db.rows("update webhook_endpoint set url = %s", [f"http://127.0.0.1:{port}/hook"])
+        endpoints.send_test(world.customer, endpoint, "message.received")
+        world.drain()
+        forged = requests.post(f"http://127.0.0.1:{port}/hook", "{}", headers={"webhook-id": "evt_1"}, timeout=30)
+    assert db.rows("select status from webhook_attempt") == [{"status": 204}]
+    assert forged.status_code == 400
+
+
+@contextmanager
+def following(root: Path, language: str, secret: str, folder: Path) -> Iterator[int]:
+    """The code of workers/README.md in this language, run as it stands there, but for its port; which is given."""
+    examples = re.findall(rf"```{language}\n(.*?)```", (root / "workers" / "README.md").read_text(), re.DOTALL)
+    [code] = [example for example in examples if "standardwebhooks" in example]
+    port = free_port()
+    assert code.count("9001") == 1
+    script = folder / {"python": "receiver.py", "js": "receiver.mjs"}[language]
+    script.write_text(code.replace("9001", str(port)))
+    install(folder)
+    environment = {**os.environ, "WEBHOOK_SECRET": secret}
+    command = [sys.executable if language == "python" else NODE or "", str(script)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not answers_on(port):
+                assert process.poll() is None, "it ended"
+            yield port
+        finally:
+            process.kill()
+
+
+def answers_on(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
