@@ -23,6 +23,9 @@ const ATTEMPTS = 3;
 /** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
 const STALE = 60_000;
 
+/** Characters of a message. The field takes more: what a browser cuts off a pasted text, it cuts without a word. */
+const MAX_TEXT = 4000;
+
 /** Bytes of a file, and files of a message; the server looks at what they are. */
 const MAX_FILE = 10 * 1024 * 1024;
 const MAX_FILES = 5;
@@ -584,8 +587,8 @@ function fillDraft(element, entry) {
   if (!element.classList.contains("draft")) {
     element.setAttribute("aria-live", "off");
     element.setAttribute("aria-busy", "true");
-    const bubble = make("div", "bubble");
-    bubble.append(make("span", "aside", `${NAME}: `), "");
+    const bubble = spoken("assistant");
+    bubble.append("");
     element.replaceChildren(bubble);
   }
   element.className = ["assistant draft", entry.first && "first", element.classList.contains("fresh") && "fresh"].filter(Boolean).join(" ");
@@ -620,9 +623,15 @@ function make(name, className, text = "") {
   return Object.assign(document.createElement(name), { className, textContent: text });
 }
 
+/** A bubble whose text runs as its own first letter does; the hidden name before it, which is Latin or not, has no say in that. */
+function spoken(role) {
+  const element = Object.assign(make("div", "bubble"), { dir: "auto" });
+  element.append(Object.assign(make("span", "aside", role === "user" ? "You: " : `${NAME}: `), { dir: "auto" }));
+  return element;
+}
+
 function bubble(role, entry) {
-  const element = make("div", "bubble");
-  element.append(make("span", "aside", role === "user" ? "You: " : `${NAME}: `));
+  const element = spoken(role);
   if (entry.files) {
     element.classList.add("with-files");
     element.append(...entry.files.map((file) => shownFile(entry, file)));
@@ -651,7 +660,7 @@ function choices(offered) {
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", "Answers to choose from");
   for (const { title, description } of offered) {
-    const button = Object.assign(make("button", "", title), { type: "button" });
+    const button = Object.assign(make("button", "", title), { type: "button", dir: "auto" });
     if (description) button.append(make("span", "", description));
     button.addEventListener("click", ({ detail }) => {
       say(title);
@@ -663,7 +672,7 @@ function choices(offered) {
 }
 
 function link(url, text = url) {
-  return Object.assign(make("a", "", text), { href: url, target: "_blank", rel: "noopener noreferrer nofollow" });
+  return Object.assign(make("a", "", text), { dir: "auto", href: url, target: "_blank", rel: "noopener noreferrer nofollow" });
 }
 
 function meta(role, entry, bad) {
@@ -732,11 +741,26 @@ function grow() {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
   const ready = attached.every(({ file }) => file);
-  $("send").disabled = !ready || !(text.value.trim() || attached.length);
+  $("send").disabled = !ready || tooLong() || !(text.value.trim() || attached.length);
+}
+
+function tooLong() {
+  return $("text").value.trim().length > MAX_TEXT;
+}
+
+let lengthSaid = false;
+
+/** A text that is too long stays as it is, and its writer shortens it. */
+function sayLength() {
+  const long = tooLong();
+  if (long) notice(`A message has at most ${MAX_TEXT} characters; this one has ${$("text").value.trim().length}. Please shorten it.`);
+  else if (lengthSaid) notice("");
+  lengthSaid = long;
 }
 
 function write() {
   grow();
+  sayLength();
   if ($("text").value.trim()) listen(true);
 }
 
@@ -745,7 +769,7 @@ function submit(submitted) {
   const text = $("text");
   const content = text.value.trim();
   const files = attached;
-  if (!(content || files.length) || !files.every(({ file }) => file)) return;
+  if (!(content || files.length) || tooLong() || !files.every(({ file }) => file)) return;
   text.value = "";
   attached = [];
   drawAttached();

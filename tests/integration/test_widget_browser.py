@@ -1,0 +1,72 @@
+"""The widget's page in a browser, as far as it needs no workers: what is written, however it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import db
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.integration.widget_page import key_of
+from tests.site import serving
+from web.app import create_app
+
+pytestmark = [
+    pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}"),
+    pytest.mark.timeout(300),
+]
+
+LAST = "[...document.querySelectorAll('#messages > .{role} .bubble')].at(-1)"
+#: As from the clipboard.
+PASTE = "document.execCommand('insertText', false, arguments[0])"
+
+
+@pytest.fixture
+def page(tmp_path: Path, world: World) -> Iterator[Browser]:
+    with serving(create_app()) as site, browsers.chromium(tmp_path / "profile") as browser:
+        browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+        browser.run("document.getElementById('text').focus()")
+        yield browser
+
+
+def test_a_text_that_is_too_long_is_kept_and_not_cut(page: Browser) -> None:
+    page.run(PASTE, "0123456789" * 401)
+    assert page.run("return document.getElementById('text').value.length") == 4_010, "nothing is cut off without a word"
+    assert page.texts("#notice") == ["A message has at most 4000 characters; this one has 4010. Please shorten it."]
+    assert page.run("return document.getElementById('send').disabled")
+    page.type("\ue007")  # Enter
+    assert page.run("return document.getElementById('text').value.length") == 4_010
+    page.type("\ue003" * 10)  # Backspace
+    assert not page.shown("#notice")
+    page.type("\ue007")
+    page.until(f"{LAST.format(role='user')}?.textContent.endsWith('0123456789')")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    [sent] = db.rows("select payload ->> 'content' as content from job where queue = 'incoming-messages'")
+    assert sent["content"] == "0123456789" * 400
+
+
+@pytest.mark.parametrize(
+    ("text", "direction"), [("מתי אתם שולחים? 3 days", "rtl"), ("متى تشحنون؟", "rtl"), ("Do you ship to תל אביב?", "ltr")]
+)
+def test_a_text_runs_in_its_own_direction(page: Browser, text: str, direction: str) -> None:
+    page.run(PASTE, text)
+    assert page.run("return getComputedStyle(document.getElementById('text')).direction") == direction
+    page.type("\ue007")
+    page.until(f"{LAST.format(role='user')}?.textContent.includes(arguments[0])", text)
+    assert page.run(f"return getComputedStyle({LAST.format(role='user')}).direction") == direction
+    html = f"<p>{text}</p><ul><li>{text}</li></ul>"
+    reply = {
+        "id": "m_1",
+        "role": "assistant",
+        "content": "",
+        "html": html,
+        "status": "SENT",
+        "created_at": "2026-11-27T12:00:00Z",
+    }
+    page.run("receive(arguments[0], 1)", reply)
+    shown = f"[...{LAST.format(role='assistant')}.querySelectorAll('p, li')].map(element => getComputedStyle(element).direction)"
+    assert page.run(f"return {shown}") == [direction, direction]
