@@ -223,22 +223,42 @@ create trigger knowledge_base_embed_later after update of embedding_model on kno
 -- BM25 over three forms of each word: its stem, the word as it is, its first four letters (shared/README.md, "Knowledge search").
 -- What each message asks is plpgsql, whose plans a session keeps.
 
--- A text as the search reads it: in lower case, without the accents that people leave out, and nothing between two words but a blank.
+-- A text as the search reads it: in lower case, without the accents that people leave out, with the digits of Europe, and nothing
+-- between two words but a blank.
 create function knowledge_fold(p_text text) returns text language sql immutable parallel safe as $$
     select translate(replace(replace(replace(lower(normalize(p_text, nfkc)), 'ß', 'ss'), 'œ', 'oe'), 'æ', 'ae'),
-        'àáâãäåāăąçćčèéêëēęěğìíîïīıłñńňòóôõöøőřśşšșţťțùúûüūůűýÿźżž-–/_.@=&?#''’',
-        'aaaaaaaaaccceeeeeeegiiiiiilnnnooooooorsssstttuuuuuuuyyzzz            ')
+        'àáâãäåāăąçćčèéêëēęěğìíîïīıłñńňòóôõöøőřśşšșţťțùúûüūůűýÿźżž-–/_.@=&?#''’٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९๐๑๒๓๔๕๖๗๘๙',
+        'aaaaaaaaaccceeeeeeegiiiiiilnnnooooooorsssstttuuuuuuuyyzzz            0123456789012345678901234567890123456789')
 $$;
 
--- The words of a text and how often each is there. Chinese, Japanese, Thai and Lao have no blanks: two characters are a word.
+-- The words of a text and how often each is there. Chinese, Japanese, Thai, Lao, Burmese and Khmer have no blanks, and Korean words
+-- end in particles: two characters are a word.
 create function knowledge_words(p_text text) returns table (word text, count integer) language sql immutable parallel safe as $$
     select left(piece.word, 60), sum(coalesce(cardinality(token.positions), 1))::integer
     from unnest(to_tsvector('simple', knowledge_fold(p_text))) token, lateral (
-        select token.lexeme as word where token.lexeme !~ '[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]'
+        select token.lexeme as word
+        where token.lexeme !~ '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]'
         union all
         select substr(token.lexeme, place, 2) from generate_series(1, greatest(length(token.lexeme) - 1, 1)) place
-        where token.lexeme ~ '[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]'
-    ) piece group by 1
+        where token.lexeme ~ '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]'
+    ) piece where piece.word <> all ('{니다,습니,합니,입니,됩니,세요,어요,아요,해요,나요,까요}') group by 1 -- how Korean sentences end
+$$;
+
+-- What is written with hyphens, or beside a number, as those write it who join it: "wifi" for "Wi-Fi", "ax3000" for "AX-3000" and for
+-- "AX 3000", "5kg" for "5 kg". Each two parts, and all of them.
+create function knowledge_compounds(p_text text) returns table (word text) language sql immutable parallel safe as $$
+    select distinct joined.word
+    from (
+        select regexp_matches(p_text, '[[:alnum:]]+(?:[-_‐‑][[:alnum:]]+)+|[[:alpha:]]+ [0-9]+', 'g') as matched
+        union all
+        select regexp_matches(p_text, '[0-9]+ [[:alpha:]]+', 'g')) compound,
+        lateral (select regexp_split_to_array(compound.matched[1], '[-_‐‑ ]') as all_of) parts,
+        lateral (
+            select knowledge_fold(array_to_string(parts.all_of, '')) as word
+            union all
+            select knowledge_fold(parts.all_of[place] || parts.all_of[place + 1])
+            from generate_series(1, cardinality(parts.all_of) - 1) place) joined
+    where length(joined.word) between 3 and 24
 $$;
 
 create function knowledge_stemmer(p_language text) returns regdictionary language sql stable parallel safe as $$
@@ -265,16 +285,20 @@ begin
     with fields (boost, b, usual_length, text) as (
         values (2.5::float8, 0.7::float8, 9.0::float8, p_title), (1.0, 0.75, 80.0, p_content)
     ), tokens as materialized (
-        select boost, b, usual_length, token.word, token.count, stem.stems[1] as stem
-        from fields, (select knowledge_stemmer(p_language) as dictionary offset 0) stemmer, knowledge_words(fields.text) token,
+        select boost, b, usual_length, token.word, token.count, token.is_compound, stem.stems[1] as stem
+        from fields, (select knowledge_stemmer(p_language) as dictionary offset 0) stemmer,
+            lateral (
+                select word_of_text.word, word_of_text.count, false as is_compound from knowledge_words(fields.text) word_of_text
+                union all select compound.word, 1, true from knowledge_compounds(fields.text) compound) token,
             lateral (select ts_lexize(stemmer.dictionary, token.word) as stems offset 0) stem
         where stem.stems <> '{}' -- a stop word
     ), lengths as (
-        select tokens.boost, sum(tokens.count) as words from tokens group by tokens.boost
+        select tokens.boost, sum(tokens.count) as words from tokens where not is_compound group by tokens.boost
     ), forms as (
         select boost, b, usual_length, stem as form, count, 1.0::float8 as share from tokens
         union all select boost, b, usual_length, '=' || tokens.word, count, 0.25 from tokens
-        union all select boost, b, usual_length, '^' || left(tokens.word, 4), count, 0.4 from tokens where length(tokens.word) > 4
+        union all select boost, b, usual_length, '^' || left(tokens.word, 4), count, 0.4 from tokens
+            where length(tokens.word) > 4 and not is_compound
     ), counted as (
         select boost, b, usual_length, form, share, sum(count) as count from forms group by 1, 2, 3, 4, 5
     )
@@ -406,10 +430,10 @@ $$;
 -- The items of one base that have words of a question, best first. `score` is BM25's. `relevance` compares it with what the
 -- question asks for, both in words that tell something and as shares of the greatest rarity, which is that of a base's size: who asks
 -- for rare words that no item has gets little. Null: it has only words that are common here.
--- The turn before counts 0.4. Where no item fits about twice as well as it must (knowledge_search_v5), a word that the base lacks stands
+-- The turn before counts 0.4. Where no item fits about twice as well as it must (knowledge_search_v6), a word that the base lacks stands
 -- for those that are a slip away: to look for them takes its time, and who spelt what matters rightly has words enough that the
 -- base lacks.
-create function knowledge_candidates_v3(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer)
+create function knowledge_candidates_v4(p_knowledge_base_id bigint, p_question text, p_before text, p_limit integer)
 returns table (id bigint, score real, relevance real) language plpgsql stable rows 20 as $$
 begin
     return query
@@ -425,28 +449,30 @@ begin
                     else 0.6 end::float8 as telling
             from knowledge_base where knowledge_base.id = p_knowledge_base_id offset 0) counted
     ), words as materialized (
-        select stemmed_words.word, stemmed_words.weight, stemmed_words.stems, known.telling
+        select stemmed_words.word, stemmed_words.weight, stemmed_words.is_compound, stemmed_words.stems, known.telling
         from base, (
-            select asked_words.word, asked_words.weight, stemmed.stems
+            select asked_words.word, asked_words.weight, asked_words.is_compound, stemmed.stems
             from base, (
-                select texts.word, max(texts.weight) as weight from (
-                    select word, 1.0::float8 as weight from knowledge_words(left(p_question, 8000))
-                    union all select word, 0.4 from knowledge_words(left(p_before, 4000))) texts
+                select texts.word, max(texts.weight) as weight, bool_and(texts.is_compound) as is_compound from (
+                    select word, 1.0::float8 as weight, false as is_compound from knowledge_words(left(p_question, 8000))
+                    union all select word, 0.4, false from knowledge_words(left(p_before, 4000))
+                    union all select word, 0.5, true from knowledge_compounds(left(p_question, 8000))) texts
                 group by texts.word) asked_words, knowledge_stems(base.stemmers, asked_words.word) stemmed
             where stemmed.stems is not null
-            order by asked_words.weight desc limit 150) stemmed_words,
+            order by asked_words.is_compound, asked_words.weight desc limit 150) stemmed_words,
             knowledge_telling(base.languages, stemmed_words.stems, base.telling) known
     ), postings as materialized (
         select forms.*, entries.*
         from base, (
             select form, max(words.weight) as weight, min(words.word) as asked, bool_or(is_whole) as is_whole,
                 max(words.telling) as telling
-            from words, knowledge_forms(words.word, words.stems) group by form) forms,
+            from words, knowledge_forms(words.word, words.stems) where is_whole or not words.is_compound group by form) forms,
             knowledge_postings(p_knowledge_base_id, base.items, forms.form) entries
     ), rarities as materialized (
         select words.word, words.weight, words.telling, coalesce(max(postings.rarity), base.greatest_rarity) as rarity,
             base.greatest_rarity
         from base, words left join postings on postings.asked = words.word and postings.is_whole
+        where not words.is_compound -- its parts are asked for
         group by words.word, words.weight, words.telling, base.greatest_rarity
     ), demand as materialized (
         select sqrt(demand.total * words.greatest) as most from (
@@ -460,7 +486,7 @@ begin
         group by entry.item order by total_score desc, entry.item limit p_limit
     ), unknown_words as materialized (
         select words.word, words.weight from words
-        where (select coalesce(max(telling_score) / (select most from demand) < 1.9, true) from best_as_written)
+        where not words.is_compound and (select coalesce(max(telling_score) / (select most from demand) < 1.9, true) from best_as_written)
             and length(words.word) between 5 and 24 and words.word !~ '[0-9%\\]' -- a number; LIKE's own
             and not exists (select from postings where form = any (words.stems || ('=' || words.word)))
         order by words.weight desc, length(words.word) desc limit 4
@@ -505,7 +531,7 @@ end $$;
 -- what is of another section, as long as there are fewer than five: parts of one long text leave room for others. An item that
 -- scores less than a fifth of the best only shares a common word with the question, and a question whose best item is not relevant
 -- is about something else. Of each item only the first `p_characters` are returned; `url` only if answers may show it.
-create function knowledge_search_v5(p_knowledge_base_id bigint, p_question text, p_before text, p_characters integer)
+create function knowledge_search_v6(p_knowledge_base_id bigint, p_question text, p_before text, p_characters integer)
 returns jsonb language plpgsql stable as $$
 begin
     if p_knowledge_base_id is null then
@@ -513,7 +539,7 @@ begin
     end if;
     return (
         with candidates as materialized (
-            select * from knowledge_candidates_v3(p_knowledge_base_id, p_question, p_before, 10)
+            select * from knowledge_candidates_v4(p_knowledge_base_id, p_question, p_before, 10)
         ), best as (
             select max(score) as score, max(relevance) as relevance from candidates
         ), parts as (

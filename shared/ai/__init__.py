@@ -17,7 +17,7 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
     completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
-What does not: the ranking (knowledge_search_v5 in schema.sql, knowledge_hybrid_v3 in shared/db/vectors.sql), how items get into a
+What does not: the ranking (knowledge_search_v6 in schema.sql, knowledge_hybrid_v4 in shared/db/vectors.sql), how items get into a
 base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).
 
 It may import: the vocabulary, models, db, http, broker, telemetry, jobs, budgets, knowledge, teaching. Used by workers, web and

@@ -1,4 +1,4 @@
-"""The search by meaning and by words, for knowledge bases that have vectors (knowledge_hybrid_v3 in shared/db/vectors.sql).
+"""The search by meaning and by words, for knowledge bases that have vectors (knowledge_hybrid_v4 in shared/db/vectors.sql).
 
 The question's vector is made here, with no connection held; where that fails, the words that the claim found have to do.
 """
@@ -24,10 +24,31 @@ _search = Statement(queries["search_by_meaning"])
 
 #: How much the turn before counts beside the question: it says what "and how often?" is about.
 TURN_BEFORE = 0.4
-#: What the best item's cosine has to be, or how far above the mean of the base, else the question is about something else, and
-#: nothing is found (workers/README.md, "What vectors find"). Models differ in this: one that nobody has measured has none.
-FLOORS = {local_model.NAME: (0.8525, 0.0625)}
-NO_FLOOR = (None, None)
+
+
+class Floor(NamedTuple):
+    """What the best item's cosine has to be, or how far above the base's mean, else the question is about something else.
+
+    Nothing is found then. The cosine is for a base of 200 items; e times as many want `growth` more. Both may be lower by as much
+    as `words` where the question's words fit. None: there is no floor.
+    """
+
+    cosine: float | None
+    lead: float | None
+    words: float = 0.0
+    growth: float = 0.0
+
+
+class Floors(NamedTuple):
+    """Those of a model. Across languages cosines are lower and say less, and the words of one are seldom those of another."""
+
+    one_language: Floor
+    across_languages: Floor
+
+
+#: Models differ in this: one that nobody has measured has none (workers/README.md, "What vectors find").
+FLOORS = {local_model.NAME: Floors(Floor(0.88, 0.0905, words=0.03, growth=0.008), Floor(0.855, 0.04, growth=0.008))}
+NO_FLOOR = Floor(None, None)
 
 
 class Base(NamedTuple):
@@ -52,7 +73,7 @@ def search(base: Base, question: str, before: str | None, characters: int) -> li
     if vector is None:
         return None
     earlier = embeddings.of_question(model, before) if before else None
-    floor, lead = FLOORS.get(model, NO_FLOOR) if _is_of(base, question) else NO_FLOOR
+    floor = _floor(base, question)
     values = {
         "knowledge_base_id": base.id,
         "model": model,
@@ -60,8 +81,10 @@ def search(base: Base, question: str, before: str | None, characters: int) -> li
         "before": before,
         "vector": as_literal(vector),
         "context_vector": as_literal(sum_of(vector, earlier, TURN_BEFORE) if earlier else vector),
-        "floor": floor,
-        "lead": lead,
+        "floor": floor.cosine,
+        "growth": floor.growth,
+        "lead": floor.lead,
+        "words": floor.words,
         "characters": characters,
     }
     try:
@@ -72,6 +95,11 @@ def search(base: Base, question: str, before: str | None, characters: int) -> li
     return row["items"] or []
 
 
-def _is_of(base: Base, question: str) -> bool:
-    """Whether a question is in a language of the base's. Across languages cosines are lower, and say less."""
-    return base.model not in FLOORS or not base.languages or language_of(question, otherwise=base.languages[0]) in base.languages
+def _floor(base: Base, question: str) -> Floor:
+    """That of the base's model, by whether the question is in a language of the base's."""
+    if base.model not in FLOORS:
+        return NO_FLOOR
+    floors = FLOORS[base.model]
+    if not base.languages or language_of(question, otherwise=base.languages[0]) in base.languages:
+        return floors.one_language
+    return floors.across_languages

@@ -78,15 +78,17 @@ end $$;
 -- Items that are switched off, which a search leaves out: usually none.
 create index if not exists knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
 
--- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v5 gives them, but by
+-- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v6 gives them, but by
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
 -- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides
 -- what "and how often?" is about; an item that fits the question alone has nearly the same place, for the turn before may have been
 -- about something else. At most five; what is far below the best is left out. Nothing at all if no item stands out: the best cosine
--- is below `p_floor` and less than `p_lead` above the mean.
+-- is below `p_floor` and less than `p_lead` above the mean. The floor is that of 200 items, and grows by `p_growth` with the logarithm of
+-- their number up to 500: of many items the best is nearer to any question. Both are lower by up to `p_words` where the question's words
+-- fit: what two ways to search agree on is seldom wrong.
 -- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
-create or replace function knowledge_hybrid_v3(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
-    p_vector halfvec, p_context halfvec, p_floor real, p_lead real, p_characters integer)
+create or replace function knowledge_hybrid_v4(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
+    p_vector halfvec, p_context halfvec, p_floor real, p_growth real, p_lead real, p_words real, p_characters integer)
 returns jsonb language plpgsql stable as $$
 begin
     return (
@@ -98,19 +100,25 @@ begin
                   select id from knowledge_item where knowledge_base_id = p_knowledge_base_id and not is_active))
             group by item_id
         ), words_alone as materialized (
-            select id, score / max(score) over () as share
-            from knowledge_candidates_v3(p_knowledge_base_id, p_question, null, 1000)
+            select id, score / max(score) over () as share, relevance
+            from knowledge_candidates_v4(p_knowledge_base_id, p_question, null, 1000)
         ), words_in_context as materialized (
-            select id, share from words_alone where p_before is null
+            select id, share, relevance from words_alone where p_before is null
             union all
-            select id, score / max(score) over ()
-            from knowledge_candidates_v3(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
+            select id, score / max(score) over (), relevance
+            from knowledge_candidates_v4(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
+        ), fitting as materialized (
+            -- All of it from 1.5 on, about twice what the search by words wants; also if the question has only words that are common here.
+            select case when count(*) > 0 then p_words * least(coalesce(max(relevance) / 1.5, 1), 1) else 0 end as lowers
+            from words_in_context
         ), scale as materialized (
             select avg(alone) as mean_alone, nullif(max(alone) - avg(alone), 0) as lead_alone,
                 avg(in_context) as mean_in_context, nullif(max(in_context) - avg(in_context), 0) as lead_in_context,
                 -- Null: the base has no vectors.
-                coalesce(greatest(max(alone), max(in_context)) >= p_floor
-                    or greatest(max(alone) - avg(alone), max(in_context) - avg(in_context)) >= p_lead, true) as one_stands_out
+                coalesce(greatest(max(alone), max(in_context)) + (select lowers from fitting)
+                        >= p_floor + p_growth * ln(greatest(least(count(*), 500), 1) / 200.0)
+                    or greatest(max(alone) - avg(alone), max(in_context) - avg(in_context)) + (select lowers from fitting) >= p_lead,
+                    true) as one_stands_out
             from cosines
         ), shares as (
             select id, cosines.alone is not null as has_vector,
@@ -131,5 +139,5 @@ begin
         select jsonb_agg(jsonb_build_object('id', id, 'title', left(title, 500), 'content', left(content, p_characters),
             'score', round(score::numeric, 3), 'url', case when show_link then url end) order by score desc, id)
         from best_items join knowledge_item using (id)
-        where score >= 0.55 * (select max(score) from best_items));
+        where score >= 0.45 * (select max(score) from best_items));
 end $$;

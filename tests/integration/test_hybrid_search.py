@@ -15,6 +15,7 @@ from scripts.local.simulator.exchange import Request
 from scripts.local.simulator.services import embed
 from shared import config, db
 from shared.ai import embeddings, hybrid, local_model
+from shared.ai.hybrid import Floor
 from shared.ai.search import search
 from shared.ai.vectors import as_literal
 from shared.errors import PermanentError
@@ -144,11 +145,43 @@ def test_the_turn_before_says_what_a_question_is_about_unless_it_is_about_someth
     assert "Shipping" in titles(base, "When do you ship?", "watering my monstera?")
 
 
+def floors(monkeypatch: pytest.MonkeyPatch, one_language: Floor, across_languages: Floor) -> None:
+    monkeypatch.setitem(hybrid.FLOORS, MODEL, hybrid.Floors(one_language, across_languages))
+
+
+ABOUT_SOMETHING_ELSE = "What is the capital of Australia?"
+IN_ANOTHER_LANGUAGE = "Quelle est la capitale de l'Australie, s'il vous plaît ?"
+
+
 def test_a_question_that_no_item_stands_out_for_finds_nothing(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(hybrid.FLOORS, MODEL, (0.5, 0.5))
+    floors(monkeypatch, Floor(0.5, 0.5), Floor(0.0, 0.0))
     assert titles(base, "dinosaur")[0] == "Returns"
-    assert titles(base, "What is the capital of Australia?") == []
-    assert titles(base, "Quelle est la capitale de l'Australie, s'il vous plaît ?") != [], "cosines across languages are lower"
+    assert titles(base, ABOUT_SOMETHING_ELSE) == []
+    assert titles(base, IN_ANOTHER_LANGUAGE) != [], "cosines across languages are lower"
+
+
+def test_across_languages_there_is_a_floor_too(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    floors(monkeypatch, Floor(0.0, 0.0), Floor(0.5, 0.5))
+    assert titles(base, ABOUT_SOMETHING_ELSE) != []
+    assert titles(base, IN_ANOTHER_LANGUAGE) == []
+
+
+def test_the_floor_of_a_small_base_is_lower(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 items the best one is nearer to any question than of the two that there are: there is less to stand out from."""
+    assert db.scalar("select count(*) from knowledge_item where knowledge_base_id = %s", [base]) < 20
+    floors(monkeypatch, Floor(1.5, 1.5), Floor(1.5, 1.5))
+    assert titles(base, "dinosaur") == []
+    floors(monkeypatch, Floor(1.5, 1.5, growth=0.5), Floor(1.5, 1.5))
+    assert titles(base, "dinosaur")[0] == "Returns"
+
+
+def test_words_that_fit_lower_the_floor(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never so far as to let anything pass, and not for words that no item has."""
+    floors(monkeypatch, Floor(1.5, 1.5, words=1.5), Floor(1.5, 1.5, words=1.5))
+    assert titles(base, "When do you ship my goods?")[0] == "Shipping"
+    assert titles(base, "dinosaur") == []
+    floors(monkeypatch, Floor(1.5, 1.5), Floor(1.5, 1.5))
+    assert titles(base, "When do you ship my goods?") == []
 
 
 def test_a_model_that_does_not_run_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
