@@ -221,5 +221,5 @@ def _warning(left_out: list[str], repeated: int) -> str | None:
         more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
         parts.append(f"left out: {', '.join(left_out[:NAMED])}{more}")
     if repeated:
-        parts.append(f"{repeated} repeated rows are there once")
+        parts.append(f"repetitions left out: {repeated}")
     return "; ".join(parts) or None

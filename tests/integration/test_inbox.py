@@ -113,6 +113,8 @@ def test_a_person_takes_answers_and_gives_back(app: Flask, world: World, agent: 
         ("We look for it.", "SENT", "Ben"),
     ]
     assert conversation()["assigned_to"] == agent.id, "who helps out takes nothing away"
+    [answered] = lists.page(lists.Filter(world.customer, agent.id, view="all")).rows
+    assert (answered["role"], answered["author"]) == ("agent", "Ben"), "the list says who wrote, not the bot"
     shown = ben.get(path_of(world)).text
     assert ("Emma has this conversation" in shown, "Hello, Emma here." in shown) == (True, True)
     assert emma.post(path_of(world, "/bot")).status_code == 303

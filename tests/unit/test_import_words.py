@@ -93,7 +93,7 @@ def test_an_import_s_text_in_german(text: str | None, shown: str) -> None:
             "".join(f"Frage {n},\n" for n in range(9)) + "Wo?,Hier.\nWo?,Hier.",
             "ausgelassen: Zeile 2 hat keine Antwort, Zeile 3 hat",
         ),
-        ("Wo?,Hier.\nWo?,Hier.", "doppelte Zeilen, die nur einmal da sind: 1"),
+        ("Wo?,Hier.\nWo?,Hier.", "ausgelassene Wiederholungen: 1"),
     ],
 )
 def test_what_a_table_leaves_out_is_said_in_german(rows: str, shown: str) -> None:

@@ -79,7 +79,7 @@ def test_rows_that_lack_something() -> None:
     )
     assert [(item.title, item.content, item.url) for item in document.items] == [
         ("A?", "1", "https://shop.example/a"), ("B?", "2 more", None), ("C?", "3", None), ("E?", "4", None)]  # fmt: skip
-    assert document.warning == "left out: row 9 has no answer, row 11 has no answer; 1 repeated rows are there once"
+    assert document.warning == "left out: row 9 has no answer, row 11 has no answer; repetitions left out: 1"
 
 
 @pytest.mark.parametrize("cell", ['=HYPERLINK("https://evil.example","Click")', "+49 30 1234", "@home", "-5", "=1+1"])

@@ -80,7 +80,7 @@ _SAID = (
     _l("left out: %(rows)s"),
     _l("row %(number)s has no answer"),
     _l("row %(number)s has no question"),
-    _l("%(number)s repeated rows are there once"),
+    _l("repetitions left out: %(number)s"),
     _l("%(number)s of %(most)s pages have no text and may be scans"),
     _l("something went wrong here; try again, and tell us if it happens again"),
 )
