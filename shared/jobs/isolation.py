@@ -13,11 +13,18 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import Any
 
-from shared.errors import Snooze
-from shared.jobs.ledger import Job
+from shared import db
+from shared.config import settings
+from shared.db import sql
+from shared.errors import LeaseLost, Snooze
+from shared.jobs.ledger import Job, insist, leases
 from shared.jobs.outcome import AttemptEnded
+
+queries = sql.load(__file__)
 
 #: Suspects of a worker process that run at the same time. Each has connections of its own to PostgreSQL and Redis.
 MAX_AT_ONCE = 4
@@ -105,3 +112,23 @@ class Isolation:
         with theirs:
             command = [sys.executable, "-m", "shared.jobs.isolated", str(theirs.fileno()), *sorted(self.modules)]
             self._forks = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+
+
+def begin_alone(job: Job) -> None:
+    """Notes that a job runs alone in this process, and no more in the worker that claimed it. Raises LeaseLost."""
+    _insist_on(queries["begin_alone"], job)
+    leases.add(job.id, job.claim, at_most_once=False)
+
+
+def lost_alone(job: Job) -> int:
+    """Counts that the process died in which a job ran alone; returns how many workers it lost. Raises LeaseLost."""
+    return int(_insist_on(queries["lost_alone"], job))
+
+
+def _insist_on(query: sql.Query, job: Job) -> Any:
+    """What a statement about a claim answers. Raises LeaseLost if it answers nothing."""
+    write = partial(query.scalar, job_id=job.id, claim=job.claim)
+    answer = insist(lambda: db.retry_on_outage(write, settings().job_lease))
+    if answer is None:
+        raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
+    return answer

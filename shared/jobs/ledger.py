@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from shared import db
@@ -286,26 +285,6 @@ def fail_attempt(
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
     enqueue(tickets_of(row.get("tickets") or ()))
     return row["attempt"], row["retry_in"]
-
-
-def begin_alone(job: Job) -> None:
-    """Notes that a job runs alone in this process, and no more in the worker that claimed it. Raises LeaseLost."""
-    _insist_on(queries["begin_alone"], job)
-    leases.add(job.id, job.claim, at_most_once=False)
-
-
-def lost_alone(job: Job) -> int:
-    """Counts that the process died in which a job ran alone; returns how many workers it lost. Raises LeaseLost."""
-    return int(_insist_on(queries["lost_alone"], job))
-
-
-def _insist_on(query: sql.Query, job: Job) -> Any:
-    """What a statement about a claim answers. Raises LeaseLost if it answers nothing."""
-    write = partial(query.scalar, job_id=job.id, claim=job.claim)
-    answer = insist(lambda: db.retry_on_outage(write, settings().job_lease))
-    if answer is None:
-        raise LeaseLost(f"job {job.id}: claim {job.claim} is over")
-    return answer
 
 
 def expire_leases_of(worker: str) -> None:

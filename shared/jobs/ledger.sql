@@ -41,12 +41,6 @@ select job.id from job join unnest(:ids::bigint[], :claims::integer[]) as abando
     on job.id = abandoned.id and job.claims = abandoned.claim and job.state = 'active'
 where job.id = any (:ids::bigint[])
 
--- name: begin_alone(job_id, claim)
-select job_begin_alone_v1(:job_id, :claim) as has_begun
-
--- name: lost_alone(job_id, claim)
-select job_lost_alone_v1(:job_id, :claim) as lost_claims
-
 -- name: expire_leases(queues, worker)
 select job_expire_leases_v1(:queues::text[], :worker)
 

@@ -33,7 +33,7 @@ from shared.errors import JobParked, LeaseLost, OutcomeUnknown, PermanentError, 
 from shared.jobs import ledger, pauses, worker_process
 from shared.jobs.completion import report_completed
 from shared.jobs.dead_letter import DeadLetter
-from shared.jobs.isolation import Isolation, ProcessDied
+from shared.jobs.isolation import Isolation, ProcessDied, begin_alone, lost_alone
 from shared.jobs.ledger import ClaimStatement, Job, NotClaimed, leases
 from shared.jobs.outcome import (
     OUTAGE_DELAY,
@@ -98,7 +98,7 @@ class Stage:
     def execute_alone(self, job: Job) -> AttemptEnded | None:
         """Executes a suspect in a process of its own; returns what its worker has to tell Dramatiq."""
         try:
-            ledger.begin_alone(job)
+            begin_alone(job)
             self._execute(job, Timings(), is_admitted=self.queue in queues.UNCLAIMED)
         except AttemptEnded as ended:
             return ended
@@ -189,7 +189,7 @@ class Stage:
 
     def _record_death(self, job: Job, death: ProcessDied, timings: Timings) -> None:
         try:
-            lost = ledger.lost_alone(job)
+            lost = lost_alone(job)
         except LeaseLost as error:
             log.warning("failure_dropped", extra={"reason": str(error)})
             return

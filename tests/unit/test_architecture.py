@@ -96,6 +96,7 @@ VOCABULARY_OF_CHANNELS = ("shared.channels.registry", "shared.channels.kinds", "
 #: The floors of shared/: a module may import what stands below it, and its own package.
 FLOORS = (
     {"shared.database_url", "shared.setting_checks"},
+    {"shared.redis_url"},
     {"shared.setting_types"},
     {"shared.config", "shared.errors", "shared.queues"},
     {"shared.telemetry", *VOCABULARY_OF_CHANNELS},
@@ -136,6 +137,7 @@ def test_nothing_in_shared_sits_flat_but_the_vocabulary(root: Path) -> None:
         "payloads",
         "queue_service",
         "queues",
+        "redis_url",
         "setting_checks",
         "setting_types",
     }

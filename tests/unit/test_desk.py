@@ -14,6 +14,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from shared.channels.outcomes import EXPLANATIONS
+from shared.models import limits
 from shared.people.accounts import Refused, checked_address
 from shared.teaching import chatbots, knowledge
 from web.desk import audit_words
@@ -53,8 +54,9 @@ def texts(root: Path) -> set[str]:
     """Every text of the desk: the singular of those with a plural."""
     options = {"web/templates/desk/**.html": {"trimmed": "true", "silent": "false"}}
     found = extract_from_dir(root, _METHODS, options, _KEYWORDS, directory_filter=lambda path: ".venv" not in path)
-    # Why a message failed is said by the API as well, in English.
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found} | set(EXPLANATIONS.values())
+    # Why a message failed, and how many of a kind there may be, is said by the API as well, in English.
+    said = {*EXPLANATIONS.values(), *(limit.text for limit in vars(limits).values() if isinstance(limit, limits.Limit))}
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found} | said
 
 
 def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> None:
