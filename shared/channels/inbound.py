@@ -230,6 +230,11 @@ def get_id(value: Any, *path: str) -> str:
     return str(found) if isinstance(found, int) and not isinstance(found, bool) else get_text(value, *path)
 
 
+def present(**members: Any) -> dict[str, Any]:
+    """The members that say something."""
+    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
+
+
 def is_true(value: Any) -> bool:
     """Whether a flag is set, which programs between the provider and us may have made a text or a number."""
     return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))

@@ -60,22 +60,20 @@ _PROBE_PATIENCE = 2.0
 _PROBES = 10
 #: The addresses whose pooler is known to give each session a connection of its own.
 _in_session_mode: set[str] = set()
+#: What is said of a pooler in transaction or statement mode.
+_TRANSACTION_MODE = (
+    "DATABASE_URL leads to a connection pooler in transaction mode, which runs each transaction on another connection. "
+    "Switchboard needs connections of its own, for prepared statements and LISTEN. Use the pooler's session mode "
+    "(PgBouncer: pool_mode=session; Supabase: port 5432 instead of 6543) or the database's direct address "
+    "(Neon: the host name without -pooler)."
+)
 
 
 class Unsuitable(psycopg2.OperationalError):
-    """No connection that DATABASE_URL leads to can do; somebody has to change a setting."""
+    """No connection that DATABASE_URL leads to can do; somebody has to change a setting.
 
-
-class TransactionPooling(Unsuitable):
-    """A pooler in transaction or statement mode is in between."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "DATABASE_URL leads to a connection pooler in transaction mode, which runs each transaction on another connection. "
-            "Switchboard needs connections of its own, for prepared statements and LISTEN. Use the pooler's session mode "
-            "(PgBouncer: pool_mode=session; Supabase: port 5432 instead of 6543) or the database's direct address "
-            "(Neon: the host name without -pooler)."
-        )
+    It has no subclasses: peewee knows an error by its class, or by that one's base, and no further.
+    """
 
 
 def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNING) -> Session:
@@ -138,14 +136,14 @@ def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str
 
 
 def _refuse_transaction_mode(session: Session, url: str, limits: Limits) -> None:
-    """In session mode a session keeps its connection, and no other has it. Raises TransactionPooling."""
+    """In session mode a session keeps its connection, and no other has it. Raises Unsuitable."""
     other = _connect(url, limits)
     other.patience = _PROBE_PATIENCE
     try:
         for _ in range(_PROBES):
             before = _pid(session)
             if _pid(other) == before or _pid(session) != before:
-                raise TransactionPooling
+                raise Unsuitable(_TRANSACTION_MODE)
     except StatementOverdue:
         return  # it waits for the connection that the session keeps
     finally:

@@ -89,7 +89,7 @@ def test_every_entry_change_message_and_status_counts_and_a_bad_one_drops_none(d
     body["entry"][2]["changes"].append(change(door.number, messages=[written("wamid.4", "four\x00\ud83d")]))
     assert door.meta(body).status_code == 200
     texts = [message["content"] for message in accepted()]
-    assert texts == ["one", "[text]", "two", "three", "four\ufffd?"]
+    assert texts == ["one", "no object", "two", "three", "four\ufffd?"]
     assert [reject["reason"].split(":")[0] for reject in rejects()] == [
         "A message has no id.",
         "A message has no from or from_user_id.",

@@ -231,7 +231,7 @@ def test_a_long_text_among_others_is_not_in_every_answer(world: World, shop: int
 
 def blocks_read(base: int, question: str) -> int:
     """What a search reads of tables and indexes: its work, without a clock."""
-    explain = "explain (analyze, buffers, format json) select knowledge_search_v5(%s, %s, null, 100)"
+    explain = "explain (analyze, buffers, format json) select knowledge_search_v6(%s, %s, null, 100)"
     plan = db.scalar(explain, [base, question])[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text
+from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text, present
 from shared.channels.kinds import Kind
 
 
@@ -63,10 +63,6 @@ def order(raw: dict[str, Any]) -> Content:
     ]
     catalog, note = get_id(raw, "order", "catalog_id"), get_id(raw, "order", "text")
     return Content(Kind.ORDER, data={"order": present(note=note, catalog_id=catalog, items=items)})
-
-
-def present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
 
 
 def _is_plain(value: Any) -> bool:

@@ -27,10 +27,11 @@ from shared.channels.inbound import (
     get_time,
     integer,
     is_true,
+    present,
 )
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_cloud import contents
-from shared.channels.whatsapp_cloud.contents import Content, present
+from shared.channels.whatsapp_cloud.contents import Content
 from shared.channels.words import in_words
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
