@@ -64,6 +64,7 @@ class Lifecycle(Middleware):
 
         Ends the process where DATABASE_URL leads to a pooler that cannot do.
         """
+        _take_repeated_signals_for_one()  # before the first job: its thread may be faster than this one
         db.check_address()
         refresh_pauses()
         limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))
@@ -75,7 +76,6 @@ class Lifecycle(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
-        _take_repeated_signals_for_one()
         threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
         if identity.predecessors:
             threading.Thread(target=_take_over, name="take-over", daemon=True).start()

@@ -26,6 +26,7 @@ from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, Us
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.people import accounts
+from shared.privacy import erasure
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
@@ -449,6 +450,19 @@ def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, 
         hear({"conversation"})
         ask(world, PERSON)
         hear({"list", "conversation"})
+
+
+def test_a_page_learns_of_an_erasure_between_its_loading_and_its_first_news(app: Flask, world: World, agent: User) -> None:
+    world.say()
+    world.drain()
+    found, emma = conversation(), Visitor(app, agent)
+    path = f"/desk/c/{world.customer}/events?conversation={found['id']}"
+    assert emma.client.head(path).status_code == 200
+    erasure.erase(world.customer, found["contact_id"])
+    assert emma.client.head(path).status_code == 404, "its stream begins later: the page looks, and goes"
+    stream = live.DeskStream("desk", 1, world.customer, found["id"], "")  # its stream had begun
+    heard, _ = live.DeskHub(live.LIMITS)._events(stream, {"conversation": (None, {"id": found["id"]})})
+    assert heard.startswith("event: conversation")
 
 
 @pytest.mark.timeout(90)  # its stream would last for a quarter of an hour

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from flask import Response, current_app, g, request
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from shared.db import sql
 from shared.inbox import thread
@@ -32,6 +32,8 @@ queries = sql.load(__file__)
 
 #: Streams of a process together, of one customer, of one address.
 LIMITS = StreamLimits(together=1_000, group=300, address=300)
+#: Stands for the mark of what a stream has told nothing of. An erased conversation's mark is None, and that is news.
+_UNTOLD = object()
 #: For each event its mark, and its data.
 Events: TypeAlias = dict[str, tuple[Any, dict[str, Any]]]
 _HUB = "switchboard.desk_streams"
@@ -72,7 +74,7 @@ class DeskHub(StreamHub[DeskStream]):
         if latest is None:  # it ends now, and the page gets no other one
             stream.ends = 0.0
             return "", False
-        changed = {name: data for name, (mark, data) in latest.items() if stream.shown.get(name) != mark}
+        changed = {name: data for name, (mark, data) in latest.items() if stream.shown.get(name, _UNTOLD) != mark}
         stream.shown.update({name: latest[name][0] for name in changed})
         return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in changed.items()), False
 
@@ -108,9 +110,14 @@ def _latest(stream: DeskStream, lists: dict[int, dict[str, Any]], marks: dict[in
 @desk.get("/c/<int:customer_id>/events")
 @allowed("agent")
 def events() -> Response:
-    """`list`: a list has changed, with the newest handoff that waits; `conversation`: the one named in the address has."""
+    """`list`: a list has changed, with the newest handoff that waits; `conversation`: the one named in the address has.
+
+    404 if that is not there: the page that shows it goes (static/desk/desk.js).
+    """
     open_id = number("conversation")
     found = thread.conversation(g.customer.id, open_id) if open_id else None
+    if open_id and found is None:
+        raise NotFound
     return _answer(DeskStream(f"desk {g.user.id}", g.session_id, g.customer.id, found["id"] if found else None, client_site()))
 
 
