@@ -90,11 +90,13 @@ with runnable_jobs as materialized (
 ), new_media as (
     insert into media (customer_id, message_id, position, kind, mime, filename, size, sha256, source, state, storage_key, error,
         text)
-    select customer_id, message_id, position - 1, file.kind, mime, left(filename, 255), size, sha256, coalesce(source, '{}'),
+    select customer_id, message_id, position - 1, file.kind, mime, left(filename, 255),
+        case when size between 0 and 9007199254740991 then size::bigint end, -- a provider's word: its nonsense costs no message
+        sha256, coalesce(source, '{}'),
         case when is_stored then 'stored' when error is not null then 'failed' else 'waiting' end,
         case when is_stored then customer_id || '/' || left(sha256, 2) || '/' || sha256 end, error, text -- shared/media/folder.py
     from saved_messages, jsonb_array_elements(saved_messages.media) with ordinality as files(value, position),
-        jsonb_to_record(value) as file(kind text, mime text, filename text, size bigint, sha256 text, source jsonb,
+        jsonb_to_record(value) as file(kind text, mime text, filename text, size numeric, sha256 text, source jsonb,
             is_stored boolean, error text, text text)
 ), named_contacts as (
     update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()

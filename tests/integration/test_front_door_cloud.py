@@ -112,6 +112,14 @@ def test_the_same_delivery_again_is_the_same_message(door: FrontDoor, simulator:
     assert metrics.read()["inbound", "whatsapp_cloud", "duplicate"] == 3
 
 
+@pytest.mark.parametrize("size", [10**30, "9" * 40, 1e300, {"low": 1, "high": 10**20}, -5])
+def test_a_size_that_no_file_has_costs_no_message(door: FrontDoor, size: Any) -> None:
+    door.meta(webhook(change(door.number, messages=[written("wamid.1", type="image", image={"id": "7", "file_size": size})])))
+    door.world.drain()
+    assert db.rows("select state from media") == [{"state": "stored"}]
+    assert len(door.world.messages(role="user")) == 1
+
+
 CHOICES = [
     ({"type": "button", "button": {"text": "Yes, please", "payload": "yes"}}, "Yes, please"),
     (

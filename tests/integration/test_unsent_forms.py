@@ -130,6 +130,20 @@ def test_what_is_written_in_a_dialog_is_there_again_in_its_dialog(
     assert browser.run("return document.querySelector('#improve form').action") == action
 
 
+def test_a_page_that_has_to_go_goes_also_with_more_than_the_tab_keeps(
+    browser: Browser,  # noqa: F811 - the fixture
+    site: Site,  # noqa: F811 - the fixture
+    world: World,
+) -> None:
+    world.say()
+    world.drain()
+    log_in(browser, site, person("agent", world.customer))
+    browser.open(f"{site.url}/desk/c/{world.customer}/quick-replies")
+    browser.run("window.before = true; document.querySelector('[name=content]').value = 'x'.repeat(12_000_000); leave()")
+    browser.until("!window.before && document.readyState === 'complete'")
+    assert browser.run(_KEPT) is None
+
+
 def test_keys_of_a_page_that_is_left_are_the_next_one_s(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
     log_in(browser, site, person("owner", world.customer))
     browser.open(f"{site.url}/desk/c/{world.customer}/keys")

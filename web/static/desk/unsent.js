@@ -16,7 +16,11 @@ const unsent = (() => {
   function keep(form, isUnsent = false) {
     const fields = [...form.elements].filter(isKept).map(({ name, value, checked }) => ({ name, value, checked }));
     const where = { user, action: addressOf(form), dialog: form.closest("dialog")?.id, page: location.pathname };
-    sessionStorage.setItem(PLACE, JSON.stringify({ ...where, fields, isUnsent }));
+    try {
+      sessionStorage.setItem(PLACE, JSON.stringify({ ...where, fields, isUnsent }));
+    } catch { // the tab keeps no more than some megabytes; a page that has to go goes all the same
+      sessionStorage.removeItem(PLACE);
+    }
   }
   document.addEventListener("submit", event => {
     if (user && !event.defaultPrevented && isDraft(event.target)) keep(event.target);
