@@ -23,9 +23,11 @@ from shared.jobs.stage import isolation
 from shared.telemetry import metrics
 from tests.builders import World
 
-# How long an example takes on a busy machine decides no test.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# Neither how long an example takes on a busy machine nor which ones are tried decides a test: they are the same each time.
+# `scripts/test --hypothesis-profile random` looks for new ones.
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 _numbers = itertools.count(1)
 

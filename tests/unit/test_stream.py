@@ -85,12 +85,13 @@ def test_a_stream_is_read_however_it_looks(name: str) -> None:
 
 @given(st.text(), st.integers(1, 40))
 @example("H", 1)
+@example("\u25c1", 1)
+@example("_Thinking", 1)
 def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
     assert answer_of(stream)[0] == text
-    beginnings = ("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought", "Here's my thought")
-    may_be_thought = any(word.startswith(text.strip()) for word in beginnings)  # as yet: the saved reply has it
-    if not may_be_thought and not any(character in text for character in "<{[`&"):
+    may_be_thought = any(word.startswith(text.strip()) for word in thoughts._BARE_BEGINNINGS)  # as yet: the saved reply has it
+    if not may_be_thought and not any(character in text for character in f"{{{thoughts._TRIGGERS}"):
         assert "".join(seen) == text.lstrip()
 
 
