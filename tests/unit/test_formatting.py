@@ -18,13 +18,33 @@ WRITTEN = [
     ("***x*** **_x_** _**x**_", "*_x_* *_x_* *_x_*", "x x x"),
     ("**a _b_ c** *a **b** c* **a **b** c**", "*a _b_ c* _a *b* c_ *a b c*", "a b c a b c a b c"),
     ("**two\nlines** here", "*two*\n*lines* here", "two\nlines here"),
-    ("**Note:**text and un**believ**able", "Note:text and unbelievable", "Note:text and unbelievable"),
-    ("这是**重点**内容，**注意：**内容", "这是重点内容，注意：内容", "这是重点内容，注意：内容"),
+    ("**Note**s and un**believ**able", "Notes and unbelievable", "Notes and unbelievable"),
+    ("这是**重点**内容，**注意：**内容", "这是重点内容，*注意：* 内容", "这是重点内容，注意：内容"),
     ("**مرحبا** بك، **שלום** _לך_", "*مرحبا* بك، *שלום* _לך_", "مرحبا بك، שלום לך"),
     ("🎉**Oi**🎉 **5 * 3** (**x**), *“y”*!", "🎉*Oi*🎉 *5 * 3* (*x*), _“y”_!", "🎉Oi🎉 5 * 3 (x), “y”!"),
     # a label whose space is on the wrong side of its marks
-    ("**Note: **we ship", "Note: we ship", "Note: we ship"),
-    ("- **Name: **Ana\n- **City: **Rio", "- Name: Ana\n- City: Rio", "- Name: Ana\n- City: Rio"),
+    ("**Note: **we ship", "*Note:* we ship", "Note: we ship"),
+    ("- **Name: **Ana\n- **City: **Rio", "- *Name:* Ana\n- *City:* Rio", "- Name: Ana\n- City: Rio"),
+    # or no space at all, which WhatsApp's marks need
+    (
+        "**Price:**10 €, **was:**~~12~~",
+        "*Price:* 10 €, *was:* ~12~",
+        "Price:10 €, was:~12~",
+    ),
+    ("__Price:__10 €, *so:*5, **Ready?**Yes!", "*Price:* 10 €, _so:_ 5, *Ready?* Yes!", "Price:10 €, so:5, Ready?Yes!"),
+    (
+        "**重要：**请看, **가격:**10원",
+        "*重要：* 请看, *가격:* 10원",
+        "重要：请看, 가격:10원",
+    ),
+    ("**50%**5 and **10 €**each", "50%5 and 10 €each", "50%5 and 10 €each"),
+    # what is struck out would say the opposite
+    ("now~~25€~~19€, un~~believ~~able", "now ~25€~ 19€, un ~believ~ able", "now~25€~19€, un~believ~able"),
+    (
+        "~~25 €~~19 €, ~~ c ~~, ~~~d~~~",
+        "~25 €~ 19 €, ~~ c ~~, ~~~d~~~",
+        "~25 €~19 €, ~~ c ~~, ~~~d~~~",
+    ),
     ("Colour: **red** and size: **42**", "Colour: *red* and size: *42*", "Colour: red and size: 42"),
     ("a ** b: **c, **x: y** z", "a ** b: **c, *x: y* z", "a ** b: **c, x: y z"),
     # headings, rules, quotes
@@ -81,7 +101,7 @@ def test_what_a_model_writes(written: str, whatsapp: str, plain: str) -> None:
 #: Looks like Markdown, and is none: left to the last space, also beside something that is.
 NO_MARKDOWN = [
     "Hello!  We ship within two days.\n\n\n   Bye",
-    "2*3*4 = 24, 5 * 4 * 3, 2**3 + 3**2, x**2, (2+1)*3*(4)",
+    "2*3*4 = 24, 5 * 4 * 3, 2**3 + 3**2, x**2, (2+1)*3*(4), **(a+b)**2",
     "snake_case_name, __init__.py, _private, *args and **kwargs",
     "4* hotel, 5* hotel, R$ 50* (*taxes not included)",
     "https://x.io/_a_/b_c_?f=*g* and http://x.io/~a~~b~~, www.x.io/_a_/ joe_the_plumber@x_y.io",
@@ -212,6 +232,9 @@ LINKED = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("```markdown\n**b**\n```", '<p dir="auto"><strong>b</strong></p>'),
         ("````md\n```md\n**b**\n```\n````", "<pre><code>```md\n**b**\n```\n</code></pre>"),
         ("**Note: **we ship", '<p dir="auto"><strong>Note: </strong>we ship</p>'),
+        ("**Price:**10 €", '<p dir="auto"><strong>Price:</strong>10 €</p>'),
+        ("~~25 €~~19 €", '<p dir="auto"><s>25 €</s>19 €</p>'),
+        ("**重要：**请看", '<p dir="auto"><strong>重要：</strong>请看</p>'),
     ],
 )
 def test_html(written: str, html: str) -> None:

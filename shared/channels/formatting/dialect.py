@@ -3,6 +3,9 @@
 Left as text: emphasis within words and between numbers (snake_case, 2*3*4, 2**3), HTML and entities, indented code, references,
 underlined headings (`---` below a line is a rule without an empty line before it), `+` bullets ("+ shipping"), `>` without a
 space (">18"), links to no address ("f[0](x)"), and addresses of the web, whatever characters they have.
+
+Marked all the same: what CommonMark leaves with its stars because of what stands beside it, as in "**Price:**10 €", "~~12 €~~9 €"
+and scripts without spaces.
 """
 
 from __future__ import annotations
@@ -77,6 +80,21 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _strike(state: StateInline, silent: bool) -> bool:
+    """What is struck out, mostly a price; at whatever stands beside it, unlike in CommonMark: "~~25 €~~19 €"."""
+    start = state.pos
+    if silent or state.src[start] != "~":
+        return False
+    length = state.scanDelims(start, True).length
+    state.push("text", "", 0).content = "~" * length
+    if length == 2:
+        can_open, can_close = not state.src[start + 2 : start + 3].isspace(), not state.src[start - 1 : start].isspace()
+        delimiter = Delimiter(marker=ord("~"), length=0, token=len(state.tokens) - 1, end=-1, open=can_open, close=can_close)
+        state.delimiters.append(delimiter)
+    state.pos += length
+    return True
+
+
 def _ends_label(text: str, after: str) -> bool:
     """Whether marks behind this text end a label whose space is on the wrong side of them: "**Note: **we ship"."""
     return text.endswith((": ", "：")) and not after.isspace() and text.rpartition("\n")[2].count("**") % 2 == 1
@@ -86,16 +104,17 @@ def _sides(marker: str, length: int, before: str, after: str, following: str) ->
     """Whether marks between these characters open, and whether they close."""
     if length > 3:
         return False, False  # a line to be filled in
+    is_label = before in ":：" and is_word(after)  # "*Price:*10"
     if marker == "_":
         is_path = after in "/@\\=&" or (after == "." and following.isalnum())
-        return not after.isspace() and not is_word(before) and before not in "/@\\=&.", not (
+        return not after.isspace() and not is_word(before) and before not in "/@\\=&.", (is_label and length > 1) or not (
             before.isspace() or is_word(after) or is_path
         )
-    # "un**believ**able" and "**Note:**text" are nobody's arithmetic.
+    # "un**believ**able", "**Note:**text" and "**50%**5" are nobody's arithmetic; "(a+b)**2" is.
     is_within_word = length > 1 and before.isalpha() and after.isalpha()
-    is_run_on = length > 1 and not is_word(before) and after.isalpha()
+    is_run_on = length > 1 and not is_word(before) and (after.isalpha() or (after.isdigit() and before not in ")]}"))
     can_open = not is_word(before) or _is_unspaced(before) or is_within_word
-    can_close = not is_word(after) or _is_unspaced(after) or is_within_word or is_run_on
+    can_close = not is_word(after) or _is_unspaced(after) or is_within_word or is_run_on or is_label
     return can_open and not after.isspace() and (length > 1 or before not in ")]"), can_close and not before.isspace()
 
 
@@ -171,6 +190,7 @@ def _make() -> MarkdownIt:
     ):
         parser.block.ruler.at(name, _unless(rule, re.compile(looks_like_text)), {"alt": interrupts})
     parser.inline.ruler.at("emphasis", _emphasis)
+    parser.inline.ruler.at("strikethrough", _strike)
     parser.inline.ruler.at("escape", _escape)
     parser.inline.ruler.before("emphasis", "address", _address)
     parser.inline.ruler.before("autolink", "line_break", _line_break)

@@ -12,6 +12,9 @@ from shared.channels.formatting import dialect
 #: An address at the end of a mark would take the mark for its own.
 _ADDRESS_AT_END = re.compile(r"(?:https?://|www\.)[^\s)]*\Z", re.I)
 
+#: How what stands before its text ends: a name, a question, a call.
+_ENDS_OF_LABELS = (":", "!", "?", "：", "！", "？", "。")
+
 
 @dataclass(frozen=True)
 class Style:
@@ -47,11 +50,19 @@ class LineRenderer:
         for index, (child, piece) in enumerate(pieces):
             mark = self._mark_of(child, active)
             after = next((other for _, other in pieces[index + 1 :] if other), "")
-            is_within_word = dialect.is_word(text[-1:] or " ") or dialect.is_word(after[:1] or " ")
-            if is_within_word and not self.style.anywhere:
-                mark = ""
-            text += self.marked(piece, mark) if mark else piece
+            text += self._between(text, piece, after, mark, child.type) if mark else piece
         return text
+
+    def _between(self, before: str, piece: str, after: str, mark: str, kind: str) -> str:
+        """A marked piece between what stands around it. Where marks work at the borders of words only, one within a word has
+        none; but a label, and what is struck out, which would say the opposite, get the space that they lack."""
+        if self.style.anywhere:
+            return self.marked(piece, mark)
+        opens_in_word = dialect.is_word(before[-1:] or " ") and not piece[:1].isspace()
+        closes_in_word = dialect.is_word(after[:1] or " ") and not piece[-1:].isspace()
+        if kind == "s" or (not opens_in_word and piece.endswith(_ENDS_OF_LABELS)):
+            return f"{' ' * opens_in_word}{self.marked(piece, mark)}{' ' * closes_in_word}"
+        return piece if opens_in_word or closes_in_word else self.marked(piece, mark)
 
     def _mark_of(self, node: Node, active: frozenset[str]) -> str:
         if node.type not in ("strong", "em", "s") or node.type in active:
