@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load
 from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
 from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, door_url, empty_folder, free_port, generated_secrets
+from scripts.local.front_door import bind_problem
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
@@ -73,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 @contextmanager
 def _system() -> Iterator[tuple[Simulator, bool]]:
     """Everything, started from nothing: services, simulator, the Procfile's processes. And whether a real AI answers."""
-    real_ai = bool(os.environ.get("OPENAI_API_KEY"))
+    real_ai, door = bool(os.environ.get("OPENAI_API_KEY")), port(os.environ)
     empty_folder(DEMO_DATA)
     with ExitStack() as stack:
         services = Services(DEMO_DATA)
@@ -83,12 +84,24 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
         chosen = {**simulator.environment(), **services.environment()}
         if real_ai:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
-        os.environ.update({**chosen, "PORT": str(free_port(8000))})
+        os.environ.update({**chosen, "PORT": door})
         migrate_and_fill(services.database_url)
         processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log(), behind_web=BEHIND_WEB)
         stack.callback(processes.stop)
         processes.start()
         yield simulator, real_ai
+
+
+def port(environment: Mapping[str, str]) -> str:
+    """PORT, which has to be free; without one 8000, or another that is. Raises ServiceFailed."""
+    chosen = environment.get("PORT", "")
+    if not chosen:
+        return str(free_port(8000))
+    if not chosen.isdecimal() or not 1 <= int(chosen) <= 65_535:
+        raise ServiceFailed(f"PORT={chosen} is not a port. Use a number from 1 to 65535.")
+    if problem := bind_problem(environment.get("WEB_HOST", ""), int(chosen)):
+        raise ServiceFailed(f"{problem} Free it, or choose another with PORT.")
+    return chosen
 
 
 def _log() -> Callable[[str, str], Any]:

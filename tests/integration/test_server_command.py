@@ -19,6 +19,7 @@ import psutil
 import pytest
 import requests
 
+from scripts.commands import demo
 from scripts.local.environment import free_port
 from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, is_occupied, occupy
@@ -152,6 +153,20 @@ def test_without_port_it_says_which_one_it_took_in_place_of_8000(door: FrontDoor
             stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
         with running(tmp_path, PORT="") as (_, lines):
             assert lines[0].startswith("server: port 8000 is taken by another program. This one takes port ")
+
+
+def test_the_demo_listens_on_port_too(taken: int) -> None:
+    free = str(free_port())
+    assert demo.port({"PORT": free, "WEB_HOST": "127.0.0.1"}) == free
+    assert int(demo.port({"PORT": ""})) > 0
+    command = [sys.executable, "-m", "scripts.commands.demo"]
+    for port, said in (
+        (str(taken), f"demo: port {taken} is taken by another program. Free it, or choose another with PORT."),
+        ("70000", "demo: PORT=70000 is not a port. Use a number from 1 to 65535."),
+    ):
+        environment = {**os.environ, "PORT": port, "WEB_HOST": "127.0.0.1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, said)
 
 
 def test_a_lock_says_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:
