@@ -93,6 +93,16 @@ def set_password_hash(user_id: int, password_hash: str) -> None:
         db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
 
 
+def replace_password_hash(user: User, password_hash: str) -> bool:
+    """The same for a user as they were read; False if they have another password meanwhile, or no access any more."""
+    is_same = (User.id == user.id) & (User.password_hash == user.password_hash) & User.disabled_at.is_null()
+    with db.transaction():
+        if db.row(User.select(User.id).where(is_same).for_update()) is None:
+            return False
+        set_password_hash(user.id, password_hash)
+    return True
+
+
 def set_role(user_id: int, role: str) -> None:
     """An agent becomes an owner, or the other way round. Raises Refused where a customer would be left without an owner."""
     with db.transaction():

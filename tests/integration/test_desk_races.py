@@ -10,11 +10,11 @@ from flask import Flask
 
 from shared import db
 from shared.models import AuditEntry
-from shared.people import accounts
+from shared.people import accounts, passwords
 from shared.people.accounts import Refused
 from shared.privacy import erasure
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, knowledge_of, person, webhook
+from tests.integration.desk_pages import PASSWORD, Visitor, knowledge_of, person, webhook
 from tests.integration.test_ledger_races import until_waiting
 from web.api import keys
 from web.app import create_app
@@ -62,6 +62,20 @@ def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
             change()
     accounts.set_password(omar.id, "correct horse battery")
     accounts.disable(olga.id)
+
+
+def test_who_knew_the_old_password_does_not_undo_the_new_one(app: Flask, world: World) -> None:
+    emma = person("agent", world.customer)
+    thief = Visitor(app, emma)
+    form = {"csrf_token": thief.token(), "current": PASSWORD, "password": "of the thief alone", "again": "of the thief alone"}
+    new = passwords.hashed("of Emma and nobody else")
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        accounts.set_password_hash(emma.id, new)
+        answer = pool.submit(thief.client.post, "/desk/profile/password", data=form)
+        until_waiting(1)
+    assert answer.result(30).location.startswith("/desk/login")
+    assert accounts.require(emma.id).password_hash == new
+    assert "/desk/login" in thief.get("/desk/profile").location
 
 
 @pytest.mark.parametrize("what", ["notes", "take", "bot", "closed"])

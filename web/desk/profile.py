@@ -60,7 +60,9 @@ def change_password() -> Response:
         return _page({"password": _("Choose 10 to 200 characters that others would not guess.")}, 422)
     password_hash = passwords.hashed(new)
     with db.transaction():
-        accounts.set_password_hash(g.user.id, password_hash)
+        # Who was helped out with a link meanwhile keeps the password of then: whoever knew the old one may be a thief.
+        if not accounts.replace_password_hash(g.user, password_hash):
+            return see_other(url_for("desk.login"))
         audited("user.password_chosen", "user", g.user.id, by="profile")
         session[TOKEN] = sessions.begin(accounts.require(g.user.id), client_site(), request.headers.get("User-Agent", ""))
     flash(_("Your password is changed. Other browsers were logged out."))
