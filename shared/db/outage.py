@@ -87,6 +87,10 @@ class StatementOverdue(psycopg2.OperationalError):
     """No answer within the time that a statement may take: the connection was cut, and what became of it is not known."""
 
 
+class SchemaDiffers(psycopg2.OperationalError):
+    """The database is not of this code's age; the text says what to do about it (shared/db/schema_age.py)."""
+
+
 def kind_of(problem: BaseException) -> Kind | None:
     """What an error of psycopg2 or peewee means; None where the statement is at fault, or it is no error of a database."""
     reported = getattr(problem, "orig", problem)
@@ -95,6 +99,8 @@ def kind_of(problem: BaseException) -> Kind | None:
         return _kind_of_state(state)
     if isinstance(reported, StatementOverdue):
         return Kind("no answer in time", Consequence.RECONNECT)
+    if isinstance(reported, SchemaDiffers):
+        return Kind(str(reported), Consequence.WAIT)
     if isinstance(
         reported, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
     ):

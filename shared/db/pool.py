@@ -11,10 +11,12 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
-from peewee import DatabaseError, DatabaseProxy, PostgresqlDatabase
+from peewee import DatabaseError, DatabaseProxy, OperationalError, PostgresqlDatabase
 
 from shared.config import Settings, settings
 from shared.db.connecting import free_connections, open_session
+from shared.db.outage import SchemaDiffers
+from shared.db.schema_age import SchemaAge
 from shared.db.session import COMMAND, ON_ITS_WAY, Limits, Session, watchdog
 from shared.db.sessions import Sessions
 
@@ -28,10 +30,10 @@ _limits = COMMAND
 class Pool(PostgresqlDatabase):
     """peewee's database; a thread has one of the process's sessions while it is connected."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, schema_age: SchemaAge) -> None:
         # No autoconnect: a query outside `connection()` would keep a connection for as long as its thread lives.
         super().__init__("switchboard", autoconnect=False)
-        self.sessions = sessions
+        self.sessions, self._schema_age = sessions, schema_age
         self._lock = nullcontext()  # what it guards is each thread's own, and to connect may take seconds
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
@@ -39,7 +41,11 @@ class Pool(PostgresqlDatabase):
         try:
             return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
         except DatabaseError as problem:
-            raise _redacted(problem) from None
+            redacted = _redacted(problem)
+            differs = self._schema_age.explain(problem)
+            if differs is None:
+                raise redacted from None
+            raise _as_outage(differs, redacted) from None
 
     def rollback(self) -> None:
         """Where the connection has ended so has the transaction; the error that ended it is the one to be told."""
@@ -69,6 +75,12 @@ def _redacted(problem: DatabaseError) -> DatabaseError:
     return plain
 
 
+def _as_outage(differs: SchemaDiffers, problem: DatabaseError) -> OperationalError:
+    outage = OperationalError(f"{differs} ({problem})")
+    outage.orig = differs  # type: ignore[attr-defined]
+    return outage
+
+
 def use(limits: Limits) -> None:
     """How long this process waits for PostgreSQL, if not as a command does; to be said before it connects."""
     global _limits  # noqa: PLW0603 - a process has one pool
@@ -83,7 +95,7 @@ def connect(conf: Settings | None = None) -> Pool:
             open_one = partial(open_session, conf.database_url, _limits)
             sessions = Sessions(open_one, free_connections, conf.db_pool_size, _limits)
             watchdog.chores.append(sessions.tidy)
-            proxy.initialize(Pool(sessions))
+            proxy.initialize(Pool(sessions, SchemaAge(open_one)))
     return cast(Pool, proxy.obj)
 
 

@@ -92,16 +92,6 @@ def test_a_process_whose_connections_are_all_in_use_says_so(door: FrontDoor, mon
     assert body["checks"]["postgres"].startswith("failed: none of DB_POOL_SIZE=1 connections was free")
 
 
-def test_a_database_without_our_tables_is_said(door: FrontDoor, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", empty_database_url)
-    config.reset()
-    db.reset()
-    code, body = ready(door)
-    assert (code, body["status"]) == (503, "not ready")
-    assert body["checks"]["postgres"] == "failed: the database's schema is older than this code; run scripts/migrate"
-    db.reset()
-
-
 def test_a_folder_that_takes_no_files_is_not_ok(well: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
     folder = storage().arrivals
     folder.rmdir()

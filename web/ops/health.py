@@ -37,9 +37,6 @@ FRESH = 0.5
 #: How a check begins that raised; a text without it says what slows work down.
 FAILED = "failed"
 
-#: SQLSTATEs of a table, a column or a function that is not there.
-_NOT_MIGRATED = ("42P01", "42703", "42883")
-
 Checks = dict[str, str]
 
 
@@ -91,8 +88,6 @@ def _word(problem: Exception) -> str:
     if isinstance(problem, redis.RedisError):
         outage.noticed(problem)
         return word_for(problem)
-    if getattr(getattr(problem, "orig", problem), "pgcode", None) in _NOT_MIGRATED:
-        return "the database's schema is older than this code; run scripts/migrate"
     return db.word_for(problem) if isinstance(problem, ServiceDown) or db.is_outage(problem) else type(problem).__name__
 
 

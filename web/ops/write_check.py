@@ -1,18 +1,26 @@
-"""Whether PostgreSQL takes writes, found out by one: a server that answers may be read only, full, or short of connections."""
+"""Whether PostgreSQL takes writes, found out by one: a server that answers may be read only, full, or short of connections.
+
+And whether this code can write there: a new release that starts before its migration must not get the traffic of the last one.
+"""
 
 from __future__ import annotations
 
 from peewee import fn
 
 from shared import db
+from shared.db import schema_age
 from shared.models import Readiness
 
 CROWDED = "no connection left; processes take turns. Lower DB_POOL_SIZE, run fewer processes, or raise max_connections"
 
 
 def postgres_write() -> str:
-    """Commits a write; returns "ok", or what nevertheless slows work down. Raises ServiceDown, which says why there was none."""
+    """Commits a write; returns "ok", or what nevertheless slows work down. Raises ServiceDown, which says why there was none,
+    and psycopg2.Error.
+    """
     now = fn.clock_timestamp()
     write = Readiness.insert(id=1, checked_at=now).on_conflict(conflict_target=[Readiness.id], update={Readiness.checked_at: now})
     db.retry_on_outage(lambda: db.rows(write), seconds=0.0)
+    with db.connection() as database:
+        schema_age.check(database.session)
     return CROWDED if db.connect().sessions.is_crowded else "ok"
