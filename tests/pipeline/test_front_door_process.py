@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -83,6 +85,24 @@ def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch:
         until(lambda: status(url) == 200)
         assert [status(url) for _ in range(5)] == [200] * 5, "and stays so"
         ended.set()
+    finally:
+        manager.stop()
+
+
+def test_a_quick_stop_ends_an_idle_process_as_a_slow_one_does(environment: dict[str, str], root: Path) -> None:
+    """At SIGINT gunicorn's master sends its workers SIGQUIT, which they took and went on, to be killed 20 s later."""
+    port = free_port(0)
+    chosen = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "1"}
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web"])
+    manager.start()
+    try:
+        until(lambda: status(f"http://127.0.0.1:{port}/healthz") == 200)
+        [worker] = psutil.Process(manager.pids("web")[0]).children()
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as idle_client:
+            idle_client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle_client.recv(100).startswith(b"HTTP/1.1 200")
+            worker.send_signal(signal.SIGQUIT)
+            worker.wait(60)
     finally:
         manager.stop()
 

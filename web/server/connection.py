@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import resource
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,10 @@ class FairServer(Server):
         for listening in sockets or []:
             listening.listen(BACKLOG)
 
+    def end(self) -> None:
+        """As at SIGTERM: streams at once, what is being answered when it is answered."""
+        self.should_exit = True
+
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
     """For --worker-class. gunicorn's `timeout` is what a client has for its request, and for reading the answer."""
@@ -185,8 +190,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         gc.collect()
         gc.freeze()  # the application stays: looking through it again would hold up every request for a tenth of a second
         self.config.app = front
-        self._install_sigquit_handler()
         server = FairServer(self.config)
+        # gunicorn's master makes SIGINT a SIGQUIT, which UvicornWorker takes and does nothing: it would be killed 20 s later.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.end)
         await server.serve(self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
