@@ -7,11 +7,12 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import FrameType
 from typing import Any
 
+import dramatiq.worker
 import redis
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, Retries
@@ -47,6 +48,7 @@ def boot() -> SwitchboardBroker:
     configure_sentry(conf)
     db.use(db.WORKER)
     broker = get_broker()
+    dramatiq.worker.join_all = _join_all  # type: ignore[attr-defined]  # it is what Worker.stop waits with
     if not any(isinstance(middleware, Lifecycle) for middleware in broker.middleware):
         broker.add_middleware(Retries(max_retries=3, min_backoff=1000))  # each actor says its own (shared/jobs/stage.py)
         broker.add_middleware(Lifecycle())
@@ -180,6 +182,17 @@ def _take_repeated_signals_for_one() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if callable(handler := signal.getsignal(number)):
             signal.signal(number, partial(handle_first, handler))
+
+
+def _join_all(threads: Iterable[threading.Thread], timeout: int) -> None:
+    """Waits for threads to end, `timeout` milliseconds in all.
+
+    In place of Dramatiq's, which for each thread subtracts again all the time that has passed: where 32 threads took a second to
+    end, a job had three of its 18 seconds.
+    """
+    deadline = time.monotonic() + timeout / 1000
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _take_over() -> None:

@@ -30,11 +30,21 @@ def until(happened: Callable[[], Any], seconds: float = 45) -> Any:
 
 
 @pytest.fixture
-def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def lines() -> list[tuple[str, str]]:
+    """What the processes of `workers` have logged, each line with the name of its process type."""
+    return []
+
+
+@pytest.fixture
+def workers(environment: dict[str, str], root: Path, lines: list[tuple[str, str]]) -> Iterator[ProcessManager]:
     """All stages and the housekeeping; a lease is short, so that a kill is noticed soon."""
     names = [*queues.MESSAGE_PROCESSES, "maintenance", "scheduler"]
     chosen = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
+
+    def keep(name: str, line: str) -> None:
+        lines.append((name, line))
+
+    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names, on_line=keep)
     manager.start()
     yield manager
     manager.stop()
@@ -157,15 +167,17 @@ def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World, ro
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_platform_may_signal_every_process_of_a_type_at_once(
-    world: World, workers: ProcessManager, simulator: Simulator, number: signal.Signals
+    world: World, workers: ProcessManager, lines: list[tuple[str, str]], simulator: Simulator, number: signal.Signals
 ) -> None:
     simulator.faults([{"kind": "ai", "fault": "latency", "ms": 4_000, "times": 1}])
     world.say()
     until(lambda: world.jobs(queue="ai-processing", state="active"))
-    before = set(workers.pids("ai"))
-    for pid in reversed(workers.pids("ai")):  # the worker, then the supervisor, which sends its worker another one
-        os.kill(pid, number)
-        time.sleep(0.2)
+    supervisor, worker = workers.pids("ai")
+    before = {supervisor, worker}
+    os.kill(worker, number)
+    if number != signal.SIGQUIT:  # which it leaves to its supervisor
+        until(lambda: any(name == "ai" and "Stopping worker process" in line for name, line in lines))
+    os.kill(supervisor, number)  # sends its worker a second one
     until(lambda: not before & set(workers.pids("ai")))
     [job] = world.jobs(queue="ai-processing")
     assert (job["state"], job["claims"], job["lost_claims"]) == ("completed", 1, 0)
