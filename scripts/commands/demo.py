@@ -19,6 +19,7 @@ from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.lessons import teach
+from scripts.local.demo.operating import set_prices
 from scripts.local.demo.people import links_to_the_desk
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load, reports
@@ -45,6 +46,7 @@ def main() -> int:
         )
         simulator, real_ai = stack.enter_context(_system())
         scenario = load(simulator.url)
+        set_prices()
         lessons = teach(scenario, simulator.url)
         client = HttpClient.of_environment(scenario)
         trouble = Trouble(scenario, client)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from flask import Flask
 
 from shared import db
+from shared.budgets import prices
 from shared.channels import accounts, health
 from shared.channels.outcomes import Reason
+from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.models import AuditEntry, WhatsappCloudAccount, WhatsappQrSession
 from tests.builders import World
@@ -71,5 +75,11 @@ def test_usage_shows_the_days_their_chatbots_and_models(app: Flask, world: World
     assert f"most on a day: {tokens:,}".replace(",", " ") in shown
     assert shown.count('<rect class="bar"') == 7
     assert "<b>Bot</b>" in shown
+    prices.set_price(settings().openai_base_url, "gpt-4o-mini", Decimal(15), Decimal(60))
+    world.say()
+    world.drain()
+    cost = db.scalar("select sum(cost) from usage_log")
+    assert 0 < cost < 0.01
+    assert f'<li class="tile"><b>{float(cost):.2g}</b>' in browser.get(page).text, "and not 0.00"
     other = world.tenant()[0]
     assert "Nothing used" in Visitor(app, person("owner", other)).get(f"/desk/c/{other}/usage").text

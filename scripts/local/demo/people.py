@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scripts.local.demo.operating import replay_and_pause
 from scripts.local.demo.script import Scenario
 from shared import db
 from shared.models import Chatbot
@@ -21,6 +22,7 @@ def links_to_the_desk(scenario: Scenario) -> list[tuple[str, str]]:
         keys.create(customer, "order system")
         for user in (operator, owner, agent):
             audit.record("user.created", "user", user.id, {"name": user.name}, user=None, customer_id=user.customer_id)
+        replay_and_pause(scenario, operator)
         return [
             ("as the operator", links.for_user(operator)),
             (f"as an owner of {shop.name}", links.for_user(owner)),
