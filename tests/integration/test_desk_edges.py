@@ -36,6 +36,15 @@ def test_of_two_who_change_a_business_the_second_is_told(app: Flask, world: Worl
     assert second.post(change, name="Shop Two", plan="120", version=again[1]).status_code == 303
 
 
+def test_a_name_turns_no_text_around(app: Flask, world: World) -> None:
+    names = {"4917012345": "\u202eAda\u2066", "4917012346": "\u202e \u2069"}
+    for user, name in names.items():
+        world.say(channel="whatsapp_cloud", user=user, metadata={"profile_name": name})
+    world.drain()
+    inbox = Visitor(app, person("agent", world.customer)).get(f"/desk/c/{world.customer}/inbox?view=all").text
+    assert re.findall(r'class="chat-top"><b>([^<]*)<', inbox) == ["+4917012346", "Ada"]
+
+
 def test_of_two_who_change_a_knowledge_base_the_second_is_told(app: Flask, world: World) -> None:
     first, second = (Visitor(app, person("owner", world.customer, name)) for name in ("Olga", "Omar"))
     base = db.scalar(KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.customer == world.customer))

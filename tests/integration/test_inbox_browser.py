@@ -81,6 +81,22 @@ def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: W
     browser.until("document.activeElement.id === 'main'")  # the button is gone; the content is where it was
 
 
+def test_days_and_times_of_a_conversation_are_the_readers(browser: Browser, site: Site, world: World) -> None:
+    for number, written in enumerate(("2026-11-26 22:30Z", "2026-11-26 23:30Z", "2026-11-27 00:30Z"), 1):
+        message = world.say(f"Message {number}")
+        world.drain()
+        db.rows("update message set created_at = %s where %s in (id, reply_to)", [written, message])
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    shown = ["Thursday, November 26, 2026", *["11:30 PM"] * 2, "Friday, November 27, 2026", *["12:30 AM"] * 2, *["1:30 AM"] * 2]
+    assert [" ".join(text.split()) for text in browser.texts("#bubbles .day, #bubbles time")] == shown
+    assert browser.run("return document.querySelector('#bubbles time').title").endswith("GMT+1")
+    browser.run("window.old = document.querySelector('#bubbles time'); htmx.trigger('#thread', 'changed')")
+    browser.until("!window.old.isConnected && document.querySelector('#bubbles time').title.endsWith('GMT+1')")
+    assert [" ".join(text.split()) for text in browser.texts("#bubbles .day, #bubbles time")] == shown
+
+
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
     world.say()
     world.drain()

@@ -19,6 +19,7 @@ from shared.people.accounts import Refused, checked_address
 from shared.teaching import chatbots, knowledge
 from web.desk import audit_words
 from web.desk.audit_log import ACTIONS
+from web.desk.inbox import initial
 from web.desk.language import languages, translations
 from web.desk.operate import words
 from web.desk.profile import browser_name
@@ -156,6 +157,14 @@ def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> 
 )
 def test_browsers_have_the_names_that_people_know(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [("emma", "E"), ("+4917", "4"), ("<b>Bob", "B"), ("\u202eevil", "E"), ("🎉", "🎉"), ("", ""), ("••••• (5 characters)", "•")],
+)
+def test_a_face_shows_a_letter_where_a_name_has_one(name: str, sign: str) -> None:
+    assert initial(name) == sign
 
 
 @pytest.mark.parametrize("address", ["ina,otto@shop.example", "ina@[.example", "<ina@shop.example>", 'i"na@shop.example'])

@@ -26,6 +26,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 #: Where a browser's session keeps the token of who is logged in.
 TOKEN = "token"
+#: What stands in the place of a text that its reader may not see begins with this.
+MASK = "•"
 #: One audit row tells of an operator's looks at the same page for so long: an open page looks again and again.
 SAME_LOOK = timedelta(minutes=10)
 

@@ -18,7 +18,7 @@ from shared.models import Chatbot
 from shared.models.limits import TooMany
 from web.audited import audited
 from web.desk import desk, test_chat
-from web.desk.access import allowed, masked, may_read_texts
+from web.desk.access import MASK, allowed, masked, may_read_texts
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 
@@ -56,6 +56,8 @@ CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values(
 MOST_ROWS = 10 * lists.PAGE
 #: Characters of a visitor's id that tell two of them apart for a person.
 SHORT_ID = 4
+#: What turns the direction of the text around a name that has it.
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 #: What is no letter and no digit of it: at the end of four characters it looks like a slip.
 _MARKS = re.compile(r"[\W_]")
 
@@ -64,14 +66,23 @@ _MARKS = re.compile(r"[\W_]")
 def customer_name(row: dict[str, Any]) -> str:
     """What people call the customer of a conversation: a name, or else a number (`masked`); a website's visitor has neither."""
     address: str = row["external_user_id"] or ""
-    if row["contact_name"] or row["channel"] != "widget":
-        return masked(row["contact_name"] or _number(row["channel"], address))
+    name = _TURNS.sub("", row["contact_name"] or "").strip()
+    if name or row["channel"] != "widget":
+        return masked(name or as_number(address, row["channel"]))
     if address.startswith(test_chat.PREFIX):
         return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
     return str(_("Visitor %(id)s", id=_MARKS.sub("", address.removeprefix("w_"))[:SHORT_ID]))
 
 
-def _number(channel: str, address: str) -> str:
+@desk.app_template_filter("initial")
+def initial(name: str) -> str:
+    """The letter or digit by which a face shows a name; of one without any, what it begins with."""
+    sign = name[:1] if name.startswith(MASK) else next((one for one in name if one.isalnum()), name[:1])
+    return sign.upper()[:1]
+
+
+@desk.app_template_filter("as_number")
+def as_number(address: str, channel: str) -> str:
     """An address of a WhatsApp number as people write it; any other is shown as its channel has it."""
     digits = address.removesuffix("@c.us").removesuffix("@s.whatsapp.net")
     return f"+{digits}" if channel.startswith("whatsapp") and digits.isascii() and digits.isdigit() else address

@@ -123,7 +123,8 @@ document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest
 const UNITS = [["year", 31536000], ["month", 2592000], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const language = document.documentElement.lang;
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-const full = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
+const full = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }); // with its zone
+const date = new Intl.DateTimeFormat(language, { dateStyle: "full" });
 const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 
 function ago(moment) {
@@ -139,6 +140,20 @@ function tellTimes() {
     time.title = full.format(moment);
     if ("clock" in time.dataset) time.textContent = clock.format(moment);
     else if (!("exact" in time.dataset)) time.textContent = ago(moment);
+  }
+  tellDays();
+}
+
+// The days above messages are the reader's, as their times are: what was written at half past midnight is of the new day.
+function tellDays() {
+  let last = "";
+  for (const time of document.querySelectorAll(".bubbles > .bubble time[data-clock]")) {
+    const bubble = time.closest(".bubble"), day = date.format(new Date(time.dateTime));
+    let head = bubble.previousElementSibling?.matches(".day") ? bubble.previousElementSibling : null;
+    if (day === last) head?.remove();
+    else if (!head) bubble.before((head = Object.assign(document.createElement("p"), { className: "day", innerHTML: "<span></span>" })));
+    if (day !== last && head.textContent !== day) head.firstElementChild.textContent = day;
+    last = day;
   }
 }
 tellTimes();
