@@ -15,7 +15,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.broker import census, rate_limits
-from shared.channels import health, ownership
+from shared.channels import contacts, health, ownership
 from shared.channels.outcomes import Reason
 from shared.jobs import operator, worker_process
 from shared.operations import replays
@@ -23,7 +23,7 @@ from shared.operations.dead_letters import Filter
 from shared.privacy import marks
 from shared.queues import Queue
 from tests.builders import World
-from tests.integration.test_channel_health import account, queue_replies, state
+from tests.integration.test_channel_health import account, queue_replies, release, state
 from tests.integration.test_dead_letters import run_to_end
 from tests.integration.test_ledger_races import another_session, until_waiting
 
@@ -119,6 +119,41 @@ def test_where_the_reply_that_should_try_ends_without_a_call_another_one_does(wo
     assert scout["id"] == next_one["id"]
     world.run(scout["id"])
     assert state() == ("ok", None)
+
+
+@pytest.mark.parametrize("by", ["the sweep", "somebody"])
+def test_what_became_a_part_of_another_conversation_and_stands_behind_it_tries_no_account(
+    world: World, simulator: Simulator, by: str
+) -> None:
+    """Two names turn out to be one person's while the replies to both are held: the older one stands behind the other then."""
+    queue_replies(world, users=1)
+    release(world)
+    [behind] = queue_reply_of(world, "4900000001")
+    [first_in_line] = queue_reply_of(world, "4900000000")
+    simulator.faults([{"kind": "graph", "fault": "revoked"}])
+    for job in (behind, first_in_line):
+        world.run(job["id"])
+    simulator.clear_faults()
+    assert contacts.learn(world.chatbot, "whatsapp_cloud", ["4900000000", "4900000001"])
+    assert [job["held"] for job in world.jobs(queue="whatsapp-cloud-send", state="delayed")] == [True, False]
+    db.rows("update job set run_at = clock_timestamp() + interval '1 hour' where state = 'delayed'")
+    if by == "somebody":
+        assert health.retry(account(world))
+    else:
+        db.rows("update channel_health set probe_at = clock_timestamp() - interval '10 seconds'")
+        assert health.send_scouts() == 1
+    [scout] = db.rows("select id from job where state = 'delayed' and run_at <= clock_timestamp()")
+    assert scout["id"] == first_in_line["id"]
+    world.run(scout["id"])
+    assert state() == ("ok", None)
+
+
+def queue_reply_of(world: World, user: str) -> list[dict[str, Any]]:
+    """The reply to another question of a person, which is ready to leave."""
+    world.say("And when do you close?", channel="whatsapp_cloud", user=user)
+    for queue in ("incoming-messages", "ai-processing", "outgoing-messages"):
+        world.run(world.jobs(queue=queue)[-1]["id"])
+    return world.jobs(queue="whatsapp-cloud-send")[-1:]
 
 
 def test_a_failed_delivery_is_not_requeued_while_the_sweep_gives_its_event_another_job(
