@@ -1034,12 +1034,14 @@ create index message_provider_idx on message (external_id) where role = 'assista
 -- Who quotes a message, so that a deletion is one of its quotes as well.
 create index message_quoted_idx on message (chatbot_id, channel, (data #>> '{quoted,id}')) where data ? 'quoted';
 
--- The choice of a reply (data.choices) that a text names: by its title, or by its number, as in "2", "2." or "(2)". Null: none.
-create function choice_named_v1(p_choices jsonb, p_text text) returns jsonb language sql immutable parallel safe as $$
+-- The choice of a reply (data.choices) that a text names: by its title, or by its number, as in "2", "2.", "(2)" or "٢". Null: none.
+create function choice_named_v2(p_choices jsonb, p_text text) returns jsonb language sql immutable parallel safe as $$
     select choice from jsonb_array_elements(p_choices) with ordinality as choices(choice, number),
-        (select lower(btrim(regexp_replace(p_text, '\s+', ' ', 'g'), ' .!')) as words) said
+        (select lower(btrim(regexp_replace(p_text, '\s+', ' ', 'g'), ' .!')) as words) said,
+        lateral (select translate(words, '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९๐๑๒๓๔๕๖๗๘๙', '0123456789012345678901234567890123456789') as as_number) typed
     where lower(choice ->> 'title') in (words, words || '.', words || '!')
-        or (regexp_match(words, '^[(#]?0?(\d{1,2})[).:]*$'))[1]::integer = number
+        -- Not `\d`: by some collations that is any script's digit, which is no integer to PostgreSQL.
+        or (regexp_match(as_number, '^[(#]?0?([0-9]{1,2})[).:]*$'))[1]::integer = number
     order by lower(choice ->> 'title') = words desc, number limit 1
 $$;
 
@@ -1054,7 +1056,7 @@ create function message_choice() returns trigger language plpgsql as $$
 declare
     v_choice jsonb;
 begin
-    select choice_named_v1(data -> 'choices', new.content) into v_choice
+    select choice_named_v2(data -> 'choices', new.content) into v_choice
     from (select role, status, data from (
             select id, role, status, data from message where conversation_id = new.conversation_id order by id desc limit 20) newest
           where role <> 'user' and status not in ('FAILED', 'SUPERSEDED') order by id desc limit 1) reply
@@ -1069,7 +1071,7 @@ end $$;
 -- WhatsApp Cloud has buttons, and says what was tapped; there only numbers are looked at.
 create trigger message_choice before insert on message for each row
     when (new.role = 'user' and new.kind = 'text' and length(new.content) <= 64
-          and (new.channel <> 'whatsapp_cloud' or new.content ~ '^\s*[(#]?\d'))
+          and (new.channel <> 'whatsapp_cloud' or new.content ~ '^\s*[(#]?[0-9٠-٩۰-۹०-९๐-๙]'))
     execute function message_choice();
 
 -- The conversation's row stays locked until the commit, so revisions become visible in order: a page that has seen 7 never

@@ -1,7 +1,7 @@
 """What a reply offers to choose from: `data.choices = [{"id", "title", "description"?}]` of a message.
 
 Each channel shows choices as it can: buttons, a list, chips, or numbered lines of text (`numbered`). What the customer types in
-answer, "2" or a title, is understood where messages are saved (choice_named_v1 in schema.sql).
+answer, "2" or a title, is understood where messages are saved (choice_named_v2 in schema.sql).
 """
 
 from __future__ import annotations

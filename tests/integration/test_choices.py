@@ -8,6 +8,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import db
+from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 
@@ -47,6 +48,9 @@ TYPED = {
     "(3)": "3",
     "#1": "ship",
     "02": "back",
+    "٢": "back",
+    "(۳)": "3",
+    "१.": "ship",
     "delivery": "ship",
     "  DELIVERY! ": "ship",
     "2 weeks to return": "back",
@@ -72,6 +76,21 @@ def test_a_number_or_a_title_is_that_choice(door: FrontDoor, business: Business,
     assert (message["content"], message["kind"]) == (titles[chosen], "choice" if chosen else "text")
     expected = {"choice": {"id": chosen, "title": titles[chosen], "typed": typed}} if chosen else {}
     assert message["data"] == expected
+
+
+@pytest.mark.parametrize("typed", [typed for typed in TYPED if TYPED[typed] and typed.strip(" (#").rstrip(" .)").isdigit()])
+def test_a_number_is_that_choice_to_whatsapp_cloud_as_well(door: FrontDoor, business: Business, typed: str) -> None:
+    offer(door, business, "whatsapp_cloud")
+    said = door.world.say(typed, "whatsapp_cloud", user="5511912345678")
+    door.world.drain()
+    assert door.world.messages(id=said)[0]["data"]["choice"]["id"] == TYPED[typed]
+
+
+@pytest.mark.parametrize("typed", ["٢", "๑๑", "𝟛", "२ weeks"])
+def test_digits_that_the_database_takes_for_digits_cost_no_message(world: World, typed: str) -> None:
+    """As a database does whose locale is ICU's."""
+    named = db.scalar('select choice_named_v2(%s, %s collate "pg_unicode_fast")', [db.json(CHOICES), typed])
+    assert named == (CHOICES[1] if typed == "٢" else None)
 
 
 def test_a_number_is_a_choice_only_in_answer_to_choices(door: FrontDoor, business: Business, simulator: Simulator) -> None:

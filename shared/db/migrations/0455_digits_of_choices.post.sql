@@ -1,0 +1,1 @@
+drop function choice_named_v1(jsonb, text);
