@@ -15,6 +15,7 @@ import psycopg2
 
 from shared import database_url
 from shared.config import settings
+from shared.db import refusals
 from shared.db.outage import StatementOverdue, is_outage, outage
 from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
 
@@ -119,7 +120,10 @@ def _connect(url: str, limits: Limits) -> Session:
     parameters: dict[str, Any] = {**_NETWORK, **database_url.parse(url), "client_encoding": "UTF8"}
     if not 0 < int(parameters.get("connect_timeout", 0)) <= _LONGEST_ATTEMPT:
         parameters["connect_timeout"] = limits.connect
-    session: Session = psycopg2.connect(**parameters, connection_factory=Session)
+    try:
+        session: Session = psycopg2.connect(**parameters, connection_factory=Session)
+    except UnicodeDecodeError as refusal:  # psycopg2 takes the server's words for UTF-8
+        raise psycopg2.OperationalError(refusals.text_of(refusal.object)) from None
     session.patience = limits.statement + ON_ITS_WAY
     if session.get_parameter_status("standard_conforming_strings") == "off":  # psycopg2 decides now how it quotes
         session.close()

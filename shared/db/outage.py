@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import peewee
 import psycopg2
 
+from shared.db import refusals
 from shared.errors import ServiceDown
 from shared.telemetry.outage import Outage
 
@@ -71,16 +72,6 @@ KINDS = {
 }
 #: Words that others ask for.
 TOO_MANY, TOO_SLOW = KINDS["53300"].word, KINDS["57014"].word
-#: libpq passes no SQLSTATE on when a connection is refused, only words: the server's, or a pooler's.
-_REFUSALS = (
-    ("53300", ("too many clients", "remaining connection slots", "too many connections", "no more connections", "max client")),
-    ("57P03", ("is starting up", "is shutting down", "not yet accepting", "not accepting", "in recovery mode")),
-    ("28000", ("authentication failed", "no pg_hba.conf entry", "no password supplied")),
-    ("3D000", ("no such database",)),
-    ("25006", ("session is read-only", "server is in hot standby mode")),
-    ("53200", ("out of memory",)),
-    ("53100", ("no space left",)),
-)
 
 
 class StatementOverdue(psycopg2.OperationalError):
@@ -104,22 +95,12 @@ def kind_of(problem: BaseException) -> Kind | None:
     if isinstance(
         reported, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
     ):
-        return _kind_of_state(_refusal(str(reported)))
+        return _kind_of_state(refusals.state_of(str(reported)))
     return None
 
 
 def _kind_of_state(state: str) -> Kind | None:
     return KINDS.get(state, KINDS.get(state[:2]))
-
-
-def _refusal(text: str) -> str:
-    text = text.lower()
-    if "does not exist" in text and "certificate" not in text:
-        return "3D000" if "database" in text.split("fatal:")[-1] else "28000"
-    if text.startswith(("connection to server", "could not translate host name")):
-        otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08001"
-        return next((state for state, words in _REFUSALS if any(word in text for word in words)), otherwise)
-    return next((state for state, words in _REFUSALS if any(word in text for word in words)), "08")
 
 
 def is_outage(problem: BaseException) -> bool:

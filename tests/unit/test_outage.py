@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
 import peewee
 import psycopg2
 import psycopg2.errors
 import pytest
 
+from shared.db import refusals
+from shared.db.connecting import open_session
 from shared.db.outage import is_outage, kind_of, repeat_refused, retry_on_outage, service_down, word_for
-from shared.db.session import StatementOverdue
+from shared.db.session import WORKER, StatementOverdue
 from shared.errors import ServiceDown
 
 
@@ -98,6 +104,89 @@ def test_a_refused_connection_has_a_word_too(text: str, word: str) -> None:
     """libpq passes the words on, and no SQLSTATE."""
     assert word_for(psycopg2.OperationalError(text)) == word
     assert word_for(peewee.OperationalError(psycopg2.OperationalError(text))) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("FATAL:  tut mir leid, schon zu viele Verbindungen", "too many connections"),
+        ("FATAL:  die verbleibenden Verbindungen sind für Rollen mit dem SUPERUSER-Attribut reserviert", "too many connections"),
+        ("FATAL:  zu viele Verbindungen von Rolle »app«", "too many connections"),
+        ("FATAL:  lo siento, ya tenemos demasiados clientes", "too many connections"),
+        ("FATAL:  désolé, trop de clients sont déjà connectés", "too many connections"),
+        ("FATAL:  trop de connexions pour le rôle « app »", "too many connections"),
+        ("FATALE:  spiacente, troppi client già connessi", "too many connections"),
+        ("FATAL:  現在クライアント数が多すぎます", "too many connections"),
+        ('FATAL:  ロール"app"からの接続が多すぎます', "too many connections"),
+        ("ფატალური:  უკაცრავად, უკვე მეტისმეტად ბევრი კლიენტია", "too many connections"),
+        ("치명적오류:  최대 동시 접속자 수를 초과했습니다.", "too many connections"),
+        ("ВАЖНО:  извините, уже слишком много клиентов", "too many connections"),
+        ("FATALT:  ledsen, för många klienter", "too many connections"),
+        ("ФАТАЛЬНО:  вибачте, вже забагато клієнтів", "too many connections"),
+        ("致命错误:  对不起, 已经有太多的客户", "too many connections"),
+        ("FATAL:  das Datenbanksystem fährt herunter", "starting up or shutting down"),
+        ("FATAL:  el sistema de base de datos está iniciándose", "starting up or shutting down"),
+        ("FATAL:  le système de bases de données n'accepte pas encore de connexions", "starting up or shutting down"),
+        ("FATALE:  il database si sta avviando", "starting up or shutting down"),
+        ("FATAL:  データベースシステムはシャットダウンしています", "starting up or shutting down"),
+        ("ВАЖНО:  система БД ещё не принимает подключения", "starting up or shutting down"),
+        ("致命错误:  数据库系统启动中", "starting up or shutting down"),
+        ("FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen", "credentials refused"),
+        ("FATAL:  Rolle »app« existiert nicht", "credentials refused"),
+        ("FATAL:  kein pg_hba.conf-Eintrag für Host »10.0.0.9«, Benutzer »app«, Datenbank »shop«", "credentials refused"),
+        ("FATAL:  le rôle « app » n'existe pas", "credentials refused"),
+        ('ВАЖНО:  пользователь "app" не прошёл проверку подлинности (по паролю)', "credentials refused"),
+        ("FATAL:  Datenbank »shop« existiert nicht", "no such database"),
+        ("FATAL:  la base de données « shop » n'existe pas", "no such database"),
+        ('FATAL:  データベース"shop"は存在しません', "no such database"),
+    ],
+)
+def test_a_server_says_it_in_the_language_of_its_lc_messages(text: str, word: str) -> None:
+    """As PostgreSQL 15 says it, and one of 17."""
+    assert word_for(psycopg2.OperationalError(_to_server(text))) == word
+
+
+@pytest.mark.parametrize("host", ["too many clients", "rollen", "databasen"])
+def test_a_hosts_name_says_nothing(host: str) -> None:
+    refused = f'connection to server at "{host}" (10.0.0.1), port 5432 failed: Connection refused'
+    assert word_for(psycopg2.OperationalError(refused)) == "cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("FATAL:  désolé, trop de clients sont déjà connectés", "latin-1"),
+        ("FATAL:  Datenbank »größe« existiert nicht", "latin-1"),
+        ("ВАЖНО:  извините, уже слишком много клиентов", "koi8-r"),
+        ("ВАЖНО:  извините, уже слишком много клиентов", "cp1251"),
+        ("FATAL:  現在クライアント数が多すぎます", "euc-jp"),
+        ("致命错误:  对不起, 已经有太多的客户", "gb18030"),
+        ("치명적오류:  최대 동시 접속자 수를 초과했습니다.", "euc-kr"),
+    ],
+)
+def test_a_server_says_it_in_its_systems_encoding(text: str, encoding: str) -> None:
+    assert refusals.text_of(_to_server(text).encode(encoding)) == _to_server(text)
+    assert "\ufffd" in refusals.text_of("FATAL: größer".encode("latin-1"))
+
+
+def test_a_refusal_in_another_encoding_is_an_error_of_the_database() -> None:
+    """psycopg2 alone raises UnicodeDecodeError, which is none."""
+    text = "désolé, trop de clients sont déjà connectés".encode("latin-1")
+    fields = b"SFATAL\0VFATAL\0C53300\0M" + text + b"\0\0"
+    with socket.create_server(("127.0.0.1", 0)) as full, ThreadPoolExecutor(1) as pool:
+
+        def refuse() -> None:
+            client, _ = full.accept()
+            with client:
+                client.recv(1024)
+                client.sendall(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
+
+        refused = pool.submit(refuse)
+        url = f"postgresql://app@127.0.0.1:{full.getsockname()[1]}/shop?sslmode=disable&gssencmode=disable"
+        with pytest.raises(psycopg2.OperationalError, match="trop de clients sont déjà") as raised:
+            open_session(url, WORKER)
+        refused.result(60)
+    assert word_for(raised.value) == "too many connections"
 
 
 def test_an_overdue_statement_is_an_outage() -> None:
