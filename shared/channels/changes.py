@@ -1,20 +1,21 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
 What that means for its answer is message_change_v4's (schema.sql). Channels keep no order: what is done to a message that has not
-come yet is done when it comes (parked_change, message_accept_v3).
+come yet is done when it comes (parked_change, message_accept_v3). What a colleague does on the phone to what the business said is
+own_message_change_v1's.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.inbound import Account, InboundEdit, InboundMessage, InboundReaction, InboundRevoke
-from shared.channels.kinds import Kind
+from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
@@ -38,18 +39,21 @@ def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
     """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
     did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes. Raises ServiceDown
     if others were at work on the conversation all the time; then nothing has happened."""
-    message = edited.message
-    data = message.data if message else {}
-    return _change(
+    message, at = edited.message, edited.sent_at
+    data, names = (message.data, [message.external_user_id, *message.identities]) if message else ({}, [])
+    if edited.author is Author.COLLEAGUE:
+        return _change_own(channel, account, edited.original_id, edited.content, at)
+    outcome = _change(
         channel,
         account,
         edited.original_id,
-        [message.external_user_id, *message.identities] if message else [],
+        names,
         content=without_middle(edited.content, channel.max_inbound),
         data={name: value for name, value in data.items() if name != "quoted"},
-        sent_at=edited.sent_at,
+        sent_at=at,
         is_kept=message is None or _lacks_its_file(message),
     )
+    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, edited.original_id, edited.content, at)
 
 
 def _lacks_its_file(message: InboundMessage) -> bool:
@@ -59,8 +63,11 @@ def _lacks_its_file(message: InboundMessage) -> bool:
 
 def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:
     """The same of a deletion, which is always kept."""
+    if revoked.author is Author.COLLEAGUE:
+        return _change_own(channel, account, revoked.original_id, None, None)
     names = [name for name in (revoked.external_user_id, *revoked.identities) if name]
-    return _change(channel, account, revoked.original_id, names, content=None, data={}, sent_at=None, is_kept=True)
+    outcome = _change(channel, account, revoked.original_id, names, content=None, data={}, sent_at=None, is_kept=True)
+    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, revoked.original_id, None, None)
 
 
 def prune() -> dict[str, int]:
@@ -79,11 +86,26 @@ def _change(channel: Channel, account: Account, external_id: str, names: Sequenc
     change |= {"chatbot_id": account.chatbot_id, "channel": channel.name, "names": [name[:MAX_ID] for name in names]}
     change |= {"external_id": external_id[:MAX_ID], "data": db.json(change["data"])}
     change["marks"] = marks.of_message(account.chatbot_id, external_id)
+
+    def attempt() -> str:
+        changed = queries["change_message"].scalar(**change)
+        enqueue(tickets_of(changed["tickets"]))
+        return str(changed["outcome"])
+
+    return _until_nobody_is_at_work(attempt)
+
+
+def _change_own(channel: Channel, account: Account, external_id: str, content: str | None, sent_at: float | None) -> str:
+    """What became of a change of what the business said: changed; unknown, if it did not, or says so already."""
+    change: dict[str, Any] = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": external_id[:MAX_ID]}
+    change |= {"content": without_middle(content, channel.max_inbound) if content else None, "sent_at": sent_at}
+    return _until_nobody_is_at_work(lambda: str(queries["change_own_message"].scalar(**change)))
+
+
+def _until_nobody_is_at_work(attempt: Callable[[], str]) -> str:
     for _ in range(TRIES):
-        row = db.retry_on_outage(lambda: queries["change_message"].row(**change), db.WEB_RETRY_SECONDS)
-        changed: dict[str, Any] = (row or {})["change"]
-        if changed["outcome"] != "again":
-            enqueue(tickets_of(changed["tickets"]))
-            return str(changed["outcome"])
+        outcome = db.retry_on_outage(attempt, db.WEB_RETRY_SECONDS)
+        if outcome != "again":
+            return outcome
         time.sleep(random.uniform(PAUSE / 10, PAUSE))
     raise ServiceDown("a message could not be changed, for its conversation is busy")

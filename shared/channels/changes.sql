@@ -2,6 +2,9 @@
 select message_change_v4(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
     :marks::text[]) as change
 
+-- name: change_own_message(chatbot_id, channel, external_id, content, sent_at)
+select own_message_change_v1(:chatbot_id, :channel, :external_id, :content, :sent_at) as outcome
+
 -- name: prune_parked(after, age, batch)
 with deleted_changes as (
     delete from parked_change where (chatbot_id, channel, external_id) in (

@@ -75,21 +75,24 @@ class InboundMessage(InboundItem):
 
 @dataclass(frozen=True, kw_only=True)
 class InboundEdit(InboundItem):
-    """The customer changed an earlier message: what it says now. `message`: the same by itself, if the original never came."""
+    """The customer, or a person of the business on the phone, changed an earlier message of their own: what it says now.
+    `message`: the same by itself, if the original never came."""
 
     original_id: str
     content: str
     sent_at: float | None = None
     message: InboundMessage | None = None
+    author: Author = Author.CUSTOMER
 
 
 @dataclass(frozen=True, kw_only=True)
 class InboundRevoke(InboundItem):
-    """The customer deleted an earlier message."""
+    """The same of who deleted an earlier message."""
 
     original_id: str
     external_user_id: str = ""
     identities: tuple[str, ...] = ()
+    author: Author = Author.CUSTOMER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,11 @@ from shared.channels.inbound import (
     InboundReaction,
     InboundRevoke,
     MalformedItem,
+    OwnerChange,
     ReportedError,
     get_time,
 )
-from shared.channels.kinds import EFFECTS, Kind, MediaKind
+from shared.channels.kinds import EFFECTS, Author, Kind, MediaKind
 from shared.channels.whatsapp_cloud import webhook
 from shared.channels.whatsapp_cloud.messages import READERS, SILENT
 
@@ -316,3 +317,74 @@ def test_whatever_stands_in_a_message_it_is_one_item_and_no_fault_of_the_parser(
     assert not (isinstance(item, MalformedItem) and "parser failed" in item.reason)
     if isinstance(item, InboundMessage):
         assert item.content.strip()
+
+
+def of_field(field: str, **value: Any) -> list[InboundItem]:
+    """The items of a change of one of Meta's other fields."""
+    change = {"field": field, "value": {"metadata": {"phone_number_id": "900001"}, **value}}
+    [batch] = webhook.parse_body({"entry": [{"id": "1", "changes": [change]}]})
+    return batch.items
+
+
+def echo(kind: str, **more: Any) -> InboundItem:
+    raw = {"from": "15550001111", "to": ANA, "id": "wamid.E", "timestamp": "1790000000", "type": kind, **more}
+    [item] = of_field("smb_message_echoes", message_echoes=[raw])
+    return item
+
+
+def test_what_a_colleague_changes_on_the_phone_is_their_own_message() -> None:
+    edited = echo("edit", edit={"original_message_id": "wamid.0", "message": {"type": "text", "text": {"body": "12 €"}}})
+    assert isinstance(edited, InboundEdit)
+    assert (edited.original_id, edited.content, edited.author) == ("wamid.0", "12 €", Author.COLLEAGUE)
+    deleted = echo("revoke", revoke={"original_message_id": "wamid.0"})
+    assert isinstance(deleted, InboundRevoke)
+    assert (deleted.original_id, deleted.author) == ("wamid.0", Author.COLLEAGUE)
+    assert type(echo("reaction", reaction={"message_id": "wamid.0", "emoji": "👍"})) is IgnoredItem
+
+
+BUTTONS = {"buttons": [{"type": "reply", "reply": {"id": "1", "title": "Blue"}}]}
+PLACES = [{"type": "header", "parameters": []}, {"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"text": "7"}]}]
+#: What a business sends, and what a person reads of it.
+BUSINESS: list[tuple[str, Any, str]] = [
+    ("interactive", {"type": "button", "body": {"text": "Which colour?"}, "action": BUTTONS}, "Which colour?"),
+    (
+        "interactive",
+        {"type": "cta_url", "header": {"type": "text", "text": "Chairs"}, "body": {"text": "See"}, "action": {"name": "cta_url"}},
+        "Chairs\nSee",
+    ),
+    (
+        "interactive",
+        {"type": "list", "header": {"type": "image", "image": {}}, "body": {"text": "Pick"}, "action": {"a": 1}},
+        "Pick",
+    ),
+    ("template", {"name": "order_ready", "language": {"code": "en"}, "components": PLACES}, "order_ready: Ana, 7"),
+    ("template", {"name": "hello_world", "language": {"code": "en"}}, "hello_world"),
+    ("text", {"body": "We ship today."}, "We ship today."),
+]
+
+
+@pytest.mark.parametrize(("kind", "inside", "words"), BUSINESS)
+@pytest.mark.parametrize("recipient", [{"to": ANA}, {"recipient": "DE.77"}, {"to": ANA, "to_user_id": "DE.77"}])
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_what_another_responder_answered_is_kept_as_its_words(
+    kind: str, inside: Any, words: str, recipient: dict[str, str], is_nested: bool
+) -> None:
+    body = {"messaging_product": "whatsapp", "type": kind, kind: inside, **recipient}
+    asked = sent("text", text={"body": "When do you ship?"})
+    copies = {"messages": [asked], "message_echoes": [{"id": "wamid.E", "timestamp": "1790000000", "message": body}]}
+    items = of_field("standby", **({"standby": copies} if is_nested else copies))
+    owners, messages = items[::2], items[1::2]
+    assert all(isinstance(item, OwnerChange) and item.owner == "person" for item in owners)
+    assert [(item.content, item.author, item.may_answer) for item in messages if isinstance(item, InboundMessage)] == [
+        ("When do you ship?", Author.CUSTOMER, False),
+        (words, Author.COLLEAGUE, False),
+    ]
+    names = [(item.external_user_id, *item.identities) for item in messages if isinstance(item, InboundMessage)]
+    assert names[1] == tuple(recipient.values())
+
+
+@pytest.mark.parametrize(("kind", "inside", "words"), BUSINESS)
+def test_an_echo_says_what_the_business_sent(kind: str, inside: Any, words: str) -> None:
+    item = echo(kind, **{kind: inside})
+    assert isinstance(item, InboundMessage)
+    assert (item.content, item.author) == (words, Author.COLLEAGUE)

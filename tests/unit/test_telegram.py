@@ -67,7 +67,8 @@ SIZES = [{"file_id": "small", "width": 90, "height": 60}, {"file_id": "large", "
         ({"video_note": {"file_id": "x"}}, MediaKind.VIDEO, "x", "[video_note]"),
         ({"animation": {"file_id": "x"}, "document": {"file_id": "y"}}, MediaKind.VIDEO, "x", "[animation]"),
         ({"document": {"file_id": "d", "file_name": "a.pdf", "file_size": 9}}, MediaKind.DOCUMENT, "d", "[document]"),
-        ({"sticker": {"file_id": "s", "emoji": "👍"}}, MediaKind.STICKER, "s", "[sticker]"),
+        ({"sticker": {"file_id": "s", "emoji": "👍"}}, MediaKind.STICKER, "s", "👍"),
+        ({"sticker": {"file_id": "s"}}, MediaKind.STICKER, "s", "[sticker]"),
     ],
 )
 def test_files(content: dict[str, Any], kind: MediaKind, file_id: str, words: str) -> None:

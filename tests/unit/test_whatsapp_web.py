@@ -688,6 +688,15 @@ SILENT: tuple[dict[str, Any], ...] = (
     {"protocolMessage": {"type": "EPHEMERAL_SETTING", "key": {"id": "X"}}},
     {"senderKeyDistributionMessage": {"groupId": "1"}},
     {"stickerSyncRmrMessage": {}},
+    *(
+        {"associatedChildMessage": {"message": {**part, "messageContextInfo": {"messageAssociation": {"associationType": kind}}}}}
+        for part in (
+            {"imageMessage": {"mimetype": "image/jpeg"}},
+            {"videoMessage": {"mimetype": "video/mp4", "caption": "in red?"}},
+        )
+        for kind in (5, "HD_VIDEO_DUAL_UPLOAD", 10, "HD_IMAGE_DUAL_UPLOAD", "MOTION_PHOTO")
+    ),
+    {"imageMessage": {"mimetype": "image/jpeg", "contextInfo": {"pairedMediaType": "HD_IMAGE_CHILD"}}},
     {"messageContextInfo": {"messageSecret": "x"}},
     {},
 )
@@ -800,10 +809,11 @@ def test_reactions(item_of: Callable[[Any], InboundItem]) -> None:
         {"keyId": "X", "message": {"editedMessage": {"message": {"protocolMessage": EDIT}}}, "status": "SERVER_ACK"},
         {"key": {"id": "X"}, "update": {"message": {"editedMessage": {"message": {"conversation": "size 42"}}}}},
         {"key": {"id": "X"}, "update": {"message": {"conversation": "size 42"}}},
+        {"key": {"id": "X"}, "message": {"conversation": "size 42"}, "event": "messages.edited"},
     ],
 )
 def test_edits_by_update(data: dict[str, Any]) -> None:
-    [item] = evolution.parse({"event": "messages.update", "data": data})
+    [item] = evolution.parse({"event": data.pop("event", "messages.update"), "data": data})
     assert isinstance(item, InboundEdit)
     assert (item.original_id, item.content) == ("X", "size 42")
 
@@ -881,11 +891,17 @@ def test_an_update_with_a_message_may_be_a_status() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"editedMessageId": "X"}, {"editedMessageId": "false_1@lid_X"}, {"id": f"false_{PHONE}@c.us_X"}]
+    "more",
+    [
+        {"editedMessageId": "X"},
+        {"editedMessageId": "false_1@lid_X"},
+        {"id": f"false_{PHONE}@c.us_X"},
+        {"_data": {"Message": {"editedMessage": {"message": {"protocolMessage": EDIT}}}}},
+    ],
 )
 def test_waha_edited(more: dict[str, Any]) -> None:
     for text in ({"body": "size 42"}, {"_data": {"message": {"protocolMessage": EDIT}}}):
-        item = waha_item("message.edited", **text, **more)
+        item = waha_item("message.edited", **{**text, **more})
         assert isinstance(item, InboundEdit)
         assert (item.original_id, item.content) == ("X", "size 42")
 
@@ -896,6 +912,7 @@ def test_waha_edited(more: dict[str, Any]) -> None:
         {"revokedMessageId": "X", "before": {"id": "y"}, "after": {"id": "z"}},
         {"before": {"id": f"false_{PHONE}@c.us_X", "from": f"{PHONE}@c.us"}, "after": None},
         {"after": {"id": {"_serialized": f"false_{PHONE}@c.us_X"}}, "before": None},
+        {"after": {"id": "z", "_data": {"Message": {"protocolMessage": {"type": 0, "key": {"ID": "X"}}}}}, "before": None},
     ],
 )
 def test_waha_revoked(payload: dict[str, Any]) -> None:
@@ -988,7 +1005,28 @@ def test_what_is_sent_from_the_phone_is_a_colleagues() -> None:
     assert isinstance(item, InboundMessage)
     assert (item.author, item.external_user_id) == (Author.COLLEAGUE, f"{PHONE}@c.us")
     assert isinstance(waha_item("message.any", **{**to, "source": "api"}), IgnoredItem)
-    assert isinstance(evolution_item({"protocolMessage": EDIT}, key={"fromMe": True}), IgnoredItem)
+    assert isinstance(evolution_item({"reactionMessage": {"key": {"id": "X"}, "text": "👍"}}, key={"fromMe": True}), IgnoredItem)
+
+
+OURS = {"fromMe": True, "remoteJid": f"{PHONE}@s.whatsapp.net", "id": "X"}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        evolution_item({"protocolMessage": EDIT}, key={"fromMe": True}),
+        evolution_item({"conversation": "size 42"}, "messages.update", OURS),
+        waha_item("message.edited", fromMe=True, editedMessageId="X", body="size 42"),
+        evolution_item({"protocolMessage": {"type": 0, "key": {"id": "X"}}}, key={"fromMe": True}),
+        evolution_item(None, "messages.delete", OURS),
+        evolution_item(None, "messages.update", OURS),
+        waha_item("message.revoked", revokedMessageId="X", after={"fromMe": True, "id": f"true_{PHONE}@c.us_Y"}),
+    ],
+)
+def test_what_is_changed_or_deleted_on_the_phone_is_the_colleagues(item: InboundItem) -> None:
+    assert isinstance(item, InboundEdit | InboundRevoke)
+    assert (item.original_id, item.author) == ("X", Author.COLLEAGUE)
+    assert not isinstance(item, InboundEdit) or item.content == "size 42"
 
 
 # ---------------------------------------------------------------------------------------------------------- many at once

@@ -174,7 +174,7 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
 def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files) -> str:
     """A correction of what has not come is that message, as it is now: what comes later with its id has come already."""
     outcome, message = changes.edit(channel, account, edited), edited.message
-    if message is not None and outcome in (changes.UNKNOWN, changes.FOREIGN):
+    if message is not None and edited.author is Author.CUSTOMER and outcome in (changes.UNKNOWN, changes.FOREIGN):
         if outcome == changes.UNKNOWN:
             message = replace(message, external_id=edited.original_id, edited_at=edited.sent_at)
         [outcome] = _accept_messages(channel, account, [message], files)

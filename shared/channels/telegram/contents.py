@@ -36,14 +36,16 @@ def message_id(chat_id: Any, number: Any) -> str:
 
 
 def words_of(message: dict[str, Any]) -> str:
-    """What was typed, also with a gift, with the addresses behind its words; the throw of a dice, the lines of a list."""
+    """What was typed, also with a gift, with the addresses behind its words; the throw of a dice, the lines of a list, the emoji
+    that a sticker stands for."""
     text = _text(message) or get_text(message, "gift", "text")
     marks = [*get_objects(message.get("entities")), *get_objects(message.get("caption_entities"))]
     links = [url for mark in marks if get_text(mark, "type") == "text_link" and (url := get_text(mark, "url")) not in text]
     tasks = [f"- {task}" for one in get_objects(get_path(message, "checklist", "tasks")) if (task := get_text(one, "text"))]
     dice = (get_text(message, "dice", "emoji"), get_path(message, "dice", "value"))
     thrown = f"{dice[0]} {dice[1]}" if all(dice) else ""
-    lines = (text, *dict.fromkeys(links), get_text(message, "checklist", "title"), *tasks, thrown)
+    sticker = get_text(message, "sticker", "emoji")
+    lines = (text, *dict.fromkeys(links), get_text(message, "checklist", "title"), *tasks, thrown, sticker)
     return "\n".join(filter(None, lines))
 
 

@@ -36,10 +36,10 @@ from shared.channels.words import in_words
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
 SILENT = frozenset({
-    "call", "call_log", "call_permission_reply", "call_permission_request", "ciphertext", "enc_reaction", "encrypted_reaction",
-    "keep", "keep_in_chat", "media_placeholder", "phone_number_request", "pin", "pin_in_chat", "placeholder", "poll_update",
-    "poll_vote", "protocol", "request_phone_number", "request_welcome", "system", "undo_keep_in_chat", "unkeep", "unpin",
-    "unpin_in_chat",
+    "album", "call", "call_log", "call_permission_reply", "call_permission_request", "ciphertext", "enc_reaction",
+    "encrypted_reaction", "ephemeral_setting", "event_response", "keep", "keep_in_chat", "media_placeholder",
+    "phone_number_request", "pin", "pin_in_chat", "placeholder", "poll_update", "poll_vote", "protocol",
+    "request_phone_number", "request_welcome", "system", "undo_keep_in_chat", "unkeep", "unpin", "unpin_in_chat",
 })  # fmt: skip
 #: Levels of edits of edits; Meta knows one.
 MAX_DEPTH = 4
@@ -133,6 +133,8 @@ def _button(raw: dict[str, Any]) -> Content:
 def _interactive(raw: dict[str, Any]) -> Content:
     """A button, a row of a list, a flow; of what Meta adds to them, the words."""
     inside = raw.get("interactive")
+    if shown := _shown(inside):
+        return Content(text=shown)
     named = get_path(inside, get_text(inside, "type").lower())
     answers = [one for one in (named, *(inside.values() if isinstance(inside, dict) else ())) if isinstance(one, dict)]
     answer = answers[0] if answers else {}
@@ -141,6 +143,20 @@ def _interactive(raw: dict[str, Any]) -> Content:
     if not get_id(answer, "title") and not get_id(answer, "id"):
         return Content(text=get_text(answer, "body") or get_text(answer, "text"))
     return _chosen(**{name: get_id(answer, name) for name in ("id", "title", "description")})
+
+
+def _shown(inside: Any) -> str:
+    """What the business itself sent, for its customer to choose from: in an echo of it."""
+    said = (get_text(inside, "header", "text"), get_text(inside, "body", "text"))
+    return "\n".join(filter(None, said)) if isinstance(get_path(inside, "action"), dict) else ""
+
+
+def _template(raw: dict[str, Any]) -> Content | None:
+    """What another program of the business sent: its name, and what stands in its places."""
+    parts = get_objects(get_path(raw, "template", "components"))
+    filled = [get_text(one, "text") for part in parts for one in get_objects(part.get("parameters"))]
+    name = get_text(raw, "template", "name")
+    return Content(text=f"{name}: {', '.join(filter(None, filled))}".removesuffix(": ")) if name else None
 
 
 def _chosen(**choice: str) -> Content:
@@ -205,6 +221,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
     "location": contents.location,
     "contacts": contents.contacts,
     "order": contents.order,
+    "template": _template,
     "unsupported": lambda _raw: Content(Kind.MEDIA),
 }
 

@@ -16,17 +16,21 @@ from typing import Any
 
 from shared.channels.inbound import (
     IgnoredItem,
+    InboundEdit,
     InboundItem,
     InboundMessage,
+    InboundRevoke,
     MalformedItem,
     OwnerChange,
     get_id,
     get_objects,
-    get_path,
     parse_item,
 )
 from shared.channels.kinds import Author
 from shared.channels.whatsapp_cloud.messages import read_message
+
+#: Who was written to: of an echo, and of the body of a call of the API, by phone number or by user id.
+_RECIPIENT = ("to", "to_user_id", "recipient")
 
 
 def echoes(value: dict[str, Any]) -> list[InboundItem]:
@@ -35,19 +39,22 @@ def echoes(value: dict[str, Any]) -> list[InboundItem]:
 
 
 def _echo(raw: dict[str, Any]) -> InboundItem:
-    user_id = get_id(raw, "to") or get_id(raw, "to_user_id")
+    names = [name for member in _RECIPIENT if (name := get_id(raw, member))]
+    user_id = next(iter(names), "")
     if not user_id or not get_id(raw, "id"):
         return MalformedItem(raw=raw, reason="An echo has no " + ("id." if user_id else "to or to_user_id."))
     item = read_message(raw, user_id, "")
+    if isinstance(item, InboundEdit | InboundRevoke):
+        return replace(item, raw=raw, author=Author.COLLEAGUE)
     if not isinstance(item, InboundMessage):
         return IgnoredItem(raw=raw)
-    others = {get_id(raw, "to"), get_id(raw, "to_user_id")} - {"", user_id}
-    return replace(item, raw=raw, author=Author.COLLEAGUE, identities=tuple(others))
+    others = tuple(name for name in dict.fromkeys(names) if name != user_id)
+    return replace(item, raw=raw, author=Author.COLLEAGUE, identities=others)
 
 
-def standby(value: dict[str, Any], messages: list[InboundItem]) -> list[InboundItem]:
+def standby(copies: dict[str, Any], messages: list[InboundItem]) -> list[InboundItem]:
     """Copies of what is another responder's: kept, and whoever wrote it is in their hands. `messages`: those in it, parsed."""
-    own_words = [parse_item(_answered, raw) for raw in get_objects(get_path(value, "standby", "message_echoes"))]
+    own_words = [parse_item(_answered, raw) for raw in get_objects(copies.get("message_echoes"))]
     return [*_kept(messages), *_kept(own_words)]
 
 

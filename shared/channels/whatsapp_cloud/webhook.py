@@ -93,8 +93,8 @@ def is_verify_token(token: str) -> bool:
 def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
     """A batch for each change of each entry that is about messages, by the time of its first message."""
     changes = [change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes"))]
-    values = [change.get("value") for change in changes if change.get("field") in FIELDS]
-    return in_order([parse_change(value) for value in values if isinstance(value, dict)], _first_time)
+    values = [(change.get("value"), change["field"]) for change in changes if change.get("field") in FIELDS]
+    return in_order([parse_change(value, field) for value, field in values if isinstance(value, dict)], _first_time)
 
 
 def businesses_in(body: dict[str, Any]) -> dict[str, str]:
@@ -114,15 +114,16 @@ def is_about_an_account(body: dict[str, Any]) -> bool:
     return any(change.get("field", "messages") != "messages" for change in changes)
 
 
-def parse_change(value: dict[str, Any]) -> InboundBatch:
-    """What a change reports of one number; its members say which of FIELDS it is of."""
+def parse_change(value: dict[str, Any], field: str = "") -> InboundBatch:
+    """What a change reports of one number; its members say which of FIELDS it is of, but for copies that stand in no object of
+    their own, which would be answered."""
     number = get_id(value, "metadata", "phone_number_id") or get_id(value, "recipient", "phone_number_id")
     if "control_passed" in value or "control_taken" in value:
         items = routing.handover(value)
+    elif isinstance(copies := value if field == "standby" and "standby" not in value else value.get("standby"), dict):
+        items = routing.standby(copies, _messages(copies))
     elif "message_echoes" in value:
         items = routing.echoes(value)
-    elif isinstance(copies := value.get("standby"), dict):
-        items = routing.standby(value, _messages(copies))
     elif "user_id_update" in value:
         items = _items(value, "user_id_update", updated_user_id)
     else:

@@ -52,6 +52,8 @@ _ALTERNATIVES = (
 _NOTHING_HEARD = ("undefined", "null")
 #: The same of what was sent from the phone: the others are then the business's own names.
 _OF_THE_CHAT = ("remoteJidAlt", "previousRemoteJid")
+#: What Baileys tells of a connection besides.
+_ABOUT_CONNECTIONS = frozenset({"qr", "isOnline", "isNewLogin", "receivedPendingNotifications", "legacy"})
 #: What fetching a file does not need: previews, and what was answered to.
 _NOT_FETCHED = frozenset(
     {"jpegThumbnail", "thumbnail", "contextInfo", "base64", "messageContextInfo", "waveform", "scansSidecar"}
@@ -177,7 +179,8 @@ def _edited(raw: dict[str, Any]) -> InboundItem:
     """messages.edited: a note of the protocol alone, an edit or another, with the key of the message that it is about."""
     is_edit = "editedMessage" in raw
     if not is_edit and "type" not in raw:
-        return inbound_item(_envelope(raw), read(raw.get("message")))
+        reading = _reading(raw)
+        return inbound_item(_envelope(raw), Edit("", reading) if isinstance(reading, Content) else reading)
     note = {"protocolMessage": {"type": "MESSAGE_EDIT", **raw} if is_edit else raw}
     return inbound_item(_as_its_author_sees_it(_envelope(raw)), read(note))
 
@@ -260,7 +263,9 @@ def _is_deletion(update: dict[str, Any], status: str) -> bool:
 
 
 def _connection_update(raw: dict[str, Any]) -> InboundItem:
-    state = get_text(raw, "state")
+    state = get_text(raw, "state") or get_text(raw, "connection")
+    if not state and not _ABOUT_CONNECTIONS.isdisjoint(raw):
+        return IgnoredItem(raw=raw)
     if not state:
         return MalformedItem(raw=raw, reason="A connection.update has no state.")
     return SessionState(raw=raw, connected=state == CONNECTED, detail=state)

@@ -63,12 +63,13 @@ def identities(chat_id: str, *names: str) -> tuple[str, ...]:
 
 
 def inbound_item(envelope: Envelope, reading: Reading) -> InboundItem:
-    """The item that a message is. What the business's own people write on the phone is one, what they do to messages is not."""
+    """The item that a message is. What the business's own people write on the phone is one, and what they do to it; but no
+    reactions of theirs."""
     raw, chat_id = envelope.raw, envelope.chat_id
     if is_nobodys(chat_id) or reading is None:
         return IgnoredItem(raw=raw)
     if not isinstance(reading, Content):
-        return (None if envelope.from_me else _change(envelope, reading)) or IgnoredItem(raw=raw)
+        return _change(envelope, reading) or IgnoredItem(raw=raw)
     if envelope.from_me and _is_of_a_poll(reading):
         return IgnoredItem(raw=raw)
     if not chat_id or not envelope.external_id:
@@ -88,8 +89,10 @@ def _change(envelope: Envelope, change: Edit | Revoke | Reaction) -> InboundItem
         case Edit(original_id, content) if target := original_id or envelope.external_id:
             return _edit(envelope, target, content)
         case Revoke(original_id) if target := original_id or envelope.external_id:
-            return InboundRevoke(raw=raw, original_id=target, external_user_id=chat_id, identities=envelope.identities)
-        case Reaction(message_id, emoji) if message_id:
+            return InboundRevoke(
+                raw=raw, original_id=target, external_user_id=chat_id, identities=envelope.identities, author=_author(envelope)
+            )
+        case Reaction(message_id, emoji) if message_id and not envelope.from_me:
             return InboundReaction(raw=raw, message_id=message_id, emoji=emoji, external_user_id=chat_id)
     return None
 
@@ -100,8 +103,17 @@ def _edit(envelope: Envelope, original_id: str, content: Content) -> InboundEdit
         return None
     alone = message if envelope.chat_id and envelope.external_id else None
     return InboundEdit(
-        raw=envelope.raw, original_id=original_id, content=message.content, sent_at=envelope.sent_at, message=alone
+        raw=envelope.raw,
+        original_id=original_id,
+        content=message.content,
+        sent_at=envelope.sent_at,
+        message=alone,
+        author=_author(envelope),
     )
+
+
+def _author(envelope: Envelope) -> Author:
+    return Author.COLLEAGUE if envelope.from_me else Author.CUSTOMER
 
 
 def _message(envelope: Envelope, content: Content) -> InboundMessage:
@@ -121,5 +133,5 @@ def _message(envelope: Envelope, content: Content) -> InboundMessage:
         data=content.data,
         media=content.media,
         identities=envelope.identities,
-        author=Author.COLLEAGUE if envelope.from_me else Author.CUSTOMER,
+        author=_author(envelope),
     )

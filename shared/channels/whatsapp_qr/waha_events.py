@@ -116,14 +116,15 @@ def _message(raw: dict[str, Any]) -> InboundItem:
 def _edited(raw: dict[str, Any]) -> InboundItem:
     reading = reading_of(raw)
     content = reading.content if isinstance(reading, Edit) else reading
-    original_id = bare_id(get_text(raw, "editedMessageId"))
+    original_id = bare_id(get_text(raw, "editedMessageId")) or (reading.original_id if isinstance(reading, Edit) else "")
     return inbound_item(_envelope(raw), Edit(original_id, content) if isinstance(content, Content) else None)
 
 
 def _revoked(raw: dict[str, Any]) -> InboundItem:
     """`before` and `after` are the message as it was and is; either may be missing."""
     message = next((raw[name] for name in ("before", "after") if isinstance(raw.get(name), dict)), raw)
-    original_id = bare_id(get_text(raw, "revokedMessageId"))
+    note = reading_of(raw["after"]) if isinstance(raw.get("after"), dict) else None
+    original_id = bare_id(get_text(raw, "revokedMessageId")) or (note.original_id if isinstance(note, Revoke) else "")
     return _of_event(inbound_item(_envelope(message), Revoke(original_id)), raw)
 
 

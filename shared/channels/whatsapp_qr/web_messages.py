@@ -27,6 +27,9 @@ SILENT = frozenset({
     "requestphonenumbermessage", "requestcontactinfomessage", "scheduledcallcreationmessage", "scheduledcalleditmessage",
     "senderkeydistributionmessage", "statusmentionmessage", "statusnotificationmessage", "stickersyncrmrmessage",
 })  # fmt: skip
+#: WhatsApp's kinds of media that belong to others: those that are the same again, by AssociationType and by PairedMediaType.
+_COPIES = ("HD_VIDEO_DUAL_UPLOAD", 5, "HD_IMAGE_DUAL_UPLOAD", 10, "MOTION_PHOTO", 12, "HEVC_VIDEO_DUAL_UPLOAD", 19)
+_PAIRED_COPIES = ("HD_VIDEO_CHILD", 2, "HD_IMAGE_CHILD", 4, "MOTION_PHOTO_CHILD", 6, "HEVC_VIDEO_CHILD", 8)
 #: The beginnings of names of what is encrypted: reactions, comments, answers to events.
 _ENCRYPTED = ("enc", "secretencrypted")
 
@@ -39,9 +42,16 @@ def read(message: Any) -> Reading:
         return _read_protocol(protocol)
     if isinstance(reaction, dict):
         return Reaction(text(reaction, "key", "id"), text(reaction, "text"))
-    content = _read_content(inner)
+    content = None if _is_copy(inner) else _read_content(inner)
     is_edit = any(name.lower() == "editedmessage" for name in inner.wrappers)
     return Edit("", content) if is_edit and content else content
+
+
+def _is_copy(inner: Unwrapped) -> bool:
+    """Whether a picture or a film comes once more, in better quality or as the film of a moving picture."""
+    if field(inner.context, "messageAssociation", "associationType") in _COPIES:
+        return True
+    return any(field(part, "contextInfo", "pairedMediaType") in _PAIRED_COPIES for part in inner.parts.values())
 
 
 def _read_protocol(note: Body) -> Reading:
