@@ -6,7 +6,7 @@ ledger still has them. Texts of messages are no part of it, and errors are in ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,11 @@ from shared.queues import Queue
 queries = sql.load(__file__)
 
 REACHED = ("SENT", "DELIVERED", "READ")
+#: Where a message is known that is not stored: its job, or what has become of that.
+_STORING = (
+    (Job, (Job.queue == Queue.INCOMING) & (Job.state != "completed")),
+    (DeadLetter, (DeadLetter.queue == Queue.INCOMING) & DeadLetter.state.in_(("open", "ignored"))),
+)
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ class Journey:
 
 
 def of_message(message_id: int) -> Journey | None:
-    """The journey of a message, or of the reply to which it led; None if there is no such message."""
+    """The journey of a message, or of the reply to which it led; None if there is no such message, and none is to be stored."""
     message = _message(Message.id == message_id)
     if message is None:
-        return None
+        return _of_unstored(message_id)
     question: dict[str, Any] | None
     if message["role"] == "user":
         question, reply = message, _reply_to(message)
@@ -79,6 +84,43 @@ def of_message(message_id: int) -> Journey | None:
     jobs = _jobs(question, reply)
     steps = tuple(_steps(question, reply, jobs, merged))
     return Journey(question, reply, _about(message), steps, merged)
+
+
+def known(message_ids: Collection[int]) -> set[int]:
+    """Those of them that have a journey."""
+    ids = list(message_ids)
+    stored = Message.select(Message.id.alias("id")).where(Message.id.in_(ids))
+    unstored = [model.select(model.message_id.alias("id")).where(model.message_id.in_(ids), at) for model, at in _STORING]
+    return {row["id"] for query in (stored, *unstored) for row in db.rows(query)} if ids else set()
+
+
+def _of_unstored(message_id: int) -> Journey | None:
+    """Of a message that was accepted, while the job that stores it waits, or after that has failed for good."""
+    job, letter = (db.row(model.select().where(model.message_id == message_id, at).limit(1)) for model, at in _STORING)
+    if job is None and letter is None:
+        return None
+    payload = job["payload"] if job else {}
+    received = Step("received", "done", job["created_at"] if job else None, facts={"provider_id": payload.get("external_id")})
+    if job and job["state"] != "failed":
+        return Journey(None, None, _about_job(job, payload), (received, Step("stored", "now", job["created_at"], None, job)))
+    error, ended = (letter["error"], letter["failed_at"]) if letter else (_why(job), job["closed_at"] if job else None)
+    about = _about_job(letter or job or {}, payload)
+    return Journey(None, None, about, (received, Step("stored", "failed", None, ended, job, error=error)))
+
+
+def _about_job(found: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+    """Whose it is, as far as its job or its dead letter says: there is no conversation yet."""
+    chatbot_id = found.get("chatbot_id") or payload.get("chatbot_id")
+    chatbot = Chatbot.select(Chatbot.name).where(Chatbot.id == (chatbot_id if isinstance(chatbot_id, int) else 0))
+    return {
+        "conversation_id": None,
+        "chatbot": db.scalar(chatbot),
+        "customer_id": found["customer_id"],
+        "customer": db.scalar(Customer.select(Customer.name).where(Customer.id == found["customer_id"])),
+        "contact_name": None,
+        "channel": found.get("channel") or payload.get("channel"),
+        "external_user_id": payload.get("external_user_id"),
+    }
 
 
 def _message(condition: Any) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from shared import db
 from shared.db import sql
 from shared.models import Conversation, Customer, DeadLetter, Job, Message, WebhookEvent
+from shared.operations import journey
 from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
@@ -22,9 +23,10 @@ _PREFIXED = re.compile(r"(job|message|conversation|evt|customer)[-_ #]?([0-9]{1,
 
 
 def find(text: str) -> list[dict[str, Any]]:
-    """Hits, each {kind, id, message_id, label, codes, at}.
+    """Hits, each {kind, id, message_id, failure, label, codes, at}.
 
-    Ids and numbers are found only as a whole, names of businesses by a part.
+    Ids and numbers are found only as a whole, names of businesses by a part. `message_id` is of a message that has a journey;
+    `failure` is the dead letter of a job, as the list of failures takes it.
     `label` has names; `codes` says in words of ours what it is, and how it stands: a role, a queue, a channel, a state.
     """
     text = text.strip().replace("\x00", "")[:LONGEST]
@@ -40,7 +42,8 @@ def find(text: str) -> list[dict[str, Any]]:
         hits += queries["by_address"].rows(addresses=_spellings(text), hits=HITS)
         hits += queries["by_customer_name"].rows(text=text, hits=HITS)
     unique = {(hit["kind"], hit["id"]): hit for hit in hits}
-    return list(unique.values())
+    known = journey.known({hit["message_id"] for hit in unique.values() if hit["message_id"]})
+    return [{**hit, "message_id": hit["message_id"] if hit["message_id"] in known else None} for hit in unique.values()]
 
 
 def _by_number(number: int) -> list[dict[str, Any]]:
@@ -48,9 +51,11 @@ def _by_number(number: int) -> list[dict[str, Any]]:
     hits: list[dict[str, Any]] = []
     if message := db.row(Message.select(Message.id, Message.role, Message.created_at).where(Message.id == number)):
         hits.append(_hit("message", number, number, codes=[message["role"]], at=message["created_at"]))
+    letter = db.row(DeadLetter.select().where(DeadLetter.job_id == number))
+    failure = {"ids": letter["id"], "state": None if letter["state"] == "open" else letter["state"]} if letter else None
     if job := db.row(Job.select(Job.message_id, Job.queue, Job.state, Job.created_at).where(Job.id == number)):
         hits.append(_hit("job", number, job["message_id"], codes=[job["queue"], job["state"]], at=job["created_at"]))
-    elif letter := db.row(DeadLetter.select().where(DeadLetter.job_id == number)):
+    elif letter:
         hits.append(_hit("job", number, letter["message_id"], codes=[letter["queue"], "failed"], at=letter["failed_at"]))
     if row := db.row(Conversation.select(Conversation.channel, Conversation.updated_at).where(Conversation.id == number)):
         newest = db.scalar(Message.select(Message.id).where(Message.conversation == number).order_by(Message.id.desc()).limit(1))
@@ -60,7 +65,7 @@ def _by_number(number: int) -> list[dict[str, Any]]:
         hits.append(_hit("event", number, about, label=event["event"], codes=[event["status"]], at=event["created_at"]))
     if customer := db.row(Customer.select().where(Customer.id == number)):
         hits.append(_hit("customer", number, label=customer["name"], at=customer["created_at"]))
-    return hits
+    return [{**hit, "failure": failure if hit["kind"] == "job" else None} for hit in hits]
 
 
 def _hit(

@@ -15,7 +15,7 @@ from (
 
 -- name: accepted_by_provider_id(text, hits)
 -- What came with this id and is not stored: its job waits, or has failed. By the index that recognises it when it comes again.
-select 'job' as kind, job.id, null::bigint as message_id, null as label, array[job.queue, job.state] as codes, job.created_at as at
+select 'job' as kind, job.id, job.message_id, null as label, array[job.queue, job.state] as codes, job.created_at as at
 from chatbot cross join channel
 join job on job.dedup_key = md5(jsonb_build_array(chatbot.id, channel.name, :text::text)::text)
 where not exists (select from message where message.id = job.message_id)

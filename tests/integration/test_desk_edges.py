@@ -36,6 +36,20 @@ def test_of_two_who_change_a_business_the_second_is_told(app: Flask, world: Worl
     assert second.post(change, name="Shop Two", plan="120", version=again[1]).status_code == 303
 
 
+def test_a_failure_before_anything_was_stored_leads_to_its_journey(app: Flask, world: World) -> None:
+    question = world.say(channel="whatsapp_cloud", user="4911")
+    db.rows("update job set payload = payload - 'content'")
+    world.drain()
+    world.dead_letters()
+    olga = Visitor(app, person("operator", None))
+    address = f"/desk/operate/messages/{question}"
+    assert f'href="{address}"' in olga.get("/desk/operate/failures/list").text
+    journey = olga.get(address)
+    assert (journey.status_code, "It is not stored, so there is no text to show." in journey.text) == (200, True)
+    [job] = world.jobs(queue="incoming-messages")
+    assert olga.get(f"/desk/operate/search?q=job+{job['id']}").location == address
+
+
 def test_a_name_turns_no_text_around(app: Flask, world: World) -> None:
     names = {"4917012345": "\u202eAda\u2066", "4917012346": "\u202e \u2069"}
     for user, name in names.items():

@@ -7,6 +7,7 @@ from shared import db
 from shared.broker import census
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
+from shared.models import DeadLetter
 from shared.operations import journey, overview, search
 from shared.operations.journey import Journey
 from tests.builders import World
@@ -26,7 +27,9 @@ def states(found: Journey) -> dict[str, str]:
 
 def test_the_journey_of_a_message_from_one_end_to_the_other(world: World) -> None:
     question = world.say(channel=CLOUD, user="4911", external_id="wamid.in")
-    assert journey.of_message(question) is None, "it is not stored yet"
+    accepted = of(question)
+    assert states(accepted) == {"received": "done", "stored": "now"}
+    assert (accepted.about["customer"], accepted.about["chatbot"], accepted.about["channel"]) == ("Shop", "Bot", CLOUD)
     [incoming] = world.jobs()
     world.run(incoming["id"])
     before = of(question)
@@ -48,6 +51,21 @@ def test_the_journey_of_a_message_from_one_end_to_the_other(world: World) -> Non
     db.rows("delete from job")
     assert states(of(question))["sent"] == "done", "without the records of its jobs"
     assert (found.about["customer"], found.about["external_user_id"]) == ("Shop", "4911")
+
+
+def test_the_journey_of_a_message_that_could_not_be_stored(world: World) -> None:
+    question = world.say(channel=CLOUD, user="4911", external_id="wamid.in")
+    db.rows("update job set payload = payload - 'content'")
+    world.drain()
+    world.dead_letters()
+    for _ in ("with the record of its job", "without it"):
+        found = of(question)
+        assert states(found) == {"received": "done", "stored": "failed"}
+        assert (found.about["customer"], found.about["chatbot"], found.about["channel"]) == ("Shop", "Bot", CLOUD)
+        assert "bad payload" in (found.steps[-1].error or "")
+        db.rows("delete from job")
+    db.rows("update dead_letter set state = 'replayed', changed_by = 'olga', changed_at = now()")
+    assert journey.of_message(question) is None
 
 
 def test_a_journey_says_why_a_message_got_no_answer(world: World) -> None:
@@ -97,8 +115,25 @@ def test_where_a_pasted_id_leads(world: World) -> None:
     world.say(channel=CLOUD, user="4911234567", external_id="wamid.waits")
     [waiting] = search.find("wamid.waits")
     assert waiting["codes"] == ["incoming-messages", "waiting"], "it was accepted, and is not stored yet"
+    assert journey.of_message(waiting["message_id"]) is not None
     for nothing in ("", "9" * 30, "%", "_", "\x00", "' or true --"):
         assert search.find(nothing) == [], nothing
+
+
+def test_no_hit_leads_to_a_message_that_is_gone(world: World) -> None:
+    question = world.say(channel=CLOUD, user="4911", external_id="wamid.in")
+    db.rows("update job set payload = payload - 'content'")
+    world.drain()
+    world.dead_letters()
+    [letter] = db.rows(DeadLetter.select())
+    [hit] = search.find(f"job-{letter['job_id']}")
+    assert (hit["message_id"], hit["failure"]) == (question, {"ids": letter["id"], "state": None})
+    db.rows("update dead_letter set message_id = 4711, queue = 'ai-processing'")
+    db.rows("update dead_letter set state = 'ignored', changed_by = 'olga', changed_at = now()")
+    db.rows("update job set message_id = 4711")
+    db.rows("update job set state = 'completed' where queue = 'incoming-messages'")
+    [hit] = search.find(f"job-{letter['job_id']}")
+    assert (hit["message_id"], hit["failure"]) == (None, {"ids": letter["id"], "state": "ignored"})
 
 
 def test_queues_their_day_tenants_and_workers(world: World) -> None:
