@@ -1202,9 +1202,12 @@ create table parked_change (
     data        jsonb not null default '{}' check (jsonb_typeof(data) = 'object'),
     changed_at  timestamptz not null,
     received_at timestamptz not null default now(),
+    -- A caption's new words that came without their picture: the message that they are by themselves, if that does not come.
+    payload     jsonb check (jsonb_typeof(payload) = 'object'),
     primary key (chatbot_id, channel, external_id)
 );
 create index parked_change_received_idx on parked_change (received_at);
+create index parked_change_payload_idx on parked_change (received_at) where payload is not null;
 
 -- ------------------------------------------------------------------------------------------------------- usage
 

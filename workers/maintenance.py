@@ -161,6 +161,7 @@ def _sweep_steps() -> Iterator[Callable[[], object]]:
         yield redelivery.release_held
         yield delivery_status.apply_late_statuses
         yield contacts.settle
+        yield changes.accept_overdue
         yield health.send_scouts
         yield pauses.release_ended
         yield _sweep_reservations

@@ -7,6 +7,7 @@ own_message_change_v1's.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -22,14 +23,19 @@ from shared.db.pruning import delete_in_batches
 from shared.errors import ServiceDown
 from shared.payloads import MAX_ID, without_middle
 from shared.privacy import marks
+from shared.queue_service import Accepted, QueueService
+
+log = logging.getLogger(__name__)
 
 queries = sql.load(__file__)
 
 #: Characters of a reaction: emoji of several people have some.
 MAX_EMOJI = 40
-UNKNOWN, FOREIGN = "unknown", "foreign"
+UNKNOWN, FOREIGN, KEPT = "unknown", "foreign", "kept"
 #: Seconds for which a change waits for its message: Meta delivers again for seven days, and a day for clocks and queues.
 KEEP_PARKED = 8 * 86_400.0
+#: Seconds for which a caption waits for its picture, then it is a message by itself; those that are accepted at once.
+PICTURE_WAIT, OVERDUE_PAGE = 120.0, 100
 #: Attempts at a change, and seconds between them at most: its message comes at the same moment, and the second finds it; or
 #: others are at work on the same rows for milliseconds.
 TRIES, PAUSE = 20, 0.15
@@ -68,6 +74,25 @@ def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:
     names = [name for name in (revoked.external_user_id, *revoked.identities) if name]
     outcome = _change(channel, account, revoked.original_id, names, content=None, data={}, sent_at=None, is_kept=True)
     return outcome if names or outcome != UNKNOWN else _change_own(channel, account, revoked.original_id, None, None)
+
+
+def keep_as_message(payload: dict[str, Any]) -> None:
+    """A caption that was kept is this message by itself, if its picture does not come (`accept_overdue`)."""
+    named = {name: payload[name] for name in ("chatbot_id", "channel", "external_id")}
+    db.retry_on_outage(lambda: queries["keep_as_message"].rows(**named, payload=db.json(payload)), db.WEB_RETRY_SECONDS)
+
+
+def accept_overdue() -> int:
+    """Accepts captions whose picture has not come, without it; returns how many."""
+    payloads = [row["payload"] for row in queries["overdue"].rows(seconds=PICTURE_WAIT, limit=OVERDUE_PAGE)]
+    if not payloads:
+        return 0
+    answers = QueueService().accept_messages(payloads)
+    queries["settle_overdue"].rows(payloads=db.json(payloads))
+    accepted = sum(isinstance(answer, Accepted) and answer.new for answer in answers)
+    if accepted:
+        log.info("captions_accepted", extra={"count": accepted})
+    return accepted
 
 
 def prune() -> dict[str, int]:

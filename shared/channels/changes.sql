@@ -5,6 +5,20 @@ select message_change_v4(:chatbot_id, :channel, :names::text[], :external_id, :c
 -- name: change_own_message(chatbot_id, channel, external_id, content, sent_at)
 select own_message_change_v1(:chatbot_id, :channel, :external_id, :content, :sent_at) as outcome
 
+-- name: keep_as_message(chatbot_id, channel, external_id, payload)
+update parked_change set payload = :payload
+where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and content is not null
+
+-- name: overdue(seconds, limit)
+select payload from parked_change
+where payload is not null and received_at < now() - make_interval(secs => :seconds) order by received_at limit :limit
+
+-- name: settle_overdue(payloads)
+-- Those that were accepted are gone already; others' message has come, or must not.
+update parked_change set payload = null from jsonb_array_elements(:payloads::jsonb) as settled(payload)
+where chatbot_id = (settled.payload ->> 'chatbot_id')::bigint and channel = settled.payload ->> 'channel'
+    and external_id = settled.payload ->> 'external_id'
+
 -- name: prune_parked(after, age, batch)
 with deleted_changes as (
     delete from parked_change where (chatbot_id, channel, external_id) in (

@@ -156,6 +156,39 @@ def test_a_captions_correction_that_comes_before_its_picture_waits_for_it(world:
     assert parked() == []
 
 
+def test_a_captions_correction_whose_picture_never_comes_is_answered(world: World) -> None:
+    file = Media(kind=MediaKind.IMAGE, source={"url": ""}, mime="image/jpeg")
+    for seconds, words in ((20, "Is the blue one left?"), (10, "Is the bleu one left?")):  # the newest counts
+        caption = said(words, "3EB0E1", kind=Kind.MEDIA, media=(file,), metadata={"attachment": "image"})
+        put(world, InboundEdit(original_id="3EB0A", content=words, sent_at=1_790_000_000 + seconds, message=caption))
+    put(world, corrected("Which one?", original_id="3EB0B"))  # names nobody who could be answered
+    assert (changes.accept_overdue(), answers(world)) == (0, 0)
+    db.rows("update parked_change set received_at = received_at - interval '3 minutes'")
+    assert (changes.accept_overdue(), answers(world), changes.accept_overdue()) == (1, 1, 0)
+    [message] = world.messages(role="user")
+    assert (message["external_id"], message["content"], message["kind"]) == ("3EB0A", "Is the blue one left?", "text")
+    put(world, said("[image]", kind=Kind.MEDIA, media=(replace(file, source={"url": "http://waha/a.jpg"}),)))
+    assert answers(world) == 1, "what comes so late is that message"
+    assert [row["external_id"] for row in parked()] == ["3EB0B"]
+
+
+def test_a_caption_of_an_erased_person_is_accepted_no_more(world: World) -> None:
+    caption = said("Is the blue one left?", "3EB0E1", kind=Kind.MEDIA, sent_at=1_790_000_000)
+    put(world, InboundEdit(original_id="3EB0A", content=caption.content, sent_at=1_790_000_000, message=caption))
+    put(world, said("Hello", "3EB0Z"))
+    world.drain()
+    row = db.row("select chatbot_id, channel, names, payload from parked_change")
+    assert row is not None
+    assert erasure.erase(world.customer, db.scalar("select contact_id from conversation"))
+    db.rows(  # a delivery of before the erasure that came in between
+        "insert into parked_change (chatbot_id, channel, external_id, names, content, changed_at, received_at, payload)"
+        " values (%s, %s, '3EB0A', %s, 'x', now(), now() - interval '3 minutes', %s)",
+        [row["chatbot_id"], row["channel"], row["names"], db.json(row["payload"])],
+    )
+    assert (changes.accept_overdue(), world.messages()) == (0, [])
+    assert db.scalar("select count(*) from parked_change where payload is not null") == 0
+
+
 def test_one_with_its_picture_is_that_message(world: World) -> None:
     file = Media(kind=MediaKind.IMAGE, source={"id": "137"}, mime="image/jpeg")
     edit = said("Is the blue one left?", "wamid.E", kind=Kind.MEDIA, media=(file,))
