@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import threading
@@ -11,40 +12,58 @@ from contextlib import contextmanager
 
 #: What a server does with a connection. It is closed afterwards.
 Handle = Callable[[socket.socket], None]
+#: Seconds for which a server holds a client that should leave by itself, and the pause between two bytes of what has no end.
+PATIENCE, PAUSE = 60, 0.02
+
+
+class ClientStayed(Exception):
+    """The client should have hung up, and waited until the server did."""
+
+
+class Servers:
+    """Starts servers, whose connections have a thread each: takes a function, and returns host and port."""
+
+    def __init__(self) -> None:
+        self._listeners: list[socket.socket] = []
+        #: What became of clients that stayed, added before their connections were closed.
+        self.stayed: list[ClientStayed] = []
+
+    def __call__(self, handle: Handle) -> str:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listeners.append(listener)
+        threading.Thread(target=self._accept, args=(listener, handle), daemon=True).start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        """Nobody can connect any more."""
+        for listener in self._listeners:
+            listener.close()
+
+    def _accept(self, listener: socket.socket, handle: Handle) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._run, args=(connection, handle), daemon=True).start()
+
+    def _run(self, connection: socket.socket, handle: Handle) -> None:
+        with connection:
+            connection.settimeout(PATIENCE)
+            try:
+                handle(connection)
+            except OSError:
+                pass  # the client has hung up
+            except ClientStayed as problem:
+                self.stayed.append(problem)
 
 
 @contextmanager
-def serving() -> Iterator[Callable[[Handle], str]]:
-    """Starts servers, whose connections have a thread each; what it yields takes a function and returns host and port."""
-    listeners: list[socket.socket] = []
-
-    def start(handle: Handle) -> str:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        listeners.append(listener)
-        threading.Thread(target=_accept, args=(listener, handle), daemon=True).start()
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
-
-
-def _accept(listener: socket.socket, handle: Handle) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=_run, args=(connection, handle), daemon=True).start()
-
-
-def _run(connection: socket.socket, handle: Handle) -> None:
-    with connection:
-        connection.settimeout(60)
-        try:
-            handle(connection)
-        except OSError:
-            pass  # the client has hung up
+def serving() -> Iterator[Servers]:
+    """Servers, until the end of the block."""
+    servers = Servers()
+    yield servers
+    servers.close()
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -63,21 +82,31 @@ def read_request(connection: socket.socket) -> bytes:
     return head
 
 
-def dripping(start: bytes, again: bytes, pause: float = 0.02) -> Handle:
+def dripping(start: bytes, again: bytes) -> Handle:
     """A server that reads a request, begins so, and then says `again`, a byte at a time, without an end."""
 
     def handle(connection: socket.socket) -> None:
         read_request(connection)
-        drip(connection, start, again, pause)
+        drip(connection, start, again)
 
     return handle
 
 
-def drip(connection: socket.socket, start: bytes, again: bytes, pause: float = 0.02) -> None:
-    """Says `again`, a byte at a time, for as long as anybody listens; of nothing, waits until nobody does."""
+def drip(connection: socket.socket, start: bytes, again: bytes) -> None:
+    """Says `again`, a byte at a time, or nothing, until the client hangs up. Raises ClientStayed."""
     connection.sendall(start)
-    while again:
-        for byte in again:
-            connection.sendall(bytes([byte]))
-            time.sleep(pause)
-    connection.recv(1)
+    if not again:
+        wait_for_end(connection)
+        return
+    for byte in itertools.islice(itertools.cycle(again), int(PATIENCE / PAUSE)):
+        connection.sendall(bytes([byte]))
+        time.sleep(PAUSE)
+    raise ClientStayed(start)
+
+
+def wait_for_end(connection: socket.socket) -> None:
+    """Until the client hangs up. Raises ClientStayed."""
+    try:
+        connection.recv(1)
+    except TimeoutError:
+        raise ClientStayed from None
