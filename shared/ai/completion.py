@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.ai import thoughts
+from shared.ai import calls, thoughts
+from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.http import code_of
 from shared.payloads import MAX_ID, strip_invalid
@@ -52,14 +52,6 @@ _THINKING_PART = re.compile(r"think|thought|reasoning|summary_text", re.I)
 
 
 @dataclass(frozen=True)
-class ToolCall:
-    """A tool that the model wants called."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Completion:
     """The provider's reply and its price in tokens. The text is empty where it calls a tool without a word."""
 
@@ -88,8 +80,7 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
         if not isinstance(message, Mapping) and finish_reason is None:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
-        tool = _tool(message, frozenset(tools))
-        text = _clean(text_of(message.get("content")))
+        tool, text = _called_or_said(message, frozenset(tools))
         refusal = "" if text else _clean(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
         written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "refusal")]
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
@@ -146,6 +137,17 @@ def text_of(content: Any) -> str:
     return next((text for name in ("text", "content", "value", "parts") if (text := text_of(content.get(name)))), "")
 
 
+def _called_or_said(message: Mapping[str, Any], offered: frozenset[str]) -> tuple[ToolCall | None, str]:
+    """The tool that an answer calls, and what it says to the customer."""
+    written = text_of(message.get("content"))
+    text = _clean(written)
+    if tool := calls.in_message(message, offered):
+        return tool, text
+    if tool := calls.in_channels(written, offered) or calls.in_text(text, offered):
+        return tool, ""
+    return None, calls.removed(text)
+
+
 def _refusal_part(content: Any) -> str:
     parts = content if isinstance(content, list) else [content]
     return "".join(text_of(part.get("refusal")) for part in parts if isinstance(part, Mapping))
@@ -169,25 +171,6 @@ def _clean(text: str) -> str:
     """What is to be read of it; "" if nothing can be seen, like a space without a width."""
     text = thoughts.without(_END_OF_TURN.sub("", strip_invalid(text.replace("\x00", "")))).strip()
     return text if any(character.isprintable() and not character.isspace() for character in text) else ""
-
-
-def _tool(message: Mapping[str, Any], offered: frozenset[str]) -> ToolCall | None:
-    """The first call of a tool that was offered."""
-    calls = message.get("tool_calls") or []
-    functions = [call.get("function") or call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
-    for function in [*functions, message.get("function_call")]:
-        if isinstance(function, Mapping) and function.get("name") in offered:
-            return ToolCall(str(function["name"]), _arguments(function.get("arguments")))
-    return None
-
-
-def _arguments(given: Any) -> dict[str, Any]:
-    """A tool's arguments; {} if they are broken, for the name alone says what the model wants."""
-    try:
-        read = json.loads(given) if isinstance(given, str) else given
-    except (ValueError, RecursionError):
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, Any]], written: Sequence[str]) -> Usage:

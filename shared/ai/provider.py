@@ -12,19 +12,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import openai
 
 from shared.ai import completion, lessons, profiles, refusals
+from shared.ai.calls import ToolCall
 from shared.ai.clients import client
-from shared.ai.completion import Completion, ToolCall
+from shared.ai.completion import Completion
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
 from shared.ai.prompt import Message
 from shared.ai.stream import MAX_STREAM_BYTES, AnswerStream, OnText
-from shared.ai.tools import call_in, instruction
+from shared.ai.tools import instruction
 from shared.config import settings
 from shared.errors import PermanentRefusal
 from shared.http import code_of
@@ -112,8 +113,7 @@ def complete(
         if learnt:
             profiles.keep(provider.base_url, provider.model, learnt)
         names = [tool["function"]["name"] for tool in tools]
-        found = completion.parse(answered, provider.model, body["messages"], names)
-        return found if found.tool or not tools else _with_call_in_words(found, names)
+        return completion.parse(answered, provider.model, body["messages"], names)
     raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
 
 
@@ -139,12 +139,6 @@ def _body(
         tools=list(tools),
         is_streamed=is_streamed,
     )
-
-
-def _with_call_in_words(found: Completion, names: Sequence[str]) -> Completion:
-    """The answer of a model that was told of its tools in words, or whose server leaves its calls in the text."""
-    call = call_in(found.text, names)
-    return replace(found, text="", tool=ToolCall(*call)) if call else found
 
 
 def _client(provider: Provider) -> openai.OpenAI:

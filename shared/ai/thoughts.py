@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from shared.ai.calls import MARK as CALL
+from shared.ai.tools import TOOLS
+
 #: Names of the tags, as models write them.
 TAGS = (
     *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis"),
@@ -136,18 +139,33 @@ _TAG_NAMES = (
     *TAGS,
     *(f"{prefix}{tag}" for prefix in _PREFIXES for tag in TAGS),
     *("answer", "response", "final_answer", "details"),
+    *(
+        f"{prefix}{name}"
+        for prefix in ("", "seed:", "minimax:", "longcat_")
+        for name in ("tool_call", "tool_calls", "function_call")
+    ),
+    *("function_calls", "toolcall", "tool_use", "invoke", "start_function_call"),
 )
 _PIPED = (
     "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking think /think content inner_prefix "
     "inner_suffix channel message start end return call "
-    "start_response end_response begin_of_solution end_of_solution im_end"
+    "start_response end_response begin_of_solution end_of_solution im_end tool_call tool_calls tool_call_start tool_call_begin "
+    "tool_calls_section_begin python_tag python_start action_start start_action tools_prefix"
 )
-_OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>")
-_LITERALS = (*_OTHERS, *(f"<|{name}|>" for name in _PIPED.split()))
+_OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>", "<|tool_call>")
+_OF_CALLS = (
+    "[tool_calls]",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "<｜tool_calls_begin｜>",
+    "<｜dsml｜function_calls>",
+)
+_LITERALS = (*_OTHERS, *_OF_CALLS, *(f"<|{name}|>" for name in _PIPED.split()))
 #: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
-_MAY_BE_CALL = ("{", "```", "[{", "<tool", "<function=", "<|tool", "<|python_tag|>", "[TOOL_CALLS]")
+_MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
+    *TOOLS,
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
@@ -204,11 +222,14 @@ class VisibleText:
         # What a closing marker means is known when something follows it.
         self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
         visible = visible.lstrip()
+        call = CALL.search(visible)
+        visible = visible[: call.start()] if call else visible
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
-        self._is_hidden = is_thinking or is_no_text
+        self._is_hidden = is_thinking or is_no_text or call is not None
         if is_no_text or visible.startswith(_BARE_BEGINNINGS):
             return ""
-        may_be = not is_thinking and any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
+        is_decided = is_thinking or call is not None
+        may_be = not is_decided and any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
         return "" if may_be else visible
 
 

@@ -40,9 +40,15 @@ class Tool:
     def value(self, arguments: Mapping[str, Any]) -> str:
         """The argument of a call, whatever the model made of it: one of the choices, or a text of one line."""
         given = arguments.get(self.argument)
+        if given is None and len(arguments) == 1:  # there is only one that it may mean
+            [given] = arguments.values()
+        given = given[0] if isinstance(given, list) and given else given
+        if not isinstance(given, str):
+            return self.default
         if not self.choices:
-            return " ".join(given.split())[:MAX_QUERY] if isinstance(given, str) else self.default
-        return given if given in self.choices else self.default
+            return " ".join(given.split())[:MAX_QUERY] or self.default
+        chosen = re.sub(r"\W+", "_", given.casefold()).strip("_")
+        return chosen if chosen in self.choices else self.default
 
 
 HAND_OVER = Tool(
@@ -87,23 +93,3 @@ def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:
         arguments = {name: "|".join(argument.get("enum", ())) or "…" for name, argument in properties.items()}
         lines.append(f"{json.dumps({'tool': function['name'], **arguments}, ensure_ascii=False)}: {function['description']}")
     return "Instead of an answer you may write one line of JSON and nothing else:\n" + "\n".join(lines)
-
-
-#: A call in an answer that is nothing else, also in a fence or a list.
-_CALL = re.compile(r"(?:```\w*\s*)?(?:\[\s*)?(\{.*\})\s*(?:\]\s*)?(?:```)?", re.S)
-#: A call as models write it, where the server has not read it (Hermes, Qwen, Mistral, Llama, Phi): also behind words.
-_MARK = r"<\|?(?:tool_call|python_tag)\|?>|\[TOOL_CALLS\]"
-_MARKED = re.compile(rf"(?:(?:{_MARK})\s*(?:<function=)?|<function=)(?:(?<=<function=)(\w+)>)?(.*)", re.S)
-#: A name and its text in it, also where the JSON is broken: single quotes, a comma too many.
-_MEMBER = re.compile(r"""["'](\w+)["']\s*:\s*["']([^"'\n]*)["']""")
-
-
-def call_in(text: str, names: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
-    """The call that an answer in words is: the name of one of these tools, and its arguments."""
-    if marked := _MARKED.search(text):
-        members = {"name": marked[1] or "", **dict(_MEMBER.findall(marked[2]))}
-    else:
-        found = _CALL.fullmatch(text.strip())
-        members = dict(_MEMBER.findall(found[1])) if found else {}
-    name = next((members.pop(key) for key in ("tool", "name", "function") if key in members), None)
-    return (name, members) if name in set(names) else None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.ai import tools
+from shared.ai import calls, tools
 
 
 @pytest.mark.parametrize("tool", tools.TOOLS.values(), ids=lambda tool: tool.name)
@@ -23,7 +23,9 @@ def test_a_definition_has_one_argument(tool: tools.Tool) -> None:
         (tools.HAND_OVER, "frustration", "frustration"),
         (tools.HAND_OVER, "the customer's secret is 1234", "other"),
         (tools.HAND_OVER, None, "other"),
-        (tools.HAND_OVER, ["frustration"], "other"),
+        (tools.HAND_OVER, ["frustration"], "frustration"),
+        (tools.HAND_OVER, "Asked for human.", "asked_for_human"),
+        (tools.HAND_OVER, "asked-for-human", "asked_for_human"),
         (tools.NO_ANSWER, "off_topic", "off_topic"),
         (tools.NO_ANSWER, "asked_for_human", "no_knowledge"),
         (tools.SEARCH, " return\n policy ", "return policy"),
@@ -33,7 +35,8 @@ def test_a_definition_has_one_argument(tool: tools.Tool) -> None:
 )
 def test_a_reason_is_one_of_the_list(tool: tools.Tool, given: object, value: str) -> None:
     assert tool.value({tool.argument: given}) == value
-    assert tool.value({}) == tool.default
+    assert tool.value({"another_name": given}) == value, "there is but one that it may mean"
+    assert tool.value({}) == tool.value({"a": "x", "b": "y"}) == tool.default
 
 
 @pytest.mark.parametrize(
@@ -54,40 +57,12 @@ def test_a_prompt_offers_what_helps(
 
 
 OFFERED = (tools.HAND_OVER, tools.SEARCH)
-NAMES = [tool.name for tool in OFFERED]
-
-
-@pytest.mark.parametrize(
-    ("text", "call"),
-    [
-        ('{"tool": "hand_over", "reason": "loop"}', ("hand_over", {"reason": "loop"})),
-        ('```json\n{"tool": "hand_over", "reason": "loop"}\n```', ("hand_over", {"reason": "loop"})),
-        ("{'tool': 'hand_over', 'reason': 'loop',}", ("hand_over", {"reason": "loop"})),
-        ('{"name": "search_knowledge", "arguments": {"query": "returns"}}', ("search_knowledge", {"query": "returns"})),
-        ('{"tool": "hand_over"}', ("hand_over", {})),
-        ('[{"name": "hand_over", "arguments": {"reason": "loop"}}]', ("hand_over", {"reason": "loop"})),
-        ('<tool_call>\n{"name": "hand_over", "arguments": {"reason": "loop"}}\n</tool_call>', ("hand_over", {"reason": "loop"})),
-        ('Wait. <tool_call>{"name": "hand_over", "arguments": {"reason": "loop"}}', ("hand_over", {"reason": "loop"})),
-        ('[TOOL_CALLS][{"name": "hand_over", "arguments": {"reason": "loop"}}]', ("hand_over", {"reason": "loop"})),
-        ('<|python_tag|>{"name": "hand_over", "parameters": {"reason": "loop"}}', ("hand_over", {"reason": "loop"})),
-        ('<|tool_call|>[{"name": "hand_over", "arguments": {"reason": "loop"}}]', ("hand_over", {"reason": "loop"})),
-        ('<function=hand_over>{"reason": "loop"}</function>', ("hand_over", {"reason": "loop"})),
-        ("<tool_call>\n<function=hand_over>\n</function>\n</tool_call>", ("hand_over", {})),
-        ('{"tool": "no_answer", "reason": "policy"}', None),
-        ('<tool_call>{"name": "no_answer"}</tool_call>', None),
-        ('Write {"tool": "hand_over"} yourself.', None),
-        ('{"price": 5}', None),
-        ("We ship in two days.", None),
-    ],
-)
-def test_a_call_in_words_is_the_whole_answer(text: str, call: tuple[str, dict[str, str]] | None) -> None:
-    assert tools.call_in(text, NAMES) == call
 
 
 def test_the_instruction_names_each_call_as_it_is_read() -> None:
     _, *lines = tools.instruction(tool.definition() for tool in OFFERED).splitlines()
     for line, tool in zip(lines, OFFERED, strict=True):
         call, _, description = line.partition("}: ")
-        assert tools.call_in(call + "}", NAMES) is not None
+        assert calls.in_text(call + "}", [tool.name]) is not None
         assert json.loads(call + "}")["tool"] == tool.name
         assert description == tool.description

@@ -1,0 +1,225 @@
+"""Calls of tools, wherever a model or its server leaves them: in the fields made for them, in others, or in the text.
+
+Each family of models writes a call in marks of its own. A server that knows the family reads them and takes them out of the
+text; one that does not hands them on, and a customer would read them. Without marks it is a call only where it stands alone: as
+the whole answer, as its first or as its last lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that the model wants called."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+#: What servers and models call a call's name, and its arguments.
+_NAMES = ("tool", "name", "function", "tool_name", "function_name", "recipient_name", "action")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params")
+#: Members of a call that are neither.
+_ABOUT = frozenset({*_NAMES, "type", "id", "index"})
+#: How deep a call may be wrapped, and how many places of a text are tried.
+_DEPTH, _PLACES = 6, 5
+#: A name with what servers put around it: functions.hand_over:0, hand_over<|channel|>commentary.
+_BARE = re.compile(r"\s*(?:\w+[./])*(\w+)")
+
+#: How a call begins. <tool_call> (Hermes, Qwen, GLM), <minimax:tool_call>, <longcat_tool_call>, <TOOLCALL> (Nemotron),
+#: <function_calls> (Claude, OLMo; DeepSeek with its own bars), <|tool_calls_section_begin|> (Kimi), <|tool_call> (Gemma, Phi,
+#: Granite), <|python_tag|> (Llama), <|action_start|> (InternLM), <|START_ACTION|> (Cohere), <|tools_prefix|> (Apertus),
+#: [TOOL_CALLS] (Mistral), ```tool_code (Gemini).
+MARK = re.compile(
+    r"<(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|tool_use)>|<function=|<(?:[a-z]+:|｜DSML｜)?invoke\s+name="
+    r"|<\|(?:tool_calls?(?:_start|_begin|_section_begin)?|python_(?:tag|start)|action_start|start_action|tools_prefix)\|?>"
+    r"|<｜tool[▁_]calls?[▁_]begin｜>|<start_function_call>|\[TOOL_CALLS\]|```tool_(?:code|calls?)\b",
+    re.I,
+)
+#: How one ends, as far as that can be told.
+_END = re.compile(
+    r"</(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|function|invoke|tool_use)>|<(?:/\|tool_calls?|\|/tool_calls?)\|>"
+    r"|<\|(?:tool_calls?(?:_section)?_end|python_end|action_end|end_action|tools_suffix)\|>|<tool_call\|>|<end_function_call>"
+    r"|<｜tool[▁_]calls?[▁_]end｜>|```(?=\s*\Z)",
+    re.I,
+)
+#: Harmony, whose server has kept the marks of its channels, or dropped them: commentary to=functions.hand_over json{…}
+_HARMONY = re.compile(
+    r"(?:<\|(?:start|channel)\|>|\A)\s{0,9}(?:assistant\s{0,9})?(?:commentary|analysis)?\s{0,9}\bto=(?:functions\.)?(\w+)", re.I
+)
+#: What writers of text use for the quotation marks of JSON.
+_QUOTES = re.compile(r'<escape>|<\|"\|>|\\{1,4}"|[“”„]')
+#: An argument and its text, in each form: <parameter=reason>, <arg_key>, {"reason": "loop"} or reason="loop", <reason>.
+_MEMBERS = (
+    re.compile(r"<[^<>\s]{0,20}parameter(?:=|\s+name=)[\"']?(\w{1,40})[\"']?[^<>]*>([^<>]*)</"),
+    re.compile(r"<\w{0,20}arg_key>\s*(\w{1,40})\s*</\w{0,20}arg_key>\s*<\w{0,20}arg_value>([^<>]*)</"),
+    re.compile(r"""(?<!\w)["']?(\w{1,40})["']?\s{0,9}[:=]\s{0,9}(?:"([^"\n]*)"|'([^'\n]*)')"""),
+    re.compile(r"<(\w{1,40})>([^<>]*)</\1>"),
+)
+#: A text of its own in parentheses: hand_over("loop")
+_ONLY = re.compile(r"""\A\s*\(\s*["']([^"'\n]*)["']\s*,?\s*\)""")
+#: What a call that is the whole answer may be wrapped in: ```json … ```, `…`, **…**, print(…), a word before it.
+_WRAPPINGS = re.compile(r"\A(?:```\w*|[`*\s]|(?:json|tool[ _]calls?:?|functools|>>>|print\()(?=[\s\[{\w]))+|[`*\s]+\Z", re.I)
+#: A place in a text from which an object may be a call: the beginning of a line, a colon.
+_PLACE = re.compile(r"(?:^|:)[ \t]*(?=\{|\[\s*\{)", re.M)
+#: What a model writes that was taught to think aloud and act.
+_ACTION = re.compile(r"^[ \t]*Action:[ \t]*`?(\w+)`?[ \t]*$(?:\s*\n[ \t]*Action Input:(.*))?", re.M | re.I | re.S)
+
+
+def in_message(message: Mapping[str, Any], offered: Collection[str]) -> ToolCall | None:
+    """The first call of a tool that was offered, in the fields of an answer."""
+    content = message.get("content")
+    places = (message.get("tool_calls"), message.get("function_call"), content if isinstance(content, list) else None)
+    return next((call for place in places if (call := _in_value(_loaded(place), offered))), None)
+
+
+def in_channels(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call in a text whose channels (Harmony) nobody has read: it stands in one that is otherwise thoughts."""
+    found = next((found for found in _HARMONY.finditer(text) if found[1] in offered), None)
+    return ToolCall(found[1], _arguments_in(text[found.end() :])) if found else None
+
+
+def in_text(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call that is written in an answer, or is all of it."""
+    if not any(name in text for name in offered):
+        return None
+    if marked := MARK.search(text):
+        return _in_section(text[marked.start() :], offered)
+    return _in_whole(text, offered) or _in_lines(text, offered) or _in_tags(text, offered)
+
+
+def removed(text: str) -> str:
+    """The text without calls in marks: what nobody can call is not for the customer either."""
+    begins = MARK.search(text)
+    if begins is None:
+        return text
+    ends = [found.end() for found in _END.finditer(text, begins.end())]
+    return f"{text[: begins.start()]}{text[ends[-1] :] if ends else ''}".strip()
+
+
+def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> ToolCall | None:
+    """The first call in JSON, however it is wrapped."""
+    if not depth:
+        return None
+    if isinstance(value, Mapping):
+        named = [(name, key) for key in _NAMES if (name := _bare(value.get(key))) in offered]
+        if named:
+            return ToolCall(named[0][0], _arguments_beside(value))
+        for key, inner in value.items():
+            if (name := _bare(key)) in offered:  # {"hand_over": {"reason": "loop"}}
+                return ToolCall(name, _arguments(inner))
+        value = list(value.values())
+    inner_values = value if isinstance(value, list) else []
+    return next((call for inner in inner_values if (call := _in_value(inner, offered, depth - 1))), None)
+
+
+def _bare(name: Any) -> str:
+    found = _BARE.match(name) if isinstance(name, str) else None
+    return found[1] if found else ""
+
+
+def _arguments_beside(call: Mapping[str, Any]) -> dict[str, Any]:
+    given = next((call[key] for key in _ARGUMENTS if key in call), None)
+    return {key: value for key, value in call.items() if key not in _ABOUT} if given is None else _arguments(given)
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    """A call's arguments; {} if they are broken, for the name alone says what the model wants."""
+    value = _loaded(given)
+    value = value[0] if isinstance(value, list) and value else value
+    if isinstance(value, Mapping):
+        return dict(value)
+    text = value if isinstance(value, str) else given if isinstance(given, str) else ""
+    return _members(text) or ({"value": text.strip()} if text.strip() and "{" not in text else {})
+
+
+def _loaded(given: Any) -> Any:
+    """JSON that is a text, also one that was made a text twice; its first value, if more follows."""
+    for _ in range(2):
+        if not isinstance(given, str):
+            return given
+        try:
+            given, _end = json.JSONDecoder().raw_decode(given.strip())
+        except (ValueError, RecursionError):
+            return None
+    return given
+
+
+def _in_section(section: str, offered: Collection[str]) -> ToolCall | None:
+    """The call in what follows a mark."""
+    begins = re.search(r"[\[{]", section[1:])  # a mark may begin with one
+    value = _loaded(section[begins.start() + 1 :]) if begins else None
+    if call := _in_value(value, offered):
+        return call
+    named = re.search(rf"(?<![^\W_])({'|'.join(map(re.escape, offered))})(?!\w)", section)
+    return ToolCall(named[1], _arguments_in(section[named.end() :])) if named else None
+
+
+def _arguments_in(text: str) -> dict[str, Any]:
+    """The arguments in what follows a name."""
+    for written in (text, text := _QUOTES.sub('"', text)):
+        begins = written.find("{")
+        value = _loaded(written[begins:]) if begins >= 0 else None
+        if isinstance(value, Mapping):
+            return _arguments_beside(value)
+    only = _ONLY.match(text)
+    return {"value": only[1]} if only else _members(text)
+
+
+def _members(text: str) -> dict[str, Any]:
+    found = next((found for pattern in _MEMBERS if (found := pattern.findall(text))), [])
+    return {key: next(filter(None, values), "").strip() for key, *values in found}
+
+
+def _in_whole(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call that the whole answer is: an object, a list, a function as Python writes it, or nothing but its name."""
+    unwrapped = _WRAPPINGS.sub("", text)
+    whole = _QUOTES.sub('"', unwrapped)
+    if whole[:1] == whole[-1:] == '"':
+        whole = whole[1:-1]
+    if whole[:1] in "{[" and whole[-1:] in "}])":
+        if call := _in_value(_loaded(unwrapped), offered) or _in_value(_loaded(whole), offered):
+            return call
+        members = _members(whole)  # broken JSON: single quotes, a comma too many
+        name = next((members.pop(key) for key in _NAMES if key in members), "")
+        if _bare(name) in offered:
+            return ToolCall(_bare(name), members)
+    function = re.fullmatch(
+        rf"\[?(?:\w+\.)*({'|'.join(map(re.escape, offered))})\s*(?::?\s*(\(.*\)|\{{.*\}}|)|:([^\n]+))\)?\]?", whole, re.S
+    )
+    if function is None:
+        return None
+    return ToolCall(function[1], _arguments(function[3]) if function[3] else _arguments_in(function[2]))
+
+
+def _in_lines(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call in lines of their own, before or behind words."""
+    for value in _objects(text):
+        if call := _in_value(value, offered):
+            return call
+    action = _ACTION.search(text)
+    return ToolCall(action[1], _arguments_in(action[2] or "")) if action and action[1] in offered else None
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """Objects that begin and end with a line."""
+    for place in list(_PLACE.finditer(text))[:_PLACES]:
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, place.end())
+        except (ValueError, RecursionError):
+            continue
+        if not text[end:].partition("\n")[0].strip("` \t\r"):
+            yield value
+
+
+def _in_tags(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call whose tag has the tool's name: <hand_over reason="loop"/>, <tool>hand_over</tool>"""
+    names = "|".join(map(re.escape, offered))
+    found = re.search(rf"<({names})\b|<(?:tool|tool_name|name)>\s*({names})\s*</\w+>", text)
+    return ToolCall(found[1] or found[2], _arguments_in(text[found.end() :])) if found else None
