@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scripts.local.simulator.client import Simulator
+from shared import db
+from shared.operations import pauses
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -45,6 +47,23 @@ def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
     browser.until("document.querySelector('.journey')", seconds=PATIENCE)
     assert browser.texts(".step.failed h2") != []
     assert "do you ship" not in browser.texts("body")[0], "an operator without the grant reads no texts"
+
+
+@pytest.mark.parametrize("page", ["/desk/operate/pauses", "/desk/operate/search?q=WWW"])
+def test_a_long_word_pushes_nothing_out_of_a_table(
+    browser: Browser,  # noqa: F811 - the fixture
+    site: Site,  # noqa: F811 - the fixture
+    world: World,
+    page: str,
+) -> None:
+    pauses.pause(pauses.subject(queue="knowledge-import"), "ops@example.com", f"https://status.example/{'incident' * 50}")
+    db.rows("update customer set name = %s", ["W" * 200])
+    log_in(browser, site, person("operator", None, "Olga"))
+    browser.driver.set_window_size(1440, 900)
+    browser.open(site.url + page)
+    ends = "document.querySelector('.table-scroll').getBoundingClientRect().right"
+    cells = "[...document.querySelectorAll('.table td')].map(cell => cell.getBoundingClientRect().right)"
+    assert browser.run(f"return {cells}.length > 0 && {cells}.every(right => right <= {ends} + 1)")
 
 
 def test_refreshes_of_a_page_do_not_overlap(

@@ -85,6 +85,14 @@ def test_an_import_s_text_in_german(text: str | None, shown: str) -> None:
 
 
 @pytest.mark.usefixtures("german")
+def test_the_kinds_that_can_be_read_are_named_in_german() -> None:
+    for name in ("logo.png", "notes"):
+        with pytest.raises(readers.Unreadable) as refused:
+            readers.supported(name)
+        assert import_words(str(refused.value)).endswith("Markdown, reiner Text, PDF, Word (.docx) und HTML")
+
+
+@pytest.mark.usefixtures("german")
 @pytest.mark.parametrize(
     ("rows", "shown"),
     [

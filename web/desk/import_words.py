@@ -82,6 +82,7 @@ _SAID = (
     _l("row %(number)s has no question"),
     _l("repetitions left out: %(number)s"),
     _l("%(number)s of %(most)s pages have no text and may be scans"),
+    _l("CSV, TSV, Excel (.xlsx), Markdown, plain text, PDF, Word (.docx) and HTML"),
     _l("something went wrong here; try again, and tell us if it happens again"),
 )
 
@@ -123,7 +124,7 @@ def _rows(value: str) -> str:
 
 
 #: Values that are texts themselves.
-_VALUES: Mapping[str, Callable[[str], str]] = {"why": _why, "rows": _rows}
+_VALUES: Mapping[str, Callable[[str], str]] = {"why": _why, "rows": _rows, "kinds": _said}
 
 
 @cache
