@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.ai import calls, thoughts
+from shared.ai import calls, framing, thoughts
 from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.http import code_of
@@ -19,36 +19,47 @@ MAX_TOKENS = 2**31 - 1
 #: UTF-8 bytes of a token, roughly, in any alphabet.
 BYTES_PER_TOKEN = 4
 #: Answers that a filter ended: content_filter (OpenAI), SAFETY, PROHIBITED_CONTENT (Gemini), guardrail_intervened (Bedrock).
-_FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|guardrail|sensitive|moderation|refusal|toxic", re.I)
+_FILTERED = re.compile(
+    r"filter|safety|prohibited|block|recitation|spii|guardrail|sensitive|moderation|refusal|toxic|policy|harmful|^risk", re.I
+)
 #: Answers that reached the limit of tokens, or the context's end: length (OpenAI), MAX_TOKENS (Gemini, Anthropic), model_length
-#: (Mistral), model_context_window_exceeded (Anthropic, Zhipu), token_limit (watsonx), ERROR_LIMIT (Cohere).
-_CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens|context_window|(?:token|time|error)_?limit|truncat", re.I)
+#: (Mistral), model_context_window_exceeded (Anthropic, Zhipu), token_limit (watsonx), ERROR_LIMIT (Cohere), incomplete (OpenAI's
+#: Responses).
+_CUT_OFF = re.compile(r"length|max_?(?:output_)?tokens|context_?window|(?:token|time|error)_?limit|truncat|^incomplete", re.I)
 #: Answers that the provider did not finish: insufficient_system_resource (DeepSeek), network_error (Zhipu), error (OpenRouter),
 #: abort (vLLM, SGLang), MALFORMED_FUNCTION_CALL (Gemini, which calls that a filter where it speaks as OpenAI does).
 _BROKEN_OFF = re.compile(
-    r"(function_call_filter\.)?(error|abort(ed)?|cancell?ed|(network|internal|server|engine)_error|insufficient_system_resource"
-    r"|timeout|interrupted|malformed_(function_call|response)|unexpected_tool_call)",
+    r"(function_call_filter\.)?(error|(user_)?(abort(ed)?|cancel(l?ed)?)|[a-z]+_error|insufficient_system_resource|failed|preempted"
+    r"|timeout|interrupted|(engine_)?overloaded|malformed_(function_call|response)|(unexpected|too_many)_tool_calls?)",
     re.I,
 )
+#: What libraries put before a reason: FinishReason.STOP, FINISH_REASON_STOP.
+_REASON = re.compile(r"\A(?:finish_?reason[._])", re.I)
+#: What providers call the reason.
+_REASONS = ("finish_reason", "finishReason", "stop_reason", "done_reason")
 #: The end of a sentence, in any script; not the number of a list's item.
 _SENTENCE_END = re.compile(r"(?<!\n\d)(?<!\n\d\d)[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
 #: Cutting at the end of a sentence loses at most this share of the text.
 _MOST_LOST = 0.5
 #: Ends a text that goes on.
 CUT_MARK = " …"
-_PROMPT_TOKENS = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens", "prompt_eval_count")
-_COMPLETION_TOKENS = (
-    "completion_tokens",
-    "output_tokens",
-    "candidatesTokenCount",
-    "candidates_token_count",
-    "outputTokens",
-    "eval_count",
+_PROMPT_TOKENS = (
+    *("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens", "prompt_eval_count"),
+    *("promptTokens", "input_token_count", "inputTokenCount"),
 )
+_COMPLETION_TOKENS = (
+    *("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens", "eval_count"),
+    *("completionTokens", "generated_token_count", "outputTokenCount"),
+)
+_TOTAL_TOKENS = ("total_tokens", "totalTokens", "totalTokenCount")
 #: Where a completion may have its usage, and what it may be wrapped in.
-_USAGE_PLACES = ("usage", "x_groq", "usageMetadata", "usage_metadata", "meta", "billed_units", "tokens", "metadata")
-#: Types of a content's parts that are not for the customer: redacted_thinking, reasoning_text, reasoning.summary, summary_text.
-_THINKING_PART = re.compile(r"think|thought|reasoning|summary_text", re.I)
+_USAGE_PLACES = (
+    *("usage", "x_groq", "usageMetadata", "usage_metadata", "meta", "billed_units", "tokens", "metadata", "token_usage"),
+    *("tokenUsage", "amazon-bedrock-invocationMetrics"),
+)
+#: Types of a content's parts that are not for the customer: redacted_thinking, reasoning_text, reasoning.summary, summary_text,
+#: and what a model looked up or called (web_search_tool_result, server_tool_use).
+_THINKING_PART = re.compile(r"think|thought|reasoning|summary_text|_result\b|tool_use", re.I)
 
 
 @dataclass(frozen=True)
@@ -72,10 +83,11 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
     Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
     """
     try:
+        answer = _as_openai(answer)
         if answer["choices"] == [] and _said(answer, _PROMPT_TOKENS):  # Gemini, of a prompt that it has read and blocks
             answer = {**answer, "choices": [{"finish_reason": None, "message": {}}]}
-        choice = answer["choices"][0]
-        finish_reason = _name(choice.get("finish_reason"))
+        choice = _first_said(answer["choices"])
+        finish_reason = next((reason for name in _REASONS if (reason := _name(choice.get(name))) is not None), None)
         message = _message_of(choice)
         if not isinstance(message, Mapping) and finish_reason is None:
             raise TypeError
@@ -86,6 +98,8 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
         raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
+    if not answer.get("usage") and choice.get("usage"):
+        answer = {**answer, "usage": choice["usage"]}
     usage = _usage(answer, found.model, messages, written)
     found = replace(
         found,
@@ -96,9 +110,42 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
     return _checked(found, refusal, usage)
 
 
+def _as_openai(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A completion that a gateway has wrapped, or handed on as its own vendor's API says it."""
+    choices = answer.get("choices")
+    if isinstance(choices, Mapping):
+        return {**answer, "choices": [choices] if "message" in choices else list(choices.values())}
+    if choices is not None:
+        return answer
+    wrapped = (answer.get(name) for name in ("data", "result", "output", "response"))
+    if inner := next((inner for inner in wrapped if isinstance(inner, Mapping)), None):
+        return _as_openai({**{name: value for name, value in answer.items() if name in _USAGE_PLACES}, **inner})
+    if isinstance(candidates := answer.get("candidates"), list):  # Gemini
+        return {**answer, "choices": [{**one, "message": {"content": one.get("content")}} for one in candidates]}
+    if isinstance(answer.get("message"), Mapping):  # Ollama
+        return {**answer, "choices": [answer]}
+    outputs = answer.get("output")  # OpenAI's Responses; Anthropic; text generation
+    content = [one.get("content") for one in outputs if one.get("type") == "message"] if isinstance(outputs, list) else None
+    words = content or next((answer[name] for name in ("content", "response", "generated_text") if answer.get(name)), None)
+    return answer if words is None else {**answer, "choices": [{**answer, "message": {"content": words}}]}
+
+
+def _first_said(choices: Sequence[Any]) -> Mapping[str, Any]:
+    """The first choice that says or calls something, or else the first."""
+    said: Iterable[Mapping[str, Any]] = (
+        choice
+        for choice in choices
+        if isinstance(choice, Mapping)
+        and isinstance(message := _message_of(choice), Mapping)
+        and any(message.get(name) for name in ("content", "tool_calls", "function_call", "refusal"))
+    )
+    first: Mapping[str, Any] = next(iter(said), choices[0])
+    return first
+
+
 def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
     """The completion as it may be sent. Raises NoText if it may not."""
-    reason = (found.finish_reason or "").replace(": ", ".")  # Gemini: content_filter: SAFETY
+    reason = _REASON.sub("", found.finish_reason or "").replace(": ", ".")  # Gemini: content_filter: SAFETY
     if refusal:
         return replace(found, text=refusal, finish_reason="refusal")
     if _BROKEN_OFF.fullmatch(reason):
@@ -139,13 +186,19 @@ def text_of(content: Any) -> str:
 
 def _called_or_said(message: Mapping[str, Any], offered: frozenset[str]) -> tuple[ToolCall | None, str]:
     """The tool that an answer calls, and what it says to the customer."""
-    written = text_of(message.get("content"))
+    written = text_of(message.get("content")) or _spoken(message)
     text = _clean(written)
     if tool := calls.in_message(message, offered):
         return tool, text
     if tool := calls.in_channels(written, offered) or calls.in_text(text, offered):
         return tool, ""
-    return None, calls.removed(text)
+    return None, framing.words_of(calls.removed(text))
+
+
+def _spoken(message: Mapping[str, Any]) -> str:
+    """The words of an answer that is a voice."""
+    audio = message.get("audio")
+    return text_of(audio.get("transcript")) if isinstance(audio, Mapping) else ""
 
 
 def _refusal_part(content: Any) -> str:
@@ -160,22 +213,19 @@ def _message_of(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {"content": words} if found is None and words is not None else found
 
 
-#: What ends a turn for the model, where a server does not know it and leaves it in the text.
-_END_OF_TURN = re.compile(
-    r"(?:\s*(?:<\|(?:im_end|eot_id|eom_id|eot|end|return|endoftext|end_of_text|end_of_turn)\|>|<end_of_turn>|<turn\|>|<eos>"
-    r"|<｜end▁of▁sentence｜>))+\s*\Z"
-)
-
-
 def _clean(text: str) -> str:
     """What is to be read of it; "" if nothing can be seen, like a space without a width."""
-    text = thoughts.without(_END_OF_TURN.sub("", strip_invalid(text.replace("\x00", "")))).strip()
+    text = framing.without_turns(strip_invalid(text.replace("\x00", "")))
+    text = framing.without_turns(thoughts.without(text)).strip()
     return text if any(character.isprintable() and not character.isspace() for character in text) else ""
 
 
 def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, Any]], written: Sequence[str]) -> Usage:
     """What the completion says it cost; estimated from the texts where it does not say."""
     prompt, completion = _said(answer, _PROMPT_TOKENS), _said(answer, _COMPLETION_TOKENS)
+    total = _said(answer, _TOTAL_TOKENS)
+    if prompt and completion is None and total is not None and total >= prompt:
+        completion = total - prompt
     is_nonsense = not prompt and not completion
     if prompt is not None and completion is not None and not is_nonsense:
         return Usage(prompt, completion, model)
@@ -199,6 +249,7 @@ def _usages(holder: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]
     """Objects that may hold counts of tokens: the usage, and what it is wrapped in."""
     for place in _USAGE_PLACES:
         inner = holder.get(place)
+        inner = inner[0] if isinstance(inner, list) and inner else inner
         if isinstance(inner, Mapping) and depth:
             yield inner
             yield from _usages(inner, depth - 1)

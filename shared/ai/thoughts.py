@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from shared.ai.calls import MARK as CALL
+from shared.ai.framing import BEGINS
 from shared.ai.tools import TOOLS
 
 #: Names of the tags, as models write them.
@@ -165,7 +166,7 @@ _LITERALS = (*_OTHERS, *_OF_CALLS, *(f"<|{name}|>" for name in _PIPED.split()))
 _MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
-    *TOOLS,
+    *(*TOOLS, "Assistant:", "assistant:", "**Assistant:", "AI:", "<|im_start|>assistant", "<|start_header_id|>", "<|assistant|>"),
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
@@ -221,7 +222,7 @@ class VisibleText:
         self._has_marker = bool(markers)
         # What a closing marker means is known when something follows it.
         self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
-        visible = visible.lstrip()
+        visible = BEGINS.sub("", visible.lstrip()).lstrip()
         call = CALL.search(visible)
         visible = visible[: call.start()] if call else visible
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven

@@ -236,6 +236,15 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
         assert thoughts.without(text).strip() == visible.strip(), "as of the whole"
 
 
+@pytest.mark.parametrize(
+    "begins",
+    ["Assistant: ", "**Assistant:** ", "AI: ", "<|im_start|>assistant\n", "<|start_header_id|>assistant<|end_header_id|>\n\n"],
+)
+def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
+    filtered = VisibleText()
+    assert "".join(filtered.feed(character)[0] for character in f"{begins}As I said: Hello") == "As I said: Hello"
+
+
 PIECES = [
     *("<think>", "</think>", "a", " b\n", "<", "[THINK]", "<|channel|>final<|message|>", "<answer>", "]", "&lt;think&gt;", "&"),
     *("&lt;/think&gt;", "<details type=reasoning>", "</details>", "\n```thinking\n", "\n```py\n", "\n```\n", "`"),
