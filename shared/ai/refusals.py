@@ -22,6 +22,7 @@ from shared.ai.wordings import (
     STRONG,
     THOUGHT_TO_THE_END,
     TOO_LONG,
+    TOO_LONG_ELSEWHERE,
     TOO_LONG_UNLESS_BUSY,
 )
 from shared.http import code_of
@@ -144,7 +145,8 @@ def _meant(complaint: Complaint) -> int:
 def _is_too_long(status: int, text: str) -> bool:
     if status == 413 or (status == 429 and TOO_LONG.search(text)):
         return True
-    return status in {400, 422, 500} and bool(TOO_LONG.search(text) or TOO_LONG_UNLESS_BUSY.search(text))
+    patterns = (TOO_LONG, TOO_LONG_UNLESS_BUSY, TOO_LONG_ELSEWHERE)
+    return status in {400, 422, 500} and any(pattern.search(text) for pattern in patterns)
 
 
 def _load(text: str) -> Any:

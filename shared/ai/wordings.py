@@ -60,6 +60,27 @@ TOO_LONG_UNLESS_BUSY = re.compile(
     r"|prompt ?超长",
     re.I,
 )
+#: More of them, and in other languages: gateways translate what their vendors say.
+TOO_LONG_ELSEWHERE = re.compile(
+    r"\b(prompt|input|text|conversation|messages?|request body)( tokens?)? (is |are )?too (long|large)|tokens limit exceeded"
+    r"|input tokens exceed|max tokens of \d+ exceeded|exceeded max tokens|max_seq_len|sequence length \d+ exceeds"
+    r"|input tokens must be no more|number of tokens .{0,30}must be (less|at most|<)|at most \d+ tokens, but \d+"
+    r"|longer than the model.s context|payload size exceeds|tokens, which exceeds|maximum (request size|input) is \d"
+    r"|string too long.{0,60}maximum length \d{5}"
+    r"|(输入|请求|内容|文本|消息|tokens?).{0,8}(过长|太长|超限|超长)"
+    r"|最大上下文"
+    r"|(入力|プロンプト|トークン|コンテキスト).{0,8}(長すぎ|超え)"
+    r"|(입력|프롬프트|토큰|컨텍스트).{0,15}(초과|너무 [길깁])"
+    r"|(eingabe|anfrage|nachricht|prompt|text)\w* (ist|sind) zu lang"
+    r"|kontext(länge|fenster|größe)|(contexte|entrée|requête|message|prompt) est trop long|(longueur|fenêtre) .{0,12}contexte"
+    r"|(entrada|contexto|mensaje|solicitud|prompt) es demasiado larg"
+    r"|(longitud|ventana|comprimento|janela|tamanho) .{0,12}contexto"
+    r"|(prompt|entrada|contexto|mensagem) é (muito|demasiado) long|(input|prompt|messaggio|contesto) è troppo lung"
+    r"|(lunghezza|finestra) .{0,12}contesto|(контекст|запрос|промпт|токен|сообщени)\w*.{0,30}(превыш|слишком длин)"
+    r"|(превыш|слишком длин)\w*.{0,40}(контекст|запрос|промпт|токен)|(istem|girdi|mesaj) çok uzun|bağlam (uzunlu|pencere)"
+    r"|zbyt dług\w+ (prompt|zapytan|wiadomo|tekst)|(okn|długoś)\w+ kontekstu|طول السياق",
+    re.I,
+)
 FILTERED = re.compile(
     r"content[_ ]?(filter|policy|management)|responsibleai|requires moderation|was flagged|safety[_ ](system|check)"
     r"|(content|prompt|input|request|message|output|text)s?\b.{0,40}\bviolat\w* .{0,40}(polic|guideline|terms|safety)"

@@ -11,10 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared.ai import lessons, provider, refusals
+from shared.ai import lessons, provider, refusals, waits
 from shared.errors import OutsideFailure, Snooze
 
 #: By what they have in common: what is expected, then the answer, in the vendors' own sentences.
@@ -57,6 +58,26 @@ def test_how_long_to_wait_in_anybodys_words(simulator: Simulator) -> None:
         throttled = failure(simulator, 429, body, headers)
         assert isinstance(throttled, provider.Throttled), body
         assert throttled.retry_after == (seconds if seconds is None else pytest.approx(seconds)), body
+
+
+def meaning(status: int, words: str) -> Exception:
+    return refusals.failure_of(refusals.read(status, json.dumps(error(words), ensure_ascii=False).encode(), {}))
+
+
+@pytest.mark.parametrize("words", ERRORS["too_long_elsewhere"])
+def test_a_full_context_in_any_language(words: str) -> None:
+    assert isinstance(meaning(400, words), provider.ContextTooLong)
+
+
+@pytest.mark.parametrize(("status", "words"), ERRORS["not_too_long"])
+def test_what_only_sounds_like_a_full_context(status: int, words: str) -> None:
+    assert type(meaning(status, words)) is (provider.Throttled if status == 429 else provider.RequestRefused)
+
+
+@pytest.mark.parametrize(("seconds", "body", "headers"), ERRORS["waits"])
+def test_how_long_to_wait_in_any_header_or_language(seconds: float | None, body: Any, headers: dict[str, str]) -> None:
+    wait = waits.wait_of(json.dumps(body, ensure_ascii=False), httpx2.Headers(headers))
+    assert wait == (seconds if seconds is None else pytest.approx(seconds))
 
 
 def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator) -> None:
