@@ -137,6 +137,11 @@ def test_it_is_given_to_a_colleague_and_closed(app: Flask, world: World, agent: 
     emma = Visitor(app, agent)
     assert emma.post(path_of(world, "/take"), user=str(stranger.id)).status_code == 404
     assert emma.post(path_of(world, "/take"), user=str(ben.id)).status_code == 303
+    late = emma.post(path_of(world, "/take"), user=str(agent.id))  # of a page that says that nobody has it
+    assert (late.status_code, "Ben has taken it already" in late.text) == (409, True)
+    given = {"user": str(agent.id), "from": str(ben.id)}
+    assert emma.post(path_of(world, "/take"), **given).status_code == 303
+    assert emma.post(path_of(world, "/take"), user=str(ben.id), **{"from": str(agent.id)}).status_code == 303
     assert in_list(world, ben, view="mine") == ["v-1"]
     assert in_list(world, agent, view="mine") == []
     assert '" selected>Ben<' in emma.get(path_of(world)).text

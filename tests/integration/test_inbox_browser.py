@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared import db
-from shared.inbox import lists
+from shared.channels import ownership
+from shared.inbox import lists, work
 from shared.models import User, UserSession
 from shared.privacy import erasure
 from tests import browser as browsers
@@ -95,6 +96,25 @@ def test_days_and_times_of_a_conversation_are_the_readers(browser: Browser, site
     browser.run("window.old = document.querySelector('#bubbles time'); htmx.trigger('#thread', 'changed')")
     browser.until("!window.old.isConnected && document.querySelector('#bubbles time').title.endsWith('GMT+1')")
     assert [" ".join(text.split()) for text in browser.texts("#bubbles .day, #bubbles time")] == shown
+
+
+def test_an_open_page_says_to_whom_it_was_given_meanwhile(browser: Browser, site: Site, world: World) -> None:
+    world.say()
+    world.drain()
+    emma, ben = (person("agent", world.customer, name) for name in ("Emma", "Ben"))
+    log_in(browser, site, emma)
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    chosen = "document.getElementById('assignee').selectedOptions[0].textContent"
+    assert browser.run(f"return {chosen}") == "Assign to …"
+    work.take(conversation()["id"], ben.id)
+    browser.until(f"{chosen} === 'Ben'", seconds=60)
+    browser.run("document.getElementById('assignee').value = arguments[0]", str(emma.id))
+    browser.run("window.left = true; document.getElementById('assignee').dispatchEvent(new Event('change', {bubbles: true}))")
+    browser.until("!window.left && document.readyState === 'complete'", seconds=60)
+    assert conversation()["assigned_to"] == emma.id
+    with db.transaction():
+        ownership.assign(conversation()["id"], "bot", "api")
+    browser.until(f"{chosen} === 'Assign to …'", seconds=60)
 
 
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:

@@ -63,13 +63,13 @@ def conversation_thread(conversation_id: int) -> Response:
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/take")
 @allowed("agent")
 def take(conversation_id: int) -> Response:
-    """Takes it, or gives it to a colleague (`user`); says who was faster."""
+    """Takes it, or gives it to a colleague (`user`), from whoever the page says has it (`from`); says who was faster."""
     found, given = _existing(conversation_id), request.form.get("user", "")
     colleagues = {str(one["id"]): one["id"] for one in work.colleagues(g.customer.id)}
     if given and given not in colleagues:
         raise NotFound(_("There is no such colleague."))
     user_id = colleagues[given] if given else g.user.id
-    may_take_from = found["assigned_to"] if given or request.form.get("from") == str(found["assigned_to"]) else None
+    may_take_from = found["assigned_to"] if request.form.get("from") == str(found["assigned_to"]) else None
     try:
         work.take(found["id"], user_id, may_take_from, _noting("conversation.assigned", found, user=user_id))
     except work.Taken as faster:

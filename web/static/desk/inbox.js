@@ -74,7 +74,15 @@
     if (event.detail.target !== thread) return;
     if (wasAtEnd) toEnd();
     else bubbles().scrollTop = top;
+    showAssigned(thread.querySelector("[data-assigned]").dataset.assigned);
   });
+  // Whose it is now, above the thread. Who is choosing somebody at this moment is told by the server what they have missed.
+  function showAssigned(user) {
+    const choice = document.getElementById("assignee");
+    if (document.activeElement === choice) return;
+    choice.value = [...choice.options].some(one => one.value === user) ? user : "";
+    choice.form.elements.from.value = user;
+  }
   toEnd();
   document.querySelector(".chats .is-open")?.scrollIntoView({ block: "nearest" });
 
