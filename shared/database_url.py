@@ -1,7 +1,12 @@
-"""DATABASE_URL as libpq reads it: several hosts, sslmode, options and what else PostgreSQL's own programs take."""
+"""DATABASE_URL as libpq reads it: several hosts, sslmode, options and what else PostgreSQL's own programs take.
+
+libpq takes what the URL leaves open from its own environment variables (PGSSLMODE, PGPASSWORD, PGSERVICE …). Where one of these
+is at fault, it is named; and the URL's host is the host, whatever PGHOSTADDR says.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 
 import psycopg2
@@ -33,6 +38,8 @@ def parse(url: str) -> dict[str, str]:
         parameters: dict[str, str] = parse_dsn(url)
     except psycopg2.ProgrammingError as problem:
         raise ValueError(_malformed(str(problem))) from None
+    if "host" in parameters:
+        parameters.setdefault("hostaddr", "")
     return parameters
 
 
@@ -43,19 +50,20 @@ def check(url: str) -> str:
         text = parameters.get(name, str(least))
         if not (re.fullmatch(r"-?\d{1,10}", text) and least <= int(text) <= most):
             raise ValueError(f"The parameter {name} must be a whole number from {least} to {most}.")
-    if parameters.get("target_session_attrs") in _READ_ONLY:
-        raise ValueError("The parameter target_session_attrs leads to a server that takes no writes. Make it read-write.")
+    if _effective(parameters, "target_session_attrs") in _READ_ONLY:
+        named = _named(parameters, "target_session_attrs")
+        raise ValueError(f"{named} leads to a server that takes no writes. Make it read-write.")
     if "replication" in parameters:
         raise ValueError("Remove the parameter replication: such a connection is for replicas.")
     hosts = max(parameters.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
     nowhere = {**parameters, "host": ",".join([_NOWHERE] * hosts), "hostaddr": ""}
-    if parameters.get("gssencmode") == "require":
+    if _effective(parameters, "gssencmode") == "require":
         nowhere["gssencmode"] = "disable"  # a socket cannot have it: an error of this check, and not of the URL
     try:
         psycopg2.connect(**nowhere).close()  # type: ignore[call-overload]  # the names are libpq's
     except psycopg2.OperationalError as problem:
         if _NOWHERE not in str(problem):
-            raise ValueError(_refused(str(problem))) from None
+            raise ValueError(_refused(parameters, str(problem))) from None
     return url
 
 
@@ -68,15 +76,31 @@ def _malformed(reason: str) -> str:
     return f"Must be a URL like {_EXAMPLE}; write / @ : ? # and % in a password as %2F %40 %3A %3F %23 %25."
 
 
-def _refused(reason: str) -> str:
+def _variable(name: str) -> str:
+    """libpq's environment variable for a parameter."""
+    return "PGCONNECT_TIMEOUT" if name == "connect_timeout" else "PG" + name.upper().replace("_", "")
+
+
+def _effective(parameters: dict[str, str], name: str) -> str:
+    return parameters.get(name, os.environ.get(_variable(name), ""))
+
+
+def _named(parameters: dict[str, str], name: str) -> str:
+    """A parameter as whoever set it knows it."""
+    is_in_environment = name not in parameters and _variable(name) in os.environ
+    return f"The environment variable {_variable(name)}" if is_in_environment else f"The parameter {name}"
+
+
+def _refused(parameters: dict[str, str], reason: str) -> str:
     if "service" in reason:
-        return "libpq does not find its parameter service. Write host, user and database into the URL instead."
-    named = re.search(r"invalid \"?(?!port|integer)(\w+)\"? value|weak (sslmode)|(?:connection )option \"(\w+)\"", reason)
-    name = next(filter(None, named.groups()), "port") if named else "port" if re.search(r"\bport\b", reason) else None
+        named = _named(parameters, "service")
+        return f"{named} names a service that libpq does not find. Write host, user and database into the URL instead."
+    found = re.search(r"invalid \"?(?!port|integer)(\w+)\"? value|weak (sslmode)|(?:connection )option \"(\w+)\"", reason)
+    name = next(filter(None, found.groups()), "port") if found else "port" if re.search(r"\bport\b", reason) else None
     if name == "port":
         return "Each port must be a number from 1 to 65535. Write / @ : ? # in a password as %2F %40 %3A %3F %23."
     return (
-        f"The parameter {name} has a value that PostgreSQL does not accept; see {_PARAMETERS}."
+        f"{_named(parameters, name)} has a value that PostgreSQL does not accept; see {_PARAMETERS}."
         if name
         else (f"libpq does not accept its parameters; see {_PARAMETERS}.")
     )

@@ -41,6 +41,8 @@ class Kind(NamedTuple):
     repeat: bool = False
 
 
+#: Of a connection only; of a statement it is the statement's own fault.
+_BAD_SETTING = Kind("a setting was refused (DATABASE_URL's options, PGOPTIONS, PGTZ or PGDATESTYLE)", Consequence.RECONNECT)
 _LOST = Kind("connection lost", Consequence.RECONNECT)
 #: By SQLSTATE or the beginning of one, the longest that fits. What is not here is the statement's own fault.
 KINDS = {
@@ -95,7 +97,8 @@ def kind_of(problem: BaseException) -> Kind | None:
     if isinstance(
         reported, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
     ):
-        return _kind_of_state(refusals.state_of(str(reported)))
+        state = refusals.state_of(str(reported))
+        return _BAD_SETTING if state == "22023" else _kind_of_state(state)
     return None
 
 

@@ -50,7 +50,7 @@ _WORDS = (
     (
         "28000",
         (
-            *("authentication failed", "pg_hba.conf", "no password supplied"),
+            *("authentication failed", "authentication method requirement", "pg_hba.conf", "no password supplied"),
             *("passwort-authentifizierung", "rolle »", "autentificación password falló", "no existe el rol"),
             *("authentification par mot de passe échouée", "le rôle «", "autenticazione con password fallita", "il ruolo"),
             *("パスワード認証に失敗", "ロール", "პაროლით ავთენტიფიკაცია", "როლი არ არსებობს", "인증을 실패", "롤(role) 없음"),
@@ -63,6 +63,16 @@ _WORDS = (
         (
             *("no such database", "datenbank »", "no existe la base de datos", "la base de données «", "il database"),
             *("データベース", "მონაცემთა ბაზა", "데이터베이스 없음", "база данных", "databasen", "бази даних", "数据库"),
+        ),
+    ),
+    (
+        "22023",
+        (
+            *("invalid value for parameter", "unrecognized configuration parameter", "requires a boolean value"),
+            *("invalid command-line argument", "ungültiger wert für parameter", "unbekannter konfigurationsparameter"),
+            *("valor no válido para el parámetro", "parámetro de configuración", "valeur invalide pour le paramètre"),
+            *("paramètre de configuration", "valore non valido per il parametro", "parametro di configurazione"),
+            *("の値が不正です", "設定パラメータ", "неверное значение для параметра", "параметр конфигурации"),
         ),
     ),
     ("25006", ("session is read-only", "server is in hot standby mode")),

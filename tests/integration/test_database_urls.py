@@ -10,10 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg2
 import pytest
 
 from shared import config, db
 from shared.broker.redis_broker import get_broker
+from shared.database_url import check
 from shared.db.connecting import open_session
 from shared.db.session import WORKER
 from shared.jobs.sweep import sweep_if_alone
@@ -73,6 +75,75 @@ def test_settings_that_our_statements_rely_on_are_ours(
     assert db.scalar("select interval '1 day 2 hours'") == timedelta(days=1, hours=2)
     assert db.scalar("show lock_timeout") == "0"
     assert db.scalar("show transaction_isolation") == "read committed"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGSERVICE", "nowhere"),
+        ("PGSSLMODE", "nonsense"),
+        ("PGTARGETSESSIONATTRS", "read-only"),
+        ("PGTARGETSESSIONATTRS", "nonsense"),
+        ("PGGSSENCMODE", "nonsense"),
+        ("PGCHANNELBINDING", "nonsense"),
+        ("PGLOADBALANCEHOSTS", "nonsense"),
+        ("PGSSLMINPROTOCOLVERSION", "TLSv9"),
+    ],
+)
+def test_a_variable_of_libpqs_is_named_as_such(
+    database_url: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"^The environment variable {variable} ") as refused:
+        check(database_url)
+    assert value not in str(refused.value), "it may be a secret"
+    monkeypatch.delenv(variable)
+    assert check(database_url) == database_url
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "word"),
+    [
+        ("PGTZ", "nonsense", "a setting was refused"),
+        ("PGOPTIONS", "-c nonsense=1", "a setting was refused"),
+        ("PGOPTIONS", "nonsense", "a setting was refused"),
+        ("PGREQUIREAUTH", "none", "credentials refused"),
+        ("PGSSLMODE", "require", "TLS failed"),
+    ],
+)
+def test_what_a_variable_of_libpqs_breaks_has_a_word(
+    database_url: str, variable: str, value: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(psycopg2.OperationalError) as refused:
+        open_session(check(database_url), WORKER)
+    assert db.word_for(refused.value).startswith(word)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGHOSTADDR", "127.0.0.2"),  # where no server listens
+        ("PGPORT", "1"),
+        ("PGDATABASE", "nowhere"),
+        ("PGCONNECT_TIMEOUT", "0"),
+        ("PGCLIENTENCODING", "latin1"),
+        ("PGTZ", "Asia/Kathmandu"),
+        ("PGDATESTYLE", "SQL,DMY"),
+        ("PGOPTIONS", "-c statement_timeout=1 -c bytea_output=escape"),
+        ("PGGSSENCMODE", "prefer"),
+    ],
+)
+def test_a_variable_for_other_programs_does_no_harm(
+    world: World, database_url: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    config.reset()
+    db.reset()
+    world.say("Grüße, wann? \U0001f600", channel="whatsapp_cloud", user="49123")
+    world.drain()
+    assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
+    assert [message["content"] for message in world.messages(role="user")] == ["Grüße, wann? \U0001f600"]
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("0", "5"), ("-1", "5"), ("3600", "5"), ("7", "7")])

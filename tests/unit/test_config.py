@@ -393,7 +393,7 @@ def test_what_libpq_takes_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) ->
         ("postgres://h/db?target_session_attrs=standby", "a server that takes no writes"),
         ("postgres://h/db?target_session_attrs=prefer-standby", "a server that takes no writes"),
         ("postgres://h/db?replication=database", "replication"),
-        ("postgres://h/db?service=nowhere", "its parameter service"),
+        ("postgres://h/db?service=nowhere", "The parameter service"),
         ("postgres://h/db?gssencmode=always", "gssencmode"),
         ("postgres://h/db?ssl_min_protocol_version=9", "ssl_min_protocol_version"),
         ("postgres://h:hunter2/db", "port"),
