@@ -21,7 +21,7 @@ from shared.queues import Queue
 
 LANE = Queue.OUTGOING.value
 #: Seconds in which a message that is on its way has come.
-SOON = 10.0
+SOON = 60.0
 
 
 def ticket(number: int) -> Message[object]:

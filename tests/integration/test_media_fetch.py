@@ -270,14 +270,17 @@ def test_what_the_webhook_says_of_a_hash_is_checked_as_well(world: World) -> Non
 def test_what_may_pass_is_tried_again_and_goes_on_where_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
-    monkeypatch.setenv("MEDIA_TIMEOUT_SECONDS", "1")
-    config.reset()
+    if fault["fault"] == "drip":
+        monkeypatch.setenv("MEDIA_TIMEOUT_SECONDS", "3")
+        config.reset()
     bad = f"bad-{fault['fault']}.png"
     world.simulator.faults([{"kind": "graph_media", "match": f"attachments/1/{bad}", **fault}])
     rows, raised = fetch(world, cloud(bad), cloud("good.png"))
     assert [row["state"] for row in rows] == ["waiting", "stored"]
     assert raised is not None
     world.simulator.clear_faults()
+    monkeypatch.delenv("MEDIA_TIMEOUT_SECONDS", raising=False)
+    config.reset()
     [job] = world.jobs(queue="media-fetch")
     db.rows("update job set run_at = now() where id = %s", [job["id"]])
     before = len(world.simulator.record("graph_media"))

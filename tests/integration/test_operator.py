@@ -210,7 +210,7 @@ def test_a_job_whose_row_is_locked_is_not_waited_for(world: World) -> None:
         db.rows("select from job where id = %s for update", [job["id"]])
         other = threading.Thread(target=discard)
         other.start()
-        other.join(10)
+        other.join(60)
         assert refusals == ["busy"]
 
 
