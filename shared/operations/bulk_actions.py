@@ -95,22 +95,32 @@ def run(steps: Mapping[str, Step]) -> int:
 
 
 def _step(action_id: int, steps: Mapping[str, Step]) -> int:
-    done, left = 0, STEP
-    while left > 0:
-        with db.transaction():
-            action = queries["lock"].row(id=action_id)
-            if action is None:
-                break  # another runner has it, or it has ended
-            if not done:
-                left = min(STEP, int(action["due"]))
-            if not left:
-                break  # it is not time yet
-            size = 1 if action["kind"] in SINGLY else left
-            position, counts, tickets = steps[action["kind"]](action, size)
-            queries["advance"].rows(id=action_id, position=position, counts=db.json(dict(counts)))
-        enqueue(tickets)
-        done, left = done + sum(counts.values()), left - size
-        if position is None:
-            log.info("bulk_action_done", extra={"action": action_id, "kind": action["kind"]})
-            break
+    """Does what is due of an action; returns how many rows were done."""
+    done, left = _take_rows(action_id, steps)
+    while left:
+        more, left = _take_rows(action_id, steps, left)
+        done += more
     return done
+
+
+def _take_rows(action_id: int, steps: Mapping[str, Step], left: int | None = None) -> tuple[int, int]:
+    """One transaction of a step, over the `left` rows or all that are due; returns how many were done, and how many are left.
+
+    The action is read anew in each: it may have been stopped, and the next rows are behind its new position.
+    """
+    with db.transaction():
+        action = queries["lock"].row(id=action_id)
+        if action is None:  # another runner has it, or it has ended
+            return 0, 0
+        if left is None:
+            left = min(STEP, int(action["due"]))
+        if not left:
+            return 0, 0
+        size = 1 if action["kind"] in SINGLY else left
+        position, counts, tickets = steps[action["kind"]](action, size)
+        queries["advance"].rows(id=action_id, position=position, counts=db.json(dict(counts)))
+    enqueue(tickets)
+    if position is None:
+        log.info("bulk_action_done", extra={"action": action_id, "kind": action["kind"]})
+        left = size
+    return sum(counts.values()), left - size

@@ -8,26 +8,24 @@ import logging
 from collections.abc import Iterator
 
 import redis
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from peewee import Cast, ModelSelect, fn
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from werkzeug.exceptions import NotFound, Unauthorized
 
 from shared import db
 from shared.broker.connection import outage
 from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
 from shared.config import settings
-from shared.db.credentials import constant_time_equal
 from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
 from shared.models import Job, WhatsappQrSession
 from shared.queues import Queue
 from shared.telemetry import metrics as counters
-from web.request_limits import check_guess, count_guess
+from web.ops.tokens import require_token
 
 metrics = Blueprint("metrics", __name__)
 log = logging.getLogger(__name__)
@@ -156,14 +154,6 @@ _registry.register(_FromRedis())
 @metrics.get("/metrics")
 def scrape() -> Response:
     """Prometheus' text format. Requires METRICS_TOKEN, and is 404 where none is set: behind a proxy an address proves nothing."""
-    token = settings().metrics_token
-    if not token:
-        raise NotFound("Metrics are disabled. Set METRICS_TOKEN.")
-    check_guess("metrics")
-    shown = request.headers.get("Authorization", "")
-    if not constant_time_equal(shown, f"Bearer {token}"):
-        if shown:
-            count_guess("metrics")
-        raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with METRICS_TOKEN.")
+    require_token(settings().metrics_token, "METRICS_TOKEN", "metrics")
     with db.patient(db.REPORT):
         return Response(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)

@@ -10,15 +10,14 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from marshmallow import ValidationError
-from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
+from werkzeug.exceptions import BadRequest, NotFound
 
 from shared.config import settings
-from shared.db.credentials import constant_time_equal
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.payloads import MAX_ROW_ID
 from web.hardening import reads_no_body_without
-from web.request_limits import check_guess, count_guess
+from web.ops.tokens import require_token
 
 operations = Blueprint("operations", __name__, url_prefix="/operations/v1")
 reads_no_body_without(lambda headers: headers.get("Authorization", "") != "", operations)
@@ -36,15 +35,7 @@ _SHOWN = (
 
 @operations.before_request
 def _check_token() -> None:
-    token = settings().operator_token
-    if not token:
-        raise NotFound("This is disabled. Set OPERATOR_TOKEN.")
-    check_guess("operations")
-    shown = request.headers.get("Authorization", "")
-    if not constant_time_equal(shown, f"Bearer {token}"):
-        if shown:
-            count_guess("operations")
-        raise Unauthorized("The token is missing or wrong. Send Authorization: Bearer with OPERATOR_TOKEN.")
+    require_token(settings().operator_token, "OPERATOR_TOKEN", "operations")
 
 
 @operations.get("/failures")
