@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a periodic job that waited is skipped. Long, for the scheduler's clock and ours may differ; each is quick.
 SKIP_AFTER = 3600
+EACH_MINUTE = "* * * * *"
 #: Seconds between steps of bulk actions: somebody watches them.
 BULK_INTERVAL = 1.0
 #: What forgets old records; each says how many of what.
@@ -115,8 +116,8 @@ class Ticker(Middleware):
 
 
 class Periodic(dramatiq.Actor[Any, Any]):
-    """An actor that the scheduler sends each minute. While Redis is away it sends nothing, and goes on. While PostgreSQL is away
-    it does nothing, and the next minute's does it."""
+    """An actor that the scheduler sends. While Redis is away it sends nothing, and goes on. While PostgreSQL is away it does
+    nothing, and the next one does it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Does it. An outage is told in a line, and no traceback."""
@@ -140,6 +141,11 @@ class Periodic(dramatiq.Actor[Any, Any]):
 broker = worker_process.boot()
 broker.add_middleware(PeriodiqMiddleware(skip_delay=SKIP_AFTER))
 broker.add_middleware(Ticker())
+
+
+def periodic(when: str) -> Callable[[Callable[[], None]], dramatiq.Actor[Any, Any]]:
+    """Makes a function an actor that the scheduler sends; `when`: as in a crontab."""
+    return dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron(when), max_retries=0, broker=broker, actor_class=Periodic)
 
 
 def sweep() -> None:
@@ -172,7 +178,7 @@ def _sweep_reservations() -> None:
         log.warning("reservations_swept", extra={"count": swept})
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
     could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
@@ -189,7 +195,7 @@ def _prune(one: Callable[[], dict[str, int]], deleted: dict[str, int]) -> None:
     deleted |= one()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def prune_media() -> None:
     """Deletes files that were kept for KEEP_MEDIA_DAYS, or that no message has. By itself: their storage may be away."""
     deleted = files.prune()
@@ -197,7 +203,7 @@ def prune_media() -> None:
         log.info("media_pruned", extra=deleted)
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("17 */6 * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic("17 */6 * * *")
 def prune_messages() -> None:
     """Deletes messages that were kept for KEEP_MESSAGES_DAYS. Not each minute: it looks at every old conversation."""
     deleted = message_retention.prune()
@@ -205,63 +211,63 @@ def prune_messages() -> None:
         log.info("messages_pruned", extra=deleted)
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def count_throughput() -> None:
     """Keeps what each queue did in the minutes that are over, before job records are pruned; what was used on days that are over;
     settles failures that arrived; counts budgets once more that were set a minute ago."""
     run_each((overview.count_minutes, usage.count_days, dead_letters.settle, budgets.recount_due))
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def return_conversations() -> None:
     """Gives the bot back what people took over and have left alone."""
     if returned := ownership.return_idle():
         log.info("conversations_returned", extra={"count": returned})
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def watch_gateways() -> None:
     """Holds the replies of gateways that take them and send nothing."""
     acks.watch()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def look_up_lids() -> None:
     """Asks gateways for the phones of contacts that are known only by a @lid."""
     lids.look_up()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def watch_endpoints() -> None:
     """Tells businesses of webhook endpoints that only fail, and disables them in the end."""
     failing.watch()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def tell_people() -> None:
     """E-mails a business's people that customers wait for them, and its owners that a budget nears its end."""
     notices.tell()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def send_notices() -> None:
     """E-mails owners about webhook endpoints that only fail, until the mail server has taken it."""
     endpoint_notices.send_due()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def sync_sources() -> None:
     """Starts to read again the pages and sites whose time has come (sync_hours)."""
     sources.sync_due()
 
 
-@dramatiq.actor(queue_name=MAINTENANCE_QUEUE, periodic=cron("* * * * *"), max_retries=0, broker=broker, actor_class=Periodic)
+@periodic(EACH_MINUTE)
 def sync_templates() -> None:
     """Reads WhatsApp's message templates where the list is wanted or old."""
     template_sync.sync_due()

@@ -102,7 +102,7 @@ def free_connections(session: Session) -> int:
 
 
 def check_address() -> None:
-    """At the start of a process: ends it, saying why, if what DATABASE_URL leads to cannot do.
+    """At the start of a process: ends it, saying why, if what DATABASE_URL leads to is unsuitable.
 
     A PostgreSQL that is away is no reason not to start.
     """

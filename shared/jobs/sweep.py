@@ -14,8 +14,8 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from shared import db, queues
-from shared.broker.connection import redis_now_ms
 from shared.broker.enqueue import Ticket, enqueue, job_id_of, message_for, tickets_of
+from shared.broker.last_time import LastTime
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
@@ -38,6 +38,7 @@ PATIENCE = 60.0
 #: harm; but where a machine died with its sweeper, the next sweep should not be later than the end of its workers' heartbeats.
 LOCKED_FOR = 5
 
+_last_sweep = LastTime("swept-at")
 stuck_messages = StuckMessages(queries["unclaimed_jobs"])
 
 
@@ -138,7 +139,7 @@ def sweep_if_alone() -> bool:
         return False
     try:
         sweep(partial(keep, lock))
-        client.set(_swept_key(), redis_now_ms(client) // 1000)
+        _last_sweep.note()
     finally:
         with suppress(LockError):  # it took longer than that, and the lock may be another's by now
             lock.release()
@@ -153,10 +154,4 @@ def keep(lock: Lock) -> None:
 
 def swept_ago() -> float | None:
     """Seconds since the last sweep ended; None if there was none that Redis remembers."""
-    client = get_broker().client
-    swept_at = client.get(_swept_key())
-    return None if swept_at is None else max(0.0, redis_now_ms(client) / 1000 - float(swept_at))
-
-
-def _swept_key() -> str:
-    return f"{settings().redis_namespace}:swept-at"
+    return _last_sweep.ago()

@@ -64,7 +64,7 @@ class Lifecycle(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Lanes and stages take turns, and no stage may take all threads from the others.
 
-        Ends the process where DATABASE_URL leads to a pooler that cannot do.
+        Ends the process where what DATABASE_URL leads to is unsuitable.
         """
         _take_repeated_signals_for_one()  # before the first job: its thread may be faster than this one
         db.check_address()
