@@ -80,6 +80,9 @@ class Completion:
 def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools: Iterable[str] = ()) -> Completion:
     """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered.
 
+    Of several `choices` the first that says something is the answer, and in a stream the first: one is asked for, others say the
+    same in other words.
+
     Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
     """
     try:

@@ -20,11 +20,25 @@ _USER = (
     r"|пользователь|用户|ユーザー|사용자"
 )
 #: What ends a turn for the model, where a server does not know it and leaves it in the text.
-_ENDS = (
-    r"(?:<\|(?:im_end|eot_id|eom_id|eot|end|return|endoftext|end_of_text|end_of_turn|endofturn)\|>|<end_of_turn>|<turn\|>|<eos>"
-    r"|</s>|\[/INST\]|<｜end▁of▁sentence｜>)"
+ENDS = (
+    *(
+        f"<|{name}|>"
+        for name in ("im_end", "eot_id", "eom_id", "eot", "end", "return", "endoftext", "end_of_text", "end_of_turn")
+    ),
+    *(
+        "<|endofturn|>",
+        "<|eos|>",
+        "<|end_of_turn_token|>",
+        "<|observation|>",
+        "[|endofturn|]",
+        "<end_of_turn>",
+        "<turn|>",
+        "<eos>",
+    ),
+    *("<end_of_utterance>", "</s>", "[/inst]", "<｜end▁of▁sentence｜>"),
 )
-_END_OF_TURN = re.compile(rf"(?:\s{{0,9}}{_ENDS}){{1,9}}\s*\Z")
+_ENDS = rf"(?:{'|'.join(map(re.escape, ENDS))})"
+_END_OF_TURN = re.compile(rf"(?:{_ENDS}\s*)+\Z", re.I)
 #: The customer's next turn, which the model makes up because nothing has stopped it; by marks, or by names of both roles.
 _NEXT_TURN = re.compile(
     r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<start_of_turn>\s*user|<\|user\|>|<｜User｜>|</s>\s*(?:<s>\s*)?\[INST\]"
@@ -65,7 +79,13 @@ def without_turns(text: str) -> str:
     following = _NEXT_TURN.search(text)
     if following and text[: following.start()].strip():
         text = text[: following.start()]
-    return _END_OF_TURN.sub("", text)
+    return without_end(text)
+
+
+def without_end(text: str) -> str:
+    """The text without the marks at its end that are the model's own; </s> may also end what is struck out."""
+    found = _END_OF_TURN.search(text)
+    return text if found is None or ("</s>" in found[0] and "<s>" in text) else text[: found.start()]
 
 
 def words_of(text: str) -> str:

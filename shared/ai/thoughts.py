@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from shared.ai.calls import MARK as CALL
-from shared.ai.framing import BEGINS
+from shared.ai.framing import BEGINS, ENDS, without_end
 from shared.ai.tools import TOOLS
 
 #: Names of the tags, as models write them.
@@ -161,7 +161,7 @@ _OF_CALLS = (
     "<｜tool_calls_begin｜>",
     "<｜dsml｜function_calls>",
 )
-_LITERALS = (*_OTHERS, *_OF_CALLS, *(f"<|{name}|>" for name in _PIPED.split()))
+_LITERALS = (*_OTHERS, *_OF_CALLS, *ENDS, *(f"<|{name}|>" for name in _PIPED.split()))
 #: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
 _MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
@@ -225,6 +225,8 @@ class VisibleText:
         visible = BEGINS.sub("", visible.lstrip()).lstrip()
         call = CALL.search(visible)
         visible = visible[: call.start()] if call else visible
+        if not is_thinking and not call and (ended := without_end(visible)) != visible:  # what follows says whether it is the end
+            visible, self._is_held = ended, True
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
         self._is_hidden = is_thinking or is_no_text or call is not None
         if is_no_text or visible.startswith(_BARE_BEGINNINGS):

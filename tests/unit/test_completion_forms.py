@@ -10,7 +10,16 @@ from shared.ai import completion
 from shared.ai.failures import NoText, ProviderError
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
-ENDS = ["<|im_end|>", "<|eot_id|>\n", " <end_of_turn>", "<｜end▁of▁sentence｜>", "<|end|><|endoftext|>", "<turn|>"]
+ENDS = [
+    "<|im_end|>",
+    "<|eot_id|>\n",
+    " <end_of_turn>",
+    "<｜end▁of▁sentence｜>",
+    "<|end|><|endoftext|>",
+    "<turn|>",
+    "</s>",
+    "[|endofturn|]",
+]
 
 
 def text_of(**choice: Any) -> str:
@@ -22,6 +31,11 @@ def test_the_end_of_a_turn_is_none_of_the_answer(end: str) -> None:
     assert text_of(message={"content": f"Hi{end}"}) == "Hi"
     quoted = f"The mark {end.strip()} ends a turn."
     assert text_of(message={"content": quoted}) == quoted
+
+
+def test_of_several_answers_the_first_counts() -> None:
+    choices = [{"index": number, "message": {"content": f"answer {number}"}, "finish_reason": "stop"} for number in range(3)]
+    assert completion.parse({"choices": choices}, "m", MESSAGES).text == "answer 0"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.ai import refusals, thoughts
+from shared.ai import framing, refusals, thoughts
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
 from shared.ai.thoughts import VisibleText
@@ -94,6 +94,28 @@ def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     may_be_thought = any(word.startswith(text.strip()) for word in thoughts._BARE_BEGINNINGS)  # as yet: the saved reply has it
     if not may_be_thought and not any(character in text for character in f"{{{thoughts._TRIGGERS}"):
         assert "".join(seen) == text.lstrip()
+
+
+@pytest.mark.parametrize("end", framing.ENDS)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_the_models_own_end_mark_never_shows(end: str, size: int) -> None:
+    said = f"It is [here] for 5 <6. {end} {end}\n"
+    pieces = [said[start : start + size] for start in range(0, len(said), size)]
+    stream, seen = read(wire(*map(chunk, pieces), chunk(finish="stop")))
+    assert ("".join(seen).rstrip(), seen.count(""), stream.lesson) == ("It is [here] for 5 <6.", 1, {})
+
+
+@pytest.mark.parametrize("end", [one for one in framing.ENDS if not thoughts._FRAME.match(one)])
+def test_a_mark_that_something_follows_is_text(end: str) -> None:
+    said = f"The mark {end} ends a turn."
+    stream, seen = read(wire(*map(chunk, said), chunk(finish="stop")))
+    assert ("".join(seen), seen.count(""), stream.lesson) == (said, 1, {})
+
+
+def test_what_is_struck_out_last_ends_with_its_tag() -> None:
+    said = "Now <s>25 €</s>"
+    assert framing.without_end(said) == said
+    assert "".join(read(wire(*map(chunk, said), chunk(finish="stop")))[1]) == said
 
 
 @pytest.mark.parametrize(
