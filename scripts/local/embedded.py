@@ -42,6 +42,7 @@ from scripts.local.programs import (
     postgres_programs,
     redis_server,
 )
+from shared import database_url
 
 #: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
@@ -181,7 +182,9 @@ class Services:
         _end(self._redis, signal.SIGKILL)
 
     def _connect(self) -> Any:
-        return psycopg2.connect(self.database_url.replace("/switchboard", "/postgres"), connect_timeout=5)
+        """What libpq's variables say of another server (PGHOSTADDR, PGOPTIONS) is not for this one."""
+        parameters: dict[str, Any] = database_url.parse(self.database_url.replace("/switchboard", "/postgres"))
+        return psycopg2.connect(**parameters, options="", sslmode="disable", connect_timeout=5)
 
     def _protect(self, access: Path) -> None:
         """Requires the password, once: new data, and that of an earlier release, let everybody in."""

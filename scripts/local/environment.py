@@ -9,13 +9,15 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 from cryptography.fernet import Fernet
 
 from scripts.local.occupied import Occupied, is_occupied, occupy, what_holder_says
 from scripts.local.programs import ServiceFailed, give_to_postgres
+from shared.db.connecting import open_session
+from shared.db.session import COMMAND
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".local"
@@ -163,12 +165,10 @@ def generated_secrets(environment: Mapping[str, str], configured: Mapping[str, s
     return [f"{name}={environment[name]}" for name in DOOR_SECRETS if name in environment and not configured.get(name)]
 
 
-def _public_key(database_url: str) -> str:
-    connection = psycopg2.connect(database_url)
-    with connection.cursor() as cursor:
+def _public_key(url: str) -> str:
+    with closing(open_session(url, COMMAND)) as session, session.cursor() as cursor:
         cursor.execute("select public_key from chatbot order by id limit 1")
         row = cursor.fetchone()
-    connection.close()
     return row[0] if row else "pk_… (scripts/connect business prints it)"
 
 

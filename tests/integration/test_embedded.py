@@ -66,6 +66,19 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_an_operators_environment_is_for_other_servers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {"PGHOSTADDR": "127.0.0.2", "PGPORT": "1", "PGDATABASE": "x", "PGUSER": "x", "PGDATA": "/nowhere"}
+    odd = {"PGOPTIONS": "nonsense", "PGSSLMODE": "require", "LC_ALL": "xx_YY.UTF-8", "LANG": "tr_TR.UTF-8"}
+    for name, value in {**elsewhere, **odd}.items():
+        monkeypatch.setenv(name, value)
+    running = Services(folder)
+    try:
+        running.start()
+        assert "/switchboard" in running.database_url
+    finally:
+        running.stop()
+
+
 def test_only_who_knows_the_passwords_gets_in(fresh: Services) -> None:
     assert rows(fresh.database_url) == [("kept",)]
     with pytest.raises(psycopg2.OperationalError, match="no password supplied"):

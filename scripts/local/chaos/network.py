@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
+import redis
 
 from scripts.local.chaos.disruptions import Target
 from scripts.local.proxy import Connection, Mode, Proxy, everyone
@@ -129,6 +130,20 @@ def lose_other_machine(target: Target) -> None:
         for name in target.around.others.restarts():
             target.around.others.lose(name)
         target.over("the machine with the wrong clock is lost")
+
+
+def fill_redis(target: Target) -> None:
+    """Redis is full and takes no writes for 20 s, twice."""
+    with redis.Redis.from_url(target.services.redis_url) as client:
+        for share in (0.15, 0.5):
+            if not target.reached(share):
+                return
+            client.config_set("maxmemory", 1)
+            target.report("Redis is full")
+            with _door_watched(target, "Redis full"):
+                time.sleep(STALL)
+                client.config_set("maxmemory", 0)
+                target.over("Redis has room again")
 
 
 def _administer(target: Target, *statements: str) -> None:

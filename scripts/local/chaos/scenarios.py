@@ -165,6 +165,7 @@ SCENARIOS = {
         _outage("postgres-outage", network.outlast_leases, Setup(door=True)),
         _outage("half-open-postgres", network.lose_postgres_connections),
         _outage("half-open-redis", network.lose_redis_connections),
+        _outage("full-redis", network.fill_redis, Setup(door=True)),
         _outage("stall", network.stall),
         _outage("bad-network", network.bad_network),
         _outage("pgbouncer", network.restart_pooler, Setup(pooled=True)),
