@@ -36,6 +36,7 @@ from shared.operations import bulk_actions, dead_letters, overview, pauses, repl
 from shared.people import audit, notices
 from shared.privacy import marks
 from shared.privacy import retention as message_retention
+from shared.queue_service import QueueService
 from shared.queues import MAINTENANCE_QUEUE
 from shared.teaching import gaps
 from shared.webhooks import failing, redelivery, retention
@@ -167,7 +168,7 @@ def _sweep_steps() -> Iterator[Callable[[], object]]:
         yield redelivery.release_held
         yield delivery_status.apply_late_statuses
         yield contacts.settle
-        yield changes.accept_overdue
+        yield partial(changes.accept_overdue, QueueService().accept_messages)
         yield health.send_scouts
         yield pauses.release_ended
         yield _sweep_reservations

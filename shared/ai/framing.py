@@ -51,7 +51,7 @@ _NEXT_TURN = re.compile(
 BEGINS = re.compile(
     r"\A\s*(?:(?:<s>|\[/INST\]|<\|im_start\|>\s*assistant\s*\n|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|assistant\|>"
     r"|<start_of_turn>\s*model\s*\n|<｜Assistant｜>|assistant\s*\n)\s*)+"
-    rf"|\A\s*(?:\*\*|__)?(?:{_ASSISTANT})(?:\*\*|__)?\s?[:：](?:\*\*|__)?\s*(?=[^\s*_]|[*_]{1, 2}\w)"
+    rf"|\A\s*(?:\*\*|__)?(?:{_ASSISTANT})(?:\*\*|__)?\s?[:：](?:\*\*|__)?\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
     r"|\A\s*\[(?:\d+ (?:hours|days|weeks) later|a colleague|replies to: |the customer reacted with )[^\]\n]{0,300}\]\s*(?=\S)",
     re.I,
 )

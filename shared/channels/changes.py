@@ -20,10 +20,9 @@ from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
-from shared.errors import ServiceDown
+from shared.errors import InvalidPayload, ServiceDown
 from shared.payloads import MAX_ID, without_middle
 from shared.privacy import marks
-from shared.queue_service import Accepted, QueueService
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +81,14 @@ def keep_as_message(payload: dict[str, Any]) -> None:
     db.retry_on_outage(lambda: queries["keep_as_message"].rows(**named, payload=db.json(payload)), db.WEB_RETRY_SECONDS)
 
 
-def accept_overdue() -> int:
-    """Accepts captions whose picture has not come, without it; returns how many."""
+def accept_overdue(accept: Callable[[list[dict[str, Any]]], Sequence[Any]]) -> int:
+    """Accepts captions whose picture has not come, without it; returns how many. `accept`: QueueService.accept_messages."""
     payloads = [row["payload"] for row in queries["overdue"].rows(seconds=PICTURE_WAIT, limit=OVERDUE_PAGE)]
     if not payloads:
         return 0
-    answers = QueueService().accept_messages(payloads)
+    answers = accept(payloads)
     queries["settle_overdue"].rows(payloads=db.json(payloads))
-    accepted = sum(isinstance(answer, Accepted) and answer.new for answer in answers)
+    accepted = sum(1 for answer in answers if not isinstance(answer, InvalidPayload) and answer.new)
     if accepted:
         log.info("captions_accepted", extra={"count": accepted})
     return accepted

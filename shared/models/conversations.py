@@ -169,6 +169,7 @@ class ParkedChange(Base):
     data = BinaryJSONField(default=dict)
     changed_at = DateTimeTZField()
     received_at = timestamp()
+    payload = BinaryJSONField(null=True)
 
     class Meta:
         """Not a single column."""

@@ -23,6 +23,7 @@ from shared.channels.kinds import Kind, MediaKind
 from shared.channels.registry import channel
 from shared.config import settings
 from shared.privacy import erasure
+from shared.queue_service import QueueService
 from tests.builders import World
 from web.hooks import inbox
 
@@ -156,15 +157,19 @@ def test_a_captions_correction_that_comes_before_its_picture_waits_for_it(world:
     assert parked() == []
 
 
+def accept_overdue() -> int:
+    return changes.accept_overdue(QueueService().accept_messages)
+
+
 def test_a_captions_correction_whose_picture_never_comes_is_answered(world: World) -> None:
     file = Media(kind=MediaKind.IMAGE, source={"url": ""}, mime="image/jpeg")
     for seconds, words in ((20, "Is the blue one left?"), (10, "Is the bleu one left?")):  # the newest counts
         caption = said(words, "3EB0E1", kind=Kind.MEDIA, media=(file,), metadata={"attachment": "image"})
         put(world, InboundEdit(original_id="3EB0A", content=words, sent_at=1_790_000_000 + seconds, message=caption))
     put(world, corrected("Which one?", original_id="3EB0B"))  # names nobody who could be answered
-    assert (changes.accept_overdue(), answers(world)) == (0, 0)
+    assert (accept_overdue(), answers(world)) == (0, 0)
     db.rows("update parked_change set received_at = received_at - interval '3 minutes'")
-    assert (changes.accept_overdue(), answers(world), changes.accept_overdue()) == (1, 1, 0)
+    assert (accept_overdue(), answers(world), accept_overdue()) == (1, 1, 0)
     [message] = world.messages(role="user")
     assert (message["external_id"], message["content"], message["kind"]) == ("3EB0A", "Is the blue one left?", "text")
     put(world, said("[image]", kind=Kind.MEDIA, media=(replace(file, source={"url": "http://waha/a.jpg"}),)))
@@ -185,7 +190,7 @@ def test_a_caption_of_an_erased_person_is_accepted_no_more(world: World) -> None
         " values (%s, %s, '3EB0A', %s, 'x', now(), now() - interval '3 minutes', %s)",
         [row["chatbot_id"], row["channel"], row["names"], db.json(row["payload"])],
     )
-    assert (changes.accept_overdue(), world.messages()) == (0, [])
+    assert (accept_overdue(), world.messages()) == (0, [])
     assert db.scalar("select count(*) from parked_change where payload is not null") == 0
 
 

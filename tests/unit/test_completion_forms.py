@@ -65,6 +65,11 @@ def test_turns_and_roles_are_none_of_the_answer(text: str) -> None:
     assert text_of(message={"content": text}) == "Hi"
 
 
+@pytest.mark.parametrize("said", ["*Hi* there", "**Hi** there", "_Hi_ there"])
+def test_a_role_stands_before_emphasis(said: str) -> None:
+    assert text_of(message={"content": f"Assistant: {said}"}) == said
+
+
 @pytest.mark.parametrize(
     "text",
     [
