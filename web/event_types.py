@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, make_response, render_template
+from flask_babel import get_locale
 from werkzeug.exceptions import NotFound
 
 from shared.webhooks import schemas
@@ -20,9 +21,10 @@ _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'n
 
 @event_types.get("/webhooks/events")
 def page() -> Response:
-    """All events, with their members and an example of each."""
+    """All events, with their members and an example of each, in the browser's language."""
     events = [{"type": event, **_described(event.name)} for event in EVENT_TYPES.values()]
-    answer = make_response(render_template("event_types.html", events=events))
+    answer = make_response(render_template("event_types.html", events=events, locale=str(get_locale() or "en")))
+    answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = _POLICY
     answer.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}"
     return answer

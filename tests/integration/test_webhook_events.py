@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import closing
 from typing import Any
 
@@ -73,6 +74,11 @@ def test_a_page_lists_all_events_with_examples(door: FrontDoor) -> None:
     for event in EVENTS:
         assert f'id="{event}"' in page.text
         assert f"/api/v1/events/schemas/{event}" in page.text
+    german = door.client.get("/webhooks/events", headers={"Accept-Language": "de"})
+    for shown in ('<html lang="de">', "Nicht immer dabei.", "<code>data</code>"):
+        assert shown in german.text
+    assert "Accept-Language" in german.headers["Vary"]
+    assert not {"Not always there.", "The conversation."} & set(re.findall(r">\s*([^<>]+?)\s*<", german.text))
     assert door.client.get("/api/v1/events/schemas/order.shipped").status_code == 404
 
 

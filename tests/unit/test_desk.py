@@ -8,6 +8,7 @@ import json
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.extract import extract_from_dir
@@ -17,6 +18,8 @@ from shared.channels.outcomes import EXPLANATIONS
 from shared.models import limits
 from shared.people.accounts import Refused, checked_address
 from shared.teaching import chatbots, knowledge
+from shared.webhooks import schemas
+from shared.webhooks.events import EVENT_TYPES
 from web.desk import audit_words
 from web.desk.audit_log import ACTIONS
 from web.desk.inbox import initial
@@ -35,6 +38,7 @@ _METHODS = [
     *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "widget/access")),
     *((f"web/ops/{name}.py", "python") for name in ("dashboard", "metrics")),
     ("web/templates/start.html", "jinja2.ext:babel_extract"),
+    ("web/templates/event_types.html", "jinja2.ext:babel_extract"),
     ("web/templates/problem.html", "jinja2.ext:babel_extract"),
     ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
 ]
@@ -51,12 +55,17 @@ _KEYWORDS = {
 }
 
 
+def event_members(event: str) -> list[dict[str, Any]]:
+    return list(schemas.schema(event)["properties"]["data"]["properties"].values())
+
+
 def texts(root: Path) -> set[str]:
     """Every text of the desk: the singular of those with a plural."""
     options = {"web/templates/desk/**.html": {"trimmed": "true", "silent": "false"}}
     found = extract_from_dir(root, _METHODS, options, _KEYWORDS, directory_filter=lambda path: ".venv" not in path)
     # Why a message failed, and how many of a kind there may be, is said by the API as well, in English.
     said = {*EXPLANATIONS.values(), *(limit.text for limit in vars(limits).values() if isinstance(limit, limits.Limit))}
+    said |= {member["description"] for event in EVENT_TYPES for member in event_members(event) if "description" in member}
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found} | said
 
 
