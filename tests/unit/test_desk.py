@@ -27,6 +27,7 @@ from web.desk.language import languages, translations
 from web.desk.operate import words
 from web.desk.profile import browser_name
 from web.desk.setting_words import SETTINGS
+from web.ops import tokens
 
 _METHODS = [
     ("web/desk/**.py", "python"),
@@ -66,6 +67,7 @@ def texts(root: Path) -> set[str]:
     # Why a message failed, and how many of a kind there may be, is said by the API as well, in English.
     said = {*EXPLANATIONS.values(), *(limit.text for limit in vars(limits).values() if isinstance(limit, limits.Limit))}
     said |= {member["description"] for event in EVENT_TYPES for member in event_members(event) if "description" in member}
+    said |= {text.format(setting) for text in (tokens.DISABLED, tokens.WRONG) for setting in tokens.SETTINGS}
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found} | said
 
 
