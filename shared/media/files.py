@@ -24,6 +24,8 @@ queries = sql.load(__file__)
 
 #: Files that one look of maintenance deletes: each is a call, where they are in a bucket. And seconds of one look.
 BATCH, SECONDS = 100, 30.0
+#: Files that one look goes through, whether a message has them or not: some tenths of a second of PostgreSQL.
+PAGE = 10_000
 #: Hours for which a file waits for the message that has it: an upload of the widget, a job that is retried.
 GRACE = 24
 #: Seconds after which whoever began to delete a file is gone: longer than any call to a bucket takes.
@@ -73,31 +75,48 @@ def _want(file: dict[str, Any]) -> datetime | None:
 
 def prune() -> dict[str, int]:
     """Deletes media that were kept for KEEP_MEDIA_DAYS, and files that no message has any more."""
-    expired = queries["expire"].rows(days=settings().keep_media_days, batch=BATCH)
+    expired = queries["expire"].rows(days=settings().keep_media_days, batch=BATCH, hours=GRACE)
     arrivals = prune_arrivals(storage().arrivals)
     return {"media": len(expired), "media_files": delete_unwanted(), "media_arrivals": arrivals}
 
 
-def delete_unwanted() -> int:
-    """Deletes files that no message has any more, those that were released first; returns how many. At most BATCH.
+#: Behind which file the next look begins. One at all files would take longer than a statement may where there are a million.
+_FIRST: dict[str, Any] = {"customer_id": 0, "hash": ""}
+_looked_at = _FIRST
 
-    With no transaction open while the storage is asked, which may be slow, or away. In no order: one that cannot be deleted
-    keeps no other one for ever. Raises what failed first, when all others had their turn.
+
+def delete_unwanted() -> int:
+    """Deletes files that no message has any more: those that were released, and those of the next PAGE of all; returns how many.
+
+    At most BATCH. With no transaction open while the storage is asked, which may be slow, or away. In no order: one that cannot
+    be deleted keeps no other one for ever. Raises what failed first, when all others had their turn.
     """
-    age = {"hours": GRACE, "longest": LONGEST}
-    unwanted, until = queries["unwanted"].rows(**age, batch=BATCH), time.monotonic() + SECONDS
-    random.shuffle(unwanted)
-    deleted, problems = 0, list[Exception]()
+    global _looked_at  # noqa: PLW0603 - of this process; two threads at a time go through a page twice, or leave one for later
+    age, until = {"hours": GRACE, "longest": LONGEST}, time.monotonic() + SECONDS
+    unwanted, next_page = _unwanted_of_page(_looked_at, age)
+    deleted, problems, is_late = 0, list[Exception](), False
     for file in unwanted:
-        if time.monotonic() > until:
+        if is_late := time.monotonic() > until:
             break
         try:
             deleted += _delete(file, age)
         except Exception as problem:
             problems.append(problem)
+    if problems or not (is_late or len(unwanted) == BATCH):  # else more may be unwanted on this page
+        _looked_at = next_page
     if problems:
         raise problems[0]
     return deleted
+
+
+def _unwanted_of_page(after: dict[str, Any], age: dict[str, float]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Unwanted files, in no order, and where the next page begins: after the last one with the first one."""
+    end = queries["end_of_page"].row(**after, page=PAGE)
+    page = {f"after_{name}": value for name, value in after.items()}
+    page |= {f"until_{name}": end and end[name] for name in after}
+    unwanted = queries["unwanted"].rows(**age, **page, batch=BATCH)
+    random.shuffle(unwanted)
+    return unwanted, end or _FIRST
 
 
 def _delete(file: dict[str, Any], age: dict[str, float]) -> bool:

@@ -18,18 +18,26 @@ returning wanted_at
 select exists (select from media_file where customer_id = :customer_id and sha256 = :hash)
     or (select coalesce(sum(size), 0) from media_file where customer_id = :customer_id) + :size <= :quota
 
--- name: expire(days, batch)
--- Media that were kept for long enough: their bytes go when nobody else has them (unwanted).
+-- name: expire(days, batch, hours)
+-- Media that were kept for long enough, and their files with them where nobody else has these (unwanted).
 -- Each business says for how long, or the settings do.
-with old_media as (
+with old_media as materialized (
     select oldest.id from customer, lateral (
         select id from media where customer_id = customer.id and state = 'stored'
             and created_at < now() - make_interval(days => coalesce(customer.keep_media_days, :days))
         order by created_at limit :batch for update skip locked) oldest
     where coalesce(customer.keep_media_days, :days) > 0 limit :batch
+), expired_media as (
+    update media set state = 'deleted', storage_key = null where id = any (array(select id from old_media))
+    returning id, customer_id, sha256
+), released_files as ( -- but what was stored again lately, and has no message yet
+    update media_file file set wanted_at = '-infinity'
+    where (customer_id, sha256) in (select customer_id, sha256 from expired_media)
+        and wanted_at < now() - make_interval(hours => :hours)
+        and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                            and media.state = 'stored' and media.id <> all (array(select id from old_media)))
 )
-update media set state = 'deleted', storage_key = null where id = any (array(select id from old_media))
-returning id
+select id from expired_media
 
 -- name: release(customer_id, hash, wanted_at)
 -- It need not wait a day for its message. Whoever stored it since may have none yet that has it.
@@ -42,15 +50,28 @@ where customer_id = :customer_id and sha256 = :hash and wanted_at = :wanted_at
             and payload @> jsonb_build_object('media', jsonb_build_array(jsonb_build_object('sha256', file.sha256))))
 returning true
 
--- name: unwanted(hours, longest, batch)
--- Files that no message has, those that were released first: of deleted messages and customers, or whose message never came. Not those
--- whose message waits to be saved, as while incoming-messages is paused, or has failed and may be replayed.
-with files_without_message as materialized ( -- few, so that jobs are looked at for these only
-    select customer_id, sha256, wanted_at from media_file file
+-- name: end_of_page(customer_id, hash, page)
+-- The last file of the page behind this one; nothing where it is the last page.
+select customer_id, sha256 as hash from media_file where (customer_id, sha256) > (:customer_id, :hash)
+order by customer_id, sha256 offset :page - 1 limit 1
+
+-- name: unwanted(hours, longest, batch, after_customer_id, after_hash, until_customer_id, until_hash)
+-- Of those that were released, which are first, and of a page of all others: files that no message has. They are of deleted messages and
+-- customers, or their message never came. Not those whose message waits to be saved, as while incoming-messages is paused, or has failed
+-- and may be replayed.
+with looked_at as materialized ( -- by these indexes, and no other
+    select customer_id, sha256, wanted_at, deleting_at from media_file where wanted_at = '-infinity'
+    union
+    select customer_id, sha256, wanted_at, deleting_at from media_file
+    where (customer_id, sha256) > (:after_customer_id, :after_hash)
+        and (:until_customer_id::bigint is null or (customer_id, sha256) <= (:until_customer_id::bigint, :until_hash::text))
+), files_without_message as materialized ( -- few, so that jobs are looked at for these only
+    select customer_id, sha256, wanted_at from looked_at file
     where wanted_at < now() - make_interval(hours => :hours)
         and (deleting_at is null or deleting_at < now() - make_interval(secs => :longest))
-        and not exists (select from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
-                            and media.state = 'stored')
+        -- Not `exists`: PostgreSQL may join to all media, where it does not know yet how many there are.
+        and (select media.id from media where media.customer_id = file.customer_id and media.sha256 = file.sha256
+                and media.state = 'stored' limit 1) is null
 )
 select customer_id, sha256 as hash from files_without_message file
 where not exists (

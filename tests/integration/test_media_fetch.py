@@ -485,6 +485,56 @@ def test_files_are_deleted_when_their_time_is_over_and_nobody_else_has_them(worl
     assert [row["state"] for row in db.rows(Media.select())] == ["deleted", "deleted"]
 
 
+def many_files(world: World, count: int, unwanted: int = 0) -> None:
+    """Files that a message has, and behind them some that none has; all are days old."""
+    fetch(world, cloud("one.png"))
+    numbers = "generate_series(1, %s) n, encode(sha256(n::text::bytea), 'hex') hash"
+    columns = "customer_id, message_id, position, kind, state, storage_key, sha256"
+    values = "customer_id, message_id, n, 'image', 'stored', hash, hash"
+    db.rows(f"insert into media ({columns}) select {values} from media, {numbers}", [count])
+    every = [world.customer, count + unwanted]
+    db.rows(f"insert into media_file (customer_id, size, sha256) select %s, 1, hash from {numbers}", every)
+    db.rows("update media_file set wanted_at = now() - interval '2 days'")
+
+
+def rows_read(table: str) -> int:
+    """By this session, as far as PostgreSQL has not added it up."""
+    return int(db.scalar("select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = %s", [table]))
+
+
+def test_a_look_for_unwanted_files_goes_through_a_page_of_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_files(world, 300)
+    db.rows("analyze")
+    monkeypatch.setattr(files, "PAGE", 20)
+    with db.transaction():
+        db.rows("set local enable_seqscan = off")  # as where they are a million
+        before = rows_read("media_file"), rows_read("media")
+        assert files.delete_unwanted() == 0
+        assert 0 < rows_read("media_file") - before[0] <= 60, "the page, and where it ends"
+        assert 0 < rows_read("media") - before[1] <= 20, "those of the page"
+
+
+def test_unwanted_files_are_found_on_whichever_page_they_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_files(world, 5, unwanted=7)
+    monkeypatch.setattr(files, "PAGE", 3)
+    monkeypatch.setattr(files, "BATCH", 2)
+    assert sum(files.delete_unwanted() for _ in range(12)) == 7
+    assert db.scalar("select count(*) from media_file") == 6
+    db.rows("delete from message")
+    assert sum(files.delete_unwanted() for _ in range(12)) == 6, "and begins anew"
+
+
+def test_files_whose_time_is_over_go_at_once_whatever_page_is_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_files(world, 5)
+    monkeypatch.setattr(files, "PAGE", 1)
+    expired, stored_again, *_ = (row["id"] for row in db.rows("select id from media order by sha256 desc"))
+    db.rows("update media set created_at = now() - interval '91 days' where id = any (%s)", [[expired, stored_again]])
+    db.rows("update media_file set wanted_at = now() where sha256 = (select sha256 from media where id = %s)", [stored_again])
+    assert files.prune() == {"media": 2, "media_files": 1, "media_arrivals": 0}
+    left = db.rows("select wanted_at > now() - interval '1 hour' as is_new from media_file order by wanted_at desc")
+    assert [row["is_new"] for row in left] == [True, *[False] * 4], "its message may still come"
+
+
 @pytest.mark.parametrize("deleted", ["message", "customer"])
 def test_files_of_what_was_deleted_go_after_a_day(world: World, deleted: str) -> None:
     [row], _ = fetch(world, cloud("orphan.png"))
