@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 from shared.knowledge.documents import Unreadable
 
@@ -13,6 +14,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_KANA = re.compile("[\u3041-\u30fe]")
+#: Letters of Turkish where Western Europe has those of Icelandic, and what else Icelandic has.
+_TURKISH = re.compile(rb"[A-Za-z][\xf0\xfd\xfe\xdd\xde]|[\xdd\xde\xfe][a-z]")
+_ICELANDIC = re.compile(rb"[\xe1\xed\xf3\xfa\xe6\xc6\xc1]")
+#: Signs that no word has within it: letters of Polish and its neighbours (cp1250), or of an old DOS program (cp850).
+_OF_THE_EAST = re.compile("[^\\W\\d_][\u00b3\u00b9\u00bf\u00af\u00bc\u00be\u00a3\u00a5][^\\W\\d_]")
+_OF_DOS = re.compile("[^\\W\\d_][\u201e\u201d\u201a\ufffd][^\\W\\d_]")
 #: Bytes that a guess looks at.
 SAMPLE = 64 * 1024
 #: The share of letters beyond ASCII from which a text is not in Latin script: German has one in thirty.
@@ -42,6 +50,10 @@ def _without_mark(body: bytes) -> str:
     for name, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
         if zeros.count(0) > 0.7 * len(zeros):
             return body.decode(name, "replace")
+    for name in ("utf-16-le", "utf-16-be"):  # of a text in another script: only its spaces and line ends have a NUL
+        text = body.decode(name, "replace")
+        if any(space in text for space in " ,;\t\n") and all(sign.isprintable() or sign in "\r\n\t" for sign in text[:SAMPLE]):
+            return text
     raise Unreadable("is not a text file, whatever its name says; save it as CSV or plain text in UTF-8")
 
 
@@ -53,5 +65,22 @@ def _guess(body: bytes) -> str:
     guess = from_bytes(body[:SAMPLE]).best()
     letters = [letter for letter in str(guess) if letter.isalpha()] if guess else []
     is_foreign = sum(not letter.isascii() for letter in letters) > FOREIGN * len(letters)
-    # A few accents fit many code pages; in Western Europe it is nearly always Windows'.
-    return guess.encoding if guess and is_foreign else "cp1252"
+    if japanese := _japanese(body[:SAMPLE]):
+        return japanese
+    return guess.encoding if guess and is_foreign else _latin(body[:SAMPLE])
+
+
+def _japanese(sample: bytes) -> str:
+    """The code page by which a text has the most kana; the wrong one makes half-width ones of it."""
+    texts = {name: sample.decode(name, "replace") for name in ("cp932", "euc_jp")}
+    kana = {name: len(_KANA.findall(text)) for name, text in texts.items() if text.count("\ufffd") < 2}  # it may be cut
+    best = max(kana, key=kana.__getitem__, default="")
+    return best if best and kana[best] > 0.05 * len(sample) else ""
+
+
+def _latin(sample: bytes) -> str:
+    """A few accents fit many code pages: in Western Europe it is nearly always Windows', unless a word has signs in it."""
+    if _TURKISH.search(sample) and not _ICELANDIC.search(sample):
+        return "cp1254"
+    western = sample.decode("cp1252", "replace")
+    return "cp850" if _OF_DOS.search(western) else "cp1250" if _OF_THE_EAST.search(western) else "cp1252"

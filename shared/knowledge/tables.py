@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import datetime
+import html
 import io
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,21 +20,41 @@ from typing import Any
 from shared.http.urls import UrlRefused, normalize_url
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import decode
+from shared.knowledge.faq import has_html, text_of_html
 from shared.knowledge.split import split
 
-#: Headers, in lower case and without accents.
-_QUESTION = {
-    *("question", "questions", "q", "title", "topic", "subject", "frage", "fragen", "titel", "thema", "betreff"),
-    *("pregunta", "preguntas", "titulo", "tema", "asunto", "pergunta", "perguntas", "assunto", "titre", "sujet"),
-    *("domanda", "domande", "titolo", "argomento", "vraag", "vragen", "onderwerp", "faq"),
-}
-_ANSWER = {
-    *("answer", "answers", "a", "content", "text", "body", "reply", "description", "antwort", "antworten", "inhalt"),
-    *("beschreibung", "respuesta", "respuestas", "contenido", "texto", "descripcion", "resposta", "respostas", "conteudo"),
-    *("descricao", "reponse", "reponses", "contenu", "texte", "risposta", "risposte", "contenuto", "testo"),
-    *("antwoord", "antwoorden", "inhoud", "tekst"),
-}
-_LINK = {"url", "link", "source", "quelle", "enlace", "lien", "collegamento"}
+
+def _fold(header: str) -> str:
+    letters = unicodedata.normalize("NFKD", header.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def _folded(words: str) -> frozenset[str]:
+    return frozenset(map(_fold, words.split()))
+
+
+#: Headers, by what they say: without accents, in lower case. These say by themselves which column it is, also among other words.
+_ASKS = _folded(
+    "question questions q frage fragen kundenfrage pregunta preguntas pergunta perguntas domanda domande vraag vragen faq"
+    " 質問 问题 問題 提问 提問 질문 Вопрос Вопросы Питання Pitanje Въпрос Soru Sorular Pytanie السؤال سؤال שאלה Spørgsmål"
+    " Spørsmål Fråga Kysymys Otázka Întrebare Kérdés Ερώτηση คำถาม Câuhỏi Pertanyaan Soalan प्रश्न सवाल"
+)
+_ANSWERS = _folded(
+    "answer answers a antwort antworten respuesta respuestas resposta respostas réponse réponses risposta risposte antwoord"
+    " antwoorden 回答 答え 答案 解答 答复 答覆 답변 대답 Ответ Ответы Відповідь Odgovor Отговор Cevap Yanıt Odpowiedź الجواب"
+    " جواب إجابة الإجابة"
+    " תשובה Svar Vastaus Odpověď Odpoveď Răspuns Válasz Απάντηση คำตอบ Trảlời Jawaban Jawapan उत्तर जवाब"
+)
+_QUESTION = _ASKS | _folded(
+    "title topic subject heading prompt titel thema betreff título tema asunto assunto titre sujet titolo argomento onderwerp"
+)
+_ANSWER = _ANSWERS | _folded(
+    "content text body reply response completion description inhalt beschreibung contenido texto descripción conteúdo descrição"
+    " contenu texte contenuto testo inhoud tekst"
+)
+_LINK = _folded("url link source quelle enlace lien collegamento")
+#: Words of a header that has more of them: Frage (DE), FAQ question, Frage/Question, question_en.
+_WORDS, _MOST_WORDS = re.compile(r"[^\W_]+"), 4
 _DELIMITERS = ",;\t|"
 #: Rows from which the delimiter is seen.
 SAMPLE_ROWS = 50
@@ -44,6 +66,11 @@ MAX_COLUMNS = 50
 MAX_EMPTY = 5_000
 #: Rows that a warning names.
 NAMED = 5
+
+_ENTITY = re.compile(r"&(?:#\d{2,5}|[A-Za-z]{2,6});")
+#: The money of a cell's format: [$€-407], "CHF", $; and its digits behind the point.
+_MONEY = re.compile(r"\[\$([^\]\-]{1,5})|(CHF|EUR|USD|GBP|PLN|Kč|kr|zł|[€£¥₹₽₺])|^_?[\-(*\s\\\"]*(\$)")
+_DIGITS = re.compile(r"\.(0+)")
 
 Row = Sequence[str]
 
@@ -123,11 +150,20 @@ def _cell(cell: Any) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        percent = "%" in (cell.number_format or "")
-        return f"{value * 100:.10g} %" if percent else f"{value:.15g}"
+        return _number(value, cell.number_format or "")
     if isinstance(value, datetime.datetime):
         return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ", "minutes")
     return str(value)
+
+
+def _number(value: float, number_format: str) -> str:
+    if "%" in number_format:
+        return f"{value * 100:.10g} %"
+    money = _MONEY.search(number_format)
+    if money is None:
+        return f"{value:.15g}"
+    digits = _DIGITS.search(number_format)
+    return f"{value:.{len(digits[1]) if digits else 0}f} {next(filter(None, money.groups())).strip()}"
 
 
 def _document(raw: Raw, sheets: Iterable[Iterator[Row]], delimiter: str = "") -> Document:
@@ -170,11 +206,18 @@ def _pairs(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | st
             above, unanswered = question, None if answer else (number, "has no answer", width)
         if answer and above:
             unanswered = None  # a row below may have the answer
-            yield number, Item(above, answer, _link(link)), width
+            yield number, Item(_without_html(above), _without_html(answer), _link(link)), width
         elif not question:
             yield number, "has no question", width
     if unanswered:
         yield unanswered
+
+
+def _without_html(cell: str) -> str:
+    """A cell's text: exports of shops and help desks have HTML in it."""
+    if has_html(cell):
+        return text_of_html(cell)
+    return html.unescape(cell) if _ENTITY.search(cell) else cell
 
 
 def _stripped(row: Row) -> list[str]:
@@ -192,20 +235,35 @@ def _columns(first: list[list[str]]) -> tuple[tuple[int, int, int], int]:
     for number, (question, answer, link) in enumerate(found, 1):
         if question >= 0 and answer >= 0:
             return (question, answer, link), number
+    for number, row in enumerate(first, 1):
+        question, answer = _find_word(row, _ASKS), _find_word(row, _ANSWERS)
+        if question >= 0 and answer >= 0 and question != answer:
+            return (question, answer, _find(row, _LINK)), number
     question, answer, link = found[0] if found else (-1, -1, -1)
     if question < 0 and answer < 0:
-        return (0, 1, -1), 0
+        place = _asking(first)
+        return (place, place + 1, -1), 0
     other = next((place for place in range(len(first[0])) if place not in (question, answer, link)), -1)
     return (other if question < 0 else question, other if answer < 0 else answer, link), 1
 
 
-def _find(row: Row, names: set[str]) -> int:
+def _asking(first: list[list[str]]) -> int:
+    """The column of a table without headers that asks: the first, unless most cells of another one end with a question mark."""
+    columns = range(min(map(len, first), default=0) - 1)
+    asking = {place: sum(row[place].endswith(("?", "？", "؟")) for row in first) for place in columns}
+    best = max(asking, key=asking.__getitem__, default=0)
+    return best if len(first) > 1 and asking.get(best, 0) > len(first) / 2 else 0
+
+
+def _find_word(row: Row, names: frozenset[str]) -> int:
+    words = [[] if "?" in cell else _WORDS.findall(cell) for cell in row]
+    return next(
+        (place for place, some in enumerate(words) if len(some) <= _MOST_WORDS and any(_fold(word) in names for word in some)), -1
+    )
+
+
+def _find(row: Row, names: frozenset[str]) -> int:
     return next((place for place, cell in enumerate(row) if _fold(cell) in names), -1)
-
-
-def _fold(header: str) -> str:
-    letters = unicodedata.normalize("NFKD", header.casefold())
-    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def _link(text: str) -> str | None:

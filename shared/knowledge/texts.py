@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
+from shared.knowledge import faq, no_page
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import decode
 from shared.knowledge.split import split
@@ -19,9 +20,6 @@ from shared.knowledge.split import split
 MAX_PAGES = 2_000
 #: Letters of a page of a PDF below which it is a picture.
 MIN_LETTERS = 10
-
-#: What questions and answers are on many pages, and what trafilatura understands.
-_QUESTIONS = {"summary": "h3", "details": "div", "dt": "h3", "dd": "p", "dl": "div"}
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.{0,10000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S)
 _TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M | re.I)
@@ -144,18 +142,39 @@ def read_html(raw: Raw) -> Document:
     except (ValueError, html.etree.LxmlError):
         raise Unreadable("is no HTML page") from None
     head = _Head(tree, raw.url or "")
-    for kind, stands_for in _QUESTIONS.items():
-        for element in list(tree.iter(kind)):
-            element.tag = stands_for
+    asks_for_password = bool(tree.xpath("//input[@type='password']"))
+    told = faq.answers_to_search_engines(tree)
+    faq.mark_questions(tree)
+    _show_addresses(tree)
     body = trafilatura.extract(
         tree, url=raw.url, output_format="markdown", include_links=False, include_images=False, include_tables=True,
         include_comments=False, favor_recall=True, prune_xpath=["//nav", "//footer"], config=_short_pages_too(),
     )  # fmt: skip
-    if not (body or "").strip() and not head.noindex:
+    body = _with_questions(body or "", told)
+    if not head.noindex:
+        no_page.check((head.title, head.heading), body, asks_for_password)
+    if not body.strip() and not head.noindex:
         raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
-    document = _document(head.title or _stem(raw.name), body or "", allow_empty=head.noindex)
+    document = _document(head.title or _stem(raw.name), body, allow_empty=head.noindex)
     document.language, document.canonical, document.noindex = head.language, head.canonical, head.noindex
     return document
+
+
+def _with_questions(body: str, told: list[tuple[str, str]]) -> str:
+    """The page's text, and the questions that it tells search engines but does not show."""
+    shown = " ".join(body.split()).casefold()
+    missing = [(question, answer) for question, answer in told if " ".join(question.split()).casefold() not in shown]
+    more = (f"### {' '.join(question.split())}\n\n{answer}" for question, answer in missing)
+    return "\n\n".join(filter(None, (body.strip(), *more)))
+
+
+def _show_addresses(tree: Any) -> None:
+    """Behind links to an e-mail address or a telephone number, what their text does not say."""
+    for link in tree.iter("a"):
+        kind, _, address = (link.get("href") or "").partition(":")
+        address = unquote(address.partition("?")[0])
+        if kind.lower() in ("mailto", "tel") and address and not re.search(r"@|\d{3}", "".join(link.itertext())):
+            link.tail = f" ({address}){link.tail or ''}"
 
 
 def _short_pages_too() -> ConfigParser:
@@ -172,7 +191,9 @@ class _Head:
     """What a page says of itself."""
 
     def __init__(self, tree: Any, url: str) -> None:
-        titles = [" ".join(text.split()) for text in (tree.findtext(".//head/title"), *_texts(tree, ".//h1")) if text]
+        social = tree.xpath("string(//meta[@property='og:title']/@content)")
+        self.heading = " ".join("".join(_texts(tree, ".//h1")).split())
+        titles = [" ".join(text.split()) for text in (tree.findtext(".//head/title"), self.heading, social) if text]
         self.title = next(filter(None, titles), "")
         self.language: str | None = tree.get("lang") or None
         self.noindex = any(

@@ -1,0 +1,142 @@
+"""Questions and answers on a page: what opens at a click, and what the page tells search engines (schema.org's FAQPage).
+
+trafilatura drops buttons, and with them the questions of most accordions; and it does not read JSON-LD, in which many a page that
+JavaScript draws has all of its answers.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+#: What questions and answers are on many pages, and what trafilatura understands. It loses the first line of an address.
+_STANDS_FOR = {"summary": "h3", "details": "div", "dt": "h3", "dd": "p", "dl": "div", "address": "p"}
+#: Classes of what opens an answer, as the usual libraries and themes name them.
+_OPENER = re.compile(
+    r"(faq|accordion|collaps\w*|toggle)[\w-]*(question|title|head\w*|toggle|trigger|button|summary)\b"
+    r"|(?:^|\s)question([_-](title|text))?(?:\s|$)|\bfaq[_-]q\b",
+    re.I,
+)
+#: What is no question, however it is marked; and characters of one.
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+_LONGEST = 300
+#: Objects of JSON-LD that are looked through: a page has some dozens.
+_MOST, _DEEPEST = 5_000, 8
+
+
+def mark_questions(tree: Any) -> None:
+    """Makes headings of the questions in a page, and paragraphs of bare answers; nothing of both is hidden any more."""
+    for element in [one for one in tree.iter() if isinstance(one.tag, str)]:
+        if element.tag in _STANDS_FOR:
+            element.tag = _STANDS_FOR[element.tag]
+        elif element.get("itemprop") == "name" and _is_question(element.getparent()):
+            _make_heading(element)
+        elif _opens_an_answer(element):
+            _show(
+                tree,
+                element.get("aria-controls") or (element.get("data-bs-target") or element.get("data-target") or "").lstrip("#"),
+            )
+            _make_heading(element)
+        elif element.get("itemprop") != "articleBody":
+            element.attrib.pop("itemprop", None)  # by which trafilatura may take it for all of the page
+        if element.tag == "div" and (element.text or "").strip() and not len(element):
+            element.tag = "p"
+
+
+def _show(tree: Any, name: str) -> None:
+    """An answer that is hidden until somebody clicks."""
+    for answer in tree.xpath("//*[@id=$name]", name=name) if name else []:
+        for attribute in ("hidden", "style", "class", "aria-hidden"):
+            answer.attrib.pop(attribute, None)
+
+
+def _is_question(element: Any) -> bool:
+    return element is not None and "schema.org/Question" in (element.get("itemtype") or "")
+
+
+def _opens_an_answer(element: Any) -> bool:
+    if element.tag not in ("button", "a", "div", "span", "p", "li"):
+        return False
+    is_marked = element.get("aria-expanded") is not None or bool(_OPENER.search(element.get("class") or ""))
+    if not is_marked and not (element.tag == "button" and _heading_above(element) is not None):
+        return False
+    text = " ".join("".join(element.itertext()).split())
+    return 0 < len(text) <= _LONGEST and not any(
+        inner.tag in (*_HEADINGS, "p", "ul", "button") for inner in element.iterdescendants()
+    )
+
+
+def _make_heading(element: Any) -> None:
+    heading = _heading_above(element)
+    for one in (element, element.getparent() if heading is None else heading):
+        one.attrib.pop("class", None)  # by which trafilatura may take it for a menu
+    element.tag = "h3" if heading is None else "span"
+    for inner in element.iterdescendants():
+        if inner.tag in ("button", "a", "div"):
+            inner.tag = "span"
+
+
+def _heading_above(element: Any) -> Any:
+    return next((above for above in element.iterancestors() if above.tag in _HEADINGS), None)
+
+
+def answers_to_search_engines(tree: Any) -> list[tuple[str, str]]:
+    """The questions and answers in a page's JSON-LD, as text."""
+    found: dict[str, str] = {}
+    for script in tree.iter("script"):
+        if "ld+json" in (script.get("type") or ""):
+            for one in _objects(_loaded(script.text or "")):
+                question, answer = _question_in(one)
+                if question and answer:
+                    found.setdefault(question, answer)
+    return list(found.items())
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    """All objects in JSON-LD, in their order."""
+    waiting, count = [(value, 0)], 0
+    while waiting and count < _MOST:
+        one, depth = waiting.pop(0)
+        count += 1
+        if isinstance(one, Mapping):
+            yield one
+        inner = list(one.values()) if isinstance(one, Mapping) else one if isinstance(one, list) else []
+        waiting = [*((each, depth + 1) for each in inner if depth < _DEEPEST), *waiting]
+
+
+def _question_in(one: Mapping[str, Any]) -> tuple[str, str]:
+    if "Question" not in one.get("@type", ""):
+        return "", ""
+    answer = one.get("acceptedAnswer") or one.get("suggestedAnswer")
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    words = answer.get("text") if isinstance(answer, Mapping) else answer
+    return text_of_html(one.get("name") or one.get("text")), text_of_html(words)
+
+
+_BREAKS = re.compile(r"<(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol)\b[^<>]*>", re.I)
+_ITEM = re.compile(r"<li\b[^<>]*>", re.I)
+_TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
+
+
+def has_html(text: str) -> bool:
+    """Whether a text from a table or from JSON is one of HTML."""
+    return bool(re.search(r"</(?:p|div|b|strong|em|i|a|ul|ol|li|span|h[1-6])>|<br ?/?>", text, re.I))
+
+
+def text_of_html(value: Any) -> str:
+    """The text in a piece of HTML."""
+    if not isinstance(value, str):
+        return ""
+    text = html.unescape(_TAG.sub("", _ITEM.sub("\n- ", _BREAKS.sub("\n", value))))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

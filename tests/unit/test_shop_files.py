@@ -1,0 +1,166 @@
+"""Files and pages as shops have them: old code pages, headers of many languages, exports with HTML, accordions, walls."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import openpyxl
+import pytest
+
+from shared.knowledge import readers
+from shared.knowledge.documents import Raw, Unreadable
+
+
+def pairs(name: str, body: bytes | str, **more: Any) -> list[tuple[str, str]]:
+    document = readers.read(Raw(name, body.encode() if isinstance(body, str) else body, **more))
+    return [(item.title, item.content) for item in document.items]
+
+
+OF_A_CODE_PAGE = [
+    ("cp932", "質問,回答", "営業時間は?", "10時から18時までです。"),
+    ("euc_jp", "質問,回答", "営業時間は?", "10時から18時までです。"),
+    ("utf-16-le", "質問,回答", "営業時間は?", "10時から18時までです。"),
+    ("gb18030", "问题,答案", "什么时候发货?", "两天之内发货，可以退货。"),
+    ("big5", "問題,答案", "什麼時候出貨?", "兩天之內出貨，可以退貨。"),
+    ("cp949", "질문,답변", "언제 배송되나요?", "이틀 안에, 집으로 배송됩니다."),
+    ("cp1251", "Вопрос,Ответ", "Когда доставка?", "За два дня, домой."),
+    ("cp1254", "Soru,Cevap", "Kargo ne zaman gelir?", "İki gün içinde, ücretsiz. Şubeden de alabilirsiniz."),
+    ("cp1250", "Pytanie,Odpowiedź", "Kiedy wysyłacie?", "W ciągu dwóch dni, część źle zapakowana też."),
+    ("cp850", "Frage,Antwort", "Wann öffnen Sie?", "Für Sie täglich, auch für Größe 50."),
+    ("cp1252", "Frage,Antwort", "Wann öffnen Sie?", "Für Sie täglich, Mo–Fr „von früh“ bis spät: 5 €."),
+    ("cp1252", "Question,Réponse", "L’été ?", "Oui, à partir de 10 h – sauf l’été, où c’est 9 h."),
+    ("cp1252", "Spurning,Svar", "Hvenær?", "Á morgun, það er þannig."),
+]
+
+
+@pytest.mark.parametrize(("encoding", "header", "question", "answer"), OF_A_CODE_PAGE)
+def test_a_table_of_an_old_code_page(encoding: str, header: str, question: str, answer: str) -> None:
+    assert pairs("faq.csv", f"{header}\n{question},{answer}\n".encode(encoding)) == [(question, answer)]
+
+
+HEADERS = [
+    "質問,回答", "问题,答案", "問題,回答", "질문,답변", "Вопрос,Ответ", "Soru,Cevap", "Pytanie,Odpowiedź", "السؤال,الجواب",
+    "שאלה,תשובה", "Spørgsmål,Svar", "Fråga,Svar", "Kysymys,Vastaus", "Otázka,Odpověď", "Întrebare,Răspuns", "Kérdés,Válasz",
+    "Ερώτηση,Απάντηση", "คำถาม,คำตอบ", "Câu hỏi,Trả lời", "Pertanyaan,Jawaban", "प्रश्न,उत्तर", "Питання,Відповідь",
+    "Customer question,Answer text", "Frage (DE),Antwort (DE)", "FAQ Question,FAQ Answer",
+    "Question 1,Answer 1", "Prompt,Completion",
+    "Kundenfrage,Unsere Antwort", "Frage/Question,Antwort/Answer", "question_en,answer_en",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_is_none_of_the_questions(header: str) -> None:
+    assert pairs("faq.csv", f"{header}\nWhen?,Soon, or later.\n") == [("When?", "Soon, or later.")]
+
+
+def test_a_first_row_that_only_has_such_words_is_no_header() -> None:
+    rows = [("What is the question?", "The answer."), ("What is the answer?", "The question.")]
+    assert pairs("faq.csv", "".join(f"{question};{answer}\n" for question, answer in rows)) == rows
+
+
+def test_without_headers_a_column_that_asks_is_the_question() -> None:
+    rows = "Shipping;When?;Tomorrow.\nShipping;How?;By mail.\nPayment;With what?;By card.\n"
+    assert pairs("faq.csv", rows) == [("When?", "Tomorrow."), ("How?", "By mail."), ("With what?", "By card.")]
+
+
+def test_cells_of_html_are_text() -> None:
+    rows = 'question,answer\n1 < 2?,R&D; a > b\nTea &amp; cake?,"<p>In <b>two</b> days.<br>Or:</p><ul><li>a</li></ul>"\n'
+    assert pairs("faq.csv", rows) == [("1 < 2?", "R&D; a > b"), ("Tea & cake?", "In two days.\nOr:\n\n- a")]
+
+
+@pytest.mark.parametrize(
+    ("number_format", "shown"),
+    [
+        ("#,##0.00 €", "19.90 €"),
+        ('#,##0.00\\ [$€-407]', "19.90 €"), ("[$£-809]#,##0.00", "19.90 £"), ('"$"#,##0.00', "19.90 $"),
+        ("[$CHF] #,##0", "20 CHF"), ("General", "19.9"), ("0.000", "19.9"),
+    ],
+)  # fmt: skip
+def test_a_price_keeps_its_currency(number_format: str, shown: str) -> None:
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    book.active.append(["Question", "Answer"])
+    book.active.append(["Price?", 19.9])
+    book.active["B2"].number_format = number_format
+    book.save(file)
+    assert pairs("prices.xlsx", file.getvalue()) == [("Price?", shown)]
+
+
+# ------------------------------------------------------------------------------------------------------------------ pages
+
+ASKED = [("FAQ › When do you ship?", "In two days, by mail."), ("FAQ › And abroad?", "Within ten.")]
+
+
+def page(body: str, title: str = "FAQ", head: str = "") -> list[tuple[str, str]]:
+    html = f"<html><head><title>{title}</title>{head}</head><body>{body}</body></html>"
+    return pairs("faq", html, media_type="text/html; charset=utf-8", url="https://shop.example/faq")
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        '<div class="accordion-item"><h2 class="accordion-header"><button class="accordion-button">{q}</button></h2>'
+        '<div class="accordion-collapse collapse"><div class="accordion-body">{a}</div></div></div>',
+        '<button aria-expanded="false" aria-controls="a{n}">{q}</button>'
+        '<div id="a{n}" hidden style="display:none"><p>{a}</p></div>',
+        '<div class="faq-item"><div class="faq-question">{q}</div><div class="faq-answer">{a}</div></div>',
+        '<div class="toggle"><a class="elementor-toggle-title" href="#">{q}</a><div><p>{a}</p></div></div>',
+        "<details><summary><span>{q}</span></summary><p>{a}</p></details>",
+    ],
+)
+def test_a_question_that_opens_at_a_click_is_kept(one: str) -> None:
+    asked = enumerate(ASKED)
+    questions = "".join(one.format(n=n, q=title.removeprefix("FAQ › "), a=answer) for n, (title, answer) in asked)
+    assert page(f"<main><h1>FAQ</h1>{questions}</main>") == ASKED
+
+
+def told(*questions: tuple[str, str]) -> str:
+    entities = [
+        {"@type": "Question", "name": q, "acceptedAnswer": {"@type": "Answer", "text": f"<p>{a}</p>"}} for q, a in questions
+    ]
+    data = {"@context": "https://schema.org", "@graph": [{"@type": "WebPage"}, {"@type": "FAQPage", "mainEntity": entities}]}
+    return f'<script type="application/ld+json">{json.dumps(data)}</script>'
+
+
+def test_what_a_page_tells_search_engines_is_read_too() -> None:
+    data = told(*((title.removeprefix("FAQ › "), answer) for title, answer in ASKED))
+    assert page('<div id="root"></div>', head=data) == ASKED
+    shown = "".join(f"<h3>{title.removeprefix('FAQ › ')}</h3><p>{answer}</p>" for title, answer in ASKED)
+    assert page(f"<main><h1>FAQ</h1>{shown}</main>", head=data) == ASKED, "not twice"
+    assert page(f"<main><h1>FAQ</h1>{shown}</main>", head='<script type="application/ld+json">{"@type": </script>') == ASKED
+
+
+def test_an_address_is_whole() -> None:
+    written = '<p>Write to <a href="mailto:a@shop.example?subject=x">us</a>.</p>'
+    body = f"<h1>Visit</h1><address>Weg 1<br>Berlin</address>{written}"
+    assert page(f"<main>{body}</main>", "Visit") == [("Visit", "Weg 1\n\nBerlin\n\nWrite to us (a@shop.example).")]
+
+
+@pytest.mark.parametrize(
+    ("title", "body", "words"),
+    [
+        ("Page not found", "<main><h1>404</h1><p>The page you are looking for is not here.</p></main>", "no such page"),
+        ("Seite nicht gefunden – Shop", "<main><p>Diese Seite gibt es leider nicht mehr.</p></main>", "no such page"),
+        ("Just a moment...", "<h1>shop.example</h1><p>Enable JavaScript and cookies to continue.</p>", "a check for browsers"),
+        ("Shop", "<noscript><p>You need to enable JavaScript to run this app.</p></noscript>", "by JavaScript"),
+        ("Log in", '<h1>Log in</h1><p>E-mail and password, please</p><input type="password">', "a password"),
+        ("Before you continue", "<p>We use cookies for the best experience. Accept all or choose.</p>", "asks for cookies"),
+    ],
+)  # fmt: skip
+def test_a_page_that_stands_where_another_should_says_what_it_is(title: str, body: str, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        page(body, title)
+
+
+@pytest.mark.parametrize(
+    ("title", "body"),
+    [
+        ("Model 404 boots", "<p>Boots of the model 404 cost nine euros.</p>"),
+        ("Opening hours", '<p>We are open from nine to five.</p><input type="password">'),
+        ("Baking", "<p>Our cookies are fresh; we accept cards.</p>"),
+        ("Page not found", f"<p>{'A shop that sells books of that title. ' * 20}</p>"),
+    ],
+)
+def test_a_page_that_only_sounds_so_is_read(title: str, body: str) -> None:
+    assert page(f"<main><h1>{title}</h1>{body}</main>", title)
