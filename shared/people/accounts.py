@@ -60,6 +60,12 @@ def require(user_id: int) -> User:
     return user
 
 
+def locked(user_id: int) -> User:
+    """A user by id, who does not change until the caller's transaction ends. Raises Refused."""
+    db.rows(User.select(User.id).where(User.id == user_id).for_update())
+    return require(user_id)
+
+
 def find(email: str) -> User | None:
     """A user by address, None if nobody has it."""
     return _one(User.email == email.strip().lower())

@@ -78,6 +78,18 @@ def test_who_knew_the_old_password_does_not_undo_the_new_one(app: Flask, world: 
     assert "/desk/login" in thief.get("/desk/profile").location
 
 
+def test_a_key_gets_no_link_to_who_chose_a_password_at_that_moment(app: Flask, world: World) -> None:
+    emma = accounts.create("emma@example.com", "Emma", "agent", world.customer)
+    headers = {"Authorization": f"Bearer {keys.create(world.customer, 'people', manages=True)}"}
+    new = passwords.hashed("of Emma and nobody else")
+    with ThreadPoolExecutor(1) as pool, db.transaction():
+        accounts.set_password_hash(emma.id, new)
+        answer = pool.submit(app.test_client().post, f"/api/v1/team/{emma.id}/link", headers=headers)
+        until_waiting(1)
+    refused = answer.result(30)
+    assert (refused.status_code, "has a password" in refused.text) == (409, True)
+
+
 @pytest.mark.parametrize("what", ["notes", "take", "bot", "closed"])
 def test_what_is_done_follows_a_conversation_into_another(app: Flask, world: World, what: str) -> None:
     names = ["4917012345", "77123@lid"]

@@ -132,17 +132,21 @@ def invite_again(user_id: int) -> dict[str, Any]:
 
     The earlier link ends. 409 for somebody who has chosen a password: they ask for another one at the login.
     """
-    agent = _agent(user_id)
-    if agent.disabled_at or agent.password_hash:
-        raise Conflict(
-            "The agent has no access. Give it back first."
-            if agent.disabled_at
-            else "The agent has a password. Who has lost it asks for another one at the login."
-        )
+    _check_invited(_agent(user_id))
     check_invitations(customer_id())
     with db.transaction():
+        agent = accounts.locked(user_id)
+        _check_invited(agent)  # or they chose a password at this moment, which nobody else's link replaces
         path = invitations.make(agent)
     return _invited(agent, path)
+
+
+def _check_invited(agent: User) -> None:
+    """Raises Conflict for who has come, and for who may not."""
+    if agent.disabled_at:
+        raise Conflict("The agent has no access. Give it back first.")
+    if agent.password_hash:
+        raise Conflict("The agent has a password. Who has lost it asks for another one at the login.")
 
 
 @api.patch("/team/<int:user_id>")

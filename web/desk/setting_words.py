@@ -33,7 +33,7 @@ SETTINGS: Mapping[str, LazyString] = {
     "no_answer_message": _l("When it does not know"),
     "opening_hours": _l("When people are there"),
     "providers": _l("Models"),
-    "return_after_minutes": _l("Back to the chatbot after minutes of silence"),
+    "return_after_minutes": _l("Minutes of silence until the chatbot answers again"),
     "show_link": _l("Answers may show the link"),
     "shows_typing": _l("Typing is shown while it answers"),
     "system_prompt": _l("Who it is, and how it speaks"),
