@@ -24,9 +24,11 @@ MAX_STREAM_BYTES = 16 * 1024 * 1024
 MAX_WHOLE_BYTES = 1024 * 1024
 #: Seconds for the usage after the text has ended, and for the body's end after the last event: then the connection can be kept.
 USAGE_WAIT, END_WAIT = 2.0, 0.2
-#: How an answer that is no stream begins: JSON, or a page of HTML.
+#: How an answer that is no stream begins: JSON, or a page of HTML, behind comments that kept the connection until it came.
 _BOM = b"\xef\xbb\xbf"
-_NO_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[<]")
+_NO_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s*:[^\r\n]*[\r\n])*\s*[{\[<]")
+#: How a stream says that it is over.
+_DONE = (b"[DONE]", b'"[DONE]"', b"DONE")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 #: Models that always think. Some servers put that into the text, and only its end is marked.
 _THINKS_ALWAYS = re.compile(r"(^|[/:_-])(r1|qwq|reasoner|thinking)($|[/:_-])", re.I)
@@ -110,9 +112,9 @@ class AnswerStream:
     def take(self, part: bytes) -> float | None:
         """Reads a part; for how many seconds the rest is still worth waiting for (OnPart in shared/http/client.py)."""
         if self._whole is None and not self._texts and not self._about:
-            self._begun += part[:64]
-            if _NO_STREAM.match(self._begun):
-                self._whole = bytearray()
+            self._begun += part
+            if begins := _NO_STREAM.match(self._begun):
+                self._whole, part = bytearray(), self._begun[begins.end() - 1 :]
         if self._whole is not None:
             self._whole += part[: MAX_WHOLE_BYTES - len(self._whole)]
             return None
@@ -134,6 +136,10 @@ class AnswerStream:
 
     def end(self) -> None:
         """The body has ended. Raises what `on_text` raised."""
+        if self._whole is not None and (chunks := _lines_of(bytes(self._whole))):
+            self._whole = None
+            for chunk in chunks:
+                self._read_chunk(chunk)
         if self.stopped is None and self._whole is None:
             try:
                 for data in self._events.end():
@@ -158,14 +164,17 @@ class AnswerStream:
         return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
 
     def _read(self, data: bytes) -> None:
-        if data.strip() == b"[DONE]":
+        if data.strip() in _DONE:
             self._is_done = True
             return
         for chunk in _chunks_of(data):
             self._read_chunk(chunk)
 
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
+        if isinstance(chunk.get("data"), dict):  # a gateway's wrapping
+            chunk = {**chunk, **chunk["data"]}
         choices = chunk.get("choices")
+        choices = [choices] if isinstance(choices, dict) else choices
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
         if chunk.get("error") or choice.get("error") or _is_error(chunk):
             self._error = chunk
@@ -177,8 +186,10 @@ class AnswerStream:
             return
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
         delta = choice.get("delta")
-        if not isinstance(delta, dict) and not self._texts:
-            delta = choice.get("message")  # the whole of it at once
+        if not isinstance(delta, dict):
+            words = next((choice[name] for name in ("delta", "text") if isinstance(choice.get(name), str)), None)
+            whole = None if self._texts else choice.get("message")  # all of it at once
+            delta = whole if words is None else {"content": words}
         if isinstance(delta, dict):
             self._read_delta(delta)
 
@@ -187,13 +198,15 @@ class AnswerStream:
             if isinstance(delta.get(name), str) and delta[name]:
                 self._texts.setdefault(name, []).append(delta[name])
                 self._visible.thoughts_are_apart()
-        content = delta.get("content")
+        content = delta.get("content") or delta.get("text")
         text = text_of(content)
         if text:
             self._texts.setdefault("content", []).append(text)
             self._show(text)
         elif content:
             self._visible.thoughts_are_apart()  # it is a thought, among parts of a content
+        if isinstance(delta.get("function_call"), dict):  # as it was called of old
+            self._read_tool({"index": 0, "function": delta["function_call"]})
         tools = delta.get("tool_calls")
         for call in tools if isinstance(tools, list) else []:
             if isinstance(call, dict):
@@ -241,13 +254,26 @@ def _is_error(chunk: dict[str, Any]) -> bool:
     """Whether it is one that does not call itself so: vLLM's object, or nothing but a message."""
     if chunk.get("object") == "error" or chunk.get("type") == "error":
         return True
-    return not chunk.get("choices") and isinstance(chunk.get("message"), str) and bool(chunk["message"])
+    base = chunk.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):  # MiniMax
+        return True
+    said = chunk.get("message") if isinstance(chunk.get("message"), str) else ""
+    return not chunk.get("choices") and bool(said or any(chunk.get(name) for name in ("detail", "error_msg", "errors")))
+
+
+def _lines_of(body: bytes) -> list[dict[str, Any]]:
+    """The chunks of a stream whose lines are JSON and nothing else; [] of anything else."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+        return []
+    chunks = [_json(line) for line in lines]
+    return [] if None in chunks else chunks
 
 
 def _chunks_of(data: bytes) -> list[dict[str, Any]]:
     """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
     chunk = _json(data)
-    chunks = [_json(line) for line in data.split(b"\n")] if chunk is None else [chunk]
+    chunks = [_json(line) for line in data.split(b"\n")] if chunk is None else chunk if isinstance(chunk, list) else [chunk]
     return [chunk for chunk in chunks if isinstance(chunk, dict)]
 
 

@@ -70,6 +70,15 @@ ODD = {
     "parts": wire(*(chunk([{"type": "text", "text": text}]) for text in ("Hello ", "ü😀")), HELLO[3], USED),
     "half characters": wire(chunk("Hello ü\ud83d"), chunk("\ude00"), HELLO[3], USED),
     "the whole message at once": wire({"choices": [{"message": {"content": "Hello ü😀"}, "finish_reason": "stop"}]}, USED),
+    "texts (completions of old)": wire(*({"choices": [{"text": text}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
+    "text in the delta": wire(*({"choices": [{"delta": {"text": text}}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
+    "a delta that is a text": wire(*({"choices": [{"delta": text}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
+    "choices that are one": wire({"choices": HELLO[1]["choices"][0]}, *HELLO[2:], USED),
+    "wrapped": wire(*({"code": 0, "data": one} for one in HELLO), USED),
+    "in lists": wire(*([one] for one in HELLO), USED),
+    "DONE": wire(*HELLO, USED, "data: DONE", done=False),
+    "quoted [DONE]": wire(*HELLO, USED, 'data: "[DONE]"', done=False),
+    "all is well (MiniMax)": wire(*({**one, "base_resp": {"status_code": 0, "status_msg": ""}} for one in HELLO), USED),
     **{name: wire(*HELLO, last) for name, last in LAST.items()},
 }  # fmt: skip
 
@@ -156,6 +165,47 @@ def test_an_error_in_the_middle_in_anybodys_form(event: bytes, status: int) -> N
     assert complaint is not None
     assert (complaint.status, complaint.words) == (status, "secret")
     assert "secret" not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "status"),
+    [
+        ({"detail": "boom"}, 0), ({"errors": [{"message": "boom"}]}, 0),
+        ({"error_code": 336501, "error_msg": "rate limit: boom"}, 429),
+        ({"base_resp": {"status_code": 1002, "status_msg": "boom"}}, 429),
+    ],
+)  # fmt: skip
+def test_what_a_provider_calls_an_error_ends_the_answer(chunk: dict[str, Any], status: int) -> None:
+    stream, _ = read(wire(*HELLO[:2], chunk, done=False))
+    complaint = refusals.within(stream.completion())
+    assert complaint is not None
+    assert (stream.is_whole, complaint.status) == (True, status)
+    assert "boom" in complaint.words
+
+
+def test_lines_of_json_are_a_stream_too() -> None:
+    for size in (1, 1 << 20):
+        stream, _ = read(b"".join(json.dumps(one).encode() + b"\n" for one in (*HELLO, USED)), size)
+        assert answer_of(stream) == ("Hello ü😀", "stop", USAGE)
+
+
+def test_comments_before_an_answer_that_is_no_stream() -> None:
+    for size in (1, 9, 1 << 20):
+        stream, _ = read(b": keep-alive\n\n" * 40 + b': keep-alive\n\n{"choices": [{"message": {"content": "Hello"}}]}', size)
+        whole = stream.completion()
+        assert isinstance(whole, bytes)
+        assert json.loads(whole)["choices"][0]["message"]["content"] == "Hello"
+
+
+def test_a_call_as_it_was_of_old_comes_in_pieces() -> None:
+    pieces = [{"function_call": {"name": "hand_over", "arguments": '{"rea'}}, {"function_call": {"arguments": 'son": "loop"}'}}]
+    stream, _ = read(wire(*({"choices": [{"delta": piece}]} for piece in pieces), chunk(finish="function_call")))
+    answer = stream.completion()
+    assert isinstance(answer, dict)
+    assert answer["choices"][0]["message"]["tool_calls"][0]["function"] == {
+        "name": "hand_over",
+        "arguments": '{"reason": "loop"}',
+    }
 
 
 def test_what_is_no_stream_is_given_as_it_came() -> None:
