@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from shared.http.addresses import CUSTOMERS, OWN, AddressInfo, Lookups, are_public, parse_ip
 from shared.http.exchange import Exchange, WireSocket, WireTlsSocket, current
-from shared.http.failures import AddressRefused, NoPublicAddress, TlsHandshakeFailed
+from shared.http.failures import AddressRefused, NameServerSilent, NoPublicAddress, TlsHandshakeFailed
 
 #: Seconds for a TCP connection to one address, and for TLS over it; part of the whole.
 CONNECT_TIMEOUT = 5.0
@@ -133,7 +133,8 @@ class _Connection(HTTPConnection):
         except UnicodeError:
             raise LocationParseError(self.host) from None
         except socket.gaierror as problem:
-            raise NameResolutionError(self.host, self, problem) from problem
+            kind = NameServerSilent if problem.errno == socket.EAI_AGAIN else NameResolutionError
+            raise kind(self.host, self, problem) from problem
         except TimeoutError as problem:
             raise ConnectTimeoutError(self, "no connection in time") from problem
         except OSError as problem:

@@ -28,6 +28,10 @@ class NoPublicAddress(HTTPError):
     """A customer's host has no address, or one that is not public. Which of the two is told to nobody but the log."""
 
 
+class NameServerSilent(NameResolutionError):
+    """Nobody knows now whether the name has an address: this machine's resolver, or the name's own servers, do not answer."""
+
+
 class TlsHandshakeFailed(HTTPError):
     """There is a TCP connection, but no TLS over it. Nothing of the request was sent."""
 
@@ -43,6 +47,7 @@ FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[Outsid
     ),
     (AddressRefused, PermanentRefusal, "address_refused", "{host} is not a public address, and no others are called"),
     (NoPublicAddress, ConnectFailed, "dns_failed", "{host} cannot be reached: DNS knows no public address for it"),
+    (NameServerSilent, ConnectFailed, "dns_failed", "{host} cannot be reached: DNS did not answer"),
     (NameResolutionError, ConnectFailed, "dns_failed", "{host} cannot be reached: DNS knows no address for it"),
     (
         NewConnectionError,

@@ -156,6 +156,19 @@ def test_a_name_that_dns_says_nothing_of_is_given_up(monkeypatch: pytest.MonkeyP
     answer.set()
 
 
+@pytest.mark.parametrize(
+    ("errno", "words"), [(socket.EAI_AGAIN, "DNS did not answer"), (socket.EAI_NONAME, "DNS knows no address for it")]
+)
+def test_a_silent_dns_is_not_a_wrong_name(monkeypatch: pytest.MonkeyPatch, errno: int, words: str) -> None:
+    def dns(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(errno, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", dns)
+    with pytest.raises(http.ConnectFailed, match=rf"^ours\.example cannot be reached: {words}$") as failed:
+        http.post("http://ours.example/", b"{}", {}, 60)
+    assert failed.value.call_code == "dns_failed"
+
+
 def test_names_that_dns_says_nothing_of_take_so_many_threads_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answer = list[str](), threading.Event()
 

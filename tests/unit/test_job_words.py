@@ -86,6 +86,7 @@ def test_each_reason_of_a_job_has_its_german(root: Path) -> None:
         ),
         ("the account sends too fast; still so after 604800 s", "das Konto sendet zu schnell; nach 604800 s noch immer"),
         ("ConnectFailed: shop.example cannot be reached: DNS knows no address for it", "shop.example ist nicht erreichbar: DNS"),
+        ("ConnectFailed: shop.example cannot be reached: DNS did not answer", "shop.example ist nicht erreichbar: DNS"),
         ("media: the file's address must begin with https:// or http://", "Datei: die Adresse der Datei muss mit"),
         ("PageGone: the page is gone (HTTP 404)", "die Seite gibt es nicht mehr (HTTP 404)"),
         ("Telegram: HTTP 403", "Telegram: HTTP 403"),

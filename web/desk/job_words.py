@@ -78,6 +78,7 @@ _SAID = (
     _l("%(host)s is not a public address, and no others are called"),
     _l("%(host)s cannot be reached: DNS knows no public address for it"),
     _l("%(host)s cannot be reached: DNS knows no address for it"),
+    _l("%(host)s cannot be reached: DNS did not answer"),
     _l("%(host)s cannot be reached: the connection was refused, or there is no route"),
     _l("%(host)s cannot be reached: no connection in time"),
     _l("%(host)s cannot be reached: the TLS handshake failed: %(what)s"),
