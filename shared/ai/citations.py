@@ -13,14 +13,25 @@ from typing import NamedTuple
 
 from shared.ai.prompt import Item
 
-_NUMBERS = r"\d{1,2}(?:\s?[,;–-]\s?\d{1,2})*"
-#: [1], [1, 2], [1-3], [^1], [item 1], 【1】, 【1†source】, and as a link that the model has made up: [1](https://…).
-_BRACKETS = rf"(?:\[\^?(?:(?:items?|sources?)\s)?{_NUMBERS}\]|【{_NUMBERS}(?:†[^】\n]{{0,60}})?】)"
+_NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
+#: What models call an item, in brackets; in parentheses only a source is one, for a shop has items of its own.
+_SOURCE = r"(?:sources?|quellen?|fuentes?|fontes?|fonti|fonte|источник|出典|来源|citations?|references?)(?:\s?:\s?|\s)"
+_WORD = rf"(?:{_SOURCE}|(?:items?|docs?|documents?|refs?|knowledge)(?: number)?(?:\s?:\s?|\s#?))"
+#: [1], [1, 2], [1-3], [^1], [item 1], (Source 2), 【1】, 【1†source】, 【1:0†source】, the wide brackets of Chinese and
+#: Japanese, and as a link that the model has made up: [1](https://…).
+_BRACKETS = (
+    rf"(?:\[\^?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}})?\]|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
+    rf"|【{_NUMBERS}(?::\d{{1,2}})?(?:†[^】\n]{{0,60}})?】)"
+)
 _MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
 _MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
 #: The end of a text that may become a mark, and how many characters of the end are looked at.
-_UNFINISHED = re.compile(rf"(?:\[[^\]\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z", re.I)
+_UNFINISHED = re.compile(
+    rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,24}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z", re.I
+)
 _LOOKED_AT = 600
+#: What is no number of an item in a mark: where in it, what of it.
+_PLACE = re.compile(r":\d+(?=[†】])|†[^】\]]*")
 _LINK = re.compile(r"\(https?://[^)\s]*\)")
 _RANGE = re.compile(r"(\d+)\s*[–-]\s*(\d+)|(\d+)")
 #: A line that begins with a number in brackets is an item of a list, with or without a bullet.
@@ -109,7 +120,7 @@ def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set
 
 def _numbers(marks: str) -> set[int]:
     numbers = set[int]()
-    for first, last, one in _RANGE.findall(_LINK.sub("", marks)):
+    for first, last, one in _RANGE.findall(_PLACE.sub("", _LINK.sub("", marks))):
         numbers |= {int(one)} if one else set(range(int(first), int(last) + 1))
     return numbers
 
