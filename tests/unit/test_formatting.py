@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.channels.formatting import parts, to_html, to_plain, to_whatsapp
+from shared.channels.formatting import completed, parts, to_html, to_plain, to_whatsapp
 
 #: What a model writes; as WhatsApp shows it, and without marks.
 WRITTEN = [
@@ -239,6 +239,49 @@ LINKED = 'target="_blank" rel="noopener noreferrer nofollow"'
 )
 def test_html(written: str, html: str) -> None:
     assert to_html(written) == html
+
+
+WRITING = (
+    "Hi! The **price:** is *really* ~~25 €~~19 €, __see__ `a_b` or [our **shop**](https://x.io/a) for 5 * 3.\n"
+    "- **One:** a_b_c\n* two\n\n***\n\n**Note: **done"
+)
+
+
+def test_a_page_never_sees_a_mark_without_its_end() -> None:
+    for end in range(len(WRITING)):
+        html = to_html(completed(WRITING[:end]))
+        seen = re.sub(r"<code>.*?</code>", "", html).replace("5 * 3", "").replace("5 *", "")
+        assert not re.search(r"\*|~|`|\]\(|(?<!\w)_|__", re.sub(r"<[^>]*>", "", seen)), WRITING[:end]
+    assert to_html(completed(WRITING)) == to_html(WRITING)
+
+
+@pytest.mark.parametrize(
+    ("begun", "shown"),
+    [
+        ("a **b", "a **b**"),
+        ("a **b*", "a **b**"),
+        ("a **b c ", "a **b c**"),
+        ("a **b *c", "a **b *c***"),
+        ("a **b** c", "a **b** c"),
+        ("a **b**", "a **b**"),
+        ("a *", "a "),
+        ("5 * 3", "5 * 3"),
+        ("snake_case", "snake_case"),
+        ("see [our sh", "see our sh"),
+        ("see [our shop](https://x", "see our shop"),
+        ("see [1]", "see [1]"),
+        ("use `a**b", "use `a**b`"),
+        ("```\n**a", "```\n**a"),
+        ("**a\nb", "**a\nb"),
+    ],
+)
+def test_what_is_being_written_is_completed(begun: str, shown: str) -> None:
+    assert completed(begun) == shown
+
+
+@given(MARKDOWN)
+def test_completing_loses_no_word(text: str) -> None:
+    assert _words(re.sub(r"\]\([^()\s]*\Z", "", completed(text))) == _words(re.sub(r"\]\([^()\s]*\Z", "", text))
 
 
 # ---- parts

@@ -9,7 +9,7 @@ from typing import Any
 from peewee import Case, Cast, ModelSelect, Value, fn
 
 from shared import db
-from shared.channels.formatting import is_plain, to_html
+from shared.channels.formatting import completed, is_plain, to_html
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.models import Conversation, Job, Media, Message
@@ -124,7 +124,7 @@ def _draft(reply_to: str, text: str, shown: Draft | None) -> Draft:
     formatted = shown.formatted if shown and shown.reply_to == reply_to and text.startswith(shown.text) else 0
     if is_plain(text) or (formatted and len(text) < formatted * GROWTH):
         return Draft(reply_to, text, None, formatted)
-    return Draft(reply_to, text, to_html(text), len(text))
+    return Draft(reply_to, text, to_html(completed(text)), len(text))
 
 
 def content_of(message_id: int) -> str | None:
