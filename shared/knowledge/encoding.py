@@ -21,6 +21,10 @@ _ICELANDIC = re.compile(rb"[\xe1\xed\xf3\xfa\xe6\xc6\xc1]")
 #: Signs that no word has within it: letters of Polish and its neighbours (cp1250), or of an old DOS program (cp850).
 _OF_THE_EAST = re.compile("[^\\W\\d_][\u00b3\u00b9\u00bf\u00af\u00bc\u00be\u00a3\u00a5][^\\W\\d_]")
 _OF_DOS = re.compile("[^\\W\\d_][\u201e\u201d\u201a\ufffd][^\\W\\d_]")
+#: What is drawn otherwise than it is written: ligatures, and hyphens that show only at a line's end. No search finds such a word.
+_DRAWN = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
+_AS_WRITTEN = str.maketrans(_DRAWN)
+_SOFT_HYPHEN = re.compile("\u00ad[ \\n]?|[\u200b\u2060\ufeff]")
 #: Bytes that a guess looks at.
 SAMPLE = 64 * 1024
 #: The share of letters beyond ASCII from which a text is not in Latin script: German has one in thirty.
@@ -42,6 +46,11 @@ def decode(body: bytes, declared: str = "") -> str:
         except (UnicodeDecodeError, LookupError):
             pass
     return body.decode(_guess(body), "replace")
+
+
+def as_written(text: str) -> str:
+    """The text with its words as they are written, whatever a printer made of them."""
+    return _SOFT_HYPHEN.sub("", text.translate(_AS_WRITTEN))
 
 
 def _without_mark(body: bytes) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from shared.http.urls import UrlRefused, normalize_url
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
-from shared.knowledge.encoding import decode
+from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.faq import has_html, text_of_html
 from shared.knowledge.split import split
 
@@ -216,8 +216,8 @@ def _pairs(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | st
 def _without_html(cell: str) -> str:
     """A cell's text: exports of shops and help desks have HTML in it."""
     if has_html(cell):
-        return text_of_html(cell)
-    return html.unescape(cell) if _ENTITY.search(cell) else cell
+        return as_written(text_of_html(cell))
+    return as_written(html.unescape(cell) if _ENTITY.search(cell) else cell)
 
 
 def _stripped(row: Row) -> list[str]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin
 
 from shared.knowledge import faq, no_page
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
-from shared.knowledge.encoding import decode
+from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.split import split
 
 #: Pages of a PDF: three thick books. Reading one takes a hundredth of a second, or a whole one.
@@ -217,7 +217,7 @@ def _absolute(url: str, link: str) -> str | None:
 
 
 def _document(title: str, text: str, allow_empty: bool = False) -> Document:
-    items = [Item(*item) for item in split(title, text)]
+    items = [Item(*item) for item in split(as_written(title), as_written(text))]
     if not items and not allow_empty:
         raise Unreadable("has no text")
     if len(items) > MAX_ITEMS:

@@ -70,6 +70,16 @@ def test_cells_of_html_are_text() -> None:
     assert pairs("faq.csv", rows) == [("1 < 2?", "R&D; a > b"), ("Tea & cake?", "In two days.\nOr:\n\n- a")]
 
 
+def test_a_word_is_found_as_it_is_written() -> None:
+    drawn, written = (
+        "Die Lie\u00adfer\u00ad\nzeit \ufb01nden Sie\u200b hier: O\ufb03ce.",
+        "Die Lieferzeit finden Sie hier: Office.",
+    )
+    assert pairs("x.txt", drawn) == [("x", written)]
+    assert pairs("x.csv", f'Frage;Antwort\nWann?;"{drawn}"\n') == [("Wann?", written)]
+    assert pairs("x.html", f"<html><title>x</title><main><p>{drawn.replace(chr(10), '')}</p></main></html>") == [("x", written)]
+
+
 @pytest.mark.parametrize(
     ("number_format", "shown"),
     [
