@@ -25,9 +25,21 @@ _BRACKETS = (
 )
 _MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
 _MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
+#: What models put around marks, which goes with them.
+_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("<sup>", "</sup>"))
+#: Labels of a line that has nothing but marks: "Sources: [1], [3]".
+_LABELS = (
+    *("source", "sources", "source(s)", "quelle", "quellen", "fuente", "fuentes", "fonte", "fontes", "fonti"),
+    *("reference", "references", "citations", "источник", "источники", "出典", "来源"),
+)
+_LONGEST_LABEL = 40
+_LABEL = re.compile(rf"[\s*_>•-]*(?:{'|'.join(map(re.escape, _LABELS))})[\s*_]*[:：]?[\s*_]*\Z", re.I)
 #: The end of a text that may become a mark, and how many characters of the end are looked at.
 _UNFINISHED = re.compile(
-    rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,24}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z", re.I
+    r"(?:\*\*|<sup>|[(\[])?"
+    rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,24}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z"
+    r"|\*{1,2}\Z|<(?:s(?:up?)?)?\Z|<sup>\Z",
+    re.I,
 )
 _LOOKED_AT = 600
 #: What is no number of an item in a mark: where in it, what of it.
@@ -115,7 +127,19 @@ def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set
         start, stop = found.span()
         numbers = _numbers(found[0]) & given
         if numbers and not (_is_code(text, start) or _is_text(text, start, stop) or _is_in_knowledge(text, start, stop, items)):
+            start, stop = _with_what_is_around(text, start, stop)
             yield _with_space(text, start, stop), stop, numbers
+
+
+def _with_what_is_around(text: str, start: int, stop: int) -> tuple[int, int]:
+    """The place of marks with their brackets, or with the label before them if the line has nothing else."""
+    for opening, closing in _AROUND:
+        if text.startswith(opening, start - len(opening)) and text.startswith(closing, stop):
+            start, stop = start - len(opening), stop + len(closing)
+            break
+    before, after = _line_around(text, start)
+    has_label = _is_label(before) and not after[stop - start :].strip(" .")
+    return (start - len(before), start + len(after)) if has_label else (start, stop)
 
 
 def _numbers(marks: str) -> set[int]:
@@ -176,11 +200,33 @@ def _settled(text: str) -> int:
     """Up to where a text is decided, whatever follows."""
     if unfinished := _UNFINISHED.search(text, max(0, len(text) - _LOOKED_AT)):
         text = text[: unfinished.start()]
-    text = text.rstrip()
+    text = _without_label(text.rstrip())
     for found in _MARKS.finditer(text):
-        is_open = len(text[found.end() : found.end() + _LOOKED_AT].lstrip()) < _DECIDING
+        is_open = len(text[found.end() : found.end() + _LOOKED_AT].lstrip()) < _deciding(text, found.start())
         before, after = _line_around(text, found.start())
         may_be_code = before.count("`") % 2 == 1 and "`" not in after and "\n" not in text[found.end() :]
         if is_open or may_be_code:
-            return len(text[: found.start()].rstrip())
+            return len(_without_label(text[: found.start() - _width_before(text, found.start())].rstrip()))
     return len(text)
+
+
+def _is_label(line: str) -> bool:
+    return len(line) <= _LONGEST_LABEL and _LABEL.match(line) is not None
+
+
+def _width_before(text: str, at: int) -> int:
+    """How many characters before a mark may go with it."""
+    return next((len(opening) for opening, _ in _AROUND if text.endswith(opening, 0, at)), 0)
+
+
+def _deciding(text: str, at: int) -> int:
+    """How many characters behind a mark decide what it is."""
+    return next((max(_DECIDING, len(closing)) for opening, closing in _AROUND if text.endswith(opening, 0, at)), _DECIDING)
+
+
+def _without_label(text: str) -> str:
+    """The text without a last line that may be the label of marks that follow."""
+    before, _ = _line_around(text, len(text))
+    begun = before.strip("*_>•- \t").lower()
+    is_label = bool(begun) and (_is_label(before) or any(label.startswith(begun) for label in _LABELS))
+    return text[: len(text) - len(before)].rstrip() if is_label else text

@@ -54,6 +54,17 @@ CITED = [
     ("In 2026 [1]", "In 2026", {1}),
     ("In two days [1][9].", "In two days.", {1}),
     ("In two days [1]Really", "In two days Really", {1}),
+    ("In two days ([1]).", "In two days.", {1}),
+    ("In two days ([1], [3]). Bye", "In two days. Bye", {1, 3}),
+    ("In two days [[1]].", "In two days.", {1}),
+    ("In two days **[1]**.", "In two days.", {1}),
+    ("In two days<sup>[1]</sup>. Bye", "In two days. Bye", {1}),
+    ("**Two days.** Bye [1].", "**Two days.** Bye.", {1}),
+    ("In two days.\n\nSources: [1], [3]", "In two days.", {1, 3}),
+    ("In two days.\n\n**Quellen:** [1][3].\nTschüss!", "In two days.\nTschüss!", {1, 3}),
+    ("Sources: [1]\n\nIn two days.", "In two days.", {1}),
+    ("In two days.\nSource: [1] and our shop", "In two days.\nSource: and our shop", {1}),
+    ("In two days.\nSourdough takes three [3].", "In two days.\nSourdough takes three.", {3}),
 ]
 #: Numbers in brackets that are no citations.
 KEPT = [
