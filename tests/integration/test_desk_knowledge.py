@@ -66,6 +66,20 @@ def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) ->
     assert browser.post(f"{page}/{faq}/sync").status_code == 404
 
 
+def test_an_import_of_which_nothing_could_be_read_is_not_done(app: Flask, world: World) -> None:
+    own = knowledge_of(world)
+    browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/sources"
+    states = {}
+    for name, body in (("broken.pdf", b"%PDF-1.4 broken"), ("faq.csv", b"question,answer\nDo you ship?,Yes.\n")):
+        assert browser.post(f"{page}/file", file=(BytesIO(body), name)).status_code == 303
+        world.drain()
+        world.dead_letters()
+        source = db.scalar(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.location == name))
+        shown = browser.get(f"{page}/{source}").text
+        states[name] = (">done<" in shown, "1 could not be read" in shown)
+    assert states == {"broken.pdf": (False, True), "faq.csv": (True, False)}
+
+
 def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World) -> None:
     own = knowledge_of(world)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/gaps"
