@@ -32,7 +32,7 @@ _FIELD = re.compile(r'"(?:retry[_-]?(?:delay|after)|estimated_time)(_?ms|_?secon
 _RESET_FIELD = re.compile(r'"x-ratelimit-reset"\s*:\s*"?(\d{10,13})\b', re.I)
 #: reset=50 and t=50 in the header RateLimit, of two drafts of its standard.
 _RESET_MEMBER = re.compile(r"\b(?:reset|t)=(\d+)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e\d+)?")
 #: A number of seconds that is a time: some send when, and not how long.
 _A_TIME = 1e9
 #: Gemini names the quota that is used up, and asks for seconds all the same.

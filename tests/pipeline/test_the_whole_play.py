@@ -386,7 +386,7 @@ def operator_repairs(browser: Browser, url: str, world: World, simulator: Simula
     fill(browser, "#name", "expired token")
     browser.driver.find_element("css selector", "#pace option[value='200']").click()
     click(browser, f"Replay {STOPPED} failures", "/replays/[0-9]+$")
-    until_shown(browser, "#live", f"{STOPPED} have left")
+    until_shown(browser, "#live", f"{STOPPED} sent")
     until_shown(browser, ".badge", "done")
     assert sent_by_whatsapp(simulator) == STOPPED
     left = Counter(row["queue"] for row in db.rows(DeadLetter.select(DeadLetter.queue).where(DeadLetter.state == "open")))
@@ -469,7 +469,7 @@ def operator_replays_by_keys(browser: Browser, url: str, simulator: Simulator) -
     assert f"{REFUSED} match" in browser.texts(".lead")[0]
     press(browser, "p", "/replays/new$")
     press(browser, "b", "/replays/[0-9]+$")
-    until_shown(browser, "#live", f"{REFUSED} have left")
+    until_shown(browser, "#live", f"{REFUSED} sent")
     arrived = Counter(call["headers"]["webhook-id"] for call in simulator.record("webhook") if call["accepted"])
     assert (len(arrived), set(arrived.values())) == (REFUSED, {1})
 

@@ -49,7 +49,9 @@ def _echo(raw: dict[str, Any]) -> InboundItem:
     if not isinstance(item, InboundMessage):
         return IgnoredItem(raw=raw)
     others = tuple(name for name in dict.fromkeys(names) if name != user_id)
-    return replace(item, raw=raw, author=Author.COLLEAGUE, identities=others)
+    # A template is sent by a program, to many: who answers it does not talk to a colleague.
+    is_personal = item.may_answer and raw.get("type") != "template"
+    return replace(item, raw=raw, author=Author.COLLEAGUE, identities=others, may_answer=is_personal)
 
 
 def standby(copies: dict[str, Any], messages: list[InboundItem]) -> list[InboundItem]:
