@@ -32,6 +32,7 @@ _LABELS = (
     *("source", "sources", "source(s)", "quelle", "quellen", "fuente", "fuentes", "fonte", "fontes", "fonti"),
     *("reference", "references", "citations", "источник", "источники", "出典", "来源"),
 )
+#: Characters of a line with a label; of a longer one the pattern is not tried.
 _LONGEST_LABEL = 40
 _LABEL = re.compile(rf"[\s*_>•-]*(?:{'|'.join(map(re.escape, _LABELS))})[\s*_]*[:：]?[\s*_]*\Z", re.I)
 #: The end of a text that may become a mark, and how many characters of the end are looked at.

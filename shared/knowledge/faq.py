@@ -104,18 +104,20 @@ def _loaded(text: str) -> Any:
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
     """All objects in JSON-LD, in their order."""
-    waiting, count = [(value, 0)], 0
-    while waiting and count < _MOST:
-        one, depth = waiting.pop(0)
-        count += 1
+    waiting = [(value, 0)]  # the next one is the last
+    for _ in range(_MOST):
+        if not waiting:
+            return
+        one, depth = waiting.pop()
         if isinstance(one, Mapping):
             yield one
         inner = list(one.values()) if isinstance(one, Mapping) else one if isinstance(one, list) else []
-        waiting = [*((each, depth + 1) for each in inner if depth < _DEEPEST), *waiting]
+        waiting += [(each, depth + 1) for each in reversed(inner[:_MOST]) if depth < _DEEPEST]
 
 
 def _question_in(one: Mapping[str, Any]) -> tuple[str, str]:
-    if "Question" not in one.get("@type", ""):
+    kinds = one.get("@type")
+    if "Question" not in (kinds if isinstance(kinds, str | list) else ""):
         return "", ""
     answer = one.get("acceptedAnswer") or one.get("suggestedAnswer")
     answer = answer[0] if isinstance(answer, list) and answer else answer

@@ -39,9 +39,8 @@ def _open_marks(line: str) -> list[str]:
         mark, before, after = found[0], line[found.start() - 1 : found.start()], line[found.end() : found.end() + 1]
         if "`" in marks and mark != "`":
             continue
-        if mark in marks and (
-            not before.isspace() or line[: found.start()].endswith(": ")
-        ):  # "**Note: **we ship", as in dialect.py
+        ends_label = line[: found.start()].endswith(": ")  # "**Note: **we ship", as in dialect.py
+        if mark in marks and (ends_label or not before.isspace()):
             del marks[marks.index(mark) :]
         elif after.strip() and not before.isalnum():
             marks.append(mark)
