@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 
 from shared.knowledge.documents import Unreadable
 
@@ -15,15 +16,41 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _KANA = re.compile("[\u3041-\u30fe]")
-#: Letters of Turkish where Western Europe has those of Icelandic, and what else Icelandic has.
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
+#: Letters of Turkish where Western Europe has those of Icelandic, and what else Icelandic and Romanian have.
 _TURKISH = re.compile(rb"[A-Za-z][\xf0\xfd\xfe\xdd\xde]|[\xdd\xde\xfe][a-z]")
 _ICELANDIC = re.compile(rb"[\xe1\xed\xf3\xfa\xe6\xc6\xc1]")
-#: Signs that no word has within it: letters of Polish and its neighbours (cp1250), or of an old DOS program (cp850).
-_OF_THE_EAST = re.compile("[^\\W\\d_][\u00b3\u00b9\u00bf\u00af\u00bc\u00be\u00a3\u00a5][^\\W\\d_]")
-_OF_DOS = re.compile("[^\\W\\d_][\u201e\u201d\u201a\ufffd][^\\W\\d_]")
+_ROMANIAN = re.compile(rb"[\xe3\xc3]")
+#: Letters beyond ASCII of languages of Western and of Central Europe, and their code pages: of Windows, Unix, old Macs and DOS.
+_WEST = frozenset("äöüßáéíóúàèìòùâêîôûëïçñãõåæøþð")
+_EAST = frozenset("ąćęłńóśźżáéíúýčďěňřšťůžľĺŕôäöüßőűăâîşţđëç")
+_LATIN = {
+    "cp1252": _WEST,
+    "cp1250": _EAST,
+    "iso8859_2": _EAST,
+    "mac_roman": _WEST,
+    "cp850": _WEST,
+    "cp852": _EAST,
+}
+#: Signs that stand within words, and those that stand around them.
+_APOSTROPHES = frozenset("\u2019\u2018")
+_WITHIN = frozenset("\u00b7\u2013\u2014\u2026\u00ba")
+_AROUND = frozenset("\u201e\u201c\u201d\u201a\u2018\u2019\u00ab\u00bb\u2013\u2026\u20ac\u00bf\u00a1\u00a7\u00a0")
+_OPENING = frozenset("\u201e\u201a\u00bf\u00a1")
+#: Bytes of Hebrew letters (cp1255, ISO 8859-8); those that end a word, before another letter; and letters of other scripts there.
+_HEBREW = re.compile(rb"[\xe0-\xfa]")
+_FINAL_WITHIN = re.compile(rb"[\xea\xed\xef\xf3\xf5][\xe0-\xfa]")
+_NOT_HEBREW = re.compile(rb"[\xc0-\xdf\xfb-\xff]")
+#: What pages of the Web call by an older name (https://encoding.spec.whatwg.org/#names-and-labels).
+_MEANT = {
+    "iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932",
+    "euc_kr": "cp949", "tis-620": "cp874", "iso8859-11": "cp874",
+}  # fmt: skip
 #: What is drawn otherwise than it is written: ligatures, and hyphens that show only at a line's end. No search finds such a word.
 _DRAWN = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
 _AS_WRITTEN = str.maketrans(_DRAWN)
+#: Letters of Hebrew and Arabic in the shape that they have at one place of a word.
+_SHAPES = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")
 _SOFT_HYPHEN = re.compile("\u00ad[ \\n]?|[\u200b\u2060\ufeff]")
 #: Bytes that a guess looks at.
 SAMPLE = 64 * 1024
@@ -40,7 +67,7 @@ def decode(body: bytes, declared: str = "") -> str:
             return body.decode(name, "replace")
     if b"\0" in body[:SAMPLE]:
         return _without_mark(body)
-    for name in ("utf-8", declared):
+    for name in ("utf-8", _meant(declared)):
         try:
             return body.decode(name)
         except (UnicodeDecodeError, LookupError):
@@ -48,8 +75,18 @@ def decode(body: bytes, declared: str = "") -> str:
     return body.decode(_guess(body), "replace")
 
 
+def _meant(declared: str) -> str:
+    """The code page that is meant by a name in a page or its headers; "?" where there is none of that name."""
+    try:
+        name = codecs.lookup(declared).name
+    except (LookupError, ValueError):
+        return "?"
+    return _MEANT.get(name, name)
+
+
 def as_written(text: str) -> str:
     """The text with its words as they are written, whatever a printer made of them."""
+    text = _SHAPES.sub(lambda shapes: unicodedata.normalize("NFKC", shapes[0]), text)
     return _SOFT_HYPHEN.sub("", text.translate(_AS_WRITTEN))
 
 
@@ -76,7 +113,16 @@ def _guess(body: bytes) -> str:
     is_foreign = sum(not letter.isascii() for letter in letters) > FOREIGN * len(letters)
     if japanese := _japanese(body[:SAMPLE]):
         return japanese
+    if _is_hebrew(body[:SAMPLE]):
+        return "cp1255"
     return guess.encoding if guess and is_foreign else _latin(body[:SAMPLE])
+
+
+def _is_hebrew(sample: bytes) -> bool:
+    """Whether it is Hebrew: each letter is one of 27 bytes, and five of them stand at the end of words only."""
+    letters = len(_HEBREW.findall(sample))
+    is_most = letters > FOREIGN * sum(byte > 127 or chr(byte).isalpha() for byte in sample)
+    return is_most and max(len(_NOT_HEBREW.findall(sample)), len(_FINAL_WITHIN.findall(sample))) < 0.03 * letters
 
 
 def _japanese(sample: bytes) -> str:
@@ -88,8 +134,33 @@ def _japanese(sample: bytes) -> str:
 
 
 def _latin(sample: bytes) -> str:
-    """A few accents fit many code pages: in Western Europe it is nearly always Windows', unless a word has signs in it."""
-    if _TURKISH.search(sample) and not _ICELANDIC.search(sample):
+    """The code page that makes the most of the bytes letters in words; in Western Europe it is nearly always Windows'."""
+    if _TURKISH.search(sample) and not _ICELANDIC.search(sample) and not _ROMANIAN.search(sample):
         return "cp1254"
-    western = sample.decode("cp1252", "replace")
-    return "cp850" if _OF_DOS.search(western) else "cp1250" if _OF_THE_EAST.search(western) else "cp1252"
+    best = max(_LATIN, key=lambda name: _likeness(sample.decode(name, "replace"), _LATIN[name]))
+    is_hungarian = best == "cp1252" and _is_hungarian(sample.decode("cp1252", "replace"))
+    return "cp1250" if is_hungarian else best
+
+
+def _is_hungarian(western: str) -> bool:
+    letters = set(western)
+    return bool(letters & set("õûÕÛ") and letters & set("öüÖÜ") and not letters & set("äÄàçñãâêî"))
+
+
+def _likeness(text: str, letters: frozenset[str]) -> float:
+    """How much a text looks like one of these letters: they against others, and against signs and capitals within words."""
+    found = ((match[0], match.start(), match.end()) for match in _BEYOND_ASCII.finditer(text))
+    around = ((text[start - 1 : start], sign, text[end : end + 1]) for sign, start, end in found)
+    return sum(_letter(*one, letters) if one[1].isalpha() else _sign(*one) for one in around)
+
+
+def _letter(before: str, letter: str, after: str, letters: frozenset[str]) -> int:
+    is_alone = not (before + after).strip()
+    is_odd = (letter.isupper() and before.islower()) or (letter.islower() and after.isupper())
+    return -1 if letter.lower() not in letters or is_odd or is_alone else 1
+
+
+def _sign(before: str, sign: str, after: str) -> int:
+    if before.isalpha() and after.isalpha():
+        return 1 if sign in _APOSTROPHES else 0 if sign in _WITHIN else -3
+    return 1 if sign in _AROUND and not (sign in _OPENING and before.isalpha()) else -1

@@ -32,6 +32,21 @@ OF_A_CODE_PAGE = [
     ("cp1252", "Frage,Antwort", "Wann öffnen Sie?", "Für Sie täglich, Mo–Fr „von früh“ bis spät: 5 €."),
     ("cp1252", "Question,Réponse", "L’été ?", "Oui, à partir de 10 h – sauf l’été, où c’est 9 h."),
     ("cp1252", "Spurning,Svar", "Hvenær?", "Á morgun, það er þannig."),
+    ("cp1255", "שאלה,תשובה", "מתי אתם שולחים?", "אנחנו שולחים תוך יומיים."),
+    ("iso8859_8", "שאלה,תשובה", "מחיר?", "עשרה."),
+    ("cp1251", "вопрос,ответ", "когда доставка?", "на второй день."),
+    ("cp1253", "Ερώτηση,Απάντηση", "Πότε στέλνετε", "Σε δύο ημέρες."),
+    ("mac_roman", "Frage,Antwort", "Wann öffnen Sie?", "Für Sie täglich, „von früh“ bis spät: 5 €."),
+    ("mac_roman", "Question,Réponse", "À quel prix ?", "« Dès 4 € », c’est l’été, où ça."),
+    ("mac_roman", "Pregunta,Respuesta", "¿Cuándo envían?", "¡En dos días, señor!"),
+    ("mac_roman", "Fråga,Svar", "Var är ni?", "Åtta mil från Örebro."),
+    ("cp850", "Pregunta,Respuesta", "¿Cuándo envían?", "¡En dos días, señor!"),
+    ("cp850", "FRAGE,ANTWORT", "WO?", "IN GRÖSSE UND ÄRMEL."),
+    ("iso8859_2", "Pytanie,Odpowiedź", "Kiedy wysyłacie?", "W ciągu dwóch dni, także świetną łódź ze śladem."),
+    ("cp1250", "Kérdés,Válasz", "Mikor szállítanak?", "Két napon belül, őszintén, öt űrhajó."),
+    ("cp1250", "Pitanje,Odgovor", "Kada šaljete?", "Za dva dana, čaj i žena, đak, ćud."),
+    ("cp1250", "Întrebare,Răspuns", "Când livraţi?", "În două zile, şi mâine în ţară."),
+    ("cp852", "Pytanie,Odpowiedź", "Kiedy wysyłacie?", "W ciągu dwóch dni, także świetną łódź ze śladem."),
 ]
 
 
@@ -71,6 +86,7 @@ def test_cells_of_html_are_text() -> None:
 
 
 def test_a_word_is_found_as_it_is_written() -> None:
+    assert pairs("x.txt", "\ufee7\ufeb8\ufea4\ufee6 \ufb2a") == [("x", "نشحن ש\u05c1")]
     drawn, written = (
         "Die Lie\u00adfer\u00ad\nzeit \ufb01nden Sie\u200b hier: O\ufb03ce.",
         "Die Lieferzeit finden Sie hier: Office.",
@@ -174,3 +190,10 @@ def test_a_page_that_stands_where_another_should_says_what_it_is(title: str, bod
 )
 def test_a_page_that_only_sounds_so_is_read(title: str, body: str) -> None:
     assert page(f"<main><h1>{title}</h1>{body}</main>", title)
+
+
+@pytest.mark.parametrize("label", ["ISO-8859-1", "latin1", "us-ascii", "windows-1252"])
+def test_a_page_in_latin_1_is_one_of_windows(label: str) -> None:
+    page = "<html><head><title>Größe</title></head><body><p>Für große Füße „super“ – 9 € das Paar.</p></body></html>"
+    media = f"text/html; charset={label}"
+    assert pairs("x", page.encode("cp1252"), media_type=media) == [("Größe", "Für große Füße „super“ – 9 € das Paar.")]
