@@ -25,7 +25,7 @@ def read(shown: str, vcard: str) -> dict[str, Any]:
     named = " ".join(filter(None, (*given[:2], family)))
     found: dict[str, Any] = {
         "name": shown or next(iter(all_of("FN")), "") or named,
-        "organization": ", ".join(filter(None, next(iter(parts_of("ORG")), []))),
+        "organization": ", ".join(filter(None, [*next(iter(parts_of("ORG")), []), *all_of("TITLE")])),
         "phones": all_of("TEL"),
         "emails": all_of("EMAIL"),
         "addresses": [address for parts in parts_of("ADR") if (address := ", ".join(filter(None, parts)))],

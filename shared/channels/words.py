@@ -152,6 +152,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     if isinstance(value, Mapping):
+        if "mime_type" in value:  # a file that was given with a form
+            return _text(value, "file_name") or _text(value, "mime_type")
         return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
     return str(value).strip()
 

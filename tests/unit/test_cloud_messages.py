@@ -76,6 +76,8 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
     ("flow as an object", interactive("nfm_reply", response_json={"comment": "please call"}), Kind.FORM, "comment: please call"),
     ("row of a list without a type", sent("interactive", interactive={"list_reply": {"id": "p1", "title": "Option 1"}}),
      Kind.CHOICE, "Option 1"),
+    ("flow with a file", flow({"photos": [{"id": 79, "mime_type": "image/jpeg", "sha256": "a=", "file_name": "left.jpg"}]}),
+     Kind.FORM, "photos: left.jpg"),
     ("flow with null", flow("null"), Kind.FORM, "Sent"),
     ("flow with nothing", flow(""), Kind.FORM, "Sent"),
     ("flow without answers", flow({"flow_token": "t"}), Kind.FORM, "Sent"),
@@ -103,7 +105,13 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
      Kind.TEXT, "Is it blue?\n🏷 SKU-7"),
     ("text after an ad", sent("text", text={"body": "Hello!"}, referral={"source_type": "ad", "headline": "Chair 50% off"}),
      Kind.TEXT, "Hello!\n(comes from the ad: Chair 50% off)"),
+    ("contact with a position",
+     sent("contacts", contacts=[{"name": {"formatted_name": "Di"},
+                                 "org": {"company": "Acme", "department": "Sales", "title": "Head"}}]),
+     Kind.CONTACT, "👤 Di, Acme, Sales, Head"),
     ("a type yet unknown", sent("hologram", hologram={"caption": "look"}), Kind.TEXT, "look"),
+    ("a question of a type yet unknown", sent("poll", poll={"name": "Which size?", "options": [{"name": "S"}]}),
+     Kind.TEXT, "Which size?"),
 ]  # fmt: skip
 
 
@@ -203,6 +211,7 @@ SILENCE: list[dict[str, Any]] = [
     *(sent(name) for name in sorted(SILENT)),
     *(sent("unsupported", unsupported={"type": name}) for name in sorted(SILENT)),
     *(sent("unsupported", unsupported={"type": name}) for name in ("edit", "reaction", "revoke")),
+    *(sent("unsupported", unsupported={"type": name}) for name in ("pinned_message", "poll_edit", "event_edit")),
     interactive("call_permission_reply", response="accept", title="You allowed calls"),
     sent("text", text={"body": "hello all"}, group_id="Y2FwaV9ncm91cA"),
     sent("image", image={"id": "1", "caption": "hello"}, group_id="g"),
@@ -381,6 +390,17 @@ def test_what_another_responder_answered_is_kept_as_its_words(
     ]
     names = [(item.external_user_id, *item.identities) for item in messages if isinstance(item, InboundMessage)]
     assert names[1] == tuple(recipient.values())
+
+
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_a_correction_that_another_responder_answers_is_not_answered_here(is_nested: bool) -> None:
+    new = {"original_message_id": "wamid.0", "message": {"type": "text", "text": {"body": "size 42"}}}
+    copies = {"messages": [sent("edit", edit=new)]}
+    [owner, edit] = of_field("standby", **({"standby": copies} if is_nested else copies))
+    assert isinstance(owner, OwnerChange)
+    assert isinstance(edit, InboundEdit)
+    assert edit.message is not None
+    assert (owner.owner, edit.content, edit.message.may_answer) == ("person", "size 42", False)
 
 
 @pytest.mark.parametrize(("kind", "inside", "words"), BUSINESS)

@@ -454,6 +454,43 @@ def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any],
             "hi\n(comes from the ad: Sale: 50%)",
             {"referral": {"headline": "Sale", "body": "50%", "ctwa_clid": "A"}},
         ),
+        (
+            {"body": "this", "_data": {"type": "chat", "quotedStanzaID": "3AQ", "quotedMsg": {"body": "Red or blue?"}}},
+            Kind.TEXT,
+            "this",
+            {"quoted": {"id": "3AQ", "text": "Red or blue?"}},
+        ),
+        (
+            {
+                "body": "this",
+                "replyTo": {"id": "3AQ", "body": None},
+                "_data": {"type": "chat", "quotedMsg": {"caption": "The red chair", "body": THUMBNAIL}},
+            },
+            Kind.TEXT,
+            "this",
+            {"quoted": {"id": "3AQ", "text": "The red chair"}},
+        ),
+        (
+            {
+                "body": "Sent",
+                "_data": {"type": "interactive_response", "nativeFlowResponse": {"name": "flow", "paramsJson": '{"size": "42"}'}},
+            },
+            Kind.FORM,
+            "size: 42",
+            {"form": {"name": "flow", "answers": {"size": "42"}}},
+        ),
+        (
+            {"body": THUMBNAIL, "_data": {"type": "location", "lat": 1.5, "lng": 2.5, "isLive": True, "comment": "On my way"}},
+            Kind.LOCATION,
+            "On my way\n📍 1.5, 2.5",
+            {"location": {"latitude": 1.5, "longitude": 2.5}},
+        ),
+        (
+            {"body": "", "_data": {"type": "payment", "paymentNoteMsg": {"body": "For the shoes"}}},
+            Kind.TEXT,
+            "For the shoes",
+            {},
+        ),
         ({"body": "A" * 300, "_data": {"type": "chat"}}, Kind.TEXT, "A" * 300, {}),
         ({"body": "A" * 300}, Kind.TEXT, "A" * 300, {}),
     ],
@@ -466,6 +503,7 @@ def test_what_webjs_says(payload: dict[str, Any], kind: Kind, words: str, data: 
 CARDS = [
     (["N:Silva;Ana;Maria;;", "TEL:+49 30"], "👤 Ana Maria Silva, +49 30"),
     (["N:;Ana;Maria;;"], "👤 Ana Maria"),
+    (["FN:Ana", "ORG:Acme;Sales", "TITLE:Head"], "👤 Ana, Acme, Sales, Head"),
     (["N:;;;;", "TEL:+49 30"], "👤 +49 30"),
     (["N;ENCODING=QUOTED-PRINTABLE:=00Li;B=C3=B6", "ADR:;;;;;;", "ORG:;"], "👤 Bö \ufffdLi"),
     (["FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Jo=C3=A3o"], "👤 João"),
@@ -688,6 +726,9 @@ SILENT: tuple[dict[str, Any], ...] = (
     {"protocolMessage": {"type": "EPHEMERAL_SETTING", "key": {"id": "X"}}},
     {"senderKeyDistributionMessage": {"groupId": "1"}},
     {"stickerSyncRmrMessage": {}},
+    {"statusStickerInteractionMessage": {"key": {"id": "X"}, "stickerKey": "s"}},
+    {"conditionalRevealMessage": {"encPayload": "x"}},
+    {"pollAddOptionMessage": {"addOption": {"optionName": "Green"}}},
     *(
         {"associatedChildMessage": {"message": {**part, "messageContextInfo": {"messageAssociation": {"associationType": kind}}}}}
         for part in (
@@ -709,7 +750,14 @@ def test_nobody_waits_for_an_answer(item_of: Callable[[Any], InboundItem], messa
     assert isinstance(item_of({wrapper: {"message": message}} if wrapper else message), IgnoredItem)
 
 
-@pytest.mark.parametrize("kind", ["e2e_notification", "ciphertext", "revoked", "album", "call_log", "pinned_message", "protocol"])
+PAGE_NOTES = (
+    "e2e_notification", "ciphertext", "revoked", "album", "call_log", "pinned_message", "protocol", "status_mention",
+    "disappearing_mode_notification", "event_response", "enc_event_response", "poll_result_snapshot", "scheduled_call_edit",
+    "group_status_mention", "message_history_notice", "bot_typing", "sender_key_distribution", "a_new_notification",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PAGE_NOTES)
 def test_notes_of_the_page_are_silent(kind: str) -> None:
     assert isinstance(waha_item(body="x", _data={"type": kind}), IgnoredItem)
 

@@ -38,7 +38,7 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
     phones = [get_id(one, "phone") or get_id(one, "wa_id") for one in get_objects(card.get("phones"))]
     return present(
         name=get_text(card, "name", "formatted_name") or " ".join(filter(None, parts)),
-        organization=get_text(card, "org", "company"),
+        organization=", ".join(text for name in ("company", "department", "title") if (text := get_text(card, "org", name))),
         phones=[phone for phone in phones if phone],
         emails=[email for one in get_objects(card.get("emails")) if (email := get_text(one, "email"))],
         addresses=[address for one in get_objects(card.get("addresses")) if (address := _address(one))],

@@ -36,10 +36,12 @@ from shared.channels.words import in_words
 
 #: What nobody wrote and nobody waits for an answer to: the chat was opened, a notice of the system, a pin, what comes later.
 SILENT = frozenset({
-    "album", "call", "call_log", "call_permission_reply", "call_permission_request", "ciphertext", "enc_reaction",
-    "encrypted_reaction", "ephemeral_setting", "event_response", "keep", "keep_in_chat", "media_placeholder",
-    "phone_number_request", "pin", "pin_in_chat", "placeholder", "poll_update", "poll_vote", "protocol",
-    "request_phone_number", "request_welcome", "system", "undo_keep_in_chat", "unkeep", "unpin", "unpin_in_chat",
+    "album", "call", "call_log", "call_permission_reply", "call_permission_request", "ciphertext", "disappearing_mode",
+    "e2e_notification", "enc_reaction", "encrypted_reaction", "ephemeral_setting", "event_edit", "event_response", "keep",
+    "keep_in_chat", "media_placeholder", "phone_number_request", "pin", "pin_in_chat", "pinned_message", "placeholder",
+    "poll_edit", "poll_result_snapshot", "poll_update", "poll_vote", "protocol", "request_phone_number", "request_welcome",
+    "scheduled_call_edit", "secret_encrypted", "sender_key_distribution", "status_mention", "status_notification", "system",
+    "undo_keep_in_chat", "unkeep", "unpin", "unpin_in_chat",
 })  # fmt: skip
 #: Levels of edits of edits; Meta knows one.
 MAX_DEPTH = 4
@@ -195,7 +197,7 @@ def _unknown(raw: dict[str, Any]) -> Content | None:
     """A type that is new to us is a message if it has words or a file, or if Meta has an error for what it could not pass on, as
     its type `unknown` of older versions has. Else nobody waits for an answer."""
     inside = raw.get(get_text(raw, "type"))
-    words = next((text for name in ("body", "text", "caption", "title") if (text := get_text(inside, name))), "")
+    words = next((text for name in _WORDS if (text := get_text(inside, name))), "")
     if mime := get_text(inside, "mime_type").lower():
         return _media(raw, _KINDS_OF_FILES.get(mime.partition("/")[0], MediaKind.DOCUMENT))
     if words:
@@ -203,6 +205,8 @@ def _unknown(raw: dict[str, Any]) -> Content | None:
     return Content(Kind.MEDIA) if get_objects(raw.get("errors")) else None
 
 
+#: Where types that are new to us may have words.
+_WORDS = ("body", "text", "caption", "title", "question", "name", "description")
 _KINDS_OF_FILES = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 
 

@@ -67,12 +67,15 @@ def _answered(raw: dict[str, Any]) -> InboundItem:
 
 
 def _kept(items: list[InboundItem]) -> Iterator[InboundItem]:
+    """A corrected message may be one that never came: then the correction is that message."""
     for item in items:
-        if not isinstance(item, InboundMessage):
+        message = item.message if isinstance(item, InboundEdit) else item
+        if not isinstance(message, InboundMessage):
             yield item
             continue
-        yield OwnerChange(raw=item.raw, external_user_id=item.external_user_id, owner="person")
-        yield replace(item, may_answer=False, metadata={**item.metadata, "standby": True})
+        copy = replace(message, may_answer=False, metadata={**message.metadata, "standby": True})
+        yield OwnerChange(raw=item.raw, external_user_id=message.external_user_id, owner="person")
+        yield replace(item, message=copy) if isinstance(item, InboundEdit) else copy
 
 
 def handover(value: dict[str, Any]) -> list[InboundItem]:

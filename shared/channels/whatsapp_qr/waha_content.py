@@ -25,6 +25,7 @@ from shared.channels.whatsapp_qr.content import (
 )
 from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
+from shared.channels.whatsapp_qr.web_kinds import answer_of_flow
 from shared.channels.whatsapp_qr.web_messages import read, referral
 
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
@@ -32,11 +33,14 @@ from shared.channels.whatsapp_qr.web_messages import read, referral
 DECORATED = re.compile(r"(?:true|false)_([^_@]+@[^_]+)_([^_]+)(?:_.*)?")
 #: WEBJS' types of what nobody waits for an answer to.
 _SILENT = frozenset({
-    "album", "biz_content_placeholder", "broadcast_notification", "call_log", "ciphertext", "comment", "debug",
-    "e2e_notification", "gp2", "groups_v4_notification", "keep_in_chat", "newsletter_notification", "notification",
-    "notification_template", "pin_in_chat", "pinned_message", "poll_update", "protocol", "reaction", "request_phone_number",
-    "revoked", "requestphonenumber", "secret_encrypted", "secretencrypted",
+    "album", "biz_content_placeholder", "bot_typing", "call_log", "ciphertext", "comment", "debug", "enc_event_response",
+    "event_response", "gp2", "group_status_mention", "initial_security_notification_setting_sync", "keep_in_chat",
+    "message_history_bundle", "message_history_notice", "notification", "notification_template", "oversized_placeholder",
+    "peer_data_operation", "pin_in_chat", "pinned_message", "poll_result_snapshot", "poll_update", "protocol", "reaction",
+    "request_phone_number", "requestphonenumber", "revoked", "scheduled_call_creation", "secret_encrypted", "secretencrypted",
+    "sender_key_distribution", "status_mention", "system",
 })  # fmt: skip
+_SILENT_ENDS = ("_edit", "_notification")
 _FILES = {
     "image": MediaKind.IMAGE,
     "video": MediaKind.VIDEO,
@@ -77,7 +81,7 @@ def reading_of(raw: dict[str, Any]) -> Reading:
 def _plain(raw: dict[str, Any]) -> Content | None:
     """What WAHA says itself, and the page's object of WEBJS. A kind that is new to us, and has no words, is kept for people."""
     kind = get_text(raw, "_data", "type").lower()
-    if kind in _SILENT:
+    if kind in _SILENT or kind.endswith(_SILENT_ENDS):
         return None
     content = _structured(raw, raw.get("_data"), kind)
     if content is None and (_has_file(raw) or kind in _FILES):
@@ -103,8 +107,10 @@ def _has_file(raw: dict[str, Any]) -> bool:
 
 def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
     """The message that is answered to, with its words, for we may not have it."""
-    quoted, words = bare_id(get_id(raw, "replyTo", "id") or get_id(raw, "replyTo")), get_text(raw, "replyTo", "body")
-    words = "" if _THUMBNAIL.fullmatch(words) else words[:MAX_QUOTE]
+    page = field(raw, "_data", "quotedMsg")  # WEBJS'
+    quoted = bare_id(get_id(raw, "replyTo", "id") or get_id(raw, "replyTo") or text(raw, "_data", "quotedStanzaID"))
+    said = (get_text(raw, "replyTo", "body"), text(page, "caption"), text(page, "body"))
+    words = next((one for one in said if one and not _THUMBNAIL.fullmatch(one)), "")[:MAX_QUOTE]
     return {"quoted": {"id": quoted, **({"text": words} if words else {})}} if quoted else {}
 
 
@@ -115,16 +121,18 @@ def _ad(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 #: Kinds whose `body` is not what was typed, but what their data says.
-_SAID_BY_DATA = frozenset({Kind.CHOICE, Kind.CONTACT, Kind.POLL})
+_SAID_BY_DATA = frozenset({Kind.CHOICE, Kind.CONTACT, Kind.FORM, Kind.POLL})
+#: Where words are beside `body`: what was typed with a file, with a place, with a payment.
+_TYPED = (("caption",), ("_data", "caption"), ("_data", "comment"), ("_data", "paymentNoteMsg", "body"))
 
 
 def _words(raw: dict[str, Any], kind: Kind) -> str:
     """`body`, unless it repeats the data, or is a small picture."""
     if kind in _SAID_BY_DATA:
         return ""
-    body = get_id(raw, "body") or text(raw, "caption") or text(raw, "_data", "caption")
     is_typed = kind is Kind.TEXT and text(raw, "_data", "type") in ("", "chat")
-    return body if is_typed or not _THUMBNAIL.fullmatch(body) else ""
+    said = (get_id(raw, "body"), *(text(raw, *path) for path in _TYPED))
+    return next((words for words in said if words and (is_typed or not _THUMBNAIL.fullmatch(words))), "")
 
 
 def _files(raw: dict[str, Any], content: Content) -> tuple[Media, ...]:
@@ -198,10 +206,13 @@ def _poll(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
 
 
 def _choice(raw: dict[str, Any], data: Any) -> Content | None:
-    """A pressed button or a list's row, where WEBJS keeps it."""
+    """A pressed button, a list's row or a filled form, where WEBJS keeps it."""
     row, body = field(data, "listResponse"), get_text(raw, "body")
     if isinstance(row, dict):
         return choice(text(row, "title") or body, text(row, "singleSelectReply", "selectedRowId"), text(row, "description"))
+    flow = next((part for part in (data.values() if isinstance(data, dict) else ()) if text(part, "paramsJson")), None)
+    if flow is not None:
+        return answer_of_flow({"body": {"text": body}, "nativeFlowResponseMessage": flow})
     chosen = next((found for holder in (raw, data) for name in _CHOSEN if (found := text(holder, name))), "")
     words = body or text(data, "selectedDisplayText")
     return choice(words, chosen) if chosen else None

@@ -50,7 +50,7 @@ def _list_row(part: Any) -> Content | None:
 _PERMISSIONS = frozenset({"call_permission_request", "voice_call_permission_request"})
 
 
-def _interactive(part: Any) -> Content | None:
+def answer_of_flow(part: Any) -> Content | None:
     """A pressed button or a filled form; the native flow holds its JSON as a text."""
     flow = field(part, "nativeFlowResponseMessage") or field(part, "interactiveResponseMessage", "nativeFlowResponseMessage")
     flow, words = flow if isinstance(flow, dict) else {}, text(part, "body", "text")
@@ -198,7 +198,7 @@ READERS: dict[str, Callable[[Any], Content | None]] = {
     "buttonsresponsemessage": _button,
     "templatebuttonreplymessage": _button,
     "listresponsemessage": _list_row,
-    "interactiveresponsemessage": _interactive,
+    "interactiveresponsemessage": answer_of_flow,
     "locationmessage": _place,
     "livelocationmessage": _place,
     "contactmessage": _contact,

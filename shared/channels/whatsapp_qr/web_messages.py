@@ -20,12 +20,13 @@ Body = Mapping[str, Any]
 #: messages whose text comes later.
 SILENT = frozenset({
     "albummessage", "bcallmessage", "call", "calllogmessage", "calllogmesssage", "cancelpaymentrequestmessage", "chat",
-    "declinepaymentrequestmessage", "devicesentmessage", "encreactionmessage", "eventresponsemessage",
-    "fastratchetkeysenderkeydistributionmessage", "keepinchatmessage", "messagehistorybundle", "messagehistorynotice",
-    "newsletteradmininvitemessage", "newsletterfollowerinvitemessage", "newsletterfollowerinvitemessagev2", "pininchatmessage",
-    "placeholdermessage", "pollresultsnapshotmessage", "pollresultsnapshotmessagev3", "pollupdatemessage",
-    "requestphonenumbermessage", "requestcontactinfomessage", "scheduledcallcreationmessage", "scheduledcalleditmessage",
-    "senderkeydistributionmessage", "statusmentionmessage", "statusnotificationmessage", "stickersyncrmrmessage",
+    "conditionalrevealmessage", "declinepaymentrequestmessage", "devicesentmessage", "encreactionmessage",
+    "eventresponsemessage", "fastratchetkeysenderkeydistributionmessage", "keepinchatmessage", "messagehistorybundle",
+    "messagehistorynotice", "newsletteradmininvitemessage", "newsletterfollowerinvitemessage",
+    "newsletterfollowerinvitemessagev2", "pininchatmessage", "placeholdermessage", "polladdoptionmessage",
+    "pollresultsnapshotmessage", "pollresultsnapshotmessagev3", "pollupdatemessage", "requestcontactinfomessage",
+    "requestphonenumbermessage", "scheduledcallcreationmessage", "scheduledcalleditmessage", "senderkeydistributionmessage",
+    "statusmentionmessage", "statusnotificationmessage", "statusstickerinteractionmessage", "stickersyncrmrmessage",
 })  # fmt: skip
 #: WhatsApp's kinds of media that belong to others: those that are the same again, by AssociationType and by PairedMediaType.
 _COPIES = ("HD_VIDEO_DUAL_UPLOAD", 5, "HD_IMAGE_DUAL_UPLOAD", 10, "MOTION_PHOTO", 12, "HEVC_VIDEO_DUAL_UPLOAD", 19)
