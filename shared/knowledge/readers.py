@@ -10,7 +10,8 @@ from pathlib import PurePath
 
 from shared.knowledge.documents import MAX_FILE, Document, Raw, Unreadable
 from shared.knowledge.sitemap_file import MEDIA_TYPE, read_sitemap
-from shared.knowledge.tables import read_csv, read_xlsx
+from shared.knowledge.spreadsheets import read_xlsx
+from shared.knowledge.tables import read_csv
 from shared.knowledge.texts import read_docx, read_html, read_markdown, read_pdf, read_text
 from shared.teaching.languages import STEMMED, language_of
 

@@ -76,6 +76,12 @@ def test_each_text_of_an_import_has_its_german(root: Path) -> None:
         ("The address must name a host, as in https://shop.example/hook.", "Die Adresse muss einen Host nennen"),
         ("row 3 has no answer", "Zeile 3 hat keine Antwort"),
         ("2 of 5 pages have no text and may be scans", "2 von 5 Seiten haben keinen Text und sind vielleicht Scans"),
+        (
+            "left out: row 2 is hidden, row 3 is marked as not public; formulas without their results"
+            " (open it in Excel and save it): row 4, row 5 and 7 more",
+            "ausgelassen: Zeile 2 ist ausgeblendet, Zeile 3 ist als nicht öffentlich gekennzeichnet; Formeln ohne ihr Ergebnis"
+            " (in Excel öffnen und speichern): Zeile 4, Zeile 5 und 7 weitere",
+        ),
         ("a text that nobody says", "a text that nobody says"),
         (None, ""),
     ],
@@ -102,6 +108,7 @@ def test_the_kinds_that_can_be_read_are_named_in_german() -> None:
             "ausgelassen: Zeile 2 hat keine Antwort, Zeile 3 hat",
         ),
         ("Wo?,Hier.\nWo?,Hier.", "ausgelassene Wiederholungen: 1"),
+        ('Wo?,"Hier.\n', "ein Anführungszeichen wird nicht geschlossen in Zeile 2"),
     ],
 )
 def test_what_a_table_leaves_out_is_said_in_german(rows: str, shown: str) -> None:

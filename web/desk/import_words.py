@@ -56,8 +56,6 @@ _SAID = (
     _l("asks for cookies and shows nothing else; import a file with what stands behind that"),
     _l("has no text"),
     _l("would become more than %(number)s items; split it into files by topic"),
-    _l("cannot be read from line %(number)s on: a quotation mark is not closed"),
-    _l("cannot be read from line %(number)s on: %(kind)s"),
     _l("is damaged, or no Excel file (%(kind)s); open it in Excel and save it again"),
     _l("has more than %(number)s rows; split it into files by topic"),
     _l("has one column; give it two columns with the headers question and answer"),
@@ -82,7 +80,14 @@ _SAID = (
     _l("the same page as %(name)s"),
     _l("left out: %(rows)s and %(number)s more"),
     _l("left out: %(rows)s"),
+    _l("a quotation mark is not closed in %(rows)s and %(number)s more"),
+    _l("a quotation mark is not closed in %(rows)s"),
+    _l("formulas without their results (open it in Excel and save it): %(rows)s and %(number)s more"),
+    _l("formulas without their results (open it in Excel and save it): %(rows)s"),
     _l("row %(number)s has no answer"),
+    _l("row %(number)s is hidden"),
+    _l("row %(number)s is marked as not public"),
+    _l("row %(number)s"),
     _l("row %(number)s has no question"),
     _l("repetitions left out: %(number)s"),
     _l("%(number)s of %(most)s pages have no text and may be scans"),
@@ -91,11 +96,15 @@ _SAID = (
 )
 
 
+#: How texts about a table's rows begin.
+_OF_ROWS = ("left out: ", "a quotation mark is not closed in ", "formulas without their results ")
+
+
 def import_words(text: str | None) -> str:
     """One of these texts, maybe with the path of a sitemap before it; what is unknown stays as it is."""
     if not text:
         return ""
-    if text.startswith("left out: "):  # of a table's rows; after it maybe which were there twice
+    if text.startswith(_OF_ROWS):  # of a table's, one after the other
         return "; ".join(map(_said, text.split("; ")))
     path, colon, rest = text.partition(": ")
     return f"{path}: {_said(rest)}" if colon and path.startswith("/") and " " not in path else _said(text)

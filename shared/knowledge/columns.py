@@ -1,0 +1,213 @@
+"""Which columns of a table hold questions and answers, by their headers; and what the rows of any other table are about."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Row = Sequence[str]
+
+
+def _fold(header: str) -> str:
+    letters = unicodedata.normalize("NFKD", header.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def _folded(words: str) -> frozenset[str]:
+    return frozenset(map(_fold, words.split()))
+
+
+#: Headers, by what they say: without accents, in lower case. These say by themselves which column it is, also among other words.
+_ASKS = _folded(
+    "question questions q frage fragen kundenfrage pregunta preguntas pergunta perguntas domanda domande vraag vragen faq"
+    " 質問 问题 問題 提问 提問 질문 Вопрос Вопросы Питання Pitanje Въпрос Soru Sorular Pytanie السؤال سؤال שאלה Spørgsmål"
+    " Spørsmål Fråga Kysymys Otázka Întrebare Kérdés Ερώτηση คำถาม Câuhỏi Pertanyaan Soalan प्रश्न सवाल"
+)
+_ANSWERS = _folded(
+    "answer answers a antwort antworten respuesta respuestas resposta respostas réponse réponses risposta risposte antwoord"
+    " antwoorden 回答 答え 答案 解答 答复 答覆 답변 대답 Ответ Ответы Відповідь Odgovor Отговор Cevap Yanıt Odpowiedź الجواب"
+    " جواب إجابة الإجابة"
+    " תשובה Svar Vastaus Odpověď Odpoveď Răspuns Válasz Απάντηση คำตอบ Trảlời Jawaban Jawapan उत्तर जवाब"
+)
+_QUESTION = _ASKS | _folded(
+    "title topic subject heading prompt titel thema betreff título tema asunto assunto titre sujet titolo argomento onderwerp"
+)
+_ANSWER = _ANSWERS | _folded(
+    "content text body reply response completion description inhalt beschreibung contenido texto descripción conteúdo descrição"
+    " contenu texte contenuto testo inhoud tekst"
+)
+_LINK = _folded("url link source quelle enlace lien collegamento")
+#: What products, services, shops and sizes are called by; parts of what their prices are called, and whole words.
+_NAMES = _folded(
+    "name product produkt produktname productname artikel artikelname article item title titel titre titolo título bezeichnung"
+    " service leistung dienstleistung behandlung nombre nom nome prodotto producto produit produto model modell modelo modèle"
+    " size größe taille talla taglia store shop laden filiale standort kurs course zimmer room gericht plan tarif"
+)
+_PRICES = (
+    "preis",
+    "price",
+    "prix",
+    "precio",
+    "prezzo",
+    "preço",
+    "prijs",
+    "cena",
+    "цена",
+    "価格",
+    "价格",
+    "가격",
+    "מחיר",
+    "سعر",
+    "fiyat",
+)
+#: Whether a row is for customers: headers, and cells that say that it is not.
+_STATUS = _folded(
+    "status state published active visible enabled veröffentlicht aktiv sichtbar estado publicado activo statut publié actif"
+    " stato pubblicato attivo"
+)
+_NOT_SHOWN = _folded(
+    "draft unpublished archived hidden inactive disabled deleted private false no off 0 entwurf archiviert unveröffentlicht"
+    " versteckt inaktiv deaktiviert gelöscht falsch nein aus brouillon borrador bozza rascunho concept"
+)
+#: Columns of other tables that are nobody's business but the shop's.
+_INTERNAL = re.compile(
+    r"\b(intern\w*|einkaufs\w*|ek|cost per item|purchase|wholesale|marge|margin|lieferant\w*|supplier\w*)\b", re.I
+)
+#: Words of a header that has more of them: Frage (DE), FAQ question, Frage/Question, question_en.
+_WORDS, _MOST_WORDS = re.compile(r"[^\W_]+"), 4
+#: Filled rows among which the header is: a title, a date and notes may stand above it.
+HEADER_WITHIN = 20
+#: Characters of a header of another table.
+_LONGEST = 120
+#: A sentence; "Art.-Nr." is none.
+_NO_HEADER = re.compile(r"[?!？؟。]$|\s\S+\s.*\.$")
+#: A number, with a unit or without one.
+_NUMBER = re.compile(r"\D{0,4}\d[\d.,'\u2019 \u00a0]{0,20}\s?\D{0,4}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a table has what; -1: nowhere."""
+
+    #: Columns of questions and of their answers: in two languages there are two of each.
+    pairs: tuple[tuple[int, int], ...]
+    link: int = -1
+    #: Columns that say whether a row is for customers.
+    status: tuple[int, ...] = ()
+    #: Rows down to the header, which are no items.
+    header: int = 0
+    #: Of a table of other things: the names of its columns. The only pair's first is the column that names a thing.
+    names: Row = ()
+
+
+def layout_of(first: list[list[str]]) -> Layout:
+    """How a table is laid out, by its first filled rows, whose cells are stripped."""
+    for number, row in enumerate(first, 1):
+        pairs = _pairs(row)
+        if pairs and not (_find(row, _ASKS) < 0 and _has_price(row)):
+            return Layout(pairs, _find(row, _LINK), _all(row, _STATUS), number)
+    for number, row in enumerate(first, 1):
+        if _names_things(row, first[number:]):
+            name = _naming(row, first[number:])
+            return Layout(((name, -1),), _find(row, _LINK), _all(row, _STATUS), number, row)
+    return _by_one_header(first)
+
+
+def _pairs(row: Row) -> tuple[tuple[int, int], ...]:
+    """The columns of questions and answers by a row that may be the header."""
+    answers = _with_word(row, _ANSWERS)
+    questions = [place for place in _with_word(row, _ASKS) if place not in answers]
+    if len(questions) == len(answers) > 1:
+        return tuple(zip(questions, answers, strict=True))
+    exact = _first(row, _ASKS, _QUESTION), _first(row, _ANSWERS, _ANSWER)
+    if min(exact) >= 0:
+        return (exact,)
+    question, answer = next(iter(_with_word(row, _ASKS)), -1), next(iter(answers), -1)
+    return ((question, answer),) if min(question, answer) >= 0 and question != answer else ()
+
+
+def _by_one_header(first: list[list[str]]) -> Layout:
+    """A table of which one header is known, or none."""
+    row = first[0] if first else []
+    question, answer, link = _first(row, _ASKS, _QUESTION), _first(row, _ANSWERS, _ANSWER), _find(row, _LINK)
+    if question < 0 and answer < 0:
+        place = _asking(first)
+        return Layout(((place, place + 1),))
+    other = next((place for place in range(len(row)) if place not in (question, answer, link)), -1)
+    return Layout(((other if question < 0 else question, other if answer < 0 else answer),), link, _all(row, _STATUS), 1)
+
+
+def _asking(first: list[list[str]]) -> int:
+    """The column of a table without headers that asks: the first, unless most cells of another one end with a question mark."""
+    columns = range(min(map(len, first), default=0) - 1)
+    asking = {place: sum(row[place].endswith(("?", "？", "؟")) for row in first) for place in columns}
+    best = max(asking, key=asking.__getitem__, default=0)
+    return best if len(first) > 1 and asking.get(best, 0) > len(first) / 2 else 0
+
+
+def _names_things(row: Row, below: Sequence[Row]) -> bool:
+    """Whether a row is the header of a table of products, prices, sizes, shops or the like."""
+    filled = [cell for cell in row if cell]
+    width = max((len([cell for cell in one if cell]) for one in below), default=0)
+    if len(filled) < 2 or len(filled) < width - 1 or len(set(filled)) < len(filled) or _find(row, _ASKS | _ANSWERS) >= 0:
+        return False
+    if any(len(cell) > _LONGEST or _NO_HEADER.search(cell) or _NUMBER.fullmatch(cell) for cell in filled):
+        return False
+    has_corner = not row[0] and all(one[0] for one in below if one)
+    if _has_price(row) or has_corner or (len(filled) > 2 and _find(row, _NAMES) >= 0):
+        return True
+    return any(_all_numbers(place, below) for place in range(1, len(row))) and (len(filled) > 2 or len(below) > 2)
+
+
+def _all_numbers(place: int, below: Sequence[Row]) -> bool:
+    cells = [row[place] for row in below if place < len(row) and row[place]]
+    return len(cells) > 1 and all(map(_NUMBER.fullmatch, cells))
+
+
+def _naming(row: Row, below: Sequence[Row]) -> int:
+    """The column that names a thing: by its header, or the first one that is not of numbers."""
+    if (place := _find(row, _NAMES)) >= 0:
+        return place
+    return next((place for place in range(len(row)) if not _all_numbers(place, below)), 0)
+
+
+def described(layout: Layout, row: Row) -> str:
+    """What a row of a table of things says, beside the thing's name: a line for each column."""
+    skipped = {layout.pairs[0][0], layout.link, *layout.status}
+    cells = [(name, cell) for place, (name, cell) in enumerate(zip(layout.names, row, strict=False)) if place not in skipped]
+    return "\n".join(f"{name}: {cell}" for name, cell in cells if name and _is_told(name, cell))
+
+
+def _is_told(name: str, cell: str) -> bool:
+    is_picture = re.fullmatch(r"https?://\S+\.(jpe?g|png|webp|gif|svg)(\?\S*)?", cell, re.I)
+    return bool(cell) and not is_picture and cell.upper() not in ("TRUE", "FALSE") and not _INTERNAL.search(name)
+
+
+def is_shown(layout: Layout, row: Row) -> bool:
+    """Whether a row is for customers: it is no draft, and not archived."""
+    return not any(_fold(row[place]) in _NOT_SHOWN for place in layout.status if place < len(row))
+
+
+def _has_price(row: Row) -> bool:
+    return any(price in cell.casefold() for cell in row for price in _PRICES)
+
+
+def _with_word(row: Row, names: frozenset[str]) -> list[int]:
+    words = [[] if "?" in cell else _WORDS.findall(cell) for cell in row]
+    return [place for place, some in enumerate(words) if len(some) <= _MOST_WORDS and any(_fold(word) in names for word in some)]
+
+
+def _first(row: Row, surely: frozenset[str], maybe: frozenset[str]) -> int:
+    """The column of one of the first names, else of one of the others: a topic is what is asked only where no question is."""
+    place = _find(row, surely)
+    return place if place >= 0 else _find(row, maybe)
+
+
+def _all(row: Row, names: frozenset[str]) -> tuple[int, ...]:
+    return tuple(place for place, cell in enumerate(row) if _fold(cell) in names)
+
+
+def _find(row: Row, names: frozenset[str]) -> int:
+    return next((place for place, cell in enumerate(row) if _fold(cell) in names), -1)

@@ -1,0 +1,110 @@
+"""Excel files: all visible rows of all visible sheets, as Excel shows them, or nearly."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from shared.knowledge.columns import Row
+from shared.knowledge.documents import Document, Raw, Unreadable
+from shared.knowledge.tables import Problems, document_of
+
+#: Columns of a sheet that are looked at: one cell far to the right makes all rows as wide.
+MAX_COLUMNS = 50
+#: Empty rows after which nothing more comes: Excel keeps a million for a format that somebody set.
+MAX_EMPTY = 5_000
+#: The money of a cell's format: [$€-407], "CHF", $; and its digits behind the point.
+_MONEY = re.compile(r"\[\$([^\]\-]{1,5})|(CHF|EUR|USD|GBP|PLN|Kč|kr|zł|[€£¥₹₽₺])|^_?[\-(*\s\\\"]*(\$)")
+_DIGITS = re.compile(r"\.(0+)")
+_ZEROS = re.compile("0{2,12}")
+
+
+def read_xlsx(raw: Raw) -> Document:
+    """All visible sheets of an Excel file."""
+    import openpyxl  # slow to import: only in the process that reads
+
+    try:
+        # A formula's result is kept beside it, unless no Excel has calculated it.
+        results, formulas = (
+            openpyxl.load_workbook(io.BytesIO(raw.body), read_only=True, data_only=data_only, keep_links=False)
+            for data_only in (True, False)
+        )
+        names = [sheet.title for sheet in results.worksheets if sheet.sheet_state == "visible"]
+        problems = Problems()
+        return document_of(raw, [_rows(results[name], formulas[name], problems) for name in names], problems)
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as problem:
+        raise Unreadable(f"is damaged, or no Excel file ({type(problem).__name__}); open it in Excel and save it again") from None
+
+
+def _rows(results: Any, formulas: Any, problems: Problems) -> Iterator[Row]:
+    """Rows with their cells; hidden ones, and cells of hidden columns, are empty."""
+    hidden_rows, hidden_columns = _hidden(results)
+    pairs = zip(results.iter_rows(max_col=MAX_COLUMNS), formulas.iter_rows(max_col=MAX_COLUMNS), strict=False)
+    empty = 0
+    for number, (row, formula_row) in enumerate(pairs, 1):
+        cells = [_cell(cell) or _formula(formula, number, problems) for cell, formula in zip(row, formula_row, strict=False)]
+        cells = ["" if place in hidden_columns else cell for place, cell in enumerate(cells, 1)]
+        if number in hidden_rows and any(cells):
+            problems.left_out.append(f"row {number} is hidden")
+            cells = []
+        empty = 0 if any(cells) else empty + 1
+        if empty > MAX_EMPTY:
+            return
+        yield cells
+
+
+def _hidden(sheet: Any) -> tuple[set[int], set[int]]:
+    """Numbers of the rows and columns that Excel does not show; openpyxl tells them only of files that it keeps in memory."""
+    from lxml import etree
+
+    rows, columns = set[int](), set[int]()
+    with sheet._get_source() as source:
+        for _, element in etree.iterparse(source, events=("end",), tag=("{*}row", "{*}col"), resolve_entities=False):
+            if element.get("hidden") in ("1", "true"):
+                if element.tag.endswith("col"):
+                    columns.update(range(int(element.get("min")), min(int(element.get("max")), MAX_COLUMNS) + 1))
+                elif element.get("r"):
+                    rows.add(int(element.get("r")))
+            element.clear()  # memory
+    return rows, columns
+
+
+def _formula(cell: Any, number: int, problems: Problems) -> str:
+    """A formula that no Excel has calculated, as text."""
+    text = _cell(cell)
+    if text.startswith("="):
+        problems.uncalculated.append(f"row {number}")
+    return text
+
+
+def _cell(cell: Any) -> str:
+    """What Excel shows, or nearly."""
+    value = cell.value
+    if value is None or cell.data_type == "e":
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        return _number(value, cell.number_format or "")
+    if isinstance(value, datetime.datetime):
+        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ", "minutes")
+    if isinstance(value, datetime.time):
+        return value.isoformat("minutes")
+    return str(value)
+
+
+def _number(value: float, number_format: str) -> str:
+    if "%" in number_format:
+        return f"{value * 100:.10g} %"
+    if _ZEROS.fullmatch(number_format) and value == int(value):  # a postal code, an article's number
+        return f"{int(value):0{len(number_format)}d}"
+    money = _MONEY.search(number_format)
+    if money is None:
+        return f"{value:.15g}"
+    digits = _DIGITS.search(number_format)
+    return f"{value:.{len(digits[1]) if digits else 0}f} {next(filter(None, money.groups())).strip()}"
