@@ -16,7 +16,7 @@ import psycopg2
 from shared import database_url
 from shared.config import settings
 from shared.db import refusals
-from shared.db.outage import StatementOverdue, is_outage, outage
+from shared.db.outage import PoolerIsFull, StatementOverdue, is_outage, outage
 from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
 
 #: How our sessions plan: each statement touches a few rows by an index, on a table that may be empty when the plan is made
@@ -59,6 +59,8 @@ _FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
 _PROBE_PATIENCE = 2.0
 #: How often a pooler is asked: it has many connections to choose from, and others ask it as well.
 _PROBES = 10
+#: What PgBouncer says to who waited for a connection.
+_WAITED_IN_VAIN = "query_wait_timeout"
 #: The addresses whose pooler is known to give each session a connection of its own.
 _in_session_mode: set[str] = set()
 #: What is said of a pooler in transaction or statement mode.
@@ -83,7 +85,8 @@ def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNI
     try:
         # A pooler makes up the pid that it tells. Settings must not stay on a connection that others use as well.
         pid = session.get_backend_pid()
-        [[real_pid, *_]] = _ask(session, f"select pg_backend_pid(), {_settings(planning, limits, f'pg_backend_pid() <> {pid}')}")
+        asked = f"select pg_backend_pid(), {_settings(planning, limits, f'pg_backend_pid() <> {pid}')}"
+        [[real_pid, *_]] = _first_answer(session, asked, url)
         if pid != real_pid:
             if url not in _in_session_mode:
                 _refuse_transaction_mode(session, url, limits)
@@ -132,6 +135,16 @@ def _connect(url: str, limits: Limits) -> Session:
             "wrote. Remove it there: alter role … reset standard_conforming_strings."
         )
     return session
+
+
+def _first_answer(session: Session, sql: str, url: str) -> list[tuple[Any, ...]]:
+    """A pooler takes every client at once, and lets its first statement wait for a connection. Raises PoolerIsFull."""
+    try:
+        return _ask(session, sql)
+    except psycopg2.OperationalError as problem:
+        if _WAITED_IN_VAIN in str(problem) or (url in _in_session_mode and isinstance(problem, StatementOverdue)):
+            raise PoolerIsFull(f"the connection pooler had no connection left within {session.patience:.0f} s") from problem
+        raise
 
 
 def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str:

@@ -80,6 +80,10 @@ class StatementOverdue(psycopg2.OperationalError):
     """No answer within the time that a statement may take: the connection was cut, and what became of it is not known."""
 
 
+class PoolerIsFull(psycopg2.OperationalError):
+    """A connection pooler has taken the client and has no connection to the server left for it."""
+
+
 class SchemaDiffers(psycopg2.OperationalError):
     """The database is not of this code's age; the text says what to do about it (shared/db/schema_age.py)."""
 
@@ -92,6 +96,8 @@ def kind_of(problem: BaseException) -> Kind | None:
         return _kind_of_state(state)
     if isinstance(reported, StatementOverdue):
         return Kind("no answer in time", Consequence.RECONNECT)
+    if isinstance(reported, PoolerIsFull):
+        return KINDS["53300"]
     if isinstance(reported, SchemaDiffers):
         return Kind(str(reported), Consequence.WAIT)
     if isinstance(

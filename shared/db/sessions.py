@@ -16,7 +16,7 @@ from math import inf
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from shared.db.outage import TOO_MANY, outage, service_down, word_for
+from shared.db.outage import TOO_MANY, PoolerIsFull, outage, service_down, word_for
 from shared.db.session import Limits, Session
 from shared.errors import ServiceDown
 
@@ -28,6 +28,9 @@ PING_PATIENCE = 2.0
 SURPLUS_IDLE, LAST_IDLE = 5.0, 30.0
 #: Seconds between looks at how many connections PostgreSQL has left, and for which it counts as crowded if there were none.
 SURVEY_EVERY, CROWDED_FOR = 5.0, 10.0
+#: The same for a pooler that is full: nobody can ask it how much it has left, and who tries waits until a statement is overdue.
+#: So it is tried seldom, and for CAREFUL_FOR after that by one thread alone.
+POOLER_CROWDED_FOR, CAREFUL_FOR = 60.0, 600.0
 #: In a crowd: seconds after which a session is given up although it is needed, and for which its process then asks for none.
 TURN, PAUSE = 2.0, (0.2, 0.8)
 #: Seconds until a refused connection is asked for again.
@@ -50,7 +53,9 @@ class Sessions:
         self._count = 0
         #: Sessions that were opened before this were opened to a server that is not there any more.
         self._trusted_from = 0.0
-        self._may_open_at = self._surveyed_at = self._crowded_until = 0.0
+        self._may_open_at = self._surveyed_at = self._crowded_until = self._careful_until = 0.0
+        #: Sessions that are being opened.
+        self._opening = 0
 
     @property
     def in_use(self) -> int:
@@ -132,8 +137,9 @@ class Sessions:
                     if self._queue[0] is ticket:
                         if self._idle:
                             return self._idle.pop()
-                        if pause <= 0 and self._count < (1 if self.is_crowded else self._size):
+                        if pause <= 0 and self._may_open_one(now):
                             self._count += 1
+                            self._opening += 1
                             return None
                     if now >= deadline:
                         raise service_down(refused) if refused else self._none_was_free()
@@ -141,6 +147,11 @@ class Sessions:
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
+
+    def _may_open_one(self, now: float) -> bool:
+        if now < self._careful_until and self._opening:
+            return False
+        return self._count < (1 if now < self._crowded_until else self._size)
 
     def _none_was_free(self) -> ServiceDown:
         return ServiceDown(f"none of DB_POOL_SIZE={self._size} connections was free for {self._limits.turn:.0f} s")
@@ -151,13 +162,24 @@ class Sessions:
         except BaseException as problem:
             with self._changed:
                 self._count -= 1
+                self._opening -= 1
                 if isinstance(problem, psycopg2.Error) and word_for(problem) == TOO_MANY:
-                    now = time.monotonic()
-                    self._crowded_until, self._may_open_at = now + CROWDED_FOR, now + random.uniform(*REFUSED_PAUSE)
+                    self._note_refusal(problem)
                 self._changed.notify_all()
             raise
+        with self._changed:
+            self._opening -= 1
+            self._changed.notify_all()
         self._survey(session)
         return session
+
+    def _note_refusal(self, problem: psycopg2.Error) -> None:
+        now = time.monotonic()
+        self._may_open_at = now + random.uniform(*REFUSED_PAUSE)
+        if isinstance(problem, PoolerIsFull):
+            self._crowded_until, self._careful_until = now + POOLER_CROWDED_FOR, now + CAREFUL_FOR
+        else:
+            self._crowded_until = now + CROWDED_FOR
 
     def _works(self, session: Session) -> bool:
         if session.opened < self._trusted_from or session.has_ended():

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,7 +18,12 @@ from scripts.local.chaos import pooler
 from scripts.local.chaos.pooler import PgBouncer
 from scripts.local.embedded import Services
 from shared import config, db
+from shared.db.connecting import free_connections, open_session
+from shared.db.session import Limits
+from shared.db.sessions import Sessions
 from tests.builders import World
+from tests.integration.test_turns import Busy
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(pooler.installed() is None, reason="the program pgbouncer is not installed")
 
@@ -71,6 +77,28 @@ def test_a_pool_of_one_is_enough(world: World, pooled_url: str) -> None:
     world.say()
     world.drain()
     assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
+
+
+def _have_both(busy: list[Busy], uses: int) -> bool:
+    return all(process.uses > uses for process in busy)
+
+
+@pytest.mark.parametrize("pooled_url", [("session", 2)], indirect=True)
+def test_a_pool_that_is_too_small_is_shared_in_turns(pooled_url: str) -> None:
+    limits = Limits(statement=2, connect=5, turn=30)
+    open_one = partial(open_session, pooled_url, limits)
+    open_one().close()  # as each process does at its start: it has seen the pooler
+    processes = [Sessions(open_one, free_connections, 4, limits) for _ in range(2)]
+    busy = [Busy(sessions, threads=4) for sessions in processes]
+    try:
+        for uses in (20, 40, 60):  # nobody has it for good
+            wait_until(partial(_have_both, busy, uses))
+        assert any(sessions.is_crowded for sessions in processes)
+    finally:
+        for process in busy:
+            process.end()
+        for sessions in processes:
+            sessions.close_all()
 
 
 def test_user_options_in_the_url_keep_our_plans(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
