@@ -27,6 +27,19 @@ _LONGEST = 300
 _MOST, _DEEPEST = 5_000, 8
 
 
+#: A question and its answer in running text, each with a word or letter before it: "Q: …", "A: …".
+_ASKED = re.compile(
+    r"^[ \t]*\**(?:Q|Question|Frage|F|Pregunta|P|Domanda|D|Vraag|V)[ \t]?\d{0,3}[.:)]\**[ \t]*([^\n]{3,200}?)\**[ \t]*\n\s*"
+    r"\**(?:A|Answer|Antwort|R|Respuesta|Réponse|Risposta|Antwoord)[ \t]?\d{0,3}[.:)]\**[ \t]*(?=\S)",
+    re.M | re.I,
+)
+
+
+def with_headings(text: str) -> str:
+    """A text with its questions as headings."""
+    return _ASKED.sub(r"\n###### \1\n\n", text) if len(_ASKED.findall(text)) > 1 else text
+
+
 def mark_questions(tree: Any) -> None:
     """Makes headings of the questions in a page, and paragraphs of bare answers; nothing of both is hidden any more."""
     for element in [one for one in tree.iter() if isinstance(one.tag, str)]:

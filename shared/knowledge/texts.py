@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from shared.knowledge import faq, no_page
+from shared.knowledge import faq, no_page, word
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.split import split
@@ -24,6 +22,12 @@ MIN_LETTERS = 10
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.{0,10000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S)
 _TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M | re.I)
 _FIRST_HEADING = re.compile(r"\s{0,1000}#[ \t]+([^\n]{1,200})(?:\n|\Z)")
+#: What programs write as a title.
+_NO_TITLE = re.compile(
+    r"\(?(untitled|unbenannt|anonymous|unknown|unspecified|sans titre|sin título|senza titolo|title|titel)\)?( ?\d*| document)"
+    r"|(word-)?(document|dokument|documento)[ _-]?\d*|(microsoft )?(word|excel|powerpoint)\b.*|.*\.[a-z]{3,4}x?|powerpoint .*",
+    re.I,
+)
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n(?=[a-zß-öø-ÿ])")
 
 
@@ -60,9 +64,7 @@ def read_pdf(raw: Raw) -> Document:
     empty = [number for number, text in enumerate(pages, 1) if sum(map(str.isalpha, text)) < MIN_LETTERS]
     if len(empty) == len(pages):
         raise Unreadable("has no text, only pictures: it is a scan. Run a text recognition (OCR) on it first")
-    document = _document(
-        title if 2 < len(title) < 150 else _stem(raw.name), _HYPHENATED.sub("", "\n\n".join(filter(None, pages)))
-    )
+    document = _document(_titled(title, raw.name), _HYPHENATED.sub("", "\n\n".join(filter(None, pages))))
     if empty:
         document.warning = f"{len(empty)} of {len(pages)} pages have no text and may be scans"
     return document
@@ -70,62 +72,14 @@ def read_pdf(raw: Raw) -> Document:
 
 def read_docx(raw: Raw) -> Document:
     """Paragraphs, headings, lists and tables of a Word file, in their order."""
-    import docx  # slow to import: only in the process that reads
-    from lxml import etree
-
-    try:
-        word = docx.Document(io.BytesIO(raw.body))
-        text = "\n\n".join(filter(None, map(_block, _joined(word.iter_inner_content()))))
-        title = word.core_properties.title
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
-        raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it again") from None
-    return _document(title or _stem(raw.name), text)
+    title, text = word.markdown_of(raw)
+    return _document(_titled(title, raw.name), text)
 
 
-def _joined(blocks: Iterator[Any]) -> Iterator[Any]:
-    """Blocks of a Word file; items of a list that follow one another are one block."""
-    items: list[str] = []
-    for block in blocks:
-        if not hasattr(block, "rows") and _is_list(block) and block.text.strip():
-            items.append(f"- {block.text.strip()}")
-            continue
-        if items:
-            yield "\n".join(items)
-            items = []
-        yield block
-    yield "\n".join(items)
-
-
-def _block(block: Any) -> str:
-    if isinstance(block, str):
-        return block
-    if hasattr(block, "rows"):
-        return "\n".join(filter(None, (_table_row(row) for row in block.rows)))
-    text: str = block.text.strip()
-    style = (block.style.name or "") if block.style is not None else ""
-    level = re.fullmatch(r"Heading ([1-6])", style, re.I)
-    if text and (level or style == "Title"):
-        return "#" * (int(level[1]) if level else 1) + " " + " ".join(text.split())
-    return text
-
-
-def _is_list(paragraph: Any) -> bool:
-    style = (paragraph.style.name or "") if paragraph.style is not None else ""
-    properties = paragraph._p.pPr
-    return not style.startswith("Heading") and (
-        style.startswith("List") or (properties is not None and properties.numPr is not None)
-    )
-
-
-def _table_row(row: Any) -> str:
-    """Cells that are merged are one."""
-    cells: list[str] = []
-    last = None
-    for cell in row.cells:
-        if cell._tc is not last:
-            cells.append(" ".join(cell.text.split()))
-        last = cell._tc
-    return f"| {' | '.join(cells)} |" if any(cells) else ""
+def _titled(title: str, name: str) -> str:
+    """The title that a file has in its properties, unless a program wrote it there; else its name."""
+    title = " ".join(title.split())
+    return title if 2 < len(title) < 150 and not _NO_TITLE.fullmatch(title) else _stem(name)
 
 
 def read_html(raw: Raw) -> Document:
@@ -217,7 +171,7 @@ def _absolute(url: str, link: str) -> str | None:
 
 
 def _document(title: str, text: str, allow_empty: bool = False) -> Document:
-    items = [Item(*item) for item in split(as_written(title), as_written(text))]
+    items = [Item(*item) for item in split(as_written(title), faq.with_headings(as_written(text)))]
     if not items and not allow_empty:
         raise Unreadable("has no text")
     if len(items) > MAX_ITEMS:

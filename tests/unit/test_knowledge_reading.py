@@ -168,9 +168,9 @@ def test_a_word_file() -> None:
     word.add_paragraph("That is all.")
     word.save(file)
     assert pairs(read("shop.docx", file.getvalue())) == [
-        ("shop", "Welcome."),
-        ("shop › Sizes", "| All sizes |\n| S | 36 |\n| M | 38 |"),
-        ("shop › Sizes › Payment", "- Card\n- Invoice\n\nThat is all."),
+        ("Shop", "Welcome."),
+        ("Shop › Sizes", "| All sizes |\n| S | 36 |\n| M | 38 |"),
+        ("Shop › Sizes › Payment", "- Card\n- Invoice\n\nThat is all."),
     ]
 
 

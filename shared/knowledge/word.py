@@ -1,0 +1,191 @@
+"""Word files become Markdown: paragraphs, headings, lists, tables, text boxes and notes, as Word shows them.
+
+python-docx gives paragraphs and tables in their order, but does not look into tracked changes, content controls, fields, text
+boxes and notes. So what these hold is put where it looks, and what Word does not show goes, before it is asked.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from shared.knowledge.columns import layout_of
+from shared.knowledge.documents import Raw, Unreadable
+
+_W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_NAMES = {"w": _W, "mc": "http://schemas.openxmlformats.org/markup-compatibility/2006"}
+#: What is deleted, moved away, hidden, or there for old versions of Word; and rows of tables that are deleted.
+_NOT_SHOWN = (
+    "//w:tr[w:trPr/w:del] | //w:del | //w:moveFrom | //mc:Fallback | //w:r[w:rPr/w:vanish[not(@w:val='0' or @w:val='false')]]"
+)
+#: What stands around text: insertions, controls, fields, languages.
+_WRAPPERS = "//w:ins | //w:moveTo | //w:sdt | //w:sdtContent | //w:smartTag | //w:customXml | //w:fldSimple | //w:bdo | //w:dir"
+#: Characters of a paragraph in bold type that is a heading.
+_LONGEST = 120
+#: The level of such a heading, and of a question in a table: below all that are marked as headings.
+_LOWEST = 6
+
+
+def markdown_of(raw: Raw) -> tuple[str, str]:
+    """The title that a Word file has, if any, and its text. Raises Unreadable."""
+    import docx  # slow to import: only in the process that reads
+    from lxml import etree
+
+    try:
+        word = docx.Document(io.BytesIO(raw.body))
+        _show_all(word)
+        blocks: list[Any] = [block for block in word.iter_inner_content() if hasattr(block, "rows") or block.text.strip()]
+        title = next((block.text for block in blocks[:3] if _style(block) == "title"), "") or word.core_properties.title
+        return title, "\n\n".join(filter(None, _joined(blocks)))
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
+        raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it again") from None
+
+
+def _show_all(word: Any) -> None:
+    """Puts text where python-docx looks, and takes away what Word does not show."""
+    body = word.element.body
+    for element in _all(body, _NOT_SHOWN):
+        _remove(element)
+    _show_notes(word)
+    for element in _all(body, _WRAPPERS):
+        _unwrap(element)
+    for box in _all(body, "//w:txbxContent"):
+        around = [above for above in box.iterancestors() if above.tag == f"{{{_W}}}p"]
+        if around:
+            for block in reversed(box):
+                around[-1].addnext(block)
+
+
+def _all(element: Any, path: str) -> list[Any]:
+    """What a path leads to; python-docx's own way knows fewer namespaces."""
+    from lxml import etree
+
+    found: list[Any] = etree.XPath(path, namespaces=_NAMES)(element)
+    return found
+
+
+def _remove(element: Any) -> None:
+    if element.getparent() is not None:
+        element.getparent().remove(element)
+
+
+def _unwrap(element: Any) -> None:
+    for inner in [] if element.getparent() is None else list(element):
+        element.addprevious(inner)
+    _remove(element)
+
+
+def _show_notes(word: Any) -> None:
+    """Footnotes and endnotes stand in parentheses where they belong."""
+    from docx.oxml import OxmlElement
+    from lxml import etree
+
+    for kind in ("footnote", "endnote"):
+        parts = [one.target_part for one in word.part.rels.values() if one.reltype.endswith(f"/{kind}s")]
+        if not parts:
+            continue
+        notes = etree.fromstring(parts[0].blob, etree.XMLParser(resolve_entities=False, no_network=True))
+        texts = {note.get(f"{{{_W}}}id"): " ".join("".join(note.itertext()).split()) for note in notes}
+        for reference in _all(word.element.body, f"//w:{kind}Reference"):
+            if text := texts.get(reference.get(f"{{{_W}}}id")):
+                shown = OxmlElement("w:t")
+                shown.text = f" ({text})"
+                reference.addprevious(shown)
+
+
+def _joined(blocks: list[Any]) -> Iterator[str]:
+    """Blocks of a Word file as Markdown; items of a list that follow one another are one block."""
+    items: list[str] = []
+    for place, block in enumerate(blocks):
+        if _is_list(block):
+            items.append(f"{'  ' * _depth(block)}- {block.text.strip()}")
+            continue
+        if items:
+            yield "\n".join(items)
+            items = []
+        following = blocks[place + 1 : place + 2]
+        yield _table(block, following) if hasattr(block, "rows") else _paragraph(block, following)
+    yield "\n".join(items)
+
+
+def _paragraph(block: Any, following: list[Any]) -> str:
+    style, text = _style(block), str(block.text).strip()
+    if style.startswith("toc"):  # a table of contents
+        return ""
+    level = 1 if style == "title" else _level(block)
+    if not level and _is_bold(block) and following and not _is_bold(following[0]):
+        level = _LOWEST
+    return "#" * level + " " + " ".join(text.split()) if level else text
+
+
+def _style(block: Any) -> str:
+    style = getattr(block, "style", None)
+    return (style.name or "").lower() if style is not None else ""
+
+
+def _level(block: Any) -> int:
+    """The level of a heading: what the paragraph says, or its style, or that on which its style is based; 0 of other text."""
+    properties, style = block._p.pPr, block.style
+    for _ in range(10):
+        levels = _all(properties, "./w:outlineLvl/@w:val") if properties is not None else []
+        if levels and levels[0].isdigit():
+            return int(levels[0]) + 1 if int(levels[0]) < 6 else 0
+        if style is None:
+            return 0
+        if named := re.fullmatch(r"heading ([1-6])", style.name or "", re.I):
+            return int(named[1])
+        properties, style = style.element.pPr, style.base_style
+    return 0
+
+
+def _is_bold(block: Any) -> bool:
+    """Whether all of a short paragraph is in bold type."""
+    if hasattr(block, "rows") or _is_list(block) or not 0 < len(block.text.strip()) <= _LONGEST:
+        return False
+    by_style = block.style is not None and block.style.font.bold
+    return all(by_style if run.bold is None else run.bold for run in block.runs if run.text.strip()) and any(block.runs)
+
+
+def _is_list(block: Any) -> bool:
+    if hasattr(block, "rows"):
+        return False
+    properties = block._p.pPr
+    has_number = properties is not None and properties.numPr is not None
+    return not _level(block) and (_style(block).startswith("list") or has_number)
+
+
+def _depth(block: Any) -> int:
+    properties = block._p.pPr
+    level = properties.numPr.ilvl if properties is not None and properties.numPr is not None else None
+    named = re.search(r" ([2-5])$", _style(block))
+    return int(level.val) if level is not None else int(named[1]) - 1 if named else 0
+
+
+def _table(table: Any, following: list[Any]) -> str:
+    """The rows of a table; of one of questions and answers headings and texts, unless a text follows, which is neither."""
+    rows = [cells for row in table.rows if any(cells := _cells(row))]
+    layout = layout_of(rows[:1])
+    is_asked = len(rows) > 1 and layout.header and not layout.names and {len(row) for row in rows} == {2}
+    if is_asked and all(not hasattr(block, "rows") and _level(block) for block in following):
+        ((question, answer),) = layout.pairs
+        return "\n\n".join(f"{'#' * _LOWEST} {row[question]}\n\n{row[answer]}" for row in rows[1:])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _cells(row: Any) -> list[str]:
+    """Cells that are merged are one."""
+    cells: list[str] = []
+    last = None
+    for cell in row.cells:
+        if cell._tc is not last:
+            cells.append(_text(cell))
+        last = cell._tc
+    return cells
+
+
+def _text(cell: Any) -> str:
+    inner = (_table(block, [block]) if hasattr(block, "rows") else block.text for block in cell.iter_inner_content())
+    return " ".join(" ".join(inner).split())
