@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 from configparser import ConfigParser
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from shared.knowledge import faq, no_page, word
+from shared.knowledge import faq, no_page, pdf, word
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.split import split
-
-#: Pages of a PDF: three thick books. Reading one takes a hundredth of a second, or a whole one.
-MAX_PAGES = 2_000
-#: Letters of a page of a PDF below which it is a picture.
-MIN_LETTERS = 10
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.{0,10000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S)
 _TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M | re.I)
@@ -28,7 +22,6 @@ _NO_TITLE = re.compile(
     r"|(word-)?(document|dokument|documento)[ _-]?\d*|(microsoft )?(word|excel|powerpoint)\b.*|.*\.[a-z]{3,4}x?|powerpoint .*",
     re.I,
 )
-_HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n(?=[a-zß-öø-ÿ])")
 
 
 def read_text(raw: Raw) -> Document:
@@ -48,25 +41,9 @@ def read_markdown(raw: Raw) -> Document:
 
 def read_pdf(raw: Raw) -> Document:
     """The text layer of a PDF."""
-    import pypdf  # slow to import: only in the process that reads
-    from pypdf.errors import PyPdfError
-
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(raw.body))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("is protected by a password; save it without one")
-        if len(reader.pages) > MAX_PAGES:
-            raise Unreadable(f"has {len(reader.pages):,} pages, and {MAX_PAGES:,} are allowed; split it by topic")
-        pages = [page.extract_text().strip() for page in reader.pages]
-        title = str((reader.metadata and reader.metadata.title) or "")
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as problem:
-        raise Unreadable(f"is damaged, or no PDF ({type(problem).__name__}); print it to a new PDF") from None
-    empty = [number for number, text in enumerate(pages, 1) if sum(map(str.isalpha, text)) < MIN_LETTERS]
-    if len(empty) == len(pages):
-        raise Unreadable("has no text, only pictures: it is a scan. Run a text recognition (OCR) on it first")
-    document = _document(_titled(title, raw.name), _HYPHENATED.sub("", "\n\n".join(filter(None, pages))))
-    if empty:
-        document.warning = f"{len(empty)} of {len(pages)} pages have no text and may be scans"
+    title, text, warning = pdf.markdown_of(raw)
+    document = _document(_titled(title, raw.name), text)
+    document.warning = warning
     return document
 
 
