@@ -7,6 +7,7 @@ SQL. Doing it again does nothing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import dramatiq
@@ -64,18 +65,22 @@ class DeadLetter:
         return queues.dead_letter_name(queue)
 
 
-def request_dead_letter(queue: Queue, job_id: int, broker: Broker) -> None:
-    """Asks the stage's process for a dead letter that is late, or was lost. Redis carries it once."""
+def request_dead_letters(queue: Queue, job_ids: Iterable[int], broker: Broker) -> int:
+    """Asks the stage's process for dead letters that are late, or were lost; returns how many Redis did not carry already."""
+    lane, ids = _first_lane(queue), {f"dead-letter-{job_id}": job_id for job_id in job_ids}
+    missing = broker.missing(lane, list(ids)) if ids else set()
+    return broker.put(_message(queue, lane, job_id) for identity, job_id in ids.items() if identity in missing) if missing else 0
+
+
+def _message(queue: Queue, lane: str, job_id: int) -> Message[Any]:
     identity = f"dead-letter-{job_id}"
-    broker.enqueue(
-        Message(
-            queue_name=_first_lane(queue),
-            actor_name=queues.dead_letter_name(queue),
-            args=({"args": [job_id]}, {}),
-            kwargs={},
-            options={"redis_message_id": identity},
-            message_id=identity,
-        )
+    return Message(
+        queue_name=lane,
+        actor_name=queues.dead_letter_name(queue),
+        args=({"args": [job_id]}, {}),
+        kwargs={},
+        options={"redis_message_id": identity},
+        message_id=identity,
     )
 
 

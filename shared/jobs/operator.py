@@ -11,7 +11,7 @@ from shared import db, queues
 from shared.broker.connection import outage
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
-from shared.jobs.dead_letter import request_dead_letter
+from shared.jobs.dead_letter import request_dead_letters
 from shared.models import Job
 from shared.queues import Queue
 
@@ -66,7 +66,7 @@ def discard(job_id: int) -> None:
     log.warning("job_discarded", extra={"job": job_id})
     queue = Queue(db.scalar(Job.select(Job.queue).where(Job.id == job_id)))
     try:
-        request_dead_letter(queue, job_id, get_broker())
+        request_dead_letters(queue, [job_id], get_broker())
     except redis.RedisError as error:  # the sweep asks again
         outage.noticed(error)
 

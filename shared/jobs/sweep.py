@@ -19,7 +19,7 @@ from shared.broker.last_time import LastTime
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
-from shared.jobs.dead_letter import request_dead_letter
+from shared.jobs.dead_letter import request_dead_letters
 from shared.jobs.independent import run_each
 from shared.jobs.ledger import expire_leases_of
 from shared.jobs.stuck import StuckMessages
@@ -61,7 +61,7 @@ def _sweep_queue(queue: Queue, repaired: dict[str, int], still_here: Callable[[]
     repaired["released"] += _release_orphans(queue)
     enqueued = _enqueue_lost_jobs(queue)
     repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
-    repaired["dead_letters"] += _request_dead_letters(queue)
+    repaired["dead_letters"] += _request_dead_letters(queue, still_here)
 
 
 def _rescue() -> int:
@@ -113,12 +113,16 @@ def _not_carried(tickets: list[Ticket]) -> list[Ticket]:
     return lost
 
 
-def _request_dead_letters(queue: Queue) -> int:
-    """Asks the stage for the dead letters of jobs whose callback is late, or was lost."""
-    jobs = queries["late_dead_letters"].rows(queue=queue, page=PAGE)
-    for job in jobs:
-        request_dead_letter(queue, job["id"], get_broker())
-    return len(jobs)
+def _request_dead_letters(queue: Queue, still_here: Callable[[], object]) -> int:
+    """Asks the stage for dead letters that are late, or were lost; the oldest may be such as can never be written."""
+    after, count = 0, 0
+    while True:
+        page = queries["late_dead_letters"].rows(queue=queue, after=after, page=PAGE)
+        count += request_dead_letters(queue, [job["id"] for job in page], get_broker())
+        if len(page) < PAGE:
+            return count
+        after = page[-1]["id"]
+        still_here()
 
 
 def _release_orphans(queue: Queue) -> int:

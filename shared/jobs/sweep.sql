@@ -13,9 +13,9 @@ select id from job
 where id = any (:ids::bigint[]) and closed_at is null and not held
   and (state = 'waiting' or state = 'delayed' and run_at < clock_timestamp() or state = 'active' and lease_until < clock_timestamp())
 
--- name: late_dead_letters(queue, page)
+-- name: late_dead_letters(queue, after, page)
 -- Failed jobs whose dead letter is late, or was lost.
-select id from job where queue = :queue and closed_at is null and id > 0 and state = 'failed' order by id limit :page
+select id from job where queue = :queue and closed_at is null and id > 0 and id > :after and state = 'failed' order by id limit :page
 
 -- name: orphaned_keys(queue, page)
 -- Ordering keys whose jobs are all held.

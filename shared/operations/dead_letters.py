@@ -139,9 +139,9 @@ def ignore(where: Filter, by: str, note: Callable[[int], None] = lambda _count: 
 
 def settle() -> int:
     """Closes those that arrived after all; returns how many."""
-    settled, after = 0, 0
-    while (page := queries["settle"].row(after=after, page=AT_ONCE)) and page["last"] is not None:
-        settled, after = settled + page["settled"], page["last"]
+    settled, last = 0, {"failed_at": "-infinity", "id": 0}
+    while page := queries["settle"].row(after=last["failed_at"], after_id=last["id"], page=AT_ONCE):
+        settled, last = settled + page["settled"], page
     return settled
 
 

@@ -21,24 +21,26 @@ from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.e
 where event.next_attempt_at is not null and event.status = 'FAILED'
 group by endpoint.id, customer.id order by count(*) desc limit 50
 
--- name: settle(after, page)
--- What arrived after all, by a late status or another attempt, is nobody's to decide any more. Of the last days, a page at a time.
+-- name: settle(after, after_id, page)
+-- What arrived after all, by a late status or another attempt, is nobody's to decide any more. Of those that failed in the last days, a
+-- page at a time: older ones cost nothing.
 with page_letters as materialized (
     select id, queue, message_id, webhook_event_id, failed_at from dead_letter
-    where state = 'open' and id > :after order by id limit :page
+    where state = 'open' and failed_at > now() - interval '3 days' and (failed_at, id) > (:after::timestamptz, :after_id)
+    order by failed_at, id limit :page
 ), arrived_letters as materialized (
     select letter.id from page_letters letter
     left join webhook_event event on event.id = letter.webhook_event_id
     left join message on message.id = letter.message_id and letter.queue not in ('ai-processing', 'incoming-messages', 'media-fetch')
-    where letter.failed_at > now() - interval '3 days'
-        and (event.status = 'DELIVERED' or message.status in ('SENT', 'DELIVERED', 'READ', 'SUPERSEDED'))
+    where event.status = 'DELIVERED' or message.status in ('SENT', 'DELIVERED', 'READ', 'SUPERSEDED')
 ), locked_letters as materialized (
     select id from dead_letter where id = any (array(select id from arrived_letters)) and state = 'open' order by id for update skip locked
 ), settled_letters as (
     update dead_letter set state = 'answered', changed_by = 'settled by itself', changed_at = clock_timestamp()
     where id = any (array(select id from locked_letters)) returning id
 )
-select (select max(id) from page_letters) as last, (select count(*) from settled_letters) as settled
+select failed_at, id, (select count(*) from settled_letters) as settled
+from page_letters order by failed_at desc, id desc limit 1
 
 -- name: prune_dead_letters(after, age, batch)
 with deleted as (

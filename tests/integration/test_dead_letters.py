@@ -348,7 +348,14 @@ def test_all_that_a_page_shows_is_ignored_some_at_a_time_and_nothing_that_fails_
     assert dead_letters.count(Filter(state="ignored"), 3) == 3
     db.rows("update dead_letter set state = 'open', changed_at = null, changed_by = null")
     db.rows("update message set status = 'SENT', error = null where status = 'FAILED'")
-    assert (dead_letters.settle(), dead_letters.settle()) == (5, 0), "a page after the other"
+    [old, *_, newest] = db.rows("select id from dead_letter order by id")
+    db.rows("update dead_letter set failed_at = failed_at - interval '4 days' where id = %s", [old["id"]])
+    db.rows(
+        "update dead_letter set failed_at = (select max(failed_at) from dead_letter) where id < %s and id > %s",
+        [newest["id"], old["id"]],
+    )
+    assert (dead_letters.settle(), dead_letters.settle()) == (4, 0), "a page after the other, whatever failed at the same moment"
+    assert dead_letters.count(Filter(ids=(old["id"],))) == 1, "what failed days ago is not looked at any more"
 
 
 def test_what_is_ignored_and_its_audit_row_commit_together(

@@ -7,12 +7,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import db
+from shared.broker.messages import read
+from shared.broker.redis_broker import get_broker
 from shared.channels.delivery_status import apply_delivery_status
+from shared.jobs import sweep as sweeping
 from shared.jobs.sweep import sweep
+from shared.queues import Queue, lanes
 from tests.builders import World, prune
 
 STEPS = st.lists(
@@ -86,13 +91,28 @@ def test_any_interleaving_ends_with_one_reply_each(world: World, steps: list[tup
 
 
 def test_a_job_that_redis_lost_is_put_back(world: World) -> None:
-    from shared.broker.redis_broker import get_broker
-
     world.say()
     get_broker().client.flushall()
     db.rows("update job set created_at = created_at - interval '1 minute'")
     assert sweep()["enqueued"] == 1
     assert sweep()["enqueued"] == 0, "it is carried now"
+
+
+def test_dead_letters_that_nobody_can_write_keep_no_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "PAGE", 2)
+    jobs = [world.say(user=f"v-{number}") and world.jobs()[-1]["id"] for number in range(5)]
+    db.rows("update job set state = 'failed', last_error = 'broken' where id = any (%s)", [jobs])
+    broker, lane = get_broker(), lanes(Queue.INCOMING)[5]
+    broker.client.flushall()
+    assert sweep()["dead_letters"] == 5
+    asked = broker.take(lane, 10).messages
+    assert {read(message).message_id for message in asked} == {f"dead-letter-{job}" for job in jobs}  # type: ignore[union-attr]
+    for message in asked[1:]:  # these could not be written, and are tried again later, as Dramatiq's Retries does
+        failed = read(message)
+        assert failed is not None
+        broker.enqueue(failed, delay=60_000)
+        broker.put([], [(lane, failed.message_id)])
+    assert sweep()["dead_letters"] == 0, "one is being written, the others wait for their next attempt"
 
 
 def test_old_records_are_pruned_and_open_ones_stay(world: World) -> None:
