@@ -109,6 +109,7 @@ def resume(pause_id: int, by: str, pace: float = PACE, note: Callable[[], object
 def release_ended() -> int:
     """Releases what is still parked for a pause that is over, as its customer was deleted, or whoever ended it died at that."""
     released = sum(_release(row["id"], PACE) for row in queries["ended"].rows())
+    queries["forget_plans"].rows()
     if released:
         log.warning("pause_released_by_sweep", extra={"jobs": released})
     return released

@@ -10,3 +10,10 @@ with recursive names(name) as (
 )
 select substring(name from 7)::bigint as id from names
 where name ~ '^pause [0-9]+$' and not exists (select from pause where pause.id = substring(name from 7)::bigint)
+
+-- name: forget_plans
+-- Of pauses behind which nothing is parked any more: whoever released the last of it died before that was noted.
+delete from pause_release where pause_id = any (array(
+    select pause_id from pause_release release
+    where not exists (select from job where waits_for = 'pause ' || release.pause_id and closed_at is null)
+    for update skip locked))

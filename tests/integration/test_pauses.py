@@ -160,6 +160,28 @@ def test_a_resume_that_dies_half_way_is_finished_by_the_sweep_and_keeps_pace_and
     pauses.resume(other, "ops@example.com")
 
 
+def test_a_resume_that_dies_when_its_last_job_has_left_leaves_nothing_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, other = paused(queue="ai-processing"), paused(queue="whatsapp-cloud-send")
+    for number in range(2):
+        world.say(user=f"v-{number}", external_id=f"{number}")
+    world.drain()
+    monkeypatch.setattr(pauses, "AT_ONCE", 2)
+
+    def dies(_tickets: list[object]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pauses, "enqueue", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pauses.resume(ended, "ops@example.com")
+    assert db.rows("select pause_id from pause_release") == [{"pause_id": ended}], "whether more are parked it had not asked yet"
+    assert pauses.release_ended() == 0
+    assert db.rows("select pause_id from pause_release") == []
+    monkeypatch.undo()
+    pauses.resume(other, "ops@example.com")
+
+
 def test_a_sweep_beside_a_resume_does_not_double_its_pace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pause_id = paused(queue="ai-processing")
     for number in range(7):
