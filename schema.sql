@@ -1152,6 +1152,7 @@ create table knowledge_gap (
     knowledge_item_id bigint references knowledge_item on delete set null
 );
 create index knowledge_gap_open_idx on knowledge_gap (knowledge_base_id, id desc) where closed_at is null;
+create index knowledge_gap_base_idx on knowledge_gap (knowledge_base_id); -- for a base that is deleted
 create index knowledge_gap_chatbot_idx on knowledge_gap (chatbot_id);
 create index knowledge_gap_item_idx on knowledge_gap (knowledge_item_id);
 create index knowledge_gap_created_idx on knowledge_gap (created_at);
