@@ -240,11 +240,12 @@ def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, folder: Path, queue
     write(world, PHRASE, external_id="wamid.1", **({"media": [PICTURE]} if queue == "media-fetch" else {}))
     while not (jobs := world.jobs(queue=queue)):
         world.run(world.jobs(state="waiting")[0]["id"])
-    world.simulator.faults([{"kind": ON_THE_WAY[queue], "fault": "latency", "ms": 1_500, "times": 1}])
+    world.simulator.faults([{"kind": ON_THE_WAY[queue], "fault": "hold", "times": 1}])
     worker = threading.Thread(target=world.run, args=[jobs[0]["id"]])
     worker.start()
     wait_until(world.simulator.faults_are_drawn)
     assert erasure.erase(world.customer, contact_of())
+    world.simulator.clear_faults()
     worker.join(30)
     assert not worker.is_alive()
     world.drain()

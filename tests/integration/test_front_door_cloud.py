@@ -224,10 +224,9 @@ def test_an_error_of_metas_own_is_logged_and_counted(door: FrontDoor, caplog: py
 
 
 def test_a_picture_within_a_question_does_not_hide_the_question(door: FrontDoor, simulator: Simulator) -> None:
-    db.rows("update chatbot set debounce_seconds = 0.2")
+    db.rows("update chatbot set debounce_seconds = 60")
     door.meta(webhook(change(door.number, messages=[written("wamid.1"), written("wamid.2", type="image", image={"id": "1"})])))
     door.world.drain()
-    time.sleep(0.3)
     db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
     door.world.drain()
     assert len(simulator.record("ai")) == len(simulator.record("graph")) == 1

@@ -121,11 +121,12 @@ def test_an_innocent_suspect_is_done_alone_and_at_once(world: World, queue: Queu
 
 def test_a_suspect_runs_in_another_process_and_says_so(world: World, simulator: Simulator) -> None:
     suspect = suspect_of(world, Queue.AI)
-    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 5_000}])
+    simulator.faults([{"kind": "ai", "fault": "hold"}])
     running = threading.Thread(target=world.run, args=(suspect,))
     running.start()
     until(lambda: row_of(suspect)["claimed_by"] == f"alone:{identity.name}")
     until(_isolated)  # there is a process for it
+    simulator.clear_faults()
     running.join()
     assert row_of(suspect)["state"] == "completed"
 
@@ -164,10 +165,11 @@ def test_poison_dies_alone_twice_and_is_given_up(world: World, poison_kills: Non
 
 def test_a_send_whose_process_died_may_have_left(world: World, simulator: Simulator) -> None:
     suspect = suspect_of(world, Queue.WHATSAPP_CLOUD)
-    simulator.faults([{"kind": "graph", "fault": "latency", "ms": 5_000}])
+    simulator.faults([{"kind": "graph", "fault": "hold", "times": 1}])
     running = threading.Thread(target=world.run, args=(suspect,))
     running.start()
-    until(lambda: (row_of(suspect)["claimed_by"] or "").startswith("alone:"))
+    until(simulator.faults_are_drawn)
+    assert row_of(suspect)["claimed_by"].startswith("alone:")
     for process in until(_isolated):
         process.kill()
     running.join()
@@ -178,10 +180,13 @@ def test_a_send_whose_process_died_may_have_left(world: World, simulator: Simula
 
 def test_suspects_wait_for_a_process_of_their_own(world: World, simulator: Simulator) -> None:
     suspects = [suspect_of(world, Queue.AI, user=f"49151{number}") for number in range(MAX_AT_ONCE + 1)]
-    simulator.faults([{"kind": "ai", "fault": "latency", "ms": 4_000}])
+    simulator.faults([{"kind": "ai", "fault": "hold", "times": MAX_AT_ONCE}])
     running = [threading.Thread(target=world.run, args=(suspect,)) for suspect in suspects]
     for thread in running:
         thread.start()
+    until(simulator.faults_are_drawn)
+    until(lambda: [suspect for suspect in suspects if row_of(suspect)["state"] == "delayed"])
+    simulator.clear_faults()
     for thread in running:
         thread.join()
     states = sorted((row_of(suspect)["state"], row_of(suspect)["attempts"]) for suspect in suspects)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from shared.media import files
 from shared.media.storage import storage
 from shared.models import Media
 from tests.builders import World
+from tests.waiting import wait_until
 
 PICTURE = {"kind": "image", "mime": "image/jpeg", "source": {"id": "137"}}
 
@@ -450,13 +450,10 @@ stage_of_queue(Queue.MEDIA).run(int(sys.argv[1]))
 def test_a_kill_while_a_file_comes_leaves_no_half_file(world: World, root: Path) -> None:
     message = send(world, cloud("killed.ogg"))
     [job] = world.jobs(queue="media-fetch")
-    world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 5}])
+    world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 60_000}])
     worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(job["id"])], cwd=root)
     arrivals = storage().arrivals
-    deadline = time.monotonic() + 90
-    while not any(path.stat().st_size or True for path in arrivals.glob("*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(arrivals.glob("*"))
+    wait_until(lambda: list(arrivals.glob("*")), seconds=90)
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     [row] = media_of(message)

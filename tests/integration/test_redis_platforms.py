@@ -17,7 +17,7 @@ from redis._parsers.base import BaseParser
 
 from shared import config
 from shared.broker import rate_limits, redis_broker
-from shared.broker.connection import Patience, connect_redis, word_for
+from shared.broker.connection import connect_redis, word_for
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.messages import addressed
@@ -225,8 +225,9 @@ def test_a_database_that_redis_does_not_have_is_said(environment: dict[str, str]
 
 
 def test_where_all_connections_wait_for_redis_that_is_the_reason(environment: dict[str, str]) -> None:
-    client = connect_redis(settings(), Patience(timeout=0.2, pause=0.0))
+    client = connect_redis(settings())
     client.connection_pool.get_connection()
+    client.connection_pool.timeout = 0.2  # type: ignore[attr-defined]  # a BlockingConnectionPool's
     with pytest.raises(redis.ConnectionError) as none_free:
         client.ping()
     assert word_for(none_free.value) == "no answer in time"

@@ -89,8 +89,8 @@ CALLS = [
 
 
 def _run_until_called(simulator: Simulator, queue: Queue, job_id: int, kind: str, *faults: dict[str, Any]) -> threading.Thread:
-    """The stage at work in a thread, in the middle of its call."""
-    simulator.faults([{"kind": kind, "fault": "latency", "ms": 1000, "times": 1}, *faults])
+    """The stage at work in a thread, in the middle of its call, which is answered when the rules are removed."""
+    simulator.faults([{"kind": kind, "fault": "hold", "times": 1}, *faults])
     running = threading.Thread(target=_run, args=(queue, job_id), daemon=True)
     running.start()
     until(simulator.faults_are_drawn)
@@ -104,8 +104,15 @@ def _run(queue: Queue, job_id: int) -> None:
         return
 
 
+def _answer(simulator: Simulator, kind: str) -> None:
+    """The call is answered."""
+    simulator.clear_faults()
+    until(lambda: simulator.record(kind))
+
+
 def _away_for_two_leases(partition: Partition, running: threading.Thread, simulator: Simulator, kind: str) -> None:
-    time.sleep(1.5 + 2 * LEASE)  # the call's answer is there after one second
+    _answer(simulator, kind)
+    time.sleep(2 * LEASE)
     assert running.is_alive(), "it keeps what it has"
     partition.end()
     running.join(30)
@@ -147,7 +154,8 @@ def test_who_took_the_job_over_meanwhile_learns_that_it_was_sent(
     job_id = _prepared_job(world, Queue.WHATSAPP_CLOUD, "whatsapp_cloud")
     running = _run_until_called(simulator, Queue.WHATSAPP_CLOUD, job_id, "graph")
     partition.begin()
-    time.sleep(1.5 * LEASE)
+    _answer(simulator, "graph")
+    until(lambda: partition.ask(f"select lease_until < clock_timestamp() from job where id = {job_id}"))
     row = {"job_id": job_id, "worker": "other", "lease": 0.1, "clock_skew": 0, "at_most_once": True, "durable": True}
     claim = json.dumps([{"n": 0, "begun": 0, **row}])
     assert partition.ask(f"select claim from job_claim_v2('whatsapp-cloud-send', '{claim}')") == 2

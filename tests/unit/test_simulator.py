@@ -6,21 +6,29 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
 from scripts.local.simulator.client import ROOT, Simulator
+from tests.waiting import wait_until
 
 AI = {"kind": "ai", "fault": "status"}
+HOOK = b"POST /customer/hook HTTP/1.1\r\nHost: simulator\r\nContent-Length: 0\r\n\r\n"
+
+
+def connected(simulator: Simulator) -> socket.socket:
+    host, port = simulator.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 @pytest.fixture(autouse=True)
 def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
     """The simulator serves the other tests too."""
     yield
-    simulator.clear_faults()
+    simulator.reset()
 
 
 KINDS = (
@@ -99,6 +107,33 @@ def test_rules_are_shown_replaced_and_removed(simulator: Simulator) -> None:
     assert requests.get(address, timeout=60).json() == []
 
 
+def test_a_request_is_held_until_the_rules_are_replaced(simulator: Simulator) -> None:
+    simulator.faults([{"kind": "webhook", "fault": "hold", "times": 1}])
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.post, f"{simulator.url}/customer/hook", timeout=60)
+        wait_until(simulator.faults_are_drawn)
+        assert simulator.record("webhook") == [], "it has not had its effect"
+        simulator.clear_faults()
+        assert asked.result(60).ok
+    [held] = simulator.record("webhook")
+    assert held["faults"] == ["hold"]
+
+
+def test_a_held_request_whose_client_has_gone_has_no_effect(simulator: Simulator) -> None:
+    hold = {"kind": "webhook", "fault": "hold", "times": 1}
+    simulator.faults([hold])
+    with connected(simulator) as connection:
+        connection.sendall(HOOK)
+        wait_until(simulator.faults_are_drawn)
+    simulator.faults([hold])  # the first one may go on
+    with connected(simulator) as connection:
+        connection.sendall(HOOK)
+        wait_until(simulator.faults_are_drawn)
+        simulator.clear_faults()
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    assert len(simulator.record("webhook")) == 1
+
+
 def test_an_unknown_address_is_answered_with_the_valid_ones(simulator: Simulator) -> None:
     answer = requests.post(f"{simulator.url}/webhook/shop", timeout=60)
     assert answer.status_code == 404
@@ -119,8 +154,7 @@ def test_a_port_that_is_taken_is_named_in_a_sentence(simulator: Simulator) -> No
 @pytest.mark.parametrize(("part", "first"), [("head", b"H"), ("body", b"HTTP/1.1 200 OK\r\n")])
 def test_an_answer_drips_from_its_first_byte_or_after_its_head(simulator: Simulator, part: str, first: bytes) -> None:
     simulator.faults([{"kind": "webhook", "fault": "drip", "ms": 2_000, "part": part}])
-    host, port = simulator.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(b"POST /customer/hook HTTP/1.1\r\nHost: simulator\r\nContent-Length: 0\r\n\r\n")
+    with connected(simulator) as connection:
+        connection.sendall(HOOK)
         received = connection.recv(4096)
     assert received == first if part == "head" else received.startswith(first)

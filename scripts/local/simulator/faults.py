@@ -1,13 +1,14 @@
 """Fault injection: rules that say which requests fail, how, and how often.
 
 A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}; rules.py has the fields of each fault.
-`match` is searched in the path and the raw body. After `latency`, `pace` and `statuses` the next rules are tried as well; any
-other fault ends the search. `revoked` refuses a token, or all of them; `offline` says that the gateway's phone is not connected.
-`pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
+`match` is searched in the path and the raw body. After `latency`, `hold`, `pace` and `statuses` the next rules are tried as
+well; any other fault ends the search. `revoked` refuses a token, or all of them; `offline` says that the gateway's phone is not
+connected. `pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -19,7 +20,7 @@ AFTER = frozenset({"reset_after", "half", "timeout", "garbage", "big", "drip", "
 #: The request is refused.
 REFUSALS = frozenset({"status", "rate_limit", "quota", "bad_key", "redirect", "reset_before", "revoked", "offline"})
 #: The request is answered as usual.
-CONTINUING = frozenset({"latency", "pace", "statuses"})
+CONTINUING = frozenset({"latency", "hold", "pace", "statuses"})
 #: The AI answers as another provider or model does (providers.py).
 OTHER_PROVIDER = "provider"
 #: Where the services look for a token.
@@ -33,10 +34,17 @@ class Faults:
     def __init__(self, seed: int | None) -> None:
         self._choice = random.Random(seed)
         self._rules: list[dict[str, Any]] = []
+        self._replaced = asyncio.Event()
 
     def replace(self, rules: object) -> None:
         """Replaces the rules. Raises ValueError, and keeps the old ones, unless all are valid."""
         self._rules = checked(rules, _KNOWN)
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def hold(self) -> None:
+        """Returns when the rules are replaced."""
+        await self._replaced.wait()
 
     def current(self) -> list[dict[str, Any]]:
         """The rules; `times` is how often each still applies."""

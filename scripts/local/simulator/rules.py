@@ -75,6 +75,7 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
     },
     "pace": {"ms": _whole(_MS, 0, required=True)},
     "latency": {"ms": _whole(_MS, 0, required=True)},
+    "hold": {},
     "statuses": {
         "kind": _kind(_REPORTING),
         "url": fields.Url(required=True, require_tld=False, schemes={"http", "https"}, metadata=_about("an http(s) address")),

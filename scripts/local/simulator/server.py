@@ -53,14 +53,14 @@ class World:
         """Serves one connection, request after request."""
         try:
             while (request := await _read(reader)) is not None:
-                if not await self._handle(request, writer):
+                if not await self._handle(request, reader, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
             writer.close()
 
-    async def _handle(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def _handle(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answers the request; False if the connection cannot be used any longer."""
         kind = kind_of(request)
         if not kind:
@@ -70,6 +70,10 @@ class World:
         for rule in drawn:
             if rule["fault"] == "latency":
                 await asyncio.sleep(rule["ms"] / 1000)
+            elif rule["fault"] == "hold":
+                await self.faults.hold()
+                if reader.at_eof():  # nobody waits any more; its effect would be a surprise to what happens by now
+                    return False
         last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
         if last is None or last["fault"] in AFTER or last["fault"] == OTHER_PROVIDER:
             reply = SERVICES[kind](request)
