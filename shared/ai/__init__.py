@@ -15,7 +15,9 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     profiles.py     what a model takes, and the request in that form; lessons.py: what its refusals teach of that
     failures.py     how that fails, and whether another provider may answer
     refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
-    completion.py   how an answer is read; thoughts.py: what of it is not for the customer; stream.py: while it comes
+    completion.py   how an answer is read; native.py: in vendors' own forms; thoughts.py, framing.py: what of it is not for the
+                    customer; calls.py: the tool that it calls
+    stream.py       the same while it comes; events.py: the wire's JSON; pieces.py: texts and calls of it, put together
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources
 What does not: the ranking (knowledge_search_v6 in schema.sql, knowledge_hybrid_v4 in shared/db/vectors.sql), how items get into a
 base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.ai import calls, framing, thoughts
+from shared.ai import calls, framing, native, thoughts
 from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.http import code_of
@@ -36,7 +36,9 @@ _BROKEN_OFF = re.compile(
 #: What libraries put before a reason: FinishReason.STOP, FINISH_REASON_STOP.
 _REASON = re.compile(r"\A(?:finish_?reason[._])", re.I)
 #: What providers call the reason.
-_REASONS = ("finish_reason", "finishReason", "stop_reason", "done_reason")
+_REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+#: What some say in a reason's place while there is none.
+_NO_REASON = re.compile(r"|null|none|unspecified|finish_reason_unspecified|in_progress", re.I)
 #: The end of a sentence, in any script; not the number of a list's item.
 _SENTENCE_END = re.compile(r"(?<!\n\d)(?<!\n\d\d)[.!?…]['\"»”’)\]*_]*(?=\s|\Z)|[。！？।؟۔]|\n")
 #: Cutting at the end of a sentence loses at most this share of the text.
@@ -86,18 +88,19 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
     Raises NoText for one that was paid for and is of no use, and ProviderError for what is no completion, or half of one.
     """
     try:
-        answer = _as_openai(answer)
+        if not isinstance(answer.get("choices"), list):
+            answer = native.as_completion(answer)
         if answer["choices"] == [] and _said(answer, _PROMPT_TOKENS):  # Gemini, of a prompt that it has read and blocks
             answer = {**answer, "choices": [{"finish_reason": None, "message": {}}]}
         choice = _first_said(answer["choices"])
-        finish_reason = next((reason for name in _REASONS if (reason := _name(choice.get(name))) is not None), None)
+        finish_reason = reason_of(choice)
         message = _message_of(choice)
         if not isinstance(message, Mapping) and finish_reason is None:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
         tool, text = _called_or_said(message, frozenset(tools))
         refusal = "" if text else _clean(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
-        written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "refusal")]
+        written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "thinking", "refusal")]
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
         raise ProviderError(f"AI provider: not a completion ({type(problem).__name__})") from None
@@ -111,26 +114,6 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
         is_estimated=usage.is_estimated,
     )
     return _checked(found, refusal, usage)
-
-
-def _as_openai(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A completion that a gateway has wrapped, or handed on as its own vendor's API says it."""
-    choices = answer.get("choices")
-    if isinstance(choices, Mapping):
-        return {**answer, "choices": [choices] if "message" in choices else list(choices.values())}
-    if choices is not None:
-        return answer
-    wrapped = (answer.get(name) for name in ("data", "result", "output", "response"))
-    if inner := next((inner for inner in wrapped if isinstance(inner, Mapping)), None):
-        return _as_openai({**{name: value for name, value in answer.items() if name in _USAGE_PLACES}, **inner})
-    if isinstance(candidates := answer.get("candidates"), list):  # Gemini
-        return {**answer, "choices": [{**one, "message": {"content": one.get("content")}} for one in candidates]}
-    if isinstance(answer.get("message"), Mapping):  # Ollama
-        return {**answer, "choices": [answer]}
-    outputs = answer.get("output")  # OpenAI's Responses; Anthropic; text generation
-    content = [one.get("content") for one in outputs if one.get("type") == "message"] if isinstance(outputs, list) else None
-    words = content or next((answer[name] for name in ("content", "response", "generated_text") if answer.get(name)), None)
-    return answer if words is None else {**answer, "choices": [{**answer, "message": {"content": words}}]}
 
 
 def _first_said(choices: Sequence[Any]) -> Mapping[str, Any]:
@@ -172,6 +155,18 @@ def _to_sentence(text: str) -> str:
     if ends and ends[-1] >= len(text) * (1 - _MOST_LOST):
         return text[: ends[-1]].rstrip()
     return text[: max(text.rfind(" "), len(text) // 2)].rstrip() + CUT_MARK
+
+
+def ends_with_sentence(text: str) -> bool:
+    """Whether a text may be whole: its last sentence has an end."""
+    text = text.rstrip()
+    return any(match.end() == len(text) for match in _SENTENCE_END.finditer(text, max(0, len(text) - 20)))
+
+
+def reason_of(choice: Mapping[str, Any]) -> str | None:
+    """Why an answer has ended; None while it has not, or nobody says so."""
+    reasons = (reason for name in _REASONS if (reason := _name(choice.get(name))) is not None)
+    return next((reason for reason in reasons if not _NO_REASON.fullmatch(reason)), None)
 
 
 def text_of(content: Any) -> str:
@@ -227,7 +222,7 @@ def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str
     """What the completion says it cost; estimated from the texts where it does not say."""
     prompt, completion = _said(answer, _PROMPT_TOKENS), _said(answer, _COMPLETION_TOKENS)
     total = _said(answer, _TOTAL_TOKENS)
-    if prompt and completion is None and total is not None and total >= prompt:
+    if prompt and total is not None and total - prompt >= (completion or 0):  # Gemini, xAI: thoughts are in the total alone
         completion = total - prompt
     is_nonsense = not prompt and not completion
     if prompt is not None and completion is not None and not is_nonsense:

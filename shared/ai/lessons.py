@@ -33,6 +33,12 @@ _LIMIT_ALIASES = re.compile(r"\bmax_?(output|new)_?tokens\b", re.I)
 _NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w-])(?!\.\d)")
 _EXCLUSIVE = re.compile(r"(\d+) \(exclusive\)|(?:less|smaller) than (?!or)\D{0,3}(\d+)", re.I)
 _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
+#: DashScope: "This model only support stream mode", "… must be set to false for non-streaming calls"
+_ONLY_STREAM = re.compile(
+    r"only supports? (the )?stream|non-?stream(ing)?\b|stream(ing)? (mode )?(is )?(required|mandatory)"
+    r"|must (use|enable|be) stream|requires? (the )?stream|stream\W{0,3} must be (set to )?true|without stream",
+    re.I,
+)
 _ABOUT_PICTURES = re.compile(
     r"image|picture|vision|visual|multi-?modal|modalit|content\b.{0,80}\b(string|str|text)\b|(string|str) type", re.I | re.S
 )
@@ -81,6 +87,8 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"system": None}
     if "tools" in body and _NO_TOOLS.search(text):
         return {"tools": None}
+    if "stream" not in body and _ONLY_STREAM.search(text):
+        return {"stream": True}
     if "stream" in body and _NO_STREAM.search(text):
         return {"stream": None}
     return {}

@@ -7,9 +7,10 @@ take, as its refusals have taught (lessons.py), and what to send instead; null: 
     temperature_limit   the most it may be
     system              null: no such role; the first user message begins with it
     tools               null
-    stream              null
+    stream              null; true: its answers are streams also where nobody watches
     stream_options      null
     pictures            null
+    repeats_text        whether each piece of a stream repeats all before it (pieces.py)
     unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
 
 Each process reads all of them at its first call and every ten minutes; any other call asks nobody. What was learnt is forgotten

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import openai
 
-from shared.ai import completion, lessons, profiles, refusals
+from shared.ai import completion, events, lessons, profiles, refusals
 from shared.ai.calls import ToolCall
 from shared.ai.clients import client
 from shared.ai.completion import Completion
@@ -51,6 +51,8 @@ __all__ = [
 MAX_LESSONS = 6
 #: How a body begins that is a stream of server-sent events.
 _STREAM = re.compile(rb"\s*(?:data|event|id|retry)?:")
+#: Lines of one that say nothing.
+_COMMENTS = re.compile(rb"(?m)^(?::|event:|id:|retry:)[^\r\n]*$")
 _BAD_CHARACTERS = "AI provider: the base URL or the API key has characters that do not belong there"
 
 
@@ -97,7 +99,7 @@ def complete(
     for _ in range(MAX_LESSONS):
         known = {**profile, **learnt}
         body = _body(provider, messages, tools, known, is_streamed=on_text is not None)
-        stream = AnswerStream.of(provider.model, known, on_text) if on_text and body.get("stream") else None
+        stream = AnswerStream.of(provider.model, known, on_text or _nobody) if body.get("stream") else None
         try:
             answered = _ask(asked, timeout, body, stream)
         except _Refused as refused:
@@ -137,7 +139,7 @@ def _body(
         temperature=round(provider.temperature, 3),
         max_tokens=provider.max_tokens,
         tools=list(tools),
-        is_streamed=is_streamed,
+        is_streamed=is_streamed or profile.get("stream") is True,
     )
 
 
@@ -183,10 +185,13 @@ def _complaint(problem: openai.APIStatusError) -> refusals.Complaint:
 
 
 def _collected(stream: AnswerStream) -> Any:
-    """The answer that came as a stream. Raises what `on_text` raised, or NoAnswer."""
+    """The answer that came as a stream. Raises what `on_text` raised, NoAnswer, or ProviderError for what is none."""
     stream.end()
     if not stream.is_whole:
-        raise NoAnswer("AI provider: its answer broke off in the middle")
+        if not stream.has_begun and _COMMENTS.sub(b"", stream.beginning).strip():
+            raise _no_completion(stream.beginning)
+        where = "in the middle" if stream.has_begun else "before it began"
+        raise NoAnswer(f"AI provider: its answer broke off {where}")
     answer = stream.completion()
     return _json(answer) if isinstance(answer, bytes) else answer
 
@@ -195,6 +200,8 @@ def _json(content: bytes) -> Any:
     try:
         return _unasked(content) if _STREAM.match(content) else json.loads(content)
     except (ValueError, RecursionError):
+        if events.lines_of(content):
+            return _unasked(content)
         raise _no_completion(content) from None
 
 
@@ -203,21 +210,30 @@ def _checked(answer: Any) -> dict[str, Any]:
     complaint = refusals.within(answer)
     if complaint is not None:
         raise _Refused(complaint)
+    if isinstance(answer, list) and answer and all(isinstance(part, dict) for part in answer):  # Gemini's own stream
+        return _checked(_unasked(b"".join(b"data: %b\n\n" % json.dumps(part).encode() for part in answer)))
     if not isinstance(answer, dict):
-        raise ProviderError(f"AI provider: not a completion ({code_of(type(answer).__name__)})")
+        kind, words = code_of(type(answer).__name__), answer if isinstance(answer, str) else ""
+        raise ProviderError(f"AI provider: not a completion ({kind})", refusals.excerpt(words))
     return answer
 
 
 def _unasked(content: bytes) -> Any:
     """A stream that nobody asked for."""
-    stream = AnswerStream(lambda _text: None, expects_usage=True)
+    stream = AnswerStream(_nobody, expects_usage=True)
     stream.take(content)
     return _collected(stream)
+
+
+def _nobody(_text: str) -> None:
+    """Nobody watches."""
 
 
 def _no_completion(content: bytes) -> ProviderError:
     text = content[:4_000].decode("utf-8", "replace").strip()
     what = "not JSON" if text else "an empty body"
-    if text[:1] == "<":
+    if _STREAM.match(content):
+        what = "events of another kind; is it the address of an OpenAI-compatible API?"
+    elif text[:1] == "<":
         what = "an HTML page; is the base URL complete, up to /v1?"
     return ProviderError(f"AI provider: not a completion, but {what}", refusals.excerpt(text))

@@ -1,18 +1,20 @@
 """A provider's answer while it comes: events are collected into one completion, and visible text is handed on at once.
 
 Providers agree on little but `data: {"choices": [{"delta": {"content": "…"}}]}`. What they do besides, and what is read all the
-same: comments between events, line ends of any kind, JSON in several `data` lines or cut at any byte, no `[DONE]`, a last chunk
-whose `choices` are empty, null or missing, an error in the middle, and a plain JSON answer although a stream was asked for.
+same: comments between events, line ends of any kind, JSON in several `data` lines or cut at any byte (events.py), no `[DONE]`, a
+last chunk whose `choices` are empty, null or missing, an error in the middle, a plain JSON answer although a stream was asked
+for, events of a vendor's own (native.py), and pieces that repeat what came before them (pieces.py).
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.ai.completion import text_of
+from shared.ai import events, native
+from shared.ai.completion import ends_with_sentence, reason_of, text_of
+from shared.ai.pieces import CallPieces, Pieces
 from shared.ai.thoughts import VisibleText
 
 #: Is given each new piece of visible text. An empty one says that what follows replaces what came before: the answer begins.
@@ -22,14 +24,14 @@ OnText = Callable[[str], None]
 MAX_STREAM_BYTES = 16 * 1024 * 1024
 #: Bytes of an answer that came in one piece although a stream was asked for.
 MAX_WHOLE_BYTES = 1024 * 1024
+#: Bytes of a body's beginning in which an answer that is no stream has to begin.
+MOST_OF_BEGINNING = 64 * 1024
 #: Seconds for the usage after the text has ended, and for the body's end after the last event: then the connection can be kept.
 USAGE_WAIT, END_WAIT = 2.0, 0.2
 #: How an answer that is no stream begins: JSON, or a page of HTML, behind comments that kept the connection until it came.
-_BOM = b"\xef\xbb\xbf"
 _NO_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s*:[^\r\n]*[\r\n])*\s*[{\[<]")
 #: How a stream says that it is over.
 _DONE = (b"[DONE]", b'"[DONE]"', b"DONE")
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 #: Models that always think. Some servers put that into the text, and only its end is marked.
 _THINKS_ALWAYS = re.compile(r"(^|[/:_-])(r1|qwq|reasoner|thinking)($|[/:_-])", re.I)
 #: Where a chunk says what the answer costs.
@@ -41,44 +43,14 @@ class StopReading(Exception):
     """Nobody wants the rest of the answer."""
 
 
-class EventReader:
-    """The data of server-sent events, from pieces that end anywhere."""
-
-    def __init__(self) -> None:
-        self._rest, self._data = b"", list[bytes]()
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The data of each event that is complete now."""
-        text = self._rest + piece
-        held = 1 if text.endswith(b"\r") else 0  # it may be the first half of a line end
-        *lines, rest = _LINE_END.split(text[: len(text) - held])
-        self._rest = rest + text[len(text) - held :]
-        for line in lines:
-            yield from self._line(line)
-
-    def end(self) -> Iterator[bytes]:
-        """The data of an event that the stream's end completes."""
-        line, self._rest = self._rest.rstrip(b"\r"), b""
-        yield from self._line(line)
-        yield from self._line(b"")
-
-    def _line(self, line: bytes) -> Iterator[bytes]:
-        if not line:
-            if self._data:
-                yield b"\n".join(self._data)
-            self._data = []
-            return
-        name, _, value = line.removeprefix(_BOM).partition(b":")
-        if name in (b"data", b"error"):  # llama.cpp has both; others: comments, which keep the connection, event, id and retry
-            self._data.append(value.removeprefix(b" "))
-
-
 class AnswerStream:
     """Collects one streamed completion. `take` is given the body as it comes."""
 
-    def __init__(self, on_text: OnText, *, expects_usage: bool, begins_in_thoughts: bool = False) -> None:
-        self._on_text, self._expects_usage = on_text, expects_usage
-        self._events, self._visible = EventReader(), VisibleText(begins_in_thoughts=begins_in_thoughts)
+    def __init__(
+        self, on_text: OnText, *, expects_usage: bool, begins_in_thoughts: bool = False, repeats_text: bool = False
+    ) -> None:
+        self._on_text, self._expects_usage, self._repeats_text = on_text, expects_usage, repeats_text
+        self._events, self._visible = events.EventReader(), VisibleText(begins_in_thoughts=begins_in_thoughts)
         #: What `on_text` raised: there is no point in going on.
         self.stopped: Exception | None = None
         #: Whether nothing but the model's name says that its answers begin in thoughts.
@@ -86,14 +58,19 @@ class AnswerStream:
         #: What this answer taught of its model (profiles.py).
         self.lesson: dict[str, Any] = {}
         self._whole: bytearray | None = None  # an answer that is no stream
-        self._begun = b""
+        #: How the body begins, for whoever has to say that it is no answer.
+        self.beginning = b""
         self._half = ""
         self._has_shown = False
         self._is_done = False
-        self._texts: dict[str, list[str]] = {}
-        self._tools: dict[Any, dict[str, Any]] = {}
+        self._texts: dict[str, Pieces] = {}
+        self._calls = CallPieces()
         self._about: dict[str, Any] = {}
-        self._finish_reason: Any = None
+        self._finish_reason: str | None = None
+        #: Whether its choices have deltas; whether its last event was no JSON.
+        self._has_deltas = self._is_torn = False
+        #: Whether the reason came with the first words: some say it with each piece.
+        self._says_end_early = False
         self._has_usage = False
         self._error: dict[str, Any] | None = None
 
@@ -105,16 +82,17 @@ class AnswerStream:
             on_text,
             expects_usage=profile.get("stream_options", 1) is not None,
             begins_in_thoughts=is_assumed or bool(profile.get("unmarked_thoughts")),
+            repeats_text=bool(profile.get("repeats_text")),
         )
         stream.is_assumption = is_assumed
         return stream
 
     def take(self, part: bytes) -> float | None:
         """Reads a part; for how many seconds the rest is still worth waiting for (OnPart in shared/http/client.py)."""
-        if self._whole is None and not self._texts and not self._about:
-            self._begun += part
-            if begins := _NO_STREAM.match(self._begun):
-                self._whole, part = bytearray(), self._begun[begins.end() - 1 :]
+        if self._whole is None and not self.has_begun and not self._about and len(self.beginning) < MOST_OF_BEGINNING:
+            self.beginning += part
+            if begins := _NO_STREAM.match(self.beginning):
+                self._whole, part = bytearray(), self.beginning[begins.end() - 1 :]
         if self._whole is not None:
             self._whole += part[: MAX_WHOLE_BYTES - len(self._whole)]
             return None
@@ -125,18 +103,26 @@ class AnswerStream:
             return 0.0
         if self._is_done or self._error is not None:
             return END_WAIT
-        if self._finish_reason is None:
+        if self._finish_reason is None or self._says_end_early:
             return None
         return USAGE_WAIT if self._expects_usage and not self._has_usage else END_WAIT
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything of an answer has come."""
+        return bool(self._texts or self._calls.calls)
+
+    @property
     def is_whole(self) -> bool:
-        """Whether the answer has come to its end, by whatever the provider says that."""
-        return self._whole is not None or self._is_done or self._error is not None or self._finish_reason is not None
+        """Whether the answer has come to its end, by whatever the provider says that, or by itself where the body has ended."""
+        if self._whole is not None or self._is_done or self._error is not None or self._finish_reason is not None:
+            return True
+        content = self._texts.get("content")
+        return self._calls.is_whole or (content is not None and ends_with_sentence(content.text) and not self._is_torn)
 
     def end(self) -> None:
         """The body has ended. Raises what `on_text` raised."""
-        if self._whole is not None and (chunks := _lines_of(bytes(self._whole))):
+        if self._whole is not None and (chunks := events.lines_of(bytes(self._whole))):
             self._whole = None
             for chunk in chunks:
                 self._read_chunk(chunk)
@@ -144,12 +130,13 @@ class AnswerStream:
             try:
                 for data in self._events.end():
                     self._read(data)
+                self._read_rest()
             except StopReading:
                 pass
         if self.stopped is not None:
             raise self.stopped
         if self.is_assumption and self._visible.is_unproven and "content" in self._texts:
-            self.lesson = {"unmarked_thoughts": False}
+            self.lesson |= {"unmarked_thoughts": False}
 
     def completion(self) -> bytes | dict[str, Any]:
         """What came, as an answer that was not streamed: as its bytes if it was none, else as its JSON would be."""
@@ -157,65 +144,100 @@ class AnswerStream:
             return bytes(self._whole)
         if self._error is not None:
             return self._error
-        texts = {name: _mended("".join(pieces)) for name, pieces in self._texts.items()}
+        texts = {name: _mended(pieces.text) for name, pieces in self._texts.items()}
         message: dict[str, Any] = {"role": "assistant", "content": "", **texts}
-        if self._tools:
-            message["tool_calls"] = list(self._tools.values())
+        if self._calls.calls:
+            message["tool_calls"] = self._calls.calls
         return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
 
     def _read(self, data: bytes) -> None:
         if data.strip() in _DONE:
             self._is_done = True
             return
-        for chunk in _chunks_of(data):
+        chunks = events.objects_of(data)
+        self._is_torn = not chunks
+        for chunk in chunks:
             self._read_chunk(chunk)
 
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
-        if isinstance(chunk.get("data"), dict):  # a gateway's wrapping
-            chunk = {**chunk, **chunk["data"]}
+        is_error = bool(chunk.get("error")) or events.is_error(chunk)
+        chunk = native.as_chunk(chunk)
         choices = chunk.get("choices")
         choices = [choices] if isinstance(choices, dict) else choices
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-        if chunk.get("error") or choice.get("error") or _is_error(chunk):
+        if is_error or chunk.get("error") or choice.get("error"):
             self._error = chunk
-        self._about |= {name: value for name, value in chunk.items() if value and name != "choices"}
+        self._learn_about(chunk)
         if choice.get("usage"):
-            self._about["usage"] = choice["usage"]
+            self._learn_about({"usage": choice["usage"]})
         self._has_usage = not _USAGE.isdisjoint(self._about)
         if choice.get("index"):  # of several answers the first
             return
-        self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        delta = choice.get("delta")
-        if not isinstance(delta, dict):
-            words = next((choice[name] for name in ("delta", "text") if isinstance(choice.get(name), str)), None)
-            whole = None if self._texts else choice.get("message")  # all of it at once
-            delta = whole if words is None else {"content": words}
+        self._finish_reason = reason_of(choice) or self._finish_reason
+        delta = self._delta_of(choice)
         if isinstance(delta, dict):
-            self._read_delta(delta)
+            had_text = bool(self._texts)
+            self._read_delta(delta, is_last=self._finish_reason is not None)
+            self._says_end_early |= self._finish_reason is not None and bool(self._texts) and not had_text
 
-    def _read_delta(self, delta: dict[str, Any]) -> None:
-        for name in ("reasoning_content", "reasoning", "refusal"):
+    def _learn_about(self, chunk: Mapping[str, Any]) -> None:
+        """What a chunk says besides the answer; a price of nothing takes the place of none that was said before."""
+        for name, value in chunk.items():
+            if not value or name == "choices":
+                continue
+            known = self._about.get(name)
+            if name in _USAGE and isinstance(known, dict) and isinstance(value, dict):
+                value = {**known, **{member: count for member, count in value.items() if count}}
+            self._about[name] = value
+
+    def _delta_of(self, choice: Mapping[str, Any]) -> Any:
+        """What a choice adds: a delta, a text, or the message so far, which counts where there are no deltas."""
+        delta, message = choice.get("delta"), choice.get("message")
+        if isinstance(delta, dict) and (any(delta.values()) or not message):
+            self._has_deltas = True
+            return delta
+        words = next((choice[name] for name in ("delta", "text") if isinstance(choice.get(name), str)), None)
+        if words is not None:
+            return {"content": words}
+        if not isinstance(message, dict):
+            return delta
+        return {name: value for name, value in message.items() if name not in self._texts} if self._has_deltas else message
+
+    def _read_delta(self, delta: dict[str, Any], *, is_last: bool) -> None:
+        for name in ("reasoning_content", "reasoning", "thinking", "refusal"):
             if isinstance(delta.get(name), str) and delta[name]:
-                self._texts.setdefault(name, []).append(delta[name])
+                self._pieces(name).add(delta[name])
                 self._visible.thoughts_are_apart()
         content = delta.get("content") or delta.get("text")
         text = text_of(content)
         if text:
-            self._texts.setdefault("content", []).append(text)
-            self._show(text)
+            if more := self._pieces("content").add(text, is_last=is_last):
+                self._show(more)
         elif content:
             self._visible.thoughts_are_apart()  # it is a thought, among parts of a content
         if isinstance(delta.get("function_call"), dict):  # as it was called of old
-            self._read_tool({"index": 0, "function": delta["function_call"]})
+            self._calls.add({"index": 0, "function": delta["function_call"]})
         tools = delta.get("tool_calls")
-        for call in tools if isinstance(tools, list) else []:
+        for call in [tools] if isinstance(tools, dict) else tools if isinstance(tools, list) else []:
             if isinstance(call, dict):
-                self._read_tool(call)
+                self._calls.add(call)
+
+    def _pieces(self, name: str) -> Pieces:
+        return self._texts.setdefault(name, Pieces(repeats=self._repeats_text))
+
+    def _read_rest(self) -> None:
+        """What pieces held back of which nobody could tell whether they repeat the text."""
+        for name, pieces in self._texts.items():
+            more = pieces.end()
+            if more and name == "content":
+                self._show(more)
+            if name == "content" and pieces.repeats is not None and pieces.repeats is not self._repeats_text:
+                self.lesson |= {"repeats_text": pieces.repeats}
 
     def _show(self, text: str) -> None:
         shown, starts_over = self._visible.feed(self._whole_characters(text))
         if starts_over:
-            self.lesson = {"unmarked_thoughts": True}
+            self.lesson |= {"unmarked_thoughts": True}
         try:
             if starts_over or (shown and not self._has_shown):
                 self._has_shown = True
@@ -226,62 +248,12 @@ class AnswerStream:
             self.stopped = problem
             raise StopReading from problem
 
-    def _read_tool(self, part: dict[str, Any]) -> None:
-        key = part.get("index")
-        if key is None:  # some send calls whole, and do not number them
-            key = f"id {part['id']}" if part.get("id") else next(reversed(self._tools), 0)
-        call = self._tools.setdefault(key, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
-        call["id"] = part.get("id") or call["id"]
-        delta, function = part.get("function"), call["function"]
-        if not isinstance(delta, dict):
-            return
-        if isinstance(delta.get("name"), str) and delta["name"] != function["name"]:
-            function["name"] += delta["name"]
-        if isinstance(delta.get("arguments"), str) and isinstance(function["arguments"], str):
-            function["arguments"] += delta["arguments"]
-        elif isinstance(delta.get("arguments"), dict):
-            function["arguments"] = delta["arguments"]
-
     def _whole_characters(self, text: str) -> str:
         """The text without half a character at its end, behind the half that was kept before."""
         text, self._half = self._half + text, ""
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return _mended(text)
-
-
-def _is_error(chunk: dict[str, Any]) -> bool:
-    """Whether it is one that does not call itself so: vLLM's object, or nothing but a message."""
-    if chunk.get("object") == "error" or chunk.get("type") == "error":
-        return True
-    base = chunk.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):  # MiniMax
-        return True
-    said = chunk.get("message") if isinstance(chunk.get("message"), str) else ""
-    return not chunk.get("choices") and bool(said or any(chunk.get(name) for name in ("detail", "error_msg", "errors")))
-
-
-def _lines_of(body: bytes) -> list[dict[str, Any]]:
-    """The chunks of a stream whose lines are JSON and nothing else; [] of anything else."""
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
-        return []
-    chunks = [_json(line) for line in lines]
-    return [] if None in chunks else chunks
-
-
-def _chunks_of(data: bytes) -> list[dict[str, Any]]:
-    """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
-    chunk = _json(data)
-    chunks = [_json(line) for line in data.split(b"\n")] if chunk is None else chunk if isinstance(chunk, list) else [chunk]
-    return [chunk for chunk in chunks if isinstance(chunk, dict)]
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _mended(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -16,9 +17,13 @@ ANSWER = "We ship in two days."
 
 
 @pytest.fixture(autouse=True)
-def quick(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system of its own for what asks a provider, in which what hangs is given up soon."""
     from shared import config
 
+    if "simulator" not in request.fixturenames:
+        return
+    request.getfixturevalue("environment")
     monkeypatch.setenv("AI_TIMEOUT_SECONDS", "5")
     config.reset()
 
@@ -42,6 +47,7 @@ def refuse(simulator: Simulator, status: int, body: Any, **headers: str) -> None
 @pytest.mark.parametrize(
     ("name", "refusals"),
     [
+        ("streams_only", 1),
         ("reasoning_model", 2),
         ("without_system_role", 1),
         ("alternating_roles", 1),
@@ -272,6 +278,8 @@ def test_a_context_that_is_too_long_is_recognised(simulator: Simulator, status: 
         (200, "", provider.ProviderError, "an empty body", ""),
         (200, "<html><h1>Welcome</h1></html>", provider.ProviderError, "up to /v1?", "Welcome"),
         (200, {"choices": None}, provider.ProviderError, "not a completion", ""),
+        (200, '"overloaded"', provider.ProviderError, "not a completion (str)", "overloaded"),
+        (200, 'data: {"kind": "x"}\n\n', provider.ProviderError, "events of another kind", "kind"),
         (200, [], provider.ProviderError, "not a completion", ""),
         (200, "data: [DONE]\n\n", provider.NoText, "an empty reply", ""),
     ],
@@ -287,6 +295,30 @@ def test_what_a_refusal_means_and_whose_words_are_kept(
     assert words in getattr(failure.value, "words", "")
     assert not words or words not in str(failure.value), "logs say ours alone"
     assert failure.value.another_may_answer is not issubclass(kind, provider.RequestRefused)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"message": {"content": "H"}}\n{"message": {"content": "i"}, "done": true, "prompt_eval_count": 7, "eval_count": 3}\n',
+        json.dumps(
+            [
+                {"candidates": [{"content": {"parts": [{"text": "H"}]}}]},
+                {
+                    "candidates": [{"content": {"parts": [{"text": "i"}]}, "finishReason": "STOP"}],
+                    "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3},
+                },
+            ]
+        ),
+    ],
+    ids=["Ollama", "Gemini"],
+)
+def test_lines_or_a_list_of_pieces_are_an_answer_that_nobody_asked_to_be_a_stream(simulator: Simulator, body: str) -> None:
+    refuse(simulator, 200, body)
+    for on_text in (None, lambda _text: None):
+        asked = provider.Provider(f"{simulator.url}/v1", "sk", "m", 0.3, 500)
+        answer = provider.complete(asked, MESSAGES, on_text=on_text)
+        assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Hi", 7, 3)
 
 
 def test_a_redirect_says_where_to(simulator: Simulator) -> None:
@@ -361,6 +393,81 @@ def test_content_of_any_shape(content: Any) -> None:
     assert parsed({"content": content}).text == "Hi"
 
 
+#: Whole answers in a vendor's own form, which all say "Hi" for 7 and 3 tokens.
+OWN_FORMS = {
+    "Anthropic": {
+        "type": "message",
+        "content": [{"type": "thinking", "thinking": "no"}, {"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+    },
+    "Gemini": {
+        "candidates": [{"content": {"parts": [{"text": "no", "thought": True}, {"text": "Hi"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3},
+    },
+    "OpenAI's Responses": {
+        "object": "response",
+        "output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no"}]},
+            {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]},
+        ],
+        "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    },
+    "Ollama": {"message": {"content": "Hi"}, "done_reason": "stop", "done": True, "prompt_eval_count": 7, "eval_count": 3},
+    "Ollama's generate": {"response": "Hi", "done": True, "prompt_eval_count": 7, "eval_count": 3},
+    "Cohere": {
+        "message": {"content": [{"type": "text", "text": "Hi"}]},
+        "usage": {"tokens": {"input_tokens": 7, "output_tokens": 3}},
+    },
+    "Bedrock": {
+        "output": {"message": {"content": [{"reasoningContent": {"reasoningText": {"text": "no"}}}, {"text": "Hi"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 7, "outputTokens": 3},
+    },
+    "DashScope": {
+        "output": {"text": "Hi", "finish_reason": "stop"},
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+    },
+    "Cloudflare": {"result": {"response": "Hi", "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, "success": True},
+    "watsonx": {"results": [{"generated_text": "Hi", "input_token_count": 7, "generated_token_count": 3}]},
+}
+
+
+@pytest.mark.parametrize("vendor", OWN_FORMS)
+def test_an_answer_in_a_vendors_own_form(vendor: str) -> None:
+    answer = completion.parse(OWN_FORMS[vendor], "m", MESSAGES)
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens, answer.is_estimated) == ("Hi", 7, 3, False)
+
+
+CALLS_IN_OWN_FORMS = {
+    "Anthropic": {"content": [{"type": "tool_use", "id": "1", "name": "hand_over", "input": {"reason": "loop"}}]},
+    "Gemini": {"candidates": [{"content": {"parts": [{"functionCall": {"name": "hand_over", "args": {"reason": "loop"}}}]}}]},
+    "OpenAI's Responses": {"output": [{"type": "function_call", "name": "hand_over", "arguments": '{"reason": "loop"}'}]},
+    "Ollama": {"message": {"content": "", "tool_calls": [{"function": {"name": "hand_over", "arguments": {"reason": "loop"}}}]}},
+    "Bedrock": {"output": {"message": {"content": [{"toolUse": {"name": "hand_over", "input": {"reason": "loop"}}}]}}},
+}
+
+
+@pytest.mark.parametrize("vendor", CALLS_IN_OWN_FORMS)
+def test_a_call_in_a_vendors_own_form(vendor: str) -> None:
+    answer = completion.parse(CALLS_IN_OWN_FORMS[vendor], "m", MESSAGES, ["hand_over"])
+    assert (answer.text, answer.tool) == ("", provider.ToolCall("hand_over", {"reason": "loop"}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": [], "stop_reason": "refusal", "usage": {"input_tokens": 7, "output_tokens": 0}},
+        {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7}},
+    ],
+)
+def test_an_answer_that_is_refused_in_a_vendors_own_form_is_filtered(answer: dict[str, Any]) -> None:
+    with pytest.raises(provider.NoText, match="filtered") as failure:
+        completion.parse(answer, "m", MESSAGES)
+    assert failure.value.usage is not None
+    assert (failure.value.usage.prompt_tokens, failure.value.usage.is_estimated) == (7, False)
+
+
 @pytest.mark.parametrize(
     ("more", "counted"),
     [
@@ -373,6 +480,20 @@ def test_content_of_any_shape(content: Any) -> None:
         ({"meta": {"billed_units": {"input_tokens": 7.0, "output_tokens": 3.0}}}, (7, 3, False)),
         ({"prompt_eval_count": 7, "eval_count": 3}, (7, 3, False)),
         ({"usage": {"prompt_tokens": 7}}, (7, 1, True)),
+        ({"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}, (7, 3, False)),
+        # The price of thoughts is in the total alone: xAI, Gemini as OpenAI, Gemini's own
+        ({"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 50}}, (7, 43, False)),
+        (
+            {
+                "usageMetadata": {
+                    "promptTokenCount": 7,
+                    "candidatesTokenCount": 3,
+                    "thoughtsTokenCount": 40,
+                    "totalTokenCount": 50,
+                }
+            },
+            (7, 43, False),
+        ),
         *(
             ({"usage": usage}, (3, 1, True))
             for usage in (None, {}, [], "12 tokens", {"prompt_tokens": "many"}, {"prompt_tokens": 0, "completion_tokens": 0})

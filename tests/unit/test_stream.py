@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.ai import framing, refusals, thoughts
+from shared.ai import calls, completion, framing, refusals, thoughts
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
 from shared.ai.thoughts import VisibleText
@@ -93,6 +93,225 @@ def test_a_stream_is_read_however_it_looks(name: str) -> None:
         assert stream.is_whole
 
 
+def _sent(*told: tuple[str, Any]) -> bytes:
+    """Events with their names, as vendors send them whose own streams are not OpenAI's."""
+    return "".join(f"event: {name}\ndata: {json.dumps({'type': name, **event})}\n\n" for name, event in told).encode()
+
+
+def _candidate(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts), "role": "model"}, **more}]}
+
+
+#: Streams in a vendor's own form, which all say the same for 9 and 3 tokens; then calls of a tool.
+OWN_FORMS = {
+    "Anthropic": _sent(
+        ("message_start", {"message": {"id": "c-1", "model": "m-1", "usage": {"input_tokens": 9, "output_tokens": 1}}}),
+        ("content_block_start", {"index": 0, "content_block": {"type": "thinking", "thinking": ""}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "thinking_delta", "thinking": "no"}}),
+        ("content_block_start", {"index": 1, "content_block": {"type": "text", "text": ""}}),
+        ("ping", {}),
+        ("content_block_delta", {"index": 1, "delta": {"type": "text_delta", "text": "Hello "}}),
+        ("content_block_delta", {"index": 1, "delta": {"type": "text_delta", "text": "ü😀"}}),
+        ("content_block_stop", {"index": 1}),
+        ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}),
+        ("message_stop", {}),
+    ),
+    "Gemini": wire(
+        _candidate({"text": "no", "thought": True}),
+        _candidate({"text": "Hello "}),
+        {
+            **_candidate({"text": "ü😀"}, finishReason="STOP"),
+            "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12},
+        },
+        done=False,
+    ),
+    "OpenAI's Responses": _sent(
+        ("response.created", {"response": {"id": "c-1", "status": "in_progress", "output": []}}),
+        ("response.reasoning_summary_text.delta", {"delta": "no"}),
+        ("response.output_text.delta", {"delta": "Hello "}),
+        ("response.output_text.delta", {"delta": "ü😀"}),
+        ("response.output_text.done", {"text": "Hello ü😀"}),
+        (
+            "response.completed",
+            {"response": {"id": "c-1", "model": "m-1", "usage": {"input_tokens": 9, "output_tokens": 3}}},
+        ),
+    ),
+    "Cohere": _sent(
+        ("message-start", {"id": "c-1", "delta": {"message": {"role": "assistant", "content": []}}}),
+        ("content-start", {"index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}}),
+        ("content-delta", {"index": 0, "delta": {"message": {"content": {"text": "Hello "}}}}),
+        ("content-delta", {"index": 0, "delta": {"message": {"content": {"text": "ü😀"}}}}),
+        ("content-end", {"index": 0}),
+        (
+            "message-end",
+            {"delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 9, "output_tokens": 3}}}},
+        ),
+    ),
+    "Ollama": b"".join(
+        json.dumps(line).encode() + b"\n"
+        for line in (
+            {"message": {"content": "", "thinking": "no"}, "done": False},
+            {"message": {"content": "Hello "}, "done": False},
+            {"message": {"content": "ü😀"}, "done": False},
+            {"message": {"content": ""}, "done": True, "done_reason": "stop", "prompt_eval_count": 9, "eval_count": 3},
+        )
+    ),
+    "Ollama's generate": b"".join(
+        json.dumps(line).encode() + b"\n"
+        for line in (
+            {"response": "Hello ", "done": False},
+            {"response": "ü😀", "done": False},
+            {"response": "", "done": True, "done_reason": "stop", "prompt_eval_count": 9, "eval_count": 3},
+        )
+    ),
+    "DashScope": wire(
+        *(
+            {"output": {"choices": [{"message": {"content": text}, "finish_reason": "null"}]}}
+            for text in ("Hell", "Hello ", "Hello ü😀")
+        ),
+        {
+            "output": {"choices": [{"message": {"content": "Hello ü😀"}, "finish_reason": "stop"}]},
+            "usage": {"input_tokens": 9, "output_tokens": 3},
+        },
+        done=False,
+    ),
+    "Cloudflare": wire({"response": "Hello "}, {"response": "ü😀"}, {"response": "", "usage": USAGE}),
+    "Bedrock": wire(
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"delta": {"reasoningContent": {"text": "no"}}, "contentBlockIndex": 0}},
+        *({"contentBlockDelta": {"delta": {"text": text}, "contentBlockIndex": 1}} for text in ("Hello ", "ü😀")),
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": {"inputTokens": 9, "outputTokens": 3, "totalTokens": 12}}},
+        done=False,
+    ),
+}
+CALLS_IN_OWN_FORMS = {
+    "Anthropic": _sent(
+        ("content_block_start", {"index": 1, "content_block": {"type": "tool_use", "id": "t", "name": "hand_over", "input": {}}}),
+        ("content_block_delta", {"index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"reason": "lo'}}),
+        ("content_block_delta", {"index": 1, "delta": {"type": "input_json_delta", "partial_json": 'op"}'}}),
+        ("message_delta", {"delta": {"stop_reason": "tool_use"}}),
+    ),
+    "Gemini": wire(
+        _candidate({"functionCall": {"name": "hand_over", "args": {"reason": "loop"}}}, finishReason="STOP"), done=False
+    ),
+    "OpenAI's Responses": _sent(
+        (
+            "response.output_item.added",
+            {"output_index": 1, "item": {"type": "function_call", "name": "hand_over", "call_id": "t"}},
+        ),
+        ("response.function_call_arguments.delta", {"output_index": 1, "delta": '{"reason": "lo'}),
+        ("response.function_call_arguments.delta", {"output_index": 1, "delta": 'op"}'}),
+        ("response.completed", {"response": {"id": "c-1"}}),
+    ),
+    "Cohere": _sent(
+        ("tool-plan-delta", {"delta": {"message": {"tool_plan": "no"}}}),
+        (
+            "tool-call-start",
+            {"index": 0, "delta": {"message": {"tool_calls": {"id": "t", "function": {"name": "hand_over", "arguments": ""}}}}},
+        ),
+        (
+            "tool-call-delta",
+            {"index": 0, "delta": {"message": {"tool_calls": {"function": {"arguments": '{"reason": "loop"}'}}}}},
+        ),
+        ("message-end", {"delta": {"finish_reason": "TOOL_CALL"}}),
+    ),
+    "Bedrock": wire(
+        {"contentBlockStart": {"start": {"toolUse": {"toolUseId": "t", "name": "hand_over"}}, "contentBlockIndex": 0}},
+        *(
+            {"contentBlockDelta": {"delta": {"toolUse": {"input": text}}, "contentBlockIndex": 0}}
+            for text in ('{"reason": "lo', 'op"}')
+        ),
+        {"messageStop": {"stopReason": "tool_use"}},
+        done=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("vendor", OWN_FORMS)
+def test_a_stream_in_a_vendors_own_form_is_read(vendor: str) -> None:
+    for size in (1, 1 << 20):
+        stream, seen = read(OWN_FORMS[vendor], size)
+        found = completion.parse(stream.completion(), "m", [{"role": "user", "content": "?"}])
+        assert (found.text, found.prompt_tokens, found.completion_tokens) == ("Hello ü😀", 9, 3)
+        assert "".join(seen) == "Hello ü😀"
+        assert stream.is_whole
+
+
+@pytest.mark.parametrize("vendor", CALLS_IN_OWN_FORMS)
+def test_a_call_in_a_vendors_own_stream(vendor: str) -> None:
+    stream, seen = read(CALLS_IN_OWN_FORMS[vendor])
+    found = completion.parse(stream.completion(), "m", [{"role": "user", "content": "?"}], ["hand_over"])
+    assert found.tool == calls.ToolCall("hand_over", {"reason": "loop"})
+    assert seen == []
+
+
+def _pieces(*texts: str, **options: Any) -> tuple[str, list[str], dict[str, Any]]:
+    stream, seen = read(wire(*map(chunk, texts), chunk(finish="stop")), **options)
+    return answer_of(stream)[0], seen, stream.lesson
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("We ship", "We ship in", "We ship in two days.", "We ship in two days."),
+        ("We", "We ship in two", "We ship in two days."),
+        ("We ship in two days", "We ship in two days."),
+        ("We ship in two days.", "We ship in two days."),
+    ],
+)
+def test_pieces_that_repeat_all_that_came_before_them(texts: tuple[str, ...]) -> None:
+    text, seen, lesson = _pieces(*texts)
+    assert text == "".join(seen) == texts[-1]
+    assert seen.count("") == 1, "nothing that was shown is taken back"
+    assert lesson == {"repeats_text": True}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("ha", "ha", "ha"),
+        ("1", "10", "0"),
+        ("\n", "\n\n", "Hi"),
+        ("We", "We", " ship"),
+        ("Hi",),
+        ("a ", "a b ", "c"),
+        ("Ja", "Ja."),
+    ],
+)
+def test_pieces_that_only_look_alike_follow_one_another(texts: tuple[str, ...]) -> None:
+    text, seen, lesson = _pieces(*texts)
+    assert (text, "".join(seen), lesson) == ("".join(texts), "".join(texts).lstrip(), {})
+
+
+def test_what_a_model_is_known_to_repeat_is_so_from_the_second_piece_on() -> None:
+    assert _pieces("Ja", "Ja.", repeats_text=True)[0] == "Ja."
+    assert _pieces("Ja", ", gern", repeats_text=True)[::2] == ("Ja, gern", {"repeats_text": False})
+
+
+def test_a_last_piece_that_has_the_whole_once_more() -> None:
+    for last in (
+        chunk("We ship.", "stop"),
+        {"choices": [{"delta": {}, "message": {"content": "We ship."}, "finish_reason": "stop"}]},
+    ):
+        stream, seen = read(wire(chunk("We"), chunk(" ship."), last))
+        assert answer_of(stream)[0] == "".join(seen) == "We ship."
+
+
+def test_a_reason_with_each_piece_is_no_end() -> None:
+    for reason in ("stop", "null", "NONE", ""):
+        stream = AnswerStream(lambda _: None, expects_usage=True)
+        for text in ("We", " ship."):
+            assert stream.take(wire(chunk(text, reason), done=False)) is None
+
+
+def test_a_price_is_not_taken_back() -> None:
+    nothing = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "completion_time": 1.5}}
+    stream, _ = read(wire(*HELLO, USED, nothing))
+    usage = answer_of(stream)[2]
+    assert {name: usage[name] for name in USAGE} == USAGE
+
+
 @given(st.text(), st.integers(1, 40))
 @example("H", 1)
 @example("\u25c1", 1)
@@ -136,6 +355,12 @@ def test_what_is_struck_out_last_ends_with_its_tag() -> None:
         (wire(*HELLO, done=False), True),
         (b"", False),
         (b": keep-alive\n\n", False),
+        (wire(chunk("We ship."), done=False), True),
+        (wire(chunk("We ship (in **two days!**)"), done=False), True),
+        (wire(chunk("We ship on"), done=False), False),
+        (wire(chunk("We ship. "), done=False) + b'data: {"choices": [{"del', False),
+        (wire({"choices": [{"delta": {"tool_calls": [{"function": {"name": "x", "arguments": "{}"}}]}}]}, done=False), True),
+        (wire({"choices": [{"delta": {"tool_calls": [{"function": {"name": "x", "arguments": "{"}}]}}]}, done=False), False),
     ],
 )
 def test_an_answer_that_broke_off_is_not_whole(body: bytes, is_whole: bool) -> None:
@@ -156,6 +381,9 @@ def test_an_error_in_the_middle_is_the_answer() -> None:
         (b'error: {"code": 500, "message": "secret", "type": "server_error"}', 500),  # llama.cpp
         (b'event: error\ndata: {"code": "InvalidParameter", "message": "secret", "request_id": "1"}', 0),  # DashScope
         (b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "secret"}}', 503),
+        (b"event: error\ndata: secret", 0),
+        (b'event: error\ndata: "secret"', 0),
+        (b'data: {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "secret"}}}', 500),
     ],
 )
 def test_an_error_in_the_middle_in_anybodys_form(event: bytes, status: int) -> None:
@@ -235,6 +463,39 @@ def test_tool_calls_come_in_pieces_or_whole() -> None:
     assert _tools_of(*unnumbered) == whole
     both = [{"id": name, "function": {"name": name, "arguments": arguments}} for name, arguments in (("a", "{}"), ("b", {}))]
     assert _tools_of(*both) == [("a", "a", "{}"), ("b", "b", {})]
+
+
+HAND_OVER = {"id": "t-1", "function": {"name": "hand_over", "arguments": ""}}
+LOOP = [{"function": {"arguments": part}} for part in ('{"rea', 'son": "loop"}')]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"index": 0, **HAND_OVER}, {"index": 1, **LOOP[0]}, {"index": 2, **LOOP[1]}],
+        [{"index": "0", **HAND_OVER}, *({"index": 0, **part} for part in LOOP)],
+        [{"index": 0, **HAND_OVER}, *({"index": 0, "id": f"t-{n}", **part} for n, part in enumerate(LOOP, 2))],
+        [{"index": 0, "name": "hand_over", "arguments": '{"reason": "loop"}'}],
+        [{"index": 0, "function": {"name": "hand_", "arguments": ""}}, {"index": 0, "function": {"name": "over"}}, *LOOP],
+        [{"index": 0, "function": {"name": "hand_over", "arguments": part}} for part in ('{"rea', '{"reason": "loop"}')],
+        [{"index": 0, "function": {"name": "hand_over", "arguments": part}} for part in ("{}", '{"reason": "loop"}')],
+        [
+            {"index": 0, **HAND_OVER},
+            *LOOP,
+            {"index": 0, "id": "t-1", "function": {"name": "hand_over", "arguments": '{"reason": "loop"}'}},
+        ],
+    ],
+)
+def test_pieces_of_one_call_whatever_their_numbers_say(parts: list[dict[str, Any]]) -> None:
+    [(_, name, arguments)] = _tools_of(*parts)
+    assert (name, json.loads(arguments)) == ("hand_over", {"reason": "loop"})
+
+
+@pytest.mark.parametrize("ids", [("a", "b"), (None, None)])
+def test_two_calls_with_one_number(ids: tuple[Any, Any]) -> None:
+    first, second = ({"index": 0, "id": called, "function": {"name": name}} for called, name in zip(ids, "ab", strict=True))
+    arguments = {"index": 0, "function": {"arguments": "{}"}}
+    assert [call[1:] for call in _tools_of(first, arguments, second, arguments)] == [("a", "{}"), ("b", "{}")]
 
 
 def test_how_long_the_rest_is_worth_waiting_for() -> None:

@@ -86,6 +86,14 @@ def _without_tools(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     return Reply(200, answer)
 
 
+def _streams_only(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
+    """Models of DashScope that think."""
+    if not sent.get("stream"):
+        words = "This model only support stream mode, please enable the stream parameter to access the model."
+        return _openai_error(words, None, "invalid_parameter_error")
+    return _as_stream(sent, answer)
+
+
 def _short_answers(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """Groq, whose models have a limit of tokens for the answer."""
     if sent.get("max_tokens", 0) > 256:
@@ -136,6 +144,7 @@ PROVIDERS: dict[str, Provider] = {
     "strict_fields": _strict,
     "without_tools": _without_tools,
     "without_eyes": _without_eyes,
+    "streams_only": _streams_only,
     "short_answers": _short_answers,
     "small_context": _small_context,
     "content_parts": _said(lambda text: {"content": [{"type": "text", "text": text}]}),

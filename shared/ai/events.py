@@ -1,0 +1,91 @@
+"""A body that comes in pieces, as JSON objects: server-sent events however they are put, or lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+class EventReader:
+    """The data of server-sent events, from pieces that end anywhere."""
+
+    def __init__(self) -> None:
+        self._rest, self._data = b"", list[bytes]()
+        self._is_error = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that is complete now."""
+        text = self._rest + piece
+        held = 1 if text.endswith(b"\r") else 0  # it may be the first half of a line end
+        *lines, rest = _LINE_END.split(text[: len(text) - held])
+        self._rest = rest + text[len(text) - held :]
+        for line in lines:
+            yield from self._line(line)
+
+    def end(self) -> Iterator[bytes]:
+        """The data of an event that the stream's end completes."""
+        line, self._rest = self._rest.rstrip(b"\r"), b""
+        yield from self._line(line)
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        if not line:
+            if self._data:
+                data = b"\n".join(self._data)
+                yield _as_error(data) if self._is_error else data
+            self._data, self._is_error = [], False
+            return
+        name, _, value = line.removeprefix(_BOM).partition(b":")
+        if name == b"event":
+            self._is_error = value.strip() == b"error"
+        if name in (b"data", b"error"):  # llama.cpp has both; others: comments, which keep the connection, id and retry
+            self._data.append(value.removeprefix(b" "))
+
+
+def _as_error(data: bytes) -> bytes:
+    """The data of an event that is called an error, as JSON that says so: some have nothing but words there."""
+    value = json_of(data)
+    if isinstance(value, Mapping):
+        return data
+    words = value if isinstance(value, str) else data.decode("utf-8", "replace").strip()
+    return json.dumps({"error": words or "error"}).encode()
+
+
+def objects_of(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
+    value = json_of(data)
+    values = [json_of(line) for line in data.split(b"\n")] if value is None else value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, dict)]
+
+
+def lines_of(body: bytes) -> list[dict[str, Any]]:
+    """The objects of a body whose lines are JSON and nothing else; [] of anything else."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+        return []
+    found = [json_of(line) for line in lines]
+    return [] if None in found else found
+
+
+def json_of(text: bytes) -> Any:
+    """What it says as JSON; None if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_error(event: Mapping[str, Any]) -> bool:
+    """Whether it is an error that does not call itself so: vLLM's object, or nothing but a message."""
+    if event.get("object") == "error" or event.get("type") == "error":
+        return True
+    base = event.get("base_resp")
+    if isinstance(base, Mapping) and base.get("status_code"):  # MiniMax
+        return True
+    said = event.get("message") if isinstance(event.get("message"), str) else ""
+    return not event.get("choices") and bool(said or any(event.get(name) for name in ("detail", "error_msg", "errors")))
