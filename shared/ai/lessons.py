@@ -13,7 +13,7 @@ from shared.ai.refusals import Complaint
 LEAST_ANSWER = 64
 
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
-_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+_STATUSES = frozenset({400, 402, 404, 405, 415, 422, 500, 501})
 #: A fault of the server that is one of the request after all; other faults pass, and teach nothing.
 _UNSUPPORTED = re.compile(
     r"support|implement|not (allowed|available|enabled|permitted)|unknown|invalid|must|require|alternat|roles?\b", re.I
@@ -21,7 +21,8 @@ _UNSUPPORTED = re.compile(
 _NO_SYSTEM_ROLE = re.compile(
     r"system.?(role|message|prompt|instruction)s?\b.{0,60}(\bnot\b|n't|unsupported)|not support '?system|developer instruction"
     r"|only user.{0,40}roles? (is|are) supported|valid role|unexpected role|odd number|even index|start with a user message"
-    r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role",
+    r"|alternat|roles? must|after role|expected last role|first message.{0,40}user|unsupported role|invalid role"
+    r"|(n't|not) (support|allow|accept|take)\w* .{0,12}system (role|message|prompt|instruction)",
     re.I | re.S,
 )
 _NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
@@ -32,6 +33,7 @@ _NO_ROOM = re.compile(r"output limit was reached|must be (at least 1|greater tha
 _LIMIT_ALIASES = re.compile(r"\bmax_?(output|new)_?tokens\b", re.I)
 _NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w-])(?!\.\d)")
 _EXCLUSIVE = re.compile(r"(\d+) \(exclusive\)|(?:less|smaller) than (?!or)\D{0,3}(\d+)", re.I)
+_CAN_AFFORD = re.compile(r"can only afford (\d{1,6})\b", re.I)
 _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
 #: DashScope: "This model only support stream mode", "… must be set to false for non-streaming calls"
 _ONLY_STREAM = re.compile(
@@ -61,6 +63,8 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
     """What a refusal of this request teaches; {} if nothing that would change it."""
     if complaint.status not in _STATUSES or (complaint.status >= 500 and not _UNSUPPORTED.search(complaint.text)):
         return {}
+    if complaint.status == 402:
+        return _affordable(complaint.words)
     if (left := _left_for_answer(complaint.words, body)) is not None:
         return {ONCE: left} if left >= LEAST_ANSWER else {}  # the prompt is what is too long
     text = complaint.text
@@ -92,6 +96,12 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
     if "stream" in body and _NO_STREAM.search(text):
         return {"stream": None}
     return {}
+
+
+def _affordable(words: str) -> dict[str, Any]:
+    """How long an answer the credit that is left is enough for (OpenRouter)."""
+    found = _CAN_AFFORD.search(words)
+    return {ONCE: int(found[1])} if found and int(found[1]) >= LEAST_ANSWER else {}
 
 
 def _lower_limit(words: str, sent: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from shared.ai.waits import wait_of
 from shared.ai.wordings import (
     ABOUT_THE_PROVIDER,
     FILTERED,
+    NO_SUCH_ADDRESS,
     PASSES,
     SPENT,
     STATUS_OF_CODE,
@@ -21,8 +22,10 @@ from shared.ai.wordings import (
     STATUS_OF_WORDS,
     STRONG,
     THOUGHT_TO_THE_END,
+    THROTTLED_WITHIN,
     TOO_LONG,
     TOO_LONG_ELSEWHERE,
+    TOO_LONG_FOR_CREDIT,
     TOO_LONG_UNLESS_BUSY,
 )
 from shared.http import code_of
@@ -35,10 +38,14 @@ PASSING = frozenset({408, 409, 421, 423, 424, 425, 449, 460, 499})
 #: 420 and 498 (Groq: flex capacity exceeded) mean 429.
 THROTTLING = frozenset({420, 429, 498})
 #: Statuses about the request: another provider would refuse it as well.
-_ABOUT_THE_REQUEST = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
+_ABOUT_THE_REQUEST = frozenset({400, 406, 411, 413, 414, 415, 422, 431})
 
 #: Statuses of which some mean that money is missing, and some that the provider is.
 _MAY_BE_SPENT, _MAY_PASS = frozenset({400, 403, 429}), frozenset({400, 404, 422})
+#: Statuses of a server that has too much to do: if it says for how long, it is asked then, and not three times before.
+_BUSY = frozenset({503, 529})
+#: Statuses of an address at which nothing answers chats.
+_NO_ADDRESS = frozenset({404, 405})
 #: What an answer has that is none of an error.
 _RESULTS = ("choices", "text", "data")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
@@ -69,11 +76,14 @@ class Complaint:
     def reason(self) -> str:
         """The same in our words, for logs."""
         if self.moved_to:
-            return f"AI provider: HTTP {self.status}: it redirects to {self.moved_to}; make that the base URL"
+            advice = "make that the base URL" if "://" in self.moved_to else "is the base URL complete?"
+            return f"AI provider: HTTP {self.status}: it redirects to {self.moved_to}; {advice}"
         http = "HTTP 200 with the error" if self.is_within_success else f"HTTP {self.status}"
         codes = [code for code in self.codes if code != str(self.status)]
         status = str(self.status) if self.is_within_success and self.status else ""
-        return " ".join(part for part in ("AI provider:", http, status, *codes[:1]) if part)
+        said = " ".join(part for part in ("AI provider:", http, status, *codes[:1]) if part)
+        is_lost = self.status in _NO_ADDRESS and NO_SUCH_ADDRESS.search(self.words) and not re.search("model", self.words, re.I)
+        return f"{said}; is the base URL complete, up to /v1?" if is_lost else said
 
 
 def read(status: int, body: bytes, headers: Mapping[str, str]) -> Complaint:
@@ -123,7 +133,7 @@ def failure_of(complaint: Complaint) -> NotAnswered:
         return ContextTooLong(reason, words)
     if status in _MAY_BE_SPENT and SPENT.search(text):
         return Refusal(reason, words)
-    if status in THROTTLING:
+    if status in THROTTLING or (status in _BUSY and complaint.retry_after is not None) or _is_limit(status, text):
         return Throttled(reason, words, complaint.retry_after)
     if status >= 500 or status in PASSING or not status or (status in _MAY_PASS and PASSES.search(text)):
         failure = ProviderError(reason, words)
@@ -142,8 +152,12 @@ def _meant(complaint: Complaint) -> int:
     return max(known) if complaint.status in _MAY_PASS and known and max(known) >= 500 else complaint.status
 
 
+def _is_limit(status: int, text: str) -> bool:
+    return status >= 500 and THROTTLED_WITHIN.search(text) is not None
+
+
 def _is_too_long(status: int, text: str) -> bool:
-    if status == 413 or (status == 429 and TOO_LONG.search(text)):
+    if status == 413 or (status == 429 and TOO_LONG.search(text)) or (status == 402 and TOO_LONG_FOR_CREDIT.search(text)):
         return True
     patterns = (TOO_LONG, TOO_LONG_UNLESS_BUSY, TOO_LONG_ELSEWHERE)
     return status in {400, 422, 500} and any(pattern.search(text) for pattern in patterns)
@@ -249,6 +263,8 @@ def _status_within(error: Any, answer: Any, codes: tuple[str, ...], words: str) 
 def _origin(location: str | None) -> str:
     """Where a redirect leads, without what may be secret."""
     parts = urlsplit(location or "")
+    if location and not parts.scheme and not parts.netloc:
+        return "another path of its own"
     return f"{parts.scheme}://{parts.hostname}" if parts.scheme in {"http", "https"} and parts.hostname else ""
 
 

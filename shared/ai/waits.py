@@ -25,6 +25,10 @@ _ELSEWHERE = re.compile(
     r"|(\d{1,6}) ?(秒|분|초|分)(?:钟|鐘|間)? ?(?:之?后|之?後|후|뒤)",
     re.I,
 )
+#: A letter as JSON may have it.
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+#: What makes of such words the limit itself: 10 requests in 60 seconds.
+_COUNTED = re.compile(r"\d[\d.,]*(?: [^\W\d]+){1,3} \Z")
 _SECONDS_ELSEWHERE = {"min": 60.0, "мин": 60.0, "分": 60.0, "분": 60.0, "秒": 1.0, "초": 1.0, "сек": 1.0}
 #: "retryDelay": "34s", "retry_after": 30, "retry_after_ms": 500, "estimated_time": 20.0 (a model that is being loaded)
 _FIELD = re.compile(r'"(?:retry[_-]?(?:delay|after)|estimated_time)(_?ms|_?seconds)?"\s*:\s*"?(\d+(?:\.\d+)?)s?"?', re.I)
@@ -38,7 +42,11 @@ _A_TIME = 1e9
 #: Gemini names the quota that is used up, and asks for seconds all the same.
 _QUOTA_OF_THE_DAY = re.compile(r'"quotaId":\s*"[^"]*PerDay')
 #: Limits that are counted from midnight. Tokens of a day come back one by one, and who counts these says when.
-_OF_THE_DAY = re.compile(r"(requests|models)[ -]per[ -](day|week|month)\b|\b(daily|weekly|monthly) (\w+ )?(limit|quota)", re.I)
+_OF_THE_DAY = re.compile(
+    r"(requests|models)[ -]per[ -](day|week|month)\b|\b(daily|weekly|monthly) (\w+ )?(limit|quota|allocation|allowance)"
+    r"|\b(calls|requests) ?/ ?(day|week|month)\b",
+    re.I,
+)
 #: Seconds after which somebody is asked again whose day is over, and who does not say when the next one begins.
 NEXT_DAY = 3600.0
 #: Characters of an error that are searched, and seconds beyond which a wait is nonsense.
@@ -55,12 +63,17 @@ def wait_of(text: str, headers: Mapping[str, str]) -> float | None:
 
 
 def _in_text(text: str, now: float) -> float | None:
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
     if _QUOTA_OF_THE_DAY.search(text):
         return NEXT_DAY
     said = [_in_words(found[1]) for found in _WORDS.finditer(text)]
     said += [float(number) * (0.001 if "ms" in (unit or "").lower() else 1) for unit, number in _FIELD.findall(text)]
     said += [wait for found in _RESET_FIELD.findall(text) if (wait := _seconds(found, now)) is not None]
-    said = said or [float(found[1] or found[3]) * _unit_elsewhere(found[2] or found[4]) for found in _ELSEWHERE.finditer(text)]
+    said = said or [
+        float(found[1] or found[3]) * _unit_elsewhere(found[2] or found[4])
+        for found in _ELSEWHERE.finditer(text)
+        if not _COUNTED.search(text, max(0, found.start() - 60), found.start())
+    ]
     if said:
         return max(said)
     return NEXT_DAY if _OF_THE_DAY.search(text) else None

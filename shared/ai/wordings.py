@@ -46,7 +46,8 @@ STATUS_OF_NUMBER = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2013: 400, 2049:
 
 TOO_LONG = re.compile(
     r"context[_ -]?(length|window|size|limit)|exceed_context|reduce (the length|your (message|prompt|input))|request too large"
-    r"|(prompt|input|request|messages?) (is|are) too (long|large)|too many (input |prompt )?tokens|string_above_max_length"
+    r"|(prompt|input|request|messages?) (is|are) too (long|large)|string_above_max_length"
+    r"|too many (input |prompt )?tokens(?! processed|,? please wait| per )"
     r"|input (token count|length).{0,60}exceed|exceeds? the (maximum|max) (number of )?(input )?tokens"
     r"|inputs?`? tokens \+|maximum (prompt|input) length|entity too large|payload too large|token limit exceeded",
     re.I,
@@ -92,7 +93,7 @@ FILTERED = re.compile(
 SPENT = re.compile(
     r"credit balance|\b(all|no|insufficient|not enough|out of|more) (\w+ ){0,2}credits\b"
     r"|credits (\w+ ){1,3}(depleted|exhausted|used)|spending (limit|cap)|insufficient (\w+ )?balance"
-    r"|balance (\w+ ){0,2}(insufficient|not enough|exhausted|too low)|arrearage"
+    r"|balance (\w+ ){0,2}(insufficient|not enough|exhausted|too low)|arrearage|service has been paused|, limit: 0\b"
     r"|余额不足|欠费",
     re.I,
 )
@@ -102,8 +103,18 @@ ABOUT_THE_PROVIDER = re.compile(
     r"|model\b.{0,80}(not found|does not exist|not exist|not a valid|is not available|deprecated|retired|not supported by)"
     r"|not a valid model|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
     r"|budget has been exceeded|location is not supported|unable to access|failed to load|throughput isn.t supported"
-    r"|does not work with the specified model",
+    r"|does not work with the specified model|no such model|no models? (is |are )?loaded|model identifier is invalid"
+    r"|authorization header|llm provider not provided|unexpected endpoint|method not allowed|405 not allowed",
     re.I | re.S,
+)
+#: A fault of the server that is a limit after all: gateways make 500 of what they cannot name.
+THROTTLED_WITHIN = re.compile(r"throttlingexception|too many requests|rate.?limit(ed\b| reached| exceeded|error)", re.I)
+#: A prompt for which the credit that is left is too small (OpenRouter): a shorter one may be answered.
+TOO_LONG_FOR_CREDIT = re.compile(r"prompt tokens limit exceeded", re.I)
+#: A refusal that is about the address and not about a model at it.
+NO_SUCH_ADDRESS = re.compile(
+    r"not found\Z|no such (route|page)|invalid url|cannot post|unexpected endpoint|no route|not allowed\Z|\A\W*\Z",
+    re.I,
 )
 #: OpenAI's reasoning models have no empty answer, but this, where their thoughts took all tokens.
 THOUGHT_TO_THE_END = re.compile(r"output limit was reached", re.I)
@@ -119,4 +130,5 @@ STATUS_OF_WORDS = (
     (429, re.compile(r"rate[ _-]?limit|too many requests|throttl|qps|concurren", re.I)),
     (401, re.compile(r"invalid (api[ _-]?key|token)|unauthorized|not authenticated|login fail|authentication", re.I)),
     (402, SPENT),
+    (404, re.compile(r"unexpected endpoint|model\b.{0,60}not found", re.I | re.S)),
 )

@@ -80,6 +80,39 @@ def test_how_long_to_wait_in_any_header_or_language(seconds: float | None, body:
     assert wait == (seconds if seconds is None else pytest.approx(seconds))
 
 
+def test_a_wait_in_letters_that_are_escaped() -> None:
+    assert waits.wait_of(json.dumps(error("请20秒后重试")), httpx2.Headers()) == 20
+    assert waits.wait_of(json.dumps(error("Maximum 10 requêtes en 60 secondes")), httpx2.Headers()) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_lost"),
+    [
+        (404, "404 page not found", True),
+        (404, "", True),
+        (404, {"detail": "Not Found"}, True),
+        (404, error("Invalid URL (POST /chat/completions)"), True),
+        (404, {"error": {"code": "404", "message": "Resource not found"}}, True),
+        (405, "<html><h1>405 Not Allowed</h1></html>", True),
+        (404, error("The model `x` does not exist."), False),
+        (404, error("models/x is not found"), False),
+        (404, error("No endpoints found matching your data policy"), False),
+        (403, "Not found", False),
+    ],
+)
+def test_an_address_that_is_not_complete_is_told_from_a_model_that_is_not_there(status: int, body: Any, is_lost: bool) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    failed = refusals.failure_of(refusals.read(status, text.encode(), {}))
+    assert type(failed) is provider.Refusal
+    assert ("is the base URL complete, up to /v1?" in str(failed)) is is_lost
+
+
+def test_a_redirect_to_another_path_of_its_own() -> None:
+    failed = refusals.failure_of(refusals.read(307, b"", {"Location": "/v1/chat/completions/?key=secret"}))
+    assert "it redirects to another path of its own" in str(failed)
+    assert "secret" not in str(failed)
+
+
 def test_what_passes_what_costs_money_and_what_is_filtered(simulator: Simulator) -> None:
     for kind, status, body in ERRORS["meanings"]:
         failed = failure(simulator, status, body)

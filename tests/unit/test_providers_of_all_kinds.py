@@ -279,7 +279,7 @@ def test_a_context_that_is_too_long_is_recognised(simulator: Simulator, status: 
         (200, "<html><h1>Welcome</h1></html>", provider.ProviderError, "up to /v1?", "Welcome"),
         (200, {"choices": None}, provider.ProviderError, "not a completion", ""),
         (200, '"overloaded"', provider.ProviderError, "not a completion (str)", "overloaded"),
-        (200, 'data: {"kind": "x"}\n\n', provider.ProviderError, "events of another kind", "kind"),
+        (200, 'data: {"sort": "x"}\n\n', provider.ProviderError, "events of another kind", "sort"),
         (200, [], provider.ProviderError, "not a completion", ""),
         (200, "data: [DONE]\n\n", provider.NoText, "an empty reply", ""),
     ],
