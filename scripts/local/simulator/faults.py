@@ -34,17 +34,14 @@ class Faults:
     def __init__(self, seed: int | None) -> None:
         self._choice = random.Random(seed)
         self._rules: list[dict[str, Any]] = []
-        self._replaced = asyncio.Event()
+        #: Set when the rules that are current now are so no more.
+        self.replaced = asyncio.Event()
 
     def replace(self, rules: object) -> None:
         """Replaces the rules. Raises ValueError, and keeps the old ones, unless all are valid."""
         self._rules = checked(rules, _KNOWN)
-        self._replaced.set()
-        self._replaced = asyncio.Event()
-
-    async def hold(self) -> None:
-        """Returns when the rules are replaced."""
-        await self._replaced.wait()
+        self.replaced.set()
+        self.replaced = asyncio.Event()
 
     def current(self) -> list[dict[str, Any]]:
         """The rules; `times` is how often each still applies."""

@@ -7,6 +7,9 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -66,12 +69,12 @@ class World:
         if not kind:
             await _write(writer, self._control(request))
             return True
-        drawn = self.faults.draw(kind, request)
+        drawn, replaced = self.faults.draw(kind, request), self.faults.replaced
         for rule in drawn:
             if rule["fault"] == "latency":
                 await asyncio.sleep(rule["ms"] / 1000)
             elif rule["fault"] == "hold":
-                await self.faults.hold()
+                await replaced.wait()
                 if reader.at_eof():  # nobody waits any more; its effect would be a surprise to what happens by now
                     return False
         last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
@@ -82,7 +85,7 @@ class World:
             row = self._note(kind, request, reply, drawn)
             if reply.events and (last is None or last["fault"] == "cut"):
                 pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)
-                return await _stream(writer, reply, pace / 1000, last, row)
+                return await _stream(writer, reply, partial(_pause, pace / 1000, replaced), last, row)
             return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
         return await self._refuse(kind, request, writer, last)
 
@@ -198,7 +201,11 @@ async def _write_spoilt(writer: asyncio.StreamWriter, reply: Reply, rule: dict[s
 
 
 async def _stream(
-    writer: asyncio.StreamWriter, reply: Reply, pace: float, cut: dict[str, Any] | None, row: dict[str, Any]
+    writer: asyncio.StreamWriter,
+    reply: Reply,
+    pause: Callable[[], Awaitable[None]],
+    cut: dict[str, Any] | None,
+    row: dict[str, Any],
 ) -> bool:
     """Sends the reply's events, or half of them and half an event, and breaks off. Notes when the first word left."""
     head = [f"HTTP/1.1 {reply.status} OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", "", ""]
@@ -212,13 +219,19 @@ async def _stream(
             row["first_word_ns"] = time.time_ns()
         writer.write(b"%x\r\n%b\r\n" % (len(event), event))
         await writer.drain()
-        if pace:
-            await asyncio.sleep(pace)
+        await pause()
     if cut:
         return await _break_off(writer, cut)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
     return True
+
+
+async def _pause(seconds: float, replaced: asyncio.Event) -> None:
+    """Until the next word; the rest comes at once when the rules are replaced."""
+    if seconds:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(replaced.wait(), seconds)
 
 
 async def _break_off(writer: asyncio.StreamWriter, rule: dict[str, Any]) -> bool:
