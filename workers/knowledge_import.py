@@ -12,6 +12,7 @@ import logging
 import time
 from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared import payloads
 from shared.broker.thread_pool import ThreadPool
@@ -159,12 +160,17 @@ def _take_page(job: Job, source: dict[str, Any], page: web.Page, body: bytes) ->
 
 
 def _canonical(canonical: str | None, url: str) -> str:
-    """The address that a page calls its own, if it is one of the same site."""
+    """The address that a page calls its own, if it is one of the same site; themes that call each page the first are wrong."""
     try:
         normalized = normalize_url(canonical or url, allow_private=True)
     except UrlRefused:
         return url
-    return normalized if site_of(normalized) == site_of(url) else url
+    is_wrong = site_of(normalized) != site_of(url) or (not _path(normalized) and _path(url))
+    return url if is_wrong else normalized
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path.rstrip("/").removesuffix("/index.html").removesuffix("/index.php")
 
 
 def _skip(job: Job, source: dict[str, Any], reason: str) -> None:

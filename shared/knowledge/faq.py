@@ -99,13 +99,18 @@ def _heading_above(element: Any) -> Any:
 def answers_to_search_engines(tree: Any) -> list[tuple[str, str]]:
     """The questions and answers in a page's JSON-LD, as text."""
     found: dict[str, str] = {}
+    for one in objects_of(tree):
+        question, answer = _question_in(one)
+        if question and answer:
+            found.setdefault(question, answer)
+    return list(found.items())
+
+
+def objects_of(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """All objects in a page's JSON-LD."""
     for script in tree.iter("script"):
         if "ld+json" in (script.get("type") or ""):
-            for one in _objects(_loaded(script.text or "")):
-                question, answer = _question_in(one)
-                if question and answer:
-                    found.setdefault(question, answer)
-    return list(found.items())
+            yield from _objects(_loaded(script.text or ""))
 
 
 def _loaded(text: str) -> Any:

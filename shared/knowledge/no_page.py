@@ -20,6 +20,13 @@ _CHECK = re.compile(
     r"|^access denied|ddos protection|^security check|unusual traffic|captcha",
     re.I,
 )
+_CLOSED = re.compile(
+    r"(under|down for|scheduled|site) maintenance|maintenance mode|wartungs(arbeiten|modus)|maintenance en cours|en mantenimiento"
+    r"|in manutenzione|em manutenção|be (right )?back soon|(sind|bin) gleich zurück|under construction|(ist|seite) im aufbau"
+    r"|^(coming|opening) soon",
+    re.I,
+)
+_FOR_SALE = re.compile(r"domain.{0,40}(for sale|zum verkauf|is parked)|parked domain|\.[a-z]{2,10} is for sale", re.I)
 _JAVASCRIPT = re.compile(
     r"(enable|requires?|aktivier\w*|activer|habilit\w+) .{0,20}javascript|javascript .{0,30}(enabled|aktivier)", re.I
 )
@@ -37,9 +44,13 @@ def check(titles: Sequence[str], text: str, asks_for_password: bool) -> None:
         raise Unreadable(
             "is a check for browsers, and no page; let Switchboard through at the site's protection, or import a file"
         )
+    if any(_FOR_SALE.search(title) for title in titles):
+        raise Unreadable("is for sale, and no page of a shop; remove its address")
     if len(text) < SHORT / 2 and _JAVASCRIPT.search(text):
         raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
-    if asks_for_password and any(_LOGIN.search(title) for title in titles):
+    if asks_for_password and any(_LOGIN.search(one) for one in (*titles, text)):
         raise Unreadable("asks for a password; import a file with what stands behind it")
     if len(text) < SHORT / 2 and "cookie" in text.lower() and any(_CONSENT.search(title) for title in titles):
         raise Unreadable("asks for cookies and shows nothing else; import a file with what stands behind that")
+    if len(text) < SHORT / 2 and any(_CLOSED.search(title) for title in titles):
+        raise Unreadable("says that the site is closed for now; read it again when it is open")

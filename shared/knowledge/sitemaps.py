@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from urllib.parse import urljoin, urlsplit
 
 from shared.errors import PermanentRefusal
@@ -18,6 +19,8 @@ from shared.knowledge.web import PageFailed, PageRefused, Robots, fetch
 MAX_PAGES, MAX_SITEMAPS, SECONDS = 2_000, 50, 120.0
 #: Bytes of one as it is sent; most are packed.
 MAX_BYTES = 10 * 1024 * 1024
+#: Where sitemaps are that nobody names: by the standard, and of the usual programs.
+_USUAL = ("/sitemap.xml", "/sitemap_index.xml", "/wp-sitemap.xml", "/sitemap-index.xml", "/sitemap.txt")
 
 
 @dataclass(frozen=True)
@@ -29,46 +32,86 @@ class Listing:
     warning: str | None = None
 
 
+@dataclass
+class _Search:
+    """What was found in the sitemaps that were read, and which are to be read."""
+
+    site: str
+    wanted: deque[str]
+    found: list[dict[str, None]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def read(self, sitemap: str, customer: int | None) -> None:
+        """Takes in a sitemap. Raises PermanentRefusal for what is none."""
+        entries, warning = _entries(sitemap, customer)
+        self.problems += [f"{urlsplit(sitemap).path}: {warning}"] if warning else []
+        self.wanted += (url for url, is_index in entries if is_index)
+        pages = [url for url, is_index in entries if not is_index and site_of(url) == self.site]
+        self.found.append(dict.fromkeys(pages[: MAX_PAGES + 1]))
+
+
 def pages_of(location: str, robots: Robots, customer: int | None) -> Listing:
     """The pages that the sitemap at this address lists, or those of the site, if the address is no sitemap's."""
-    site, ends = site_of(location), time.monotonic() + SECONDS
-    found: dict[str, None] = {}
-    wanted, seen, problems = deque(_first(location, robots)), set[str](), list[str]()
-    while wanted and len(found) <= MAX_PAGES and len(seen) < MAX_SITEMAPS:
-        sitemap = wanted.popleft()
-        if sitemap in seen or site_of(sitemap) != site:
+    search, guesses = _Search(site_of(location), deque(_first(location, robots))), _guesses(location, robots)
+    seen, missing, ends = set[str](), list[str](), time.monotonic() + SECONDS
+    while (search.wanted or (guesses and not any(search.found))) and len(seen) < MAX_SITEMAPS:
+        is_guess = not search.wanted
+        sitemap = guesses.popleft() if is_guess else search.wanted.popleft()
+        if sitemap in seen or site_of(sitemap) != search.site:
             continue
         seen.add(sitemap)
         if time.monotonic() > ends:
             raise PageFailed(f"the site's sitemaps take longer than {SECONDS:.0f} s to read")
         try:
-            entries = _entries(sitemap, customer)
+            search.read(sitemap, customer)
         except PermanentRefusal as problem:
-            problems.append(f"{urlsplit(sitemap).path}: {problem}")
-            continue
-        wanted += (url for url, is_index in entries if is_index)
-        found |= dict.fromkeys(url for url, is_index in entries if not is_index and site_of(url) == site)
-    if not found:
-        raise PageRefused("; ".join(problems[:3]) or "the sitemap lists no pages of this site")
-    if len(found) > MAX_PAGES:
-        problems.append(f"the site has more than {MAX_PAGES:,} pages; the first {MAX_PAGES:,} are imported")
-    is_complete = not problems and not wanted
-    return Listing(list(found)[:MAX_PAGES], is_complete, "; ".join(problems[:3]) or None)
+            (missing if is_guess else search.problems).append(f"{urlsplit(sitemap).path}: {problem}")
+    if not any(search.found):
+        raise PageRefused(_why_none(search.problems, missing))
+    return _listing(search)
+
+
+def _listing(search: _Search) -> Listing:
+    pages, problems = list(dict.fromkeys(chain.from_iterable(search.found))), search.problems
+    is_complete = not problems and not search.wanted and len(pages) <= MAX_PAGES
+    if len(pages) > MAX_PAGES:
+        pages = _fair(search.found)
+        problems = [*problems, f"the site has more than {MAX_PAGES:,} pages; {MAX_PAGES:,} are imported, some of each sitemap"]
+    return Listing(pages, is_complete, "; ".join(problems[:3]) or None)
+
+
+def _fair(found: list[dict[str, None]]) -> list[str]:
+    """As many pages as there may be, of each sitemap its share: 5,000 products do not keep out the page about shipping."""
+    chosen: dict[str, None] = {}
+    for left, pages in zip(range(len(found), 0, -1), sorted(found, key=len), strict=True):
+        chosen |= dict.fromkeys(islice((page for page in pages if page not in chosen), (MAX_PAGES - len(chosen)) // left))
+    return list(chosen)
+
+
+def _why_none(problems: list[str], missing: list[str]) -> str:
+    if not problems and all(problem.endswith(("(HTTP 404)", "(HTTP 410)", "is no sitemap")) for problem in missing) and missing:
+        return "the site has no sitemap that can be found; give the address of one, or import its pages one by one"
+    return "; ".join((problems + missing)[:3]) or "the sitemap lists no pages of this site"
 
 
 def _first(location: str, robots: Robots) -> list[str]:
     parts = urlsplit(location)
     if parts.path.endswith((".xml", ".gz", ".txt")) or "sitemap" in parts.path.lower():
         return [location]
-    return [url for text in robots.sitemaps if (url := _normalized(location, text))] or [urljoin(location, "/sitemap.xml")]
+    return [url for text in robots.sitemaps if (url := _normalized(location, text))]
 
 
-def _entries(sitemap: str, customer: int | None) -> list[tuple[str, bool]]:
-    """What a sitemap lists: addresses, and whether each is another sitemap's."""
+def _guesses(location: str, robots: Robots) -> deque[str]:
+    """Where a sitemap is that neither its owner nor the site names."""
+    return deque() if _first(location, robots) else deque(urljoin(location, path) for path in _USUAL)
+
+
+def _entries(sitemap: str, customer: int | None) -> tuple[list[tuple[str, bool]], str | None]:
+    """What a sitemap lists: addresses, and whether each is another sitemap's; and what is wrong with it."""
     page = fetch(sitemap, max_bytes=MAX_BYTES)
     document = reading.read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url), customer)
     entries = ((_normalized(page.url, item.title), item.content == INDEX) for item in document.items)
-    return [(url, is_index) for url, is_index in entries if url]
+    return [(url, is_index) for url, is_index in entries if url], document.warning
 
 
 def _normalized(base: str, text: str) -> str:

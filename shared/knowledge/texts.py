@@ -6,9 +6,9 @@ import re
 from configparser import ConfigParser
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin, urlsplit
 
-from shared.knowledge import faq, no_page, pdf, word
+from shared.knowledge import faq, markup, no_page, pdf, structured, word
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.split import split
@@ -75,13 +75,17 @@ def read_html(raw: Raw) -> Document:
     head = _Head(tree, raw.url or "")
     asks_for_password = bool(tree.xpath("//input[@type='password']"))
     told = faq.answers_to_search_engines(tree)
+    path = urlsplit(raw.url).path if raw.url else "/file"
+    objects = list(faq.objects_of(tree))
     faq.mark_questions(tree)
-    _show_addresses(tree)
+    markup.mend(tree, raw.url or "", path)
     body = trafilatura.extract(
         tree, url=raw.url, output_format="markdown", include_links=False, include_images=False, include_tables=True,
         include_comments=False, favor_recall=True, prune_xpath=["//nav", "//footer"], config=_short_pages_too(),
     )  # fmt: skip
     body = _with_questions(body or "", told)
+    facts = structured.facts_of(objects, head.language or "", body, of_shop=markup.is_contact(path))
+    body = "\n\n".join(filter(None, (body, *facts)))
     if not head.noindex:
         no_page.check((head.title, head.heading), body, asks_for_password)
     if not body.strip() and not head.noindex:
@@ -97,15 +101,6 @@ def _with_questions(body: str, told: list[tuple[str, str]]) -> str:
     missing = [(question, answer) for question, answer in told if " ".join(question.split()).casefold() not in shown]
     more = (f"### {' '.join(question.split())}\n\n{answer}" for question, answer in missing)
     return "\n\n".join(filter(None, (body.strip(), *more)))
-
-
-def _show_addresses(tree: Any) -> None:
-    """Behind links to an e-mail address or a telephone number, what their text does not say."""
-    for link in tree.iter("a"):
-        kind, _, address = (link.get("href") or "").partition(":")
-        address = unquote(address.partition("?")[0])
-        if kind.lower() in ("mailto", "tel") and address and not re.search(r"@|\d{3}", "".join(link.itertext())):
-            link.tail = f" ({address}){link.tail or ''}"
 
 
 def _short_pages_too() -> ConfigParser:

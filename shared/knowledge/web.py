@@ -5,6 +5,8 @@ Redirects are followed within a site only, each through the guard. A page that i
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +31,12 @@ MAX_REDIRECTS = 5
 DEFAULT_THROTTLE = 30.0
 #: Bytes of a robots.txt that count (RFC 9309).
 MAX_ROBOTS = 512 * 1024
+#: Bytes in which a page sends its visitors elsewhere, and seconds after which: later, it shows something first.
+REFRESH_WITHIN, REFRESH_SECONDS = 8 * 1024, 10
+_META = re.compile(r"<meta\b[^>]{0,500}>", re.I)
+_REFRESH = re.compile(
+    r"content\s*=\s*[\"']?\s*(?P<seconds>\d{1,4})(\.\d+)?\s*[;,]\s*(url\s*=\s*)?[\"']?(?P<url>[^\"'>\s]+)", re.I
+)
 _HEADERS = {"Accept": "text/html,application/xhtml+xml,application/pdf;q=0.9,*/*;q=0.8", "Accept-Encoding": "identity"}
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -79,10 +87,24 @@ def fetch(url: str, *, etag: str | None = None, last_modified: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
         # One byte more than allowed, to see that there is more.
         answer = http.fetch(url, headers, TIMEOUT, allow_private=settings().webhooks_to_private, max_bytes=max_bytes + 1)
-        if answer.status not in _REDIRECTS:
+        target = answer.headers.get("Location", "") if answer.status in _REDIRECTS else _refreshed(url, answer)
+        if answer.status not in _REDIRECTS and not target:
             return _page(url, answer, max_bytes)
-        url = _redirected(url, answer.headers.get("Location", ""), site)
+        url = _redirected(url, target, site)
     raise PageRefused(f"the page redirects more than {MAX_REDIRECTS} times")
+
+
+def _refreshed(url: str, answer: http.Response) -> str:
+    """Where a page sends its visitors by its markup; "" if it does not, or if it is read again itself."""
+    if not answer.ok or b"refresh" not in (head := answer.body[:REFRESH_WITHIN].lower()):
+        return ""
+    for tag in _META.finditer(answer.body[:REFRESH_WITHIN].decode("latin-1")):
+        found = _REFRESH.search(tag[0]) if re.search(r"http-equiv\s*=\s*[\"']?refresh", tag[0], re.I) else None
+        is_for_all = head.rfind(b"<noscript", 0, tag.start()) <= head.rfind(b"</noscript", 0, tag.start())
+        if found and is_for_all and int(found["seconds"]) <= REFRESH_SECONDS:
+            target = html.unescape(found["url"].encode("latin-1").decode("utf-8", "replace"))
+            return "" if urljoin(url, target) == url else target
+    return ""
 
 
 def _redirected(url: str, location: str, site: str) -> str:

@@ -1,0 +1,123 @@
+"""What a page tells search engines (schema.org) of its shop and its products, and does not show as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from shared.knowledge.faq import text_of_html
+
+#: What the facts are called, in the language of the page: where, when, how to reach, for how much.
+_WORDS = {
+    "en": ("Address", "Opening hours", "Telephone", "E-mail", "Price"),
+    "de": ("Adresse", "Öffnungszeiten", "Telefon", "E-Mail", "Preis"),
+    "fr": ("Adresse", "Horaires d'ouverture", "Téléphone", "E-mail", "Prix"),
+    "es": ("Dirección", "Horario", "Teléfono", "Correo electrónico", "Precio"),
+    "it": ("Indirizzo", "Orari di apertura", "Telefono", "E-mail", "Prezzo"),
+    "nl": ("Adres", "Openingstijden", "Telefoon", "E-mail", "Prijs"),
+    "pt": ("Endereço", "Horário de funcionamento", "Telefone", "E-mail", "Preço"),
+}
+#: Days as schema.org names them, and as the page's readers do.
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORT = {
+    "en": "Mon Tue Wed Thu Fri Sat Sun",
+    "de": "Mo Di Mi Do Fr Sa So",
+    "fr": "lun mar mer jeu ven sam dim",
+    "es": "lun mar mié jue vie sáb dom",
+    "it": "lun mar mer gio ven sab dom",
+    "nl": "ma di wo do vr za zo",
+    "pt": "seg ter qua qui sex sáb dom",
+}
+#: Products of a page whose prices are told: a list of more is no product's page.
+_MOST = 20
+_ADDRESS = ("streetAddress", "postalCode", "addressLocality", "addressRegion")
+
+
+def facts_of(objects: Sequence[Mapping[str, Any]], language: str, shown: str, of_shop: bool) -> Iterator[str]:
+    """Sections with what the page does not show: prices of its products and, if asked for, hours and address of its shop."""
+    language = language.lower()[:2]
+    words = _WORDS.get(language, _WORDS["en"])
+    told: set[str] = set()
+    prices = []
+    for one in objects:
+        if of_shop and (section := _shop(one, words, language, shown)) and section not in told:
+            told.add(section)
+            yield section
+        if line := _product(one, shown):
+            prices.append(line)
+    if prices:
+        yield f"### {words[4]}\n\n" + "\n".join(dict.fromkeys(prices[:_MOST]))
+
+
+def _product(one: Mapping[str, Any], shown: str) -> str:
+    """A product's name and price, unless the page shows them."""
+    name, offers = text_of_html(one.get("name")), one.get("offers")
+    if "Product" not in str(one.get("@type")) or not name:
+        return ""
+    found = [price for offer in (offers if isinstance(offers, list) else [offers]) if (price := _price(offer))]
+    missing = [price for price in dict.fromkeys(found) if not _is_shown(price, shown)]
+    return f"{name}: {', '.join(missing[:5])}" if missing else ""
+
+
+def _price(offer: Any) -> str:
+    if not isinstance(offer, Mapping):
+        return ""
+    currency = text_of_html(offer.get("priceCurrency"))
+    prices = [_number(offer.get(key)) for key in ("price", "lowPrice", "highPrice")]
+    return " – ".join(dict.fromkeys(filter(None, prices))) + f" {currency}" if any(prices) else ""
+
+
+def _number(value: Any) -> str:
+    text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    return text if re.fullmatch(r"\d[\d.,]{0,12}", text) and float(re.sub(r"[^\d]", "", text)) else ""
+
+
+def _is_shown(price: str, shown: str) -> bool:
+    whole, _, cents = price.split(" ")[0].replace(",", ".").partition(".")
+    return bool(re.search(rf"(?<!\d){whole}([.,]{cents.ljust(2, '0')[:2]}|(?![\d.,]))", shown))
+
+
+def _shop(one: Mapping[str, Any], words: tuple[str, ...], language: str, shown: str) -> str:
+    """Where a shop is, when it is open and how it is reached, as far as the page does not show it."""
+    where, when = _address(one.get("address")), _hours(one, language)
+    if "Person" in str(one.get("@type")) or not (where or when):
+        return ""
+    facts = zip(words, (where, when, text_of_html(one.get("telephone")), text_of_html(one.get("email"))), strict=False)
+    lines = [f"{word}: {fact}" for word, fact in facts if fact and fact not in shown]
+    name = text_of_html(one.get("name"))
+    return (
+        f"### {', '.join(line.partition(':')[0] for line in lines)}\n\n" + "\n".join([*([name] if name else []), *lines])
+        if lines
+        else ""
+    )
+
+
+def _address(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if not isinstance(value, Mapping):
+        return text_of_html(value)
+    street, code, city, region = (text_of_html(value.get(key)) for key in _ADDRESS)
+    return ", ".join(filter(None, (street, f"{code} {city}".strip(), region)))
+
+
+def _hours(one: Mapping[str, Any], language: str) -> str:
+    given = one.get("openingHoursSpecification")
+    spans = [_span(span, language) for span in (given if isinstance(given, list) else [given]) if isinstance(span, Mapping)]
+    plain = one.get("openingHours")
+    texts = plain if isinstance(plain, list) else [plain]
+    return "; ".join(filter(None, spans)) or "; ".join(text for text in texts if isinstance(text, str))
+
+
+def _span(span: Mapping[str, Any], language: str) -> str:
+    days = span.get("dayOfWeek")
+    names = [_day(day, language) for day in (days if isinstance(days, list) else [days]) if isinstance(day, str)]
+    opens, closes = (str(span.get(key) or "")[:5] for key in ("opens", "closes"))
+    return f"{', '.join(names)} {opens}–{closes}".strip() if opens and closes else ""
+
+
+def _day(day: str, language: str) -> str:
+    name = day.rpartition("/")[2]
+    names = _SHORT.get(language, _SHORT["en"]).split()
+    return names[_DAYS.index(name.lower())] if name.lower() in _DAYS else name

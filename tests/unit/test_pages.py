@@ -1,0 +1,161 @@
+"""Pages as shops have them: prices, hours, tabs, windows about cookies, footers, and what is told to search engines alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from shared.http import Response
+from shared.knowledge import readers, web
+from shared.knowledge.documents import Raw, Unreadable
+from shared.knowledge.sitemap_file import read_sitemap
+
+TEXT = "Wir versenden innerhalb von zwei Werktagen mit der Post und freuen uns auf Ihre Bestellung in unserem Laden."
+
+
+def items_of(body: str, path: str = "x", head: str = "") -> list[tuple[str, str]]:
+    page = f'<html lang="de"><head><title>Laden</title>{head}</head><body>{body}</body></html>'
+    document = readers.read(Raw("x", page.encode(), "text/html; charset=utf-8", f"https://shop.example/{path}"))
+    return [(item.title, item.content) for item in document.items]
+
+
+def ld(*objects: dict[str, Any]) -> str:
+    return "".join(f'<script type="application/ld+json">{json.dumps(one)}</script>' for one in objects)
+
+
+def test_a_name_and_its_price_are_two_words() -> None:
+    rows = "".join(
+        f"<div><span>{name}</span><span>{price}</span></div>" for name, price in (("Schnitt", "39 €"), ("Färben", "60 €"))
+    )
+    hours = "<ul><li><span>Sa</span><span>10–14 Uhr</span></li></ul><p>Ein <span>i</span><span>phone</span> und <b>H</b>allo.</p>"
+    assert items_of(f"<main><h1>Preise</h1>{rows}{hours}</main>") == [
+        ("Laden › Preise", "Schnitt 39 €\n\nFärben 60 €\n\n- Sa 10–14 Uhr\n\nEin iphone und **H**allo.")
+    ]
+
+
+def test_the_price_of_a_product_is_kept() -> None:
+    shown = f"<main><h1>Kanne</h1><div class=price><span>29,90 €</span></div><p>{TEXT}</p></main>"
+    assert items_of(shown) == [("Laden › Kanne", f"29,90 €\n\n{TEXT}")]
+    product = {"@type": "Product", "name": "Kanne", "offers": [{"price": "29.90", "priceCurrency": "EUR"}, {"price": 0}]}
+    assert items_of(f"<main><h1>Kanne</h1><p>{TEXT}</p></main>", head=ld(product))[1:] == [
+        ("Laden › Kanne › Preis", "Kanne: 29.90 EUR")
+    ]
+    assert items_of(shown, head=ld(product)) == [("Laden › Kanne", f"29,90 €\n\n{TEXT}")], "it is shown"
+
+
+SHOP = {
+    "@type": "Store", "name": "Teeladen", "telephone": "+49 341 1234",
+    "address": {"streetAddress": "Hauptstr. 1", "postalCode": "04109", "addressLocality": "Leipzig"},
+    "openingHoursSpecification": [
+        {"dayOfWeek": ["Monday", "https://schema.org/Tuesday"], "opens": "09:00:00", "closes": "18:00"}, {"dayOfWeek": 7}, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["", "de/", "kontakt", "pages/contact-us"])
+def test_hours_and_address_that_only_search_engines_are_told(path: str) -> None:
+    (_, (title, content)) = items_of(f"<main><p>{TEXT}</p></main>", path, ld({"@graph": [SHOP]}, SHOP))
+    assert title == "Laden › Adresse, Öffnungszeiten, Telefon"
+    assert content == ("Teeladen\nAdresse: Hauptstr. 1, 04109 Leipzig\nÖffnungszeiten: Mo, Di 09:00–18:00\nTelefon: +49 341 1234")
+
+
+FOOTER = """<footer class="site-footer"><h3>Öffnungszeiten</h3><p>Mo–Fr 9–18 Uhr</p>
+<ul><li><a href="/agb">AGB</a></li></ul></footer>"""
+
+
+def test_hours_in_the_footer_are_told_once_for_the_site() -> None:
+    body = f"<main><h1>Willkommen</h1><p>{TEXT}</p></main>{FOOTER}"
+    assert items_of(body, "")[1:] == [("Laden › Willkommen › Öffnungszeiten", "Mo–Fr 9–18 Uhr")]
+    assert items_of(body, "versand", ld(SHOP)) == [("Laden › Willkommen", TEXT)]
+
+
+@pytest.mark.parametrize(
+    "names", ['id="CybotCookiebotDialog" role="dialog"', 'class="cookie-banner"', 'id="onetrust-consent-sdk"']
+)
+def test_a_window_about_cookies_does_not_stand_for_the_page(names: str) -> None:
+    window = f"<h2>Wir verwenden Cookies</h2><p>{TEXT.replace('Post', 'Statistik') * 3}</p><button>Ja</button>"
+    assert items_of(f"<div {names}>{window}</div><div class=content><p>Versand kostet 4,90 €.</p></div>") == [
+        ("Laden", "Versand kostet 4,90 €.")
+    ]
+
+
+def test_a_page_about_cookies_stays() -> None:
+    body = f'<div class="page-cookies"><main><h1>Cookies</h1><p>{TEXT * 4}</p><button>Ändern</button></main></div>'
+    assert items_of(body) == [("Laden › Cookies", TEXT * 4)]
+
+
+def test_what_stands_behind_tabs() -> None:
+    body = f"""<main><h1>Kanne</h1><ul role=tablist><li role=tab aria-controls=t1>Beschreibung</li>
+<li role=tab aria-controls=t2>Versand</li></ul><div id=t1 role=tabpanel><p>{TEXT}</p></div>
+<div id=t2 role=tabpanel style="display:none" hidden><p>In zwei Tagen.</p></div></main>"""
+    assert items_of(body) == [("Laden › Kanne › Beschreibung", TEXT), ("Laden › Kanne › Versand", "In zwei Tagen.")]
+
+
+def test_a_link_says_where_it_leads_if_its_words_do_not() -> None:
+    links = '<a href="/retoure">hier</a>, siehe <a href="/agb">AGB</a>, <a href="#oben">hier</a>'
+    assert items_of(f"<p>{TEXT}</p><p>Melden Sie sich {links}.</p>")[0][1].endswith(
+        "hier (https://shop.example/retoure), siehe AGB, hier."
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "words"),
+    [
+        ("Wartungsarbeiten", "Wir sind gleich zurück.", "closed for now"),
+        ("Coming soon", "Stay tuned.", "closed for now"),
+        ("shop.example is for sale", "Buy this domain.", "for sale"),
+        ("Opening soon", "Enter using password <form><input type=password></form>", "asks for a password"),
+    ],
+)
+def test_what_stands_where_a_shop_should(title: str, text: str, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        readers.read(
+            Raw("x", f"<title>{title}</title><h1>{title}</h1><p>{text}</p>".encode(), "text/html", "https://shop.example/")
+        )
+    assert items_of(f"<main><h1>Fahrräder: Wartung</h1><p>{TEXT}</p></main>") == [("Laden › Fahrräder: Wartung", TEXT)]
+
+
+REFRESH = [
+    ('<meta http-equiv="refresh" content="0; url=/de/start">', "/de/start"),
+    ("<META CONTENT='3;URL=\"https://shop.example/a?b=1&amp;c=2\"' HTTP-EQUIV=refresh>", "https://shop.example/a?b=1&c=2"),
+    ('<meta http-equiv="refresh" content="0;/größe">', "/größe"),
+    ('<meta http-equiv="refresh" content="30">', ""),
+    ('<meta http-equiv="refresh" content="300; url=/news">', ""),
+    ('<meta http-equiv="refresh" content="0; url=https://shop.example/x">', ""),  # itself
+    ('<noscript><meta http-equiv="refresh" content="0; url=/nojs"></noscript>', ""),
+    ('<meta name="description" content="0; url=/x: how to refresh a page">', ""),
+]
+
+
+@pytest.mark.parametrize(("head", "target"), REFRESH)
+def test_a_page_that_sends_its_visitors_on(head: str, target: str) -> None:
+    assert web._refreshed("https://shop.example/x", Response(200, f"<html><head>{head}</head>".encode(), {})) == target
+
+
+URL = "<url><loc>https://a.example/{}</loc></url>"
+
+
+@pytest.mark.parametrize(
+    ("body", "pages"),
+    [
+        (f"<b>Warning</b>: in x.php<br />\n<?xml version='1.0'?><urlset>{URL.format('x')}</urlset>".encode(), ["x"]),
+        (f"<urlset>{URL.format('?a=1&b=2&amp;c=3')}</urlset>".encode(), ["?a=1&b=2&c=3"]),
+        (f'<?xml version="1.0" encoding="utf-16"?><urlset>{URL.format("größe")}</urlset>'.encode("utf-16"), ["größe"]),
+        (
+            gzip.compress(f"<urlset>{URL.format('x')}".encode()) + gzip.compress(f"{URL.format('y')}</urlset>".encode()),
+            ["x", "y"],
+        ),
+    ],
+)
+def test_a_sitemap_as_programs_write_it(body: bytes, pages: list[str]) -> None:
+    document = read_sitemap(Raw("sitemap", body))
+    assert [item.title.removeprefix("https://a.example/") for item in document.items] == pages
+    assert document.warning is None
+
+
+def test_a_sitemap_that_breaks_off_says_so_and_its_last_address_is_none() -> None:
+    document = read_sitemap(Raw("sitemap", f"<urlset>{URL.format('x')}<url><loc>https://a.exa".encode()))
+    assert [item.title for item in document.items] == ["https://a.example/x"]
+    assert document.warning == "breaks off"
