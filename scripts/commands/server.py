@@ -22,6 +22,7 @@ from scripts.local.embedded import resolved_environment
 from scripts.local.environment import (
     DEFAULT_DATA,
     ROOT,
+    chosen_data,
     door_addresses,
     door_url,
     free_port,
@@ -66,7 +67,8 @@ def _arguments() -> argparse.Namespace:
     wide = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__, formatter_class=wide)
     parser.add_argument("--small", action="store_true", help="all stages in one process, the Procfile's `worker`")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data folder of the embedded services (default .local)")
+    about = "data folder of the embedded services (default SWITCHBOARD_DATA, or .local)"
+    parser.add_argument("--data", type=Path, default=chosen_data() or DEFAULT_DATA, help=about)
     return parser.parse_args()
 
 
@@ -94,6 +96,8 @@ def _run(arguments: argparse.Namespace, stopping: threading.Event) -> None:
             on_line=_print,
             behind_web=BEHIND_WEB,
         )
+        if data != DEFAULT_DATA:
+            _say(f"commands in other terminals find it with: export SWITCHBOARD_DATA={data}")
         _serve(processes, environment, own, stopping)
 
 

@@ -183,9 +183,15 @@ def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     return environment
 
 
+def chosen_data() -> Path | None:
+    """The data folder that SWITCHBOARD_DATA names: that of the scripts/server which commands are to find."""
+    folder = os.environ.get("SWITCHBOARD_DATA")
+    return Path(folder).resolve() if folder else None
+
+
 def server_address() -> str | None:
     """Where the front door of the scripts/server of this folder answers, or None if none runs."""
-    lock = DEFAULT_DATA / "server.lock"
+    lock = (chosen_data() or DEFAULT_DATA) / "server.lock"
     address = what_holder_says(lock).get("address") if is_occupied(lock) else None
     return address if isinstance(address, str) else None
 
@@ -197,9 +203,15 @@ def web_address() -> str:
 
 def use_running_services(program: str, variable: str) -> None:
     """Points this process to the embedded services that are running. Exits, naming the variable, if there are none."""
-    running = running_services(DEMO_DATA) or running_services()
+    chosen = chosen_data()
+    running = running_services(chosen) if chosen else running_services(DEMO_DATA) or running_services()
+    if running is None and chosen:
+        sys.exit(f"{program}: no scripts/server is running with {chosen}, which SWITCHBOARD_DATA names.")
     if running is None:
-        sys.exit(f"{program}: {variable} is not set, and neither scripts/server nor scripts/demo --keep is running.")
+        sys.exit(
+            f"{program}: {variable} is not set, and neither scripts/server nor scripts/demo --keep is running. "
+            "One with another data folder is found with SWITCHBOARD_DATA=that folder."
+        )
     os.environ.update({**running, **provider_addresses()})
 
 
