@@ -38,6 +38,12 @@ WRITTEN = [
         "重要：请看, 가격:10원",
     ),
     ("**50%**5 and **10 €**each", "50%5 and 10 €each", "50%5 and 10 €each"),
+    (
+        "Price**10 €**, **Fee**5 €, up to**€7**, from**9 €**each, size__42__",
+        "Price *10 €*, *Fee* 5 €, up to *€7*, from *9 €* each, size__42__",
+        "Price 10 €, Fee 5 €, up to €7, from 9 €each, size__42__",
+    ),
+    ("価格**10円**です, السعر**١٠ يورو**", "価格 *10円* です, السعر *١٠ يورو*", "価格 10円です, السعر ١٠ يورو"),
     # what is struck out would say the opposite
     ("now~~25€~~19€, un~~believ~~able", "now ~25€~ 19€, un ~believ~ able", "now~25€~19€, un~believ~able"),
     (
@@ -102,6 +108,7 @@ def test_what_a_model_writes(written: str, whatsapp: str, plain: str) -> None:
 NO_MARKDOWN = [
     "Hello!  We ship within two days.\n\n\n   Bye",
     "2*3*4 = 24, 5 * 4 * 3, 2**3 + 3**2, x**2, (2+1)*3*(4), **(a+b)**2",
+    "radius**2 + width**2, (radius**2)**3, size**2 and more",
     "snake_case_name, __init__.py, _private, *args and **kwargs",
     "4* hotel, 5* hotel, R$ 50* (*taxes not included)",
     "https://x.io/_a_/b_c_?f=*g* and http://x.io/~a~~b~~, www.x.io/_a_/ joe_the_plumber@x_y.io",
@@ -263,6 +270,8 @@ def test_a_page_never_sees_a_mark_without_its_end() -> None:
         ("a **b c ", "a **b c**"),
         ("a **b *c", "a **b *c***"),
         ("a **b** c", "a **b** c"),
+        ("Price**10 €", "Price**10 €**"),
+        ("x**2 and", "x**2 and"),
         ("a **b**", "a **b**"),
         ("a *", "a "),
         ("5 * 3", "5 * 3"),

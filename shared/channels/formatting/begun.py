@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from shared.channels.formatting.dialect import is_amount
+
 #: Marks as they stand in a line; half a mark, at its end; a link whose address has not come, with its label.
 _MARKS = re.compile(r"\*\*|__|~~|[*_`]")
 _HALF_MARK = re.compile(r"[*_~`]{1,3}\Z")
@@ -42,6 +44,6 @@ def _open_marks(line: str) -> list[str]:
         ends_label = line[: found.start()].endswith(": ")  # "**Note: **we ship", as in dialect.py
         if mark in marks and (ends_label or not before.isspace()):
             del marks[marks.index(mark) :]
-        elif after.strip() and not before.isalnum():
+        elif after.strip() and (not before.isalnum() or (mark == "**" and is_amount(line[: found.start()], after))):
             marks.append(mark)
     return marks

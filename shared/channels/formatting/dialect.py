@@ -4,8 +4,8 @@ Left as text: emphasis within words and between numbers (snake_case, 2*3*4, 2**3
 underlined headings (`---` below a line is a rule without an empty line before it), `+` bullets ("+ shipping"), `>` without a
 space (">18"), links to no address ("f[0](x)"), and addresses of the web, whatever characters they have.
 
-Marked all the same: what CommonMark leaves with its stars because of what stands beside it, as in "**Price:**10 €", "~~12 €~~9 €"
-and scripts without spaces.
+Marked all the same: what CommonMark leaves with its stars because of what stands beside it, as in "**Price:**10 €",
+"Price**10 €**", "~~12 €~~9 €" and scripts without spaces.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ def is_word(character: str) -> bool:
     return character.isalnum() or unicodedata.category(character)[0] == "M"
 
 
+def is_amount(before: str, after: str) -> bool:
+    """Whether a number or a sum stands right behind a word: "Price" and "10 €". Behind one letter it is arithmetic ("x**2")."""
+    begins = after[:1].isdigit() or unicodedata.category(after[:1] or " ") == "Sc"
+    return begins and len(before) > 1 and before[-2:].isalpha()
+
+
 def _is_unspaced(character: str) -> bool:
     """Whether its script writes words without spaces between them: Thai to Khmer, Chinese, Japanese, and their punctuation."""
     return "\u0e00" <= character <= "\u0eff" or "\u1780" <= character <= "\u17ff" or "\u3000" <= character <= "\u9fff"
@@ -69,7 +75,11 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     before, after = state.src[start - 1 : start] or " ", state.src[start + length : start + length + 1] or " "
     following = state.src[start + length + 1 : start + length + 2]
     can_open, can_close = _sides(marker, length, before, after, following)
-    can_close = can_close or (length == 2 and _ends_label(state.src[:start], after))
+    if length == 2:
+        can_close = can_close or _ends_label(state.src[:start], after)
+        if marker == "*" and is_amount(state.src[max(0, start - 2) : start], after):
+            line = state.src[state.src.rfind("\n", 0, start) + 1 : start]
+            can_open, can_close = can_open or not _is_open(line), can_close or _is_begun(line)
     for _ in range(length):
         state.push("text", "", 0).content = marker
         delimiter = Delimiter(
@@ -97,7 +107,17 @@ def _strike(state: StateInline, silent: bool) -> bool:
 
 def _ends_label(text: str, after: str) -> bool:
     """Whether marks behind this text end a label whose space is on the wrong side of them: "**Note: **we ship"."""
-    return text.endswith((": ", "：")) and not after.isspace() and text.rpartition("\n")[2].count("**") % 2 == 1
+    return text.endswith((": ", "：")) and not after.isspace() and _is_open(text.rpartition("\n")[2])
+
+
+def _is_open(line: str) -> bool:
+    return line.count("**") % 2 == 1
+
+
+def _is_begun(line: str) -> bool:
+    """Whether a word is marked from its beginning on, as in "**Price**10 €"; of "radius**2 + width**2" none is."""
+    before = line.rpartition("**")[0]
+    return _is_open(line) and not is_word(before[-1:] or " ")
 
 
 def _sides(marker: str, length: int, before: str, after: str, following: str) -> tuple[bool, bool]:

@@ -50,17 +50,20 @@ class LineRenderer:
         for index, (child, piece) in enumerate(pieces):
             mark = self._mark_of(child, active)
             after = next((other for _, other in pieces[index + 1 :] if other), "")
-            text += self._between(text, piece, after, mark, child.type) if mark else piece
+            is_marked = mark or (self.style.anywhere and child.type == "strong")
+            text += self._between(text, piece, after, mark, child.type) if is_marked else piece
         return text
 
     def _between(self, before: str, piece: str, after: str, mark: str, kind: str) -> str:
         """A marked piece between what stands around it. Where marks work at the borders of words only, one within a word has
-        none; but a label, and what is struck out, which would say the opposite, get the space that they lack."""
+        none; but a label, a sum, and what is struck out, which would say the opposite, get the space that they lack."""
+        is_amount = kind == "strong" and dialect.is_amount(before, piece)
+        has_amount = kind == "strong" and dialect.is_amount(piece, after)
         if self.style.anywhere:
-            return self.marked(piece, mark)
+            return f"{' ' * is_amount}{self.marked(piece, mark)}{' ' * has_amount}"
         opens_in_word = dialect.is_word(before[-1:] or " ") and not piece[:1].isspace()
         closes_in_word = dialect.is_word(after[:1] or " ") and not piece[-1:].isspace()
-        if kind == "s" or (not opens_in_word and piece.endswith(_ENDS_OF_LABELS)):
+        if kind == "s" or is_amount or has_amount or (not opens_in_word and piece.endswith(_ENDS_OF_LABELS)):
             return f"{' ' * opens_in_word}{self.marked(piece, mark)}{' ' * closes_in_word}"
         return piece if opens_in_word or closes_in_word else self.marked(piece, mark)
 
