@@ -164,6 +164,16 @@ LINK = {"type": "text_link", "offset": 0, "length": 4, "url": "https://shop.exam
         ({"text": "this?", "reply_to_message": {"message_id": 5, "text": "red"}}, "this?", {"id": "42:5", "text": "red"}),
         ({"text": "this?", "reply_to_message": {"message_id": 5, "caption": "red"}}, "this?", {"id": "42:5", "text": "red"}),
         (
+            {"text": "this?", "reply_to_message": {"message_id": 5, "poll": {"question": "Red?", "options": [{"text": "Yes"}]}}},
+            "this?",
+            {"id": "42:5", "text": "📊 Red?\n- Yes"},
+        ),
+        (
+            {"text": "this?", "reply_to_message": {"message_id": 5, "contact": {"phone_number": "4930", "first_name": "Bo"}}},
+            "this?",
+            {"id": "42:5", "text": "👤 Bo, 4930"},
+        ),
+        (
             {"text": "this?", "reply_to_message": {"message_id": 5, "text": "red, blue"}, "quote": {"text": "red"}},
             "this?",
             {"id": "42:5", "text": "red"},

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from shared.channels import nested_json, vcards
-from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text, integer
+from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text, integer, present
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.telegram import rich
+from shared.channels.words import in_words
 
 #: A message's member -> the kind of file that it is. A GIF comes as an animation and a document: the first that fits counts.
 FILES = {
@@ -64,22 +65,24 @@ def name_of(person: Any) -> str:
 
 def data_of(message: dict[str, Any]) -> dict[str, Any]:
     """What is more than words (shared/channels/words.py)."""
-    found = {
-        "quoted": _quoted(message),
-        "location": _place(message),
-        "contacts": _contacts(message.get("contact")),
-        "poll": _poll(message.get("poll")),
-        "form": _form(message.get("web_app_data")),
-        "album": get_text(message, "media_group_id"),
-    }
-    return {name: value for name, value in found.items() if value}
+    return present(quoted=_quoted(message), **_things(message), album=get_text(message, "media_group_id"))
+
+
+def _things(message: dict[str, Any]) -> dict[str, Any]:
+    return present(
+        location=_place(message),
+        contacts=_contacts(message.get("contact")),
+        poll=_poll(message.get("poll")),
+        form=_form(message.get("web_app_data")),
+    )
 
 
 def _quoted(message: dict[str, Any]) -> dict[str, Any]:
     """The message that is replied to; its words as well, or those of it that were picked, for we may not have it."""
     original = message.get("reply_to_message")
     number = integer(get_path(original, "message_id"))
-    text = get_text(message, "quote", "text") or _text(original)
+    said = in_words(_things(original), words_of(original)) if isinstance(original, dict) else ""
+    text = get_text(message, "quote", "text") or said
     quoted = {"id": message_id(get_path(message, "chat", "id"), number)} if number is not None else {}
     return quoted | ({"text": text[:MAX_QUOTE]} if text else {})
 
