@@ -1205,6 +1205,8 @@ create table parked_change (
     received_at timestamptz not null default now(),
     -- A caption's new words that came without their picture: the message that they are by themselves, if that does not come.
     payload     jsonb check (jsonb_typeof(payload) = 'object'),
+    -- A person of the business did it, on the phone, to what the business said there.
+    by_colleague boolean not null default false,
     primary key (chatbot_id, channel, external_id)
 );
 create index parked_change_received_idx on parked_change (received_at);
@@ -2469,8 +2471,9 @@ end $$;
 -- The same, but for what an erased person wrote before that, and is delivered again: it is accepted no more. `p_marks`: of the message's
 -- id and of its author's name. By its name what was written before the erasure counts; and what a colleague's phone reports within
 -- two minutes of it, for that may be the echo of a reply that was on its way. Called under the lock of the message's ordering key.
--- What its customer did to the message before it came (parked_change) is done to it now.
-create function message_accept_v3(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
+-- What its author did to the message before it came (parked_change) is done to it now. What a colleague deleted takes the conversation
+-- over all the same, as if it had come before.
+create function message_accept_v4(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_external_id text,
                                   p_payload jsonb, p_marks text[]) returns jsonb language plpgsql as $$
 declare
     v_sent_at timestamptz := to_timestamp((p_payload ->> 'sent_at')::float8);
@@ -2490,13 +2493,15 @@ begin
         -- Both have the lock of this id until they commit, so that neither misses the other.
         delete from parked_change
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = p_external_id
-            and p_payload ->> 'author' is distinct from 'colleague'
-            and is_same_person(p_chatbot_id, p_channel, names, array(
-                select p_external_user_id
-                union all select jsonb_array_elements_text(coalesce(p_payload -> 'identities', '[]'))))
+            and case when p_payload ->> 'author' = 'colleague' then by_colleague or names = '{}'
+                else not by_colleague and is_same_person(p_chatbot_id, p_channel, names, array(
+                    select p_external_user_id
+                    union all select jsonb_array_elements_text(coalesce(p_payload -> 'identities', '[]')))) end
         returning * into v_change;
         if found then
-            update job set payload = payload_changed(payload, v_change.content, v_change.data, v_change.changed_at)
+            update job set payload = case
+                when v_change.content is null and payload ->> 'author' = 'colleague' then payload || '{"is_revoked": true}'
+                else payload_changed(payload, v_change.content, v_change.data, v_change.changed_at) end
             where dedup_key = md5(jsonb_build_array(p_chatbot_id, p_channel, p_external_id)::text);
         end if;
     end if;
@@ -2861,7 +2866,7 @@ $$;
 
 -- A message's data with the words of the message that it replies to, as far as we have it; else what its channel says of it stays,
 -- but of a message that was deleted, also before it came.
-create function quoted_words_v3(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_data jsonb) returns jsonb
+create function quoted_words_v4(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_data jsonb) returns jsonb
 language plpgsql stable as $$
 declare
     v_id     text := p_data #>> '{quoted,id}';
@@ -2871,10 +2876,10 @@ begin
         select case when revoked_at is null then content end as content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user'
         union all
-        select content, role from message
+        select case when revoked_at is null then content end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'assistant'
         union all
-        select content, role from message
+        select case when revoked_at is null then content end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent') quoted limit 1;
     if v_quoted is null and exists (
         select from parked_change
@@ -3074,17 +3079,26 @@ exception when lock_not_available then
 end $$;
 
 -- Somebody of the business changed on the phone what the business had said there (`p_content`, at `p_sent_at`), or deleted it (null):
--- what a colleague wrote, or a reply of the bot's. The model, and people, read what the customer reads now; what was said since stays.
--- A reply of several parts stays as it is, for only one of them was changed. Returns changed; unknown: there is no such message, or it
--- was so before; again: somebody else was at work on the same row, to be called again.
-create function own_message_change_v1(p_chatbot_id bigint, p_channel text, p_external_id text, p_content text, p_sent_at float8)
+-- what a colleague wrote, or a reply of the bot's. The model, and people, read what the customer reads now; what was said since stays,
+-- but the words of what was deleted are quoted no more. A reply of several parts stays as it is, for only one of them was changed.
+-- `p_names`: of the customer whose chat it is, as far as they were told; `p_marks`: of the message, by which one is known whose customer
+-- was erased. Returns
+--   changed
+--   kept      the message has not come; the change is kept until it does
+--   unknown   it is the customer's, was so before, or was erased
+--   again     somebody else was at work on the same row; to be called again
+-- Under the lock that is held by whoever accepts this message, so that neither misses the other.
+create function own_message_change_v2(p_chatbot_id bigint, p_channel text, p_names text[], p_external_id text, p_content text,
+                                      p_sent_at float8, p_marks text[])
 returns text language plpgsql set lock_timeout = '100ms' as $$
 declare
-    v_at timestamptz := coalesce(to_timestamp(p_sent_at), clock_timestamp());
+    v_at        timestamptz := coalesce(to_timestamp(p_sent_at), clock_timestamp());
+    v_dedup_key text := md5(jsonb_build_array(p_chatbot_id, p_channel, p_external_id)::text);
 begin
-    update job set payload = payload_changed(payload, p_content, '{}', v_at)
-    where dedup_key = md5(jsonb_build_array(p_chatbot_id, p_channel, p_external_id)::text) and closed_at is null
-      and payload ->> 'author' = 'colleague';
+    perform pg_advisory_xact_lock(hashtextextended(v_dedup_key, 1));
+    update job set payload = case when p_content is null then payload || '{"is_revoked": true}'
+        else payload_changed(payload, p_content, '{}', v_at) end
+    where dedup_key = v_dedup_key and closed_at is null and payload ->> 'author' = 'colleague';
     if found then
         return 'changed';
     end if;
@@ -3100,7 +3114,28 @@ begin
             where chatbot_id = p_chatbot_id and channel = p_channel and external_id = p_external_id and role = 'assistant'))
       and revoked_at is null and content is distinct from p_content and not coalesce(edited_at > v_at, false)
       and not metadata ? 'parts_sent';
-    return case when found then 'changed' else 'unknown' end;
+    if found then
+        if p_content is null then
+            perform quotes_remove_v2(p_chatbot_id, p_channel, p_names, p_external_id);
+        end if;
+        return 'changed';
+    elsif exists (select from job where dedup_key = v_dedup_key and closed_at is null)
+        or exists (select from message where chatbot_id = p_chatbot_id and channel = p_channel and external_id = p_external_id
+                       and role = 'agent')
+        or exists (select from message where chatbot_id = p_chatbot_id and channel = p_channel and external_id = p_external_id
+                       and role = 'assistant')
+        or exists (select from message where chatbot_id = p_chatbot_id and channel = p_channel and external_id = p_external_id
+                       and role = 'user')
+        or exists (select from tombstone where mark = any (p_marks)) then
+        return 'unknown';
+    end if;
+    insert into parked_change as parked (chatbot_id, channel, external_id, names, content, changed_at, by_colleague)
+    select p_chatbot_id, p_channel, p_external_id, p_names, p_content, v_at, true
+    where (select count(*) from (select from parked_change where chatbot_id = p_chatbot_id limit 10000) kept) < 10000
+    on conflict (chatbot_id, channel, external_id) do update set
+        names = excluded.names, content = excluded.content, changed_at = excluded.changed_at, by_colleague = true
+        where parked.content is not null and (excluded.content is null or excluded.changed_at >= parked.changed_at);
+    return 'kept';
 exception when lock_not_available then
     return 'again';
 end $$;

@@ -7,5 +7,5 @@ with input as materialized (
 ), locked_keys as materialized (
     select job_lock('incoming-messages', array_agg(chatbot_id || ':' || channel || ':' || external_user_id)) from input
 )
-select n, message_accept_v3(chatbot_id, channel, external_user_id, external_id, payload, marks) as accepted
+select n, message_accept_v4(chatbot_id, channel, external_user_id, external_id, payload, marks) as accepted
 from locked_keys, (select * from input order by n) ordered_input

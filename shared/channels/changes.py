@@ -1,8 +1,8 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
 What that means for its answer is message_change_v4's (schema.sql). Channels keep no order: what is done to a message that has not
-come yet is done when it comes (parked_change, message_accept_v3). What a colleague does on the phone to what the business said is
-own_message_change_v1's.
+come yet is done when it comes (parked_change, message_accept_v4). What a colleague does on the phone to what the business said is
+own_message_change_v2's.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
     message, at = edited.message, edited.sent_at
     data, names = (message.data, [message.external_user_id, *message.identities]) if message else ({}, [])
     if edited.author is Author.COLLEAGUE:
-        return _change_own(channel, account, edited.original_id, edited.content, at)
+        return _change_own(channel, account, edited.original_id, names, edited.content, at)
     outcome = _change(
         channel,
         account,
@@ -58,7 +58,7 @@ def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
         sent_at=at,
         is_kept=message is None or _lacks_its_file(message),
     )
-    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, edited.original_id, edited.content, at)
+    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, edited.original_id, [], edited.content, at)
 
 
 def _lacks_its_file(message: InboundMessage) -> bool:
@@ -68,11 +68,11 @@ def _lacks_its_file(message: InboundMessage) -> bool:
 
 def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:
     """The same of a deletion, which is always kept."""
-    if revoked.author is Author.COLLEAGUE:
-        return _change_own(channel, account, revoked.original_id, None, None)
     names = [name for name in (revoked.external_user_id, *revoked.identities) if name]
+    if revoked.author is Author.COLLEAGUE:
+        return _change_own(channel, account, revoked.original_id, names, None, None)
     outcome = _change(channel, account, revoked.original_id, names, content=None, data={}, sent_at=None, is_kept=True)
-    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, revoked.original_id, None, None)
+    return outcome if names or outcome != UNKNOWN else _change_own(channel, account, revoked.original_id, [], None, None)
 
 
 def keep_as_message(payload: dict[str, Any]) -> None:
@@ -119,10 +119,14 @@ def _change(channel: Channel, account: Account, external_id: str, names: Sequenc
     return _until_nobody_is_at_work(attempt)
 
 
-def _change_own(channel: Channel, account: Account, external_id: str, content: str | None, sent_at: float | None) -> str:
-    """What became of a change of what the business said: changed; unknown, if it did not, or says so already."""
+def _change_own(
+    channel: Channel, account: Account, external_id: str, names: Sequence[str], content: str | None, sent_at: float | None
+) -> str:
+    """What became of a change of what the business said: changed; kept, until it comes; unknown, if it is the customer's, or says
+    so already. `names`: the customer's."""
     change: dict[str, Any] = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": external_id[:MAX_ID]}
     change |= {"content": without_middle(content, channel.max_inbound) if content else None, "sent_at": sent_at}
+    change |= {"names": [name[:MAX_ID] for name in names], "marks": marks.of_message(account.chatbot_id, external_id)}
     return _until_nobody_is_at_work(lambda: str(queries["change_own_message"].scalar(**change)))
 
 

@@ -2,8 +2,8 @@
 select message_change_v4(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
     :marks::text[]) as change
 
--- name: change_own_message(chatbot_id, channel, external_id, content, sent_at)
-select own_message_change_v1(:chatbot_id, :channel, :external_id, :content, :sent_at) as outcome
+-- name: change_own_message(chatbot_id, channel, names, external_id, content, sent_at, marks)
+select own_message_change_v2(:chatbot_id, :channel, :names::text[], :external_id, :content, :sent_at, :marks::text[]) as outcome
 
 -- name: keep_as_message(chatbot_id, channel, external_id, payload)
 update parked_change set payload = :payload

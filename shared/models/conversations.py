@@ -170,6 +170,7 @@ class ParkedChange(Base):
     changed_at = DateTimeTZField()
     received_at = timestamp()
     payload = BinaryJSONField(null=True)
+    by_colleague = BooleanField(default=False)
 
     class Meta:
         """Not a single column."""

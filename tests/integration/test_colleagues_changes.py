@@ -121,7 +121,7 @@ def test_nobody_changes_what_the_other_side_wrote(door: FrontDoor, world: World,
 def test_a_change_waits_for_nobody_at_work_on_the_message_and_is_done_in_the_end(door: FrontDoor, world: World) -> None:
     write_by(door, "waha", "ECHO1", "It costs 10 euros.")
     world.drain()
-    call = "select own_message_change_v1(%s, 'whatsapp_qr', 'ECHO1', 'It costs 12 euros.', null)"
+    call = "select own_message_change_v2(%s, 'whatsapp_qr', '{}', 'ECHO1', 'It costs 12 euros.', null, '{}')"
     with another_session() as other:
         other.execute("select from message where role = 'agent' for update")
         assert db.scalar(call, [world.chatbot]) == "again"

@@ -19,7 +19,7 @@ import pytest
 from shared import db
 from shared.channels import changes
 from shared.channels.inbound import Account, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke, Media
-from shared.channels.kinds import Kind, MediaKind
+from shared.channels.kinds import Author, Kind, MediaKind
 from shared.channels.registry import channel
 from shared.config import settings
 from shared.privacy import erasure
@@ -107,12 +107,54 @@ def test_a_deletion_of_another_chatbots_or_channels_message_touches_nothing(worl
 
 
 def test_what_a_colleague_wrote_is_not_taken_back_by_a_customer(world: World) -> None:
-    put(world, deleted(external_user_id=""), replace(said(), author=inbox.Author.COLLEAGUE))
+    put(world, deleted(), replace(said(), author=Author.COLLEAGUE))
     world.drain()
     [message] = world.messages(role="agent")
     assert message["revoked_at"] is None
-    put(world, deleted(external_user_id=""))  # of what is there already, and nobody's
     assert [row["external_id"] for row in parked()] == ["3EB0A"]
+
+
+def test_nor_is_a_customers_by_a_colleague(world: World) -> None:
+    put(world, deleted(author=Author.COLLEAGUE), said())
+    assert (answers(world), [row["external_id"] for row in parked()]) == (1, ["3EB0A"])
+    assert world.messages(role="user")[0]["revoked_at"] is None
+    put(world, deleted(author=Author.COLLEAGUE))  # of what is there already
+    assert world.messages(role="user")[0]["revoked_at"] is None
+
+
+@pytest.mark.parametrize("by", [PHONE, LID, ""])
+def test_what_a_colleague_deleted_before_it_came_is_read_by_nobody_and_takes_over(world: World, by: str) -> None:
+    author = Author.COLLEAGUE if by else Author.CUSTOMER  # a note of Evolution's says only which message it is
+    for _ in range(2):  # however often it is delivered
+        put(world, deleted(external_user_id=by, author=author))
+    put(world, said("It costs 10 euros.", author=Author.COLLEAGUE))
+    world.drain()
+    [message] = world.messages(role="agent")
+    assert (message["revoked_at"] is None, parked()) == (False, [])
+    assert db.scalar("select owner from conversation") == "person"
+
+
+def test_what_a_colleague_corrected_before_it_came_is_read_so(world: World) -> None:
+    for text, seconds in (("It costs 12 euros.", 20), ("It costs 11 euros.", 10)):  # the newest counts
+        alone = said(text, "3EB0E", author=Author.COLLEAGUE)
+        put(world, corrected(text, sent_at=1_790_000_000 + seconds, message=alone, author=Author.COLLEAGUE))
+    db.rows("update parked_change set received_at = received_at - interval '3 minutes'")
+    assert (accept_overdue(), world.messages()) == (0, []), "by itself it is no message"
+    put(world, said("It costs 10 euros.", author=Author.COLLEAGUE))
+    world.drain()
+    [message] = world.messages(role="agent")
+    assert (message["content"], message["edited_at"].timestamp(), parked()) == ("It costs 12 euros.", 1_790_000_020, [])
+
+
+@pytest.mark.parametrize("is_deleted_first", [True, False])
+def test_what_a_colleague_deleted_is_quoted_no_more(world: World, is_deleted_first: bool) -> None:
+    deletion = deleted(author=Author.COLLEAGUE)
+    put(world, said("My number is 123", author=Author.COLLEAGUE))
+    world.drain()
+    for item in [deletion, quoting()] if is_deleted_first else [quoting(), deletion]:
+        put(world, item)
+        world.drain()
+    assert "text" not in world.messages(role="user")[0]["data"]["quoted"]
 
 
 def test_a_correction_that_came_first_is_what_is_answered(world: World) -> None:
@@ -225,13 +267,15 @@ def test_what_waits_is_bounded_and_forgotten(world: World) -> None:
 
 
 def test_an_erased_person_leaves_none(world: World) -> None:
-    put(world, said("Hello", "3EB00"))
+    put(world, said("Hello", "3EB00"), said("Hello Ana", "3EB01", author=Author.COLLEAGUE))
     world.drain()
     put(world, deleted(), corrected("My words", original_id="3EB0B"), deleted("3EB0C", external_user_id="4930@c.us"))
+    put(world, deleted("3EB0D", author=Author.COLLEAGUE))
     contact = db.scalar("select contact_id from conversation")
     assert erasure.erase(world.customer, contact)
     assert [row["names"] for row in parked()] == [["4930@c.us"]]
-    put(world, deleted("3EB00"))  # of a message that was erased, and never comes again
+    put(world, deleted("3EB00"))  # of messages that were erased, and never come again
+    put(world, deleted("3EB01", author=Author.COLLEAGUE))
     assert len(parked()) == 1
 
 
@@ -254,7 +298,7 @@ def until_one_waits() -> None:
 
 
 DELETE = "select message_change_v4(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"
-ACCEPT = """select message_accept_v3(chatbot_id, 'whatsapp_qr', who, '3EB0A', jsonb_build_object('chatbot_id', chatbot_id,
+ACCEPT = """select message_accept_v4(chatbot_id, 'whatsapp_qr', who, '3EB0A', jsonb_build_object('chatbot_id', chatbot_id,
     'channel', 'whatsapp_qr', 'external_user_id', who, 'external_id', '3EB0A', 'content', 'Hello', 'metadata', '{}'::jsonb), '{}')
     from (values (%s, %s)) as arrival(chatbot_id, who)"""
 
@@ -302,6 +346,25 @@ def test_a_process_that_dies_with_a_deletion_keeps_nothing_and_its_repetition_co
     assert parked() == []
     put(world, deleted())  # the channel got no answer, and delivers it again
     assert answers(world) == 0
+
+
+OWN = "select own_message_change_v2(%s, 'whatsapp_qr', array[%s], '3EB0A', null, null, '{}')"
+
+
+def test_a_colleagues_message_that_comes_while_its_deletion_is_kept_is_deleted(world: World) -> None:
+    with beginning(OWN, world.chatbot, PHONE) as other:
+        late(lambda: put(world, said(author=Author.COLLEAGUE)), other, other.commit)
+    world.drain()
+    assert (world.messages(role="agent")[0]["revoked_at"] is None, parked()) == (False, [])
+
+
+def test_a_deletion_that_comes_while_a_colleagues_message_is_accepted_is_done_to_it(world: World) -> None:
+    accept = ACCEPT.replace("'Hello'", "'Hello', 'author', 'colleague'")
+    with beginning(accept, world.chatbot, PHONE) as other:
+        late(lambda: put(world, deleted(author=Author.COLLEAGUE)), other, other.commit)
+    assert parked() == []
+    [job] = world.jobs(queue="incoming-messages")
+    assert job["payload"]["is_revoked"]
 
 
 # ------------------------------------------------------------------------------------------------------------- quotes

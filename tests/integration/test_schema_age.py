@@ -20,7 +20,7 @@ from tests.integration.widget_page import Page, key_of
 __all__ = ["mine"]  # a fixture
 
 NEWEST = max(path.name for path in schema_age._MIGRATIONS.glob("*.pre.sql"))
-ACCEPT = "message_accept_v3(bigint, text, text, text, jsonb, text[])"
+ACCEPT = "message_accept_v4(bigint, text, text, text, jsonb, text[])"
 
 
 @pytest.fixture(autouse=True)

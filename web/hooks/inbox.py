@@ -178,7 +178,7 @@ def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files)
         if outcome == changes.UNKNOWN:
             message = replace(message, external_id=edited.original_id, edited_at=edited.sent_at)
         [outcome] = _accept_messages(channel, account, [message], files)
-    elif message is not None and outcome == changes.KEPT:
+    elif message is not None and edited.author is Author.CUSTOMER and outcome == changes.KEPT:
         alone = replace(message, external_id=edited.original_id, edited_at=edited.sent_at, kind=Kind.TEXT, media=())
         changes.keep_as_message(_as_payload(channel, account, alone, files))
     return f"edit_{outcome}"
