@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from shared.ai import source_lists
 from shared.ai.prompt import Item
+from shared.ai.source_lists import LABEL, LABELS, LONGEST_LABEL, NAMES
 
 _NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
 #: What models call an item, in brackets; in parentheses only a source is one, for a shop has items of its own.
@@ -20,26 +22,29 @@ _WORD = rf"(?:{_SOURCE}|(?:items?|docs?|documents?|refs?|knowledge)(?: number)?(
 #: [1], [1, 2], [1-3], [^1], [item 1], (Source 2), 【1】, 【1†source】, 【1:0†source】, the wide brackets of Chinese and
 #: Japanese, and as a link that the model has made up: [1](https://…).
 _BRACKETS = (
-    rf"(?:\[\^?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}})?\]|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
+    rf"(?:\[\^?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}}|\^)?\]|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
+    rf"|\\\[{_NUMBERS}\\\]|<sup>{_NUMBERS}</sup>|<cite>{_NUMBERS}</cite>|<ref>{_NUMBERS}</ref>"
     rf"|【{_NUMBERS}(?::\d{{1,2}})?(?:†[^】\n]{{0,60}})?】)"
 )
 _MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
 _MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
 #: What models put around marks, which goes with them.
-_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("<sup>", "</sup>"))
-#: Labels of a line that has nothing but marks: "Sources: [1], [3]".
-_LABELS = (
-    *("source", "sources", "source(s)", "quelle", "quellen", "fuente", "fuentes", "fonte", "fontes", "fonti"),
-    *("reference", "references", "citations", "источник", "источники", "出典", "来源"),
+_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("<sup>", "</sup>"), ("^", "^"))
+#: The same within a line: opened by a bracket, "(Source: [1])", "(see [1])"; or behind a sentence, to the line's end.
+_OPENED = re.compile(
+    rf"[*_]{{0,2}}(?P<bracket>[(\[])[*_]{{0,2}}(?:{NAMES}|see|siehe|vgl\.|cf\.|voir|ver|vedi|см\.)\s?[:：]?\s?\Z", re.I
 )
-#: Characters of a line with a label; of a longer one the pattern is not tried.
-_LONGEST_LABEL = 40
-_LABEL = re.compile(rf"[\s*_>•-]*(?:{'|'.join(map(re.escape, _LABELS))})[\s*_]*[:：]?[\s*_]*\Z", re.I)
+_BEHIND = re.compile(rf"(?:(?<=[.!?…。])|\s[—–-])\s?[*_]{{0,2}}(?:{NAMES})[*_]{{0,2}}\s?[:：][*_]{{0,2}}\s?\Z", re.I)
+#: Where a sentence's end may be followed by such a label.
+_LAST_SENTENCE = re.compile(r"[.!?…。]\s?|\s[—–-]\s?")
+#: Superscripts that are none of a citation: behind numbers and units, 25 m<sup>2</sup>.
+_POWER = re.compile(r"(?:\d|(?<![^\W\d_])(?:[^\W\d_]{1,3}|inch|foot|feet|yards?|met(?:er|re)s?|fu(?:ß|ss)))\Z", re.I)
 #: The end of a text that may become a mark, and how many characters of the end are looked at.
 _UNFINISHED = re.compile(
-    r"(?:\*\*|<sup>|[(\[])?"
+    r"(?:[*_]{1,2}|<sup>|[(\[^\\])?"
     rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,24}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z"
-    r"|\*{1,2}\Z|<(?:s(?:up?)?)?\Z|<sup>\Z",
+    r"|[*_]{1,2}[(\[]?\Z|[\^\\]\Z|<(?:s(?:up?)?|c(?:i(?:te?)?)?|r(?:ef?)?)?\Z"
+    r"|<(?:sup|cite|ref)>[\d,;&–\s-]{0,12}(?:<(?:/[a-z]{0,4})?)?\Z",
     re.I,
 )
 _LOOKED_AT = 600
@@ -64,23 +69,31 @@ class Answer(NamedTuple):
 
 def read(text: str, items: Sequence[Item]) -> Answer:
     """The text without its citations, and what they name: 1 is the first item."""
-    parts, end, cited = list[str](), 0, set[int]()
+    readable, cited = _read(text, items)
+    return Answer(readable or text, cited)
+
+
+def _read(text: str, items: Sequence[Item]) -> Answer:
+    """The same; empty, if the text is nothing but citations."""
+    cited = set[int]()
+    if "\n" in text and "[" in text:
+        text, cited = source_lists.without(text, items)
+    parts, end = list[str](), 0
     for start, stop, numbers in _citations(text, items):
         parts.append(text[end:start])
         if _is_word(text[stop : stop + 1]):
             parts.append(" ")
         end = stop
         cited |= numbers
-    readable = "".join([*parts, text[end:]]).strip()
-    return Answer(readable or text, frozenset(cited))
+    return Answer("".join([*parts, text[end:]]).strip(), frozenset(cited))
 
 
 def visible(beginning: str, items: Sequence[Item]) -> str:
     """What may be shown of an answer of which only the beginning is known: a beginning of what `read` makes of the whole."""
     if beginning.lstrip().startswith(("{", "```json")):  # a tool call, of a provider that has no other way (shared/ai/tools.py)
         return ""
-    end = _settled(beginning)
-    return read(beginning[:end], items).text if beginning[:end].strip() else ""
+    end = _settled(source_lists.without_begun(beginning, items))
+    return _read(beginning[:end], items).text if beginning[:end].strip() else ""
 
 
 #: By how much a text that is streamed grows before it is read again: a word of one that fills a screen.
@@ -135,12 +148,19 @@ def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set
 def _with_what_is_around(text: str, start: int, stop: int) -> tuple[int, int]:
     """The place of marks with their brackets, or with the label before them if the line has nothing else."""
     for opening, closing in _AROUND:
-        if text.startswith(opening, start - len(opening)) and text.startswith(closing, stop):
+        if text.endswith(opening, 0, start) and text.startswith(closing, stop):
             start, stop = start - len(opening), stop + len(closing)
             break
     before, after = _line_around(text, start)
-    has_label = _is_label(before) and not after[stop - start :].strip(" .")
-    return (start - len(before), start + len(after)) if has_label else (start, stop)
+    is_last = not after[stop - start :].strip(" .*_")
+    if is_last and _is_label(before):
+        return start - len(before), start + len(after)
+    opened = _OPENED.search(text, max(0, start - LONGEST_LABEL), start)
+    if opened and text.startswith({"(": ")", "[": "]"}[opened["bracket"]], stop):
+        emphasis = opened[0][: opened.start("bracket") - opened.start()]
+        return opened.start(), stop + 1 + (len(emphasis) if text.startswith(emphasis, stop + 1) else 0)
+    behind = _BEHIND.search(text, max(0, start - LONGEST_LABEL), start) if is_last else None
+    return (behind.start(), start + len(after)) if behind else (start, stop)
 
 
 def _numbers(marks: str) -> set[int]:
@@ -163,6 +183,8 @@ def _is_text(text: str, start: int, stop: int) -> bool:
     after = after[stop - start :]
     following = after.lstrip()
     is_word = _is_word(text[start - 1 : start])
+    if text.startswith("<sup>", start) and _POWER.search(text, max(0, start - 8), start):
+        return True
     return (
         (bool(_LINE_START.match(before)) and following[:1].isalnum())  # an item of a list
         or following.startswith(("=", "€", "$", "£", "%"))
@@ -207,27 +229,35 @@ def _settled(text: str) -> int:
         before, after = _line_around(text, found.start())
         may_be_code = before.count("`") % 2 == 1 and "`" not in after and "\n" not in text[found.end() :]
         if is_open or may_be_code:
-            return len(_without_label(text[: found.start() - _width_before(text, found.start())].rstrip()))
+            return len(_without_label(text[: _begin_before(text, found.start())].rstrip()))
     return len(text)
 
 
 def _is_label(line: str) -> bool:
-    return len(line) <= _LONGEST_LABEL and _LABEL.match(line) is not None
+    return len(line) <= LONGEST_LABEL and LABEL.match(line) is not None
 
 
-def _width_before(text: str, at: int) -> int:
-    """How many characters before a mark may go with it."""
-    return next((len(opening) for opening, _ in _AROUND if text.endswith(opening, 0, at)), 0)
+def _begin_before(text: str, at: int) -> int:
+    """Where what may go with a mark begins."""
+    for label in (_OPENED, _BEHIND):
+        if found := label.search(text, max(0, at - LONGEST_LABEL), at):
+            return found.start()
+    return at - next((len(opening) for opening, _ in _AROUND if text.endswith(opening, 0, at)), 0)
 
 
 def _deciding(text: str, at: int) -> int:
     """How many characters behind a mark decide what it is."""
+    if _OPENED.search(text, max(0, at - LONGEST_LABEL), at):
+        return len(")**")
     return next((max(_DECIDING, len(closing)) for opening, closing in _AROUND if text.endswith(opening, 0, at)), _DECIDING)
 
 
 def _without_label(text: str) -> str:
     """The text without a last line that may be the label of marks that follow."""
-    before, _ = _line_around(text, len(text))
-    begun = before.strip("*_>•- \t").lower()
-    is_label = bool(begun) and (_is_label(before) or any(label.startswith(begun) for label in _LABELS))
-    return text[: len(text) - len(before)].rstrip() if is_label else text
+    line, _ = _line_around(text, len(text))
+    sentences = [found.end() for found in _LAST_SENTENCE.finditer(line)]
+    for begin in (0, *sentences[-1:]):
+        begun = line[begin:].strip("#*_>•- \t").lower()
+        if begun and (_is_label(line[begin:]) or any(label.startswith(begun) for label in LABELS)):
+            return text[: len(text) - len(line) + begin].rstrip(" \t\n—–-")
+    return text.rstrip(" \t\n#*_—–-") if line.rstrip(" #*_—–-") != line else text

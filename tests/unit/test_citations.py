@@ -65,6 +65,29 @@ CITED = [
     ("Sources: [1]\n\nIn two days.", "In two days.", {1}),
     ("In two days.\nSource: [1] and our shop", "In two days.\nSource: and our shop", {1}),
     ("In two days.\nSourdough takes three [3].", "In two days.\nSourdough takes three.", {3}),
+    ("In two days (Source: [1]).", "In two days.", {1}),
+    ("In two days (Sources: [1], [3]). Bye", "In two days. Bye", {1, 3}),
+    ("In two days [Source: [1]].", "In two days.", {1}),
+    ("In two days (see [1]).", "In two days.", {1}),
+    ("In zwei Tagen (vgl. [1], [3]).", "In zwei Tagen.", {1, 3}),
+    ("In two days. *(Source: [1])*", "In two days.", {1}),
+    ("In two days. Source: [1]", "In two days.", {1}),
+    ("In two days. **Source:** [1]\n\nBye", "In two days.\n\nBye", {1}),
+    ("In two days – Source: [1].", "In two days", {1}),
+    ("In two days.<sup>1</sup>", "In two days.", {1}),
+    ("In two days<sup>1,3</sup>. Bye", "In two days. Bye", {1, 3}),
+    ("In two days.<sup>1</sup><sup>3</sup>", "In two days.", {1, 3}),
+    ("In two days<cite>1</cite>. Bye", "In two days. Bye", {1}),
+    ("In two days.<ref>1</ref> Bye", "In two days. Bye", {1}),
+    ("In two days [^1^].", "In two days.", {1}),
+    ("In two days ^[1]^.", "In two days.", {1}),
+    ("In two days \\[1\\].", "In two days.", {1}),
+    ("In two days [1].\n\n[1] Shipping", "In two days.", {1}),
+    ("In two days [^1].\n\n[^1]: Shipping", "In two days.", {1}),
+    ("In two days [1].\n\nSources:\n[1] Shipping\n[3] Shipping abroad", "In two days.", {1, 3}),
+    ("In two days [1].\n\n**Sources**\n- [1]: https://shop.example/shipping", "In two days.", {1}),
+    ("[1]) two days, said (he) (", ") two days, said (he) (", {1}),
+    ("In two days.\n\n## Quellen:\n1. [1] Shipping – https://shop.example/shipping", "In two days.", {1}),
 ]
 #: Numbers in brackets that are no citations.
 KEPT = [
@@ -83,6 +106,10 @@ KEPT = [
     "Two boxes[1]in one",
     "Your order (item 1) has left (no. 2), see (1).",
     "Open (Source code) or (source 7).",
+    "A room of 25 m<sup>2</sup>, or 10<sup>2</sup> of them, and x<sup>2</sup>.",
+    "Three feet<sup>2</sup> and 5 km²",
+    "Our sources: see the shop (Source: unknown).",
+    "Choose:\n[1] Card\n[2] PayPal",
 ]
 UNCHANGED = ["", "In two days.", "[", "In two days [", "a `b", "Two days [1", "【"]
 

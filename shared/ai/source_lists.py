@@ -1,0 +1,67 @@
+"""Lists of sources that models write below an answer, and what they call them; citations.py takes out what names given items."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from shared.ai.prompt import Item
+
+#: Labels of a line that has nothing but marks: "Sources: [1], [3]".
+LABELS = (
+    *("source", "sources", "source(s)", "quelle", "quellen", "fuente", "fuentes", "fonte", "fontes", "fonti"),
+    *("reference", "references", "citations", "источник", "источники", "出典", "来源"),
+)
+#: Characters of a line with a label; of a longer one the pattern is not tried.
+LONGEST_LABEL = 40
+NAMES = "|".join(map(re.escape, LABELS))
+LABEL = re.compile(rf"[\s#*_>•-]*(?:{NAMES})[\s*_]*[:：]?[\s*_]*\Z", re.I)
+#: A line of a list of sources: [1] Shipping; 2. [2]: Prices; [^1]: https://…
+_ENTRY = re.compile(r"\s*(?:[-*•]\s+|\d{1,2}[.)]\s+)?\**\[\^?(?P<number>\d{1,2})\]\**\s?[:：.–-]?\s*(?P<words>\S.{0,300})")
+_ENTRY_BEGUN = re.compile(
+    r"\s*(?:[-*•]\s*|\d{1,2}[.)]?\s*)?\**(?:\[\^?(?P<number>\d{0,2})(?:\]\**\s?[:：.–-]?\s*(?P<words>.{0,300}))?)?"
+)
+
+
+def without(text: str, items: Sequence[Item]) -> tuple[str, set[int]]:
+    """The text without a list of its sources at the end ("[1] Shipping", "[^1]: https://…"), and their numbers."""
+    lines, cited = text.rstrip().split("\n"), set[int]()
+    while len(lines) > 1 and (found := _ENTRY.fullmatch(lines[-1])):
+        number, words = int(found["number"]), found["words"].strip("*_\"“”„'.()[] ").casefold()
+        if not 1 <= number <= len(items) or not _names(words, items[number - 1]):
+            break
+        cited.add(number)
+        lines.pop()
+        while len(lines) > 1 and not lines[-1].strip():
+            lines.pop()
+    if not cited:
+        return text, cited
+    if len(lines) > 1 and LABEL.match(lines[-1].strip("#* ")[: LONGEST_LABEL + 1]):
+        lines.pop()
+    return "\n".join(lines).rstrip(), cited
+
+
+def without_begun(text: str, items: Sequence[Item]) -> str:
+    """The beginning of an answer without a last line that may become a line of such a list."""
+    before, newline, line = text.rpartition("\n")
+    found = _ENTRY_BEGUN.fullmatch(line) if newline else None
+    if found is None:
+        return text
+    words = (found["words"] or "").strip("*_\"“”„'.()[] ").casefold()
+    number = int(found["number"] or 0)
+    names = [f"{item.title} {item.url or ''}".casefold() for item in items[number - 1 : number]] if number else [""]
+    urls = [(item.url or "").casefold() for item in items[number - 1 : number]] if number else []
+    may_be = not words or any(_loose(name).startswith(_loose(words)) for name in (*names, *urls) if name)
+    return before if may_be else text
+
+
+def _loose(words: str) -> str:
+    """Words without what may stand between a title and its address."""
+    return re.sub(r"[\s:–—()\[\]<>-]+", "", words)
+
+
+def _names(words: str, item: Item) -> bool:
+    """Whether words are an item's title, its address, or both."""
+    title, url = item.title.strip().casefold(), (item.url or "").casefold()
+    rest = words.removeprefix(title).strip(" :–—-()[]<>") if title else words
+    return bool(words) and (not rest or (bool(url) and rest.rstrip("/") == url.rstrip("/")))
