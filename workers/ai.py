@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from shared import payloads
+from shared import db, payloads
 from shared.ai import attachments, brakes, citations, context, hybrid, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
 from shared.ai.prompt import Item
@@ -98,10 +99,10 @@ def answer(job: Job) -> None:
         log.info("not_answered", extra={"reason": unwanted.reason})
         meter.book()
         complete(job)
-    except Snooze:
-        meter.book()
-        raise
     except Exception as problem:
+        if isinstance(problem, Snooze) or db.is_outage(problem):  # it costs no attempt, so that no failed one books it
+            meter.book()
+            raise
         problem.details = {"booking": meter.booking()}  # type: ignore[attr-defined]  # for attempt_failed
         raise
     else:
@@ -271,20 +272,20 @@ def _most_of(messages: Sequence[prompt.Message], tools: Sequence[dict[str, Any]]
 
 
 def _save(job: Job, message_id: int, loaded: dict[str, Any], written: Reply, meter: Meter | None = None) -> None:
-    calls = meter.take() if meter else []
     values = {
         "message_id": message_id,
         "customer_id": job.customer_id,
         "claimed_at": loaded["claimed_at"],
         "text": written.text,
         "metadata": written.metadata,
-        "calls": calls,
         "refused_by": meter and meter.refused_by,
         "handover": written.handover,
         "gap_question": written.gap and written.gap.question,
         "gap_reason": written.gap and written.gap.reason,
     }
-    if not save_reply(job, values):
-        raise PermanentError(f"message {message_id} is gone")
+    booked: AbstractContextManager[list[dict[str, Any]]] = meter.handed_over() if meter else nullcontext([])
+    with booked as calls:
+        if not save_reply(job, values | {"calls": calls}):
+            raise PermanentError(f"message {message_id} is gone")
     for name in ("prompt", "completion"):
         metrics.increment("tokens", name, by=sum(call.get(f"{name}_tokens", 0) for call in calls))

@@ -66,8 +66,9 @@ def embed(job: Job) -> None:
     except Exception:
         meter.book()
         raise
-    values = {"customer_id": base["customer_id"], "model": model, "vectors": vectors, "calls": meter.take()}
-    save_vectors(job, {"knowledge_base_id": base["id"], **values})
+    values = {"knowledge_base_id": base["id"], "customer_id": base["customer_id"], "model": model, "vectors": vectors}
+    with meter.handed_over() as calls:
+        save_vectors(job, values | {"calls": calls})
     log.info("vectors_saved", extra={"base": base["id"], "model": model, "vectors": len(vectors)})
 
 

@@ -1,11 +1,11 @@
 """The meter: each call to a model of which somebody has to know what it costs.
 
     before the call     the most that it can cost is reserved, in one statement of its own, if the customer has a budget at all
-    an answer           what it did cost is settled in the statement that ends the job (`take`)
+    an answer           what it did cost is settled in the statement that ends the job (`handed_over`), or after it if that fails
     a refusal           nothing was charged: the reservation is given back, and nothing is counted
     no answer           the provider may charge for it or not: the reservation stays, and the sweep counts it as spent
 
-Whoever has no budget pays nothing for that: not even a round trip.
+Whoever has no budget pays nothing for that: not even a round trip. So nobody knows of a call during which its process was killed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.budgets.prices import called
+from shared.config import settings
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.errors import PermanentError, ServiceDown, Snooze
@@ -124,16 +125,32 @@ class Meter:
         about = {"customer_id": who.customer_id, "chatbot_id": who.chatbot_id, "message_id": who.message_id}
         return {**about, "calls": self.take(), "refused_by": self.refused_by}
 
+    @contextmanager
+    def handed_over(self) -> Iterator[list[dict[str, Any]]]:
+        """Around the statement that ends the payer's job and books these calls. Where it fails they are booked by themselves:
+        what a call did cost does not depend on whether its answer could be kept, or was wanted any more."""
+        calls = self.take()
+        try:
+            yield calls
+        except Exception:
+            self._calls = [*calls, *self._calls]
+            self._book(queries["book_unless_completed"], job_id=self.payer.job_id, claim=self.payer.claim)
+            raise
+
     def book(self) -> None:
         """Books what no other statement will. At most once: what was lost on the way is swept, and counts as spent."""
+        self._book(queries["book"])
+
+    def _book(self, query: sql.Query, **job: int | None) -> None:
         if not self._calls:
             return
+        bookings = db.json([self.booking()])
         try:
-            tickets = queries["book"].scalar(bookings=db.json([self.booking()]))
+            tickets = db.retry_on_outage(lambda: _once(query, bookings, job), settings().job_lease)
         except ServiceDown as problem:
             log.warning("usage_not_booked", extra={"reason": str(problem), "customer": self.payer.customer_id})
             return
-        enqueue(tickets_of(tickets))
+        enqueue(tickets_of(tickets or ()))
 
     def _reserved(self, call: Call, most: Most) -> str | None:
         """The id of the reservation; None: the model is free, or no budget is concerned. Raises Unaffordable."""
@@ -147,6 +164,16 @@ class Meter:
     def _end(self, call: Call) -> None:
         if call.cost is not None or call.reservation is not None:
             self._calls.append({**(call.cost or {}), "reservation": call.reservation})
+
+
+def _once(query: sql.Query, bookings: Any, job: dict[str, int | None]) -> Any:
+    """Raises ServiceDown where nobody knows whether it happened; then it must not be repeated."""
+    try:
+        return query.scalar(bookings=bookings, **job)
+    except Exception as problem:
+        if db.is_unknown(problem):
+            raise db.service_down(problem) from problem
+        raise
 
 
 def _may_be_charged(failure: Exception) -> bool:

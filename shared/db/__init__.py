@@ -6,7 +6,16 @@ It may import: database_url, config, errors, telemetry. Everybody may import it.
 """
 
 from shared.db.connecting import check_address
-from shared.db.outage import WEB_RETRY_SECONDS, is_outage, is_passing, outage, retry_on_outage, service_down, word_for
+from shared.db.outage import (
+    WEB_RETRY_SECONDS,
+    is_outage,
+    is_passing,
+    is_unknown,
+    outage,
+    retry_on_outage,
+    service_down,
+    word_for,
+)
 from shared.db.pool import (
     Pool,
     connect,
@@ -34,6 +43,7 @@ __all__ = [
     "in_transaction",
     "is_outage",
     "is_passing",
+    "is_unknown",
     "json",
     "listener",
     "outage",

@@ -123,6 +123,12 @@ def is_passing(problem: BaseException) -> bool:
     return isinstance(problem, ServiceDown) or kind_of(problem) is not None
 
 
+def is_unknown(problem: BaseException) -> bool:
+    """Whether nobody knows if the statement happened: it was sent, and no answer came. What PostgreSQL refused has not."""
+    reported = getattr(problem, "orig", problem)
+    return isinstance(reported, StatementOverdue) or ((kind := kind_of(problem)) is not None and kind.word == _LOST.word)
+
+
 def word_for(problem: BaseException) -> str:
     """What is wrong with PostgreSQL, in a few words."""
     if isinstance(problem, ServiceDown):

@@ -14,21 +14,25 @@ import pytest
 
 from scripts.commands import budgets as command
 from scripts.local.simulator.client import Simulator
-from shared import db
+from shared import config, db
 from shared.ai import embeddings
 from shared.ai.search import try_out
 from shared.ai.understanding import understand
 from shared.budgets import budgets, meter, prices
 from shared.budgets.budgets import BudgetSchema
+from shared.errors import LeaseLost
+from shared.jobs.outcome import AttemptEnded
 from shared.models import Budget, BudgetReservation, Chatbot, Conversation, ModelPrice, UsageLog
 from shared.payloads import check
 from shared.queues import Queue
-from tests.builders import World
+from shared.telemetry.timings import Timings
+from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_commands import run
 from tests.integration.test_ledger_races import another_session, until_waiting
 from tests.integration.test_understanding import OGG, VOICE, arrived
+from tests.pipeline.test_workers import until
 
 QUESTION = "When do you ship?"
 MODEL = "gpt-4o-mini"
@@ -257,6 +261,65 @@ def test_what_is_booked_after_the_sweep_counts_once(world: World) -> None:
     assert meter.sweep() == 1
     late.book()
     assert (row(mine)["spent_tokens"], used(), reservations()) == (2_020, 2_020, [])
+
+
+@pytest.mark.parametrize("has_budget", [True, False])
+@pytest.mark.parametrize("why", ["it cannot be saved", "its question is gone", "another worker has the job"])
+def test_what_an_answer_cost_counts_although_it_is_not_kept(
+    world: World, simulator: Simulator, has_budget: bool, why: str
+) -> None:
+    mine = budget(world) if has_budget else None
+    question = world.say(QUESTION)
+    world.run(world.jobs(queue=Queue.INCOMING)[0]["id"])
+    [job] = world.jobs(queue=Queue.AI)
+    claimed = world.claim(job["id"])
+    if why == "it cannot be saved":
+        db.rows("alter table message add constraint fails check (role <> 'assistant')")
+    elif why == "its question is gone":
+        db.rows("delete from message where id = %s", [question])
+    else:
+        db.rows("update job set claims = claims + 1 where id = %s", [job["id"]])
+    with suppress(AttemptEnded):
+        stage_of_queue(Queue.AI)._execute(claimed, Timings())
+    assert (world.messages(role="assistant"), len(simulator.record("ai"))) == ([], 1)
+    counted = db.rows(UsageLog.select().where(UsageLog.kind == "ai"))
+    assert [usage["quantity"] for usage in counted] == [1]
+    assert used() > 0
+    assert reservations() == []
+    assert mine is None or row(mine)["spent_tokens"] == used()
+
+
+def test_what_was_booked_with_the_end_of_the_job_is_not_booked_again_where_nobody_heard_of_it(world: World) -> None:
+    ask(world)
+    before = used()
+    [job] = world.jobs(queue=Queue.AI)
+    for claims, expected in ((job["claims"], before), (job["claims"] - 1, before + 20)):
+        paying = meter.Meter(meter.Payer(world.customer, world.chatbot, job["message_id"], job["id"], claims), has_budget=False)
+        with paying.call("ai", "https://a.example/v1", MODEL, meter.Most(1_000, 1_000)) as call:
+            call.paid(10, 10)
+        with pytest.raises(LeaseLost), paying.handed_over():
+            raise LeaseLost
+        assert used() == expected
+
+
+def test_what_an_answer_cost_is_booked_when_postgres_is_back(
+    world: World, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paying = meter.Meter(meter.Payer(world.customer, world.chatbot), has_budget=False)
+    with paying.call("ai", "https://a.example/v1", MODEL, meter.Most(1_000, 1_000)) as call:
+        call.paid(10, 10)
+    monkeypatch.setenv("JOB_LEASE_SECONDS", "3600")
+    config.reset()
+    with another_session() as cursor, ThreadPoolExecutor() as pool:
+        cursor.connection.autocommit = True
+        name = cursor.connection.info.dbname
+        cursor.execute(f"alter database {name} set default_transaction_read_only = on")
+        db.reset()
+        booking = pool.submit(paying.book)
+        until(lambda: "service_unavailable" in caplog.messages)
+        cursor.execute(f"alter database {name} reset default_transaction_read_only")
+        booking.result()
+    assert used() == 20
 
 
 def test_the_address_of_a_call_is_that_of_its_price(world: World) -> None:
