@@ -94,6 +94,14 @@ def test_the_second_of_two_waits_and_a_lock_that_was_left_behind_does_not_block(
     assert not lock.is_symlink()
 
 
+def test_where_nothing_can_be_written_it_says_so(checkout: Path) -> None:
+    python(checkout, "python3")
+    done = setup(checkout, SWITCHBOARD_VENV="nowhere/venv")
+    assert done.returncode == 1
+    assert done.stderr.startswith("setup: cannot write here: ln: ")
+    assert "Run scripts/setup once as a user who may." in done.stderr
+
+
 def test_what_pip_refuses_is_shown(checkout: Path) -> None:
     python(checkout, "python3")
     (checkout / "scripts" / "requirements-dev.txt").write_text("not-hashed==1.0\n")
