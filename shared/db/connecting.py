@@ -59,8 +59,6 @@ _FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
 _PROBE_PATIENCE = 2.0
 #: How often a pooler is asked: it has many connections to choose from, and others ask it as well.
 _PROBES = 10
-#: What PgBouncer says to who waited for a connection.
-_WAITED_IN_VAIN = "query_wait_timeout"
 #: The addresses whose pooler is known to give each session a connection of its own.
 _in_session_mode: set[str] = set()
 #: What is said of a pooler in transaction or statement mode.
@@ -138,12 +136,13 @@ def _connect(url: str, limits: Limits) -> Session:
 
 
 def _first_answer(session: Session, sql: str, url: str) -> list[tuple[Any, ...]]:
-    """A pooler takes every client at once, and lets its first statement wait for a connection. Raises PoolerIsFull."""
+    """A pooler takes every client at once, lets its first statement wait for a connection, and hangs up after some time
+    (PgBouncer: query_wait_timeout). Raises PoolerIsFull."""
     try:
         return _ask(session, sql)
     except psycopg2.OperationalError as problem:
-        if _WAITED_IN_VAIN in str(problem) or (url in _in_session_mode and isinstance(problem, StatementOverdue)):
-            raise PoolerIsFull(f"the connection pooler had no connection left within {session.patience:.0f} s") from problem
+        if url in _in_session_mode and session.unusable:
+            raise PoolerIsFull("the connection pooler took the client and had no connection to the server for it") from problem
         raise
 
 
