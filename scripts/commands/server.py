@@ -144,7 +144,8 @@ def _serve(
         _until_ready(door_url(environment), stopping)
         relay.start()
         if not stopping.is_set():
-            _introduce(environment, own_environment)
+            for line in introduction(environment, own_environment, stopping):
+                _say(line)
             stopping.wait()
     finally:
         _say("stopping")
@@ -162,7 +163,23 @@ def _until_ready(url: str, stopping: threading.Event) -> None:
         waited += _LOOK
 
 
-def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str]) -> None:
+def introduction(environment: Mapping[str, str], own_environment: Mapping[str, str], stopping: threading.Event) -> list[str]:
+    """What a new user wants to know. Some of it is PostgreSQL's to say, and what runs goes on while it cannot."""
+    is_told = False
+    while not stopping.is_set():
+        try:
+            return _introduction(environment, own_environment)
+        except Exception as problem:
+            if not db.is_outage(problem):
+                raise
+            if not is_told:
+                _say(f"running; its addresses follow when PostgreSQL can be asked ({db.word_for(problem)})")
+            is_told = True
+            stopping.wait(_LOOK)
+    return []
+
+
+def _introduction(environment: Mapping[str, str], own_environment: Mapping[str, str]) -> list[str]:
     lines = [f"{what}: {where}" for what, where in door_addresses(environment)]
     secrets = [f"generated for this machine: {secret}" for secret in generated_secrets(environment, own_environment)]
     if not environment.get("OPENAI_API_KEY"):
@@ -171,8 +188,7 @@ def _introduce(environment: Mapping[str, str], own_environment: Mapping[str, str
         )
     # What a new user needs first is the last line: it stays in sight.
     lines += [f"{what}: {where}" for what, where in _first_operator(environment)]
-    for line in ("running; Ctrl-C stops it", *secrets, *lines):
-        _say(line)
+    return ["running; Ctrl-C stops it", *secrets, *lines]
 
 
 def _first_operator(environment: Mapping[str, str]) -> list[tuple[str, str]]:

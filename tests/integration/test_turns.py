@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from scripts.commands import server
 from scripts.local.embedded import Services
 from shared import config, db
 from shared.db import sessions as turns
@@ -20,6 +21,7 @@ from shared.db.session import WORKER, Limits, watchdog
 from shared.db.sessions import Sessions
 from shared.errors import ServiceDown
 from tests.builders import World
+from tests.waiting import wait_until
 from web.ops.write_check import CROWDED, postgres_write
 
 #: Connections that the role has.
@@ -154,6 +156,29 @@ def test_readiness_says_that_connections_are_short(world: World, few: str, monke
     while (said := postgres_write()) != "ok" and time.monotonic() < given_up:
         db.reset()
     assert said == "ok"
+
+
+def test_the_local_server_introduces_itself_as_soon_as_it_can(
+    world: World, few: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", few)
+    db.reset()
+    config.reset()
+    stopping, lines = threading.Event(), list[str]()
+    environment = {"DATABASE_URL": few, "PORT": "8000"}
+    others = [psycopg2.connect(few) for _ in range(CONNECTIONS)]
+    asking = threading.Thread(target=lambda: lines.extend(server.introduction(environment, {}, stopping)))
+    asking.start()
+    try:
+        wait_until(lambda: "(too many connections)" in capsys.readouterr().out)
+        for other in others:
+            other.close()
+        asking.join(60)
+        assert lines[0] == "running; Ctrl-C stops it"
+        assert lines[-1].startswith("the desk's first operator: http://127.0.0.1:8000/desk/link/")
+    finally:
+        stopping.set()
+        asking.join(60)
 
 
 def test_a_pipeline_goes_on_with_one_connection(world: World, few: str, monkeypatch: pytest.MonkeyPatch) -> None:
