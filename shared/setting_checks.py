@@ -31,13 +31,17 @@ MAIL_FROM = validate.Regexp(
     r"^([^@<>\r\n]*<[^@<>\s]+@[^@<>\s]+>|[^@<>\s]+@[^@<>\s]+|)\Z",
     error="Must be an address like Switchboard <chat@example.com>, or empty.",
 )
+#: What no secret is: in quotes, which `docker run --env-file` and Kubernetes take for a part of it, or a ${NAME} that nobody
+#: has replaced.
+_AS_MEANT = r"(?!([\"']).*\1\Z|\$\{\w+\}\Z)"
+_NOT_AS_MEANT = "Must have no quotes around it, and not be a variable in braces that is still to be replaced"
 SECRET = validate.Regexp(
-    r"^[\x21-\x7e]*\Z", error="Must have no spaces, line breaks or accented letters; does it end in a line break?"
+    rf"^{_AS_MEANT}[\x21-\x7e]*\Z", error=f"{_NOT_AS_MEANT}; no spaces, line breaks or accented letters, also at its end."
 )
 #: What people type into another program's page, or copy from it: text, in which only what surrounds it can be a mistake.
 TYPED_SECRET = validate.Regexp(
-    r"^([^\s\x00-\x1f\ud800-\udfff]([^\x00-\x1f\ud800-\udfff]*[^\s\x00-\x1f\ud800-\udfff])?|)\Z",
-    error="Must have no line breaks, and no spaces around it; does it end in a line break?",
+    rf"^{_AS_MEANT}([^\s\x00-\x1f\ud800-\udfff]([^\x00-\x1f\ud800-\udfff]*[^\s\x00-\x1f\ud800-\udfff])?|)\Z",
+    error=f"{_NOT_AS_MEANT}; no line breaks, and no spaces around it, also at its end.",
 )
 USER_NAME = validate.Regexp(r"^[^:\s\x00-\x1f\ud800-\udfff]*\Z", error="Must be a name without colons and spaces, or empty.")
 WEB_HOST = validate.Regexp(
@@ -114,7 +118,8 @@ def is_folder(path: str) -> None:
     """Raises ValidationError where no folder can be. Whether it takes files is /readyz's to say: that changes."""
     try:
         place = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
-        is_possible = bool(path) and path == path.strip() and min(path) >= " " and "://" not in path and place.is_dir()
+        is_written_well = bool(path) and path == path.strip().strip("\"'") and min(path) >= " " and "://" not in path
+        is_possible = is_written_well and place.is_dir()
     except (OSError, ValueError):  # a name that is too long, or that no file system takes
         is_possible = False
     if not is_possible:

@@ -146,8 +146,15 @@ UNSUITABLE_REDIS_OPTIONS = [
         ("MEDIA_FOLDER", f"{__file__}/media"),
         ("MEDIA_FOLDER", "s3://shop-files"),
         ("MEDIA_FOLDER", "/srv/" + "x" * 300),
+        ("MEDIA_FOLDER", '"media"'),
         ("MEDIA_BUCKET", "geschäft"),
         ("AI_THREADS", " "),
+        ("OPENAI_API_KEY", '"sk-1"'),
+        ("OPENAI_API_KEY", "${OPENAI_API_KEY}"),
+        ("METRICS_TOKEN", "'token'"),
+        ("WHATSAPP_APP_SECRET", '"secret"'),
+        ("DASHBOARD_PASSWORD", "'two words'"),
+        ("REDIS_PASSWORD", "${REDIS_PASSWORD}"),
     ],
 )
 def test_a_malformed_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +209,13 @@ def test_a_scheme_is_the_same_in_capitals(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert getattr(read_settings(), attribute) == read
+
+
+@pytest.mark.parametrize("secret", ["it's", "'", "\"a'", "a${b}", "$2b$12$x", "'a'b"])
+def test_a_secret_may_have_quotes_and_dollars_in_it(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", secret)
+    monkeypatch.setenv("DASHBOARD_PASSWORD", secret)
+    assert (read_settings().openai_api_key, read_settings().dashboard_password) == (secret, secret)
 
 
 @pytest.mark.parametrize("name", ["AI_THREADS", "WEB_PROCESSES", "PORT"])
