@@ -14,6 +14,8 @@ from shared.errors import PermanentRefusal, Snooze
 #: Seconds before a provider that does not say when is asked again. Each further wait is as long as all before
 #: it together: six questions in a minute, and not twelve.
 FIRST_WAIT = 2.0
+#: A wait that the provider says is at least this share of all before it: some ask for a second each time, or for none.
+LEAST_SHARE = 0.25
 #: The share by which such a wait may be longer or shorter, so that not all questions come back at once.
 JITTER = 0.2
 
@@ -25,7 +27,8 @@ def later(reason: str, tried_for: float, retry_after: float | None = None, words
     """
     patience = settings().ai_patience
     left = patience - tried_for
-    wait = min(left, max(FIRST_WAIT, tried_for) * random.uniform(1 - JITTER, 1 + JITTER)) if retry_after is None else retry_after
+    wait = max(FIRST_WAIT, tried_for) * random.uniform(1 - JITTER, 1 + JITTER) if retry_after is None else tried_for * LEAST_SHARE
+    wait = max(min(left, wait), retry_after or 0.0)
     if wait > left or left < FIRST_WAIT:
         asked = f"it asks for {retry_after:,.0f} s, and " if retry_after is not None else ""
         return PermanentRefusal(f"{reason}; {asked}{max(0.0, left):.0f} s are left of AI_PATIENCE_SECONDS={patience:g}", words)

@@ -13,10 +13,16 @@ from shared.errors import PermanentError, Snooze
 from tests.builders import World
 
 
-def throttled(simulator: Simulator, retry_after: str | None = None) -> None:
-    """From now on the AI answers 429."""
+def throttled(simulator: Simulator, retry_after: str | None = None, status: int = 429) -> None:
+    """From now on the AI takes no more."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    rule = {"kind": "ai", "fault": "status", "status": 429, "body": {"error": {"message": "tokens per day"}}, "headers": headers}
+    rule = {
+        "kind": "ai",
+        "fault": "status",
+        "status": status,
+        "body": {"error": {"message": "tokens per day"}},
+        "headers": headers,
+    }
     simulator.faults([rule])
 
 
@@ -42,6 +48,23 @@ def test_a_wait_that_nobody_has_the_patience_for_falls_back_at_once(world: World
     replies = {reply["reply_to"]: reply for reply in world.messages(role="assistant")}
     assert replies[first]["content"] == "We are busy."
     assert "fallback" not in replies[second]["metadata"], "the next message is not held"
+
+
+@pytest.mark.parametrize("status", [503, 529])
+def test_who_is_overloaded_may_say_for_how_long(world: World, simulator: Simulator, status: int) -> None:
+    throttled(simulator, "20", status)
+    first = world.say("one")
+    world.drain()
+    job = ai_job(world)
+    assert (job["state"], len(simulator.record("ai"))) == ("delayed", 1)
+    throttled(simulator, "7200", status)
+    world.say("two", user="v-2")
+    world.drain()
+    assert [job["state"] for job in world.jobs(queue="ai-processing")] == ["delayed", "failed"]
+    simulator.clear_faults()
+    db.rows("update job set run_at = null, state = 'waiting' where id = %s", [job["id"]])
+    world.drain()
+    assert "fallback" not in world.messages(role="assistant", reply_to=first)[0]["metadata"]
 
 
 @pytest.mark.parametrize("retry_after", [None, "inf", "nan", "Wed, 25 Nov 2026 10:00:00 GMT", "soon"])
@@ -121,7 +144,18 @@ def test_patience_is_a_setting(world: World, simulator: Simulator, monkeypatch: 
 
 @pytest.mark.parametrize(
     ("tried_for", "retry_after", "wait"),
-    [(0, 60, 60), (0, 61, None), (30, 30, 30), (30, 31, None), (59, 1, None), (0, 1, 1), (200, 1, None), (200, None, None)],
+    [
+        (0, 60, 60),
+        (0, 61, None),
+        (30, 30, 30),
+        (30, 31, None),
+        (59, 1, None),
+        (0, 1, 1),
+        (20, 1, 5),
+        (56, 1, 4),
+        (200, 1, None),
+        (200, None, None),
+    ],
 )
 def test_how_long_a_job_waits(
     environment: dict[str, str], tried_for: float, retry_after: float | None, wait: float | None
