@@ -124,7 +124,8 @@ def _parse_smtp_url(url: str) -> str:
 def _parse_redis_url(url: str, host: str) -> str:
     if not url and not host:
         raise ValidationError("Not set, and REDIS_HOST is not set either. Set one, for example redis://host:6379/0.")
-    url = _with_plain_scheme(url)
+    # valkey:// and valkeys:// are what services that run Valkey give; redis-py knows the older names alone.
+    url = re.sub(r"\Avalkey(?=s?://)", "redis", _with_plain_scheme(url))
     try:
         if url:
             redis_url.check(url)

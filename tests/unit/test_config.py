@@ -201,6 +201,8 @@ def test_an_address_of_any_good_form_is_taken(name: str, value: str, monkeypatch
         ("PUBLIC_URL", "Https://chat.example", "public_url", "https://chat.example"),
         ("SMTP_URL", "SMTP://Me:Pass@mail.example:587", "smtp_url", "smtp://Me:Pass@mail.example:587"),
         ("REDIS_URL", "REDISS://:Pass@h:6379/0", "redis_url", "rediss://:Pass@h:6379/0"),
+        ("REDIS_URL", "valkeys://u:Pass@h:6379/0?ssl_cert_reqs=none", "redis_url", "rediss://u:Pass@h:6379/0?ssl_cert_reqs=none"),
+        ("REDIS_URL", "valkey://h:6379", "redis_url", "redis://h:6379"),
         ("SENTRY_DSN", "HTTPS://Key@sentry.example/42", "sentry_dsn", "https://Key@sentry.example/42"),
     ],
 )
