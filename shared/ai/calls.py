@@ -68,6 +68,16 @@ _ONLY = re.compile(r"""\A\s*\(\s*["']([^"'\n]*)["']\s*,?\s*\)""")
 _WRAPPINGS = re.compile(r"\A(?:```\w*|[`*\s]|(?:json|tool[ _]calls?:?|functools|>>>|print\()(?=[\s\[{\w]))+|[`*\s]+\Z", re.I)
 #: A place in a text from which an object may be a call: the beginning of a line, a colon.
 _PLACE = re.compile(r"(?:^|:)[ \t]*(?=\{|\[\s*\{)", re.M)
+#: A line that is the beginning of an object, in a fence or not, or may become that: what stands before it, its first key.
+_BEGUN = re.compile(
+    r"(?:^|(?<=:))[ \t]*(?P<begin>(?:```(?:json)?[ \t]*\n[ \t]*)?(?:\[\s*)?(?P<object>\{))\s*"
+    r"[\"'“]?(?P<key>\w*)(?P<more>[\s\S]?)",
+    re.M,
+)
+_MAY_BEGIN = re.compile(r"^[ \t]*(?:```(?:j(?:s(?:on?)?)?)?[ \t]*\n?[ \t]*|\[\s*)\Z", re.M)
+#: Keys with which a call may begin, besides a tool's name; and characters after which an object is no call that goes on.
+_FIRST_KEYS = (*_ABOUT, "tool_calls", "function_call")
+_LONGEST = 1_000
 #: What a model writes that was taught to think aloud and act.
 _ACTION = re.compile(r"^[ \t]*Action:[ \t]*`?(\w+)`?[ \t]*$(?:\s*\n[ \t]*Action Input:(.*))?", re.M | re.I | re.S)
 
@@ -216,6 +226,30 @@ def _objects(text: str) -> Iterator[Any]:
             continue
         if not text[end:].partition("\n")[0].strip("` \t\r"):
             yield value
+
+
+def begins(text: str, names: Collection[str]) -> int | None:
+    """Where a call begins that is in lines of its own behind the words of a text, or may become one; None: there is none."""
+    for begun in _BEGUN.finditer(text):
+        if _may_be_call(text, begun, names):
+            return begun.start("begin")
+    tail = _MAY_BEGIN.search(text, max(0, text.rfind("\n", 0, max(0, len(text) - 1)) + 1 - len("```json\n")))
+    is_end = tail is not None and "`" in tail[0] and text.count("```", 0, tail.start()) % 2 == 1
+    return tail.start() if tail and not is_end else None
+
+
+def _may_be_call(text: str, begun: re.Match[str], names: Collection[str]) -> bool:
+    key = begun["key"]
+    if not begun["more"]:
+        return any(known.startswith(key) for known in (*_FIRST_KEYS, *names))
+    if key not in _FIRST_KEYS and key not in names:
+        return False
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, begun.start("object"))
+    except (ValueError, RecursionError):
+        return len(text) - begun.start() < _LONGEST
+    is_alone = not text[end:].partition("\n")[0].strip("]` \t\r")
+    return is_alone and _in_value(value, names) is not None
 
 
 def _in_tags(text: str, offered: Collection[str]) -> ToolCall | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from shared.ai import calls
 from shared.ai.calls import MARK as CALL
 from shared.ai.framing import BEGINS, ENDS, without_end
 from shared.ai.tools import TOOLS
@@ -127,8 +128,8 @@ def _visible_part(text: str) -> tuple[str, bool]:
 
 # ---- the same for a text that comes in pieces
 
-#: Characters that a marker begins with; of a marker with what belongs to it.
-_TRIGGERS, _MAX_MARKER = "<[◁&`", 100
+#: Characters that a marker or a call begins with; of a marker with what belongs to it.
+_TRIGGERS, _MAX_MARKER = "<[◁&`{", 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
 _TAIL = re.compile(
     r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
@@ -228,6 +229,8 @@ class VisibleText:
         if not is_thinking and not call and (ended := without_end(visible)) != visible:  # what follows says whether it is the end
             visible, self._is_held = ended, True
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
+        if not is_no_text and not call and (begins := calls.begins(visible, TOOLS)) is not None:
+            visible, self._is_held = visible[:begins], True
         self._is_hidden = is_thinking or is_no_text or call is not None
         if is_no_text or visible.startswith(_BARE_BEGINNINGS):
             return ""
