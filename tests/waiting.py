@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
-def wait_until(is_so: Callable[[], object], what: str = "it did not happen", seconds: float = 60) -> None:
-    """Returns when it is; the time only bounds a test that hangs."""
+def until(happened: Callable[[], Any], what: str = "it did not happen", seconds: float = 60) -> Any:
+    """Returns what happened when it has; the time only bounds a test that hangs."""
     deadline = time.monotonic() + seconds
-    while not is_so():
+    while not (found := happened()):
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
+    return found

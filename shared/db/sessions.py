@@ -58,11 +58,6 @@ class Sessions:
         self._opening = 0
 
     @property
-    def in_use(self) -> int:
-        """Sessions that somebody has."""
-        return self._count - len(self._idle)
-
-    @property
     def is_crowded(self) -> bool:
         """Whether PostgreSQL had no connection left a moment ago."""
         return time.monotonic() < self._crowded_until

@@ -21,7 +21,7 @@ from shared.jobs.sweep import sweep_if_alone, swept_ago
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.test_broker import time_passes
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 LANE = Queue.OUTGOING.value
 _true_time = time.time

@@ -24,7 +24,7 @@ from shared.config import settings
 from shared.jobs.sweep import sweep
 from shared.queues import Queue
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 LANE = Queue.OUTGOING.value
 

@@ -27,8 +27,8 @@ from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import APP_SECRET, VERIFY_TOKEN
 from tests.integration.test_channel_health import release
 from tests.integration.test_desk_browser import log_in
-from tests.pipeline.test_workers import until
 from tests.site import serving
+from tests.waiting import until
 from web.app import create_app
 
 _SITE = "https://chat.example"

@@ -20,8 +20,8 @@ from shared.models import Conversation
 from shared.queues import Queue
 from tests.builders import World, prune, stage_of_queue
 from tests.integration.widget_page import Page, key_of
-from tests.pipeline.test_workers import until
 from tests.site import read_events, serving
+from tests.waiting import until
 from web.app import create_app
 from web.widget.sse import WidgetHub
 

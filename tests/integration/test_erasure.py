@@ -33,7 +33,7 @@ from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
 from tests.integration.test_contacts import NAMES, conversations, identities
 from tests.integration.test_front_door_api import Business
-from tests.waiting import wait_until
+from tests.waiting import until
 
 PHONE, LID, BSUID, OTHER = "5511987654321", "77123456@lid", "BR.1502576394655843", "5511900000000"
 PHRASE = "zwetschgenkuchen"
@@ -243,7 +243,7 @@ def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, folder: Path, queue
     world.simulator.faults([{"kind": ON_THE_WAY[queue], "fault": "hold", "times": 1}])
     worker = threading.Thread(target=world.run, args=[jobs[0]["id"]])
     worker.start()
-    wait_until(world.simulator.faults_are_drawn)
+    until(world.simulator.faults_are_drawn)
     assert erasure.erase(world.customer, contact_of())
     world.simulator.clear_faults()
     worker.join(30)

@@ -20,7 +20,7 @@ from shared.errors import ServiceDown
 from shared.jobs.outcome import AttemptEnded
 from tests.builders import World
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
-from tests.waiting import wait_until
+from tests.waiting import until
 from web.ops.write_check import postgres_write
 
 #: Connections that are open when it happens.
@@ -102,7 +102,7 @@ def _set_read_only(server: Server, word: str) -> None:
     """Returns when each connection has heard of it: a session reads its settings anew when the server's signal has come."""
     server.run(f"alter system set default_transaction_read_only = {word}")
     server.run("select pg_reload_conf()")
-    _on_each_connection(lambda: wait_until(lambda: db.scalar("show default_transaction_read_only") == word))
+    _on_each_connection(lambda: until(lambda: db.scalar("show default_transaction_read_only") == word))
 
 
 def _lose_statements() -> None:

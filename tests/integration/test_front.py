@@ -23,8 +23,8 @@ import requests
 from shared import config, db
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, CLOUD, QR_SECRET, FrontDoor, change, webhook, written
-from tests.pipeline.test_workers import until
 from tests.site import Site, serving
+from tests.waiting import until
 from web.server import admission, connection, front
 from web.server.gunicorn_conf import raise_descriptor_limit
 from web.server.threads import FairThreads

@@ -25,7 +25,7 @@ from tests.integration.front_door import (
     webhook,
     written,
 )
-from tests.waiting import wait_until
+from tests.waiting import until
 
 LOGIN = {"Authorization": "Basic " + base64.b64encode(":".join(DASHBOARD).encode()).decode()}
 SCRAPER = {"Authorization": f"Bearer {METRICS}"}
@@ -115,12 +115,12 @@ def test_a_scheduler_has_its_time_from_the_start_of_maintenance_on(door: FrontDo
     ticker = maintenance.Ticker()
     thread = threading.Thread(target=ticker._tick, daemon=True)
     thread.start()
-    wait_until(lambda: float(client.get("dramatiq:scheduled-at")) > 1, "the first tick counts from now on")
+    until(lambda: float(client.get("dramatiq:scheduled-at")) > 1, "the first tick counts from now on")
     client.delete("dramatiq:scheduled-at")
-    wait_until(lambda: client.get("dramatiq:scheduled-at") is not None, "so does one after Redis lost it")
+    until(lambda: client.get("dramatiq:scheduled-at") is not None, "so does one after Redis lost it")
     client.set("dramatiq:scheduled-at", 2)
     client.delete("dramatiq:swept-at")
-    wait_until(lambda: client.get("dramatiq:swept-at") is not None, "the next sweep")
+    until(lambda: client.get("dramatiq:swept-at") is not None, "the next sweep")
     ticker.before_worker_shutdown(redis_broker.get_broker(), None)
     thread.join(30)
     assert float(client.get("dramatiq:scheduled-at")) == 2, "later ticks say nothing of the scheduler"

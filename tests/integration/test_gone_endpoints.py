@@ -12,7 +12,7 @@ from shared import config, db, http
 from shared.queue_service import enqueue_webhook_delivery
 from shared.webhooks import gone
 from tests.builders import World
-from tests.waiting import wait_until
+from tests.waiting import until
 
 ENDINGS = {
     "deleted": "delete from webhook_endpoint where id = %s",
@@ -27,7 +27,7 @@ def deliver_in_the_background(world: World, endpoint: int) -> threading.Thread:
     [job] = world.jobs(queue="webhook-delivery", state="waiting")
     worker = threading.Thread(target=world.run, args=(job["id"],))
     worker.start()
-    wait_until(lambda: ("endpoint", endpoint) in http.keys_of_calls())
+    until(lambda: ("endpoint", endpoint) in http.keys_of_calls())
     return worker
 
 

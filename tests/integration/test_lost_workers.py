@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from shared.jobs.sweep import LOCKED_FOR, keep, sweep, sweep_if_alone, take_over
 from shared.jobs.worker_process import keep_leases
 from shared.queues import Queue
 from tests.builders import World
+from tests.waiting import until
 
 POISON = Path(__file__).parents[2] / "scripts" / "local" / "chaos" / "poison"
 
@@ -101,14 +101,6 @@ def test_an_error_of_ours_ends_no_renewal_of_leases(
     keep_leases(stopping)
     assert stopping.asked == 4
     assert [record.message for record in caplog.records].count("worker_not_announced") == 3
-
-
-def until(happened: Any, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := happened()):
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.mark.parametrize("queue", [Queue.INCOMING, Queue.AI, Queue.OUTGOING, Queue.WHATSAPP_CLOUD, Queue.WEBHOOKS])

@@ -24,7 +24,7 @@ from shared.media import files
 from shared.media.storage import storage
 from shared.models import Media
 from tests.builders import World
-from tests.waiting import wait_until
+from tests.waiting import until
 
 PICTURE = {"kind": "image", "mime": "image/jpeg", "source": {"id": "137"}}
 
@@ -453,7 +453,7 @@ def test_a_kill_while_a_file_comes_leaves_no_half_file(world: World, root: Path)
     world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 60_000}])
     worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(job["id"])], cwd=root)
     arrivals = storage().arrivals
-    wait_until(lambda: list(arrivals.glob("*")), seconds=90)
+    until(lambda: list(arrivals.glob("*")), seconds=90)
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     [row] = media_of(message)

@@ -23,7 +23,7 @@ from shared.db.session import Limits
 from shared.db.sessions import Sessions
 from tests.builders import World
 from tests.integration.test_turns import Busy
-from tests.waiting import wait_until
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(pooler.installed() is None, reason="the program pgbouncer is not installed")
 
@@ -92,7 +92,7 @@ def test_a_pool_that_is_too_small_is_shared_in_turns(pooled_url: str) -> None:
     busy = [Busy(sessions, threads=4) for sessions in processes]
     try:
         for uses in (20, 40, 60):  # nobody has it for good
-            wait_until(partial(_have_both, busy, uses))
+            until(partial(_have_both, busy, uses))
         assert any(sessions.is_crowded for sessions in processes)
     finally:
         for process in busy:

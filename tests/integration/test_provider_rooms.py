@@ -19,7 +19,7 @@ from shared.ai.failover import Failover
 from shared.db import credentials
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, customer_room
 from tests.builders import World
-from tests.waiting import wait_until
+from tests.waiting import until
 
 _people = itertools.count()
 
@@ -65,7 +65,7 @@ def test_a_provider_that_hangs_takes_ever_fewer_threads_of_its_customer_alone(fr
     simulator.faults([{"kind": "ai", "fault": "hold"}, {"kind": "ai", "fault": "reset_after"}])
 
     def hang_until_the_others_were_refused() -> None:
-        wait_until(lambda: len(fresh.jobs(queue="ai-processing", state="delayed")) == 60 - MAX_SLOTS)
+        until(lambda: len(fresh.jobs(queue="ai-processing", state="delayed")) == 60 - MAX_SLOTS)
         simulator.clear_faults()
 
     jobs = ask(fresh, chatbot, 60, hang_until_the_others_were_refused)

@@ -20,7 +20,7 @@ from shared.errors import Snooze
 from shared.jobs import ledger
 from shared.queues import Queue
 from tests.builders import World
-from tests.waiting import wait_until
+from tests.waiting import until
 
 Limit = Callable[..., None]
 HOUR = 3600
@@ -208,7 +208,7 @@ def test_many_give_their_claims_back_in_few_commits(world: World, limit: Limit, 
         """The first batch is under way until all others wait for its end."""
         batches.append(len(items))
         if len(batches) == 1:
-            wait_until(lambda: len(items) + len(ledger._snooze._waiting) == 39)
+            until(lambda: len(items) + len(ledger._snooze._waiting) == 39)
         return snooze(items)
 
     monkeypatch.setattr(ledger._snooze, "_run", snooze_when_all_are_there)

@@ -23,7 +23,7 @@ from shared.jobs import ledger
 from shared.jobs.ledger import leases
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 #: Seconds of a lease in these tests.
 LEASE = 1

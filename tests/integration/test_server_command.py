@@ -25,7 +25,7 @@ from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, is_occupied, occupy
 from shared import db
 from tests.integration.front_door import FrontDoor
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 SERVER = [sys.executable, "-m", "scripts.commands.server", "--small", "--data"]
 

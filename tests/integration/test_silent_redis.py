@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -27,6 +27,7 @@ from shared.jobs.sweep import stuck_messages
 from shared.queues import Queue, dead_letter_name
 from tests.builders import World
 from tests.integration.front_door import FrontDoor, change, webhook, written
+from tests.waiting import until
 from web.app import create_app
 
 LANE = Queue.OUTGOING.value
@@ -66,14 +67,6 @@ def worker(proxy: Proxy, impatient: None, monkeypatch: pytest.MonkeyPatch) -> It
     broker.declare_queue(LANE)
     yield broker
     broker.close()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Waits."""
-    given_up = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < given_up, what
-        time.sleep(0.02)
 
 
 def consume(worker: Broker) -> WokenConsumer:

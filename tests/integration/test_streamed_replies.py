@@ -18,8 +18,8 @@ from shared.models import Chatbot, ChatbotProvider
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.widget_page import Page
-from tests.pipeline.test_workers import until
 from tests.site import read_events
+from tests.waiting import until
 
 ANSWER = "Thanks for asking! We ship within two days."
 

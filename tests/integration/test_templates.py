@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from shared import db
 from shared.channels.whatsapp_cloud import template_store, template_sync
 from shared.telemetry import metrics
 from tests.integration.front_door import FrontDoor, change, webhook
+from tests.waiting import until
 
 WABA = "102290129340398"
 
@@ -32,14 +31,6 @@ def stored() -> dict[tuple[str, str], dict[str, Any]]:
 def is_wanted() -> bool:
     """Whether the list is to be read again."""
     return bool(db.scalar("select templates_synced_at is null from whatsapp_business"))
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
-    """What is counted reaches Redis a moment later."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def later(seconds: float) -> None:
@@ -167,7 +158,7 @@ def test_webhooks_keep_the_list_right(business: FrontDoor, case: str) -> None:
     assert {name: row[name] for name in expected} == expected if row else True
     assert is_wanted() is again
     assert stored()["order_update", "pt_BR"]["status"] == "APPROVED", "its sibling is as it was"
-    wait_until(lambda: sum(by for name, by in metrics.read().items() if name[-1].startswith("template_")) == 1)
+    until(lambda: sum(by for name, by in metrics.read().items() if name[-1].startswith("template_")) == 1)
 
 
 def test_another_business_account_is_not_touched(business: FrontDoor) -> None:

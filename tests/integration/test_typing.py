@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -16,14 +15,7 @@ from shared.channels.typing_indicator import Typing
 from shared.db.credentials import encrypt
 from shared.telemetry import metrics
 from tests.builders import World
-
-
-def wait_until(is_so: Callable[[], Any], seconds: float = 60.0) -> None:
-    """It is shown by other threads."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +23,7 @@ def _fresh_second() -> Iterator[None]:
     """No earlier test used up what a process may show in a second; none of its calls goes on into the next test."""
     typing_indicator._begun.clear()
     yield
-    wait_until(lambda: not typing_indicator._in_hand)
+    until(lambda: not typing_indicator._in_hand)
 
 
 def shown(simulator: Simulator) -> list[tuple[str, str]]:
@@ -66,13 +58,13 @@ def test_the_message_is_read_and_somebody_types(
     answered = Typing.end
 
     def end(typing: Typing) -> None:
-        wait_until(lambda: typing._is_shown)
+        until(lambda: typing._is_shown)
         answered(typing)
 
     monkeypatch.setattr(Typing, "end", end)
     ask(world, case)
     expected = SHOWN[case][-1]
-    wait_until(lambda: len(shown(simulator)) >= len(expected))
+    until(lambda: len(shown(simulator)) >= len(expected))
     assert shown(simulator) == expected
 
 
@@ -84,8 +76,8 @@ def test_a_quick_answer_only_has_the_message_read(
     monkeypatch.setattr(Typing, "_show", lambda typing, target, show=Typing._show: is_answered.wait(60) and show(typing, target))
     ask(world, case)
     is_answered.set()
-    wait_until(lambda: shown(simulator))
-    wait_until(lambda: not typing_indicator._in_hand)
+    until(lambda: shown(simulator))
+    until(lambda: not typing_indicator._in_hand)
     [(does, to)] = SHOWN[case][-1][:1]
     assert shown(simulator) == [(does.removesuffix(", typing"), to)]
 
@@ -108,7 +100,7 @@ def test_typing_that_begins_with_the_answer_is_ended(simulator: Simulator, world
     monkeypatch.setattr(Typing, "end", end_meanwhile)
     ask(world, "WAHA")
     expected = SHOWN["WAHA"][-1]
-    wait_until(lambda: len(shown(simulator)) >= len(expected))
+    until(lambda: len(shown(simulator)) >= len(expected))
     assert shown(simulator) == expected
 
 
@@ -145,14 +137,14 @@ def test_a_failure_neither_delays_nor_fails_the_answer(
     world.say(channel="whatsapp_cloud", user="551190000", external_id="wamid.IN")
     world.drain()
     assert world.messages(role="assistant")[0]["status"] == "SENT"
-    wait_until(lambda: sum(by for name, by in metrics.read().items() if name[0] == "typing") == 1)
+    until(lambda: sum(by for name, by in metrics.read().items() if name[0] == "typing") == 1)
 
 
 def test_a_busy_process_leaves_it_out(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typing_indicator, "PER_SECOND", 0)
     world.say(channel="whatsapp_cloud", user="551190000", external_id="wamid.IN")
     world.drain()
-    wait_until(lambda: metrics.read().get(("typing", "whatsapp_cloud", "left_out")) == 1)
+    until(lambda: metrics.read().get(("typing", "whatsapp_cloud", "left_out")) == 1)
     assert not shown(simulator)
 
 
@@ -168,7 +160,7 @@ def test_an_account_that_hangs_leaves_room_for_others() -> None:
         typing_indicator._submit("x", {"account": "slow"}, hang)
     typing_indicator._submit("x", {"account": "other"}, hang)
     try:
-        wait_until(lambda: "other" in calls)
+        until(lambda: "other" in calls)
         assert calls.count("slow") == 4
     finally:
         is_over.set()

@@ -22,8 +22,8 @@ from shared.errors import ServiceDown
 from shared.privacy import erasure
 from tests.builders import World
 from tests.integration.widget_page import Page, key_of
-from tests.pipeline.test_workers import until
 from tests.site import read_events
+from tests.waiting import until
 from web.app import create_app
 from web.server import streams
 from web.server.stream_places import StreamLimitReached

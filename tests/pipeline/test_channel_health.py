@@ -12,7 +12,8 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from tests.builders import World
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 USERS, EACH = 100, 3
 
@@ -35,13 +36,15 @@ def test_a_revoked_token_costs_no_reply(world: World, root: Path, simulator: Sim
             world.say(f"When do you ship? {number}", channel="whatsapp_cloud", user=f"49{user:08}")
     manager.start()
     try:
-        until(lambda: db.scalar("select count(*) from job where waits_for is not null and closed_at is null") == USERS, 120)
+        until(
+            lambda: db.scalar("select count(*) from job where waits_for is not null and closed_at is null") == USERS, seconds=120
+        )
         manager.kill("worker")
         until(lambda: len(world.messages(role="assistant")) == USERS * EACH)
         assert simulator.counts()["graph"]["requests"] <= 3
         assert simulator.counts()["graph"]["accepted"] == 0
         replace_token(world, root)
-        until(idle, 120)
+        until(idle, seconds=120)
     finally:
         manager.stop()
     assert Counter(m["status"] for m in world.messages(role="assistant")) == {"SENT": USERS * EACH}

@@ -18,7 +18,8 @@ from shared import db
 from shared.channels import contacts
 from shared.channels.whatsapp_qr import lids
 from tests.builders import World
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 #: Persons, each with two names and a conversation for each, and the messages that they write; a third comes under both names.
 PERSONS, MESSAGES = 8, 120
@@ -98,8 +99,8 @@ def test_counts_are_exact_while_conversations_merge(world: World, two_workers: N
         lids.look_up()
         return bool(db.scalar("select count(*) from contact") == PERSONS)
 
-    until(are_learnt, 60)
-    until(idle, 60)
+    until(are_learnt)
+    until(idle)
     until(lambda: not db.scalar("select count(*) from conversation where contact_id is null"))
     expected = MESSAGES + 2 * PERSONS
     questions, replies = world.messages(role="user"), world.messages(role="assistant")

@@ -17,7 +17,7 @@ from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
 from tests.pipeline.test_widget_page import answers
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 

@@ -22,7 +22,8 @@ from scripts.local.simulator.client import Simulator
 from shared import queues
 from tests.builders import World
 from tests.integration.front_door import change, webhook, written
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 SECRET, METRICS = "app-secret-2", "metrics-token-2"
 

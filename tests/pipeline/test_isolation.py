@@ -14,7 +14,7 @@ from shared import db
 from shared.http.bulkhead import MAX_SLOTS
 from shared.queue_service import enqueue_webhook_delivery
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 THREADS = 2
 HANGING = 12

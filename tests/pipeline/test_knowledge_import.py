@@ -15,7 +15,8 @@ from shared import db
 from shared.knowledge import sources
 from shared.knowledge.sources import Sitemap
 from tests.builders import World
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 PAGES, BROKEN = 200, {"13": 500, "57": "redirect", "111": 404}
 

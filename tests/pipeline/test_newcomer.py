@@ -16,7 +16,7 @@ from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from tests.builders import World
 from tests.pipeline.test_front_door_process import status
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 EACH = 40
 #: Claims in which lanes are fetched for the first time, in no order.

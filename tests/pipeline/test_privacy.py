@@ -21,7 +21,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.models import WebhookEndpoint
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 #: Words of a message, of a customer's URL, and of a provider that repeats what it was asked.
 PLANTED = ("PERSONALWORDS", "SECRETPATH", "QUERYTOKEN", "PROVIDERWORDS")

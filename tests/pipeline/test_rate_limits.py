@@ -13,7 +13,8 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import queues
 from tests.builders import World
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 #: For how many seconds' worth of calls the limit is looked at, and how many of them may pass between a worker's asking and its
 #: request's arrival: a loaded machine, and the AI's first call in a process builds its client. Without limits all of these arrive

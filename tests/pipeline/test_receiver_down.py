@@ -14,7 +14,7 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.queue_service import enqueue_webhook_delivery
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 EVENTS = 10
 

@@ -19,8 +19,9 @@ from scripts.local.programs import redis_server
 from shared import config
 from shared.broker import redis_broker
 from tests.builders import World
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
 from tests.tls import TlsProxy, self_signed
+from tests.waiting import until
 
 #: What the smallest plans have.
 CONNECTIONS = 20

@@ -40,7 +40,8 @@ from tests.integration.front_door import change, webhook, written
 from tests.integration.test_honesty import PERSON
 from tests.pipeline.test_front_door_process import SECRET, status
 from tests.pipeline.test_widget_page import LAUNCHER, NEWEST, Quiet, say
-from tests.pipeline.test_workers import idle, until
+from tests.pipeline.test_workers import idle
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
@@ -148,7 +149,7 @@ def all_are_held() -> bool:
 def give_up() -> None:
     """A week passes for the replies that wait: then they are given up."""
     db.rows(f"update job set created_at = created_at - interval '8 days', run_at = now() where {HELD}", [SENDS])
-    until(lambda: dead_letters.count(Filter()) == STOPPED + REFUSED + BROKEN, PATIENCE * 2)
+    until(lambda: dead_letters.count(Filter()) == STOPPED + REFUSED + BROKEN, seconds=PATIENCE * 2)
 
 
 # ---- Hands
@@ -339,7 +340,7 @@ def agent_steps_in(browser: Browser, invitation: str, shop: Shop, simulator: Sim
     click(browser, "Take over", "/conversations/")
     answer(browser, "We do, in silk!")
     visit.sees("in silk!")
-    until(lambda: not db.scalar("select count(*) from job where queue = 'ai-processing' and closed_at is null"), PATIENCE)
+    until(lambda: not db.scalar("select count(*) from job where queue = 'ai-processing' and closed_at is null"), seconds=PATIENCE)
     simulator.faults([REVOKED, DOWN])
     click(browser, "Back to the bot", "/conversations/")
     visit.asks("And do you ship to Austria?", "three working days")
@@ -478,7 +479,7 @@ def operator_replays_by_keys(browser: Browser, url: str, simulator: Simulator) -
 def test_the_whole_play(browser: Browser, url: str, world: World, shop: Shop, simulator: Simulator, tmp_path: Path) -> None:
     began = time.monotonic()
     invitation = owner_opens_shop(browser, url, shop, tmp_path)
-    until(all_are_held, PATIENCE * 2)
+    until(all_are_held, seconds=PATIENCE * 2)
     agent_steps_in(browser, invitation, shop, simulator)
     give_up()
     operator_repairs(browser, url, world, simulator)
@@ -487,7 +488,7 @@ def test_the_whole_play(browser: Browser, url: str, world: World, shop: Shop, si
     agent_works_by_keys(browser, url, simulator)
     operator_replays_by_keys(browser, url, simulator)
     assert browser.run("return sessionStorage.getItem('mouse')") is None
-    until(idle, PATIENCE)
+    until(idle, seconds=PATIENCE)
     assert nobody_got("tea leaves"), "the AI's answer came, and was not sent"
     print(f"the whole play: {by_mouse - began:.0f} s by mouse, {time.monotonic() - by_mouse:.0f} s by keyboard")
     assert sent_by_whatsapp(simulator) == STOPPED, "nobody got a message twice"

@@ -22,7 +22,7 @@ from shared import db
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 

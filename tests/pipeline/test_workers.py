@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -19,15 +17,7 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
 from tests.builders import World
-
-
-def until(happened: Callable[[], Any], seconds: float = 45) -> Any:
-    """Waits, and returns what happened; fails if it does not."""
-    deadline = time.monotonic() + seconds
-    while not (found := happened()):
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        time.sleep(0.05)
-    return found
+from tests.waiting import until
 
 
 @pytest.fixture

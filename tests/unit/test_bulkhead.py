@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import cast
 
@@ -17,6 +16,7 @@ from shared.errors import OutcomeUnknown, PermanentError, RateLimited, Snooze
 from shared.http import ConnectFailed
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.queues import Queue
+from tests.waiting import until
 
 
 class CountedThreads:
@@ -55,14 +55,6 @@ def endpoint_room(endpoint: int) -> Room:
     return Room("the endpoint", endpoint)
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Waits; fails after 45 s."""
-    deadline = time.monotonic() + 45
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def failed_call(bulkhead: Bulkhead, endpoint: int, problem: Exception) -> None:
     """A call that ends with this problem."""
     with pytest.raises(type(problem)), bulkhead.slot(endpoint_room(endpoint), age=0):
@@ -79,7 +71,7 @@ def test_a_slow_call_is_replaced_while_it_lasts() -> None:
     threads = CountedThreads()
     bulkhead = Bulkhead(threads)
     with bulkhead.slot(endpoint_room(1), age=0), bulkhead.slot(endpoint_room(2), age=0):
-        wait_until(lambda: threads.added == 2)
+        until(lambda: threads.added == 2)
     assert threads.added == 0
 
 
@@ -149,7 +141,7 @@ def test_a_job_without_a_slot_comes_back_later_where_calls_are_slow() -> None:
     bulkhead = Bulkhead(threads)
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, MAX_SLOTS)
-        wait_until(lambda: threads.added == MAX_SLOTS)
+        until(lambda: threads.added == MAX_SLOTS)
         with pytest.raises(NoRoom) as caught, bulkhead.slot(endpoint_room(1), age=0):
             pass
     assert (caught.value.delay, caught.value.is_failing) == (2, False)
@@ -178,7 +170,7 @@ def test_at_the_limit_of_slow_calls_failing_endpoints_wait_and_the_others_do_not
     failed_call(bulkhead, 7, OutcomeUnknown("silence"))
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, 3)
-        wait_until(lambda: threads.added == 2)
+        until(lambda: threads.added == 2)
         with pytest.raises(Snooze), bulkhead.slot(endpoint_room(7), age=0):
             pass
         hold(stack, bulkhead, 8, 1)
@@ -191,11 +183,11 @@ def test_when_many_customers_hang_each_has_few_slow_calls_and_the_others_go_on()
     bulkhead = Bulkhead(threads, max_slow_calls=20)
     with ExitStack() as stack:
         assert hanging(stack, bulkhead, 1, range(10)) == []
-        wait_until(lambda: threads.added == 10)
+        until(lambda: threads.added == 10)
         [refusal] = hanging(stack, bulkhead, 1, range(10, 11))
         assert refusal == "the customer has 10 calls without a response"
         assert hanging(stack, bulkhead, 2, range(20, 24)) == []
-        wait_until(lambda: threads.added == 14)
+        until(lambda: threads.added == 14)
         assert len(hanging(stack, bulkhead, 2, range(24, 30))) == 6
         for endpoint in range(100, 140):
             with bulkhead.slot(endpoint_room(endpoint), customer_room(3), age=0):
@@ -301,7 +293,7 @@ def test_a_system_without_threads_to_spare_is_asked_again() -> None:
     worker, threads = NoThreads(), ThreadPool(cast(Broker, None), Queue.WEBHOOKS)
     threads.after_worker_boot(cast(Broker, None), worker)
     with Bulkhead(threads).slot(endpoint_room(1), age=0):
-        wait_until(lambda: worker.asked >= 2)
+        until(lambda: worker.asked >= 2)
     assert worker.asked >= 2
 
 
@@ -334,5 +326,5 @@ def test_a_call_that_is_not_urgent_leaves_half_of_the_room() -> None:
 def test_an_error_ends_no_watch_over_slow_calls(caplog: pytest.LogCaptureFixture) -> None:
     threads = ThreadsThatFailOnce()
     with Bulkhead(threads).slot(endpoint_room(1), age=0):
-        wait_until(lambda: threads.added)
+        until(lambda: threads.added)
     assert "slow_calls_not_replaced" in caplog.text

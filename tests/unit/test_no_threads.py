@@ -17,7 +17,8 @@ from shared.http.bulkhead import Bulkhead
 from shared.jobs.ledger import Job
 from shared.queues import Queue
 from shared.telemetry import metrics
-from tests.unit.test_bulkhead import CountedThreads, endpoint_room, wait_until
+from tests.unit.test_bulkhead import CountedThreads, endpoint_room
+from tests.waiting import until
 
 
 def without_threads(work: Callable[[], object]) -> None:
@@ -41,7 +42,7 @@ def test_a_slow_call_is_replaced_once_there_are_threads_again() -> None:
 
     without_threads(call)
     with bulkhead.slot(endpoint_room(1), age=0):
-        wait_until(lambda: threads.added == 1)
+        until(lambda: threads.added == 1)
     assert threads.added == 0
 
 
@@ -69,7 +70,7 @@ def test_who_cannot_be_shown_to_type_is_answered_all_the_same(monkeypatch: pytes
     target = {"account": "nobody's", "message_id": None}
     without_threads(lambda: typing_indicator.Typing("telegram", target))
     typing_indicator._submit("widget", target, lambda _: None)
-    wait_until(lambda: not typing_indicator._in_hand)
+    until(lambda: not typing_indicator._in_hand)
 
 
 def test_a_process_listens_once_there_is_a_thread_for_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from scripts.local.simulator.client import ROOT, Simulator
-from tests.waiting import wait_until
+from tests.waiting import until
 
 AI = {"kind": "ai", "fault": "status"}
 HOOK = b"POST /customer/hook HTTP/1.1\r\nHost: simulator\r\nContent-Length: 0\r\n\r\n"
@@ -111,7 +111,7 @@ def test_a_request_is_held_until_the_rules_are_replaced(simulator: Simulator) ->
     simulator.faults([{"kind": "webhook", "fault": "hold", "times": 1}])
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(requests.post, f"{simulator.url}/customer/hook", timeout=60)
-        wait_until(simulator.faults_are_drawn)
+        until(simulator.faults_are_drawn)
         assert simulator.record("webhook") == [], "it has not had its effect"
         simulator.clear_faults()
         assert asked.result(60).ok
@@ -124,11 +124,11 @@ def test_a_held_request_whose_client_has_gone_has_no_effect(simulator: Simulator
     simulator.faults([hold])
     with connected(simulator) as connection:
         connection.sendall(HOOK)
-        wait_until(simulator.faults_are_drawn)
+        until(simulator.faults_are_drawn)
     simulator.faults([hold])  # the first one may go on
     with connected(simulator) as connection:
         connection.sendall(HOOK)
-        wait_until(simulator.faults_are_drawn)
+        until(simulator.faults_are_drawn)
         simulator.clear_faults()
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert len(simulator.record("webhook")) == 1

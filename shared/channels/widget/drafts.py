@@ -58,7 +58,7 @@ class Draft:
         self.job, self.message_id = job, message_id
         self.text = ""
         self.starts_over = False
-        self.is_dirty = self.is_being_written = False
+        self.is_being_written = False
         self.due_at = 0.0
         self.stopped: Exception | None = None
 
