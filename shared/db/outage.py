@@ -59,6 +59,7 @@ KINDS = {
     "3D000": Kind("no such database", Consequence.RECONNECT),
     "40": Kind("lost against another transaction", Consequence.NONE, repeat=True),
     "40003": _LOST,  # statement_completion_unknown
+    "42501": Kind("permission denied", Consequence.WAIT),  # a restored or moved database, whose grants somebody completes
     "42P05": Kind("a prepared statement is there twice", Consequence.RECONNECT, repeat=True),
     "53": Kind("out of resources", Consequence.WAIT),
     "53100": Kind("disk full", Consequence.WAIT),

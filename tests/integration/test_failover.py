@@ -174,6 +174,7 @@ def _refusing(table: str, state: str) -> Iterator[None]:
         ("58030", "input/output error"),
         ("57P03", "starting up or shutting down"),
         ("40P01", "lost against another transaction"),
+        ("42501", "permission denied"),
     ],
 )
 def test_whatever_postgres_lacks_the_door_says_503(
@@ -187,7 +188,7 @@ def test_whatever_postgres_lacks_the_door_says_503(
     assert len(warm_door.world.jobs(queue="incoming-messages")) == WARM + 1
 
 
-@pytest.mark.parametrize("state", ["53100", "57014"])
+@pytest.mark.parametrize("state", ["53100", "57014", "42501"])
 def test_work_waits_for_what_postgres_lacks_and_costs_no_attempt(
     world: World, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ class Reported(psycopg2.DatabaseError):
         ("08P01", "connection lost", "RECONNECT"),
         ("25006", "read only", "RECONNECT"),
         ("26000", "a prepared statement was lost", "RECONNECT"),
+        ("42501", "permission denied", "WAIT"),
         ("42P05", "a prepared statement is there twice", "RECONNECT"),
         ("0A000", "a prepared statement is out of date", "RECONNECT"),
         ("28P01", "credentials refused", "RECONNECT"),
