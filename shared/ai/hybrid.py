@@ -1,4 +1,4 @@
-"""The search by meaning and by words, for knowledge bases that have vectors (knowledge_hybrid_v4 in shared/db/vectors.sql).
+"""The search by meaning and by words, for knowledge bases that have vectors (knowledge_hybrid_v5 in shared/db/vectors.sql).
 
 The question's vector is made here, with no connection held; where that fails, the words that the claim found have to do.
 """

@@ -28,7 +28,7 @@ def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[st
         found = hybrid.search(hybrid.Base(*base.values()), question, None, characters)
         if found is not None:
             return found
-    return db.scalar("select knowledge_search_v6(%s, %s, null, %s)", [base_id, question, characters]) or []
+    return db.scalar("select knowledge_search_v7(%s, %s, null, %s)", [base_id, question, characters]) or []
 
 
 def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any]]:

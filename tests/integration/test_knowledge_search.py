@@ -40,7 +40,7 @@ def shop(world: World, base: int) -> int:
 
 def found(base: int, question: str, before: str | None = None) -> list[str]:
     """Titles, best first."""
-    items = db.scalar("select knowledge_search_v6(%s, %s, %s, 100)", [base, question, before])
+    items = db.scalar("select knowledge_search_v7(%s, %s, %s, 100)", [base, question, before])
     return [item["title"] for item in items or []]
 
 
@@ -130,7 +130,7 @@ def test_without_a_base_nothing_is_searched(world: World) -> None:
 def test_what_an_item_is_found_with(world: World, base: int) -> None:
     item = world.know(base, "Gift cards", "Ten to a hundred euros.", url="https://shop.example/gifts")
     hidden = world.know(base, "Gift wrapping", "Free.", url="https://shop.example/wrapping", show_link=False)
-    first, second = db.scalar("select knowledge_search_v6(%s, 'gift cards, wrapping', '', 7)", [base])
+    first, second = db.scalar("select knowledge_search_v7(%s, 'gift cards, wrapping', '', 7)", [base])
     assert {first["id"], second["id"]} == {item, hidden}
     assert first["score"] >= second["score"] > 0
     assert {one["url"] for one in (first, second)} == {"https://shop.example/gifts", None}
@@ -214,10 +214,43 @@ def test_who_asks_for_an_article_in_two_parts_asks_for_no_more_than_these(world:
     """That no item has them as one word says nothing."""
     world.know(shop, "Lamp 1017", "A lamp of the line AB. It is made of brass, and for desks.")
     asked_apart, asked_joined = (
-        db.scalar("select max(relevance) from knowledge_candidates_v4(%s, %s, null, 5)", [shop, question])
+        db.scalar("select max(relevance) from knowledge_candidates_v5(%s, %s, null, 5)", [shop, question])
         for question in ("brass AB 1017", "brass AB-1017")
     )
     assert asked_apart == asked_joined > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "When do you open, on Saturday and on Sunday?",
+        "Größe 42, größer als Größe 41: café, Straße",
+        "何時に開きますか wifi",
+        "배송은 얼마나 걸리나요?",
+        "word" * 20 + " " + "word" * 20 + "s",  # as far as words are kept, they are one
+        "AX-3000 and AX 3000, 5 kg, wi-fi, a_b_c",
+        "shop.example/a-b?c=1&d=2, me@shop.example",
+        "1-2 3 4",
+        "?! 👍",
+        "",
+    ],
+)
+def test_a_question_is_read_as_items_are(world: World, text: str) -> None:
+    for asked_function, function in (
+        ("knowledge_asked_words", "knowledge_words"),
+        ("knowledge_asked_compounds", "knowledge_compounds"),
+    ):
+        words = "select coalesce(array_agg(word order by word), '{}') from"
+        read_as_question = db.scalar(f"{words} {asked_function}(%s) word", [text])
+        assert read_as_question == db.scalar(f"{words} {function}(%s)", [text])
+
+
+def test_a_base_that_lost_its_items_finds_nothing(world: World, base: int) -> None:
+    assert found(base, "lamp") == []
+    world.know(base, "Lamp", "Made of brass.")
+    assert found(base, "lamp") == ["Lamp"]
+    db.rows("delete from knowledge_item where knowledge_base_id = %s", [base])
+    assert found(base, "lamp") == []
 
 
 def test_a_long_text_among_others_is_not_in_every_answer(world: World, shop: int) -> None:
@@ -231,7 +264,7 @@ def test_a_long_text_among_others_is_not_in_every_answer(world: World, shop: int
 
 def blocks_read(base: int, question: str) -> int:
     """What a search reads of tables and indexes: its work, without a clock."""
-    explain = "explain (analyze, buffers, format json) select knowledge_search_v6(%s, %s, null, 100)"
+    explain = "explain (analyze, buffers, format json) select knowledge_search_v7(%s, %s, null, 100)"
     plan = db.scalar(explain, [base, question])[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
@@ -262,7 +295,7 @@ def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> N
             "select count(*) from knowledge_word left join before using (knowledge_item_id, word) where before.weight is null"
         )
         assert cursor.fetchone() == (len({"", "offnungszeit", "=offnungszeiten", "^offn", "text", "=text"}),)
-        cursor.execute("select knowledge_search_v6(1, 'offnungszeiten', null, 10) -> 0 ->> 'title'")
+        cursor.execute("select knowledge_search_v7(1, 'offnungszeiten', null, 10) -> 0 ->> 'title'")
         assert cursor.fetchone() == ("Öffnungszeiten",)
 
 
