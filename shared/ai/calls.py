@@ -228,26 +228,31 @@ def _objects(text: str) -> Iterator[Any]:
             yield value
 
 
-def begins(text: str, names: Collection[str]) -> int | None:
-    """Where a call begins that is in lines of its own behind the words of a text, or may become one; None: there is none."""
+def begins(text: str, names: Collection[str], *, goes_on: bool = False) -> int | None:
+    """Where a call begins that is in lines of its own behind the words of a text; None: there is none.
+
+    `goes_on`: more of the text may come, so what may become one counts as well.
+    """
     for begun in _BEGUN.finditer(text):
-        if _may_be_call(text, begun, names):
+        if _may_be_call(text, begun, names, goes_on):
             return begun.start("begin")
+    if not goes_on:
+        return None
     tail = _MAY_BEGIN.search(text, max(0, text.rfind("\n", 0, max(0, len(text) - 1)) + 1 - len("```json\n")))
     is_end = tail is not None and "`" in tail[0] and text.count("```", 0, tail.start()) % 2 == 1
     return tail.start() if tail and not is_end else None
 
 
-def _may_be_call(text: str, begun: re.Match[str], names: Collection[str]) -> bool:
+def _may_be_call(text: str, begun: re.Match[str], names: Collection[str], goes_on: bool) -> bool:
     key = begun["key"]
     if not begun["more"]:
-        return any(known.startswith(key) for known in (*_FIRST_KEYS, *names))
+        return goes_on and any(known.startswith(key) for known in (*_FIRST_KEYS, *names))
     if key not in _FIRST_KEYS and key not in names:
         return False
     try:
         value, end = json.JSONDecoder().raw_decode(text, begun.start("object"))
     except (ValueError, RecursionError):
-        return len(text) - begun.start() < _LONGEST
+        return goes_on and len(text) - begun.start() < _LONGEST
     is_alone = not text[end:].partition("\n")[0].strip("]` \t\r")
     return is_alone and _in_value(value, names) is not None
 

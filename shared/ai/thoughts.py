@@ -229,8 +229,9 @@ class VisibleText:
         if not is_thinking and not call and (ended := without_end(visible)) != visible:  # what follows says whether it is the end
             visible, self._is_held = ended, True
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
-        if not is_no_text and not call and (begins := calls.begins(visible, TOOLS)) is not None:
-            visible, self._is_held = visible[:begins], True
+        begins = None if is_no_text or call else calls.begins(visible, TOOLS, goes_on=not is_thinking)
+        if begins is not None:  # what is shown already stays
+            visible, self._is_held = visible[: max(begins, len(self._shown))], True
         self._is_hidden = is_thinking or is_no_text or call is not None
         if is_no_text or visible.startswith(_BARE_BEGINNINGS):
             return ""

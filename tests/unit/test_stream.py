@@ -578,7 +578,7 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
             assert not starts_over
             assert visible.startswith(shown), (size, shown)
         assert shown == visible
-    if visible and "<r" not in text and not CALL.search(text) and calls.begins(text, TOOLS) is None:
+    if visible and "<r" not in text and not CALL.search(text) and calls.begins(text, TOOLS, goes_on=True) is None:
         assert thoughts.without(text).strip() == visible.strip(), "as of the whole"
 
 
@@ -598,6 +598,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES)))
+@example(["\n```\n", "<details type=reasoning>"])
 def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> None:
     text = "".join(["x", *pieces, "."])
     shown, filtered = "", VisibleText()
