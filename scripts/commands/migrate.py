@@ -45,15 +45,23 @@ _HAS_PGVECTOR = """
 """
 _WANTS_VECTORS = "select exists (select from knowledge_base where embedding_model is not null)"
 NO_PGVECTOR = "this PostgreSQL lacks the extension vector (pgvector), 0.7 or newer"
-_IS_EMPTY = "select not exists (select from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r')"
+#: Of the schema in which tables are made: `public`, unless the URL's options or the role's search_path say otherwise.
+_IS_EMPTY = """
+    select not exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+                       where nspname = current_schema() and relkind = 'r')
+"""
+
+
+class Interrupted(psycopg2.OperationalError):
+    """The connection ended in the middle, or PostgreSQL could not go on: nothing is wrong with what was being applied."""
 
 
 def migrate(database_url: str, post: bool = False) -> list[str]:
     """Applies what is missing, each file in a transaction of its own; returns the names of what was applied.
 
-    `post`: no worker of an earlier release is left. Raises ValueError for a wrong URL, psycopg2.Error.
+    `post`: no worker of an earlier release is left. Raises ValueError for a wrong URL, psycopg2.Error, among them Interrupted.
     """
-    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor:
+    with _session(database_url) as cursor:
         with _turn(cursor):
             cursor.execute(_IS_EMPTY)
             [[is_empty]] = cursor.fetchall()
@@ -68,7 +76,7 @@ def migrate(database_url: str, post: bool = False) -> list[str]:
 def migrate_and_fill(database_url: str, post: bool = False) -> list[str]:
     """The same, and the words that are common in each language: some seconds, once for each version of their package."""
     applied = migrate(database_url, post)
-    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor, _turn(cursor):
+    with _session(database_url) as cursor, _turn(cursor):
         languages = common_words.load(cursor)
     return [*applied, f"common words: {len(languages)} languages"] if languages else applied
 
@@ -76,6 +84,16 @@ def migrate_and_fill(database_url: str, post: bool = False) -> list[str]:
 def migrations() -> list[Path]:
     """The files in the order in which they apply: 0002_x.pre.sql, 0002_x.post.sql, 0003_y.pre.sql, …"""
     return sorted(MIGRATIONS.glob("[0-9]*.sql"), key=lambda path: (path.name.split("_")[0], _is_post(path)))
+
+
+@contextmanager
+def _session(database_url: str) -> Iterator[Any]:
+    """A connection's cursor."""
+    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor:
+        try:
+            yield cursor
+        except psycopg2.OperationalError as problem:
+            raise Interrupted(str(problem).strip()) from problem
 
 
 @contextmanager
@@ -190,6 +208,8 @@ def _migrate_somewhere(post: bool) -> list[str]:
 
 def why_not(problem: Exception) -> str:
     """What a migration's failure means."""
+    if isinstance(problem, Interrupted):
+        return f"stopped in the middle: {problem}\nNothing is half done: run it again, and it goes on with what is still missing."
     if isinstance(problem, psycopg2.OperationalError):
         return unreachable(problem)
     if isinstance(problem, psycopg2.Error):

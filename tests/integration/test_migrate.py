@@ -69,6 +69,36 @@ def test_a_migration_that_fails_leaves_nothing_behind(folder: Path, empty_databa
     assert columns(empty_database_url) == ["id"]
 
 
+def test_a_migration_that_is_cut_off_says_so_and_goes_on(
+    folder: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    monkeypatch.setattr("sys.argv", ["migrate"])
+    migrate(empty_database_url)
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    cut_off = folder / "0003_size.pre.sql"
+    cut_off.write_text("alter table thing add size integer; select pg_terminate_backend(pg_backend_pid())")
+    assert command.main() == 1
+    said = capsys.readouterr().err
+    assert "migrate: stopped in the middle: " in said
+    assert "run it again, and it goes on" in said
+    assert "cannot be reached" not in said
+    assert columns(empty_database_url) == ["id", "name"], "what came before is applied"
+    cut_off.write_text("alter table thing add size integer")
+    assert migrate(empty_database_url) == ["0003_size.pre.sql"]
+
+
+def test_another_schema_is_migrated_as_public_is(folder: Path, empty_database_url: str) -> None:
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("create schema chat; create table public.somebody_elses (id integer)")
+    url = empty_database_url + ("&" if "?" in empty_database_url else "?") + "options=-c%20search_path%3Dchat"
+    assert migrate(url) == ["schema.sql"]
+    assert migrate(url) == []
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    assert migrate(url) == ["0002_name.pre.sql"]
+    assert columns(empty_database_url) == ["id", "name"]
+
+
 def test_a_database_of_another_origin_is_refused(folder: Path, empty_database_url: str) -> None:
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("create table somebody_elses (id integer)")
