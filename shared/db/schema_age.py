@@ -26,6 +26,11 @@ FRESH = 1.0
 _MIGRATIONS = Path(__file__).with_name("migrations")
 #: The table's name as the session's search_path finds it; null where it does not.
 _IS_OURS = "select to_regclass('schema_migration')::text"
+#: The schema that has our tables, where the session does not look, and where it does.
+_ELSEWHERE = """
+    select nspname, current_setting('search_path') from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where relname = 'schema_migration' and relkind = 'r' order by nspname limit 1
+"""
 _APPLIED = "select name from schema_migration"
 
 
@@ -37,9 +42,20 @@ def _files(pattern: str) -> frozenset[str]:
 def check(session: Session) -> None:
     """Raises SchemaDiffers where the database is older than this code; what cleans up may come later. Raises psycopg2.Error."""
     if not (applied := _applied(session)):
-        raise SchemaDiffers("the database has no tables of Switchboard; run scripts/migrate")
+        raise SchemaDiffers(_where_else(session) or "the database has no tables of Switchboard; run scripts/migrate")
     if missing := sorted(_files("[0-9]*.pre.sql") - applied):
         raise SchemaDiffers(f"the database's schema is older than this code, it lacks {_enumerate(missing)}; run scripts/migrate")
+
+
+def _where_else(session: Session) -> str | None:
+    with session.cursor() as cursor:
+        cursor.execute(_ELSEWHERE)
+        for schema, path in cursor.fetchall():
+            return (
+                f"the tables of Switchboard are in the schema {schema}, and search_path is {path or 'empty'}; correct it, in "
+                "DATABASE_URL's options, PGOPTIONS or for its user (alter role … set search_path)"
+            )
+    return None
 
 
 def _check_both_ways(session: Session) -> None:

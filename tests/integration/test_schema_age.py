@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import peewee
 import pytest
 from werkzeug.test import TestResponse
 
@@ -115,3 +116,11 @@ def test_a_wrong_statement_is_not_excused(world: World) -> None:
     assert not db.is_outage(raised.value)
     with _behind(), pytest.raises(Exception, match="run scripts/migrate"), db.transaction():
         db.rows("select nonsense_v1()")
+
+
+def test_who_looks_into_another_schema_is_told_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=nowhere")
+    config.reset()
+    db.reset()
+    with pytest.raises(peewee.OperationalError, match=r"are in the schema public, and search_path is nowhere; .* PGOPTIONS"):
+        db.rows("select 1 from message")
