@@ -270,6 +270,8 @@ def test_a_page_never_sees_a_mark_without_its_end() -> None:
         ("a **b c ", "a **b c**"),
         ("a **b *c", "a **b *c***"),
         ("a **b** c", "a **b** c"),
+        ("Price**", "Price"),
+        ("**Price**", "**Price**"),
         ("Price**10 €", "Price**10 €**"),
         ("x**2 and", "x**2 and"),
         ("a **b**", "a **b**"),

@@ -31,7 +31,10 @@ def completed(markdown: str) -> str:
 def _is_closing(line: str) -> bool:
     """Whether the mark at a line's end, where all are closed, is such an end: no mark has been begun there."""
     half = _HALF_MARK.search(line)
-    return half is None or (half.start() > 0 and not line[half.start() - 1].isspace())
+    if half is None:
+        return True
+    is_begun = len(half[0]) > 1 and line.count(half[0]) % 2 == 1  # "Price**", of "Price**10 €**"
+    return half.start() > 0 and not line[half.start() - 1].isspace() and not is_begun
 
 
 def _open_marks(line: str) -> list[str]:
