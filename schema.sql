@@ -680,7 +680,7 @@ create table chatbot (
     transcription_api_key text, -- encrypted
     -- As ISO 639-1 has it, such as pt. Null: the model hears it.
     transcription_language text check (transcription_language ~ '^[a-z]{2,3}$'),
-    -- Whether its models are shown the pictures that customers send (shared/ai/pictures.py).
+    -- Whether its models are shown the pictures that customers send (shared/ai/attachments.py).
     can_see            boolean not null default false,
     -- Whether a person takes over where a customer sent what cannot be read, seen or heard.
     unsupported_hands_over boolean not null default false,
