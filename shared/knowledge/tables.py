@@ -28,6 +28,8 @@ _DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
 #: Lines of a row whose cells have line ends in them.
 MAX_LINES = 100
+#: Characters of a line in which quotation marks that do not fit are looked into, which takes their square.
+MAX_LINE = 20_000
 #: Rows that a warning names.
 NAMED = 5
 
@@ -105,6 +107,8 @@ def _row_of(lines: list[str], delimiter: str) -> tuple[Row | None, int]:
 
 def _row_of_line(line: str, delimiter: str) -> tuple[Row, bool]:
     """Cells of a line whose quotation marks do not fit: one closes a cell before a delimiter only. And whether one stays open."""
+    if len(line) > MAX_LINE:
+        return line.split(delimiter), True
     mark = re.escape(delimiter)
     cell = rf'(?:^|{mark})(?:"((?:""|\\.|"(?!\s*(?:{mark}|$))|[^"\\])*+)"\s*(?={mark}|$)|([^{mark}]*))'
     cells = re.findall(cell, line)

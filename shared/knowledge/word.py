@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from shared.knowledge.columns import layout_of
@@ -27,6 +28,15 @@ _WRAPPERS = "//w:ins | //w:moveTo | //w:sdt | //w:sdtContent | //w:smartTag | //
 _LONGEST = 120
 #: The level of such a heading, and of a question in a table: below all that are marked as headings.
 _LOWEST = 6
+
+
+@dataclass(frozen=True)
+class _Style:
+    """What a paragraph's style says: its name, the level of a heading or 0, whether it is in bold type."""
+
+    name: str
+    level: int
+    is_bold: bool
 
 
 def markdown_of(raw: Raw) -> tuple[str, str]:
@@ -121,31 +131,51 @@ def _paragraph(block: Any, following: list[Any]) -> str:
     return "#" * level + " " + " ".join(text.split()) if level else text
 
 
+def _of_style(block: Any) -> _Style:
+    """The paragraph's style, looked up once in a document: python-docx searches all of them each time."""
+    known: dict[str | None, _Style] = block.part.__dict__.setdefault("_known_styles", {})
+    name = block._p.style
+    if name not in known:
+        style = block.style
+        is_bold = style is not None and bool(style.font.bold)
+        known[name] = _Style((style.name or "").lower() if style is not None else "", _level_of(style), is_bold)
+    return known[name]
+
+
 def _style(block: Any) -> str:
-    style = getattr(block, "style", None)
-    return (style.name or "").lower() if style is not None else ""
+    return "" if hasattr(block, "rows") else _of_style(block).name
 
 
 def _level(block: Any) -> int:
-    """The level of a heading: what the paragraph says, or its style, or that on which its style is based; 0 of other text."""
-    properties, style = block._p.pPr, block.style
+    """The level of a heading: what the paragraph says, or its style; 0 of other text."""
+    outline = _outline(block._p.pPr)
+    return _of_style(block).level if outline is None else outline
+
+
+def _level_of(style: Any) -> int:
+    """The level of headings of a style, or of that on which it is based."""
     for _ in range(10):
-        levels = _all(properties, "./w:outlineLvl/@w:val") if properties is not None else []
-        if levels and levels[0].isdigit():
-            return int(levels[0]) + 1 if int(levels[0]) < 6 else 0
         if style is None:
-            return 0
+            break
         if named := re.fullmatch(r"heading ([1-6])", style.name or "", re.I):
             return int(named[1])
-        properties, style = style.element.pPr, style.base_style
+        if (outline := _outline(style.element.pPr)) is not None:
+            return outline
+        style = style.base_style
     return 0
+
+
+def _outline(properties: Any) -> int | None:
+    found = properties.find(f"{{{_W}}}outlineLvl") if properties is not None else None
+    level = found.get(f"{{{_W}}}val") if found is not None else ""
+    return (int(level) + 1 if int(level) < 6 else 0) if level and level.isdigit() else None
 
 
 def _is_bold(block: Any) -> bool:
     """Whether all of a short paragraph is in bold type."""
     if hasattr(block, "rows") or _is_list(block) or not 0 < len(block.text.strip()) <= _LONGEST:
         return False
-    by_style = block.style is not None and block.style.font.bold
+    by_style = _of_style(block).is_bold
     return all(by_style if run.bold is None else run.bold for run in block.runs if run.text.strip()) and any(block.runs)
 
 

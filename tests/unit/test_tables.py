@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from shared.knowledge import readers
+from shared.knowledge import readers, tables
 from shared.knowledge.documents import Document, Raw
 
 
@@ -53,6 +53,12 @@ def test_quotation_marks_within_a_cell(row: str, answer: str) -> None:
     document = read("faq.csv", f'question,answer\nWhich?,{row}\nOdd?,The 24" one\nWhere?,"Here, or there."\n')
     assert pairs(document) == [("Which?", answer), ("Odd?", 'The 24" one'), ("Where?", "Here, or there.")]
     assert document.warning is None
+
+
+def test_a_line_full_of_open_quotation_marks_is_cut_at_its_delimiters() -> None:
+    document = read("faq.csv", 'question,answer\nWhen?,Soon.\n"a"b,' + ',"x' * tables.MAX_LINE)
+    assert pairs(document)[0] == ("When?", "Soon.")
+    assert (document.warning or "").startswith("a quotation mark is not closed in row 3")
 
 
 def test_a_header_below_many_other_rows_and_again_above_each_section() -> None:
