@@ -993,8 +993,10 @@ begin
     on conflict do nothing;
     if found then
         insert into contact (id, chatbot_id, name) values (new.contact_id, new.chatbot_id, (
-            select left(metadata ->> 'profile_name', 200) from message
-            where conversation_id = new.id and role = 'user' and metadata ->> 'profile_name' <> '' order by id desc limit 1));
+            -- By conversation first: a plan made on an empty table might read all messages of users.
+            select left(metadata ->> 'profile_name', 200) from (
+                select id, role, metadata from message where conversation_id = new.id offset 0) said
+            where role = 'user' and metadata ->> 'profile_name' <> '' order by id desc limit 1));
         return null;
     end if;
     select contact_id into v_contact_id from contact_identity
@@ -1953,7 +1955,8 @@ begin
         select (select id from job where queue = p_queue and ordering_key = key and closed_at is null and held
                                      and state <> 'failed' order by id limit 1) as id
         from unnest(p_keys) key
-        where not exists (select from job where queue = p_queue and ordering_key = key and closed_at is null and not held)
+        -- Not `exists`: PostgreSQL may join by the queue alone, and read all of its jobs for each key.
+        where (select true from job where queue = p_queue and ordering_key = key and closed_at is null and not held) is null
     ), unheld_jobs as (
         update job j set held = false where j.id = any (array(select id from next_jobs)) returning job_ticket(j) as ticket
     )

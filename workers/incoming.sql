@@ -98,12 +98,15 @@ with runnable_jobs as materialized (
     from saved_messages, jsonb_array_elements(saved_messages.media) with ordinality as files(value, position),
         jsonb_to_record(value) as file(kind text, mime text, filename text, size numeric, sha256 text, source jsonb,
             is_stored boolean, error text, text text)
-), named_contacts as (
-    update contact set name = left(metadata ->> 'profile_name', 200), updated_at = clock_timestamp()
+), told_names as materialized (
+    select contact_id, left(metadata ->> 'profile_name', 200) as name
     from saved_messages join conversations on conversations.id = conversation_id
-    where contact.id = any (array(select contact_id from conversations)) and contact.id = contact_id
-        and role = 'user' and metadata ->> 'profile_name' <> ''
-        and contact.name is distinct from left(metadata ->> 'profile_name', 200)
+    where role = 'user' and metadata ->> 'profile_name' <> ''
+), named_contacts as (
+    update contact set name = told_names.name, updated_at = clock_timestamp()
+    from told_names
+    where contact.id = any (array(select contact_id from told_names)) and contact.id = contact_id
+        and contact.name is distinct from told_names.name
 ), usage as (
     insert into usage_log (customer_id, kind, message_id) select customer_id, 'message', message_id from saved_messages
     where role = 'user'
