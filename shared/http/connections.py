@@ -34,10 +34,10 @@ CONNECT_TIMEOUT = 5.0
 #: Seconds after which an idle connection is not used again. Firewalls forget one without a word after some minutes, servers
 #: close theirs after 5 to 75 s; a request on such a connection has an unknown outcome.
 MAX_IDLE = 30.0
-#: Hosts of our own settings (providers, Meta, gateways) whose idle connections are kept, and how many of each: one for each
-#: thread of a big process.
-OPEN_HOSTS, OPEN_IDLE = 20, 1_000
-#: The same for customers' hosts. Each idle connection is a file descriptor, of which a process may have only 1,024.
+#: Hosts of our own settings (providers, Meta, gateways; of a local system endpoints as well) whose idle connections are kept, and
+#: how many of each: one for each thread of a big process.
+OPEN_HOSTS, OPEN_IDLE = 100, 1_000
+#: The same for customers' hosts and endpoints. Each idle connection is a file descriptor, of which a process may have only 1,024.
 GUARDED_HOSTS, GUARDED_IDLE = 64, 10
 #: Neither retries nor redirects: exceptions and answers come as they are.
 ONCE = urllib3.Retry(False, redirect=False)
@@ -198,6 +198,20 @@ class _GuardedTlsConnection(_PublicOnly, _TlsConnection):
     pass
 
 
+class _Pools(urllib3.PoolManager):
+    """A server may answer late what nobody waits for any more, and whoever uses that connection next would take it for its own
+    answer. So calls that have a key, as those of an endpoint have, share connections with none but their own."""
+
+    def connection_from_host(
+        self, host: str | None, port: int | None = None, scheme: str | None = "http", pool_kwargs: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
+        """The pool of a host, and of the call's key."""
+        key = current().key
+        if key is not None:  # a pool's headers are a part of urllib3's key, and never sent: each request has its own
+            pool_kwargs = {**(pool_kwargs or {}), "headers": {"key": str(key)}}
+        return super().connection_from_host(host, port, scheme, pool_kwargs)
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -229,7 +243,7 @@ def own_pool(hosts: int, idle: int, **options: Any) -> urllib3.PoolManager:
 
 
 def _pool_manager(hosts: int, idle: int, pools: dict[str, type[HTTPConnectionPool]], **options: Any) -> urllib3.PoolManager:
-    manager = urllib3.PoolManager(num_pools=hosts, maxsize=idle, ssl_context=_TLS, **options)
+    manager = _Pools(num_pools=hosts, maxsize=idle, ssl_context=_TLS, **options)
     manager.pool_classes_by_scheme = pools
     return manager
 

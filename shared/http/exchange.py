@@ -68,6 +68,8 @@ class Exchange:
         self.timeout, self.deadline = timeout, time.monotonic() + timeout
         self.longest_wait = longest_wait
         self.phases = phases or Phases()
+        #: Whose call it is, if it shares connections with nobody else's.
+        self.key: Hashable = None
         self.bytes_left = MAX_HEAD_BYTES + WIRE_BYTES_PER_BYTE * max_bytes
         #: Whether the whole request may have left. Nobody acts on half of one.
         self.request_left = False
@@ -140,6 +142,7 @@ def under_way(
     many requests, or what speaks by turns, are one exchange.
     """
     call = _local.exchange = Exchange(timeout, max_bytes, phases, longest_wait)
+    call.key = key
     if key is not None:
         with _lock:
             _calls.setdefault(key, set()).add(call)

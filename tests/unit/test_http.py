@@ -298,6 +298,25 @@ def test_a_connection_is_kept_unless_its_response_was_cut_short(simulator: Simul
     assert [one["path"] for one in simulator.record("webhook")] == ["/customer/x"] * 5
 
 
+@both_pools
+@pytest.mark.usefixtures("loopback")
+def test_endpoints_of_one_host_share_no_connection(allow_private: bool) -> None:
+    """What one of them answers too late would be taken for the answer of the other."""
+    opened: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        opened.append(connection)
+        while read_request(connection):
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with serving() as serve:
+        url = f"http://{serve(answer)}/"
+        for endpoint, connections_so_far in ((1, 1), (2, 2), (1, 2), (2, 2), (None, 3), (None, 3)):
+            key = endpoint and ("endpoint", endpoint)
+            assert call(url, timeout=20, allow_private=allow_private, key=key).status == 204
+            assert len(opened) == connections_so_far
+
+
 HELLO = gzip.compress(b"hello")
 
 
