@@ -66,7 +66,9 @@ def test_a_refusals_own_words_are_sent(world: World, simulator: Simulator) -> No
     assert (reply["content"], reply["metadata"]["finish_reason"]) == ("I cannot help with that.", "refusal")
 
 
-@pytest.mark.parametrize("name", ["alternating_roles", "reasoning_model", "without_system_role", "think_tags", "content_parts"])
+@pytest.mark.parametrize(
+    "name", ["alternating_roles", "reasoning_model", "without_system_role", "streams_only", "think_tags", "content_parts"]
+)
 def test_a_long_conversation_with_a_provider_of_another_kind(world: World, simulator: Simulator, name: str) -> None:
     simulator.faults([{"kind": "ai", "fault": "provider", "provider": name}])
     for number in range(8):
