@@ -21,7 +21,7 @@ from shared.db.session import WORKER, Limits, watchdog
 from shared.db.sessions import Sessions
 from shared.errors import ServiceDown
 from tests.builders import World
-from tests.waiting import wait_until
+from tests.waiting import until
 from web.ops.write_check import CROWDED, postgres_write
 
 #: Connections that the role has.
@@ -170,7 +170,7 @@ def test_the_local_server_introduces_itself_as_soon_as_it_can(
     asking = threading.Thread(target=lambda: lines.extend(server.introduction(environment, {}, stopping)))
     asking.start()
     try:
-        wait_until(lambda: "(too many connections)" in capsys.readouterr().out)
+        until(lambda: "(too many connections)" in capsys.readouterr().out)
         for other in others:
             other.close()
         asking.join(60)
