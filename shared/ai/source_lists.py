@@ -27,7 +27,7 @@ def without(text: str, items: Sequence[Item]) -> tuple[str, set[int]]:
     """The text without a list of its sources at the end ("[1] Shipping", "[^1]: https://…"), and their numbers."""
     lines, cited = text.rstrip().split("\n"), set[int]()
     while len(lines) > 1 and (found := _ENTRY.fullmatch(lines[-1])):
-        number, words = int(found["number"]), found["words"].strip("*_\"“”„'.()[] ").casefold()
+        number, words = int(found["number"]), _bare(found["words"])
         if not 1 <= number <= len(items) or not _names(words, items[number - 1]):
             break
         cited.add(number)
@@ -47,12 +47,17 @@ def without_begun(text: str, items: Sequence[Item]) -> str:
     found = _ENTRY_BEGUN.fullmatch(line) if newline else None
     if found is None:
         return text
-    words = (found["words"] or "").strip("*_\"“”„'.()[] ").casefold()
+    words = _bare(found["words"] or "")
     number = int(found["number"] or 0)
     names = [f"{item.title} {item.url or ''}".casefold() for item in items[number - 1 : number]] if number else [""]
     urls = [(item.url or "").casefold() for item in items[number - 1 : number]] if number else []
     may_be = not words or any(_loose(name).startswith(_loose(words)) for name in (*names, *urls) if name)
     return before if may_be else text
+
+
+def _bare(words: str) -> str:
+    """Words without what may stand around a title, in lower case."""
+    return words.strip("*_\"“”„'.()[] ").casefold()
 
 
 def _loose(words: str) -> str:

@@ -152,7 +152,8 @@ def exchange(
 
     `needs_body` False: the status says it all, so a body that breaks off, or does not end in time, is no failure.
     `on_part` is given the body of a 2xx response as it comes, and the Response then has none. What it raises ends the call.
-    `key`: the call can be ended from another thread (`cancel_calls`). `phases` is told where the time goes, whatever comes of it.
+    `key`: the call can be ended from another thread (`cancel_calls`), and shares connections with none of another key.
+    `phases` is told where the time goes, whatever comes of it.
 
     Raises ConnectFailed (never sent), OutcomeUnknown (no whole response in time), CallCancelled (an OutcomeUnknown),
     PermanentRefusal (the address is refused).

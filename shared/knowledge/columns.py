@@ -45,23 +45,7 @@ _NAMES = _folded(
     " service leistung dienstleistung behandlung nombre nom nome prodotto producto produit produto model modell modelo modèle"
     " size größe taille talla taglia store shop laden filiale standort kurs course zimmer room gericht plan tarif"
 )
-_PRICES = (
-    "preis",
-    "price",
-    "prix",
-    "precio",
-    "prezzo",
-    "preço",
-    "prijs",
-    "cena",
-    "цена",
-    "価格",
-    "价格",
-    "가격",
-    "מחיר",
-    "سعر",
-    "fiyat",
-)
+_PRICES = _folded("preis price prix precio prezzo preço prijs cena цена 価格 价格 가격 מחיר سعر fiyat")
 #: Whether a row is for customers: headers, and cells that say that it is not.
 _STATUS = _folded(
     "status state published active visible enabled veröffentlicht aktiv sichtbar estado publicado activo statut publié actif"
@@ -191,7 +175,7 @@ def is_shown(layout: Layout, row: Row) -> bool:
 
 
 def _has_price(row: Row) -> bool:
-    return any(price in cell.casefold() for cell in row for price in _PRICES)
+    return any(price in cell for cell in map(_fold, row) for price in _PRICES)
 
 
 def _with_word(row: Row, names: frozenset[str]) -> list[int]:

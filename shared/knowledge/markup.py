@@ -8,29 +8,10 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 #: Elements within a line.
-_INLINE = {
-    *(
-        "a",
-        "abbr",
-        "b",
-        "bdi",
-        "bdo",
-        "br",
-        "cite",
-        "code",
-        "data",
-        "em",
-        "font",
-        "i",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "s",
-        "small",
-    ),
-    *("span", "strong", "sub", "sup", "time", "u", "wbr"),
-}
+_INLINE = frozenset({
+    "a", "abbr", "b", "bdi", "bdo", "br", "cite", "code", "data", "em", "font", "i", "ins", "kbd",
+    "label", "mark", "s", "small", "span", "strong", "sub", "sup", "time", "u", "wbr",
+})  # fmt: skip
 _MARKS = ("span", "b", "strong")
 #: Characters of a line that stands in a div.
 _LONGEST = 300
