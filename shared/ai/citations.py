@@ -1,8 +1,8 @@
 """What an answer is taken from: a model writes [1] behind what item 1 of its prompt says.
 
-A customer sees no such numbers: they are taken out of the text, and those that were given become links. Any other number in
-brackets is the business's own (code, a price, a list, a phone number), and stays. While an answer is streamed the same function
-works on what has come so far, so that no number flashes by.
+A customer sees no such numbers: they are taken out of the text, or become the item's title where the sentence needs a name, and
+those that were given become links. Any other number in brackets is the business's own (code, a price, a list, a phone number),
+and stays. While an answer is streamed the same function works on what has come so far, so that no number flashes by.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shared.ai import source_lists
-from shared.ai.prompt import Item
+from shared.ai.prompt import Item, cut
 from shared.ai.source_lists import LABEL, LABELS, LONGEST_LABEL, NAMES
 
 _NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
@@ -56,6 +56,8 @@ _RANGE = re.compile(r"(\d+)\s*[–-]\s*(\d+)|(\d+)")
 _LINE_START = re.compile(r"[\s>*•\-–]*(?:\d+[.)]\s*)?\Z")
 #: Characters before a mark by which it is recognised in an item of knowledge, which may have numbers in brackets itself.
 _CONTEXT = 12
+#: Characters of an item's title that stands for its number.
+LONGEST_TITLE = 100
 #: Characters after a mark that decide whether it is one.
 _DECIDING = 2
 
@@ -79,9 +81,9 @@ def _read(text: str, items: Sequence[Item]) -> Answer:
     if "\n" in text and "[" in text:
         text, cited = source_lists.without(text, items)
     parts, end = list[str](), 0
-    for start, stop, numbers in _citations(text, items):
-        parts.append(text[end:start])
-        if _is_word(text[stop : stop + 1]):
+    for start, stop, numbers, words in _citations(text, items):
+        parts += [text[end:start], words]
+        if not words and _is_word(text[stop : stop + 1]):
             parts.append(" ")
         end = stop
         cited |= numbers
@@ -134,15 +136,26 @@ def sources(items: Sequence[Item], cited: frozenset[int]) -> list[dict[str, str]
     return [{"title": title, "url": url} for url, title in named.items()]
 
 
-def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set[int]]]:
-    """Where there are citations in a text, with the space before them, and what they name."""
-    given = set(range(1, len(items) + 1))
+def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set[int], str]]:
+    """Where there are citations in a text, with the space before them, what they name, and the words that take their place.
+
+    There are none but where the sentence would lose its meaning: "according to [1]" becomes "according to “Shipping”".
+    """
+    given, named_until = set(range(1, len(items) + 1)), -1
     for found in _MARKS.finditer(text):
         start, stop = found.span()
         numbers = _numbers(found[0]) & given
-        if numbers and not (_is_code(text, start) or _is_text(text, start, stop) or _is_in_knowledge(text, start, stop, items)):
-            start, stop = _with_what_is_around(text, start, stop)
-            yield _with_space(text, start, stop), stop, numbers
+        if not numbers or _is_code(text, start) or _is_in_knowledge(text, start, stop, items):
+            continue
+        if not source_lists.is_subject(text, start, stop) and _is_text(text, start, stop):
+            continue
+        start, stop = _with_what_is_around(text, start, stop)
+        joins = named_until >= 0 and source_lists.only_joins(text[named_until:start])
+        if joins or source_lists.is_object(text, start) or source_lists.is_subject(text, start, stop):
+            named_until = stop
+            yield start, stop, numbers, ", ".join(f"“{cut(items[n - 1].title, LONGEST_TITLE)}”" for n in sorted(numbers))
+        else:
+            yield _with_space(text, start, stop), stop, numbers, ""
 
 
 def _with_what_is_around(text: str, start: int, stop: int) -> tuple[int, int]:
@@ -249,6 +262,8 @@ def _deciding(text: str, at: int) -> int:
     """How many characters behind a mark decide what it is."""
     if _OPENED.search(text, max(0, at - LONGEST_LABEL), at):
         return len(")**")
+    if source_lists.may_be_subject(text, at):
+        return source_lists.BEHIND
     return next((max(_DECIDING, len(closing)) for opening, closing in _AROUND if text.endswith(opening, 0, at)), _DECIDING)
 
 
