@@ -55,6 +55,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     RECIPIENT_RATE_LIMITED = "recipient_rate_limited"
     SPAM_LIMITED = "spam_limited"
+    NEW_CHATS_REFUSED = "new_chats_refused"
     WINDOW_CLOSED = "window_closed"
     RECIPIENT_UNREACHABLE = "recipient_unreachable"
     RECIPIENT_REFUSES = "recipient_refuses"
@@ -88,6 +89,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.RATE_LIMITED: "The account sends more than the provider allows. Wait, or ask the provider for a higher limit.",
     Reason.RECIPIENT_RATE_LIMITED: "The recipient was sent too many messages in a short time.",
     Reason.SPAM_LIMITED: "The provider takes the number's messages for spam. Do not repeat them; see the number's quality.",
+    Reason.NEW_CHATS_REFUSED: "WhatsApp lets the number answer people who write to it, and start no chats, for some days.",
     Reason.WINDOW_CLOSED: "The customer has not written for 24 hours. Send an approved template instead.",
     Reason.RECIPIENT_UNREACHABLE: "The recipient cannot be reached there: no such user, or an old app.",
     Reason.RECIPIENT_REFUSES: "The recipient, or a setting of the business, blocks these messages.",
@@ -99,7 +101,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.PROVIDER_FAILED: "The provider had a failure of its own.",
     Reason.PROVIDER_UNREACHABLE: "The provider could not be reached.",
     Reason.OUTCOME_UNKNOWN: "The provider did not answer, so the message may have arrived or not.",
-    Reason.REPORTED_FAILURE: "The gateway reports that the message failed, and does not say why.",
+    Reason.REPORTED_FAILURE: "The gateway reports that the message failed; what it says of it stands beside this, if anything.",
     Reason.UNKNOWN_CODE: "The provider refused it with a code that is not known. The operator has to look at it.",
 }
 

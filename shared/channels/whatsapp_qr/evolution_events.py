@@ -27,9 +27,8 @@ from shared.channels.inbound import (
     parse_item,
 )
 from shared.channels.kinds import Kind, MediaKind
-from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, vote, with_source
-from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
+from shared.channels.whatsapp_qr.gateway import reported_failure
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
 from shared.channels.whatsapp_qr.unwrap import field, text, unwrap
 from shared.channels.whatsapp_qr.web_messages import read, said_beside
@@ -209,9 +208,15 @@ def _update(raw: dict[str, Any]) -> InboundItem:
         return _poll_counted(raw, _votes(update), external_id)
     if _is_theirs(raw) or status not in _STATUSES:
         return IgnoredItem(raw=raw)
-    error = REPORTED_FAILURE if status == "ERROR" else None
-    code = Reason.REPORTED_FAILURE if error else None
-    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, error=error, error_code=code)
+    failure = _failure(update) if status == "ERROR" else {}
+    return DeliveryStatus(raw=raw, status=_STATUSES[status], provider_id=external_id, **failure)
+
+
+def _failure(update: dict[str, Any]) -> dict[str, Any]:
+    """Baileys keeps WhatsApp's code, and what stands beside it, as the parameters of a stub."""
+    said = update.get("messageStubParameters")
+    code, *words = [get_id({"one": one}, "one") for one in said] if isinstance(said, list) and said else [""]
+    return reported_failure(code, *words)
 
 
 def _is_theirs(raw: dict[str, Any]) -> bool:

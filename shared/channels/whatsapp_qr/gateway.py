@@ -56,8 +56,17 @@ def failure_of_gateway(status: int, words: str) -> Meaning:
     return next((meaning for sign, meaning in SAYINGS if sign in words.lower()), RETRY)
 
 
-#: The error of a message whose failure a gateway reports by webhook; none of them says why.
-REPORTED_FAILURE = "WhatsApp QR: the gateway reports an error"
+#: What WhatsApp's server answers to a message that it does not take -> why. 463: the number may not start chats for a while.
+_SERVER_CODES = {"463": Reason.NEW_CHATS_REFUSED}
+#: Characters of a gateway's own words for a failure that are kept.
+_MAX_WORDS = 300
+
+
+def reported_failure(code: str, *words: str) -> dict[str, Any]:
+    """The members of a DeliveryStatus by which a gateway reports a failure: its words, and why in our code. Few say anything."""
+    said = ", ".join(filter(None, (code and f"code {code}", *words)))[:_MAX_WORDS]
+    error = "WhatsApp QR: the gateway reports an error" + (f": {said}" if said else "")
+    return {"error": error, "error_code": _SERVER_CODES.get(code, Reason.REPORTED_FAILURE)}
 
 
 def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:

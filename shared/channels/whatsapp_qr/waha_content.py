@@ -1,7 +1,7 @@
 """What a message of WAHA says: by its engine's own object, or by what WAHA has made of it.
 
-NOWEB leaves Baileys' object under `_data` ({"key", "message"}), GOWS whatsmeow's ({"Info", "Message"}), WEBJS the page's own,
-whose `type` names its kind.
+NOWEB leaves Baileys' object under `_data` ({"key", "message"}), GOWS whatsmeow's ({"Info", "Message"}), WEBJS and WPP the page's
+own, whose `type` names its kind.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from shared.channels.whatsapp_qr.content import (
     contacts,
     event,
     location,
-    order,
     poll,
-    product,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
-from shared.channels.whatsapp_qr.web_kinds import answer_of_flow
+from shared.channels.whatsapp_qr.web_kinds import answer_of_flow, as_order, as_product
 from shared.channels.whatsapp_qr.web_messages import read, referral
 
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
 #: its acks. WhatsApp's own id is what both have in common.
 DECORATED = re.compile(r"(?:true|false)_([^_@]+@[^_]+)_([^_]+)(?:_.*)?")
-#: WEBJS' types of what nobody waits for an answer to.
+#: The page's types of what nobody waits for an answer to: notices, what is encrypted, the greeting that WhatsApp itself shows to
+#: who comes from an ad.
 _SILENT = frozenset({
-    "album", "biz_content_placeholder", "bot_typing", "call_log", "ciphertext", "comment", "debug", "enc_event_response",
-    "event_response", "gp2", "group_status_mention", "initial_security_notification_setting_sync", "keep_in_chat",
-    "message_history_bundle", "message_history_notice", "notification", "notification_template", "oversized_placeholder",
-    "peer_data_operation", "pin_in_chat", "pinned_message", "poll_result_snapshot", "poll_update", "protocol", "reaction",
-    "request_phone_number", "requestphonenumber", "revoked", "scheduled_call_creation", "secret_encrypted", "secretencrypted",
-    "sender_key_distribution", "status_mention", "system",
+    "album", "automated_greeting_message", "biz-cover-photo", "biz_content_placeholder", "bot_typing", "call_log", "ciphertext",
+    "comment", "debug", "debug_placeholder", "enc_event_response", "event_response", "gp2", "group_status_mention",
+    "guest_upsell_system_msg", "history_bundle", "initial_security_notification_setting_sync", "keep_in_chat",
+    "message_history_bundle", "message_history_notice", "newsletter_admin_invite", "newsletter_follower_invite", "notification",
+    "notification_template", "oversized_placeholder", "peer_data_operation", "pin_in_chat", "pin_message", "pinned_message",
+    "poll_add_option_decrypted", "poll_result_snapshot", "poll_update", "protocol", "reaction", "request_phone_number",
+    "requestphonenumber", "revoked", "scheduled_call_creation", "secretencrypted", "sender_key_distribution", "status_mention",
+    "system",
 })  # fmt: skip
-_SILENT_ENDS = ("_edit", "_notification")
+_SILENT_ENDS = ("_edit", "_notification", "_enc", "_encrypted")
 _FILES = {
     "image": MediaKind.IMAGE,
     "video": MediaKind.VIDEO,
@@ -53,6 +54,7 @@ _FILES = {
 #: What a file is called where it has no words, if not as its kind is.
 _LABELS = {MediaKind.VOICE: "audio"}
 #: What WEBJS leaves in `body` of a place, a product, a file that it has not loaded: a small picture.
+_OF_WHATSAPP = re.compile(r"https?://[^/?#]+\.whatsapp\.net(?:[:/?#]|$)", re.I)
 _THUMBNAIL = re.compile(
     r"data:[\w./+-]+;base64,.*|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}", re.S
 )
@@ -139,15 +141,21 @@ def _files(raw: dict[str, Any], content: Content) -> tuple[Media, ...]:
     """The file of a message, in WAHA's words; what the engine knows besides, too."""
     known, media = next(iter(content.media), None), raw.get("media")
     mime = text(media, "mimetype") or (known.mime if known else None) or text(raw, "_data", "mimetype")
-    mime, url = mime.lower(), text(media, "url") or text(raw, "mediaUrl")
+    mime = mime.lower()
     file = Media(
         kind=_media_kind(raw, known, mime),
-        source={"base64": True} if isinstance(field(media, "data"), str) else {"url": url},
+        source={"base64": True} if isinstance(field(media, "data"), str) else {"url": _address_of_file(raw)},
         mime=mime or None,
         filename=text(media, "filename") or (known.filename if known else None) or text(raw, "_data", "filename") or None,
         size=integer(field(raw, "_data", "size")) or (known.size if known else None),
     )
     return (file,)
+
+
+def _address_of_file(raw: dict[str, Any]) -> str:
+    """Where WAHA has the file. WPP says in `mediaUrl` where WhatsApp has it: encrypted, so that it is nobody's picture."""
+    old_name = text(raw, "mediaUrl")
+    return text(raw, "media", "url") or ("" if _OF_WHATSAPP.match(old_name) else old_name)
 
 
 def _media_kind(raw: dict[str, Any], known: Media | None, mime: str) -> MediaKind:
@@ -169,7 +177,7 @@ def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
     if isinstance(place, dict) and place:
         return _place(place)
     if kind in ("location", "live_location"):
-        return location(field(data, "lat"), field(data, "lng"), name=text(data, "loc"), address=text(data, "address"))
+        return location(field(data, "lat"), field(data, "lng"), **_named_place(text(data, "loc"), text(data, "address")))
     if isinstance(cards, list) and cards:
         return contacts([("", card) for card in cards if isinstance(card, str)])
     if kind == "multi_vcard" and (listed := get_objects(field(data, "vcardList"))):
@@ -177,9 +185,9 @@ def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
     if kind in ("vcard", "multi_vcard"):
         return contacts([(text(data, "vcardFormattedName"), first_text(data, "body", "vcard") or get_text(raw, "body"))])
     if kind == "order":
-        return order(text(data, "message"), text(data, "orderId"), text(data, "orderTitle"), integer(field(data, "itemCount")))
+        return as_order(data)
     if kind == "product":
-        return product("", id=text(data, "productId"), title=text(data, "title"), description=text(data, "description"))
+        return as_product(data, "")
     if kind == "event_creation":
         place = first_text(field(data, "eventLocation"), "name", "address")
         return event(text(data, "eventName"), text(data, "eventDescription"), place, integer(field(data, "eventStartTime")))
@@ -190,10 +198,15 @@ def _place(place: dict[str, Any]) -> Content:
     return location(
         field(place, "latitude"),
         field(place, "longitude"),
-        name=first_text(place, "name", "title", "description"),
-        address=text(place, "address"),
         url=text(place, "url"),
+        **_named_place(first_text(place, "name", "title", "description"), text(place, "address")),
     )
+
+
+def _named_place(named: str, address: str) -> dict[str, str]:
+    """The page has a place's name, and below it the address."""
+    name, _, below = named.partition("\n")
+    return {"name": name.strip(), "address": address or below.strip().replace("\n", ", ")}
 
 
 def _poll(raw: dict[str, Any], data: Any, kind: str) -> Content | None:

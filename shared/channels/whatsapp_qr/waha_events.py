@@ -14,13 +14,13 @@ from shared.channels.inbound import (
     InboundItem,
     MalformedItem,
     SessionState,
+    get_id,
     get_text,
     get_time,
     integer,
     is_true,
     parse_item,
 )
-from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_qr.content import (
     Content,
     Edit,
@@ -29,7 +29,7 @@ from shared.channels.whatsapp_qr.content import (
     event_answer,
     vote,
 )
-from shared.channels.whatsapp_qr.gateway import REPORTED_FAILURE
+from shared.channels.whatsapp_qr.gateway import reported_failure
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, message_id, reading_of
@@ -71,7 +71,7 @@ def parse(body: dict[str, Any], /) -> list[InboundItem]:
 
 def _envelope(raw: dict[str, Any]) -> Envelope:
     data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id(raw)), _from_me(raw)
-    named = decorated[1] if decorated else get_text(raw, "id", "remote")
+    named = decorated[1] if decorated else get_text(raw, "id", "remote") or get_text(raw, "remote") or get_text(raw, "remoteJid")
     chat_id = _address(_person(raw, "to" if from_me else "from") or named)
     alternatives = _OF_THE_CHAT if from_me else _ALTERNATIVES
     return Envelope(
@@ -147,7 +147,10 @@ def _vote(raw: dict[str, Any]) -> InboundItem:
     names = [name for one in chosen if (name := one if isinstance(one, str) else first_text(one, "name", "optionName"))]
     poll_id = bare_id(get_text(raw, "poll", "id"))
     reading = vote(get_text(raw, "poll", "name"), names, poll_id) if names else None  # none: the vote was taken back
-    return _of_event(inbound_item(_envelope(cast), reading), raw)
+    envelope = _envelope(cast)
+    if reading is not None and envelope.external_id == poll_id:  # WPP: each vote has its poll's id, and replaces the one before
+        return _of_event(inbound_item(replace(envelope, external_id=f"vote:{poll_id}"), Edit("", reading)), raw)
+    return _of_event(inbound_item(envelope, reading), raw)
 
 
 def _event_response(raw: dict[str, Any]) -> InboundItem:
@@ -165,9 +168,16 @@ def _ack(raw: dict[str, Any]) -> InboundItem:
         return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))
     if not _from_me({"fromMe": True, **raw}) or ack not in _ACKS:
         return IgnoredItem(raw=raw)
-    error = REPORTED_FAILURE if ack < 0 else None
-    code = Reason.REPORTED_FAILURE if error else None
-    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), error=error, error_code=code)
+    failure = _failure(raw) if ack < 0 else {}
+    return DeliveryStatus(raw=raw, status=_ACKS[ack], provider_id=bare_id(external_id), **failure)
+
+
+def _failure(raw: dict[str, Any]) -> dict[str, Any]:
+    """NOWEB has WhatsApp's code and until when it counts, WEBJS a text."""
+    error = raw.get("error")
+    until = f"until {end}" if (end := get_text(error, "until")) else ""
+    words = (get_text(error, "reason"), get_text(error, "message"), until, get_text(raw, "error"), get_text(raw, "reason"))
+    return reported_failure(get_id(error, "code"), *words)
 
 
 def _session_status(raw: dict[str, Any]) -> InboundItem:

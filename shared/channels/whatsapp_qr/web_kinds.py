@@ -89,7 +89,8 @@ def _contact_list(part: Any) -> Content:
     return contacts([(text(card, "displayName"), text(card, "vcard")) for card in get_objects(field(part, "contacts"))])
 
 
-def _order(part: Any) -> Content:
+def as_order(part: Any) -> Content:
+    """An order, whose members are called the same in the page."""
     total = integer(field(part, "totalAmount1000"))
     return order(
         text(part, "message"),
@@ -101,10 +102,11 @@ def _order(part: Any) -> Content:
     )
 
 
-def _product(part: Any) -> Content:
-    item, price = field(part, "product"), integer(field(part, "product", "priceAmount1000"))
+def as_product(item: Any, question: str) -> Content:
+    """A product and what is asked about it; the same."""
+    price = integer(field(item, "priceAmount1000"))
     return product(
-        text(part, "body"),
+        question,
         id=first_text(item, "retailerId", "productId"),
         title=text(item, "title"),
         description=text(item, "description"),
@@ -112,6 +114,10 @@ def _product(part: Any) -> Content:
         currency=text(item, "currencyCode"),
         url=text(item, "url"),
     )
+
+
+def _product(part: Any) -> Content:
+    return as_product(field(part, "product"), text(part, "body"))
 
 
 def _poll(part: Any) -> Content:
@@ -203,7 +209,7 @@ READERS: dict[str, Callable[[Any], Content | None]] = {
     "livelocationmessage": _place,
     "contactmessage": _contact,
     "contactsarraymessage": _contact_list,
-    "ordermessage": _order,
+    "ordermessage": as_order,
     "productmessage": _product,
     **{f"pollcreationmessage{version}": _poll for version in ("", "v2", "v3", "v4", "v5", "v6")},
     "pollupdatemessage": _vote,
