@@ -56,7 +56,11 @@ class Session(psycopg2.extensions.connection):
     """A connection that knows what it has prepared, whether it may still be used, and when its statement is overdue."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+        try:
+            super().__init__(*arguments, **named)
+        except BaseException:
+            super().close()  # or the server waits for us for as long as somebody keeps the error, whose traceback keeps this
+            raise
         self.cursor_factory = Cursor
         self.autocommit = True
         self.prepared: set[str] = set()

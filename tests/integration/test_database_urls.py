@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from shared.db.connecting import open_session
 from shared.db.session import WORKER
 from shared.jobs.sweep import sweep_if_alone
 from tests.builders import World
+from tests.unit.servers import serving, wait_for_end
 
 
 def _url(database_url: str, hosts: str = "{host}", query: str = "") -> str:
@@ -118,6 +121,24 @@ def test_what_a_variable_of_libpqs_breaks_has_a_word(
     with pytest.raises(psycopg2.OperationalError) as refused:
         open_session(check(database_url), WORKER)
     assert db.word_for(refused.value).startswith(word)
+
+
+def test_an_attempt_that_fails_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever keeps the error, the server does not wait for a password that never comes."""
+    has_left = threading.Event()
+
+    def ask_for_a_password(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"R\0\0\0\x08\0\0\0\x03")
+        wait_for_end(connection)
+        has_left.set()
+
+    monkeypatch.setenv("PGREQUIREAUTH", "none")
+    with serving() as serve:
+        url = f"postgresql://user@{serve(ask_for_a_password)}/shop?sslmode=disable&gssencmode=disable"
+        with pytest.raises(psycopg2.OperationalError) as kept:
+            open_session(url, WORKER)
+        assert has_left.wait(45), kept
 
 
 @pytest.mark.parametrize(
