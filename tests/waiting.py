@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from shared.db.session import watchdog
+
 
 def until(happened: Callable[[], Any], what: str = "it did not happen", seconds: float = 60) -> Any:
     """Returns what happened when it has; the time only bounds a test that hangs."""
@@ -14,3 +16,9 @@ def until(happened: Callable[[], Any], what: str = "it did not happen", seconds:
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
     return found
+
+
+def give_up_soon() -> None:
+    """Statements on the connections to PostgreSQL that are open now, and that nobody answers any more, end after a second."""
+    for session in list(watchdog._sessions):
+        session.patience = 1.0

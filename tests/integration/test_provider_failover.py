@@ -100,6 +100,10 @@ THEIR_FAULT: dict[str, Handle] = {
 }
 
 
+#: Seconds for a provider that says nothing. One that answers has all the time that there is.
+SILENCE = 3
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers."""
@@ -108,20 +112,18 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call may take some seconds, and nothing is known of any provider. Those that answer do so at once."""
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "4")
-    config.reset()
+def forgetful(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of any provider."""
     ai = importlib.import_module("workers.ai")
     bulkhead = Bulkhead(ai._failover.bulkhead._threads, no_response=(NoAnswer,))
     monkeypatch.setattr(ai, "_failover", Failover(bulkhead))
     context.forget()
 
 
-def chain(world: World, first: str | None, *others: str | None, **columns: Any) -> int:
+def chain(world: World, first: str | None, *others: str | None, is_first_silent: bool = False, **columns: Any) -> int:
     """A chatbot with these providers; None: the platform's."""
     own = {} if first is None else {"provider_base_url": first, "provider_api_key": encrypt("sk-1"), "model": "m1"}
-    _, chatbot = world.tenant(**own)
+    _, chatbot = world.tenant(**own, **({"provider_timeout": SILENCE} if is_first_silent else {}))
     for position, url in enumerate(others, start=2):
         key = encrypt(f"sk-{position}") if url else None
         db.rows(
@@ -140,7 +142,8 @@ def ask(world: World, chatbot: int, question: str = "When do you ship?") -> dict
 @pytest.mark.parametrize("fault", THEIR_FAULT)
 def test_what_is_the_first_providers_fault_moves_on(world: World, serve: Serve, fault: str) -> None:
     first, second = Provider(serve, THEIR_FAULT[fault]), Provider(serve, says("From the second."))
-    reply = ask(world, chain(world, first.url, second.url))
+    is_silent = fault in ("hangs", "a byte a time")
+    reply = ask(world, chain(world, first.url, second.url, is_first_silent=is_silent))
     assert reply["content"] == "From the second."
     assert reply["metadata"]["provider"] == {"host": second.url[7:-3], "position": 2}
     assert (len(first.asked), len(second.asked)) == (1, 1)
@@ -180,7 +183,7 @@ def test_what_is_the_requests_fault_does_not_move_on(world: World, serve: Serve,
 def test_the_api_says_who_answered(door: FrontDoor, serve: Serve) -> None:
     world = door.world
     first, second = Provider(serve, hangs), Provider(serve, says("From the second."))
-    chatbot = chain(world, first.url, second.url)
+    chatbot = chain(world, first.url, second.url, is_first_silent=True)
     reply = ask(world, chatbot)
     owner = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot))
     listed: Any = Business(door, owner)("GET", f"/conversations/{reply['conversation_id']}/messages")
@@ -231,7 +234,8 @@ def test_when_all_fail_the_job_does_what_the_most_hopeful_of_them_asks_for(
 ) -> None:
     providers = [Provider(serve, THEIR_FAULT[fault]) for fault in answers]
     first, *others = (provider.url for provider in providers)
-    assert ask(world, chain(world, first, *others)) == {}
+    silence = {"is_first_silent": True, "timeout": SILENCE} if "hangs" in answers else {}
+    assert ask(world, chain(world, first, *others, **silence)) == {}
     [job] = world.jobs(queue="ai-processing")
     assert (job["state"], error_says in job["last_error"]) == (state, True), job["last_error"]
     assert all(len(provider.asked) == 1 for provider in providers), "one attempt asks each of them once"
@@ -243,7 +247,7 @@ def test_a_provider_that_keeps_failing_is_asked_last_until_it_is_back(
     world: World, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Provider(serve, hangs), Provider(serve, says("From the second."))
-    chatbot = chain(world, first.url, second.url)
+    chatbot = chain(world, first.url, second.url, is_first_silent=True)
     before = metrics.read().get(("failovers",), 0)
     now = 1_000.0
     failover = importlib.import_module("workers.ai")._failover

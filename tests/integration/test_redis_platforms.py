@@ -28,6 +28,7 @@ from shared.queues import Queue
 from shared.telemetry import metrics
 from tests.integration.front_door import METRICS, FrontDoor, change, webhook, written
 from tests.tls import TlsProxy, self_signed
+from tests.waiting import until
 from web.ops.dashboard import application
 
 LANE = Queue.OUTGOING.value
@@ -184,11 +185,11 @@ def test_a_process_that_does_not_listen_has_the_connections_that_are_set(environ
     admin, client = redis.Redis.from_url(environment["REDIS_URL"]), connect_redis(settings())
     before = {one["id"] for one in admin.client_list()}
     with ThreadPoolExecutor(2) as pool:
-        blocks = pool.submit(client.blpop, ["nothing comes"], 3)
-        while not any(one["cmd"] == "blpop" for one in admin.client_list()):
-            time.sleep(0.01)
+        blocks = pool.submit(client.blpop, ["what comes late"], 0)
+        until(lambda: any(one["cmd"] == "blpop" for one in admin.client_list()))
         pings = pool.submit(client.ping)
-        assert blocks.result() is None
+        admin.rpush("what comes late", "it")
+        assert blocks.result() == (b"what comes late", b"it")
         assert pings.result(), "it waited for the one that there is"
     assert len({one["id"] for one in admin.client_list()} - before) == 1
 

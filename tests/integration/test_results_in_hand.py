@@ -18,12 +18,12 @@ import pytest
 from scripts.local.proxy import Mode, Proxy
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.db.session import Limits
+from shared.db import WORKER
 from shared.jobs import ledger
 from shared.jobs.ledger import leases
 from shared.queues import Queue
 from tests.builders import World, stage_of_queue
-from tests.waiting import until
+from tests.waiting import give_up_soon, until
 
 #: Seconds of a lease in these tests.
 LEASE = 1
@@ -42,8 +42,9 @@ class Partition:
 
     def silence(self) -> None:
         """As begin(), but nobody is told."""
-        self._proxy.treat(Mode.LOSE, new=False)
         self._proxy.refuse()
+        self._proxy.treat(Mode.LOSE, new=False)
+        give_up_soon()
 
     def end(self) -> None:
         """It is back."""
@@ -65,7 +66,7 @@ def partition(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(ledger, "INSIST_PAUSE", 0.1)
         config.reset()
         db.reset()
-        db.use(Limits(statement=1, connect=2, turn=3))
+        db.use(WORKER)
         yield Partition(proxy, database_url)
         db.reset()
 

@@ -90,7 +90,7 @@ def test_words_are_shown_as_they_come(world: World, page: Page, simulator: Simul
 def test_a_provider_that_dies_in_mid_stream_is_asked_again(
     world: World, page: Page, simulator: Simulator, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3" if by == "silence" else "60")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "8" if by == "silence" else "60")
     config.reset()
     simulator.faults([{"kind": "ai", "fault": "cut", "by": by, "times": 1}])
     with looking(page) as looker:

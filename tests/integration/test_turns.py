@@ -129,7 +129,7 @@ def test_threads_that_outnumber_the_pool_are_served_in_the_order_of_asking(proce
 
 
 def test_who_waits_in_vain_is_told_why(process: Callable[..., Sessions], few: str) -> None:
-    hasty = Limits(statement=1, connect=2, turn=1)
+    hasty = Limits(statement=WORKER.statement, connect=WORKER.connect, turn=1)
     alone = process(size=1, limits=hasty)
     held = alone.take()
     with pytest.raises(ServiceDown, match="none of DB_POOL_SIZE=1 connections was free for 1 s"):

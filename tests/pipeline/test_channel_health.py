@@ -29,7 +29,7 @@ def test_a_revoked_token_costs_no_reply(world: World, root: Path, simulator: Sim
     world.endpoint(world.customer)
     db.rows("update webhook_endpoint set events = '{channel.down,channel.up}'")
     simulator.faults([{"kind": "graph", "fault": "revoked", "token": "Bearer token"}])
-    environment = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1", "WORKER_PROCESSES": "1"}
+    environment = {**os.environ, "JOB_LEASE_SECONDS": "10", "SWEEP_INTERVAL_SECONDS": "1", "WORKER_PROCESSES": "1"}
     manager = ProcessManager(root / "Procfile", env=environment, cwd=root, names=["worker"])
     for number in range(EACH):
         for user in range(USERS):

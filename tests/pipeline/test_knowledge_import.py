@@ -24,7 +24,7 @@ PAGES, BROKEN = 200, {"13": 500, "57": "redirect", "111": 404}
 @pytest.fixture
 def knowledge(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
     """The process type, and the housekeeping; a lease is short, so that a kill is noticed soon."""
-    chosen = {**os.environ, "JOB_LEASE_SECONDS": "3", "SWEEP_INTERVAL_SECONDS": "1"}
+    chosen = {**os.environ, "JOB_LEASE_SECONDS": "10", "SWEEP_INTERVAL_SECONDS": "1"}
     manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["knowledge", "maintenance"])
     manager.start()
     yield manager
@@ -41,7 +41,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
         until(lambda done=done: sources.progress(source)["stored"] > done)  # type: ignore[misc, index]
         for process in psutil.Process(knowledge.pids("knowledge")[0]).children(recursive=True):
             process.kill()
-    until(lambda: idle() and sources.progress(source)["state"] == "done", seconds=80)  # type: ignore[index]
+    until(lambda: idle() and sources.progress(source)["state"] == "done", seconds=150)  # type: ignore[index]
     progress = sources.progress(source)
     assert progress is not None
     assert (progress["found"], progress["stored"], progress["failed"], progress["items"]) == (200, 197, 3, 394)

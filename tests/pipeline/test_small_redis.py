@@ -77,7 +77,7 @@ def processes(
 
 def test_all_processes_share_twenty_connections(world: World, processes: str, plan: tuple[str, redis.Redis]) -> None:
     admin, most = plan[1], 0
-    until(lambda: _is_well(processes), seconds=60)
+    until(lambda: _is_well(processes), seconds=120)
     for number in range(MESSAGES):
         world.say(channel=("widget", "whatsapp_cloud", "whatsapp_qr")[number % 3], user=f"4912{number:06d}")
         most = max(most, int(admin.info("clients")["connected_clients"]))
@@ -99,7 +99,7 @@ def _is_well(url: str) -> bool:
 
 
 def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str, plan: tuple[str, redis.Redis]) -> None:
-    until(lambda: _is_well(processes), seconds=60)
+    until(lambda: _is_well(processes), seconds=120)
     faults = (
         (["replicaof", "127.0.0.1", "1"], ["replicaof", "no", "one"], "failed: read only"),
         (["config", "set", "maxmemory", "1"], ["config", "set", "maxmemory", "0"], "failed: full"),
@@ -109,7 +109,7 @@ def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str,
         _refused_meanwhile(world, processes, plan[1], number, fault, says)
         plan[1].execute_command(*repair)
         answered = 3 * (number + 1)
-        until(lambda count=answered: _sent(world) == count and idle(), seconds=60)  # type: ignore[misc]  # a default of a lambda
+        until(lambda count=answered: _sent(world) == count and idle(), seconds=120)  # type: ignore[misc]  # a default of a lambda
     assert len(world.messages(role="assistant")) == 9
 
 
