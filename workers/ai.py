@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from shared import db, payloads
-from shared.ai import attachments, brakes, citations, context, hybrid, prompt, provider, reply
+from shared.ai import attachments, brakes, citations, hybrid, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
 from shared.ai.prompt import Item
 from shared.ai.reply import Reply
@@ -256,7 +256,7 @@ def _ask(
                 made.paid(completion.prompt_tokens, completion.completion_tokens, model=completion.model)
             return completion
 
-        return context.ask(job.customer_id, asked, messages, complete_one)
+        return prompt.ask_within_context((job.customer_id, asked.base_url, asked.model), messages, complete_one)
 
     try:
         return _failover.ask(question, loaded["providers"], call)

@@ -5,10 +5,10 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     hybrid.py       the items for an answer where the base has vectors: by meaning as well as by words; embeddings.py,
                     embedding_calls.py, local_model.py: how texts become vectors; vectors.py: their arithmetic
     search.py       a search of its own: in the model's words, or for whoever teaches the bot
-    prompt.py       the messages that the model is asked with: instructions, the items that were found, the conversation
+    prompt.py       the messages that the model is asked with: instructions, the items that were found, the conversation;
+                    shorter ones for a model whose context is too small
     attachments.py  what came with the messages: the text of documents, and pictures
     understanding.py what a file says, once it is stored; transcription.py: voice notes as words
-    context.py      prompts that are too long for their model
     failover.py     which provider is asked, for how long, and when the next one; patience.py: how long a question
                     waits that none of them takes
     provider.py     one question to a provider; clients.py: the openai client for an address

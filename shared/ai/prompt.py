@@ -1,17 +1,22 @@
 """The messages that a model is asked with: instructions, knowledge, the conversation. Bounded: whatever a business stores and its
 customers write, a prompt has, with the default budgets, at most some 20,000 tokens, and usually a tenth of that.
+
+Nobody tells us beforehand how much a model's context holds: it depends on the server, and the tokens of a text on its language.
+So that is learnt from refusals, which cost nothing: a prompt that is too long is cut in half and asked again.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from shared.ai.failures import ContextTooLong
 from shared.ai.tools import NO_ANSWER, SEARCH, Tool
 from shared.payloads import without_middle
 
@@ -35,6 +40,10 @@ WORD = 60
 #: Seconds between two messages from which on the model is told of them: a day has passed, or a night.
 LONG_GAP = 6 * 3600
 _HOUR, _DAY, _WEEK = 3600, 86_400, 7 * 86_400
+#: How often a prompt is halved: 40,000 characters become 5,000. A model with less is asked for nothing useful.
+HALVINGS = 3
+#: Seconds for which a refused length is remembered; servers are changed. Models that are remembered at most.
+REMEMBERED, MOST_MODELS = 3600.0, 4096
 
 _NOTES = (
     "Notes in [brackets] before a message say how much later it came, which colleague wrote it, to what it replies or how the "
@@ -81,6 +90,7 @@ class Turn(NamedTuple):
 
 #: A message of a prompt: its role, its content, and its `pictures`, if it has any.
 Message = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 def build(system_prompt: str, knowledge: str, history: Sequence[Turn], *, history_budget: int, place: str) -> list[Message]:
@@ -204,3 +214,35 @@ def shortened(messages: Sequence[Message], limit: int) -> list[Message]:
         if BEGINS in system and ENDS not in system:
             system += ENDS
     return [{"role": "system", "content": system}, *turns] if system else turns
+
+
+#: Model -> characters of the shortest prompt that was too long for it, and when that was.
+_too_long: dict[Hashable, tuple[int, float]] = {}
+
+
+def ask_within_context(model: Hashable, messages: list[Message], call: Callable[[list[Message]], Answer]) -> Answer:
+    """What `call` makes of as much of the prompt as the model takes. Raises ContextTooLong if not even the question fits.
+
+    A prompt as long as one that was refused in the last hour is not sent whole. `model` names whose texts those were as well, for
+    one customer's say nothing of another's.
+    """
+    refused, learnt_at = _too_long.get(model, (0, 0.0))
+    if refused and time.monotonic() - learnt_at < REMEMBERED and length(messages) >= refused:
+        messages = shortened(messages, refused // 2)
+    for _ in range(HALVINGS):
+        try:
+            return call(messages)
+        except ContextTooLong:
+            too_long, shorter = length(messages), shortened(messages, length(messages) // 2)
+            if shorter == messages:
+                raise
+            if len(_too_long) >= MOST_MODELS:
+                _too_long.clear()
+            _too_long[model] = too_long, time.monotonic()
+            messages = shorter
+    return call(messages)
+
+
+def forget_contexts() -> None:
+    """Empties this process's memory of what was too long."""
+    _too_long.clear()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from shared import config, db
-from shared.ai import context
+from shared.ai import prompt
 from shared.ai.failover import Failover
 from shared.ai.failures import NoAnswer
 from shared.db.credentials import encrypt
@@ -117,7 +117,7 @@ def forgetful(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ai = importlib.import_module("workers.ai")
     bulkhead = Bulkhead(ai._failover.bulkhead._threads, no_response=(NoAnswer,))
     monkeypatch.setattr(ai, "_failover", Failover(bulkhead))
-    context.forget()
+    prompt.forget_contexts()
 
 
 def chain(world: World, first: str | None, *others: str | None, is_first_silent: bool = False, **columns: Any) -> int:

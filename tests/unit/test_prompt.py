@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.ai import context, prompt
+from shared.ai import prompt
 from shared.ai.completion import Completion
 from shared.ai.failures import ContextTooLong, ProviderError
 from shared.ai.prompt import Item, as_prompt
-from shared.ai.provider import Provider
 from shared.ai.tools import NO_ANSWER, SEARCH
 from shared.channels.registry import CHANNELS
 
@@ -205,13 +204,13 @@ class Model:
 
 @pytest.fixture(autouse=True)
 def _nothing_learnt() -> None:
-    context.forget()
+    prompt.forget_contexts()
 
 
 def ask(model: Model, *sizes: int, customer: int = 1, name: str = "m") -> None:
     """A question with a history of such messages."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": "x" * size} for size in sizes]
-    context.ask(customer, Provider("http://llm.example", "sk", name, 0.3, 500), messages, model)
+    prompt.ask_within_context((customer, name), messages, model)
 
 
 def test_a_prompt_that_is_too_long_is_halved_and_the_next_one_is_not_refused_first() -> None:
@@ -247,8 +246,8 @@ def test_other_failures_are_not_asked_again() -> None:
         raise ProviderError("HTTP 500")
 
     with pytest.raises(ProviderError):
-        context.ask(1, Provider("http://llm.example", "sk", "m", 0.3, 500), [{"role": "user", "content": "?"}], fails)
-    assert not context._too_long
+        prompt.ask_within_context("m", [{"role": "user", "content": "?"}], fails)
+    assert not prompt._too_long
 
 
 def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> None:
