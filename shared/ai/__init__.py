@@ -15,9 +15,10 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     profiles.py     what a model takes, and the request in that form; lessons.py: what its refusals teach of that
     failures.py     how that fails, and whether another provider may answer
     refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
-    completion.py   how an answer is read; native.py: in vendors' own forms; thoughts.py, framing.py: what of it is not for the
+    completion.py   how an answer is read; native.py: in vendors' own forms; answer_text.py: the words of it that are for the
                     customer; calls.py: the tool that it calls
-    stream.py       the same while it comes; events.py: the wire's JSON; pieces.py: texts and calls of it, put together
+    stream.py       the same while it comes; events.py: the wire's JSON; pieces.py: texts and calls of it, put together;
+                    visible_text.py: what may be shown
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources, and
                     source_lists.py: lists of them
 What does not: the ranking (knowledge_search_v7 in schema.sql, knowledge_hybrid_v5 in shared/db/vectors.sql), how items get into a

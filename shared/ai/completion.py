@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.ai import calls, framing, native, thoughts
+from shared.ai import answer_text, calls, native
 from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.http import code_of
@@ -99,7 +99,7 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
         tool, text = _called_or_said(message, frozenset(tools))
-        refusal = "" if text else _clean(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
+        refusal = "" if text else answer_text.cleaned(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
         written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "thinking", "refusal")]
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as problem:
@@ -185,12 +185,12 @@ def text_of(content: Any) -> str:
 def _called_or_said(message: Mapping[str, Any], offered: frozenset[str]) -> tuple[ToolCall | None, str]:
     """The tool that an answer calls, and what it says to the customer."""
     written = text_of(message.get("content")) or _spoken(message)
-    text = _clean(written)
+    text = answer_text.cleaned(written)
     if tool := calls.in_message(message, offered):
         return tool, text
     if tool := calls.in_channels(written, offered) or calls.in_text(text, offered):
         return tool, ""
-    return None, framing.words_of(calls.removed(text))
+    return None, answer_text.words_of(calls.removed(text))
 
 
 def _spoken(message: Mapping[str, Any]) -> str:
@@ -209,13 +209,6 @@ def _message_of(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = next((one for name in ("message", "delta") if isinstance(one := choice.get(name), Mapping)), None)
     words = next((one for name in ("message", "text") if isinstance(one := choice.get(name), str)), None)
     return {"content": words} if found is None and words is not None else found
-
-
-def _clean(text: str) -> str:
-    """What is to be read of it; "" if nothing can be seen, like a space without a width."""
-    text = framing.without_turns(strip_invalid(text.replace("\x00", "")))
-    text = framing.without_turns(thoughts.without(text)).strip()
-    return text if any(character.isprintable() and not character.isspace() for character in text) else ""
 
 
 def _usage(answer: Mapping[str, Any], model: str, messages: Sequence[Mapping[str, Any]], written: Sequence[str]) -> Usage:

@@ -11,7 +11,7 @@ take, as its refusals have taught (lessons.py), and what to send instead; null: 
     stream_options      null
     pictures            null
     repeats_text        whether each piece of a stream repeats all before it (pieces.py)
-    unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/thoughts.py)
+    unmarked_thoughts   whether answers begin with thoughts that no marker opens (shared/ai/answer_text.py)
 
 Each process reads all of them at its first call and every ten minutes; any other call asks nobody. What was learnt is forgotten
 after a week, for servers are repaired: then a refusal is paid for once more.
@@ -29,7 +29,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from shared import db
-from shared.ai import thoughts
+from shared.ai import answer_text
 from shared.ai.prompt import Message
 from shared.models import ProviderProfile
 
@@ -143,7 +143,7 @@ def arranged(messages: Iterable[Message], *, has_system_role: bool = True) -> li
         if role == "system":
             system.append(text)
             continue
-        text = thoughts.without(text) if role == "assistant" else text
+        text = answer_text.without_thoughts(text) if role == "assistant" else text
         if not text:
             continue
         if turns and turns[-1]["role"] == role:

@@ -15,7 +15,7 @@ from typing import Any
 from shared.ai import events, native
 from shared.ai.completion import ends_with_sentence, reason_of, text_of
 from shared.ai.pieces import CallPieces, Pieces
-from shared.ai.thoughts import VisibleText
+from shared.ai.visible_text import VisibleText
 
 #: Is given each new piece of visible text. An empty one says that what follows replaces what came before: the answer begins.
 OnText = Callable[[str], None]

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.providers import THOUGHTS
-from shared.ai import completion, lessons, profiles, provider, refusals, thoughts
+from shared.ai import answer_text, completion, lessons, profiles, provider, refusals
 from shared.errors import OutsideFailure, Snooze
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
@@ -626,7 +626,7 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
     ],
 )
 def test_thoughts_are_not_for_the_customer(text: str, visible: str) -> None:
-    assert thoughts.without(text) == visible
+    assert answer_text.without_thoughts(text) == visible
 
 
 def test_roles_are_in_turns_and_thoughts_are_not_repeated() -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.ai import calls, completion, framing, refusals, thoughts
+from shared.ai import answer_text, calls, completion, refusals, visible_text
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
-from shared.ai.thoughts import VisibleText
 from shared.ai.tools import TOOLS
+from shared.ai.visible_text import VisibleText
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
@@ -320,12 +320,14 @@ def test_a_price_is_not_taken_back() -> None:
 def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
     assert answer_of(stream)[0] == text
-    may_be_thought = any(word.startswith(text.strip()) for word in thoughts._BARE_BEGINNINGS)  # as yet: the saved reply has it
-    if not may_be_thought and not any(character in text for character in f"{{{thoughts._TRIGGERS}"):
+    may_be_thought = any(
+        word.startswith(text.strip()) for word in visible_text._BARE_BEGINNINGS
+    )  # as yet: the saved reply has it
+    if not may_be_thought and not any(character in text for character in f"{{{answer_text.TRIGGERS}"):
         assert "".join(seen) == text.lstrip()
 
 
-@pytest.mark.parametrize("end", framing.ENDS)
+@pytest.mark.parametrize("end", answer_text.ENDS)
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_the_models_own_end_mark_never_shows(end: str, size: int) -> None:
     said = f"It is [here] for 5 <6. {end} {end}\n"
@@ -334,7 +336,7 @@ def test_the_models_own_end_mark_never_shows(end: str, size: int) -> None:
     assert ("".join(seen).rstrip(), seen.count(""), stream.lesson) == ("It is [here] for 5 <6.", 1, {})
 
 
-@pytest.mark.parametrize("end", [one for one in framing.ENDS if not thoughts._FRAME.match(one)])
+@pytest.mark.parametrize("end", [one for one in answer_text.ENDS if not answer_text._FRAME.match(one)])
 def test_a_mark_that_something_follows_is_text(end: str) -> None:
     said = f"The mark {end} ends a turn."
     stream, seen = read(wire(*map(chunk, said), chunk(finish="stop")))
@@ -343,7 +345,7 @@ def test_a_mark_that_something_follows_is_text(end: str) -> None:
 
 def test_what_is_struck_out_last_ends_with_its_tag() -> None:
     said = "Now <s>25 €</s>"
-    assert framing.without_end(said) == said
+    assert answer_text.without_end(said) == said
     assert "".join(read(wire(*map(chunk, said), chunk(finish="stop")))[1]) == said
 
 
@@ -579,7 +581,7 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
             assert visible.startswith(shown), (size, shown)
         assert shown == visible
     if visible and "<r" not in text and not CALL.search(text) and calls.begins(text, TOOLS, goes_on=True) is None:
-        assert thoughts.without(text).strip() == visible.strip(), "as of the whole"
+        assert answer_text.without_thoughts(text).strip() == visible.strip(), "as of the whole"
 
 
 @pytest.mark.parametrize(
@@ -605,7 +607,7 @@ def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> N
     for character in text:
         piece, starts_over = filtered.feed(character)
         shown = piece if starts_over else shown + piece
-    visible = thoughts.without(text).strip()
+    visible = answer_text.without_thoughts(text).strip()
     assert shown.strip() == visible or visible.startswith("`")  # which may be a call of a tool
 
 

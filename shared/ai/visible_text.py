@@ -1,135 +1,16 @@
-"""What a model thinks before it answers: never for the customer, and never for a later prompt.
-
-Where a provider does not keep them apart (`reasoning_content`), thoughts stand in the text between markers. One of the two may
-be missing: a chat template begins the answer with the opening one, and a limit of tokens ends it before the closing one.
-"""
+"""What of an answer may be shown while it comes, in pieces that may end in the middle of a marker or of a call."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from shared.ai import calls
+from shared.ai.answer_text import BEGINS, ENDS, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part, without_end
 from shared.ai.calls import MARK as CALL
-from shared.ai.framing import BEGINS, ENDS, without_end
 from shared.ai.tools import TOOLS
 
-#: Names of the tags, as models write them.
-TAGS = (
-    *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis"),
-    *("reasoning_content", "thinking_process", "thought_process", "inner_thoughts", "inner_monologue", "internal_monologue"),
-    "chain_of_thought",
-)
-
-#: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
-_PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
-
-#: <think>, &lt;think&gt; (a server that makes HTML of its answers), [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>,
-#: <|START_THINKING|> (Cohere), <unused94> (Gemma), <|think|> (Solar), <|inner_prefix|> (Apertus).
-_NAMED = rf"(?:{'|'.join(_PREFIXES)})?(?:{'|'.join(TAGS)})"
-_OPENS = (
-    rf"(?:<|&lt;)\s*{_NAMED}(?:\s[^<>]*?)?(?:>|&gt;)|\[THINK\]|◁think▷"
-    r"|<\|(?:begin_of_thought|START_THINKING|thinking|think|inner_prefix)\|>|<unused94>(?:thought)?"
-)
-_CLOSES = (
-    rf"(?:<|&lt;)\s*/\s*{_NAMED}\s*(?:>|&gt;)|\[/THINK\]|◁/think▷"
-    r"|<\|(?:end_of_thought|END_THINKING|/thinking|/think|content|inner_suffix)\|>|<unused95>"
-)
-#: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
-_CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
-_CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
-#: Open WebUI: <details type="reasoning" …>. What else ends with </details> is the answer's, and so is what else a fence frames:
-#: ```thinking. They close what the same kind has opened, and nothing else.
-_DETAILS = rf"<details\s[^<>]*\btype\s*=\s*[\"']?(?:{'|'.join(TAGS)})\b[^<>]*>"
-_FENCE = r"^[ \t]*```[ \t]*(?P<language>[\w-]*)[ \t]*$"
-_MARKER = re.compile(
-    rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})|(?P<details>{_DETAILS})|(?P<summary></details\s*>)"
-    rf"|(?P<fence>{_FENCE})",
-    re.I | re.M,
-)
-#: What frames the answer itself and is not part of it.
-_FRAME = re.compile(
-    r"<\|start\|>\s*assistant|</?(?:answer|response|final_answer)>"
-    r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
-    re.I,
-)
-#: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
-#: the channels; Granite; what Poe quotes and ollama prints. Then those of them that have no end.
-_BARE_THOUGHTS = re.compile(
-    r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
-    r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
-    r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?\s*\n(?:\s*>[^\n]*(?:\n|\Z))+\s*"
-    r"|\A\s*Thinking(?:\.\.\.|…)\s*\n[\s\S]*?\.\.\.done thinking\.\s*"
-    r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
-)
-
-
-def without(text: str) -> str:
-    """The text without its thoughts; "" if it is nothing else."""
-    visible, _ = _visible_part(text)
-    return text if visible is text else visible.strip()
-
-
-class _Marker(NamedTuple):
-    """Where thoughts begin or end."""
-
-    start: int
-    end: int
-    opens: bool
-
-
-def _markers(text: str) -> list[_Marker]:
-    """The markers of a text, without what only looks like one."""
-    if not any(trigger in text for trigger in _TRIGGERS):
-        return []
-    found, within, depth = list[_Marker](), "", 0
-    for match in _MARKER.finditer(text):
-        kind, is_thought = match.lastgroup or "", False
-        if kind == "fence":
-            language = match["language"].lower()
-            is_thought = within == "fence" or (not within and language in TAGS)
-            depth = depth + (1 if language else -1) if within == "fence" else 1
-            if within == "fence" and depth:  # code within thoughts
-                continue
-        elif kind == "summary":
-            is_thought = within == "details"
-        elif within not in ("fence", "details"):
-            is_thought = True
-        if is_thought:
-            opens = kind in ("opens", "details") or (kind == "fence" and not within)
-            within = kind if opens else ""
-            found.append(_Marker(match.start(), match.end(), opens))
-    return found
-
-
-def _visible_part(text: str) -> tuple[str, bool]:
-    """The text without its thoughts, and whether it ends in the middle of one."""
-    bare = _BARE_THOUGHTS.match(text)
-    if bare:
-        text = text[bare.end() :]
-    markers = _markers(text)
-    if not markers:
-        return text, False
-    visible, begin, is_thinking, has_closed = "", 0, False, False
-    for marker in markers:
-        piece = "" if is_thinking else text[begin : marker.start]
-        if marker.opens:
-            visible, is_thinking = visible + piece, True
-        elif is_thinking:
-            is_thinking, has_closed = False, True
-        elif has_closed and not text[marker.end :].strip():
-            visible += piece  # a closing marker too many, behind the answer
-        else:
-            visible, has_closed = "", True  # all before it were thoughts, whose beginning is not marked
-        begin = marker.end
-    visible += "" if is_thinking else text[begin:]
-    return _FRAME.sub("", visible), is_thinking
-
-
-# ---- the same for a text that comes in pieces
-
-#: Characters that a marker or a call begins with; of a marker with what belongs to it.
-_TRIGGERS, _MAX_MARKER = "<[◁&`{", 100
+#: Characters of a marker with what belongs to it.
+_MAX_MARKER = 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
 _TAIL = re.compile(
     r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
@@ -139,7 +20,7 @@ _TAIL = re.compile(
 _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
 _TAG_NAMES = (
     *TAGS,
-    *(f"{prefix}{tag}" for prefix in _PREFIXES for tag in TAGS),
+    *(f"{prefix}{tag}" for prefix in PREFIXES for tag in TAGS),
     *("answer", "response", "final_answer", "details"),
     *(
         f"{prefix}{name}"
@@ -203,7 +84,7 @@ class VisibleText:
     def feed(self, piece: str) -> tuple[str, bool]:
         """What is to be shown now, and whether it takes the place of all that was shown before."""
         self._text += piece
-        if not self._is_held and (self._shown or self._is_hidden) and not any(trigger in piece for trigger in _TRIGGERS):
+        if not self._is_held and (self._shown or self._is_hidden) and not any(trigger in piece for trigger in TRIGGERS):
             piece = "" if self._is_hidden else piece
             self._shown += piece
             return piece, False
@@ -218,8 +99,8 @@ class VisibleText:
 
     def _visible(self) -> str:
         settled = self._text[: _settled(self._text)]
-        visible, is_thinking = _visible_part(settled)
-        markers = _markers(settled)
+        visible, is_thinking = visible_part(settled)
+        markers = markers_of(settled)
         self._has_marker = bool(markers)
         # What a closing marker means is known when something follows it.
         self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
