@@ -9,6 +9,7 @@ from functools import lru_cache
 import httpx2
 import openai
 
+from shared.ai.clients import CarriedClient
 from shared.ai.completion import BYTES_PER_TOKEN, MAX_TOKENS
 from shared.ai.failures import ProviderError
 from shared.ai.provider import classify_error
@@ -16,7 +17,6 @@ from shared.ai.vectors import Vector, unit
 from shared.budgets.meter import Most, metered, most_of_texts
 from shared.config import settings
 from shared.errors import PermanentError, PermanentRefusal
-from shared.http.httpx_transport import CarriedClient
 from shared.telemetry import metrics
 
 #: What shared/db/vectors.sql keeps.

@@ -2,14 +2,15 @@
 
 What is a provider's fault moves on to the next: no connection, no answer in time, 429, 5xx, a refused key, an unknown model, a
 spent quota. What is the request's own fault does not: the next one would refuse it too. A provider that keeps failing is asked
-last for a while (shared/http/breaker.py). When all have failed, the job waits, is retried or fails as with a single one.
+last for a while (`Breaker`). When all have failed, the job waits, is retried or fails as with a single one.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,6 @@ from shared.budgets.meter import Unaffordable
 from shared.config import host_of, settings
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentError, Snooze
-from shared.http.breaker import Breaker
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.telemetry import metrics
 
@@ -32,6 +32,12 @@ log = logging.getLogger(__name__)
 MIN_TIMEOUT = 10.0
 #: Seconds for which it is not worth to ask one more provider.
 MIN_SHARE = 1.0
+#: Failures in a row that make a pause; a success forgets them. One may be chance, three hardly.
+FAILURES_UNTIL_PAUSE = 3
+#: Seconds of the first pause. After each one call finds out whether the service is back; if not, the next is twice as long.
+PAUSE, LONGEST_PAUSE = 5.0, 60.0
+#: Services that are remembered; beyond that all are asked again.
+MOST_SERVICES = 4096
 #: Why there is no answer of one provider; a PermanentError: its key cannot be had.
 Failure = NotAnswered | PermanentError | NoRoom
 
@@ -165,6 +171,59 @@ class Failover:
             Room("the provider", host, least=MAX_SLOTS, times=4),
         )
         return self.bulkhead.slot(*rooms, age=question.tried_for)
+
+
+@dataclass
+class _Record:
+    failures: int = 0
+    pauses: int = 0
+    paused_at: float = 0.0
+    paused_until: float = 0.0
+
+
+class Breaker:
+    """What this process knows of services that failed: a circuit breaker that says which is not asked first. `now`: monotonic.
+
+    Not pybreaker: it holds a lock for the length of each call, so threads ask one at a time.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.now, self._lock = now, threading.Lock()
+        self._records: dict[Hashable, _Record] = {}
+
+    def admits(self, service: Hashable) -> bool:
+        """Whether to ask it now. After a pause one caller is let through; the others are not, until that one has an answer."""
+        with self._lock:
+            record, now = self._records.get(service), self.now()
+            if record is None or not record.pauses:
+                return True
+            if now < record.paused_until:
+                return False
+            record.paused_until = now + _pause(record.pauses)
+            return True
+
+    def succeeded(self, service: Hashable) -> None:
+        """It answered."""
+        if service in self._records:
+            with self._lock:
+                self._records.pop(service, None)
+
+    def failed(self, service: Hashable, began: float, pause: float | None = None) -> None:
+        """A call that began then (by `now`) failed. `pause`: others would fail as well, for so long at the least."""
+        with self._lock:
+            if len(self._records) >= MOST_SERVICES:
+                self._records.clear()
+            record, now = self._records.setdefault(service, _Record()), self.now()
+            if record.pauses and began < record.paused_at:
+                return  # it was under way when the pause began, and says nothing new
+            record.failures += 1
+            if record.failures >= FAILURES_UNTIL_PAUSE or pause is not None:
+                record.pauses += 1
+                record.paused_at, record.paused_until = now, now + max(pause or 0.0, _pause(record.pauses))
+
+
+def _pause(number: int) -> float:
+    return min(LONGEST_PAUSE, PAUSE * 2.0 ** min(number - 1, 10))
 
 
 def _service(question: Question, candidate: Candidate) -> tuple[Any, ...]:

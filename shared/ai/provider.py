@@ -20,7 +20,7 @@ import openai
 
 from shared.ai import completion, events, lessons, profiles, refusals
 from shared.ai.calls import ToolCall
-from shared.ai.clients import client
+from shared.ai.clients import client, streaming
 from shared.ai.completion import Completion
 from shared.ai.failures import ContextTooLong, NoAnswer, NotAnswered, NoText, ProviderError, Refusal, RequestRefused, Throttled
 from shared.ai.prompt import Message
@@ -29,7 +29,6 @@ from shared.ai.tools import instruction
 from shared.config import settings
 from shared.errors import PermanentRefusal
 from shared.http import code_of
-from shared.http.httpx_transport import streaming
 
 __all__ = [
     "Completion",

@@ -7,7 +7,6 @@ What belongs here: what is true of any call to any service, and nothing of any o
     urls.py             URLs that people give, in one form; why one is refused
     addresses.py        where a name leads, in time, and which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer
-    httpx_transport.py  the same client below a library that speaks httpx (openai)
     bulkhead.py         limits on the calls to one endpoint
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 

@@ -14,8 +14,9 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import http
+from shared.ai.clients import CarriedClient
 from shared.errors import OutcomeUnknown, PermanentError
-from shared.http import addresses, connections, httpx_transport
+from shared.http import addresses, connections
 from shared.http.bulkhead import Bulkhead, Room
 from shared.http.exchange import WireTlsSocket
 from tests.unit.servers import read_request, serving
@@ -407,7 +408,7 @@ def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
         head = b"Connection: close\r\nSet-Cookie: tracked=1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(HELLO)
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + HELLO)
 
-    client, url = httpx_transport.CarriedClient(max_bytes=4), f"http://{listen(answer)}/v1"
+    client, url = CarriedClient(max_bytes=4), f"http://{listen(answer)}/v1"
     for _ in range(2):
         assert client.post(url, json={"a": 1}, headers={"Authorization": "Bearer key"}).content == b"hell"
     for request in requests:
@@ -417,7 +418,7 @@ def test_a_library_of_httpx_is_carried(listen: Callable[..., str]) -> None:
 
 
 def test_failures_reach_a_library_of_httpx_in_its_own_classes(listen: Callable[..., str]) -> None:
-    client = httpx_transport.CarriedClient(max_bytes=4)
+    client = CarriedClient(max_bytes=4)
     with pytest.raises(httpx2.ConnectError, match="DNS"):
         client.get(UNKNOWN)
     with pytest.raises(httpx2.ReadError, match="did not answer"):

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import http
+from shared.ai.clients import CarriedClient
 from shared.errors import OutcomeUnknown
 from shared.http import addresses, client, connections
-from shared.http.httpx_transport import CarriedClient
 from tests.unit.servers import PATIENCE, ClientStayed, Handle, Servers, drip, dripping, read_request, serving, wait_for_end
 
 #: Seconds of a call's deadline. What ends a call is the order of events: the servers that have no end wait for the client's.
