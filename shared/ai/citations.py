@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from shared.ai import source_lists
 from shared.ai.prompt import Item, cut
-from shared.ai.source_lists import LABEL, LABELS, LONGEST_LABEL, NAMES
+from shared.ai.source_lists import AND, BEFORE, BEHIND, LABEL, LABELS, LONGEST_LABEL, NAMES, OBJECT, SUBJECT, SUBJECT_PLACE
 
 _NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
 #: What models call an item, in brackets; in parentheses only a source is one, for a shop has items of its own.
@@ -147,15 +147,20 @@ def _citations(text: str, items: Sequence[Item]) -> Iterator[tuple[int, int, set
         numbers = _numbers(found[0]) & given
         if not numbers or _is_code(text, start) or _is_in_knowledge(text, start, stop, items):
             continue
-        if not source_lists.is_subject(text, start, stop) and _is_text(text, start, stop):
+        if not _is_subject(text, start, stop) and _is_text(text, start, stop):
             continue
         start, stop = _with_what_is_around(text, start, stop)
-        joins = named_until >= 0 and source_lists.only_joins(text[named_until:start])
-        if joins or source_lists.is_object(text, start) or source_lists.is_subject(text, start, stop):
+        joins = named_until >= 0 and AND.fullmatch(text, named_until, start) is not None
+        if joins or OBJECT.search(text, max(0, start - BEFORE), start) or _is_subject(text, start, stop):
             named_until = stop
             yield start, stop, numbers, ", ".join(f"“{cut(items[n - 1].title, LONGEST_TITLE)}”" for n in sorted(numbers))
         else:
             yield _with_space(text, start, stop), stop, numbers, ""
+
+
+def _is_subject(text: str, start: int, stop: int) -> bool:
+    """Whether what stands there, where a sentence may begin, says, states or explains something."""
+    return SUBJECT.match(text, stop) is not None and SUBJECT_PLACE.search(text, max(0, start - BEFORE), start) is not None
 
 
 def _with_what_is_around(text: str, start: int, stop: int) -> tuple[int, int]:
@@ -262,8 +267,8 @@ def _deciding(text: str, at: int) -> int:
     """How many characters behind a mark decide what it is."""
     if _OPENED.search(text, max(0, at - LONGEST_LABEL), at):
         return len(")**")
-    if source_lists.may_be_subject(text, at):
-        return source_lists.BEHIND
+    if SUBJECT_PLACE.search(text, max(0, at - BEFORE), at):
+        return BEHIND
     return next((max(_DECIDING, len(closing)) for opening, closing in _AROUND if text.endswith(opening, 0, at)), _DECIDING)
 
 

@@ -33,7 +33,7 @@ _NOUN = (
 _BEGIN = r"(?:\A|[\n.!?…:;,(>*•–—-] ?[*_]{0,2}|[.!?…,;:–—-] {1,2})"
 #: What a number in brackets is the object of: "according to [1]", "as stated in source [2]". Some only where a sentence begins,
 #: or behind a comma, for they are other words as well.
-_OBJECT = re.compile(
+OBJECT = re.compile(
     r"(?:(?<!\w)(?:according to|in accordance with|based on|as per|refer(?:red|ring|s)? to|mehr dazu (?:in|unter)"
     r"|(?:stated|described|mentioned|explained|noted|listed|shown|outlined|specified|indicated|detailed|given|found|provided"
     r"|covered|documented|written|details|information|info|instructions|more) (?:in|by|under|at)"
@@ -50,37 +50,17 @@ _OBJECT = re.compile(
     re.I,
 )
 #: What a number in brackets is the subject of: "[1] says that …", "[1] and [2] say".
-_SUBJECT = re.compile(
+SUBJECT = re.compile(
     r"(?:(?: ?(?:[,;&、和]|and|und|y|et|e|en|и) ?)?\[\d{1,2}\])*(?:"
     r" (?:also )?(?:says?|states?|mentions?|explains?|describes?|confirms?|notes?|shows?|indicates?|specif(?:y|ies)|contains?"
     r"|lists?|provides?|covers?|recommends?|suggests?|outlines?|besag(?:t|en)|sag(?:t|en)|erklär(?:t|en)|beschreib(?:t|en)"
     r"|nenn(?:t|en)|zufolge|dice|indica|explica|menciona|dit|indique|précise|explique|mentionne|spiega|riporta|diz|zegt|vermeldt"
     r"|говорит)\b|[’']?y?[ea] göre\b|によると|によれば|에 따르면)"
 )
-_SUBJECT_PLACE = re.compile(rf"(?:{_BEGIN}|\b(?:and|but|while|und|aber|y|pero|et|mais|ma|mas|e) )\Z", re.I)
-_AND = re.compile(r" ?(?:[,;&、和]|and|or|und|oder|y|o|et|ou|e|en|и)? ?", re.I)
+SUBJECT_PLACE = re.compile(rf"(?:{_BEGIN}|\b(?:and|but|while|und|aber|y|pero|et|mais|ma|mas|e) )\Z", re.I)
+AND = re.compile(r" ?(?:[,;&、和]|and|or|und|oder|y|o|et|ou|e|en|и)? ?", re.I)
 #: Characters before a number that say whether a sentence needs it, and behind it: " and [2] recommend".
 BEFORE, BEHIND = 60, 32
-
-
-def is_object(text: str, at: int) -> bool:
-    """Whether the words before a place in a text want something to follow: "according to"."""
-    return _OBJECT.search(text, max(0, at - BEFORE), at) is not None
-
-
-def may_be_subject(text: str, at: int) -> bool:
-    """Whether a sentence, or a part of one, may begin at a place in a text."""
-    return _SUBJECT_PLACE.search(text, max(0, at - BEFORE), at) is not None
-
-
-def is_subject(text: str, start: int, stop: int) -> bool:
-    """Whether what stands there says, states or explains something."""
-    return may_be_subject(text, start) and _SUBJECT.match(text, stop) is not None
-
-
-def only_joins(between: str) -> bool:
-    """Whether it is an "and" between two of the same: "according to [1] and [2]"."""
-    return _AND.fullmatch(between) is not None
 
 
 def without(text: str, items: Sequence[Item]) -> tuple[str, set[int]]:
