@@ -197,7 +197,29 @@ def test_the_page_lets_only_listed_origins_frame_it(client: FlaskClient, world: 
     assert "&lt;b&gt;Bot" in text
     assert "<noscript>" in text
     assert client.get("/widget/pk_nobody").status_code == 404
-    assert client.get("/widget.js").mimetype == "text/javascript"
+
+
+def test_the_page_speaks_the_visitors_language(client: FlaskClient, world: World) -> None:
+    address = f"/widget/{key_of(world.chatbot)}"
+    german, greek = (client.get(address, headers={"Accept-Language": tags}) for tags in ("de-AT,en;q=0.5", "el"))
+    assert '<html lang="de">' in german.text
+    assert "Hallo! Wie können wir Ihnen helfen?" in german.text
+    words = json.loads(re.findall(r"data-words='(.*?)'", german.text)[0])
+    assert words["Try again"] == "Noch einmal senden"
+    assert '<html lang="en">' in greek.text
+    assert "Hello! How can we help you?" in greek.text
+    assert "data-words='{}'" in greek.text
+    assert "Accept-Language" in german.headers["Vary"]
+
+
+def test_the_script_of_the_button_has_the_words_of_all_languages(client: FlaskClient) -> None:
+    script = client.get("/widget.js", headers={"Accept-Language": "de"})
+    assert script.mimetype == "text/javascript"
+    assert "max-age=3600" in script.headers["Cache-Control"]
+    words = json.loads(re.findall(r"const words = ({.*});", script.text)[0])
+    assert words["de"]["Chat with us"] == "Chatten Sie mit uns"
+    assert script.text == client.get("/widget.js", headers={"Accept-Language": "en"}).text
+    assert client.get("/widget.js", headers={"If-None-Match": script.headers["ETag"]}).status_code == 304
 
 
 # ---- once, and not too often

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po
 
 from shared.channels.outcomes import EXPLANATIONS
@@ -23,7 +23,7 @@ from shared.webhooks.events import EVENT_TYPES
 from web.desk import audit_words
 from web.desk.audit_log import ACTIONS
 from web.desk.inbox import initial
-from web.desk.language import languages, translations
+from web.desk.language import languages, script_words, translations
 from web.desk.operate import words
 from web.desk.profile import browser_name
 from web.desk.setting_words import SETTINGS
@@ -41,6 +41,8 @@ _METHODS = [
     ("web/templates/start.html", "jinja2.ext:babel_extract"),
     ("web/templates/event_types.html", "jinja2.ext:babel_extract"),
     ("web/templates/problem.html", "jinja2.ext:babel_extract"),
+    ("web/templates/widget.html", "jinja2.ext:babel_extract"),
+    *((f"web/static/{name}.js", "javascript") for name in ("widget", "widget-page")),
     ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
 ]
 _KEYWORDS = {
@@ -82,6 +84,17 @@ def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> Non
     assert len(used) > 40
     assert not used - written.keys(), "texts without German: add them to a file of web/translations/de"
     assert not written.keys() - used, "German of texts that are no longer used"
+
+
+@pytest.mark.parametrize("script", ["widget.js", "widget-page.js"])
+def test_each_text_of_a_script_is_told_to_its_page_in_german(root: Path, script: str) -> None:
+    german = script_words("de", script)
+    written = extract_from_file("javascript", root / "web/static" / script, {"_": None})
+    assert german.keys() == {text for _, text, _, _ in written}
+    for english, text in german.items():
+        assert text != english, english
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english)), english
+    assert script_words("en", script) == {}
 
 
 def test_each_text_has_one_german(root: Path) -> None:

@@ -5,6 +5,7 @@ English is in the code. To add a language, copy web/translations/de and translat
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,9 @@ from flask import Flask, g, request, session
 from flask_babel import Babel, Domain, get_locale
 
 TRANSLATIONS = Path(__file__).parents[1] / "translations"
+STATIC = Path(__file__).parents[1] / "static"
+#: A text in a script of ours.
+_IN_SCRIPTS = re.compile(r'\b_\("([^"\\]+)"')
 #: Where a browser's session keeps the language of who is logged in: for the pages of errors, which come before we know who it is.
 LANGUAGE = "language"
 
@@ -50,6 +54,15 @@ def translations(code: str) -> NullTranslations:
     return Translations(compiled)
 
 
+@cache
+def script_words(code: str, script: str) -> dict[str, str]:
+    """The texts of a script in a language, by their English; none in English."""
+    if code == "en":
+        return {}
+    known = translations(code)
+    return {english: known.gettext(english) for english in _IN_SCRIPTS.findall((STATIC / script).read_text())}
+
+
 class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types
     """flask-babel's texts, from our files."""
 
@@ -61,9 +74,10 @@ class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types
 
 def chosen() -> str:
     """This request's language: the user's own, else the one of ours that the browser likes best."""
-    known = list(languages())
+    known = languages()
     own = g.user.language if "user" in g else session.get(LANGUAGE)
-    return own if own in known else request.accept_languages.best_match(known) or "en"
+    liked = (tag.partition("-")[0].lower() for tag, weight in request.accept_languages if weight)  # de-AT is German
+    return own if own in known else next((code for code in liked if code in known), "en")
 
 
 def remember(code: str | None) -> None:

@@ -7,6 +7,10 @@
 
 const CHATBOT = document.body.dataset.chatbot;
 const NAME = document.body.dataset.name;
+/** Our texts in the visitor's language, by their English; none for English. */
+const WORDS = JSON.parse(document.body.dataset.words);
+/** A text in the visitor's language. The server finds them in this file: each stands between double quotes, on one line. */
+const _ = (english, values = {}) => (WORDS[english] ?? english).replace(/\{(\w+)\}/g, (place, name) => values[name]);
 const API = `/api/v1/chatbots/${encodeURIComponent(CHATBOT)}`;
 const $ = (id) => document.getElementById(id);
 /** Where this device keeps what it knows. A test at the desk is another visitor than whoever uses this browser. */
@@ -348,10 +352,10 @@ function accepted(item, { id, status }) {
 
 function failed(item, { status }) {
   item.state = "failed";
-  if (status === 429) item.why = "Too many messages at once.";
-  else if (status === 403 || status === 404) item.why = "This chat is not available here.";
-  else if (status === 400 || status === 413 || status === 422) item.why = "This message cannot be sent as it is.";
-  else item.why = "Not sent. Are you online?";
+  if (status === 429) item.why = _("Too many messages at once.");
+  else if (status === 403 || status === 404) item.why = _("This chat is not available here.");
+  else if (status === 400 || status === 413 || status === 422) item.why = _("This message cannot be sent as it is.");
+  else item.why = _("Not sent. Are you online?");
   keepOutbox();
   draw();
 }
@@ -361,12 +365,12 @@ function failed(item, { status }) {
 /** Uploads them at once; the message that names them is sent by the visitor. */
 function attach(files) {
   const room = MAX_FILES - attached.length;
-  if (files.length > room) notice(`At most ${MAX_FILES} files in one message.`);
+  if (files.length > room) notice(_("At most {number} files in one message.", { number: MAX_FILES }));
   for (const file of [...files].slice(0, room)) {
     const item = { name: file.name || "picture", size: file.size, kind: file.type.startsWith("image/") ? "image" : "document" };
     if (item.kind === "image") item.url = URL.createObjectURL(file);
     attached.push(item);
-    if (file.size > MAX_FILE) item.why = "Too large, 10 MB at most";
+    if (file.size > MAX_FILE) item.why = _("Too large, 10 MB at most");
     else upload(item, file);
   }
   drawAttached();
@@ -381,11 +385,11 @@ async function upload(item, file) {
     Object.assign(item, { file: name, kind });
     if (item.url) previews.set(name, item.url);
   } catch ({ status }) {
-    if (status === 415) item.why = "This kind of file cannot be sent";
-    else if (status === 413) item.why = "Too large, 10 MB at most";
-    else if (status === 429) item.why = "Too many at once, try again in a minute";
-    else if (status === 422) item.why = "No more files are taken here";
-    else item.why = "Not sent. Are you online?";
+    if (status === 415) item.why = _("This kind of file cannot be sent");
+    else if (status === 413) item.why = _("Too large, 10 MB at most");
+    else if (status === 429) item.why = _("Too many at once, try again in a minute");
+    else if (status === 422) item.why = _("No more files are taken here");
+    else item.why = _("Not sent. Are you online?");
   }
   drawAttached();
 }
@@ -400,8 +404,8 @@ function chip(item) {
   const element = make("li", item.why ? "bad" : item.file ? "" : "uploading");
   if (item.url && !item.why) element.append(Object.assign(make("img"), { src: item.url, alt: "" }));
   const about = make("span", "about");
-  about.append(make("span", "name", item.name), make("span", "size", item.why || (item.file ? sizeOf(item.size) : "Uploading…")));
-  const remove = Object.assign(make("button", "", "×"), { type: "button", ariaLabel: `Remove ${item.name}` });
+  about.append(make("span", "name", item.name), make("span", "size", item.why || (item.file ? sizeOf(item.size) : _("Uploading…"))));
+  const remove = Object.assign(make("button", "", "×"), { type: "button", ariaLabel: _("Remove {name}", { name: item.name }) });
   remove.addEventListener("click", () => {
     attached = attached.filter((other) => other !== item);
     drawAttached();
@@ -430,7 +434,7 @@ function urlOf({ id, file }) {
 }
 
 function shownFile(entry, file) {
-  if (file.state && file.state !== "stored") return fileLink(file, "Not available any more");
+  if (file.state && file.state !== "stored") return fileLink(file, _("Not available any more"));
   if (file.kind === "image") return picture(file);
   if (file.kind === "voice" || file.kind === "audio") return sound(file);
   return fileLink(file, file.size ? sizeOf(file.size) : "");
@@ -438,7 +442,7 @@ function shownFile(entry, file) {
 
 function picture(file) {
   const element = Object.assign(make("a", "picture"), { target: "_blank", rel: "noopener" });
-  const image = Object.assign(make("img"), { alt: file.name || "Picture" });
+  const image = Object.assign(make("img"), { alt: file.name || _("Picture") });
   image.addEventListener("load", () => atEnd && scrollToEnd());
   element.append(image);
   urlOf(file).then((url) => Object.assign(element, { href: url }) && (image.src = url)).catch(() => element.replaceWith(fileLink(file, "")));
@@ -447,14 +451,14 @@ function picture(file) {
 
 function sound(file) {
   const element = Object.assign(make("audio"), { controls: true, preload: "none" });
-  element.setAttribute("aria-label", file.name || "Recording");
+  element.setAttribute("aria-label", file.name || _("Recording"));
   urlOf(file).then((url) => (element.src = url)).catch(() => element.replaceWith(fileLink(file, "")));
   return element;
 }
 
 function fileLink(file, detail) {
   const element = Object.assign(make("a", "file"), { download: file.name || "file" });
-  element.append(make("span", "name", file.name || "File"), make("span", "size", detail));
+  element.append(make("span", "name", file.name || _("File")), make("span", "size", detail));
   if (file.id && (!file.state || file.state === "stored")) {
     element.href = "#";
     element.addEventListener("click", async (pressed) => {
@@ -570,7 +574,7 @@ function fill(element, entry, id, print) {
   element.replaceChildren();
   if (entry.day) {
     element.className = "day";
-    element.textContent = new Date(entry.at).toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
+    element.textContent = new Date(entry.at).toLocaleDateString(navigator.languages, { weekday: "long", day: "numeric", month: "long" });
     return;
   }
   const role = entry.role || "user";
@@ -626,7 +630,7 @@ function make(name, className, text = "") {
 /** A bubble whose text runs as its own first letter does; the hidden name before it, which is Latin or not, has no say in that. */
 function spoken(role) {
   const element = Object.assign(make("div", "bubble"), { dir: "auto" });
-  element.append(Object.assign(make("span", "aside", role === "user" ? "You: " : `${NAME}: `), { dir: "auto" }));
+  element.append(Object.assign(make("span", "aside", (role === "user" ? _("You") : NAME) + ": "), { dir: "auto" }));
   return element;
 }
 
@@ -642,7 +646,7 @@ function bubble(role, entry) {
     element.append(formatted(entry.html));
     return element;
   }
-  const text = undelivered ? "This answer could not be delivered." : entry.content;
+  const text = undelivered ? _("This answer could not be delivered.") : entry.content;
   for (const part of text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]}'])/)) element.append(/^https?:\/\//.test(part) ? link(part) : part);
   return element;
 }
@@ -650,7 +654,7 @@ function bubble(role, entry) {
 /** The pages that an answer is taken from. */
 function sources(links) {
   const element = make("div", "sources");
-  element.append(make("span", "aside", "Sources: "), ...links.map(({ title, url }) => link(url, title)));
+  element.append(make("span", "aside", _("Sources") + ": "), ...links.map(({ title, url }) => link(url, title)));
   return element;
 }
 
@@ -658,7 +662,7 @@ function sources(links) {
 function choices(offered) {
   const element = make("div", "choices");
   element.setAttribute("role", "group");
-  element.setAttribute("aria-label", "Answers to choose from");
+  element.setAttribute("aria-label", _("Answers to choose from"));
   for (const { title, description } of offered) {
     const button = Object.assign(make("button", "", title), { type: "button", dir: "auto" });
     if (description) button.append(make("span", "", description));
@@ -678,13 +682,13 @@ function link(url, text = url) {
 function meta(role, entry, bad) {
   const element = make("div", "meta");
   if (bad && role === "user") {
-    element.append(entry.why || "Not sent.");
-    const again = Object.assign(make("button", "", "Try again"), { type: "button" });
+    element.append(entry.why || _("Not sent."));
+    const again = Object.assign(make("button", "", _("Try again")), { type: "button" });
     again.addEventListener("click", () => retry(entry.key));
     element.append(again);
     return element;
   }
-  const at = Object.assign(make("time", "", new Date(entry.created_at).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" })));
+  const at = Object.assign(make("time", "", new Date(entry.created_at).toLocaleTimeString(navigator.languages, { hour: "numeric", minute: "2-digit" })));
   at.dateTime = entry.created_at;
   element.append(at);
   if (role === "user") element.append(mark(entry));
@@ -692,9 +696,9 @@ function meta(role, entry, bad) {
 }
 
 const MARKS = {
-  sending: ["Sending", "M8 1.5a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9zM8 3.5V6l1.6 1.2"],
-  sent: ["Sent", "m4 6.5 2.6 2.6L12 3.2"],
-  delivered: ["Delivered", "m1 6.5 2.6 2.6L9 3.2M7.4 8.7l.4.4L13.5 3.2"],
+  sending: [_("Sending"), "M8 1.5a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9zM8 3.5V6l1.6 1.2"],
+  sent: [_("Sent"), "m4 6.5 2.6 2.6L12 3.2"],
+  delivered: [_("Delivered"), "m1 6.5 2.6 2.6L9 3.2M7.4 8.7l.4.4L13.5 3.2"],
 };
 
 function mark({ state, status }) {
@@ -713,7 +717,7 @@ function drawTyping() {
   $("typing").hidden = !waiting() || drafted().length > 0; // words are better than dots
   if (typing === waiting()) return;
   typing = waiting();
-  $("typing-text").textContent = typing ? `${NAME} is typing` : "";
+  $("typing-text").textContent = typing ? _("{name} is typing", { name: NAME }) : "";
   $("typing-text").className = "aside";
   clearTimeout(lateTimer);
   if (typing) lateTimer = setTimeout(late, LATE);
@@ -721,12 +725,12 @@ function drawTyping() {
 
 function late() {
   $("typing-text").className = "";
-  $("typing-text").textContent = "This takes longer than usual. The answer will appear here.";
+  $("typing-text").textContent = _("This takes longer than usual. The answer will appear here.");
 }
 
 function online(good) {
   document.body.classList.toggle("offline", !good);
-  $("presence").textContent = good ? "Here to help" : "Connecting again…";
+  $("presence").textContent = good ? _("Here to help") : _("Connecting again…");
 }
 
 function notice(text) {
@@ -753,7 +757,7 @@ let lengthSaid = false;
 /** A text that is too long stays as it is, and its writer shortens it. */
 function sayLength() {
   const long = tooLong();
-  if (long) notice(`A message has at most ${MAX_TEXT} characters; this one has ${$("text").value.trim().length}. Please shorten it.`);
+  if (long) notice(_("A message has at most {most} characters; this one has {number}. Please shorten it.", { most: MAX_TEXT, number: $("text").value.trim().length }));
   else if (lengthSaid) notice("");
   lengthSaid = long;
 }
@@ -879,7 +883,7 @@ async function start() {
 }
 
 function unavailable({ status }) {
-  notice(status === 403 || status === 404 ? "This chat is not available here." : "Your earlier messages cannot be loaded right now. Trying again…");
+  notice(status === 403 || status === 404 ? _("This chat is not available here.") : _("Your earlier messages cannot be loaded right now. Trying again…"));
 }
 
 start();

@@ -1,7 +1,7 @@
 /* Embeds the chat: <script src="https://host/widget.js" data-chatbot="pk_..." async></script>
  *
  * A launcher button; the first click makes an iframe of /widget/<chatbot>, so visitors who never open it cost nothing.
- * Optional: data-color="#3b5bdb", data-label="Chat with us", data-side="left".
+ * Optional: data-color="#3b5bdb", data-label="Chat with us", data-side="left". Its words are in the visitor's language.
  */
 (() => {
   "use strict";
@@ -13,8 +13,11 @@
   }
   if (document.querySelector("switchboard-chat")) return; // the page has the tag twice
   const host = new URL(script.src).origin;
+  const words = {}; // by language, then by the English; the server has them
+  const language = (navigator.languages ?? [navigator.language]).map((one) => one.slice(0, 2)).find((one) => one === "en" || words[one]);
+  const _ = (english) => words[language]?.[english] ?? english;
   const color = /^#[0-9a-f]{6}$/i.test(script.dataset.color || "") ? script.dataset.color : "#3b5bdb";
-  const label = script.dataset.label || "Chat with us";
+  const label = script.dataset.label || _("Chat with us");
   const side = script.dataset.side === "left" ? "left" : "right";
   const css = `
     :host { all: initial; }
@@ -92,7 +95,7 @@
     frame.hidden = !open;
     button.classList.toggle("open", open);
     button.setAttribute("aria-expanded", String(open));
-    button.setAttribute("aria-label", open ? "Close the chat" : label);
+    button.setAttribute("aria-label", open ? _("Close the chat") : label);
     if (open) unread(0);
     tell(open ? "switchboard:open" : "switchboard:closed");
     (open ? frame : button).focus();
@@ -101,7 +104,7 @@
   function unread(number) {
     count.hidden = !number;
     count.textContent = number > 9 ? "9+" : String(number);
-    if (number) button.setAttribute("aria-label", `${label}, ${number} unread`);
+    if (number) button.setAttribute("aria-label", label + ", " + _("{number} unread").replace("{number}", number));
   }
 
   button.addEventListener("click", () => show(!frame || frame.hidden));

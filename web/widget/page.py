@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, render_template, send_from_directory
+import json
+from functools import cache
 
+from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import get_locale
+
+from web.desk.language import STATIC, languages, script_words
 from web.widget.access import Bot, find_bot
 
 page = Blueprint("widget_page", __name__)
@@ -14,9 +19,11 @@ SCRIPT_AGE = 3600
 
 @page.get("/widget/<name>")
 def show(name: str) -> Response:
-    """The chat."""
-    bot = find_bot(name)
-    answer = make_response(render_template("widget.html", name=bot.name, public_key=bot.public_key))
+    """The chat, in the visitor's language."""
+    bot, locale = find_bot(name), str(get_locale() or "en")
+    words = script_words(locale, "widget-page.js")
+    answer = make_response(render_template("widget.html", name=bot.name, public_key=bot.public_key, locale=locale, words=words))
+    answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"
     return answer
@@ -36,7 +43,17 @@ def policy(bot: Bot) -> str:
 
 @page.get("/widget.js")
 def script() -> Response:
-    """What the business's script tag loads."""
-    answer = send_from_directory("static", "widget.js", max_age=SCRIPT_AGE)
+    """What the business's script tag loads: the same for everybody, so it has the words of all languages."""
+    answer = make_response(_script())
+    answer.mimetype = "text/javascript"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    answer.cache_control.public, answer.cache_control.max_age = True, SCRIPT_AGE
+    answer.add_etag()
+    answer.make_conditional(request)
     return answer
+
+
+@cache
+def _script() -> str:
+    words = {code: script_words(code, "widget.js") for code in languages() if code != "en"}
+    return (STATIC / "widget.js").read_text().replace("const words = {};", f"const words = {json.dumps(words)};")
