@@ -11,13 +11,14 @@ import pytest
 from scripts.local.simulator.graph_accounts import WABA
 from shared import config, db
 from shared.models import Chatbot
+from shared.people import accounts
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_api_rules import post
 from tests.integration.test_front_door_api import Business, ids_of, mine, other, path_of
 from tests.integration.test_ledger_races import until_waiting
 from tests.mail_server import mail_set_up
-from web.api import keys
+from web.api import keys, team
 
 __all__ = ["mine", "other"]  # fixtures
 
@@ -145,6 +146,14 @@ def test_owners_and_passwords_are_not_a_keys_to_change(mine: Business) -> None:
     assert "has a password" in answered(mine("POST", f"/team/{agent.id}/link"), 409)["detail"]
     operator = person("operator", None)
     assert mine("PATCH", f"/team/{operator.id}", {"active": False}).status_code == 404
+
+
+def test_an_agent_who_becomes_an_owner_at_that_moment_is_not_a_keys_to_invite(
+    mine: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emma = answered(mine("POST", "/team", {"email": "emma@shop.example", "name": "Emma"}), 201)
+    monkeypatch.setattr(team, "check_invitations", lambda _customer: accounts.set_role(emma["id"], "owner"))
+    assert "owner" in answered(mine("POST", f"/team/{emma['id']}/link"), 409)["detail"]
 
 
 def test_an_invitation_goes_by_mail_and_its_link_to_nobody_else(mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def invite_again(user_id: int) -> dict[str, Any]:
     _check_invited(_agent(user_id))
     check_invitations(customer_id())
     with db.transaction():
-        agent = accounts.locked(user_id)
+        agent = _agent(user_id)
         _check_invited(agent)  # or they chose a password at this moment, which nobody else's link replaces
         path = invitations.make(agent)
     return _invited(agent, path)
@@ -159,8 +159,8 @@ def change_access(access: dict[str, Any], user_id: int) -> dict[str, Any]:
 
     Their sessions end at once. An owner's is changed at the desk (409).
     """
-    agent = _agent(user_id)
     with db.transaction():
+        agent = _agent(user_id)
         if access["active"]:
             accounts.enable(agent.id)
         else:
@@ -170,9 +170,10 @@ def change_access(access: dict[str, Any], user_id: int) -> dict[str, Any]:
 
 
 def _agent(user_id: int) -> User:
-    """Raises NotFound for somebody of another business, Conflict for an owner."""
+    """Who does not become an owner until the transaction ends. Raises NotFound for somebody of another business, Conflict for
+    an owner."""
     try:
-        user = accounts.require(row_id(user_id))
+        user = accounts.locked(row_id(user_id))
     except accounts.Refused:
         user = None
     user = existing(user if user and user.customer_id == customer_id() else None, "user")
