@@ -303,6 +303,18 @@ def test_a_body_that_is_complete_is_not_given_up_for_another() -> None:
             other.grow(MIB)
 
 
+def test_a_body_on_the_disk_that_is_given_up_leaves_its_room_there() -> None:
+    gate = admission.Admission(unfinished=1, memory=4 * MIB)
+    disk = admission.Admission(unfinished=1, memory=2 * MIB, share=1)
+    with gate.body("a") as first, gate.unfinished(first):
+        first.grow(MIB)
+        first.move(disk)
+        with gate.body("a") as second, gate.unfinished(second):
+            assert first.why_stopped.code == 429
+    assert not disk._bytes
+    assert not gate._bytes, "nor more in memory than there is"
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_a_small_limit_of_unfinished_requests_holds(limit: int) -> None:
     gate, stopped = admission.Admission(unfinished=limit, memory=MIB), []

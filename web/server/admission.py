@@ -93,7 +93,10 @@ class Admission:
     def forget(self, body: Body) -> None:
         """Its bytes are not kept here any longer."""
         self._large.pop(body, None)
-        self._give_back(body)
+        self._bytes[body.address] -= body.large
+        body.large = 0
+        if not self._bytes[body.address]:
+            del self._bytes[body.address]
 
     def take(self, body: Body, size: int) -> None:
         """Takes bytes of the memory for large bodies. Raises Refused if neither the address's nor others' oldest can give any."""
@@ -118,7 +121,7 @@ class Admission:
 
     def _evict(self, body: Body, error: HTTPException) -> None:
         self._is_over(body)
-        self._give_back(body)
+        body.admission.forget(body)  # its bytes may be on the disk
         body.why_stopped = error
         body.stop()
 
@@ -129,9 +132,3 @@ class Admission:
         bodies.pop(body, None)
         if not bodies:
             del self._unfinished[body.address]
-
-    def _give_back(self, body: Body) -> None:
-        self._bytes[body.address] -= body.large
-        body.large = 0
-        if not self._bytes[body.address]:
-            del self._bytes[body.address]
