@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from shared import db, payloads
-from shared.ai import attachments, brakes, citations, hybrid, prompt, provider, reply
+from shared.ai import attachments, brakes, citations, prompt, provider, reply
 from shared.ai.failover import Answer, Failover, Question
 from shared.ai.prompt import Item
 from shared.ai.reply import Reply
-from shared.ai.search import search
+from shared.ai.search import items_of, search
 from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
@@ -124,7 +124,7 @@ def _write(job: Job, message_id: int, loaded: dict[str, Any], meter: Meter) -> R
         ask = partial(_ask, job, message_id, {**loaded, "providers": providers}, meter)
         return reply.compose(loaded, items, ask, search_again)
 
-    items = _fitting(loaded, hybrid.items(loaded, READ) if loaded["embedded_model"] else loaded["items"] or [])
+    items = _fitting(loaded, items_of(loaded, READ))
     shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
     try:
         return compose(loaded["providers"])

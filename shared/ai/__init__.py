@@ -2,9 +2,8 @@
 
 What belongs here: what a question finds; what a prompt consists of; whom to ask, calls to AI providers, what their answers mean.
     brakes.py       when the bot is silent, because the other side seems to be a bot
-    hybrid.py       the items for an answer where the base has vectors: by meaning as well as by words; embeddings.py,
-                    embedding_calls.py, local_model.py: how texts become vectors; vectors.py: their arithmetic
-    search.py       a search of its own: in the model's words, or for whoever teaches the bot
+    search.py       the items that a question finds, by meaning as well as by words; embeddings.py, embedding_calls.py,
+                    local_model.py: how texts become vectors; vectors.py: their arithmetic
     prompt.py       the messages that the model is asked with: instructions, the items that were found, the conversation;
                     shorter ones for a model whose context is too small
     attachments.py  what came with the messages: the text of documents, and pictures

@@ -1,23 +1,84 @@
-"""A search of its own, outside the claim of an answer's job: in the words of the model, or for whoever teaches the chatbot.
+"""What a question finds: by meaning as well as by words where its knowledge base has vectors (knowledge_hybrid_v5 in
+shared/db/vectors.sql), else by words alone (knowledge_search_v7 in schema.sql).
 
-It finds what an answer would find: by meaning and words where the base has vectors (hybrid.py), else by words.
+The claim of an answer's job has searched by words already (workers/ai.sql). The question's vector is made here, with no
+connection held; where that fails, those words have to do.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import peewee
 
 from shared import db
-from shared.ai import hybrid
+from shared.ai import embeddings, local_model
+from shared.ai.vectors import as_literal, sum_of
 from shared.budgets.meter import Meter, Payer, metering
+from shared.db import sql
+from shared.db.prepared import Statement
 from shared.models import KnowledgeBase
+from shared.teaching.languages import language_of
+
+log = logging.getLogger(__name__)
+
+queries = sql.load(__file__)
+_search_by_meaning = Statement(queries["search_by_meaning"])
 
 #: Characters of an item that are shown to whoever teaches.
 SHOWN = 2_000
 
+#: How much the turn before counts beside the question: it says what "and how often?" is about.
+TURN_BEFORE = 0.4
+
+
+class Floor(NamedTuple):
+    """What the best item's cosine has to be, or how far above the base's mean, else the question is about something else.
+
+    Nothing is found then. The cosine is for a base of 200 items; e times as many want `growth` more. Both may be lower by as much
+    as `words` where the question's words fit. None: there is no floor.
+    """
+
+    cosine: float | None
+    lead: float | None
+    words: float = 0.0
+    growth: float = 0.0
+
+
+class Floors(NamedTuple):
+    """Those of a model. Across languages cosines are lower and say less, and the words of one are seldom those of another."""
+
+    one_language: Floor
+    across_languages: Floor
+
+
+#: Models differ in this: one that nobody has measured has none (workers/README.md, "What vectors find").
+FLOORS = {local_model.NAME: Floors(Floor(0.88, 0.0905, words=0.03, growth=0.008), Floor(0.855, 0.04, growth=0.008))}
+NO_FLOOR = Floor(None, None)
+
+
+class Base(NamedTuple):
+    """A knowledge base, the model whose vectors serve, and the languages of its items."""
+
+    id: int
+    model: str
+    languages: Sequence[str]
+
+
+def items_of(loaded: Mapping[str, Any], characters: int) -> list[dict[str, Any]]:
+    """The items for an answer whose claim loaded this: by meaning if it can be, else those that the claim found."""
+    found = None
+    if loaded["embedded_model"]:
+        base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
+        found = by_meaning(base, loaded["question"], loaded["before"], characters)
+    return (loaded["items"] or []) if found is None else found
+
 
 def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[str, Any]]:
-    """The items of a base that fit a question, best first: {id, title, content, score, url}; of each so many characters."""
+    """A search of its own, outside a claim, in the model's words or for whoever teaches: the items of a base that fit a question,
+    best first: {id, title, content, score, url}; of each so many characters."""
     has_vectors = (
         (KnowledgeBase.id == base_id) & KnowledgeBase.embedding_model.is_null(False) & KnowledgeBase.embedded_model.is_null(False)
     )
@@ -25,7 +86,7 @@ def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[st
         KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.embedded_model, KnowledgeBase.languages).where(has_vectors)
     )
     if base is not None:
-        found = hybrid.search(hybrid.Base(*base.values()), question, None, characters)
+        found = by_meaning(Base(*base.values()), question, None, characters)
         if found is not None:
             return found
     return db.scalar("select knowledge_search_v7(%s, %s, null, %s)", [base_id, question, characters]) or []
@@ -38,3 +99,42 @@ def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any
         found = search(base_id, question)
     meter.book()
     return found
+
+
+def by_meaning(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]] | None:
+    """The items of a base that fit a question, by meaning as well as by words. None: it cannot be had, go by words alone."""
+    model = base.model
+    vector = embeddings.of_question(model, question)
+    if vector is None:
+        return None
+    earlier = embeddings.of_question(model, before) if before else None
+    floor = _floor(base, question)
+    values = {
+        "knowledge_base_id": base.id,
+        "model": model,
+        "question": question,
+        "before": before,
+        "vector": as_literal(vector),
+        "context_vector": as_literal(sum_of(vector, earlier, TURN_BEFORE) if earlier else vector),
+        "floor": floor.cosine,
+        "growth": floor.growth,
+        "lead": floor.lead,
+        "words": floor.words,
+        "characters": characters,
+    }
+    try:
+        [row] = _search_by_meaning.execute([values])
+    except peewee.ProgrammingError as problem:  # somebody dropped the extension, or the table
+        log.warning("vectors_not_searched", extra={"base": base.id, "model": model, "error": str(problem).splitlines()[0]})
+        return None
+    return row["items"] or []
+
+
+def _floor(base: Base, question: str) -> Floor:
+    """That of the base's model, by whether the question is in a language of the base's."""
+    if base.model not in FLOORS:
+        return NO_FLOOR
+    floors = FLOORS[base.model]
+    if not base.languages or language_of(question, otherwise=base.languages[0]) in base.languages:
+        return floors.one_language
+    return floors.across_languages

@@ -14,9 +14,8 @@ from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.exchange import Request
 from scripts.local.simulator.services import embed
 from shared import config, db
-from shared.ai import embeddings, hybrid, local_model
-from shared.ai.hybrid import Floor
-from shared.ai.search import search
+from shared.ai import embeddings, local_model
+from shared.ai.search import FLOORS, Base, Floor, Floors, by_meaning, search
 from shared.ai.vectors import as_literal
 from shared.errors import PermanentError
 from shared.queues import Queue
@@ -57,7 +56,7 @@ def means(title: str, text: str) -> None:
 
 
 def titles(base: int, question: str, before: str | None = None) -> list[str]:
-    found = hybrid.search(hybrid.Base(base, MODEL, ["english"]), question, before, 100)
+    found = by_meaning(Base(base, MODEL, ["english"]), question, before, 100)
     assert found is not None
     return [item["title"] for item in found]
 
@@ -146,7 +145,7 @@ def test_the_turn_before_says_what_a_question_is_about_unless_it_is_about_someth
 
 
 def floors(monkeypatch: pytest.MonkeyPatch, one_language: Floor, across_languages: Floor) -> None:
-    monkeypatch.setitem(hybrid.FLOORS, MODEL, hybrid.Floors(one_language, across_languages))
+    monkeypatch.setitem(FLOORS, MODEL, Floors(one_language, across_languages))
 
 
 ABOUT_SOMETHING_ELSE = "What is the capital of Australia?"

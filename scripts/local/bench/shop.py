@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts.local.bench.question_set import Base, Question
 from scripts.local.environment import ROOT
 from shared import db
-from shared.ai import embeddings, hybrid, prompt
+from shared.ai import embeddings, prompt, search
 from shared.ai.vectors import as_literal
 from shared.db import sql
 from shared.jobs.ledger import ClaimStatement, Job, leases
@@ -95,8 +95,7 @@ class Shop:
         job = self._claim(job_id)
         assert isinstance(job, Job), job
         assert job.loaded is not None
-        by_words = job.loaded["items"] or []
-        items = hybrid.items(job.loaded, prompt.ITEM_BUDGET + 1) if job.loaded["embedded_model"] else by_words
+        items = search.items_of(job.loaded, prompt.ITEM_BUDGET + 1)
         ms, cpu_ms = (time.perf_counter() - begun) * 1000, None
         if cpu is not None:
             cpu_ms = ((_postgres_cpu() or cpu) - cpu) / 1e6
