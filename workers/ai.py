@@ -19,7 +19,7 @@ from shared.ai.tools import Tool
 from shared.broker import rate_limits
 from shared.broker.thread_pool import ThreadPool
 from shared.budgets.meter import PICTURE, Meter, Most, Payer, Unaffordable, metering, most_of_texts
-from shared.channels import handoffs, typing_indicator
+from shared.channels import typing_indicator
 from shared.channels.registry import channel
 from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
@@ -87,7 +87,7 @@ def answer(job: Job) -> None:
         _brake(job, message_id, reason)
         return
     _wait_for_media(job, loaded["media_fetch"])
-    if own_words := _own_words(loaded):
+    if own_words := reply.own_words(loaded):
         _save(job, message_id, loaded, own_words)
         return
     _admit(job, loaded["untried"])
@@ -208,23 +208,6 @@ def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
         history_budget=_or(loaded["history_characters"], settings().history_characters),
         place=channel(loaded["channel"]).place,
     )
-
-
-def _own_words(loaded: dict[str, Any]) -> Reply | None:
-    """What the chatbot says without asking a model: that people come when it is open again, that it cannot see a picture."""
-    if loaded["closed_hands_over"] and loaded["handover_message"]:
-        reason = handoffs.Reason.OUT_OF_HOURS
-        return Reply(loaded["handover_message"], metadata={"finish_reason": reason}, handover=reason)
-    return _unreadable(loaded) if loaded["unreadable"] else None
-
-
-def _unreadable(loaded: dict[str, Any]) -> Reply:
-    """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so."""
-    text, metadata = loaded["unsupported_message"], {"finish_reason": "unsupported"}
-    if not loaded["unsupported_hands_over"]:
-        return Reply(text, metadata=metadata)
-    text = "\n\n".join(filter(None, (text, loaded["handover_message"])))
-    return Reply(text, metadata=metadata, handover=handoffs.Reason.UNSUPPORTED)
 
 
 def _picture(storage_key: str) -> bytes | None:

@@ -67,6 +67,21 @@ def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search:
     return replace(reply, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata})
 
 
+def own_words(context: Mapping[str, Any]) -> Reply | None:
+    """What the chatbot says without asking a model: that people come when it is open again, that it cannot see a picture."""
+    if context["closed_hands_over"] and context["handover_message"]:
+        return Reply(context["handover_message"], metadata={"finish_reason": Reason.OUT_OF_HOURS}, handover=Reason.OUT_OF_HOURS)
+    return _unreadable(context) if context["unreadable"] else None
+
+
+def _unreadable(context: Mapping[str, Any]) -> Reply:
+    """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so."""
+    text, metadata = context["unsupported_message"], {"finish_reason": "unsupported"}
+    if not context["unsupported_hands_over"]:
+        return Reply(text, metadata=metadata)
+    return Reply(_joined(text, context["handover_message"]), metadata=metadata, handover=Reason.UNSUPPORTED)
+
+
 def unaffordable(context: Mapping[str, Any], refused: Unaffordable) -> Reply:
     """What a customer gets where the month's budget is used up: the budget's own text, or a person."""
     metadata = {"finish_reason": "budget", "budget": refused.budget}
@@ -107,8 +122,12 @@ def _in_own_words(context: Mapping[str, Any], items: Sequence[Item], question: s
         return Reply(context["handover_message"], metadata=metadata, handover=of_model(reason), gap=gap)
     text, handover = context["no_answer_message"], None
     if (misses_left := context["misses_left"]) is not None and misses_left <= 1:
-        text, handover = "\n\n".join(filter(None, (text, context["handover_message"]))), Reason.MISSES
+        text, handover = _joined(text, context["handover_message"]), Reason.MISSES
     return Reply(text, metadata=metadata, handover=handover, gap=Gap(question, reason))
+
+
+def _joined(*texts: str | None) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _used(items: Sequence[Item], cited: frozenset[int] = frozenset()) -> list[dict[str, Any]]:
