@@ -42,20 +42,24 @@ def send_message(phone_number_id: str, token: str, recipient: str, content: Cont
 
     Raises what `outcomes.error_of` gives, and what shared.http raises.
     """
-    conf = settings()
     body = {
-        "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to" if _PHONE.match(recipient) else "recipient": recipient,
         **content,
         "biz_opaque_callback_data": callback,
     }
+    return _wamid(post_message(phone_number_id, token, body, settings().http_timeout))
+
+
+def post_message(phone_number_id: str, token: str, body: Mapping[str, Any], timeout: float) -> Response:
+    """One call of a number's `messages`, which takes read marks as well. `timeout` in seconds. Raises as `send_message`."""
+    conf = settings()
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"
-    headers = {"Authorization": f"Bearer {token}"}
-    answer = post(url, json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
+    content = json.dumps({"messaging_product": "whatsapp", **body}).encode()
+    answer = post(url, content, {"Authorization": f"Bearer {token}"}, timeout, needs_body=False)
     if not answer.ok:
         raise classify_error(answer)
-    return _wamid(answer)
+    return answer
 
 
 def _wamid(answer: Response) -> str:
