@@ -124,7 +124,7 @@ def _write(job: Job, message_id: int, loaded: dict[str, Any], meter: Meter) -> R
         ask = partial(_ask, job, message_id, {**loaded, "providers": providers}, meter)
         return reply.compose(loaded, items, ask, search_again)
 
-    items = _fitting(loaded, items_of(loaded, READ))
+    items = _fitting(loaded, items_of(loaded, READ) if loaded["embedded_model"] else loaded["items"] or [])
     shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
     try:
         return compose(loaded["providers"])

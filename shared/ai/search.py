@@ -68,11 +68,9 @@ class Base(NamedTuple):
 
 
 def items_of(loaded: Mapping[str, Any], characters: int) -> list[dict[str, Any]]:
-    """The items for an answer whose claim loaded this: by meaning if it can be, else those that the claim found."""
-    found = None
-    if loaded["embedded_model"]:
-        base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
-        found = by_meaning(base, loaded["question"], loaded["before"], characters)
+    """The items for an answer whose claim loaded this, of a base with vectors: by meaning, or else those of the claim."""
+    base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
+    found = by_meaning(base, loaded["question"], loaded["before"], characters)
     return (loaded["items"] or []) if found is None else found
 
 

@@ -95,7 +95,8 @@ class Shop:
         job = self._claim(job_id)
         assert isinstance(job, Job), job
         assert job.loaded is not None
-        items = search.items_of(job.loaded, prompt.ITEM_BUDGET + 1)
+        by_words = job.loaded["items"] or []
+        items = search.items_of(job.loaded, prompt.ITEM_BUDGET + 1) if job.loaded["embedded_model"] else by_words
         ms, cpu_ms = (time.perf_counter() - begun) * 1000, None
         if cpu is not None:
             cpu_ms = ((_postgres_cpu() or cpu) - cpu) / 1e6
