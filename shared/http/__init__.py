@@ -4,6 +4,7 @@ What belongs here: what is true of any call to any service, and nothing of any o
     client.py           the calls (`post`, `get`, `fetch`), and the response with its size cap
     exchange.py         a call under way: one deadline for all of it, and how to end it from another thread
     connections.py      the two pools of connections; one of them refuses private addresses
+    connecting.py       one connection: to the first of a name's addresses that answers
     urls.py             URLs that people give, in one form; why one is refused
     addresses.py        where a name leads, in time, and which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer

@@ -105,6 +105,8 @@ _EMBEDDING = tuple(
         "2002::/16",  # 6to4
     )
 )
+#: What a cloud's machines reach their host at: global by its number, and never on the internet.
+_CLOUD_HOSTS = frozenset({ipaddress.ip_address("168.63.129.16")})  # Azure's WireServer
 
 
 def is_public(address: IpAddress) -> bool:
@@ -116,7 +118,7 @@ def is_public(address: IpAddress) -> bool:
             return False
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
         return False
-    return not any(address in network for network in EXTRA_BLOCKED_NET_RANGES)
+    return address not in _CLOUD_HOSTS and not any(address in network for network in EXTRA_BLOCKED_NET_RANGES)
 
 
 def are_public(host: str, infos: list[AddressInfo]) -> bool:

@@ -26,11 +26,10 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseErro
 from urllib3.util.ssl_ import create_urllib3_context
 
 from shared.http.addresses import CUSTOMERS, OWN, AddressInfo, Lookups, are_public, parse_ip
-from shared.http.exchange import Exchange, WireSocket, WireTlsSocket, current
+from shared.http.connecting import connect_first
+from shared.http.exchange import Exchange, WireTlsSocket, current
 from shared.http.failures import AddressRefused, NameServerSilent, NoPublicAddress, TlsHandshakeFailed
 
-#: Seconds for a TCP connection to one address, and for TLS over it; part of the whole.
-CONNECT_TIMEOUT = 5.0
 #: Seconds after which an idle connection is not used again. Firewalls forget one without a word after some minutes, servers
 #: close theirs after 5 to 75 s; a request on such a connection has an unknown outcome.
 MAX_IDLE = 30.0
@@ -139,27 +138,6 @@ class _Connection(HTTPConnection):
             raise ConnectTimeoutError(self, "no connection in time") from problem
         except OSError as problem:
             raise NewConnectionError(self, str(problem)) from problem
-
-
-def connect_first(infos: list[AddressInfo], exchange: Exchange) -> WireSocket:
-    """A connection to the first address that answers; each has its share of the time. Raises OSError."""
-    problem: OSError = OSError("the name has no address")
-    for number, (family, kind, protocol, _, address) in enumerate(infos):
-        try:
-            sock = WireSocket(family, kind, protocol)
-        except OSError as failure:  # this machine has no IPv6, for example
-            problem = failure
-            continue
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.serve(exchange)
-            sock.settimeout(min(CONNECT_TIMEOUT, exchange.left() / (len(infos) - number)))
-            sock.connect(address)
-            return sock
-        except OSError as failure:
-            problem = failure
-            sock.close()
-    raise problem
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -15,7 +15,8 @@ from urllib3.exceptions import HTTPError
 
 from shared.config import settings
 from shared.http.addresses import OWN
-from shared.http.connections import connect_first, tls_context
+from shared.http.connecting import connect_first
+from shared.http.connections import tls_context
 from shared.http.exchange import WireSocket, current, under_way
 
 log = logging.getLogger(__name__)
