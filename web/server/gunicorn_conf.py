@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import resource
-from pathlib import Path
 from typing import Any
 
 worker_class = "web.server.connection.Worker"
@@ -15,7 +15,7 @@ graceful_timeout = 20
 #: Seconds an idle connection is kept: longer than the load balancers that keep theirs for 60.
 keepalive = 75
 #: In memory: a heartbeat on a slow disk would look like a hanging process.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 #: What Linux allows a process at most, unless it is told otherwise (fs.nr_open).
 MOST_DESCRIPTORS = 1_048_576
 #: Nobody manages a running server by gunicornc, and a user without a home has no place for its socket.
