@@ -111,7 +111,7 @@ def _turn(cursor: Any) -> Iterator[None]:
 
 
 def _create(cursor: Any) -> list[str]:
-    cursor.execute(SCHEMA.read_text())
+    cursor.execute(SCHEMA.read_text(encoding="utf-8"))
     for path in migrations():
         _record(cursor, path)
     return [SCHEMA.name]
@@ -145,7 +145,7 @@ def _apply(cursor: Any, path: Path) -> bool:
     with _turn(cursor):
         if path.name in _applied(cursor):
             return False
-        cursor.execute(path.read_text())
+        cursor.execute(path.read_text(encoding="utf-8"))
         _record(cursor, path)
         return True
 
@@ -157,7 +157,7 @@ def _apply_vectors(cursor: Any) -> None:
         try:
             problem = None if _is_true(cursor, _HAS_PGVECTOR) else NO_PGVECTOR
             if problem is None:
-                cursor.execute(VECTORS.read_text())
+                cursor.execute(VECTORS.read_text(encoding="utf-8"))
         except psycopg2.Error as error:
             cursor.execute("rollback to savepoint vectors")
             problem = str(error).splitlines()[0]

@@ -177,7 +177,7 @@ def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     if not is_occupied(services_lock(data_dir)):
         return None
     try:
-        environment: dict[str, str] = json.loads(announcement(data_dir.resolve()).read_text())
+        environment: dict[str, str] = json.loads(announcement(data_dir.resolve()).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return environment

@@ -65,7 +65,7 @@ class ProcessManager:
         on_line: OnLine | None = None,
         behind_web: int = 0,
     ) -> None:
-        commands = parse_procfile(procfile.read_text())
+        commands = parse_procfile(procfile.read_text(encoding="utf-8"))
         chosen = names if names is not None else [name for name in commands if name not in _NOT_BESIDE]
         # On one machine the front door goes first: a message that waits in the database is safe, one that waits outside is not.
         nice = f"nice -n {behind_web} " if behind_web else ""
@@ -173,7 +173,7 @@ class ProcessManager:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",  # as our logs are
             errors="replace",
             start_new_session=True,
             preexec_fn=_die_with_parent,

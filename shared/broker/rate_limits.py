@@ -25,7 +25,7 @@ MARGIN = 0.05
 #: Seconds after its turn for which a reserved slot is kept: enough for a retry of Redis or a busy worker, not for a dead one.
 GRACE = 2.0
 
-_SCRIPT = Path(__file__).with_name("admit.lua").read_text()
+_SCRIPT = Path(__file__).with_name("admit.lua").read_text(encoding="utf-8")
 
 
 def admit(job_id: int, queue: Queue, priority: int, number: str | None = None) -> None:

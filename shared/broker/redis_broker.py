@@ -258,7 +258,7 @@ class Hand(NamedTuple):
 
 
 def _lua(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.lua").read_text()
+    return Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _every_queue() -> list[str]:

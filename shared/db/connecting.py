@@ -54,7 +54,7 @@ _NETWORK = {
 }
 #: The most seconds for a connection attempt that DATABASE_URL may say; 0 would be without an end.
 _LONGEST_ATTEMPT = 60
-_FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text()
+_FREE_CONNECTIONS = Path(__file__).with_name("free_connections.sql").read_text(encoding="utf-8")
 #: Seconds that an answer may take while a pooler's mode is found out: in session mode the second connection may have to wait.
 _PROBE_PATIENCE = 2.0
 #: How often a pooler is asked: it has many connections to choose from, and others ask it as well.

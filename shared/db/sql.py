@@ -82,7 +82,7 @@ def _as_psycopg(text: str) -> str:
 def load(module_file: str) -> Mapping[str, Query]:
     """The queries of the .sql file beside a module: `queries = load(__file__)`. Raises SqlFileError."""
     file = Path(module_file).with_suffix(".sql")
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     parts = _HEAD.split(text)
     names, before = parts[1::3], _TEXT_OR_COMMENT.sub("", parts[0]).strip()
     if not names or before or len(set(names)) < len(_LIKE_HEAD.findall(text)):

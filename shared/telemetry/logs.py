@@ -6,6 +6,7 @@ A line is one JSON object: time, level, logger, event, then what the caller gave
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -52,6 +53,8 @@ class JsonLines(logging.Formatter):
 
 def configure_logging(level: str) -> None:
     """JSON lines on stderr for everything in this process, whatever was configured before."""
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8")  # JSON is, whatever the machine's locale says
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

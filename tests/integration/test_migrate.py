@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -104,3 +107,22 @@ def test_a_database_of_another_origin_is_refused(folder: Path, empty_database_ur
         cursor.execute("create table somebody_elses (id integer)")
     with pytest.raises(psycopg2.DatabaseError, match=r"was not made by schema\.sql"):
         migrate(empty_database_url)
+
+
+#: A locale without UTF-8. Python makes UTF-8 of C unless it is told not to; LANG=de_DE is Latin-1 without being told.
+ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_the_schema_is_utf8_whatever_the_machine_speaks(empty_database_url: str, root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.commands.migrate"],
+        cwd=root,
+        env={**os.environ, **ASCII_ONLY, "DATABASE_URL": empty_database_url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select prosrc from pg_proc where prosrc like '%%ß%%'")
+        assert cursor.fetchall(), "its characters are what they are in schema.sql"

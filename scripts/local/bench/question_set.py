@@ -106,7 +106,7 @@ def _typo(word: str, chance: random.Random) -> str:
     return left + chance.choice([after, after + here, letter + after, letter + here + after]) + rest
 
 
-_CHATTER: dict[str, str] = json.loads(Path(__file__).with_name("chatter.json").read_text())
+_CHATTER: dict[str, str] = json.loads(Path(__file__).with_name("chatter.json").read_text(encoding="utf-8"))
 
 
 def with_chatter(base: Base, question: str) -> str:

@@ -148,7 +148,7 @@ def _slow_statements(log: Path) -> list[str]:
 
 def _housekeeping_sql() -> str:
     """The SQL of sweep and prune, its white space as in a logged statement."""
-    sources = [path.read_text() for name in ("sweep", "prune") for path in (ROOT / "shared" / "jobs").glob(f"{name}*")]
+    sources = [path.read_text("utf-8") for name in ("sweep", "prune") for path in (ROOT / "shared" / "jobs").glob(f"{name}*")]
     return " ".join(" ".join(sources).split())
 
 

@@ -97,7 +97,7 @@ class Scenario:
 
 def load(simulator_url: str) -> Scenario:
     """Reads the file and stores its tenants."""
-    written = json.loads(FILE.read_text())
+    written = json.loads(FILE.read_text(encoding="utf-8"))
     with transaction():
         tenants = [_store(number, shop, simulator_url) for number, shop in enumerate(written["tenants"])]
     return Scenario(tenants, _dialogues(written["conversations"]))
@@ -105,7 +105,7 @@ def load(simulator_url: str) -> Scenario:
 
 def for_the_desk(scenario: Scenario) -> Scenario:
     """What else --keep plays, so that the desk has something to do: a person is wanted, three sends and answers fail, a gap."""
-    return Scenario(scenario.tenants, _dialogues(json.loads(FILE.read_text())["for_the_desk"]))
+    return Scenario(scenario.tenants, _dialogues(json.loads(FILE.read_text(encoding="utf-8"))["for_the_desk"]))
 
 
 def _dialogues(written: list[dict[str, Any]]) -> list[Dialogue]:
