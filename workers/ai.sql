@@ -96,8 +96,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         (select jsonb_agg(jsonb_build_array(case turn.role when 'user' then 'user' else 'assistant' end,
                 case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
                 extract(epoch from coalesce(turn.sent_at, turn.created_at)), turn.author,
-                -- What came with it, and what that says; read for messages of this kind only.
-                case when turn.kind = 'media' then (
+                -- What came with it, and what that says; read for messages of these kinds only.
+                case when turn.kind in ('media', 'form') then (
                     select jsonb_agg(jsonb_build_object('text', case when file.kind = 'document' then left(file.text, 8001) end,
                         'filename', file.filename, 'mime', file.mime, 'size', file.size, 'storage_key', file.storage_key)
                         order by file.position)

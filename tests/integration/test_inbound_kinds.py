@@ -365,6 +365,13 @@ def test_the_model_reads_what_a_message_replies_to(world: World) -> None:
     assert "[replies to: as it says] this one" in text
 
 
+def test_the_model_reads_what_was_given_with_a_form(world: World) -> None:
+    bill = Media(kind=MediaKind.DOCUMENT, source={"id": "1"}, filename="bill.pdf", text="Invoice 4711 of May")
+    form = said("bill: bill.pdf", kind=Kind.FORM, data={"form": {"answers": {"no": 1}}}, media=(bill,), may_answer=False)
+    inbox.store(CLOUD, Account(1, "777", world.chatbot), InboundBatch("777", [form, said()], {}))
+    assert "user: bill: bill.pdf\n\n<document name='bill.pdf'>\nInvoice 4711 of May\n</document>" in told(world)
+
+
 def test_pictures_that_come_together_get_one_answer(world: World) -> None:
     files = [Media(kind=MediaKind.IMAGE, source={"id": str(number)}) for number in range(3)]
     for number, file in enumerate(files):  # each in a delivery of its own

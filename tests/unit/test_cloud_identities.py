@@ -25,6 +25,12 @@ def contact(name: str = "Ana", **names: str) -> dict[str, Any]:
     return {"profile": {"name": name}, **names}
 
 
+def card(*phones: dict[str, str], origin: str) -> dict[str, Any]:
+    """A contact card of somebody who is known by user id."""
+    shared = {"name": {"formatted_name": "Ana"}, "phones": list(phones), "origin": origin}
+    return {**text(sender_user_id=BSUID), "type": "contacts", "contacts": [shared]}
+
+
 #: Messages and contacts of a change, and of each message: its customer's name, other names, profile name.
 TOLD: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, tuple[str, ...], str]]]] = {
     "a phone": ([text(sender=PHONE)], [contact(wa_id=PHONE)], [(PHONE, (), "Ana")]),
@@ -44,6 +50,11 @@ TOLD: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str
         [(WITH_NINE, (WITHOUT, BSUID), "Ana"), (PHONE, (), "Rui"), ("5215512345678", ("525512345678",), "Eva"),
          ("5491123456789", ("541123456789",), "Leo")],
     ),
+    "a number that was asked for": ([card({"wa_id": PHONE}, origin="contact_request")], [contact(user_id=BSUID)],
+        [(BSUID, (PHONE,), "Ana")]),
+    "a number that was asked for, without WhatsApp": ([card({"phone": f"+{PHONE}"}, origin="contact_request")],
+        [contact(user_id=BSUID)], [(BSUID, (), "Ana")]),
+    "somebody else's card": ([card({"wa_id": PHONE}, origin="other")], [contact(user_id=BSUID)], [(BSUID, (), "Ana")]),
     "one contact, and two senders": ([text(sender=PHONE), text(sender="4477")], [contact(wa_id=PHONE)],
         [(PHONE, (), "Ana"), ("4477", (), "")]),
     "two contacts, none of them the sender": ([text(sender="4477")], [contact(wa_id=PHONE), contact(wa_id="4478")],

@@ -94,6 +94,8 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
      Kind.CONTACT, "👤 Bo Li, +49 30 1, 49302"),
     ("contacts", sent("contacts", contacts=[{"name": {"first_name": "Bo", "last_name": "Li"}}, {"org": {"company": "Acme"}}, {}]),
      Kind.CONTACT, "👤 Bo Li\n👤 Acme"),
+    ("contact that is a vCard", sent("contacts", contacts=[{"vcard": "BEGIN:VCARD\nFN:Bo\nTEL:+491\nTEL:+492\nEND:VCARD",
+        "phones": []}]), Kind.CONTACT, "👤 Bo, +491, +492"),
     ("contact without a name", sent("contacts", contacts=[{"phones": [{"wa_id": "49301"}]}]), Kind.CONTACT, "👤 49301"),
     ("contact with more", sent("contacts", contacts=[{"name": {"formatted_name": "Cy"}, "urls": [{"url": "https://cy.example"}],
                                                       "addresses": [{"street": "Elm St 5", "city": "Bonn"}]}]),
@@ -133,6 +135,21 @@ def test_the_api_gets_it_as_data() -> None:
         "text", text={"body": "this one"}, context={"from": "1", "id": "wamid.q"}, referral={"ctwa_clid": "A", "x": {}}
     )
     assert asked.data == {"quoted": {"id": "wamid.q"}, "referral": {"ctwa_clid": "A"}}
+
+
+def test_files_of_a_form_are_fetched() -> None:
+    left = {"id": 79, "mime_type": "image/jpeg", "sha256": "a=", "file_name": "left.jpg"}
+    bill = {"id": "80", "mime_type": "Application/PDF", "file_name": "bill.pdf"}
+    [form] = parsed(flow({"photos": [left], "screen": [{"papers": [bill, {"id": "81"}, {"mime_type": "image/png"}]}], "no": 7}))
+    assert isinstance(form, InboundMessage)
+    assert [(file.kind, file.source, file.filename, file.sha256) for file in form.media] == [
+        (MediaKind.IMAGE, {"id": "79"}, "left.jpg", "a="),
+        (MediaKind.DOCUMENT, {"id": "80"}, "bill.pdf", None),
+    ]
+    assert form.kind is Kind.FORM
+    [many] = parsed(flow({"photos": [{**left, "id": number} for number in range(30)]}))
+    assert isinstance(many, InboundMessage)
+    assert len(many.media) == 10
 
 
 FILES = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.channels import vcards
 from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text, present
 from shared.channels.kinds import Kind
 
@@ -33,10 +34,18 @@ def contacts(raw: dict[str, Any]) -> Content:
     return Content(Kind.CONTACT, data={"contacts": [_card(card) for card in get_objects(raw.get("contacts"))]})
 
 
+def own_names(raw: dict[str, Any]) -> list[str]:
+    """The number that a customer shares because the business asked for it; that of any other card may be somebody else's."""
+    cards = get_objects(raw.get("contacts"))
+    is_own = len(cards) == 1 and get_text(cards[0], "origin").lower() == "contact_request"
+    return [name for one in get_objects(cards[0].get("phones")) if (name := get_id(one, "wa_id"))] if is_own else []
+
+
 def _card(card: dict[str, Any]) -> dict[str, Any]:
+    """A card's members; what stands in its vCard only, from there."""
     parts = (get_text(card, "name", part) for part in ("first_name", "last_name"))
     phones = [get_id(one, "phone") or get_id(one, "wa_id") for one in get_objects(card.get("phones"))]
-    return present(
+    return vcards.read("", get_text(card, "vcard")) | present(
         name=get_text(card, "name", "formatted_name") or " ".join(filter(None, parts)),
         organization=", ".join(text for name in ("company", "department", "title") if (text := get_text(card, "org", name))),
         phones=[phone for phone in phones if phone],

@@ -5,9 +5,10 @@ Source: Meta's Cloud API webhooks reference, messages (2026).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from shared.channels import nested_json
@@ -43,8 +44,10 @@ SILENT = frozenset({
     "scheduled_call_edit", "secret_encrypted", "sender_key_distribution", "status_mention", "status_notification", "system",
     "undo_keep_in_chat", "unkeep", "unpin", "unpin_in_chat",
 })  # fmt: skip
-#: Levels of edits of edits; Meta knows one.
+#: Levels of edits of edits, of which Meta knows one; of a form's answers.
 MAX_DEPTH = 4
+#: Files of a form that are fetched.
+MAX_FILES = 10
 
 
 def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", depth: int = 0) -> InboundItem:
@@ -173,24 +176,37 @@ def _form(answer: dict[str, Any]) -> Content:
     if not isinstance(answers, dict):  # "" and null are no answer at all
         answers = {"answer": nested_json.storable(said)} if said and answers is not None else {}
     data = {"form": present(name=get_text(answer, "name"), answers=answers)}
-    return Content(Kind.FORM, "" if in_words(data) else get_text(answer, "body"), data)
+    files = tuple(islice(_given_files(answers), MAX_FILES))
+    return Content(Kind.FORM, "" if in_words(data) else get_text(answer, "body"), data, files)
+
+
+def _given_files(answers: Any, levels: int = MAX_DEPTH) -> Iterator[Media]:
+    """Pictures and documents that were given with a form: {"photos": [{"id", "mime_type", "sha256", "file_name"}]}."""
+    for value in answers.values() if isinstance(answers, dict) and levels else ():
+        for one in get_objects(value):
+            mime = get_text(one, "mime_type").lower()
+            if mime and get_id(one, "id"):
+                yield _file(one, _KINDS_OF_FILES.get(mime.partition("/")[0], MediaKind.DOCUMENT))
+            else:
+                yield from _given_files(one, levels - 1)
 
 
 def _media(raw: dict[str, Any], kind: MediaKind) -> Content:
-    name = get_text(raw, "type")
-    file = raw.get(name)
+    file = raw.get(get_text(raw, "type"))
     file = file if isinstance(file, dict) else {}
-    kind = MediaKind.VOICE if is_true(file.get("voice")) else kind
-    source = present(id=get_id(file, "id"), url=get_text(file, "url"))
-    media = Media(
+    media = _file(file, MediaKind.VOICE if is_true(file.get("voice")) else kind)
+    return Content(Kind.MEDIA, get_text(file, "caption"), media=(media,) if media.source else ())
+
+
+def _file(file: dict[str, Any], kind: MediaKind) -> Media:
+    return Media(
         kind=kind,
-        source=source,
+        source=present(id=get_id(file, "id"), url=get_text(file, "url")),
         mime=get_text(file, "mime_type") or None,
-        filename=get_text(file, "filename") or None,
+        filename=get_text(file, "filename") or get_text(file, "file_name") or None,
         size=integer(file.get("file_size")),
         sha256=get_text(file, "sha256") or None,
     )
-    return Content(Kind.MEDIA, get_text(file, "caption"), media=(media,) if source else ())
 
 
 def _unknown(raw: dict[str, Any]) -> Content | None:

@@ -35,6 +35,7 @@ from shared.channels.inbound import (
 )
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
+from shared.channels.whatsapp_cloud.contents import own_names
 from shared.channels.whatsapp_cloud.errors import meaning_of, most_telling, words_of
 from shared.channels.whatsapp_cloud.identities import changed_names, updated_user_id
 from shared.channels.whatsapp_cloud.messages import read_message
@@ -190,7 +191,7 @@ def _contact_of(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bo
 
 def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> tuple[str, ...]:
     """The other names of a message's customer that its payload tells."""
-    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"))
+    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"), *own_names(raw))
     return tuple(name for name in dict.fromkeys(names) if name != user_id)
 
 
