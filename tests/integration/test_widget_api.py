@@ -29,6 +29,7 @@ from web.server import streams
 from web.server.stream_places import StreamLimitReached
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
+from web.widget.api import MAX_CURSOR
 from web.widget.conversation import news
 from web.widget.ids import public_id, row_id
 from web.widget.keys import derived_keys
@@ -268,7 +269,12 @@ def test_a_wrong_query_is_refused(page: Page, query: str) -> None:
 
 def test_a_wrong_key_is_refused(page: Page) -> None:
     assert page.say(**{"Idempotency-Key": "k" * 201}).status_code == 400
-    assert page.call("get", "/events", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "9" * 19, str(MAX_CURSOR + 1)])
+def test_a_wrong_place_in_the_stream_is_refused(page: Page, last: str) -> None:
+    """PostgreSQL would refuse it for all pages whose news are read together."""
+    assert page.call("get", "/events", headers={"Last-Event-ID": last}).status_code == 400
 
 
 def test_a_visitor_who_says_too_much_is_told_when_to_go_on(
