@@ -151,7 +151,8 @@ def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> 
 
 
 def _marks(payload: Mapping[str, Any]) -> list[str]:
-    return marks.of_arrival(payload["chatbot_id"], payload["channel"], payload["external_user_id"], payload["external_id"])
+    names = [payload["external_user_id"], *(payload.get("identities") or ())]
+    return marks.of_arrival(payload["chatbot_id"], payload["channel"], names, payload["external_id"])
 
 
 _accept: Batch[Mapping[str, Any], Accepted | None] = Batch(partial(_accept_all, _accept_statement))

@@ -30,7 +30,8 @@ with names as (
 select job_lock('incoming-messages', (select array_agg(:chatbot_id || ':' || channel || ':' || form) from names))
 
 -- name: arrivals(customer_id, chatbot_id, contact_id)
--- What was accepted: saved, not saved yet, or never. A part for each index.
+-- What was accepted: saved, not saved yet, or never; under any of the names that it tells, of which some may not be learnt yet. A part
+-- for each index.
 with arrivals as (
     select id, message_id, payload, state from job where queue = 'incoming-messages' and closed_at is null and id > 0
     union all
@@ -39,10 +40,13 @@ with arrivals as (
 )
 select arrivals.message_id, arrivals.state = 'completed' as is_saved, arrivals.payload ->> 'external_id' as external_id,
     array(select file ->> 'sha256' from jsonb_path_query(arrivals.payload, '$.media[*]') file) as hashes
-from arrivals join contact_identity identity on identity.contact_id = :contact_id
-    and identity.family = contact_family_v1(arrivals.payload ->> 'channel')
-    and identity.name = contact_name_v1(arrivals.payload ->> 'channel', arrivals.payload ->> 'external_user_id')
-where arrivals.payload ->> 'chatbot_id' = :chatbot_id::text
+from arrivals
+where arrivals.payload ->> 'chatbot_id' = :chatbot_id::text and exists (
+    select from contact_identity identity, (
+        select arrivals.payload ->> 'external_user_id' as name
+        union all select jsonb_array_elements_text(coalesce(arrivals.payload -> 'identities', '[]'))) told
+    where identity.contact_id = :contact_id and identity.family = contact_family_v1(arrivals.payload ->> 'channel')
+        and identity.name = contact_name_v1(arrivals.payload ->> 'channel', told.name))
 
 -- name: provider_ids(conversation_ids, days)
 -- By which providers deliver again what they have delivered, and report on replies.

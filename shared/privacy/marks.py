@@ -7,6 +7,7 @@ that the database alone tells nobody whom it knew: phone numbers are few enough 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b, sha256
 
@@ -50,9 +51,10 @@ def of_message(chatbot_id: int, external_id: str) -> list[str]:
     return _marks(chatbot_id, f"message {external_id}")
 
 
-def of_arrival(chatbot_id: int, channel: str, name: str, external_id: str | None) -> list[str]:
-    """What a message that arrives may be known by."""
-    return of_name(chatbot_id, channel, name) + (of_message(chatbot_id, external_id) if external_id else [])
+def of_arrival(chatbot_id: int, channel: str, names: Sequence[str], external_id: str | None) -> list[str]:
+    """What a message that arrives may be known by: any of its author's names, its id."""
+    of_names = [mark for name in names for mark in of_name(chatbot_id, channel, name)]
+    return of_names + (of_message(chatbot_id, external_id) if external_id else [])
 
 
 def is_erased(marks: list[str]) -> bool:

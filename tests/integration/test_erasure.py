@@ -298,6 +298,16 @@ def test_messages_that_come_while_their_person_is_erased_are_erased_or_refused(w
     assert found_in_postgres(PHONE, PHRASE) == {}
 
 
+def test_what_waits_under_a_name_that_is_not_learnt_yet_is_erased(world: World) -> None:
+    write(world, PHRASE, external_id="wamid.first")
+    world.drain()
+    write(world, PHRASE, LID, external_id="wamid.waits", identities=[f"{PHONE}@c.us"])
+    assert (erasure.erase(world.customer, contact_of()) or {})["messages"] == 3
+    write(world, PHRASE, LID, external_id="wamid.late", identities=[f"{PHONE}@c.us"], sent_at=time.time() - 60)
+    world.drain()
+    assert found_in_postgres(PHONE, LID, PHRASE) == {}
+
+
 def test_a_file_that_another_person_sent_as_well_stays(world: World) -> None:
     for name in (PHONE, OTHER):
         write(world, "[image]", name, external_id=f"wamid.{name}", media=[PICTURE])
