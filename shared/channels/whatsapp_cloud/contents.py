@@ -34,13 +34,6 @@ def contacts(raw: dict[str, Any]) -> Content:
     return Content(Kind.CONTACT, data={"contacts": [_card(card) for card in get_objects(raw.get("contacts"))]})
 
 
-def own_names(raw: dict[str, Any]) -> list[str]:
-    """The number that a customer shares because the business asked for it; that of any other card may be somebody else's."""
-    cards = get_objects(raw.get("contacts"))
-    is_own = len(cards) == 1 and get_text(cards[0], "origin").lower() == "contact_request"
-    return [name for one in get_objects(cards[0].get("phones")) if (name := get_id(one, "wa_id"))] if is_own else []
-
-
 def _card(card: dict[str, Any]) -> dict[str, Any]:
     """A card's members; what stands in its vCard only, from there."""
     parts = (get_text(card, "name", part) for part in ("first_name", "last_name"))

@@ -35,7 +35,6 @@ from shared.channels.inbound import (
 )
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
-from shared.channels.whatsapp_cloud.contents import own_names
 from shared.channels.whatsapp_cloud.errors import meaning_of, most_telling, words_of
 from shared.channels.whatsapp_cloud.identities import changed_names, updated_user_id
 from shared.channels.whatsapp_cloud.messages import read_message
@@ -191,8 +190,15 @@ def _contact_of(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bo
 
 def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> tuple[str, ...]:
     """The other names of a message's customer that its payload tells."""
-    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"), *own_names(raw))
+    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"), *_own_number(raw))
     return tuple(name for name in dict.fromkeys(names) if name != user_id)
+
+
+def _own_number(raw: dict[str, Any]) -> list[str]:
+    """The number that a customer shares because the business asked for it; that of any other card may be somebody else's."""
+    cards = get_objects(raw.get("contacts"))
+    is_own = len(cards) == 1 and get_text(cards[0], "origin").lower() == "contact_request"
+    return [name for one in get_objects(cards[0].get("phones")) if (name := get_id(one, "wa_id"))] if is_own else []
 
 
 def _texts(value: dict[str, Any], *names: str) -> list[str]:
