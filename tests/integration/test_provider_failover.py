@@ -182,8 +182,8 @@ def test_what_is_the_requests_fault_does_not_move_on(world: World, serve: Serve,
 
 def test_the_api_says_who_answered(door: FrontDoor, serve: Serve) -> None:
     world = door.world
-    first, second = Provider(serve, hangs), Provider(serve, says("From the second."))
-    chatbot = chain(world, first.url, second.url, is_first_silent=True)
+    first, second = Provider(serve, THEIR_FAULT["closes"]), Provider(serve, says("From the second."))
+    chatbot = chain(world, first.url, second.url)
     reply = ask(world, chatbot)
     owner = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot))
     listed: Any = Business(door, owner)("GET", f"/conversations/{reply['conversation_id']}/messages")
@@ -246,8 +246,8 @@ def test_when_all_fail_the_job_does_what_the_most_hopeful_of_them_asks_for(
 def test_a_provider_that_keeps_failing_is_asked_last_until_it_is_back(
     world: World, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = Provider(serve, hangs), Provider(serve, says("From the second."))
-    chatbot = chain(world, first.url, second.url, is_first_silent=True)
+    first, second = Provider(serve, THEIR_FAULT["closes"]), Provider(serve, says("From the second."))
+    chatbot = chain(world, first.url, second.url)
     before = metrics.read().get(("failovers",), 0)
     now = 1_000.0
     failover = importlib.import_module("workers.ai")._failover
