@@ -8,6 +8,7 @@ connection held; where that fails, those words have to do.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ SHOWN = 2_000
 
 #: How much the turn before counts beside the question: it says what "and how often?" is about.
 TURN_BEFORE = 0.4
+#: Characters from which on a message may have much in it that is not its question.
+LONG_MESSAGE = 150
+#: The share of such a message up to which its questions are worth a vector of their own.
+MOST_ASKED = 0.6
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
+_ASKS = re.compile(r"[?？؟][\s\"'»”“)*_]*\Z")
 
 
 class Floor(NamedTuple):
@@ -105,6 +112,8 @@ def by_meaning(base: Base, question: str, before: str | None, characters: int) -
     vector = embeddings.of_question(model, question)
     if vector is None:
         return None
+    asked = asked_in(question)
+    topic = (embeddings.of_question(model, asked) if asked else None) or vector
     earlier = embeddings.of_question(model, before) if before else None
     floor = _floor(base, question)
     values = {
@@ -113,7 +122,7 @@ def by_meaning(base: Base, question: str, before: str | None, characters: int) -
         "question": question,
         "before": before,
         "vector": as_literal(vector),
-        "context_vector": as_literal(sum_of(vector, earlier, TURN_BEFORE) if earlier else vector),
+        "context_vector": as_literal(sum_of(topic, earlier, TURN_BEFORE) if earlier else topic),
         "floor": floor.cosine,
         "growth": floor.growth,
         "lead": floor.lead,
@@ -126,6 +135,17 @@ def by_meaning(base: Base, question: str, before: str | None, characters: int) -
         log.warning("vectors_not_searched", extra={"base": base.id, "model": model, "error": str(problem).splitlines()[0]})
         return None
     return row["items"] or []
+
+
+def asked_in(message: str) -> str | None:
+    """The questions of a long message; None if it has none, or is little else.
+
+    The vector of 70 words of greeting and thanks around a question is about greeting and thanks.
+    """
+    if len(message) < LONG_MESSAGE:
+        return None
+    asked = " ".join(sentence.strip() for sentence in _SENTENCE_ENDS.split(message) if _ASKS.search(sentence))
+    return asked if 0 < len(asked) <= MOST_ASKED * len(message) else None
 
 
 def _floor(base: Base, question: str) -> Floor:

@@ -15,7 +15,7 @@ from scripts.local.simulator.exchange import Request
 from scripts.local.simulator.services import embed
 from shared import config, db
 from shared.ai import embeddings, local_model
-from shared.ai.search import FLOORS, Base, Floor, Floors, by_meaning, search
+from shared.ai.search import FLOORS, Base, Floor, Floors, asked_in, by_meaning, search
 from shared.ai.vectors import as_literal
 from shared.errors import PermanentError
 from shared.queues import Queue
@@ -142,6 +142,35 @@ def test_the_turn_before_says_what_a_question_is_about_unless_it_is_about_someth
     assert titles(base, "and repotting?", "watering my cactus?")[0] == "Repotting a cactus"
     assert titles(base, "and repotting?", "watering my monstera?")[0] == "Repotting a monstera"
     assert "Shipping" in titles(base, "When do you ship?", "watering my monstera?")
+
+
+CHATTER = (
+    "Good morning, I hope that all of you are well. My sister has told me to write because you are so kind. {} "
+    "Thank you very much in advance, and have a nice weekend."
+)
+
+
+def test_the_question_in_a_long_message_has_a_vector_of_its_own(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    floors(monkeypatch, Floor(0.9, 0.9), Floor(0.9, 0.9))
+    assert titles(base, CHATTER.format("Dinosaur?"))[0] == "Returns"
+    assert titles(base, CHATTER.format("Dinosaur.")) == [], "nobody says what it asks"
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("Do you ship to Austria?", None),
+        (CHATTER.format("Do you ship to Austria?"), "Do you ship to Austria?"),
+        (CHATTER.format("Do you ship? And where to?"), "Do you ship? And where to?"),
+        (CHATTER.format("你们发货吗？谢谢。"), "你们发货吗？"),
+        (CHATTER.format("\nDo you ship?\n"), "Do you ship?"),
+        (CHATTER.format("I want it."), None),
+        ("Do you ship to Austria, " + "and to Vienna, " * 20 + "or not?", None),
+    ],
+)
+def test_what_a_long_message_asks(message: str, asked: str | None) -> None:
+    found = asked_in(message)
+    assert found is None if asked is None else found is not None and found.endswith(asked)
 
 
 def floors(monkeypatch: pytest.MonkeyPatch, one_language: Floor, across_languages: Floor) -> None:
