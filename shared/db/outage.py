@@ -72,6 +72,7 @@ KINDS = {
     "57P04": Kind("no such database", Consequence.RECONNECT),
     "57P05": Kind("connection idle for too long", Consequence.RECONNECT, repeat=True),
     "58": Kind("input/output error", Consequence.WAIT),
+    "XX002": Kind("an index is corrupted", Consequence.WAIT),  # until somebody runs reindex; rows (XX001) nothing brings back
 }
 #: Words that others ask for.
 TOO_MANY, TOO_SLOW = KINDS["53300"].word, KINDS["57014"].word

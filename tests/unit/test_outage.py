@@ -54,6 +54,7 @@ class Reported(psycopg2.DatabaseError):
         ("57P05", "connection idle for too long", "RECONNECT"),
         ("25P03", "idle in a transaction for too long", "RECONNECT"),
         ("58030", "input/output error", "WAIT"),
+        ("XX002", "an index is corrupted", "WAIT"),
         ("40001", "lost against another transaction", "NONE"),
         ("40P01", "lost against another transaction", "NONE"),
         ("40003", "connection lost", "RECONNECT"),
@@ -67,7 +68,7 @@ def test_an_sqlstate_has_a_word_and_a_consequence(state: str, word: str, consequ
         assert is_outage(problem) is (consequence != "NONE")
 
 
-@pytest.mark.parametrize("state", ["23505", "22P02", "42601", "42703", "SB001", "P0001"])
+@pytest.mark.parametrize("state", ["23505", "22P02", "42601", "42703", "SB001", "P0001", "XX000", "XX001"])
 def test_a_wrong_statement_is_no_outage(state: str) -> None:
     assert kind_of(Reported(state)) is None
     assert not is_outage(peewee.IntegrityError(Reported(state)))
