@@ -10,6 +10,7 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.channels.registry import SEND_QUEUES
 from tests.builders import World
 
 QUESTION = "the customer's own words"
@@ -164,3 +165,20 @@ def test_an_error_of_postgres_quotes_nobody(environment: dict[str, str]) -> None
         db.rows("select %s::jsonb", [f'{{"content": "{QUESTION}" half}}'])
     assert str(caught.value) == "invalid input syntax for type json (SQLSTATE 22P02)"
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("channel", "service", "body"),
+    [
+        ("whatsapp_cloud", "graph", {"error": {"message": "Message undeliverable", "code": 131026}}),
+        ("whatsapp_qr", "waha", {"statusCode": 500, "error": "Internal", "message": "invalid wid"}),
+    ],
+)
+def test_a_refusal_that_comes_as_200_is_no_delivery(
+    world: World, simulator: Simulator, channel: str, service: str, body: dict[str, Any]
+) -> None:
+    simulator.faults([{"kind": service, "fault": "status", "status": 200, "body": body}])
+    world.say(QUESTION, channel=channel, user="49123")
+    world.drain()
+    [job], [reply] = world.jobs(queue=SEND_QUEUES[channel]), world.messages(role="assistant")
+    assert (job["state"], reply["metadata"]["error_code"]) == ("failed", "recipient_unreachable")

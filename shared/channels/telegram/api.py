@@ -7,12 +7,16 @@ has no cause, for urllib3's exceptions name the address.
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
-from shared.channels.inbound import get_path
+from shared.channels.inbound import get_path, integer
 from shared.config import settings
 from shared.errors import OutsideFailure
 from shared.http import MAX_RESPONSE_BYTES, Response, post
+
+_NOT_OK = re.compile(rb'"ok"\s*:\s*false')
 
 
 def call(
@@ -22,9 +26,19 @@ def call(
     conf = settings()
     url = f"{conf.telegram_url}/bot{token}/{method}"
     try:
-        return post(url, json.dumps(body).encode(), {}, timeout or conf.http_timeout, max_bytes=max_bytes, needs_body=False)
+        answer = post(url, json.dumps(body).encode(), {}, timeout or conf.http_timeout, max_bytes=max_bytes, needs_body=False)
     except OutsideFailure as problem:
         raise problem from None
+    return as_it_says(answer)
+
+
+def as_it_says(answer: Response) -> Response:
+    """The answer with the status that it names itself: what stands before a Bot API server may answer 200 to everything."""
+    if not answer.ok or not _NOT_OK.search(answer.body):
+        return answer
+    said = answer.json()
+    code = integer(get_path(said, "error_code")) or 400
+    return replace(answer, status=code if 400 <= code < 600 else 400) if get_path(said, "ok") is False else answer
 
 
 def result_of(answer: Response) -> Any:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from shared.channels.inbound import get_path
 from shared.channels.whatsapp_cloud.errors import classify_error
 from shared.config import settings
 from shared.http import Response, post
@@ -56,10 +58,19 @@ def post_message(phone_number_id: str, token: str, body: Mapping[str, Any], time
     conf = settings()
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/messages"
     content = json.dumps({"messaging_product": "whatsapp", **body}).encode()
-    answer = post(url, content, {"Authorization": f"Bearer {token}"}, timeout, needs_body=False)
+    answer = as_it_says(post(url, content, {"Authorization": f"Bearer {token}"}, timeout, needs_body=False))
     if not answer.ok:
         raise classify_error(answer)
     return answer
+
+
+def as_it_says(answer: Response) -> Response:
+    """The answer, as a refusal if that is what it says: a provider between Meta and us may answer 200 to everything."""
+    if not answer.ok or b'"error"' not in answer.body:
+        return answer
+    body = answer.json()
+    is_refused = isinstance(get_path(body, "error"), dict) and not get_path(body, "messages")
+    return replace(answer, status=400) if is_refused else answer
 
 
 def _wamid(answer: Response) -> str:

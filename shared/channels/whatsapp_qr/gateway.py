@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from shared.channels.checks import ProviderRefused
-from shared.channels.inbound import get_path
+from shared.channels.inbound import get_path, integer
 from shared.channels.outcomes import Meaning, Outcome, Reason
+from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.config import settings
 from shared.http import Response, get, post
 from shared.http.client import exchange
@@ -72,7 +74,18 @@ def reported_failure(code: str, *words: str) -> dict[str, Any]:
 def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:
     """POSTs to the gateway. A 2xx whose body breaks off is one: it has sent the message. Raises what shared.http raises."""
     conf = settings()
-    return post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
+    answer = post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
+    return as_it_says(answer)
+
+
+def as_it_says(answer: Response) -> Response:
+    """The answer with the status that its error names: what stands before a gateway may answer 200 to everything."""
+    if not answer.ok or b'"error"' not in answer.body:
+        return answer
+    said = answer.json()
+    code = next(filter(None, (integer(get_path(said, name)) for name in ("statusCode", "status"))), 0)
+    is_refused = 400 <= code < 600 and get_path(said, "error") and not message_id_in(said)
+    return replace(answer, status=code) if is_refused else answer
 
 
 def call_get(path: str, headers: dict[str, str]) -> Response:
