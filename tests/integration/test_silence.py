@@ -13,7 +13,7 @@ import pytest
 
 from scripts.local.proxy import Mode, Proxy
 from shared import config, db
-from shared.db import query
+from shared.db import connecting, pool, query, session
 from shared.db.session import WORKER, Limits
 from shared.errors import ServiceDown
 from shared.jobs.ledger import leases
@@ -112,10 +112,10 @@ def test_one_silent_connection_holds_up_nobody_else(network: Proxy, world: World
     first, *others = [job["id"] for job in world.jobs(queue="incoming-messages")]
     stage = stage_of_queue(Queue.INCOMING)
     _forget(network)
-    with ThreadPoolExecutor(9) as pool:
-        leader = pool.submit(stage.run, first)
+    with ThreadPoolExecutor(9) as threads:
+        leader = threads.submit(stage.run, first)
         until(lambda: any(connection.said(b"save_message") for connection in network.connections()))
-        for done in [leader, *(pool.submit(stage.run, job) for job in others)]:
+        for done in [leader, *(threads.submit(stage.run, job) for job in others)]:
             done.result(60)
     _finish(world, 9)
 
@@ -128,8 +128,8 @@ def test_the_door_says_503_while_it_is_silent_and_then_goes_on(network: Proxy, d
     assert post("wamid.1") == 200
     network.treat(Mode.STALL)
     give_up_soon()
-    with ThreadPoolExecutor(12) as pool:  # more than there are connections
-        answers = [pool.submit(post, f"wamid.{number}") for number in range(2, 14)]
+    with ThreadPoolExecutor(12) as threads:  # more than there are connections
+        answers = [threads.submit(post, f"wamid.{number}") for number in range(2, 14)]
         assert {answer.result(60) for answer in answers} == {503}
     network.treat(Mode.PASS)
     assert [post(f"wamid.{number}") for number in range(1, 14)] == [200] * 13
@@ -150,7 +150,9 @@ def test_an_answer_that_breaks_off_is_asked_for_again(network: Proxy) -> None:
     assert db.retry_on_outage(lambda: db.scalar("select 2"), 60.0) == 2
 
 
-def test_a_statement_that_postgres_ends_leaves_a_good_connection(network: Proxy) -> None:
+def test_a_statement_that_postgres_ends_leaves_a_good_connection(network: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (connecting, pool, session):
+        monkeypatch.setattr(module, "ON_ITS_WAY", 60.0)  # however late this process hears of it
     db.use(Limits(statement=2, connect=WORKER.connect, turn=WORKER.turn))
     before = db.scalar("select pg_backend_pid()")
     with pytest.raises(ServiceDown, match="PostgreSQL: statement too slow"):
