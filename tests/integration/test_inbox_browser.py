@@ -281,6 +281,24 @@ def test_a_form_that_is_pressed_twice_is_sent_once(browser: Browser, site: Site,
     assert prevented == [False, True, False], "pressed, pressed again, and pressed after the browser came back to the page"
 
 
+def test_what_is_sent_without_a_connection_stays_in_its_place(browser: Browser, site: Site, world: World) -> None:
+    world.say()
+    world.drain()
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    network(browser, offline=True)
+    browser.until("!navigator.onLine && document.getElementById('connection').checkVisibility()", seconds=60)
+    browser.run("document.getElementById('reply').focus()")
+    browser.type("We open at nine." + ENTER)
+    browser.until("document.getElementById('connection').textContent.includes('nothing was sent')", seconds=60)
+    assert browser.run("return document.getElementById('reply').value") == "We open at nine."
+    network(browser)
+    browser.until("document.getElementById('connection').hidden", seconds=60)
+    press(browser, ENTER)
+    until_shown(browser, "#bubbles .bubble", "We open at nine.")
+    assert db.scalar("select count(*) from message where content = 'We open at nine.'") == 1
+
+
 def fill(world: World, conversations: int) -> None:
     """Conversations with a message each, one a day; the oldest one asks for a teapot."""
     db.rows(
@@ -293,11 +311,11 @@ def fill(world: World, conversations: int) -> None:
     )
 
 
-def slow(browser: Browser) -> None:
-    """From now on a request of the page takes half a second."""
+def network(browser: Browser, *, offline: bool = False, latency: int = 0) -> None:
+    """From now on a request of the page takes so many milliseconds, or gets nowhere."""
     browser.driver.execute_cdp_cmd("Network.enable", {})
     throughput = {"downloadThroughput": -1, "uploadThroughput": -1}
-    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 500, **throughput})
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": offline, "latency": latency, **throughput})
 
 
 def until_with_changes(browser: Browser, script: str) -> None:
@@ -318,7 +336,7 @@ def test_a_search_goes_further_back_while_the_lists_change(
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all&q=teapot")
     browser.until("document.querySelector('[data-more]')", seconds=60)
-    slow(browser)
+    network(browser, latency=500)
     browser.run("document.querySelector('[data-more]').click()")
     until_with_changes(browser, "document.querySelectorAll('#chats > li').length === 1")
     browser.until("!document.querySelector('[aria-disabled]')", seconds=60)
@@ -334,7 +352,7 @@ def test_a_list_that_shows_more_is_fetched_anew_with_all_of_its_rows(browser: Br
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
     browser.until("document.querySelector('[data-more]')", seconds=60)
-    slow(browser)
+    network(browser, latency=500)
     browser.run("document.querySelector('[data-more]').click()")
     until_with_changes(browser, f"document.querySelectorAll('#chats > li').length === {lists.PAGE + 12}")
     world.say("Another one", user="w_new")

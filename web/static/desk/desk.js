@@ -15,12 +15,14 @@ document.addEventListener("click", event => {
 });
 
 // ---- A form is sent once: what is pressed twice would be done twice. After a while it may be sent again, for what was sent is lost by
-// then; and so may all forms of a page to which the browser came back.
+// then; and so may all forms of a page to which the browser came back. Without a connection it stays as it is: the browser would put
+// its own page of an error in this one's place.
 const SENDING = 15_000;
 const release = form => form.removeAttribute("aria-busy");
 document.addEventListener("submit", event => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
+  if (isLost || !navigator.onLine) { event.preventDefault(); lost(document.body.dataset.kept); return; }
   if (form.hasAttribute("aria-busy")) { event.preventDefault(); return; }
   form.setAttribute("aria-busy", "true");
   setTimeout(release, SENDING, form);
@@ -66,7 +68,7 @@ document.addEventListener("htmx:afterSwap", () => {
 
 // ---- Who logs out leaves no drafts in the tab.
 document.addEventListener("submit", event => {
-  if ("leaves" in event.target.dataset) sessionStorage.clear();
+  if ("leaves" in event.target.dataset && !event.defaultPrevented) sessionStorage.clear();
 });
 
 // The first field has the focus, not the cross that closes.
@@ -164,37 +166,48 @@ document.addEventListener("htmx:afterSettle", tellTimes);
 // seconds; once it is there, the body gets the event desk:back, on which parts of the page may fetch themselves again.
 const connection = document.getElementById("connection");
 let waiting = 0;
+let isLost = false;
 function tell(text) {
   connection.textContent = text;
   connection.hidden = !text;
 }
-function lost() {
-  tell(document.body.dataset.lost);
+function lost(text = isLost ? connection.textContent : document.body.dataset.lost) {
+  isLost = true;
+  tell(text);
   clearTimeout(waiting);
   waiting = setTimeout(async () => {
     const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
     if (!answer || answer.status >= 500) { lost(); return; }
-    tell("");
+    found();
     document.body.dispatchEvent(new CustomEvent("desk:back"));
   }, 3000);
 }
-document.addEventListener("htmx:sendError", lost);
+function found() {
+  isLost = false;
+  tell("");
+}
+addEventListener("offline", () => lost());
+document.addEventListener("htmx:sendError", () => lost());
 document.addEventListener("htmx:responseError", event => {
   if (event.detail.xhr.status === 503) { lost(); return; }
   tell(document.body.dataset.failed);
   leaveIfRefused(); // what the page shows may have been erased
 });
-document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) tell(""); });
+document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) found(); });
 
 // ---- Server-sent events of an address: `hears` has a function for each. The browser resumes a stream that broke by itself, unless
-// the answer was an error. Who may no longer see the page, or not all of it, is asked for it anew: nothing stays on a shared screen.
+// the answer was an error; that it stays broken is told. Who may no longer see the page, or not all of it, is asked for it anew: nothing
+// stays on a shared screen.
+const BROKEN = 6000;
 function listen(address, hears, pause = 1000) {
   const events = new EventSource(address);
   for (const [name, hear] of Object.entries(hears)) events.addEventListener(name, hear);
   events.addEventListener("rights", event => { if (JSON.parse(event.data).rights !== document.body.dataset.rights) leave(); });
-  events.onopen = () => { pause = 1000; };
+  let broken = 0; // since when, as a timer: a server that is replaced is back within seconds
+  events.onopen = () => { pause = 1000; clearTimeout(broken); broken = 0; };
   events.onerror = () => {
-    if (events.readyState !== EventSource.CLOSED) return;
+    if (events.readyState !== EventSource.CLOSED) { broken ||= setTimeout(lost, BROKEN); return; }
+    clearTimeout(broken);
     leaveIfRefused();
     setTimeout(listen, pause, address, hears, Math.min(30_000, pause * 2));
   };
