@@ -96,7 +96,7 @@ def set_password_hash(user_id: int, password_hash: str) -> None:
     with db.transaction():
         _change(user_id, password_hash=password_hash)
         db.rows(UserSession.delete().where(UserSession.user == user_id))
-        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
+        _end_links(user_id)
 
 
 def replace_password_hash(user: User, password_hash: str) -> bool:
@@ -110,13 +110,18 @@ def replace_password_hash(user: User, password_hash: str) -> bool:
 
 
 def set_role(user_id: int, role: str) -> None:
-    """An agent becomes an owner, or the other way round. Raises Refused where a customer would be left without an owner."""
+    """An agent becomes an owner, or the other way round. Raises Refused where a customer would be left without an owner.
+
+    Links that were made for an agent end when they become an owner: an API key was shown one, perhaps.
+    """
     with db.transaction():
         user = require(user_id)
         if role not in ("agent", "owner") or user.role == "operator":
             raise Refused("Only agents and owners change their roles.")
         if role == "agent":
             _keep_one(user)
+        elif user.role == "agent":
+            _end_links(user_id)
         _change(user_id, role=role)
 
 
@@ -126,7 +131,7 @@ def disable(user_id: int) -> None:
         _keep_one(require(user_id))
         _change(user_id, disabled_at=fn.now())
         db.rows(UserSession.delete().where(UserSession.user == user_id))
-        db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
+        _end_links(user_id)
 
 
 def enable(user_id: int) -> None:
@@ -181,6 +186,10 @@ def _keep_one(user: User) -> None:
         raise Refused(
             "%(name)s is the last owner of this business who can log in. Make somebody else an owner first.", name=user.name
         )
+
+
+def _end_links(user_id: int) -> None:
+    db.rows(UserLink.update(used_at=fn.now()).where(UserLink.user == user_id, UserLink.used_at.is_null()))
 
 
 def _one(where: Any) -> User | None:

@@ -33,7 +33,7 @@ def test_an_owner_invites_changes_and_ends(app: Flask, world: World) -> None:
     browser, team = Visitor(app, owner), f"/desk/c/{world.customer}/team"
     assert "not an e-mail address" in browser.post(team, email="nobody", name="Ines", role="agent").text
     answer = browser.post(team, email="ines@shop.example", name="Ines <b>", role="operator")
-    path = "/desk/link/" + answer.text.split("/desk/link/")[1][:43]
+    path = link_on(answer.text)
     assert "Ines &lt;b&gt;" in answer.text
     member = accounts.find("ines@shop.example")
     assert member is not None
@@ -51,6 +51,26 @@ def test_an_owner_invites_changes_and_ends(app: Flask, world: World) -> None:
     recorded = [row["action"] for row in db.rows(AuditEntry.select().where(AuditEntry.user == owner.id).order_by(AuditEntry.id))]
     assert recorded == ["user.logged_in", "user.invited", "user.link_made", "user.role_changed", "user.disabled"]
     assert path.rpartition("/")[2] not in str(db.rows(AuditEntry.select()))
+
+
+def test_an_agents_link_makes_no_owner(app: Flask, world: World) -> None:
+    """An API key may invite agents, and is shown their links; owners are the desk's to make."""
+    browser, team = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/team"
+    agents = link_on(browser.post(team, email="ines@shop.example", name="Ines", role="agent").text)
+    member = accounts.find("ines@shop.example")
+    assert member is not None
+    owners = link_on(browser.post(f"{team}/{member.id}/role", role="owner").text)
+    invited = Visitor(app)
+    assert "/desk/login" in invited.get(team).headers["Location"]
+    invited.post(agents, password=PASSWORD, again=PASSWORD)
+    assert invited.get(team).status_code == 303, "still nobody"
+    assert invited.post(owners, password=PASSWORD, again=PASSWORD).status_code == 303
+    assert invited.get(team).status_code == 200
+    assert browser.post(f"{team}/{member.id}/role", role="agent").status_code == 303
+
+
+def link_on(page: str) -> str:
+    return "/desk/link/" + page.split("/desk/link/")[1][:43]
 
 
 def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: Flask, world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, flash, g, make_response, render_template, request, url_for
@@ -40,9 +41,11 @@ def invite() -> Response:
 @desk.post("/c/<int:customer_id>/team/<int:user_id>/role")
 @allowed("owner")
 def change_role(user_id: int) -> Response:
-    """Makes an agent an owner, or an owner an agent."""
+    """Makes an agent an owner, or an owner an agent. Who is only invited needs a new link as an owner."""
     member, role = _member(user_id, g.customer.id), request.form.get("role", "")
-    return _do(member, "user.role_changed", lambda: accounts.set_role(member.id, role), role=role)
+    answer = _do(member, "user.role_changed", lambda: accounts.set_role(member.id, role), role=role)
+    has_no_link = answer.status_code == HTTPStatus.SEE_OTHER and not member.password_hash and not member.disabled_at
+    return _link(member) if has_no_link and (member.role, role) == ("agent", "owner") else answer
 
 
 @desk.post("/c/<int:customer_id>/team/<int:user_id>/<any(disable, enable):what>")
