@@ -59,13 +59,22 @@ _FRAME = re.compile(
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
+#: How thoughts are headed by models that were taught to think aloud, and the answer behind them.
+THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in ("Thought", "Thoughts", "Reasoning"))
+ANSWER_HEADS = tuple(
+    f"{mark}{word}:"
+    for mark in ("", "**")
+    for word in ("Final Answer", "Final answer", "Answer", "Antwort", "Respuesta", "Réponse", "Risposta", "Resposta")
+)
+_ANSWER_HEAD = rf"(?:{'|'.join(map(re.escape, ANSWER_HEADS))})(?:\*\*)?\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
 #: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
-#: the channels; Granite; what Poe quotes and ollama prints. Then those of them that have no end.
+#: the channels; Granite; what Poe quotes and ollama prints; ReAct. Then those of them that have no end.
 _BARE_THOUGHTS = re.compile(
     r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
     r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
     r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?\s*\n(?:\s*>[^\n]*(?:\n|\Z))+\s*"
     r"|\A\s*Thinking(?:\.\.\.|…)\s*\n[\s\S]*?\.\.\.done thinking\.\s*"
+    rf"|\A\s*(?:{'|'.join(map(re.escape, THOUGHT_HEADS))})[\s\S]*?\n[ \t]*{_ANSWER_HEAD}"
     r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
 )
 
@@ -109,6 +118,7 @@ _NEXT_TURN = re.compile(
 BEGINS = re.compile(
     r"\A\s*(?:(?:<s>|\[/INST\]|<\|im_start\|>\s*assistant\s*\n|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|assistant\|>"
     r"|<start_of_turn>\s*model\s*\n|<｜Assistant｜>|assistant\s*\n)\s*)+"
+    rf"|\A\s*{_ANSWER_HEAD}"
     rf"|\A\s*(?:\*\*|__)?(?:{_ASSISTANT})(?:\*\*|__)?\s?[:：](?:\*\*|__)?\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
     r"|\A\s*\[(?:\d+ (?:hours|days|weeks) later|a colleague|replies to: |the customer reacted with )[^\]\n]{0,300}\]\s*(?=\S)",
     re.I,

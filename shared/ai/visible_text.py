@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from shared.ai import calls
-from shared.ai.answer_text import BEGINS, ENDS, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part, without_end
+from shared.ai.answer_text import (
+    ANSWER_HEADS,
+    BEGINS,
+    ENDS,
+    PREFIXES,
+    TAGS,
+    THOUGHT_HEADS,
+    TRIGGERS,
+    markers_of,
+    visible_part,
+    without_end,
+)
 from shared.ai.calls import MARK as CALL
 from shared.ai.tools import TOOLS
 
@@ -49,6 +60,7 @@ _MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
     *(*TOOLS, "Assistant:", "assistant:", "**Assistant:", "AI:", "<|im_start|>assistant", "<|start_header_id|>", "<|assistant|>"),
+    *(*THOUGHT_HEADS, *ANSWER_HEADS),
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this

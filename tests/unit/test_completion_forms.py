@@ -47,6 +47,7 @@ def test_an_answer_that_stands_elsewhere(choice: dict[str, Any]) -> None:
 
 
 ROLES = [
+    "Final Answer: Hi", "**Answer:** Hi", "Antwort: Hi",
     "Assistant: Hi", "assistant: Hi", "**Assistant:** Hi", "AI: Hi", "AI Assistant: Hi", "Asistente: Hi", "KI-Assistent: Hi",
     "助手：Hi", "assistant\n\nHi", "<|im_start|>assistant\nHi<|im_end|>", "<|start_header_id|>assistant<|end_header_id|>\n\nHi",
     "<|assistant|>\nHi", "<s>Hi</s>", "Hi [/INST]", "<start_of_turn>model\nHi<end_of_turn>", "<｜Assistant｜>Hi",

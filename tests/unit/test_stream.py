@@ -538,6 +538,9 @@ SHOWN = [
     ("Here is my thought process:\nsecret\n\nHere is my response:\nHello", "Hello"),
     ("Here's my thought process:\nsecret", ""),
     ("*Thinking...*\n\n> secret\n> secret\n\nHello", "Hello"),
+    ("Thought: secret\nAction: none\nFinal Answer: Hello", "Hello"),
+    ("**Thought:** secret\n\n**Answer:** **Hello**", "**Hello**"),
+    ("Answering you: Hello", "Answering you: Hello"),
     ("Thinking...\nsecret\n...done thinking.\n\nHello", "Hello"),
     ("```thinking\nsecret\n```py\nsecret\n```\nsecret\n```\nHello", "Hello"),
     ("Hello:\n```py\nx\n```\n", "Hello:\n```py\nx\n```\n"),
@@ -586,7 +589,15 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
 
 @pytest.mark.parametrize(
     "begins",
-    ["Assistant: ", "**Assistant:** ", "AI: ", "<|im_start|>assistant\n", "<|start_header_id|>assistant<|end_header_id|>\n\n"],
+    [
+        "Final Answer: ",
+        "**Answer:** ",
+        "Assistant: ",
+        "**Assistant:** ",
+        "AI: ",
+        "<|im_start|>assistant\n",
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ],
 )
 def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
     filtered = VisibleText()
