@@ -151,7 +151,7 @@ def test_an_attempt_that_fails_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None
         ("PGCLIENTENCODING", "latin1"),
         ("PGTZ", "Asia/Kathmandu"),
         ("PGDATESTYLE", "SQL,DMY"),
-        ("PGOPTIONS", "-c statement_timeout=1 -c bytea_output=escape"),
+        ("PGOPTIONS", "-c statement_timeout=20s -c bytea_output=escape"),
         ("PGGSSENCMODE", "prefer"),
     ],
 )
@@ -165,6 +165,7 @@ def test_a_variable_for_other_programs_does_no_harm(
     world.drain()
     assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
     assert [message["content"] for message in world.messages(role="user")] == ["Grüße, wann? \U0001f600"]
+    assert db.scalar("show statement_timeout") != "20s"
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("0", "5"), ("-1", "5"), ("3600", "5"), ("7", "7")])

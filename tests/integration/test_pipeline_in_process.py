@@ -68,6 +68,7 @@ def test_each_stage_keeps_its_budget_of_statements(world: World, channel: str, m
 
 
 def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared.ai import clients
     from shared.http import client
 
     held: list[bool] = []
@@ -78,7 +79,8 @@ def test_no_connection_is_held_during_a_call(world: World, simulator: Simulator,
             held.append(is_connected())
         return exchange(*arguments, **named)
 
-    monkeypatch.setattr(client, "exchange", watched_exchange)
+    for module in (client, clients):
+        monkeypatch.setattr(module, "exchange", watched_exchange)
     world.endpoint(world.customer)
     for channel in ("whatsapp_cloud", "whatsapp_qr"):
         world.say(channel=channel, user="49123")

@@ -66,9 +66,10 @@ def test_a_provider_that_hangs_takes_ever_fewer_threads_of_its_customer_alone(fr
 
     def hang_until_the_others_were_refused() -> None:
         until(lambda: len(fresh.jobs(queue="ai-processing", state="delayed")) == 60 - MAX_SLOTS)
-        simulator.clear_faults()
+        simulator.faults([{"kind": "ai", "fault": "reset_after"}])  # also for a call that is on its way
 
     jobs = ask(fresh, chatbot, 60, hang_until_the_others_were_refused)
+    simulator.clear_faults()
     hung = [job for job in jobs if job["attempts"] == 1]
     refused = [job for job in jobs if job["attempts"] == 0]
     assert (len(hung), len(refused)) == (MAX_SLOTS, 60 - MAX_SLOTS)

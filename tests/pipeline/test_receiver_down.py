@@ -22,7 +22,7 @@ EVENTS = 10
 @pytest.fixture
 def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
     """What delivers, and the housekeeping; the schedule is one of seconds, longer than the receiver is down."""
-    chosen = {"WEBHOOK_REDELIVERY_SCHEDULE": "2s " * 100, "SWEEP_INTERVAL_SECONDS": "1", "JOB_LEASE_SECONDS": "10"}
+    chosen = {"WEBHOOK_REDELIVERY_SCHEDULE": "2s " * 20, "SWEEP_INTERVAL_SECONDS": "1", "JOB_LEASE_SECONDS": "10"}
     names = ["webhooks", "maintenance"]
     manager = ProcessManager(root / "Procfile", env={**os.environ, **chosen}, cwd=root, names=names)
     manager.start()
