@@ -14,6 +14,7 @@ import pytest
 ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 TEXT = "café ✓"
 LOG = f"from shared.telemetry.logs import configure_logging as c; c('INFO'); import logging; logging.info({TEXT!a})"
+WIDGET = "from web.desk.language import script_words as w; assert w('de', 'widget-page.js') and w('de', 'widget.js')"
 PRINT = f"import scripts.commands; print({TEXT!a})"
 
 
@@ -35,3 +36,7 @@ def test_a_log_line_is_json_in_utf8(root: Path, environment: dict[str, str]) -> 
 
 def test_a_command_prints_what_the_terminal_can_show(root: Path, environment: dict[str, str]) -> None:
     assert run(PRINT, root, environment).stdout == b"caf? ?\n"
+
+
+def test_the_widgets_scripts_have_their_words(root: Path, environment: dict[str, str]) -> None:
+    run(WIDGET, root, environment)

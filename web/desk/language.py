@@ -60,7 +60,7 @@ def script_words(code: str, script: str) -> dict[str, str]:
     if code == "en":
         return {}
     known = translations(code)
-    return {english: known.gettext(english) for english in _IN_SCRIPTS.findall((STATIC / script).read_text())}
+    return {english: known.gettext(english) for english in _IN_SCRIPTS.findall((STATIC / script).read_text(encoding="utf-8"))}
 
 
 class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types

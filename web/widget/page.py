@@ -56,4 +56,4 @@ def script() -> Response:
 @cache
 def _script() -> str:
     words = {code: script_words(code, "widget.js") for code in languages() if code != "en"}
-    return (STATIC / "widget.js").read_text().replace("const words = {};", f"const words = {json.dumps(words)};")
+    return (STATIC / "widget.js").read_text(encoding="utf-8").replace("const words = {};", f"const words = {json.dumps(words)};")

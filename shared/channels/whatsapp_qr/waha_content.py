@@ -53,8 +53,9 @@ _FILES = {
 }
 #: What a file is called where it has no words, if not as its kind is.
 _LABELS = {MediaKind.VOICE: "audio"}
-#: What WEBJS leaves in `body` of a place, a product, a file that it has not loaded: a small picture.
+#: Where WhatsApp has a file, encrypted.
 _OF_WHATSAPP = re.compile(r"https?://[^/?#]+\.whatsapp\.net(?:[:/?#]|$)", re.I)
+#: What WEBJS leaves in `body` of a place, a product, a file that it has not loaded: a small picture.
 _THUMBNAIL = re.compile(
     r"data:[\w./+-]+;base64,.*|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}", re.S
 )
