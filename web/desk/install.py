@@ -16,6 +16,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from itsdangerous import URLSafeTimedSerializer
 from peewee import InterfaceError, OperationalError
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
@@ -31,6 +32,7 @@ from web.desk.pages import PAGES
 from web.error_words import own_words, words_of
 from web.hardening import reads_no_body_without
 from web.problems import service_down, unreadable
+from web.signing import Signer
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,13 @@ reads_no_body_without(lambda headers: COOKIE in headers.get("Cookie", ""), desk)
 
 class _Cookies(SecureCookieSessionInterface):
     """Flask's signed cookie, which goes over https only where the page came that way."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Flask's own, with signatures that other machines take."""
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = Signer
+        return serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         return request.headers.get("X-Forwarded-Proto", request.scheme) == "https"

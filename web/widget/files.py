@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from flask import request
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 from shared import db
@@ -19,6 +19,7 @@ from shared.media.download import Download, Spoilt, TooLarge
 from shared.media.storage import storage
 from shared.models import Chatbot, Conversation, Media, Message
 from web.server.wsgi import BODY_FILE
+from web.signing import Serializer
 from web.widget.ids import row_id
 from web.widget.keys import derived_keys
 from web.widget.visitor import Visitor
@@ -130,8 +131,8 @@ def _whose(visitor: Visitor) -> list[Any]:
     return [visitor.chatbot_id, visitor.id]
 
 
-def _signer(keys: Any) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(list(reversed(keys)), salt=_PURPOSE)  # the last of the list signs
+def _signer(keys: Any) -> Serializer:
+    return Serializer(list(reversed(keys)), salt=_PURPOSE)  # the last of the list signs
 
 
 def _customer_of(visitor: Visitor) -> int:
