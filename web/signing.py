@@ -15,7 +15,7 @@ class Signer(TimestampSigner):
     """
 
     def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:
-        """The value, and when it was signed if that is asked for. Raises BadSignature; SignatureExpired after `max_age` seconds."""
+        """The value, and when it was signed if that is asked for. Raises BadSignature."""
         value, signed_at = super().unsign(signed_value, return_timestamp=True)
         if max_age is not None and self._now() - signed_at > timedelta(seconds=max_age):
             raise SignatureExpired("older than it may be", payload=value, date_signed=signed_at)

@@ -202,7 +202,9 @@ def _post(event: dict[str, Any], attempt: Attempt) -> http.Response:
     whose = f"webhook event {event['id']}'s endpoint"
     secrets = [decrypt(secret, whose) for secret in (event["secret"], *event["old_secrets"])]
     own = json.loads(decrypt(event["headers"], whose)) if event["headers"] else {}
-    headers = signing.headers(secrets, event["id"], event["event"], attempt.number, body)
+    # PostgreSQL's time: receivers refuse what was signed by a clock that is minutes off, and a worker's may be.
+    signed_at = datetime.fromtimestamp(event["claimed_at"], UTC)
+    headers = signing.headers(secrets, event["id"], event["event"], attempt.number, body, signed_at)
     return http.post(
         event["url"],
         body,

@@ -7,7 +7,8 @@ select claimed_jobs.*, (select to_jsonb(delivery) from (
         case when endpoint.old_secret_until > now() then endpoint.old_secret || array(
             select secret from webhook_earlier_secret where endpoint_id = endpoint.id and until > now() order by until desc
         ) else '{}' end as old_secrets,
-        to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
+        to_char(event.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at,
+        extract(epoch from clock_timestamp())::bigint as claimed_at
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
 ) delivery) as loaded

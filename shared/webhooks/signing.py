@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_bytes
 
 from standardwebhooks import Webhook
@@ -26,9 +26,8 @@ def event_id(row_id: int) -> str:
     return f"evt_{row_id}"
 
 
-def headers(secrets: Sequence[str], row_id: int, event: str, attempt: int, body: bytes) -> dict[str, str]:
+def headers(secrets: Sequence[str], row_id: int, event: str, attempt: int, body: bytes, now: datetime) -> dict[str, str]:
     """The headers of one attempt, with a signature by each secret: a receiver may still have the one before."""
-    now = datetime.now(UTC)
     return {
         "X-Webhook-Event": event,
         "X-Webhook-ID": event_id(row_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import importlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,9 @@ from standardwebhooks import Webhook
 from scripts.local.environment import free_port
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.webhooks import endpoints
+from shared.webhooks import endpoints, signing
 from tests.builders import World
+from tests.integration.test_clocks import clock_off
 
 NODE = shutil.which("node")
 VENDORED = Path(__file__).parents[1] / "vendor_node"
@@ -65,6 +68,34 @@ def test_a_hand_makes_the_standards_vector_and_our_signatures(world: World, simu
             assert Webhook(secret).verify(body, headers)["id"] == headers["webhook-id"]
             assert by_hand(secret, headers["webhook-id"], headers["webhook-timestamp"], body) in signatures
         assert len(signatures) == 2
+
+
+@pytest.mark.parametrize("wrong", [3600, -3600], ids=["ahead", "behind"])
+def test_a_receiver_takes_what_a_worker_signs_whose_clock_is_wrong(world: World, simulator: Simulator, wrong: int) -> None:
+    world.endpoint(world.customer)
+    world.say()
+    with wrong_clock(wrong):
+        world.drain()
+    [delivery, *_] = simulator.record("webhook")
+    assert Webhook(world.secret).verify(delivery["body"], delivery["headers"])["id"] == delivery["headers"]["webhook-id"]
+
+
+@contextmanager
+def wrong_clock(seconds: int) -> Iterator[None]:
+    """Whatever the worker's modules read of this machine's clock is wrong."""
+
+    class Clock(datetime):
+        """datetime's clock is C's, which `time` does not lead to."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=seconds)
+
+    with clock_off(seconds), pytest.MonkeyPatch.context() as patch:
+        for module in (signing, importlib.import_module("workers.webhooks")):
+            if hasattr(module, "datetime"):
+                patch.setattr(module, "datetime", Clock)
+        yield
 
 
 def install(folder: Path) -> None:
