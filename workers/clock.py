@@ -1,15 +1,15 @@
 """The clock of processes that run all stages: sends what periodiq's process type `scheduler` sends elsewhere.
 
 A small system saves that process, and Heroku's smallest plan has no room for a third one. Any number of these processes may
-run: each minute is one key in Redis, and whoever sets it sends. What is sent may be done twice (workers/maintenance.py).
+run: each minute of Redis' clock is one key in Redis, and whoever sets it sends. What is sent may be done twice
+(workers/maintenance.py).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dramatiq.broker import Broker
@@ -17,11 +17,11 @@ from dramatiq.middleware import Middleware
 
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.jobs import worker_process
+from shared.jobs import scheduled, worker_process
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which Redis remembers that a minute's jobs were sent: more than clocks of several machines differ.
+#: Seconds for which Redis remembers that a minute's jobs were sent.
 REMEMBERED = 600
 
 
@@ -40,9 +40,12 @@ class Clock(Middleware):
         self._stopping.set()
 
     def _tick(self) -> None:
-        while not self._stopping.wait(60 - time.time() % 60):
+        wait = 0.0
+        while not self._stopping.wait(wait):
+            wait = 60.0
             try:
-                send_due(datetime.now(UTC))
+                send_due(scheduled.now())
+                wait = 60 - scheduled.now().timestamp() % 60
             except Exception as error:
                 # The next minute's jobs do what this minute's would have done.
                 log.warning("periodic_jobs_not_sent", extra={"error": f"{type(error).__name__}: {error}"})

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import dramatiq
 import redis
 from dramatiq.broker import Broker
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, SkipMessage
 from periodiq import PeriodiqMiddleware, cron
 
 from shared import db
@@ -44,7 +46,7 @@ from shared.webhooks import notices as endpoint_notices
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a periodic job that waited is skipped. Long, for the scheduler's clock and ours may differ; each is quick.
+#: Seconds after which a periodic job that waited is skipped: others have come since. Each is quick.
 SKIP_AFTER = 3600
 EACH_MINUTE = "* * * * *"
 #: Seconds between steps of bulk actions: somebody watches them.
@@ -133,14 +135,26 @@ class Periodic(dramatiq.Actor[Any, Any]):
     def send_with_options(self, **options: Any) -> dramatiq.Message[Any]:
         """Sends; a Redis that is away is logged. The next minute's jobs do what these would have done."""
         try:
-            return super().send_with_options(**options)
+            return super().send_with_options(**{**options, "scheduled_at": scheduled.now().isoformat()})
         except redis.RedisError as problem:
             outage.noticed(problem)
             return self.message_with_options(args=(), kwargs={}, **options)
 
 
+class Punctual(PeriodiqMiddleware):  # type: ignore[misc]  # periodiq has no types
+    """Skips jobs that have waited for too long. By Redis' clock, as they were sent: with its own, a machine whose clock is ahead
+    would skip them all."""
+
+    def before_process_message(self, broker: Broker, message: dramatiq.Message[Any]) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Raises SkipMessage. While Redis is away the job itself says so."""
+        with suppress(redis.RedisError):
+            sent_at = message.options.get("scheduled_at")
+            if sent_at and (scheduled.now() - datetime.fromisoformat(sent_at)).total_seconds() > SKIP_AFTER:
+                raise SkipMessage
+
+
 broker = worker_process.boot()
-broker.add_middleware(PeriodiqMiddleware(skip_delay=SKIP_AFTER))
+broker.add_middleware(Punctual())
 broker.add_middleware(Ticker())
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from shared.broker.connection import redis_now_ms
 from shared.broker.last_time import LastTime
+from shared.broker.redis_broker import get_broker
 
 #: Seconds without any of them after which something is wrong; some are due each minute.
 LATE = 300
 
 _last = LastTime("scheduled-at")
+
+
+def now() -> datetime:
+    """By Redis' clock: those who send and those who do the work may be on machines whose clocks differ. Raises RedisError."""
+    return datetime.fromtimestamp(redis_now_ms(get_broker().client) / 1000, UTC)
 
 
 def note() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import dramatiq
 import pytest
 from periodiq import PeriodiqMiddleware, cron
 
 from shared.broker.redis_broker import Broker, get_broker
+from shared.jobs import scheduled
 from shared.queues import MAINTENANCE_QUEUE
+from tests.waiting import until
 
 NOON = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 
@@ -50,6 +52,26 @@ def test_what_is_due_is_sent_in_its_minute(broker: Broker) -> None:
     assert sent(broker) == {"minutely": 1, "hourly": 1}
     assert send_due(NOON + timedelta(minutes=1))
     assert sent(broker) == {"minutely": 2, "hourly": 1}
+
+
+@pytest.mark.parametrize("wrong", [timedelta(minutes=10), -timedelta(minutes=10)], ids=["ahead", "set back"])
+def test_the_minute_is_that_of_redis(broker: Broker, monkeypatch: pytest.MonkeyPatch, wrong: timedelta) -> None:
+    """Else nothing would be sent for ten minutes by a clock that is set back by ten: each of them was sent before."""
+    from workers import clock
+
+    class WrongClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + wrong
+
+    monkeypatch.setattr(clock, "datetime", WrongClock)
+    ticking = clock.Clock()
+    before = scheduled.now()
+    ticking.after_worker_boot(broker, None)
+    until(lambda: sent(broker)["minutely"])
+    ticking.before_worker_shutdown(broker, None)
+    keys = {key.decode().partition(":clock:")[2] for key in broker.client.keys("*:clock:*")}
+    assert keys <= {f"{moment:%Y-%m-%dT%H:%M}" for moment in (before, scheduled.now())}
 
 
 def test_any_number_of_processes_send_a_minute_once(broker: Broker) -> None:

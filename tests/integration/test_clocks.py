@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import dramatiq.common
 import pytest
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
+from dramatiq.middleware import SkipMessage
+from periodiq import PeriodiqMiddleware
 
 from shared.broker.connection import connect_redis
 from shared.broker.consumer import WokenConsumer
@@ -17,6 +20,7 @@ from shared.broker.enqueue import Ticket, message_for
 from shared.broker.messages import addressed
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
+from shared.jobs import scheduled
 from shared.jobs.sweep import sweep_if_alone, swept_ago
 from shared.queues import Queue
 from tests.builders import World
@@ -129,3 +133,25 @@ def test_the_age_of_a_sweep_is_right(world: World, wrong: float) -> None:
         ago = swept_ago()
     assert ago is not None
     assert ago < 60
+
+
+def test_periodic_jobs_are_done_whatever_the_schedulers_clock_says(environment: dict[str, str], wrong: float) -> None:
+    from workers import maintenance
+
+    theirs = datetime.fromtimestamp(_true_time() - abs(wrong), UTC)
+    message = maintenance.watch_gateways.send_with_options(scheduled_at=theirs.isoformat())
+    punctual(maintenance.broker).before_process_message(maintenance.broker, MessageProxy(message))
+
+
+def test_a_periodic_job_that_waited_for_long_is_skipped(environment: dict[str, str], wrong: float) -> None:
+    from workers import maintenance
+
+    old = maintenance.watch_gateways.message_with_options(scheduled_at=(scheduled.now() - timedelta(hours=2)).isoformat())
+    with clock_off(wrong), pytest.raises(SkipMessage):
+        punctual(maintenance.broker).before_process_message(maintenance.broker, MessageProxy(old))
+
+
+def punctual(broker: dramatiq.Broker) -> PeriodiqMiddleware:
+    """What skips jobs that are too old."""
+    [middleware] = [one for one in broker.middleware if isinstance(one, PeriodiqMiddleware)]
+    return middleware
