@@ -21,7 +21,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
         searched.question, searched.before,
-        knowledge_search_v7(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
+        knowledge_search_v8(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
         -- Whose vectors serve, if the base has any (shared/ai/search.py).
         base.id as knowledge_base_id, base.languages as knowledge_languages,
         case when base.embedding_model is not null then base.embedded_model end as embedded_model,

@@ -20,7 +20,7 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
                     visible_text.py: what may be shown
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources, and
                     source_lists.py: lists of them
-What does not: the ranking (knowledge_search_v7 in schema.sql, knowledge_hybrid_v5 in shared/db/vectors.sql), how items get into a
+What does not: the ranking (knowledge_search_v8 in schema.sql, knowledge_hybrid_v6 in shared/db/vectors.sql), how items get into a
 base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).
 
 It may import: the vocabulary, models, db, http, broker, telemetry, jobs, budgets, knowledge, teaching. Used by workers, web and

@@ -1,5 +1,5 @@
-"""What a question finds: by meaning as well as by words where its knowledge base has vectors (knowledge_hybrid_v5 in
-shared/db/vectors.sql), else by words alone (knowledge_search_v7 in schema.sql).
+"""What a question finds: by meaning as well as by words where its knowledge base has vectors (knowledge_hybrid_v6 in
+shared/db/vectors.sql), else by words alone (knowledge_search_v8 in schema.sql).
 
 The claim of an answer's job has searched by words already (workers/ai.sql). The question's vector is made here, with no
 connection held; where that fails, those words have to do.
@@ -94,7 +94,7 @@ def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[st
         found = by_meaning(Base(*base.values()), question, None, characters)
         if found is not None:
             return found
-    return db.scalar("select knowledge_search_v7(%s, %s, null, %s)", [base_id, question, characters]) or []
+    return db.scalar("select knowledge_search_v8(%s, %s, null, %s)", [base_id, question, characters]) or []
 
 
 def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ end $$;
 -- Items that are switched off, which a search leaves out: usually none.
 create index if not exists knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
 
--- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v7 gives them, but by
+-- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v8 gives them, but by
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
 -- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides
 -- what "and how often?" is about; an item that fits the question alone has nearly the same place, for the turn before may have been
@@ -87,7 +87,7 @@ create index if not exists knowledge_item_inactive_idx on knowledge_item (knowle
 -- their number up to 500: of many items the best is nearer to any question. Both are lower by up to `p_words` where the question's words
 -- fit: what two ways to search agree on is seldom wrong.
 -- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
-create or replace function knowledge_hybrid_v5(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
+create or replace function knowledge_hybrid_v6(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
     p_vector halfvec, p_context halfvec, p_floor real, p_growth real, p_lead real, p_words real, p_characters integer)
 returns jsonb language plpgsql stable as $$
 begin
@@ -101,12 +101,12 @@ begin
             group by item_id
         ), words_alone as materialized (
             select id, score / max(score) over () as share, relevance
-            from knowledge_candidates_v5(p_knowledge_base_id, p_question, null, 1000)
+            from knowledge_candidates_v6(p_knowledge_base_id, p_question, null, 1000)
         ), words_in_context as materialized (
             select id, share, relevance from words_alone where p_before is null
             union all
             select id, score / max(score) over (), relevance
-            from knowledge_candidates_v5(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
+            from knowledge_candidates_v6(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
         ), fitting as materialized (
             -- All of it from 1.5 on, about twice what the search by words wants; also if the question has only words that are common here.
             select case when count(*) > 0 then p_words * least(coalesce(max(relevance) / 1.5, 1), 1) else 0 end as lowers

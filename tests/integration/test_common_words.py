@@ -43,11 +43,11 @@ def common(database_url: str, environment: dict[str, str]) -> list[str]:
 
 
 def found(base: int, question: str) -> list[str]:
-    return [item["title"] for item in db.scalar("select knowledge_search_v7(%s, %s, null, 100)", [base, question]) or []]
+    return [item["title"] for item in db.scalar("select knowledge_search_v8(%s, %s, null, 100)", [base, question]) or []]
 
 
 def relevance(base: int, question: str) -> float:
-    return float(db.scalar("select max(relevance) from knowledge_candidates_v5(%s, %s, null, 5)", [base, question]))
+    return float(db.scalar("select max(relevance) from knowledge_candidates_v6(%s, %s, null, 5)", [base, question]))
 
 
 def test_each_language_gets_its_words_once_for_each_version(database_url: str, common: list[str]) -> None:

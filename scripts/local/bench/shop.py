@@ -107,7 +107,7 @@ class Shop:
 
 _RANK = """
     select item.id, length(title) + length(content) as characters
-    from chatbot, knowledge_candidates_v5(chatbot.knowledge_base_id, %s, null, 5) candidate
+    from chatbot, knowledge_candidates_v6(chatbot.knowledge_base_id, %s, null, 5) candidate
     join knowledge_item item on item.id = candidate.id where chatbot.id = %s order by score desc, item.id
 """
 #: A conversation, its turns (each assistant's turn answers the one before it) and the job that answers the last one.
