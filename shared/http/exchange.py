@@ -2,7 +2,8 @@
 
 A timeout of a socket bounds one wait, and so a server that sends a byte a second is never late. Here the exchange has one
 deadline, and each wait of each of its sockets gets what is left of it (`WireSocket`, `WireTlsSocket`): connecting, TLS, the
-request, informational responses, headers and body.
+request, informational responses, headers and body. It bounds waiting: an answer that is there is read, even if this process
+was stopped (a suspended machine, no CPU to be had) until the time was over.
 
 A call with a `key` can be ended from outside: `cancel_calls(key)` closes the connections of all calls of this process that
 have it, and each of them raises CallCancelled at once (while DNS is asked: when it has answered). `keys_of_calls()` says
@@ -28,6 +29,8 @@ from urllib3.exceptions import HTTPError
 
 #: Bytes of heads (informational responses, headers) that are read, beyond the room for the body.
 MAX_HEAD_BYTES = 256 * 1024
+#: Seconds for reading what is there when the deadline is noticed: a stream that never ends might always have more.
+LATE_READING = 1.0
 #: Bytes on the wire for one of a body: a chunk of a single byte takes six.
 WIRE_BYTES_PER_BYTE = 8
 
@@ -80,6 +83,7 @@ class Exchange:
         self.is_complete = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._reads_until: float | None = None
 
     def left(self) -> float:
         """Seconds for which to wait: until the deadline. Raises TimeoutError when there are none."""
@@ -87,6 +91,16 @@ class Exchange:
         if left <= 0:
             raise TimeoutError("the time of the whole exchange is over")
         return min(left, self.longest_wait)
+
+    def left_to_read(self) -> float:
+        """The same for an answer; 0 after the deadline, for what needs no waiting. Raises TimeoutError if there is no end to it."""
+        now = time.monotonic()
+        if (left := self.deadline - now) > 0:
+            return min(left, self.longest_wait)
+        self._reads_until = self._reads_until or now + LATE_READING
+        if now > self._reads_until:
+            raise TimeoutError("the time of the whole exchange is over")
+        return 0.0
 
     def count(self, received: int) -> None:
         """Adds to what was read. Raises ResponseTooLong."""
@@ -201,9 +215,11 @@ class _Deadline:
         exchange = self.exchange
         if exchange is None:
             return 0
-        self.settimeout(exchange.left())
+        self.settimeout(exchange.left_to_read())
         try:
             received: int = super().recv_into(*arguments)  # type: ignore[misc]  # of the socket that this is mixed into
+        except (BlockingIOError, ssl.SSLWantReadError):
+            raise TimeoutError("nothing more is there, and the time of the whole exchange is over") from None
         except ssl.SSLError as problem:
             if not exchange.has_received and str(problem.reason).endswith(_CERTIFICATE_ALERTS):
                 raise ClientCertificateWanted(problem.reason) from problem
