@@ -19,10 +19,11 @@ from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.chaos.harness import Conditions, start_harness
 from scripts.local.chaos.scenarios import SCENARIOS
-from scripts.local.environment import empty_folder
+from scripts.local.environment import data_folder, empty_folder
+from scripts.local.programs import ServiceFailed
 
 Say = Callable[[str], None]
-DATA = Path(__file__).parents[2] / ".local" / "bench"
+DATA = data_folder("bench")
 #: Highest ratio of the time per message on a full database to that on an empty one.
 MAX_SCALE_RATIO = 1.3
 
@@ -33,7 +34,10 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # the workers' logs are in workers.log under --data
     say = Console(stderr=True).print
     _, run = OTHERS.get(arguments.mode, ("", _compare))
-    return run(arguments, say)
+    try:
+        return run(arguments, say)
+    except ServiceFailed as problem:
+        sys.exit(f"bench: {problem}")
 
 
 def _compare(arguments: argparse.Namespace, say: Say) -> int:
@@ -195,7 +199,7 @@ def _arguments() -> argparse.Namespace:
     only_by_name = ", ".join([*(name for name, mode in MODES.items() if mode.is_long), *OTHERS])
     modes = "; ".join(f"{name}: {about}" for name, about in abouts.items()) + f"; all: every mode but {only_by_name}"
     parser.add_argument("mode", choices=(*MODES, "all", *OTHERS), help=modes)
-    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/bench)")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"data folder, emptied first (default {DATA})")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     _add_options_of_modes(parser)
     arguments = parser.parse_args()

@@ -14,13 +14,15 @@ from rich.table import Table
 from scripts.local.chaos.audit import Audit
 from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
+from scripts.local.environment import data_folder
+from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import count
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
 #: Names for several scenarios.
 GROUPS = {"each": EACH, "channels": ["takeovers", "accounts"]}
-DATA = Path(__file__).parents[2] / ".local" / "chaos"
+DATA = data_folder("chaos")
 COLUMNS = (
     ("scenario", "scenario"),
     ("sent in", "messages"),
@@ -58,7 +60,10 @@ def main() -> int:
         conditions = Conditions(
             messages, arguments.seed, arguments.ambiguous, arguments.statuses, arguments.data.resolve(), arguments.small
         )
-        result = run(scenario, conditions, console.print)
+        try:
+            result = run(scenario, conditions, console.print)
+        except ServiceFailed as problem:
+            sys.exit(f"chaos: {problem}")
         results.append(result)
         for wrong in result.wrong:
             console.print(f"  [red]wrong[/red] {wrong}")
@@ -92,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--statuses", action="store_true", help="the channels report delivery statuses")
     parser.add_argument("--small", action="store_true", help="one process runs all stages, the Procfile's `worker`")
-    parser.add_argument("--data", type=Path, default=DATA, help="data folder, emptied first (default .local/chaos)")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"data folder, emptied first (default {DATA})")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.small and {"backlog", "each"} & set(arguments.scenario):

@@ -25,13 +25,14 @@ from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load, reports
 from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
-from scripts.local.environment import DEMO_DATA, ROOT, door_addresses, door_url, empty_folder, free_port, generated_secrets
+from scripts.local.environment import ROOT, data_folder, door_addresses, door_url, empty_folder, free_port, generated_secrets
 from scripts.local.front_door import bind_problem
 from scripts.local.processes import BEHIND_WEB, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
 
-LOG = DEMO_DATA / "workers.log"
+DATA = data_folder("demo")
+LOG = DATA / "workers.log"
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
         try:
             _perform(console, scenario, client, trouble.end)
         except NoAnswer as problem:
-            console.print(f"[red]demo: {problem}[/red] ({LOG.relative_to(ROOT)})")
+            console.print(f"[red]demo: {problem}[/red] ({LOG})")
             return 1
         record = simulator.record()
         results = [*lessons, *checks(scenario, record, client.drafts, real_ai), *trouble.checks(record)]
@@ -77,9 +78,9 @@ def _arguments() -> argparse.Namespace:
 def _system() -> Iterator[tuple[Simulator, bool]]:
     """Everything, started from nothing: services, simulator, the Procfile's processes. And whether a real AI answers."""
     real_ai, door = bool(os.environ.get("OPENAI_API_KEY")), port(os.environ)
-    empty_folder(DEMO_DATA)
+    empty_folder(DATA)
     with ExitStack() as stack:
-        services = Services(DEMO_DATA)
+        services = Services(DATA)
         stack.callback(services.stop)
         services.start()
         simulator = stack.enter_context(Simulator.start(seed=1))
@@ -134,7 +135,7 @@ def _print(console: Console, scenario: Scenario, results: list[Check], real_ai: 
         console.print("A real provider answered (OPENAI_API_KEY is set): the AI's failures were not played.")
     broken = [check for check in results if not check.kept]
     if broken:
-        console.print(f"[bold red]{len(broken)} of {len(results)} checks failed.[/bold red] See {LOG.relative_to(ROOT)}")
+        console.print(f"[bold red]{len(broken)} of {len(results)} checks failed.[/bold red] See {LOG}")
     else:
         console.print(f"[bold green]All {len(results)} checks passed.[/bold green]")
 

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg2
 
 from scripts.local.embedded import resolved_environment
+from scripts.local.environment import data_folder
 from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import unreachable
 from shared import database_url as urls
@@ -201,8 +202,8 @@ def _migrate_somewhere(post: bool) -> list[str]:
         place = ", ".join(where.get(name, "") for name in ("host", "port") if where.get(name)) or "this machine"
         print(f"migrate: DATABASE_URL: database {where.get('dbname', where.get('user', ''))} at {place}", flush=True)
         return migrate_and_fill(url, post)
-    print("migrate: DATABASE_URL is not set: the embedded database in .local", flush=True)
-    with resolved_environment(announce=False) as environment:
+    print(f"migrate: DATABASE_URL is not set: the embedded database in {data_folder()}", flush=True)
+    with resolved_environment(data_folder(), announce=False) as environment:
         return migrate_and_fill(environment["DATABASE_URL"], post)
 
 

@@ -22,7 +22,7 @@ from scripts.local.embedded import resolved_environment
 from scripts.local.environment import (
     DEFAULT_DATA,
     ROOT,
-    chosen_data,
+    data_folder,
     door_addresses,
     door_url,
     free_port,
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/server", description=__doc__, formatter_class=wide)
     parser.add_argument("--small", action="store_true", help="all stages in one process, the Procfile's `worker`")
     about = "data folder of the embedded services (default SWITCHBOARD_DATA, or .local)"
-    parser.add_argument("--data", type=Path, default=chosen_data() or DEFAULT_DATA, help=about)
+    parser.add_argument("--data", type=Path, default=data_folder(), help=about)
     return parser.parse_args()
 
 

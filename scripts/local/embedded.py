@@ -22,7 +22,6 @@ import psycopg2
 import redis
 
 from scripts.local.environment import (
-    DEFAULT_DATA,
     announcement,
     free_port,
     local_settings,
@@ -205,7 +204,7 @@ class Services:
 
 
 @contextmanager
-def resolved_environment(data_dir: Path = DEFAULT_DATA, announce: bool = True) -> Iterator[dict[str, str]]:
+def resolved_environment(data_dir: Path, announce: bool = True) -> Iterator[dict[str, str]]:
     """The environment for child processes, with DATABASE_URL and REDIS_URL (or REDIS_HOST) as set or of embedded services.
 
     Embedded services that another script announced in this folder are used. What is started here is stopped at the end of the

@@ -21,7 +21,6 @@ from shared.db.session import COMMAND
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".local"
-DEMO_DATA = DEFAULT_DATA / "demo"
 #: Secrets of the front door, which a local system generates.
 DOOR_SECRETS = (
     "WHATSAPP_VERIFY_TOKEN",
@@ -53,7 +52,7 @@ def private_folder(path: Path) -> None:
             except OSError as problem:
                 reason = "a file stands there" if isinstance(problem, FileExistsError) else problem.strerror
                 raise ServiceFailed(
-                    f"{folder} cannot be a data folder: {reason}. Remove what is there, or choose another."
+                    f"{folder} cannot be a data folder: {reason}. Name another one in SWITCHBOARD_DATA, or in --data."
                 ) from None
 
 
@@ -62,7 +61,7 @@ def empty_folder(path: Path) -> None:
     try:
         with occupy(services_lock(path)):
             pass
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except Occupied as holder:
         sys.exit(f"{path} is in use ({holder}). Stop that one first, or wait until it ends.")
@@ -189,9 +188,14 @@ def chosen_data() -> Path | None:
     return Path(folder).resolve() if folder else None
 
 
+def data_folder(name: str = "") -> Path:
+    """Where a script keeps its data: in the folder that SWITCHBOARD_DATA names or in .local; `name`: in one of its own there."""
+    return (chosen_data() or DEFAULT_DATA) / name
+
+
 def server_address() -> str | None:
     """Where the front door of the scripts/server of this folder answers, or None if none runs."""
-    lock = (chosen_data() or DEFAULT_DATA) / "server.lock"
+    lock = data_folder() / "server.lock"
     address = what_holder_says(lock).get("address") if is_occupied(lock) else None
     return address if isinstance(address, str) else None
 
@@ -204,7 +208,7 @@ def web_address() -> str:
 def use_running_services(program: str, variable: str) -> None:
     """Points this process to the embedded services that are running. Exits, naming the variable, if there are none."""
     chosen = chosen_data()
-    running = running_services(chosen) if chosen else running_services(DEMO_DATA) or running_services()
+    running = running_services(data_folder("demo")) or running_services(data_folder())
     if running is None and chosen:
         sys.exit(f"{program}: no scripts/server is running with {chosen}, which SWITCHBOARD_DATA names.")
     if running is None:

@@ -52,7 +52,7 @@ def is_occupied(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8") as file:
             return not _take(file, fcntl.LOCK_SH)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

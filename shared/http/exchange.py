@@ -93,7 +93,7 @@ class Exchange:
         return min(left, self.longest_wait)
 
     def left_to_read(self) -> float:
-        """The same for an answer; 0 after the deadline, for what needs no waiting. Raises TimeoutError if there is no end to it."""
+        """The same for an answer; after the deadline 0, for what needs no waiting. Raises TimeoutError if that has no end."""
         now = time.monotonic()
         if (left := self.deadline - now) > 0:
             return min(left, self.longest_wait)

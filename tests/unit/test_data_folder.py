@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,32 @@ def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch:
         environment.use_running_services("jobs", "REDIS_URL")
         assert os.environ["REDIS_URL"] == "redis://there"
         assert environment.server_address() == "http://127.0.0.1:8123"
+
+
+@pytest.mark.parametrize("command", ["server", "demo", "migrate", "chaos calm", "bench latency", "bench streams"])
+def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, command: str) -> None:
+    """As where the project's own folder is read-only: what to do instead is said as well."""
+    (tmp_path / "file").write_text("")
+    name, *arguments = command.split()
+    done = subprocess.run(
+        [sys.executable, "-m", f"scripts.commands.{name}", *arguments],
+        env={**os.environ, "SWITCHBOARD_DATA": str(tmp_path / "file" / "data"), "DATABASE_URL": "", "REDIS_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"{name}: {tmp_path / 'file' / 'data'}" in done.stderr
+    assert "Name another one in SWITCHBOARD_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_of_another_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", "")
+    folder = environment.data_folder("demo")
+    folder.mkdir()
+    environment.announcement(folder).write_text(json.dumps({"REDIS_URL": "redis://the-demo"}))
+    with occupy(environment.services_lock(folder)):
+        environment.use_running_services("jobs", "REDIS_URL")
+    assert os.environ["REDIS_URL"] == "redis://the-demo"

@@ -22,7 +22,7 @@ from scripts.commands.migrate import migrate_and_fill
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, empty_folder, local_settings
+from scripts.local.environment import ROOT, empty_folder, local_settings, private_folder
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
@@ -105,7 +105,7 @@ class Rig:
 def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
     """On the peer's servers if there is a peer, otherwise on embedded ones of our own."""
     empty_folder(data)
-    data.mkdir(parents=True)
+    private_folder(data)
     if peer is not None:
         subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)
         _create_database(PEER_POSTGRES)
