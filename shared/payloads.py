@@ -22,6 +22,14 @@ from shared.queues import Queue
 MAX_ID = 255
 #: PostgreSQL's bigint.
 MAX_ROW_ID = 2**63 - 1
+
+
+def id_in(text: str) -> int | None:
+    """The id that a text of an address or a form is, in plain digits; None if it is none."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return number if 0 < number <= MAX_ROW_ID else None
+
+
 #: Unix seconds: the year 5138, beyond which a provider's clock counts something else than seconds.
 MAX_TIME = 100_000_000_000
 

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 from flask import Blueprint, Flask, Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import EnvironHeaders
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
 from werkzeug.sansio.utils import host_is_trusted
 
 from shared.channels.inbound import Headers
 from shared.config import settings
-from shared.payloads import strip_invalid
+from shared.payloads import MAX_ROW_ID, strip_invalid
 from shared.telemetry.sentry import forget_trace
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
@@ -237,12 +237,14 @@ def install(app: Flask) -> None:
 
 
 def _check_address() -> None:
-    """Raises BadRequest for a host that is not ours, and for a path that no row's name can have."""
+    """Raises BadRequest for a host that is not ours and a path that no row's name can have, NotFound for an id that none has."""
     hosts = settings().allowed_hosts
     if hosts and request.path not in ANY_HOST and not host_is_trusted(request.host.lower(), hosts):
         raise BadRequest("This host is not served here. Use one of ALLOWED_HOSTS, or add it there.")
     if _CONTROL.search(request.path):
         raise BadRequest("The address has a control character. Remove it.")
+    if any(isinstance(value, int) and value > MAX_ROW_ID for value in (request.view_args or {}).values()):
+        raise NotFound("No row has this id. Use the id of one of yours.")
 
 
 def _limit_body() -> None:

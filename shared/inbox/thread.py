@@ -18,8 +18,6 @@ _FILE = (Media.id, Media.kind, Media.mime, Media.filename, Media.size, Media.sta
 
 def conversation(customer_id: int, conversation_id: int) -> dict[str, Any] | None:
     """The conversation of this id, or the one that it has become a part of; None if the customer has none such."""
-    if conversation_id > MAX_ROW_ID:
-        return None
     return queries["conversation"].row(customer_id=customer_id, conversation_id=conversation_id)
 
 

@@ -13,7 +13,6 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.models import ConversationNote, QuickReply, User, limits
-from shared.payloads import MAX_ROW_ID
 
 #: Characters of a note, of its author's name, and of a quick reply.
 MAX_NOTE, MAX_AUTHOR, MAX_REPLY = 10_000, 200, 4_000
@@ -106,6 +105,6 @@ def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str,
 
 def delete_quick_reply(customer_id: int, reply_id: int) -> str | None:
     """Forgets one, and returns its shortcut; None: there is no such one."""
-    own = (QuickReply.customer == customer_id) & (QuickReply.id == min(reply_id, MAX_ROW_ID))
+    own = (QuickReply.customer == customer_id) & (QuickReply.id == reply_id)
     row = db.row(QuickReply.delete().where(own).returning(QuickReply.shortcut))
     return None if row is None else str(row["shortcut"])

@@ -8,6 +8,7 @@ from peewee import JOIN, fn
 
 from shared import db
 from shared.models import Chatbot, Customer
+from shared.payloads import id_in
 
 #: Characters of a name; dollars of a plan.
 LONGEST_NAME, DEAREST = 200, 1_000_000
@@ -32,10 +33,7 @@ def page(text: str = "", limit: int = 50, after: int = 0) -> list[dict[str, Any]
         .limit(limit)
     )
     if text:
-        by_name = Customer.name.contains(text)
-        rows = rows.where(
-            by_name | (Customer.id == int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else by_name
-        )
+        rows = rows.where(Customer.name.contains(text) | (Customer.id == (id_in(text) or 0)))
     return db.rows(rows)
 
 

@@ -185,10 +185,3 @@ def existing(row: Row | None, what: str) -> Row:
     if row is None:
         raise NotFound(f"There is no such {what}. Use the id of one of yours.")
     return row
-
-
-def row_id(number: int) -> int:
-    """An id of a path. Raises NotFound for one that no row can have."""
-    if not 1 <= number <= MAX_ROW_ID:
-        raise NotFound("No row has this id. Use the id of one of yours.")
-    return number

@@ -14,7 +14,7 @@ from shared.errors import InvalidPayload
 from shared.people import accounts
 from shared.teaching import fields as given
 from web.api import keys
-from web.api.api import api, customer_id, existing, row_id
+from web.api.api import api, customer_id, existing
 from web.api.schemas import stored_id, stored_text, stored_time
 from web.audited import audited
 from web.parameters import BodySchema
@@ -95,7 +95,7 @@ def revoke_key(key_id: int) -> Response:
     One that manages is revoked at the desk (409), with those that it made.
     """
     with db.transaction():
-        key = existing(keys.find(row_id(key_id), customer_id()), "key")
+        key = existing(keys.find(key_id, customer_id()), "key")
         if key["manages"]:
             raise Conflict("This is a key that manages. An owner revokes it at the desk.")
         keys.revoke(key_id, customer_id())

@@ -10,7 +10,7 @@ from marshmallow import fields
 from shared import db
 from shared.budgets import budgets
 from shared.budgets.budgets import BudgetSchema
-from web.api.api import api, customer_id, existing, row_id
+from web.api.api import api, customer_id, existing
 from web.api.schemas import stored_id, stored_time
 from web.audited import audited
 from web.parameters import BodySchema
@@ -81,6 +81,6 @@ def remove_budget(budget_id: int) -> Response:
     What it bounded is unbounded from now on. 409: it was set by the operator.
     """
     with db.transaction():
-        existing(budgets.remove_budget(customer_id(), row_id(budget_id)), "budget")
+        existing(budgets.remove_budget(customer_id(), budget_id), "budget")
         audited("budget.removed", "budget", budget_id)
     return Response(status=204)

@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from shared import db
 from shared.channels import accounts, health
 from shared.payloads import not_blank
-from web.api.api import api, customer_id, existing, row_id
+from web.api.api import api, customer_id, existing
 from web.api.schemas import stored_id, stored_time
 from web.audited import audited
 from web.connecting import CONNECTED
@@ -76,7 +76,7 @@ def replace_credentials(credentials: dict[str, Any], channel: str, chatbot_id: i
 
     Replies that were held leave, one after the other.
     """
-    account = existing(accounts.find(customer_id(), channel, row_id(chatbot_id)), "channel")
+    account = existing(accounts.find(customer_id(), channel, chatbot_id), "channel")
     with db.transaction():
         accounts.replace_secret(account, credentials["secret"].strip())
         health.connected(account)
@@ -91,7 +91,7 @@ def retry_channel(channel: str, chatbot_id: int) -> Response:
 
     For one that cannot send, and whose trouble is over: a reply tries it now. Nothing happens to one that can.
     """
-    account = existing(accounts.find(customer_id(), channel, row_id(chatbot_id)), "channel")
+    account = existing(accounts.find(customer_id(), channel, chatbot_id), "channel")
     with db.transaction():
         if health.retry(account):
             audited("channel.retried", "channel", chatbot_id, name=account.name, channel=channel)

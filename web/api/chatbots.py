@@ -10,7 +10,7 @@ from shared import db
 from shared.models import Chatbot
 from shared.teaching import chatbots
 from shared.teaching.chatbots import CHATBOT, ChatbotChangesSchema, ChatbotSchema
-from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_id, row_or_404
+from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.teaching_schemas import ChatbotPageSchema, StoredChatbotSchema
 from web.audited import audited
@@ -45,7 +45,7 @@ def create_chatbot(chatbot: dict[str, Any]) -> dict[str, Any]:
 @api.response(200, StoredChatbotSchema)
 def get_chatbot(chatbot_id: int) -> dict[str, Any]:
     """Get a chatbot"""
-    return row_or_404(Chatbot.select(*CHATBOT).where(chatbots.is_own(customer_id(), row_id(chatbot_id))), "chatbot")
+    return row_or_404(Chatbot.select(*CHATBOT).where(chatbots.is_own(customer_id(), chatbot_id)), "chatbot")
 
 
 @api.patch("/chatbots/<int:chatbot_id>")
@@ -59,7 +59,7 @@ def update_chatbot(changes: dict[str, Any], chatbot_id: int) -> dict[str, Any]:
     """
     named = ", ".join(sorted(changes))
     with db.transaction():
-        changed = existing(chatbots.change_chatbot(customer_id(), row_id(chatbot_id), changes), "chatbot")
+        changed = existing(chatbots.change_chatbot(customer_id(), chatbot_id, changes), "chatbot")
         audited("chatbot.changed", "chatbot", chatbot_id, name=changed["name"], changed=named)
     return changed
 
@@ -73,6 +73,6 @@ def delete_chatbot(chatbot_id: int) -> Response:
     Only one that has no conversations; its WhatsApp number and QR session are disconnected with it.
     """
     with db.transaction():
-        name = existing(chatbots.delete_chatbot(customer_id(), row_id(chatbot_id)), "chatbot")
+        name = existing(chatbots.delete_chatbot(customer_id(), chatbot_id), "chatbot")
         audited("chatbot.deleted", "chatbot", chatbot_id, name=name)
     return Response(status=204)

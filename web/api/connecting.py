@@ -20,7 +20,7 @@ from shared.models import Chatbot
 from shared.teaching import fields as given
 from shared.teaching.chatbots import is_own
 from web import connecting as connections
-from web.api.api import api, customer_id, existing, row_id
+from web.api.api import api, customer_id, existing
 from web.api.channels import ACCOUNT, MAX_SECRET, ChannelSchema
 from web.api.schemas import stored_text
 from web.connection_words import PROBLEMS
@@ -73,7 +73,7 @@ def connect_channel(new: dict[str, Any], channel: str, chatbot_id: int) -> dict[
     By proof: Meta shows the number to the token, Telegram names the bot for it, and a session is made at the gateway, whose code
     (`checks`) a phone reads. The chatbot must have no account on the channel; 409 otherwise, and for what another chatbot has.
     """
-    existing(db.row(Chatbot.select(Chatbot.id).where(is_own(customer_id(), row_id(chatbot_id)))), "chatbot")
+    existing(db.row(Chatbot.select(Chatbot.id).where(is_own(customer_id(), chatbot_id))), "chatbot")
     if accounts.find(customer_id(), channel, chatbot_id) is not None:
         raise Conflict("The chatbot has an account on this channel. Disconnect it first.")
     proof = {"name": new.pop("phone_number_id", ""), **new}
@@ -143,7 +143,7 @@ def subscribe_channel(channel: str, chatbot_id: int) -> Response:
 
 
 def _own(channel: str, chatbot_id: int) -> Account:
-    return existing(accounts.find(customer_id(), channel, row_id(chatbot_id)), "channel")
+    return existing(accounts.find(customer_id(), channel, chatbot_id), "channel")
 
 
 def _detail(refusal: ProviderRefused) -> str:

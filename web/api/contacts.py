@@ -12,7 +12,7 @@ from peewee import ModelSelect
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity, Conversation
 from shared.privacy import erasure, export
-from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.api import api, customer_id, existing, page, row_or_404
 from web.api.contact_schemas import ContactExportSchema, ContactPageSchema, ContactQuerySchema, ContactSchema
 from web.audited import by_key
 
@@ -33,7 +33,7 @@ def list_contacts(query: dict[str, Any]) -> dict[str, Any]:
 @api.response(200, ContactSchema)
 def get_contact(contact_id: int) -> dict[str, Any]:
     """Get a contact"""
-    [contact] = _with_names([row_or_404(_own().where(Contact.id == row_id(contact_id)), "contact")])
+    [contact] = _with_names([row_or_404(_own().where(Contact.id == contact_id), "contact")])
     return contact
 
 
@@ -45,7 +45,7 @@ def erase_contact(contact_id: int) -> Response:
     All that is known of the person, under all their names: messages, files, transcripts, events, jobs. It cannot be undone. What
     providers deliver again in the next days does not bring them back; if they write again, they are a new contact.
     """
-    existing(erasure.erase(customer_id(), row_id(contact_id), **by_key()), "contact")
+    existing(erasure.erase(customer_id(), contact_id, **by_key()), "contact")
     return Response(status=204)
 
 
@@ -57,10 +57,10 @@ def export_contact(contact_id: int) -> Response:
     All that is known of the person, as one JSON document.
     """
     if request.method == "HEAD":  # nothing leaves, so there is nothing to record
-        row_or_404(_own().where(Contact.id == row_id(contact_id)), "contact")
+        row_or_404(_own().where(Contact.id == contact_id), "contact")
         pieces: Iterable[str] = ()
     else:
-        pieces = existing(export.export(customer_id(), row_id(contact_id), **by_key()), "contact")
+        pieces = existing(export.export(customer_id(), contact_id, **by_key()), "contact")
     name = {"Content-Disposition": f'attachment; filename="contact-{contact_id}.json"'}
     return Response(pieces, mimetype="application/json", headers=name)
 

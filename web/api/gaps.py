@@ -10,7 +10,7 @@ from shared import db
 from shared.models import KnowledgeBase
 from shared.teaching import gaps, knowledge
 from shared.teaching.gaps import AnswerSchema
-from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, row_id, row_or_404
+from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, row_or_404
 from web.api.teaching_schemas import GapQuerySchema, GapsSchema, StoredItemSchema
 from web.audited import audited
 from web.hardening import max_body
@@ -24,7 +24,7 @@ def list_gaps(query: dict[str, Any], base_id: int) -> dict[str, Any]:
 
     Similar questions are listed as one; what was asked most comes first.
     """
-    is_own = knowledge.is_own_base(customer_id(), row_id(base_id))
+    is_own = knowledge.is_own_base(customer_id(), base_id)
     base = row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(is_own), "knowledge base")
     groups = gaps.of_base(customer_id(), base["id"])
     return {"data": [group.as_dict() for group in groups[: query["limit"]]], "total": len(groups)}
@@ -40,7 +40,7 @@ def answer_gap(item: dict[str, Any], base_id: int, gap_id: int) -> dict[str, Any
     Creates an item, and closes the question with those like it.
     """
     with db.transaction():
-        created = existing(gaps.answer(customer_id(), row_id(base_id), row_id(gap_id), item), "open question")
+        created = existing(gaps.answer(customer_id(), base_id, gap_id, item), "open question")
         audited("knowledge.gap_answered", "knowledge item", created["id"])
     return created
 
@@ -53,6 +53,6 @@ def dismiss_gap(base_id: int, gap_id: int) -> Response:
     It is closed without an answer, with those like it.
     """
     with db.transaction():
-        existing(gaps.dismiss(customer_id(), row_id(base_id), row_id(gap_id)) or None, "open question")
+        existing(gaps.dismiss(customer_id(), base_id, gap_id) or None, "open question")
         audited("knowledge.gap_dismissed", "knowledge gap", gap_id)
     return Response(status=204)

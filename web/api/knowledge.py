@@ -13,7 +13,7 @@ from shared.models import KnowledgeBase, KnowledgeItem, KnowledgeSource
 from shared.payloads import strip_invalid
 from shared.teaching import knowledge
 from shared.teaching.knowledge import BASE, BaseChangesSchema, BaseSchema, ItemChangesSchema, ItemSchema
-from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_id, row_or_404
+from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.teaching_schemas import (
     BasePageSchema,
@@ -69,7 +69,7 @@ def update_base(changes: dict[str, Any], base_id: int) -> dict[str, Any]:
     What is not named stays. Items that have its language get the new one.
     """
     with db.transaction():
-        changed = existing(knowledge.change_base(customer_id(), row_id(base_id), changes), "knowledge base")
+        changed = existing(knowledge.change_base(customer_id(), base_id, changes), "knowledge base")
         audited("knowledge.base_changed", "knowledge base", base_id, name=changed["name"], changed=_named(changes))
     return changed
 
@@ -83,7 +83,7 @@ def delete_base(base_id: int) -> Response:
     With all its items; not while a chatbot answers from it.
     """
     with db.transaction():
-        name = existing(knowledge.delete_base(customer_id(), row_id(base_id)), "knowledge base")
+        name = existing(knowledge.delete_base(customer_id(), base_id), "knowledge base")
         audited("knowledge.base_deleted", "knowledge base", base_id, name=name)
     return Response(status=204)
 
@@ -124,7 +124,7 @@ def create_item(item: dict[str, Any], base_id: int) -> dict[str, Any]:
     Chatbots find it at once. Two items may have the same title.
     """
     with db.transaction():
-        created = existing(knowledge.create_item(customer_id(), row_id(base_id), item), "knowledge base")
+        created = existing(knowledge.create_item(customer_id(), base_id, item), "knowledge base")
         audited("knowledge.item_created", "knowledge item", created["id"], name=created["title"][:_TITLE])
     return created
 
@@ -133,7 +133,7 @@ def create_item(item: dict[str, Any], base_id: int) -> dict[str, Any]:
 @api.response(200, StoredItemSchema)
 def get_item(item_id: int) -> dict[str, Any]:
     """Get an item"""
-    return row_or_404(knowledge.items().where(knowledge.is_own_item(customer_id(), row_id(item_id))), "knowledge item")
+    return row_or_404(knowledge.items().where(knowledge.is_own_item(customer_id(), item_id)), "knowledge item")
 
 
 @api.patch("/knowledge-items/<int:item_id>")
@@ -147,7 +147,7 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
     """
     named = _named(changes)
     with db.transaction():
-        changed = existing(knowledge.change_item(customer_id(), row_id(item_id), changes), "knowledge item")
+        changed = existing(knowledge.change_item(customer_id(), item_id, changes), "knowledge item")
         audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id), changed=named)
     return changed
 
@@ -157,7 +157,7 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
 def delete_item(item_id: int) -> Response:
     """Delete an item"""
     with db.transaction():
-        name = existing(knowledge.delete_item(customer_id(), row_id(item_id)), "knowledge item")
+        name = existing(knowledge.delete_item(customer_id(), item_id), "knowledge item")
         audited("knowledge.item_deleted", "knowledge item", item_id, name=name)
     return Response(status=204)
 
@@ -168,4 +168,4 @@ def _named(changes: dict[str, Any]) -> str:
 
 
 def _is_own(base_id: int) -> Expression:
-    return knowledge.is_own_base(customer_id(), row_id(base_id))
+    return knowledge.is_own_base(customer_id(), base_id)

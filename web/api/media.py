@@ -9,7 +9,7 @@ from flask import Response
 
 from shared import db
 from shared.models import Media
-from web.api.api import api, customer_id, row_id
+from web.api.api import api, customer_id
 from web.files import answer_with
 
 _SHOWN = (
@@ -34,7 +34,7 @@ _SHOWN = (
 )
 def get_media(media_id: int) -> Response:
     """Get the bytes of a file that a customer sent"""
-    own = (Media.id == row_id(media_id)) & (Media.customer == customer_id())
+    own = (Media.id == media_id) & (Media.customer == customer_id())
     return answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
 
 

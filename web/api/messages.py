@@ -15,7 +15,7 @@ from shared.db.outage import repeat_refused
 from shared.inbox import work
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from web.api import sending
-from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.api import api, customer_id, existing, page, row_or_404
 from web.api.idempotency import REPLAYED
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
@@ -151,7 +151,7 @@ def resend_message(conversation_id: int, message_id: int) -> Answer:
 
     def send() -> tuple[dict[str, Any], int]:
         conversation = conversation_of(conversation_id)
-        own = (Message.conversation == conversation["id"]) & (Message.id == row_id(message_id))
+        own = (Message.conversation == conversation["id"]) & (Message.id == message_id)
         message, key = existing(
             sending.again(row_or_404(Message.select(*sending.MESSAGE).where(own), "message")), "failed message"
         )
@@ -192,6 +192,6 @@ def conversation_of(conversation_id: int, *columns: Node) -> dict[str, Any]:
     """The conversation of this id, or the one that it has become a part of."""
     is_window_closed = fn.COALESCE(Conversation.window_ends_at <= fn.NOW(), False).alias("is_window_closed")
     read = Conversation.select(*(columns or (Conversation.id, Conversation.chatbot, Conversation.channel, is_window_closed)))
-    merged = MergedConversation.select(MergedConversation.conversation).where(MergedConversation.id == row_id(conversation_id))
+    merged = MergedConversation.select(MergedConversation.conversation).where(MergedConversation.id == conversation_id)
     is_it = (Conversation.id == conversation_id) | (Conversation.id == merged)
     return row_or_404(_own(read).where(is_it), "conversation")

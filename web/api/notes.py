@@ -12,7 +12,7 @@ from shared.db.outage import repeat_refused
 from shared.inbox import work
 from shared.models import ConversationNote
 from shared.teaching.fields import text
-from web.api.api import api, customer_id, existing, page, row_id
+from web.api.api import api, customer_id, existing, page
 from web.api.messages import conversation_of
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
 from web.audited import audited
@@ -116,6 +116,6 @@ def save_quick_reply(reply: dict[str, Any]) -> dict[str, Any]:
 def delete_quick_reply(reply_id: int) -> Response:
     """Delete a quick reply"""
     with db.transaction():
-        shortcut = existing(work.delete_quick_reply(customer_id(), row_id(reply_id)), "quick reply")
+        shortcut = existing(work.delete_quick_reply(customer_id(), reply_id), "quick reply")
         audited("quick_reply.deleted", "quick_reply", reply_id, name=shortcut)
     return Response(status=204)

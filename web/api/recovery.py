@@ -16,7 +16,7 @@ from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
 from shared.teaching.fields import decimal
 from shared.webhooks import endpoints
-from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.api import api, customer_id, page, row_or_404
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
 from web.audited import BY_API, audited
 from web.parameters import BodySchema, QuerySchema
@@ -143,7 +143,7 @@ def list_recoveries(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
 def get_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
     """Get a recovery"""
     _own(endpoint_id)
-    return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == row_id(recovery_id)), "recovery")
+    return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == recovery_id), "recovery")
 
 
 @api.post(_ONE + "/stop")
@@ -155,7 +155,7 @@ def stop_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
     Deliveries that were begun go on.
     """
     name = _own(endpoint_id)
-    get = _recoveries(endpoint_id).where(BulkAction.id == row_id(recovery_id))
+    get = _recoveries(endpoint_id).where(BulkAction.id == recovery_id)
     row_or_404(get, "recovery")
     with db.transaction():
         if not bulk_actions.stop(recovery_id, BY_API):
@@ -166,7 +166,7 @@ def stop_recovery(endpoint_id: int, recovery_id: int) -> dict[str, Any]:
 
 def _own(endpoint_id: int) -> str:
     """What it is called. Raises NotFound if it is not one of the customer's."""
-    is_own = (WebhookEndpoint.id == row_id(endpoint_id)) & (WebhookEndpoint.customer == customer_id())
+    is_own = (WebhookEndpoint.id == endpoint_id) & (WebhookEndpoint.customer == customer_id())
     columns = (WebhookEndpoint.description, WebhookEndpoint.url)
     return endpoints.name_of(row_or_404(WebhookEndpoint.select(*columns).where(is_own), "webhook endpoint"))
 

@@ -16,7 +16,7 @@ from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource
 from shared.payloads import refusal
 from shared.teaching.knowledge import is_own_base
-from web.api.api import api, customer_id, existing, page, row_id, row_or_404
+from web.api.api import api, customer_id, existing, page, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.source_schemas import (
     DocumentPageSchema,
@@ -173,7 +173,7 @@ def _standing(source_id: int) -> dict[str, Any]:
 
 def _own(source_id: int) -> str:
     """Where it is from, if it is one of the customer's. Raises NotFound."""
-    is_own: Expression = (KnowledgeSource.id == row_id(source_id)) & (KnowledgeBase.customer == customer_id())
+    is_own: Expression = (KnowledgeSource.id == source_id) & (KnowledgeBase.customer == customer_id())
     found = KnowledgeSource.select(KnowledgeSource.location).join(KnowledgeBase).where(is_own)
     return str(row_or_404(found, "knowledge source")["location"])
 
@@ -184,5 +184,5 @@ def _note(what: str, location: str) -> sources.Record:
 
 
 def _base(base_id: int) -> int:
-    is_own = is_own_base(customer_id(), row_id(base_id))
+    is_own = is_own_base(customer_id(), base_id)
     return int(row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(is_own), "knowledge base")["id"])

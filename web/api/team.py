@@ -18,7 +18,7 @@ from shared.models import User
 from shared.people import accounts, audit
 from shared.teaching import fields as given
 from web import invitations
-from web.api.api import api, customer_id, existing, row_id
+from web.api.api import api, customer_id, existing
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
 from web.audited import audited
 from web.parameters import BodySchema
@@ -173,7 +173,7 @@ def _agent(user_id: int) -> User:
     """Who does not become an owner until the transaction ends. Raises NotFound for somebody of another business, Conflict for
     an owner."""
     try:
-        user = accounts.locked(row_id(user_id))
+        user = accounts.locked(user_id)
     except accounts.Refused:
         user = None
     user = existing(user if user and user.customer_id == customer_id() else None, "user")

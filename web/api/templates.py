@@ -10,7 +10,7 @@ from peewee import JOIN
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
 from shared.models import Chatbot, WhatsappBusiness, WhatsappCloudAccount, WhatsappTemplate
-from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.api import api, customer_id, page, row_or_404
 from web.api.outbound_schemas import TemplatePageSchema
 from web.api.schemas import PageQuerySchema
 from web.audited import audited
@@ -57,4 +57,4 @@ def _account(chatbot_id: int) -> dict[str, Any]:
         .join(account, JOIN.LEFT_OUTER, on=(account.chatbot == Chatbot.id) & account.active)
         .join(business, JOIN.LEFT_OUTER, on=business.waba_id == account.waba_id)
     )
-    return row_or_404(rows.where(Chatbot.id == row_id(chatbot_id), Chatbot.customer == customer_id()), "chatbot")
+    return row_or_404(rows.where(Chatbot.id == chatbot_id, Chatbot.customer == customer_id()), "chatbot")

@@ -9,7 +9,7 @@ from peewee import Expression
 
 from shared.models import WebhookAttempt, WebhookEndpoint, WebhookEvent
 from shared.webhooks.triggers import Trigger
-from web.api.api import api, customer_id, page, row_id, row_or_404
+from web.api.api import api, customer_id, page, row_or_404
 from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, stored_time
 from web.parameters import BodySchema
 
@@ -50,7 +50,7 @@ _SHOWN = tuple(getattr(WebhookAttempt, name) for name in AttemptSchema._declared
 @api.response(200, AttemptPageSchema)
 def list_attempts_of_event(query: dict[str, Any], event_id: int) -> dict[str, Any]:
     """List an event's attempts"""
-    is_own = (WebhookEvent.id == row_id(event_id)) & (WebhookEvent.customer == customer_id())
+    is_own = (WebhookEvent.id == event_id) & (WebhookEvent.customer == customer_id())
     event = row_or_404(WebhookEvent.select(WebhookEvent.id).where(is_own), "webhook event")
     return _page(WebhookAttempt.event == event["id"], query)
 
@@ -60,7 +60,7 @@ def list_attempts_of_event(query: dict[str, Any], event_id: int) -> dict[str, An
 @api.response(200, AttemptPageSchema)
 def list_attempts_of_endpoint(query: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """List an endpoint's attempts"""
-    is_own = (WebhookEndpoint.id == row_id(endpoint_id)) & (WebhookEndpoint.customer == customer_id())
+    is_own = (WebhookEndpoint.id == endpoint_id) & (WebhookEndpoint.customer == customer_id())
     endpoint = row_or_404(WebhookEndpoint.select(WebhookEndpoint.id).where(is_own), "webhook endpoint")
     return _page(WebhookAttempt.endpoint_id == endpoint["id"], query)
 

@@ -13,7 +13,7 @@ from shared import db
 from shared.models import WebhookEvent
 from shared.webhooks import deliveries, endpoints
 from shared.webhooks.rotation import TooManySecrets
-from web.api.api import api, customer_id, existing, page, row_id
+from web.api.api import api, customer_id, existing, page
 from web.api.schemas import PageQuerySchema
 from web.api.webhook_schemas import (
     EndpointChangesSchema,
@@ -62,7 +62,7 @@ def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
 @api.response(200, EndpointSchema)
 def get_endpoint(endpoint_id: int) -> dict[str, Any]:
     """Get an endpoint"""
-    return existing(endpoints.get(customer_id(), row_id(endpoint_id)), _WHAT)
+    return existing(endpoints.get(customer_id(), endpoint_id), _WHAT)
 
 
 @api.patch("/webhook-endpoints/<int:endpoint_id>")
@@ -78,7 +78,7 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
     values = {name: value for name, value in changes.items() if value is not None or name in _NULLABLE}
     try:
         with db.transaction():
-            changed = existing(endpoints.change(customer_id(), row_id(endpoint_id), values, rotates), _WHAT)
+            changed = existing(endpoints.change(customer_id(), endpoint_id, values, rotates), _WHAT)
             for action, about in _changes(values, rotates):
                 _audited(action, changed, **about)
     except (endpoints.OtherWay, TooManySecrets) as problem:
@@ -106,7 +106,7 @@ def test_endpoint(wanted: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
 
     An example, with `test` in its data. It is an event like any other: what came of it is in the list of events.
     """
-    endpoint = existing(endpoints.get(customer_id(), row_id(endpoint_id)), "webhook endpoint")
+    endpoint = existing(endpoints.get(customer_id(), endpoint_id), "webhook endpoint")
     note = partial(_audited, "tested", endpoint)
     try:
         return existing(endpoints.send_test(customer_id(), endpoint_id, wanted["event"], note), "webhook endpoint")
@@ -121,7 +121,7 @@ def delete_endpoint(endpoint_id: int) -> Response:
 
     Its events go with it; deliveries that are under way are given up.
     """
-    endpoint = existing(endpoints.get(customer_id(), row_id(endpoint_id)), "webhook endpoint")
+    endpoint = existing(endpoints.get(customer_id(), endpoint_id), "webhook endpoint")
     with db.transaction():
         existing(endpoints.delete(customer_id(), endpoint_id), "webhook endpoint")
         _audited("deleted", endpoint)
@@ -162,6 +162,6 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
     """
     note = partial(audited, "webhook.event_resent", "webhook event", event_id)
     try:
-        return existing(deliveries.resend(customer_id(), row_id(event_id), note), "webhook event")
+        return existing(deliveries.resend(customer_id(), event_id, note), "webhook event")
     except deliveries.Refused as refusal:
         raise Conflict(str(refusal)) from None

@@ -8,10 +8,9 @@ from flask import Response, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from shared.payloads import MAX_ROW_ID
 from shared.people import accounts, audit
 from web.audited import BY_API
-from web.desk import audit_words, desk
+from web.desk import audit_words, desk, forms
 from web.desk.access import allowed
 
 #: Rows of a page.
@@ -124,9 +123,13 @@ def operator_audit() -> Response:
 
 
 def _page(customer_id: int | None) -> Response:
-    kind, user_id, is_operator = request.args.get("kind", ""), _number("user"), g.user.role == "operator"
+    kind, user_id, is_operator = request.args.get("kind", ""), forms.row_id(request.args, "user"), g.user.role == "operator"
     rows = audit.entries(
-        customer_id, user_id=user_id, action=kind if kind in KINDS else "", before=_number("before"), limit=_ROWS + 1
+        customer_id,
+        user_id=user_id,
+        action=kind if kind in KINDS else "",
+        before=forms.row_id(request.args, "before"),
+        limit=_ROWS + 1,
     )
     more = {"kind": kind or None, "user": user_id, "before": rows[_ROWS - 1]["id"]} if len(rows) > _ROWS else None
     return make_response(
@@ -156,8 +159,3 @@ def _who(row: dict[str, Any]) -> str:
 def _words(row: dict[str, Any]) -> str:
     action = "conversation.taken" if audit_words.is_taken(row) else row["action"]
     return str(ACTIONS.get(action) or action.replace(".", " ").replace("_", " "))
-
-
-def _number(name: str) -> int | None:
-    text = request.args.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= MAX_ROW_ID else None

@@ -13,8 +13,9 @@ from shared import db
 from shared.budgets import budgets
 from shared.budgets.budgets import BudgetSchema
 from shared.errors import InvalidPayload
-from shared.models import Chatbot
-from shared.payloads import check
+from shared.models import Budget, Chatbot, Customer
+from shared.payloads import check, id_in
+from shared.teaching.chatbots import is_own
 from shared.teaching.fields import Refused
 from shared.teaching.hours import time_zone_choices
 from web.audited import audited
@@ -98,9 +99,8 @@ def _scope(chatbot: str) -> dict[str, Any] | None:
     """The chatbot of this id; None: all of them. Raises NotFound for one that is not the customer's."""
     if not chatbot:
         return None
-    is_id = chatbot.isascii() and chatbot.isdigit() and len(chatbot) < 19
-    own = (Chatbot.customer == g.customer.id) & (Chatbot.id == int(chatbot)) if is_id else None
-    row = db.row(Chatbot.select(Chatbot.id, Chatbot.name, Chatbot.time_zone).where(own)) if is_id else None
+    own = is_own(g.customer.id, id_in(chatbot) or 0)
+    row = db.row(Chatbot.select(Chatbot.id, Chatbot.name, Chatbot.time_zone).where(own))
     if row is None:
         raise NotFound
     return row
@@ -113,8 +113,9 @@ def _stored(scope: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _locked(scope: dict[str, Any] | None) -> dict[str, Any] | None:
     """The budget as it is, which nobody else changes until the transaction ends; nor does anybody make one."""
-    db.rows("select from customer where id = %s for no key update", [g.customer.id])
-    db.rows("select from budget where customer_id = %s order by id for update", [g.customer.id])
+    owner = Customer.select(Customer.id).where(Customer.id == g.customer.id)
+    db.rows(owner.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it
+    db.rows(Budget.select(Budget.id).where(Budget.customer == g.customer.id).order_by(Budget.id).for_update())
     return _stored(scope)
 
 

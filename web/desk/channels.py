@@ -19,7 +19,6 @@ from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.models import Chatbot
-from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
 from web.api.channels import MAX_SECRET
 from web.audited import audited
@@ -64,8 +63,8 @@ def retry_account(channel: str, chatbot_id: int) -> Response:
 def name_account(channel: str) -> Response:
     """Connects a number or a session to a chatbot of this customer, in place of the one that it had."""
     form = request.form
-    chatbot_id = form.get("chatbot_id", 0, type=int)
-    if not 0 < chatbot_id <= MAX_ROW_ID or db.row(Chatbot.select(Chatbot.id).where(is_own(g.customer.id, chatbot_id))) is None:
+    chatbot_id = forms.row_id(request.form, "chatbot_id") or 0
+    if db.row(Chatbot.select(Chatbot.id).where(is_own(g.customer.id, chatbot_id))) is None:
         raise NotFound
     name = forms.text(form, "name")
     secret, hook_secret = forms.text(form, "secret"), ""

@@ -14,7 +14,7 @@ from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase
 from shared.models.limits import TooMany
-from shared.payloads import MAX_ROW_ID, check
+from shared.payloads import check
 from shared.teaching import chatbots as teaching
 from shared.teaching import knowledge
 from shared.teaching.fields import Refused
@@ -201,7 +201,7 @@ def bots_of(customer_id: int) -> list[dict[str, Any]]:
 def _bot(chatbot_id: int) -> dict[str, Any]:
     """Raises NotFound for one that is not the customer's."""
     own = teaching.is_own(g.customer.id, chatbot_id)
-    row = db.row(Chatbot.select(*teaching.CHATBOT).where(own)) if chatbot_id <= MAX_ROW_ID else None
+    row = db.row(Chatbot.select(*teaching.CHATBOT).where(own))
     if row is None:
         raise NotFound
     return row

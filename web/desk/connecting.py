@@ -20,7 +20,6 @@ from shared.channels.whatsapp_cloud import connect as cloud
 from shared.config import settings
 from shared.errors import InvalidPayload, OutsideFailure
 from shared.models import Chatbot
-from shared.payloads import MAX_ROW_ID
 from shared.teaching.chatbots import is_own
 from web import connection_words
 from web.api.channels import MAX_SECRET
@@ -46,7 +45,7 @@ def connect_form(channel: str) -> Response:
 @allowed("owner")
 def connect_own(channel: str) -> Response:
     """Connects an account that the provider says is theirs, to a chatbot that has none."""
-    chatbot_id = request.form.get("chatbot_id", 0, type=int)
+    chatbot_id = forms.row_id(request.form, "chatbot_id") or 0
     if chatbot_id not in {bot["id"] for bot in free_bots(channel)}:
         raise NotFound
     if len(forms.text(request.form, "secret")) > MAX_SECRET:
@@ -139,7 +138,7 @@ def free_bots(channel: str) -> list[dict[str, object]]:
 
 def own_account(channel: str, chatbot_id: int) -> Account:
     """Raises NotFound for one that is not the customer's."""
-    found = accounts.find(g.customer.id, channel, chatbot_id) if chatbot_id <= MAX_ROW_ID else None
+    found = accounts.find(g.customer.id, channel, chatbot_id)
     if found is None:
         raise NotFound
     return found

@@ -10,6 +10,8 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from shared.payloads import id_in
+
 Form = MultiDict[str, str]
 Reader = Callable[[Form, str], Any]
 
@@ -36,6 +38,11 @@ def number(form: Form, name: str) -> int | float | str:
 def number_or_none(form: Form, name: str) -> int | float | str | None:
     """Null for an empty field."""
     return number(form, name) if text(form, name) else None
+
+
+def row_id(form: Form, name: str) -> int | None:
+    """The id of a row; None for what is none."""
+    return id_in(form.get(name, ""))
 
 
 def tick(form: Form, name: str) -> bool:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.errors import InvalidPayload
 from shared.models.limits import TooMany
-from shared.payloads import MAX_ROW_ID, check
+from shared.payloads import check
 from shared.teaching import gaps as teaching
 from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
@@ -45,7 +45,7 @@ def answer_gap(base_id: int, gap_id: int) -> Response:
         return _page(base_id, gap_id, translated_errors(problem.errors), 422)
     try:
         with db.transaction():
-            item = teaching.answer(g.customer.id, base_id, gap_id, checked) if gap_id <= MAX_ROW_ID else None
+            item = teaching.answer(g.customer.id, base_id, gap_id, checked)
             if item is None:
                 raise NotFound
             audited("knowledge.gap_answered", "knowledge item", item["id"])
@@ -62,7 +62,7 @@ def dismiss_gap(base_id: int, gap_id: int) -> Response:
     """Closes it without an answer."""
     require_base(base_id)
     with db.transaction():
-        if gap_id > MAX_ROW_ID or not teaching.dismiss(g.customer.id, base_id, gap_id):
+        if not teaching.dismiss(g.customer.id, base_id, gap_id):
             raise NotFound
         audited("knowledge.gap_dismissed", "knowledge gap", gap_id)
     flash(_("Put aside."))

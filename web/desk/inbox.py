@@ -16,8 +16,9 @@ from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
 from shared.models import Chatbot
 from shared.models.limits import TooMany
+from shared.payloads import id_in
 from web.audited import audited
-from web.desk import desk, test_chat
+from web.desk import desk, forms, test_chat
 from web.desk.access import MASK, allowed, masked, may_read_texts
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
@@ -93,7 +94,7 @@ def as_number(address: str, channel: str) -> str:
 def inbox() -> Response:
     """The list, and nothing beside it yet; for a page whose list has changed, the list alone."""
     if "HX-Request" in request.headers:
-        return make_response(render_template("desk/inbox_list.html", **listing(number("open"))))
+        return make_response(render_template("desk/inbox_list.html", **listing(forms.row_id(request.args, "open"))))
     return make_response(render_template("desk/inbox.html", **listing()))
 
 
@@ -147,7 +148,7 @@ def _wanted() -> lists.Filter:
         customer_id=g.customer.id,
         user_id=g.user.id,
         view=view if view in VIEWS else "waiting",
-        chatbot_id=_number_in(asked.get("chatbot", "")),
+        chatbot_id=id_in(asked.get("chatbot", "")),
         channel=channel if channel in CHANNELS else None,
         search=asked.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
         finds_texts=may_read_texts(),
@@ -164,7 +165,7 @@ def kept_list(wanted: lists.Filter | None = None) -> str:
 def listing(open_id: int | None = None) -> dict[str, Any]:
     """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
     wanted = _wanted()
-    rows = min(max(number("rows") or 0, lists.PAGE), MOST_ROWS)
+    rows = min(max(request.args.get("rows", 0, type=int), lists.PAGE), MOST_ROWS)
     page = lists.page(wanted, request.args.get("after", ""), rows=rows)
     return {
         "wanted": wanted,
@@ -181,12 +182,3 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         "open_id": open_id,
         "wide": True,
     }
-
-
-def number(name: str) -> int | None:
-    """A number of the address; None if it has none there."""
-    return _number_in(request.args.get(name, ""))
-
-
-def _number_in(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

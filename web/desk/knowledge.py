@@ -15,7 +15,7 @@ from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
-from shared.payloads import MAX_ROW_ID, check, strip_invalid
+from shared.payloads import check, strip_invalid
 from shared.teaching import knowledge as teaching
 from shared.teaching.fields import Refused
 from shared.teaching.languages import SIMPLE, STEMMED
@@ -187,7 +187,7 @@ def delete_base(base_id: int) -> Response:
 def require_base(base_id: int) -> dict[str, Any]:
     """A base with its counts. Raises NotFound for one that is not the customer's."""
     own = teaching.is_own_base(g.customer.id, base_id)
-    row = db.row(_bases().where(own)) if base_id <= MAX_ROW_ID else None
+    row = db.row(_bases().where(own))
     if row is None:
         raise NotFound
     return row
@@ -230,7 +230,7 @@ def _list(problems: dict[str, str], status: int = 200) -> Response:
 
 def _item(base_id: int, item_id: int) -> dict[str, Any]:
     is_it = teaching.is_own_item(g.customer.id, item_id) & (KnowledgeItem.knowledge_base == base_id)
-    row = db.row(teaching.items().where(is_it)) if item_id <= MAX_ROW_ID else None
+    row = db.row(teaching.items().where(is_it))
     if row is None:
         raise NotFound
     return row
@@ -261,10 +261,10 @@ def _items_page(base: dict[str, Any], problem: str = "", status: int = 200) -> R
     """A page of its items, the newest first."""
     base_id = base["id"]
     rows = teaching.items().where(KnowledgeItem.knowledge_base == base_id)
-    before, source = request.args.get("before", type=int), request.args.get("source", type=int)
-    if source and source <= MAX_ROW_ID:
+    before, source = forms.row_id(request.args, "before"), forms.row_id(request.args, "source")
+    if source:
         rows = rows.where(KnowledgeSource.id == source)
-    if before and before <= MAX_ROW_ID:
+    if before:
         rows = rows.where(KnowledgeItem.id < before)
     page = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(_ROWS + 1))
     more = url_for("desk.items", base_id=base_id, source=source, before=page[_ROWS - 1]["id"]) if len(page) > _ROWS else ""

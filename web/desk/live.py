@@ -21,9 +21,8 @@ from shared.db import sql
 from shared.inbox import thread
 from shared.models import User
 from shared.people import accounts, sessions
-from web.desk import access, desk
+from web.desk import access, desk, forms
 from web.desk.access import allowed
-from web.desk.inbox import number
 from web.request_limits import client_site
 from web.server.stream_places import StreamLimitReached, StreamLimits
 from web.server.streams import STREAM, Stream, StreamHub
@@ -57,6 +56,8 @@ class DeskHub(StreamHub[DeskStream]):
     group = "this business"
 
     reconcile = 1.0
+    #: An event, for a page is not told of comments: where none comes any more, the connection is dead (static/desk/desk.js).
+    sign_after, sign = 10.0, b"event: here\ndata: 1\n\n"
 
     def _ask(self, page: list[DeskStream]) -> Sequence[Any]:
         users = sessions.users_of({stream.session_id for stream in page})
@@ -114,7 +115,7 @@ def events() -> Response:
 
     404 if that is not there: the page that shows it goes (static/desk/desk.js).
     """
-    open_id = number("conversation")
+    open_id = forms.row_id(request.args, "conversation")
     found = thread.conversation(g.customer.id, open_id) if open_id else None
     if open_id and found is None:
         raise NotFound

@@ -16,7 +16,7 @@ from shared.knowledge import sources as imports
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeSource
 from shared.models.limits import TooMany
-from shared.payloads import MAX_ROW_ID, check
+from shared.payloads import check
 from shared.teaching.fields import Refused
 from web.api.source_schemas import NewSourceSchema
 from web.api.sources import MAX_UPLOAD
@@ -24,7 +24,6 @@ from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.import_words import import_words
-from web.desk.inbox import number
 from web.desk.knowledge import BASE, require_base
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
@@ -126,7 +125,7 @@ def _import_words(text: str | None) -> str:
 def _source(base_id: int, source_id: int) -> dict[str, Any]:
     """Raises NotFound for one of another base."""
     own = (KnowledgeSource.id == source_id) & (KnowledgeSource.knowledge_base == base_id)
-    is_own = source_id <= MAX_ROW_ID and db.row(KnowledgeSource.select(KnowledgeSource.id).where(own))
+    is_own = db.row(KnowledgeSource.select(KnowledgeSource.id).where(own))
     one = imports.progress(source_id) if is_own else None
     if one is None:
         raise NotFound
@@ -134,7 +133,7 @@ def _source(base_id: int, source_id: int) -> dict[str, Any]:
 
 
 def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: int = 200) -> Response:
-    before = number("before")
+    before = forms.row_id(request.args, "before")
     rows = imports.sources_of(g.customer.id, base["id"], before=before, most=_SOURCES + 1)
     page = render_template(
         "desk/knowledge_sources.html",

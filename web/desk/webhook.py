@@ -20,7 +20,7 @@ from shared.webhooks import deliveries, endpoints, overview
 from shared.webhooks.triggers import Trigger
 from web.api.recovery import NewRecoverySchema
 from web.audited import audited
-from web.desk import desk
+from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.inbox import CHANNEL_NAMES
 from web.desk.redirects import see_other
@@ -126,8 +126,8 @@ def to(endpoint_id: int) -> Response:
 
 def page(endpoint: dict[str, Any], secret: str = "", status: int = 200) -> Response:
     """Its page; with a secret that is new."""
-    only_failed, before = "failed" in request.args, request.args.get("before", type=int) or MAX_ROW_ID
-    rows, after = overview.attempts(endpoint["id"], min(before, MAX_ROW_ID), only_failed=only_failed)
+    only_failed, before = "failed" in request.args, forms.row_id(request.args, "before") or MAX_ROW_ID
+    rows, after = overview.attempts(endpoint["id"], before, only_failed=only_failed)
     failed = "1" if only_failed else None
     recoveries = db.rows(_recoveries(endpoint["id"]).order_by(BulkAction.id.desc()).limit(_RECOVERIES))
     counts = overview.states(g.customer.id, endpoint["id"]).get(endpoint["id"], {})

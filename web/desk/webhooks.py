@@ -14,7 +14,7 @@ from shared import db
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, WebhookEndpoint
 from shared.models.limits import TooMany
-from shared.payloads import check
+from shared.payloads import check, id_in
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
 from shared.webhooks.rotation import MAX_OLD_SECRETS, TooManySecrets
@@ -43,7 +43,7 @@ def _ticked_or_all(form: forms.Form, name: str) -> list[str] | None:
 
 def _numbers_or_all(form: forms.Form, name: str) -> list[int | str] | None:
     """Ids; what is none stays, for the schema to refuse."""
-    return [int(one) if one.isdecimal() and len(one) < 19 else one for one in form.getlist(name)] or None
+    return [id_in(one) or one for one in form.getlist(name)] or None
 
 
 def _schedule(form: forms.Form, name: str) -> list[int | str] | None:
@@ -157,7 +157,8 @@ def save_webhook(endpoint_id: int) -> Response:
         changes = check(EndpointChangesSchema, "webhook endpoint", {**given, **_headers(request.form)})
         changes.pop("rotate_secret")
         with db.transaction():
-            db.rows("select from webhook_endpoint where id = %s for no key update", [endpoint_id])
+            stored = WebhookEndpoint.select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint_id)
+            db.rows(stored.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it
             endpoint = own(endpoint_id)
             if request.form.get("version") != forms.version(endpoint, _FIELDS):
                 return _form(endpoint, given, is_stale=True, status=409)

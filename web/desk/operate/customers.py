@@ -81,8 +81,7 @@ def _wrong(refusal: operations.Refused) -> str:
 
 def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:
     text = search or request.args.get("q", "").strip()[:100].replace("\x00", "")
-    after = request.args.get("after", "")
-    rows = operations.page(text, _ROWS + 1, int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0)
+    rows = operations.page(text, _ROWS + 1, forms.row_id(request.args, "after") or 0)
     more = url_for("desk.customers", q=text or None, after=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
     page = render_template(
         "desk/operate/customers.html",

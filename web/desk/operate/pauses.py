@@ -15,9 +15,8 @@ from shared import db
 from shared.channels.registry import SEND_QUEUES
 from shared.models import Chatbot, Customer
 from shared.operations import pauses as operations
-from shared.payloads import MAX_ROW_ID
 from web.audited import audited
-from web.desk import desk
+from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import actor
@@ -45,7 +44,10 @@ def pause() -> Response:
     """Pauses."""
     try:
         what = operations.subject(
-            request.form.get("queue") or None, request.form.get("channel") or None, _number("chatbot"), _number("customer")
+            request.form.get("queue") or None,
+            request.form.get("channel") or None,
+            forms.row_id(request.form, "chatbot"),
+            forms.row_id(request.form, "customer"),
         )
     except operations.NoSuchSubject as problem:
         return _page(str(_PROBLEMS.get(problem.kind, _PROBLEMS["gone"])), 422)
@@ -86,8 +88,3 @@ def _page(problem: str = "", status: int = 200) -> Response:
         given=request.form if status == 422 else request.args,
     )
     return make_response(page, status)
-
-
-def _number(name: str) -> int | None:
-    text = request.form.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and 0 < int(text) <= MAX_ROW_ID else None

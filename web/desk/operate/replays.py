@@ -105,7 +105,7 @@ def stop_replay(action_id: int) -> Response:
 
 
 def _action(action_id: int) -> dict[str, Any]:
-    action = bulk_actions.find(action_id) if action_id < 2**63 else None
+    action = bulk_actions.find(action_id)
     if action is None or action["kind"] != operations.KIND:
         raise NotFound
     return action
