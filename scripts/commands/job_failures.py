@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from typing import Any, cast
-
-from marshmallow import ValidationError
+from typing import Any
 
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
 from shared import db
 from shared.channels.registry import CHANNELS
+from shared.errors import InvalidPayload
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
 
@@ -58,10 +57,9 @@ def criteria_of(arguments: argparse.Namespace) -> Filter | None:
     said = {name: getattr(arguments, name) for name in criteria.NAMES.values() if hasattr(arguments, name)}
     try:
         return criteria.read(said)
-    except ValidationError as problem:
-        wrong = cast(dict[str, list[str]], problem.messages)
-        for name, messages in wrong.items():
-            print(f"jobs: --{name}: {' '.join(messages)}", file=sys.stderr)
+    except InvalidPayload as problem:
+        for name, wrong in problem.errors.items():
+            print(f"jobs: --{name}: {wrong}", file=sys.stderr)
         return None
 
 

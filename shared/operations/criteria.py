@@ -12,7 +12,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, val
 from shared import db
 from shared.channels.registry import CHANNELS
 from shared.operations.dead_letters import STATES, Filter
-from shared.payloads import MAX_ROW_ID
+from shared.payloads import MAX_ROW_ID, refusal
 from shared.queues import Queue
 
 #: Dead letters that may be ticked at once: a page of a list, several times.
@@ -72,8 +72,12 @@ NAMES = {name: field.data_key or name for name, field in Criteria().fields.items
 
 
 def read(said: Mapping[str, Any]) -> Filter:
-    """Raises marshmallow's ValidationError; its messages are for whoever said it."""
-    where: Filter = Criteria().load({name: value for name, value in said.items() if value not in ("", None)})
+    """Raises InvalidPayload; its errors are for whoever said it."""
+    given = {name: value for name, value in said.items() if value not in ("", None)}
+    try:
+        where: Filter = Criteria().load(given)
+    except ValidationError as problem:
+        raise refusal("filter", problem.normalized_messages(), given) from None  # type: ignore[no-untyped-call]  # marshmallow's
     return where
 
 

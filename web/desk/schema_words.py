@@ -110,7 +110,7 @@ def translated_errors(errors: Mapping[str, str]) -> dict[str, str]:
     return {name: translated(text) for name, text in errors.items()}
 
 
-def translated_fields(errors: Mapping[str, str], labels: Mapping[str, str]) -> str:
+def translated_fields(errors: Mapping[str, str], labels: Mapping[str, object]) -> str:
     """The same in a line, for a form that shows it above its fields; each is called by its label."""
     return "; ".join(f"{labels.get(name, name)}: {text}" for name, text in translated_errors(errors).items())
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, NotFound
 
 from shared.config import settings
+from shared.errors import InvalidPayload
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
-from shared.payloads import MAX_ROW_ID
+from shared.payloads import MAX_ROW_ID, id_in
 from web.hardening import reads_no_body_without
 from web.ops.tokens import require_token
 
@@ -44,8 +44,7 @@ def failures() -> Response:
     if not request.args:
         return jsonify(reasons=[{**group, **_times(group, "first_at", "last_at")} for group in dead_letters.groups()])
     where = _criteria({name: value for name, value in request.args.items() if name != "before"})
-    before = request.args.get("before", "")
-    rows = dead_letters.page(where, _PAGE, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
+    rows = dead_letters.page(where, _PAGE, id_in(request.args.get("before", "")))
     shown = [{name: row[name] for name in _SHOWN} | _times(row, "began_at", "failed_at") for row in rows]
     return jsonify(total=dead_letters.count(where), failures=shown, next_before=rows[-1]["id"] if len(rows) == _PAGE else None)
 
@@ -120,14 +119,14 @@ def pause() -> tuple[Response, int]:
 @operations.delete("/pauses/<int:pause_id>")
 def resume(pause_id: int) -> Response:
     """Ends a pause; `released`: how many jobs leave now."""
-    released = pauses.resume(pause_id, ACTOR) if pause_id <= MAX_ROW_ID else None
+    released = pauses.resume(pause_id, ACTOR)
     if released is None:
         raise NotFound("There is no such pause.")
     return jsonify(released=released)
 
 
 def _replay(action_id: int) -> dict[str, Any]:
-    action = bulk_actions.find(action_id) if action_id <= MAX_ROW_ID else None
+    action = bulk_actions.find(action_id)
     if action is None or action["kind"] != replays.KIND:
         raise NotFound("There is no such replay.")
     return action
@@ -145,8 +144,8 @@ def _criteria(said: dict[str, Any]) -> Filter:
         raise BadRequest(f"Unknown: {', '.join(odd)}. Known are {', '.join(criteria.NAMES.values())}.")
     try:
         return criteria.read(said)
-    except ValidationError as problem:
-        raise BadRequest(f"Wrong: {problem.messages}") from None
+    except InvalidPayload as problem:
+        raise BadRequest(f"{problem}.") from None
 
 
 def _times(row: dict[str, Any], *names: str) -> dict[str, str | None]:

@@ -8,24 +8,24 @@ from typing import Any
 from flask import Response, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
-from marshmallow import ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, NotFound
 
 from shared import db
 from shared.channels import accounts, health
+from shared.errors import InvalidPayload
 from shared.models import Chatbot, Customer
 from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
 from web.audited import audited
-from web.desk import audit_words, desk
+from web.desk import audit_words, desk, forms
 from web.desk.access import allowed, current_user
 from web.desk.dates import COUNTED, exact
 from web.desk.operate import charts, words
 from web.desk.operate.overview import down_accounts
 from web.desk.redirects import see_other
-from web.desk.schema_words import translated
+from web.desk.schema_words import translated_fields
 
 #: Rows of a page.
 _ROWS = 50
@@ -52,14 +52,7 @@ def failure() -> Response:
     """The rows of a reason, or of any filter."""
     where, problem = asked(request.args)
     until = where.frozen().until  # what is ignored or replayed from this page is what it shows: nothing that fails afterwards
-    before = request.args.get("before", "")
-    rows = (
-        []
-        if problem
-        else dead_letters.page(
-            where, _ROWS + 1, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-        )
-    )
+    rows = [] if problem else dead_letters.page(where, _ROWS + 1, forms.row_id(request.args, "before"))
     said = criteria.written(where)
     more = url_for("desk.failure", **said, before=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
     customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
@@ -112,8 +105,8 @@ def asked(args: MultiDict[str, str]) -> tuple[Filter, str]:
     """What an address says, and what is wrong with it: then nothing is listed, for nobody acts on more than they meant."""
     try:
         return criteria.read(_said(args)), ""
-    except ValidationError as problem:
-        return Filter(), _wrong(problem)
+    except InvalidPayload as problem:
+        return Filter(), translated_fields(problem.errors, audit_words.LABELS)
 
 
 def meant(form: MultiDict[str, str]) -> Filter:
@@ -125,8 +118,8 @@ def meant(form: MultiDict[str, str]) -> Filter:
         said.pop("ids", None)
     try:
         return criteria.read(said)
-    except ValidationError as problem:
-        raise BadRequest(_wrong(problem)) from None
+    except InvalidPayload as problem:
+        raise BadRequest(translated_fields(problem.errors, audit_words.LABELS)) from None
 
 
 def _said(args: MultiDict[str, str]) -> dict[str, Any]:
@@ -141,14 +134,6 @@ def _periods(asked: str, where: Filter) -> dict[str, Any]:
         return {"periods": choices, "period": asked if asked in words.PERIODS else ""}
     named = where.since.isoformat()
     return {"periods": [*choices, (named, _("since %(time)s", time=exact(where.since)))], "period": named}
-
-
-def _wrong(problem: ValidationError) -> str:
-    wrong: dict[str, Any] = problem.messages_dict
-    return " ".join(
-        f"{audit_words.LABELS.get(name, name)}: {' '.join(translated(str(text)) for text in texts)}"
-        for name, texts in wrong.items()
-    )
 
 
 def _noting(where: Filter) -> Callable[[int], None]:
