@@ -8,6 +8,7 @@ from __future__ import annotations
 #: By the language of a knowledge base (shared/teaching/languages.py), then by column.
 TEXTS = {
     "german": {
+        "system_prompt": "Du bist die freundliche Assistenz des Kundenservice. Antworte kurz, und sprich Kunden mit „Sie“ an.",
         "fallback_message": "Entschuldigung, ich kann gerade nicht antworten. Ein Kollege meldet sich bei Ihnen.",
         "unsupported_message": "Entschuldigung, ich kann nur Text lesen. Könnten Sie es mir schreiben?",
         "handover_message": "Ich gebe das an einen Kollegen weiter, der sich bei Ihnen meldet.",

@@ -11,6 +11,7 @@ from shared import db
 from shared.channels import accounts, health
 from shared.channels.outcomes import Reason
 from shared.people import accounts as people
+from shared.teaching.default_texts import default_texts
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
 from web.app import create_app
@@ -30,6 +31,19 @@ def test_the_first_operator_is_led_to_the_first_business(app: Flask, world: Worl
     assert "Make its first chatbot here, and invite its owner under Team." in arrived.text
     assert "No chatbot yet" in arrived.text
     assert "There is no business yet" not in operator.get("/desk/operate/").text
+    team = f"/desk/c/{db.scalar('select id from customer')}/team"
+    assert '<option value="owner" selected>' in operator.get(team).text, "the owner comes first"
+    with_owner = operator.post(team, email="ines@shop.example", name="Ines", role="owner").text
+    assert ('<option value="agent" selected>' in with_owner, 'value="Ines"' in with_owner) == (True, False)
+
+
+def test_a_new_chatbot_of_a_german_page_has_no_word_in_english(app: Flask, world: World) -> None:
+    texts = "select column_name from information_schema.columns where table_name = 'chatbot' and column_default ~ '^''[A-Z].* '"
+    assert {row["column_name"] for row in db.rows(texts)} == default_texts("german").keys()
+    owner = Visitor(app, person("owner", world.customer))
+    owner.post("/desk/profile", name="Emma", language="de")
+    made = owner.post(f"/desk/c/{world.customer}/chatbots", name="Rosa")
+    assert "Antworte kurz" in owner.get(made.location).text
 
 
 def test_a_new_chatbot_leads_to_its_knowledge(app: Flask, world: World) -> None:

@@ -14,6 +14,7 @@ from shared.operations.replays import begin
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, furnish, person, webhook
 from web.app import create_app
+from web.desk.dates import duration
 
 CLOUD, QR = "whatsapp_cloud", "whatsapp_qr"
 
@@ -71,6 +72,16 @@ def test_a_journey_names_the_knowledge_of_an_answer(world: World) -> None:
     page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/messages/{reply['id']}").text
     assert f'/desk/c/{world.customer}/knowledge/{item["knowledge_base_id"]}/items/{item["id"]}">{item["title"]}</a>' in page
     assert "item 999999, deleted since" in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "german"),
+    [(None, "–", "–"), (0.04, "40 ms", "40 ms"), (5.04, "5.0 s", "5,0 s"), (40, "40 s", "40 s"), (7_200, "2 h", "2 h")],
+)
+def test_a_duration_is_written_as_its_language_does(world: World, seconds: float | None, english: str, german: str) -> None:
+    for language, written in (("en", english), ("de", german)):
+        with create_app().test_request_context(headers={"Accept-Language": language}):
+            assert duration(seconds) == written
 
 
 def test_a_german_desk_says_in_german_why_a_reply_failed(world: World) -> None:

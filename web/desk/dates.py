@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
-from flask_babel import format_number, get_locale
+from flask_babel import format_decimal, format_number, get_locale
 
 #: Counting goes so far; beyond it a page says "10,000+".
 COUNTED = 10_000
@@ -34,6 +34,17 @@ def month(of: str) -> str:
 def clock(moment: datetime) -> str:
     """The time of day, in UTC; the page's script shows it in the reader's own zone."""
     return format_time(moment, "short", tzinfo=UTC, locale=get_locale() or "en")
+
+
+def duration(seconds: float | None) -> str:
+    """How long something took: 40 ms, 1.2 s, 3 min, 2 h, 5 d."""
+    if seconds is None:
+        return "–"
+    for limit, unit, size in ((1, "ms", 0.001), (90, "s", 1), (5_400, "min", 60), (129_600, "h", 3_600)):
+        if seconds < limit:
+            tenths = unit == "s" and seconds < 10
+            return f"{format_decimal(seconds / size, '0.0' if tenths else '0')} {unit}"
+    return f"{format_decimal(seconds / 86_400, '0')} d"
 
 
 def counted(number: int) -> str:

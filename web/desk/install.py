@@ -25,7 +25,6 @@ from shared.config import settings
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import ServiceDown
 from shared.media.folder import StorageDown
-from shared.payloads import MAX_ROW_ID
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
@@ -83,16 +82,14 @@ def install(app: Flask) -> None:
     csrf.init_app(app)
     language.install(app)
     app.register_blueprint(desk)
-    told = {name: getattr(dates, name) for name in ("since", "exact", "counted", "day", "month", "clock")}
+    told = {name: getattr(dates, name) for name in ("since", "exact", "counted", "day", "month", "clock", "duration")}
     app.jinja_env.filters.update(masked=access.masked, language_name=language.language_name, **told)
     app.jinja_env.globals.update(asset=asset)
 
 
 @desk.before_request
 def _check_request() -> None:
-    """Raises NotFound for an id that no row can have, BadRequest for such a text and for a form without its token."""
-    if any(isinstance(value, int) and value > MAX_ROW_ID for value in (request.view_args or {}).values()):
-        raise NotFound
+    """Raises BadRequest for a text that no row can have, and for a form without its token."""
     if any("\0" in value for _name, value in request.values.items(multi=True)):
         raise BadRequest(gettext("A text has a NUL character. Remove it."))
     csrf.protect()

@@ -103,7 +103,10 @@ def change_grant(user_id: int) -> Response:
 
 def _page(customer_id: int | None, problem: str = "", made: invitations.Made | None = None, status: int = 200) -> Response:
     people = accounts.of_customer(customer_id)
-    page = render_template("desk/team.html", people=people, problem=problem, made=made, has_mail=mail.is_on())
+    has_owner = any(one["role"] == "owner" for one in people)
+    page = render_template(
+        "desk/team.html", people=people, has_owner=has_owner, problem=problem, made=made, has_mail=mail.is_on()
+    )
     return make_response(page, status)
 
 

@@ -146,13 +146,3 @@ def said(word: str) -> str:
     """What a hit of the search is, or how it stands."""
     known = (QUEUES, CHANNELS, ROLES, STATUSES, JOB_STATES)
     return str(next((words[word] for words in known if word in words), word))
-
-
-def seconds(value: float | None) -> str:
-    """A duration as one says it: 40 ms, 1.2 s, 3 min, 2 h, 5 d."""
-    if value is None:
-        return "–"
-    for limit, unit, size in ((1, "ms", 0.001), (90, "s", 1), (5_400, "min", 60), (129_600, "h", 3_600)):
-        if value < limit:
-            return f"{value / size:.0f} {unit}" if unit != "s" or value >= 10 else f"{value:.1f} s"
-    return f"{value / 86_400:.0f} d"
