@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.proxy import Mode, Proxy
 from shared import db
 from shared.channels import ownership
 from shared.inbox import lists, work
@@ -21,6 +22,7 @@ from tests.integration.desk_pages import PASSWORD, person
 from tests.integration.test_desk_browser import log_in
 from tests.integration.test_who_may_answer import conversation
 from tests.site import Site, serving
+from tests.waiting import until
 from web.app import create_app
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -297,6 +299,19 @@ def test_what_is_sent_without_a_connection_stays_in_its_place(browser: Browser, 
     press(browser, ENTER)
     until_shown(browser, "#bubbles .bubble", "We open at nine.")
     assert db.scalar("select count(*) from message where content = 'We open at nine.'") == 1
+
+
+def test_a_connection_that_died_without_a_word_is_told_and_replaced(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    with Proxy.to(site.url) as proxy:
+        browser.open(f"{proxy.url}/desk/c/{world.customer}/inbox?view=all")
+        until(lambda: any(connection.said(b"/events") for connection in proxy.connections()))
+        proxy.treat(Mode.LOSE, only=lambda connection: connection.said(b"/events"), new=False)
+        browser.until("document.getElementById('connection').checkVisibility()", seconds=60)
+        browser.until("document.getElementById('connection').hidden", seconds=60)
+        world.say("Are you open?")
+        world.drain()
+        until_shown(browser, "#chats > li", "Are you open?")
 
 
 def fill(world: World, conversations: int) -> None:

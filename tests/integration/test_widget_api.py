@@ -243,7 +243,7 @@ def test_a_key_that_comes_again_with_another_content_is_refused(page: Page, worl
     for _ in ("it waits", "it is answered", "its job is pruned"):
         answer = page.say("Something else", **key)
         assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
-        assert "used for another content" in answer.get_data(as_text=True)
+        assert "used for another request" in answer.get_data(as_text=True)
         assert page.say("When do you ship?", **key).status_code == 202
         if world.messages():
             db.rows("delete from job")
@@ -444,7 +444,7 @@ def test_a_page_that_is_far_behind_gets_all(page: Page, world: World, monkeypatc
 
 
 def test_a_silent_stream_says_that_it_is_there(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(streams.StreamHub, "sign_after", 0.5)
     with page.stream() as answer:
         lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
         assert [next(lines) for _ in range(5)] == ["retry: 1000", "", ": still here", "", ": still here"]

@@ -21,8 +21,6 @@ from web.server.stream_places import StreamLimitReached, StreamLimits, StreamPla
 
 log = logging.getLogger(__name__)
 
-#: Seconds of silence after which a stream sends a comment: proxies keep it, and a dead page is noticed.
-HEARTBEAT = 20.0
 #: Seconds a stream lasts, more or less a fifth; then the page resumes it, maybe at another process.
 LIFETIME = 900.0
 #: Streams that are read by one statement.
@@ -67,6 +65,8 @@ class StreamHub(Generic[AnyStream]):
 
     #: Seconds within which each stream is compared with the database, which finds what no notification announced.
     reconcile = 10.0
+    #: Seconds of silence after which a stream sends a sign of life, and that sign: proxies keep it, and a dead page is noticed.
+    sign_after, sign = 20.0, b": still here\n\n"
 
     def __init__(self, limits: StreamLimits) -> None:
         self.closed = False
@@ -145,15 +145,15 @@ class StreamHub(Generic[AnyStream]):
         task.add_done_callback(self._tasks.discard)
 
     async def _keep_tending(self) -> None:
-        """Every second: comments for silent streams, the end of old ones, and some of all are compared with the database."""
+        """Every second: signs of life for silent streams, the end of old ones, and some of all are compared with the database."""
         while not self.closed:
             await asyncio.sleep(1.0)
             now, streams = time.monotonic(), self._places.all()
             for stream in streams:
                 if now > stream.ends:
                     self._begin(self._end(stream))
-                elif now - stream.sent_at > HEARTBEAT and not stream.writing:
-                    self._begin(self._write(stream, b": still here\n\n"))
+                elif now - stream.sent_at > self.sign_after and not stream.writing:
+                    self._begin(self._write(stream, self.sign))
             turn, turns = int(now), max(1, round(self.reconcile))
             self._wake(streams[turn % turns :: turns])
 

@@ -94,17 +94,21 @@ async function copy(button) {
     button.parentElement.querySelector("input")?.select(); // not over http: the person copies it
     return;
   }
-  const before = label.textContent;
+  label.dataset.before ??= label.textContent; // it may be pressed twice
   label.textContent = button.dataset.done;
-  setTimeout(() => { label.textContent = before; }, 1500);
+  setTimeout(() => { label.textContent = label.dataset.before; }, 1500);
 }
+
+// A page of ours; null if none comes: over a connection that died without a word none would for minutes.
+const ask = (address, method = "GET") =>
+  fetch(address, { method, headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20_000) }).catch(() => null);
 
 // Adds the next page's rows to this page's.
 async function showMore(link) {
   const rows = document.querySelector(link.dataset.more);
   link.setAttribute("aria-disabled", "true");
   if (rows) rows.dataset.further = "";
-  const answer = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  const answer = await ask(link.href);
   const text = rows && answer?.ok && !answer.redirected ? await answer.text().catch(() => "") : "";
   if (!text) { link.removeAttribute("aria-disabled"); location.assign(link.href); return; }
   const page = new DOMParser().parseFromString(text, "text/html");
@@ -176,7 +180,7 @@ function lost(text = isLost ? connection.textContent : document.body.dataset.los
   tell(text);
   clearTimeout(waiting);
   waiting = setTimeout(async () => {
-    const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+    const answer = await ask(location.href, "HEAD");
     if (!answer || answer.status >= 500) { lost(); return; }
     found();
     document.body.dispatchEvent(new CustomEvent("desk:back"));
@@ -196,11 +200,18 @@ document.addEventListener("htmx:responseError", event => {
 document.addEventListener("htmx:afterOnLoad", event => { if (event.detail.successful) found(); });
 
 // ---- Server-sent events of an address: `hears` has a function for each. The browser resumes a stream that broke by itself, unless
-// the answer was an error; that it stays broken is told. Who may no longer see the page, or not all of it, is asked for it anew: nothing
-// stays on a shared screen.
-const BROKEN = 6000;
+// the answer was an error; that it stays broken is told, and so is silence: the server says every ten seconds that it is there
+// (web/desk/live.py). Who may no longer see the page, or not all of it, is asked for it anew: nothing stays on a shared screen.
+const BROKEN = 6_000, SILENT = 25_000;
 function listen(address, hears, pause = 1000) {
   const events = new EventSource(address);
+  let silence = 0;
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => { events.close(); lost(); listen(address, hears, pause); }, SILENT);
+  };
+  heard();
+  for (const name of ["here", "rights", ...Object.keys(hears)]) events.addEventListener(name, heard);
   for (const [name, hear] of Object.entries(hears)) events.addEventListener(name, hear);
   events.addEventListener("rights", event => { if (JSON.parse(event.data).rights !== document.body.dataset.rights) leave(); });
   let broken = 0; // since when, as a timer: a server that is replaced is back within seconds
@@ -208,6 +219,7 @@ function listen(address, hears, pause = 1000) {
   events.onerror = () => {
     if (events.readyState !== EventSource.CLOSED) { broken ||= setTimeout(lost, BROKEN); return; }
     clearTimeout(broken);
+    clearTimeout(silence);
     leaveIfRefused();
     setTimeout(listen, pause, address, hears, Math.min(30_000, pause * 2));
   };
@@ -218,7 +230,7 @@ document.addEventListener("htmx:beforeOnLoad", event => { // its answer leads to
 });
 
 async function leaveIfRefused() {
-  const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+  const answer = await ask(location.href, "HEAD");
   const isLogin = answer?.redirected && new URL(answer.url).pathname === "/desk/login";
   if (isLogin || [401, 403, 404].includes(answer?.status)) leave();
 }

@@ -25,7 +25,7 @@ async function refresh() {
 }
 
 async function fetchLive() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  const answer = await ask(location.href);
   if (answer?.status === 401 || answer?.redirected) { location.reload(); return; }
   const text = answer?.ok ? await answer.text().catch(() => "") : "";
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
