@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.proxy import Mode, Proxy
 from shared import db
 from tests import browser as browsers
 from tests.browser import Browser
@@ -70,3 +71,22 @@ def test_a_text_runs_in_its_own_direction(page: Browser, text: str, direction: s
     page.run("receive(arguments[0], 1)", reply)
     shown = f"[...{LAST.format(role='assistant')}.querySelectorAll('p, li')].map(element => getComputedStyle(element).direction)"
     assert page.run(f"return {shown}") == [direction, direction]
+
+
+def test_a_message_leaves_over_another_connection_when_one_died_without_a_word(tmp_path: Path, world: World) -> None:
+    sent = "document.querySelectorAll('.user .sent, .user .delivered').length === arguments[0]"
+    with serving(create_app()) as site, Proxy.to(site.url) as proxy, browsers.chromium(tmp_path / "profile") as browser:
+        browser.open(f"{proxy.url}/widget/{key_of(world.chatbot)}")
+        browser.run("document.getElementById('text').focus()")
+        browser.type("Hello\ue007")
+        browser.until(sent, 1)
+        proxy.treat(Mode.LOSE, new=False)
+        browser.type("Is anybody there?\ue007")
+        browser.until(sent, 2, seconds=120)
+    assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 2, "each once"
+
+
+def test_a_size_is_written_as_the_pages_language_does(page: Browser) -> None:
+    sizes = "document.documentElement.lang = arguments[0]; return [400, 90_000, 2_500_000].map(sizeOf)"
+    assert page.run(sizes, "en") == ["1 kB", "90 kB", "2.5 MB"]
+    assert page.run(sizes, "de") == ["1 kB", "90 kB", "2,5 MB"]

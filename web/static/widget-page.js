@@ -76,8 +76,9 @@ function keepOutbox() {
 
 let token = recall("token");
 let asking = null;
-/** Milliseconds that an answer may take: other tabs wait for it. */
+/** Milliseconds that an answer may take: other tabs wait for a token, and over a connection that died without a word none ever comes. */
 const ASKING = 30_000;
+const inTime = () => AbortSignal.timeout(ASKING);
 /** Milliseconds after which a page exchanges its token for a new one: they expire, after a month unless the server says otherwise. */
 const RENEW = 24 * 3600_000;
 
@@ -116,7 +117,7 @@ function adopt() {
 async function fetchToken() {
   if (adopt()) return token;
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers, signal: AbortSignal.timeout(ASKING) });
+  const answer = await fetch(`${API}/sessions`, { method: "POST", credentials: "omit", headers, signal: inTime() });
   if (!answer.ok) throw new Refused(answer);
   const before = token;
   token = (await answer.json()).token;
@@ -175,7 +176,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 /* ---- receiving */
 
 async function load(query = "?limit=50") {
-  const found = await (await call(`/messages${query}`)).json();
+  const found = await (await call(`/messages${query}`, { signal: inTime() })).json();
   const older = query.includes("before=");
   if (!older) cursor = Math.max(cursor, found.cursor);
   if (older || !query.includes("after=")) more = found.more;
@@ -288,7 +289,7 @@ function event(block) {
 async function poll(seconds, signal) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end && !signal.aborted; ) {
     try {
-      const found = await (await call(`/messages?after=${cursor}`, { signal })).json();
+      const found = await (await call(`/messages?after=${cursor}`, { signal: AbortSignal.any([signal, inTime()]) })).json();
       online(true);
       found.messages.forEach((message) => receive(message, found.cursor));
       cursor = Math.max(cursor, found.cursor);
@@ -326,6 +327,7 @@ async function postOne(item) {
     try {
       const answer = await call("/messages", {
         method: "POST",
+        signal: inTime(),
         headers: { "Content-Type": "application/json", "Idempotency-Key": item.key },
         body: JSON.stringify({ content: item.content, files: item.files?.map(({ file }) => file) }),
       });
@@ -407,6 +409,7 @@ function chip(item) {
   about.append(make("span", "name", item.name), make("span", "size", item.why || (item.file ? sizeOf(item.size) : _("Uploading…"))));
   const remove = Object.assign(make("button", "", "×"), { type: "button", ariaLabel: _("Remove {name}", { name: item.name }) });
   remove.addEventListener("click", () => {
+    if (item.url) URL.revokeObjectURL(item.url);
     attached = attached.filter((other) => other !== item);
     drawAttached();
     $("text").focus();
@@ -416,7 +419,9 @@ function chip(item) {
 }
 
 function sizeOf(bytes) {
-  return bytes < 100_000 ? `${Math.max(1, Math.round(bytes / 1000))} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+  if (bytes < 100_000) return `${Math.max(1, Math.round(bytes / 1000))} kB`;
+  const digits = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return `${(bytes / 1_000_000).toLocaleString(document.documentElement.lang, digits)} MB`;
 }
 
 const fetched = new Map(); // id of a file -> promise of its url
