@@ -90,7 +90,7 @@ class SafeJson(DefaultJSONProvider):
 
 
 def _loads(text: str | bytes, too_deep: Callable[[], Any], members: Callable[[Pairs], Any] | None = None) -> Any:
-    plain = text.decode() if isinstance(text, bytes) else text
+    plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
     try:
         value = json.loads(plain, parse_constant=_refuse_constant, object_pairs_hook=members)
     except RecursionError:

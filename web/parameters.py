@@ -99,5 +99,5 @@ parser = Parser()
 
 
 def key_reused() -> UnprocessableEntity:
-    """For a key that comes again with another content (draft-ietf-httpapi-idempotency-key-header, section 2.7)."""
-    return UnprocessableEntity("This Idempotency-Key was used for another content. Use a new key for a new message.")
+    """For a key that comes again with another request (draft-ietf-httpapi-idempotency-key-header, section 2.7)."""
+    return UnprocessableEntity("This Idempotency-Key was used for another request. Use a new key for a new request.")

@@ -41,7 +41,7 @@ def opening_hours_field() -> fields.Dict:
         allow_none=True,
         validate=validate.Length(1, error="must name at least one day; null: always open"),
         error_messages={"invalid": 'must be an object, such as {{"mon": [["09:00", "17:30"]]}}'},  # marshmallow formats it
-        metadata={"description": about},
+        metadata={"description": about, "minProperties": 1},
     )
 
 

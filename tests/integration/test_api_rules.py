@@ -210,6 +210,8 @@ def test_the_document_has_the_rules_and_the_changes(door: FrontDoor) -> None:
     document = door.client.get(f"{API}/openapi.json").json
     assert document is not None
     assert "## Changes" in document["info"]["description"]
+    hours = document["components"]["schemas"]["Chatbot"]["properties"]["opening_hours"]
+    assert hours["minProperties"] == 1, "{} is refused"
     posts = [path["post"] for path in document["paths"].values() if "post" in path]
     assert len(posts) >= 12
     for operation in posts:

@@ -110,7 +110,7 @@ def test_a_business_speaks_into_a_conversation_once_per_key(door: FrontDoor, min
     assert (again.status_code, again.json["id"]) == (200, first.json["id"])  # type: ignore[index]
     other = mine("POST", path, {"content": "Something else"}, **key)
     assert (other.status_code, other.mimetype) == (422, "application/problem+json")
-    assert "used for another content" in other.text
+    assert "used for another request" in other.text
     assert mine("POST", path, {"content": "x" * 4_097}).status_code == 422
     door.world.drain()
     assert [sent["text"] for sent in simulator.record("graph")][1:] == ["Your parcel has left."]
@@ -402,7 +402,7 @@ def test_no_route_opens_with_a_foreign_key(door: FrontDoor, mine: Business, othe
 
 
 def free_keys() -> None:
-    """A key that was used for another content is a 422."""
+    """A key that was used for another request is a 422."""
     db.rows("update message set idempotency_key = null")
     db.rows("delete from kept_answer")
 

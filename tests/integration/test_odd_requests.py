@@ -81,6 +81,13 @@ def test_what_others_send_is_read_where_they_repeat_themselves(door: FrontDoor) 
     assert door.meta(b'{"object": "x", "object": "whatsapp_business_account", "entry": []}').status_code == 200
 
 
+def test_a_mark_of_utf_8_before_a_body_is_no_part_of_it(door: FrontDoor, mine: Business) -> None:
+    """.NET writes one."""
+    headers = {"Authorization": f"Bearer {mine.key}", "Content-Type": "application/json"}
+    assert mine._client.post(f"{API}/chatbots", data=b'\xef\xbb\xbf{"name": "Otto"}', headers=headers).status_code == 201
+    assert door.meta(b'\xef\xbb\xbf{"object": "whatsapp_business_account", "entry": []}').status_code == 200
+
+
 def test_a_compressed_body_is_named(mine: Business) -> None:
     body = gzip.compress(json.dumps({"name": "Otto"}).encode())
     headers = {"Authorization": f"Bearer {mine.key}", "Content-Type": "application/json"}

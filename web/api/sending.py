@@ -9,7 +9,7 @@ from peewee import ModelInsert
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.models import Message
+from shared.models import Conversation, Message
 from shared.queue_service import outgoing_job_tickets
 from web.api import outbound
 from web.api.api import existing
@@ -57,7 +57,8 @@ def send(
     outbound.check_window(conversation, data)
     with db.transaction():
         # First, as workers/outgoing.sql does: two transactions never wait for each other.
-        db.rows("select from conversation where id = %s for no key update", [conversation["id"]])
+        own = Conversation.select(Conversation.id).where(Conversation.id == conversation["id"])
+        db.rows(own.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it
         reply = _insert(conversation, content, data, key, metadata)
         sent = db.row(reply.returning(*MESSAGE, outgoing_job_tickets(customer_id)))
         if sent is None:
