@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from shared import config
 from shared.broker.redis_broker import get_broker
+from tests.browser import Browser, chromium
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
 from tests.integration.widget_page import Page, key_of
-from tests.site import serving
+from tests.site import Site, serving
 from web.app import create_app
 from web.ops import health
 
@@ -64,3 +66,18 @@ def client(world: World) -> Iterator[FlaskClient]:
 @pytest.fixture
 def page(client: FlaskClient, world: World) -> Page:
     return Page(client, key_of(world.chatbot))
+
+
+@pytest.fixture
+def site(world: World) -> Iterator[Site]:
+    """The application over HTTP, for a browser."""
+    with serving(create_app()) as running:
+        yield running
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A browser; its tests are skipped where there is none (tests/browser.py, missing)."""
+    with chromium(tmp_path / "profile") as running:
+        running.driver.set_script_timeout(60)
+        yield running

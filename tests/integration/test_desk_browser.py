@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, PASSWORD, furnish, no_database, person
-from tests.site import Site, serving
-from web.app import create_app
+from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
@@ -33,19 +32,6 @@ _AXE = """
     axe.run(document, arguments[0]).then(found => done(found.violations.map(violation => ({
         rule: violation.id, help: violation.help, where: violation.nodes.slice(0, 5).map(node => node.html.slice(0, 200)) }))))
 """
-
-
-@pytest.fixture
-def site(world: World) -> Iterator[Site]:
-    with serving(create_app()) as running:
-        yield running
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with browsers.chromium(tmp_path / "profile") as running:
-        running.driver.set_script_timeout(60)
-        yield running
 
 
 def look(browser: Browser, name: str) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -238,12 +237,6 @@ def test_a_gateway_that_makes_no_session_leaves_nothing_behind(app: Flask, world
     assert "does not know this session any longer" in checks, "who died before the gateway was asked is told what to do"
     assert owner.post(f"{page}/whatsapp_qr/{bot}/disconnect").status_code == 303
     assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 303
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with browsers.chromium(tmp_path / "profile") as running:
-        yield running
 
 
 @pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")

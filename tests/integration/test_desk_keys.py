@@ -8,7 +8,7 @@ from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
 from tests.integration.desk_pages import furnish, person
-from tests.integration.test_desk_browser import browser, log_in, site  # noqa: F401 - fixtures
+from tests.integration.test_desk_browser import log_in
 from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -23,7 +23,7 @@ _FIELDS = (
 )
 
 
-def test_a_form_is_begun_by_a_key_at_most(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_a_form_is_begun_by_a_key_at_most(browser: Browser, site: Site, world: World) -> None:
     ids = furnish(world)
     log_in(browser, site, person("operator", None))
     for path, keys, field in _FIELDS:

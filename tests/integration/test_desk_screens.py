@@ -12,7 +12,7 @@ from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
 from tests.integration.desk_pages import furnish, person
-from tests.integration.test_desk_browser import browser, log_in, site  # noqa: F401 - fixtures
+from tests.integration.test_desk_browser import log_in
 from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -27,7 +27,7 @@ _SIDEWAYS = """
 """
 
 
-def show(browser: Browser, width: int, height: int = 800) -> None:  # noqa: F811 - the fixture
+def show(browser: Browser, width: int, height: int = 800) -> None:
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
@@ -38,7 +38,7 @@ def in_german(user: User) -> User:
 
 
 @pytest.mark.parametrize("width", [390, 1024])
-def test_no_table_scrolls_sideways(browser: Browser, site: Site, world: World, width: int) -> None:  # noqa: F811 - fixtures
+def test_no_table_scrolls_sideways(browser: Browser, site: Site, world: World, width: int) -> None:
     ids = furnish(world)
     error = {"error": "WhatsApp Cloud: HTTP 400, code 131026", "error_code": "recipient_unreachable"}
     db.rows(DeadLetter.update(**error, queue="whatsapp-cloud-send", failures=2))
@@ -50,7 +50,7 @@ def test_no_table_scrolls_sideways(browser: Browser, site: Site, world: World, w
         assert browser.run(_SIDEWAYS) == [], path
 
 
-def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:
     ids = furnish(world)
     log_in(browser, site, in_german(person("owner", world.customer)))
     show(browser, 390)
@@ -59,7 +59,7 @@ def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> 
         assert browser.run(_SIDEWAYS) == [], path
 
 
-def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Site, world: World) -> None:
     log_in(browser, site, person("operator", None))
     show(browser, 1024, 720)
     browser.open(f"{site.url}/desk/c/{world.customer}/channels")
@@ -70,7 +70,7 @@ def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Sit
     assert last <= foot
 
 
-def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site, world: World) -> None:
     with db.transaction():
         new = Customer.create(name="New", created_at=fn.now()).id
     log_in(browser, site, person("owner", new))
@@ -82,7 +82,7 @@ def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site,
     browser.until("location.pathname.endsWith('/chatbots')")
 
 
-def test_templates_fit_a_phone(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_templates_fit_a_phone(browser: Browser, site: Site, world: World) -> None:
     world.say(channel="whatsapp_cloud", user="49171")
     world.drain()
     account = db.scalar("select id from whatsapp_cloud_account where chatbot_id = %s", [world.chatbot])

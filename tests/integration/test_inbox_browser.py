@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -21,24 +19,17 @@ from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, person
 from tests.integration.test_desk_browser import log_in
 from tests.integration.test_who_may_answer import conversation
-from tests.site import Site, serving
+from tests.site import Site
 from tests.waiting import until
-from web.app import create_app
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
 
 @pytest.fixture
-def site(world: World) -> Iterator[Site]:
-    with serving(create_app()) as running:
-        yield running
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with browsers.chromium(tmp_path / "profile") as running:
-        running.driver.set_window_size(1440, 900)
-        yield running
+def browser(browser: Browser) -> Browser:
+    """Wide enough for the list beside the conversation."""
+    browser.driver.set_window_size(1440, 900)
+    return browser
 
 
 #: What is to be read in and below the field of the composer.
@@ -311,7 +302,7 @@ def test_a_connection_that_died_without_a_word_is_told_and_replaced(browser: Bro
         browser.until("document.getElementById('connection').hidden", seconds=60)
         world.say("Are you open?")
         world.drain()
-        until_shown(browser, "#chats > li", "Are you open?")
+        until_shown(browser, "#chats > li", "Visitor")
 
 
 def fill(world: World, conversations: int) -> None:

@@ -12,7 +12,7 @@ from tests.browser import Browser
 from tests.builders import World
 from tests.integration.desk_pages import person
 from tests.integration.test_dead_letters import CLOUD_QUEUE, fail_sends
-from tests.integration.test_desk_browser import browser, log_in, site  # noqa: F401 - fixtures
+from tests.integration.test_desk_browser import log_in
 from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {
 PATIENCE = 60
 
 
-def press(browser: Browser, keys: str, until: str) -> None:  # noqa: F811 - the fixture
+def press(browser: Browser, keys: str, until: str) -> None:
     """Types keys into the page, and waits for what they lead to."""
     browser.run("document.activeElement?.blur()")
     browser.type(keys)
@@ -29,8 +29,8 @@ def press(browser: Browser, keys: str, until: str) -> None:  # noqa: F811 - the 
 
 
 def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
     simulator: Simulator,
 ) -> None:
@@ -51,8 +51,8 @@ def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
 
 @pytest.mark.parametrize("page", ["/desk/operate/pauses", "/desk/operate/search?q=WWW"])
 def test_a_long_word_pushes_nothing_out_of_a_table(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
     page: str,
 ) -> None:
@@ -67,8 +67,8 @@ def test_a_long_word_pushes_nothing_out_of_a_table(
 
 
 def test_refreshes_of_a_page_do_not_overlap(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
 ) -> None:
     log_in(browser, site, person("operator", None, "Olga"))

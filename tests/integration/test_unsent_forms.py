@@ -11,7 +11,7 @@ from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, furnish, person
-from tests.integration.test_desk_browser import browser, log_in, site  # noqa: F401 - fixtures
+from tests.integration.test_desk_browser import log_in
 from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {
 _KEPT = "return sessionStorage.getItem('desk unsent')"
 
 
-def write(browser: Browser, selector: str, text: str) -> None:  # noqa: F811 - the fixture
+def write(browser: Browser, selector: str, text: str) -> None:
     field = browser.driver.find_element(By.CSS_SELECTOR, selector)
     field.clear()
     field.send_keys(text)
 
 
-def value(browser: Browser, selector: str) -> str:  # noqa: F811 - the fixture
+def value(browser: Browser, selector: str) -> str:
     return str(browser.run("return document.querySelector(arguments[0]).value", selector))
 
 
-def send_after_the_session(browser: Browser, selector: str) -> None:  # noqa: F811 - the fixture
+def send_after_the_session(browser: Browser, selector: str) -> None:
     """Sends the field's form once nobody is logged in any more."""
     db.rows(UserSession.delete())
     browser.run("document.querySelector(arguments[0]).form.requestSubmit()", selector)
@@ -37,15 +37,15 @@ def send_after_the_session(browser: Browser, selector: str) -> None:  # noqa: F8
     assert browser.shown("#unsent")
 
 
-def come_back(browser: Browser, user: User) -> None:  # noqa: F811 - the fixture
+def come_back(browser: Browser, user: User) -> None:
     write(browser, "#email", user.email)
     write(browser, "#password", PASSWORD + "\n")
     browser.until("location.pathname !== '/desk/login' && document.readyState === 'complete'")
 
 
 def test_a_new_item_is_written_once_though_the_session_ended(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
 ) -> None:
     ids, owner = furnish(world), person("owner", world.customer)
@@ -67,7 +67,7 @@ def test_a_new_item_is_written_once_though_the_session_ended(
     assert value(browser, "#title") == ""
 
 
-def test_a_secret_is_not_kept(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_a_secret_is_not_kept(browser: Browser, site: Site, world: World) -> None:
     owner = person("owner", world.customer)
     log_in(browser, site, owner)
     page = f"{site.url}/desk/c/{world.customer}/chatbots/{world.chatbot}/model"
@@ -82,7 +82,7 @@ def test_a_secret_is_not_kept(browser: Browser, site: Site, world: World) -> Non
     assert value(browser, ".secret") == ""
 
 
-def test_another_person_does_not_see_what_was_written(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_another_person_does_not_see_what_was_written(browser: Browser, site: Site, world: World) -> None:
     log_in(browser, site, person("owner", world.customer))
     browser.open(f"{site.url}/desk/c/{world.customer}/quick-replies")
     write(browser, "#shortcut", "hours")
@@ -94,7 +94,7 @@ def test_another_person_does_not_see_what_was_written(browser: Browser, site: Si
     assert browser.run(_KEPT) is None
 
 
-def test_who_changed_it_meanwhile_is_told_of(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_who_changed_it_meanwhile_is_told_of(browser: Browser, site: Site, world: World) -> None:
     ids, owner = furnish(world), person("owner", world.customer)
     log_in(browser, site, owner)
     browser.open(f"{site.url}/desk/c/{world.customer}/knowledge/{ids['base']}/items/{ids['item']}")
@@ -110,8 +110,8 @@ def test_who_changed_it_meanwhile_is_told_of(browser: Browser, site: Site, world
 
 
 def test_what_is_written_in_a_dialog_is_there_again_in_its_dialog(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
 ) -> None:
     world.say("Where do you grow it?")
@@ -131,8 +131,8 @@ def test_what_is_written_in_a_dialog_is_there_again_in_its_dialog(
 
 
 def test_a_page_that_has_to_go_goes_also_with_more_than_the_tab_keeps(
-    browser: Browser,  # noqa: F811 - the fixture
-    site: Site,  # noqa: F811 - the fixture
+    browser: Browser,
+    site: Site,
     world: World,
 ) -> None:
     world.say()
@@ -144,7 +144,7 @@ def test_a_page_that_has_to_go_goes_also_with_more_than_the_tab_keeps(
     assert browser.run(_KEPT) is None
 
 
-def test_keys_of_a_page_that_is_left_are_the_next_one_s(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_keys_of_a_page_that_is_left_are_the_next_one_s(browser: Browser, site: Site, world: World) -> None:
     log_in(browser, site, person("owner", world.customer))
     browser.open(f"{site.url}/desk/c/{world.customer}/keys")
     browser.run("dispatchEvent(new Event('beforeunload'))")
@@ -153,7 +153,7 @@ def test_keys_of_a_page_that_is_left_are_the_next_one_s(browser: Browser, site: 
     browser.until("location.pathname.endsWith('/team') && document.readyState === 'complete'")
 
 
-def test_keys_of_a_page_that_is_loading_are_heard(browser: Browser, site: Site, world: World) -> None:  # noqa: F811 - fixtures
+def test_keys_of_a_page_that_is_loading_are_heard(browser: Browser, site: Site, world: World) -> None:
     log_in(browser, site, person("owner", world.customer))
     source = (
         "if (location.pathname.endsWith('/usage')) document.addEventListener('readystatechange', () => {"

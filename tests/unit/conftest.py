@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from flask import Flask
+
+from web.desk import language
 
 
 @pytest.fixture
@@ -41,3 +45,12 @@ def certificate(tmp_path: Path) -> Path:
         + signed.public_bytes(serialization.Encoding.PEM)
     )
     return path
+
+
+@pytest.fixture
+def german() -> Iterator[None]:
+    """A request of a German browser."""
+    app = Flask("desk")
+    language.install(app)
+    with app.test_request_context(headers={"Accept-Language": "de"}):
+        yield

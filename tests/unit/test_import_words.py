@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
 from shared.knowledge import readers, tables
 from shared.knowledge.documents import Raw
-from web.desk import language
 from web.desk.import_words import import_words
 
 #: Who says it, and what is read with it: `_skip` is the worker's, for pages that are left out.
@@ -24,14 +22,6 @@ _COMPOSED = {
     "_OTHERS[extension]": tuple(readers._OTHERS.values()),
     "problem": ("is empty",),
 }
-
-
-@pytest.fixture
-def german() -> Iterator[None]:
-    app = Flask("desk")
-    language.install(app)
-    with app.test_request_context(headers={"Accept-Language": "de"}):
-        yield
 
 
 def texts_of(node: ast.expr, composed: Mapping[str, Sequence[str]]) -> list[str]:

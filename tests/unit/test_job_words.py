@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,6 @@ _KNOWN = (
     operator.REASON,
     f"AI provider: HTTP 400: {failures.TOO_FEW_TOKENS}",
 )
-
-
-@pytest.fixture
-def german() -> Iterator[None]:
-    app = Flask("desk")
-    language.install(app)
-    with app.test_request_context(headers={"Accept-Language": "de"}):
-        yield
 
 
 def said(root: Path) -> set[str]:

@@ -8,7 +8,7 @@ and of each trouble the business is told twice: when it begins and when it is ov
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from scripts.local.chaos.disruptions import Target
 from scripts.local.chaos.plan import chatbot_ids
@@ -39,7 +39,7 @@ def expire_token(target: Target) -> None:
     account = _account(*NUMBER)
     _begun(target, account)
     with target.outside.failing({"kind": "graph", "fault": "revoked", "match": f"/{account.name}/", "token": "Bearer token"}):
-        _wait(target, lambda: _is_down(account), "the expired token was not noticed")
+        target.expect(lambda: _is_down(account), LIMIT, "the expired token was not noticed")
         target.report(f"the token of {account.name} has expired")
         time.sleep(LASTS)
         with db.transaction():
@@ -55,7 +55,7 @@ def log_out(target: Target) -> None:
     account = _account(*LOGGED_OUT)
     _begun(target, account)
     with target.outside.failing({"kind": "waha", "fault": "offline", "match": account.name}):
-        _wait(target, lambda: _is_down(account), "the lost session was not noticed")
+        target.expect(lambda: _is_down(account), LIMIT, "the lost session was not noticed")
         target.report(f"{account.name} is logged out")
         time.sleep(LASTS)
     _report_working(account)
@@ -68,10 +68,10 @@ def die_silently(target: Target) -> None:
     account, receiver = _account(*DEAD), target.outside.receiver
     assert receiver is not None, "the scenario has statuses"
     acked = "select acked_at from whatsapp_qr_session where session_name = %s"
-    _wait(target, lambda: db.scalar(acked, [account.name]) is not None, "nothing was acknowledged")
+    target.expect(lambda: db.scalar(acked, [account.name]) is not None, LIMIT, "nothing was acknowledged")
     receiver.silent.add(account.name)
     target.report(f"{account.name} is dead, and says that it works")
-    _wait(target, lambda: acks.watch(PATIENCE) > 0 and _is_down(account), "the dead gateway was not noticed")
+    target.expect(lambda: acks.watch(PATIENCE) > 0 and _is_down(account), LIMIT, "the dead gateway was not noticed")
     target.report(f"{account.name} is known to be dead")
     time.sleep(LASTS)
     receiver.silent.clear()
@@ -110,7 +110,7 @@ def _account(name: str, tenant: int) -> health.Account:
 def _begun(target: Target, account: health.Account) -> None:
     """Until a reply has left by this account."""
     sent = "select from message where chatbot_id = %s and channel = %s and role = 'assistant' and status <> 'PENDING' limit 1"
-    _wait(target, lambda: db.rows(sent, [account.chatbot_id, account.channel.name]), f"nothing left by {account.name}")
+    target.expect(lambda: db.rows(sent, [account.chatbot_id, account.channel.name]), LIMIT, f"nothing left by {account.name}")
 
 
 def _is_down(account: health.Account) -> bool:
@@ -122,15 +122,6 @@ def _report_working(account: health.Account) -> None:
     of_session = session.account_of(session.find(account.name))
     assert of_session is not None
     session.report(of_session, SessionState(raw={}, connected=True, detail="WORKING", at=time.time()))
-
-
-def _wait(target: Target, happened: Callable[[], object], otherwise: str) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not happened():
-        if time.monotonic() > deadline:
-            target.wrong.append(f"{otherwise} within {LIMIT:.0f} s; take more --messages")
-            return
-        time.sleep(0.5)
 
 
 def _count_refused(target: Target, kind: str, status: int) -> None:

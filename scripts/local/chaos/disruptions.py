@@ -56,6 +56,15 @@ class Target:
                 return True
         return False
 
+    def expect(self, happened: Callable[[], object], seconds: float, otherwise: str) -> None:
+        """Waits until it has; says what is wrong if it does not within these seconds."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if time.monotonic() > deadline:
+                self.wrong.append(f"{otherwise} within {seconds:.0f} s; take more --messages")
+                return
+            time.sleep(0.5)
+
 
 Disruption = Callable[[Target], None]
 

@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -55,8 +55,8 @@ def take_down(target: Target) -> None:
             break
     target.report(f"endpoints work again, {_count(_FAILED)} events FAILED")
     # An endpoint that is switched off hears of nothing: by then every message has to be answered.
-    _wait(target, lambda: not _count(_OPEN_JOBS), "jobs are not done after the endpoints worked again")
-    _wait(target, lambda: not _count(_UNSETTLED), "events are not settled after the endpoints worked again")
+    target.expect(lambda: not _count(_OPEN_JOBS), LIMIT, "jobs are not done after the endpoints worked again")
+    target.expect(lambda: not _count(_UNSETTLED), LIMIT, "events are not settled after the endpoints worked again")
     _lose_and_recover(target, ids[-1], len(ids) - 1)
 
 
@@ -65,13 +65,13 @@ def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
     is_active = f"select count(*) from webhook_endpoint where active and id = {endpoint}"
     with target.outside.failing({"kind": "webhook", "match": f"/customer/{place}", "fault": "status", "status": 410}):
         first = _recover(endpoint, DELIVERED)
-        _wait(target, lambda: not _count(is_active), "an endpoint that is gone (410) was not switched off")
-        _wait(target, lambda: _has_ended(first) and not _count(_UNSETTLED), "its events are not settled")
+        target.expect(lambda: not _count(is_active), LIMIT, "an endpoint that is gone (410) was not switched off")
+        target.expect(lambda: _has_ended(first) and not _count(_UNSETTLED), LIMIT, "its events are not settled")
     target.report(f"an endpoint was gone, {_count(_FAILED)} events FAILED")
     [owner] = _rows(f"select customer_id from webhook_endpoint where id = {endpoint}")
     db.retry_on_outage(lambda: endpoints.change(owner["customer_id"], endpoint, {"active": True}), seconds=60)
     second = _recover(endpoint, FAILED)
-    _wait(target, lambda: _has_ended(second) and not _count(_UNSETTLED), "its recovery is not done")
+    target.expect(lambda: _has_ended(second) and not _count(_UNSETTLED), LIMIT, "its recovery is not done")
     target.report("the endpoint was recovered")
 
 
@@ -103,15 +103,6 @@ def check(record: Sequence[dict[str, Any]]) -> Iterator[str]:
     triggers = {row["trigger"] for row in _rows("select distinct trigger from webhook_attempt")}
     if not triggers >= {"first", "automatic", "bulk"}:
         yield f"nothing was tried again, or recovered: only {sorted(triggers)}"
-
-
-def _wait(target: Target, condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        if time.monotonic() > deadline:
-            target.wrong.append(f"{what} within {LIMIT:.0f} s")
-            return
-        time.sleep(0.5)
 
 
 def _rows(statement: str) -> list[dict[str, Any]]:
