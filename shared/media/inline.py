@@ -82,14 +82,14 @@ class Lifter:
         self._read = self._between
         self._candidate = bytearray()
         self._lifted: Lifted | None = None
-        self._carried = b""  # a backslash at the end of a part
+        self._carried = b""  # half of an escape, at the end of a part
 
     def feed(self, part: bytes) -> None:
         """The next bytes. Raises RestTooLarge."""
         part, position = self._carried + part, 0
-        self._carried = b""
-        if part.endswith(b"\\"):
-            part, self._carried = part[:-1], b"\\"
+        backslashes = len(part) - len(part.rstrip(b"\\"))
+        self._carried = part[-1:] if backslashes % 2 else b""  # two of them are a backslash; one is half of an escape
+        part = part.removesuffix(self._carried)
         while position < len(part):
             position = self._read(part, position)
         if len(self.rest) > MAX_REST:

@@ -126,6 +126,18 @@ def test_what_people_write_is_never_lifted(tmp_path: Path, text: str) -> None:
         assert all(lifted.problem for lifted in lifter.files.values())
 
 
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_file_is_found_wherever_the_parts_end(tmp_path: Path, cut: int) -> None:
+    content = os.urandom(150_000)
+    body = json.dumps({"path": "C:\\photos\\", "said": 'a "b\\\\"', "data": base64.b64encode(content).decode()}).encode()
+    lifter = Lifter(lambda: Download(tmp_path))
+    lifter.feed(body[:cut])
+    lifter.feed(body[cut:])
+    rest = json.loads(lifter.rest)
+    assert (rest["path"], rest["said"]) == ("C:\\photos\\", 'a "b\\\\"')
+    assert bytes_of(lifter, rest["data"]) == content
+
+
 @pytest.mark.parametrize("spoil", [lambda text: text[:-3] + "=AA", lambda text: text[:199_001] + "ä" + text[199_001:]])
 def test_base64_that_is_malformed_spoils_its_file_only(tmp_path: Path, spoil: Any) -> None:
     text = spoil(base64.b64encode(os.urandom(150_000)).decode())

@@ -223,6 +223,12 @@ def test_a_form_holds_only_what_can_be_stored() -> None:
     assert "\\u0000" not in stored
 
 
+@pytest.mark.parametrize("degrees", ["NaN", "-inf", "1e999", "north"])
+def test_a_place_has_only_degrees_that_are_numbers(degrees: str) -> None:
+    item = evolution_item({"locationMessage": {"degreesLatitude": degrees, "degreesLongitude": "13.4", "name": "Shop"}})
+    assert shown(item) == (Kind.LOCATION, "📍 Shop", {"location": {"longitude": 13.4, "name": "Shop"}})
+
+
 VCARD = (
     "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bo Li\r\nitem1.TEL;type=CELL;waid=4930001:+49 30\r\n  1\r\nEMAIL:bo@x.example\r\nEND:VCARD"
 )

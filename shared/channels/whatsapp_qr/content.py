@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import isfinite, nan
 from typing import Any
 
 from shared.channels import vcards
@@ -70,10 +71,12 @@ def location(latitude: Any, longitude: Any, words: str = "", **more: str) -> Con
 
 
 def _degrees(value: Any) -> float | None:
+    """None of what is no number, such as the text "NaN", which cannot be stored."""
     try:
-        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
+        degrees = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else nan
+    except (ValueError, OverflowError):
         return None
+    return degrees if isfinite(degrees) else None
 
 
 def contacts(cards: list[tuple[str, str]]) -> Content:
