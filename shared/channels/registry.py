@@ -49,6 +49,8 @@ class Channel:
     shows_sources: bool = False
     #: The provider has no idempotency keys: a send whose outcome is unknown follows AMBIGUOUS_SEND instead of being retried.
     at_most_once: bool = False
+    #: Its accounts are WhatsApp's: RATE_LIMIT_WHATSAPP_NUMBER is a limit of each.
+    has_numbers: bool = False
     #: Its package has `typing`: customers are shown that somebody types (typing_indicator.py). The widget's page does it itself.
     shows_typing: bool = False
     #: Customers' messages come in by web/hooks/<name>.py; what has no account there is kept, and replayed by that module.
@@ -82,6 +84,7 @@ CHANNELS: dict[str, Channel] = {
             max_content=4_096,  # WhatsApp's own limit
             max_inbound=131_072,  # people may write 65,536 there, and gateways add to it
             send_queue=Queue.WHATSAPP_CLOUD,
+            has_numbers=True,
             shows_typing=True,
             at_most_once=True,
             has_hook=True,
@@ -98,6 +101,7 @@ CHANNELS: dict[str, Channel] = {
             max_content=4_096,
             max_inbound=131_072,
             send_queue=Queue.WHATSAPP_QR,
+            has_numbers=True,
             shows_typing=True,
             at_most_once=True,
             has_hook=True,

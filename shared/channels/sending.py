@@ -139,7 +139,7 @@ def send_once(
     is_down = bool(message.health.get("is_down"))
     if is_down or message.health.get("slow_for"):
         health.admit(job, account)
-    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {account.name}")
+    rate_limits.admit(job.id, job.queue, job.priority, f"{channel.name} {account.name}" if channel.has_numbers else None)
     if is_down:
         health.take_probe(job, account)
     provider_id = _call(job, account, partial(_send_if_back, look, send) if is_down else send)

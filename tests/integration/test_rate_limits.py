@@ -15,8 +15,10 @@ from shared.broker import rate_limits, redis_broker
 from shared.broker.connection import outage
 from shared.broker.redis_broker import get_broker
 from shared.db import batching
+from shared.db.credentials import encrypt
 from shared.errors import Snooze
 from shared.jobs import ledger
+from shared.models import TelegramBot
 from shared.queues import Queue
 from tests.builders import World
 from tests.waiting import until
@@ -132,6 +134,19 @@ def test_a_number_has_its_own_limit_beside_the_queues(limit: Limit) -> None:
     assert ask(job(10, cloud), "whatsapp_cloud 2") == 0
     assert ask(job(11, cloud), "whatsapp_cloud 3") == 0
     assert ask(job(12, cloud), "whatsapp_cloud 4") > 0
+
+
+@pytest.mark.parametrize(("channel", "sent"), [("whatsapp_cloud", 1), ("whatsapp_qr", 1), ("telegram", 2)])
+def test_a_limit_of_whatsapp_numbers_is_none_of_telegrams_bots(world: World, limit: Limit, channel: str, sent: int) -> None:
+    limit(WHATSAPP_NUMBER="1/1h")
+    secrets = {"token": encrypt(f"700:{'t' * 35}"), "webhook_secret": encrypt("secret")}
+    with db.connection():
+        TelegramBot.create(chatbot=world.chatbot, bot_id="700", username="shop_bot", **secrets)
+    for user in ("49123", "49124"):
+        world.say(channel=channel, user=user)
+        for _stage in ("incoming", "ai", "outgoing", "send"):
+            world.run(world.jobs()[-1]["id"])
+    assert len(world.messages(role="assistant", status="SENT")) == sent
 
 
 def test_while_redis_is_away_jobs_pass_and_one_line_says_so(
