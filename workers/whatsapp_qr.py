@@ -8,9 +8,8 @@ from shared.channels.formatting import to_whatsapp
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr import session
 from shared.channels.whatsapp_qr.dialects import dialect
-from shared.config import settings
+from shared.channels.whatsapp_qr.gateway import key_of
 from shared.db import sql
-from shared.db.credentials import decrypt
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
@@ -35,9 +34,8 @@ CHANNEL = channel("whatsapp_qr")
 def send(job: Job) -> None:
     """Sends a reply to a chat id."""
     message = sending.load_message(job)
-    name, stored_key = message.sender["session_name"], message.sender["api_key"]
-    api_key = decrypt(stored_key, f"QR session {name}") if stored_key else settings().qr_api_key
-    gateway = dialect(message.sender["dialect"])
+    name, gateway = message.sender["session_name"], dialect(message.sender["dialect"])
+    api_key = key_of(name, message.sender["api_key"])
     text = numbered(to_whatsapp(message.content, by_person=message.by_person), choices_in(message.data))
     sending.send_once(
         job,

@@ -31,6 +31,9 @@ PER_SECOND = 10
 #: Seconds that an answer may take before somebody is shown to type. One that was quicker only has the message marked as read.
 SHOWN_AFTER = 0.25
 
+#: Seconds that such a call may take: what comes later is of no use.
+TIMEOUT = 5.0
+
 #: What a claim says of who is to see it (`typing` in workers/ai.sql).
 Target = Mapping[str, Any]
 

@@ -23,6 +23,8 @@ from typing import Any
 
 #: Answers of a form that are its own book-keeping, and no customer's words.
 _NO_ANSWERS = frozenset({"flow_token", "wa_flow_response_params"})
+#: Characters of a quoted message that are kept.
+MAX_QUOTE = 1_000
 #: Levels of a form's answers that are written with their names; what is deeper is written as it is.
 _FORM_DEPTH = 4
 
@@ -31,6 +33,11 @@ def in_words(data: Mapping[str, Any], text: str = "") -> str:
     """The customer's own text, then what else the message is made of, a line or more for each; "" if there are no words."""
     descriptions = (describe(data[member]) for member, describe in _DESCRIBERS.items() if data.get(member))
     return "\n".join(part for part in map(str.strip, (text, *descriptions)) if part)
+
+
+def quoted(message_id: str, text: str) -> dict[str, str]:
+    """The member `quoted`: the message that is replied to, and what it says, for we may not have it; {} if neither is known."""
+    return {name: value for name, value in (("id", message_id), ("text", text[:MAX_QUOTE])) if value}
 
 
 def ids(data: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from shared.channels import nested_json, vcards
 from shared.channels.inbound import Media, get_id, get_objects, get_path, get_text, integer, present
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.telegram import rich
-from shared.channels.words import in_words
+from shared.channels.words import in_words, quoted
 
 #: A message's member -> the kind of file that it is. A GIF comes as an animation and a document: the first that fits counts.
 FILES = {
@@ -25,8 +25,6 @@ FILES = {
     "voice_note": MediaKind.VOICE,
     "live_photo": MediaKind.VIDEO,
 }
-#: Characters of a quoted message that are kept.
-MAX_QUOTE = 1_000
 #: Files of a rich message that are fetched.
 MAX_FILES = 10
 
@@ -78,26 +76,24 @@ def _things(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quoted(message: dict[str, Any]) -> dict[str, Any]:
-    """The message that is replied to; its words as well, or those of it that were picked, for we may not have it."""
+    """The message that is replied to, with its words or those of them that were picked."""
     original = message.get("reply_to_message")
     number = integer(get_path(original, "message_id"))
     said = in_words(_things(original), words_of(original)) if isinstance(original, dict) else ""
-    text = get_text(message, "quote", "text") or said
-    quoted = {"id": message_id(get_path(message, "chat", "id"), number)} if number is not None else {}
-    return quoted | ({"text": text[:MAX_QUOTE]} if text else {})
+    quoted_id = "" if number is None else message_id(get_path(message, "chat", "id"), number)
+    return quoted(quoted_id, get_text(message, "quote", "text") or said)
 
 
 def _place(message: dict[str, Any]) -> dict[str, Any]:
     """A venue has a location, and its message has it once more."""
     place, venue = message.get("location"), message.get("venue")
     place = place if isinstance(place, dict) else get_path(venue, "location")
-    found = {
-        "latitude": get_path(place, "latitude"),
-        "longitude": get_path(place, "longitude"),
-        "name": get_text(venue, "title"),
-        "address": get_text(venue, "address"),
-    }
-    return {name: value for name, value in found.items() if value not in ("", None)}
+    return present(
+        latitude=get_path(place, "latitude"),
+        longitude=get_path(place, "longitude"),
+        name=get_text(venue, "title"),
+        address=get_text(venue, "address"),
+    )
 
 
 def _contacts(contact: Any) -> list[dict[str, Any]]:

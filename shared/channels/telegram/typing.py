@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.channels.telegram.api import call
+from shared.channels.typing_indicator import TIMEOUT
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure
-
-#: Seconds: what comes later than that is of no use.
-TIMEOUT = 5.0
 
 
 def begin(target: Mapping[str, Any]) -> None:

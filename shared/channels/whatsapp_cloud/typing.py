@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.channels.typing_indicator import TIMEOUT
 from shared.channels.whatsapp_cloud.send import post_message
 from shared.db.credentials import decrypt
-
-#: Seconds: what comes later than that is of no use.
-TIMEOUT = 5.0
 
 
 def begin(target: Mapping[str, Any]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from shared.channels.checks import ProviderRefused, Step, asked
 from shared.channels.inbound import Account, SessionState
 from shared.channels.whatsapp_qr.dialects import dialect
+from shared.channels.whatsapp_qr.gateway import key_of
 from shared.channels.whatsapp_qr.session import report
 from shared.config import settings
-from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure
 
 #: What the names of sessions begin with that were made here, and may be deleted at the gateway again.
@@ -36,7 +36,7 @@ def create(speaks: str, name: str, site: str, secret: str) -> None:
 def leave(row: Mapping[str, Any]) -> None:
     """Ends a session that was made here, with its phone's login. Raises as `create`."""
     if row["session_name"].startswith(_OURS):
-        dialect(row["dialect"]).delete_session(row["session_name"], key_of(row))
+        dialect(row["dialect"]).delete_session(row["session_name"], key_of(row["session_name"], row["api_key"]))
 
 
 def steps(row: Mapping[str, Any], _site: str) -> list[Step]:
@@ -55,13 +55,8 @@ def steps(row: Mapping[str, Any], _site: str) -> list[Step]:
 def qr_code(row: Mapping[str, Any]) -> str:
     """The picture that the phone has to read, as a data: address; "" while there is none."""
     with suppress(OutsideFailure, ProviderRefused):
-        return dialect(row["dialect"]).qr_code(row["session_name"], key_of(row))
+        return dialect(row["dialect"]).qr_code(row["session_name"], key_of(row["session_name"], row["api_key"]))
     return ""
-
-
-def key_of(row: Mapping[str, Any]) -> str:
-    """The session's own key at the gateway, or that of the settings."""
-    return decrypt(row["api_key"], f"session {row['session_name']}") if row["api_key"] else settings().qr_api_key
 
 
 def check_secret(row: Mapping[str, Any], key: str, _site: str) -> dict[str, str]:
@@ -71,7 +66,7 @@ def check_secret(row: Mapping[str, Any], key: str, _site: str) -> dict[str, str]
 
 
 def _state(row: Mapping[str, Any], said: dict[str, Any]) -> str:
-    said["state"] = state = _ask(row, key_of(row))
+    said["state"] = state = _ask(row, key_of(row["session_name"], row["api_key"]))
     if state.detail.startswith("HTTP "):
         raise ProviderRefused("session_unknown", "the gateway does not know the session", state.detail)
     return ""

@@ -9,12 +9,9 @@ from math import isfinite, nan
 from typing import Any
 
 from shared.channels import vcards
-from shared.channels.inbound import Media, get_time
+from shared.channels.inbound import Media, get_time, present
 from shared.channels.kinds import Kind
 from shared.channels.words import in_words
-
-#: Characters of a quoted message that are kept.
-MAX_QUOTE = 1_000
 
 
 @dataclass(frozen=True)
@@ -60,13 +57,13 @@ Reading = Content | Edit | Revoke | Reaction | None
 
 def choice(title: str, choice_id: str = "", description: str = "") -> Content | None:
     """What somebody chose from buttons or a list; None if it says nothing."""
-    chosen = _filled(id=choice_id, title=title, description=description)
+    chosen = present(id=choice_id, title=title, description=description)
     return Content(kind=Kind.CHOICE, data={"choice": chosen}) if chosen else None
 
 
 def location(latitude: Any, longitude: Any, words: str = "", **more: str) -> Content:
     """A place, with what was typed with it; `more`: name, address, url."""
-    place = _filled(latitude=_degrees(latitude), longitude=_degrees(longitude), **more)
+    place = present(latitude=_degrees(latitude), longitude=_degrees(longitude), **more)
     return Content(words, Kind.LOCATION, "location", {"location": place} if place else {})
 
 
@@ -87,14 +84,14 @@ def contacts(cards: list[tuple[str, str]]) -> Content:
 
 def order(note: str, order_id: str, title: str, item_count: int | None, **more: Any) -> Content:
     """An order, with the note that was typed with it; `more`: total, currency. Gateways know its title, and no single items."""
-    items = [_filled(name=title, quantity=item_count)] if title or item_count else []
-    details = _filled(note=note, id=order_id, items=items, **more)
+    items = [present(name=title, quantity=item_count)] if title or item_count else []
+    details = present(note=note, id=order_id, items=items, **more)
     return Content("", Kind.ORDER, "order", {"order": details} if details else {})
 
 
 def product(question: str, **more: Any) -> Content:
     """A product of the catalogue, with what somebody asks about it; `more`: id, title, description, price, currency, url."""
-    details = _filled(**more)
+    details = present(**more)
     return Content(question, Kind.TEXT, "product", {"product": details} if details else {})
 
 
@@ -102,36 +99,32 @@ def event(name: str, description: str, place: str, starts_at: int | None) -> Con
     """An invitation to an event; `starts_at`: Unix seconds."""
     seconds = get_time(starts_at)
     start = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC" if seconds else ""
-    return Content(label="event", data={"event": _filled(name=name, description=description, start=start, place=place)})
+    return Content(label="event", data={"event": present(name=name, description=description, start=start, place=place)})
 
 
 def event_answer(answer: str, event_id: str) -> Content:
     """What somebody answered to an invitation: GOING, NOT_GOING, MAYBE."""
     quoted = {"quoted": {"id": event_id}} if event_id else {}
-    return Content("", Kind.POLL, "event", {"event": _filled(answer=answer.replace("_", " ").lower()), **quoted})
+    return Content("", Kind.POLL, "event", {"event": present(answer=answer.replace("_", " ").lower()), **quoted})
 
 
 def poll(question: str, options: list[str]) -> Content:
     """A poll."""
-    return Content("", Kind.POLL, "poll", {"poll": _filled(question=question, options=options)})
+    return Content("", Kind.POLL, "poll", {"poll": present(question=question, options=options)})
 
 
 def vote(question: str, options: list[str], poll_id: str = "") -> Content:
     """What somebody chose in a poll, which a colleague has sent, perhaps: the vote replies to it."""
     quoted = {"quoted": {"id": poll_id}} if poll_id else {}
-    return Content("", Kind.POLL, "vote", {"vote": _filled(question=question, options=options), **quoted})
+    return Content("", Kind.POLL, "vote", {"vote": present(question=question, options=options), **quoted})
 
 
 def form(words: str, name: str, answers: dict[str, Any]) -> Content:
     """A form that was filled in; its words say no more than that it was sent."""
-    data = {"form": _filled(name=name, answers=answers)}
+    data = {"form": present(name=name, answers=answers)}
     return Content("" if in_words(data) else words, Kind.FORM, "form", data)
 
 
 def with_source(content: Content, source: dict[str, Any]) -> Content:
     """The content, whose files are fetched from there."""
     return replace(content, media=tuple(replace(file, source=source) for file in content.media))
-
-
-def _filled(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in ("", None, [], {})}

@@ -27,6 +27,15 @@ class Dialect(Protocol):
     def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
         """Sends a text; returns the gateway's id. Raises what `outcomes.error_of` gives, and what shared.http raises."""
 
+    def mark_read(self, session: str, api_key: str, chat_id: str, message_id: str, /) -> None:
+        """Marks a customer's message as read. Raises what shared.http raises, OutsideFailure for an answer that is not 2xx."""
+
+    def show_typing(self, session: str, api_key: str, chat_id: str, /) -> None:
+        """Shows a customer that somebody types. Raises as mark_read."""
+
+    def hide_typing(self, session: str, api_key: str, chat_id: str, /) -> None:
+        """Ends that, where the gateway does not by itself. Raises as mark_read."""
+
     def session_state(self, session: str, api_key: str, /) -> SessionState:
         """Asks for a session's state. Raises what shared.http raises."""
 

@@ -27,6 +27,7 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
+    show,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in, own_id
 from shared.config import settings
@@ -37,11 +38,14 @@ __all__ = [
     "create_session",
     "delete_session",
     "expected_ids",
+    "hide_typing",
+    "mark_read",
     "named_session",
     "parse",
     "qr_code",
     "send_text",
     "session_state",
+    "show_typing",
     "verify",
 ]
 
@@ -66,6 +70,8 @@ WORDS: tuple[tuple[str, Meaning], ...] = (
     ("is required", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
     ("does not meet", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
 )
+#: Milliseconds for which Evolution shows that somebody types; it answers when they are over.
+SHOWS_TYPING = 3_000
 #: Seconds by which a gateway's clock may differ from ours.
 LEEWAY = 60
 
@@ -134,6 +140,27 @@ def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: i
     if not answer.ok:
         raise classify_error(answer)
     return message_id_in(answer.json())
+
+
+def mark_read(session: str, api_key: str, chat_id: str, message_id: str, /) -> None:
+    """POST /chat/markMessageAsRead/{instance}; nothing for a message without an id."""
+    chat = chat_id.lstrip("+")
+    key = {"remoteJid": chat if "@" in chat else f"{chat}@s.whatsapp.net", "fromMe": False, "id": message_id}
+    if message_id:
+        show(f"/chat/markMessageAsRead/{quote(session, safe='')}", {"readMessages": [key]}, _headers(api_key))
+
+
+def show_typing(session: str, api_key: str, chat_id: str, /) -> None:
+    """POST /chat/sendPresence/{instance}."""
+    presence = {"number": chat_id.lstrip("+"), "presence": "composing", "delay": SHOWS_TYPING}
+    show(f"/chat/sendPresence/{quote(session, safe='')}", presence, _headers(api_key))
+
+
+def hide_typing(_session: str, _api_key: str, _chat_id: str, /) -> None:
+    """It ends by itself."""
+
+
+# -------------------------------------------------------------------------------------------------------------- sessions
 
 
 def session_state(session: str, api_key: str, /) -> SessionState:

@@ -10,8 +10,11 @@ from typing import Any
 from shared.channels.checks import ProviderRefused
 from shared.channels.inbound import get_path, integer
 from shared.channels.outcomes import Meaning, Outcome, Reason
+from shared.channels.typing_indicator import TIMEOUT
 from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.config import settings
+from shared.db.credentials import decrypt
+from shared.errors import OutsideFailure
 from shared.http import Response, get, post
 from shared.http.client import exchange
 
@@ -71,11 +74,25 @@ def reported_failure(code: str, *words: str) -> dict[str, Any]:
     return {"error": error, "error_code": _SERVER_CODES.get(code, Reason.REPORTED_FAILURE)}
 
 
-def call_post(path: str, body: dict[str, Any], headers: dict[str, str]) -> Response:
-    """POSTs to the gateway. A 2xx whose body breaks off is one: it has sent the message. Raises what shared.http raises."""
-    conf = settings()
-    answer = post(f"{conf.qr_service_url}{path}", json.dumps(body).encode(), headers, conf.http_timeout, needs_body=False)
-    return as_it_says(answer)
+def key_of(session: str, stored: str | None) -> str:
+    """A session's own key at the gateway, as its row has it, or that of the settings. Raises CredentialsUnreadable."""
+    return decrypt(stored, f"QR session {session}") if stored else settings().qr_api_key
+
+
+def call_post(path: str, body: dict[str, Any], headers: dict[str, str], timeout: float | None = None) -> Response:
+    """POSTs to the gateway; waits for `timeout` seconds, or HTTP_TIMEOUT_SECONDS. Raises what shared.http raises.
+
+    A 2xx whose body breaks off is one: it has sent the message.
+    """
+    conf, data = settings(), json.dumps(body).encode()
+    return as_it_says(post(f"{conf.qr_service_url}{path}", data, headers, timeout or conf.http_timeout, needs_body=False))
+
+
+def show(path: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+    """POSTs a read mark or that somebody types. Raises what shared.http raises, OutsideFailure for an answer that is not 2xx."""
+    answer = call_post(path, body, headers, TIMEOUT)
+    if not answer.ok:
+        raise OutsideFailure(f"WhatsApp QR: HTTP {answer.status}")
 
 
 def as_it_says(answer: Response) -> Response:

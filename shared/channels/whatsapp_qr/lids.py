@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.channels import contacts
 from shared.channels.whatsapp_qr import waha
-from shared.channels.whatsapp_qr.connect import key_of
+from shared.channels.whatsapp_qr.gateway import key_of
 from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError, Snooze
 
@@ -61,7 +61,7 @@ def _learn(row: dict[str, Any], silent_sessions: set[str]) -> bool:
 
 def _ask(row: dict[str, Any]) -> str | None:
     try:
-        key = key_of(row)
+        key = key_of(row["session_name"], row["api_key"])
     except PermanentError as problem:
         log.warning("lid_lookup_failed", extra={"chatbot": row["chatbot_id"], "error": str(problem)})
         return None

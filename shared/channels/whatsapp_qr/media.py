@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from shared.channels.inbound import get_path, get_text
+from shared.channels.whatsapp_qr.gateway import key_of
 from shared.config import host_of, settings
-from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure, PermanentRefusal
 from shared.http.client import USER_AGENT, exchange
 from shared.media.download import Download
@@ -27,8 +27,7 @@ _WAHA_FILE = re.compile(r"/api/files/(?:(?P<session>[^/]+)/)?(?P<name>[^/]+)")
 
 def fetch_file(account: Mapping[str, Any], source: Mapping[str, Any], download: Download) -> None:
     """Fetches a file in the dialect of its session. Raises as shared.media.fetching.fetch does."""
-    own_key = account["api_key"] and decrypt(account["api_key"], f"QR session {account['session_name']}")
-    key = own_key or settings().qr_api_key
+    key = key_of(account["session_name"], account["api_key"])
     url, message = get_text(source, "url"), source.get("message") if account["dialect"] == "evolution" else None
     if url:
         try:

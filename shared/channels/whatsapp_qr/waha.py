@@ -20,6 +20,7 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
+    show,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in, own_id
 from shared.channels.whatsapp_qr.waha_content import bare_id
@@ -31,12 +32,15 @@ __all__ = [
     "create_session",
     "delete_session",
     "expected_ids",
+    "hide_typing",
+    "mark_read",
     "named_session",
     "parse",
     "phone_behind",
     "qr_code",
     "send_text",
     "session_state",
+    "show_typing",
     "verify",
 ]
 
@@ -81,12 +85,34 @@ def expected_ids(message_id: int, /) -> list[str]:
 
 def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
     """POST /api/sendText."""
-    recipient = chat_id if "@" in chat_id else f"{chat_id.lstrip('+')}@c.us"
-    body = {"session": session, "chatId": recipient, "text": text, "linkPreview": False, "id": own_id(message_id)}
+    body = {**_chat(session, chat_id), "text": text, "linkPreview": False, "id": own_id(message_id)}
     answer = call_post("/api/sendText", body, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
     return bare_id(message_id_in(answer.json()) or own_id(message_id))
+
+
+def _chat(session: str, chat_id: str) -> dict[str, str]:
+    return {"session": session, "chatId": chat_id if "@" in chat_id else f"{chat_id.lstrip('+')}@c.us"}
+
+
+def mark_read(session: str, api_key: str, chat_id: str, _message_id: str, /) -> None:
+    """POST /api/sendSeen, of all that the chat has."""
+    show("/api/sendSeen", _chat(session, chat_id), _headers(api_key))
+
+
+def show_typing(session: str, api_key: str, chat_id: str, /) -> None:
+    """POST /api/startTyping."""
+    show("/api/startTyping", _chat(session, chat_id), _headers(api_key))
+
+
+def hide_typing(session: str, api_key: str, chat_id: str, /) -> None:
+    """POST /api/stopTyping, and /api/{session}/presence: while the session is online, its owner's phone gets no notifications."""
+    show("/api/stopTyping", _chat(session, chat_id), _headers(api_key))
+    show(f"/api/{quote(session, safe='')}/presence", {"presence": "offline"}, _headers(api_key))
+
+
+# -------------------------------------------------------------------------------------------------------------- sessions
 
 
 def session_state(session: str, api_key: str, /) -> SessionState:

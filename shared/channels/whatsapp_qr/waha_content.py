@@ -12,7 +12,6 @@ from typing import Any
 from shared.channels.inbound import Media, get_id, get_objects, get_text, integer, is_true
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import (
-    MAX_QUOTE,
     Content,
     Reading,
     choice,
@@ -21,10 +20,10 @@ from shared.channels.whatsapp_qr.content import (
     location,
     poll,
 )
-from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 from shared.channels.whatsapp_qr.web_kinds import answer_of_flow, as_order, as_product
 from shared.channels.whatsapp_qr.web_messages import read, referral
+from shared.channels.words import quoted
 
 #: How WAHA's engines decorate a message's id: whether we sent it, and the chat, which may be @c.us for the send and @lid for
 #: its acks. WhatsApp's own id is what both have in common.
@@ -59,11 +58,6 @@ _OF_WHATSAPP = re.compile(r"https?://[^/?#]+\.whatsapp\.net(?:[:/?#]|$)", re.I)
 _THUMBNAIL = re.compile(
     r"data:[\w./+-]+;base64,.*|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/\s]{80,}={0,2}|[A-Za-z0-9+/]{200,}={0,2}", re.S
 )
-
-
-def message_id(raw: dict[str, Any]) -> str:
-    """A message's id, as its engine decorates it."""
-    return message_id_in(raw)
 
 
 def bare_id(external_id: str) -> str:
@@ -109,12 +103,12 @@ def _has_file(raw: dict[str, Any]) -> bool:
 
 
 def _quoted(raw: dict[str, Any]) -> dict[str, Any]:
-    """The message that is answered to, with its words, for we may not have it."""
+    """The message that is answered to, with its words."""
     page = field(raw, "_data", "quotedMsg")  # WEBJS'
-    quoted = bare_id(get_id(raw, "replyTo", "id") or get_id(raw, "replyTo") or text(raw, "_data", "quotedStanzaID"))
+    quoted_id = bare_id(get_id(raw, "replyTo", "id") or get_id(raw, "replyTo") or text(raw, "_data", "quotedStanzaID"))
     said = (get_text(raw, "replyTo", "body"), text(page, "caption"), text(page, "body"))
-    words = next((one for one in said if one and not _THUMBNAIL.fullmatch(one)), "")[:MAX_QUOTE]
-    return {"quoted": {"id": quoted, **({"text": words} if words else {})}} if quoted else {}
+    words = next((one for one in said if one and not _THUMBNAIL.fullmatch(one)), "")
+    return {"quoted": quoted(quoted_id, words)} if quoted_id else {}
 
 
 def _ad(raw: dict[str, Any]) -> dict[str, Any]:

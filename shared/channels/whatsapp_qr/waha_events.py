@@ -30,9 +30,10 @@ from shared.channels.whatsapp_qr.content import (
     vote,
 )
 from shared.channels.whatsapp_qr.gateway import reported_failure
+from shared.channels.whatsapp_qr.ids import message_id_in
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
-from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, message_id, reading_of
+from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, reading_of
 
 #: How WAHA calls a session that can send.
 CONNECTED = "WORKING"
@@ -70,14 +71,14 @@ def parse(body: dict[str, Any], /) -> list[InboundItem]:
 
 
 def _envelope(raw: dict[str, Any]) -> Envelope:
-    data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id(raw)), _from_me(raw)
+    data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id_in(raw)), _from_me(raw)
     named = decorated[1] if decorated else get_text(raw, "id", "remote") or get_text(raw, "remote") or get_text(raw, "remoteJid")
     chat_id = _address(_person(raw, "to" if from_me else "from") or named)
     alternatives = _OF_THE_CHAT if from_me else _ALTERNATIVES
     return Envelope(
         raw=raw,
         chat_id=chat_id,
-        external_id=bare_id(message_id(raw)),
+        external_id=bare_id(message_id_in(raw)),
         from_me=from_me,
         sent_at=get_time(raw.get("timestamp")),
         profile_name="" if from_me else first_text(data, "notifyName", "pushName") or text(data, "Info", "PushName"),
@@ -88,7 +89,7 @@ def _envelope(raw: dict[str, Any]) -> Envelope:
 def _from_me(raw: dict[str, Any]) -> bool:
     """Whether the business's own people wrote it; where WAHA does not say so, the id does."""
     flag = raw.get("fromMe")
-    return message_id(raw).startswith("true_") if flag is None else is_true(flag)
+    return message_id_in(raw).startswith("true_") if flag is None else is_true(flag)
 
 
 def _person(raw: dict[str, Any], name: str) -> str:
@@ -162,7 +163,7 @@ def _event_response(raw: dict[str, Any]) -> InboundItem:
 
 
 def _ack(raw: dict[str, Any]) -> InboundItem:
-    ack, external_id = integer(raw.get("ack")), message_id(raw)
+    ack, external_id = integer(raw.get("ack")), message_id_in(raw)
     ack = _NAMES.get(get_text(raw, "ackName").upper()) if ack is None else ack
     if not external_id or ack is None:
         return MalformedItem(raw=raw, reason="A message.ack has no " + ("ack." if external_id else "id."))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.channels.whatsapp_qr.content import MAX_QUOTE, Content, Edit, Reaction, Reading, Revoke
+from shared.channels.inbound import present
+from shared.channels.whatsapp_qr.content import Content, Edit, Reaction, Reading, Revoke
 from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, text, unwrap
 from shared.channels.whatsapp_qr.web_kinds import OF_FILES, READERS, unknown
-from shared.channels.words import in_words
+from shared.channels.words import in_words, quoted
 
 Body = Mapping[str, Any]
 
@@ -91,21 +92,18 @@ def _is_silent(name: str) -> bool:
 def said_beside(part: Any, beside: Body) -> dict[str, Any]:
     """The message that is answered to, the ad that somebody came from, the album that a picture is of."""
     info = field(part, "contextInfo")
-    quoted, ad = text(info, "stanzaId"), field(info, "externalAdReply")
-    words = _quoted_words(field(info, "quotedMessage")) if quoted else ""
+    quoted_id, ad = text(info, "stanzaId"), field(info, "externalAdReply")
     album = text(beside, "messageAssociation", "parentMessageKey", "id")
-    found = {
-        "quoted": {"id": quoted, **({"text": words} if words else {})} if quoted else None,
-        "referral": referral(ad) if _is_ad(ad) else None,
-        "album": album if _is_of_album(beside) else None,
-    }
-    return {name: value for name, value in found.items() if value}
+    return present(
+        quoted=quoted(quoted_id, _words_of(field(info, "quotedMessage"))) if quoted_id else None,
+        referral=referral(ad) if _is_ad(ad) else None,
+        album=album if _is_of_album(beside) else None,
+    )
 
 
-def _quoted_words(message: Any) -> str:
-    """What the quoted message says, for we may not have it."""
+def _words_of(message: Any) -> str:
     content = next(filter(None, (content for _, content in _contents(unwrap(message)))), None)
-    return in_words(content.data, content.words)[:MAX_QUOTE] if content else ""
+    return in_words(content.data, content.words) if content else ""
 
 
 def _is_of_album(beside: Body) -> bool:
