@@ -33,7 +33,7 @@ class Clock(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the clock."""
-        threading.Thread(target=self._tick, name="clock", daemon=True).start()
+        worker_process.start_thread("clock", self._tick)
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Stops it."""

@@ -89,8 +89,8 @@ class Ticker(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the ticking."""
-        threading.Thread(target=self._tick, name="sweep", daemon=True).start()
-        threading.Thread(target=self._step, name="bulk-actions", daemon=True).start()
+        worker_process.start_thread("sweep", self._tick)
+        worker_process.start_thread("bulk-actions", self._step)
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Ends it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -78,9 +79,9 @@ class Lifecycle(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Starts the renewal of leases, and takes over what the process had in hand whose place this one takes."""
-        threading.Thread(target=keep_leases, args=(self._stopping,), name="leases", daemon=True).start()
+        start_thread("leases", partial(keep_leases, self._stopping))
         if identity.predecessors:
-            threading.Thread(target=_take_over, name="take-over", daemon=True).start()
+            start_thread("take-over", _take_over)
         if isinstance(broker, SwitchboardBroker):
             broker.consumer_threads = worker.consumers
             warn_about_forgetful_redis(broker.client)
@@ -104,6 +105,18 @@ class Lifecycle(Middleware):
         """Gives back what did not end in time: another worker goes on at once, and no attempt is spent."""
         self._stopping.set()
         give_back(broker)
+
+
+def start_thread(name: str, work: Callable[[], object]) -> None:
+    """Starts what a worker process cannot do without. Ends it where the machine gives it no thread: without its leases it
+    would take jobs, lose them in the middle, and look well."""
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError:
+        sys.exit(
+            f"The worker did not start: this machine gives it no thread for {name}. "
+            "Raise the limit of processes (ulimit -u, the container's pids limit), or lower the number of threads."
+        )
 
 
 def give_back(broker: Broker) -> None:

@@ -14,6 +14,7 @@ from periodiq import PeriodiqMiddleware, cron
 from shared.broker.redis_broker import Broker, get_broker
 from shared.jobs import scheduled
 from shared.queues import MAINTENANCE_QUEUE
+from tests.unit.test_no_threads import without_threads
 from tests.waiting import until
 
 NOON = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
@@ -72,6 +73,15 @@ def test_the_minute_is_that_of_redis(broker: Broker, monkeypatch: pytest.MonkeyP
     ticking.before_worker_shutdown(broker, None)
     keys = {key.decode().partition(":clock:")[2] for key in broker.client.keys("*:clock:*")}
     assert keys <= {f"{moment:%Y-%m-%dT%H:%M}" for moment in (before, scheduled.now())}
+
+
+@pytest.mark.parametrize("what", ["clock", "sweep"])
+def test_a_process_that_gets_no_thread_for_it_ends(broker: Broker, what: str) -> None:
+    from workers import clock, maintenance
+
+    middleware = clock.Clock() if what == "clock" else maintenance.Ticker()
+    with pytest.raises(SystemExit, match=f"no thread for {what}"):
+        without_threads(lambda: middleware.after_worker_boot(broker, None))
 
 
 def test_any_number_of_processes_send_a_minute_once(broker: Broker) -> None:

@@ -9,12 +9,14 @@ from typing import cast
 
 import pytest
 import redis
+from dramatiq.brokers.stub import StubBroker
 
 from shared.broker.listener import Listener
 from shared.channels import typing_indicator
 from shared.channels.widget import drafts
 from shared.http.bulkhead import Bulkhead
 from shared.jobs.ledger import Job
+from shared.jobs.worker_process import Lifecycle
 from shared.queues import Queue
 from shared.telemetry import metrics
 from tests.unit.test_bulkhead import CountedThreads, endpoint_room
@@ -30,6 +32,12 @@ def without_threads(work: Callable[[], object]) -> None:
     with pytest.MonkeyPatch.context() as system:
         system.setattr(threading.Thread, "start", refuse)
         work()
+
+
+def test_half_a_worker_does_not_go_on() -> None:
+    """Nobody would renew its leases, and each check would be ok."""
+    with pytest.raises(SystemExit, match="no thread for leases"):
+        without_threads(lambda: Lifecycle().after_worker_boot(StubBroker(), None))
 
 
 def test_a_slow_call_is_replaced_once_there_are_threads_again() -> None:
