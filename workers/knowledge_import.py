@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from shared import payloads
 from shared.broker.thread_pool import ThreadPool
-from shared.db import patient, sql
+from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError
 from shared.http.bulkhead import Bulkhead, customer_room
 from shared.http.urls import UrlRefused, normalize_url, site_of
@@ -44,11 +44,11 @@ log = logging.getLogger(__name__)
 
 queries = sql.load(__file__)
 
-store = CompletionStatement(queries["store"])
+store = CompletionStatement(queries["store"], patience=STORING)
 keep = CompletionStatement(queries["keep"])
-skip = CompletionStatement(queries["skip"])
-remove = CompletionStatement(queries["remove"])
-list_documents = CompletionStatement(queries["list_documents"])
+skip = CompletionStatement(queries["skip"], patience=STORING)
+remove = CompletionStatement(queries["remove"], patience=STORING)
+list_documents = CompletionStatement(queries["list_documents"], patience=STORING)
 
 _bulkhead = Bulkhead(ThreadPool.of(worker_process.boot(), Queue.KNOWLEDGE_IMPORT), SLOW_DOCUMENTS, max_slots=DOCUMENTS)
 
@@ -106,8 +106,7 @@ def _find_documents(job: Job, source: dict[str, Any]) -> None:
             listing = sitemaps.pages_of(location, web.Robots(text), job.customer_id)
     key = sources.ordering_key(source["source_id"], source["kind"], location, job.customer_id or 0)
     found = {"robots": text, "documents": listing.pages, "is_complete": listing.is_complete, "error": listing.warning}
-    with patient(STORING):
-        list_documents(job, {"source_id": source["source_id"], "ordering_key": key, **found})
+    list_documents(job, {"source_id": source["source_id"], "ordering_key": key, **found})
 
 
 def _read_file(job: Job, source: dict[str, Any]) -> None:
@@ -195,5 +194,4 @@ def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str
     if change == "unchanged" and source["kind"] != "file":
         keep(job, {"document_id": source["document_id"], "etag": about["etag"], "last_modified": about["last_modified"]})
     else:
-        with patient(STORING):
-            store(job, {**values, "items": items})
+        store(job, {**values, "items": items})

@@ -31,12 +31,16 @@ class Statement:
     """A query that takes rows, prepared under its own name; names are unique in this program.
 
     `retry_seconds`: how long it waits for a PostgreSQL that went away; a lease's length, unless somebody outside waits for it.
+    `patience`: seconds that one execution may take, if it goes through much.
     """
 
-    def __init__(self, query: Query, retry_seconds: float | None = None, name: str = "") -> None:
+    def __init__(
+        self, query: Query, retry_seconds: float | None = None, name: str = "", *, patience: float | None = None
+    ) -> None:
         if not query.takes_rows:
             raise SqlFileError(f"{query.where}: a prepared statement takes its rows as $1")
-        self.query, self.name, self._retry_seconds = query, name or query.name, retry_seconds
+        self.query, self.name = query, name or query.name
+        self._retry_seconds, self._patience = retry_seconds, patience
         if _texts.setdefault(self.name, query.text) != query.text:
             raise SqlFileError(f"{query.where}: another statement is prepared as {self.name}; give one of them another name")
         named = _COLUMNS.search(query.text)
@@ -46,7 +50,7 @@ class Statement:
         """One execution for all items, again if PostgreSQL went away meanwhile. Raises ServiceDown."""
         numbered = json([self._checked(item) | {"n": n} for n, item in enumerate(items)])
         seconds = settings().job_lease if self._retry_seconds is None else self._retry_seconds
-        return retry_on_outage(lambda: execute_prepared(self.name, self.query.text, numbered), seconds)
+        return retry_on_outage(lambda: execute_prepared(self.name, self.query.text, numbered, self._patience), seconds)
 
     def rows_by_item(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
         """The row that answers each item, or None."""

@@ -10,14 +10,14 @@ from peewee import BaseQuery
 from psycopg2.extras import Json
 
 from shared.db.outage import repeat_refused
-from shared.db.pool import connection, is_connected
+from shared.db.pool import connection, is_connected, patient
 from shared.db.session import ON_ITS_WAY, WORKER
 
 #: What the values of a text's placeholders are given as.
 Params = Mapping[str, Any] | Sequence[Any] | None
 
-#: Seconds after which a prepared statement is given up, whatever this process's patience: each takes milliseconds, and a program
-#: that has minutes for a report must not hang for minutes on a silent connection when it accepts a message.
+#: Seconds after which a prepared statement is given up, whatever this process's patience: nearly each takes milliseconds, and a
+#: program that has minutes for a report must not hang for minutes on a silent connection when it accepts a message.
 LONGEST = WORKER.statement + ON_ITS_WAY
 
 
@@ -43,16 +43,19 @@ def _rows_of(cursor: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
-    """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`."""
-    return repeat_refused(lambda: _execute_prepared(name, sql, parameter))
+def execute_prepared(name: str, sql: str, parameter: Json, patience: float | None = None) -> list[dict[str, Any]]:
+    """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`.
+
+    `patience`: the seconds that it may take, where it goes through much.
+    """
+    return repeat_refused(lambda: _execute_prepared(name, sql, parameter, patience))
 
 
-def _execute_prepared(name: str, sql: str, parameter: Json) -> list[dict[str, Any]]:
-    with connection() as database:
+def _execute_prepared(name: str, sql: str, parameter: Json, longest: float | None) -> list[dict[str, Any]]:
+    with connection() if longest is None else patient(longest) as database:
         session = database.session
         started, patience = time.monotonic(), session.patience
-        session.patience = min(patience, LONGEST)
+        session.patience = min(patience, LONGEST) if longest is None else patience
         try:
             if session.should_replan():
                 database.execute_sql("discard plans")

@@ -45,10 +45,13 @@ class CompletionStatement:
     nobody's were. The statement of a stage that claims nothing adds `messages` and `customers`: of each `n`, the id of the
     message it was about, and of its customer.
     It is given nothing but the jobs, so it does the thread's companions as well (shared/broker/enqueue.py).
+
+    `patience`: seconds that an execution may take, if it goes through much. Not by db.patient: what insists on a result needs
+    another connection when the first one dies.
     """
 
-    def __init__(self, query: sql.Query) -> None:
-        self._statement = Statement(query)
+    def __init__(self, query: sql.Query, *, patience: float | None = None) -> None:
+        self._statement = Statement(query, patience=patience)
         self._batch: Batch[Sequence[_Item], Sequence[_Completed]] = Batch(self._run_batch)
 
     def __call__(self, job: Job, values: Mapping[str, Any] | None = None) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
+import psycopg2
 import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.db import query
+from shared.db.session import watchdog
 from shared.http.bulkhead import customer_room
 from shared.jobs.ledger import leases
 from shared.knowledge import reading, sources, web
@@ -18,6 +21,7 @@ from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
 from shared.teaching.fields import Refused
 from tests.builders import World
+from tests.waiting import until
 
 CSV = "Frage;Antwort\nWann liefern Sie?;In zwei Tagen.\nWie zahle ich?;Per Karte.\nKann ich umtauschen?;Ja, dreißig Tage lang.\n"
 #: Of twelve pages two come after retries at best, one redirects to this machine, one has no text, one wants no index.
@@ -381,6 +385,58 @@ def test_a_web_page_that_was_saved_to_a_file(world: World, base: int) -> None:
 def test_a_file_that_cannot_be_read_is_refused_at_once(base: int, name: str, body: bytes, words: str) -> None:
     with pytest.raises(Refused, match=words):
         sources.start_import(base, File(name, body))
+
+
+@contextmanager
+def _being_stored(world: World, base: int, database_url: str) -> Iterator[int]:
+    """Two items are being stored by a thread, which ends with this; yields the server's process that does it."""
+    sources.start_import(base, File("faq.csv", CSV.encode()))
+    running = threading.Thread(target=run, args=[world], daemon=True)
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+        cursor.execute("select from knowledge_base where id = %s for update", [base])
+        running.start()
+        blocked = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like 'execute store%%'"
+        yield until(lambda: db.scalar(blocked))
+        other.rollback()
+    running.join(60)
+    assert not running.is_alive()
+    assert counts_of_documents(base) == {"stored": 1}
+
+
+def counts_of_documents(base: int) -> dict[str, int]:
+    states = """select document.state, count(*) from knowledge_document document
+        join knowledge_source source on source.id = source_id where knowledge_base_id = %s group by 1"""
+    return {row["state"]: row["count"] for row in db.rows(states, [base])}
+
+
+def test_a_file_may_take_longer_to_store_than_other_statements(
+    world: World, base: int, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "LONGEST", 0.5)
+    looks: list[None] = []
+    monkeypatch.setattr(watchdog, "chores", [*watchdog.chores, lambda: looks.append(None)])
+    with _being_stored(world, base, database_url):
+        before = len(looks)
+        until(lambda: len(looks) > before + 2, "nobody looks for statements that are overdue")
+
+
+def test_a_file_is_stored_by_another_connection_when_the_first_one_dies(world: World, base: int, database_url: str) -> None:
+    """What was read is kept until PostgreSQL has it; the thread never hangs by the connection that it had."""
+    with _being_stored(world, base, database_url) as process:
+        assert db.scalar("select pg_terminate_backend(%s)", [process])
+
+
+def test_sources_of_others_are_not_kept_waiting_by_one_who_has_many(world: World, base: int, simulator: Simulator) -> None:
+    _customer, chatbot = world.tenant()
+    other = db.scalar("select knowledge_base_id from chatbot where id = %s", [chatbot])
+    many = """insert into knowledge_source (knowledge_base_id, kind, location, sync_hours, state, next_sync_at)
+        select %s, 'url', 'https://shop.example/' || n, 1, 'listed', now() - interval '1 day' from generate_series(1, 250) n"""
+    db.rows(many, [base])
+    source = sources.start_import(other, Page(f"{simulator.url}/site/page-1"), sync_hours=24)
+    run(world)
+    db.rows("update knowledge_source set next_sync_at = now() - interval '1 second' where id = %s", [source])
+    assert sources.sync_due() == 100
+    assert db.scalar("select next_sync_at > now() from knowledge_source where id = %s", [source])
 
 
 def test_the_clock_starts_what_is_due(world: World, base: int, simulator: Simulator) -> None:
