@@ -103,7 +103,12 @@ with source as (
 select id from source
 
 -- name: due
-select id from knowledge_source where next_sync_at <= now() order by next_sync_at limit 100
+-- Customers take turns: one with more sources than can be started keeps no other one waiting.
+select id from (
+    select source.id, next_sync_at, row_number() over (partition by customer_id order by next_sync_at) as turn
+    from knowledge_source source join knowledge_base base on base.id = source.knowledge_base_id
+    where next_sync_at <= now()) due_sources
+order by turn, next_sync_at limit 100
 
 -- name: postpone(source_id)
 -- Of a source that is still being read when it is due.
