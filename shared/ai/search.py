@@ -62,7 +62,7 @@ class Floors(NamedTuple):
 
 
 #: Models differ in this: one that nobody has measured has none (workers/README.md, "What vectors find").
-FLOORS = {local_model.NAME: Floors(Floor(0.88, 0.0905, words=0.03, growth=0.008), Floor(0.855, 0.04, growth=0.008))}
+FLOORS = {local_model.NAME: Floors(Floor(0.88, 0.0905, words=0.03, growth=0.008), Floor(0.855, 0.041, growth=0.008))}
 NO_FLOOR = Floor(None, None)
 
 
@@ -109,6 +109,7 @@ def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any
 def by_meaning(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]] | None:
     """The items of a base that fit a question, by meaning as well as by words. None: it cannot be had, go by words alone."""
     model = base.model
+    question, before = _respelt(base, question, before)
     vector = embeddings.of_question(model, question)
     if vector is None:
         return None
@@ -148,11 +149,24 @@ def asked_in(message: str) -> str | None:
     return asked if 0 < len(asked) <= MOST_ASKED * len(message) else None
 
 
+def _respelt(base: Base, question: str, before: str | None) -> tuple[str, str | None]:
+    """Both with the base's words for those that are a slip away: the vector of a garbled text is far from everything.
+
+    The words of another language are no slips.
+    """
+    [spelt] = queries["respelt"].rows(knowledge_base_id=base.id, question=question, before=before)
+    is_changed = (spelt["question"], spelt["before"]) != (question, before)
+    return (spelt["question"], spelt["before"]) if is_changed and _is_in_one_of(base, question) else (question, before)
+
+
 def _floor(base: Base, question: str) -> Floor:
     """That of the base's model, by whether the question is in a language of the base's."""
     if base.model not in FLOORS:
         return NO_FLOOR
     floors = FLOORS[base.model]
-    if not base.languages or language_of(question, otherwise=base.languages[0]) in base.languages:
-        return floors.one_language
-    return floors.across_languages
+    return floors.one_language if _is_in_one_of(base, question) else floors.across_languages
+
+
+def _is_in_one_of(base: Base, question: str) -> bool:
+    """Whether a question is in a language of the base's, for all that one can tell."""
+    return not base.languages or language_of(question, otherwise=base.languages[0]) in base.languages

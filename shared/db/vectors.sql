@@ -80,12 +80,14 @@ create index if not exists knowledge_item_inactive_idx on knowledge_item (knowle
 
 -- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v8 gives them, but by
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above
--- the base's mean, so that no model's cosines need to be known. The turn before, in `p_context` added to the question's vector, decides
+-- the base's mean, so that no model's cosines need to be known. That of a title alone counts a little less: short texts are near to
+-- each other whatever they say, most of all across languages. The turn before, in `p_context` added to the question's vector, decides
 -- what "and how often?" is about; an item that fits the question alone has nearly the same place, for the turn before may have been
 -- about something else. At most five; what is far below the best is left out. Nothing at all if no item stands out: the best cosine
 -- is below `p_floor` and less than `p_lead` above the mean. The floor is that of 200 items, and grows by `p_growth` with the logarithm of
 -- their number up to 500: of many items the best is nearer to any question. Both are lower by up to `p_words` where the question's words
--- fit: what two ways to search agree on is seldom wrong.
+-- fit: what two ways to search agree on is seldom wrong. Fewer items than 200 count only where one has a word of the question, for
+-- greetings and thanks are as near to anything as a short question is; across languages, where `p_words` is 0, they always do.
 -- All vectors of the base are read, by no index: exact, and quick up to some 10,000 items.
 create or replace function knowledge_hybrid_v6(p_knowledge_base_id bigint, p_model text, p_question text, p_before text,
     p_vector halfvec, p_context halfvec, p_floor real, p_growth real, p_lead real, p_words real, p_characters integer)
@@ -93,8 +95,8 @@ returns jsonb language plpgsql stable as $$
 begin
     return (
         with cosines as materialized (
-            select item_id as id, max(-(vector <#> p_vector)) as alone, max(-(vector <#> p_context)) as in_context
-            from knowledge_embedding
+            select item_id as id, max(-(vector <#> p_vector) - discount) as alone, max(-(vector <#> p_context) - discount) as in_context
+            from knowledge_embedding, lateral (select case part when 0 then 0.015 else 0 end as discount) of_title
             where knowledge_base_id = p_knowledge_base_id and model = p_model and vector_dims(vector) = vector_dims(p_vector)
               and item_id <> all (array(
                   select id from knowledge_item where knowledge_base_id = p_knowledge_base_id and not is_active))
@@ -109,14 +111,15 @@ begin
             from knowledge_candidates_v6(p_knowledge_base_id, p_question, p_before, 1000) where p_before is not null
         ), fitting as materialized (
             -- All of it from 1.5 on, about twice what the search by words wants; also if the question has only words that are common here.
-            select case when count(*) > 0 then p_words * least(coalesce(max(relevance) / 1.5, 1), 1) else 0 end as lowers
+            select case when count(*) > 0 then p_words * least(coalesce(max(relevance) / 1.5, 1), 1) else 0 end as lowers,
+                case when count(*) = 0 and p_words > 0 then 200 else 1 end as fewest_items
             from words_in_context
         ), scale as materialized (
             select avg(alone) as mean_alone, nullif(max(alone) - avg(alone), 0) as lead_alone,
                 avg(in_context) as mean_in_context, nullif(max(in_context) - avg(in_context), 0) as lead_in_context,
                 -- Null: the base has no vectors.
                 coalesce(greatest(max(alone), max(in_context)) + (select lowers from fitting)
-                        >= p_floor + p_growth * ln(greatest(least(count(*), 500), 1) / 200.0)
+                        >= p_floor + p_growth * ln(greatest(least(count(*), 500), (select fewest_items from fitting)) / 200.0)
                     or greatest(max(alone) - avg(alone), max(in_context) - avg(in_context)) + (select lowers from fitting) >= p_lead,
                     true) as one_stands_out
             from cosines

@@ -22,6 +22,7 @@ from shared.queues import Queue
 from tests.builders import World
 
 MODEL = "bag-of-words"
+FRENCH = "Est-ce que je peux retourner un article que j'ai acheté chez vous la semaine dernière ?"
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,28 @@ def test_an_answer_asks_for_the_vector_of_its_question_once(world: World, base: 
     assert "thirty days" in ask(world, "Can I return my goods?")["content"]
     assert "two days" in ask(world, "When do you ship?")["content"]
     assert [call["text"] for call in simulator.record("embeddings")] == ["Can I return my goods?", "When do you ship?"]
+
+
+def test_typos_are_mended_before_a_vector_is_made(world: World, base: int, simulator: Simulator) -> None:
+    """The turn before as well, whose vector is at hand then."""
+    ask(world, "Can I retrun my goodds?")
+    ask(world, "For how many days can I retunr them?")
+    texts = [call["text"] for call in simulator.record("embeddings")]
+    assert texts == ["Can I return my goods?", "For how many days can I return them?"]
+
+
+def test_words_of_another_language_are_no_typos(base: int, simulator: Simulator) -> None:
+    db.rows("update knowledge_item set content = content || ' Retourne, articel.' where title = 'Returns'")
+    assert titles(base, FRENCH) != []
+    assert [call["text"] for call in simulator.record("embeddings")] == [FRENCH]
+
+
+def test_a_title_alone_counts_a_little_less(base: int) -> None:
+    """Short texts are near to each other whatever they say."""
+    where = "from knowledge_item where id = item_id and title = %s and part = %s"
+    for title, part in (("Shipping", 0), ("Returns", 1)):
+        db.rows(f"update knowledge_embedding set vector = l2_normalize(%s::halfvec) {where}", [vector("unicorn"), title, part])
+    assert titles(base, "unicorn")[0] == "Returns"
 
 
 def test_a_chatbot_whose_base_has_no_vectors_pays_nothing(world: World, simulator: Simulator) -> None:
@@ -201,6 +224,14 @@ def test_the_floor_of_a_small_base_is_lower(world: World, base: int, monkeypatch
     assert titles(base, "dinosaur") == []
     floors(monkeypatch, Floor(1.5, 1.5, growth=0.5), Floor(1.5, 1.5))
     assert titles(base, "dinosaur")[0] == "Returns"
+
+
+def test_a_greeting_to_a_small_base_meets_the_floor_of_a_large_one(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No item has a word of it; across languages that says nothing."""
+    floors(monkeypatch, Floor(1.5, 1.5, words=0.001, growth=0.5), Floor(1.5, 1.5, growth=0.5))
+    assert titles(base, "dinosaur") == []
+    assert titles(base, "When do you ship?")[0] == "Shipping"
+    assert titles(base, IN_ANOTHER_LANGUAGE) != []
 
 
 def test_words_that_fit_lower_the_floor(base: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,51 @@ def test_a_base_may_have_items_of_any_language(world: World, shop: int, language
     assert found(shop, "parking")[:1] == ["Parking"]
 
 
+#: A language, an item in it that is like small talk, and small talk.
+SMALL_TALK = {
+    "arabic": ("كيف أتواصل معكم؟ اتصل بنا، يسعدنا أن نساعدك.", "مرحبا|شكرا جزيلا على مساعدتك!|تمام 👍|مع السلامة"),
+    "danish": ("Hvordan kontakter jeg jer? Ring, vi hjælper gerne.", "hej|Mange tak for hjælpen!|ok 👍|farvel"),
+    "dutch": ("Hoe bereik ik u? Bel ons, wij helpen u graag.", "hallo|Hartelijk dank voor uw hulp!|prima 👍|doei"),
+    "english": ("How do I reach you? Call us, we are happy to help.", "hi|thanks|ok 👍|bye|How are you?"),
+    "finnish": ("Miten tavoitan teidät? Soita, autamme mielellämme.", "hei|Kiitos paljon avusta!|selvä 👍|näkemiin"),
+    "french": ("Comment vous joindre ? Appelez-nous, nous aidons volontiers.", "bonjour|Merci beaucoup !|d'accord 👍|au revoir"),
+    "german": (
+        "Wie erreiche ich Sie? Rufen Sie an, wir helfen gern.",
+        "hallo|Vielen Dank für Ihre Hilfe!|ok 👍|Wie geht es Ihnen?",
+    ),
+    "greek": ("Πώς επικοινωνώ μαζί σας; Καλέστε μας.", "γεια|Ευχαριστώ πολύ για τη βοήθεια!|εντάξει 👍|αντίο"),
+    "hungarian": (
+        "Hogyan érem el önöket? Hívjon minket, szívesen segítünk.",
+        "szia|Nagyon köszönöm a segítséget!|rendben 👍|viszlát",
+    ),
+    "italian": (
+        "Come posso contattarvi? Chiamateci, vi aiutiamo volentieri.",
+        "ciao|Grazie mille!|va bene 👍|arrivederci|Come sta?",
+    ),
+    "norwegian": ("Hvordan når jeg dere? Ring, vi hjelper gjerne.", "hei|Tusen takk for hjelpen!|greit 👍|ha det"),
+    "portuguese": ("Como entro em contato? Ligue, ajudamos com prazer.", "olá|Muito obrigada pela ajuda!|tá bom 👍|Tudo bem?"),
+    "romanian": ("Cum vă contactez? Sunați-ne, vă ajutăm cu plăcere.", "salut|Mulțumesc mult pentru ajutor!|bine 👍|la revedere"),
+    "russian": ("Как с вами связаться? Позвоните, мы поможем.", "привет|Большое спасибо за помощь!|хорошо 👍|Как дела?"),
+    "simple": (
+        "Jak się skontaktować? Zadzwoń, chętnie pomożemy.",
+        "cześć|Bardzo dziękuję za pomoc!|你好|ありがとうございます|감사합니다|cảm ơn",
+    ),
+    "spanish": (
+        "¿Cómo puedo contactarles? Llámenos, le ayudamos con gusto.",
+        "hola|¡Muchas gracias por su ayuda!|vale 👍|¿Cómo está?",
+    ),
+    "swedish": ("Hur når jag er? Ring, vi hjälper gärna till.", "hej|Tack så mycket för hjälpen!|okej 👍|Hur mår du?"),
+    "turkish": ("Size nasıl ulaşırım? Bizi arayın.", "merhaba|Yardımınız için çok teşekkür ederim!|tamam 👍|hoşça kalın"),
+}
+
+
+@pytest.mark.parametrize(("language", "text", "said"), [(language, *texts) for language, texts in SMALL_TALK.items()])
+def test_small_talk_to_a_base_of_one_item_finds_nothing(world: World, language: str, text: str, said: str) -> None:
+    lonely = int(db.scalar(KnowledgeBase.insert(customer=world.customer, name="One").returning(KnowledgeBase.id)))
+    world.know(lonely, text.split("?")[0], text, language=language)
+    assert {words: titles for words in said.split("|") if (titles := found(lonely, words))} == {}
+
+
 @pytest.mark.parametrize("greeting", ["Hi", "Hello there!", "THANK YOU", "안녕하세요", "감사합니다", "สวัสดีครับ", "👋", "🙂🙂"])
 def test_a_greeting_finds_nothing(world: World, shop: int, greeting: str) -> None:
     world.know(shop, "환불", "30일 이내에 환불 가능합니다", language="simple")
@@ -262,20 +307,62 @@ def test_a_long_text_among_others_is_not_in_every_answer(world: World, shop: int
     ]
 
 
-def blocks_read(base: int, question: str) -> int:
+def respelt(base: int, text: str) -> str:
+    return str(db.scalar("select knowledge_respelt_v1(%s, %s)", [base, text]))
+
+
+@pytest.mark.parametrize(
+    ("written", "spelt"),
+    [
+        ("Wher is the parkng, please?", "Wher is the parking, please?"),
+        ("«PARKNIG»  at the buildng!?\n", "«parking»  at the building!?\n"),
+        ("parkxing", "parking"),
+        ("Where is the parking?", "Where is the parking?"),
+        ("Is there barking?", "Is there barking?"),
+        ("Do you sell dinosaurs?", "Do you sell dinosaurs?"),
+        ("prkng", "prkng"),
+        ("👍 ", "👍 "),
+        ("", ""),
+    ],
+    ids=[
+        "in its place",
+        "as it stands",
+        "one letter more",
+        "all known",
+        "a common word",
+        "like no other",
+        "two slips",
+        "no words",
+        "empty",
+    ],
+)
+def test_words_that_a_base_lacks_are_spelt_as_it_has_them(world: World, base: int, written: str, spelt: str) -> None:
+    world.know(base, "Parking", "Behind the building.")
+    assert respelt(base, written) == spelt
+
+
+def test_of_two_words_that_are_as_near_the_usual_one_is_meant(world: World, base: int) -> None:
+    world.know(base, "Monstera", "A plant.")
+    for about in ("Water", "Light"):
+        world.know(base, f"{about} for monsters", "Not much.")
+    assert respelt(base, "monstern") == "monsters"
+    assert respelt(base + 1, "monstern") == "monstern", "a base without items"
+
+
+def blocks_read(base: int, question: str, search: str = "knowledge_search_v8(%s, %s, null, 100)") -> int:
     """What a search reads of tables and indexes: its work, without a clock."""
-    explain = "explain (analyze, buffers, format json) select knowledge_search_v8(%s, %s, null, 100)"
-    plan = db.scalar(explain, [base, question])[0]["Plan"]
+    plan = db.scalar(f"explain (analyze, buffers, format json) select {search}", [base, question])[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def test_hostile_questions_are_no_more_work_than_a_long_honest_one(shop: int) -> None:
+@pytest.mark.parametrize("search", ["knowledge_search_v8(%s, %s, null, 100)", "knowledge_respelt_v1(%s, %s)"])
+def test_hostile_questions_are_no_more_work_than_a_long_honest_one(shop: int, search: str) -> None:
     words = [f"word{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{'x' * (n % 20)}" for n in range(2_000)]
     honest = " ".join(words[:150])
-    blocks_read(shop, honest)  # the catalogue, which is read once
-    most = blocks_read(shop, honest) * 1.25
+    blocks_read(shop, honest, search)  # the catalogue, which is read once
+    most = blocks_read(shop, honest, search) * 1.25
     for question in (" ".join(words), "a" * 100_000, "%' or 1=1; -- \\ :* & | !", "配" * 5_000, "parking " * 5_000):
-        assert blocks_read(shop, question) <= most
+        assert blocks_read(shop, question, search) <= most
 
 
 def test_a_long_question_to_a_base_of_the_same_words_is_no_more_work_than_a_short_one(shop: int) -> None:
