@@ -14,7 +14,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from shared.channels import checks, connecting
 from shared.channels.checks import ProviderRefused, Step
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.channels.registry import CHANNELS
 from shared.channels.whatsapp_qr import connect as qr
 from shared.config import settings
@@ -50,7 +50,7 @@ def noting(channel: str, chatbot_id: int) -> connecting.Note:
     return lambda action, name: audited(action, "channel", chatbot_id, name=name, channel=channel)
 
 
-def steps(customer_id: int, account: Account, address: str) -> tuple[list[Step], bool, str]:
+def steps(customer_id: int, account: ChannelAccount, address: str) -> tuple[list[Step], bool, str]:
     """What is right and what is not, asked now; whether a session waits for its phone, and the code that the phone reads ("":
     there is none yet). `address`: where providers reach this front door."""
     with asking(customer_id, account.channel.name):

@@ -16,7 +16,7 @@ from shared.ai.failures import NotTranscribed
 from shared.ai.understanding import understand
 from shared.broker.thread_pool import ThreadPool
 from shared.channels import health
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.channels.outcomes import AccountDown
 from shared.channels.registry import channel
 from shared.db import sql
@@ -98,13 +98,13 @@ def _found_down(job: Job, down: AccountDown) -> None:
     _hold(job, account, down.reason)
 
 
-def _hold(job: Job, account: Account, reason: str) -> None:
+def _hold(job: Job, account: ChannelAccount, reason: str) -> None:
     health.hold(job, account, reason, PATIENCE, may_try=False)
 
 
-def _health_of(job: Job) -> Account:
+def _health_of(job: Job) -> ChannelAccount:
     loaded = job.loaded or {}
-    return Account(channel(loaded["channel"]), loaded["chatbot_id"], "", loaded["health"])
+    return ChannelAccount(channel(loaded["channel"]), loaded["chatbot_id"], "", loaded["health"])
 
 
 def _fetch_or_fail(job: Job, file: dict[str, Any]) -> Exception | None:

@@ -10,8 +10,8 @@ from scripts.local.environment import web_address
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.models import User
-from shared.people import accounts, audit, links
-from shared.people.accounts import Refused
+from shared.people import audit, links, users
+from shared.people.users import Refused
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     create = commands.add_parser("create", help="makes a user, and prints the link with which they choose a password")
     create.add_argument("email", help="with which they log in")
     create.add_argument("--name", help="what colleagues and customers see (default: the address before its @)")
-    create.add_argument("--role", choices=accounts.ROLES, default="owner", help="default: owner")
+    create.add_argument("--role", choices=users.ROLES, default="owner", help="default: owner")
     create.add_argument("--customer", type=count, help="of an owner or agent; scripts/connect business prints its id")
     create.set_defaults(run=_create)
     listed = commands.add_parser("list", help="all users")
@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
 def _create(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.email.partition("@")[0]
     with db.transaction():
-        user = accounts.create(arguments.email, name, arguments.role, arguments.customer)
+        user = users.create(arguments.email, name, arguments.role, arguments.customer)
         _record("user.created", user, role=user.role)
         path = links.for_user(user)
     return _print_link(user, path)
@@ -85,19 +85,19 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _disable(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.disabled", lambda user: accounts.disable(user.id))
+    return _change(arguments.email, "user.disabled", lambda user: users.disable(user.id))
 
 
 def _enable(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.enabled", lambda user: accounts.enable(user.id))
+    return _change(arguments.email, "user.enabled", lambda user: users.enable(user.id))
 
 
 def _grant(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.texts_granted", lambda user: accounts.allow_texts(user.id, True))
+    return _change(arguments.email, "user.texts_granted", lambda user: users.allow_texts(user.id, True))
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.texts_revoked", lambda user: accounts.allow_texts(user.id, False))
+    return _change(arguments.email, "user.texts_revoked", lambda user: users.allow_texts(user.id, False))
 
 
 def _change(email: str, action: str, change: Callable[[User], None]) -> int:
@@ -114,7 +114,7 @@ def _record(action: str, user: User, **details: str) -> None:
 
 
 def _named(email: str) -> User:
-    user = accounts.find(email)
+    user = users.find(email)
     if user is None:
         raise Refused(f"Nobody has the address {email}. scripts/users list shows all users.")
     return user

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import db
 from shared.channels import health
-from shared.channels.health import Account, account_of
+from shared.channels.health import ChannelAccount, account_of
 from shared.channels.outcomes import explanation
 from shared.channels.registry import CHANNELS
 from shared.db.credentials import encrypt
@@ -37,7 +37,7 @@ def overview(customer_id: int | None = None) -> list[dict[str, Any]]:
     return [{**row, "explanation": explanation(row["reason"])} for row in rows]
 
 
-def find(customer_id: int | None, channel: str, chatbot_id: int) -> Account | None:
+def find(customer_id: int | None, channel: str, chatbot_id: int) -> ChannelAccount | None:
     """An account of a customer, or of anybody; None if there is none."""
     rows = [row for row in overview(customer_id) if (row["channel"], row["chatbot_id"]) == (channel, chatbot_id)]
     return account_of(CHANNELS[channel], chatbot_id, rows[0]["name"]) if rows else None
@@ -49,7 +49,7 @@ def connected(table: str, chatbot_id: int, values: Mapping[str, Any]) -> None:
     health.connected(account_of(one, chatbot_id, values[one.account_column]))
 
 
-def replace_secret(account: Account, secret: str, more: Mapping[str, str] | None = None) -> None:
+def replace_secret(account: ChannelAccount, secret: str, more: Mapping[str, str] | None = None) -> None:
     """Gives an account a new token or key; `more`: other columns that change with it."""
     one = account.channel
     values = {str(one.account_secret): encrypt(secret), **(more or {})}

@@ -15,7 +15,7 @@ from typing import Any
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.channels.inbound import Account, InboundEdit, InboundMessage, InboundReaction, InboundRevoke
+from shared.channels.inbound import InboundAccount, InboundEdit, InboundMessage, InboundReaction, InboundRevoke
 from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
 from shared.db import sql
@@ -40,7 +40,7 @@ PICTURE_WAIT, OVERDUE_PAGE = 120.0, 100
 TRIES, PAUSE = 20, 0.15
 
 
-def edit(channel: Channel, account: Account, edited: InboundEdit) -> str:
+def edit(channel: Channel, account: InboundAccount, edited: InboundEdit) -> str:
     """What became of it: changed; unchanged (it came before); foreign, if another customer wrote that message; unknown, if nobody
     did yet. One that is no message by itself, or a caption without its file, is kept then, until that comes. Raises ServiceDown
     if others were at work on the conversation all the time; then nothing has happened."""
@@ -66,7 +66,7 @@ def _lacks_its_file(message: InboundMessage) -> bool:
     return message.kind is Kind.MEDIA and not any(value for file in message.media for value in file.source.values())
 
 
-def revoke(channel: Channel, account: Account, revoked: InboundRevoke) -> str:
+def revoke(channel: Channel, account: InboundAccount, revoked: InboundRevoke) -> str:
     """The same of a deletion, which is always kept."""
     names = [name for name in (revoked.external_user_id, *revoked.identities) if name]
     if revoked.author is Author.COLLEAGUE:
@@ -99,14 +99,14 @@ def prune() -> dict[str, int]:
     return {"parked_changes": delete_in_batches(queries["prune_parked"], age=KEEP_PARKED)}
 
 
-def react(channel: Channel, account: Account, reaction: InboundReaction) -> str:
+def react(channel: Channel, account: InboundAccount, reaction: InboundReaction) -> str:
     """Keeps it with the message; unknown if that is not ours, or only a part of a long reply."""
     where = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": reaction.message_id[:MAX_ID]}
     rows = db.retry_on_outage(lambda: queries["react"].rows(**where, emoji=reaction.emoji[:MAX_EMOJI]), db.WEB_RETRY_SECONDS)
     return "changed" if rows else UNKNOWN
 
 
-def _change(channel: Channel, account: Account, external_id: str, names: Sequence[str], **change: Any) -> str:
+def _change(channel: Channel, account: InboundAccount, external_id: str, names: Sequence[str], **change: Any) -> str:
     change |= {"chatbot_id": account.chatbot_id, "channel": channel.name, "names": [name[:MAX_ID] for name in names]}
     change |= {"external_id": external_id[:MAX_ID], "data": db.json(change["data"])}
     change["marks"] = marks.of_message(account.chatbot_id, external_id)
@@ -120,7 +120,7 @@ def _change(channel: Channel, account: Account, external_id: str, names: Sequenc
 
 
 def _change_own(
-    channel: Channel, account: Account, external_id: str, names: Sequence[str], content: str | None, sent_at: float | None
+    channel: Channel, account: InboundAccount, external_id: str, names: Sequence[str], content: str | None, sent_at: float | None
 ) -> str:
     """What became of a change of what the business said: changed; kept, until it comes; unknown, if it is the customer's, or says
     so already. `names`: the customer's."""

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from shared import db
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import OutsideFailure, PermanentError
 
@@ -57,14 +57,14 @@ def of_channel(name: str) -> ModuleType:
     return import_module(f"shared.channels.{name}.connect")
 
 
-def steps(account: Account, site: str) -> list[Step]:
+def steps(account: ChannelAccount, site: str) -> list[Step]:
     """What is right and what is not with an account, asked now. `site`: where providers reach this front door. Raises nothing
     for what providers answer, or do not, nor for a token that cannot be decrypted."""
     row = row_of(account)
     return [] if row is None else list(of_channel(account.channel.name).steps(row, site))
 
 
-def row_of(account: Account) -> dict[str, Any] | None:
+def row_of(account: ChannelAccount) -> dict[str, Any] | None:
     """An account's row, with its secrets as they are stored."""
     query = f"select * from {account.channel.account_table} where chatbot_id = %s"
     return next(iter(db.rows(query, [account.chatbot_id])), None)

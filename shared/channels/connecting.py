@@ -27,7 +27,8 @@ from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload, OutsideFailure, PermanentError
 from shared.models import TelegramBot, WhatsappCloudAccount, WhatsappQrSession
 
-Account: TypeAlias = WhatsappCloudAccount | WhatsappQrSession | TelegramBot
+#: The tables of accounts, one for each channel that has any.
+AccountModel: TypeAlias = WhatsappCloudAccount | WhatsappQrSession | TelegramBot
 #: Called within the transaction of a change, with what it is and the account's name: an audit row commits with what it tells of.
 Note: TypeAlias = Callable[[str, str], object]
 CONNECTED, DISCONNECTED, SECRET_REPLACED = "channel.connected", "channel.disconnected", "channel.secret_replaced"
@@ -44,7 +45,7 @@ class Taken(InvalidPayload):
         super().__init__("channel", {field: "is another chatbot's; connect another one there first"})
 
 
-def connect_account(model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
+def connect_account(model: type[AccountModel], chatbot_id: int, name: peewee.TextField, values: dict[str, Any]) -> str | None:
     """Gives a chatbot its account, in place of the one that it had; returns the name of that."""
     own = model.chatbot == chatbot_id
     account = model.insert(chatbot=chatbot_id, **values).on_conflict(conflict_target=[model.chatbot], update=values)
@@ -164,7 +165,7 @@ def connect_telegram(chatbot_id: int, token: str, site: str, note: Note = _no_no
 # ------------------------------------------------------------------------------------------------- other tokens, and the end
 
 
-def replace_token(account: health.Account, secret: str, site: str, note: Note = _no_note) -> None:
+def replace_token(account: health.ChannelAccount, secret: str, site: str, note: Note = _no_note) -> None:
     """Gives an account a token or key that the provider takes for it; replies that were held leave. Raises as `own_cloud`."""
     row = checks.row_of(account)
     if row is None:  # it was disconnected at this moment
@@ -176,7 +177,7 @@ def replace_token(account: health.Account, secret: str, site: str, note: Note = 
         note(SECRET_REPLACED, account.name)
 
 
-def disconnect(account: health.Account, note: Note = _no_note) -> bool:
+def disconnect(account: health.ChannelAccount, note: Note = _no_note) -> bool:
     """The chatbot has no account on this channel any longer; what waits for it fails. Returns whether the provider knows."""
     row = checks.row_of(account)
     if row is None:  # somebody else disconnected it at this moment
@@ -192,7 +193,7 @@ def disconnect(account: health.Account, note: Note = _no_note) -> bool:
     return True
 
 
-def _undo(model: type[Account], is_it: peewee.Expression, name: str, note: Note) -> None:
+def _undo(model: type[AccountModel], is_it: peewee.Expression, name: str, note: Note) -> None:
     """The provider does not take an account that was stored."""
     with db.transaction():
         db.rows(model.delete().where(is_it))
@@ -205,7 +206,7 @@ def _must(is_right: bool, field: str, problem: str) -> None:
 
 
 def _unless_taken(
-    model: type[Account], chatbot_id: int, name: peewee.TextField, values: dict[str, Any], field: str
+    model: type[AccountModel], chatbot_id: int, name: peewee.TextField, values: dict[str, Any], field: str
 ) -> str | None:
     try:
         return connect_account(model, chatbot_id, name, values)

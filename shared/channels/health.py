@@ -71,8 +71,8 @@ MAX_DETAIL = 500
 
 
 @dataclass(frozen=True)
-class Account:
-    """A chatbot's account on a channel, and what the claim of a job read of its health (channel_health_v1)."""
+class ChannelAccount:
+    """A chatbot's account on a channel, whatever its table, and what a job's claim read of its health (channel_health_v1)."""
 
     channel: Channel
     chatbot_id: int
@@ -100,7 +100,7 @@ class Account:
 # --------------------------------------------------------------------------------------------------------------- sends
 
 
-def admit(job: Job, account: Account) -> None:
+def admit(job: Job, account: ChannelAccount) -> None:
     """Lets a send of a healthy account pass, and one that may try a sick one. Raises Snooze, JobParked, PermanentRefusal."""
     slow_for = account.health.get("slow_for") or 0.0
     if slow_for > 0:
@@ -110,7 +110,7 @@ def admit(job: Job, account: Account) -> None:
         hold(job, account, account.health.get("reason") or "")
 
 
-def take_probe(job: Job, account: Account) -> None:
+def take_probe(job: Job, account: ChannelAccount) -> None:
     """For a send that may try a sick account, at the last moment before it calls: only one does, and what is counted is a call.
 
     Whoever asked before a rate limit would have used up the try when it is told to wait. Raises what `hold` raises.
@@ -120,7 +120,7 @@ def take_probe(job: Job, account: Account) -> None:
     log.info("channel_probed", extra=account.key)
 
 
-def hold(job: Job, account: Account, reason: str, held_for: float = HELD_FOR, *, may_try: bool = True) -> NoReturn:
+def hold(job: Job, account: ChannelAccount, reason: str, held_for: float = HELD_FOR, *, may_try: bool = True) -> NoReturn:
     """Parks a job until its account can send. Raises JobParked; Snooze if it can by now; PermanentRefusal if it is too old.
 
     `may_try`: it is a send, which may come back to try the account.
@@ -144,13 +144,13 @@ def hold(job: Job, account: Account, reason: str, held_for: float = HELD_FOR, *,
     raise JobParked(reason)
 
 
-def went_down(account: Account, down: AccountDown) -> None:
+def went_down(account: ChannelAccount, down: AccountDown) -> None:
     """A call of this account's was refused: it cannot send. A call that tried a sick one was counted before."""
     calls = 0 if account.is_down else 1
     _set_state(account, state_of(down.reason), down.reason, down.words, calls=calls, at=account.health.get("read_at"))
 
 
-def came_back(account: Account) -> None:
+def came_back(account: ChannelAccount) -> None:
     """A call of an account that was down has passed: it can send, unless it was down for lack of acknowledgements."""
     if account.health.get("reason") == Reason.NOT_ACKNOWLEDGED:
         queries["schedule_probe"].rows(**account.key)
@@ -158,7 +158,7 @@ def came_back(account: Account) -> None:
         _set_state(account, OK)
 
 
-def slow_down(account: Account, seconds: float) -> None:
+def slow_down(account: ChannelAccount, seconds: float) -> None:
     """The provider takes no more from this account for a while."""
     queries["slow"].rows(**account.key, seconds=seconds)
     log.info("channel_slowed", extra={**account.key, "seconds": seconds})
@@ -183,12 +183,12 @@ def state_of(reason: Reason) -> str:
     return _STATES.get(reason, HELD)
 
 
-def report(account: Account, state: str, reason: Reason, detail: str = "", at: str | None = None) -> bool:
+def report(account: ChannelAccount, state: str, reason: Reason, detail: str = "", at: str | None = None) -> bool:
     """What somebody outside says of an account; whether that changed its state. What only degrades it lifts nothing worse."""
     return _set_state(account, state, reason, detail, at=at, is_notice=state == DEGRADED)
 
 
-def report_failure(account: Account, failure: DeliveryStatus) -> None:
+def report_failure(account: ChannelAccount, failure: DeliveryStatus) -> None:
     """A message failed after its provider had taken it, for a reason that is the account's (ACCOUNT_WIDE)."""
     reason = Reason(failure.error_code or "")
     at = None if failure.at is None else datetime.fromtimestamp(failure.at, UTC).isoformat()
@@ -196,17 +196,17 @@ def report_failure(account: Account, failure: DeliveryStatus) -> None:
     db.retry_on_outage(report, db.WEB_RETRY_SECONDS)
 
 
-def lift(account: Account, reasons: Collection[str]) -> bool:
+def lift(account: ChannelAccount, reasons: Collection[str]) -> bool:
     """Somebody outside says that these troubles of an account are over; whether that changed its state."""
     return _set_state(account, OK, lifts=list(reasons))
 
 
-def connected(account: Account) -> None:
+def connected(account: ChannelAccount) -> None:
     """It has new credentials."""
     _set_state(account, OK)
 
 
-def current_reason(account: Account, states: Collection[str] = STATES) -> str | None:
+def current_reason(account: ChannelAccount, states: Collection[str] = STATES) -> str | None:
     """Why an account is in one of these states, if it is."""
     row = ChannelHealth.select(ChannelHealth.reason).where(
         ChannelHealth.channel == account.channel.name,
@@ -217,18 +217,18 @@ def current_reason(account: Account, states: Collection[str] = STATES) -> str | 
     return reason
 
 
-def account_of(channel: Channel, chatbot_id: int, name: str) -> Account:
+def account_of(channel: Channel, chatbot_id: int, name: str) -> ChannelAccount:
     """An account whose health was not read."""
-    return Account(channel, chatbot_id, name, {})
+    return ChannelAccount(channel, chatbot_id, name, {})
 
 
-def retry(account: Account) -> bool:
+def retry(account: ChannelAccount) -> bool:
     """Lets a reply try an account at once, and twice more; False if it is not down."""
     return queries["retry"].row(**account.key) is not None
 
 
 def _set_state(
-    account: Account,
+    account: ChannelAccount,
     state: str,
     reason: Reason | None = None,
     detail: str = "",

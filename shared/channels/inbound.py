@@ -188,8 +188,8 @@ class InboundBatch:
 
 
 @dataclass(frozen=True)
-class Account:
-    """A row by which a chatbot is connected to a channel; `name` is the provider's for it."""
+class InboundAccount:
+    """Whose a webhook is: the active row by which a chatbot is connected to its channel; `name` is the provider's for it."""
 
     id: int
     name: str

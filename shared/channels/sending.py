@@ -21,7 +21,7 @@ from shared import db, payloads
 from shared.broker import rate_limits
 from shared.channels import earlier_sends, health
 from shared.channels.delivery_status import apply_delivery_status
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.channels.outcomes import AccountDown, Reason, Slowed, with_code
 from shared.channels.registry import Channel, channel_of
 from shared.config import settings
@@ -133,7 +133,7 @@ def send_once(
         return
     if message.window_left is not None and message.window_left <= 0:  # it was held, or waited for long
         raise with_code(PermanentRefusal("the 24-hour window closed before the reply could leave"), Reason.WINDOW_CLOSED)
-    account = Account(
+    account = ChannelAccount(
         channel, message.sender["chatbot_id"], message.sender[channel.account_column], message.health, message.window_left
     )
     is_down = bool(message.health.get("is_down"))
@@ -153,7 +153,7 @@ def _send_if_back(look: Callable[[], None], send: Callable[[], str]) -> str:
     return send()
 
 
-def _call(job: Job, account: Account, send: Callable[[], str]) -> str:
+def _call(job: Job, account: ChannelAccount, send: Callable[[], str]) -> str:
     """The provider's id of what was sent. What a refusal says of the account is kept."""
     try:
         with _slow_start.call((account.channel.name, account.name)) as found_down:
@@ -169,7 +169,7 @@ def _call(job: Job, account: Account, send: Callable[[], str]) -> str:
     health.hold(job, account, "as another reply has found")
 
 
-def _send_or_tell(account: Account, send: Callable[[], str]) -> str:
+def _send_or_tell(account: ChannelAccount, send: Callable[[], str]) -> str:
     """Sends. That the account turned out to be down is kept before any other call of it may begin."""
     try:
         return send()
@@ -186,7 +186,7 @@ def _with_code(failure: OutsideFailure) -> OutsideFailure:
     return failure
 
 
-def _tell_that_it_is_back(account: Account) -> None:
+def _tell_that_it_is_back(account: ChannelAccount) -> None:
     """Before the answer is kept: whoever is killed in between has released what waits."""
     try:
         health.came_back(account)

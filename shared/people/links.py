@@ -14,7 +14,7 @@ from peewee import SQL, fn
 
 from shared import db
 from shared.models import User, UserLink
-from shared.people import accounts
+from shared.people import users
 
 INVITATION, RESET, FIRST_OPERATOR = "invitation", "reset", "first_operator"
 #: How long each works. A reset is asked for by somebody who waits for it.
@@ -32,7 +32,7 @@ def for_user(user: User) -> str:
 
 def for_first_operator() -> str | None:
     """The path of a link for the first operator; None once there is one. Earlier ones end."""
-    if accounts.has_operator():
+    if users.has_operator():
         return None
     with db.transaction():
         db.rows(UserLink.update(used_at=fn.now()).where(UserLink.kind == FIRST_OPERATOR, UserLink.used_at.is_null()))
@@ -42,7 +42,7 @@ def for_first_operator() -> str | None:
 def find(token: str) -> UserLink | None:
     """The link, if it still works."""
     row = db.row(UserLink.select().where(_works(token))) if _TOKEN.fullmatch(token) else None
-    if row is None or (row["kind"] == FIRST_OPERATOR and accounts.has_operator()):
+    if row is None or (row["kind"] == FIRST_OPERATOR and users.has_operator()):
         return None
     return UserLink(**row)
 

@@ -36,7 +36,7 @@ from shared.models import (
 from shared.operations import pauses, replays, webhook_recovery
 from shared.operations.dead_letters import Filter
 from shared.payloads import check
-from shared.people import accounts, audit
+from shared.people import audit, users
 from shared.webhooks import endpoints
 from tests.builders import World
 from web.api import keys
@@ -103,7 +103,7 @@ PAGES = (
 
 def furnish(world: World) -> dict[str, int]:
     """Rows for the pages to show; their ids, by the names in the addresses."""
-    accounts.create("invited@example.com", "Ines", "agent", world.customer)
+    users.create("invited@example.com", "Ines", "agent", world.customer)
     with db.transaction():
         keys.create(world.customer, "order system")
         for number in range(60):  # more than a page
@@ -188,8 +188,8 @@ def conversation(world: World) -> int:
 
 def person(role: str, customer: int | None, name: str = "Emma") -> User:
     """A user who can log in."""
-    user = accounts.create(f"{name}.{role}.{customer or 0}@example.com".lower(), name, role, customer)
-    accounts.set_password(user.id, PASSWORD)
+    user = users.create(f"{name}.{role}.{customer or 0}@example.com".lower(), name, role, customer)
+    users.set_password(user.id, PASSWORD)
     return user
 
 

@@ -11,7 +11,7 @@ import pytest
 from scripts.local.simulator.graph_accounts import WABA
 from shared import config, db
 from shared.models import Chatbot
-from shared.people import accounts
+from shared.people import users
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_api_rules import post
@@ -152,7 +152,7 @@ def test_an_agent_who_becomes_an_owner_at_that_moment_is_not_a_keys_to_invite(
     mine: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emma = answered(mine("POST", "/team", {"email": "emma@shop.example", "name": "Emma"}), 201)
-    monkeypatch.setattr(team, "check_invitations", lambda _customer: accounts.set_role(emma["id"], "owner"))
+    monkeypatch.setattr(team, "check_invitations", lambda _customer: users.set_role(emma["id"], "owner"))
     assert "owner" in answered(mine("POST", f"/team/{emma['id']}/link"), 409)["detail"]
 
 

@@ -20,7 +20,7 @@ from tests.integration.front_door import FrontDoor, change, waha_event, waha_mes
 CLOUD = "whatsapp_cloud"
 
 
-def account(world: World, name: str = CLOUD) -> health.Account:
+def account(world: World, name: str = CLOUD) -> health.ChannelAccount:
     """The world's account on a channel."""
     return health.account_of(channel(name), world.chatbot, "x")
 

@@ -12,8 +12,8 @@ from werkzeug.routing import Rule
 
 from shared import config, db
 from shared.models import AuditEntry, Media, Message, UserLink, UserSession
-from shared.people import accounts, links
-from shared.people.accounts import Refused
+from shared.people import links, users
+from shared.people.users import Refused
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, PASSWORD, Visitor, furnish, person
 from tests.integration.test_ledger_races import until_waiting
@@ -55,14 +55,14 @@ def test_each_view_says_who_may_open_it_and_each_page_is_on_the_list(app: Flask)
 
 def test_strangers_log_in_and_roles_see_their_own(app: Flask, world: World) -> None:
     ids = furnish(world)
-    people = {role: person(role, None if role == "operator" else world.customer) for role in accounts.ROLES}
+    people = {role: person(role, None if role == "operator" else world.customer) for role in users.ROLES}
     browsers = {role: Visitor(app, user) for role, user in people.items()}
     for page in PAGES:
         path = page.path.format(**ids)
         answer = Visitor(app).get(path)
         assert (answer.status_code, answer.location.split("?")[0]) == (303, "/desk/login"), path
         for role, browser in browsers.items():
-            expected = 200 if accounts.may(people[role], page.role) else 403
+            expected = 200 if users.may(people[role], page.role) else 403
             answer = browser.get(path)
             assert answer.status_code == expected, f"{path} for an {role}: {answer.text}"
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -110,7 +110,7 @@ def test_an_operator_without_the_grant_sees_no_text_and_no_name_on_any_page(app:
     for path in paths:
         page = browser.get(path).text.lower()
         assert [word for word in (*words, improve) if word in page] == [], path
-    accounts.allow_texts(operator.id, True)
+    users.allow_texts(operator.id, True)
     with_texts = (f"{own}/knowledge/{{base}}/gaps", f"{own}/conversations/{{conversation}}", "/desk/operate/messages/{message}")
     shown = "".join(browser.get(path.format(**ids)).text.lower() for path in (*more, *with_texts))
     assert [word for word in (*words, improve) if word not in shown] == []
@@ -153,7 +153,7 @@ def test_an_old_password_begins_no_session_beside_its_change(app: Flask, world: 
         db.rows("lock table user_session in exclusive mode")
         answer = pool.submit(browser.client.post, "/desk/login", data=form)
         until_waiting(1)  # the password was right
-        accounts.set_password(user.id, f"another {PASSWORD}")
+        users.set_password(user.id, f"another {PASSWORD}")
     assert answer.result(30).status_code == 401
     assert db.rows(UserSession.select(UserSession.id)) == []
 
@@ -161,16 +161,16 @@ def test_an_old_password_begins_no_session_beside_its_change(app: Flask, world: 
 def test_who_is_disabled_is_out_at_once_and_the_last_owner_cannot_be(app: Flask, world: World) -> None:
     agent, owner = person("agent", world.customer), person("owner", world.customer)
     browser = Visitor(app, agent)
-    accounts.disable(agent.id)
+    users.disable(agent.id)
     assert browser.get("/desk/profile").status_code == 303
     assert Visitor(app).post("/desk/login", email=agent.email, password=PASSWORD).status_code == 401
-    for change in (lambda: accounts.disable(owner.id), lambda: accounts.set_role(owner.id, "agent")):
+    for change in (lambda: users.disable(owner.id), lambda: users.set_role(owner.id, "agent")):
         with pytest.raises(Refused, match="last owner"):
             change()
 
 
 def test_a_link_works_once_and_the_newest_alone(app: Flask, world: World) -> None:
-    user = accounts.create("new@shop.example", "New", "owner", world.customer)
+    user = users.create("new@shop.example", "New", "owner", world.customer)
     old, new = links.for_user(user), links.for_user(user)
     browser = Visitor(app)
     assert browser.get(old).status_code == 404
@@ -186,7 +186,7 @@ def test_a_link_works_once_and_the_newest_alone(app: Flask, world: World) -> Non
     assert browser.post(new, password=PASSWORD, again=PASSWORD).status_code == 303
     assert browser.get("/desk/profile").status_code == 200
     assert Visitor(app).post(new, password="another password", again="another password").status_code == 404
-    reset = links.for_user(accounts.require(user.id))
+    reset = links.for_user(users.require(user.id))
     db.rows(UserLink.update(expires_at=UserLink.created_at))
     assert Visitor(app).get(reset).status_code == 404
 
@@ -198,9 +198,9 @@ def test_the_first_operator_makes_himself_by_a_link(app: Flask, world: World) ->
     form = {"name": "Olga", "email": "olga@host.example", "password": PASSWORD, "again": PASSWORD}
     assert browser.post(path, **{**form, "email": "olga"}).status_code == 422
     assert browser.post(path, **form).status_code == 303
-    assert accounts.has_operator()
+    assert users.has_operator()
     assert links.for_first_operator() is None
-    user = accounts.find("olga@host.example")
+    user = users.find("olga@host.example")
     assert user is not None
     assert (user.role, user.can_read_texts) == ("operator", False)
 
@@ -219,7 +219,7 @@ def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(a
 
     def looked(path: str = "/desk/c/1/inbox") -> str:
         with app.test_request_context(path):
-            g.user = accounts.require(operator.id)
+            g.user = users.require(operator.id)
             text = masked("My number is 4711")
             record_look(app.make_response(""))
             record_look(app.make_response(""))  # the open page looks again
@@ -230,7 +230,7 @@ def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(a
 
     assert "4711" not in looked()
     assert recorded() == []
-    accounts.allow_texts(operator.id, True)
+    users.allow_texts(operator.id, True)
     assert looked() == "My number is 4711"
     assert recorded() == ["texts.read"]
     assert "4711" not in str(db.rows(AuditEntry.select()))
@@ -239,9 +239,9 @@ def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(a
 @pytest.mark.parametrize(("status", "looks"), [(409, 1), (422, 1), (503, 0)])
 def test_a_form_that_comes_back_with_texts_is_a_look_and_an_outage_is_none(app: Flask, status: int, looks: int) -> None:
     operator = person("operator", None)
-    accounts.allow_texts(operator.id, True)
+    users.allow_texts(operator.id, True)
     with app.test_request_context("/desk/c/1/knowledge/1/gaps/1/answer", method="POST"):
-        g.user = accounts.require(operator.id)
+        g.user = users.require(operator.id)
         masked("My number is 4711")
         app.process_response(app.make_response(("", status)))
     assert len(db.rows(AuditEntry.select().where(AuditEntry.action == "texts.read"))) == looks

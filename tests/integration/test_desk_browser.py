@@ -11,7 +11,7 @@ from peewee import fn
 
 from shared import db
 from shared.models import ChannelHealth, Customer, KnowledgeBase, User
-from shared.people import accounts, links
+from shared.people import links, users
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -169,7 +169,7 @@ def test_empty_pages_and_refused_forms_are_accessible(browser: Browser, site: Si
         empty = Customer.create(name="New").id
         base = KnowledgeBase.create(customer=empty, name="Nothing yet").id
     wrong: dict[str, Any] = {}
-    browser.open(site.url + links.for_user(accounts.create("new@example.com", "Ines", "agent", world.customer)))
+    browser.open(site.url + links.for_user(users.create("new@example.com", "Ines", "agent", world.customer)))
     check(browser, "an invitation", wrong)
     log_in(browser, site, person("operator", None))
     empty_pages = [f"/desk/c/{empty}/{path.format(base=base)}" for path in _EMPTY]

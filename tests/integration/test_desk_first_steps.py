@@ -10,7 +10,7 @@ from flask import Flask
 from shared import db
 from shared.channels import accounts, health
 from shared.channels.outcomes import Reason
-from shared.people import accounts as people
+from shared.people import users as people
 from shared.teaching.default_texts import default_texts
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from shared.people import accounts
+from shared.people import users
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, Visitor, furnish, person
 from web.app import create_app
@@ -43,7 +43,7 @@ class Forms(HTMLParser):
 def test_no_form_fails_by_what_is_written_into_it(world: World) -> None:
     app, ids = create_app(), furnish(world)
     operator = person("operator", None)
-    accounts.allow_texts(operator.id, True)
+    users.allow_texts(operator.id, True)
     browser, forms = Visitor(app, operator), dict[tuple[str, str], dict[str, str | None]]()
     paths = [page.path.format(**ids) for page in PAGES]
     for path in paths:

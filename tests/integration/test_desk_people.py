@@ -14,7 +14,7 @@ from peewee import fn
 from scripts.commands import users
 from shared import db
 from shared.models import ApiKey, AuditEntry
-from shared.people import accounts
+from shared.people import users as people
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, furnish, person
 from tests.integration.test_front_door_commands import run
@@ -35,7 +35,7 @@ def test_an_owner_invites_changes_and_ends(app: Flask, world: World) -> None:
     answer = browser.post(team, email="ines@shop.example", name="Ines <b>", role="operator")
     path = link_on(answer.text)
     assert "Ines &lt;b&gt;" in answer.text
-    member = accounts.find("ines@shop.example")
+    member = people.find("ines@shop.example")
     assert member is not None
     assert member.role == "agent"
     invited = Visitor(app)
@@ -57,7 +57,7 @@ def test_an_agents_link_makes_no_owner(app: Flask, world: World) -> None:
     """An API key may invite agents, and is shown their links; owners are the desk's to make."""
     browser, team = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/team"
     agents = link_on(browser.post(team, email="ines@shop.example", name="Ines", role="agent").text)
-    member = accounts.find("ines@shop.example")
+    member = people.find("ines@shop.example")
     assert member is not None
     owners = link_on(browser.post(f"{team}/{member.id}/role", role="owner").text)
     invited = Visitor(app)
@@ -107,8 +107,8 @@ def test_nobody_grants_himself_the_right_to_read(app: Flask, world: World) -> No
     browser = Visitor(app, olga)
     assert browser.post(f"/desk/operate/people/{olga.id}/texts", allowed="1").status_code == 409
     assert browser.post(f"/desk/operate/people/{oleg.id}/texts", allowed="1").status_code == 303
-    assert not accounts.require(olga.id).can_read_texts
-    assert accounts.require(oleg.id).can_read_texts
+    assert not people.require(olga.id).can_read_texts
+    assert people.require(oleg.id).can_read_texts
     agent = person("agent", world.customer)
     assert browser.post(f"/desk/operate/people/{agent.id}/texts", allowed="1").status_code == 404
 

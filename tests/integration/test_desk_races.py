@@ -10,8 +10,8 @@ from flask import Flask
 
 from shared import db
 from shared.models import AuditEntry
-from shared.people import accounts, passwords
-from shared.people.accounts import Refused
+from shared.people import passwords, users
+from shared.people.users import Refused
 from shared.privacy import erasure
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, knowledge_of, person, webhook
@@ -56,12 +56,12 @@ def test_of_two_who_delete_at_once_one_has_done_it(app: Flask, world: World, tab
 
 def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
     olga = person("owner", world.customer, "Olga")
-    omar = accounts.create("omar@example.com", "Omar", "owner", world.customer)
-    for change in (lambda: accounts.disable(olga.id), lambda: accounts.set_role(olga.id, "agent")):
+    omar = users.create("omar@example.com", "Omar", "owner", world.customer)
+    for change in (lambda: users.disable(olga.id), lambda: users.set_role(olga.id, "agent")):
         with pytest.raises(Refused, match="last owner"):
             change()
-    accounts.set_password(omar.id, "correct horse battery")
-    accounts.disable(olga.id)
+    users.set_password(omar.id, "correct horse battery")
+    users.disable(olga.id)
 
 
 def test_who_knew_the_old_password_does_not_undo_the_new_one(app: Flask, world: World) -> None:
@@ -70,20 +70,20 @@ def test_who_knew_the_old_password_does_not_undo_the_new_one(app: Flask, world: 
     form = {"csrf_token": thief.token(), "current": PASSWORD, "password": "of the thief alone", "again": "of the thief alone"}
     new = passwords.hashed("of Emma and nobody else")
     with ThreadPoolExecutor(1) as pool, db.transaction():
-        accounts.set_password_hash(emma.id, new)
+        users.set_password_hash(emma.id, new)
         answer = pool.submit(thief.client.post, "/desk/profile/password", data=form)
         until_waiting(1)
     assert answer.result(30).location.startswith("/desk/login")
-    assert accounts.require(emma.id).password_hash == new
+    assert users.require(emma.id).password_hash == new
     assert "/desk/login" in thief.get("/desk/profile").location
 
 
 def test_a_key_gets_no_link_to_who_chose_a_password_at_that_moment(app: Flask, world: World) -> None:
-    emma = accounts.create("emma@example.com", "Emma", "agent", world.customer)
+    emma = users.create("emma@example.com", "Emma", "agent", world.customer)
     headers = {"Authorization": f"Bearer {keys.create(world.customer, 'people', manages=True)}"}
     new = passwords.hashed("of Emma and nobody else")
     with ThreadPoolExecutor(1) as pool, db.transaction():
-        accounts.set_password_hash(emma.id, new)
+        users.set_password_hash(emma.id, new)
         answer = pool.submit(app.test_client().post, f"/api/v1/team/{emma.id}/link", headers=headers)
         until_waiting(1)
     refused = answer.result(30)

@@ -18,7 +18,7 @@ import pytest
 
 from shared import db
 from shared.channels import changes
-from shared.channels.inbound import Account, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke, Media
+from shared.channels.inbound import InboundAccount, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke, Media
 from shared.channels.kinds import Author, Kind, MediaKind
 from shared.channels.registry import channel
 from shared.config import settings
@@ -33,7 +33,7 @@ PHONE, LID = "4915112345@s.whatsapp.net", "8812@lid"
 
 def put(world: World, *items: InboundItem, channel_name: str = "whatsapp_qr", chatbot_id: int = 0) -> None:
     """What the hook does with what a parser made."""
-    account = Account(1, "phone", chatbot_id or world.chatbot)
+    account = InboundAccount(1, "phone", chatbot_id or world.chatbot)
     inbox.store(channel(channel_name), account, InboundBatch("phone", list(items), {}))
 
 

@@ -64,7 +64,7 @@ def test_a_message_that_comes_while_the_one_before_is_claimed_gets_a_job_of_its_
 
 @pytest.mark.parametrize("ask", [health.retry, health.came_back])
 def test_another_reply_tries_an_account_than_the_one_that_is_claimed_at_this_moment(
-    world: World, simulator: Simulator, ask: Callable[[health.Account], object]
+    world: World, simulator: Simulator, ask: Callable[[health.ChannelAccount], object]
 ) -> None:
     oldest, next_one = hold_two(world, simulator)
     db.rows("update channel_health set reason = %s", [Reason.NOT_ACKNOWLEDGED])  # a call that passes says nothing of those
@@ -268,7 +268,7 @@ def while_it_waits(world: World, session_does: tuple[str, list[Any]], work: Call
     ids=["lift", "report"],
 )
 def test_an_account_that_turns_out_to_be_banned_at_this_moment_stays_so(
-    world: World, say: Callable[[health.Account], bool]
+    world: World, say: Callable[[health.ChannelAccount], bool]
 ) -> None:
     health.report(account(world), health.DEGRADED, Reason.QUALITY_LOW)
     ban = "select channel_set_state_v1('whatsapp_cloud', %s, 'banned', 'account_banned', null, now(), 1, '{30}', 1, '{}')"

@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.inbox import work
-from shared.people import accounts as people
 from shared.people import audit
+from shared.people import users as people
 from shared.teaching.hours import opening_hours_field
 from shared.webhooks.endpoints import headers_problem
 from tests.integration.desk_pages import person

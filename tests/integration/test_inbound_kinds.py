@@ -10,7 +10,7 @@ import pytest
 from shared import db
 from shared.ai import attachments, prompt
 from shared.channels.inbound import (
-    Account,
+    InboundAccount,
     InboundBatch,
     InboundEdit,
     InboundItem,
@@ -31,7 +31,7 @@ CLOUD = channel("whatsapp_cloud")
 
 def store(world: World, *items: InboundItem) -> None:
     """What a hook does with items that a parser made, and what follows from that."""
-    account = Account(1, "777", world.chatbot)
+    account = InboundAccount(1, "777", world.chatbot)
     inbox.store(CLOUD, account, InboundBatch("777", list(items), {}))
     world.drain()
 
@@ -110,7 +110,7 @@ def test_a_batch_of_both_kinds_answers_the_one_and_keeps_the_other(world: World)
 
 def test_a_model_reads_of_what_was_not_answered_with_the_next_message(world: World) -> None:
     old = said("I am in Lisbon.", sent_at=time.time() - 90_000)
-    inbox.store(CLOUD, Account(1, "777", world.chatbot), InboundBatch("777", [old, said()], {}))
+    inbox.store(CLOUD, InboundAccount(1, "777", world.chatbot), InboundBatch("777", [old, said()], {}))
     assert "user: I am in Lisbon.\nuser: " in (text := told(world))
     assert text.endswith("When do you ship?")
 
@@ -139,7 +139,7 @@ DELETED = InboundRevoke(original_id="wamid.1", external_user_id="4915112345")
 
 def put(world: World, *items: InboundItem) -> None:
     """What the hook does, and nothing more."""
-    inbox.store(CLOUD, Account(1, "777", world.chatbot), InboundBatch("777", list(items), {}))
+    inbox.store(CLOUD, InboundAccount(1, "777", world.chatbot), InboundBatch("777", list(items), {}))
 
 
 def step(world: World, queue: str) -> None:
@@ -368,7 +368,7 @@ def test_the_model_reads_what_a_message_replies_to(world: World) -> None:
 def test_the_model_reads_what_was_given_with_a_form(world: World) -> None:
     bill = Media(kind=MediaKind.DOCUMENT, source={"id": "1"}, filename="bill.pdf", text="Invoice 4711 of May")
     form = said("bill: bill.pdf", kind=Kind.FORM, data={"form": {"answers": {"no": 1}}}, media=(bill,), may_answer=False)
-    inbox.store(CLOUD, Account(1, "777", world.chatbot), InboundBatch("777", [form, said()], {}))
+    inbox.store(CLOUD, InboundAccount(1, "777", world.chatbot), InboundBatch("777", [form, said()], {}))
     assert "user: bill: bill.pdf\n\n<document name='bill.pdf'>\nInvoice 4711 of May\n</document>" in told(world)
 
 

@@ -25,7 +25,7 @@ from shared.inbox import lists, thread, work
 from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, User, UserSession, WhatsappTemplate
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
-from shared.people import accounts
+from shared.people import users
 from shared.privacy import erasure
 from shared.queues import Queue
 from tests.builders import World
@@ -497,7 +497,7 @@ def test_the_open_page_of_somebody_who_may_not_see_it_any_more_ends(app: Flask, 
         hear({"failures"} if "operator" in what else {"list"})
         match what:
             case "disabled":
-                accounts.disable(user.id)
+                users.disable(user.id)
             case "logged out":
                 db.rows(UserSession.delete().where(UserSession.user == user.id))
             case "of another business":

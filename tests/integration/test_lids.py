@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared import db
-from shared.channels.inbound import Account, SessionState
+from shared.channels.inbound import InboundAccount, SessionState
 from shared.channels.whatsapp_qr import lids, waha
 from shared.channels.whatsapp_qr.session import report
 from shared.db import credentials
@@ -125,7 +125,7 @@ def test_a_session_that_does_not_answer_does_not_stop_the_others(world: World) -
 def hear(world: World, word: str) -> None:
     """What the gateway reports of the session."""
     [row] = db.rows("select id, session_name from whatsapp_qr_session where chatbot_id = %s", [world.chatbot])
-    report(Account(row["id"], row["session_name"], world.chatbot), SessionState(connected=word == "WORKING", detail=word))
+    report(InboundAccount(row["id"], row["session_name"], world.chatbot), SessionState(connected=word == "WORKING", detail=word))
 
 
 def test_what_was_given_up_has_a_turn_when_the_session_is_connected_again(world: World) -> None:

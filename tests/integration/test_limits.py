@@ -11,7 +11,7 @@ import pytest
 
 from shared import config, db
 from shared.models import limits
-from shared.people import accounts, links, sessions
+from shared.people import links, sessions, users
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business, mine, other
@@ -128,7 +128,7 @@ def test_of_keys_that_were_revoked_the_last_ones_stay(monkeypatch: pytest.Monkey
 def test_somebody_has_so_many_sessions_and_the_longest_unused_end(monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
     monkeypatch.setattr(sessions, "MOST", 3)
     owner = person("owner", door.world.customer)
-    user = accounts.require(owner.id)
+    user = users.require(owner.id)
     tokens = [sessions.begin(user, "192.0.2.1", f"browser {number}") or "" for number in range(3)]
     db.rows("update user_session set seen_at = now() - interval '1 day' where agent <> 'browser 0'")
     tokens += [sessions.begin(user, "192.0.2.1", f"browser {number}") or "" for number in (3, 4)]
@@ -137,7 +137,7 @@ def test_somebody_has_so_many_sessions_and_the_longest_unused_end(monkeypatch: p
 
 def test_logins_at_once_do_not_pass_the_limit(monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
     monkeypatch.setattr(sessions, "MOST", 3)
-    user = accounts.require(person("owner", door.world.customer).id)
+    user = users.require(person("owner", door.world.customer).id)
     with ThreadPoolExecutor(8) as pool:
         tokens = [*pool.map(lambda number: sessions.begin(user, "192.0.2.1", f"browser {number}"), range(8))]
     assert None not in tokens
@@ -145,7 +145,7 @@ def test_logins_at_once_do_not_pass_the_limit(monkeypatch: pytest.MonkeyPatch, d
 
 
 def test_a_person_has_one_link(door: FrontDoor) -> None:
-    user = accounts.create("ines@shop.example", "Ines", "agent", door.world.customer)
+    user = users.create("ines@shop.example", "Ines", "agent", door.world.customer)
     made = [links.for_user(user).rpartition("/")[2] for _ in range(3)]
     assert [links.find(token) is not None for token in made] == [False, False, True]
     assert db.scalar("select count(*) from user_link where user_id = %s", [user.id]) == 1
@@ -154,8 +154,8 @@ def test_a_person_has_one_link(door: FrontDoor) -> None:
 def test_the_desk_says_it_in_its_language(monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
     customer = door.world.customer
     owner = person("owner", customer)
-    accounts.set_profile(owner.id, owner.name, "de")
-    desk, base = Visitor(door.app, accounts.require(owner.id)), _base_of(Business(door, customer))
+    users.set_profile(owner.id, owner.name, "de")
+    desk, base = Visitor(door.app, users.require(owner.id)), _base_of(Business(door, customer))
     said = {
         "CHATBOTS": ("chatbots", {"name": "Otto"}, "höchstens 1 Chatbots"),
         "BASES": ("knowledge", {"name": "Otto", "language": "german"}, "höchstens 1 Wissensbasen"),

@@ -14,7 +14,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.channels import changes
-from shared.channels.inbound import Account, InboundEdit
+from shared.channels.inbound import InboundAccount, InboundEdit
 from shared.channels.registry import channel
 from shared.db import sql
 from shared.jobs.ledger import leases
@@ -126,7 +126,7 @@ def test_an_edit_gives_way_to_whoever_ends_the_reply_in_front(world: World) -> N
     # PostgreSQL ends nobody for a deadlock here: who gave way is seen by who goes on.
     db.rows(f"alter database {db.scalar('select current_database()')} set deadlock_timeout = '1h'")
     db.reset()
-    account, edited = Account(0, "session", world.chatbot), InboundEdit(raw={}, original_id="e1", content="Three")
+    account, edited = InboundAccount(0, "session", world.chatbot), InboundEdit(raw={}, original_id="e1", content="Three")
     with another_session() as sending, ThreadPoolExecutor(1) as pool:
         sending.execute("set lock_timeout = '30s'")
         sending.execute("select job_lock('whatsapp-qr-send', %s)", [[head["ordering_key"]]])

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from scripts.local.simulator.files import content
 from shared import db
-from shared.people import accounts, audit
+from shared.people import audit, users
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_media_fetch import cloud, fetch
@@ -79,7 +79,7 @@ def test_a_file_that_was_deleted_is_gone(door: FrontDoor) -> None:
 def test_an_operators_look_at_a_file_is_in_the_audit(door: FrontDoor) -> None:
     fetch(door.world, cloud("photo.png"))
     operator, file = person("operator", None), db.scalar("select id from media")
-    accounts.allow_texts(operator.id, True)
+    users.allow_texts(operator.id, True)
     browser = Visitor(door.app, operator)
     for media, status in ((file, 200), (file, 200), (file + 1, 404)):
         assert browser.get(f"/desk/c/{door.world.customer}/media/{media}").status_code == status

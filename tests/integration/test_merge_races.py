@@ -11,7 +11,7 @@ import pytest
 
 from shared import db
 from shared.channels import changes, contacts, ownership
-from shared.channels.inbound import Account, InboundEdit
+from shared.channels.inbound import InboundAccount, InboundEdit
 from shared.channels.registry import channel
 from shared.errors import Snooze
 from shared.inbox import work
@@ -116,7 +116,7 @@ def test_the_next_in_line_goes_on_when_the_first_one_ends_while_its_line_is_rena
 def edit(world: World, external_id: str, text: str) -> str:
     """A customer's correction, as their channel tells of it."""
     edited = InboundEdit(raw={}, original_id=external_id, content=text)
-    return changes.edit(channel("whatsapp_qr"), Account(0, "session", world.chatbot), edited)
+    return changes.edit(channel("whatsapp_qr"), InboundAccount(0, "session", world.chatbot), edited)
 
 
 def asking(world: World, name: str, external_id: str) -> dict[str, Any]:

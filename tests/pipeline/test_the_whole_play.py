@@ -29,8 +29,8 @@ from shared import db
 from shared.models import DeadLetter
 from shared.operations import dead_letters
 from shared.operations.dead_letters import Filter
-from shared.people import accounts as people
 from shared.people import links
+from shared.people import users as people
 from shared.queue_service import enqueue_incoming_message
 from tests import browser as browsers
 from tests.browser import Browser

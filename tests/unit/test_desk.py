@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 
 from shared.channels.outcomes import EXPLANATIONS
 from shared.models import limits
-from shared.people.accounts import Refused, checked_address
+from shared.people.users import Refused, checked_address
 from shared.teaching import chatbots, knowledge
 from shared.webhooks import schemas
 from shared.webhooks.events import EVENT_TYPES

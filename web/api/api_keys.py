@@ -11,7 +11,7 @@ from werkzeug.exceptions import Conflict, Unauthorized
 
 from shared import db
 from shared.errors import InvalidPayload
-from shared.people import accounts
+from shared.people import users
 from shared.teaching import fields as given
 from web.api import keys
 from web.api.api import api, customer_id, existing
@@ -72,8 +72,8 @@ def create_key(new: dict[str, Any]) -> dict[str, Any]:
     With a key that manages. The new one does not, and ends when the one that made it is revoked.
     """
     try:
-        name = accounts.checked_name(new["name"])
-    except accounts.Refused as refusal:
+        name = users.checked_name(new["name"])
+    except users.Refused as refusal:
         raise InvalidPayload("API key", {"name": str(refusal)}) from None
     with db.transaction():
         try:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict, ServiceUnavailable, UnprocessableEntit
 from shared import db
 from shared.channels import accounts, checks, connecting
 from shared.channels.checks import ProviderRefused
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.channels.whatsapp_cloud import connect as cloud
 from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.errors import OutsideFailure
@@ -142,7 +142,7 @@ def subscribe_channel(channel: str, chatbot_id: int) -> Response:
     return Response(status=204)
 
 
-def _own(channel: str, chatbot_id: int) -> Account:
+def _own(channel: str, chatbot_id: int) -> ChannelAccount:
     return existing(accounts.find(customer_id(), channel, chatbot_id), "channel")
 
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import Conflict
 from shared import db
 from shared.errors import InvalidPayload
 from shared.models import User
-from shared.people import accounts, audit
+from shared.people import audit, users
 from shared.teaching import fields as given
 from web import invitations
 from web.api.api import api, customer_id, existing
@@ -30,7 +30,7 @@ class UserSchema(BodySchema):
 
     id = stored_id()
     name = stored_text()
-    role = stored_text(*accounts.ROLES)
+    role = stored_text(*users.ROLES)
     active = fields.Boolean(required=True, metadata={"description": "Whether they may log in."})
 
 
@@ -95,8 +95,8 @@ class AuditEntrySchema(BodySchema):
 @api.response(200, TeamSchema)
 def list_team() -> dict[str, Any]:
     """List the team"""
-    users = accounts.of_customer(customer_id())
-    return {"data": [{**user, "active": user["disabled_at"] is None} for user in users]}
+    people = users.of_customer(customer_id())
+    return {"data": [{**user, "active": user["disabled_at"] is None} for user in people]}
 
 
 @api.post("/team")
@@ -110,15 +110,15 @@ def invite_agent(new: dict[str, Any]) -> dict[str, Any]:
     They get a link by e-mail, with which they choose a password. Owners are made at the desk. 409 for the address of somebody who
     is a user already.
     """
-    email = _checked("email", accounts.checked_address, new["email"])
-    name = _checked("name", accounts.checked_name, new["name"])
+    email = _checked("email", users.checked_address, new["email"])
+    name = _checked("name", users.checked_name, new["name"])
     check_invitations(customer_id())
     try:
         with db.transaction():
-            agent = accounts.create(email, name, "agent", customer_id())
+            agent = users.create(email, name, "agent", customer_id())
             audited("user.invited", "user", agent.id, name=agent.name, role="agent")
             path = invitations.make(agent)
-    except accounts.Refused as refusal:
+    except users.Refused as refusal:
         raise Conflict(str(refusal)) from None
     return _invited(agent, path)
 
@@ -162,9 +162,9 @@ def change_access(access: dict[str, Any], user_id: int) -> dict[str, Any]:
     with db.transaction():
         agent = _agent(user_id)
         if access["active"]:
-            accounts.enable(agent.id)
+            users.enable(agent.id)
         else:
-            accounts.disable(agent.id)
+            users.disable(agent.id)
         audited("user.enabled" if access["active"] else "user.disabled", "user", agent.id, name=agent.name)
     return _shown(agent) | {"active": access["active"]}
 
@@ -173,8 +173,8 @@ def _agent(user_id: int) -> User:
     """Who does not become an owner until the transaction ends. Raises NotFound for somebody of another business, Conflict for
     an owner."""
     try:
-        user = accounts.locked(user_id)
-    except accounts.Refused:
+        user = users.locked(user_id)
+    except users.Refused:
         user = None
     user = existing(user if user and user.customer_id == customer_id() else None, "user")
     if user.role != "agent":
@@ -193,7 +193,7 @@ def _shown(user: User) -> dict[str, Any]:
 def _checked(member: str, check: Callable[[str], str], text: str) -> str:
     try:
         return check(text)
-    except accounts.Refused as refusal:
+    except users.Refused as refusal:
         raise InvalidPayload("colleague", {member: str(refusal)}) from None
 
 

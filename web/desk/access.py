@@ -18,7 +18,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
 from shared.models import Customer, User
-from shared.people import accounts, audit, sessions
+from shared.people import audit, sessions, users
 from web.desk.language import remember
 from web.desk.redirects import see_other
 
@@ -48,7 +48,7 @@ def allowed(role: str) -> Callable[[View], View]:
                 g.customer = _customer(user, arguments.pop("customer_id"))
             elif user.customer_id is not None:
                 g.customer = _customer(user, user.customer_id)
-            if not accounts.may(user, role):
+            if not users.may(user, role):
                 raise Forbidden(gettext("This page is not for your role. Ask an owner of your business."))
             return view(**arguments)
 
@@ -101,7 +101,7 @@ def _page_of_request() -> str:
 
 def may(role: str) -> bool:
     """For templates: whether who is logged in has the rights of this role."""
-    return "user" in g and accounts.may(g.user, role)
+    return "user" in g and users.may(g.user, role)
 
 
 def may_read_texts() -> bool:

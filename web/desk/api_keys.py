@@ -8,7 +8,7 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.models.limits import TooMany
-from shared.people.accounts import Refused, checked_name
+from shared.people.users import Refused, checked_name
 from web.api import keys as api_keys
 from web.audited import audited
 from web.desk import desk

@@ -8,7 +8,7 @@ from flask import Response, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from shared.people import accounts, audit
+from shared.people import audit, users
 from web.audited import BY_API
 from web.desk import audit_words, desk, forms
 from web.desk.access import allowed
@@ -138,7 +138,7 @@ def _page(customer_id: int | None) -> Response:
             entries=_entries(rows[:_ROWS]),
             kinds=KINDS,
             kind=kind,
-            people=accounts.of_customer(customer_id) + (accounts.of_customer(None) if customer_id and is_operator else []),
+            people=users.of_customer(customer_id) + (users.of_customer(None) if customer_id and is_operator else []),
             person=user_id,
             more=url_for(request.endpoint or "", **more) if more else "",
         )

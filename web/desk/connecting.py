@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.channels import accounts, checks, connecting
 from shared.channels.checks import ProviderRefused
-from shared.channels.health import Account
+from shared.channels.health import ChannelAccount
 from shared.channels.registry import CHANNELS
 from shared.channels.whatsapp_cloud import connect as cloud
 from shared.config import settings
@@ -136,7 +136,7 @@ def free_bots(channel: str) -> list[dict[str, object]]:
     return [bot for bot in db.rows(bots) if bot["id"] not in taken]
 
 
-def own_account(channel: str, chatbot_id: int) -> Account:
+def own_account(channel: str, chatbot_id: int) -> ChannelAccount:
     """Raises NotFound for one that is not the customer's."""
     found = accounts.find(g.customer.id, channel, chatbot_id)
     if found is None:
@@ -144,7 +144,7 @@ def own_account(channel: str, chatbot_id: int) -> Account:
     return found
 
 
-def page(found: Account, looks: bool = False, *, problem: str = "", words: str = "", status: int = 200) -> Response:
+def page(found: ChannelAccount, looks: bool = False, *, problem: str = "", words: str = "", status: int = 200) -> Response:
     """The account's page; `looks`: with the checks in it, for browsers without scripts."""
     rows = [one for one in accounts.overview(g.customer.id) if (one["channel"], one["chatbot_id"]) == _key(found)]
     bot = db.row(Chatbot.select(Chatbot.id, Chatbot.name).where(is_own(g.customer.id, found.chatbot_id)))
@@ -154,7 +154,7 @@ def page(found: Account, looks: bool = False, *, problem: str = "", words: str =
     return make_response(answer, status)
 
 
-def _checked(found: Account) -> dict[str, object]:
+def _checked(found: ChannelAccount) -> dict[str, object]:
     steps, waits, code = steps_of(g.customer.id, found, site() or request.host_url.rstrip("/"))
     more = {"step_names": connection_words.STEPS, "problem_words": connection_words.PROBLEMS}
     return {"account": found, "steps": steps, "waits": waits, "code": code, **more}
@@ -178,10 +178,10 @@ def _texts(channel: str) -> dict[str, object]:
     }
 
 
-def _key(found: Account) -> tuple[str, int]:
+def _key(found: ChannelAccount) -> tuple[str, int]:
     return found.channel.name, found.chatbot_id
 
 
-def _to(found: Account) -> Response:
+def _to(found: ChannelAccount) -> Response:
     address = url_for("desk.account", channel=found.channel.name, chatbot_id=found.chatbot_id)
     return see_other(address)

@@ -20,7 +20,7 @@ from werkzeug.exceptions import NotFound, ServiceUnavailable
 from shared.db import sql
 from shared.inbox import thread
 from shared.models import User
-from shared.people import accounts, sessions
+from shared.people import sessions, users
 from web.desk import access, desk, forms
 from web.desk.access import allowed
 from web.request_limits import client_site
@@ -60,7 +60,7 @@ class DeskHub(StreamHub[DeskStream]):
     sign_after, sign = 10.0, b"event: here\ndata: 1\n\n"
 
     def _ask(self, page: list[DeskStream]) -> Sequence[Any]:
-        users = sessions.users_of({stream.session_id for stream in page})
+        logged_in = sessions.users_of({stream.session_id for stream in page})
         customers = {stream.customer_id for stream in page if stream.customer_id}
         open_ones = {stream.conversation_id for stream in page if stream.conversation_id}
         lists = {row["customer_id"]: row for row in queries["lists"].rows(customers=list(customers))} if customers else {}
@@ -69,7 +69,7 @@ class DeskHub(StreamHub[DeskStream]):
         )
         failures = queries["failures"].scalar() if any(not stream.customer_id for stream in page) else None
         latest = [_latest(stream, lists, marks, failures) for stream in page]
-        return [_for_user(users.get(stream.session_id), stream, events) for stream, events in zip(page, latest, strict=True)]
+        return [_for_user(logged_in.get(stream.session_id), stream, events) for stream, events in zip(page, latest, strict=True)]
 
     def _events(self, stream: DeskStream, latest: Events | None) -> tuple[str, bool]:
         if latest is None:  # it ends now, and the page gets no other one
@@ -91,8 +91,8 @@ def _for_user(user: User | None, stream: DeskStream, events: Events) -> Events |
 def _may_see(user: User, stream: DeskStream) -> bool:
     """Whether its user could open it now: was not given another role."""
     if stream.customer_id is None:
-        return accounts.may(user, "operator")
-    return accounts.may(user, "agent") and (user.role == "operator" or user.customer_id == stream.customer_id)
+        return users.may(user, "operator")
+    return users.may(user, "agent") and (user.role == "operator" or user.customer_id == stream.customer_id)
 
 
 def _latest(stream: DeskStream, lists: dict[int, dict[str, Any]], marks: dict[int, str], failures: str | None) -> Events:

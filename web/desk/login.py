@@ -12,8 +12,8 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.models import User, UserLink
-from shared.people import accounts, audit, links, mail, passwords, sessions
-from shared.people.accounts import Refused
+from shared.people import audit, links, mail, passwords, sessions, users
+from shared.people.users import Refused
 from web import invitations
 from web.audited import audited
 from web.desk import desk
@@ -57,7 +57,7 @@ def log_in() -> Response:
     email, password = request.form.get("email", ""), request.form.get("password", "")
     check_guess("desk")
     check_login(email)
-    user = accounts.authenticate(email, password)
+    user = users.authenticate(email, password)
     if user is None or not _begin(user):
         count_login(email)
         count_guess("desk")
@@ -85,7 +85,7 @@ def ask_for_link() -> Response:
     """Takes an address, and says the same whether it is a user's or not."""
     email = request.form.get("email", "")
     check_mail(email)
-    user = accounts.find(email) if mail.is_on() else None
+    user = users.find(email) if mail.is_on() else None
     if user is not None and not user.disabled_at:
         invitations.send_later(user)
     return make_response(render_template("desk/forgotten.html", has_mail=mail.is_on(), is_sent=True))
@@ -123,10 +123,10 @@ def _redeem(found: UserLink, token: str) -> User | None:
     with db.transaction():
         if not links.use(token):
             return None
-        user = _user_of(found) or accounts.create(request.form.get("email", ""), request.form.get("name", ""), "operator")
-        accounts.set_password_hash(user.id, password_hash)
+        user = _user_of(found) or users.create(request.form.get("email", ""), request.form.get("name", ""), "operator")
+        users.set_password_hash(user.id, password_hash)
         audit.record("user.password_chosen", "user", user.id, {"by": found.kind}, user=user, customer_id=user.customer_id)
-        return accounts.require(user.id)
+        return users.require(user.id)
 
 
 def _problems(found: UserLink) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _problems(found: UserLink) -> dict[str, str]:
         return {"again": _("The two passwords differ. Write the same one twice.")}
     if user is None:
         try:
-            accounts.checked_name(request.form.get("name", ""))
+            users.checked_name(request.form.get("name", ""))
         except Refused as refusal:
             return {"name": refusal_text(refusal)}
     return {}
@@ -170,7 +170,7 @@ def _begin(user: User) -> bool:
 
 
 def _user_of(found: UserLink) -> User | None:
-    return accounts.require(found.user_id) if found.user_id else None
+    return users.require(found.user_id) if found.user_id else None
 
 
 def _login_form(problem: str, status: int = 200) -> Response:

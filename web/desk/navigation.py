@@ -11,7 +11,7 @@ from flask import g, url_for
 from flask_babel import lazy_gettext as _l
 
 from shared.models import User
-from shared.people import accounts
+from shared.people import users
 
 
 class Entry(NamedTuple):
@@ -60,7 +60,7 @@ def menu() -> list[tuple[str, list[Entry]]]:
     """For the template: the groups of the page's user, each with its title."""
     groups = []
     if g.get("customer"):
-        groups.append((g.customer.name, [entry for entry in CUSTOMER if accounts.may(g.user, entry.role)]))
+        groups.append((g.customer.name, [entry for entry in CUSTOMER if users.may(g.user, entry.role)]))
     if g.user.role == "operator":
         groups.append((str(_l("Operations")), list(OPERATOR)))
     return groups

@@ -6,8 +6,8 @@ from flask import Response, flash, g, make_response, render_template, request, s
 from flask_babel import gettext as _
 
 from shared import db
-from shared.people import accounts, passwords, sessions
-from shared.people.accounts import Refused
+from shared.people import passwords, sessions, users
+from shared.people.users import Refused
 from web.audited import audited
 from web.desk import desk
 from web.desk.access import TOKEN, allowed
@@ -38,11 +38,11 @@ def change_profile() -> Response:
     language = request.form.get("language", "")
     try:
         with db.transaction():
-            accounts.set_profile(g.user.id, request.form.get("name", ""), language if language in languages() else None)
+            users.set_profile(g.user.id, request.form.get("name", ""), language if language in languages() else None)
             audited("user.changed", "user", g.user.id, language=language or None)
     except Refused as refusal:
         return _page({"name": refusal_text(refusal)}, 422)
-    g.user = accounts.require(g.user.id)
+    g.user = users.require(g.user.id)
     flash(_("Saved."))
     return _back()
 
@@ -61,10 +61,10 @@ def change_password() -> Response:
     password_hash = passwords.hashed(new)
     with db.transaction():
         # Who was helped out with a link meanwhile keeps the password of then: whoever knew the old one may be a thief.
-        if not accounts.replace_password_hash(g.user, password_hash):
+        if not users.replace_password_hash(g.user, password_hash):
             return see_other(url_for("desk.login"))
         audited("user.password_chosen", "user", g.user.id, by="profile")
-        session[TOKEN] = sessions.begin(accounts.require(g.user.id), client_site(), request.headers.get("User-Agent", ""))
+        session[TOKEN] = sessions.begin(users.require(g.user.id), client_site(), request.headers.get("User-Agent", ""))
     flash(_("Your password is changed. Other browsers were logged out."))
     return _back()
 

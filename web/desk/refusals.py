@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext
 
 from shared.models.limits import TooMany
-from shared.people.accounts import Refused
+from shared.people.users import Refused
 
 
 def refusal_text(refusal: Refused | TooMany) -> str:

@@ -12,8 +12,8 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.models import User
-from shared.people import accounts, mail
-from shared.people.accounts import Refused
+from shared.people import mail, users
+from shared.people.users import Refused
 from web import invitations
 from web.audited import audited
 from web.desk import desk
@@ -43,7 +43,7 @@ def invite() -> Response:
 def change_role(user_id: int) -> Response:
     """Makes an agent an owner, or an owner an agent. Who is only invited needs a new link as an owner."""
     member, role = _member(user_id, g.customer.id), request.form.get("role", "")
-    answer = _do(member, "user.role_changed", lambda: accounts.set_role(member.id, role), role=role)
+    answer = _do(member, "user.role_changed", lambda: users.set_role(member.id, role), role=role)
     has_no_link = answer.status_code == HTTPStatus.SEE_OTHER and not member.password_hash and not member.disabled_at
     return _link(member) if has_no_link and (member.role, role) == ("agent", "owner") else answer
 
@@ -98,11 +98,11 @@ def change_grant(user_id: int) -> Response:
     if is_allowed and member.id == g.user.id:
         return _page(None, _("Another operator has to allow you that; or scripts/users grant-texts on the server."), status=409)
     action = "user.texts_granted" if is_allowed else "user.texts_revoked"
-    return _do(member, action, lambda: accounts.allow_texts(member.id, is_allowed))
+    return _do(member, action, lambda: users.allow_texts(member.id, is_allowed))
 
 
 def _page(customer_id: int | None, problem: str = "", made: invitations.Made | None = None, status: int = 200) -> Response:
-    people = accounts.of_customer(customer_id)
+    people = users.of_customer(customer_id)
     has_owner = any(one["role"] == "owner" for one in people)
     page = render_template(
         "desk/team.html", people=people, has_owner=has_owner, problem=problem, made=made, has_mail=mail.is_on()
@@ -114,7 +114,7 @@ def _invite(customer_id: int | None, role: str) -> Response:
     check_invitations(customer_id or 0)
     try:
         with db.transaction():
-            member = accounts.create(request.form.get("email", ""), request.form.get("name", ""), role, customer_id)
+            member = users.create(request.form.get("email", ""), request.form.get("name", ""), role, customer_id)
             audited("user.invited", "user", member.id, name=member.name, role=role)
             path = invitations.make(member)
     except Refused as refusal:
@@ -133,8 +133,8 @@ def _link(member: User) -> Response:
 
 def _change_access(member: User, what: str) -> Response:
     if what == "enable":
-        return _do(member, "user.enabled", lambda: accounts.enable(member.id))
-    return _do(member, "user.disabled", lambda: accounts.disable(member.id))
+        return _do(member, "user.enabled", lambda: users.enable(member.id))
+    return _do(member, "user.disabled", lambda: users.disable(member.id))
 
 
 def _do(member: User, action: str, change: Callable[[], None], **details: Any) -> Response:
@@ -151,7 +151,7 @@ def _do(member: User, action: str, change: Callable[[], None], **details: Any) -
 def _member(user_id: int, customer_id: int | None) -> User:
     """Raises NotFound for somebody of another business."""
     try:
-        member = accounts.require(user_id)
+        member = users.require(user_id)
     except Refused:
         raise NotFound from None
     if member.customer_id != customer_id:

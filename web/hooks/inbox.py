@@ -23,9 +23,9 @@ from shared import db
 from shared.channels import changes, contacts, health, ownership, words
 from shared.channels.delivery_status import StatusUpdate, apply_delivery_statuses
 from shared.channels.inbound import (
-    Account,
     DeliveryStatus,
     IdentityLearnt,
+    InboundAccount,
     InboundBatch,
     InboundEdit,
     InboundItem,
@@ -95,7 +95,7 @@ def read_body(channel: Channel, example: str) -> dict[str, Any]:
     return body
 
 
-def store(channel: Channel, account: Account | None, batch: InboundBatch, files: Files = NO_FILES) -> None:
+def store(channel: Channel, account: InboundAccount | None, batch: InboundBatch, files: Files = NO_FILES) -> None:
     """Stores each item of a batch, or keeps it whole if nobody has its account. Raises ServiceDown only.
 
     `files`: those that were taken out of the body (web/hooks/bodies.py).
@@ -116,7 +116,7 @@ def _pages(items: Sequence[InboundItem]) -> Iterator[list[InboundItem]]:
             yield page
 
 
-def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem], files: Files) -> list[str]:
+def _store_or_reject(channel: Channel, account: InboundAccount, items: list[InboundItem], files: Files) -> list[str]:
     """What became of each, as /metrics counts it."""
     try:
         return _store(channel, account, items, files)
@@ -132,7 +132,7 @@ def _store_or_reject(channel: Channel, account: Account, items: list[InboundItem
     return _reject(channel, account.name, reason, [items[0].raw])
 
 
-def _store(channel: Channel, account: Account, items: list[InboundItem], files: Files) -> list[str]:
+def _store(channel: Channel, account: InboundAccount, items: list[InboundItem], files: Files) -> list[str]:
     match items[0]:  # they are all of its kind
         case InboundMessage():
             return _accept_messages(channel, account, cast(list[InboundMessage], items), files)
@@ -157,7 +157,7 @@ def _store(channel: Channel, account: Account, items: list[InboundItem], files: 
     return ["ignored"] * len(items)
 
 
-def _accept_messages(channel: Channel, account: Account, messages: list[InboundMessage], files: Files) -> list[str]:
+def _accept_messages(channel: Channel, account: InboundAccount, messages: list[InboundMessage], files: Files) -> list[str]:
     payloads = [_as_payload(channel, account, message, files) for message in messages]
     outcomes = []
     for message, payload, answer in zip(messages, payloads, _service.accept_messages(payloads), strict=True):
@@ -171,7 +171,7 @@ def _accept_messages(channel: Channel, account: Account, messages: list[InboundM
     return outcomes
 
 
-def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files) -> str:
+def _edit(channel: Channel, account: InboundAccount, edited: InboundEdit, files: Files) -> str:
     """A correction of what has not come is that message, as it is now: what comes later with its id has come already."""
     outcome, message = changes.edit(channel, account, edited), edited.message
     if message is not None and edited.author is Author.CUSTOMER and outcome in (changes.UNKNOWN, changes.FOREIGN):
@@ -184,7 +184,7 @@ def _edit(channel: Channel, account: Account, edited: InboundEdit, files: Files)
     return f"edit_{outcome}"
 
 
-def _as_payload(channel: Channel, account: Account, message: InboundMessage, files: Files) -> dict[str, Any]:
+def _as_payload(channel: Channel, account: InboundAccount, message: InboundMessage, files: Files) -> dict[str, Any]:
     """As shared/payloads.py has it: what a message has none of is not in it, so that a plain text's stays small."""
     content = without_middle(message.content, channel.max_inbound)
     truncated = {"truncated": True} if content != message.content else {}
@@ -222,14 +222,14 @@ def _may_answer(message: InboundMessage) -> bool:
     return message.may_answer and EFFECTS[message.kind] is Effect.ANSWERED and age <= settings().answer_within
 
 
-def _learn(channel: Channel, account: Account, learnt: IdentityLearnt) -> str:
+def _learn(channel: Channel, account: InboundAccount, learnt: IdentityLearnt) -> str:
     for old, new in learnt.changes:
         contacts.learn_for_good(account.chatbot_id, channel.name, [old, new], moved_to=new)
     contacts.learn_for_good(account.chatbot_id, channel.name, learnt.names)
     return "identity_learnt"
 
 
-def _apply_statuses(channel: Channel, account: Account, statuses: list[DeliveryStatus]) -> list[str]:
+def _apply_statuses(channel: Channel, account: InboundAccount, statuses: list[DeliveryStatus]) -> list[str]:
     updates = [
         StatusUpdate(
             status=status.status,
@@ -250,23 +250,23 @@ def _apply_statuses(channel: Channel, account: Account, statuses: list[DeliveryS
     return [f"status_{outcome}" for outcome in outcomes]
 
 
-def _record_state(account: Account, state: SessionState) -> str:
+def _record_state(account: InboundAccount, state: SessionState) -> str:
     recorded = db.retry_on_outage(partial(session.report, account, state), db.WEB_RETRY_SECONDS)
     return "session_noted" if recorded else "session_stale"
 
 
-def _change_owner(channel: Channel, account: Account, change: OwnerChange) -> str:
+def _change_owner(channel: Channel, account: InboundAccount, change: OwnerChange) -> str:
     assign = partial(ownership.assign_as_provider_says, account.chatbot_id, channel.name, change.external_user_id, change.owner)
     db.retry_on_outage(assign, db.WEB_RETRY_SECONDS)
     return "owner_noted"
 
 
-def _log_error(channel: Channel, account: Account, error: ReportedError) -> str:
+def _log_error(channel: Channel, account: InboundAccount, error: ReportedError) -> str:
     log.error("channel_reported_error", extra={"hook": channel.name, "subject": account.name, "code": error.code})
     return "reported_error"
 
 
-def _reject_all(channel: Channel, account: Account, items: list[MalformedItem]) -> list[str]:
+def _reject_all(channel: Channel, account: InboundAccount, items: list[MalformedItem]) -> list[str]:
     raws_by_reason: dict[str, list[Any]] = {}
     for item in items:
         raws_by_reason.setdefault(item.reason, []).append(item.raw)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from shared import db
-from shared.channels.inbound import Account, get_path
+from shared.channels.inbound import InboundAccount, get_path
 from shared.errors import OutsideFailure
 from shared.media import files as storing
 from shared.media.download import Download
@@ -23,7 +23,7 @@ Files = Mapping[str, Lifted]
 NO_FILES: Files = {}
 
 
-def keep_inline(account: Account, raw: Any, file: dict[str, Any], files: Files) -> dict[str, Any]:
+def keep_inline(account: InboundAccount, raw: Any, file: dict[str, Any], files: Files) -> dict[str, Any]:
     """The file of a message for its payload: stored, if it came with the webhook.
 
     One that is spoilt is fetched, where its channel has it as well; else it has failed, and the message goes on without it.
@@ -42,7 +42,7 @@ def keep_inline(account: Account, raw: Any, file: dict[str, Any], files: Files) 
     return {**file, "source": {}, "is_stored": True, **about}
 
 
-def release_inline(account: Account, media: Sequence[Mapping[str, Any]]) -> None:
+def release_inline(account: InboundAccount, media: Sequence[Mapping[str, Any]]) -> None:
     """Deletes what came again with a message that was accepted before, unless that has it: its person may be erased.
 
     If their storage is away, maintenance deletes them when it is back.
@@ -58,7 +58,7 @@ def release_inline(account: Account, media: Sequence[Mapping[str, Any]]) -> None
             log.exception("files_not_deleted", extra={"subject": account.name})
 
 
-def _store(account: Account, text: str, mime: str | None, files: Files) -> storing.Stored:
+def _store(account: InboundAccount, text: str, mime: str | None, files: Files) -> storing.Stored:
     lifted = files.get(text)
     if lifted is not None:
         if lifted.problem is not None:
@@ -69,14 +69,14 @@ def _store(account: Account, text: str, mime: str | None, files: Files) -> stori
         return _keep(account, download, mime)
 
 
-def _keep(account: Account, download: Download, mime: str | None) -> storing.Stored:
+def _keep(account: InboundAccount, download: Download, mime: str | None) -> storing.Stored:
     download.mime = mime
     download.check()
     customer_id = db.retry_on_outage(lambda: db.scalar(_customer_of(account)), db.WEB_RETRY_SECONDS)
     return storing.store(int(customer_id), download)
 
 
-def _customer_of(account: Account) -> Any:
+def _customer_of(account: InboundAccount) -> Any:
     return Chatbot.select(Chatbot.customer).where(Chatbot.id == account.chatbot_id)
 
 

@@ -22,7 +22,7 @@ from scripts.local.front_door import wait_for_answer
 from scripts.local.processes import ProcessManager
 from shared import db
 from shared.db import sql
-from shared.people import accounts
+from shared.people import users
 
 queries = sql.load(__file__)
 
@@ -172,8 +172,8 @@ def ask_all(customer_id: int, say: Say) -> list[Page]:
 
 
 def _person(role: str, customer_id: int) -> int:
-    user = accounts.create(f"{role}@shop.example", role.title(), role, None if role == "operator" else customer_id)
-    accounts.set_password(user.id, PASSWORD)
+    user = users.create(f"{role}@shop.example", role.title(), role, None if role == "operator" else customer_id)
+    users.set_password(user.id, PASSWORD)
     return user.id
 
 

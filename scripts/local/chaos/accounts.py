@@ -100,24 +100,24 @@ def lose_files(target: Target) -> None:
     target.report("the server of files works")
 
 
-def _account(name: str, tenant: int) -> health.Account:
+def _account(name: str, tenant: int) -> health.ChannelAccount:
     chatbot = chatbot_ids()[tenant]
     found = accounts.find(None, name, chatbot)
     assert found is not None, "seed_tenants connects every tenant"
     return found
 
 
-def _begun(target: Target, account: health.Account) -> None:
+def _begun(target: Target, account: health.ChannelAccount) -> None:
     """Until a reply has left by this account."""
     sent = "select from message where chatbot_id = %s and channel = %s and role = 'assistant' and status <> 'PENDING' limit 1"
     target.expect(lambda: db.rows(sent, [account.chatbot_id, account.channel.name]), LIMIT, f"nothing left by {account.name}")
 
 
-def _is_down(account: health.Account) -> bool:
+def _is_down(account: health.ChannelAccount) -> bool:
     return health.current_reason(account, health.DOWN) is not None
 
 
-def _report_working(account: health.Account) -> None:
+def _report_working(account: health.ChannelAccount) -> None:
     """As the gateway's webhook does."""
     of_session = session.account_of(session.find(account.name))
     assert of_session is not None

@@ -6,7 +6,7 @@ from scripts.local.demo.operating import replay_and_pause
 from scripts.local.demo.script import Scenario
 from shared import db
 from shared.models import Chatbot
-from shared.people import accounts, audit, links
+from shared.people import audit, links, users
 from web.api import keys
 
 
@@ -15,10 +15,10 @@ def links_to_the_desk(scenario: Scenario) -> list[tuple[str, str]]:
     shop = scenario.tenants[0]
     customer = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == shop.chatbot_id))
     with db.transaction():
-        operator = accounts.create("olga@desk.example", "Olga Petrova", "operator")
-        accounts.allow_texts(operator.id, True)
-        owner = accounts.create("bernd@desk.example", "Bernd Hartmann", "owner", customer)
-        agent = accounts.create("emma@desk.example", "Emma Klein", "agent", customer)
+        operator = users.create("olga@desk.example", "Olga Petrova", "operator")
+        users.allow_texts(operator.id, True)
+        owner = users.create("bernd@desk.example", "Bernd Hartmann", "owner", customer)
+        agent = users.create("emma@desk.example", "Emma Klein", "agent", customer)
         keys.create(customer, "order system")
         for user in (operator, owner, agent):
             audit.record("user.created", "user", user.id, {"name": user.name}, user=None, customer_id=user.customer_id)

@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from shared import db
-from shared.channels.inbound import Account, Headers
+from shared.channels.inbound import Headers, InboundAccount
 from shared.db.credentials import constant_time_equal, decrypt
 from shared.models import TelegramBot
 
@@ -29,11 +29,11 @@ def _load(bot_id: str) -> TelegramBot | None:
         return next(iter(TelegramBot.raw(_FIND, bot_id)), None)
 
 
-def account_of(bot: TelegramBot | None) -> Account | None:
+def account_of(bot: TelegramBot | None) -> InboundAccount | None:
     """The account that a bot is, if it is active."""
     if bot is None or not bot.active:
         return None
-    return Account(bot.id, bot.bot_id, bot.chatbot_id)  # type: ignore[attr-defined]  # peewee makes it
+    return InboundAccount(bot.id, bot.bot_id, bot.chatbot_id)  # type: ignore[attr-defined]  # peewee makes it
 
 
 def shows_secret(headers: Headers) -> bool:

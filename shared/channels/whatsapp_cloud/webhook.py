@@ -14,10 +14,10 @@ from typing import Any
 
 from shared import db
 from shared.channels.inbound import (
-    Account,
     DeliveryStatus,
     Headers,
     IgnoredItem,
+    InboundAccount,
     InboundBatch,
     InboundEdit,
     InboundItem,
@@ -60,18 +60,18 @@ _SECOND_FORM = re.compile(r"^(?:(55\d\d)9(?=\d{8}$)|(52)1(?=\d{10}$)|(54)9(?=\d{
 _FIND_ACCOUNT = "select id, chatbot_id, waba_id from whatsapp_cloud_account where phone_number_id = %s and active"
 
 
-def find_account(phone_number_id: str) -> Account | None:
+def find_account(phone_number_id: str) -> InboundAccount | None:
     """Whose a number is, if its account is active. Raises ServiceDown."""
     if not (phone_number_id.isascii() and phone_number_id.isdigit()):  # nobody's, and perhaps no text of PostgreSQL's
         return None
     row = db.retry_on_outage(partial(db.row, _FIND_ACCOUNT, [phone_number_id]), db.WEB_RETRY_SECONDS)
-    return Account(row["id"], phone_number_id, row["chatbot_id"], row["waba_id"]) if row else None
+    return InboundAccount(row["id"], phone_number_id, row["chatbot_id"], row["waba_id"]) if row else None
 
 
-def accounts_of_waba(waba_id: str) -> list[Account]:
+def accounts_of_waba(waba_id: str) -> list[InboundAccount]:
     """The active numbers of a business account, as far as its webhooks have told whose they are."""
     rows = db.rows("select id, phone_number_id, chatbot_id from whatsapp_cloud_account where waba_id = %s and active", [waba_id])
-    return [Account(row["id"], row["phone_number_id"], row["chatbot_id"], waba_id) for row in rows]
+    return [InboundAccount(row["id"], row["phone_number_id"], row["chatbot_id"], waba_id) for row in rows]
 
 
 def shows_signature(headers: Headers) -> bool:

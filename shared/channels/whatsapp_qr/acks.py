@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared import db
 from shared.channels import health
-from shared.channels.inbound import Account
+from shared.channels.inbound import InboundAccount
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
 from shared.db import sql
@@ -29,7 +29,7 @@ LOOK_BACK = 3_600.0
 _NOT_ACKNOWLEDGED = frozenset({Reason.NOT_ACKNOWLEDGED})
 
 
-def note(account: Account, acked_at: datetime | None, provider_ids: Sequence[str]) -> None:
+def note(account: InboundAccount, acked_at: datetime | None, provider_ids: Sequence[str]) -> None:
     """A session's gateway acknowledges these messages. `acked_at`: as it was when the webhook came."""
     if acked_at is not None and acked_at > datetime.now(UTC) - timedelta(seconds=STEP):
         return
@@ -50,5 +50,5 @@ def watch(patience: float = PATIENCE) -> int:
     return len(silent)
 
 
-def _healthy(chatbot_id: int, name: str) -> health.Account:
+def _healthy(chatbot_id: int, name: str) -> health.ChannelAccount:
     return health.account_of(channel("whatsapp_qr"), chatbot_id, name)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared.channels.checks import ProviderRefused, Step, asked
-from shared.channels.inbound import Account, SessionState
+from shared.channels.inbound import InboundAccount, SessionState
 from shared.channels.whatsapp_qr.dialects import dialect
 from shared.channels.whatsapp_qr.gateway import key_of
 from shared.channels.whatsapp_qr.session import report
@@ -48,7 +48,7 @@ def steps(row: Mapping[str, Any], _site: str) -> list[Step]:
     state = said["state"]
     if not state.connected:
         return [gateway, Step("phone", "phone_missing", found=state.detail)]
-    report(Account(row["id"], row["session_name"], row["chatbot_id"]), state)
+    report(InboundAccount(row["id"], row["session_name"], row["chatbot_id"]), state)
     return [gateway, Step("phone", found=state.detail)]
 
 

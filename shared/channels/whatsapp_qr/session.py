@@ -12,7 +12,7 @@ from peewee import fn
 
 from shared import db
 from shared.channels import health
-from shared.channels.inbound import Account, SessionState
+from shared.channels.inbound import InboundAccount, SessionState
 from shared.channels.outcomes import AccountDown, Reason
 from shared.channels.registry import channel
 from shared.channels.whatsapp_qr.dialects import Dialect
@@ -47,11 +47,11 @@ def _load(session_name: str) -> WhatsappQrSession | None:
         return next(iter(WhatsappQrSession.raw(_FIND, session_name)), None)
 
 
-def account_of(session: WhatsappQrSession | None) -> Account | None:
+def account_of(session: WhatsappQrSession | None) -> InboundAccount | None:
     """The account that a session is, if it is active."""
     if session is None or not session.active:
         return None
-    return Account(session.id, session.session_name, session.chatbot_id)  # type: ignore[attr-defined]  # peewee makes it
+    return InboundAccount(session.id, session.session_name, session.chatbot_id)  # type: ignore[attr-defined]  # peewee makes it
 
 
 def record_state(session_id: int, state: SessionState) -> bool:
@@ -73,7 +73,7 @@ def record_state(session_id: int, state: SessionState) -> bool:
     return changed
 
 
-def report(account: Account, state: SessionState) -> bool:
+def report(account: InboundAccount, state: SessionState) -> bool:
     """Keeps what a gateway says of a session, and what that means for its replies; False if something newer is known."""
     if not record_state(account.id, state):
         return False
@@ -85,13 +85,13 @@ def report(account: Account, state: SessionState) -> bool:
     return True
 
 
-def _connected(account: health.Account) -> None:
+def _connected(account: health.ChannelAccount) -> None:
     """One that acknowledged nothing was restarted, perhaps: a reply tries it, for the word alone proves nothing."""
     if not health.lift(account, _OFFLINE) and health.current_reason(account, health.DOWN) == Reason.NOT_ACKNOWLEDGED:
         health.retry(account)
 
 
-def _healthy(account: Account) -> health.Account:
+def _healthy(account: InboundAccount) -> health.ChannelAccount:
     return health.account_of(channel("whatsapp_qr"), account.chatbot_id, account.name)
 
 
