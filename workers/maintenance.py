@@ -196,8 +196,8 @@ def _sweep_reservations() -> None:
 @periodic(EACH_MINUTE)
 def prune_records() -> None:
     """Forgets old records: jobs, statuses that nobody waits for, inbound items without a place, uploads that nobody
-    could read, drafts of replies, questions without an answer, names that their person gave up, dead letters,
-    webhook events and attempts, marks of erased persons, kept answers of the API."""
+    could read, drafts of replies, questions without an answer, names that their person gave up, dead letters and
+    bulk actions, the audit, webhook events and attempts, marks of erased persons, kept answers of the API."""
     deleted: dict[str, int] = {}
     try:
         run_each(partial(_prune, one, deleted) for one in PRUNES)

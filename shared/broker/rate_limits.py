@@ -1,4 +1,4 @@
-"""Rate limits of queues and of WhatsApp numbers, shared by all processes through Redis (admit.lua).
+"""Rate limits of queues, of WhatsApp numbers and of webhook endpoints, shared by all processes through Redis (admit.lua).
 
 Our own script and not a library's window: a window only refuses, and a refused job must ask again and again, in no order.
 Here a job that is refused gets a turn, by priority and age: it comes again once, and then passes.

@@ -3,6 +3,7 @@
     api.py       one call of the Bot API; the token is a part of its address, and is named nowhere
     errors.py    what its errors mean
     updates.py   what an update reports
+    contents.py  what a message is made of; rich.py reads the documents among them
     accounts.py  whose a bot is, and whether a webhook is Telegram's
     send.py      a text, with buttons
     typing.py    that the bot is typing
