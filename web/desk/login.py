@@ -33,7 +33,7 @@ _OURS = re.compile(r"/desk/[\w/?=&%.,:+-]*", re.ASCII)
 @allowed("agent")
 def start() -> Response:
     """To the page where this person's work begins."""
-    return _to(first_page(g.user))
+    return see_other(first_page(g.user))
 
 
 @desk.get("/<path:unknown>")
@@ -47,7 +47,7 @@ def nothing_here(unknown: str) -> Response:  # noqa: ARG001 - the route gives it
 def login() -> Response:
     """The form."""
     if current_user():
-        return _to(_next() or url_for("desk.start"))
+        return see_other(_next() or url_for("desk.start"))
     return _login_form("")
 
 
@@ -62,7 +62,7 @@ def log_in() -> Response:
         count_login(email)
         count_guess("desk")
         return _login_form(_("This address and password do not belong together. Try again, or ask for a new password."), 401)
-    return _to(_next() or first_page(user))
+    return see_other(_next() or first_page(user))
 
 
 @desk.post("/logout")
@@ -71,7 +71,7 @@ def log_out() -> Response:
     """Ends this browser's session."""
     sessions.end(g.user.id, g.session_id)
     session.clear()
-    return _to(url_for("desk.login"))
+    return see_other(url_for("desk.login"))
 
 
 @desk.get("/forgotten")
@@ -150,9 +150,9 @@ def _problems(found: UserLink) -> dict[str, str]:
 
 def _welcome(user: User) -> Response:
     if not _begin(user):
-        return _to(url_for("desk.login"))
+        return see_other(url_for("desk.login"))
     flash(_("Your password is set. Welcome!"))
-    return _to(first_page(user))
+    return see_other(first_page(user))
 
 
 def _begin(user: User) -> bool:
@@ -190,7 +190,3 @@ def _next() -> str:
     """Where the login leads, if that is a page of ours."""
     wanted = request.values.get("next", "")
     return wanted if _OURS.fullmatch(wanted) else ""
-
-
-def _to(address: str) -> Response:
-    return see_other(address)

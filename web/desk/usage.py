@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Response, g, make_response, render_template, request
 from flask_babel import gettext as _
@@ -13,27 +13,13 @@ from shared import db
 from shared.budgets import budgets
 from shared.budgets.usage import of_days
 from shared.models import Chatbot
-from web.desk import desk
+from web.desk import charts, desk
 from web.desk.access import allowed
 from web.desk.budgets import AT_LIMIT
 
 #: What the page offers, in days.
 SPANS = (7, 30, 90)
-#: The chart's own units; the page scales it.
-WIDTH, HEIGHT = 960, 150
 _COUNTS = ("quantity", "prompt_tokens", "completion_tokens", "answers")
-
-
-class Bar(NamedTuple):
-    """A day's tokens: those of answers stand on those of prompts."""
-
-    x: float
-    width: float
-    prompt_y: float
-    prompt_height: float
-    completion_y: float
-    completion_height: float
-    row: dict[str, Any]
 
 
 @desk.get("/c/<int:customer_id>/usage")
@@ -49,12 +35,13 @@ def usage() -> Response:
     bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name))
     names = {bot["id"]: bot["name"] for bot in bots}
     by_day = _sums(used.days, "day")
+    bars, most = charts.bars(_each_day(by_day, first, days), "prompt_tokens", "completion_tokens")
     page = render_template(
         "desk/usage.html",
         days=days,
         spans=SPANS,
-        bars=bars(by_day, first, days),
-        most=max((_tokens(row) for row in by_day), default=0),
+        bars=bars,
+        most=most,
         total=_total(by_day),
         kinds={row["kind"]: row["quantity"] for row in _sums(used.days, "kind")},
         by_chatbot=[{**row, "name": names.get(row["chatbot_id"])} for row in used.chatbots],
@@ -63,26 +50,16 @@ def usage() -> Response:
         names=names,
         without_budget=_without_budget(of_budgets, bots),
         at_limit=AT_LIMIT,
-        width=WIDTH,
-        height=HEIGHT,
+        width=charts.WIDTH,
+        height=charts.HEIGHT,
     )
     return make_response(page)
 
 
-def bars(by_day: Sequence[dict[str, Any]], first: date, days: int) -> list[Bar]:
-    """The chart: a bar for each day, also for those without any."""
+def _each_day(by_day: Sequence[dict[str, Any]], first: date, days: int) -> list[dict[str, Any]]:
+    """Also those on which nothing was used."""
     known = {row["day"]: row for row in by_day}
-    most, step = max((_tokens(row) for row in by_day), default=0) or 1, WIDTH / days
-    drawn = []
-    for number in range(days):
-        day = first + timedelta(number)
-        row = known.get(day) or {"day": day, "prompt_tokens": 0, "completion_tokens": 0, "answers": 0, "cost": None}
-        prompt, completion = (HEIGHT * int(row[name]) / most for name in ("prompt_tokens", "completion_tokens"))
-        x, width = number * step + step * 0.12, step * 0.76
-        heights = (HEIGHT - prompt, prompt, HEIGHT - prompt - completion, completion)
-        prompt_y, prompt_height, completion_y, completion_height = (round(value, 1) for value in heights)
-        drawn.append(Bar(round(x, 1), round(width, 1), prompt_y, prompt_height, completion_y, completion_height, row))
-    return drawn
+    return [known.get(day) or {"day": day, **dict.fromkeys(_COUNTS, 0)} for day in (first + timedelta(n) for n in range(days))]
 
 
 def _without_budget(stored: Sequence[dict[str, Any]], bots: Sequence[dict[str, Any]]) -> list[tuple[object, str]]:

@@ -19,10 +19,10 @@ from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
 from web.audited import audited
-from web.desk import audit_words, desk, forms
+from web.desk import audit_words, charts, desk, forms
 from web.desk.access import allowed, current_user
 from web.desk.dates import COUNTED, exact
-from web.desk.operate import charts, words
+from web.desk.operate import words
 from web.desk.operate.overview import down_accounts
 from web.desk.redirects import see_other
 from web.desk.schema_words import translated_fields

@@ -32,7 +32,7 @@ def search() -> Response:
 @allowed("operator")
 def journey(message_id: int) -> Response:
     """The journey."""
-    found = operations.of_message(message_id) if message_id < 2**63 else None
+    found = operations.of_message(message_id)
     if found is None:
         raise NotFound
     shown = {"journey": found, "words": words, "message_id": message_id, "items": _items(found)}
