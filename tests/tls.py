@@ -1,4 +1,4 @@
-"""TLS as platforms put it in front of Redis: a certificate of their own, and a proxy that holds it."""
+"""TLS with a certificate of one's own, as platforms put it in front of Redis; and a proxy that holds it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: Path) -> Path:
-    """A certificate for localhost that nobody else signed, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
+def self_signed(folder: Path, host: str = "localhost") -> Path:
+    """A certificate for this host that nobody else signed, with its key, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
     builder = builder.not_valid_after(now + timedelta(days=1))
-    certificate = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    # What Python 3.13 and newer look for.
+    signs_itself = x509.KeyUsage(True, False, False, False, False, True, False, False, False)
+    for extension, is_critical in (
+        (x509.SubjectAlternativeName([x509.DNSName(host)]), False),
+        (x509.BasicConstraints(ca=True, path_length=None), True),
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False),
+        (signs_itself, True),
+    ):
+        builder = builder.add_extension(extension, critical=is_critical)
     pem, private, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file = folder / "redis.pem"
-    file.write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem) + key.private_bytes(pem, private, plain))
+    file = folder / f"{host}.pem"
+    file.write_bytes(key.private_bytes(pem, private, plain) + builder.sign(key, hashes.SHA256()).public_bytes(pem))
     return file
 
 
