@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.ai import named_calls
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -66,11 +68,11 @@ _MEMBERS = (
 _ONLY = re.compile(r"""\A\s*\(\s*["']([^"'\n]*)["']\s*,?\s*\)""")
 #: What a call that is the whole answer may be wrapped in: ```json … ```, `…`, **…**, print(…), a word before it.
 _WRAPPINGS = re.compile(r"\A(?:```\w*|[`*\s]|(?:json|tool[ _]calls?:?|functools|>>>|print\()(?=[\s\[{\w]))+|[`*\s]+\Z", re.I)
-#: A place in a text from which an object may be a call: the beginning of a line, a colon.
-_PLACE = re.compile(r"(?:^|:)[ \t]*(?=\{|\[\s*\{)", re.M)
+#: A place in a text from which an object may be a call: the beginning of a line, a sentence's end.
+_PLACE = re.compile(r"(?:^|[:.!?…。！？])[ \t]*(?=\{|\[\s*\{)", re.M)
 #: A line that is the beginning of an object, in a fence or not, or may become that: what stands before it, its first key.
 _BEGUN = re.compile(
-    r"(?:^|(?<=:))[ \t]*(?P<begin>(?:```(?:json)?[ \t]*\n[ \t]*)?(?:\[\s*)?(?P<object>\{))\s*"
+    r"(?:^|(?<=[:.!?…。！？]))[ \t]*(?P<begin>(?:```(?:json)?[ \t]*\n[ \t]*)?(?:\[\s*)?(?P<object>\{))\s*"
     r"[\"'“]?(?P<key>\w*)(?P<more>[\s\S]?)",
     re.M,
 )
@@ -78,8 +80,12 @@ _MAY_BEGIN = re.compile(r"^[ \t]*(?:```(?:j(?:s(?:on?)?)?)?[ \t]*\n?[ \t]*|\[\s*
 #: Keys with which a call may begin, besides a tool's name; and characters after which an object is no call that goes on.
 _FIRST_KEYS = (*_ABOUT, "tool_calls", "function_call")
 _LONGEST = 1_000
-#: What a model writes that was taught to think aloud and act.
-_ACTION = re.compile(r"^[ \t]*Action:[ \t]*`?(\w+)`?[ \t]*$(?:\s*\n[ \t]*Action Input:(.*))?", re.M | re.I | re.S)
+#: Arguments without quotation marks behind a name: hand_over: loop; with reason loop; >loop</hand_over>; Reason: loop, below it.
+_LOOSE = re.compile(
+    r"\A(?:\s?[:=]|[\])}*`]{0,3},?\s(?:with\s|the\s|its\s)*(?=(?:reason|query)\b)|[^<>\n]{0,40}>|[^\w\n]{0,9}\n\s{0,9}(?=(?:reason|query)\W))"
+    r"[^\w\n]{0,9}(?:(?:reason|query)\b[^\w\n]{0,9})?(?P<words>\w[^\n<>]{0,400}?)[^\w\n]{0,9}(?:$|<)",
+    re.I | re.M,
+)
 
 
 def in_message(message: Mapping[str, Any], offered: Collection[str]) -> ToolCall | None:
@@ -97,20 +103,36 @@ def in_channels(text: str, offered: Collection[str]) -> ToolCall | None:
 
 def in_text(text: str, offered: Collection[str]) -> ToolCall | None:
     """The call that is written in an answer, or is all of it."""
-    if not any(name in text for name in offered):
+    if not any(name in text.lower() for name in offered):
         return None
     if marked := MARK.search(text):
         return _in_section(text[marked.start() :], offered)
-    return _in_whole(text, offered) or _in_lines(text, offered) or _in_tags(text, offered)
+    return _in_whole(text, offered) or _in_lines(text, offered) or _named(text, offered)
 
 
-def removed(text: str) -> str:
-    """The text without calls in marks: what nobody can call is not for the customer either."""
-    begins = MARK.search(text)
-    if begins is None:
-        return text
-    ends = [found.end() for found in _END.finditer(text, begins.end())]
-    return f"{text[: begins.start()]}{text[ends[-1] :] if ends else ''}".strip()
+def removed(text: str, names: Collection[str] = ()) -> str:
+    """The text without calls in marks, or of tools with these names: what nobody can call is not for the customer either."""
+    if begins_at := MARK.search(text):
+        ends = [found.end() for found in _END.finditer(text, begins_at.end())]
+        text = f"{text[: begins_at.start()]}{text[ends[-1] :] if ends else ''}".strip()
+    for _ in range(_PLACES if any(name in text.lower() for name in names) else 0):
+        start = begins(text, names)
+        if start is None:
+            break
+        text = f"{text[:start]}{text[_end_of(text, start, names) :]}".strip()
+    return text
+
+
+def _end_of(text: str, start: int, names: Collection[str]) -> int:
+    """Where the call ends that begins there."""
+    named = named_calls.find(text, names)
+    if named and named.start == start:
+        return named.end
+    begun = _BEGUN.search(text, start)
+    assert begun is not None, "one begins there"
+    _, end = json.JSONDecoder().raw_decode(text, begun.start("object"))
+    behind = re.compile(r"[\]\s`]*").match(text, end)
+    return behind.end() if behind else end
 
 
 def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> ToolCall | None:
@@ -213,8 +235,7 @@ def _in_lines(text: str, offered: Collection[str]) -> ToolCall | None:
     for value in _objects(text):
         if call := _in_value(value, offered):
             return call
-    action = _ACTION.search(text)
-    return ToolCall(action[1], _arguments_in(action[2] or "")) if action and action[1] in offered else None
+    return None
 
 
 def _objects(text: str) -> Iterator[Any]:
@@ -233,11 +254,13 @@ def begins(text: str, names: Collection[str], *, goes_on: bool = False) -> int |
 
     `goes_on`: more of the text may come, so what may become one counts as well.
     """
-    for begun in _BEGUN.finditer(text):
-        if _may_be_call(text, begun, names, goes_on):
-            return begun.start("begin")
-    if not goes_on:
-        return None
+    named = named_calls.find(text, names)
+    places = [named.start] if named else []
+    places += [begun.start("begin") for begun in _BEGUN.finditer(text) if _may_be_call(text, begun, names, goes_on)][:1]
+    if places or not goes_on:
+        return min(places, default=None)
+    if (may_begin := named_calls.begins(text, names)) is not None:
+        return may_begin
     tail = _MAY_BEGIN.search(text, max(0, text.rfind("\n", 0, max(0, len(text) - 1)) + 1 - len("```json\n")))
     is_end = tail is not None and "`" in tail[0] and text.count("```", 0, tail.start()) % 2 == 1
     return tail.start() if tail and not is_end else None
@@ -257,8 +280,11 @@ def _may_be_call(text: str, begun: re.Match[str], names: Collection[str], goes_o
     return is_alone and _in_value(value, names) is not None
 
 
-def _in_tags(text: str, offered: Collection[str]) -> ToolCall | None:
-    """The call whose tag has the tool's name: <hand_over reason="loop"/>, <tool>hand_over</tool>"""
-    names = "|".join(map(re.escape, offered))
-    found = re.search(rf"<({names})\b|<(?:tool|tool_name|name)>\s*({names})\s*</\w+>", text)
-    return ToolCall(found[1] or found[2], _arguments_in(text[found.end() :])) if found else None
+def _named(text: str, offered: Collection[str]) -> ToolCall | None:
+    """The call by nothing but its name."""
+    found = named_calls.find(text, offered)
+    if found is None:
+        return None
+    given = text[found.arguments :]
+    loose = _LOOSE.match(given)
+    return ToolCall(found.name, _arguments_in(given) or ({"value": loose["words"]} if loose else {}))

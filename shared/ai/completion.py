@@ -11,6 +11,7 @@ from typing import Any
 from shared.ai import answer_text, calls, native
 from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
+from shared.ai.tools import TOOLS
 from shared.http import code_of
 from shared.payloads import MAX_ID, strip_invalid
 
@@ -190,7 +191,7 @@ def _called_or_said(message: Mapping[str, Any], offered: frozenset[str]) -> tupl
         return tool, text
     if tool := calls.in_channels(written, offered) or calls.in_text(text, offered):
         return tool, ""
-    return None, answer_text.words_of(calls.removed(text))
+    return None, answer_text.words_of(calls.removed(text, TOOLS))
 
 
 def _spoken(message: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.ai import calls
+from shared.ai import calls, named_calls
 from shared.ai.answer_text import (
     ANSWER_HEADS,
     BEGINS,
@@ -38,7 +38,7 @@ _TAG_NAMES = (
         for prefix in ("", "seed:", "minimax:", "longcat_")
         for name in ("tool_call", "tool_calls", "function_call")
     ),
-    *("function_calls", "toolcall", "tool_use", "invoke", "start_function_call"),
+    *("function_calls", "toolcall", "tool_use", "start_function_call", *TOOLS, *named_calls.TAGS),
 )
 _PIPED = (
     "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking think /think content inner_prefix "
@@ -96,7 +96,7 @@ class VisibleText:
     def feed(self, piece: str) -> tuple[str, bool]:
         """What is to be shown now, and whether it takes the place of all that was shown before."""
         self._text += piece
-        if not self._is_held and (self._shown or self._is_hidden) and not any(trigger in piece for trigger in TRIGGERS):
+        if not self._is_held and (self._shown or self._is_hidden) and not self._may_begin(piece):
             piece = "" if self._is_hidden else piece
             self._shown += piece
             return piece, False
@@ -108,6 +108,12 @@ class VisibleText:
         if self._shown.startswith(before):
             return self._shown[len(before) :], False
         return self._shown, True
+
+    def _may_begin(self, piece: str) -> bool:
+        """Whether a piece has something that a marker or a call begins with."""
+        return any(trigger in piece for trigger in TRIGGERS) or (
+            not self._is_hidden and named_calls.begins(self._text, TOOLS) is not None
+        )
 
     def _visible(self) -> str:
         settled = self._text[: _settled(self._text)]

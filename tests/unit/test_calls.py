@@ -86,6 +86,19 @@ IN_TEXT = {
     "a tag": '<hand_over reason="loop" />',
     "tags": "<hand_over>\n<reason>loop</reason>\n</hand_over>",
     "a tag for each": "<tool>hand_over</tool><reason>loop</reason>",
+    "a tag of its own": "<hand_over>loop</hand_over>",
+    "a tag behind words": "One moment. <hand_over>loop</hand_over>",
+    "a tag that names it": '<tool name="hand_over">loop</tool>',
+    "ReAct behind words": 'Sorry.\nAction: hand_over\nAction Input: {"reason": "loop"}',
+    "two lines": "Tool: hand_over\nReason: loop",
+    "Python behind words": 'I will get somebody.\n\nhand_over(reason="loop")',
+    "Python behind words, in a fence": 'Ok.\n```python\nhand_over(reason="loop")\n```',
+    "Python in two lines": 'Ok.\nhand_over(\n    reason="loop",\n)',
+    "an object behind a sentence": 'Ok. {"tool": "hand_over", "reason": "loop"}',
+    "brackets behind a sentence": "I'll hand you over. [hand_over: loop]",
+    "brackets with a label": "Ok.\n[Tool: hand_over, reason: loop]",
+    "an aside": "*calls hand_over with reason loop*",
+    "a line with its reason": "Ok.\nhand_over: loop",
 }  # fmt: skip
 
 
@@ -101,7 +114,16 @@ def test_a_call_that_a_server_has_left_in_the_text(family: str) -> None:
     assert (answer.tool.name, tools.HAND_OVER.value(answer.tool.arguments)) == ("hand_over", "loop")
 
 
-@pytest.mark.parametrize("text", ["hand_over", "[hand_over]", "**hand_over**", "`hand_over()`", '{"tool": "hand_over"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hand_over", "[hand_over]", "**hand_over**", "`hand_over()`", '{"tool": "hand_over"}', "{{hand_over}}", "/hand_over", "*hand_over*",
+        "[[hand_over]]", "<<hand_over>>", "@hand_over", "HAND_OVER", "(hand_over)", "<tool>hand_over</tool>", "<call:hand_over>",
+        "Sure. {{hand_over}}", "Sure.\n/hand_over", "I'll hand you over. [hand_over]", "I'll hand you over [hand_over]", "Ok. hand_over",
+        "One moment 🙂 hand_over()", "[hand_over] I am connecting you.", "hand_over\n\nI am connecting you.", "**Tool call:** hand_over",
+        "Function call: hand_over()", "Ok.\n---\nhand_over", "(calling hand_over...)", "马上为您转接。[hand_over]", "Ok.\n> hand_over",
+    ],
+)  # fmt: skip
 def test_a_name_alone_is_a_call(text: str) -> None:
     assert parsed({"content": text}).tool == calls.ToolCall("hand_over", {})
 
@@ -110,8 +132,11 @@ def test_a_name_alone_is_a_call(text: str) -> None:
     "text",
     [
         'Write {"tool": "hand_over"} yourself.', '{"price": 5}', "We ship in two days.", "I can use hand_over for that.",
-        "See [hand_over].", '{"a": "hand_over"}', '{"tool": "no_answer", "reason": "policy"}', "# hand_over\nIt is a tool.",
-        "We have a hand_over: it is easy.", "Use to=functions.hand_over there.", "Compare a <tool and a [TOOL] here.",
+        "See [hand_over].", '{"a": "hand_over"}', "# hand_over\nIt is a tool.",
+        "We have a hand_over: it is easy.", "Use to=functions.hand_over there.",
+        "I hand you over, one moment.", "Our handover desk: [hand over here] or call {desk}.", "Is hand_over (the tool) slow?",
+        "- hand_over\n- search", "1. hand_over\n2. more", "f(hand_over)", "Call us: 030 1234", "Action: we call you.", "Use {name} here.",
+        "The field {hand_over} is in it.", "Say “hand_over”, or hand_over, or both.", "https://shop.example/hand_over", "Compare a <tool and a [TOOL] here.",
     ],
 )  # fmt: skip
 def test_what_is_no_call_is_said(text: str) -> None:
@@ -170,6 +195,11 @@ def test_a_search_has_all_of_its_query(text: str, query: str) -> None:
         '<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{}<|tool_call_end|>',
         '<minimax:tool_call>\n<invoke name="weather">\n</invoke>\n</minimax:tool_call>',
         '<tool_call>{"name": "wea',
+        '{"tool": "no_answer", "reason": "policy"}',
+        '```json\n{"name": "no_answer"}\n```',
+        "[no_answer]",
+        "<no_answer>policy</no_answer>",
+        'no_answer(reason="policy")',
     ],
 )  # fmt: skip
 def test_a_call_that_nobody_can_make_is_not_for_the_customer(call: str, names: list[str]) -> None:
@@ -194,6 +224,8 @@ def test_words_behind_such_a_call_stay() -> None:
         "<tool_call>hand_over<a>" + " " * 300_000,
         "[TOOL_CALLS]hand_over " + "a" * 300_000,
         "\n" * 300_000 + "x hand_over",
+        "\nhand_over(\"'" * 30_000, "\nhand_over(" * 30_000, "* " * 150_000 + "hand_over", "🙂" * 200_000 + "hand_over", "<a " * 100_000 + "hand_over",
+        "use the tool call: " * 20_000 + "hand_over", "hand_over" + "\n\n- - " * 60_000, "<tool>" * 50_000 + "hand_over",
         "Action:\n" * 40_000 + "hand_over", " " * 300_000 + "hand_over", "to=" * 100_000 + "<|start|>" * 20_000 + "hand_over",
     ],
     ids=lambda text: text[:12],
@@ -202,5 +234,6 @@ def test_a_text_of_nothing_but_beginnings_hangs_nobody(text: str) -> None:
     begun = time.process_time()
     calls.in_text(text, NAMES)
     calls.in_channels(text, NAMES)
-    calls.removed(text)
+    calls.removed(text, NAMES)
+    calls.begins(text, NAMES, goes_on=True)
     assert time.process_time() - begun < 10, "quadratic: minutes"

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.ai import answer_text, calls, completion, refusals, visible_text
+from shared.ai import answer_text, calls, completion, named_calls, refusals, visible_text
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
 from shared.ai.tools import TOOLS
@@ -323,7 +323,8 @@ def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     may_be_thought = any(
         word.startswith(text.strip()) for word in visible_text._BARE_BEGINNINGS
     )  # as yet: the saved reply has it
-    if not may_be_thought and not any(character in text for character in f"{{{answer_text.TRIGGERS}"):
+    may_be_call = named_calls.begins(text, TOOLS) is not None
+    if not may_be_thought and not may_be_call and not any(character in text for character in f"{{{answer_text.TRIGGERS}"):
         assert "".join(seen) == text.lstrip()
 
 
@@ -568,6 +569,17 @@ SHOWN = [
     ("Wait. <|tool_call>call:no_answer{}<tool_call|>", "Wait. "),
     ("[TOOL_CALLS]no_answer{}", ""),
     ("no_answer", ""),
+    ("One moment. <no_answer>policy</no_answer>", "One moment. "),
+    ("One moment.\nAction: no_answer\nAction Input: {", "One moment.\n"),
+    ("One moment. {{no_answer}}", "One moment. "),
+    ("One moment.\n\nno_answer(reason='policy')", "One moment.\n\n"),
+    ("One moment. [no_answer]", "One moment. "),
+    ("One moment. no_answer: policy\n", "One moment. "),
+    ("One moment. <tool>no_answer</tool>", "One moment. "),
+    ("*no_answer*", ""),
+    ("/no_answer", ""),
+    ('So. {"name": "no_answer"}', "So. "),
+    ("No answer. Call us, use the tool: hand it over. [no] {no}.", "No answer. Call us, use the tool: hand it over. [no] {no}."),
     ("A tool: <tooth>, [TOOL] and no more", "A tool: <tooth>, [TOOL] and no more"),
     ("`x` is it", "`x` is it"),
 ]
@@ -620,6 +632,98 @@ def test_what_is_shown_in_pieces_is_what_the_whole_shows(pieces: list[str]) -> N
         shown = piece if starts_over else shown + piece
     visible = answer_text.without_thoughts(text).strip()
     assert shown.strip() == visible or visible.startswith("`")  # which may be a call of a tool
+
+
+PROSE = [
+    "Thanks. ",
+    "I hand you over, one moment. ",
+    "Call ",
+    "use ",
+    "the tool",
+    ": ",
+    "Action: ",
+    "\n",
+    "- ",
+    "1. ",
+    "**",
+    "`",
+    '"',
+    "(",
+    ") ",
+]
+PROSE += [
+    "{x} ",
+    "[y] ",
+    "hand ",
+    "handover",
+    "search ",
+    "no answer. ",
+    "N",
+    "h",
+    "hand_",
+    "/",
+    "@",
+    "$5. ",
+    "🙂 ",
+    "é. ",
+    "<b>",
+    "</b> ",
+]
+CALLS = [
+    "hand_over",
+    "[hand_over]",
+    "{{no_answer}}",
+    "<hand_over>loop</hand_over>",
+    "Action: hand_over\n",
+    'hand_over(reason="loop")',
+]
+CALLS += [
+    "/hand_over",
+    "*no_answer*",
+    '{"tool": "hand_over"}',
+    "<tool>hand_over</tool>",
+    "search_knowledge: tea",
+    "(calling hand_over)",
+]
+
+
+def _in_pieces(text: str, size: int) -> str:
+    shown, filtered = "", VisibleText()
+    for at in range(0, len(text), size):
+        piece, starts_over = filtered.feed(text[at : at + size])
+        assert not starts_over
+        shown += piece
+    return shown
+
+
+@settings(max_examples=400)
+@given(st.lists(st.sampled_from(PROSE)), st.integers(1, 9))
+def test_an_answer_that_only_speaks_of_such_things_is_never_cut(pieces: list[str], size: int) -> None:
+    text = "".join(["So: ", *pieces, "Bye and thanks for all."])
+    assert calls.in_text(text, TOOLS) is None
+    assert calls.removed(text, TOOLS) == text
+    assert _in_pieces(text, size) == text
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(PROSE), max_size=9),
+    st.sampled_from(CALLS),
+    st.lists(st.sampled_from(PROSE), max_size=9),
+    st.integers(1, 9),
+)
+def test_a_call_among_words_is_seen_alike_in_pieces_and_in_the_whole(
+    before: list[str], call: str, after: list[str], size: int
+) -> None:
+    text = "".join(["So: ", *before, call, *after])
+    shown = _in_pieces(text, size)
+    assert text.startswith(shown)
+    start = calls.begins(text, TOOLS)
+    assert (start is None) == (calls.in_text(text, TOOLS) is None)
+    if start is not None:
+        assert shown.rstrip() == text[:start].rstrip() or text[:start].startswith(shown)
+    else:
+        assert shown == text or calls.begins(text, TOOLS, goes_on=True) is not None or "<" in text[len(shown) :]
 
 
 def test_a_long_text_of_tags_is_not_read_again_at_each_of_them() -> None:
