@@ -110,10 +110,10 @@ def _find_documents(job: Job, source: dict[str, Any]) -> None:
 
 
 def _read_file(job: Job, source: dict[str, Any]) -> None:
-    body = queries["upload"].scalar(document_id=source["document_id"])
-    if body is None:
-        raise Unreadable("is not kept any longer; import it again")
-    with _room(job):
+    with _room(job):  # its bytes take room as well
+        body = queries["upload"].scalar(document_id=source["document_id"])
+        if body is None:
+            raise Unreadable("is not kept any longer; import it again")
         document = reading.read(Raw(source["location"], bytes(body)), job.customer_id)
     _store(job, source, document, {"url": None, "etag": None, "last_modified": None})
 

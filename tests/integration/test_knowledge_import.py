@@ -329,6 +329,20 @@ def test_one_customer_never_has_all_threads(world: World, base: int, simulator: 
     assert counts(source)["stored"] == 1
 
 
+def test_a_file_that_has_no_room_is_not_fetched_from_the_database(world: World, base: int) -> None:
+    """Of 500 files at once each that waits would be 20 MB of memory, again and again."""
+    from workers import knowledge_import  # it boots a worker, which needs the settings
+
+    sources.start_import(base, File("faq.csv", CSV.encode()))
+    db.rows("delete from knowledge_upload")  # so that who looks for it fails for good
+    with ExitStack() as calls:
+        for _ in range(knowledge_import.DOCUMENTS):
+            calls.enter_context(knowledge_import._bulkhead.slot(customer_room(world.customer), age=0.0))
+        world.drain()
+    [job] = world.jobs(customer_id=world.customer)
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+
+
 #: Refuses a statement that would have no more time than a worker's others have.
 HURRIED = """
 create function hurried() returns trigger language plpgsql as $$
