@@ -25,6 +25,7 @@ from scripts.local.environment import (
     data_folder,
     door_addresses,
     door_url,
+    filling,
     free_port,
     generated_secrets,
     private_folder,
@@ -77,7 +78,8 @@ def _run(arguments: argparse.Namespace, stopping: threading.Event) -> None:
     private_folder(data)
     with ExitStack() as stack:
         try:
-            occupation = stack.enter_context(occupy(data / "server.lock"))
+            with filling(data):
+                occupation = stack.enter_context(occupy(data / "server.lock"))
         except Occupied as other:
             raise _Refused(f"already runs here ({other}). Stop that one first; it takes Ctrl-C, or SIGTERM.") from None
         own = dict(os.environ)

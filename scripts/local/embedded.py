@@ -23,6 +23,7 @@ import redis
 
 from scripts.local.environment import (
     announcement,
+    filling,
     free_port,
     local_settings,
     private_folder,
@@ -102,6 +103,10 @@ class Services:
         `announce`: other scripts may use them, because they last.
         """
         private_folder(self.data_dir)
+        with filling(self.data_dir):
+            self._start_and_tell(announce)
+
+    def _start_and_tell(self, announce: bool) -> None:
         try:
             self._held.enter_context(occupy(services_lock(self.data_dir)))
         except Occupied as holder:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -54,6 +55,25 @@ def private_folder(path: Path) -> None:
                 raise ServiceFailed(
                     f"{folder} cannot be a data folder: {reason}. Name another one in SWITCHBOARD_DATA, or in --data."
                 ) from None
+
+
+#: Errors of a file system that takes no more, or nothing.
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Names a data folder whose disk is full or read-only. Raises ServiceFailed."""
+    try:
+        yield
+    except OSError as problem:
+        # What shutil tells of many files has no number: (from, to, why) of each.
+        why = str(problem.args[0][0][-1]) if isinstance(problem, shutil.Error) else problem.strerror
+        if problem.errno not in _NOT_WRITABLE and not isinstance(problem, shutil.Error):
+            raise
+        raise ServiceFailed(
+            f"{folder} takes no more files: {why}. Make room on its disk, or name another one in SWITCHBOARD_DATA, or in --data."
+        ) from None
 
 
 def empty_folder(path: Path) -> None:

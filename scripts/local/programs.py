@@ -133,8 +133,12 @@ def make_postgres_data(data: Path, initdb: Path) -> None:
         done = subprocess.run([str(initdb), "-D", str(made), *options], capture_output=True, cwd="/", **identity)
         if done.returncode:
             raise ServiceFailed(f"initdb failed:\n{done.stderr.decode()[-2000:]}")
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.move(made, data)
+        # It may be copied to another disk, which fills up: half a folder must not stand in its place.
+        arriving = data.with_name(f"{data.name}.new")
+        for old in (arriving, data):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.move(made, arriving)
+        arriving.rename(data)
 
 
 def hand_over(data: Path) -> None:

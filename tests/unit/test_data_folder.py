@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from scripts.local import environment
 from scripts.local.occupied import occupy
+from scripts.local.programs import ServiceFailed, make_postgres_data, postgres_programs
 
 
 def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +45,32 @@ def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, comm
     assert f"{name}: {tmp_path / 'file' / 'data'}" in done.stderr
     assert "Name another one in SWITCHBOARD_DATA" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
+    said = f"{tmp_path} takes no more files: No space left on device. Make room"
+    with pytest.raises(ServiceFailed, match=said), environment.filling(tmp_path), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+    with pytest.raises(ConnectionRefusedError), environment.filling(tmp_path):
+        raise ConnectionRefusedError  # nothing that is the disk's fault
+
+
+def test_half_a_database_folder_does_not_stand_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a disk that became full while it was copied there."""
+    data = tmp_path / "postgres"
+
+    def copy_half(_made: Path, place: Path) -> None:
+        place.mkdir()
+        (place / "PG_VERSION").write_text("18")
+        raise shutil.Error([("from", "to", "[Errno 28] No space left on device")])
+
+    with monkeypatch.context() as disk:
+        disk.setattr(shutil, "move", copy_half)
+        with pytest.raises(ServiceFailed, match="takes no more files"), environment.filling(tmp_path):
+            make_postgres_data(data, postgres_programs(tmp_path) / "initdb")
+    assert not data.exists()
+    make_postgres_data(data, postgres_programs(tmp_path) / "initdb")
+    assert (data / "base").is_dir()
 
 
 def test_the_demo_of_another_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
