@@ -251,6 +251,66 @@ def test_a_text_whose_answer_was_lost_is_not_written_a_second_time(browser: Brow
     until_shown(browser, ".bubble.person", "It leaves tomorrow.")
 
 
+#: Enter, then, while it is on its way, Enter and a line. The form goes where `arguments[0]` says, and nothing comes back.
+_SEND_AND_WRITE = """
+    const [arrives] = arguments, text = document.getElementById('reply'), form = document.getElementById('composer');
+    const enter = () => text.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true}));
+    let sent;
+    form.requestSubmit = () => {
+        form.dispatchEvent(new Event('submit', {bubbles: true, cancelable: true}));
+        sent = new FormData(form);
+    };
+    enter();
+    return new Promise(done => setTimeout(async () => {
+        const isLine = enter();
+        text.value += 'Two';
+        text.dispatchEvent(new Event('input', {bubbles: true}));
+        if (arrives) await fetch(form.action, {method: 'POST', body: sent, redirect: 'manual'});
+        done([isLine, text.value]);
+    }))
+"""
+
+
+def test_what_is_written_while_a_reply_is_on_its_way_is_the_next_one(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.type("One.")
+    assert browser.run(_SEND_AND_WRITE, True) == [True, "Two"], "a second Enter sends nothing"
+    browser.open(address)
+    until_shown(browser, ".bubble.person", "One.")
+    assert composed(browser) == ["Two", "message"]
+    press(browser, ENTER)
+    until_shown(browser, ".bubble.person", "Two")
+    assert composed(browser) == ["", "message"]
+    replies = db.rows("select content from message where role = 'assistant' order by id")
+    assert [row["content"] for row in replies][1:] == ["One.", "Two"]
+
+
+def test_a_reply_that_did_not_arrive_is_before_what_was_written_meanwhile(browser: Browser, site: Site, world: World) -> None:
+    address = writing(browser, site, world)
+    browser.type("One.")
+    assert browser.run(_SEND_AND_WRITE, False) == [True, "Two"]
+    browser.open(address)
+    assert composed(browser) == ["One.\nTwo", "message"]
+    assert browser.run(_SEND_AND_WRITE, False) == [True, "Two"]
+    browser.run("dispatchEvent(new Event('pageshow'))")  # the browser came back to it, as it was
+    assert composed(browser) == ["One.\nTwo\nTwo", "message"]
+
+
+def test_who_goes_on_writing_while_the_page_loads_presses_no_key_of_it(browser: Browser, site: Site, world: World) -> None:
+    writing(browser, site, world)
+    browser.type("One.")
+    source = (
+        "document.addEventListener('readystatechange', () => {"
+        " if (document.readyState === 'interactive' && typeof deskKeys === 'undefined')"
+        " for (const key of 'be') document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})) })"
+    )
+    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+    press(browser, ENTER)
+    until_shown(browser, ".bubble.person", "One.")
+    assert composed(browser) == ["be", "message"]
+    assert conversation()["owner"] == "person", "neither given back nor closed"
+
+
 def test_a_draft_of_a_note_stays_a_note(browser: Browser, site: Site, world: World) -> None:
     address = writing(browser, site, world)
     browser.run("document.getElementById('reply').blur()")

@@ -18,7 +18,10 @@ document.addEventListener("click", event => {
 // then; and so may all forms of a page to which the browser came back. Without a connection it stays as it is: the browser would put
 // its own page of an error in this one's place.
 const SENDING = 15_000;
-const release = form => form.removeAttribute("aria-busy");
+function release(form) {
+  form.removeAttribute("aria-busy");
+  form.dispatchEvent(new CustomEvent("desk:released"));
+}
 document.addEventListener("submit", event => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;

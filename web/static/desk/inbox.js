@@ -111,16 +111,23 @@
   const place = `composer ${document.body.dataset.user} ${composer.action}`;
   const { kind: kinds, key } = composer.elements;
   const kind = () => kinds.value;
+  let sent = null; // what is on its way; the field is empty for what is written meanwhile
+  const written = () => ({ text: text.value, kind: kind(), key: key.value });
   function keep() {
-    if (text.value.trim()) sessionStorage.setItem(place, JSON.stringify({ text: text.value, kind: kind(), key: key.value }));
+    if (sent || text.value.trim()) sessionStorage.setItem(place, JSON.stringify({ ...written(), sent }));
     else sessionStorage.removeItem(place);
   }
-  const draft = JSON.parse(sessionStorage.getItem(place) ?? "null");
-  if (draft && !text.value && !thread.querySelector(`[data-form="${CSS.escape(draft.key)}"]`)) {
+  const joined = (...texts) => texts.map(one => one.trim()).filter(Boolean).join("\n");
+  const isThere = draft => thread.querySelector(`[data-form="${CSS.escape(draft.key)}"]`) !== null;
+  function put(draft) {
     text.value = draft.text;
     key.value = draft.key;
     for (const one of kinds) one.checked = one.value === (kinds[0].disabled ? "note" : draft.kind);
   }
+  const draft = JSON.parse(sessionStorage.getItem(place) ?? "null");
+  if (draft?.sent && !text.value && !isThere(draft.sent)) put({ ...draft.sent, text: joined(draft.sent.text, draft.text) });
+  else if (draft?.sent) put({ text: joined(text.value, draft.text), kind: draft.text.trim() && !text.value ? draft.kind : kind(), key: key.value });
+  else if (draft && !text.value && !isThere(draft)) put(draft);
   keep();
   function grow() {
     text.style.height = "auto";
@@ -136,7 +143,23 @@
     grow();
     text.focus();
   });
-  composer.addEventListener("submit", keep);
+  composer.addEventListener("submit", () => {
+    keep();
+    setTimeout(() => { // it was sent, or not (desk.js)
+      if (sent || !composer.hasAttribute("aria-busy")) return;
+      sent = written();
+      text.value = "";
+      keep();
+      grow();
+    });
+  });
+  composer.addEventListener("desk:released", () => {
+    if (!sent) return;
+    put({ ...sent, text: joined(sent.text, text.value) });
+    sent = null;
+    keep();
+    grow();
+  });
 
   const choices = document.getElementById("quick-replies");
   const shown = () => [...choices.querySelectorAll("li:not([hidden]) button")];
@@ -153,7 +176,7 @@
     chosen = Math.max(0, Math.min(shown().length - 1, number));
     shown().forEach((button, at) => button.classList.toggle("is-chosen", at === chosen));
   }
-  function put(button) {
+  function take(button) {
     text.value = button.dataset.text;
     text.setCustomValidity("");
     choices.hidden = true;
@@ -161,7 +184,7 @@
     keep();
     grow();
   }
-  choices.addEventListener("click", event => { const button = event.target.closest("button"); if (button) put(button); });
+  choices.addEventListener("click", event => { const button = event.target.closest("button"); if (button) take(button); });
   text.addEventListener("input", () => {
     keep();
     offer();
@@ -173,8 +196,8 @@
       event.preventDefault();
       if (event.key === "ArrowDown") choose(chosen + 1);
       else if (event.key === "ArrowUp") choose(chosen - 1);
-      else put(shown()[chosen]);
-    } else if (event.key === "Enter" && !event.shiftKey && matchMedia("(min-width: 901px)").matches) {
+      else take(shown()[chosen]);
+    } else if (event.key === "Enter" && !event.shiftKey && !sent && matchMedia("(min-width: 901px)").matches) {
       event.preventDefault();
       if (text.value.trim()) composer.requestSubmit();
     }

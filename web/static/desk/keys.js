@@ -121,11 +121,19 @@ const deskKeys = (() => {
     if (leaving) { leaveToNext(event.key); event.preventDefault(); return; }
     if (type(event.key)) event.preventDefault();
   }
+  // Who was writing when a form loaded the page anew goes on, and presses none of the page's keys.
+  function hearEarly(event) {
+    const field = document.activeElement;
+    if (isWriting(event.target) || !field.matches("textarea")) { hear(event); return; }
+    if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
+    field.setRangeText(event.key, field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
   document.addEventListener("keydown", hear);
   document.addEventListener("pointerdown", () => { last = ""; });
   addEventListener("DOMContentLoaded", () => { // the page's own scripts have added their keys
     takeUp();
-    heardEarly.end().forEach(hear);
+    heardEarly.end().forEach(hearEarly);
   });
 
   document.querySelector("[data-keys]")?.addEventListener("click", show);
