@@ -65,6 +65,15 @@ def not_blank(text: str) -> None:
         raise ValidationError("must not contain NUL or half of a surrogate pair")
 
 
+class Pattern(validate.Regexp):
+    """The whole text fits. The pattern is in the OpenAPI document as well, where the end is `$` and `\\Z` the letter Z."""
+
+    def __call__(self, value: Any) -> Any:
+        if self.regex.fullmatch(value) is None:
+            raise ValidationError(self._format_error(value))
+        return value
+
+
 def _outside_id(**options: Any) -> fields.String:
     return fields.String(
         validate=[not_blank, validate.Length(max=MAX_ID, error=f"must have at most {MAX_ID} characters")], **options

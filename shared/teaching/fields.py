@@ -1,6 +1,7 @@
 """Values that a business gives, with their limits: for the bodies of the API, and for the arguments of the commands.
 
-Their metadata describe them in the OpenAPI document; patterns there may be narrower than what is taken.
+Their metadata describe them in the OpenAPI document. Nothing there may be narrower than what is taken: clients that are generated
+from it check what they send.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from marshmallow import ValidationError, fields, validate
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, not_blank
 
-#: As str.strip() has it.
-_NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
+#: As str.strip() has it. From the beginning on, for some generated clients look nowhere else.
+NOT_BLANK = r"^[\s\S]*[^\s\x1c-\x1f\x85]"
+#: How an address begins, as normalize_url takes it.
+HTTP = "^[Hh][Tt][Tt][Pp][Ss]?://"
 _MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be null"}
-#: What every host in this form is: normalised already.
-_PLAIN_HOST = r"([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,3}[a-z]{2,20}"
 
 
 class Refused(Exception):
@@ -27,7 +28,7 @@ class Refused(Exception):
 def text(maximum: int, **options: Any) -> fields.String:
     """A text that says something, of at most `maximum` characters."""
     checks: list[Any] = [not_blank, validate.Length(max=maximum, error=f"must have at most {maximum:,} characters")]
-    described = {"minLength": 1, "maxLength": maximum, "pattern": _NOT_BLANK, **options.pop("metadata", {})}
+    described = {"minLength": 1, "maxLength": maximum, "pattern": NOT_BLANK, **options.pop("metadata", {})}
     return fields.String(
         validate=checks, metadata=described, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options
     )
@@ -100,11 +101,10 @@ class _Normalized(fields.String):
 
 def url(allow_private: Callable[[], bool], **options: Any) -> fields.String:
     """An http or https address, with its path; whether it may be one of a private network is asked when there is one."""
-    pattern = rf"^https?://{_PLAIN_HOST}(/[A-Za-z0-9/_-]*)?$"
-    described = {"format": "uri", "maxLength": MAX_URL, "pattern": pattern, **options.pop("metadata", {})}
+    described = {"format": "uri", "maxLength": MAX_URL, "pattern": HTTP, **options.pop("metadata", {})}
     return _Normalized(lambda given: normalize_url(given, allow_private=allow_private()), metadata=described, **options)
 
 
 def site(normalize: Any, **options: Any) -> fields.String:
     """An address of a site."""
-    return _Normalized(normalize, metadata={"maxLength": MAX_URL, "pattern": rf"^(https?://)?{_PLAIN_HOST}$"}, **options)
+    return _Normalized(normalize, metadata={"maxLength": MAX_URL}, **options)

@@ -68,5 +68,5 @@ def time_zone_field() -> fields.String:
     return fields.String(
         validate=_exists,
         error_messages={"invalid": "must be a text", "null": "must not be null"},
-        metadata={"description": "Of its opening hours, such as Europe/Berlin.", "enum": ["UTC", "Europe/Berlin"]},
+        metadata={"description": "Of its opening hours, such as Europe/Berlin.", "examples": ["UTC", "Europe/Berlin"]},
     )

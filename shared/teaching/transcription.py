@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, validate
+from marshmallow import Schema
 from marshmallow import fields as marshmallow_fields
 from peewee import Case, fn
 
@@ -16,6 +16,7 @@ from shared.config import settings
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot
+from shared.payloads import Pattern
 from shared.teaching import fields
 from shared.teaching.providers import MAX_KEY, MAX_MODEL
 
@@ -33,8 +34,8 @@ class TranscriptionSchema(Schema):
     language = marshmallow_fields.String(
         allow_none=True,
         load_default=None,
-        validate=validate.Regexp(r"[a-z]{2,3}\Z", error="must be a language's code of two or three letters, such as pt"),
-        metadata={"description": "What customers speak, such as pt; null: the model hears it.", "pattern": "^[a-z]{2,3}$"},
+        validate=Pattern(r"^[a-z]{2,3}$", error="must be a language's code of two or three letters, such as pt"),
+        metadata={"description": "What customers speak, such as pt; null: the model hears it."},
     )
     api_key = fields.text(MAX_KEY, load_only=True, metadata={"description": "Needed with a base_url that is new here."})
 

@@ -407,6 +407,10 @@ def free_keys() -> None:
     db.rows("delete from kept_answer")
 
 
+#: What exists, of what the document can only say that it is a text.
+_RIGHT = {"time_zone": "Europe/Berlin", "allowed_origins": ["https://shop.example"], "url": "https://shop.example/help"}
+
+
 def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: int) -> None:
     """What the document cannot say of a body that fits it: else it is a 422."""
     if not (case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict)):
@@ -414,11 +418,14 @@ def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: in
     # An address and its key go together: either without the other.
     transcription = case.body.get("transcription")
     for about in (*(case.body.get("providers") or ()), *([transcription] if transcription else ())):
+        if about.get("base_url"):
+            about["base_url"] = "https://ai.example/v1"
         if (about.get("base_url") is None) != (about.get("api_key") is None):
             about.update(base_url=None)
             about.pop("api_key", None)
     if case.body.get("providers"):
         case.body.pop("model", None)  # it is the first provider's
+    case.body.update({name: right for name, right in _RIGHT.items() if case.body.get(name) is not None})
     if "opening_hours" in case.body:  # which follow each other, and are of days
         try:
             opening_hours_field().deserialize(case.body["opening_hours"])

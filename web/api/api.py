@@ -54,9 +54,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Callable[..., Any] | None = None, *more: Any, **options: Any
     ) -> None:
-        """The view's name is its operation's id."""
+        """The view's name is its operation's id, and the address's first word the section in which it stands."""
         if view_func is not None:
             view_func = self.doc(operationId=view_func.__name__)(view_func)
+        options["tags"] = [rule.split("/")[1]]
         super().add_url_rule(rule, endpoint, view_func, *more, **options)
 
     def query(self, schema: Any) -> Callable[..., Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response
+from flask import Flask, Response, jsonify
 from flask_smorest.utils import prepare_response
 
+from shared.config import settings
 from web import problems
 from web.api.api import api
 from web.api.schemas import ProblemSchema
@@ -75,9 +78,33 @@ class Document(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no
             self.spec.components.response(status.name, response, lazy=True)
 
     def _openapi_json(self) -> Response:
-        answer: Response = super()._openapi_json()
+        document = self.spec.to_dict()
+        _open_answers(document)
+        document["servers"] = [{"url": settings().public_url or "/"}]
+        answer = jsonify(document)
         answer.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}"
         return answer
+
+
+def _open_answers(document: dict[str, Any]) -> None:
+    """An answer may get new members (CHANGES.md): a client that was generated from this document has to let them pass."""
+    schemas = document["components"]["schemas"]
+    operations = [one for path in document["paths"].values() for method, one in path.items() if method != "parameters"]
+    waiting = _references([answer for one in operations for answer in one["responses"].values()])
+    answers: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in schemas and name not in answers:
+            answers.add(name)
+            waiting |= _references(schemas[name])
+    for name in answers:
+        if schemas[name].get("additionalProperties") is False:
+            del schemas[name]["additionalProperties"]
+
+
+def _references(part: Any) -> set[str]:
+    """Names of the schemas that a part of the document refers to."""
+    return set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(part)))
 
 
 def install(app: Flask) -> None:

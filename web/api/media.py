@@ -23,14 +23,17 @@ _SHOWN = (
     Media.text,
     Media.error,
 )
+_BYTES = {"type": "string", "format": "binary"}
 
 
 @api.get("/media/<int:media_id>")
-@api.response(
-    200,
-    {"type": "string", "format": "binary"},
-    content_type="*/*",
-    description="Its bytes: pictures and sounds under their own type, anything else as a file to be saved.",
+@api.doc(
+    responses={
+        200: {
+            "description": "Its bytes: pictures and sounds under their own type, anything else as a file to be saved.",
+            "content": {mime: {"schema": _BYTES} for mime in ("application/octet-stream", "*/*")},
+        }
+    }
 )
 def get_media(media_id: int) -> Response:
     """Get the bytes of a file that a customer sent"""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from shared import db
 from shared.db.outage import repeat_refused
 from shared.inbox import work
 from shared.models import ConversationNote
+from shared.payloads import Pattern
 from shared.teaching.fields import text
 from web.api.api import api, customer_id, existing, page
 from web.api.messages import conversation_of
@@ -54,10 +55,7 @@ class NewQuickReplySchema(BodySchema):
     what = "quick reply"
     shortcut = fields.String(
         required=True,
-        validate=validate.Regexp(
-            rf"^{work.SHORTCUT}\Z", error="must have small letters, digits, - and _, and at most 40 of them"
-        ),
-        metadata={"pattern": f"^{work.SHORTCUT}$"},
+        validate=Pattern(f"^{work.SHORTCUT}$", error="must have small letters, digits, - and _, and at most 40 of them"),
     )
     content = text(work.MAX_REPLY, required=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from shared.teaching.chatbots import ChatbotSchema
@@ -31,7 +33,14 @@ class StoredTranscriptionSchema(BodySchema):
     has_key = fields.Boolean(required=True)
 
 
-class StoredChatbotSchema(ChatbotSchema):
+class _Stored(Schema):
+    """Of an answer that has the fields of a body: all of them are there."""
+
+    def on_bind_field(self, _name: str, field: fields.Field[Any]) -> None:
+        field.required = True
+
+
+class StoredChatbotSchema(_Stored, ChatbotSchema):
     """A chatbot with its settings."""
 
     id = stored_id()
@@ -42,7 +51,7 @@ class StoredChatbotSchema(ChatbotSchema):
     created_at = stored_time()
 
 
-class StoredBaseSchema(BaseSchema):
+class StoredBaseSchema(_Stored, BaseSchema):
     """A knowledge base."""
 
     id = stored_id()
@@ -65,7 +74,7 @@ class SourceSchema(BodySchema):
     fetched_at = fields.String(required=True, metadata={"format": "date-time", "description": "When it was read last."})
 
 
-class StoredItemSchema(ItemSchema):
+class StoredItemSchema(_Stored, ItemSchema):
     """A knowledge item."""
 
     id = stored_id()
@@ -100,8 +109,8 @@ class FoundItemSchema(BodySchema):
     id = stored_id()
     title = fields.String(required=True)
     content = fields.String(required=True)
-    url = fields.String(allow_none=True)
-    score = fields.Float()
+    url = fields.String(required=True, allow_none=True)
+    score = fields.Float(required=True)
 
 
 class FoundSchema(Schema):

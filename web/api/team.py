@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.errors import InvalidPayload
 from shared.models import User
+from shared.payloads import Pattern
 from shared.people import audit, users
 from shared.teaching import fields as given
 from web import invitations
@@ -70,11 +71,8 @@ class AuditQuerySchema(PageQuerySchema):
     """Which entries."""
 
     action = fields.String(
-        validate=validate.Regexp(r"^[a-z_]{1,50}(\.[a-z_]{1,50})?\Z", error="must be like chatbot.changed, or chatbot"),
-        metadata={
-            "description": "Only this one, like `chatbot.changed`, or all of a kind, like `chatbot`.",
-            "pattern": r"^[a-z_]{1,50}(\.[a-z_]{1,50})?$",
-        },
+        validate=Pattern(r"^[a-z_]{1,50}(\.[a-z_]{1,50})?$", error="must be like chatbot.changed, or chatbot"),
+        metadata={"description": "Only this one, like `chatbot.changed`, or all of a kind, like `chatbot`."},
     )
 
 
