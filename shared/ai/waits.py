@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from shared.http import retry_after
-from shared.http.client import MIN_RETRY_AFTER
+from shared.http.client import A_TIME, MIN_RETRY_AFTER
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 #: 14m24.5s, 250ms, 34 seconds, 1 hour
@@ -37,8 +37,6 @@ _RESET_FIELD = re.compile(r'"x-ratelimit-reset"\s*:\s*"?(\d{10,13})\b', re.I)
 #: reset=50 and t=50 in the header RateLimit, of two drafts of its standard.
 _RESET_MEMBER = re.compile(r"\b(?:reset|t)=(\d+)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e\d+)?")
-#: A number of seconds that is a time: some send when, and not how long.
-_A_TIME = 1e9
 #: Gemini names the quota that is used up, and asks for seconds all the same.
 _QUOTA_OF_THE_DAY = re.compile(r'"quotaId":\s*"[^"]*PerDay')
 #: Limits that are counted from midnight. Tokens of a day come back one by one, and who counts these says when.
@@ -83,7 +81,7 @@ def _in_headers(headers: Mapping[str, str], now: float) -> float | None:
     for name, share in (("Retry-After", 1.0), ("Retry-After-Ms", 0.001), ("X-Ms-Retry-After-Ms", 0.001)):  # Azure's
         said = headers.get(name, "")
         seconds = retry_after(said, math.nan, headers.get("Date"))
-        if math.isnan(seconds) or seconds >= _A_TIME:
+        if math.isnan(seconds):
             wait = _seconds(said, now)
             seconds = math.nan if wait is None else wait
         if not math.isnan(seconds):
@@ -107,8 +105,8 @@ def _seconds(said: str, now: float) -> float | None:
     said = said.strip()
     if _NUMBER.fullmatch(said):
         seconds = float(said)
-        seconds = seconds / 1000 if seconds >= 1000 * _A_TIME else seconds
-        seconds = seconds - now if seconds >= _A_TIME else seconds
+        seconds = seconds / 1000 if seconds >= 1000 * A_TIME else seconds
+        seconds = seconds - now if seconds >= A_TIME else seconds
     elif re.fullmatch(_PARTS, said, re.I) or re.fullmatch(rf"(?:{_TIGHT})+", said, re.I):
         seconds = _in_words(said)
     else:

@@ -74,7 +74,9 @@ _TEXTS = {
     "SELECT is not allowed in cluster": _CLUSTER,
     "access a non local key": _CLUSTER,
     "DENIED": "in protected mode",
-    "BUSY Redis": "busy with a script",
+    "ACL failure in script": "not permitted",
+    "is busy running": "busy with a script",  # BUSY Redis …, BUSY Valkey …
+    "UNBLOCKED": "turned into a replica",  # a failover, while a command waited
     "nknown Redis command": "older than 6.2, or a command is disabled",
     "nknown command": "older than 6.2, or a command is disabled",
 }

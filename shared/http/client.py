@@ -31,6 +31,8 @@ MAX_RESPONSE_BYTES = 64 * 1024
 EXCERPT = 300
 #: The least that a Retry-After is honoured with. `Retry-After: 0` waits too: a snoozed job costs no attempt and would loop.
 MIN_RETRY_AFTER = 1.0
+#: A number of seconds that is a time: some send when, and not how long.
+A_TIME = 1e9
 USER_AGENT = "Switchboard/1"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 #: What a provider's code looks like: model_not_found, insufficient_quota.
@@ -80,7 +82,7 @@ def _date(header: str | None) -> datetime | None:
 
 def retry_after(header: str | None, default: float, date: str | None = None) -> float:
     """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing, nonsense or over. It may
-    be a date, by the server's clock: `date` is what its header of that name says.
+    be a date or a Unix time, by the server's clock: `date` is what its header of that name says.
     """
     if (until := _date(header)) is not None:
         seconds = (until - (_date(date) or datetime.now(UTC))).total_seconds()
@@ -89,7 +91,16 @@ def retry_after(header: str | None, default: float, date: str | None = None) -> 
         seconds = float(header) if header else default
     except ValueError:
         return default
+    if seconds >= A_TIME and math.isfinite(seconds):
+        seconds = _until(seconds, date)
+        return max(MIN_RETRY_AFTER, seconds) if seconds > 0 else default
     return max(MIN_RETRY_AFTER, seconds) if math.isfinite(seconds) else default
+
+
+def _until(time: float, date: str | None) -> float:
+    """Seconds until a Unix time, which may be in milliseconds."""
+    time = time / 1000 if time >= 1000 * A_TIME else time
+    return time - (_date(date) or datetime.now(UTC)).timestamp()
 
 
 def code_of(value: object) -> str:

@@ -275,6 +275,9 @@ def test_what_wahas_statuses_mean(status: int, body: dict[str, Any], expected: t
         (429, 131000, {}, 5.0),
         (429, None, {"Retry-After": "9"}, 9.0),
         (400, 4, {"Retry-After": "9"}, 9.0),
+        (429, None, {"Retry-After": "1796000030", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 30.0),
+        (429, None, {"Retry-After": "1796000030000", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 30.0),
+        (429, None, {"Retry-After": "1700000000", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 5.0),
     ],
 )
 def test_what_meta_throttles_waits(status: int, code: Any, headers: dict[str, str], delay: float) -> None:
