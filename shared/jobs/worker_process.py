@@ -26,7 +26,7 @@ from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.jobs import pauses
+from shared.jobs import pauses, stored_secrets
 from shared.jobs.ledger import leases
 from shared.jobs.sweep import take_over_from
 from shared.telemetry.logs import configure_logging
@@ -65,10 +65,11 @@ class Lifecycle(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Lanes and stages take turns, and no stage may take all threads from the others.
 
-        Ends the process where what DATABASE_URL leads to is unsuitable.
+        Ends the process where what DATABASE_URL leads to is unsuitable, or CREDENTIALS_KEY is another database's.
         """
         _take_repeated_signals_for_one()  # before the first job: its thread may be faster than this one
         db.check_address()
+        stored_secrets.check_at_start()
         refresh_pauses()
         limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))
         together = {stage for stage in queues.UNCLAIMED if not rate_limits.is_limited(stage)}  # a limit asks job by job

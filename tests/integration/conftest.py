@@ -32,6 +32,7 @@ def door(world: World, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     monkeypatch.setenv("DASHBOARD_PASSWORD", DASHBOARD[1])
     monkeypatch.setenv("METRICS_TOKEN", METRICS)
     monkeypatch.setattr(health, "FRESH", 0.0)
+    monkeypatch.setattr(health, "SELDOM", 0.0)
     config.reset()
     app = create_app()
     return FrontDoor(app, app.test_client(), world)

@@ -57,7 +57,7 @@ def test_while_redis_is_away_messages_are_accepted(no_redis: FrontDoor) -> None:
     ready = no_redis.client.get("/readyz")
     assert (ready.status_code, ready.json["status"]) == (200, "degraded")  # type: ignore[index]
     away = dict.fromkeys(("redis", "sweep", "scheduler", "workers"), "failed: cannot be reached")
-    assert ready.json["checks"] == {"postgres": "ok", "storage": "ok", **away}  # type: ignore[index]
+    assert ready.json["checks"] == {"postgres": "ok", "storage": "ok", "credentials": "ok", **away}  # type: ignore[index]
     assert no_redis.client.get("/metrics", headers=SCRAPER).status_code == 200
 
 

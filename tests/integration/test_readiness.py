@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 
 from shared import config, db, queues
 from shared.broker.connection import connect_redis
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
+from shared.db import credentials
 from shared.db.session import Limits
 from shared.jobs.sweep import sweep_if_alone
 from shared.media.storage import storage
@@ -44,7 +46,10 @@ def well(door: FrontDoor) -> FrontDoor:
     work()
     assert ready(door) == (
         200,
-        {"status": "ok", "checks": dict.fromkeys(("postgres", "redis", "storage", "sweep", "scheduler", "workers"), "ok")},
+        {
+            "status": "ok",
+            "checks": dict.fromkeys(("postgres", "redis", "storage", "credentials", "sweep", "scheduler", "workers"), "ok"),
+        },
     )
     return door
 
@@ -77,6 +82,7 @@ def test_each_check_knows_why_redis_is_not_asked(well: FrontDoor) -> None:
     assert checks == {
         "postgres": "ok",
         "storage": "ok",
+        "credentials": "ok",
         **dict.fromkeys(("redis", "sweep", "scheduler", "workers"), "failed: too many connections"),
     }
 
@@ -107,10 +113,22 @@ def test_a_folder_that_takes_no_files_is_not_ok(well: FrontDoor, caplog: pytest.
     assert ready(well, strict=True)[0] == 200
 
 
+def test_a_key_of_another_database_is_not_ok(
+    well: FrontDoor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_KEY", Fernet.generate_key().decode())
+    config.reset()
+    code, body = ready(well, strict=True)
+    assert (code, body["status"]) == (503, "degraded")
+    assert body["checks"]["credentials"] == "failed: CREDENTIALS_KEY does not open stored secrets; this process's log says which"
+    [reason] = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    assert reason.startswith("CREDENTIALS_KEY does not open the newest of WhatsappCloudAccount.access_token")
+
+
 @pytest.mark.parametrize("missing", list(Queue))
 def test_each_queue_needs_a_worker(door: FrontDoor, missing: Queue) -> None:
     sweep_if_alone()
-    secrets = {"token": "sealed", "webhook_secret": "sealed"}
+    secrets = dict.fromkeys(("token", "webhook_secret"), credentials.encrypt("sealed"))
     db.rows(TelegramBot.insert(chatbot=door.world.chatbot, bot_id="4711", username="bot", **secrets))  # a channel that is used
     work(*(queue for queue in Queue if queue is not missing))
     code, body = ready(door)

@@ -13,6 +13,7 @@ from scripts.commands import keys
 from shared import config, db
 from shared.db import credentials
 from shared.errors import PermanentError
+from shared.jobs import stored_secrets
 from shared.models import TABLES, Chatbot, ChatbotProvider, WebhookEndpoint, encrypted_fields
 from tests.builders import World
 
@@ -126,3 +127,39 @@ def test_a_secret_that_is_stored_meanwhile_stays(stored: dict[str, str], monkeyp
     monkeypatch.setattr(credentials, "with_newest_key", slow)
     assert rotate(monkeypatch) == 0
     assert decrypted() == {**stored, "WebhookEndpoint.secret": "another"}
+
+
+def test_a_worker_with_the_key_of_another_database_does_not_start(
+    stored: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored_secrets.check_at_start()
+    assert stored_secrets.newest_open() == dict.fromkeys(COLUMNS, True)
+    use(Fernet.generate_key().decode(), monkeypatch)
+    with pytest.raises(SystemExit, match="CREDENTIALS_KEY opens none of the secrets"):
+        stored_secrets.check_at_start()
+
+
+def test_who_lost_a_key_starts_again_once_a_secret_is_stored_with_the_new_one(
+    stored: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(Fernet.generate_key().decode(), monkeypatch)
+    db.rows(WebhookEndpoint.update(secret=credentials.encrypt("new")))
+    stored_secrets.check_at_start()
+    [lost] = [getattr(record, "error") for record in caplog.records if record.message == "credentials_unreadable"]  # noqa: B009
+    assert lost.startswith("CREDENTIALS_KEY does not open the newest of ")
+    assert "WhatsappCloudAccount.access_token" in lost
+    assert "WebhookEndpoint.secret" not in lost
+
+
+def test_a_database_without_secrets_or_schema_is_no_reason_not_to_start(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    db.rows("delete from whatsapp_cloud_account")
+    db.rows("delete from whatsapp_qr_session")
+    use(Fernet.generate_key().decode(), monkeypatch)
+    stored_secrets.check_at_start()
+    with db.transaction() as transaction:
+        db.rows("alter table chatbot_provider rename column api_key to older")
+        stored_secrets.check_at_start()
+        transaction.rollback()
+    assert "credentials_not_checked" in caplog.text

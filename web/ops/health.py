@@ -21,7 +21,7 @@ from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.errors import ServiceDown
-from shared.jobs import scheduled
+from shared.jobs import scheduled, stored_secrets
 from shared.jobs.sweep import swept_ago
 from shared.media.folder import StorageDown
 from shared.media.storage import storage
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 LATE, AT_LEAST = 6, 60.0
 #: Seconds for which an answer is given again: anybody may ask, and asking writes.
 FRESH = 0.5
+#: Seconds for which it is not asked again whether the key opens what is stored: each column of secrets is read.
+SELDOM = 30
 #: How a check begins that raised; a text without it says what slows work down.
 FAILED = "failed"
 
@@ -106,6 +108,26 @@ def _storage() -> str:
     return "ok"
 
 
+class _Credentials:
+    """Whether CREDENTIALS_KEY is this database's. Anybody may ask, so which secrets it does not open is in the log alone."""
+
+    def __init__(self) -> None:
+        self._answer, self._until = "ok", float("-inf")
+
+    def __call__(self) -> str:
+        if time.monotonic() >= self._until:
+            self._answer, self._until = self._ask(), time.monotonic() + SELDOM
+        return self._answer
+
+    def _ask(self) -> str:
+        closed = [column for column, is_open in stored_secrets.newest_open().items() if not is_open]
+        if not closed:
+            return "ok"
+        reason = f"CREDENTIALS_KEY does not open the newest of {', '.join(closed)}"
+        log.warning("health_check_failed", extra={"check": "credentials", "reason": reason})
+        return f"{FAILED}: CREDENTIALS_KEY does not open stored secrets; this process's log says which"
+
+
 def _sweep() -> str:
     ago, limit = swept_ago(), max(AT_LEAST, LATE * settings().sweep_interval)
     if ago is None:
@@ -146,6 +168,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "postgres": postgres_write,
     "redis": _redis,
     "storage": _storage,
+    "credentials": _Credentials(),
     "sweep": _sweep,
     "scheduler": _scheduler,
     "workers": _workers,
