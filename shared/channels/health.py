@@ -66,6 +66,8 @@ PAUSES = [30.0, 60.0, 600.0]
 PARKED_FOR = 3_600.0
 #: Seconds after which a reply is given up whose account never came back: a week.
 HELD_FOR = 7 * 86_400.0
+#: Seconds for which an account is slowed at most: one refused call an hour costs little, and a header may be nonsense.
+SLOWED_FOR = 3_600.0
 #: Characters of a provider's words that are kept.
 MAX_DETAIL = 500
 
@@ -160,6 +162,7 @@ def came_back(account: ChannelAccount) -> None:
 
 def slow_down(account: ChannelAccount, seconds: float) -> None:
     """The provider takes no more from this account for a while."""
+    seconds = min(seconds, SLOWED_FOR)
     queries["slow"].rows(**account.key, seconds=seconds)
     log.info("channel_slowed", extra={**account.key, "seconds": seconds})
 

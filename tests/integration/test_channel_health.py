@@ -130,6 +130,13 @@ def test_a_number_that_is_too_fast_is_slowed_as_a_whole(world: World, simulator:
     assert {job["state"] for job in world.jobs(queue="whatsapp-cloud-send")} == {"delayed"}
 
 
+def test_a_number_is_not_slowed_for_years(world: World, simulator: Simulator) -> None:
+    [job] = queue_replies(world, users=1)
+    simulator.faults([{"kind": "graph", "fault": "rate_limit", "retry_after": 99_999_999}])
+    world.run(job["id"])
+    assert db.scalar("select slow_until between now() and now() + interval '1 hour' from channel_health")
+
+
 def test_what_an_old_token_hears_after_a_new_one_came_is_no_news(world: World, simulator: Simulator) -> None:
     [job] = queue_replies(world, users=1)
     claimed = world.claim(job["id"])
