@@ -259,11 +259,12 @@ function stopListening() {
 }
 
 async function stream(signal, opened) {
-  const dead = new AbortController();
+  const dead = new AbortController(); // AbortSignal.any is missing in Safari before 17.4
+  signal.addEventListener("abort", () => dead.abort());
   let watch = setTimeout(() => dead.abort(), SILENCE);
   try {
     const headers = { Accept: "text/event-stream", "Last-Event-ID": String(cursor) };
-    const answer = await call("/events", { headers, signal: AbortSignal.any([signal, dead.signal]) });
+    const answer = await call("/events", { headers, signal: dead.signal });
     opened();
     online(true);
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -289,7 +290,7 @@ function event(block) {
 async function poll(seconds, signal) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end && !signal.aborted; ) {
     try {
-      const found = await (await call(`/messages?after=${cursor}`, { signal: AbortSignal.any([signal, inTime()]) })).json();
+      const found = await (await call(`/messages?after=${cursor}`, { signal: inTime() })).json();
       online(true);
       found.messages.forEach((message) => receive(message, found.cursor));
       cursor = Math.max(cursor, found.cursor);
