@@ -26,7 +26,7 @@ REMEMBERED = 600
 
 
 class Clock(Middleware):
-    """Sends the actors that have a `periodic` when a minute begins for which theirs says so."""
+    """Sends the actors that have a `periodic`, for each minute for which theirs says so: for that of its start at once."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
