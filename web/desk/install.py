@@ -53,6 +53,7 @@ reads_no_body_without(lambda headers: COOKIE in headers.get("Cookie", ""), desk)
 class _Cookies(SecureCookieSessionInterface):
     """Flask's signed cookie, which goes over https only where the page came that way."""
 
+    @cache  # noqa: B019 - both live as long as the process, and every request asks
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """Flask's own, with signatures that other machines take."""
         serializer = super().get_signing_serializer(app)
