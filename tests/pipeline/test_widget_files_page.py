@@ -41,7 +41,7 @@ def test_a_visitor_sends_files_and_sees_them_again(site: Site, browser: Browser,
     browser.run("document.getElementById('text').focus()")
     browser.type("Can I return this?")
     assert browser.run("return document.getElementById('send').disabled"), "one of the files cannot be sent"
-    browser.driver.find_element(By.CSS_SELECTOR, "#attached li.bad button").click()
+    browser.run("document.querySelector('#attached li.bad button').click()")  # it may be drawn anew
     browser.until("document.querySelectorAll('#attached li').length === 2 && !document.getElementById('send').disabled")
     browser.run("document.getElementById('send').click()")
     browser.until(PICTURE)
