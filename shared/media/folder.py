@@ -73,8 +73,11 @@ class Folder:
     def at_path(self, key: str) -> Iterator[Path]:
         """The file itself: it is only read."""
         place = self._folder / key
-        if not place.is_file():
-            raise FileMissing(key)
+        with down_if_it_fails():
+            try:
+                place.stat()
+            except FileNotFoundError:
+                raise FileMissing(key) from None
         yield place
 
     @down_if_it_fails()

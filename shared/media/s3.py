@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +21,7 @@ import urllib3
 from shared.config import settings
 from shared.http.connections import own_pool
 from shared.http.exchange import current, under_way
-from shared.media.folder import FileMissing, StorageDown
+from shared.media.folder import FileMissing, StorageDown, down_if_it_fails
 
 if TYPE_CHECKING:  # an extra
     from minio import Minio
@@ -91,12 +91,13 @@ class Bucket:
 
     @contextmanager
     def at_path(self, key: str) -> Iterator[Path]:
-        """A copy on this machine."""
-        self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.arrivals) as copy:
-            copy.write(self.read(key))
-            copy.flush()
-            yield Path(copy.name)
+        """A copy on this machine. Raises FileMissing, StorageDown."""
+        with ExitStack() as stack:
+            with down_if_it_fails():
+                self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
+                copy = Path(stack.enter_context(tempfile.NamedTemporaryFile(dir=self.arrivals)).name)
+                copy.write_bytes(self.read(key))
+            yield copy
 
     def delete(self, key: str) -> None:
         """S3 says the same of one that is not there. Raises StorageDown."""

@@ -198,27 +198,29 @@ def _inbound(question: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> Itera
 
 
 def _answering(question: dict[str, Any], reply: dict[str, Any] | None, jobs: dict[str, dict[str, Any]]) -> Iterator[Step]:
+    """The wait for the AI and its answer; nothing if it is not asked, for a person has the conversation or it is kept only."""
     job = jobs.get(Queue.AI)
     if job is None and reply is None:
         if question["metadata"].get("kept"):
             yield Step("kept", "done", facts={"is_late": _came_late(question)})
-        return  # nobody was asked: a person had the conversation, or it is kept only
-    created, started = (job["created_at"], job["started_at"]) if job else (question["created_at"], None)
-    waits = job is not None and started is None
-    facts: dict[str, Any] = {"lane": job["priority"]} if job else {}
-    if waits and job is not None:
-        facts["place"] = queries["place"].scalar(job_id=job["id"])
-    yield Step(
-        "waiting", "now" if waits else "done", created, started, job if waits else None, facts, _why(job) if waits else None
-    )
-    if waits:
+    elif job is not None and job["started_at"] is None:
+        facts = {"lane": job["priority"], "place": queries["place"].scalar(job_id=job["id"])}
+        yield Step("waiting", "now", job["created_at"], None, job, facts, _why(job))
         yield Step("ai", "ahead")
-        return
-    has_failed = (job is not None and job["state"] == "failed") or bool(reply and "fallback" in reply["metadata"])
-    state = "failed" if has_failed else "done" if reply else "now"
-    error = _last_failure(question["id"]) or _why(job) if has_failed else _why(job) if state == "now" else None
-    ended = reply["created_at"] if reply else job["closed_at"] if job else None
-    yield Step("ai", state, started or created, ended, job, _answer_facts(question, reply), error)
+    else:
+        asked_at, started_at = (job["created_at"], job["started_at"]) if job else (question["created_at"], None)
+        yield Step("waiting", "done", asked_at, started_at, facts={"lane": job["priority"]} if job else {})
+        yield _answer(question, reply, job, started_at or asked_at)
+
+
+def _answer(question: dict[str, Any], reply: dict[str, Any] | None, job: dict[str, Any] | None, begun_at: datetime) -> Step:
+    """What the AI, once asked, has made of the question."""
+    ended_at = reply["created_at"] if reply else job["closed_at"] if job else None
+    if (job is not None and job["state"] == "failed") or (reply is not None and "fallback" in reply["metadata"]):
+        state, error = "failed", _last_failure(question["id"]) or _why(job)
+    else:
+        state, error = ("done", None) if reply else ("now", _why(job))
+    return Step("ai", state, begun_at, ended_at, job, _answer_facts(question, reply), error)
 
 
 def _came_late(question: dict[str, Any]) -> bool:

@@ -51,6 +51,8 @@ _REASONS = {
         "rule": "eine Regel des Chatbots",
     },
 }
+#: Of a reason that a newer worker writes and this one does not know yet.
+_HANDED_OVER = {"en": "the chatbot handed it over", "de": "der Chatbot hat sie übergeben"}
 #: Subject and text of a warning, and of the end.
 _BUDGET = {
     "en": (
@@ -104,8 +106,9 @@ def _of_handoffs(customer_id: int, handoffs: Sequence[dict[str, Any]], language:
     several, one = _WAIT[language]
     subject = several.format(count=len(handoffs)) if len(handoffs) > 1 else one
     site = settings().public_url.rstrip("/")
+    reasons, in_general = _REASONS[language], _HANDED_OVER[language]
     lines = (
-        f"{row['chatbot']}, {_REASONS[language][row['reason']]}:\n{site}/desk/c/{customer_id}/conversations/{row['id']}"
+        f"{row['chatbot']}, {reasons.get(row['reason'], in_general)}:\n{site}/desk/c/{customer_id}/conversations/{row['id']}"
         for row in handoffs
     )
     return subject, "\n\n".join((f"{subject}.", *lines))

@@ -132,6 +132,13 @@ def test_what_is_put_is_read_and_deleted(played: Played, bucket: s3.Bucket, pict
         bucket.read(KEY)
 
 
+def test_a_copy_that_finds_no_room_on_this_machine_is_no_fault_of_the_file(bucket: s3.Bucket, picture: Path) -> None:
+    bucket.put(KEY, picture)
+    bucket.arrivals = picture
+    with pytest.raises(StorageDown, match="the folder of the files refuses"), bucket.at_path(KEY):
+        pass
+
+
 @pytest.mark.parametrize("fault", [(403, "AccessDenied"), (404, "NoSuchBucket"), (503, "SlowDown")])
 def test_a_bucket_that_refuses_is_down_and_named(
     played: Played, bucket: s3.Bucket, picture: Path, fault: tuple[int, str]

@@ -51,7 +51,9 @@ def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) ->
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/sources"
     assert "1 could not be read" in browser.get(page).text
     assert "answered 404" in browser.get(f"{page}/{own['source']}").text
-    assert "Choose a file" in browser.post(f"{page}/file").text
+    refused = browser.post(f"{page}/file").text
+    assert "Choose a file" in refused
+    assert 'aria-describedby="file-hint file-problem" aria-invalid=true' in refused
     assert browser.post(f"{page}/file", file=(BytesIO(b"x"), "virus.exe")).status_code == 422
     csv = b"question,answer\nDo you gift-wrap?,Yes we wrap gifts for two euros.\n"
     assert browser.post(f"{page}/file", file=(BytesIO(csv), "faq.csv")).status_code == 303

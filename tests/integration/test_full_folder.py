@@ -31,6 +31,7 @@ def test_each_call_says_that_the_storage_is_down(refusing: Path) -> None:
     for call in (
         lambda: folder.put("1/ab/abc", refusing),
         lambda: folder.read("1/ab/abc"),
+        lambda: folder.at_path("1/ab/abc").__enter__(),
         lambda: folder.delete("1/ab/abc"),
         lambda: Download(folder.arrivals),
     ):

@@ -59,6 +59,12 @@ def test_a_handoff_is_told_once_to_those_of_the_business(world: World, mails: Ma
     assert f"conversations/{taken}\n" not in letter
 
 
+def test_a_reason_that_only_newer_workers_know_is_told_in_general_words(world: World) -> None:
+    handoff = {"id": 1, "chatbot": "Emma", "reason": "of_next_year"}
+    assert "Emma, the chatbot handed it over:" in notices._of_handoffs(world.customer, [handoff], "en")[1]
+    assert "Emma, der Chatbot hat sie übergeben:" in notices._of_handoffs(world.customer, [handoff], "de")[1]
+
+
 def test_nobody_is_forgotten_while_the_mail_server_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     person("owner", world.customer)
     hand_over(world)

@@ -124,18 +124,26 @@ def _sides(marker: str, length: int, before: str, after: str, following: str) ->
     """Whether marks between these characters open, and whether they close."""
     if length > 3:
         return False, False  # a line to be filled in
-    is_label = before in ":：" and is_word(after)  # "*Price:*10"
-    if marker == "_":
-        is_path = after in "/@\\=&" or (after == "." and following.isalnum())
-        return not after.isspace() and not is_word(before) and before not in "/@\\=&.", (is_label and length > 1) or not (
-            before.isspace() or is_word(after) or is_path
-        )
-    # "un**believ**able", "**Note:**text" and "**50%**5" are nobody's arithmetic; "(a+b)**2" is.
-    is_within_word = length > 1 and before.isalpha() and after.isalpha()
-    is_run_on = length > 1 and not is_word(before) and (after.isalpha() or (after.isdigit() and before not in ")]}"))
-    can_open = not is_word(before) or _is_unspaced(before) or is_within_word
-    can_close = not is_word(after) or _is_unspaced(after) or is_within_word or is_run_on or is_label
-    return can_open and not after.isspace() and (length > 1 or before not in ")]"), can_close and not before.isspace()
+    can_open, can_close = _underscores(before, after, following) if marker == "_" else _stars(length, before, after)
+    if before in ":：" and is_word(after):  # a label: "*Price:*10"
+        can_close = can_close or marker == "*" or length > 1
+    return can_open and not after.isspace(), can_close and not before.isspace()
+
+
+def _underscores(before: str, after: str, following: str) -> tuple[bool, bool]:
+    """Neither side is within a name or an address: snake_case, /a_b/."""
+    goes_on = is_word(after) or after in "/@\\=&" or (after == "." and following.isalnum())
+    return not is_word(before) and before not in "/@\\=&.", not goes_on
+
+
+def _stars(length: int, before: str, after: str) -> tuple[bool, bool]:
+    """One star is at a border of a word. Two and more may be within one, unless it is arithmetic: "(a+b)**2"."""
+    can_open, can_close = not is_word(before) or _is_unspaced(before), not is_word(after) or _is_unspaced(after)
+    if length == 1:
+        return can_open and before not in ")]", can_close
+    is_within_word = before.isalpha() and after.isalpha()  # "un**believ**able"
+    is_run_on = not is_word(before) and (after.isalpha() or (after.isdigit() and before not in ")]}"))  # "**50%**5"
+    return can_open or is_within_word, can_close or is_within_word or is_run_on
 
 
 def _address(state: StateInline, silent: bool) -> bool:
