@@ -7,10 +7,11 @@ import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from shared import db, payloads
 from shared.ai import attachments, brakes, citations, prompt, provider, reply
+from shared.ai.context import Context
 from shared.ai.failover import Answer, Failover, Question
 from shared.ai.prompt import Item
 from shared.ai.reply import Reply
@@ -71,30 +72,31 @@ _failover = Failover(Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no
 def answer(job: Job) -> None:
     """Replies to a message; a reply that was saved is never asked for again."""
     message_id = payloads.read(Queue.AI, job.payload)["message_id"]
-    loaded = job.loaded
-    if loaded is None:
+    context = cast("Context | None", job.loaded)
+    if context is None:
         raise PermanentError(f"there is no user message {message_id} to answer")
-    if loaded["reply_id"] is not None and not loaded["is_superseded"]:
+    if context["reply_id"] is not None and not context["is_superseded"]:
         complete(job)
         return
-    if reason := _reason_for_silence(loaded):
+    if reason := _reason_for_silence(context):
         log.info("not_answered", extra={"reason": reason})
         complete(job)
         return
-    if loaded["is_superseded"]:
+    if context["is_superseded"]:
         queries["make_room"].rows(message_id=message_id)
-    if loaded["pace"] and (reason := brakes.reason(_replies(loaded), loaded["history"][-1][1], settings().reply_limit)):
+    replies = [brakes.Reply(*reply) for reply in context["pace"] or ()]
+    if replies and (reason := brakes.reason(replies, context["history"][-1][1], settings().reply_limit)):
         _brake(job, message_id, reason)
         return
-    _wait_for_media(job, loaded["media_fetch"])
-    if own_words := reply.own_words(loaded):
-        _save(job, message_id, loaded, own_words)
+    _wait_for_media(job, context["media_fetch"])
+    if own_words := reply.own_words(context):
+        _save(job, message_id, context, own_words)
         return
-    _admit(job, loaded["untried"])
-    meter = Meter(_payer(job, message_id, loaded), has_budget=loaded["has_budget"])
+    _admit(job, context["untried"])
+    meter = Meter(_payer(job, message_id, context), has_budget=context["has_budget"])
     try:
         with metering(meter):
-            written = _write(job, message_id, loaded, meter)
+            written = _write(job, message_id, context, meter)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         meter.book()
@@ -106,60 +108,61 @@ def answer(job: Job) -> None:
         problem.details = {"booking": meter.booking()}  # type: ignore[attr-defined]  # for attempt_failed
         raise
     else:
-        _save(job, message_id, loaded, written, meter)
+        _save(job, message_id, context, written, meter)
 
 
-def _payer(job: Job, message_id: int, loaded: dict[str, Any]) -> Payer:
+def _payer(job: Job, message_id: int, context: Context) -> Payer:
     assert job.customer_id is not None, "answer_job_v1 names it"
-    return Payer(job.customer_id, loaded["chatbot_id"], message_id, job.id, job.claim)
+    return Payer(job.customer_id, context["chatbot_id"], message_id, job.id, job.claim)
 
 
-def _write(job: Job, message_id: int, loaded: dict[str, Any], meter: Meter) -> Reply:
+def _write(job: Job, message_id: int, context: Context, meter: Meter) -> Reply:
     """The reply: the model's, or what a customer gets where a budget is used up. Raises what asking raises."""
 
     def search_again(query: str) -> list[Item]:
-        return _fitting(loaded, search(loaded["knowledge_base_id"], query, READ))
+        base_id = context["knowledge_base_id"]
+        return _fitting(context, search(base_id, query, READ) if base_id else [])
 
-    def compose(providers: Sequence[dict[str, Any]]) -> Reply:
-        ask = partial(_ask, job, message_id, {**loaded, "providers": providers}, meter)
-        return reply.compose(loaded, items, ask, search_again)
+    def compose(providers: list[dict[str, Any]]) -> Reply:
+        ask = partial(_ask, job, message_id, {**context, "providers": providers}, meter)
+        return reply.compose(context, items, ask, search_again)
 
-    items = _fitting(loaded, items_of(loaded, READ) if loaded["embedded_model"] else loaded["items"] or [])
-    shown = typing_indicator.begin(loaded["channel"], loaded["typing"])
+    items = _fitting(context, items_of(context, READ) if context["embedded_model"] else context["items"] or [])
+    shown = typing_indicator.begin(context["channel"], context["typing"])
     try:
-        return compose(loaded["providers"])
+        return compose(context["providers"])
     except Unaffordable as refused:
-        _wait_for_reserved(loaded, refused)
+        _wait_for_reserved(context, refused)
         meter.refused_by = refused.budget
         if refused.at_limit != "cheaper_model":
-            return reply.unaffordable(loaded, refused)
+            return reply.unaffordable(context, refused)
         meter.beyond = refused.budget
         try:
-            return compose([{**loaded["providers"][0], "model": refused.model}])
+            return compose([{**context["providers"][0], "model": refused.model}])
         except Unaffordable as again:
-            return reply.unaffordable(loaded, again)
+            return reply.unaffordable(context, again)
     finally:
         if shown is not None:
             shown.end()
 
 
-def _wait_for_reserved(loaded: dict[str, Any], refused: Unaffordable) -> None:
+def _wait_for_reserved(context: Context, refused: Unaffordable) -> None:
     """What others have reserved may not be spent in the end, so a question waits for them. Raises Snooze."""
-    if not refused.is_spent and (loaded["tried_for"] or 0.0) < RESERVED_PATIENCE:
+    if not refused.is_spent and (context["tried_for"] or 0.0) < RESERVED_PATIENCE:
         raise Snooze(
             random.uniform(0.5, 1.5), f"what is left of budget {refused.budget} is reserved for calls that are under way"
         )
 
 
-def _reason_for_silence(loaded: dict[str, Any]) -> str | None:
-    if loaded["owner"] != "bot":
-        return f"owner_{loaded['owner']}"
-    if loaded["is_revoked"]:
+def _reason_for_silence(context: Context) -> str | None:
+    if context["owner"] != "bot":
+        return f"owner_{context['owner']}"
+    if context["is_revoked"]:
         return "revoked"
-    if loaded["braked"]:
+    if context["braked"]:
         return "braked"
     # As RFC 3834 has it: another machine wrote it.
-    return "auto_submitted" if (loaded["auto_submitted"] or "no") != "no" else None
+    return "auto_submitted" if (context["auto_submitted"] or "no") != "no" else None
 
 
 def _wait_for_media(job: Job, fetch: str | None) -> None:
@@ -169,13 +172,9 @@ def _wait_for_media(job: Job, fetch: str | None) -> None:
         raise Snooze(min(60.0, max(2.0, job.age / 4)), "the message's files are being fetched")
 
 
-def _fitting(loaded: dict[str, Any], found: Sequence[dict[str, Any]]) -> list[Item]:
+def _fitting(context: Context, found: Sequence[dict[str, Any]]) -> list[Item]:
     """The items that were found, as far as the prompt has room for them."""
-    return prompt.fitting([Item(**item) for item in found], _or(loaded["knowledge_characters"], settings().knowledge_characters))
-
-
-def _replies(loaded: dict[str, Any]) -> list[brakes.Reply]:
-    return [brakes.Reply(*reply) for reply in loaded["pace"]]
+    return prompt.fitting([Item(**item) for item in found], _or(context["knowledge_characters"], settings().knowledge_characters))
 
 
 def _brake(job: Job, message_id: int, reason: str) -> None:
@@ -197,16 +196,16 @@ def _admit(job: Job, untried: bool) -> None:
         raise
 
 
-def _messages(loaded: dict[str, Any], known: str) -> list[prompt.Message]:
-    turns = [prompt.Turn(*turn) for turn in loaded["history"]]
+def _messages(context: Context, known: str) -> list[prompt.Message]:
+    turns = [prompt.Turn(*turn) for turn in context["history"]]
     if any(turn.files for turn in turns):
-        turns = attachments.attached(turns, _picture if loaded["can_see"] else None)
+        turns = attachments.attached(turns, _picture if context["can_see"] else None)
     return prompt.build(
-        loaded["system_prompt"],
+        context["system_prompt"],
         known,
         turns,
-        history_budget=_or(loaded["history_characters"], settings().history_characters),
-        place=channel(loaded["channel"]).place,
+        history_budget=_or(context["history_characters"], settings().history_characters),
+        place=channel(context["channel"]).place,
     )
 
 
@@ -221,14 +220,12 @@ def _or(own: int | None, default: int) -> int:
     return default if own is None else own
 
 
-def _ask(
-    job: Job, message_id: int, loaded: dict[str, Any], meter: Meter, items: Sequence[Item], offered: Sequence[Tool]
-) -> Answer:
+def _ask(job: Job, message_id: int, context: Context, meter: Meter, items: Sequence[Item], offered: Sequence[Tool]) -> Answer:
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
-    question = Question(loaded["chatbot_id"], job.customer_id, job.attempt, loaded["tried_for"] or 0.0)
-    messages = _messages(loaded, prompt.as_prompt(items, offered) if loaded["has_knowledge"] else "")
+    question = Question(context["chatbot_id"], job.customer_id, job.attempt, context["tried_for"] or 0.0)
+    messages = _messages(context, prompt.as_prompt(items, offered) if context["has_knowledge"] else "")
     tools = [tool.definition() for tool in offered]
-    draft = Draft(job, message_id) if loaded["is_watched"] else None
+    draft = Draft(job, message_id) if context["is_watched"] else None
     on_text = citations.Reader(draft, items) if draft is not None else None
 
     def call(asked: provider.Provider) -> provider.Completion:
@@ -242,7 +239,7 @@ def _ask(
         return prompt.ask_within_context((job.customer_id, asked.base_url, asked.model), messages, complete_one)
 
     try:
-        return _failover.ask(question, loaded["providers"], call)
+        return _failover.ask(question, context["providers"], call)
     finally:
         if draft is not None:
             draft.close()
@@ -254,11 +251,11 @@ def _most_of(messages: Sequence[prompt.Message], tools: Sequence[dict[str, Any]]
     return most_of_texts([*(message["content"] for message in messages), *map(str, tools)]) + pictures * PICTURE
 
 
-def _save(job: Job, message_id: int, loaded: dict[str, Any], written: Reply, meter: Meter | None = None) -> None:
+def _save(job: Job, message_id: int, context: Context, written: Reply, meter: Meter | None = None) -> None:
     values = {
         "message_id": message_id,
         "customer_id": job.customer_id,
-        "claimed_at": loaded["claimed_at"],
+        "claimed_at": context["claimed_at"],
         "text": written.text,
         "metadata": written.metadata,
         "refused_by": meter and meter.refused_by,

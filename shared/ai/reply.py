@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from shared.ai import citations, tools
 from shared.ai.completion import Completion
+from shared.ai.context import Context
 from shared.ai.failover import Answer
 from shared.ai.prompt import Item
 from shared.ai.tools import Tool
@@ -47,7 +48,7 @@ class Reply:
     gap: Gap | None = None
 
 
-def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search: Search) -> Reply:
+def compose(context: Context, items: Sequence[Item], ask: Ask, search: Search) -> Reply:
     """The reply to the question of a claim (workers/ai.sql). Raises what `ask` raises."""
     question, query = str(context.get("question") or context["history"][-1][1]), ""
     may_hand_over = bool(context["handover_message"])
@@ -67,14 +68,14 @@ def compose(context: Mapping[str, Any], items: Sequence[Item], ask: Ask, search:
     return replace(reply, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata})
 
 
-def own_words(context: Mapping[str, Any]) -> Reply | None:
+def own_words(context: Context) -> Reply | None:
     """What the chatbot says without asking a model: that people come when it is open again, that it cannot see a picture."""
     if context["closed_hands_over"] and context["handover_message"]:
         return Reply(context["handover_message"], metadata={"finish_reason": Reason.OUT_OF_HOURS}, handover=Reason.OUT_OF_HOURS)
     return _unreadable(context) if context["unreadable"] else None
 
 
-def _unreadable(context: Mapping[str, Any]) -> Reply:
+def _unreadable(context: Context) -> Reply:
     """The polite answer to what cannot be read, seen or heard; a person comes, if the chatbot says so."""
     text, metadata = context["unsupported_message"], {"finish_reason": "unsupported"}
     if not context["unsupported_hands_over"]:
@@ -82,7 +83,7 @@ def _unreadable(context: Mapping[str, Any]) -> Reply:
     return Reply(_joined(text, context["handover_message"]), metadata=metadata, handover=Reason.UNSUPPORTED)
 
 
-def unaffordable(context: Mapping[str, Any], refused: Unaffordable) -> Reply:
+def unaffordable(context: Context, refused: Unaffordable) -> Reply:
     """What a customer gets where the month's budget is used up: the budget's own text, or a person."""
     metadata = {"finish_reason": "budget", "budget": refused.budget}
     if refused.at_limit == "text" and refused.text:
@@ -104,7 +105,7 @@ def _called(completion: Completion) -> tuple[Tool, str] | None:
     return (tool, tool.value(call.arguments)) if call and tool else None
 
 
-def _answered(context: Mapping[str, Any], completion: Completion, items: Sequence[Item]) -> Reply:
+def _answered(context: Context, completion: Completion, items: Sequence[Item]) -> Reply:
     """The model's answer, with the links of what it is taken from."""
     text, cited = citations.read(completion.text, items)
     links = citations.sources(items, cited) if context["cite_sources"] else []
@@ -114,10 +115,11 @@ def _answered(context: Mapping[str, Any], completion: Completion, items: Sequenc
     return Reply(text, metadata={"knowledge": _used(items, cited), **({"sources": links} if links else {})})
 
 
-def _in_own_words(context: Mapping[str, Any], items: Sequence[Item], question: str, tool: Tool, reason: str) -> Reply:
+def _in_own_words(context: Context, items: Sequence[Item], question: str, tool: Tool, reason: str) -> Reply:
     """What the business has written for this case: that a person comes, or that the bot does not know."""
     metadata = {"knowledge": _used(items), "tool": {"name": tool.name, "reason": reason}}
     if tool is tools.HAND_OVER:
+        assert context["handover_message"] is not None, "it is offered only where there is one"
         gap = Gap(question, reason) if reason == "no_knowledge" else None
         return Reply(context["handover_message"], metadata=metadata, handover=of_model(reason), gap=gap)
     text, handover = context["no_answer_message"], None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import peewee
 
 from shared import db
 from shared.ai import embeddings, local_model
+from shared.ai.context import Context
 from shared.ai.vectors import as_literal, sum_of
 from shared.budgets.meter import Meter, Payer, metering
 from shared.db import sql
@@ -74,11 +75,14 @@ class Base(NamedTuple):
     languages: Sequence[str]
 
 
-def items_of(loaded: Mapping[str, Any], characters: int) -> list[dict[str, Any]]:
-    """The items for an answer whose claim loaded this, of a base with vectors: by meaning, or else those of the claim."""
-    base = Base(loaded["knowledge_base_id"], loaded["embedded_model"], loaded["knowledge_languages"])
-    found = by_meaning(base, loaded["question"], loaded["before"], characters)
-    return (loaded["items"] or []) if found is None else found
+def items_of(context: Context, characters: int) -> list[dict[str, Any]]:
+    """The items for an answer: by meaning, where its base has vectors and they are to be had, or else, by words, the claim's."""
+    by_words = context["items"] or []
+    base_id, model, question = context["knowledge_base_id"], context["embedded_model"], context["question"]
+    if base_id is None or model is None or question is None:
+        return by_words
+    found = by_meaning(Base(base_id, model, context["knowledge_languages"] or ()), question, context["before"], characters)
+    return by_words if found is None else found
 
 
 def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[str, Any]]:

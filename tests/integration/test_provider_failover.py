@@ -16,6 +16,7 @@ import pytest
 
 from shared import config, db
 from shared.ai import prompt
+from shared.ai.context import Context
 from shared.ai.failover import Failover
 from shared.ai.failures import NoAnswer
 from shared.db.credentials import encrypt
@@ -325,6 +326,14 @@ def test_a_long_conversation_with_a_model_of_a_short_context_goes_on(world: Worl
     assert larger.asked == []
     assert ask(world, chatbot, "x" * 5_000)["content"] == "From the larger.", "the question itself is too long for the first"
     assert ask(world, chatbot, "short?")["content"] == "Yes.", "and that says nothing of the next question"
+
+
+def test_a_claim_reads_what_its_context_says(world: World) -> None:
+    world.say()
+    world.run(world.jobs()[0]["id"])
+    claimed = world.claim(world.jobs(queue="ai-processing")[0]["id"])
+    assert claimed.loaded is not None
+    assert claimed.loaded.keys() == Context.__annotations__.keys()
 
 
 def test_the_history_says_when_and_by_whom(world: World) -> None:

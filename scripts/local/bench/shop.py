@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from scripts.local.bench.question_set import Base, Question
 from scripts.local.environment import ROOT
 from shared import db
 from shared.ai import embeddings, prompt, search
+from shared.ai.context import Context
 from shared.ai.vectors import as_literal
 from shared.db import sql
 from shared.jobs.ledger import ClaimStatement, Job, leases
@@ -94,9 +96,7 @@ class Shop:
         cpu, begun = _postgres_cpu(), time.perf_counter()
         job = self._claim(job_id)
         assert isinstance(job, Job), job
-        assert job.loaded is not None
-        by_words = job.loaded["items"] or []
-        items = search.items_of(job.loaded, prompt.ITEM_BUDGET + 1) if job.loaded["embedded_model"] else by_words
+        items = search.items_of(cast("Context", job.loaded), prompt.ITEM_BUDGET + 1)
         ms, cpu_ms = (time.perf_counter() - begun) * 1000, None
         if cpu is not None:
             cpu_ms = ((_postgres_cpu() or cpu) - cpu) / 1e6
