@@ -22,7 +22,9 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from shared.broker.hosts import NamedConnection, NamedTlsConnection
 from shared.config import Settings
+from shared.dns.services import SILENT, UNKNOWN
 from shared.telemetry.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,8 @@ _TEXTS = {
     "READONLY": "read only",
     "OOM command": "full",
     "max number of clients": "too many connections",
+    SILENT: SILENT,
+    UNKNOWN: UNKNOWN,
     "MISCONF": "cannot save to its disk",
     "NOREPLICAS": "too few replicas",
     "DB index is out of range": "has no database of this number",
@@ -151,7 +155,7 @@ def connect_redis(conf: Settings, patience: Patience = WORKER) -> redis.Redis:
         max_connections=conf.redis_pool_size + patience.spare,
         # Dramatiq's own loops decide how long to wait; a hidden retry would only double an enqueue.
         retry=Retry(NoBackoff(), 0),
-        **_tls(conf),
+        **_transport(conf),
     )
     return redis.Redis(connection_pool=pool)
 
@@ -163,13 +167,16 @@ def one_beside(client: redis.Redis) -> redis.Redis:
     return redis.Redis(connection_pool=own)
 
 
-def _tls(conf: Settings) -> dict[str, Any]:
-    """What REDIS_TLS_VERIFY and REDIS_CA_FILE say about a rediss:// address."""
-    if not conf.redis_address.startswith("rediss://"):
+def _transport(conf: Settings) -> dict[str, Any]:
+    """What an address' scheme means, and REDIS_TLS_VERIFY and REDIS_CA_FILE for a rediss:// address."""
+    if conf.redis_address.startswith("unix://"):
         return {}
+    if not conf.redis_address.startswith("rediss://"):
+        return {"connection_class": NamedConnection}
+    tls: dict[str, Any] = {"connection_class": NamedTlsConnection}
     if not conf.redis_tls_verify:
-        return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    return {"ssl_ca_certs": conf.redis_ca_file} if conf.redis_ca_file else {}
+        return {**tls, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {**tls, "ssl_ca_certs": conf.redis_ca_file} if conf.redis_ca_file else tls
 
 
 def warn_about_forgetful_redis(client: redis.Redis) -> None:

@@ -2,7 +2,7 @@
 
 What belongs here: whatever speaks to PostgreSQL and knows no table of ours, but for migrations/.
 What does not: rules about jobs (shared/jobs), models (shared/models), any other service.
-It may import: database_url, config, errors, telemetry. Everybody may import it.
+It may import: database_url, config, errors, telemetry, dns. Everybody may import it.
 """
 
 from shared.db.connecting import check_address

@@ -16,6 +16,7 @@ import psycopg2
 from shared import database_url
 from shared.config import settings
 from shared.db import refusals
+from shared.db.hosts import with_addresses
 from shared.db.outage import PoolerIsFull, StatementOverdue, is_outage, outage
 from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
 
@@ -121,6 +122,7 @@ def _connect(url: str, limits: Limits) -> Session:
     parameters: dict[str, Any] = {**_NETWORK, **database_url.parse(url), "client_encoding": "UTF8"}
     if not 0 < int(parameters.get("connect_timeout", 0)) <= _LONGEST_ATTEMPT:
         parameters["connect_timeout"] = limits.connect
+    parameters = with_addresses(parameters, int(parameters["connect_timeout"]))
     try:
         session: Session = psycopg2.connect(**parameters, connection_factory=Session)
     except UnicodeDecodeError as refusal:  # psycopg2 takes the server's words for UTF-8

@@ -12,6 +12,7 @@ import peewee
 import psycopg2
 
 from shared.db import refusals
+from shared.dns.services import SILENT, UNKNOWN
 from shared.errors import ServiceDown
 from shared.telemetry.outage import Outage
 
@@ -48,7 +49,9 @@ _LOST = Kind("connection lost", Consequence.RECONNECT)
 KINDS = {
     "08": _LOST,
     "08001": Kind("cannot be reached", Consequence.RECONNECT),
-    "08TLS": Kind("TLS failed", Consequence.RECONNECT),  # a state of ours: PostgreSQL has none for it
+    "08DNS": Kind(SILENT, Consequence.RECONNECT),  # three states of ours: PostgreSQL has none for these
+    "08NAM": Kind(UNKNOWN, Consequence.RECONNECT),
+    "08TLS": Kind("TLS failed", Consequence.RECONNECT),
     "0A000": Kind("a prepared statement is out of date", Consequence.RECONNECT, repeat=True),
     "23503": Kind("refers to a row that went meanwhile", Consequence.NONE, repeat=True),
     "25006": Kind("read only", Consequence.RECONNECT, repeat=True),

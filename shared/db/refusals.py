@@ -6,8 +6,13 @@ it says these words before an encoding is agreed on.
 
 from __future__ import annotations
 
+from shared.dns.services import SILENT
+
 #: Encodings of servers that speak no UTF-8; the first in which the words are known is the right one.
 _ENCODINGS = ("latin-1", "iso8859-2", "koi8-r", "cp1251", "iso8859-5", "euc-jp", "shift-jis", "gb18030", "big5", "euc-kr")
+#: How it begins if a host's name has no address. libpq says it where it looks the name up itself (PGHOST, PGSERVICE).
+NOT_TRANSLATED = "could not translate host name"
+_DNS_SILENT = (SILENT.lower(), "temporary failure", "try again")
 #: The SQLSTATEs that a refusal would have, each by parts of texts in lower case; where several fit, the first.
 #: Languages: en de es fr it ja ka ko pl pt_BR ru sv uk zh_CN.
 _WORDS = (
@@ -92,8 +97,8 @@ def state_of(text: str) -> str:
     text = text.lower()
     if "does not exist" in text and "certificate" not in text:
         return "3D000" if "database" in text.split("fatal:")[-1] else "28000"
-    if text.startswith("could not translate host name"):
-        return "08001"
+    if text.startswith(NOT_TRANSLATED):
+        return "08DNS" if any(words in text for words in _DNS_SILENT) else "08NAM"
     if text.startswith("connection to server"):
         otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08001"
         return _known(text.partition(" failed: ")[2]) or otherwise

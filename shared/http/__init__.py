@@ -6,13 +6,13 @@ What belongs here: what is true of any call to any service, and nothing of any o
     connections.py      the two pools of connections; one of them refuses private addresses
     connecting.py       one connection: to the first of a name's addresses that answers
     urls.py             URLs that people give, in one form; why one is refused
-    addresses.py        where a name leads, in time, and which addresses are public
+    addresses.py        which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer
     bulkhead.py         limits on the calls to one endpoint
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
-It may import: the vocabulary, but reads no settings: a caller says what its call needs. Used by whatever calls somebody outside;
-of web only urls.py, for the desk's checks of channels call by shared/channels.
+It may import: the vocabulary and dns, but reads no settings: a caller says what its call needs. Used by whatever calls somebody
+outside; of web only urls.py, for the desk's checks of channels call by shared/channels.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after

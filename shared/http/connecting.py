@@ -9,7 +9,7 @@ import socket
 import time
 from typing import cast
 
-from shared.http.addresses import AddressInfo
+from shared.dns.lookups import AddressInfo
 from shared.http.exchange import Exchange, WireSocket
 
 #: Seconds for a TCP connection to one address, and for TLS over it; part of the whole.

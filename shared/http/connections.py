@@ -25,7 +25,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from shared.http.addresses import CUSTOMERS, OWN, AddressInfo, Lookups, are_public, parse_ip
+from shared.dns.lookups import CUSTOMERS, OWN, AddressInfo, Lookups, parse_ip
+from shared.http.addresses import are_public
 from shared.http.connecting import connect_first
 from shared.http.exchange import Exchange, WireTlsSocket, current
 from shared.http.failures import AddressRefused, NameServerSilent, NoPublicAddress, TlsHandshakeFailed
@@ -118,7 +119,7 @@ class _Connection(HTTPConnection):
         current().request_left = True
 
     def _addresses(self, exchange: Exchange) -> list[AddressInfo]:
-        return self.lookups.resolve(self._dns_host, self.port, exchange)  # with the name's trailing dot, if it has one
+        return self.lookups.resolve(self._dns_host, self.port, exchange.left)  # with the name's trailing dot, if it has one
 
     def _new_conn(self) -> socket.socket:
         exchange = current()

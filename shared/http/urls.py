@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import idna
 
-from shared.http.addresses import is_public, parse_ip
+from shared.dns.lookups import parse_ip
+from shared.http.addresses import is_public
 
 #: Characters of a URL.
 MAX_URL = 2_000

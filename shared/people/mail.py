@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from urllib3.exceptions import HTTPError
 
 from shared.config import settings
-from shared.http.addresses import OWN
+from shared.dns.lookups import OWN
 from shared.http.connecting import connect_first
 from shared.http.connections import tls_context
 from shared.http.exchange import WireSocket, current, under_way
@@ -77,7 +77,7 @@ class _Plain(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, _timeout: float) -> WireSocket:
         call = current()
-        return connect_first(OWN.resolve(host, port, call), call)
+        return connect_first(OWN.resolve(host, port, call.left), call)
 
 
 class _Tls(smtplib.SMTP_SSL, _Plain):

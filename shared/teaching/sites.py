@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.http.addresses import parse_ip
+from shared.dns.lookups import parse_ip
 from shared.http.urls import UrlRefused, normalize_url
 
 #: Sites of a chatbot: they are one header of its chat's page.

@@ -100,7 +100,7 @@ FLOORS = (
     {"shared.setting_types"},
     {"shared.config", "shared.errors", "shared.queues"},
     {"shared.telemetry", *VOCABULARY_OF_CHANNELS},
-    {"shared.payloads"},
+    {"shared.payloads", "shared.dns"},
     {"shared.db"},
     {"shared.broker", "shared.http", "shared.models"},
     {"shared.jobs", "shared.media", "shared.people", "shared.teaching"},

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shared.dns.lookups import AddressInfo
 from shared.http import connecting
-from shared.http.addresses import AddressInfo
 from shared.http.connecting import connect_first
 from shared.http.exchange import Exchange, cancel_calls, keys_of_calls, under_way
 from tests.waiting import until

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from shared import http
 from shared.ai.clients import CarriedClient
+from shared.dns import lookups
 from shared.errors import OutcomeUnknown
 from shared.http import addresses, client, connections
 from tests.unit.servers import PATIENCE, ClientStayed, Handle, Servers, drip, dripping, read_request, serving, wait_for_end
@@ -178,7 +179,7 @@ def test_names_that_dns_says_nothing_of_take_so_many_threads_and_no_more(monkeyp
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", silent_dns)
-    few = addresses.Lookups(2)
+    few = lookups.Lookups(2)
     monkeypatch.setattr(connections._PublicOnly, "lookups", few)
     for number in range(5):
         with pytest.raises(http.ConnectFailed):
@@ -194,7 +195,7 @@ def test_names_that_dns_says_nothing_of_take_so_many_threads_and_no_more(monkeyp
 
 
 def test_a_machine_without_threads_looks_up_no_name_and_loses_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections._PublicOnly, "lookups", addresses.Lookups(1))
+    monkeypatch.setattr(connections._PublicOnly, "lookups", lookups.Lookups(1))
     with monkeypatch.context() as patch:
 
         def no_thread(_: threading.Thread) -> None:

@@ -83,7 +83,8 @@ def _to_server(words: str) -> str:
     [
         (_to_server("Connection refused"), "cannot be reached"),
         (_to_server("timeout expired"), "cannot be reached"),
-        ('could not translate host name "db" to address: Name or service not known', "cannot be reached"),
+        ('could not translate host name "db" to address: Name or service not known', "DNS knows no address for it"),
+        ('could not translate host name "db" to address: Temporary failure in name resolution', "DNS did not answer"),
         (_to_server("FATAL:  sorry, too many clients already"), "too many connections"),
         (_to_server("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER"), "too many connections"),
         (_to_server('FATAL:  too many connections for role "app"'), "too many connections"),

@@ -69,12 +69,21 @@ class _Latest:
         if self._asking.acquire(blocking=self._checks is None):
             try:
                 if self._checks is None or time.monotonic() - self._at >= FRESH:
-                    self._checks = {name: _run(name, check) for name, check in _CHECKS.items()}
+                    self._checks = _run_all()
                     self._at = time.monotonic()
             finally:
                 self._asking.release()
         assert self._checks is not None
         return self._checks
+
+
+def _run_all() -> Checks:
+    """What needs a service that failed is not asked: it would wait for that once more, and say the same."""
+    checks = Checks()
+    for name, check in _CHECKS.items():
+        failed = next((checks[needed] for needed in _NEEDS.get(name, ()) if checks[needed].startswith(FAILED)), None)
+        checks[name] = failed or _run(name, check)
+    return checks
 
 
 def _run(name: str, check: Callable[[], str]) -> str:
@@ -173,4 +182,6 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "scheduler": _scheduler,
     "workers": _workers,
 }
+#: What a check asks; it comes after these.
+_NEEDS = {"credentials": ("postgres",), "sweep": ("redis",), "scheduler": ("redis",), "workers": ("redis", "postgres")}
 _latest = _Latest()
