@@ -7,8 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.ai.refusals import error_of
+
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+#: What may stand between two objects of one line, of a provider that forgets the end of a line.
+_BETWEEN = re.compile(r"\s*(?:data:\s*)?")
+_DECODER = json.JSONDecoder()
 
 
 class EventReader:
@@ -56,11 +61,29 @@ def _as_error(data: bytes) -> bytes:
     return json.dumps({"error": words or "error"}).encode()
 
 
-def objects_of(data: bytes) -> list[dict[str, Any]]:
-    """The JSON objects of an event: one, or one a line of a provider that forgets the empty line between events."""
-    value = json_of(data)
-    values = [json_of(line) for line in data.split(b"\n")] if value is None else value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, dict)]
+def objects_of(data: bytes) -> tuple[list[dict[str, Any]], bytes]:
+    """The JSON objects of an event, and what behind them is none: one, or several of a provider that forgets the empty line
+    between events, or the end of a line."""
+    value, rest = json_of(data), b""
+    values = value if isinstance(value, list) else [value]
+    if value is None:
+        values = []
+        for line in data.split(b"\n"):
+            found, left = _in_line(line.decode("utf-8", "replace"))
+            values, rest = values + found, left.encode() or rest
+    return [one for one in values if isinstance(one, dict)], rest
+
+
+def _in_line(line: str) -> tuple[list[Any], str]:
+    found, place = list[Any](), 0
+    while between := _BETWEEN.match(line, place):
+        place = between.end()
+        try:
+            value, place = _DECODER.raw_decode(line, place)
+        except (ValueError, RecursionError):
+            break
+        found.append(value)
+    return found, line[place:]
 
 
 def lines_of(body: bytes) -> list[dict[str, Any]]:
@@ -81,8 +104,8 @@ def json_of(text: bytes) -> Any:
 
 
 def is_error(event: Mapping[str, Any]) -> bool:
-    """Whether it is an error that does not call itself so: vLLM's object, or nothing but a message."""
-    if event.get("object") == "error" or event.get("type") == "error":
+    """Whether it is an error, also one that does not call itself so: vLLM's object, or nothing but a message."""
+    if error_of(event) or event.get("object") == "error" or event.get("type") == "error":
         return True
     base = event.get("base_resp")
     if isinstance(base, Mapping) and base.get("status_code"):  # MiniMax

@@ -175,14 +175,20 @@ def _error_in(said: Any) -> Any:
     said = said[0] if isinstance(said, list) and said else said
     if not isinstance(said, Mapping):
         return None
-    if said.get("error"):
-        return said["error"]
+    if (error := error_of(said)) is not None:
+        return error
     if isinstance(errors := said.get("errors"), list) and errors:  # Cloudflare
         return errors[0]
     if isinstance(base := said.get("base_resp"), Mapping) and base.get("status_code"):  # MiniMax
         return base
     kinds = (str(said.get("object")).lower(), said.get("type"))
     return said if "error" in kinds else None  # vLLM, Mistral
+
+
+def error_of(holder: Mapping[str, Any]) -> Any:
+    """Its error; None of one that says nothing: some have an empty one in each answer ({"message": "", "code": null})."""
+    error = holder.get("error")
+    return error if error and not (isinstance(error, Mapping) and not any(error.values())) else None
 
 
 def _words(said: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from shared.ai import events, native
 from shared.ai.completion import ends_with_sentence, reason_of, text_of
 from shared.ai.pieces import CallPieces, Pieces
+from shared.ai.refusals import error_of
 from shared.ai.visible_text import VisibleText
 
 #: Is given each new piece of visible text. An empty one says that what follows replaces what came before: the answer begins.
@@ -36,6 +37,8 @@ _DONE = (b"[DONE]", b'"[DONE]"', b"DONE")
 _THINKS_ALWAYS = re.compile(r"(^|[/:_-])(r1|qwq|reasoner|thinking)($|[/:_-])", re.I)
 #: Where a chunk says what the answer costs.
 _USAGE = frozenset({"usage", "x_groq", "usageMetadata", "usage_metadata"})
+#: What an event is that is no JSON: a piece of an answer, if it has one of these.
+_OF_AN_ANSWER = re.compile(rb'"(?:choices|delta|content|text)"')
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -69,6 +72,8 @@ class AnswerStream:
         self._finish_reason: str | None = None
         #: Whether its choices have deltas; whether its last event was no JSON.
         self._has_deltas = self._is_torn = False
+        #: Whether a piece of the text was no JSON, so that it is missing.
+        self._has_hole = False
         #: Whether the reason came with the first words: some say it with each piece.
         self._says_end_early = False
         self._has_usage = False
@@ -115,6 +120,8 @@ class AnswerStream:
     @property
     def is_whole(self) -> bool:
         """Whether the answer has come to its end, by whatever the provider says that, or by itself where the body has ended."""
+        if self._has_hole and self._error is None:
+            return False
         if self._whole is not None or self._is_done or self._error is not None or self._finish_reason is not None:
             return True
         content = self._texts.get("content")
@@ -154,18 +161,20 @@ class AnswerStream:
         if data.strip() in _DONE:
             self._is_done = True
             return
-        chunks = events.objects_of(data)
+        chunks, rest = events.objects_of(data)
         self._is_torn = not chunks
         for chunk in chunks:
             self._read_chunk(chunk)
+        self._is_done |= rest.strip() in _DONE
+        self._has_hole |= self.has_begun and self._finish_reason is None and _OF_AN_ANSWER.search(rest) is not None
 
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
-        is_error = bool(chunk.get("error")) or events.is_error(chunk)
+        is_error = events.is_error(chunk)
         chunk = native.as_chunk(chunk)
         choices = chunk.get("choices")
         choices = [choices] if isinstance(choices, dict) else choices
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-        if is_error or chunk.get("error") or choice.get("error"):
+        if is_error or error_of(chunk) or error_of(choice):
             self._error = chunk
         self._learn_about(chunk)
         if choice.get("usage"):

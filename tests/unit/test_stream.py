@@ -76,6 +76,10 @@ ODD = {
     "a delta that is a text": wire(*({"choices": [{"delta": text}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
     "choices that are one": wire({"choices": HELLO[1]["choices"][0]}, *HELLO[2:], USED),
     "wrapped": wire(*({"code": 0, "data": one} for one in HELLO), USED),
+    "two in a line": wire(HELLO[0], "data: " + "".join(map(json.dumps, HELLO[1:3])), HELLO[3], USED),
+    "two in a line, with their name": wire(HELLO[0], f"data: {json.dumps(HELLO[1])} data:{json.dumps(HELLO[2])}", HELLO[3], USED),
+    "[DONE] in the last line": wire(*HELLO, f"data: {json.dumps(USED)}data: [DONE]", done=False),
+    "an error that says nothing": wire(*({**one, "error": {"message": "", "code": None}} for one in HELLO), USED),
     "in lists": wire(*([one] for one in HELLO), USED),
     "DONE": wire(*HELLO, USED, "data: DONE", done=False),
     "quoted [DONE]": wire(*HELLO, USED, 'data: "[DONE]"', done=False),
@@ -363,6 +367,9 @@ def test_what_is_struck_out_last_ends_with_its_tag() -> None:
         (wire(chunk("We ship (in **two days!**)"), done=False), True),
         (wire(chunk("We ship on"), done=False), False),
         (wire(chunk("We ship. "), done=False) + b'data: {"choices": [{"del', False),
+        (wire(chunk("We ship "), 'data: {"choices": [{"delta": {"content": "not', chunk("hing."), HELLO[3]), False),
+        (wire(chunk("We ship "), f"data: {json.dumps(chunk('not'))}{{", chunk("hing."), HELLO[3]), True),
+        (wire(*HELLO, 'data: {"choices": [{"delta": {"content": "'), True),
         (wire({"choices": [{"delta": {"tool_calls": [{"function": {"name": "x", "arguments": "{}"}}]}}]}, done=False), True),
         (wire({"choices": [{"delta": {"tool_calls": [{"function": {"name": "x", "arguments": "{"}}]}}]}, done=False), False),
     ],
@@ -413,6 +420,12 @@ def test_what_a_provider_calls_an_error_ends_the_answer(chunk: dict[str, Any], s
     assert complaint is not None
     assert (stream.is_whole, complaint.status) == (True, status)
     assert "boom" in complaint.words
+
+
+def test_an_error_that_says_nothing_is_none() -> None:
+    answer = {"error": {"message": "", "type": "", "code": None}, "choices": [{"message": {"content": "We ship."}}]}
+    assert refusals.within(answer) is None
+    assert refusals.within({**answer, "error": {"message": "", "code": 502}}) is not None
 
 
 def test_lines_of_json_are_a_stream_too() -> None:
