@@ -8,6 +8,7 @@ What belongs here: what is true of any call to any service, and nothing of any o
     urls.py             URLs that people give, in one form; why one is refused
     addresses.py        which addresses are public
     failures.py         what an exception means: never sent, or sent and without an answer
+    pauses.py           how long somebody asks to be left alone (Retry-After)
     bulkhead.py         limits on the calls to one endpoint
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
@@ -15,9 +16,10 @@ It may import: the vocabulary and dns, but reads no settings: a caller says what
 outside; of web only urls.py, for the desk's checks of channels call by shared/channels.
 """
 
-from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post, retry_after
+from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post
 from shared.http.exchange import Phases, cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
+from shared.http.pauses import retry_after
 
 __all__ = [
     "MAX_RESPONSE_BYTES",

@@ -7,12 +7,9 @@ with a server that sends its response a byte at a time (exchange.py).
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 
@@ -23,16 +20,13 @@ from shared.config import host_of
 from shared.http import connections
 from shared.http.exchange import Exchange, Phases, under_way
 from shared.http.failures import CallCancelled, classify
+from shared.http.pauses import retry_after
 from shared.payloads import strip_invalid
 
 #: Bytes of a response that are read. Only a model has more to say, and its caller gives a limit of its own.
 MAX_RESPONSE_BYTES = 64 * 1024
 #: Characters of a foreign response that go into an error.
 EXCERPT = 300
-#: The least that a Retry-After is honoured with. `Retry-After: 0` waits too: a snoozed job costs no attempt and would loop.
-MIN_RETRY_AFTER = 1.0
-#: A number of seconds that is a time: some send when, and not how long.
-A_TIME = 1e9
 USER_AGENT = "Switchboard/1"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 #: What a provider's code looks like: model_not_found, insufficient_quota.
@@ -69,38 +63,8 @@ class Response:
         return strip_invalid(self.body[:EXCERPT].decode("utf-8", "replace")).strip()
 
     def retry_after(self, default: float) -> float:
-        """Seconds of the Retry-After header, which is a number or a date by the server's clock."""
+        """Seconds of the Retry-After header."""
         return retry_after(self.headers.get("Retry-After"), default, self.headers.get("Date"))
-
-
-def _date(header: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(header or "").astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def retry_after(header: str | None, default: float, date: str | None = None) -> float:
-    """Seconds that a Retry-After header asks for, at least MIN_RETRY_AFTER; `default` if it is missing, nonsense or over. It may
-    be a date or a Unix time, by the server's clock: `date` is what its header of that name says.
-    """
-    if (until := _date(header)) is not None:
-        seconds = (until - (_date(date) or datetime.now(UTC))).total_seconds()
-        return max(MIN_RETRY_AFTER, seconds) if seconds > 0 else default
-    try:
-        seconds = float(header) if header else default
-    except ValueError:
-        return default
-    if seconds >= A_TIME and math.isfinite(seconds):
-        seconds = _until(seconds, date)
-        return max(MIN_RETRY_AFTER, seconds) if seconds > 0 else default
-    return max(MIN_RETRY_AFTER, seconds) if math.isfinite(seconds) else default
-
-
-def _until(time: float, date: str | None) -> float:
-    """Seconds until a Unix time, which may be in milliseconds."""
-    time = time / 1000 if time >= 1000 * A_TIME else time
-    return time - (_date(date) or datetime.now(UTC)).timestamp()
 
 
 def code_of(value: object) -> str:
