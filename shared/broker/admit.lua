@@ -25,10 +25,12 @@ local function wait(passed, waiting, due, limit, window)
     local used = redis.call("zcard", passed)
     local ahead = redis.call("zrank", waiting, job) - (limit - used)
     if ahead < 0 then return 0 end
-    -- Slots become free in the order in which they were used, and again a window later.
-    local slot = ahead % limit
+    -- Slots become free in the order in which they were used, and `limit` of them again a window later. More of them are used
+    -- than there are, where the limit was lowered.
+    local rounds = math.max(0, math.ceil((ahead + 1 - math.max(used, limit)) / limit))
+    local slot = ahead - rounds * limit
     local used_at = redis.call("zrange", passed, slot, slot, "withscores")[2] or now
-    return math.max(1, used_at + window * (1 + math.floor(ahead / limit)) - now)
+    return math.max(1, used_at + window * (1 + rounds) - now)
 end
 
 local longest, limiting = 0, 0

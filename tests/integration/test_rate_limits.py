@@ -95,6 +95,14 @@ def test_turns_go_by_priority_then_by_age_and_are_spread(limit: Limit) -> None:
     assert round(ask(job(10)) / HOUR) == 2
 
 
+def test_a_limit_that_was_lowered_is_waited_for_one_window_long(limit: Limit) -> None:
+    limit(AI_PROCESSING="50/1h")
+    assert not any(ask(job(number)) for number in range(1, 51))
+    limit(AI_PROCESSING="2/1h")
+    rounds = [round(ask(job(number)) / HOUR) for number in range(60, 64)]
+    assert rounds == [1, 1, 2, 2], "all that passed are an hour old then, however many they were"
+
+
 def time_passes(seconds: float) -> None:
     """What passed, and what is due, is so much longer ago."""
     client = get_broker().client
