@@ -22,9 +22,9 @@ local alive = now - 6000
 for i = 5, 4 + 2 * finished, 2 do
     local queue, id = ARGV[i], ARGV[i + 1]
     local waiting = namespace .. ":__waiting__." .. queue
-    redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id)
+    local was_in_hand = redis.call("srem", namespace .. ":__acks__." .. worker .. "." .. queue, id) == 1 -- acks are tried again
     redis.call("hdel", namespace .. ":" .. queue .. ".msgs", id)
-    if redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
+    if was_in_hand and redis.call("hexists", waiting, worker) == 1 then redis.call("hincrby", waiting, worker, 1) end
 end
 if finished > 0 then redis.call("zadd", heartbeats, now, worker) end
 

@@ -85,6 +85,15 @@ def test_a_waiting_worker_is_handed_what_comes(worker: Broker) -> None:
     assert get_broker().put([ticket(1)]) == 1, "it was forgotten"
 
 
+def test_an_ack_that_is_tried_again_makes_room_once(worker: Broker) -> None:
+    get_broker().put([ticket(1)])
+    worker.take(LANE, 3)
+    assert room(worker) == 2
+    for _ in range(3):
+        worker.put([], [(LANE, "job-1")])
+    assert room(worker) == 3
+
+
 def test_what_has_no_room_waits_in_the_queue_and_is_taken_from_there(worker: Broker) -> None:
     consumer = consume(worker, threads=2)
     known = room(worker) or 0
