@@ -53,6 +53,10 @@ class Pauses:
         columns = (Pause.id, Pause.queue, Pause.chatbot, Pause.customer)
         self._pauses = tuple(_Pause(*row.values()) for row in db.rows(Pause.select(*columns).order_by(Pause.id)))
 
+    def forget(self, pause_id: int) -> None:
+        """It has ended, and the next refresh would say so."""
+        self._pauses = tuple(pause for pause in self._pauses if pause.id != pause_id)
+
     def find(self, job: Job) -> int | None:
         """The pause to which a claimed job belongs."""
         return next((pause.id for pause in self._pauses if pause.holds(job)), None)
@@ -70,7 +74,7 @@ def park(job: Job, pause_id: int) -> NoReturn:
     values = {"job_id": job.id, "claim": job.claim, "seconds": PARKED_FOR * random.uniform(1.0, 1.2)}
     row = insist(lambda: db.retry_on_outage(lambda: queries["park"].row(pause_id=pause_id, **values), settings().job_lease))
     if row is None:
-        current.refresh()
+        current.forget(pause_id)
         raise Snooze(0.1, "the pause has ended")
     if not row["is_parked"]:
         raise LeaseLost(f"job {job.id}: claim {job.claim} is over")

@@ -124,6 +124,17 @@ def test_a_job_that_parks_while_its_pause_ends_is_not_forgotten(world: World) ->
     assert world.messages(role="assistant")[0]["status"] == "SENT"
 
 
+def test_a_pause_that_has_ended_is_forgotten_whatever_postgresql_says_of_others(world: World) -> None:
+    world.say()
+    pause_id = paused(queue="incoming-messages")
+    db.rows("delete from pause where id = %s", [pause_id])
+    db.rows("alter table pause rename queue to what")
+    [job] = world.jobs()
+    assert world.run(job["id"]) is None
+    [job] = world.jobs(queue="incoming-messages")
+    assert (job["state"], job["attempts"]) == ("delayed", 0)
+
+
 def test_a_resume_that_dies_half_way_is_finished_by_the_sweep_and_keeps_pace_and_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
