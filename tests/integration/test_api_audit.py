@@ -24,6 +24,8 @@ NO_ROW = {
     "resend_message": "as send_message: it is a new message",
     "create_note": "a note is its own record: it has an author and a time",
 }
+#: Routes whose bodies may leave out everything.
+UPDATES = ("update_chatbot", "update_base", "update_item", "update_endpoint")
 #: In bodies, where no audit may have it.
 SECRET = "secret-4711"
 #: What a route needs, before it has something to do.
@@ -109,6 +111,16 @@ def test_each_change_leaves_a_row_that_says_by_which_key(door: FrontDoor, mine: 
     assert len(walked) >= 35
     assert SECRET not in str(rows_of(mine))
     assert "When" not in str(rows_of(mine)), "what a customer wrote"
+
+
+def test_what_names_nothing_changes_nothing_and_is_not_recorded(door: FrontDoor, mine: Business) -> None:
+    ids = ids_of(mine)
+    paths = [path_of(address, ids) for _, address, name in changing(door) if name in UPDATES]
+    assert len(paths) == len(UPDATES)
+    before, recorded = everything(), rows_of(mine)
+    for path in paths:
+        assert mine("PATCH", path, {}).status_code == 200, path
+        assert (everything(), rows_of(mine)) == (before, recorded), path
 
 
 def everything() -> dict[str, Any]:

@@ -98,3 +98,10 @@ def test_operations_stand_in_sections_and_the_server_is_named(document: dict[str
     sections = {tag for path in document["paths"].values() for one in path.values() if "tags" in one for tag in one["tags"]}
     assert {"conversations", "knowledge-bases", "webhook-endpoints"} <= sections
     assert document["servers"] == [{"url": "/"}]
+
+
+def test_each_parameter_of_a_query_says_what_it_is_for(document: dict[str, Any]) -> None:
+    operations = [operation for path in document["paths"].values() for name, operation in path.items() if name != "parameters"]
+    given = [one for operation in operations for one in operation.get("parameters", []) if one["in"] == "query"]
+    assert given
+    assert [one["name"] for one in given if not one.get("description")] == []

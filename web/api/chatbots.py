@@ -60,7 +60,8 @@ def update_chatbot(changes: dict[str, Any], chatbot_id: int) -> dict[str, Any]:
     named = ", ".join(sorted(changes))
     with db.transaction():
         changed = existing(chatbots.change_chatbot(customer_id(), chatbot_id, changes), "chatbot")
-        audited("chatbot.changed", "chatbot", chatbot_id, name=changed["name"], changed=named)
+        if named:
+            audited("chatbot.changed", "chatbot", chatbot_id, name=changed["name"], changed=named)
     return changed
 
 

@@ -70,7 +70,8 @@ def update_base(changes: dict[str, Any], base_id: int) -> dict[str, Any]:
     """
     with db.transaction():
         changed = existing(knowledge.change_base(customer_id(), base_id, changes), "knowledge base")
-        audited("knowledge.base_changed", "knowledge base", base_id, name=changed["name"], changed=_named(changes))
+        if changes:
+            audited("knowledge.base_changed", "knowledge base", base_id, name=changed["name"], changed=_named(changes))
     return changed
 
 
@@ -148,7 +149,8 @@ def update_item(changes: dict[str, Any], item_id: int) -> dict[str, Any]:
     named = _named(changes)
     with db.transaction():
         changed = existing(knowledge.change_item(customer_id(), item_id, changes), "knowledge item")
-        audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id), changed=named)
+        if named:
+            audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id), changed=named)
     return changed
 
 

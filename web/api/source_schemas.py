@@ -92,7 +92,10 @@ class DocumentSchema(BodySchema):
 class DocumentQuerySchema(PageQuerySchema):
     """Which documents."""
 
-    state = fields.String(validate=validate.OneOf(_STATES, error="must be one of " + ", ".join(_STATES) + "."))
+    state = fields.String(
+        validate=validate.OneOf(_STATES, error="must be one of " + ", ".join(_STATES) + "."),
+        metadata={"description": "Only documents in this state."},
+    )
 
 
 SourcePageSchema = page_of("SourcePageSchema", StoredSourceSchema)

@@ -89,7 +89,12 @@ class ItemQuerySchema(PageQuerySchema):
     """Which items."""
 
     source_id = WholeNumber(metadata={"description": "Only items of this source."})
-    is_active = fields.Boolean(truthy={"true"}, falsy={"false"}, error_messages={"invalid": "must be true or false."})
+    is_active = fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
+        error_messages={"invalid": "must be true or false."},
+        metadata={"description": "true: only items that chatbots may use; false: only those that are switched off."},
+    )
 
 
 class QuestionSchema(QuerySchema):

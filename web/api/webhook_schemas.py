@@ -202,10 +202,16 @@ class EventsQuerySchema(QuerySchema):
     endpoint_id = WholeNumber(metadata={"description": "An endpoint without a URL; not needed if there is one only."})
     after = WholeNumber(0, load_default=0, metadata={"description": "`next` of the answer before; else from the beginning."})
     limit = WholeNumber(1, MAX_PAGE, load_default=PAGE, metadata={"description": "Events of a page."})
-    event = fields.String(validate=validate.OneOf(EVENTS, error="must be one of " + ", ".join(EVENTS)))
-    chatbot_id = WholeNumber()
-    conversation_id = WholeNumber()
-    channel = fields.String(validate=validate.OneOf(CHANNELS, error="must be one of " + ", ".join(CHANNELS)))
+    event = fields.String(
+        validate=validate.OneOf(EVENTS, error="must be one of " + ", ".join(EVENTS)),
+        metadata={"description": "Only events of this kind."},
+    )
+    chatbot_id = WholeNumber(metadata={"description": "Only events of this chatbot."})
+    conversation_id = WholeNumber(metadata={"description": "Only events of this conversation."})
+    channel = fields.String(
+        validate=validate.OneOf(CHANNELS, error="must be one of " + ", ".join(CHANNELS)),
+        metadata={"description": "Only events of this channel."},
+    )
 
 
 class ReadEventSchema(BodySchema):
