@@ -9,8 +9,11 @@ from __future__ import annotations
 class Snooze(Exception):
     """Not now: throttled, or not its turn. The job runs again in `delay` seconds; costs no attempt, bounded by the job's age.
 
-    `error_code`: why, in a code of ours, for a job that becomes too old.
+    `error_code`: why, in a code of ours, for a job that becomes too old. `untried`: no provider was called, neither now nor under
+    an earlier claim of the job.
     """
+
+    untried = False
 
     def __init__(self, delay: float, reason: str, error_code: str | None = None) -> None:
         super().__init__(reason)
@@ -18,9 +21,7 @@ class Snooze(Exception):
 
 
 class RateLimited(Snooze):
-    """A rate limit of our own is reached; no provider was called. `untried`: nor was one under an earlier claim of the job."""
-
-    untried = False
+    """A rate limit of our own is reached; no provider was called."""
 
 
 class WaitsForService(Snooze):

@@ -26,7 +26,7 @@ from shared.channels.widget.drafts import AnswerUnwanted, Draft
 from shared.config import settings
 from shared.db import sql
 from shared.errors import PermanentError, RateLimited, Snooze
-from shared.http.bulkhead import Bulkhead
+from shared.http.bulkhead import Bulkhead, NoRoom, Room
 from shared.jobs import worker_process
 from shared.jobs.completion import CompletionStatement, complete
 from shared.jobs.dead_letter import DeadLetter
@@ -45,6 +45,9 @@ READ = prompt.ITEM_BUDGET + 1
 #: Seconds after which a message is answered without its files, if no worker has begun to fetch them.
 FETCH_BEGINS = 60.0
 
+#: Searches of one customer that hold or wait for a connection: half of a default process's threads.
+MAX_SEARCHES = 16
+
 #: Seconds for which a question waits while what is left of a budget is reserved for calls that are under way.
 RESERVED_PATIENCE = 30.0
 
@@ -56,7 +59,10 @@ queries = sql.load(__file__)
 save_reply = CompletionStatement(queries["save_reply"])
 brake_conversation = CompletionStatement(queries["brake"])
 
-_failover = Failover(Bulkhead(ThreadPool.of(worker_process.boot(), Queue.AI), no_response=(provider.NoAnswer,)))
+_threads = ThreadPool.of(worker_process.boot(), Queue.AI)
+_failover = Failover(Bulkhead(_threads, no_response=(provider.NoAnswer,)))
+#: Around searches that may take long. Each is sure to end, so that a customer's room is as large as it ever was.
+_searches = Bulkhead(_threads, no_response=(), max_slots=MAX_SEARCHES)
 
 
 @actor(
@@ -127,7 +133,7 @@ def _write(job: Job, message_id: int, context: Context, meter: Meter) -> Reply:
         ask = partial(_ask, job, message_id, {**context, "providers": providers}, meter)
         return reply.compose(context, items, ask, search_again)
 
-    items = _fitting(context, items_of(context, READ) if context["embedded_model"] else context["items"] or [])
+    items = _fitting(context, (context["items"] or []) if context["is_searched"] else _search(job, context))
     shown = typing_indicator.begin(context["channel"], context["typing"])
     try:
         return compose(context["providers"])
@@ -170,6 +176,17 @@ def _wait_for_media(job: Job, fetch: str | None) -> None:
     if fetch == "open" or (fetch == "unclaimed" and job.age < FETCH_BEGINS):
         # media-fetch calls this job as soon as it is through, so a file that comes in an hour is not asked for every second.
         raise Snooze(min(60.0, max(2.0, job.age / 4)), "the message's files are being fetched")
+
+
+def _search(job: Job, context: Context) -> list[dict[str, Any]]:
+    """What the claim has left to be searched for, for it may take long. Raises NoRoom."""
+    assert job.customer_id is not None, "answer_job_v1 names it"
+    try:
+        with _searches.slot(Room("the customer's knowledge search", job.customer_id), age=job.age):
+            return items_of(context, job.customer_id, READ)
+    except NoRoom as full:
+        full.untried = context["untried"]
+        raise
 
 
 def _fitting(context: Context, found: Sequence[dict[str, Any]]) -> list[Item]:

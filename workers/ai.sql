@@ -2,6 +2,8 @@
 -- The job, and in the same round trip what the provider must know: the chatbot, whom to ask (shared/ai/failover.py), the last ten
 -- messages, the items of knowledge that fit best. A reply belongs where its question stands, whatever its id. Texts are read
 -- as far as a prompt takes them, and one character more, by which shared/ai/prompt.py sees that it has to cut.
+-- What is searched for here takes some milliseconds, for others' claims wait in the same statement: a base with many items for a
+-- message of this length is searched afterwards, and so is one with vectors (shared/ai/search.py).
 select claimed_jobs.*, (select to_jsonb(context) from (
     select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
         chatbot.unsupported_hands_over, chatbot.can_see,
@@ -21,7 +23,8 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         conversation.owner, now() as claimed_at,
         chatbot.knowledge_base_id is not null as has_knowledge,
         searched.question, searched.before,
-        knowledge_search_v8(chatbot.knowledge_base_id, searched.question, searched.before, 8001) as items,
+        case when search.is_quick then knowledge_search_v8(base.id, searched.question, searched.before, 8001) end as items,
+        search.is_quick as is_searched,
         -- Whose vectors serve, if the base has any (shared/ai/search.py).
         base.id as knowledge_base_id, base.languages as knowledge_languages,
         case when base.embedding_model is not null then base.embedded_model end as embedded_model,
@@ -120,6 +123,9 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     left join knowledge_base base on base.id = chatbot.knowledge_base_id
     left join lateral searched_words_v1(question.conversation_id,
         case when chatbot.knowledge_base_id is not null then question.id end) searched on true
+    left join lateral (select (base.embedding_model is null or base.embedded_model is null) and not exists (
+        select from knowledge_word item where item.knowledge_base_id = base.id and item.word = ''
+        offset 20000 / (1 + length(searched.question) + coalesce(length(searched.before), 0))) as is_quick offset 0) search on true
     left join message reply on reply.reply_to = question.id
     left join lateral (select case when chatbot.opening_hours is not null
         then coalesce(opens_at_v1(chatbot.opening_hours, chatbot.time_zone, now()) > now(), true) else false end as are_over) hours on true

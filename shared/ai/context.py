@@ -37,8 +37,10 @@ class Context(TypedDict):
     has_knowledge: bool
     knowledge_base_id: int | None
     knowledge_languages: list[str] | None
-    #: The model whose vectors serve; None: the search is by words, and found `items`.
+    #: The model whose vectors serve; None: the search is by words.
     embedded_model: str | None
+    #: Whether the claim has searched, and what it found; else shared/ai/search.py does.
+    is_searched: bool
     items: list[dict[str, Any]] | None
     #: What is searched for, and what was said before it.
     question: str | None

@@ -1,24 +1,28 @@
 """What a question finds: by meaning as well as by words where its knowledge base has vectors (knowledge_hybrid_v6 in
 shared/db/vectors.sql), else by words alone (knowledge_search_v8 in schema.sql).
 
-The claim of an answer's job has searched by words already (workers/ai.sql). The question's vector is made here, with no
-connection held; where that fails, those words have to do.
+Where that takes some milliseconds, the claim of an answer's job has searched already (workers/ai.sql). The question's vector is
+made here, with no connection held; where that fails, words have to do.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import peewee
+from peewee import Case
 
 from shared import db
 from shared.ai import embeddings, local_model
 from shared.ai.context import Context
 from shared.ai.vectors import as_literal, sum_of
 from shared.budgets.meter import Meter, Payer, metering
+from shared.config import settings
 from shared.db import sql
 from shared.db.prepared import Statement
 from shared.models import KnowledgeBase
@@ -68,37 +72,44 @@ NO_FLOOR = Floor(None, None)
 
 
 class Base(NamedTuple):
-    """A knowledge base, the model whose vectors serve, and the languages of its items."""
+    """A knowledge base, whose it is, the model whose vectors serve (None: it has none), and the languages of its items."""
 
     id: int
-    model: str
+    customer_id: int
+    model: str | None
     languages: Sequence[str]
 
 
-def items_of(context: Context, characters: int) -> list[dict[str, Any]]:
-    """The items for an answer: by meaning, where its base has vectors and they are to be had, or else, by words, the claim's."""
-    by_words = context["items"] or []
-    base_id, model, question = context["knowledge_base_id"], context["embedded_model"], context["question"]
-    if base_id is None or model is None or question is None:
-        return by_words
-    found = by_meaning(Base(base_id, model, context["knowledge_languages"] or ()), question, context["before"], characters)
-    return by_words if found is None else found
+@lru_cache(maxsize=1_000)
+def _connections_for(customer_id: int) -> threading.Semaphore:  # noqa: ARG001 - each customer has its own
+    """A customer's searches, which may take long, have half of the process's connections at the most."""
+    return threading.Semaphore(max(1, settings().db_pool_size // 2))
+
+
+def items_of(context: Context, customer_id: int, characters: int) -> list[dict[str, Any]]:
+    """The items for an answer whose claim has left the search to us, for it may take long."""
+    base_id, question = context["knowledge_base_id"], context["question"]
+    if base_id is None or question is None:
+        return []
+    base = Base(base_id, customer_id, context["embedded_model"], context["knowledge_languages"] or ())
+    return _found(base, question, context["before"], characters)
 
 
 def search(base_id: int, question: str, characters: int = SHOWN) -> list[dict[str, Any]]:
     """A search of its own, outside a claim, in the model's words or for whoever teaches: the items of a base that fit a question,
     best first: {id, title, content, score, url}; of each so many characters."""
-    has_vectors = (
-        (KnowledgeBase.id == base_id) & KnowledgeBase.embedding_model.is_null(False) & KnowledgeBase.embedded_model.is_null(False)
-    )
-    base = db.row(
-        KnowledgeBase.select(KnowledgeBase.id, KnowledgeBase.embedded_model, KnowledgeBase.languages).where(has_vectors)
-    )
-    if base is not None:
-        found = by_meaning(Base(*base.values()), question, None, characters)
-        if found is not None:
-            return found
-    return db.scalar("select knowledge_search_v8(%s, %s, null, %s)", [base_id, question, characters]) or []
+    model = Case(None, [(KnowledgeBase.embedding_model.is_null(False), KnowledgeBase.embedded_model)])
+    columns = (KnowledgeBase.id, KnowledgeBase.customer, model, KnowledgeBase.languages)
+    base = db.row(KnowledgeBase.select(*columns).where(KnowledgeBase.id == base_id))
+    return _found(Base(*base.values()), question, None, characters) if base is not None else []
+
+
+def _found(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]]:
+    found = by_meaning(base, question, before, characters)
+    if found is None:
+        with _connections_for(base.customer_id):
+            found = db.scalar("select knowledge_search_v8(%s, %s, %s, %s)", [base.id, question, before, characters])
+    return found or []
 
 
 def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any]]:
@@ -113,6 +124,8 @@ def try_out(customer_id: int, base_id: int, question: str) -> list[dict[str, Any
 def by_meaning(base: Base, question: str, before: str | None, characters: int) -> list[dict[str, Any]] | None:
     """The items of a base that fit a question, by meaning as well as by words. None: it cannot be had, go by words alone."""
     model = base.model
+    if model is None:
+        return None
     question, before = _respelt(base, question, before)
     vector = embeddings.of_question(model, question)
     if vector is None:
@@ -135,7 +148,8 @@ def by_meaning(base: Base, question: str, before: str | None, characters: int) -
         "characters": characters,
     }
     try:
-        [row] = _search_by_meaning.execute([values])
+        with _connections_for(base.customer_id):
+            [row] = _search_by_meaning.execute([values])
     except peewee.ProgrammingError as problem:  # somebody dropped the extension, or the table
         log.warning("vectors_not_searched", extra={"base": base.id, "model": model, "error": str(problem).splitlines()[0]})
         return None
@@ -158,7 +172,8 @@ def _respelt(base: Base, question: str, before: str | None) -> tuple[str, str | 
 
     The words of another language are no slips.
     """
-    [spelt] = queries["respelt"].rows(knowledge_base_id=base.id, question=question, before=before)
+    with _connections_for(base.customer_id):
+        [spelt] = queries["respelt"].rows(knowledge_base_id=base.id, question=question, before=before)
     is_changed = (spelt["question"], spelt["before"]) != (question, before)
     return (spelt["question"], spelt["before"]) if is_changed and _is_in_one_of(base, question) else (question, before)
 

@@ -113,8 +113,7 @@ def snooze_unclaimed(policy: RetryPolicy, job: Job, snooze: Snooze) -> Permanent
 def _snooze(policy: RetryPolicy, job: Job, snooze: Snooze) -> PermanentError | None:
     """Delays the job; returns its failure if it is too old for that."""
     age_limit = ANY_AGE if isinstance(snooze, WaitsForService) else policy.age_limit
-    untried = isinstance(snooze, RateLimited) and snooze.untried
-    delay, age = ledger.snooze(job, snooze.delay, str(snooze), age_limit, untried=untried)
+    delay, age = ledger.snooze(job, snooze.delay, str(snooze), age_limit, untried=snooze.untried)
     if delay is None:
         # A limit of our own that is too low is ours to fix.
         kind = PermanentError if isinstance(snooze, RateLimited) else PermanentRefusal

@@ -57,7 +57,7 @@ def means(title: str, text: str) -> None:
 
 
 def titles(base: int, question: str, before: str | None = None) -> list[str]:
-    found = by_meaning(Base(base, MODEL, ["english"]), question, before, 100)
+    found = by_meaning(Base(base, 1, MODEL, ["english"]), question, before, 100)
     assert found is not None
     return [item["title"] for item in found]
 

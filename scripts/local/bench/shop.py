@@ -96,7 +96,9 @@ class Shop:
         cpu, begun = _postgres_cpu(), time.perf_counter()
         job = self._claim(job_id)
         assert isinstance(job, Job), job
-        items = search.items_of(cast("Context", job.loaded), prompt.ITEM_BUDGET + 1)
+        context = cast("Context", job.loaded)
+        by_words = context["items"] or []
+        items = by_words if context["is_searched"] else search.items_of(context, self._customer, prompt.ITEM_BUDGET + 1)
         ms, cpu_ms = (time.perf_counter() - begun) * 1000, None
         if cpu is not None:
             cpu_ms = ((_postgres_cpu() or cpu) - cpu) / 1e6
