@@ -19,6 +19,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    TryAgainError,
 )
 from redis.retry import Retry
 
@@ -49,6 +50,8 @@ DOOR = Patience(timeout=1.0, pause=1.0, spare=1)
 
 #: Its keys are on several servers, and a script of ours uses many at once.
 _CLUSTER = "a cluster; take one that is none"
+#: Of a hosted plan.
+_QUOTA = "a quota of its provider is used up"
 #: What redis-py's errors mean, the first that fits.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (ReadOnlyError, "read only"),
@@ -60,6 +63,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (ClusterError, _CLUSTER),
     (ClusterCrossSlotError, _CLUSTER),
     (AskError, _CLUSTER),
+    (TryAgainError, _CLUSTER),
     (redis.TimeoutError, "no answer in time"),
     (redis.ConnectionError, "cannot be reached"),
 )
@@ -70,6 +74,11 @@ _TEXTS = {
     "READONLY": "read only",
     "OOM command": "full",
     "max number of clients": "too many connections",
+    "max concurrent connections": "too many connections",
+    "limit exceeded": _QUOTA,  # ERR max daily request limit exceeded, and others of Upstash
+    "quota exceeded": _QUOTA,
+    "max bandwidth exceeded": _QUOTA,
+    "max commands per second exceeded": _QUOTA,
     SILENT: SILENT,
     UNKNOWN: UNKNOWN,
     "MISCONF": "cannot save to its disk",
@@ -83,6 +92,7 @@ _TEXTS = {
     "UNBLOCKED": "turned into a replica",  # a failover, while a command waited
     "nknown Redis command": "older than 6.2, or a command is disabled",
     "nknown command": "older than 6.2, or a command is disabled",
+    "Command is not available": "older than 6.2, or a command is disabled",
 }
 
 

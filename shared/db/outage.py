@@ -49,6 +49,7 @@ _LOST = Kind("connection lost", Consequence.RECONNECT)
 KINDS = {
     "08": _LOST,
     "08001": Kind("cannot be reached", Consequence.RECONNECT),
+    "08004": Kind("refuses the connection", Consequence.RECONNECT),  # in words that only the log has
     "08DNS": Kind(SILENT, Consequence.RECONNECT),  # three states of ours: PostgreSQL has none for these
     "08NAM": Kind(UNKNOWN, Consequence.RECONNECT),
     "08TLS": Kind("TLS failed", Consequence.RECONNECT),
@@ -68,6 +69,7 @@ KINDS = {
     "53100": Kind("disk full", Consequence.WAIT),
     "53200": Kind("out of memory", Consequence.WAIT),
     "53300": Kind("too many connections", Consequence.WAIT),
+    "53QUO": Kind("a quota of its provider is used up", Consequence.WAIT),  # a state of ours
     "57014": Kind("statement too slow", Consequence.WAIT),
     "57P01": Kind("shutting down", Consequence.RECONNECT),
     "57P02": Kind("crashed", Consequence.RECONNECT),
@@ -77,6 +79,8 @@ KINDS = {
     "58": Kind("input/output error", Consequence.WAIT),
     "XX002": Kind("an index is corrupted", Consequence.WAIT),  # until somebody runs reindex; rows (XX001) nothing brings back
 }
+#: What poolers give all that they refuse; the text has the reason.
+_STATES_OF_POOLERS = ("08P01", "XX000")
 #: Words that others ask for.
 TOO_MANY, TOO_SLOW = KINDS["53300"].word, KINDS["57014"].word
 
@@ -97,6 +101,8 @@ def kind_of(problem: BaseException) -> Kind | None:
     """What an error of psycopg2 or peewee means; None where the statement is at fault, or it is no error of a database."""
     reported = getattr(problem, "orig", problem)
     state = getattr(reported, "pgcode", None)
+    if state in _STATES_OF_POOLERS:
+        return _kind_of_state(refusals.known_state_of(str(reported).lower()) or state)
     if state:
         return _kind_of_state(state)
     if isinstance(reported, StatementOverdue):

@@ -20,6 +20,8 @@ _WORDS = (
         "53300",
         (
             *("too many clients", "remaining connection slots", "too many connections", "no more connections", "max client"),
+            # poolers of all kinds: PgBouncer, Neon, Supavisor, RDS Proxy
+            *("query_wait_timeout", "too many database connection", "check out", "waiting to acquire database connection"),
             *("zu viele verbindungen", "verbleibenden verbindungen sind"),
             *("demasiados clientes", "demasiadas conexiones", "conexiones restantes están reservadas"),
             *("trop de clients", "trop de connexions", "connexions restants sont réservés"),
@@ -56,6 +58,12 @@ _WORDS = (
         "28000",
         (
             *("authentication failed", "authentication method requirement", "pg_hba.conf", "no password supplied"),
+            *(
+                "tenant or user not found",
+                "too many authentication errors",
+                "no credentials for the role",
+                "password that was provided",
+            ),
             *("passwort-authentifizierung", "rolle »", "autentificación password falló", "no existe el rol"),
             *("authentification par mot de passe échouée", "le rôle «", "autenticazione con password fallita", "il ruolo"),
             *("パスワード認証に失敗", "ロール", "პაროლით ავთენტიფიკაცია", "როლი არ არსებობს", "인증을 실패", "롤(role) 없음"),
@@ -81,6 +89,7 @@ _WORDS = (
         ),
     ),
     ("25006", ("session is read-only", "server is in hot standby mode")),
+    ("53QUO", ("time quota", "transfer quota", "quota exceeded")),
     ("53200", ("out of memory",)),
     ("53100", ("no space left",)),
 )
@@ -89,7 +98,7 @@ _WORDS = (
 def text_of(words: bytes) -> str:
     """Words that are no UTF-8: in the encoding in which they are known ones, else readable in part."""
     texts = (words.decode(encoding, "replace") for encoding in _ENCODINGS)
-    return next((text for text in texts if _known(text.lower())), words.decode("utf-8", "replace"))
+    return next((text for text in texts if known_state_of(text.lower())), words.decode("utf-8", "replace"))
 
 
 def state_of(text: str) -> str:
@@ -100,10 +109,15 @@ def state_of(text: str) -> str:
     if text.startswith(NOT_TRANSLATED):
         return "08DNS" if any(words in text for words in _DNS_SILENT) else "08NAM"
     if text.startswith("connection to server"):
-        otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08001"
-        return _known(text.partition(" failed: ")[2]) or otherwise
-    return _known(text) or "08"
+        otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08004" if _has_answered(text) else "08001"
+        return known_state_of(text.partition(" failed: ")[2]) or otherwise
+    return known_state_of(text) or "08"
 
 
-def _known(text: str) -> str | None:
+def _has_answered(text: str) -> bool:
+    return "fatal: " in text or "error: " in text
+
+
+def known_state_of(text: str) -> str | None:
+    """The SQLSTATE that words in lower case have, if they are known ones."""
     return next((state for state, words in _WORDS if any(word in text for word in words)), None)

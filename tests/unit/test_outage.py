@@ -13,7 +13,7 @@ import pytest
 
 from shared.db import refusals
 from shared.db.connecting import open_session
-from shared.db.outage import is_outage, kind_of, repeat_refused, retry_on_outage, service_down, word_for
+from shared.db.outage import is_outage, is_unknown, kind_of, repeat_refused, retry_on_outage, service_down, word_for
 from shared.db.session import WORKER, StatementOverdue
 from shared.errors import ServiceDown
 
@@ -68,6 +68,29 @@ def test_an_sqlstate_has_a_word_and_a_consequence(state: str, word: str, consequ
         assert is_outage(problem) is (consequence != "NONE")
 
 
+class Pooled(Reported):
+    """What a pooler says on a connection that it has taken: one SQLSTATE for everything."""
+
+    def __init__(self, state: str, words: str) -> None:
+        super().__init__(state)
+        self.args = (words,)
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "word"),
+    [
+        ("08P01", "query_wait_timeout", "too many connections"),
+        ("08P01", "server conn crashed?", "connection lost"),
+        ("XX000", "MaxClientsInSessionMode: max clients reached", "too many connections"),
+        ("XX000", "unable to check out connection from the pool due to timeout", "too many connections"),
+    ],
+)
+def test_a_pooler_says_by_words_what_it_refuses(state: str, words: str, word: str) -> None:
+    problem = Pooled(state, words)
+    assert word_for(problem) == word
+    assert is_unknown(problem) is (word == "connection lost"), "what was refused has not happened"
+
+
 @pytest.mark.parametrize("state", ["23505", "22P02", "42601", "42703", "SB001", "P0001", "XX000", "XX001"])
 def test_a_wrong_statement_is_no_outage(state: str) -> None:
     assert kind_of(Reported(state)) is None
@@ -90,6 +113,16 @@ def _to_server(words: str) -> str:
         (_to_server('FATAL:  too many connections for role "app"'), "too many connections"),
         (_to_server("FATAL:  no more connections allowed (max_client_conn)"), "too many connections"),
         (_to_server("FATAL:  Max client connections reached"), "too many connections"),
+        (_to_server("FATAL:  MaxClientsInSessionMode: max clients reached - in Session mode"), "too many connections"),
+        (_to_server("FATAL:  query_wait_timeout"), "too many connections"),
+        (_to_server("FATAL:  Timed-out waiting to acquire database connection"), "too many connections"),
+        (_to_server("ERROR:  Too many database connection attempts are currently ongoing"), "too many connections"),
+        (_to_server("FATAL:  Tenant or user not found"), "credentials refused"),
+        (_to_server("FATAL:  This RDS Proxy has no credentials for the role app."), "credentials refused"),
+        (_to_server("ERROR:  Your project has exceeded the compute time quota."), "a quota of its provider is used up"),
+        (_to_server("ERROR:  Your project has exceeded the data transfer quota."), "a quota of its provider is used up"),
+        (_to_server("ERROR:  The endpoint is disabled. Enable it in the console."), "refuses the connection"),
+        (_to_server("ERROR:  Control plane request failed"), "refuses the connection"),
         (_to_server("FATAL:  the database system is starting up"), "starting up or shutting down"),
         (_to_server("FATAL:  the database system is not yet accepting connections"), "starting up or shutting down"),
         (_to_server('FATAL:  password authentication failed for user "app"'), "credentials refused"),
