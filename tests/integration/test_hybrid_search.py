@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from scripts.local.simulator.ai import embed
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.exchange import Request
-from scripts.local.simulator.services import embed
 from shared import config, db
 from shared.ai import embeddings, local_model
 from shared.ai.search import FLOORS, Base, Floor, Floors, asked_in, by_meaning, search

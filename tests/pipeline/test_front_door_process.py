@@ -15,10 +15,10 @@ import psutil
 import pytest
 import requests
 
-from scripts.local.demo.http_client import signed
 from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
+from scripts.local.simulator.hooks import signed_by_meta
 from shared import queues
 from tests.builders import World
 from tests.integration.front_door import change, webhook, written
@@ -53,9 +53,9 @@ def status(url: str) -> int:
 def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simulator: Simulator) -> None:
     body = json.dumps(webhook(change(str(777000 + world.chatbot), messages=[written("wamid.1")]))).encode()
     hook = f"{url}/webhooks/whatsapp/cloud"
-    assert requests.post(hook, body, headers=signed(body, SECRET), timeout=60).status_code == 200
-    assert requests.post(hook, body, headers=signed(body, "wrong"), timeout=60).status_code == 401
-    chunked = requests.post(hook, iter([body[:100], body[100:]]), headers=signed(body, SECRET), timeout=60)
+    assert requests.post(hook, body, headers=signed_by_meta(body, SECRET), timeout=60).status_code == 200
+    assert requests.post(hook, body, headers=signed_by_meta(body, "wrong"), timeout=60).status_code == 401
+    chunked = requests.post(hook, iter([body[:100], body[100:]]), headers=signed_by_meta(body, SECRET), timeout=60)
     assert chunked.status_code == 200
     until(lambda: world.messages(role="assistant", status="SENT") and idle())
     assert [sent["key"] for sent in simulator.record("graph")] == ["5511912345678"]

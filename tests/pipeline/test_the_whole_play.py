@@ -21,10 +21,10 @@ import requests
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 
-from scripts.local.demo.http_client import signed
 from scripts.local.environment import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
+from scripts.local.simulator.hooks import signed_by_meta
 from shared import db
 from shared.models import DeadLetter
 from shared.operations import dead_letters
@@ -135,7 +135,7 @@ def write_by_whatsapp(world: World, url: str) -> None:
     for begin in range(0, STOPPED, 80):
         messages = [written(f"wamid.{number}", **{"from": f"49170{number:07}"}) for number in range(begin, begin + 80)]
         body = json.dumps(webhook(change(str(777000 + world.chatbot), messages=messages))).encode()
-        assert requests.post(f"{url}/webhooks/whatsapp/cloud", body, headers=signed(body, SECRET), timeout=PATIENCE).ok
+        assert requests.post(f"{url}/webhooks/whatsapp/cloud", body, headers=signed_by_meta(body, SECRET), timeout=PATIENCE).ok
 
 
 HELD = "queue = %s and state = 'delayed' and waits_for is not null"

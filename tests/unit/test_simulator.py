@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from scripts.local.simulator.client import ROOT, Simulator
+from scripts.local.simulator.services import SERVICES
 from tests.waiting import until
 
 AI = {"kind": "ai", "fault": "status"}
@@ -31,10 +32,7 @@ def no_rules_are_left(simulator: Simulator) -> Iterator[None]:
     simulator.reset()
 
 
-KINDS = (
-    "ai, embeddings, transcription, graph, waha, evolution, webhook, site, templates, typing, graph_media, graph_account, "
-    "waha_file, evolution_file, telegram"
-)
+KINDS = ", ".join(SERVICES)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +130,28 @@ def test_a_held_request_whose_client_has_gone_has_no_effect(simulator: Simulator
         simulator.clear_faults()
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert len(simulator.record("webhook")) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "body", "error"),
+    [
+        ("__record?count=many", None, "count must be a whole number, got 'many'."),
+        ("__record?first=-1", None, "first must be a whole number, got '-1'."),
+        ("__site", b"{", "The body must be a JSON object, like "),
+        ("__site", b"[" * 100_000, "The body must be a JSON object, like "),
+        ("__site", b'{"pages": "many"}', "The body must be a JSON object, like "),
+        ("__site", b'{"page": 3}', "The body must be a JSON object, like "),
+    ],
+)
+def test_what_is_wrong_at_its_own_addresses_is_refused_in_a_sentence(
+    simulator: Simulator, address: str, body: bytes | None, error: str
+) -> None:
+    simulator.site(pages=3)
+    answer = requests.request("POST" if body else "GET", f"{simulator.url}/{address}", data=body, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(error)
+    assert requests.get(f"{simulator.url}/site/page-4", timeout=60).status_code == 404, "nothing was changed"
+    assert requests.get(f"{simulator.url}/site/page-3", timeout=60).ok
 
 
 def test_an_unknown_address_is_answered_with_the_valid_ones(simulator: Simulator) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import requests
 
-from scripts.local.demo.http_client import meta_webhook, signed
+from scripts.local.simulator.hooks import meta_message, signed_by_meta
 
 #: A phone number id that no tenant has.
 NOBODY = "999000"
@@ -100,9 +100,9 @@ class Door:
             time.sleep(INTERVAL)
 
     def _ask(self) -> Answer:
-        report = meta_webhook(NOBODY, "4915100000001", "Chaos", "Is anybody there?", f"door-{next(self._numbers)}")
+        report = meta_message(NOBODY, "4915100000001", "Chaos", "Is anybody there?", f"door-{next(self._numbers)}")
         body = json.dumps(report).encode()
-        headers = {"Content-Type": "application/json", **signed(body, self._secret)}
+        headers = {"Content-Type": "application/json", **signed_by_meta(body, self._secret)}
         begun = time.monotonic()
         try:
             answer = requests.post(self._url, body, headers=headers, timeout=TIMEOUT)

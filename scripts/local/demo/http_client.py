@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import time
@@ -16,6 +14,7 @@ from typing import Any
 import requests
 
 from scripts.local.demo.script import Dialogue, Scenario
+from scripts.local.simulator import hooks
 from shared import db
 from shared.models import Chatbot, Message, WhatsappCloudAccount, WhatsappQrSession
 
@@ -96,8 +95,9 @@ class HttpClient:
     def _meta(self, bot: int, dialogue: Dialogue, text: str, external_id: str, sends: Mapping[str, Any]) -> None:
         account = WhatsappCloudAccount
         number = db.scalar(account.select(account.phone_number_id).where(account.chatbot == bot))
-        body = json.dumps(meta_webhook(number, dialogue.user, dialogue.who, text, external_id, sends)).encode()
-        self._post(f"{self.url}/webhooks/whatsapp/cloud", body, signed(body, self._secrets["WHATSAPP_APP_SECRET"]))
+        body = json.dumps(hooks.meta_message(number, dialogue.user, dialogue.who, text, external_id, sends)).encode()
+        signature = hooks.signed_by_meta(body, self._secrets["WHATSAPP_APP_SECRET"])
+        self._post(f"{self.url}/webhooks/whatsapp/cloud", body, signature)
 
     def _gateway(self, bot: int, dialogue: Dialogue, text: str, external_id: str) -> None:
         sessions = WhatsappQrSession.select(WhatsappQrSession.session_name, WhatsappQrSession.dialect)
@@ -105,35 +105,13 @@ class HttpClient:
         secret, dialect = self._secrets["WHATSAPP_QR_WEBHOOK_SECRET"], session["dialect"]
         event = _waha(dialogue, text, external_id) if dialect == "waha" else _evolution(dialogue, text, external_id)
         body = json.dumps(event).encode()
-        headers = {"apikey": secret}
-        if dialect == "waha":
-            headers = {"X-Webhook-Hmac": hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()}
-        self._post(f"{self.url}/webhooks/whatsapp/qr/{session['session_name']}", body, headers)
+        signature = hooks.signed_by_gateway(dialect, body, secret)
+        self._post(f"{self.url}/webhooks/whatsapp/qr/{session['session_name']}", body, signature)
 
     def _post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         answer = requests.post(url, body, headers={"Content-Type": "application/json", **headers}, timeout=TIMEOUT)
         answer.raise_for_status()
         return answer
-
-
-def meta_webhook(
-    number: str, user: str, who: str, text: str, external_id: str, sends: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """A text, or what `sends` says instead, as Meta reports it."""
-    content = sends or {"type": "text", "text": {"body": text}}
-    message = {"from": user, "id": external_id, "timestamp": str(int(time.time())), **content}
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "551130001000", "phone_number_id": number},
-        "contacts": [{"profile": {"name": who}, "wa_id": user}],
-        "messages": [message],
-    }
-    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
-
-
-def signed(body: bytes, secret: str) -> dict[str, str]:
-    """Meta's signature."""
-    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
 def _waha(dialogue: Dialogue, text: str, external_id: str) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """Fault injection: rules that say which requests fail, how, and how often.
 
-A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}; rules.py has the fields of each fault.
-`match` is searched in the path and the raw body. After `latency`, `hold`, `pace` and `statuses` the next rules are tried as
-well; any other fault ends the search. `revoked` refuses a token, or all of them; `offline` says that the gateway's phone is not
-connected. `pace` is the time between two words of a streamed answer; `cut` ends an answer in its middle.
+A rule: {"kind": "ai", "fault": "status", "match": "text", "rate": 0.1, "times": 2, …}. scripts/README.md says what each fault
+does, rules.py which fields it has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
+from scripts.local.simulator.errors import evolution_error, graph_error, openai_error
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.rules import checked
 
@@ -74,14 +74,11 @@ def refusal(kind: str, rule: dict[str, Any]) -> Reply:
     """The reply of a refusing rule, in the service's own format."""
     fault = rule["fault"]
     if fault == "rate_limit":
-        return Reply(429, _rate_limit_body(kind), headers={"Retry-After": str(rule.get("retry_after", 1))})
+        return replace(_rate_limit(kind), headers={"Retry-After": str(rule.get("retry_after", 1))})
     if fault == "quota":
-        problem = {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": "insufficient_quota"}
-        return Reply(429, {"error": problem})
+        return openai_error(429, "You exceeded your current quota.", "insufficient_quota", kind="insufficient_quota")
     if fault == "bad_key":
-        return Reply(
-            401, {"error": {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}}
-        )
+        return openai_error(401, "Incorrect API key provided.", "invalid_api_key")
     if fault in ("revoked", "offline"):
         return _REFUSALS_OF_ACCOUNTS[fault, kind]
     if fault == "redirect":
@@ -90,20 +87,17 @@ def refusal(kind: str, rule: dict[str, Any]) -> Reply:
     return Reply(rule.get("status", 500), body.encode() if isinstance(body, str) else body, headers=rule.get("headers", {}))
 
 
-_EXPIRED = {"message": "Error validating access token: the session has been invalidated", "type": "OAuthException", "code": 190}
 _NOT_WORKING = {"error": "Session status is not as expected.", "status": "SCAN_QR_CODE", "expected": ["WORKING"]}
-_CLOSED = {"status": 400, "error": "Bad Request", "response": {"message": ["Error: Connection Closed"]}}
 _REFUSALS_OF_ACCOUNTS = {
-    ("revoked", "graph"): Reply(401, {"error": _EXPIRED}),
+    ("revoked", "graph"): graph_error(401, 190, "Error validating access token: the session has been invalidated"),
     ("revoked", "waha"): Reply(401, {"message": "Unauthorized", "statusCode": 401}),
-    ("revoked", "evolution"): Reply(401, {"status": 401, "error": "Unauthorized", "response": {"message": "Unauthorized"}}),
+    ("revoked", "evolution"): evolution_error(401, "Unauthorized", "Unauthorized"),
     ("offline", "waha"): Reply(422, _NOT_WORKING),
-    ("offline", "evolution"): Reply(400, _CLOSED),
+    ("offline", "evolution"): evolution_error(400, "Bad Request", ["Error: Connection Closed"]),
 }
 
 
-def _rate_limit_body(kind: str) -> dict[str, Any]:
+def _rate_limit(kind: str) -> Reply:
     if kind == "graph":
-        details = {"messaging_product": "whatsapp", "details": "Cloud API message throughput has been reached."}
-        return {"error": {"message": "(#130429) Rate limit hit", "type": "OAuthException", "code": 130429, "error_data": details}}
-    return {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
+        return graph_error(429, 130429, "Rate limit hit", "Cloud API message throughput has been reached.")
+    return openai_error(429, "Rate limit reached", "rate_limit_exceeded", kind="requests")

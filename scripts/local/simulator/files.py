@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from urllib.parse import urlsplit
 
+from scripts.local.simulator.errors import evolution_error, graph_error
 from scripts.local.simulator.exchange import Reply, Request
 
 #: The host by which this machine is another one than 127.0.0.1.
@@ -50,8 +51,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def graph_media(request: Request) -> Reply:
     """GET /{version}/{media id}: where the file is, for five minutes. GET of that address: the file."""
     if not request.headers.get("authorization", "").startswith("Bearer "):
-        error = {"message": "Invalid OAuth access token", "type": "OAuthException", "code": 190}
-        return Reply(401, {"error": error})
+        return graph_error(401, 190, "Invalid OAuth access token")
     path = urlsplit(request.path).path
     name = path.rsplit("/", 1)[-1]
     return _file(name, "graph", request) if "/attachments/" in path else _address(name, request)
@@ -59,8 +59,7 @@ def graph_media(request: Request) -> Reply:
 
 def _address(name: str, request: Request) -> Reply:
     if name.startswith("unknown-"):
-        error = {"message": f"Unsupported get request. Object with ID '{name}' does not exist", "code": 100}
-        return Reply(400, {"error": error}, key=name)
+        return graph_error(400, 100, f"Unsupported get request. Object with ID '{name}' does not exist", key=name)
     mime, body = content(name)
     _addresses[name] += 1
     host = request.headers.get("host", "127.0.0.1")
@@ -87,7 +86,7 @@ def evolution_file(request: Request) -> Reply:
     """POST /chat/getBase64FromMediaMessage/{instance}; the file of the message's id."""
     name = str(((request.json().get("message") or {}).get("key") or {}).get("id", ""))
     if name.startswith(("gone-", "unknown-")):
-        return Reply(400, {"status": 400, "error": "Bad Request", "response": {"message": ["Message not found"]}}, key=name)
+        return evolution_error(400, "Bad Request", ["Message not found"], name)
     mime, body = content(name)
     body = b"" if name.startswith("empty-") else body
     about = {"mediaType": mime.split("/")[0], "fileName": name, "mimetype": mime, "base64": base64.b64encode(body).decode()}

@@ -1,4 +1,5 @@
-"""The sessions of simulated QR gateways: made, with a code to read, connected once it was shown twice, deleted.
+"""QR gateways, WAHA and Evolution: what they send, and their sessions: made, with a code to read, connected once it was shown
+twice, deleted.
 
 Sessions that nobody made are connected, but for those whose names begin with `stopped-`. WAHA knows the phone behind
 a @lid that begins with 900: the digits that follow.
@@ -7,13 +8,18 @@ a @lid that begins with 900: the digits that follow.
 from __future__ import annotations
 
 import base64
+import itertools
 import re
+import time
 from collections import Counter
 from urllib.parse import unquote, urlsplit
 
+from scripts.local.simulator.errors import evolution_error
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.files import picture
+from scripts.local.simulator.graph_messages import NOBODY
 
+_numbers = itertools.count(1)
 #: Looks at a code until a phone has read it.
 LOOKS = 2
 #: How often the code of each session that was made here was looked at.
@@ -35,7 +41,26 @@ def _code(name: str) -> str:
     return base64.b64encode(picture(f"{name} {_made[name]}")).decode()
 
 
-def waha(request: Request) -> Reply | None:
+def waha(request: Request) -> Reply:
+    """POST /api/sendText, and sessions: their making, their code, their state."""
+    if (reply := _waha_session(request)) is not None:
+        return reply
+    sent = request.json()
+    session, chat, text = sent.get("session", ""), sent.get("chatId", ""), sent.get("text", "")
+    if session.startswith("unknown-"):
+        return Reply(404, {"message": f"Session {session} not found", "statusCode": 404}, key=chat)
+    if session.startswith("stopped-"):
+        problem = "Session status is not as expected. Try again later or restart the session"
+        return Reply(422, {"error": problem, "session": session, "status": "STOPPED", "expected": ["WORKING"]}, key=chat)
+    if not chat or not text:
+        return Reply(400, {"message": "chatId and text are required", "statusCode": 400})
+    identity = f"true_{chat}_{sent.get('id') or f'3EB0{next(_numbers):016X}'}"
+    about = {"from": "1@c.us", "fromMe": True, "to": chat, "body": text, "ack": 1, "ackName": "SERVER"}
+    body = {"id": identity, "timestamp": int(time.time()), **about}
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=session)
+
+
+def _waha_session(request: Request) -> Reply | None:
     """POST and DELETE /api/sessions, GET /api/sessions/{name}, /api/{name}/auth/qr, /api/{name}/lids/{lid}; None for others."""
     path = urlsplit(request.path).path
     if request.method == "POST" and path == "/api/sessions":
@@ -63,15 +88,51 @@ def waha(request: Request) -> Reply | None:
     return None
 
 
-def evolution(request: Request) -> Reply | None:
+def evolution(request: Request) -> Reply:
+    """POST /message/sendText/{instance}, and instances: their making, their code, their state."""
+    if (reply := _evolution_instance(request)) is not None:
+        return reply
+    instance = request.path.rsplit("/", 1)[-1]
+    sent = request.json()
+    number, text = str(sent.get("number", "")), sent.get("text", "")
+    refused = _evolution_refusal(instance, number, text)
+    return refused or _evolution_sent(instance, number, text, sent.get("messageId"))
+
+
+def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
+    if instance.startswith("unknown-"):
+        return evolution_error(404, "Not Found", [f'The "{instance}" instance does not exist'], number)
+    if instance.startswith("stopped-"):
+        return evolution_error(400, "Bad Request", ["Error: Connection Closed"], number)
+    if not number or not text:
+        return evolution_error(400, "Bad Request", [["number and text are required"]])
+    if number.split("@")[0].endswith(NOBODY):
+        unknown_number = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
+        return evolution_error(400, "Bad Request", [unknown_number], number)
+    return None
+
+
+def _evolution_sent(instance: str, number: str, text: str, own_id: str | None) -> Reply:
+    identity = own_id or f"3EB0{next(_numbers):016X}"
+    chat = number if "@" in number else f"{number}@s.whatsapp.net"
+    body = {
+        "key": {"remoteJid": chat, "fromMe": True, "id": identity},
+        "status": "PENDING",
+        "message": {"conversation": text},
+        "messageType": "conversation",
+        "messageTimestamp": int(time.time()),
+    }
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=instance)
+
+
+def _evolution_instance(request: Request) -> Reply | None:
     """POST /instance/create, GET /instance/connect and /instance/connectionState, DELETE; None for whatever else."""
     path = urlsplit(request.path).path
     name = path.rsplit("/", 1)[-1]
     if path == "/instance/create":
         name = str(request.json().get("instanceName", ""))
         if name in _made:
-            taken = {"status": 403, "error": "Forbidden", "response": {"message": [f'This name "{name}" is already in use.']}}
-            return Reply(403, taken, key=name)
+            return evolution_error(403, "Forbidden", [f'This name "{name}" is already in use.'], name)
         _made[name] = 0
         return Reply(201, {"instance": {"instanceName": name, "status": "connecting"}}, accepted=True, key=name)
     if request.method == "DELETE":

@@ -12,6 +12,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from scripts.local.simulator.errors import graph_error
 from scripts.local.simulator.exchange import Reply, Request
 
 #: The app of every token but those of another one, and the WABA that they are given.
@@ -50,7 +51,7 @@ def answer(request: Request) -> Reply:
     if path["node"] == "debug_token":
         return _done({"data": _debug(query.get("input_token", ""))})
     if token.endswith("REVOKED"):
-        return _refused(401, 190, "Error validating access token: the session has been invalidated")
+        return graph_error(401, 190, "Error validating access token: the session has been invalidated")
     node = path["node"]
     match path["edge"]:
         case "subscriptions":
@@ -58,12 +59,12 @@ def answer(request: Request) -> Reply:
         case "subscribed_apps":
             return _of_business(request, node, token)
         case "phone_numbers" if node in (PORTFOLIO, WITHHELD):
-            return _refused(400, 100, f"Object with ID '{node}' has no such edge, or its permissions are missing")
+            return graph_error(400, 100, f"Object with ID '{node}' has no such edge, or its permissions are missing")
         case "phone_numbers":
             return _done({"data": [{"id": one} for one in _numbers] if node == WABA else []}, node)
     if node.endswith(FOREIGN):
         missing = f"Unsupported get request. Object with ID '{node}' does not exist, cannot be loaded due to missing permissions"
-        return _refused(400, 100, missing)
+        return graph_error(400, 100, missing)
     _numbers.add(node)
     return _done({"id": node, "display_phone_number": "+55 11 3000-1000", "verified_name": "The Shop"}, node)
 
@@ -91,7 +92,7 @@ def _debug(token: str) -> dict[str, Any]:
 def _of_app(request: Request, app: str, token: str) -> Reply:
     """The webhooks of an app, for the app itself: its token is id|secret."""
     if not token.startswith(f"{app}|") or app == OTHER_APP:  # whose secret the server has not
-        return _refused(400, 190, "Invalid OAuth access token signature.")
+        return graph_error(400, 190, "Invalid OAuth access token signature.")
     if request.method == "POST":
         _subscriptions[app] = request.json()
         return _done({"success": True}, app)
@@ -112,7 +113,3 @@ def _of_business(request: Request, waba: str, token: str) -> Reply:
 
 def _done(body: dict[str, Any], key: str = "") -> Reply:
     return Reply(200, body, accepted=True, key=key)
-
-
-def _refused(status: int, code: int, message: str) -> Reply:
-    return Reply(status, {"error": {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AbC123"}})

@@ -1,15 +1,67 @@
-"""What Meta refuses of a message that is no plain text: templates that do not fit, buttons and lists beyond their limits."""
+"""Messages by Meta's Graph API: texts, buttons, lists and templates, and what Meta refuses of them."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from scripts.local.simulator import templates
+from scripts.local.simulator.errors import graph_error
+from scripts.local.simulator.exchange import Reply, Request
+
+_numbers = itertools.count(1)
+#: The oldest Graph API version that Meta supports in November 2026.
+OLDEST_GRAPH = 21
+#: Recipients whose number ends so are not on WhatsApp.
+NOBODY = "0000404"
 
 
-def words_of(sent: dict[str, Any]) -> str:
+def send(request: Request) -> Reply:
+    """POST /{version}/{phone_number_id}/messages."""
+    sent = request.json()
+    recipient = sent.get("to") or sent.get("recipient") or ""
+    text = _words_of(sent)
+    reply = _reply(request, recipient, text)
+    reply.key, reply.text, reply.sender = recipient, text, request.path.split("/")[2]
+    reply.callback_data = sent.get("biz_opaque_callback_data", "")
+    return reply
+
+
+def refused_caller(request: Request) -> Reply | None:
+    """What Meta refuses whatever is asked."""
+    version = int(re.findall(r"/v(\d+)", request.path)[0])
+    if version < OLDEST_GRAPH:
+        return graph_error(400, 2635, "You are calling a deprecated version of the Ads API", f"v{version} is no longer usable")
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return graph_error(401, 190, "Invalid OAuth access token", "The access token could not be decrypted")
+    return None
+
+
+def _reply(request: Request, recipient: str, text: str) -> Reply:
+    if refused := refused_caller(request):
+        return refused
+    if not recipient or not text:
+        return graph_error(400, 100, "Invalid parameter", "to (or recipient) and text.body are required")
+    if len(text) > 4096:
+        return graph_error(400, 100, "Invalid parameter", "text.body must be at most 4096 characters long")
+    if wrong := refusal(request.json()):
+        return graph_error(400, wrong[0], "Invalid message", wrong[1])
+    if recipient.endswith(NOBODY):
+        return graph_error(400, 131026, "Message undeliverable", "Message Undeliverable: the recipient is not a WhatsApp user")
+    identity = "wamid." + hashlib.sha256(f"{next(_numbers)}{time.time_ns()}".encode()).hexdigest()[:20].upper()
+    body = {
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": recipient, "wa_id": recipient}],
+        "messages": [{"id": identity, "message_status": "accepted"}],
+    }
+    return Reply(200, body, accepted=True, answered_id=identity)
+
+
+def _words_of(sent: dict[str, Any]) -> str:
     """What a person reads of a message: its text, or the words around its buttons, or its template's name and parameters."""
     if sent.get("type") == "interactive":
         titles = [one["title"] for one in choices_of(sent["interactive"])]

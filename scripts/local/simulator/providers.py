@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from scripts.local.simulator.errors import openai_error
 from scripts.local.simulator.exchange import Reply, Request
 
 #: The body that was sent, and the answer that the simulated AI gives to it; returns the answer as this provider gives it.
@@ -17,25 +18,21 @@ THOUGHTS = "The margin is 40 %, which I must not say."
 SMALL_CONTEXT = 3_000
 
 
-def _openai_error(message: str, param: str | None, code: str | None, status: int = 400) -> Reply:
-    return Reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}})
-
-
-def _vllm_error(message: str, status: int = 400) -> Reply:
-    return Reply(status, {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": status})
+def _vllm_error(message: str) -> Reply:
+    return Reply(400, {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": 400})
 
 
 def _reasoning(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """OpenAI's reasoning models."""
     if "max_tokens" in sent:
         words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-        return _openai_error(words, "max_tokens", "unsupported_parameter")
+        return openai_error(400, words, "unsupported_parameter", param="max_tokens")
     if sent.get("temperature", 1) != 1:
         words = (
             f"Unsupported value: 'temperature' does not support {sent['temperature']} with this model. "
             "Only the default (1) value is supported."
         )
-        return _openai_error(words, "temperature", "unsupported_value")
+        return openai_error(400, words, "unsupported_value", param="temperature")
     return Reply(200, answer)
 
 
@@ -74,7 +71,9 @@ def _strict(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
 def _without_eyes(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """A model that reads texts only."""
     if any(isinstance(message.get("content"), list) for message in sent["messages"]):
-        return _openai_error("Invalid content type. image_url is only supported by certain models.", "messages.[1].content", None)
+        return openai_error(
+            400, "Invalid content type. image_url is only supported by certain models.", param="messages.[1].content"
+        )
     return Reply(200, answer)
 
 
@@ -82,7 +81,7 @@ def _without_tools(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """A model in Ollama whose template has no tools."""
     if "tools" in sent:
         words = "registry.ollama.ai/library/gemma3:latest does not support tools"
-        return Reply(400, {"error": {"message": words, "type": "api_error", "param": None, "code": None}})
+        return openai_error(400, words, kind="api_error")
     return Reply(200, answer)
 
 
@@ -90,7 +89,7 @@ def _streams_only(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
     """Models of DashScope that think."""
     if not sent.get("stream"):
         words = "This model only support stream mode, please enable the stream parameter to access the model."
-        return _openai_error(words, None, "invalid_parameter_error")
+        return openai_error(400, words, "invalid_parameter_error")
     return _as_stream(sent, answer)
 
 
@@ -100,7 +99,7 @@ def _short_answers(sent: dict[str, Any], answer: dict[str, Any]) -> Reply:
         words = (
             "`max_tokens` must be less than or equal to `256`, the maximum value for `max_tokens` is less than the context_window"
         )
-        return _openai_error(words, "max_tokens", None)
+        return openai_error(400, words, param="max_tokens")
     return Reply(200, answer)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from scripts.local.simulator.providers import PROVIDERS
+from scripts.local.simulator.services import SERVICES
 
 _EXAMPLE = '[{"kind": "ai", "fault": "status", "status": 503}]'
-_KINDS = (
-    *("ai", "embeddings", "transcription", "graph", "waha", "evolution", "webhook", "site", "templates", "typing"),
-    *("graph_media", "graph_account", "waha_file", "evolution_file", "telegram"),
-)
 #: The services that report what became of a message.
 _REPORTING = ("graph", "waha", "evolution")
 _STATUSES = ("sent", "delivered", "read", "failed")
@@ -41,7 +39,7 @@ class Rule(Schema):
 
         unknown = RAISE
 
-    kind = _kind(_KINDS)
+    kind = _kind(tuple(SERVICES))
     fault = fields.String(required=True)
     match = fields.String(metadata=_about("a text"))
     rate = fields.Float(validate=validate.Range(0, 1), metadata=_about("a number from 0 to 1"))
@@ -95,9 +93,13 @@ def checked(rules: object, faults: frozenset[str]) -> list[dict[str, Any]]:
     return [_checked(f"Rule {number}", rule, faults) for number, rule in enumerate(rules, start=1)]
 
 
-def not_json(body: bytes) -> ValueError:
-    """The error for a body that cannot be parsed."""
-    return ValueError(f"The body must be a JSON list of rules, like {_EXAMPLE}, got {_short(body.decode('utf-8', 'replace'))}.")
+def parse_rules(body: bytes) -> object:
+    """The body's JSON. Raises ValueError."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        got = _short(body.decode("utf-8", "replace"))
+        raise ValueError(f"The body must be a JSON list of rules, like {_EXAMPLE}, got {got}.") from None
 
 
 def _checked(name: str, rule: object, faults: frozenset[str]) -> dict[str, Any]:

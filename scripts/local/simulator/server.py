@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import struct
 import time
@@ -18,7 +17,7 @@ from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.faults import AFTER, CONTINUING, OTHER_PROVIDER, Faults, refusal
 from scripts.local.simulator.providers import answer_as
 from scripts.local.simulator.record import Record
-from scripts.local.simulator.rules import not_json
+from scripts.local.simulator.rules import parse_rules
 from scripts.local.simulator.services import SERVICES, kind_of
 from scripts.local.simulator.site import SITE
 
@@ -107,45 +106,44 @@ class World:
         return await _write(writer, reply)
 
     def _control(self, request: Request) -> Reply:
-        parts = urlsplit(request.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/__record":
-            count = int(query["count"]) if "count" in query else None
-            return Reply(200, self.record.rows(query.get("kind"), int(query.get("first", 0)), count))
-        if parts.path == "/__counts":
-            return Reply(200, self.record.counts())
-        if parts.path == "/__reset":
-            self.record.reset()
-            self.faults.replace([])
-            SITE.change({})
-            graph_accounts.forget()
-            gateways.forget()
-            return Reply(200, {})
-        if parts.path == "/__site":
-            SITE.change(request.json())
-            return Reply(200, {})
-        if parts.path == "/__faults":
-            return self._faults(request)
-        if parts.path == "/":
-            return Reply(200, {"ok": True})
-        return Reply(404, {"error": f"The simulator has no address {parts.path}. It has {_ADDRESSES}."})
-
-    def _faults(self, request: Request) -> Reply:
-        """GET shows the rules, POST replaces all of them, DELETE removes them."""
-        if request.method == "GET":
-            return Reply(200, self.faults.current())
+        address = urlsplit(request.path).path
+        handle = {
+            "/": lambda _: {"ok": True},
+            "/__record": self._rows,
+            "/__counts": lambda _: self.record.counts(),
+            "/__reset": self._reset,
+            "/__site": lambda request: SITE.change(request.body),
+            "/__faults": self._faults,
+        }.get(address)
+        if handle is None:
+            return Reply(404, {"error": f"The simulator has no address {address}. It has {_ADDRESSES}."})
         try:
-            self.faults.replace([] if request.method == "DELETE" else _rules(request.body))
+            shown = handle(request)
         except ValueError as problem:
             return Reply(400, {"error": str(problem)})
-        return Reply(200, {})
+        return Reply(200, {} if shown is None else shown)
 
+    def _rows(self, request: Request) -> list[dict[str, Any]]:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        for name in {"first", "count"} & query.keys():
+            if not query[name].isdecimal():
+                raise ValueError(f"{name} must be a whole number, got {query[name]!r}.")
+        count = int(query["count"]) if "count" in query else None
+        return self.record.rows(query.get("kind"), int(query.get("first", 0)), count)
 
-def _rules(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise not_json(body) from None
+    def _reset(self, _: Request) -> None:
+        self.record.reset()
+        self.faults.replace([])
+        SITE.change()
+        graph_accounts.forget()
+        gateways.forget()
+
+    def _faults(self, request: Request) -> list[dict[str, Any]] | None:
+        """GET shows the rules, POST replaces all of them, DELETE removes them."""
+        if request.method == "GET":
+            return self.faults.current()
+        self.faults.replace([] if request.method == "DELETE" else parse_rules(request.body))
+        return None
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

@@ -9,14 +9,24 @@ import gzip
 import hashlib
 from typing import Any
 
+from marshmallow import Schema, ValidationError, fields, validate
+
 from scripts.local.simulator.exchange import Reply, Request
 
 #: Pages, and what is wrong with some of them: an HTTP status, "redirect" (to this machine), "noindex", "script" (no text).
 DEFAULT: dict[str, Any] = {"pages": 200, "broken": {"13": 500, "57": "redirect", "111": 404}, "changed": [], "gone": []}
+_EXAMPLE = '{"pages": 12, "gone": [9]}'
 _TOPICS = ("Shipping", "Returns", "Payment", "Sizes", "Gift cards", "Repairs", "Orders", "Invoices")
 _PAGE = """<!doctype html><html lang="en"><head><title>{title}</title>{head}</head><body>
 <nav><a href="/">Home</a> <a href="/site/private">Account</a></nav>
 <main><h1>{title}</h1><p>{text}</p><h2>Good to know</h2><p>{more}</p></main><footer>All rights reserved.</footer></body></html>"""
+
+
+class _Changes(Schema):
+    pages = fields.Integer(strict=True, validate=validate.Range(0, 100_000))
+    broken = fields.Dict(fields.String(), fields.Raw())
+    changed = fields.List(fields.Integer(strict=True))
+    gone = fields.List(fields.Integer(strict=True))
 
 
 class Site:
@@ -25,8 +35,12 @@ class Site:
     def __init__(self) -> None:
         self._state = dict(DEFAULT)
 
-    def change(self, changes: dict[str, Any]) -> None:
-        """What is given replaces what was; {} is the site as it was at first."""
+    def change(self, body: bytes = b"{}") -> None:
+        """What is given replaces what was; {} is the site as it was at first. Raises ValueError, and changes nothing."""
+        try:
+            changes = _Changes().loads(body)
+        except (ValueError, RecursionError, ValidationError) as problem:
+            raise ValueError(f"The body must be a JSON object, like {_EXAMPLE}: {problem}") from None
         self._state = {**(self._state if changes else DEFAULT), **changes}
 
     def serve(self, request: Request) -> Reply:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from scripts.local.simulator.errors import openai_error
 from scripts.local.simulator.exchange import Reply, Request
 
 _TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
@@ -33,25 +34,21 @@ def form_of(request: Request) -> dict[str, tuple[str, bytes]]:
 def transcribe(request: Request) -> Reply:
     """POST …/audio/transcriptions."""
     if not request.headers.get("authorization", "").startswith("Bearer "):
-        return _refusal(401, "No API key provided.", "invalid_api_key")
+        return openai_error(401, "No API key provided.", "invalid_api_key")
     form = form_of(request)
     name, audio = form.get("file", ("", b""))
     model = form.get("model", ("", b""))[1].decode()
     extension = name.rpartition(".")[2].lower()
     if not model or not name:
-        return _refusal(400, "you must provide a model parameter and a file", None)
+        return openai_error(400, "you must provide a model parameter and a file")
     if extension not in _TAKEN or extension in _UNKNOWN_TO_OTHERS:
-        return _refusal(400, f"Invalid file format. Supported formats: {list(_TAKEN)}", None, key=name)
+        return openai_error(400, f"Invalid file format. Supported formats: {list(_TAKEN)}", key=name)
     if len(audio) > _MAX_BYTES:
-        return _refusal(413, f"Maximum content size limit ({_MAX_BYTES}) exceeded ({len(audio)} bytes read)", None, key=name)
+        return openai_error(413, f"Maximum content size limit ({_MAX_BYTES}) exceeded ({len(audio)} bytes read)", key=name)
     if not audio:
-        return _refusal(400, "Audio file is too short. Minimum audio length is 0.1 seconds.", "audio_too_short", key=name)
+        return openai_error(400, "Audio file is too short. Minimum audio length is 0.1 seconds.", "audio_too_short", key=name)
     said = _SAYS.search(audio)
     text = said[1].decode() if said else USUAL
     usage: dict[str, Any] = {"type": "duration", "seconds": 1 + len(audio) // 4_000}
     asked = " ".join(filter(None, (name, model, form.get("language", ("", b""))[1].decode())))
     return Reply(200, {"text": text, "usage": usage}, accepted=True, key=asked, text=text)
-
-
-def _refusal(status: int, message: str, code: str | None, key: str = "") -> Reply:
-    return Reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}, key=key)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import time
 import urllib.request
 from typing import Any
 
+from scripts.local.simulator import hooks
 from scripts.local.simulator.exchange import Reply
 
 _EVOLUTION = {"sent": "SERVER_ACK", "delivered": "DELIVERY_ACK", "read": "READ", "failed": "ERROR"}
@@ -27,13 +26,8 @@ async def report(kind: str, rule: dict[str, Any], reply: Reply) -> None:
 
 def _post(rule: dict[str, Any], kind: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    secret = rule.get("app_secret")
-    if secret and kind == "graph":
-        headers["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    elif secret and kind == "evolution":
-        headers["apikey"] = secret
-    elif secret:
-        headers["X-Webhook-Hmac"] = hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
+    if secret := rule.get("app_secret"):
+        headers |= hooks.signed_by_meta(body, secret) if kind == "graph" else hooks.signed_by_gateway(kind, body, secret)
     try:
         urllib.request.urlopen(urllib.request.Request(rule["url"], body, headers), timeout=10).close()
     except OSError:
@@ -48,8 +42,7 @@ def _meta(status: str, reply: Reply) -> dict[str, Any]:
         "recipient_id": reply.key,
         "biz_opaque_callback_data": reply.callback_data,
     }
-    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": reply.sender}, "statuses": [item]}
-    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
+    return hooks.meta_report(reply.sender, statuses=[item])
 
 
 def _waha(status: str, reply: Reply) -> dict[str, Any]:
