@@ -22,12 +22,7 @@ from shared.teaching.fields import Refused
 
 def main() -> int:
     """Runs one command; 1 if it cannot be done."""
-    arguments = _arguments()
-    try:
-        return with_database("budgets", arguments.run, arguments)
-    except (InvalidPayload, UrlRefused, Refused) as problem:
-        print(f"budgets: {problem}", file=sys.stderr)
-        return 1
+    return with_database("budgets", _arguments(), InvalidPayload, UrlRefused)
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,20 +80,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if not rows:
         print("There is no budget: nothing bounds what models cost. scripts/budgets set makes one.")
         return 0
-    columns = (
-        "id",
-        "customer",
-        "chatbot",
-        "month",
-        "tokens spent",
-        "reserved",
-        "limit",
-        "money spent",
-        "reserved",
-        "limit",
-        "then",
-    )
-    print_table(columns, (_cells(row) for row in rows))
+    tokens, money = ("tokens spent", "reserved", "limit"), ("money spent", "reserved", "limit")
+    print_table(("id", "customer", "chatbot", "month", *tokens, *money, "then"), map(_cells, rows))
     return 0
 
 
@@ -106,15 +89,8 @@ def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     tokens = (row["spent_tokens"], row["reserved_tokens"], row["tokens"])
     money = (_short(row["spent_money"]), _short(row["reserved_money"]), _short(row["money"]))
     then = row["at_limit"] + (f" {row['model']}" if row["model"] else "") + ("" if row["by_operator"] else " (customer's own)")
-    return (
-        row["id"],
-        row["customer_id"],
-        row["chatbot_id"] or "all",
-        f"{row['month']} {row['time_zone']}",
-        *tokens,
-        *money,
-        then,
-    )
+    whose = (row["id"], row["customer_id"], row["chatbot_id"] or "all", f"{row['month']} {row['time_zone']}")
+    return (*whose, *tokens, *money, then)
 
 
 def _short(amount: Decimal | None) -> str:
@@ -166,17 +142,9 @@ def _prices(_: argparse.Namespace) -> int:
     if not rows:
         print("No model has a price. scripts/budgets price MODEL PROMPT COMPLETION sets one.")
         return 0
-    columns = ("model", "prompt", "completion", "minute", "free", "at")
-    shown = (
-        (
-            row["model"],
-            *(_short(row[name]) for name in ("prompt", "completion", "minute")),
-            row["is_free"] or None,
-            row["base_url"],
-        )
-        for row in rows
-    )
-    print_table(columns, shown)
+    costs = ("prompt", "completion", "minute")
+    shown = ((row["model"], *(_short(row[name]) for name in costs), row["is_free"] or None, row["base_url"]) for row in rows)
+    print_table(("model", *costs, "free", "at"), shown)
     return 0
 
 

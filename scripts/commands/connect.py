@@ -16,7 +16,8 @@ import psycopg2.errors
 
 from scripts.commands import connect_telegram, connect_whatsapp, whatsapp_templates
 from scripts.commands.audited import audited
-from scripts.commands.connect_account import no_chatbot, read_secret
+from scripts.commands.chatbots import no_chatbot
+from scripts.commands.connect_account import read_secret
 from scripts.local.environment import web_address
 from scripts.local.terminal import count, with_database
 from shared import db
@@ -46,14 +47,14 @@ def main() -> int:
     """Runs one command; 1 if the database refuses it, or does not answer."""
     arguments = _arguments()
     try:
-        return with_database("connect", arguments.run, arguments)
+        return with_database("connect", arguments, TooMany)
     except peewee.IntegrityError as problem:
         reason = _reason(problem, arguments)
     except connecting.Taken:
         reason = f"{_account_in(arguments)} is another chatbot's; connect another one, or the other chatbot first"
-    except (Refused, TooMany, InvalidPayload) as refusal:
-        reason = str(refusal)
-    print(f"connect: refused: {reason}", file=sys.stderr)
+    except InvalidPayload as problem:
+        reason = str(problem)
+    print(f"connect: {reason}", file=sys.stderr)
     return 1
 
 

@@ -7,13 +7,12 @@ import re
 from typing import Any
 
 from scripts.commands.audited import noting_channel
-from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, read_secret, require_chatbot
+from scripts.commands.chatbots import CHATBOT_HELP, only_chatbot, require_chatbot
+from scripts.commands.connect_account import in_place_of, read_secret
 from scripts.local.terminal import count
-from shared import db
 from shared.channels.checks import ProviderRefused
 from shared.channels.connecting import connect_telegram
 from shared.errors import OutsideFailure
-from shared.models import Chatbot
 from shared.teaching.fields import Refused
 
 _ADDRESS_HELP = (
@@ -37,7 +36,7 @@ def _https(text: str) -> str:
 
 
 def _telegram(arguments: argparse.Namespace) -> int:
-    chatbot_id = arguments.chatbot or _only_chatbot()
+    chatbot_id = arguments.chatbot or only_chatbot()
     note = noting_channel(chatbot_id, require_chatbot(chatbot_id), "telegram")
     token = read_secret("token of the bot, from @BotFather")
     try:
@@ -47,15 +46,3 @@ def _telegram(arguments: argparse.Namespace) -> int:
     print(f"@{bot.username} is chatbot {chatbot_id}'s{in_place_of('bot', before, bot.bot_id)}: https://t.me/{bot.username}")
     print("Telegram calls this address" if arguments.address else "scripts/server asks Telegram for its messages")
     return 0
-
-
-def _only_chatbot() -> int:
-    """The chatbot, if there is one only. Raises Refused."""
-    ids = [row["id"] for row in db.rows(Chatbot.select(Chatbot.id).order_by(Chatbot.id).limit(2))]
-    if len(ids) != 1:
-        raise Refused(
-            "there are several chatbots; say which with --chatbot"
-            if ids
-            else "there is no chatbot yet; make one: scripts/connect business NAME"
-        )
-    return int(ids[0])

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.commands.audited import noting_channel
-from scripts.commands.connect_account import CHATBOT_HELP, in_place_of, read_secret, require_chatbot
+from scripts.commands.chatbots import CHATBOT_HELP, require_chatbot
+from scripts.commands.connect_account import in_place_of, read_secret
 from scripts.local.terminal import count
 from shared import db
 from shared.channels import connecting

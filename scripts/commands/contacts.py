@@ -12,12 +12,12 @@ from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.models import Chatbot, Contact, ContactIdentity
 from shared.privacy import erasure, export, retention
+from shared.teaching.fields import Refused
 
 
 def main() -> int:
     """Runs one command; 1 if there is no such contact or customer."""
-    arguments = _arguments()
-    return with_database("contacts", arguments.run, arguments)
+    return with_database("contacts", _arguments())
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,8 +56,7 @@ def _find(arguments: argparse.Namespace) -> int:
     )
     rows = db.rows(contacts)
     if not rows:
-        print(f"contacts: nobody is known as {arguments.name}", file=sys.stderr)
-        return 1
+        raise Refused(f"nobody is known as {arguments.name}")
     print_table(("contact", "customer", "chatbot", "since", "names"), (row.values() for row in rows))
     return 0
 
@@ -65,7 +64,7 @@ def _find(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     pieces = export.export(_customer_of(arguments.id), arguments.id, by="scripts/contacts")
     if pieces is None:
-        return _unknown(arguments.id)
+        raise _unknown(arguments.id)
     sys.stdout.writelines(pieces)
     return 0
 
@@ -75,11 +74,10 @@ def _erase(arguments: argparse.Namespace) -> int:
     if customer and not arguments.yes:
         print(f"All that is known of contact {arguments.id} of customer {customer} will be deleted, for good. Type its id:")
         if sys.stdin.readline().strip() != str(arguments.id):
-            print("contacts: nothing was deleted", file=sys.stderr)
-            return 1
+            raise Refused("nothing was deleted")
     erased = erasure.erase(customer, arguments.id, by="scripts/contacts")
     if erased is None:
-        return _unknown(arguments.id)
+        raise _unknown(arguments.id)
     print(f"contact {arguments.id} is erased: " + ", ".join(_counted(*one) for one in erased.items()))
     return 0
 
@@ -97,8 +95,7 @@ def _keep(arguments: argparse.Namespace) -> int:
             if changes:
                 audited("contacts", "customer.changed", "customer", arguments.customer, arguments.customer, **changes)
     except ValueError as problem:
-        print(f"contacts: {problem}", file=sys.stderr)
-        return 1
+        raise Refused(str(problem)) from None
     print(f"customer {arguments.customer}: messages are kept {kept['messages']}, files {kept['media']}")
     return 0
 
@@ -109,9 +106,8 @@ def _customer_of(contact_id: int) -> int:
     return int(db.scalar(owner) or 0)
 
 
-def _unknown(contact_id: int) -> int:
-    print(f"contacts: there is no contact {contact_id}; scripts/contacts find shows those there are", file=sys.stderr)
-    return 1
+def _unknown(contact_id: int) -> Refused:
+    return Refused(f"there is no contact {contact_id}; scripts/contacts find shows those there are")
 
 
 if __name__ == "__main__":

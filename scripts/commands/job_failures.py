@@ -14,6 +14,7 @@ from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
+from shared.teaching.fields import Refused
 
 #: Who replays and pauses by a command, in the rows that remember it.
 ACTOR = "scripts/jobs"
@@ -71,22 +72,11 @@ def says_more_than_an_id(arguments: argparse.Namespace) -> bool:
 def by_reason() -> int:
     """Prints open failures, grouped."""
     groups = dead_letters.groups()
-    rows = (
-        (
-            g["queue"],
-            g["channel"],
-            g["error_code"],
-            g["count"],
-            g["customer"] or g["customers"],
-            g["first_at"],
-            g["last_at"],
-            g["error"],
-        )
-        for g in groups
-    )
     if not groups:
         print("jobs: no failure is open")
         return 0
+    what, when = ("queue", "channel", "error_code", "count"), ("first_at", "last_at", "error")
+    rows = ((*(g[key] for key in what), g["customer"] or g["customers"], *(g[key] for key in when)) for g in groups)
     print_table(("queue", "channel", "error code", "failures", "customers", "since", "last", "newest error"), rows)
     return 0
 
@@ -124,25 +114,14 @@ def _print_plan(plan: replays.Preview) -> None:
 
 def _replays(arguments: argparse.Namespace) -> int:
     if arguments.id is None:
-        rows = bulk_actions.newest(replays.KIND)
-        print_table(
-            ("replay", "state", "of", "done", "by", "begun"),
-            ((r["id"], r["state"], r["total"], sum(r["counts"].values()), r["created_by"], r["created_at"]) for r in rows),
-        )
+        newest = bulk_actions.newest(replays.KIND)
+        rows = ((r["id"], r["state"], r["total"], sum(r["counts"].values()), r["created_by"], r["created_at"]) for r in newest)
+        print_table(("replay", "state", "of", "done", "by", "begun"), rows)
         return 0
-    action = bulk_actions.find(arguments.id)
-    if action is None or action["kind"] != replays.KIND:
-        print(f"jobs: there is no replay {arguments.id}", file=sys.stderr)
-        return 1
+    action = _replay(arguments.id)
     if arguments.stop:
-        with db.transaction():
-            is_stopped = bulk_actions.stop(arguments.id, ACTOR)
-            if is_stopped:
-                audited("jobs", "replay.stopped", "replay", arguments.id, None)
-        if not is_stopped:
-            print(f"jobs: replay {arguments.id} is not running", file=sys.stderr)
-            return 1
-        action = bulk_actions.find(arguments.id) or action
+        _stop(arguments.id)
+        action = _replay(arguments.id)
     done = sum(action["counts"].values())
     print(f"replay {action['id']} by {action['created_by']}: {action['state']}, {done} of {action['total']}")
     for outcome, number in action["counts"].items():
@@ -151,6 +130,20 @@ def _replays(arguments: argparse.Namespace) -> int:
     for result, number in replays.results(arguments.id).items():
         print(f"of those that ran again {number} {result}")
     return 0
+
+
+def _replay(replay_id: int) -> dict[str, Any]:
+    action = bulk_actions.find(replay_id)
+    if action is None or action["kind"] != replays.KIND:
+        raise Refused(f"there is no replay {replay_id}")
+    return action
+
+
+def _stop(replay_id: int) -> None:
+    with db.transaction():
+        if not bulk_actions.stop(replay_id, ACTOR):
+            raise Refused(f"replay {replay_id} is not running")
+        audited("jobs", "replay.stopped", "replay", replay_id, None)
 
 
 def _pause(arguments: argparse.Namespace) -> int:
@@ -171,8 +164,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     note = partial(audited, "jobs", "pause.ended", "pause", arguments.id, None)
     released = pauses.resume(arguments.id, ACTOR, arguments.pace, note)
     if released is None:
-        print(f"jobs: there is no pause {arguments.id}; scripts/jobs pauses lists them", file=sys.stderr)
-        return 1
+        raise Refused(f"there is no pause {arguments.id}; scripts/jobs pauses lists them")
     print(f"pause {arguments.id} has ended; {released} jobs leave, {arguments.pace} a second")
     return 0
 

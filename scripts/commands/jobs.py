@@ -25,6 +25,7 @@ from shared.operations import bulk_actions, journey
 from shared.operations.search import find
 from shared.payloads import MAX_ROW_ID
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
+from shared.teaching.fields import Refused
 from web.hooks.replay import replay
 
 
@@ -33,7 +34,7 @@ def main() -> int:
     arguments = _arguments()
     # Without a handler Python would print the bare log event beside the command's own line.
     logging.getLogger("shared").addHandler(logging.NullHandler())
-    return with_database("jobs", arguments.run, arguments)
+    return with_database("jobs", arguments, operator.Refused)
 
 
 def _arguments() -> argparse.Namespace:
@@ -92,8 +93,7 @@ def _stats(_: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     job = db.row(Job.select().where(Job.id == arguments.id))
     if job is None:
-        print(f"jobs: there is no job {arguments.id}; it was pruned, or never was", file=sys.stderr)
-        return 1
+        raise Refused(f"there is no job {arguments.id}; it was pruned, or never was")
     for name, value in job.items():
         if name == "payload":
             value = json.dumps(_without_text(value))
@@ -116,11 +116,7 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 
 def _operate(verb: Callable[[int], None], job_id: int, outcome: str) -> int:
-    try:
-        verb(job_id)
-    except operator.Refused as refusal:
-        print(f"jobs: {refusal}", file=sys.stderr)
-        return 1
+    verb(job_id)
     print(f"job {job_id} {outcome}")
     return 0
 
@@ -129,32 +125,20 @@ def _message(arguments: argparse.Namespace) -> int:
     # An inbound message's jobs and its replies': `message_id` is whichever of them a job works on.
     message_id = _message_id(arguments.id)
     replies = Message.select(Message.id).where(Message.reply_to == message_id)
+    of_job = (Job.id, Job.queue, Job.state, Job.attempts, Job.message_id)
     jobs = (
-        Job.select(
-            Job.id,
-            Job.queue,
-            Job.state,
-            Job.attempts,
-            Job.message_id,
-            Message.status,
-            Job.created_at,
-            Job.closed_at,
-            Job.last_error,
-        )
+        Job.select(*of_job, Message.status, Job.created_at, Job.closed_at, Job.last_error)
         .join(Message, JOIN.LEFT_OUTER, on=Message.id == Job.message_id)
         .where((Job.message_id == message_id) | Job.message_id.in_(replies))
         .order_by(Job.id)
     )
     rows = db.rows(jobs)
     if not rows:
-        print(f"jobs: no job knows a message {arguments.id}; they were pruned, or it never was", file=sys.stderr)
-        return 1
+        raise Refused(f"no job knows a message {arguments.id}; they were pruned, or it never was")
     if str(message_id) != arguments.id:
         print(f"message {message_id}")
-    print_table(
-        ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error"),
-        (row.values() for row in rows),
-    )
+    heads = ("job", "queue", "state", "attempts", "message", "its status", "created", "closed", "error")
+    print_table(heads, (row.values() for row in rows))
     _tell_of_silence(message_id)
     return 0
 

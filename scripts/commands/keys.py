@@ -13,6 +13,7 @@ from shared.db import credentials
 from shared.errors import PermanentError
 from shared.models import TABLES, ApiKey, Base, EncryptedField, encrypted_fields
 from shared.models.limits import TooMany
+from shared.teaching.fields import Refused
 from web.api import keys
 
 #: Rows that are read and written at a time: others who write one of them wait for as long as these take.
@@ -21,8 +22,7 @@ BATCH = 100
 
 def main() -> int:
     """Runs one command; 1 if there is no such customer or key."""
-    arguments = _arguments()
-    return with_database("keys", arguments.run, arguments)
+    return with_database("keys", _arguments(), TooMany)
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,9 +51,8 @@ def _create(arguments: argparse.Namespace) -> int:
         with db.transaction():
             key = keys.create(arguments.customer, arguments.name, **manages)
             audited("keys", "key.created", "key", None, arguments.customer, name=arguments.name, **manages)
-    except (ValueError, TooMany) as problem:
-        print(f"keys: {problem}", file=sys.stderr)
-        return 1
+    except ValueError as problem:
+        raise Refused(str(problem)) from None
     print(key)
     print("keys: this key is not shown again", file=sys.stderr)
     return 0
@@ -72,14 +71,13 @@ def _revoke(arguments: argparse.Namespace) -> int:
         if revoked is not None:
             audited("keys", "key.revoked", "key", arguments.id, revoked["customer_id"], name=revoked["name"])
     if revoked is None:
-        print(f"keys: there is no key {arguments.id}, or it was revoked before", file=sys.stderr)
-        return 1
+        raise Refused(f"there is no key {arguments.id}, or it was revoked before")
     print(f"key {arguments.id} is revoked")
     return 0
 
 
 def _rotate(_: argparse.Namespace) -> int:
-    """1 if there is a secret that no key opens."""
+    """Refused if there is a secret that no key opens."""
     lost = 0
     for model in TABLES:
         for field in encrypted_fields(model):
@@ -89,12 +87,10 @@ def _rotate(_: argparse.Namespace) -> int:
                 f"{field.model.__name__}.{field.name}: {outcomes['rotated']} encrypted again, {outcomes['current']} were already"
             )
     if lost:
-        print(
-            f"keys: no key of CREDENTIALS_KEY decrypts {lost} of these. Add the key that encrypted them, or store them "
-            "again; until then what needs them fails.",
-            file=sys.stderr,
+        raise Refused(
+            f"no key of CREDENTIALS_KEY decrypts {lost} of these. Add the key that encrypted them, or store them "
+            "again; until then what needs them fails."
         )
-        return 1
     print("All stored secrets are encrypted with the first key of CREDENTIALS_KEY.")
     return 0
 

@@ -13,6 +13,7 @@ from peewee import fn
 
 from scripts.commands import knowledge_gaps, knowledge_sources
 from scripts.commands.audited import audited
+from scripts.commands.chatbots import only_chatbot, require_chatbot
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
@@ -31,12 +32,7 @@ LISTED, SHOWN = 100, 100
 
 def main() -> int:
     """Runs one command; 1 if it is refused, or there is no such row."""
-    arguments = _arguments()
-    try:
-        return with_database("knowledge", arguments.run, arguments)
-    except (Refused, TooMany, InvalidPayload) as refusal:
-        print(f"knowledge: {refusal}", file=sys.stderr)
-        return 1
+    return with_database("knowledge", _arguments(), TooMany, InvalidPayload)
 
 
 def _arguments() -> argparse.Namespace:
@@ -118,23 +114,14 @@ def base_of(arguments: argparse.Namespace) -> dict[str, Any]:
         if found is None:
             raise Refused(f"there is no knowledge base {arguments.base}; scripts/knowledge bases lists them")
         return found
-    chatbot_id = arguments.chatbot or _only_chatbot()
-    if db.scalar(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
-        raise Refused(f"there is no chatbot {chatbot_id}; scripts/connect business makes one and prints its id")
+    chatbot_id = arguments.chatbot or only_chatbot()
+    require_chatbot(chatbot_id)
     found = db.row(bases.join(Chatbot, on=Chatbot.knowledge_base == KnowledgeBase.id).where(Chatbot.id == chatbot_id))
     if found is None:
         raise Refused(
             f"chatbot {chatbot_id} has no knowledge base; scripts/connect chatbot {chatbot_id} --new-base gives it an empty one"
         )
     return found
-
-
-def _only_chatbot() -> int:
-    ids = [row["id"] for row in db.rows(Chatbot.select(Chatbot.id).order_by(Chatbot.id).limit(2))]
-    if len(ids) != 1:
-        many = "there are several chatbots: say which with --chatbot, or name a base with --base"
-        raise Refused(many if ids else "there is no chatbot yet; scripts/connect business makes one")
-    return int(ids[0])
 
 
 def _bases(_: argparse.Namespace) -> int:

@@ -16,12 +16,7 @@ from shared.people.users import Refused
 
 def main() -> int:
     """Runs one command; 1 if it is refused."""
-    arguments = _arguments()
-    try:
-        return with_database("users", arguments.run, arguments)
-    except Refused as refusal:
-        print(f"users: {refusal}", file=sys.stderr)
-        return 1
+    return with_database("users", _arguments(), Refused)
 
 
 def _arguments() -> argparse.Namespace:

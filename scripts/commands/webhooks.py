@@ -15,6 +15,7 @@ from shared.models import WebhookEndpoint
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
+from shared.teaching.fields import Refused
 from shared.webhooks import endpoints
 
 #: As an action's `created_by` and `stopped_by`.
@@ -25,8 +26,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 def main() -> int:
     """Runs one command; 1 if there is nothing to do, or it cannot be done."""
-    arguments = _arguments()
-    return with_database("webhooks", arguments.run, arguments)
+    return with_database("webhooks", _arguments(), recovery.Refused)
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,21 +65,16 @@ def _time(text: str) -> datetime:
 def _recover(arguments: argparse.Namespace) -> int:
     endpoint = _endpoint(arguments.endpoint)
     if endpoint is None:
-        print(f"webhooks: there is no endpoint {arguments.endpoint}", file=sys.stderr)
-        return 1
+        raise Refused(f"there is no endpoint {arguments.endpoint}")
     where = Filter(arguments.endpoint, arguments.since, arguments.until, arguments.status)
     if arguments.preview:
         print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")
         return 0
-    try:
-        total = recovery.count(where)
-        with db.transaction():
-            action = bulk_actions.find(recovery.begin(where, total, BY, arguments.pace))
-            about = {"since": where.as_json()["since"], "status": where.status}
-            _audited("webhook.recovered", arguments.endpoint, endpoint, **about)
-    except recovery.Refused as refusal:
-        print(f"webhooks: {refusal}", file=sys.stderr)
-        return 1
+    total = recovery.count(where)
+    with db.transaction():
+        action = bulk_actions.find(recovery.begin(where, total, BY, arguments.pace))
+        about = {"since": where.as_json()["since"], "status": where.status}
+        _audited("webhook.recovered", arguments.endpoint, endpoint, **about)
     assert action is not None
     print(f"recovery {action['id']}: {action['total']} events to {endpoint['url']}, {action['pace']:g} a second at the most")
     return 0
@@ -87,17 +82,14 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 def _recoveries(_: argparse.Namespace) -> int:
     rows = bulk_actions.newest(recovery.KIND)
-    columns = ("id", "endpoint", "state", "done", "of", "began", "ended", "begun by")
-    print_table(
-        columns,
+    table = (
         (
-            (
-                *(row["id"], row["filter"]["endpoint_id"], row["state"], sum(row["counts"].values()), row["total"]),
-                *(row["created_at"], row["finished_at"], row["created_by"]),
-            )
-            for row in rows
-        ),
+            *(row["id"], row["filter"]["endpoint_id"], row["state"], sum(row["counts"].values()), row["total"]),
+            *(row["created_at"], row["finished_at"], row["created_by"]),
+        )
+        for row in rows
     )
+    print_table(("id", "endpoint", "state", "done", "of", "began", "ended", "begun by"), table)
     return 0
 
 
@@ -108,8 +100,7 @@ def _stop(arguments: argparse.Namespace) -> int:
         if is_stopped and action and (endpoint := _endpoint(action["filter"]["endpoint_id"])):
             _audited("webhook.recovery_stopped", action["filter"]["endpoint_id"], endpoint)
     if not is_stopped:
-        print(f"webhooks: there is no recovery {arguments.id} that runs", file=sys.stderr)
-        return 1
+        raise Refused(f"there is no recovery {arguments.id} that runs")
     print(f"recovery {arguments.id} is stopped")
     return 0
 

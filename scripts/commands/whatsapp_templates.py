@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from scripts.commands.audited import audited
-from scripts.commands.connect_account import require_chatbot
+from scripts.commands.chatbots import require_chatbot
 from scripts.local.terminal import count
 from shared import db
 from shared.channels.whatsapp_cloud import template_store

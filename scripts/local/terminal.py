@@ -1,4 +1,4 @@
-"""What the commands share of a terminal: arguments with clear errors, tables, and a database that does not answer.
+"""What the commands share of a terminal: arguments with clear errors, tables, refusals, and a database that does not answer.
 
 A platform installs requirements.txt only, so nothing here needs the packages of the `local` extra.
 """
@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 import peewee
 
 from scripts.local.environment import use_running_services
 from shared.db.connecting import Unsuitable
 from shared.errors import ServiceDown
+from shared.teaching.fields import Refused
 
 
 def count(text: str) -> int:
@@ -23,6 +25,15 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
+
+
+def file_to_write(text: str) -> Path:
+    """An argument that names a file which the command writes at its end: better refused now than after an hour."""
+    path = Path(text).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise argparse.ArgumentTypeError(f"must be a file to write, and {reason}, got {text!r}")
+    return path
 
 
 def cell(value: object) -> str:
@@ -42,12 +53,19 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
             print("  ".join("-" * width for width in widths))
 
 
-def with_database(program: str, run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Runs a command on DATABASE_URL or the services that another script runs; 1 if the database does not answer."""
+def with_database(program: str, arguments: argparse.Namespace, *refusals: type[Exception]) -> int:
+    """Runs the command of these arguments on DATABASE_URL or the services that another script runs.
+
+    1, and a line that says why, if it raises Refused or one of `refusals`, or the database does not answer.
+    """
+    expected: tuple[type[Exception], ...] = (Refused, *refusals)
     if not os.environ.get("DATABASE_URL"):
         use_running_services(program, "DATABASE_URL")
     try:
-        return run(arguments)
+        return int(arguments.run(arguments))
+    except expected as refusal:
+        print(f"{program}: {refusal}", file=sys.stderr)
+        return 1
     except (peewee.OperationalError, peewee.InterfaceError) as problem:
         cause: Exception = problem
     except ServiceDown as problem:
