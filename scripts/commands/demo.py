@@ -19,8 +19,7 @@ from scripts.local.demo import report
 from scripts.local.demo.checks import Check, checks
 from scripts.local.demo.http_client import HttpClient
 from scripts.local.demo.lessons import teach
-from scripts.local.demo.operating import set_prices
-from scripts.local.demo.people import links_to_the_desk
+from scripts.local.demo.operating import links_to_the_desk, set_prices
 from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load, reports
 from scripts.local.demo.trouble import Trouble
