@@ -15,8 +15,7 @@ from scripts.local.chaos.audit import Audit
 from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
 from scripts.local.environment import data_folder
-from scripts.local.programs import ServiceFailed
-from scripts.local.terminal import count
+from scripts.local.terminal import count, file_to_write
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
@@ -62,7 +61,7 @@ def main() -> int:
         )
         try:
             result = run(scenario, conditions, console.print)
-        except ServiceFailed as problem:
+        except RuntimeError as problem:  # a server does not start, a program is missing
             sys.exit(f"chaos: {problem}")
         results.append(result)
         for wrong in result.wrong:
@@ -98,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--statuses", action="store_true", help="the channels report delivery statuses")
     parser.add_argument("--small", action="store_true", help="one process runs all stages, the Procfile's `worker`")
     parser.add_argument("--data", type=Path, default=DATA, help=f"data folder, emptied first (default {DATA})")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=file_to_write, help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.small and {"backlog", "each"} & set(arguments.scenario):
         parser.error("--small: the scenario backlog stops the AI's process, and has none to stop")

@@ -11,6 +11,7 @@ import sys
 from wsgiref.simple_server import make_server
 
 from scripts.local.environment import use_running_services
+from scripts.local.terminal import count
 from shared.broker.redis_broker import get_broker
 from web.ops.dashboard import application
 
@@ -18,10 +19,11 @@ from web.ops.dashboard import application
 def main() -> int:
     """Serves until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="scripts/dashboard", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default 127.0.0.1)")
+    parser.add_argument("--port", type=count, default=os.environ.get("PORT") or "8080", help="default PORT, or 8080")
     arguments = parser.parse_args()
-    _find_services()
+    if not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_HOST"):
+        use_running_services("dashboard", "REDIS_URL")
     try:
         server = make_server(arguments.host, arguments.port, application(get_broker(), prefix=""))
     except (OSError, OverflowError) as problem:
@@ -34,12 +36,6 @@ def main() -> int:
         except KeyboardInterrupt:
             print("dashboard: stopped")
     return 0
-
-
-def _find_services() -> None:
-    if os.environ.get("REDIS_URL") or os.environ.get("REDIS_HOST"):
-        return
-    use_running_services("dashboard", "REDIS_URL")
 
 
 if __name__ == "__main__":

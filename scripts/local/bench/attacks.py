@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.local.bench import load
-from scripts.local.bench.isolation import EVENTS, UNDELIVERED, add_endpoint, check, delays, events, tenants
+from scripts.local.bench.isolation import EVENTS, HEARD, UNDELIVERED, add_tenants, check, delays, events
 from scripts.local.bench.modes import Run, percentiles
 from scripts.local.bench.rig import Rig, World, simulated_arrivals
 from scripts.local.simulator.client import Simulator
+from scripts.local.tenants import add_endpoint
 from shared import db
 from shared.db import credentials
 
@@ -67,11 +68,12 @@ def _endpoints(rig: Rig, attack: Attack) -> list[float]:
     rig.empty()
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator.start(seed=1))
-        chatbots = stack.enter_context(tenants(OTHERS, simulator.url, hanging_every=0))
-        [attacker] = stack.enter_context(tenants(1, simulator.url, hanging_every=1))
+        chatbots = add_tenants(OTHERS, simulator.url)
+        [attacker] = add_tenants(1, simulator.url, hanging_every=1)
         customer = int(db.scalar("select customer_id from chatbot where id = %s", [attacker]))
-        for number in range(1, attack.endpoints):
-            add_endpoint(customer, f"{simulator.url}/customer/hangs-{number}")
+        with db.transaction():
+            for number in range(1, attack.endpoints):
+                add_endpoint(customer, f"{simulator.url}/customer/hangs-{number}", HEARD)
         simulator.faults([{"kind": "webhook", "match": "/hangs-", **attack.fault}])
         stack.enter_context(rig.workers(World(simulator.environment(), [simulator.pid]), {}))
         load.fill("attack", attack.messages, attack.messages, [attacker])()
@@ -87,8 +89,7 @@ def _provider(rig: Rig, fault: dict[str, Any]) -> list[float]:
     rig.empty()
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator.start(seed=1))
-        chatbots = stack.enter_context(tenants(OTHERS, simulator.url, hanging_every=0))
-        [attacker] = stack.enter_context(tenants(1, simulator.url, hanging_every=0))
+        [attacker, *chatbots] = add_tenants(1 + OTHERS, simulator.url)
         own = (f"{simulator.url}/v1", credentials.encrypt("sk-own"), _MODEL, attacker)
         db.rows("update chatbot set provider_base_url = %s, provider_api_key = %s, model = %s where id = %s", own)
         simulator.faults([{"kind": "ai", "match": _MODEL, **fault}])

@@ -10,14 +10,19 @@ from pathlib import Path
 
 from scripts.local.bench import attacks, modes, peer
 from scripts.local.bench.flood import flood
+from scripts.local.bench.front_door import front_door
 from scripts.local.bench.idle import JOBS, idle
 from scripts.local.bench.isolation import isolation
 from scripts.local.bench.modes import Run
 from scripts.local.bench.priority import AI_MS, priority
 from scripts.local.bench.progress import progress
+from scripts.local.bench.provider_call import OURS, provider_call
 from scripts.local.bench.recovery import recovery
+from scripts.local.bench.replies import replies
 from scripts.local.bench.rig import Rig
+from scripts.local.bench.scale import scale
 from scripts.local.bench.steady import steady
+from scripts.local.bench.streams import streams
 
 Say = Callable[[str], None]
 #: A value, and whether lower is better.
@@ -32,8 +37,8 @@ IN_FLIGHT = 500
 class Mode:
     """A mode: what it measures, how many messages, our run, the peer's if it has one, and what is required.
 
-    `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}. One that `is_long` runs
-    only by its name.
+    `bars` bound ratios to the peer, `limits` our own figures: {figure: (value, whether lower is better)}. One that `is_alone`
+    runs only by its name.
     """
 
     about: str
@@ -42,7 +47,7 @@ class Mode:
     theirs: Callable[[Path, int], Run] | None = None
     bars: dict[str, Bar] = field(default_factory=dict)
     limits: dict[str, Bar] = field(default_factory=dict)
-    is_long: bool = False
+    is_alone: bool = False
 
 
 MODES = {
@@ -108,7 +113,36 @@ MODES = {
         100_000,
         recovery,
         limits={"beside, p99 ms": (1_000, True), "beside, the recovered customer's, p99 ms": (1_000, True)},
-        is_long=True,
+        is_alone=True,
+    ),
+    "scale": Mode(
+        "time per message on an empty and on a full database",
+        2_000,
+        scale,
+        limits={"ratio": (1.3, True), "of these of housekeeping": (0, True)},
+        is_alone=True,
+    ),
+    "streams": Mode(
+        "cost of open widget pages, 10,000 of them",
+        10_000,
+        streams,
+        limits={"memory of a page, KiB": (20, True), "a hook beside slow bodies, p99 ms": (100, True)},
+        is_alone=True,
+    ),
+    "replies": Mode(
+        "how soon a page sees a streamed reply, and its cost",
+        200,
+        replies,
+        limits={"from the provider's first word to the page, p99 ms": (50, True)},
+        is_alone=True,
+    ),
+    "front-door": Mode("the inbound hook at 200 and 600 requests a second", 6_000, front_door, is_alone=True),
+    "provider-call": Mode(
+        "CPU of a call to the AI, by our transport and by the openai client's own",
+        320,
+        provider_call,
+        limits={f"{OURS}, ms": (1, True)},
+        is_alone=True,
     ),
 }
 
@@ -142,6 +176,7 @@ def _run_mode(name: str, mode: Mode, pairs: int, messages: int | None, rig: Rig,
         if rig.peer is not None and mode.theirs is not None:
             theirs.append(_run_once(f"{name} {number}/{runs}, peer", partial(mode.theirs, rig.peer, count), say))
             _keep_peer_samples(name, theirs[-1], rig)
+    assert mode.limits.keys() <= ours[0].keys(), name
     return [_figure(name, figure, mode, ours, theirs) for figure in ours[0]]
 
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import requests
 
-from scripts.commands.migrate import migrate
 from scripts.local.bench import business
-from scripts.local.chaos.harness import use_environment
-from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, free_port
-from scripts.local.front_door import wait_for_answer
-from scripts.local.processes import ProcessManager
+from scripts.local.bench.rig import Rig, Web
 from shared import db
 from shared.db import sql
 from shared.people import users
@@ -30,7 +22,7 @@ queries = sql.load(__file__)
 BAR = 200.0
 #: How often each page is asked, after two times that warm up its plans and PostgreSQL's memory.
 TIMES, WARM_UP = 20, 2
-#: Seconds for a page, and for the web process to start.
+#: Seconds for a page.
 TIMEOUT = 60.0
 PASSWORD = "correct horse battery"
 
@@ -142,32 +134,17 @@ class Page:
         return sorted(self.times)[max(0, round(len(self.times) * 0.95) - 1)]
 
 
-def measure(messages: int, data: Path, say: Say) -> list[Page]:
-    """Fills a new database under `data`, and asks all pages; the slowest first."""
-    with ExitStack() as stack:
-        services = Services(data)
-        services.start()
-        stack.callback(services.stop)
-        use_environment({**os.environ, **services.environment()})
-        stack.callback(db.reset)
-        migrate(services.database_url)
-        customer_id = business.add_customers()
-        people = {role: _person(role, customer_id) for role in PAGES}
-        business.fill(messages, customer_id, people["agent"], say)
-        return ask_all(customer_id, say)
-
-
-def ask_all(customer_id: int, say: Say) -> list[Page]:
-    """Starts a web process on this process's database, and asks it for all pages."""
-    port = free_port(0)
-    settings = {"PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_CONCURRENCY": "1", "LOG_LEVEL": "WARNING"}
-    with ExitStack() as stack:
-        web = ProcessManager(ROOT / "Procfile", env={**os.environ, **settings}, cwd=ROOT, names=["web"])
-        stack.callback(web.stop)
-        web.start()
-        wait_for_answer(f"http://127.0.0.1:{port}/healthz", TIMEOUT)
-        named = queries["ids"].row(customer_id=customer_id) or {}
-        pages = [page for role in PAGES for page in _ask(role, port, named, say)]
+def measure(rig: Rig, messages: int, say: Say) -> list[Page]:
+    """Fills the database, and asks a web process for all pages; the slowest first."""
+    db.rows("truncate customer cascade")
+    customer_id = business.add_customers()
+    people = {role: _person(role, customer_id) for role in PAGES}
+    business.fill(messages, customer_id, people["agent"], say)
+    named = queries["ids"].row(customer_id=customer_id)
+    if named is None:
+        raise RuntimeError(f"{messages} messages do not make a business of each kind; use 20,000 or more.")
+    with rig.web({}) as web:
+        pages = [page for role in PAGES for page in _ask(role, web, named, say)]
     return sorted(pages, key=lambda page: -page.p95)
 
 
@@ -184,18 +161,17 @@ def addresses(role: str) -> Iterator[tuple[str, bool]]:
             yield address.removeprefix("HX "), address.startswith("HX ")
 
 
-def _ask(role: str, port: int, named: dict[str, object], say: Say) -> Iterator[Page]:
-    base = f"http://127.0.0.1:{port}"
+def _ask(role: str, web: Web, named: dict[str, object], say: Say) -> Iterator[Page]:
     with requests.Session() as session:
         session.trust_env = False
-        form = session.get(f"{base}/desk/login", timeout=TIMEOUT).text
+        form = session.get(f"{web.url}/desk/login", timeout=TIMEOUT).text
         token = re.search(r'name="csrf_token" value="([^"]+)"', form)
         login = {"email": f"{role}@shop.example", "password": PASSWORD, "csrf_token": token[1] if token else ""}
-        answer = session.post(f"{base}/desk/login", login, headers={"Referer": f"{base}/desk/login"}, timeout=TIMEOUT)
+        answer = session.post(f"{web.url}/desk/login", login, headers={"Referer": f"{web.url}/desk/login"}, timeout=TIMEOUT)
         if "/desk/login" in answer.url:
             raise RuntimeError(f"The {role} cannot log in: {answer.status_code}.")
         for address, is_fragment in addresses(role):
-            url, headers = base + address.format(**named), {"HX-Request": "true"} if is_fragment else {}
+            url, headers = web.url + address.format(**named), {"HX-Request": "true"} if is_fragment else {}
             page = Page(role, address, [_timed(session, url, headers) for _ in range(WARM_UP + TIMES)][WARM_UP:])
             say(f"  {page.p95:6.0f} ms  {role} {address}")
             yield page

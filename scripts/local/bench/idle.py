@@ -15,7 +15,7 @@ import psutil
 
 from scripts.local.bench import load
 from scripts.local.bench.cost import cpu
-from scripts.local.bench.isolation import tenants
+from scripts.local.bench.isolation import add_tenants
 from scripts.local.bench.modes import Run, percentiles
 from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import STAGES, Rig, World
@@ -48,7 +48,8 @@ _OPEN = "select count(*) from job where closed_at is null and id > 0"
 def idle(rig: Rig, jobs: int = JOBS) -> Run:
     """All stages, maintenance and scheduler. Raises RuntimeError unless each delayed job ran once."""
     rig.empty()
-    with Simulator.start(seed=1) as simulator, tenants(1, simulator.url, hanging_every=0):
+    with Simulator.start(seed=1) as simulator:
+        add_tenants(1, simulator.url)
         with rig.workers(World(simulator.environment(), []), {}, [*STAGES, "scheduler"]) as pids:
             time.sleep(SETTLE)
             resting = _measure_idle(rig, pids)

@@ -7,8 +7,6 @@ time from the event's row until the request arrives at a healthy endpoint.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from scripts.local.bench import load
@@ -16,10 +14,9 @@ from scripts.local.bench.cost import cost, memory_mb
 from scripts.local.bench.modes import Run, per_message, percentiles
 from scripts.local.bench.rig import Rig, World
 from scripts.local.simulator.client import Simulator
+from scripts.local.tenants import add_chatbot, add_endpoint, connect_number
 from shared import db
-from shared.db import credentials
 from shared.jobs.retry_policy import RetryPolicy
-from shared.webhooks import signing
 
 #: Seconds between messages: 50 events a second, of which 5 hang.
 INTERVAL = 0.04
@@ -29,19 +26,13 @@ ENDPOINTS = 100
 HANGING_EVERY = 10
 #: ... for longer (ms) than HTTP_TIMEOUT_SECONDS.
 HANG_MS = 12_000
-#: Events of one message.
-EVENTS = 2
+#: What an endpoint hears of each message: two events.
+HEARD = ["message.received", "message.sent"]
+EVENTS = len(HEARD)
 #: Attempts after which an event fails.
 ATTEMPTS = RetryPolicy().max_retries + 1
 #: Seconds after the last message in which the healthy endpoints must get all their events.
 TIMEOUT = 120.0
-
-_TENANT = "insert into customer (name, plan_price_cents) values (%s, 10000) returning id"
-_BOT = "insert into chatbot (customer_id, name) values (%s, 'Bot') returning id"
-_ACCOUNT = "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)"
-_ENDPOINT = (
-    "insert into webhook_endpoint (customer_id, url, secret, events) values (%s, %s, %s, '{message.received,message.sent}')"
-)
 
 _EVENTS = """
     select v.id, v.status, v.attempts, e.url like '%%/hangs-%%' as hangs,
@@ -58,7 +49,8 @@ UNDELIVERED = """
 def isolation(rig: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
     """A steady load on this many endpoints, a tenth of which hang. Raises RuntimeError if a count is not exact."""
     rig.empty()
-    with Simulator.start(seed=1) as simulator, tenants(endpoints, simulator.url, HANGING_EVERY) as chatbots:
+    with Simulator.start(seed=1) as simulator:
+        chatbots = add_tenants(endpoints, simulator.url, HANGING_EVERY)
         simulator.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": HANG_MS}])
         world = World(simulator.environment(), [simulator.pid])
         with rig.workers(world, {}) as pids:
@@ -72,18 +64,13 @@ def isolation(rig: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
     return {**figures, "memory MB": memory, **per_message(spent, messages)}
 
 
-@contextmanager
-def tenants(count: int, url: str, hanging_every: int) -> Iterator[list[int]]:
-    """Customers with one chatbot and one endpoint each, for the length of the block; yields the chatbots' ids.
+def add_tenants(count: int, url: str, hanging_every: int = 0) -> list[int]:
+    """Makes customers with one chatbot and one endpoint each; returns the chatbots' ids.
 
     The path of every so many-th endpoint (0: of none) begins with `hangs`.
     """
     with db.transaction():
-        created = [_tenant(f"{url}/customer/{_path(number, hanging_every)}", number) for number in range(count)]
-    try:
-        yield [chatbot for _, chatbot in created]
-    finally:
-        db.rows("delete from customer where id = any (%s)", [[customer for customer, _ in created]])
+        return [_add_tenant(f"{url}/customer/{_path(number, hanging_every)}", number) for number in range(count)]
 
 
 def _path(number: int, hanging_every: int) -> str:
@@ -91,17 +78,11 @@ def _path(number: int, hanging_every: int) -> str:
     return f"{'hangs' if hangs else 'healthy'}-{number}"
 
 
-def _tenant(url: str, number: int) -> tuple[int, int]:
-    customer = int(db.scalar(_TENANT, [f"Shop {number}"]))
-    chatbot = int(db.scalar(_BOT, [customer]))
-    db.rows(_ACCOUNT, [chatbot, f"2000{chatbot:06d}", credentials.encrypt("token")])
-    add_endpoint(customer, url)
-    return customer, chatbot
-
-
-def add_endpoint(customer: int, url: str) -> None:
-    """An endpoint that hears of each message twice: that it came, and that its reply was sent."""
-    db.rows(_ENDPOINT, [customer, url, credentials.encrypt(signing.new_secret())])
+def _add_tenant(url: str, number: int) -> int:
+    chatbot = add_chatbot(f"Shop {number}", 10_000)
+    connect_number(chatbot, f"2000{chatbot.id:06d}")
+    add_endpoint(chatbot.customer, url, HEARD)
+    return int(chatbot.id)
 
 
 def events() -> list[dict[str, Any]]:

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from scripts.local.bench.progress import progress
+from scripts.local.tenants import add_chatbot, connect_number
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
-from shared.db import credentials
 from shared.queue_service import enqueue_incoming_message
 
 PRICES = (2_000, 4_900, 5_000, 9_900, 10_000, 25_000)
 TOPICS = (
-    "shipping",
-    "delivery",
-    "refund",
-    "invoice",
-    "subscription",
-    "address",
-    "payment",
-    "cards",
-    "hours",
-    "support",
-    "holidays",
-    "product",
-    "damaged",
-    "order",
-    "account",
-    "password",
-    "privacy",
-    "discount",
-    "gift",
-    "contact",
+    *("shipping", "delivery", "refund", "invoice", "subscription", "address", "payment", "cards", "hours", "support"),
+    *("holidays", "product", "damaged", "order", "account", "password", "privacy", "discount", "gift", "contact"),
 )
 TEXTS = (
     "Hello, when will my order be shipped and how can I follow the delivery?",
@@ -66,33 +47,18 @@ def seed_tenants() -> None:
 
 
 def _seed_tenant(number: int) -> None:
-    customer = db.scalar(
-        "insert into customer (name, plan_price_cents) values (%s, %s) returning id",
-        [f"Customer {number}", PRICES[number % len(PRICES)]],
-    )
-    base = _knowledge(customer) if number % 2 else None
-    chatbot = db.scalar(
-        "insert into chatbot (customer_id, name, knowledge_base_id) values (%s, 'Bot', %s) returning id", [customer, base]
-    )
-    db.rows(
-        "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-        [chatbot, f"1000{chatbot:06d}", credentials.encrypt(f"token-{chatbot}")],
-    )
+    chatbot = add_chatbot(f"Customer {number}", PRICES[number % len(PRICES)], _knowledge() if number % 2 else ())
+    connect_number(chatbot, f"1000{chatbot.id:06d}")
 
 
-def _knowledge(customer: Any) -> Any:
-    base = db.scalar("insert into knowledge_base (customer_id, name) values (%s, 'KB') returning id", [customer])
+def _knowledge() -> Iterator[tuple[str, str]]:
     for k, topic in enumerate(TOPICS):
         other = TOPICS[(k * 7 + 3) % len(TOPICS)]
         content = (
             f"Everything our customers ask about {topic}: how it works, what it costs and how long it takes. See also {other}. "
             f"The team answers every request within one working day and keeps you informed. ({k})"
         )
-        db.rows(
-            "insert into knowledge_item (knowledge_base_id, language, title, content) values (%s, 'english', %s, %s)",
-            [base, f"About {topic} and {other}", content],
-        )
-    return base
+        yield f"About {topic} and {other}", content
 
 
 def chatbots() -> list[int]:
@@ -100,14 +66,17 @@ def chatbots() -> list[int]:
     return [row["id"] for row in db.rows("select id from chatbot order by id")]
 
 
-def fill(name: str, messages: int, conversations: int, to: list[int] | None = None) -> Callable[[], None]:
-    """Accepts messages in PostgreSQL; the returned function enqueues them in Redis, which is when the clock starts."""
+def fill(name: str, messages: int, conversations: int, to: list[int] | None = None, senders: str = "1555") -> Callable[[], None]:
+    """Accepts messages in PostgreSQL; the returned function enqueues them in Redis, which is when the clock starts.
+
+    `senders`: how their numbers begin.
+    """
     params = {
         "channel": "whatsapp_cloud",
         "texts": list(TEXTS),
         "chatbots": to or chatbots(),
         "conversations": conversations,
-        "prefix": "1999" if name == "warm-up" else "1555",
+        "prefix": "1999" if name == "warm-up" else senders,
         "name": name,
         "messages": messages,
         "page": PAGE,

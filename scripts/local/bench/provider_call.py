@@ -1,62 +1,50 @@
-"""What one call to the AI provider costs this process, by who carries it: our transport, or the openai client's own."""
+"""Provider call: what one call to the AI costs this process, by who carries it: our transport, or the openai client's own."""
 
 from __future__ import annotations
 
 import json
 import os
 import statistics
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import openai
-from cryptography.fernet import Fernet
 
-from scripts.local.simulator.client import Simulator
+from scripts.local.bench.modes import Run
+from scripts.local.bench.rig import Rig, slow
 from shared import config, http
 from shared.ai import profiles, prompt, provider
 from shared.ai.prompt import Item, as_prompt
 from shared.ai.tools import NO_ANSWER
 
-#: Milliseconds of CPU that a call may cost.
-BUDGET = 1.0
-#: Rounds, of which the median counts; calls of a way in each; threads that call at once in the second half of each.
-ROUNDS, CALLS, THREADS = 7, 320, 32
-#: Settings that config wants and a call to a provider has no use for.
-_KEY = Fernet.generate_key().decode()
-_UNUSED = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused/", "CREDENTIALS_KEY": _KEY}
+#: Rounds, of which the median counts; threads that call at once in the second half of each.
+ROUNDS, THREADS = 7, 32
+#: What the workers do.
+OURS = "provider.complete: client.post, our transport"
 
 Call = Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to call; milliseconds of CPU a call, from one thread and from THREADS at once."""
-
-    name: str
-    one_thread: float
-    many_threads: float
-
-
-def measure() -> list[Way]:
-    """Each way in turns against the simulator; the first one is what the workers do."""
-    with Simulator.start() as simulator:
-        os.environ.update({**_UNUSED, **simulator.environment()})
+def provider_call(rig: Rig, calls: int) -> Run:
+    """Milliseconds of CPU of each way to call, in turns: from one thread, and from many at once."""
+    with slow(rig, 0) as world:
+        os.environ.update(world.environment)
         config.reset()
         profiles.know({})
-        ways = _ways(f"{simulator.url}/v1")
+        ways = _ways(config.settings().openai_base_url)
         one: dict[str, list[float]] = {name: [] for name in ways}
         many: dict[str, list[float]] = {name: [] for name in ways}
         for call in ways.values():
-            _from_threads(call)  # connections, caches
+            _from_threads(call, calls)  # connections, caches
         for _ in range(ROUNDS):
             for name, call in ways.items():
-                one[name].append(_from_one(call))
-                many[name].append(_from_threads(call))
-    return [Way(name, statistics.median(one[name]), statistics.median(many[name])) for name in ways]
+                one[name].append(_from_one(call, calls))
+                many[name].append(_from_threads(call, calls))
+    figures = {f"{name}, ms": statistics.median(times) for name, times in one.items()}
+    return figures | {f"{name}, {THREADS} threads, ms": statistics.median(times) for name, times in many.items()}
 
 
 def _ways(base_url: str) -> dict[str, Call]:
@@ -72,34 +60,31 @@ def _ways(base_url: str) -> dict[str, Call]:
     body: dict[str, Any] = {"model": "gpt", "messages": messages, "temperature": 0.3, "max_tokens": 500}
     client = openai.OpenAI(base_url=base_url, api_key="sk-simulated", max_retries=0)
     headers = {"Authorization": "Bearer sk-simulated"}
+    url = f"{base_url}/chat/completions"
     return {
-        "provider.complete: client.post, our transport": lambda: provider.complete(chosen, messages),
+        OURS: lambda: provider.complete(chosen, messages),
         "client.post, its own transport": lambda: json.loads(
             client.post("/chat/completions", body=body, cast_to=httpx2.Response).content
         ),
         "client.chat.completions.create, its own transport": lambda: client.chat.completions.create(**body),
-        "no client: http.post": lambda: http.post(
-            f"{base_url}/chat/completions", json.dumps(body).encode(), headers, 10.0
-        ).json(),
+        "no client: http.post": lambda: http.post(url, json.dumps(body).encode(), headers, 10.0).json(),
     }
 
 
-def _from_one(call: Call) -> float:
+def _from_one(call: Call, calls: int) -> float:
     before = time.thread_time()
-    for _ in range(CALLS):
-        call()
-    return (time.thread_time() - before) / CALLS * 1000
+    _repeat(call, calls)
+    return (time.thread_time() - before) / calls * 1000
 
 
-def _from_threads(call: Call) -> float:
-    def calls() -> None:
-        for _ in range(CALLS // THREADS):
-            call()
-
-    threads = [threading.Thread(target=calls) for _ in range(THREADS)]
+def _from_threads(call: Call, calls: int) -> float:
+    each = max(1, calls // THREADS)
     before = time.process_time()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return (time.process_time() - before) / CALLS * 1000
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: _repeat(call, each), range(THREADS)))
+    return (time.process_time() - before) / (each * THREADS) * 1000
+
+
+def _repeat(call: Call, times: int) -> None:
+    for _ in range(times):
+        call()

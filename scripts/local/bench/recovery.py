@@ -7,7 +7,6 @@ alone and then beside the recovery.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,12 +16,9 @@ from typing import Any
 import requests
 
 from scripts.local.bench import load
-from scripts.local.bench.isolation import EVENTS, delays, tenants
+from scripts.local.bench.isolation import EVENTS, add_tenants, delays
 from scripts.local.bench.modes import Run, percentiles
 from scripts.local.bench.rig import SMALL, Rig, World
-from scripts.local.environment import ROOT, free_port
-from scripts.local.front_door import readiness
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.webhooks.signing import event_id
@@ -57,7 +53,8 @@ Api = Callable[..., dict[str, Any]]
 def recovery(rig: Rig, failed: int) -> Run:
     """Recovers this many events on a small system. Raises RuntimeError unless each event arrived exactly once."""
     rig.empty()
-    with Simulator.start(seed=1) as simulator, tenants(CUSTOMERS, simulator.url, 0) as chatbots:
+    with Simulator.start(seed=1) as simulator:
+        chatbots = add_tenants(CUSTOMERS, simulator.url)
         customer = int(db.scalar("select customer_id from chatbot where id = %s", [chatbots[0]]))
         old = {row["id"] for row in db.rows(_FAILED, [chatbots[0], failed, customer])}
         db.rows("analyze webhook_event")
@@ -101,25 +98,17 @@ def _seconds_of_recovery(api: Api, customer: int) -> Iterator[str]:
 @contextmanager
 def _api(rig: Rig, customer: int) -> Iterator[Api]:
     """A web process, and a key of the customer's."""
-    port, key = free_port(0), keys.create(customer, "bench")
-    settings = {"PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "1"}
-    web = ProcessManager(ROOT / "Procfile", {**os.environ, **rig.environment, **settings}, ROOT, ["web"], lambda *_: None)
-    with requests.Session() as session:
+    with requests.Session() as session, rig.web({}) as web:
         session.trust_env = False  # a proxy for the outside is none for this machine
-        session.headers["Authorization"] = f"Bearer {key}"
+        session.headers["Authorization"] = f"Bearer {keys.create(customer, 'bench')}"
 
         def ask(method: str, path: str, body: object = None) -> dict[str, Any]:
-            answer = session.request(method, f"http://127.0.0.1:{port}/api/v1{path}", json=body, timeout=PATIENCE)
+            answer = session.request(method, f"{web.url}/api/v1{path}", json=body, timeout=PATIENCE)
             if not answer.ok:
                 raise RuntimeError(f"The API answered {answer.status_code} to {method} {path}: {answer.text[:200]}")
             return dict(answer.json())
 
-        web.start()
-        try:
-            load.until(lambda: readiness(f"http://127.0.0.1:{port}") is None, "the web process is not ready", PATIENCE)
-            yield ask
-        finally:
-            web.stop()
+        yield ask
 
 
 def _record(simulator: Simulator) -> list[dict[str, Any]]:

@@ -1,55 +1,39 @@
-"""How soon a page sees a reply that is streamed, and what that costs: from the provider's first word to the page's first event,
-and the CPU of streamed replies beside the same ones that nobody looks at.
+"""Replies: how soon a page sees a reply that is streamed, and what that costs: from the provider's first word to the page's first
+event, and the CPU of streamed replies beside the same ones that nobody looks at.
 """
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import statistics
 import threading
 import time
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import psutil
-import redis
-
-from scripts.commands.migrate import migrate
+from scripts.local.bench import load
 from scripts.local.bench.cost import Cost, cost
-from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, free_port
-from scripts.local.processes import ProcessManager
+from scripts.local.bench.modes import Run
+from scripts.local.bench.rig import SMALL, Rig, World
+from scripts.local.bench.streams import open_page
 from scripts.local.simulator.client import Simulator
-from shared import config, db
+from scripts.local.tenants import add_chatbot
+from shared import db
 from shared.queue_service import enqueue_incoming_message
 from web.widget.visitor import new_token, visitor_of
 
-#: Pages whose replies are under way at once, begun one after the other; and how often each asks.
-PAGES, ROUNDS = 20, 10
+#: Pages whose replies are under way at once, begun one after the other.
+PAGES = 20
 #: Milliseconds between two words of the provider: 33 words a second, as fast models have it.
 PACE = 30
 #: Words of an answer.
 WORDS = 60
 #: Seconds that a round may take.
 TIMEOUT = 60.0
-#: Milliseconds from the provider's first word to the page, at most.
-BAR = 50.0
-
-
-@dataclass(frozen=True)
-class Replies:
-    """Times in milliseconds; CPU in milliseconds for a reply, of worker, web and PostgreSQL together."""
-
-    replies: int
-    first_word_p50: float
-    first_word_p99: float
-    events_each: float
-    cpu_streamed: float
-    cpu_whole: float
+_ANSWERS = "select count(*) from message where role = 'assistant' and status = 'SENT'"
+_PACED = {"kind": "ai", "fault": "pace", "ms": PACE}
+_LATE = {"kind": "ai", "fault": "latency", "ms": PACE * WORDS}
 
 
 @dataclass
@@ -61,88 +45,73 @@ class _Page:
     is_answered: bool = False
 
 
-def measure(data: Path) -> Replies:
-    """Streams replies to pages of one web process, from one worker process, with embedded services under `data`."""
-    with ExitStack() as stack:
-        services = Services(data)
-        services.start()
-        stack.callback(services.stop)
-        simulator = stack.enter_context(Simulator.start())
-        port = free_port(0)
-        environment = {**services.environment(), **simulator.environment(), "PORT": str(port), "WEB_CONCURRENCY": "1"}
-        environment |= {"CONVERSATION_REPLY_LIMIT": "", "LOG_LEVEL": "WARNING", "WIDGET_ADDRESS_MAX_STREAMS": "1000"}
-        os.environ.update(environment)
-        config.reset()
-        migrate(services.database_url)
-        stack.callback(db.reset)
-        manager = ProcessManager(ROOT / "Procfile", env=dict(os.environ), cwd=ROOT, names=["web", "worker"])
-        manager.start()
-        stack.callback(manager.stop)
-        return _measure(port, simulator, manager)
+def replies(rig: Rig, count: int) -> Run:
+    """So many replies, streamed to pages of one web process from one worker process; then so many that nobody looks at."""
+    rig.empty()
+    rounds = max(1, count // PAGES)
+    with (
+        Simulator.start() as simulator,
+        rig.workers(World(simulator.environment(), []), {}, SMALL) as worker_pids,
+        rig.web({"WIDGET_ADDRESS_MAX_STREAMS": "1000"}) as web,
+    ):
+
+        def spent() -> Cost:
+            return cost([*worker_pids, *web.pids()], [simulator.pid], rig.client)
+
+        with db.transaction():
+            chatbot = add_chatbot(knowledge=[("Round", "round unseen warm " + "word " * WORDS)]).id
+        key = str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
+        pages = [_open(web.port, key, chatbot) for _ in range(PAGES)]
+        streamed, times, events = _streamed(pages, chatbot, rounds, simulator, spent)
+        for page in pages:
+            page.connection.close()
+        simulator.faults([_LATE])  # a whole answer has no words to wait for
+        time.sleep(1.0)
+        db.rows("delete from open_page")
+        unseen = _unseen(pages, chatbot, rounds, spent)
+    asked = PAGES * rounds
+    return {
+        "from the provider's first word to the page, p50 ms": statistics.median(times),
+        "from the provider's first word to the page, p99 ms": statistics.quantiles(times, n=100)[-1],
+        "events of a reply": events / asked,
+        "CPU of a streamed reply, ms": (streamed.worker + streamed.postgres) / asked * 1000,
+        "CPU of a reply that nobody looks at, ms": (unseen.worker + unseen.postgres) / asked * 1000,
+    }
 
 
-def _measure(port: int, simulator: Simulator, manager: ProcessManager) -> Replies:
-    simulator.faults([{"kind": "ai", "fault": "pace", "ms": PACE}])
-    chatbot = _chatbot()
-    key = str(db.scalar("select public_key from chatbot where id = %s", [chatbot]))
-    pages = [_open(port, key, chatbot) for _ in range(PAGES)]
-    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+def _streamed(
+    pages: list[_Page], chatbot: int, rounds: int, simulator: Simulator, spent: Callable[[], Cost]
+) -> tuple[Cost, list[float], int]:
+    """What the rounds cost; the milliseconds of each reply's first word; the events of all."""
+    simulator.faults([_PACED])
     _round(pages, chatbot, "warm up")
     simulator.reset()
-    simulator.faults([{"kind": "ai", "fault": "pace", "ms": PACE}])
-    before, times, events = _cost(manager, simulator, client), list[float](), 0
-    for number in range(ROUNDS):
+    simulator.faults([_PACED])
+    before, times, events = spent(), list[float](), 0
+    for number in range(rounds):
         _round(pages, chatbot, f"round {number}")
         first_words = {row["text"]: row["first_word_ns"] for row in simulator.record("ai") if row["streamed"]}
         times += [(page.first_at - first_words[f"round {number} {page.user}"]) / 1e6 for page in pages]
         events += sum(page.events for page in pages)
-    streamed = _cost(manager, simulator, client).since(before)
-    for page in pages:
-        page.connection.close()
-    simulator.clear_faults()  # a whole answer has no words to wait for
-    simulator.faults([{"kind": "ai", "fault": "latency", "ms": PACE * WORDS}])
-    time.sleep(1.0)
-    db.rows("delete from open_page")
-    before = _cost(manager, simulator, client)
-    for number in range(ROUNDS):
-        _ask_unseen(pages, chatbot, f"unseen {number}")
-    whole = _cost(manager, simulator, client).since(before)
-    count = PAGES * ROUNDS
-    return Replies(
-        replies=count,
-        first_word_p50=statistics.median(times),
-        first_word_p99=statistics.quantiles(times, n=100)[-1],
-        events_each=events / count,
-        cpu_streamed=(streamed.worker + streamed.postgres) / count * 1000,
-        cpu_whole=(whole.worker + whole.postgres) / count * 1000,
-    )
+    return spent().since(before), times, events
 
 
-def _chatbot() -> int:
-    customer = db.scalar("insert into customer (name) values ('Shop') returning id")
-    base = db.scalar("insert into knowledge_base (customer_id, name) values (%s, 'Facts') returning id", [customer])
-    answer = "round unseen warm " + "word " * WORDS
-    db.rows("insert into knowledge_item (knowledge_base_id, title, content) values (%s, 'Round', %s)", [base, answer])
-    row = "insert into chatbot (customer_id, name, knowledge_base_id) values (%s, 'Bot', %s) returning id"
-    return int(db.scalar(row, [customer, base]))
+def _unseen(pages: list[_Page], chatbot: int, rounds: int, spent: Callable[[], Cost]) -> Cost:
+    before, answered = spent(), int(db.scalar(_ANSWERS))
+    for number in range(rounds):
+        answered += len(pages)
+        _say(pages, chatbot, f"unseen {number}")
+        load.until_sent(answered, TIMEOUT)
+    return spent().since(before)
 
 
 def _open(port: int, key: str, chatbot: int) -> _Page:
     """A page whose stream is open, and known to the workers."""
-    deadline = time.monotonic() + TIMEOUT
     token = new_token(chatbot)
-    request = f"GET /api/v1/chatbots/{key}/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
-    while time.monotonic() < deadline:
-        try:
-            connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-            continue
-        connection.sendall(request.encode())
-        while b"retry:" not in connection.recv(65536):
-            pass
-        return _Page(visitor_of(chatbot, f"Bearer {token}").id, connection)
-    raise RuntimeError(f"The web process did not answer within {TIMEOUT:.0f} s.")
+    connection = open_page(port, key, token)
+    while b"retry:" not in connection.recv(65536):
+        pass
+    return _Page(visitor_of(chatbot, f"Bearer {token}").id, connection)
 
 
 def _say(pages: list[_Page], chatbot: int, what: str) -> None:
@@ -154,10 +123,8 @@ def _say(pages: list[_Page], chatbot: int, what: str) -> None:
 
 def _round(pages: list[_Page], chatbot: int, what: str) -> None:
     """Each page asks, and waits for its answer."""
+    load.until(lambda: db.scalar("select count(*) from open_page") >= len(pages), "pages are not known to be open", TIMEOUT)
     deadline = time.monotonic() + TIMEOUT
-    while db.scalar("select count(*) from open_page") < len(pages):
-        _check_time(deadline)
-        time.sleep(0.1)
     with selectors.DefaultSelector() as selector:
         for page in pages:
             page.first_at, page.events, page.is_answered = 0, 0, False
@@ -165,7 +132,8 @@ def _round(pages: list[_Page], chatbot: int, what: str) -> None:
         asking = threading.Thread(target=_say, args=(pages, chatbot, what))
         asking.start()
         while not all(page.is_answered for page in pages):
-            _check_time(deadline)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"A round of {PAGES} questions was not answered within {TIMEOUT:.0f} s.")
             for key, _ in selector.select(1.0):
                 _receive(key.data)
         asking.join()
@@ -178,42 +146,3 @@ def _receive(page: _Page) -> None:
         page.first_at = time.time_ns()
     page.events += drafts
     page.is_answered = page.is_answered or b'"role": "assistant"' in received
-
-
-def _ask_unseen(pages: list[_Page], chatbot: int, what: str) -> None:
-    deadline, before = time.monotonic() + TIMEOUT, _answers()
-    _say(pages, chatbot, what)
-    while _answers() < before + len(pages):
-        _check_time(deadline)
-        time.sleep(0.1)
-
-
-def _answers() -> int:
-    return int(db.scalar("select count(*) from message where role = 'assistant' and status = 'SENT'"))
-
-
-def _check_time(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise RuntimeError(f"A round of {PAGES} questions was not answered within {TIMEOUT:.0f} s.")
-
-
-def _cost(manager: ProcessManager, simulator: Simulator, client: redis.Redis) -> Cost:
-    parents = [psutil.Process(pid) for name in ("web", "worker") for pid in manager.pids(name)]
-    pids = {process.pid for parent in parents for process in (parent, *parent.children(recursive=True))}
-    return cost(pids, [simulator.pid], client)
-
-
-def lines(result: Replies) -> list[tuple[str, str]]:
-    """The rows to print."""
-    first_word = f"{result.first_word_p50:.1f}, {result.first_word_p99:.1f}"
-    return [
-        ("from the provider's first word to the page, ms (p50, p99)", first_word),
-        ("events of a reply", f"{result.events_each:.1f}"),
-        ("CPU of a reply that is streamed, ms", f"{result.cpu_streamed:.1f}"),
-        ("CPU of the same that nobody looks at, ms", f"{result.cpu_whole:.1f}"),
-    ]
-
-
-def as_dict(result: Replies) -> dict[str, Any]:
-    """The figures for --json."""
-    return asdict(result)

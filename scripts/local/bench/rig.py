@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from scripts.commands.migrate import migrate_and_fill
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, empty_folder, local_settings, private_folder
+from scripts.local.environment import ROOT, empty_folder, free_port, local_settings, private_folder
+from scripts.local.front_door import wait_for_answer
 from scripts.local.processes import ProcessManager
+from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
 from shared.broker import redis_broker
@@ -57,6 +59,11 @@ class Rig:
     environment: dict[str, str]
     data: Path
     peer: Path | None
+    #: PostgreSQL's log; None on the peer's servers.
+    log: Path | None = None
+    #: Rows that the modes with a full database add to it.
+    old_messages: int = 0
+    old_jobs: int = 0
     client: redis.Redis = field(init=False)
     samples: Samples = field(default_factory=Samples)
 
@@ -66,16 +73,31 @@ class Rig:
     @contextmanager
     def workers(self, world: World, threads: Mapping[str, str], names: Sequence[str] = STAGES) -> Iterator[list[int]]:
         """Our processes, ready and connected, for the length of the block; yields their pids."""
-        environment = {**os.environ, **self.environment, **world.environment, **threads}
+        before = self._consumers()
+        with self._running(names, {**world.environment, **threads}) as manager:
+            self._until_ready(before + len([name for name in names if name != "scheduler"]))
+            yield [pid for name in names for pid in manager.pids(name)]
+
+    @contextmanager
+    def web(self, settings: Mapping[str, str]) -> Iterator[Web]:
+        """A front door of one process, unless the settings say otherwise, that answers, for the length of the block."""
+        port = free_port()
+        own = {"PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "1", **settings}
+        with self._running(["web"], own) as manager:
+            web = Web(port, lambda: manager.pids("web"))
+            wait_for_answer(f"{web.url}/healthz", BOOT_TIMEOUT)
+            yield web
+
+    @contextmanager
+    def _running(self, names: Sequence[str], settings: Mapping[str, str]) -> Iterator[ProcessManager]:
+        environment = {**os.environ, **self.environment, **settings}
         log = (self.data / "workers.log").open("a", buffering=1)
         manager = ProcessManager(
             ROOT / "Procfile", environment, ROOT, list(names), on_line=lambda name, line: print(name, line.rstrip(), file=log)
         )
-        before = self._consumers()
         manager.start()
         try:
-            self._until_ready(before + len([name for name in names if name != "scheduler"]))
-            yield [pid for name in names for pid in manager.pids(name)]
+            yield manager
         finally:
             manager.stop()
 
@@ -93,44 +115,64 @@ class Rig:
             time.sleep(0.05)
 
     def empty(self) -> None:
-        """Deletes the messages and jobs of earlier runs from both stores."""
-        with db.connection() as database:
-            database.execute_sql("truncate conversation, message, usage_log, webhook_event, job, parked_status cascade")
-            database.execute_sql("vacuum analyze")
-            database.execute_sql("checkpoint")
+        """Deletes what earlier runs left in both stores; there are twenty tenants and nothing else."""
+        db.rows("truncate customer, job, webhook_event, parked_status cascade")
+        seed_tenants()
+        settle()
         self.client.flushdb()
 
 
+@dataclass(frozen=True)
+class Web:
+    """A front door; `pids` are those of its processes."""
+
+    port: int
+    pids: Callable[[], list[int]]
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def settle() -> None:
+    """Leaves PostgreSQL nothing to do that belongs to what was before."""
+    with db.connection() as database:
+        database.execute_sql("vacuum analyze")
+        database.execute_sql("checkpoint")
+
+
 @contextmanager
-def open_rig(peer: Path | None, data: Path) -> Iterator[Rig]:
+def open_rig(peer: Path | None, data: Path, old_messages: int = 0, old_jobs: int = 0) -> Iterator[Rig]:
     """On the peer's servers if there is a peer, otherwise on embedded ones of our own."""
     empty_folder(data)
     private_folder(data)
-    if peer is not None:
-        subprocess.run(["sh", "up.sh"], cwd=peer, check=True, capture_output=True)
-        _create_database(PEER_POSTGRES)
-        yield _prepare({"DATABASE_URL": PEER_POSTGRES, "REDIS_URL": PEER_REDIS, **local_settings(data)}, data, peer)
-        return
-    services = Services(data)
-    services.start()
-    try:
-        yield _prepare(services.environment(), data, None)
-    finally:
-        services.stop()
+    with ExitStack() as stack:
+        if peer is None:
+            services = Services(data)
+            services.start()
+            stack.callback(services.stop)
+            environment, log = services.environment(), services.postgres_log
+        else:
+            _start_servers(peer)
+            _create_database(PEER_POSTGRES)
+            environment, log = {"DATABASE_URL": PEER_POSTGRES, "REDIS_URL": PEER_REDIS, **local_settings(data)}, None
+        # A load is no conversation between people: how many messages one has depends on --messages.
+        environment["CONVERSATION_REPLY_LIMIT"] = ""
+        os.environ.update(environment)
+        for module in (config, db, redis_broker):
+            module.reset()
+        stack.callback(db.reset)
+        migrate_and_fill(environment["DATABASE_URL"])
+        rig = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer, log, old_messages, old_jobs)
+        rig.empty()
+        yield rig
 
 
-def _prepare(environment: dict[str, str], data: Path, peer: Path | None) -> Rig:
-    # A load is no conversation between people: how many messages one has depends on --messages.
-    environment = {**environment, "CONVERSATION_REPLY_LIMIT": ""}
-    os.environ.update(environment)
-    for module in (config, db, redis_broker):
-        module.reset()
-    migrate_and_fill(environment["DATABASE_URL"])
-    rig = Rig({**environment, "LOG_LEVEL": "WARNING"}, data, peer)
-    rig.empty()
-    db.rows("truncate customer cascade")  # left by a run that was killed
-    seed_tenants()
-    return rig
+def _start_servers(peer: Path) -> None:
+    done = subprocess.run(["sh", "up.sh"], cwd=peer, capture_output=True, text=True)
+    if done.returncode:
+        raise ServiceFailed(f"the peer's up.sh failed:\n{(done.stderr or done.stdout)[-2000:]}")
 
 
 def _create_database(url: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from scripts.local.tenants import add_chatbot, add_endpoint, connect_number
 from shared import db
-from shared.db import credentials
-from shared.webhooks import signing
+from shared.models import WhatsappQrSession
 
 #: The channels that every tenant is connected to (seed_tenants).
 CHANNELS = ("widget", "whatsapp_cloud", "whatsapp_qr")
@@ -55,23 +54,10 @@ def seed_tenants(simulator_url: str) -> None:
     """A tenant for each plan: chatbot, WhatsApp number, QR session, webhook endpoint."""
     with db.transaction():
         for index, price in enumerate(PRICES):
-            customer = db.scalar(
-                "insert into customer (name, plan_price_cents) values (%s, %s) returning id", [f"Tenant {index}", price]
-            )
-            bot = db.scalar("insert into chatbot (customer_id, name) values (%s, 'Bot') returning id", [customer])
-            _connect(customer, bot, index, simulator_url)
-
-
-def _connect(customer: Any, bot: Any, index: int, simulator_url: str) -> None:
-    db.rows(
-        "insert into whatsapp_cloud_account (chatbot_id, phone_number_id, access_token) values (%s, %s, %s)",
-        [bot, f"77700{index}", credentials.encrypt("token")],
-    )
-    db.rows("insert into whatsapp_qr_session (chatbot_id, session_name) values (%s, %s)", [bot, f"session-{index}"])
-    db.rows(
-        "insert into webhook_endpoint (customer_id, url, secret) values (%s, %s, %s)",
-        [customer, f"{simulator_url}/customer/{index}", credentials.encrypt(signing.new_secret())],
-    )
+            chatbot = add_chatbot(f"Tenant {index}", price)
+            connect_number(chatbot, f"77700{index}")
+            WhatsappQrSession.create(chatbot=chatbot, session_name=f"session-{index}")
+            add_endpoint(chatbot.customer, f"{simulator_url}/customer/{index}")
 
 
 def chatbot_ids() -> list[int]:
