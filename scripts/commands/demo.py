@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,7 +25,7 @@ from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, data_folder, door_addresses, door_url, empty_folder, free_port, generated_secrets
 from scripts.local.front_door import bind_problem
-from scripts.local.processes import BEHIND_WEB, ProcessManager
+from scripts.local.processes import BEHIND_WEB, ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
 
@@ -88,7 +87,7 @@ def _system() -> Iterator[tuple[Simulator, bool]]:
             chosen = {name: value for name, value in chosen.items() if not name.startswith("OPENAI_")}
         os.environ.update({**chosen, "PORT": door})
         migrate_and_fill(services.database_url)
-        processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=_log(), behind_web=BEHIND_WEB)
+        processes = ProcessManager(ROOT / "Procfile", env=os.environ, cwd=ROOT, on_line=into_file(LOG), behind_web=BEHIND_WEB)
         stack.callback(processes.stop)
         processes.start()
         yield simulator, real_ai
@@ -104,11 +103,6 @@ def port(environment: Mapping[str, str]) -> str:
     if problem := bind_problem(environment.get("WEB_HOST", ""), int(chosen)):
         raise ServiceFailed(f"{problem} Free it, or choose another with PORT.")
     return chosen
-
-
-def _log() -> Callable[[str, str], Any]:
-    log = LOG.open("a", buffering=1)
-    return lambda name, line: log.write(f"{name} {line.rstrip()}\n")
 
 
 def _perform(console: Console, scenario: Scenario, client: HttpClient, beside: Callable[[], None] = lambda: None) -> None:

@@ -35,6 +35,12 @@ SMALL = ["web", "worker"]
 OnLine = Callable[[str, str], object]
 
 
+def into_file(path: Path) -> OnLine:
+    """Appends the processes' lines to a file, each behind its process's name."""
+    log = path.open("a", buffering=1)
+    return lambda name, line: print(name, line.rstrip(), file=log)
+
+
 def parse_procfile(text: str) -> dict[str, str]:
     """The commands of a Procfile by name."""
     lines = (line.partition(":") for line in text.splitlines() if ":" in line and not line.startswith("#"))

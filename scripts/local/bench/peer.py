@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from scripts.local.bench.modes import Run
-from scripts.local.bench.rig import figures
 
 #: Seconds for one run.
 RUN_TIMEOUT = 900
@@ -61,7 +61,8 @@ def _per_message(result: dict[str, Any], messages: int) -> dict[str, float]:
 
 
 def _bench(peer: Path, arguments: list[object]) -> dict[str, Any]:
-    return figures(_node(peer, ["src/bench.js", *(str(argument) for argument in arguments)]))
+    output = _node(peer, ["src/bench.js", *map(str, arguments)])
+    return dict(json.loads(output.strip().splitlines()[-1]))
 
 
 def _node(peer: Path, arguments: list[str]) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -24,9 +23,9 @@ from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, empty_folder, free_port, local_settings, private_folder
 from scripts.local.front_door import wait_for_answer
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
-from scripts.local.simulator.client import Simulator
+from scripts.local.simulator.client import Simulator, settings_for
 from shared import config, db, queues
 from shared.broker import redis_broker
 
@@ -91,10 +90,7 @@ class Rig:
     @contextmanager
     def _running(self, names: Sequence[str], settings: Mapping[str, str]) -> Iterator[ProcessManager]:
         environment = {**os.environ, **self.environment, **settings}
-        log = (self.data / "workers.log").open("a", buffering=1)
-        manager = ProcessManager(
-            ROOT / "Procfile", environment, ROOT, list(names), on_line=lambda name, line: print(name, line.rstrip(), file=log)
-        )
+        manager = ProcessManager(ROOT / "Procfile", environment, ROOT, list(names), into_file(self.data / "workers.log"))
         manager.start()
         try:
             yield manager
@@ -190,7 +186,7 @@ def _create_database(url: str) -> None:
 def instant(rig: Rig) -> Iterator[World]:
     """A world that answers immediately: the peer's nginx, or the simulator."""
     if rig.peer is not None:
-        yield World(_addresses(PEER_MOCK), [pid for pid in psutil.pids() if _runs(pid, "nginx")])
+        yield World(settings_for(PEER_MOCK), [pid for pid in psutil.pids() if _runs(pid, "nginx")])
         return
     with slow(rig, 0) as world:
         yield world
@@ -209,20 +205,10 @@ def slow(rig: Rig, ai_ms: int) -> Iterator[World]:
     try:
         assert mock.stdout is not None
         mock.stdout.readline()
-        yield World(_addresses(f"http://127.0.0.1:{SLOW_PORT}"), [mock.pid], _mock_arrivals)
+        yield World(settings_for(f"http://127.0.0.1:{SLOW_PORT}"), [mock.pid], _mock_arrivals)
     finally:
         mock.terminate()
         mock.wait()
-
-
-def _addresses(url: str) -> dict[str, str]:
-    return {
-        "OPENAI_BASE_URL": f"{url}/v1",
-        "OPENAI_API_KEY": "sk-mock",
-        "WHATSAPP_GRAPH_URL": url,
-        "WHATSAPP_QR_SERVICE_URL": url,
-        "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
-    }
 
 
 def _mock_arrivals() -> dict[str, int]:
@@ -241,8 +227,3 @@ def _runs(pid: int, program: str) -> bool:
         return psutil.Process(pid).name() == program
     except psutil.NoSuchProcess:
         return False
-
-
-def figures(output: str) -> dict[str, Any]:
-    """The JSON object in the last line of a program's output."""
-    return dict(json.loads(output.strip().splitlines()[-1]))

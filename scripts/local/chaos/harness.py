@@ -26,7 +26,7 @@ from scripts.local.chaos.statuses import StatusReceiver
 from scripts.local.chaos.surroundings import Surroundings, add_door, add_others, put_before_servers
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT, empty_folder
-from scripts.local.processes import ProcessManager
+from scripts.local.processes import ProcessManager, into_file
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
 
@@ -72,7 +72,7 @@ class Harness:
 
 def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
     """Runs a scenario on fresh services and returns its audit."""
-    with start_harness(scenario, conditions, say) as harness:
+    with _start_harness(scenario, conditions, say) as harness:
         begun = time.monotonic()
         result = _run(harness, scenario, conditions, say)
         result.seconds = round(time.monotonic() - begun, 1)
@@ -80,7 +80,7 @@ def run(scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
 
 
 @contextmanager
-def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[Harness]:
+def _start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Iterator[Harness]:
     """Fresh services, tenants, simulator and workers for the length of the block; this process uses them too.
 
     The workers reach the servers through what the scenario puts before them, this process directly.
@@ -95,16 +95,20 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
         extra = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS, **scenario.settings}
         environment = {**os.environ, **services.environment(), **simulator.environment(), **extra}
         environment["PYTHONPATH"] = os.pathsep.join([str(POISON), str(ROOT)]) if scenario.poison_every else str(ROOT)
-        use_environment(environment)
+        os.environ.update(environment)  # each scenario has new ports and keys
+        config.reset()
+        db.reset()
         migrate(environment["DATABASE_URL"])
         seed_tenants(simulator.url)
         around = put_before_servers(scenario.setup, services, stack)
         environment |= around.settings
-        receiver = _status_receiver(stack) if conditions.statuses or scenario.statuses else None
+        receiver = StatusReceiver() if conditions.statuses or scenario.statuses else None
+        if receiver:
+            stack.callback(receiver.stop)
         outside = Outside(simulator, [*scenario.faults], receiver)
         if scenario.watched:
             stack.callback(OpenPages(conditions.messages, conditions.seed).stop)
-        on_line = _log_to(data / "workers.log")
+        on_line = into_file(data / "workers.log")
         names = conditions.workers if conditions.small else [*conditions.workers, "maintenance"]
         scheduler = [] if conditions.small else ["scheduler"]
         processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, *scheduler], on_line)
@@ -116,24 +120,6 @@ def start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Itera
             add_door(around, environment, on_line, stack)
         say(f"{scenario.name}: {scenario.about}")
         yield Harness(services, simulator, outside, processes, environment, around)
-
-
-def use_environment(environment: dict[str, str]) -> None:
-    """Makes these this process's settings; each scenario has new ports and keys."""
-    os.environ.update(environment)
-    config.reset()
-    db.reset()
-
-
-def _status_receiver(stack: ExitStack) -> StatusReceiver:
-    receiver = StatusReceiver()
-    stack.callback(receiver.stop)
-    return receiver
-
-
-def _log_to(path: Path) -> Callable[[str, str], None]:
-    log = path.open("a", buffering=1)
-    return lambda name, line: print(name, line.rstrip(), file=log)
 
 
 def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say) -> Audit:

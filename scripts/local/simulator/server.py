@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from scripts.local.simulator import gateways, graph_accounts, statuses
 from scripts.local.simulator.exchange import Reply, Request
-from scripts.local.simulator.faults import AFTER, CONTINUING, OTHER_PROVIDER, Faults, refusal
+from scripts.local.simulator.faults import CONTINUING, OTHER_PROVIDER, REFUSALS, Faults, refusal
 from scripts.local.simulator.providers import answer_as
 from scripts.local.simulator.record import Record
 from scripts.local.simulator.rules import parse_rules
@@ -77,16 +77,16 @@ class World:
                 if reader.at_eof():  # nobody waits any more; its effect would be a surprise to what happens by now
                     return False
         last = drawn[-1] if drawn and drawn[-1]["fault"] not in CONTINUING else None
-        if last is None or last["fault"] in AFTER or last["fault"] == OTHER_PROVIDER:
-            reply = SERVICES[kind](request)
-            if last is not None and last["fault"] == OTHER_PROVIDER:
-                reply, last = answer_as(last["provider"], request, reply), None
-            row = self._note(kind, request, reply, drawn)
-            if reply.events and (last is None or last["fault"] == "cut"):
-                pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)
-                return await _stream(writer, reply, partial(_pause, pace / 1000, replaced), last, row)
-            return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
-        return await self._refuse(kind, request, writer, last)
+        if last and last["fault"] in REFUSALS:
+            return await self._refuse(kind, request, writer, last)
+        reply = SERVICES[kind](request)
+        if last and last["fault"] == OTHER_PROVIDER:
+            reply, last = answer_as(last["provider"], request, reply), None
+        row = self._note(kind, request, reply, drawn)
+        if reply.events and (last is None or last["fault"] == "cut"):
+            pace = next((rule["ms"] for rule in drawn if rule["fault"] == "pace"), 0)
+            return await _stream(writer, reply, partial(_pause, pace / 1000, replaced), last, row)
+        return await _write_spoilt(writer, reply, last) if last else await _write(writer, reply)
 
     def _note(self, kind: str, request: Request, reply: Reply, drawn: list[dict[str, Any]]) -> dict[str, Any]:
         row = self.record.note(kind, request, reply, reply.accepted, [rule["fault"] for rule in drawn])
@@ -98,12 +98,13 @@ class World:
         return row
 
     async def _refuse(self, kind: str, request: Request, writer: asyncio.StreamWriter, rule: dict[str, Any]) -> bool:
-        reply = refusal(kind, rule) if rule["fault"] != "reset_before" else Reply(0, {})
+        is_reset = rule["fault"] == "reset_before"
+        reply = Reply(0, {}) if is_reset else refusal(kind, rule)
         self.record.note(kind, request, reply, accepted=False)
-        if rule["fault"] == "reset_before":
-            _reset(writer)
-            return False
-        return await _write(writer, reply)
+        if not is_reset:
+            return await _write(writer, reply)
+        _reset(writer)
+        return False
 
     def _control(self, request: Request) -> Reply:
         address = urlsplit(request.path).path
