@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from werkzeug.datastructures import MultiDict
 
 from scripts.local.simulator.client import Simulator
 from shared import db
@@ -32,6 +33,27 @@ def upload(owner: Business, base: int, name: str, body: bytes, **fields: str) ->
     headers = {"Authorization": f"Bearer {owner.key}"}
     data = {"file": (io.BytesIO(body), name), **fields}
     return owner._client.post(f"{API}/knowledge-bases/{base}/sources", data=data, headers=headers)
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "odd"}])
+@pytest.mark.parametrize(
+    ("names", "status", "told"),
+    [
+        (("file", "file"), 400, "the part 'file' more than once"),
+        (("file", "language", "language"), 400, "the part 'language' more than once"),
+        (("file", "other"), 422, "other"),
+        (("file", "language"), 422, "language"),
+    ],
+)
+def test_a_form_has_each_part_once_and_no_other_file(
+    owner: Business, base: int, names: tuple[str, ...], status: int, told: str, key: dict[str, str]
+) -> None:
+    data = MultiDict((name, (io.BytesIO(b"We ship on Mondays."), f"{number}.txt")) for number, name in enumerate(names))
+    headers = {"Authorization": f"Bearer {owner.key}", **key}
+    answer = owner._client.post(f"{API}/knowledge-bases/{base}/sources", data=data, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert told in answer.text
+    assert db.scalar("select count(*) from knowledge_source") == 0
 
 
 def test_a_file_a_site_and_their_documents(door: FrontDoor, owner: Business, base: int, simulator: Simulator) -> None:

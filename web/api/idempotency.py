@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import re
+from operator import itemgetter
 from typing import Any
 
 from flask import Response, g, request
@@ -113,7 +114,7 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(f"{request.method} {request.full_path}\n".encode())
     if request.mimetype == "multipart/form-data":
         digest.update(json.dumps(sorted(request.form.items(multi=True))).encode())
-        for name, file in sorted(request.files.items(multi=True)):
+        for name, file in sorted(request.files.items(multi=True), key=itemgetter(0)):
             digest.update(f"\n{name} {file.filename}\n".encode())
             for part in iter(lambda stream=file.stream: stream.read(_PART), b""):  # type: ignore[misc]  # of a lambda's default
                 digest.update(part)

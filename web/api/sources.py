@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 from marshmallow import ValidationError
 from peewee import Expression
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from shared.knowledge import sources
 from shared.knowledge.sources import File, Page, Sitemap
@@ -33,6 +33,8 @@ from web.parameters import parser
 #: Bytes of an upload: an address may use 16 MB of WEB_BODY_MEMORY_MB. Larger files, up to 20 MB, by scripts/knowledge import.
 MAX_UPLOAD = 10 * 1024 * 1024
 _MULTIPART = "multipart/form-data"
+#: Characters of a part's name that are repeated to whoever sent it.
+_QUOTED = 40
 
 
 @api.get("/knowledge-bases/<int:base_id>/sources")
@@ -70,14 +72,18 @@ def import_source(base_id: int) -> dict[str, Any]:
 
 
 def _upload() -> tuple[File, dict[str, Any]]:
+    names = [name for parts in (request.form, request.files) for name, _ in parts.items(multi=True)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadRequest(f"The form has the part {twice[:_QUOTED]!r} more than once. Give it once.")
     file = request.files.get("file")
     if file is None or not file.filename:
         raise refusal("source", {"file": ["must be a file with its name"]}, {})
+    texts = {**request.form.to_dict(), **dict.fromkeys(request.files.keys() - {"file"}, "")}
     try:
-        given = UploadSchema(exclude=["file"]).load(request.form.to_dict())
+        given = UploadSchema(exclude=["file"]).load(texts)
     except ValidationError as problem:
         messages = dict(problem.normalized_messages())  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
-        raise refusal("source", messages, request.form) from None
+        raise refusal("source", messages, texts) from None
     return File(file.filename, file.read()), dict(given)
 
 
