@@ -24,7 +24,7 @@ POLL = 2.0
 #: Messages a consumer holds for each thread. Those beyond one are fetched together, when there is room for all of
 #: them, or at the next top-up: enough to save round trips, few enough that other processes get their share.
 PREFETCH_PER_THREAD = 1.5
-#: Seconds after which a consumer takes for any room that it has: among what waits in Redis another customer may be next.
+#: Seconds after which a consumer fetches even if it has little room: another customer's message may be next in Redis.
 TOP_UP = 0.1
 #: Messages of one ack: a millisecond of Redis.
 MAX_ACKS = 500
@@ -110,7 +110,7 @@ class WokenConsumer(Consumer):
         return True
 
     def _room(self) -> int:
-        """Threads that have enough to do need nothing yet; the ack that changes it wakes us, or the next top-up."""
+        """How many messages to fetch now: none while all threads have enough to do, until an ack or the next top-up."""
         held = len(self._in_flight) - self._state.extra_threads
         is_time = held <= self.threads or time.monotonic() >= self._next_top_up
         return max(0, self.prefetch - held) if is_time and not self.broker.retired else 0

@@ -6,8 +6,8 @@ is furthest behind is next. A lane that was idle starts where the others are: it
 comes now is next. Stages that share a process take turns in the same way, all with the same weight. Within a lane customers
 take turns, as they do in Redis (turns.lua): whoever sends thousands of messages waits for their own.
 
-What a stage does in one statement (`together`) a thread takes together: an item of its own, and companions. It needs one thread
-however many wait; what was not done with the others is done alone afterwards.
+Of a stage that does many jobs in one statement (`together`) a thread takes several at once: an item of its own, and companions.
+So one thread is enough, however many wait. A companion that was not done with the others comes back, and is done alone.
 
 A stage that calls somebody outside may have only a share of the threads of a process that runs other stages as well
 (thread_limits): a provider that hangs stops its own stage and no other.

@@ -39,7 +39,7 @@ class QueueState:
         return self.in_flight.union(message_id for message_id in waiting if message_id)
 
     def count(self) -> int:
-        """How many of them Redis should count as this process's, or a few more: one at a time moves."""
+        """How many messages Redis should count as this process's; a few more while some move from one place to the next."""
         return len(self.prefetched) + len(self.in_flight) - len(self.acked)
 
     def notify(self, _message: bytes = b"") -> None:

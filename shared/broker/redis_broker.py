@@ -122,7 +122,7 @@ class Broker(RedisBroker):
             thread.handle_message(MessageProxy(message))
 
     def _reclaim_soon(self, messages: list[Message[Any]]) -> None:
-        """The answer was lost that would have said which of these messages are this process's own."""
+        """Redis may have kept some of these messages for this process; the answer that would have said so was lost."""
         for name in {message.queue_name for message in messages} & self.states.keys():
             self.states[name].on_reconnect()
 

@@ -46,8 +46,8 @@ class CompletionStatement:
     message it was about, and of its customer.
     It is given nothing but the jobs, so it does the thread's companions as well (shared/broker/enqueue.py).
 
-    `patience`: seconds that an execution may take, if it goes through much. Not by db.patient: what insists on a result needs
-    another connection when the first one dies.
+    `patience`: seconds that an execution may take, if it goes through much. Not by db.patient around the call, for that keeps one
+    connection, and a result that is insisted on needs another one when that dies.
     """
 
     def __init__(self, query: sql.Query, *, patience: float | None = None) -> None:

@@ -11,10 +11,10 @@ wrapper tells it, by the message's options, what the ledger decided.
     JobParked           is parked by the stage itself, at no attempt's cost, and is released by whoever it waits for
     anything else       is retried by the stage's policy, then fails
 
-A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a
-claim: that either happens, or nothing has changed. Where nothing has, the job is claimed and the function runs again, so that
-a failure is recorded on the job. A job that a worker died with is claimed in any stage, and runs alone in a process of its own
-(isolation.py), so that a second death is counted on it and on no neighbour.
+A stage that only talks to PostgreSQL (queues.UNCLAIMED) does its work and completes its job in one statement, without a claim.
+If that statement fails, nothing has changed: the job is then claimed and the function runs again, so that the failure is recorded
+on the job. A job that a worker died with is claimed in any stage, and runs alone in a process of its own (isolation.py), so that
+a second death is counted on it and on no neighbour.
 """
 
 from __future__ import annotations
