@@ -69,6 +69,7 @@ class Settings:
         self.ai_patience = env.float("AI_PATIENCE_SECONDS", 60, validate=_POSITIVE)
         self.knowledge_characters = env.int("PROMPT_KNOWLEDGE_CHARACTERS", 20_000, validate=_POSITIVE)
         self.history_characters = env.int("PROMPT_HISTORY_CHARACTERS", 24_000, validate=_POSITIVE)
+        self.most_imported_items = env.int("KNOWLEDGE_MAX_IMPORTED_ITEMS", 100_000, validate=_POSITIVE)
         self.reply_limit: Rate | None = env.reply_limit("CONVERSATION_REPLY_LIMIT", "60/10m")
         self.answer_within: int = env.duration("ANSWER_WITHIN", "24h")
         self.brake_seconds = env.float("CONVERSATION_BRAKE_SECONDS", 1800, validate=_POSITIVE)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from shared import payloads
 from shared.broker.thread_pool import ThreadPool
+from shared.config import settings
 from shared.db import sql
 from shared.errors import OutsideFailure, PermanentError
 from shared.http.bulkhead import Bulkhead, customer_room
@@ -27,7 +28,7 @@ from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
 from shared.knowledge import reading, sitemaps, sources, web
-from shared.knowledge.documents import Document, Raw, Unreadable
+from shared.knowledge.documents import LEFT_OUT, Document, Raw, Unreadable
 from shared.queues import Queue
 
 #: Seconds in which PostgreSQL may replace the items of a document, or remove those of a site: 20,000 take half a minute.
@@ -186,12 +187,27 @@ def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str
         }
         for item in document.items
     ]
-    content_hash = hashlib.sha256(json.dumps(items).encode()).hexdigest()
+    kept = items[: _room_for_items(source["document_id"])]
+    warning = document.warning
+    if len(kept) < len(items):
+        about = {**about, "etag": None, "last_modified": None}  # the rest comes in when there is room, be the page as it was
+        warning = "; ".join(filter(None, [warning, _left_out(len(items) - len(kept), len(items))]))
+    content_hash = hashlib.sha256(json.dumps(kept).encode()).hexdigest()
     before = source["content_hash"]
     change = "added" if before is None else "unchanged" if before == content_hash else "changed"
     ids = {"base_id": source["base_id"], "document_id": source["document_id"]}
-    values = {**ids, **about, "change": change, "error": document.warning, "content_hash": content_hash}
-    if change == "unchanged" and source["kind"] != "file":
+    values = {**ids, **about, "change": change, "error": warning, "content_hash": content_hash}
+    if change == "unchanged" and source["kind"] != "file" and warning is None:
         keep(job, {"document_id": source["document_id"], "etag": about["etag"], "last_modified": about["last_modified"]})
     else:
-        store(job, {**values, "items": items})
+        store(job, {**values, "items": kept})
+
+
+def _room_for_items(document_id: int) -> int:
+    """Its business's documents that are stored at this moment do not count yet: so many it has about."""
+    return int(queries["room"].scalar(document_id=document_id, most=settings().most_imported_items) or 0)
+
+
+def _left_out(count: int, of: int) -> str:
+    most = f"a business may have {settings().most_imported_items:,} from imports"
+    return f"{count:,} of {of:,} items {LEFT_OUT}{most}: delete imports that you no longer need, and read it again"

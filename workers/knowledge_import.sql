@@ -8,6 +8,17 @@ select exists (
     select from knowledge_document where source_id = :source_id and id <> :document_id and url = :url and state = 'stored'
 ) as is_copy
 
+-- name: room(document_id, most)
+-- How many items a document may have, where its business may have so many from imports; what it has it may keep.
+select greatest(document.items, :most - (
+    select coalesce(sum(other.items), 0) from knowledge_base own
+    join knowledge_source owned on owned.knowledge_base_id = own.id
+    join knowledge_document other on other.source_id = owned.id
+    where own.customer_id = base.customer_id and other.id <> document.id)) as items
+from knowledge_document document join knowledge_source source on source.id = document.source_id
+join knowledge_base base on base.id = source.knowledge_base_id
+where document.id = :document_id
+
 -- name: claim
 -- The job, its source and base, and its document; nothing is loaded once the source or the document is deleted.
 select claimed_jobs.*, (select to_jsonb(import) from (

@@ -11,6 +11,8 @@ MAX_FILE = 20 * 1024 * 1024
 MAX_PAGE = 5 * 1024 * 1024
 #: Items of one document: rows of a table, parts of a text. Who has more has several topics, and several files.
 MAX_ITEMS = 20_000
+#: How it is said that a business has as many as it may have (workers/knowledge_import.py), behind what else there is to say.
+LEFT_OUT = "were left out, for "
 
 
 class Unreadable(PermanentRefusal):

@@ -89,6 +89,30 @@ def test_a_file_and_its_next_version(world: World, base: int) -> None:
     assert not items(base)
 
 
+def test_what_a_business_may_not_have_any_more_is_left_out_and_comes_in_later(
+    world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KNOWLEDGE_MAX_IMPORTED_ITEMS", "4")
+    config.reset()
+    first = sources.start_import(base, File("faq.csv", CSV.encode()))
+    second = sources.start_import(base, File("more.csv", CSV.replace("Wann", "Und wann").encode()))
+    run(world)
+    left_out = "2 of 3 items were left out, for a business may have 4 from imports: delete imports that you no longer need, and"
+    assert (len(items(base)), errors(first), errors(second)) == (4, {}, {"more.csv": f"{left_out} read it again"})
+    assert counts(second) == {"state": "done", "found": 1, "stored": 1, "added": 1}
+    sources.start_import(base, File("faq.csv", CSV.replace("Per Karte", "Bar").encode()))
+    run(world)
+    assert (len(items(base)), items(base)["Wie zahle ich?"]) == (4, "Bar."), "what it has it may have again"
+    page = sources.start_import(base, Page(f"{simulator.url}/site/page-12"))
+    run(world)
+    assert (sources.progress(page) or {})["items"] == 0
+    assert "were left out" in errors(page)["page-12"]
+    sources.delete(first)
+    sources.sync(page)
+    run(world)
+    assert (len(items(base)), errors(page)) == (3, {}), "though the page is as it was"
+
+
 def test_a_site_with_broken_pages_its_retry_and_its_next_state(world: World, base: int, simulator: Simulator) -> None:
     source = sources.start_import(base, Sitemap(f"{simulator.url}"), sync_hours=24)
     run(world)

@@ -72,6 +72,11 @@ def test_each_text_of_an_import_has_its_german(root: Path) -> None:
             "ausgelassen: Zeile 2 ist ausgeblendet, Zeile 3 ist als nicht öffentlich gekennzeichnet; Formeln ohne ihr Ergebnis"
             " (in Excel öffnen und speichern): Zeile 4, Zeile 5 und 7 weitere",
         ),
+        (
+            "2 of 5 pages have no text and may be scans; 1,200 of 2,000 items were left out, for a business may have 100,000 from"
+            " imports: delete imports that you no longer need, and read it again",
+            "2 von 5 Seiten haben keinen Text und sind vielleicht Scans; 1,200 von 2,000 Einträgen wurden ausgelassen",
+        ),
         ("a text that nobody says", "a text that nobody says"),
         (None, ""),
     ],

@@ -11,6 +11,7 @@ from functools import cache
 
 from flask_babel import gettext
 
+from shared.knowledge.documents import LEFT_OUT
 from web.desk.schema_words import pattern_of, translated
 
 
@@ -94,6 +95,10 @@ _SAID = (
     _l("row %(number)s"),
     _l("row %(number)s has no question"),
     _l("repetitions left out: %(number)s"),
+    _l(
+        "%(number)s of %(total)s items were left out, for a business may have %(most)s from imports: "
+        "delete imports that you no longer need, and read it again"
+    ),
     _l("%(number)s of %(most)s pages have no text and may be scans"),
     _l("CSV, TSV, Excel (.xlsx), Markdown, plain text, PDF, Word (.docx) and HTML"),
     _l("something went wrong here; try again, and tell us if it happens again"),
@@ -108,7 +113,7 @@ def import_words(text: str | None) -> str:
     """One of these texts, maybe with the path of a sitemap before it; what is unknown stays as it is."""
     if not text:
         return ""
-    if text.startswith(_OF_ROWS):  # of a table's, one after the other
+    if text.startswith(_OF_ROWS) or LEFT_OUT in text:  # of a table's, one after the other
         return "; ".join(map(_said, text.split("; ")))
     path, colon, rest = text.partition(": ")
     return f"{path}: {_said(rest)}" if colon and path.startswith("/") and " " not in path else _said(text)
