@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from shared.db.credentials import decrypt
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeSource
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
+from web import trying_out
 
 
 @pytest.fixture
@@ -37,6 +39,17 @@ def test_the_model_of_a_bases_vectors_is_chosen_and_its_errors_are_shown(owner: 
     assert owner("GET", path).json["embedding_error"] == "HTTP 401: Bad key."  # type: ignore[index]
     assert owner("PATCH", path, {"embedding_model": None}).json["embedding_model"] is None  # type: ignore[index]
     assert owner("PATCH", path, {"name": "B", "embedding_model": ""}).status_code == 422
+
+
+def test_one_business_searches_twice_at_the_same_moment_and_others_besides(door: FrontDoor, owner: Business) -> None:
+    path = f"/knowledge-bases/{made(owner('POST', '/knowledge-bases', {'name': 'Wissen'}))['id']}/search?q=Returns?"
+    with ExitStack() as searches:
+        for _ in range(trying_out.OF_ONE):
+            searches.enter_context(trying_out.turns.turn({door.world.customer: trying_out.OF_ONE}, 0))
+        refused = owner("GET", path)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert trying_out.found(door.world.tenant()[0], 1, "Returns?"), "another business"
+    assert owner("GET", path).status_code == 200
 
 
 def test_a_bot_is_made_taught_asked_changed_and_deleted(door: FrontDoor, owner: Business) -> None:

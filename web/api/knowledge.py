@@ -8,11 +8,11 @@ from flask import Response
 from peewee import Expression
 
 from shared import db
-from shared.ai.search import try_out
 from shared.models import KnowledgeBase, KnowledgeItem, KnowledgeSource
 from shared.payloads import strip_invalid
 from shared.teaching import knowledge
 from shared.teaching.knowledge import BASE, BaseChangesSchema, BaseSchema, ItemChangesSchema, ItemSchema
+from web import trying_out
 from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_or_404
 from web.api.schemas import PageQuerySchema
 from web.api.teaching_schemas import (
@@ -98,7 +98,7 @@ def search_base(query: dict[str, Any], base_id: int) -> dict[str, Any]:
     What a chatbot would find for this question, best first.
     """
     base = row_or_404(KnowledgeBase.select(KnowledgeBase.id).where(_is_own(base_id)), "knowledge base")
-    return {"data": try_out(customer_id(), base["id"], strip_invalid(query["q"]))}
+    return {"data": trying_out.found(customer_id(), base["id"], strip_invalid(query["q"]))}
 
 
 @api.get("/knowledge-bases/<int:base_id>/items")

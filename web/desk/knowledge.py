@@ -11,7 +11,6 @@ from peewee import fn
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.ai.search import try_out
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
@@ -19,6 +18,7 @@ from shared.payloads import check, strip_invalid
 from shared.teaching import knowledge as teaching
 from shared.teaching.fields import Refused
 from shared.teaching.languages import SIMPLE, STEMMED
+from web import trying_out
 from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
 from web.desk import desk, forms
@@ -70,7 +70,7 @@ def items(base_id: int) -> Response:
     """Its items, newest first; with `q` what a chatbot would find for this question."""
     base, question = require_base(base_id), strip_invalid(request.args.get("q", "")).strip()[:_MAX_QUESTION]
     if question:
-        found = try_out(g.customer.id, base_id, question)
+        found = trying_out.found(g.customer.id, base_id, question)
         return _page("desk/knowledge_items.html", base, found=found, question=question)
     return _items_page(base)
 
