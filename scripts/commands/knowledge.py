@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import Any
 
 from peewee import fn
@@ -97,8 +98,8 @@ def _add_item_commands(commands: Any) -> None:
     """Those that name items by their ids."""
     for name, run, about in (
         ("show", _show, "everything about items, with their whole texts"),
-        ("on", _switch_on, "lets items be found again"),
-        ("off", _switch_off, "keeps items, and lets nobody find them"),
+        ("on", partial(_switch, True), "lets items be found again"),
+        ("off", partial(_switch, False), "keeps items, and lets nobody find them"),
         ("remove", _remove, "deletes items"),
     ):
         command = commands.add_parser(name, help=about)
@@ -189,15 +190,7 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _switch_on(arguments: argparse.Namespace) -> int:
-    return _switch(arguments, is_active=True)
-
-
-def _switch_off(arguments: argparse.Namespace) -> int:
-    return _switch(arguments, is_active=False)
-
-
-def _switch(arguments: argparse.Namespace, is_active: bool) -> int:
+def _switch(is_active: bool, arguments: argparse.Namespace) -> int:
     for item in _items(arguments.id):
         with db.transaction():
             knowledge.change_item(item["customer_id"], item["id"], {"is_active": is_active})

@@ -23,14 +23,11 @@ from scripts.local.environment import (
     DEFAULT_DATA,
     ROOT,
     data_folder,
-    door_addresses,
-    door_url,
     filling,
     free_port,
-    generated_secrets,
     private_folder,
 )
-from scripts.local.front_door import bind_problem, readiness
+from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets, readiness
 from scripts.local.occupied import Occupied, occupy
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from scripts.local.environment import web_address
 from scripts.local.terminal import count, print_table, with_database
@@ -30,12 +31,13 @@ def _arguments() -> argparse.Namespace:
     create.set_defaults(run=_create)
     listed = commands.add_parser("list", help="all users")
     listed.set_defaults(run=_list)
+    can, cannot = partial(users.allow_texts, is_allowed=True), partial(users.allow_texts, is_allowed=False)
     for name, run, text in (
         ("link", _link, "prints a new link with which somebody chooses a password; earlier ones end"),
-        ("disable", _disable, "ends somebody's access at once"),
-        ("enable", _enable, "gives it back"),
-        ("grant-texts", _grant, "lets an operator read customers' messages; each look is recorded"),
-        ("revoke-texts", _revoke, "takes that back"),
+        ("disable", partial(_change, "user.disabled", users.disable), "ends somebody's access at once"),
+        ("enable", partial(_change, "user.enabled", users.enable), "gives it back"),
+        ("grant-texts", partial(_change, "user.texts_granted", can), "lets an operator read customers' messages, on record"),
+        ("revoke-texts", partial(_change, "user.texts_revoked", cannot), "takes that back"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("email", help="of the user")
@@ -79,26 +81,10 @@ def _list(_: argparse.Namespace) -> int:
     return 0
 
 
-def _disable(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.disabled", lambda user: users.disable(user.id))
-
-
-def _enable(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.enabled", lambda user: users.enable(user.id))
-
-
-def _grant(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.texts_granted", lambda user: users.allow_texts(user.id, True))
-
-
-def _revoke(arguments: argparse.Namespace) -> int:
-    return _change(arguments.email, "user.texts_revoked", lambda user: users.allow_texts(user.id, False))
-
-
-def _change(email: str, action: str, change: Callable[[User], None]) -> int:
-    user = _named(email)
+def _change(action: str, change: Callable[[int], None], arguments: argparse.Namespace) -> int:
+    user = _named(arguments.email)
     with db.transaction():
-        change(user)
+        change(user.id)
         _record(action, user)
     print(f"{user.email}: {action.partition('.')[2].replace('_', ' ')}")
     return 0

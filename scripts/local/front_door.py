@@ -1,15 +1,57 @@
-"""What scripts ask about a front door on this machine: whether its address is free, and whether it is ready."""
+"""The front door on this machine: where it is, what opens it, whether its address is free, and whether it is ready."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import closing
 
 import requests
 
+from scripts.local.environment import DOOR_SECRETS
+from shared.db.connecting import open_session
+from shared.db.session import COMMAND
+
 #: Seconds for one request to be answered.
 _TIMEOUT = 5.0
+
+
+def door_url(environment: Mapping[str, str]) -> str:
+    """Where this machine reaches the front door."""
+    host = environment.get("WEB_HOST") or "0.0.0.0"
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"http://{here}:{environment['PORT']}"
+
+
+def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The addresses of a local front door: (what, where)."""
+    url = door_url(environment)
+    addresses = [
+        ("web widget of the first chatbot", f"{url}/widget/{_public_key(environment['DATABASE_URL'])}"),
+        ("hook for Meta", f"{url}/webhooks/whatsapp/cloud (signed with WHATSAPP_APP_SECRET)"),
+        ("hook for QR gateways", f"{url}/webhooks/whatsapp/qr/<session>"),
+        ("Telegram", "scripts/connect telegram asks for a bot's token; its messages are asked for from here"),
+        ("desk, for people", f"{url}/desk/ (its users: scripts/users)"),
+        ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
+        ("health, metrics", f"{url}/readyz, {url}/metrics (with METRICS_TOKEN as bearer token)"),
+    ]
+    if environment.get("DASHBOARD_PASSWORD"):
+        addresses.append(("dashboard", f"{url}/dashboard/ (as {environment.get('DASHBOARD_USER')}, with DASHBOARD_PASSWORD)"))
+    return addresses
+
+
+def generated_secrets(environment: Mapping[str, str], configured: Mapping[str, str]) -> list[str]:
+    """The front door's secrets that were generated for this machine, as NAME=value; those that the user set are not shown."""
+    return [f"{name}={environment[name]}" for name in DOOR_SECRETS if name in environment and not configured.get(name)]
+
+
+def _public_key(url: str) -> str:
+    with closing(open_session(url, COMMAND)) as session, session.cursor() as cursor:
+        cursor.execute("select public_key from chatbot order by id limit 1")
+        row = cursor.fetchone()
+    return row[0] if row else "pk_… (scripts/connect business prints it)"
 
 
 def bind_problem(host: str, port: int) -> str | None:
