@@ -117,6 +117,13 @@ def test_headers_that_are_ours_or_none_are_refused(world: World, business: Busin
     assert (answer.status_code, "headers" in answer.json["errors"]) == (422, True)  # type: ignore[index]
 
 
+def test_a_header_is_named_once(world: World, business: Business) -> None:
+    twice = [*listed({"X-Shop": "tea"}), *listed({"x-shop": "coffee"})]
+    answer = business("POST", "/webhook-endpoints", {"url": "https://shop.example/hook", "headers": twice})
+    assert answer.status_code == 422, answer.text
+    assert "must name each header once" in answer.json["errors"]["headers"]  # type: ignore[index]
+
+
 def test_for_a_day_two_secrets_sign(world: World, business: Business, simulator: Simulator) -> None:
     endpoint = create(business, world)
     new = change(business, endpoint, rotate_secret=True)

@@ -92,6 +92,8 @@ class _Headers(fields.List[Any]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         headers: list[Any] = super()._deserialize(value, attr, data, **options)
+        if len({one["name"].lower() for one in headers}) < len(headers):
+            raise ValidationError("must name each header once")
         return {one["name"]: one["value"] for one in headers}
 
 

@@ -74,6 +74,7 @@ _SAID = (
     _l("must be a header's name, like X-Shop"),
     _l("must be printable ASCII, without blanks at its ends"),
     _l("must be at most %(most)s"),
+    _l("must name each header once"),
     _l("must not set %(header)s, which is ours to say"),
     _l("is the first provider's; with providers give it there only"),
     _l("there is no such knowledge base; use the id of one of yours"),
