@@ -41,6 +41,8 @@ _PORT = 8000
 #: Seconds between two looks at /readyz, and after which, again and again, it is told what is missing.
 _LOOK, _TELL = 0.3, 20.0
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
+#: What to do where none is left.
+_RAISE_LIMIT = "End others, or raise its limit: `ulimit -u` for a user, `pids.max` for a container, TasksMax for a service."
 
 
 class _Refused(Exception):
@@ -58,7 +60,16 @@ def main() -> int:
     except (_Refused, ServiceFailed) as problem:
         print(f"server: {problem}", file=sys.stderr)
         return 1
+    except (BlockingIOError, RuntimeError) as problem:
+        if not _is_out_of_threads(problem):
+            raise
+        print(f"server: this machine starts no more processes or threads ({problem}). {_RAISE_LIMIT}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _is_out_of_threads(problem: BlockingIOError | RuntimeError) -> bool:
+    return isinstance(problem, BlockingIOError) or "start new thread" in str(problem)
 
 
 def _arguments() -> argparse.Namespace:

@@ -103,6 +103,23 @@ def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path
     assert "server: starting" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    "at_start",
+    [
+        "threading.Thread.start = fail(RuntimeError(\"can't start new thread\"))",
+        "subprocess.Popen.__init__ = fail(BlockingIOError(11, 'Resource temporarily unavailable'))",
+    ],
+)
+def test_a_machine_that_starts_no_more_threads_or_processes_is_named(door: FrontDoor, tmp_path: Path, at_start: str) -> None:
+    """As the kernel answers beyond a limit, which is not for every user who runs the tests."""
+    lines = ("import subprocess, threading", "def fail(problem):", "    def refuse(*_, **__): raise problem", "    return refuse")
+    (tmp_path / "sitecustomize.py").write_text("\n".join((*lines, at_start)))
+    done = typed(tmp_path / "data", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "server: this machine starts no more processes or threads" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_data_folder_where_a_file_stands_is_named(door: FrontDoor, tmp_path: Path, below: str) -> None:
     (tmp_path / "data").write_text("")

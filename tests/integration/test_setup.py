@@ -110,3 +110,21 @@ def test_what_pip_refuses_is_shown(checkout: Path) -> None:
     assert "setup: pip failed; all that it printed is in .venv/setup.log:" in done.stderr
     assert "not-hashed" in done.stderr
     assert not (checkout / ".venv" / "switchboard.stamp").exists()
+
+
+def test_a_python_that_this_user_cannot_run_is_named(checkout: Path) -> None:
+    """As in another user's home: the virtual environment is complete, and to write there would not help."""
+    python(checkout, "python3")
+    assert setup(checkout).returncode == 0
+    programs, refusing = checkout / ".venv" / "bin", checkout / "path" / "ln"
+    (programs / "python").unlink()
+    (programs / "python").symlink_to("python3.11")
+    (programs / "python3.11").unlink(missing_ok=True)
+    (programs / "python3.11").symlink_to("/somebodys/home/python3.11")
+    refusing.unlink()
+    refusing.write_text("#!/bin/sh\nexit 1\n")
+    refusing.chmod(0o755)
+    done = setup(checkout)
+    assert done.returncode == 1
+    assert done.stderr.startswith("setup: this user cannot run /somebodys/home/python3.11, the Python of .venv. ")
+    assert "SWITCHBOARD_PYTHON" in done.stderr
