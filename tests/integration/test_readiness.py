@@ -170,3 +170,12 @@ def test_anybody_may_ask_and_costs_little(well: FrontDoor, monkeypatch: pytest.M
 
 def _writes() -> int:
     return int(get_broker().client.info("commandstats").get("cmdstat_set", {}).get("calls", 0))
+
+
+def test_a_disk_without_room_for_what_is_new_is_seen(well: FrontDoor) -> None:
+    """A limit plays the full disk: what the check writes needs new room, while the row that it changes has its own."""
+    [name] = db.row("select current_database() as name").values()  # type: ignore[union-attr]
+    db.rows(f"alter database {name} set temp_file_limit = 0")
+    db.reset()
+    code, body = ready(well)
+    assert (code, body["status"], body["checks"]["postgres"]) == (503, "not ready", "failed: out of resources")

@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path
 @pytest.mark.parametrize(
     "at_start",
     [
-        "threading.Thread.start = fail(RuntimeError(\"can't start new thread\"))",
+        'threading.Thread.start = fail(RuntimeError("can\'t start new thread"))',
         "subprocess.Popen.__init__ = fail(BlockingIOError(11, 'Resource temporarily unavailable'))",
     ],
 )
