@@ -28,6 +28,7 @@ def postgres_write() -> str:
     db.retry_on_outage(lambda: db.rows(write), seconds=0.0)
     with db.transaction() as database:
         schema_age.check(database.session)
+        outdated = schema_age.what_is_newer(database.session, ".post.sql")
         database.execute_sql("set local work_mem = '64kB'")
         database.execute_sql(_NEEDS_ROOM)
-    return CROWDED if db.connect().sessions.is_crowded else "ok"
+    return outdated or (CROWDED if db.connect().sessions.is_crowded else "ok")
