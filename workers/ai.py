@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
@@ -127,13 +127,13 @@ def _write(job: Job, message_id: int, context: Context, meter: Meter) -> Reply:
 
     def search_again(query: str) -> list[Item]:
         base_id = context["knowledge_base_id"]
-        return _fitting(context, search(base_id, query, READ) if base_id else [])
+        return _fitting(context, _search(job, partial(search, base_id, query, READ)) if base_id else [])
 
     def compose(providers: list[dict[str, Any]]) -> Reply:
         ask = partial(_ask, job, message_id, {**context, "providers": providers}, meter)
         return reply.compose(context, items, ask, search_again)
 
-    items = _fitting(context, (context["items"] or []) if context["is_searched"] else _search(job, context))
+    items = _fitting(context, _found(job, context))
     shown = typing_indicator.begin(context["channel"], context["typing"])
     try:
         return compose(context["providers"])
@@ -178,15 +178,22 @@ def _wait_for_media(job: Job, fetch: str | None) -> None:
         raise Snooze(min(60.0, max(2.0, job.age / 4)), "the message's files are being fetched")
 
 
-def _search(job: Job, context: Context) -> list[dict[str, Any]]:
-    """What the claim has left to be searched for, for it may take long. Raises NoRoom."""
+def _found(job: Job, context: Context) -> list[dict[str, Any]]:
+    """What the claim found, or has left to be searched for, as it may take long. Raises NoRoom."""
+    if context["is_searched"]:
+        return context["items"] or []
     assert job.customer_id is not None, "answer_job_v1 names it"
     try:
-        with _searches.slot(Room("the customer's knowledge search", job.customer_id), age=job.age):
-            return items_of(context, job.customer_id, READ)
+        return _search(job, partial(items_of, context, job.customer_id, READ))
     except NoRoom as full:
         full.untried = context["untried"]
         raise
+
+
+def _search(job: Job, find: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What is found in the room that the job's customer has for searches. Raises NoRoom."""
+    with _searches.slot(Room("the customer's knowledge search", job.customer_id), age=job.age):
+        return find()
 
 
 def _fitting(context: Context, found: Sequence[dict[str, Any]]) -> list[Item]:

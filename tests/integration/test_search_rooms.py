@@ -108,3 +108,19 @@ def test_one_customers_searches_leave_connections_for_others(world: World, large
         assert not waiting.done()
         connections.close()
         assert waiting.result()[0]["title"] == "Farm 7"
+
+
+def test_what_a_model_searches_for_needs_the_same_room(world: World, ai: ModuleType) -> None:
+    call = {"name": "search_knowledge", "arguments": '{"query": "velocipedes"}'}
+    searches = {"choices": [{"message": {"tool_calls": [{"function": call}]}, "finish_reason": "tool_calls"}]}
+    world.simulator.faults([{"kind": "ai", "fault": "status", "status": 200, "body": searches, "times": 1}])
+    job_id = asked(world, world.chatbot, "Do you sell bicycles, and which?")
+    with ExitStack() as rooms:
+        for _ in range(ai.MAX_SEARCHES):
+            rooms.enter_context(ai._searches.slot(Room("the customer's knowledge search", world.customer), age=0))
+        world.run(job_id)
+    [job] = world.jobs(id=job_id)
+    assert (job["state"], job["attempts"], job["started_at"] is None) == ("delayed", 0, False), "a provider was called"
+    db.rows("update job set state = 'waiting', run_at = null where id = %s", [job_id])
+    world.run(job_id)
+    assert world.jobs(id=job_id)[0]["state"] == "completed"
