@@ -68,6 +68,9 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
     ("row", interactive("list_reply", id="p1", title="Option 1", description="Blue, 50"), Kind.CHOICE, "Option 1 (Blue, 50)"),
     ("a button yet unknown", interactive("some_reply", id="s1", title="Yes"), Kind.CHOICE, "Yes"),
     ("words yet unknown", interactive("some_reply", body="Here it is"), Kind.TEXT, "Here it is"),
+    ("a way to pay that was chosen", interactive("payment_method", payment_method="gpay", reference_id="pm-1"), Kind.FORM,
+     "payment_method: gpay\nreference_id: pm-1"),
+    ("live location", sent("live_location", live_location={"latitude": 1.5, "longitude": 2}), Kind.LOCATION, "📍 1.5, 2"),
     ("flow", flow({"name": "Ana", "comment": "please call", "flow_token": "t"}), Kind.FORM, "name: Ana\ncomment: please call"),
     ("address", flow({"values": {"city": "Rio", "no": 7}}, name="address_message"), Kind.FORM, "values.city: Rio\nvalues.no: 7"),
     ("flow that is no object", flow("[1]"), Kind.FORM, "answer: [1]"),
@@ -192,6 +195,14 @@ def test_what_meta_could_not_pass_on_is_a_message_whatever_its_type(kind: str) -
     assert item.metadata["unsupported"] == (kind or "unknown")
 
 
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("poll_creation", "poll_creation"), ("", "unsupported"), (None, "unsupported"), (7, "7")]
+)
+def test_what_meta_cannot_pass_on_is_shown_as_what_it_was(kind: Any, shown: str) -> None:
+    got = message("unsupported", unsupported={"type": kind}, errors=[{"code": 131060}])
+    assert (got.kind, got.content, got.metadata["unsupported"]) == (Kind.MEDIA, f"[{shown}]", shown)
+
+
 @pytest.mark.parametrize("name", ["messages", "statuses", "errors", "contacts"])
 def test_a_list_that_is_null_is_none(name: str) -> None:
     text = sent("text", text={"body": "Hi"})
@@ -232,6 +243,7 @@ SILENCE: list[dict[str, Any]] = [
     interactive("call_permission_reply", response="accept", title="You allowed calls"),
     sent("text", text={"body": "hello all"}, group_id="Y2FwaV9ncm91cA"),
     sent("image", image={"id": "1", "caption": "hello"}, group_id="g"),
+    sent("text", text={"body": "hello all"}, recipient_type="group"),
     sent("reaction", reaction={"emoji": "👍"}),
     sent("reaction"),
     sent("novelty"),

@@ -157,6 +157,12 @@ LINK = {"type": "text_link", "offset": 0, "length": 4, "url": "https://shop.exam
         ({"web_app_data": {"data": '{"size": 42, "x\\u0000": "\\ud800"}', "button_text": "Sizes"}}, "size: 42\nx\ufffd: ?", None),
         ({"web_app_data": {"data": "size 42", "button_text": "Sizes"}}, "answer: size 42", None),
         ({"checklist": {"title": "To buy", "tasks": [{"id": 1, "text": "a chair"}, {"id": 2}]}}, "To buy\n- a chair", None),
+        (
+            {"invoice": {"title": "Blue chair", "description": "Oak", "currency": "EUR", "total_amount": 5}},
+            "Blue chair\nOak",
+            None,
+        ),
+        ({"giveaway": {"winner_count": 2, "prize_description": "a chair"}}, "a chair", None),
         ({"text": "this", "entities": [LINK, {"type": "bold"}, LINK]}, "this\nhttps://shop.example/p/7", None),
         ({"text": LINK["url"], "entities": [LINK]}, "https://shop.example/p/7", None),
         ({"photo": SIZES, "caption": "this", "caption_entities": [LINK]}, "this\nhttps://shop.example/p/7", None),
@@ -187,7 +193,10 @@ def test_words_that_are_not_in_the_text(content: dict[str, Any], words: str, quo
     assert "unsupported" not in item.metadata
 
 
-@pytest.mark.parametrize("content", [{"paid_media": {"star_count": 5}}, {"story": {"id": 1}}, {"game": {"title": "Snake"}}])
+@pytest.mark.parametrize("content", [
+    {"paid_media": {"star_count": 5}}, {"story": {"id": 1}}, {"game": {"title": "Snake"}}, {"giveaway": {"winner_count": 2}},
+    {"giveaway_winners": {"winner_count": 2}},
+])  # fmt: skip
 def test_what_no_model_can_read_is_answered_politely(content: dict[str, Any]) -> None:
     item = read(**content)
     assert item.metadata["unsupported"] == next(iter(content))

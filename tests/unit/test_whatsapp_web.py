@@ -744,6 +744,25 @@ SILENT: tuple[dict[str, Any], ...] = (
         for kind in (5, "HD_VIDEO_DUAL_UPLOAD", 10, "HD_IMAGE_DUAL_UPLOAD", "MOTION_PHOTO")
     ),
     {"imageMessage": {"mimetype": "image/jpeg", "contextInfo": {"pairedMediaType": "HD_IMAGE_CHILD"}}},
+    *(
+        {name: inside}
+        for name in (
+            "eventCoverImage",
+            "pollCreationOptionImageMessage",
+            "limitSharingMessage",
+            "statusMentionMessage",
+            "groupStatusMentionMessage",
+        )
+        for inside in (
+            {},
+            {"message": {"imageMessage": {"mimetype": "image/jpeg", "caption": "x"}}},
+            {"message": {"protocolMessage": {"key": {"id": "X"}, "type": "LIMIT_SHARING"}}},
+        )
+    ),
+    *(
+        {"imageMessage": {"mimetype": "image/jpeg"}, "messageContextInfo": {"messageAssociation": {"associationType": kind}}}
+        for kind in (3, "EVENT_COVER_IMAGE", 7, "MEDIA_POLL")
+    ),
     {"messageContextInfo": {"messageSecret": "x"}},
     {},
 )

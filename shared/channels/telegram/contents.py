@@ -36,7 +36,7 @@ def message_id(chat_id: Any, number: Any) -> str:
 
 def words_of(message: dict[str, Any]) -> str:
     """What was typed, also with a gift, with the addresses behind its words; the throw of a dice, the lines of a list, the emoji
-    that a sticker stands for."""
+    that a sticker stands for, what an invoice or a prize that somebody forwards is about."""
     text = _text(message) or get_text(message, "gift", "text")
     marks = [*get_objects(message.get("entities")), *get_objects(message.get("caption_entities"))]
     links = [url for mark in marks if get_text(mark, "type") == "text_link" and (url := get_text(mark, "url")) not in text]
@@ -44,7 +44,9 @@ def words_of(message: dict[str, Any]) -> str:
     dice = (get_text(message, "dice", "emoji"), get_path(message, "dice", "value"))
     thrown = f"{dice[0]} {dice[1]}" if all(dice) else ""
     sticker = get_text(message, "sticker", "emoji")
-    lines = (text, *dict.fromkeys(links), get_text(message, "checklist", "title"), *tasks, thrown, sticker)
+    things = (("checklist", "title"), ("invoice", "title"), ("invoice", "description"), ("giveaway", "prize_description"))
+    about = (get_text(message, *path) for path in things)
+    lines = (text, *dict.fromkeys(links), *about, *tasks, thrown, sticker)
     return "\n".join(filter(None, lines))
 
 

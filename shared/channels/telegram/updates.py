@@ -34,7 +34,7 @@ ALLOWED = ("message", "edited_message", "callback_query", "message_reaction")
 #: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
 _WRITTEN = (
     *("text", "photo", *FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
-    *("game", "web_app_data", "rich_message"),
+    *("game", "web_app_data", "rich_message", "invoice", "giveaway", "giveaway_winners"),
 )
 #: A command: /start, /order_status 4711, /help@tea_bot. Nothing else begins like one: "/etc/hosts" is a text.
 _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:@\w+)?((?:\s.*)?)", re.I | re.S | re.ASCII)

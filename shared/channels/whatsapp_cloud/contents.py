@@ -24,7 +24,7 @@ class Content:
 
 
 def location(raw: dict[str, Any]) -> Content:
-    place = raw.get("location")
+    place = raw.get(get_text(raw, "type").lower())
     named = place if isinstance(place, dict) else {}
     names = ("latitude", "longitude", "name", "address", "url")
     return Content(Kind.LOCATION, data={"location": {name: named[name] for name in names if _is_plain(named.get(name))}})

@@ -54,7 +54,7 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", dept
     """A message of this user. One without words that somebody wrote has `unsupported` in its metadata: no model can read it."""
     raw = _typed(raw)
     wamid, type_name = get_id(raw, "id"), get_text(raw, "type").lower()
-    if raw.get("group_id") or _is_silent(raw, type_name):
+    if _is_of_a_group(raw) or _is_silent(raw, type_name):
         return IgnoredItem(raw=raw)
     if type_name in _APPLIED:
         return _APPLIED[type_name](raw, user_id, profile_name, depth)
@@ -70,7 +70,8 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", dept
     words = in_words(data, content.text) if data else content.text
     metadata = {"profile_name": profile_name}
     if not words:
-        words, metadata["unsupported"] = f"[{type_name[:40]}]", type_name[:40]
+        label = (get_id(raw, "unsupported", "type") or type_name)[:40]
+        words, metadata["unsupported"] = f"[{label}]", label
     elif content.kind is Kind.MEDIA:
         metadata["attachment"] = type_name[:40]
     return InboundMessage(
@@ -99,6 +100,10 @@ def _as_itself(raw: dict[str, Any], inner: InboundItem) -> InboundItem:
     if isinstance(inner, InboundEdit) and inner.message is not None:
         inner = replace(inner, message=replace(inner.message, raw=raw))
     return replace(inner, raw=raw)
+
+
+def _is_of_a_group(raw: dict[str, Any]) -> bool:
+    return bool(raw.get("group_id")) or get_text(raw, "recipient_type").lower() == "group"
 
 
 def _is_silent(raw: dict[str, Any], type_name: str) -> bool:
@@ -146,8 +151,15 @@ def _interactive(raw: dict[str, Any]) -> Content:
     if "response_json" in answer:
         return _form(answer)
     if not get_id(answer, "title") and not get_id(answer, "id"):
-        return Content(text=get_text(answer, "body") or get_text(answer, "text"))
+        words = get_text(answer, "body") or get_text(answer, "text")
+        return Content(text=words) if words else _given(get_text(inside, "type"), answer)
     return _chosen(**{name: get_id(answer, name) for name in ("id", "title", "description")})
+
+
+def _given(name: str, answer: dict[str, Any]) -> Content:
+    """What somebody has given in an answer that is new to us: a way to pay, for example."""
+    answers = {member: value for member, value in answer.items() if isinstance(value, str | int | float)}
+    return Content(Kind.FORM, data={"form": present(name=name, answers=nested_json.storable(answers))}) if answers else Content()
 
 
 def _shown(inside: Any) -> str:
@@ -239,6 +251,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
     "document": partial(_media, kind=MediaKind.DOCUMENT),
     "sticker": partial(_media, kind=MediaKind.STICKER),
     "location": contents.location,
+    "live_location": contents.location,
     "contacts": contents.contacts,
     "order": contents.order,
     "template": _template,

@@ -27,10 +27,19 @@ SILENT = frozenset({
     "newsletterfollowerinvitemessagev2", "pininchatmessage", "placeholdermessage", "polladdoptionmessage",
     "pollresultsnapshotmessage", "pollresultsnapshotmessagev3", "pollupdatemessage", "requestcontactinfomessage",
     "requestphonenumbermessage", "scheduledcallcreationmessage", "scheduledcalleditmessage", "senderkeydistributionmessage",
-    "statusmentionmessage", "statusnotificationmessage", "statusstickerinteractionmessage", "stickersyncrmrmessage",
+    "statusnotificationmessage", "statusstickerinteractionmessage", "stickersyncrmrmessage",
 })  # fmt: skip
-#: WhatsApp's kinds of media that belong to others: those that are the same again, by AssociationType and by PairedMediaType.
-_COPIES = ("HD_VIDEO_DUAL_UPLOAD", 5, "HD_IMAGE_DUAL_UPLOAD", 10, "MOTION_PHOTO", 12, "HEVC_VIDEO_DUAL_UPLOAD", 19)
+#: Wrappers of what is no message, whatever is in them: pictures of polls and events, notices.
+_SILENT_WRAPPERS = frozenset({
+    "eventcoverimage", "groupstatusmentionmessage", "limitsharingmessage", "pollcreationoptionimagemessage",
+    "statusmentionmessage",
+})  # fmt: skip
+#: WhatsApp's kinds of media that belong to others, by AssociationType: those that are the same again, pictures of an event or a
+#: poll; and the same by PairedMediaType.
+_PIECES = (
+    *("HD_VIDEO_DUAL_UPLOAD", 5, "HD_IMAGE_DUAL_UPLOAD", 10, "MOTION_PHOTO", 12, "HEVC_VIDEO_DUAL_UPLOAD", 19),
+    *("EVENT_COVER_IMAGE", 3, "MEDIA_POLL", 7),
+)
 _PAIRED_COPIES = ("HD_VIDEO_CHILD", 2, "HD_IMAGE_CHILD", 4, "MOTION_PHOTO_CHILD", 6, "HEVC_VIDEO_CHILD", 8)
 #: The beginnings of names of what is encrypted: reactions, comments, answers to events.
 _ENCRYPTED = ("enc", "secretencrypted")
@@ -39,19 +48,22 @@ _ENCRYPTED = ("enc", "secretencrypted")
 def read(message: Any) -> Reading:
     """What a message object says, whatever it is wrapped in; None: nothing that needs anything."""
     inner = unwrap(message)
+    if not _SILENT_WRAPPERS.isdisjoint(name.lower() for name in inner.wrappers):
+        return None
     protocol, reaction = field(inner.parts, "protocolMessage"), field(inner.parts, "reactionMessage")
     if isinstance(protocol, dict):
         return _read_protocol(protocol)
     if isinstance(reaction, dict):
         return Reaction(text(reaction, "key", "id"), text(reaction, "text"))
-    content = None if _is_copy(inner) else _read_content(inner)
+    content = None if _is_piece(inner) else _read_content(inner)
     is_edit = any(name.lower() == "editedmessage" for name in inner.wrappers)
     return Edit("", content) if is_edit and content else content
 
 
-def _is_copy(inner: Unwrapped) -> bool:
-    """Whether a picture or a film comes once more, in better quality or as the film of a moving picture."""
-    if field(inner.context, "messageAssociation", "associationType") in _COPIES:
+def _is_piece(inner: Unwrapped) -> bool:
+    """Whether a picture or a film comes once more, in better quality or as the film of a moving picture; or is of a poll, an
+    event."""
+    if field(inner.context, "messageAssociation", "associationType") in _PIECES:
         return True
     return any(field(part, "contextInfo", "pairedMediaType") in _PAIRED_COPIES for part in inner.parts.values())
 
@@ -83,7 +95,7 @@ def _contents(inner: Unwrapped) -> list[tuple[Any, Content | None]]:
 
 
 def _is_silent(name: str) -> bool:
-    return name in SILENT or name.startswith(_ENCRYPTED)
+    return name in SILENT or name in _SILENT_WRAPPERS or name.startswith(_ENCRYPTED)
 
 
 # ------------------------------------------------------------------------------------------------ what is said beside
