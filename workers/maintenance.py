@@ -31,7 +31,7 @@ from shared.config import settings
 from shared.db.outage import TOO_SLOW
 from shared.jobs import prune, scheduled, worker_process
 from shared.jobs.independent import run_each
-from shared.jobs.sweep import sweep_if_alone
+from shared.jobs.sweep import release_orphans, sweep_if_alone
 from shared.knowledge import sources
 from shared.media import files
 from shared.operations import bulk_actions, dead_letters, overview, pauses, replays, webhook_recovery
@@ -230,6 +230,12 @@ def prune_messages() -> None:
 def sweep_jobs() -> None:
     """Puts right what a crash left."""
     sweep()
+
+
+@periodic(EACH_MINUTE)
+def release_orphaned_jobs() -> None:
+    """Lets conversations go on whose first open job somebody has deleted."""
+    release_orphans()
 
 
 @periodic(EACH_MINUTE)

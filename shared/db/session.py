@@ -90,9 +90,12 @@ class Session(psycopg2.extensions.connection):
         return bad
 
     def set_limit(self, seconds: float) -> None:
-        """PostgreSQL ends a statement after so many seconds; we give it up a little later."""
-        self.patience = seconds + ON_ITS_WAY
+        """PostgreSQL ends a statement after so many seconds; we give it up a little later. To tell it takes no longer than any
+        statement may: the server may say nothing any more."""
+        patience = seconds + ON_ITS_WAY
+        self.patience = min(self.patience, patience)
         self.cursor().execute("select set_config('statement_timeout', %s, false)", [f"{int(seconds * 1000)}ms"])
+        self.patience = patience
 
     def answers(self, seconds: float, statement: str = "select 1") -> bool:
         """Whether the server answers a statement within so many seconds."""

@@ -47,7 +47,7 @@ def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
 
     `still_here` is called before each step that may take long. Raises what failed first, when all queues had their turn.
     """
-    repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0, "released": 0}
+    repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0}
     try:
         run_each(partial(_sweep_queue, queue, repaired, still_here) for queue in Queue)
     finally:
@@ -58,7 +58,6 @@ def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
 
 def _sweep_queue(queue: Queue, repaired: dict[str, int], still_here: Callable[[], object]) -> None:
     still_here()
-    repaired["released"] += _release_orphans(queue)
     enqueued = _enqueue_lost_jobs(queue)
     repaired["enqueued"] += 0 if queue in queues.ADDED_BY_DATABASE else enqueued
     repaired["dead_letters"] += _request_dead_letters(queue, still_here)
@@ -125,13 +124,22 @@ def _request_dead_letters(queue: Queue, still_here: Callable[[], object]) -> int
         still_here()
 
 
-def _release_orphans(queue: Queue) -> int:
-    """Lets ordering keys go on whose head is gone; the locks of schema.sql leave none, an operator's DELETE may."""
-    with db.patient(PATIENCE):  # it looks at all held jobs
-        keys = queries["orphaned_keys"].rows(queue=queue, page=PAGE)
-    for key in keys:
-        enqueue(tickets_of(queries["release_orphans"].scalar(queue=queue, ordering_key=key["ordering_key"])))
-    return len(keys)
+def release_orphans() -> int:
+    """Lets ordering keys go on whose head is gone; the locks of schema.sql leave none, an operator's DELETE may. Returns their
+    number.
+
+    By itself, and not in the sweep: it looks at all held jobs, and waits as long for a connection that dies meanwhile.
+    """
+    released = 0
+    for queue in Queue:
+        with db.patient(PATIENCE):
+            keys = queries["orphaned_keys"].rows(queue=queue, page=PAGE)
+        for key in keys:
+            enqueue(tickets_of(queries["release_orphans"].scalar(queue=queue, ordering_key=key["ordering_key"])))
+        released += len(keys)
+    if released:
+        log.warning("orphans_released", extra={"count": released})
+    return released
 
 
 def sweep_if_alone() -> bool:

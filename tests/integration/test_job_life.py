@@ -98,6 +98,17 @@ def test_a_job_that_redis_lost_is_put_back(world: World) -> None:
     assert sweep()["enqueued"] == 0, "it is carried now"
 
 
+def test_jobs_behind_one_that_was_deleted_go_on(world: World) -> None:
+    first = world.say(user="v-1") and world.jobs()[-1]["id"]
+    world.say(user="v-1", external_id="m-2")
+    assert world.jobs()[-1]["held"]
+    assert sweeping.release_orphans() == 0
+    db.rows("delete from job where id = %s", [first])
+    assert sweeping.release_orphans() == 1
+    world.drain()
+    assert [reply["status"] for reply in world.messages(role="assistant")] == ["SENT"]
+
+
 def test_dead_letters_that_nobody_can_write_keep_no_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PAGE", 2)
     jobs = [world.say(user=f"v-{number}") and world.jobs()[-1]["id"] for number in range(5)]

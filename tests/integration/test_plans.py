@@ -8,7 +8,7 @@ from scripts.local.volume import fill
 from shared import db
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.whatsapp_qr import acks, lids
-from shared.jobs.sweep import sweep
+from shared.jobs.sweep import release_orphans, sweep
 from tests.builders import World, prune
 from web.api import usage
 
@@ -39,6 +39,7 @@ def test_no_query_of_the_pipeline_scans_a_table(world: World) -> None:
         _drain_without_looking(world)
         apply_delivery_status("READ", provider_id=f"wamid.unknown-{number}")
     sweep()
+    release_orphans()
     acks.watch()
     lids.look_up()
     assert prune()["completed"] > 0

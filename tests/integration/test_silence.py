@@ -164,6 +164,17 @@ def test_a_statement_that_postgres_ends_leaves_a_good_connection(network: Proxy,
         db.rows("select pg_sleep(30)")
 
 
+def test_who_may_take_long_is_not_waited_for_so_long_before_it_begins(network: Proxy) -> None:
+    assert db.scalar("select 1") == 1
+    _forget(network)
+    with pytest.raises(Exception, match="no answer within 1 s"), db.patient(30):
+        db.rows("select 2")
+    with db.patient(30) as database:
+        assert database.session.patience > 30
+    with db.connection() as database:
+        assert database.session.patience < 30
+
+
 def test_who_listens_learns_that_nobody_speaks(network: Proxy) -> None:
     connection = db.listener("widget")
     assert connection.answers(60)
