@@ -94,6 +94,7 @@ def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNI
     except BaseException:
         session.close()
         raise
+    session.patience = limits.statement + ON_ITS_WAY
     return session
 
 
@@ -127,7 +128,8 @@ def _connect(url: str, limits: Limits) -> Session:
         session: Session = psycopg2.connect(**parameters, connection_factory=Session)
     except UnicodeDecodeError as refusal:  # psycopg2 takes the server's words for UTF-8
         raise psycopg2.OperationalError(refusals.text_of(refusal.object)) from None
-    session.patience = limits.statement + ON_ITS_WAY
+    # Until it is set up, whatever the program's patience: the network may have forgotten it as soon as it was there.
+    session.patience = min(limits.statement, WORKER.statement) + ON_ITS_WAY
     if session.get_parameter_status("standard_conforming_strings") == "off":  # psycopg2 decides now how it quotes
         session.close()
         raise Unsuitable(

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from scripts.local.proxy import Mode, Proxy
 from shared import config, db
 from shared.db import connecting, pool, query, session
-from shared.db.session import WORKER, Limits
+from shared.db.session import COMMAND, WORKER, Limits
 from shared.errors import ServiceDown
 from shared.jobs.ledger import leases
 from shared.queue_service import enqueue_incoming_message
@@ -173,6 +174,13 @@ def test_who_may_take_long_is_not_waited_for_so_long_before_it_begins(network: P
         assert database.session.patience > 30
     with db.connection() as database:
         assert database.session.patience < 30
+
+
+def test_a_patient_program_waits_for_a_new_connection_as_long_as_any(network: Proxy) -> None:
+    with closing(connecting._connect(network.url, COMMAND)) as new:
+        assert new.patience < 60
+    with closing(connecting.open_session(network.url, COMMAND)) as ready:
+        assert ready.patience > 60
 
 
 def test_who_listens_learns_that_nobody_speaks(network: Proxy) -> None:
