@@ -27,7 +27,7 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
-from shared.knowledge import reading, sitemaps, sources, web
+from shared.knowledge import reading, sitemaps, sources, uploads, web
 from shared.knowledge.documents import LEFT_OUT, Document, Raw, Unreadable
 from shared.queues import Queue
 
@@ -112,10 +112,10 @@ def _find_documents(job: Job, source: dict[str, Any]) -> None:
 
 def _read_file(job: Job, source: dict[str, Any]) -> None:
     with _room(job):  # its bytes take room as well
-        body = queries["upload"].scalar(document_id=source["document_id"])
+        body = uploads.body_of(source["document_id"])
         if body is None:
             raise Unreadable("is not kept any longer; import it again")
-        document = reading.read(Raw(source["location"], bytes(body)), job.customer_id)
+        document = reading.read(Raw(source["location"], body), job.customer_id)
     _store(job, source, document, {"url": None, "etag": None, "last_modified": None})
 
 

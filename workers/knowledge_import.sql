@@ -1,7 +1,3 @@
--- name: upload(document_id)
--- The bytes of a file.
-select body from knowledge_upload where document_id = :document_id
-
 -- name: is_copy(source_id, document_id, url)
 -- Whether another document of the source is this page already.
 select exists (

@@ -43,6 +43,7 @@ from scripts.local.programs import (
     redis_server,
 )
 from shared import database_url
+from shared.telemetry import machine
 
 #: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
@@ -52,10 +53,11 @@ STOP_TIMEOUT = 30.0
 _POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
-    "shared_buffers": "256MB",
     "unix_socket_directories": "",
     "log_min_messages": "log",  # above ERROR: failed statements, which contain customers' texts, are not logged
 }
+#: MB of memory that PostgreSQL keeps pages in, and of how many parts of a machine's memory that is one: it gives none of it back.
+_PAGES, _SHARE = 256, 8
 #: For the test suite only: a crash of the machine may lose data, a crash of the server does not.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 #: Loopback is open to every user of the machine, so a password decides.
@@ -145,7 +147,9 @@ class Services:
         if not (data / "PG_VERSION").exists():
             make_postgres_data(data, postgres_programs(self.data_dir) / "initdb")
         hand_over(data)
-        settings = {**_POSTGRES_SETTINGS, "port": str(self._postgres_port), **(_FAST if self._fast else {})}
+        pages = min(_PAGES, machine.memory() // _SHARE // 1024 // 1024)
+        own = {"shared_buffers": f"{pages}MB", "port": str(self._postgres_port)}
+        settings = {**_POSTGRES_SETTINGS, **own, **(_FAST if self._fast else {})}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = data / "server.log"
         command = [str(postgres_programs(self.data_dir) / "postgres"), "-D", str(data), *options]

@@ -11,8 +11,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -154,11 +154,21 @@ class Cursor(psycopg2.extensions.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:
         """As psycopg2's. Raises StatementOverdue."""
+        with self._deadline():
+            super().execute(query, vars)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        """As psycopg2's. Raises StatementOverdue."""
+        with self._deadline():
+            super().copy_expert(sql, file, size)
+
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
         session = self.connection
         assert isinstance(session, Session)
         session.begin_statement()
         try:
-            super().execute(query, vars)
+            yield
         except psycopg2.Error as problem:
             kind = kind_of(problem)
             session.unusable = session.unusable or (kind is not None and kind.consequence is Consequence.RECONNECT)

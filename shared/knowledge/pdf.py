@@ -52,7 +52,7 @@ class Line:
 def markdown_of(raw: Raw) -> tuple[str, str, str | None]:
     """The title that a PDF has, if any, its text, and what its owner should know of it. Raises Unreadable."""
     import pypdf  # slow to import: only in the process that reads
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import LimitReachedError, PyPdfError
 
     try:
         reader = pypdf.PdfReader(io.BytesIO(raw.body))
@@ -62,6 +62,8 @@ def markdown_of(raw: Raw) -> tuple[str, str, str | None]:
             raise Unreadable(f"has {len(reader.pages):,} pages, and {MAX_PAGES:,} are allowed; split it by topic")
         pages = [_lines(page) for page in reader.pages]
         title = str((reader.metadata and reader.metadata.title) or "")
+    except LimitReachedError:
+        raise Unreadable("unpacks to more than can be read; split it into smaller files, or print it to a new PDF") from None
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as problem:
         raise Unreadable(f"is damaged, or no PDF ({type(problem).__name__}); print it to a new PDF") from None
     empty = [page for page in pages if sum(line.letters for line in page) < MIN_LETTERS]

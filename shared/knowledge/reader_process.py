@@ -13,14 +13,20 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from shared.knowledge.documents import Raw, Unreadable
 from shared.knowledge.readers import read, with_languages
+from shared.telemetry import machine
 
-#: Bytes of memory, all in all. The libraries take a third of it.
-MEMORY = 768 * 1024 * 1024
+#: Bytes of memory, all in all: half of the machine's, but no less than a book of 20 MB needs, and no more than this. Libraries
+#: take 250 MB of it.
+LEAST_MEMORY, MEMORY = 448 * 1024 * 1024, 768 * 1024 * 1024
+#: What libxml2 calls it (XML_ERR_NO_MEMORY), as `code` of an error that says the file is malformed.
+_NO_MEMORY = 2
 #: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
 SECONDS = 90
 #: Seconds without a document after which the process ends.
@@ -32,10 +38,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # a platform's signals are for the worker
     os.nice(5)  # nobody waits for an import as for an answer
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (OSError, ValueError):  # macOS
-        pass
+    _limit_memory()
     logging.disable(logging.CRITICAL)  # libraries quote what they read
     worker = Connection(int(sys.argv[1]))
     try:
@@ -49,22 +52,39 @@ def main() -> None:
         pass
 
 
+def _limit_memory() -> None:
+    limit = min(MEMORY, max(LEAST_MEMORY, machine.memory() // 2))
+    with suppress(OSError, ValueError):  # macOS
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with suppress(OSError):  # a machine whose memory is used up ends this process, rather than PostgreSQL
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def _answer(raw: Raw) -> dict[str, object]:
     try:
         return {"document": asdict(with_languages(read(raw)))}
-    except Unreadable as problem:
-        return {"unreadable": str(problem)}
-    except MemoryError:
-        return {"unreadable": "needs too much memory to be read; split it into smaller files"}
-    except RecursionError:
-        return {"unreadable": "is nested too deeply to be read"}
     except Exception as problem:
+        if _is_of_memory(problem):
+            return {"unreadable": "needs too much memory to be read; split it into smaller files"}
+        if isinstance(problem, Unreadable):
+            return {"unreadable": str(problem)}
+        if isinstance(problem, RecursionError):
+            return {"unreadable": "is nested too deeply to be read"}
         # Nothing of a document gets out through an error's text.
         where = problem.__traceback__
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         place = f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "?"
         return {"broken": f"{type(problem).__name__} in {place}"}
+
+
+def _is_of_memory(problem: BaseException | None) -> bool:
+    """Whether memory is what was missing, whatever libraries and readers made of it."""
+    while problem is not None:
+        if isinstance(problem, MemoryError) or getattr(problem, "code", None) == _NO_MEMORY:
+            return True
+        problem = problem.__context__
+    return False
 
 
 if __name__ == "__main__":

@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-import psycopg2
-
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
 from shared.http.urls import UrlRefused, normalize_url, site_of
+from shared.knowledge import uploads
 from shared.knowledge.documents import MAX_FILE, Unreadable
 from shared.knowledge.readers import supported
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource, limits
@@ -92,7 +91,7 @@ def start_import(
         given = {"base_id": base_id, "kind": kind, "location": location, "language": language}
         source_id = int(queries["add_source"].scalar(**given, sync_hours=sync_hours if kind != "file" else None))
         if queries["is_running"].scalar(source_id=source_id):
-            if isinstance(what, File) and not _is_uploaded(source_id, what.body):
+            if isinstance(what, File) and not uploads.is_kept(source_id, what.body):
                 raise Refused(f"Another version of {location} is being imported. Wait until that is done, or stop it.")
             record(source_id)  # its language and its hours may be new
             return source_id
@@ -140,15 +139,13 @@ def _checked_name(file: File) -> str:
     return name
 
 
-def _is_uploaded(source_id: int, body: bytes) -> bool:
-    return bool(queries["upload_is"].scalar(source_id=source_id, body=psycopg2.Binary(body)))
-
-
 def _add_upload(base_id: int, source_id: int, file: File) -> Any:
     name = _checked_name(file)
     if queries["uploaded_bytes"].scalar(base_id=base_id) + len(file.body) > MAX_WAITING:
         raise Refused(f"Files of {MAX_WAITING // 1024 // 1024} MB wait to be read. Import {name} when some of them are.")
-    return queries["add_upload"].scalar(source_id=source_id, location=name, body=psycopg2.Binary(file.body))
+    document_id = queries["add_file"].scalar(source_id=source_id, location=name)
+    uploads.keep(document_id, file.body)
+    return queries["read_file"].scalar(source_id=source_id, document_id=document_id)
 
 
 def sync(source_id: int, record: Record = _nothing) -> bool:

@@ -18,11 +18,6 @@ select source.state = 'listing' or exists (
     select from knowledge_document document where document.source_id = source.id and document.state = 'waiting') as is_running
 from knowledge_source source where source.id = :source_id
 
--- name: upload_is(source_id, body)
-select exists (
-    select from knowledge_upload join knowledge_document document on document.id = document_id
-    where source_id = :source_id and body = :body) as is_same
-
 -- name: uploaded_bytes(base_id)
 -- Of all files of a base's customer that are kept, read or not.
 select coalesce(sum(octet_length(upload.body)), 0) as bytes
@@ -33,24 +28,22 @@ join knowledge_document document on document.source_id = source.id
 join knowledge_upload upload on upload.document_id = document.id
 where base.id = :base_id
 
--- name: add_upload(source_id, location, body)
+-- name: add_file(source_id, location)
+-- The document of an uploaded file.
+insert into knowledge_document (source_id, location) values (:source_id, :location)
+on conflict (source_id, location) do update set state = 'waiting', change = null, error = null, items_added = 0, items_removed = 0
+returning id
+
+-- name: read_file(source_id, document_id)
 -- The job that reads an uploaded file.
-with document as (
-    insert into knowledge_document (source_id, location) values (:source_id, :location)
-    on conflict (source_id, location) do update set state = 'waiting', change = null, error = null,
-        items_added = 0, items_removed = 0
-    returning id, source_id
-), upload as (
-    insert into knowledge_upload (document_id, body) select id, :body from document
-    on conflict (document_id) do update set body = excluded.body, created_at = now()
-), source as (
+with source as (
     update knowledge_source set state = 'listed', error = null, removed = 0, synced_at = now() where id = :source_id
     returning id, knowledge_base_id
 )
 select job_add_v1(jsonb_build_array(jsonb_build_object('queue', 'knowledge-import', 'customer_id', base.customer_id,
     'ordering_key', 'source:' || source.id,
-    'payload', jsonb_build_object('source_id', source.id, 'document_id', document.id)))) as tickets
-from source join knowledge_base base on base.id = source.knowledge_base_id cross join document
+    'payload', jsonb_build_object('source_id', source.id, 'document_id', :document_id::bigint)))) as tickets
+from source join knowledge_base base on base.id = source.knowledge_base_id
 
 -- name: sync(source_id)
 -- Has the documents of a page or site found again, unless that is under way.

@@ -67,7 +67,7 @@ def _hidden(sheet: Any) -> tuple[set[int], set[int]]:
         for _, element in etree.iterparse(source, events=("end",), tag=("{*}row", "{*}col"), resolve_entities=False):
             if element.get("hidden") in ("1", "true"):
                 if element.tag.endswith("col"):
-                    columns.update(range(int(element.get("min")), min(int(element.get("max")), MAX_COLUMNS) + 1))
+                    columns.update(range(max(int(element.get("min")), 1), min(int(element.get("max")), MAX_COLUMNS) + 1))
                 elif element.get("r"):
                     rows.add(int(element.get("r")))
             element.clear()  # memory

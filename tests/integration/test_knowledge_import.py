@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,7 +20,7 @@ from shared.db import query
 from shared.db.session import watchdog
 from shared.http.bulkhead import customer_room
 from shared.jobs.ledger import leases
-from shared.knowledge import reading, sources, web
+from shared.knowledge import reading, sources, uploads, web
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
 from shared.teaching.fields import Refused
@@ -393,6 +397,45 @@ def test_postgresql_may_take_its_time_with_many_items(world: World, base: int) -
     finally:
         db.reset()
     assert not items(base)
+
+
+@contextmanager
+def memory_within(megabytes: int, *processes: int) -> Iterator[None]:
+    """Fails if one of these takes more than so much memory for the block, beyond what it had before (Linux counts that)."""
+
+    def figure(process: int, name: str) -> int:
+        return int(re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())[1]) // 1024  # type: ignore[index]
+
+    for process in processes:
+        Path(f"/proc/{process}/clear_refs").write_text("5")  # the highest is the present one now
+    before = [figure(process, "VmRSS") for process in processes]
+    yield
+    took = [figure(process, "VmHWM") - had for process, had in zip(processes, before, strict=True)]
+    assert max(took) <= megabytes, f"{took} MB"
+
+
+def test_a_large_file_takes_not_many_times_its_size(base: int, database_url: str) -> None:
+    """As a parameter it took eleven times its size in PostgreSQL and here, and three times as a result."""
+    body = random.randbytes(20 * 1024 * 1024)
+    with db.connection() as database:
+        with memory_within(90, database.session.info.backend_pid), memory_within(30, os.getpid()):
+            source = sources.start_import(base, File("book.pdf", body))
+            assert sources.start_import(base, File("book.pdf", body)) == source  # which is the same
+        document = db.scalar("select id from knowledge_document where source_id = %s", [source])
+        with memory_within(30, database.session.info.backend_pid), memory_within(50, os.getpid()):
+            assert uploads.body_of(document) == body
+
+
+def test_a_file_that_another_one_replaces_is_not_read_half(base: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = sources.start_import(base, File("faq.csv", b"1234567890"))
+    document = int(db.scalar("select id from knowledge_document where source_id = %s", [source]))
+    monkeypatch.setattr(uploads, "PIECE", 4)
+    assert uploads.body_of(document) == b"1234567890"
+    sources.start_import(base, File("exact.csv", b"12345678"))
+    assert uploads.body_of(document + 1) == b"12345678"
+    pieces = uploads.queries["piece"].row
+    monkeypatch.setattr(uploads.queries["piece"], "row", lambda **one: uploads.keep(document, b"abcdefghij") or pieces(**one))
+    assert uploads.body_of(document) is None
 
 
 def test_files_that_wait_have_a_limit(base: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
+import resource
 import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import docx
 import openpyxl
 import pypdf
 import pytest
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from shared.knowledge import reading
 from shared.knowledge.documents import MAX_ITEMS, Document, Raw, Unreadable
 from shared.knowledge.reading import Turns
+from shared.telemetry import machine
 
 QA = [("Wann liefern Sie?", "In zwei Tagen."), ("Größe?", "Für „große“ Füße: 50.")]
 
@@ -269,6 +273,77 @@ def test_a_document_that_takes_too_long_or_kills_its_reader_harms_no_other(monke
     process.kill()
     process.wait()
     assert pairs(read("short.txt", "After it.")) == [("short", "After it.")]
+
+
+def test_a_machine_whose_memory_is_used_up_ends_the_reader_and_nothing_else() -> None:
+    read("short.txt", "One sentence.")
+    process = reading._reader._process
+    assert process is not None
+    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+def test_a_file_for_which_memory_is_missing_is_not_called_damaged() -> None:
+    """libxml2 tells it as an error of syntax."""
+    paragraph = "<w:p><w:r><w:t>Some words.</w:t></w:r></w:p>"
+    small = io.BytesIO()
+    docx.Document().save(small)
+    read("small.html", "<p>A page that has the libraries loaded.</p>")
+    process = reading._reader._process
+    assert process is not None
+    taken = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (taken + 2**26,) * 2)
+    large = io.BytesIO()
+    with zipfile.ZipFile(small) as parts, zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as more:
+        for part in parts.namelist():
+            text = parts.read(part)
+            grown = text.replace(b"<w:body>", b"<w:body>" + paragraph.encode() * 400_000)
+            more.writestr(part, grown if part == "word/document.xml" else text)
+    try:
+        with pytest.raises(Unreadable, match="needs too much memory"):
+            read("large.docx", large.getvalue())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_pdf_that_unpacks_to_more_than_can_be_read_says_so() -> None:
+    pages = pypdf.PdfWriter()
+    pages.add_blank_page(100, 100)
+    content = StreamObject()
+    content.set_data(bytes(200_000_000))
+    pages.pages[0][NameObject("/Contents")] = pages._add_object(content.flate_encode(9))
+    pages.pages[0][NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): DictionaryObject()})
+    file = io.BytesIO()
+    pages.write(file)
+    with pytest.raises(Unreadable, match="unpacks to more than can be read"):
+        read("bomb.pdf", file.getvalue())
+
+
+def test_hidden_columns_that_begin_before_the_first_are_not_counted_one_by_one() -> None:
+    book = openpyxl.Workbook()
+    for row in [("question", "answer"), *QA]:
+        book.active.append(row)
+    book.active.column_dimensions["D"].hidden = True
+    whole, broken = io.BytesIO(), io.BytesIO()
+    book.save(whole)
+    with zipfile.ZipFile(whole) as parts, zipfile.ZipFile(broken, "w", zipfile.ZIP_DEFLATED) as more:
+        for part in parts.namelist():
+            more.writestr(part, parts.read(part).replace(b'min="4"', b'min="-2000000000"'))
+    with pytest.raises(Unreadable, match="is damaged"):  # and does not need too much memory
+        read("faq.xlsx", broken.getvalue())
+
+
+@pytest.mark.parametrize("file", ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"])
+def test_a_container_has_the_memory_that_it_may_have(tmp_path: Path, file: str) -> None:
+    whole = machine.memory(tmp_path)
+    assert whole > 2**27
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text("134217728\n")
+    assert machine.memory(tmp_path) == 2**27
+    for no_limit in ("max\n", "9223372036854771712\n"):
+        path.write_text(no_limit)
+        assert machine.memory(tmp_path) == whole
 
 
 def test_customers_take_turns() -> None:

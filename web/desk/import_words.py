@@ -33,6 +33,7 @@ _SAID = (
     _l("is larger than %(number)s MB; split it into smaller files"),
     _l("unpacks to more than %(number)s MB; split it into smaller files"),
     _l("unpacks to more than %(number)s MB"),
+    _l("unpacks to more than can be read; split it into smaller files, or print it to a new PDF"),
     _l("took longer than %(number)s s to read; split it into smaller files"),
     _l("is damaged in a way that its reader did not expect; save it again, or as another kind"),
     _l("is not kept any longer; import it again"),
