@@ -4,6 +4,7 @@ What belongs here:
     download.py   a file on its way in: its temporary file, its limit, its hash
     fetching.py   one GET that may be redirected, and what an answer means: gone, not now, never
     kinds.py      what bytes are, by their first ones; which of them a browser may show
+    names.py      what files are called
     storage.py    where bytes are: in a folder (folder.py), or in a bucket that speaks S3 (s3.py)
     files.py      which files there are: each once for a customer, within its quota, until nobody needs it any more
     inline.py     base64 within JSON, taken out of it while it is read

@@ -154,6 +154,23 @@ def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontD
     assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("bill\u202efdp.exe", "billfdp.exe"),  # which a page shows as billexe.pdf
+        ("../../etc/pass\u200bwd\n", "passwd"),
+        ("Größe 👍.png", "Größe 👍.png"),
+        ("x" * 4000 + ".exe", "x" * 251 + ".exe"),
+        ("\u202e\n", "file"),
+    ],
+)
+def test_a_file_is_called_what_it_looks_like(door: FrontDoor, name: str, shown: str) -> None:
+    file = {"id": "1", "mime_type": "application/pdf", "filename": name}
+    door.meta(webhook(change(door.number, messages=[written("wamid.1", type="document", document=file)])))
+    door.world.drain()
+    assert db.scalar("select filename from media") == shown
+
+
 OLD = [
     (0, 1),
     (23 * 3600, 1),

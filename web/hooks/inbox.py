@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, islice
 from typing import Any, cast
@@ -195,7 +195,7 @@ def _as_payload(channel: Channel, account: InboundAccount, message: InboundMessa
         "sent_at": message.sent_at,
         "edited_at": message.edited_at,
         "data": message.data or None,
-        "media": [keep_inline(account, message.raw, asdict(one), files) for one in message.media] or None,
+        "media": [keep_inline(account, message.raw, one, files) for one in message.media] or None,
         "identities": [*message.identities] or None,
     }
     return {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from shared import db
-from shared.channels.inbound import InboundAccount, get_path
+from shared.channels.inbound import InboundAccount, Media, get_path
 from shared.errors import OutsideFailure
 from shared.media import files as storing
 from shared.media.download import Download
 from shared.media.inline import Lifted, decode_into
+from shared.media.names import clean
 from shared.media.storage import storage
 from shared.models import Chatbot
 
@@ -23,12 +25,13 @@ Files = Mapping[str, Lifted]
 NO_FILES: Files = {}
 
 
-def keep_inline(account: InboundAccount, raw: Any, file: dict[str, Any], files: Files) -> dict[str, Any]:
+def keep_inline(account: InboundAccount, raw: Any, media: Media, files: Files) -> dict[str, Any]:
     """The file of a message for its payload: stored, if it came with the webhook.
 
     One that is spoilt is fetched, where its channel has it as well; else it has failed, and the message goes on without it.
     """
-    source = file["source"]
+    file = {**asdict(media), "filename": clean(media.filename) if media.filename else None}
+    source = media.source
     if not source.get("base64"):
         return file
     source = {name: value for name, value in source.items() if name != "base64"}

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, Unprocessable
 from shared import db
 from shared.media import files
 from shared.media.download import Download, Spoilt, TooLarge
+from shared.media.names import clean
 from shared.media.storage import storage
 from shared.models import Chatbot, Conversation, Media, Message
 from web.server.wsgi import BODY_FILE
@@ -30,8 +31,6 @@ MAX_FILE, IN_MEMORY = 10 * 1024 * 1024, 256 * 1024
 MAX_FILES = 5
 #: Seconds in which the message has to follow.
 LIFE = files.GRACE * 3600 // 2
-#: Characters of a file's name.
-MAX_NAME = 200
 #: What may be sent, by its bytes, and what it is then to the pipeline.
 _KINDS = {
     "image/jpeg": "image",
@@ -90,7 +89,7 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
             stored = files.store(_customer_of(visitor), download)
         except files.QuotaFull:
             raise UnprocessableEntity("This chat takes no more files at the moment.") from None
-    sent = Sent(kind, stored.mime, stored.size, stored.sha256, _clean(name))
+    sent = Sent(kind, stored.mime, stored.size, stored.sha256, clean(name))
     text = _signer(derived_keys(_PURPOSE)).dumps([*_whose(visitor), sent.kind, sent.mime, sent.size, sent.sha256, sent.name])
     return sent, str(text)
 
@@ -138,9 +137,3 @@ def _signer(keys: Any) -> Serializer:
 def _customer_of(visitor: Visitor) -> int:
     customer = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == visitor.chatbot_id))
     return int(customer)
-
-
-def _clean(name: str) -> str:
-    """A name without folders and control characters."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(character for character in base if character.isprintable()).strip()[:MAX_NAME] or "file"
