@@ -38,6 +38,8 @@ _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("audio/mpeg", _starts(b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")),
     ("audio/mp4", _mp4(b"M4A", b"M4B")),
     ("video/3gpp", _mp4(b"3gp", b"3g2")),
+    ("image/heic", _mp4(b"heic", b"heix", b"hevc", b"mif1", b"msf1")),
+    ("image/avif", _mp4(b"avif", b"avis")),
     ("video/mp4", _mp4(b"")),
     ("video/webm", _starts(b"\x1a\x45\xdf\xa3")),
     ("application/pdf", _starts(b"%PDF-")),
