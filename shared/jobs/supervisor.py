@@ -135,17 +135,30 @@ class Supervisor:
         self._fill(slot)
 
     def _fill(self, slot: _Slot) -> None:
-        """Starts a worker; where one died, the next one imports its modules already, for the cause may kill again."""
-        cli.try_block_signals()  # until the worker has handlers of its own, so that a SIGTERM reaches each
-        if not self._stopping:
-            waiting = slot.standby if slot.standby and slot.standby.is_alive else None
-            slot.worker = waiting or _Worker(self._arguments, slot.number, self._canteen)
-            slot.worker.begin(slot.died)
-            slot.worker.start()
-            slot.standby = _Worker(self._arguments, slot.number, self._canteen) if slot.died else None
-            if slot.standby:
-                slot.standby.start()
-        cli.try_unblock_signals()
+        """Starts a worker, as soon as the machine has a process for it."""
+        while not self._stopping:
+            cli.try_block_signals()  # until the worker has handlers of its own, so that a SIGTERM reaches each
+            try:
+                self._start(slot)
+                return
+            except OSError as problem:
+                print(f"the machine starts no worker, tried again in {RESTART_PAUSE[1]:.0f} s: {problem}", file=sys.stderr)
+            finally:
+                cli.try_unblock_signals()
+            time.sleep(RESTART_PAUSE[1])
+
+    def _start(self, slot: _Slot) -> None:
+        """Where one died, the next one imports its modules already, for the cause may kill again. Raises OSError."""
+        worker = slot.standby if slot.standby and slot.standby.is_alive else None
+        worker, slot.standby = worker or _Worker(self._arguments, slot.number, self._canteen), None
+        worker.begin(slot.died)
+        worker.start()
+        slot.worker = worker
+        if slot.died:
+            with suppress(OSError):  # it only saves time
+                standby = _Worker(self._arguments, slot.number, self._canteen)
+                standby.start()
+                slot.standby = standby
 
 
 def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, predecessors: Connection) -> None:

@@ -249,3 +249,38 @@ def start_and_kill(self, slot):
 supervisor.Supervisor._fill = start_and_kill
 sys.exit(supervisor.main())
 """
+
+
+def test_a_machine_without_a_process_left_is_waited_for(world: World, root: Path) -> None:
+    """A fork that failed ended the supervisor, and with it the stage."""
+    world.say()
+    command = [sys.executable, "-c", NO_PROCESS_LEFT, "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as supervisor:
+        until(lambda: world.jobs(queue="incoming-messages", state="completed"))
+        assert supervisor.poll() is None
+        supervisor.terminate()
+        said = supervisor.communicate(timeout=60)[1]
+    assert supervisor.returncode == 0
+    assert said.count("the machine starts no worker, tried again in 0 s: ") == 3
+
+
+#: Runs the supervisor; the machine refuses the first worker, the one that replaces it, which a signal kills, and its standby.
+NO_PROCESS_LEFT = """
+import errno, os, signal, sys
+from shared.jobs import supervisor
+
+refused, fork, start = iter([True, False, True, True, False, True]), os.fork, supervisor.Supervisor._fill
+
+def fork_or_refuse():
+    if next(refused, False):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+def start_and_kill(self, slot):
+    start(self, slot)
+    if not slot.died:
+        os.kill(slot.worker.process.pid, signal.SIGKILL)
+
+os.fork, supervisor.Supervisor._fill, supervisor.RESTART_PAUSE = fork_or_refuse, start_and_kill, (0.0, 0.1)
+sys.exit(supervisor.main())
+"""
