@@ -264,7 +264,7 @@ def _redirect_here(answer: Response) -> Response:
     """Takes the host out of a redirect of the router: it is what the request called us, which anybody may choose."""
     if answer.location:
         parts = urlsplit(answer.location)
-        answer.location = "/" + urlunsplit(("", "", parts.path.lstrip("/"), parts.query, ""))
+        answer.location = "/" + urlunsplit(("", "", parts.path.lstrip("/"), parts.query, parts.fragment))
     return answer
 
 

@@ -92,7 +92,7 @@ def test_the_second_of_two_saves_is_told_and_loses_nothing(app: Flask, world: Wo
 def test_each_answer_of_a_test_says_what_it_is_made_of(app: Flask, world: World, simulator: Simulator) -> None:
     browser, one = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/chatbots/{world.chatbot}"
     assert "Ask something in the chat" in browser.get(f"{one}/test").text
-    assert browser.post(f"{one}/test", section="model").location.endswith("/model")
+    assert browser.post(f"{one}/test", section="model").location.endswith("/model#test")
     token = re.search(r'data-token="([^"]+)"', browser.get(f"{one}/model").text)
     assert token
     visitor = token[1].split(".")[0]

@@ -34,6 +34,14 @@ def page(tmp_path: Path, world: World) -> Iterator[Browser]:
         yield browser
 
 
+def test_the_page_is_accessible(page: Browser, root: Path) -> None:
+    page.run((root / "tests/vendor/axe.min.js").read_text())
+    found = page.driver.execute_async_script(
+        "const done = arguments[0]; axe.run(document).then(found => done(found.violations.map(one => one.id)))"
+    )
+    assert found == []
+
+
 def test_a_text_that_is_too_long_is_kept_and_not_cut(page: Browser) -> None:
     page.run(PASTE, "0123456789" * 401)
     assert page.run("return document.getElementById('text').value.length") == 4_010, "nothing is cut off without a word"

@@ -176,7 +176,7 @@ def begin_test(chatbot_id: int) -> Response:
     """A new test chat: a visitor of the widget's, whom this browser remembers."""
     test_chat.begin(_bot(chatbot_id)["id"])
     section = request.form.get("section", "")
-    return _to(chatbot_id, section if section in SECTIONS else "answers")
+    return _to(chatbot_id, section if section in SECTIONS else "answers", anchor="test")  # on a phone it is far below
 
 
 @desk.get(f"{_ONE}/test")
@@ -257,5 +257,5 @@ def _written_hours(bot: dict[str, Any]) -> dict[str, str]:
     return {day: ", ".join("-".join(span) for span in (bot["opening_hours"] or {}).get(day, [])) for day in DAYS}
 
 
-def _to(chatbot_id: int, section: str) -> Response:
-    return see_other(url_for("desk.chatbot", chatbot_id=chatbot_id, section=section))
+def _to(chatbot_id: int, section: str, anchor: str | None = None) -> Response:
+    return see_other(url_for("desk.chatbot", chatbot_id=chatbot_id, section=section, _anchor=anchor))
