@@ -57,10 +57,10 @@ def configure_logging(level: str) -> None:
         sys.stderr.reconfigure(encoding="utf-8")  # JSON is, whatever the machine's locale says
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(lambda record: not str(record.msg).startswith(_REPEATED))  # a logger's own does not filter its children
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("dramatiq.worker").addFilter(lambda record: not str(record.msg).startswith(_REPEATED))
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least)
 
