@@ -46,7 +46,7 @@ def main() -> int:
         return 1
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
+        arguments.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2), encoding="utf-8")
     return 0 if is_met else 1
 
 

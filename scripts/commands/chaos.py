@@ -118,7 +118,7 @@ def _print(results: list[Audit], path: Path | None) -> None:
         table.add_row(*(str(figures[key]) for _, key in COLUMNS))
     Console(width=None if sys.stdout.isatty() else 230).print(table)
     if path:
-        path.write_text(json.dumps([result.as_dict() for result in results], indent=2, default=str))
+        path.write_text(json.dumps([result.as_dict() for result in results], indent=2, default=str), encoding="utf-8")
 
 
 def _figures(result: Audit) -> dict[str, object]:

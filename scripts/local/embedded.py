@@ -182,7 +182,7 @@ class Services:
         log, private = data / "server.log", data / "redis.conf"
         write_private(private, f"requirepass {self._redis_password}\n")  # an option would be shown to everybody by ps
         self._redis = _spawn([redis_server(), str(private), *options], log)
-        (data / "redis.pid").write_text(str(self._redis.pid))
+        (data / "redis.pid").write_text(str(self._redis.pid), encoding="utf-8")
         _wait_for(self._redis, log, lambda: redis.Redis.from_url(self.redis_url).ping())
 
     def redis_kill(self) -> None:
@@ -196,11 +196,11 @@ class Services:
 
     def _protect(self, access: Path) -> None:
         """Requires the password, once: new data, and that of an earlier release, let everybody in."""
-        if access.read_text() == _PG_HBA:
+        if access.read_text(encoding="utf-8") == _PG_HBA:
             return
         with closing(self._connect()) as connection, connection, connection.cursor() as cursor:
             cursor.execute("alter role postgres password %s", [self._postgres_password])
-            access.write_text(_PG_HBA)
+            access.write_text(_PG_HBA, encoding="utf-8")
             cursor.execute("select pg_reload_conf()")
 
     def _create_database(self) -> None:
@@ -243,7 +243,7 @@ def _password(path: Path) -> str:
     """The password that is kept in this file; a new one if there is none."""
     if not path.exists():
         write_private(path, secrets.token_hex(16))
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def _spawn(command: list[str], log: Path, identity: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
@@ -262,7 +262,8 @@ def _wait_for(server: subprocess.Popen[bytes], log: Path, answers: Any) -> None:
         if server.poll() is not None:
             break
         time.sleep(0.03)
-    raise ServiceFailed(f"{Path(str(server.args[0])).name} did not start:\n{log.read_text(errors='replace')[-2000:]}")  # type: ignore[index]  # args is our list
+    end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise ServiceFailed(f"{Path(str(server.args[0])).name} did not start:\n{end}")  # type: ignore[index]  # args is our list
 
 
 def _end(server: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
@@ -279,8 +280,8 @@ def _end(server: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
 def _end_leftover(pid_file: Path, how: signal.Signals) -> None:
     """Ends a server that a killed script left running on this data."""
     try:
-        pid = int(pid_file.read_text().split()[0])
-        name = Path(f"/proc/{pid}/comm").read_text()
+        pid = int(pid_file.read_text(encoding="utf-8").split()[0])
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
     except (OSError, ValueError, IndexError):
         return
     if not any(server in name for server in ("postgres", "redis", "valkey")):

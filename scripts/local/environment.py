@@ -89,7 +89,7 @@ def empty_folder(path: Path) -> None:
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner can read, in one piece."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     new.replace(path)
 
@@ -100,7 +100,7 @@ def local_settings(data_dir: Path) -> dict[str, str]:
     if not path.exists():
         private_folder(data_dir)
         write_private(path, Fernet.generate_key().decode())
-    key = path.read_text()
+    key = path.read_text(encoding="utf-8")
     return {
         "CREDENTIALS_KEY": key,
         "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",

@@ -37,7 +37,7 @@ OnLine = Callable[[str, str], object]
 
 def into_file(path: Path) -> OnLine:
     """Appends the processes' lines to a file, each behind its process's name."""
-    log = path.open("a", buffering=1)
+    log = path.open("a", buffering=1, encoding="utf-8")
     return lambda name, line: print(name, line.rstrip(), file=log)
 
 

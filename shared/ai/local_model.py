@@ -65,7 +65,7 @@ def _load() -> Any:
 def _processor_flags() -> set[str]:
     """What Linux says of the processor; nothing elsewhere, for which there is no wheel."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return set()
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())

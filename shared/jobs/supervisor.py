@@ -169,7 +169,7 @@ def _work(arguments: argparse.Namespace, number: int, name: str, forks: Any, pre
         if not predecessors.poll(STANDBY):
             return
     identity.predecessors = predecessors.recv()
-    output = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
+    output = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
     try:
         cli.worker_process(arguments, number, output, forks, threading.Event())
     except SystemExit as ended:

@@ -36,14 +36,16 @@ QUESTIONS = [
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "set.json"
-    file.write_text(json.dumps({"bases": [{"name": "shop", "language": "en", "items": ITEMS, "questions": QUESTIONS}]}))
+    file.write_text(
+        json.dumps({"bases": [{"name": "shop", "language": "en", "items": ITEMS, "questions": QUESTIONS}]}), encoding="utf-8"
+    )
     return file
 
 
 def test_a_set_may_be_compressed_and_lack_fields(path: Path) -> None:
     [base] = question_set.read(path)
     twice = path.with_name("twice.json")
-    twice.write_text(json.dumps(json.loads(path.read_text())["bases"] * 2))
+    twice.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8"))["bases"] * 2), encoding="utf-8")
     assert [one.name for one in question_set.read(twice)] == ["shop 1", "shop 2"]
     path.write_bytes(gzip.compress(path.read_bytes()))
     assert question_set.read(path) == [base]

@@ -34,13 +34,13 @@ OF_HEALTH_CHECKS = {"WEB_URL"}
 @pytest.fixture
 def services_of_compose(root: Path) -> dict[str, Any]:
     """The services of compose.yaml."""
-    return dict(yaml.safe_load((root / "compose.yaml").read_text())["services"])
+    return dict(yaml.safe_load((root / "compose.yaml").read_text(encoding="utf-8"))["services"])
 
 
 @pytest.fixture
 def instructions(root: Path) -> list[tuple[str, list[str]]]:
     """The Dockerfile's instructions and their words."""
-    lines = [line for line in (root / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in (root / "Dockerfile").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     return [(line.split()[0], shlex.split(line)[1:]) for line in lines]
 
 
@@ -49,7 +49,7 @@ def ours(services: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_each_process_type_is_a_service(root: Path, services_of_compose: dict[str, Any]) -> None:
-    types = parse_procfile((root / "Procfile").read_text())
+    types = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))
     assert {name: service["command"] for name, service in ours(services_of_compose).items()} == {name: [name] for name in types}
 
 
@@ -73,14 +73,14 @@ def test_settings_are_those_that_there_are(root: Path, services_of_compose: dict
     for service in ours(services_of_compose).values():
         assert set(service["environment"]) - OF_HEALTH_CHECKS <= variables()
         assert service["env_file"] == ".env"
-    app = json.loads((root / "app.json").read_text())
+    app = json.loads((root / "app.json").read_text(encoding="utf-8"))
     assert set(app["env"]) <= variables()
     assert app["env"]["CREDENTIALS_KEY"].keys() == {"description"}, "a generated secret is no Fernet key"
 
 
 def test_app_json_starts_the_two_process_types_of_a_small_plan(root: Path) -> None:
-    formation = json.loads((root / "app.json").read_text())["formation"]
-    assert set(formation) == set(parse_procfile((root / "Procfile").read_text())) - {"release"}
+    formation = json.loads((root / "app.json").read_text(encoding="utf-8"))["formation"]
+    assert set(formation) == set(parse_procfile((root / "Procfile").read_text(encoding="utf-8"))) - {"release"}
     assert {name for name, size in formation.items() if size["quantity"]} == {"web", "worker"}
 
 
@@ -92,7 +92,7 @@ def test_the_image_is_not_roots_and_needs_no_compiler(instructions: list[tuple[s
 
 
 def test_dockerignore_leaves_what_the_dockerfile_copies(root: Path, instructions: list[tuple[str, list[str]]]) -> None:
-    kept = set(re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(), re.M))
+    kept = set(re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(encoding="utf-8"), re.M))
     assert {source.split("/")[0] for source in _copied(instructions)} == kept
 
 
@@ -119,7 +119,7 @@ def image(root: Path, tmp_path: Path, instructions: list[tuple[str, list[str]]])
 @pytest.fixture
 def settings(root: Path, world: World, services_of_compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A container's environment: that of the image, then .env as made from .env.example, then compose's own."""
-    env_file = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
+    env_file = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(encoding="utf-8"), re.M))
     env_file["CREDENTIALS_KEY"] = os.environ["CREDENTIALS_KEY"]
     port = str(free_port())
     replaced = {
@@ -165,10 +165,10 @@ def test_the_containers_commands_make_a_healthy_system(
             stack.enter_context(container(image, settings, service["command"]))
         deadline = time.monotonic() + 60
         while not all(is_healthy(image, settings, service) for service in services):
-            assert time.monotonic() < deadline, [path.read_text()[-2000:] for path in image.parent.glob("*.log")]
+            assert time.monotonic() < deadline, [path.read_text(encoding="utf-8")[-2000:] for path in image.parent.glob("*.log")]
             time.sleep(0.5)
     assert set(image.rglob("*")) == shipped, "nothing is written"
-    assert "error" not in (image.parent / "web.log").read_text().lower()
+    assert "error" not in (image.parent / "web.log").read_text(encoding="utf-8").lower()
 
 
 @pytest.mark.parametrize(

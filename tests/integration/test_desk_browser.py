@@ -110,7 +110,7 @@ def check_what_opens(browser: Browser, path: str, wrong: dict[str, Any]) -> None
 @pytest.fixture
 def axe(browser: Browser, root: Path) -> None:
     """Each page has axe-core."""
-    source = (root / "tests/vendor/axe.min.js").read_text()
+    source = (root / "tests/vendor/axe.min.js").read_text(encoding="utf-8")
     browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
 
 

@@ -132,7 +132,7 @@ def test_data_of_an_earlier_release_is_kept_and_gets_a_password(fresh: Services,
     folder.chmod(0o755)
     data = folder / "postgres"
     (data / "switchboard.password").unlink()
-    (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
+    (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n", encoding="utf-8")
     if os.geteuid() == 0:
         for path in (*data.rglob("*"), data):
             shutil.chown(path, programs.NAMED_USER)
@@ -210,7 +210,7 @@ def test_a_server_of_path_is_used_if_it_is_new_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, printed: str, is_used: bool
 ) -> None:
     program = tmp_path / name
-    program.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    program.write_text(f"#!/bin/sh\necho '{printed}'\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}")
     assert (programs.redis_server() == str(program)) is is_used

@@ -355,7 +355,7 @@ def test_every_row_of_a_person_goes_with_them() -> None:
 def test_tables_that_say_that_they_have_personal_data_are_known_here(root: Path) -> None:
     """Who adds one has erasure.sql delete it, or has a reason, and names it here."""
     marked, table = set(), ""
-    for line in (root / "schema.sql").read_text().splitlines():
+    for line in (root / "schema.sql").read_text(encoding="utf-8").splitlines():
         table = found[1] if (found := re.match(r"create (?:unlogged )?table (\w+)", line)) else table
         if "-- personal data" in line:
             marked.add(table)

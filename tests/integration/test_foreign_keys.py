@@ -56,4 +56,4 @@ def test_nothing_deletes_a_business_or_a_person_of_it(root: Path) -> None:
     deleted = re.compile(r"\b(?:Customer|User)\.delete\b|delete from (?:only )?(?:customer|app_user)\b")
     files = [path for room in ("shared", "web", "workers") for path in (root / room).rglob("*") if path.suffix in (".py", ".sql")]
     assert len(files) > 300
-    assert [path for path in (*files, root / "schema.sql") if deleted.search(path.read_text())] == []
+    assert [path for path in (*files, root / "schema.sql") if deleted.search(path.read_text(encoding="utf-8"))] == []

@@ -98,7 +98,7 @@ def test_ids_of_the_last_release_lose_their_decoration(door: FrontDoor, root: Pa
     for identity in decorated:
         door.world.say(channel="whatsapp_qr", user="5511912345678@c.us", external_id=identity)
     door.world.drain()
-    db.rows((root / "shared/db/migrations/0035_bare_message_ids.post.sql").read_text())
+    db.rows((root / "shared/db/migrations/0035_bare_message_ids.post.sql").read_text(encoding="utf-8"))
     kept = [row["external_id"] for row in door.world.messages(role="user")]
     assert kept == ["A1", "false_49@c.us_A1", "A2", "A3"]
     for identity in ("A1", "A2", "A3"):

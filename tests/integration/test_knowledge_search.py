@@ -380,7 +380,7 @@ def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> N
     """As before the migration: items without words. Its second file makes them, and a changed item keeps its own."""
     fill = next(path for path in command.migrations() if "fill_knowledge_words" in path.name)
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(command.SCHEMA.read_text())
+        cursor.execute(command.SCHEMA.read_text(encoding="utf-8"))
         cursor.execute("insert into customer (name) values ('Shop')")
         cursor.execute("insert into knowledge_base (customer_id, name, language) values (1, 'Facts', 'german')")
         add = "insert into knowledge_item (knowledge_base_id, title, content) values (1, %s, 'Text')"
@@ -388,7 +388,7 @@ def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> N
         cursor.execute("delete from knowledge_word; update knowledge_base set languages = '{}'")
         cursor.execute(add, ["Versandkosten"])
         cursor.execute("create temporary table before as select * from knowledge_word")
-        cursor.execute(fill.read_text())
+        cursor.execute(fill.read_text(encoding="utf-8"))
         cursor.execute(
             "select count(*) from knowledge_word left join before using (knowledge_item_id, word) where before.weight is null"
         )
@@ -399,10 +399,10 @@ def test_items_of_the_last_release_get_their_words(empty_database_url: str) -> N
 
 def test_items_that_are_read_otherwise_now_get_their_words_anew(empty_database_url: str) -> None:
     """As after the last release: words that its reading made. What it read as today is left alone."""
-    last_step = next(path for path in command.migrations() if path.name == "0420_compounds.pre.sql").read_text()
+    last_step = next(path for path in command.migrations() if path.name == "0420_compounds.pre.sql").read_text(encoding="utf-8")
     last_step = last_step[last_step.index("do $$") :]
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(command.SCHEMA.read_text())
+        cursor.execute(command.SCHEMA.read_text(encoding="utf-8"))
         cursor.execute("insert into customer (name) values ('Shop')")
         cursor.execute("insert into knowledge_base (customer_id, name, language) values (1, 'Facts', 'english')")
         add = "insert into knowledge_item (knowledge_base_id, title, content) values (1, %s, 'Text')"

@@ -31,7 +31,7 @@ def test_files_and_a_site_are_imported_with_a_word_for_each_that_fails(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "faq.csv").write_text("question,answer\nDo you ship?,We do.\nDo you wrap gifts?,\n")
+    (tmp_path / "faq.csv").write_text("question,answer\nDo you ship?,We do.\nDo you wrap gifts?,\n", encoding="utf-8")
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-")
     assert run(knowledge, "import", str(tmp_path / "faq.csv"), str(tmp_path / "scan.pdf"), "--chatbot", chatbot) == 1
     printed = capsys.readouterr().out

@@ -21,9 +21,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "MIGRATIONS", tmp_path)
     monkeypatch.setattr(command, "SCHEMA", tmp_path / "schema.sql")
     monkeypatch.setattr(command, "VECTORS", tmp_path / "vectors.sql")
-    (tmp_path / "vectors.sql").write_text("select 1")
+    (tmp_path / "vectors.sql").write_text("select 1", encoding="utf-8")
     for name in (command.SCHEMA.name, command.MIGRATIONS_BEGIN):
-        (tmp_path / name).write_text("create table thing (id integer)")
+        (tmp_path / name).write_text("create table thing (id integer)", encoding="utf-8")
     return tmp_path
 
 
@@ -34,7 +34,7 @@ def columns(url: str) -> list[str]:
 
 
 def test_an_empty_database_gets_the_schema_and_no_migration(folder: Path, empty_database_url: str) -> None:
-    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text", encoding="utf-8")
     assert migrate(empty_database_url) == ["schema.sql"]
     assert migrate(empty_database_url) == []
     assert columns(empty_database_url) == ["id"]
@@ -42,12 +42,12 @@ def test_an_empty_database_gets_the_schema_and_no_migration(folder: Path, empty_
 
 def test_post_files_wait_for_the_last_old_worker_or_the_next_release(folder: Path, empty_database_url: str) -> None:
     migrate(empty_database_url)
-    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
-    (folder / "0002_name.post.sql").write_text("alter table thing drop id")
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text", encoding="utf-8")
+    (folder / "0002_name.post.sql").write_text("alter table thing drop id", encoding="utf-8")
     assert migrate(empty_database_url) == ["0002_name.pre.sql"]
     assert columns(empty_database_url) == ["id", "name"]
-    (folder / "0003_size.pre.sql").write_text("alter table thing add size integer")
-    (folder / "0003_size.post.sql").write_text("alter table thing drop name")
+    (folder / "0003_size.pre.sql").write_text("alter table thing add size integer", encoding="utf-8")
+    (folder / "0003_size.post.sql").write_text("alter table thing drop name", encoding="utf-8")
     assert migrate(empty_database_url) == ["0002_name.post.sql", "0003_size.pre.sql"]
     assert migrate(empty_database_url, post=True) == ["0003_size.post.sql"]
     assert columns(empty_database_url) == ["size"]
@@ -56,17 +56,17 @@ def test_post_files_wait_for_the_last_old_worker_or_the_next_release(folder: Pat
 def test_a_release_may_bring_several_migrations(folder: Path, empty_database_url: str) -> None:
     migrate(empty_database_url)
     for name in ("0002_name", "0003_size"):
-        (folder / f"{name}.pre.sql").write_text(f"alter table thing add {name[5:]} text")
-    (folder / "0002_name.post.sql").write_text("alter table thing drop id")
+        (folder / f"{name}.pre.sql").write_text(f"alter table thing add {name[5:]} text", encoding="utf-8")
+    (folder / "0002_name.post.sql").write_text("alter table thing drop id", encoding="utf-8")
     assert migrate(empty_database_url) == ["0002_name.pre.sql", "0003_size.pre.sql"]
     assert migrate(empty_database_url) == []  # old workers may still be there
-    (folder / "0004_more.pre.sql").write_text("alter table thing add more text")
+    (folder / "0004_more.pre.sql").write_text("alter table thing add more text", encoding="utf-8")
     assert migrate(empty_database_url) == ["0002_name.post.sql", "0004_more.pre.sql"]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(folder: Path, empty_database_url: str) -> None:
     migrate(empty_database_url)
-    (folder / "0002_bad.pre.sql").write_text("alter table thing add name text; select 1 / 0")
+    (folder / "0002_bad.pre.sql").write_text("alter table thing add name text; select 1 / 0", encoding="utf-8")
     with pytest.raises(psycopg2.Error):
         migrate(empty_database_url)
     assert columns(empty_database_url) == ["id"]
@@ -78,16 +78,16 @@ def test_a_migration_that_is_cut_off_says_so_and_goes_on(
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     monkeypatch.setattr("sys.argv", ["migrate"])
     migrate(empty_database_url)
-    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text", encoding="utf-8")
     cut_off = folder / "0003_size.pre.sql"
-    cut_off.write_text("alter table thing add size integer; select pg_terminate_backend(pg_backend_pid())")
+    cut_off.write_text("alter table thing add size integer; select pg_terminate_backend(pg_backend_pid())", encoding="utf-8")
     assert command.main() == 1
     said = capsys.readouterr().err
     assert "migrate: stopped in the middle: " in said
     assert "run it again, and it goes on" in said
     assert "cannot be reached" not in said
     assert columns(empty_database_url) == ["id", "name"], "what came before is applied"
-    cut_off.write_text("alter table thing add size integer")
+    cut_off.write_text("alter table thing add size integer", encoding="utf-8")
     assert migrate(empty_database_url) == ["0003_size.pre.sql"]
 
 
@@ -97,7 +97,7 @@ def test_another_schema_is_migrated_as_public_is(folder: Path, empty_database_ur
     url = empty_database_url + ("&" if "?" in empty_database_url else "?") + "options=-c%20search_path%3Dchat"
     assert migrate(url) == ["schema.sql"]
     assert migrate(url) == []
-    (folder / "0002_name.pre.sql").write_text("alter table thing add name text")
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text", encoding="utf-8")
     assert migrate(url) == ["0002_name.pre.sql"]
     assert columns(empty_database_url) == ["id", "name"]
 

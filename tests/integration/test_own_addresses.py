@@ -85,7 +85,7 @@ def test_older_rows_get_the_new_form_and_what_cannot_stays(empty_database_url: s
     urls = ["https://Shop.Example/Path?Q=A", "http://shop.example#part", "http://shop.example/a\\b", "http://Shop.example/ü"]
     with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        cursor.execute(first.read_text())
+        cursor.execute(first.read_text(encoding="utf-8"))
         cursor.execute(f"{RECORD}; insert into schema_migration (name) values (%s)", [first.name])
         cursor.execute("insert into customer (name) values ('Shop')")
         for url in urls:

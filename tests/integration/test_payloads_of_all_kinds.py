@@ -95,7 +95,7 @@ def _line(message: dict[str, Any], asked: list[int]) -> str:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_each_kind_becomes_what_a_shop_expects(all_channels: FrontDoor, hook: str) -> None:
-    cases, post = json.loads((PAYLOADS / f"{hook}.json").read_text()), HOOKS[hook]
+    cases, post = json.loads((PAYLOADS / f"{hook}.json").read_text(encoding="utf-8")), HOOKS[hook]
     db.rows("update whatsapp_qr_session set dialect = 'evolution' where %s = 'evolution'", [hook])
     for number, case in enumerate(cases.values(), start=1):
         for update, body in enumerate(case["posted"]):

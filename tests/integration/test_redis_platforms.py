@@ -82,7 +82,7 @@ def test_an_authority_that_is_not_there_is_named_at_start(
 @pytest.fixture
 def few_rights(door: FrontDoor, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """The user of workers/README.md; yields an administrator, who is told what was refused."""
-    [line] = re.findall(r"^ACL SETUSER (switchboard .*)$", (root / "workers" / "README.md").read_text(), re.M)
+    [line] = re.findall(r"^ACL SETUSER (switchboard .*)$", (root / "workers" / "README.md").read_text(encoding="utf-8"), re.M)
     url = settings().redis_url
     admin = redis.Redis.from_url(url)
     admin.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "secret-1").split())

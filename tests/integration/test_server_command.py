@@ -113,7 +113,7 @@ def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path
 def test_a_machine_that_starts_no_more_threads_or_processes_is_named(door: FrontDoor, tmp_path: Path, at_start: str) -> None:
     """As the kernel answers beyond a limit, which is not for every user who runs the tests."""
     lines = ("import subprocess, threading", "def fail(problem):", "    def refuse(*_, **__): raise problem", "    return refuse")
-    (tmp_path / "sitecustomize.py").write_text("\n".join((*lines, at_start)))
+    (tmp_path / "sitecustomize.py").write_text("\n".join((*lines, at_start)), encoding="utf-8")
     done = typed(tmp_path / "data", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "server: this machine starts no more processes or threads" in done.stderr
@@ -122,7 +122,7 @@ def test_a_machine_that_starts_no_more_threads_or_processes_is_named(door: Front
 
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_data_folder_where_a_file_stands_is_named(door: FrontDoor, tmp_path: Path, below: str) -> None:
-    (tmp_path / "data").write_text("")
+    (tmp_path / "data").write_text("", encoding="utf-8")
     done = typed(tmp_path / "data" / below)
     assert done.returncode == 1
     assert f"server: {tmp_path / 'data' / below} cannot be a data folder: " in done.stderr
@@ -189,7 +189,7 @@ def test_the_demo_listens_on_port_too(taken: int) -> None:
 def test_a_lock_says_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "some.lock"
     assert not is_occupied(path)
-    path.write_text("{")  # what a process that died while it wrote left behind
+    path.write_text("{", encoding="utf-8")  # what a process that died while it wrote left behind
     with occupy(path) as mine:
         mine.say(address="http://127.0.0.1:8000")
         assert is_occupied(path)

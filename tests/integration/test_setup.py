@@ -20,7 +20,7 @@ def checkout(root: Path, tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
     shutil.copy(root / "scripts" / "setup", tmp_path / "scripts")
     for lock in ("scripts/requirements-dev.txt", "bin/requirements-dashboard.txt"):
-        (tmp_path / lock).write_text("# nothing\n")
+        (tmp_path / lock).write_text("# nothing\n", encoding="utf-8")
     for tool in TOOLS:
         (tmp_path / "path" / tool).symlink_to(str(shutil.which(tool)))
     return tmp_path
@@ -35,7 +35,7 @@ def python(checkout: Path, name: str, suitable: bool = True) -> Path:
     """A command of this name: this test's Python, or one that finds itself too old."""
     program = checkout / "path" / name
     program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n' if suitable else "#!/bin/sh\nexit 1\n")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n' if suitable else "#!/bin/sh\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
     return program
 
@@ -104,7 +104,7 @@ def test_where_nothing_can_be_written_it_says_so(checkout: Path) -> None:
 
 def test_what_pip_refuses_is_shown(checkout: Path) -> None:
     python(checkout, "python3")
-    (checkout / "scripts" / "requirements-dev.txt").write_text("not-hashed==1.0\n")
+    (checkout / "scripts" / "requirements-dev.txt").write_text("not-hashed==1.0\n", encoding="utf-8")
     done = setup(checkout)
     assert done.returncode == 1
     assert "setup: pip failed; all that it printed is in .venv/setup.log:" in done.stderr
@@ -122,7 +122,7 @@ def test_a_python_that_this_user_cannot_run_is_named(checkout: Path) -> None:
     (programs / "python3.11").unlink(missing_ok=True)
     (programs / "python3.11").symlink_to("/somebodys/home/python3.11")
     refusing.unlink()
-    refusing.write_text("#!/bin/sh\nexit 1\n")
+    refusing.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     refusing.chmod(0o755)
     done = setup(checkout)
     assert done.returncode == 1

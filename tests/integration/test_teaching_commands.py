@@ -45,7 +45,7 @@ def test_a_business_without_a_site_is_told_how_to_name_one(door: FrontDoor, caps
 
 def test_a_chatbot_is_changed_and_another_one_made(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompt = tmp_path / "prompt.txt"
-    prompt.write_text("Du bist Emma von My shop.\n")
+    prompt.write_text("Du bist Emma von My shop.\n", encoding="utf-8")
     options = ["--prompt", str(prompt), "--model", "gpt-5", "--temperature", "1", "--max-tokens", "80", "--debounce", "2.5"]
     options += ["--fallback", "Gleich!", "--unsupported", "Bitte Text.", "--site", "shop.example", "--name", "Emma"]
     assert run(connect, "chatbot", str(world.chatbot), *options) == 0

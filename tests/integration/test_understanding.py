@@ -168,7 +168,7 @@ def test_a_chatbots_own_transcriber_gets_its_own_key_and_no_other(world: World, 
 
 def test_a_document_is_read_by_whoever_answers(world: World, simulator: Simulator, tmp_path: Path) -> None:
     page = tmp_path / "prices.txt"
-    page.write_text("Green tea costs 5 euros.\n" * 3_000)
+    page.write_text("Green tea costs 5 euros.\n" * 3_000, encoding="utf-8")
     document = arrived(world, "document", "text/plain", filename="prices.txt")
     understand(document, page)
     assert row(document)["text"].startswith("Green tea costs 5 euros.")

@@ -69,5 +69,5 @@ def test_a_whatsapp_text_passes_few_files_and_the_readme_names_them(door: FrontD
     of_ai = {file for file in passed if file.startswith("shared/ai/")}
     assert len(of_ai) <= MOST_OF_AI, sorted(of_ai)
     assert len(passed - of_ai) <= MOST_OTHERS, sorted(passed - of_ai)
-    section = (ROOT / "shared" / "README.md").read_text().partition("## The way of one WhatsApp text")[2]
+    section = (ROOT / "shared" / "README.md").read_text(encoding="utf-8").partition("## The way of one WhatsApp text")[2]
     assert set(re.findall(r"`((?:shared|web|workers)/[\w/]+\.py)`", section)) == passed

@@ -166,12 +166,12 @@ def test_the_receivers_of_the_readme_verify_as_they_stand_there(
 @contextmanager
 def following(root: Path, language: str, secret: str, folder: Path) -> Iterator[int]:
     """The code of workers/README.md in this language, run as it stands there, but for its port; which is given."""
-    examples = re.findall(rf"```{language}\n(.*?)```", (root / "workers" / "README.md").read_text(), re.DOTALL)
+    examples = re.findall(rf"```{language}\n(.*?)```", (root / "workers" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     [code] = [example for example in examples if "standardwebhooks" in example]
     port = free_port()
     assert code.count("9001") == 1
     script = folder / {"python": "receiver.py", "js": "receiver.mjs"}[language]
-    script.write_text(code.replace("9001", str(port)))
+    script.write_text(code.replace("9001", str(port)), encoding="utf-8")
     install(folder)
     environment = {**os.environ, "WEBHOOK_SECRET": secret}
     command = [sys.executable if language == "python" else NODE or "", str(script)]

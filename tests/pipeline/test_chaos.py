@@ -19,7 +19,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(root: Path, tmp_path: Path) -
     command = [sys.executable, "-m", "scripts.commands.chaos", *SCENARIOS, "--messages", "300", *where]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = {result["scenario"]: result for result in json.loads(figures.read_text())}
+    results = {result["scenario"]: result for result in json.loads(figures.read_text(encoding="utf-8"))}
     assert results["kill-workers"]["injections"] > 0
     assert results["lose-redis"]["injections"] == 4  # killed twice, restarted twice
     assert results["poison"]["counts"]["fallbacks"] == 1
@@ -34,6 +34,6 @@ def test_endpoints_get_every_event_and_budgets_are_exact(root: Path, tmp_path: P
     command = [sys.executable, "-m", "scripts.commands.chaos", scenario, "--messages", "60", *where]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    [result] = json.loads(figures.read_text())
+    [result] = json.loads(figures.read_text(encoding="utf-8"))
     assert result["injections"] > 0
     assert result["counts"]["sent"] == 60

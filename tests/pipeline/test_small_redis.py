@@ -39,7 +39,7 @@ def plan(root: Path, tmp_path: Path) -> Iterator[tuple[str, redis.Redis]]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     admin = redis.Redis(port=port)
     until(lambda: _answers(admin))
-    [line] = re.findall(r"^ACL SETUSER (switchboard .*)$", (root / "workers" / "README.md").read_text(), re.M)
+    [line] = re.findall(r"^ACL SETUSER (switchboard .*)$", (root / "workers" / "README.md").read_text(encoding="utf-8"), re.M)
     admin.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "secret-1").split())
     proxy = TlsProxy(self_signed(tmp_path), ("127.0.0.1", port))
     yield f"rediss://switchboard:secret-1@localhost:{proxy.port}/0", admin
@@ -66,7 +66,11 @@ def processes(
     monkeypatch.setenv("REDIS_TLS_VERIFY", "false")
     config.reset()
     redis_broker.reset()
-    names = [name for name in parse_procfile((root / "Procfile").read_text()) if name not in ("release", "worker", "telegram")]
+    names = [
+        name
+        for name in parse_procfile((root / "Procfile").read_text(encoding="utf-8"))
+        if name not in ("release", "worker", "telegram")
+    ]
     env = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
     manager = ProcessManager(root / "Procfile", env=env, cwd=root, names=names)
     manager.start()

@@ -74,7 +74,7 @@ class Shop:
 
     def embed(self, line: str) -> None:
         """Puts the chat's line into the page."""
-        (self.folder / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{line}")
+        (self.folder / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{line}", encoding="utf-8")
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def owner_opens_shop(browser: Browser, url: str, shop: Shop, tmp_path: Path) -> 
     click(browser, "Knowledge", "/knowledge$", within="nav")
     click(browser, "Teahouse", "/knowledge/[0-9]+$")
     click(browser, "Imports", "/sources$")
-    (tmp_path / "questions.csv").write_text(TAUGHT)
+    (tmp_path / "questions.csv").write_text(TAUGHT, encoding="utf-8")
     browser.driver.find_element("css selector", "#file").send_keys(str(tmp_path / "questions.csv"))
     click(browser, "Upload", "/sources")
     until_shown(browser, "#sources .badge", "done")

@@ -357,7 +357,7 @@ def test_a_reply_shows_its_marks_while_it_is_written_and_afterwards(browser: Bro
 def shop(tmp_path: Path, site: Site, world: World) -> Iterator[str]:
     """A business's page on another origin, which embeds the chat by its one line."""
     tag = f'<script src="{site.url}/widget.js" data-chatbot="{site.key}" data-color="#0b7a75" async></script>'
-    (tmp_path / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{tag}")
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{tag}", encoding="utf-8")
     handler = functools.partial(Quiet, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

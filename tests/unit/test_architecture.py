@@ -45,7 +45,7 @@ DOCUMENTS = (
 def imports(path: Path) -> set[str]:
     """What a file imports: modules, and the names it takes from them, which may be modules."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -160,7 +160,7 @@ def test_there_is_no_circle_of_imports(root: Path, package: str) -> None:
 def test_packages_say_what_belongs_in_them(root: Path) -> None:
     for package in sorted([*(root / "shared").iterdir(), *(root / "web").iterdir()]):
         if (package / "__init__.py").exists():
-            text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+            text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
             assert "What belongs here" in text, package.name
             assert "What does not" in text, package.name
 
@@ -170,7 +170,7 @@ def test_packages_of_shared_import_what_they_say(root: Path) -> None:
     packages = [path for path in sorted((root / "shared").iterdir()) if (path / "__init__.py").exists()]
     assert len(packages) > 10
     for package in packages:
-        text = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+        text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
         [allowed] = re.findall(r"^It may import:? (.*?)\.(?:\s|$)", text, re.S | re.M)
         if "everything" in allowed or "what stands below" in allowed:  # test_shared_has_floors holds that
             continue
@@ -191,7 +191,7 @@ def test_the_front_door_and_the_commands_write_through_the_models(root: Path) ->
         path
         for room in ("web", "scripts/commands")
         for path in (root / room).rglob("*")
-        if path.suffix in (".py", ".sql") and write.search(path.read_text())
+        if path.suffix in (".py", ".sql") and write.search(path.read_text(encoding="utf-8"))
     ]
     assert {str(path.relative_to(root)) for path in files} == _WRITES_SQL
 
@@ -206,12 +206,12 @@ def test_the_events_of_the_database_are_those_of_the_list(root: Path, database_u
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select webhook_event_names(), webhook_default_events()")
         assert [set(names) for names in cursor.fetchone()] == [set(EVENTS), set(DEFAULT_EVENTS)]
-    document = (root / "workers/README.md").read_text()
+    document = (root / "workers/README.md").read_text(encoding="utf-8")
     assert [event for event in EVENTS if f"`{event}`" not in document] == []
 
 
 def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> None:
-    lines = parse_procfile((root / "Procfile").read_text())
+    lines = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))
     assert set(queues.MODULES) == set(queues.Queue)
     assert set(lines) == {*queues.PROCESS_TYPES.values(), "release", "web", "maintenance", "scheduler", "worker"}
     for queue, module in queues.MODULES.items():
@@ -224,13 +224,13 @@ def test_each_queue_has_its_module_and_its_line_in_the_procfile(root: Path) -> N
 
 def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
     modules = {f"workers.{path.stem}" for path in (root / "workers").glob("*.py")} - {"workers.__init__"}
-    started = parse_procfile((root / "Procfile").read_text())["worker"].split(" --")[0].split()
+    started = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))["worker"].split(" --")[0].split()
     assert started[:4] == ["python", "-m", "shared.jobs.supervisor", "dramatiq"]
     assert set(started[4:]) == modules
 
 
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M)
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(encoding="utf-8"), re.M)
     written = dict(lines)
     assert set(written) == variables()
     assert len(lines) == len(written), "each once"
@@ -251,20 +251,20 @@ def test_a_shell_reads_env_example_as_it_is_written(root: Path) -> None:
     told = subprocess.run(["sh", "-ec", "set -a; . ./.env.example; env -0"], cwd=root, env={}, capture_output=True, timeout=60)
     assert told.stderr == b""
     read = dict(line.split("=", 1) for line in told.stdout.decode().split("\0") if line)
-    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
+    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(encoding="utf-8"), re.M))
     assert {name: read.get(name) for name in written} == written
 
 
 def test_the_procfile_reads_settings_and_has_the_defaults_of_env_example(root: Path) -> None:
-    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.M))
-    read = re.findall(r"\$\{([A-Z_]+):-(\w[\w.]*)?", (root / "Procfile").read_text())
+    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(encoding="utf-8"), re.M))
+    read = re.findall(r"\$\{([A-Z_]+):-(\w[\w.]*)?", (root / "Procfile").read_text(encoding="utf-8"))
     assert len(read) > 15
     for name, default in read:
         assert written.get(name) in ("", default), name
 
 
 def test_encrypted_columns_are_those_of_the_schema(root: Path) -> None:
-    tables = re.findall(r"^create table (\w+) (.*?)^\)", (root / "schema.sql").read_text(), re.M | re.S)
+    tables = re.findall(r"^create table (\w+) (.*?)^\)", (root / "schema.sql").read_text(encoding="utf-8"), re.M | re.S)
     commented = {(table, column) for table, text in tables for column in re.findall(r"(\w+) +text[^\n]*-- encrypted", text)}
     fields = {(m._meta.table_name, f.column_name) for m in models.TABLES for f in models.encrypted_fields(m)}  # type: ignore[attr-defined]  # peewee makes _meta
     assert fields == commented
@@ -272,19 +272,21 @@ def test_encrypted_columns_are_those_of_the_schema(root: Path) -> None:
 
 
 def test_documents_name_every_setting_and_every_queue(root: Path) -> None:
-    text = "\n".join((root / document).read_text() for document in DOCUMENTS)
+    text = "\n".join((root / document).read_text(encoding="utf-8") for document in DOCUMENTS)
     missing = [name for name in (*variables(), *queues.Queue) if name not in text]
     assert not missing
 
 
 def test_the_readme_is_short(root: Path) -> None:
     """Details have their place in the documents of the rooms."""
-    assert len((root / "README.md").read_text().splitlines()) <= 150
+    assert len((root / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_log_events_that_documents_list_are_logged(root: Path) -> None:
-    code = "".join(path.read_text() for package in ("shared", "workers", "web") for path in (root / package).rglob("*.py"))
-    texts = [(root / document).read_text() for document in DOCUMENTS]
+    code = "".join(
+        path.read_text(encoding="utf-8") for package in ("shared", "workers", "web") for path in (root / package).rglob("*.py")
+    )
+    texts = [(root / document).read_text(encoding="utf-8") for document in DOCUMENTS]
     tables = [table for text in texts for table in re.findall(r"^\| event \| level .*\n((?:\|.*\n)+)", text, re.M)]
     cells = [cell for table in tables for cell in re.findall(r"^\| (`.*?) \|", table, re.M)]
     listed = {event for cell in cells for event in re.findall("`(.*?)`", cell)}
@@ -293,7 +295,7 @@ def test_log_events_that_documents_list_are_logged(root: Path) -> None:
 
 
 def test_links_between_the_documents_lead_somewhere(root: Path) -> None:
-    texts = {(root / name).resolve(): (root / name).read_text() for name in DOCUMENTS}
+    texts = {(root / name).resolve(): (root / name).read_text(encoding="utf-8") for name in DOCUMENTS}
     anchors = {path: {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)} for path, text in texts.items()}
     for path, text in texts.items():
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
@@ -311,7 +313,7 @@ def _anchor(heading: str) -> str:
 def test_modules_are_short(root: Path) -> None:
     packages = ("workers", "shared", "web", "scripts", "tests")
     modules = [path for package in packages for path in (root / package).rglob("*.py") if not path.stem.startswith("test_")]
-    lines = {str(path.relative_to(root)): len(path.read_text().splitlines()) for path in modules}
+    lines = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
     assert len(lines) > 400
     assert {name: count for name, count in lines.items() if count > 300} == {}
 
@@ -335,7 +337,7 @@ def _catalog(url: str) -> list[tuple[str, str, str]]:
 def test_schema_sql_equals_the_migrations(database_url: str, empty_database_url: str) -> None:
     first, *_ = migrations()
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(first.read_text())
+        cursor.execute(first.read_text(encoding="utf-8"))
         cursor.execute(f"{RECORD}; insert into schema_migration (name) values (%s)", [first.name])
     migrate(empty_database_url, post=True)
     written, migrated = _catalog(database_url), _catalog(empty_database_url)  # the first was made by schema.sql

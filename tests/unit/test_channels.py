@@ -76,17 +76,17 @@ def test_nobody_but_the_registry_lists_channels(root: Path) -> None:
         for package in ("shared", "web", "workers", "scripts/commands")
         for path in (root / package).rglob("*.py")
         if path.name not in ("registry.py", "queues.py")  # queues names modules of workers/
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict) and len(_texts(node) & set(CHANNELS)) > 1
     }
     assert not lists
 
 
 def test_the_registry_is_vocabulary(root: Path) -> None:
-    source = ast.parse((root / "shared/channels/registry.py").read_text())
+    source = ast.parse((root / "shared/channels/registry.py").read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "dataclasses", "shared.errors", "shared.queues"}
-    packages = ast.parse((root / "shared/channels/__init__.py").read_text())
+    packages = ast.parse((root / "shared/channels/__init__.py").read_text(encoding="utf-8"))
     assert not [node for node in ast.walk(packages) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 

@@ -320,7 +320,7 @@ _ANY_TEXT = {
 
 
 def _documented(root: Path) -> list[str]:
-    return re.findall(r"^([A-Z][A-Z0-9_]*)=", (root / ".env.example").read_text(), re.MULTILINE)
+    return re.findall(r"^([A-Z][A-Z0-9_]*)=", (root / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_every_documented_setting_refuses_nonsense(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,12 +339,14 @@ def test_every_documented_setting_refuses_nonsense(root: Path, monkeypatch: pyte
 
 
 def _run_line(root: Path, line: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = parse_procfile((root / "Procfile").read_text())[line]
+    command = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))[line]
     environment = {**GOOD, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "WEB_HOST": "127.0.0.1", **settings}
     return subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("line", [line for line in parse_procfile((ROOT / "Procfile").read_text()) if line != "release"])
+@pytest.mark.parametrize(
+    "line", [line for line in parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8")) if line != "release"]
+)
 def test_every_process_type_ends_and_names_what_is_wrong(root: Path, line: str) -> None:
     done = _run_line(root, line, LOG_LEVEL="LOUD", MEDIA_FOLDER=__file__, PORT=str(free_port()))
     assert done.returncode

@@ -19,7 +19,7 @@ from scripts.local.programs import ServiceFailed, make_postgres_data, postgres_p
 def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path))
     monkeypatch.setenv("REDIS_URL", "")  # what is changed is put back
-    environment.announcement(tmp_path).write_text(json.dumps({"REDIS_URL": "redis://there"}))
+    environment.announcement(tmp_path).write_text(json.dumps({"REDIS_URL": "redis://there"}), encoding="utf-8")
     with pytest.raises(SystemExit, match=f"no scripts/server is running with {tmp_path}, which SWITCHBOARD_DATA names"):
         environment.use_running_services("jobs", "REDIS_URL")
     with occupy(environment.services_lock(tmp_path)), occupy(tmp_path / "server.lock") as server:
@@ -32,7 +32,7 @@ def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("command", ["server", "demo", "migrate", "chaos calm", "bench latency", "bench streams"])
 def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, command: str) -> None:
     """As where the project's own folder is read-only: what to do instead is said as well."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     name, *arguments = command.split()
     done = subprocess.run(
         [sys.executable, "-m", f"scripts.commands.{name}", *arguments],
@@ -61,7 +61,7 @@ def test_half_a_database_folder_does_not_stand_in_its_place(tmp_path: Path, monk
 
     def copy_half(_made: Path, place: Path) -> None:
         place.mkdir()
-        (place / "PG_VERSION").write_text("18")
+        (place / "PG_VERSION").write_text("18", encoding="utf-8")
         raise shutil.Error([("from", "to", "[Errno 28] No space left on device")])
 
     with monkeypatch.context() as disk:
@@ -78,7 +78,7 @@ def test_the_demo_of_another_folder_is_found(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("REDIS_URL", "")
     folder = environment.data_folder("demo")
     folder.mkdir()
-    environment.announcement(folder).write_text(json.dumps({"REDIS_URL": "redis://the-demo"}))
+    environment.announcement(folder).write_text(json.dumps({"REDIS_URL": "redis://the-demo"}), encoding="utf-8")
     with occupy(environment.services_lock(folder)):
         environment.use_running_services("jobs", "REDIS_URL")
     assert os.environ["REDIS_URL"] == "redis://the-demo"

@@ -111,7 +111,9 @@ def test_placeholders_are_the_same_in_german(root: Path) -> None:
 
 
 def test_each_action_of_the_audit_has_words(root: Path) -> None:
-    sources = [path.read_text() for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")]
+    sources = [
+        path.read_text(encoding="utf-8") for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")
+    ]
     recorded = {action for source in sources for action in re.findall(r'(?:audited|record)\(\s*"(\w+\.\w+)"', source)}
     assert len(recorded) > 20
     assert recorded <= ACTIONS.keys()
@@ -132,7 +134,9 @@ def _details_in(source: str) -> set[str]:
 
 
 def test_each_subject_and_each_detail_of_the_audit_has_a_name(root: Path) -> None:
-    sources = [path.read_text() for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")]
+    sources = [
+        path.read_text(encoding="utf-8") for folder in ("web", "shared", "scripts") for path in (root / folder).rglob("*.py")
+    ]
     subjects = {kind for source in sources for kind in re.findall(r'audited\(\s*"\w+\.\w+",\s*"([\w ]+)"', source)}
     details = set().union(*(_details_in(source) for source in sources))
     assert len(subjects) > 10
@@ -147,7 +151,7 @@ def test_each_setting_that_the_api_can_change_has_a_name() -> None:
 
 
 def test_each_state_that_a_search_can_hit_has_words(root: Path) -> None:
-    schema = (root / "schema.sql").read_text()
+    schema = (root / "schema.sql").read_text(encoding="utf-8")
     [states] = re.findall(r"create table job \(.*?check \(state in \(([^)]*)\)", schema, re.DOTALL)
     assert set(re.findall(r"\w+", states)) == words.JOB_STATES.keys()
     assert {status for found in re.findall(r"check \(status in \(([^)]*)\)", schema) for status in re.findall(r"\w+", found)} <= (
@@ -162,7 +166,7 @@ def test_languages_are_read_from_files() -> None:
 
 @pytest.mark.parametrize("folder", ["web/static/vendor", "tests/vendor", "tests/vendor_node"])
 def test_vendored_files_are_those_of_their_packages(root: Path, folder: str) -> None:
-    listed = json.loads((root / folder / "vendor.json").read_text())
+    listed = json.loads((root / folder / "vendor.json").read_text(encoding="utf-8"))
     assert {path.name for path in (root / folder).iterdir()} == {"vendor.json", *listed}
     for name, source in listed.items():
         assert hashlib.sha256((root / folder / name).read_bytes()).hexdigest() == source["sha256"], name
@@ -200,7 +204,7 @@ def test_an_address_that_an_email_cannot_have_is_refused(address: str) -> None:
 
 def test_each_section_of_the_styles_is_closed(root: Path) -> None:
     """Many hands add to the end of the file: a brace that a merge lost would undo everything behind it."""
-    sections = re.split(r"^(?=/\* ----)", (root / "web/static/desk.css").read_text(), flags=re.M)
+    sections = re.split(r"^(?=/\* ----)", (root / "web/static/desk.css").read_text(encoding="utf-8"), flags=re.M)
     assert len(sections) > 10
     for section in sections:
         assert section.count("{") == section.count("}"), section.splitlines()[0]

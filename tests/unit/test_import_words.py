@@ -43,7 +43,7 @@ def texts_of(node: ast.expr, composed: Mapping[str, Sequence[str]]) -> list[str]
 def said(root: Path) -> set[str]:
     found: set[str] = set()
     for path in [*(root / "shared/knowledge").glob("*.py"), root / "workers/knowledge_import.py"]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _SAYS and node.args:
                 found.update(texts_of(node.args[-1], _COMPOSED))
     return found

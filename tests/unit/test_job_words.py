@@ -51,7 +51,7 @@ def said(root: Path) -> set[str]:
     others = {path for pattern in _OTHERS for path in root.glob(pattern)}
     found: set[str] = set()
     for path in {*(root / "shared").rglob("*.py"), *(root / "workers").glob("*.py")} - others:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _SAYS:
                 found.update(text for argument in node.args for text in texts_of(argument, _COMPOSED))
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _CONSTANTS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +42,31 @@ def test_a_command_prints_what_the_terminal_can_show(root: Path, environment: di
 
 def test_the_widgets_scripts_have_their_words(root: Path, environment: dict[str, str]) -> None:
     run(WIDGET, root, environment)
+
+
+def _reads_as_the_locale_says(call: ast.Call) -> bool:
+    """Whether it opens a file as text and names no encoding."""
+    if any(keyword.arg == "encoding" for keyword in call.keywords):
+        return False
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    mode = next((word.value for word in call.args[:2] if isinstance(word, ast.Constant) and _is_mode(word.value)), None)
+    if name in ("NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile"):
+        return mode is not None and "b" not in mode
+    if name == "open" and isinstance(call.func, ast.Attribute) and mode is None:
+        return not call.args  # with another argument it is a browser, an archive or os
+    return name in ("read_text", "write_text") or (name in ("open", "fdopen") and "b" not in (mode or ""))
+
+
+def _is_mode(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[rwax][bt+]*", value) is not None
+
+
+def test_each_text_file_is_opened_with_its_encoding(root: Path) -> None:
+    wrong = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for room in ("shared", "workers", "web", "scripts", "tests")
+        for path in sorted((root / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and _reads_as_the_locale_says(node)
+    ]
+    assert not wrong

@@ -251,7 +251,7 @@ def test_other_failures_are_not_asked_again() -> None:
 
 
 def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> None:
-    statement = (root / "workers" / "ai.sql").read_text()
+    statement = (root / "workers" / "ai.sql").read_text(encoding="utf-8")
     assert re.search(rf"left\(turn\.content, {prompt.TURN_BUDGET + 1}\)", statement)
     assert f"searched.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
     assert CHANNELS["widget"].max_inbound <= prompt.QUESTION_BUDGET, "a question goes into the prompt whole"
@@ -259,7 +259,7 @@ def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> 
 
 def test_the_claim_reads_one_character_more_than_a_prompt_takes() -> None:
     """By which the prompt sees that it has to cut."""
-    claim = (Path(__file__).parents[2] / "workers" / "ai.sql").read_text()
+    claim = (Path(__file__).parents[2] / "workers" / "ai.sql").read_text(encoding="utf-8")
     assert f"searched.before, {prompt.ITEM_BUDGET + 1})" in claim
     assert f"left(turn.content, {prompt.TURN_BUDGET + 1})" in claim
 

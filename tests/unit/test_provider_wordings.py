@@ -19,7 +19,7 @@ from shared.ai import lessons, provider, refusals, waits
 from shared.errors import OutsideFailure, Snooze
 
 #: By what they have in common: what is expected, then the answer, in the vendors' own sentences.
-ERRORS = json.loads(Path(__file__).with_name("provider_errors.json").read_text())
+ERRORS = json.loads(Path(__file__).with_name("provider_errors.json").read_text(encoding="utf-8"))
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
 
 

@@ -87,7 +87,7 @@ def desk_schemas(root: Path) -> set[type[Schema]]:
     found = set()
     for path in (root / "web/desk").rglob("*.py"):
         module = importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "check" and node.args:
                 found.add(eval(ast.unparse(node.args[0]), vars(module)))
     return found
@@ -105,7 +105,7 @@ def said(schema: type[Schema]) -> Iterator[str]:
 
 def written(path: Path) -> Iterator[str]:
     """Texts of errors in a module, where something stands for each value."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"ValidationError", "UrlRefused"} and node.args:
             yield from _texts(node.args[0])
         elif isinstance(node, ast.keyword) and node.arg == "error":

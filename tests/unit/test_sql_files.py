@@ -13,7 +13,7 @@ from shared.db.sql import SqlFileError
 
 def loaded(folder: Path, text: str) -> sql.Query:
     """The first query of a file with this text."""
-    (folder / "stage.sql").write_text(text)
+    (folder / "stage.sql").write_text(text, encoding="utf-8")
     sql.load.cache_clear()
     return next(iter(sql.load(str(folder / "stage.py")).values()))
 

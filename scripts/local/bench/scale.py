@@ -57,7 +57,7 @@ def scale(rig: Rig, messages: int) -> Run:
         sweep_seconds, records = _timed(sweep), _count("job")
         prune_seconds = _timed(prune_jobs)
         pruned = records - _count("job")
-    slow = _slow_statements(rig.log.read_text(errors="replace"))
+    slow = _slow_statements(rig.log.read_text(encoding="utf-8", errors="replace"))
     for line in slow[:SHOWN]:
         print(f"  {line[:110]}", file=sys.stderr)
     return {
@@ -106,7 +106,9 @@ def _slow_statements(log: str) -> list[str]:
 
 def _is_housekeeping(line: str) -> bool:
     """Whether a logged statement is one of sweep or prune."""
-    sources = [path.read_text("utf-8") for name in ("sweep", "prune") for path in (ROOT / "shared" / "jobs").glob(f"{name}*")]
+    sources = [
+        path.read_text(encoding="utf-8") for name in ("sweep", "prune") for path in (ROOT / "shared" / "jobs").glob(f"{name}*")
+    ]
     return line.partition(": ")[2][:RECOGNISED_BY] in " ".join(" ".join(sources).split())
 
 

@@ -158,5 +158,5 @@ def _embed(base: int, model: str) -> None:
 def _postgres_cpu() -> int | None:
     """Nanoseconds of CPU of this session's backend, if it runs on this machine."""
     with suppress(OSError, ValueError), db.connection() as database:
-        return int(Path(f"/proc/{database.session.get_backend_pid()}/schedstat").read_text().split()[0])
+        return int(Path(f"/proc/{database.session.get_backend_pid()}/schedstat").read_text(encoding="utf-8").split()[0])
     return None

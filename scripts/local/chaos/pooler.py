@@ -49,7 +49,7 @@ class PgBouncer:
         self._file = services.postgres_log.with_name("pgbouncer.ini")
         where = {"host": parts.hostname, "port": parts.port}
         who = {"user": parts.username, "password": parts.password}
-        self._file.write_text(_CONFIGURATION.format(**where, **who, own_port=self._port, mode=mode, size=size))
+        self._file.write_text(_CONFIGURATION.format(**where, **who, own_port=self._port, mode=mode, size=size), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class PgBouncer:
                 socket.create_connection(("127.0.0.1", self._port)).close()
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"pgbouncer did not start:\n{self._file.with_suffix('.log').read_text()[-2000:]}")
+        raise RuntimeError(f"pgbouncer did not start:\n{self._file.with_suffix('.log').read_text(encoding='utf-8')[-2000:]}")
 
     def kill(self) -> None:
         """kill -9: every connection through it breaks."""
