@@ -69,11 +69,12 @@ def test_so_many_questions_in_a_row_without_an_answer_hand_over(world: World) ->
 
 
 def test_when_it_is_closed_the_customer_is_told_so_and_the_time_to_come_begins_when_it_opens(world: World) -> None:
-    change(world, opening_hours=closed_now(), closed_message="We are back on Monday.", return_after_minutes=60)
+    hours = closed_now()
+    change(world, opening_hours=hours, closed_message="We are back on Monday.", return_after_minutes=60)
     assert ask(world, "When do you ship?")["content"] != "We are back on Monday.", "the bot works at night"
     assert ask(world, PERSON)["content"] == "We are back on Monday."
     assert conversation()["handover_reason"] == "asked"
-    opened = opens(closed_now(), "UTC", datetime.now(UTC).isoformat())
+    opened = opens(hours, "UTC", datetime.now(UTC).isoformat())
     assert opened is not None
     assert conversation()["returns_at"] == opened + timedelta(hours=1)
 

@@ -139,7 +139,7 @@ def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessM
 
 
 def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small: ProcessManager, simulator: Simulator) -> None:
-    simulator.faults([{"kind": "ai", "fault": "timeout", "ms": 30_000}])
+    simulator.faults([{"kind": "ai", "fault": "hold"}])
     for number in range(8):  # more than there are threads
         world.say(user=f"v-{number}")
     until(lambda: len(world.jobs(queue="ai-processing", state="active")) == 2)  # half of the threads

@@ -39,6 +39,7 @@ DOCUMENTS = (
     "scripts/README.md",
     "shared/README.md",
     "shared/channels/README.md",
+    "tests/README.md",
 )
 
 
