@@ -34,7 +34,7 @@ _METHODS = [
     ("shared/people/**.py", "python"),
     ("shared/webhooks/events.py", "python"),
     # What the desk and the API do alike.
-    *((f"web/{name}.py", "python") for name in ("connecting", "connection_words", "invitations")),
+    *((f"web/{name}.py", "python") for name in ("connecting", "connection_words", "invitations", "trying_out")),
     # What a browser may be told outside the desk: the start page, and errors.
     *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "widget/access")),
     *((f"web/ops/{name}.py", "python") for name in ("dashboard", "metrics")),
