@@ -57,7 +57,7 @@ def _limit_memory() -> None:
     with suppress(OSError, ValueError):  # macOS
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     with suppress(OSError):  # a machine whose memory is used up ends this process, rather than PostgreSQL
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
 
 
 def _answer(raw: Raw) -> dict[str, object]:

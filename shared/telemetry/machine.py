@@ -17,6 +17,6 @@ def memory(root: Path = Path("/")) -> int:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -405,10 +405,10 @@ def memory_within(megabytes: int, *processes: int) -> Iterator[None]:
     """Fails if one of these takes more than so much memory for the block, beyond what it had before (Linux counts that)."""
 
     def figure(process: int, name: str) -> int:
-        return int(re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())[1]) // 1024  # type: ignore[index]
+        return int(re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(encoding="utf-8"))[1]) // 1024  # type: ignore[index]
 
     for process in processes:
-        Path(f"/proc/{process}/clear_refs").write_text("5")  # the highest is the present one now
+        Path(f"/proc/{process}/clear_refs").write_text("5", encoding="utf-8")  # the highest is the present one now
     before = [figure(process, "VmRSS") for process in processes]
     yield
     took = [figure(process, "VmHWM") - had for process, had in zip(processes, before, strict=True)]

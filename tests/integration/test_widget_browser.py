@@ -35,7 +35,7 @@ def page(tmp_path: Path, world: World) -> Iterator[Browser]:
 
 
 def test_the_page_is_accessible(page: Browser, root: Path) -> None:
-    page.run((root / "tests/vendor/axe.min.js").read_text())
+    page.run((root / "tests/vendor/axe.min.js").read_text(encoding="utf-8"))
     found = page.driver.execute_async_script(
         "const done = arguments[0]; axe.run(document).then(found => done(found.violations.map(one => one.id)))"
     )

@@ -279,7 +279,7 @@ def test_a_machine_whose_memory_is_used_up_ends_the_reader_and_nothing_else() ->
     read("short.txt", "One sentence.")
     process = reading._reader._process
     assert process is not None
-    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
+    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text(encoding="utf-8").strip() == "1000"
 
 
 def test_a_file_for_which_memory_is_missing_is_not_called_damaged() -> None:
@@ -290,7 +290,7 @@ def test_a_file_for_which_memory_is_missing_is_not_called_damaged() -> None:
     read("small.html", "<p>A page that has the libraries loaded.</p>")
     process = reading._reader._process
     assert process is not None
-    taken = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    taken = int(Path(f"/proc/{process.pid}/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.prlimit(process.pid, resource.RLIMIT_AS, (taken + 2**26,) * 2)
     large = io.BytesIO()
     with zipfile.ZipFile(small) as parts, zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as more:
@@ -339,10 +339,10 @@ def test_a_container_has_the_memory_that_it_may_have(tmp_path: Path, file: str) 
     assert whole > 2**27
     path = tmp_path / file
     path.parent.mkdir(parents=True)
-    path.write_text("134217728\n")
+    path.write_text("134217728\n", encoding="utf-8")
     assert machine.memory(tmp_path) == 2**27
     for no_limit in ("max\n", "9223372036854771712\n"):
-        path.write_text(no_limit)
+        path.write_text(no_limit, encoding="utf-8")
         assert machine.memory(tmp_path) == whole
 
 
