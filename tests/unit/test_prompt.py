@@ -253,7 +253,7 @@ def test_other_failures_are_not_asked_again() -> None:
 def test_sql_reads_what_the_budgets_allow_and_one_character_more(root: Path) -> None:
     statement = (root / "workers" / "ai.sql").read_text(encoding="utf-8")
     assert re.search(rf"left\(turn\.content, {prompt.TURN_BUDGET + 1}\)", statement)
-    assert f"searched.before, {prompt.ITEM_BUDGET + 1}) as items" in statement
+    assert f"searched.before, {prompt.ITEM_BUDGET + 1}) end as items" in statement
     assert CHANNELS["widget"].max_inbound <= prompt.QUESTION_BUDGET, "a question goes into the prompt whole"
 
 
