@@ -256,7 +256,7 @@ def _ask(job: Job, message_id: int, context: Context, meter: Meter, items: Seque
         def complete_one(messages: list[prompt.Message]) -> provider.Completion:
             most = Most(_most_of(messages, tools), asked.max_tokens)
             with meter.call("ai", asked.base_url, asked.model, most) as made:
-                completion = provider.complete(asked, messages, tools=tools, on_text=on_text)
+                completion = provider.complete(asked, messages, tools=tools, on_text=on_text, own_name=context["chatbot_name"])
                 made.paid(completion.prompt_tokens, completion.completion_tokens, model=completion.model)
             return completion
 

@@ -5,8 +5,8 @@
 -- What is searched for here takes some milliseconds, for others' claims wait in the same statement: a base with many items for a
 -- message of this length is searched afterwards, and so is one with vectors (shared/ai/search.py).
 select claimed_jobs.*, (select to_jsonb(context) from (
-    select chatbot.id as chatbot_id, left(chatbot.system_prompt, 20000) as system_prompt, chatbot.unsupported_message,
-        chatbot.unsupported_hands_over, chatbot.can_see,
+    select chatbot.id as chatbot_id, chatbot.name as chatbot_name, left(chatbot.system_prompt, 20000) as system_prompt,
+        chatbot.unsupported_message, chatbot.unsupported_hands_over, chatbot.can_see,
         chatbot.knowledge_characters, chatbot.history_characters, question.channel,
         reply.id as reply_id, reply.status = 'SUPERSEDED' as is_superseded,
         case when hours.are_over then coalesce(chatbot.closed_message, chatbot.handover_message) else chatbot.handover_message end

@@ -1,5 +1,5 @@
 """The words of an answer that are for the customer. What stands before, between and behind them is taken out: thoughts, marks of
-turns, a role's name, JSON, markup of our own prompt.
+turns and roles' names (roles.py), JSON, markup of our own prompt.
 
 A model's thoughts are never for the customer, and never for a later prompt. Where a provider does not keep them apart
 (`reasoning_content`), they stand in the text between markers. One of the two may be missing: a chat template begins the answer
@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from shared.ai import roles
+from shared.ai.roles import ANSWER_HEAD
 from shared.payloads import strip_invalid
 
 #: Characters that a marker or a call begins with.
@@ -59,14 +61,8 @@ _FRAME = re.compile(
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
-#: How thoughts are headed by models that were taught to think aloud, and the answer behind them.
+#: How thoughts are headed by models that were taught to think aloud.
 THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in ("Thought", "Thoughts", "Reasoning"))
-ANSWER_HEADS = tuple(
-    f"{mark}{word}:"
-    for mark in ("", "**")
-    for word in ("Final Answer", "Final answer", "Answer", "Antwort", "Respuesta", "Réponse", "Risposta", "Resposta")
-)
-_ANSWER_HEAD = rf"(?:{'|'.join(map(re.escape, ANSWER_HEADS))})(?:\*\*)?\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
 #: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
 #: the channels; Granite; what Poe quotes and ollama prints; ReAct. Then those of them that have no end.
 _BARE_THOUGHTS = re.compile(
@@ -74,57 +70,12 @@ _BARE_THOUGHTS = re.compile(
     r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
     r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?\s*\n(?:\s*>[^\n]*(?:\n|\Z))+\s*"
     r"|\A\s*Thinking(?:\.\.\.|…)\s*\n[\s\S]*?\.\.\.done thinking\.\s*"
-    rf"|\A\s*(?:{'|'.join(map(re.escape, THOUGHT_HEADS))})[\s\S]*?\n[ \t]*{_ANSWER_HEAD}"
+    rf"|\A\s*(?:{'|'.join(map(re.escape, THOUGHT_HEADS))})[\s\S]*?\n[ \t]*{ANSWER_HEAD}"
     r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
 )
 
-_ASSISTANT = (
-    r"(?:AI |KI-|virtual )?(?:assistant|assistent|asistente|assistente)|AI|chatbot"
-    r"|ассистент|помощник|助手|アシスタント|어시스턴트"
-)
-_USER = (
-    r"user|human|customer|kunde|kundin|nutzer|usuario|cliente|utilisateur|utente|gebruiker"
-    r"|пользователь|用户|ユーザー|사용자"
-)
-#: What ends a turn for the model, where a server does not know it and leaves it in the text.
-ENDS = (
-    *(
-        f"<|{name}|>"
-        for name in ("im_end", "eot_id", "eom_id", "eot", "end", "return", "endoftext", "end_of_text", "end_of_turn")
-    ),
-    *(
-        "<|endofturn|>",
-        "<|eos|>",
-        "<|end_of_turn_token|>",
-        "<|observation|>",
-        "[|endofturn|]",
-        "<end_of_turn>",
-        "<turn|>",
-        "<eos>",
-    ),
-    *("<end_of_utterance>", "</s>", "[/inst]", "<｜end▁of▁sentence｜>"),
-)
-_ENDS = rf"(?:{'|'.join(map(re.escape, ENDS))})"
-_END_OF_TURN = re.compile(rf"(?:{_ENDS}\s*)+\Z", re.I)
-#: The customer's next turn, which the model makes up because nothing has stopped it; by marks, or by names of both roles.
-_NEXT_TURN = re.compile(
-    r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<start_of_turn>\s*user|<\|user\|>|<｜User｜>|</s>\s*(?:<s>\s*)?\[INST\]"
-    rf"|{_ENDS}\s{{0,9}}(?:<\|(?:im_start|start_header_id)\|>\s*)?(?:{_USER})\s*[:：\n]"
-    r"|\n[ \t]*\n(?:\*\*)?Human:"
-    rf"|\n(?:\*\*)?(?:{_USER})(?:\*\*)?\s?[:：][^\n]*\n+(?:\*\*)?(?:{_ASSISTANT})(?:\*\*)?\s?[:：]",
-    re.I,
-)
-#: How a turn of the model begins for a template; a role's name before it; a note as our prompt has them (prompt.py).
-BEGINS = re.compile(
-    r"\A\s*(?:(?:<s>|\[/INST\]|<\|im_start\|>\s*assistant\s*\n|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|assistant\|>"
-    r"|<start_of_turn>\s*model\s*\n|<｜Assistant｜>|assistant\s*\n)\s*)+"
-    rf"|\A\s*{_ANSWER_HEAD}"
-    rf"|\A\s*(?:\*\*|__)?(?:{_ASSISTANT})(?:\*\*|__)?\s?[:：](?:\*\*|__)?\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
-    r"|\A\s*\[(?:\d+ (?:hours|days|weeks) later|a colleague|replies to: |the customer reacted with )[^\]\n]{0,300}\]\s*(?=\S)",
-    re.I,
-)
 #: The knowledge's markup, in an answer that repeats it.
-_MARKUP = re.compile(r"</?knowledge>\s*|<item number=\"\d{1,3}\"[^<>]*>|</item>")
+MARKUP = re.compile(r"</?knowledge>\s*|<item number=\"\d{1,3}\"[^<>]*>|</item>")
 #: What our prompt escapes, or a server does.
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|#x27|#39);")
 _CHARACTERS = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#x27;": "'", "&#39;": "'"}
@@ -138,10 +89,15 @@ _TEXTS = ("markdown", "md", "text", "txt")
 _ANSWERS = ("answer", "response", "reply", "final_answer", "message", "text", "content", "output")
 
 
-def cleaned(text: str) -> str:
-    """The model's own turn without its thoughts; "" if nothing of it can be seen, like a space without a width."""
-    text = _without_turns(strip_invalid(text.replace("\x00", "")))
-    text = _without_turns(without_thoughts(text)).strip()
+def cleaned(text: str, own_name: str = "") -> str:
+    """The model's own turn without its thoughts; "" if nothing of it can be seen, like a space without a width.
+
+    A mark of a template ends the turn wherever it stands; by names only the answer is read, for thoughts quote the conversation.
+    """
+    text = strip_invalid(text.replace("\x00", ""))
+    text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
+    text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
+    text = roles.without_end(text).strip()
     return text if any(character.isprintable() and not character.isspace() for character in text) else ""
 
 
@@ -207,28 +163,10 @@ def visible_part(text: str) -> tuple[str, bool]:
     return _FRAME.sub("", visible), is_thinking
 
 
-def _without_turns(text: str) -> str:
-    """The model's own turn: nothing of a template, no role's name before it, and none that it makes up behind it."""
-    for _ in range(3):  # a mark, a name, a note
-        text, found = BEGINS.subn("", text, count=1)
-        if not found:
-            break
-    following = _NEXT_TURN.search(text)
-    if following and text[: following.start()].strip():
-        text = text[: following.start()]
-    return without_end(text)
-
-
-def without_end(text: str) -> str:
-    """The text without the marks at its end that are the model's own; </s> may also end what is struck out."""
-    found = _END_OF_TURN.search(text)
-    return text if found is None or ("</s>" in found[0] and "<s>" in text) else text[: found.start()]
-
-
 def words_of(text: str) -> str:
     """The words for the customer in an answer without calls and thoughts."""
     text = _unwrapped(text)
-    text = _MARKUP.sub("", text)
+    text = MARKUP.sub("", text)
     pieces = _CODE.split(text)  # every second one is code
     return "".join(piece if place % 2 else _readable(piece) for place, piece in enumerate(pieces)).strip()
 

@@ -80,8 +80,11 @@ class Completion:
     is_estimated: bool = False
 
 
-def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools: Iterable[str] = ()) -> Completion:
-    """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered.
+def parse(
+    answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools: Iterable[str] = (), own_name: str = ""
+) -> Completion:
+    """Reads a completion: `model` and `messages` are what was asked for, `tools` the names that were offered, `own_name` what the
+    bot is called.
 
     Of several `choices` the first that says something is the answer, and in a stream the first: one is asked for, others say the
     same in other words.
@@ -99,7 +102,7 @@ def parse(answer: Any, model: str, messages: Sequence[Mapping[str, Any]], tools:
         if not isinstance(message, Mapping) and finish_reason is None:
             raise TypeError
         message = message if isinstance(message, Mapping) else {}
-        tool, text = _called_or_said(message, frozenset(tools))
+        tool, text = _called_or_said(message, frozenset(tools), own_name)
         refusal = "" if text else answer_text.cleaned(text_of(message.get("refusal")) or _refusal_part(message.get("content")))
         written = [text_of(message.get(name)) for name in ("content", "reasoning_content", "reasoning", "thinking", "refusal")]
         found = Completion(text, _name(answer.get("model")) or model, 0, 0, _name(answer.get("id")), finish_reason, tool)
@@ -183,10 +186,10 @@ def text_of(content: Any) -> str:
     return next((text for name in ("text", "content", "value", "parts") if (text := text_of(content.get(name)))), "")
 
 
-def _called_or_said(message: Mapping[str, Any], offered: frozenset[str]) -> tuple[ToolCall | None, str]:
+def _called_or_said(message: Mapping[str, Any], offered: frozenset[str], own_name: str) -> tuple[ToolCall | None, str]:
     """The tool that an answer calls, and what it says to the customer."""
     written = text_of(message.get("content")) or _spoken(message)
-    text = answer_text.cleaned(written)
+    text = answer_text.cleaned(written, own_name)
     if tool := calls.in_message(message, offered):
         return tool, text
     if tool := calls.in_channels(written, offered) or calls.in_text(text, offered):

@@ -10,6 +10,7 @@ class Context(TypedDict):
 
     # The chatbot.
     chatbot_id: int
+    chatbot_name: str
     system_prompt: str
     #: Whether its model reads pictures.
     can_see: bool

@@ -84,9 +84,11 @@ def complete(
     *,
     tools: Sequence[Mapping[str, Any]] = (),
     on_text: OnText | None = None,
+    own_name: str = "",
 ) -> Completion:
     """Asks for one answer. `tools` are offered in OpenAI's form; the answer may call one instead of saying something.
-    `on_text` is given its text while it comes, if the provider streams. The completion is what counts.
+    `on_text` is given its text while it comes, if the provider streams. The completion is what counts. `own_name`: what the bot
+    is called, which models write before what they say.
 
     Raises Throttled, Refusal (bad key, no quota), RequestRefused (ContextTooLong, NoText), ProviderError (NoAnswer): all of them
     NotAnswered. Their texts are ours; the provider's words, which may repeat the prompt, are apart.
@@ -98,7 +100,7 @@ def complete(
     for _ in range(MAX_LESSONS):
         known = {**profile, **learnt}
         body = _body(provider, messages, tools, known, is_streamed=on_text is not None)
-        stream = AnswerStream.of(provider.model, known, on_text or _nobody) if body.get("stream") else None
+        stream = AnswerStream.of(provider.model, known, on_text or _nobody, own_name) if body.get("stream") else None
         try:
             answered = _ask(asked, timeout, body, stream)
         except _Refused as refused:
@@ -114,7 +116,7 @@ def complete(
         if learnt:
             profiles.keep(provider.base_url, provider.model, learnt)
         names = [tool["function"]["name"] for tool in tools]
-        return completion.parse(answered, provider.model, body["messages"], names)
+        return completion.parse(answered, provider.model, body["messages"], names, own_name)
     raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
 
 

@@ -50,10 +50,16 @@ class AnswerStream:
     """Collects one streamed completion. `take` is given the body as it comes."""
 
     def __init__(
-        self, on_text: OnText, *, expects_usage: bool, begins_in_thoughts: bool = False, repeats_text: bool = False
+        self,
+        on_text: OnText,
+        *,
+        expects_usage: bool,
+        begins_in_thoughts: bool = False,
+        repeats_text: bool = False,
+        own_name: str = "",
     ) -> None:
         self._on_text, self._expects_usage, self._repeats_text = on_text, expects_usage, repeats_text
-        self._events, self._visible = events.EventReader(), VisibleText(begins_in_thoughts=begins_in_thoughts)
+        self._events, self._visible = events.EventReader(), VisibleText(begins_in_thoughts=begins_in_thoughts, own_name=own_name)
         #: What `on_text` raised: there is no point in going on.
         self.stopped: Exception | None = None
         #: Whether nothing but the model's name says that its answers begin in thoughts.
@@ -80,14 +86,15 @@ class AnswerStream:
         self._error: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, model: str, profile: Mapping[str, Any], on_text: OnText) -> AnswerStream:
-        """One from a model, of which this is known."""
+    def of(cls, model: str, profile: Mapping[str, Any], on_text: OnText, own_name: str = "") -> AnswerStream:
+        """One from a model, of which this is known; a bot is called so."""
         is_assumed = "unmarked_thoughts" not in profile and _THINKS_ALWAYS.search(model) is not None
         stream = cls(
             on_text,
             expects_usage=profile.get("stream_options", 1) is not None,
             begins_in_thoughts=is_assumed or bool(profile.get("unmarked_thoughts")),
             repeats_text=bool(profile.get("repeats_text")),
+            own_name=own_name,
         )
         stream.is_assumption = is_assumed
         return stream

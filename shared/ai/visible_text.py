@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import re
 
-from shared.ai import calls, named_calls
-from shared.ai.answer_text import (
-    ANSWER_HEADS,
-    BEGINS,
-    ENDS,
-    PREFIXES,
-    TAGS,
-    THOUGHT_HEADS,
-    TRIGGERS,
-    markers_of,
-    visible_part,
-    without_end,
-)
+from shared.ai import calls, named_calls, roles
+from shared.ai.answer_text import MARKUP, PREFIXES, TAGS, THOUGHT_HEADS, TRIGGERS, markers_of, visible_part
 from shared.ai.calls import MARK as CALL
 from shared.ai.tools import TOOLS
 
@@ -32,7 +21,7 @@ _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
 _TAG_NAMES = (
     *TAGS,
     *(f"{prefix}{tag}" for prefix in PREFIXES for tag in TAGS),
-    *("answer", "response", "final_answer", "details"),
+    *("answer", "response", "final_answer", "details", "knowledge", "item"),
     *(
         f"{prefix}{name}"
         for prefix in ("", "seed:", "minimax:", "longcat_")
@@ -54,13 +43,15 @@ _OF_CALLS = (
     "<｜tool_calls_begin｜>",
     "<｜dsml｜function_calls>",
 )
-_LITERALS = (*_OTHERS, *_OF_CALLS, *ENDS, *(f"<|{name}|>" for name in _PIPED.split()))
+_LITERALS = (*_OTHERS, *_OF_CALLS, *roles.ENDS, *roles.MARKS, *(f"<|{name}|>" for name in _PIPED.split()))
+#: What an item of knowledge begins with (prompt.py), up to the end of its title; and markup behind which spaces go as well.
+_BEGUN_ITEM = re.compile(r"<item number=[^<>]{0,3500}\Z")
+_MARKUP_LAST = re.compile(rf"(?:{MARKUP.pattern})\Z")
 #: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
 _MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
-    *(*TOOLS, "Assistant:", "assistant:", "**Assistant:", "AI:", "<|im_start|>assistant", "<|start_header_id|>", "<|assistant|>"),
-    *(*THOUGHT_HEADS, *ANSWER_HEADS),
+    *(*TOOLS, *THOUGHT_HEADS),
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
@@ -72,11 +63,11 @@ class VisibleText:
     """What of a text that comes in pieces may be shown. Nothing is held back but what may yet become a marker, or is no text.
 
     `begins_in_thoughts`: the model leaves the opening marker out, so nothing is shown before the closing one, unless its thoughts
-    come apart (`thoughts_are_apart`).
+    come apart (`thoughts_are_apart`). `own_name`: what the bot is called.
     """
 
-    def __init__(self, *, begins_in_thoughts: bool = False) -> None:
-        self._text, self._shown = "", ""
+    def __init__(self, *, begins_in_thoughts: bool = False, own_name: str = "") -> None:
+        self._text, self._shown, self._own_name = "", "", own_name
         self._begins_in_thoughts = begins_in_thoughts
         #: Whether what comes next is hidden, unless a marker says otherwise; whether the text's end depends on what follows.
         self._is_hidden = self._is_held = False
@@ -110,9 +101,11 @@ class VisibleText:
         return self._shown, True
 
     def _may_begin(self, piece: str) -> bool:
-        """Whether a piece has something that a marker or a call begins with."""
-        return any(trigger in piece for trigger in TRIGGERS) or (
-            not self._is_hidden and named_calls.begins(self._text, TOOLS) is not None
+        """Whether a piece has something that a marker, a turn or a call begins with."""
+        if any(trigger in piece for trigger in TRIGGERS):
+            return True
+        return not self._is_hidden and (
+            roles.has_begun_turn(self._text, len(piece)) or named_calls.begins(self._text, TOOLS) is not None
         )
 
     def _visible(self) -> str:
@@ -122,25 +115,40 @@ class VisibleText:
         self._has_marker = bool(markers)
         # What a closing marker means is known when something follows it.
         self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
-        visible = BEGINS.sub("", visible.lstrip()).lstrip()
+        visible = roles.without_beginning(visible.lstrip(), self._own_name).lstrip()
         call = CALL.search(visible)
         visible = visible[: call.start()] if call else visible
-        if not is_thinking and not call and (ended := without_end(visible)) != visible:  # what follows says whether it is the end
-            visible, self._is_held = ended, True
+        may_begin_turn = roles.may_begin(visible, self._own_name)
+        visible, is_over = self._own_turn(visible, is_ended=is_thinking or call is not None)
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
         begins = None if is_no_text or call else calls.begins(visible, TOOLS, goes_on=not is_thinking)
         if begins is not None:  # what is shown already stays
             visible, self._is_held = visible[: max(begins, len(self._shown))], True
-        self._is_hidden = is_thinking or is_no_text or call is not None
+        self._is_hidden = is_thinking or is_no_text or is_over or call is not None
         if is_no_text or visible.startswith(_BARE_BEGINNINGS):
             return ""
         is_decided = is_thinking or call is not None
-        may_be = not is_decided and any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
-        return "" if may_be else visible
+        may_be = may_begin_turn or any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
+        return "" if may_be and not is_decided else visible
+
+    def _own_turn(self, text: str, *, is_ended: bool) -> tuple[str, bool]:
+        """The text without what ends the model's turn, or may end it, and without markup; and whether the turn has ended."""
+        own = roles.before_next_turn(text, self._own_name)
+        is_over = own != text
+        if is_over or not is_ended:
+            own = roles.without_end(own)
+        if not is_over and not is_ended:  # what follows says whether it is the end
+            begins = roles.next_may_begin(text, self._own_name)
+            self._is_held |= begins is not None or own != text
+            own = own if begins is None else own[:begins]
+        self._is_held |= _MARKUP_LAST.search(own) is not None
+        return MARKUP.sub("", own), is_over
 
 
 def _settled(text: str) -> int:
     """Where the end of a text begins that may yet become a marker."""
+    if item := _BEGUN_ITEM.search(text):
+        return item.start()
     tail = _TAIL.search(text, max(0, len(text) - 2 * _MAX_MARKER))
     assert tail is not None, "it matches an empty end"
     begun = tail["begun"]
