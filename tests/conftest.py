@@ -95,14 +95,21 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """On the disk where tests make their own files, which are renamed into it."""
+    return tmp_path_factory.mktemp("media")
+
+
 @pytest.fixture
 def environment(
-    services: Services, database_url: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    services: Services, database_url: str, media_folder: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, str]]:
     """This process and its children as parts of a system of their own; Redis and the simulator's record are empty."""
     redis.Redis.from_url(services.redis_url).flushall()
     simulator.reset()
-    chosen = {**services.environment(), **simulator.environment(), "DATABASE_URL": database_url, "LOG_LEVEL": "INFO"}
+    of_test = {"DATABASE_URL": database_url, "MEDIA_FOLDER": str(media_folder), "LOG_LEVEL": "INFO"}
+    chosen = {**services.environment(), **simulator.environment(), **of_test}
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     _forget()

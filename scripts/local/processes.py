@@ -58,6 +58,11 @@ class _Process:
     next_start: float = 0.0
     restarts: int = field(default=0)
 
+    def wait_longer(self, now: float, ran_for: float = 0.0) -> None:
+        """Before the next start."""
+        self.backoff = BACKOFF[0] if ran_for > STABLE_AFTER else min(self.backoff * 2, BACKOFF[1])
+        self.next_start = now + self.backoff
+
 
 class ProcessManager:
     """Runs lines of a Procfile, by default those of a process per stage. `behind_web` is the niceness of all but `web`."""
@@ -158,7 +163,14 @@ class ProcessManager:
         if process.popen is not None and process.popen.poll() is not None:
             self._after_exit(process, now)
         if process.popen is None and process.wanted and now >= process.next_start:
+            self._start(process, now)
+
+    def _start(self, process: _Process, now: float) -> None:
+        try:
             process.popen, process.started = self._spawn(process), now
+        except (OSError, RuntimeError) as problem:  # the machine has no process left, or no thread
+            process.wait_longer(now)
+            self._on_line(process.name, f"cannot be started ({problem}); trying again in {process.backoff:.1f} s")
 
     def _after_exit(self, process: _Process, now: float) -> None:
         assert process.popen is not None
@@ -167,8 +179,7 @@ class ProcessManager:
         process.popen = None
         if process.wanted:
             process.restarts += 1
-            process.backoff = BACKOFF[0] if now - process.started > STABLE_AFTER else min(process.backoff * 2, BACKOFF[1])
-            process.next_start = now + process.backoff
+            process.wait_longer(now, ran_for=now - process.started)
             self._on_line(process.name, f"ended with {code}; restarting in {process.backoff:.1f} s")
 
     def _spawn(self, process: _Process) -> subprocess.Popen[str]:
@@ -184,7 +195,11 @@ class ProcessManager:
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
-        threading.Thread(target=self._read, args=(process.name, popen), daemon=True).start()
+        try:
+            threading.Thread(target=self._read, args=(process.name, popen), daemon=True).start()
+        except RuntimeError:
+            _kill_group(popen.pid)
+            raise
         return popen
 
     def _read(self, name: str, popen: subprocess.Popen[str]) -> None:

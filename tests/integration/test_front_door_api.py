@@ -444,8 +444,9 @@ def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: in
         case.body.update({"name": "Nora"} | ({"email": "nora@shop.example"} if "email" in case.body else {}))
     if case.operation.path.endswith("/channels/{channel}/{chatbot_id}"):  # what providers take
         case.body = {"phone_number_id": "4711", "secret": "987654321:AAE-simulated-token-of-a-bot", "dialect": "waha"}
-    if isinstance(case.body.get("headers"), list):  # none that are ours to say
-        case.body["headers"] = [one for one in case.body["headers"] if not headers_problem({one["name"]: ""})]
+    if isinstance(case.body.get("headers"), list):  # none that are ours to say, and each name once
+        named = {one["name"].lower(): one for one in case.body["headers"]}
+        case.body["headers"] = [one for one in named.values() if not headers_problem({one["name"]: ""})]
     case.body.pop("assigned_to", None)  # of no other business
     if case.body.get("knowledge_base_id"):
         case.body["knowledge_base_id"] = base_id  # of no other base

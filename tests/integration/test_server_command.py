@@ -103,21 +103,42 @@ def test_what_is_wrong_is_named_and_nothing_runs(door: FrontDoor, tmp_path: Path
     assert "server: starting" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    "at_start",
-    [
-        'threading.Thread.start = fail(RuntimeError("can\'t start new thread"))',
-        "subprocess.Popen.__init__ = fail(BlockingIOError(11, 'Resource temporarily unavailable'))",
-    ],
-)
-def test_a_machine_that_starts_no_more_threads_or_processes_is_named(door: FrontDoor, tmp_path: Path, at_start: str) -> None:
-    """As the kernel answers beyond a limit, which is not for every user who runs the tests."""
-    lines = ("import subprocess, threading", "def fail(problem):", "    def refuse(*_, **__): raise problem", "    return refuse")
-    (tmp_path / "sitecustomize.py").write_text("\n".join((*lines, at_start)), encoding="utf-8")
+#: As the kernel answers beyond a limit, which is not for every user who runs the tests.
+NO_THREAD = """
+import threading
+
+def refuse(*_, **__):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+"""
+NO_PROCESS = """
+import itertools, os, subprocess
+
+start, numbers = subprocess.Popen.__init__, itertools.count()
+
+def refuse(self, arguments, *rest, **options):
+    if "shared.jobs.supervisor" in str(arguments) and next(numbers) == 0:
+        raise BlockingIOError(11, os.strerror(11))
+    start(self, arguments, *rest, **options)
+
+subprocess.Popen.__init__ = refuse
+"""
+
+
+def test_a_machine_that_starts_no_more_threads_is_named(door: FrontDoor, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_THREAD, encoding="utf-8")
     done = typed(tmp_path / "data", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "server: this machine starts no more processes or threads" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later(door: FrontDoor, tmp_path: Path) -> None:
+    """The thread that starts them ended, and nothing was started again."""
+    (tmp_path / "sitecustomize.py").write_text(NO_PROCESS, encoding="utf-8")
+    with running(tmp_path / "data", PYTHONPATH=str(tmp_path)) as (_, lines):
+        assert any("cannot be started ([Errno 11] " in line for line in lines)
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])
