@@ -25,6 +25,7 @@ from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import unreachable
 from shared import database_url as urls
 from shared.db.connecting import open_session
+from shared.db.interrupting import interruptible
 from shared.db.session import MIGRATION
 from shared.teaching import common_words
 
@@ -51,6 +52,10 @@ _IS_EMPTY = """
     select not exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
                        where nspname = current_schema() and relkind = 'r')
 """
+
+
+#: What a migration that did not come to its end means.
+NOTHING_HALF = "Nothing is half done: run it again, and it goes on with what is still missing."
 
 
 class Interrupted(psycopg2.OperationalError):
@@ -90,7 +95,11 @@ def migrations() -> list[Path]:
 @contextmanager
 def _session(database_url: str) -> Iterator[Any]:
     """A connection's cursor."""
-    with closing(open_session(database_url, MIGRATION, planning={})) as session, session.cursor() as cursor:
+    with (
+        closing(open_session(database_url, MIGRATION, planning={})) as session,
+        interruptible(session),
+        session.cursor() as cursor,
+    ):
         try:
             yield cursor
         except psycopg2.OperationalError as problem:
@@ -183,8 +192,12 @@ def main() -> int:
     )
     parser.add_argument("--post", action="store_true", help="no worker of an earlier release runs any more")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         applied = _migrate_somewhere(arguments.post)
+    except KeyboardInterrupt:
+        print(f"migrate: stopped by a signal. {NOTHING_HALF}", file=sys.stderr)
+        return 1
     except (psycopg2.Error, ValueError, ServiceFailed) as problem:
         print(f"migrate: {why_not(problem)}", file=sys.stderr)
         return 1
@@ -210,7 +223,7 @@ def _migrate_somewhere(post: bool) -> list[str]:
 def why_not(problem: Exception) -> str:
     """What a migration's failure means."""
     if isinstance(problem, Interrupted):
-        return f"stopped in the middle: {problem}\nNothing is half done: run it again, and it goes on with what is still missing."
+        return f"stopped in the middle: {problem}\n{NOTHING_HALF}"
     if isinstance(problem, psycopg2.OperationalError):
         return unreachable(problem)
     if isinstance(problem, psycopg2.Error):

@@ -142,6 +142,13 @@ class Session(psycopg2.extensions.connection):
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
+    def give_up(self, seconds: float) -> None:
+        """From another thread: PostgreSQL is to end the statement that runs now, and has so many seconds for it."""
+        with self._cutting:
+            self._due = min(self._due, time.monotonic() + seconds) if self._due < inf else inf
+        with suppress(psycopg2.Error):
+            self.cancel()
+
     def close(self) -> None:
         """As psycopg2's."""
         watchdog.forget(self)

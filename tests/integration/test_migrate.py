@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
 from scripts.commands import migrate as command
-from scripts.commands.migrate import migrate
+from scripts.commands.migrate import NOTHING_HALF, migrate
+from tests.waiting import until
+
+#: scripts/migrate with the migrations of a small project.
+MIGRATES = """
+import sys
+from pathlib import Path
+from scripts.commands import migrate as command
+folder = Path(sys.argv.pop())
+command.MIGRATIONS, command.SCHEMA, command.VECTORS = folder, folder / "schema.sql", folder / "vectors.sql"
+command.common_words.load = lambda cursor: []
+sys.exit(command.main())
+"""
 
 
 @pytest.fixture
@@ -89,6 +103,35 @@ def test_a_migration_that_is_cut_off_says_so_and_goes_on(
     assert columns(empty_database_url) == ["id", "name"], "what came before is applied"
     cut_off.write_text("alter table thing add size integer", encoding="utf-8")
     assert migrate(empty_database_url) == ["0003_size.pre.sql"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_a_migration_that_waits_for_a_lock_and_nobody_waits_behind_it(
+    folder: Path, empty_database_url: str, root: Path, number: signal.Signals
+) -> None:
+    migrate(empty_database_url)
+    (folder / "0002_name.pre.sql").write_text("alter table thing add name text", encoding="utf-8")
+    words = [sys.executable, "-c", MIGRATES, str(folder)]
+    environment = {**os.environ, "DATABASE_URL": empty_database_url, "PYTHONPATH": str(root)}
+    with closing(psycopg2.connect(empty_database_url)) as reader, reader.cursor() as cursor:
+        cursor.execute("lock table thing in access share mode")
+        with subprocess.Popen(words, env=environment, cwd=root, stderr=subprocess.PIPE, text=True) as command_line:
+            try:
+                until(lambda: _waits_for_a_lock(cursor), "the migration to wait for the lock")
+                command_line.send_signal(number)
+                _, said = command_line.communicate(timeout=30)
+            finally:
+                command_line.kill()
+        until(lambda: not _waits_for_a_lock(cursor), "PostgreSQL to end the statement")
+        assert command_line.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
+        assert number == signal.SIGKILL or said == f"migrate: stopped by a signal. {NOTHING_HALF}\n"
+    assert columns(empty_database_url) == ["id"]
+    assert migrate(empty_database_url) == ["0002_name.pre.sql"]
+
+
+def _waits_for_a_lock(cursor: Any) -> bool:
+    cursor.execute("select exists (select from pg_locks where relation = 'thing'::regclass and not granted)")
+    return bool(cursor.fetchone()[0])
 
 
 def test_another_schema_is_migrated_as_public_is(folder: Path, empty_database_url: str) -> None:
