@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 from shared.db import sql
@@ -26,6 +28,8 @@ PEOPLE = 2_000
 AT_ONCE, SEARCH_SECONDS = 100, 0.08
 #: Sorts after whatever may follow a number's first digits (a digit, "@" or ":"), also where the database does not sort by bytes.
 _BEHIND = "z"
+#: Characters of a visitor's id.
+_LONGEST_ID = 24
 #: Characters of a search.
 MAX_SEARCH = 100
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -41,6 +45,8 @@ class Filter:
     chatbot_id: int | None = None
     channel: str | None = None
     search: str = ""
+    #: What the ids of a website's visitors begin with behind their `w_`, in whatever case, if the search may mean such an id.
+    visitor: str = ""
     #: Texts as well, and parts of names and numbers: a hit says that they are there. Else one whole name or number.
     finds_texts: bool = True
 
@@ -80,7 +86,7 @@ def _list(wanted: Filter, after: str, limit: int) -> list[dict[str, Any]]:
 def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -> Page:
     """Names and numbers first; then texts, from where somebody wrote last back in time. A place in the texts begins with t."""
     which: dict[str, Any] = {"customer_id": wanted.customer_id, "chatbot_id": wanted.chatbot_id, "channel": wanted.channel}
-    what, found = _sought(search) if wanted.finds_texts else _sought_whole(search), []
+    what, found = _sought(search, wanted), []
     if not after.startswith("t"):
         found = queries["by_name"].rows(**which, **what, **_before(after), most=PEOPLE, limit=limit + 1)
         if len(found) > limit:
@@ -103,25 +109,32 @@ def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -
             return Page(_details(found), f"t{place}", looked[-1]["at"])
 
 
-def _sought(search: str) -> dict[str, Any]:
-    """Any part of a name or text; a number by its first digits."""
-    number = _number(search)
-    return {"pattern": f"%{_escaped(search)}%", "name_from": number, "name_to": number and number + _BEHIND}
+def _sought(search: str, wanted: Filter) -> dict[str, Any]:
+    """Any part of a name or text, a number by its first digits; to whom they are masked one name or one number, for by its parts
+    they would find it out, letter by letter. Visitors' ids are masked to nobody."""
+    some = "%" if wanted.finds_texts else ""
+    ranges = [*_numbers(search, _BEHIND if wanted.finds_texts else "\x01"), *_visitors(wanted.visitor)]
+    return {
+        "pattern": f"{some}{_escaped(search)}{some}",
+        "names_from": [begins for begins, _ends in ranges],
+        "names_to": [ends for _begins, ends in ranges],
+    }
 
 
-def _sought_whole(search: str) -> dict[str, Any]:
-    """One name, or one number. By its parts somebody to whom it is masked would find it out, letter by letter."""
-    number = _number(search)
-    return {"pattern": _escaped(search), "name_from": number, "name_to": number and number + "\x01"}
+def _numbers(search: str, behind: str) -> Iterator[tuple[str, str]]:
+    number = re.sub(r"[\s+()/-]", "", search)
+    if number.isdigit() and len(number) >= 4:
+        yield number, number + behind
+
+
+def _visitors(begins: str) -> Iterator[tuple[str, str]]:
+    """In either case of each letter: the index knows one."""
+    for letters in product(*(sorted({one.lower(), one.upper()}) for one in begins)) if begins else ():
+        yield (name := f"w_{''.join(letters)}"), name + _BEHIND * _LONGEST_ID
 
 
 def _escaped(search: str) -> str:
     return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _number(search: str) -> str | None:
-    number = re.sub(r"[\s+()/-]", "", search)
-    return number if number.isdigit() and len(number) >= 4 else None
 
 
 def _before(after: str) -> dict[str, Any]:

@@ -22,24 +22,27 @@ from chatbot cross join unnest(:owners::text[]) as wanted(owner) cross join late
 where chatbot.customer_id = :customer_id and (:chatbot_id::bigint is null or chatbot.id = :chatbot_id)
 order by newest.at desc, newest.id desc limit :limit
 
--- name: by_name(customer_id, chatbot_id, channel, pattern, name_from, name_to, most, before_at, before_id, limit)
--- Conversations with those who have this in their name, or whose number begins with it, of all time. Of more than `most` people, so many:
--- nobody looks through thousands of them, and another letter or digit says who is meant.
+-- name: by_name(customer_id, chatbot_id, channel, pattern, names_from, names_to, most, before_at, before_id, limit)
+-- Conversations with those who have this in their name, or whose number or id is in one of the ranges, of all time. Of more than
+-- `most` people, so many: nobody looks through thousands of them, and another letter or digit says who is meant.
 with chatbots as materialized (
     select id from chatbot where customer_id = :customer_id and (:chatbot_id::bigint is null or id = :chatbot_id)
 ), contacts as (
     (select contact.id from contact join chatbots on chatbots.id = contact.chatbot_id where contact.name ilike :pattern limit :most)
     union
-    (select identity.contact_id from contact_identity identity join chatbots on chatbots.id = identity.chatbot_id
-    where :name_from::text is not null and identity.family = any (array(select distinct contact_family_v1(name) from channel))
-        and identity.name >= :name_from and identity.name < :name_to limit :most)
+    (select identity.contact_id
+    from chatbots cross join unnest(:names_from::text[], :names_to::text[]) as range(begins, ends) cross join lateral (
+        select contact_id from contact_identity
+        where chatbot_id = chatbots.id and family = any (array(select distinct contact_family_v1(name) from channel))
+            and name >= range.begins and name < range.ends limit :most) identity
+    limit :most)
 )
 select conversation.id, conversation.active_at as at from contacts join conversation on conversation.contact_id = contacts.id
 where not conversation.is_test and (:channel::text is null or conversation.channel = :channel)
     and (conversation.active_at, conversation.id) < (:before_at::timestamptz, :before_id::bigint)
 order by conversation.active_at desc, conversation.id desc limit :limit
 
--- name: by_text(ids, pattern, name_from, name_to)
+-- name: by_text(ids, pattern, names_from, names_to)
 -- Those of these conversations in which somebody wrote it, without those that by_name finds. No index serves texts: one on messages
 -- would make each of them slower, so a search goes back in time, some conversations at once.
 select conversation.id, conversation.active_at as at
@@ -48,8 +51,10 @@ from unnest(:ids::bigint[]) with ordinality as wanted(id, place) join conversati
 where exists (select from message where conversation_id = wanted.id and content ilike :pattern)
     and (contact.name is null or contact.name not ilike :pattern)
     and not exists (
-        select from contact_identity identity where :name_from::text is not null and identity.contact_id = contact.id
-            and identity.name >= :name_from and identity.name < :name_to)
+        select from contact_identity identity
+            join unnest(:names_from::text[], :names_to::text[]) as range(begins, ends)
+                on identity.name >= range.begins and identity.name < range.ends
+        where identity.contact_id = contact.id)
 order by wanted.place
 
 -- name: details(ids)

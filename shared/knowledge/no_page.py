@@ -47,7 +47,7 @@ def check(titles: Sequence[str], text: str, asks_for_password: bool) -> None:
     if any(_FOR_SALE.search(title) for title in titles):
         raise Unreadable("is for sale, and no page of a shop; remove its address")
     if len(text) < SHORT / 2 and _JAVASCRIPT.search(text):
-        raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
+        raise Unreadable("has no text; if that is in a picture or drawn by JavaScript, write it to a file and import that")
     if asks_for_password and any(_LOGIN.search(one) for one in (*titles, text)):
         raise Unreadable("asks for a password; import a file with what stands behind it")
     if len(text) < SHORT / 2 and "cookie" in text.lower() and any(_CONSENT.search(title) for title in titles):

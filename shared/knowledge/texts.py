@@ -89,7 +89,7 @@ def read_html(raw: Raw) -> Document:
     if not head.noindex:
         no_page.check((head.title, head.heading), body, asks_for_password)
     if not body.strip() and not head.noindex:
-        raise Unreadable("has no text; if it is drawn by JavaScript, export its text to a file and import that")
+        raise Unreadable("has no text; if that is in a picture or drawn by JavaScript, write it to a file and import that")
     document = _document(head.title or _stem(raw.name), body, allow_empty=head.noindex)
     document.language, document.canonical, document.noindex = head.language, head.canonical, head.noindex
     return document
@@ -145,7 +145,7 @@ def _absolute(url: str, link: str) -> str | None:
 def _document(title: str, text: str, allow_empty: bool = False) -> Document:
     items = [Item(*item) for item in split(as_written(title), faq.with_headings(as_written(text)))]
     if not items and not allow_empty:
-        raise Unreadable("has no text")
+        raise Unreadable("has no text; pictures are not read, so write what they show into it")
     if len(items) > MAX_ITEMS:
         raise Unreadable(f"would become more than {MAX_ITEMS:,} items; split it into files by topic")
     return Document(title, items)

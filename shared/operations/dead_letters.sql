@@ -4,6 +4,7 @@ select queue, channel, error_code, count(*) as count, count(distinct customer_id
     case when count(distinct customer_id) = 1 then (select name from customer where id = min(letter.customer_id)) end as customer,
     count(distinct endpoint_id) as endpoints, min(failed_at) as first_at, max(failed_at) as last_at,
     (array_agg(error order by failed_at desc))[1] as error,
+    dead_letter_verdict_v1((array_agg(id order by failed_at desc))[1], false) is distinct from 'not_repeatable' as is_repeatable,
     array(
         select coalesce(sum((age = hour)::integer), 0)::integer
         from generate_series(23, 0, -1) hour, unnest(array_agg(floor(extract(epoch from now() - failed_at) / 3600)::integer)) age

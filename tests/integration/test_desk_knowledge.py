@@ -60,9 +60,12 @@ def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) ->
     world.drain()
     assert "faq.csv" in browser.get(page).text
     assert "Do you gift-wrap?" in browser.get(page.replace("/sources", "?q=gift+wrap")).text
+    assert "<dt>Pages, the last time</dt>" in browser.get(f"{page}/{own['source']}").text, "not items, which stand above"
     assert browser.post(f"{page}/address", url="ftp://shop.example").status_code == 422
     faq = db.scalar(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.location == "faq.csv"))
-    assert "The 1 item that came from it goes, too" in browser.get(f"{page}/{faq}").text
+    shown = browser.get(f"{page}/{faq}").text
+    assert "The 1 item that came from it goes, too" in shown
+    assert "<dt>The file, the last time</dt>" in shown
     assert browser.post(f"{page}/{faq}/delete").status_code == 303
     assert not db.rows(KnowledgeItem.select().where(KnowledgeItem.title == "Do you gift-wrap?"))
     assert browser.post(f"{page}/{faq}/sync").status_code == 404
@@ -80,6 +83,9 @@ def test_an_import_of_which_nothing_could_be_read_is_not_done(app: Flask, world:
         shown = browser.get(f"{page}/{source}").text
         states[name] = (">done<" in shown, "1 could not be read" in shown)
     assert states == {"broken.pdf": (False, True), "faq.csv": (True, False)}
+    failures = Visitor(app, person("operator", None)).get("/desk/operate/failures").text
+    assert "the business repeats it itself" in failures
+    assert "/operate/replays/new" not in failures, "a replay would send nothing"
 
 
 def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from threading import Barrier
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg2
 import pytest
@@ -290,6 +291,35 @@ def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(wor
     counts = lists.counts(world.customer, agent.id)
     assert counts == {"waiting": 1, "mine": 0, "people": 1, "bot": 2, "closed": 0, "all": 3}
     assert lists.counts(other, agent.id)["all"] == 1
+
+
+@pytest.mark.parametrize("reader", ["agent", "operator"])
+def test_a_visitor_is_found_by_what_the_list_calls_them(app: Flask, world: World, reader: str) -> None:
+    visitors = ["w_72J6kpqrstuvwxyzABCDEF", "w_72j7kpqrstuvwxyzABCDEF", "w_Zo-_kpqrstuvwxyzABCDEF"]
+    for user in visitors:
+        ask(world, "Do you sell teapots?", user=user)
+    browser = Visitor(app, person(reader, world.customer if reader == "agent" else None))
+    for search, found in {
+        **{"72J6": ["72J6"], "72j6": ["72J6"], "Visitor 72J6": ["72J6"], " visitor 72J7 ": ["72j7"]},
+        **{"Zo-_": ["Zo-_"], "72J8": [], "2J6k": []},
+    }.items():
+        page = browser.get(f"/desk/c/{world.customer}/inbox?{urlencode({'view': 'all', 'q': search})}").text
+        assert re.findall("<b>Visitor (.{4})</b>", page) == found, search
+
+
+def test_a_visitor_is_looked_for_by_an_index(world: World, agent: User) -> None:
+    db.rows(
+        "insert into conversation (chatbot_id, channel, external_user_id) select %s, 'widget', 'w_' || left(md5(n::text), 22)"
+        " from generate_series(1, 5000) n",
+        [world.chatbot],
+    )
+    db.rows("analyze conversation, contact, contact_identity")
+    sought = lists._sought("ab1c", lists.Filter(world.customer, agent.id, visitor="ab1c"))
+    which = {"customer_id": world.customer, "chatbot_id": None, "channel": None, "most": lists.PEOPLE, "limit": 41}
+    values = {**which, **sought, "before_at": "9999-12-30", "before_id": 2**60}
+    plan = "\n".join(row["QUERY PLAN"] for row in db.rows(f"explain {lists.queries['by_name'].sql}", values))
+    assert "Scan using contact_identity_pkey" in plan, plan
+    assert "Seq Scan on contact_identity" not in plan, plan
 
 
 def test_a_test_chat_is_in_no_list_and_has_its_own_page(app: Flask, world: World, agent: User) -> None:

@@ -247,6 +247,9 @@ def bomb() -> bytes:
         ("faq.exe", b"MZ", "of a kind that cannot be read"),
         ("faq", b"text", "its name has no extension"),
         ("faq.html", "<html><script>render()</script></html>", "drawn by JavaScript"),
+        ("faq.html", "<html><body><img src=prices.png></body></html>", "in a picture"),
+        ("faq.html", "<html><body><h1>Prices</h1><img src=prices.png></body></html>", "pictures are not read"),
+        ("faq.md", "# Prices\n", "pictures are not read"),
         ("faq.html", "<div>" * 5_000, "has no text|nested"),
     ],
 )  # fmt: skip

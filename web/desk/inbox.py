@@ -59,8 +59,8 @@ MOST_ROWS = 10 * lists.PAGE
 SHORT_ID = 4
 #: What turns the direction of the text around a name that has it.
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-#: What is no letter and no digit of it: at the end of four characters it looks like a slip.
-_MARKS = re.compile(r"[\W_]")
+#: How that begins of an id.
+_SHORT_ID = re.compile(rf"[\w-]{{{SHORT_ID}}}", re.ASCII)
 
 
 @desk.app_template_filter("customer_name")
@@ -72,7 +72,17 @@ def customer_name(row: dict[str, Any]) -> str:
         return masked(name or as_number(address, row["channel"]))
     if address.startswith(test_chat.PREFIX):
         return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
-    return str(_("Visitor %(id)s", id=_MARKS.sub("", address.removeprefix("w_"))[:SHORT_ID]))
+    return str(_("Visitor %(id)s", id=address.removeprefix("w_")[:SHORT_ID]))
+
+
+def visitor_in(search: str) -> str:
+    """The beginning of a visitor's id in a search for what `customer_name` shows, with or without the word before it."""
+    before, after = str(_("Visitor %(id)s", id="\0")).split("\0")
+    words = search.strip()
+    if words.casefold().startswith(before.casefold()):
+        words = words[len(before) :]
+    words = words.removesuffix(after)
+    return words if _SHORT_ID.fullmatch(words) else ""
 
 
 @desk.app_template_filter("initial")
@@ -144,13 +154,15 @@ def _wanted() -> lists.Filter:
     if request.method == "POST":
         asked = dict(parse_qsl(request.form.get("list", "")[:500]))
     view, channel = asked.get("view", ""), asked.get("channel", "")
+    search = asked.get("q", "")[: lists.MAX_SEARCH].replace("\x00", "")
     return lists.Filter(
         customer_id=g.customer.id,
         user_id=g.user.id,
         view=view if view in VIEWS else "waiting",
         chatbot_id=id_in(asked.get("chatbot", "")),
         channel=channel if channel in CHANNELS else None,
-        search=asked.get("q", "")[: lists.MAX_SEARCH].replace("\x00", ""),
+        search=search,
+        visitor=visitor_in(search),
         finds_texts=may_read_texts(),
     )
 
