@@ -6,8 +6,8 @@ ledger still has them. Texts of messages are no part of it, and errors are in ou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,7 +82,7 @@ def of_message(message_id: int) -> Journey | None:
     answered = reply["reply_to"] if reply and reply["reply_to"] else question["id"] if question else None
     merged = tuple(queries["merged"].scalar(question_id=answered) or ()) if answered else ()
     jobs = _jobs(question, reply)
-    steps = tuple(_steps(question, reply, jobs, merged))
+    steps = _with_hindrances(_steps(question, reply, jobs, merged))
     return Journey(question, reply, _about(message), steps, merged)
 
 
@@ -102,7 +102,8 @@ def _of_unstored(message_id: int) -> Journey | None:
     payload = job["payload"] if job else {}
     received = Step("received", "done", job["created_at"] if job else None, facts={"provider_id": payload.get("external_id")})
     if job and job["state"] != "failed":
-        return Journey(None, None, _about_job(job, payload), (received, Step("stored", "now", job["created_at"], None, job)))
+        steps = _with_hindrances([received, Step("stored", "now", job["created_at"], None, job)])
+        return Journey(None, None, _about_job(job, payload), steps)
     error, ended = (letter["error"], letter["failed_at"]) if letter else (_why(job), job["closed_at"] if job else None)
     about = _about_job(letter or job or {}, payload)
     return Journey(None, None, about, (received, Step("stored", "failed", None, ended, job, error=error)))
@@ -181,6 +182,22 @@ def _steps(
         yield from _leaving(reply, jobs)
 
 
+def _with_hindrances(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps; the facts of the one where it is say what else than a worker it waits for."""
+    return tuple(replace(step, facts=step.facts | _hindrances(step.job)) if step.state == "now" else step for step in steps)
+
+
+def _hindrances(job: dict[str, Any] | None) -> dict[str, Any]:
+    """`held` behind an older job of its conversation; `waits_for` a pause or a channel, be it that the older one does."""
+    if job is None or job["closed_at"]:
+        return {}
+    waits_for = job["waits_for"]
+    if job["held"]:
+        line = (Job.queue == job["queue"], Job.ordering_key == job["ordering_key"], Job.closed_at.is_null(), ~Job.held)
+        waits_for = db.scalar(Job.select(Job.waits_for).where(*line))
+    return {name: value for name, value in (("held", job["held"]), ("waits_for", waits_for)) if value}
+
+
 def _inbound(question: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> Iterator[Step]:
     job = jobs.get(Queue.INCOMING)
     accepted = job["created_at"] if job else None
@@ -204,7 +221,8 @@ def _answering(question: dict[str, Any], reply: dict[str, Any] | None, jobs: dic
         if question["metadata"].get("kept"):
             yield Step("kept", "done", facts={"is_late": _came_late(question)})
     elif job is not None and job["started_at"] is None:
-        facts = {"lane": job["priority"], "place": queries["place"].scalar(job_id=job["id"])}
+        place = {} if job["held"] else {"place": queries["place"].scalar(job_id=job["id"])}
+        facts = {"lane": job["priority"], **place}
         yield Step("waiting", "now", job["created_at"], None, job, facts, _why(job))
         yield Step("ai", "ahead")
     else:
@@ -251,8 +269,7 @@ def _leaving(reply: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> Iterator
     if queue is not None and (sending is not None or status == "PENDING"):
         state = "done" if sending and sending["state"] == "completed" else "failed" if status == "FAILED" else "now"
         begun, ended = (sending["created_at"], sending["closed_at"]) if sending else (None, None)
-        facts = {"held": sending["held"], "waits_for": sending["waits_for"]} if sending and not sending["closed_at"] else {}
-        yield Step("sending", state, begun, ended, sending, facts, _why(sending))
+        yield Step("sending", state, begun, ended, sending, error=_why(sending))
     if status in ("FAILED", "SUPERSEDED"):
         code = reply["metadata"].get("error_code")
         error = _last_failure(reply["id"]) or explanation(code)

@@ -13,8 +13,10 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.jobs import pauses as known
 from shared.jobs.sweep import sweep
-from shared.operations import pauses
+from shared.operations import journey, pauses
 from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from web.app import create_app
 
 CLOUD = "whatsapp_cloud"
 
@@ -73,6 +75,20 @@ def test_a_paused_channel_holds_its_replies_and_lets_them_go_in_order(world: Wor
     assert list(dict.fromkeys(first)) == sorted(set(first), key=lambda name: int(name[4:]))
     assert simulator.counts()["graph"]["accepted"] == 5
     assert pauses.resume(pause_id, "ops@example.com") is None
+
+
+def test_a_journey_says_that_its_stage_is_paused_also_behind_an_older_message(world: World) -> None:
+    pause_id = paused(queue="ai-processing")
+    messages = [world.say(user="v", external_id=f"{number}") for number in range(2)]
+    world.drain()
+    found = [journey.of_message(message) for message in messages]
+    kept = [step.facts for one in found if one for step in one.steps if step.state == "now"]
+    assert [facts.get("waits_for") for facts in kept] == [f"pause {pause_id}"] * 2
+    assert "place" not in kept[1], "how many are in front of others says nothing of one in line"
+    operator = Visitor(create_app(), person("operator", None))
+    pages = [operator.get(f"/desk/operate/messages/{message}").text for message in messages]
+    assert all("the end of a pause" in page for page in pages)
+    assert ["an older message of the same conversation" in page for page in pages] == [False, True]
 
 
 @pytest.mark.parametrize("what", ["chatbot_id", "customer_id"])
