@@ -28,8 +28,8 @@ PEOPLE = 2_000
 AT_ONCE, SEARCH_SECONDS = 100, 0.08
 #: Sorts after whatever may follow a number's first digits (a digit, "@" or ":"), also where the database does not sort by bytes.
 _BEHIND = "z"
-#: Characters of a visitor's id.
-_LONGEST_ID = 24
+#: Characters of a visitor's id that tell two of them apart for a person, and most that it has.
+SHORT_ID, _LONGEST_ID = 4, 24
 #: Characters of a search.
 MAX_SEARCH = 100
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -45,7 +45,7 @@ class Filter:
     chatbot_id: int | None = None
     channel: str | None = None
     search: str = ""
-    #: What the ids of a website's visitors begin with behind their `w_`, in whatever case, if the search may mean such an id.
+    #: A visitor's id behind its `w_`, if the search may mean one: the whole, or its first characters, in whatever case.
     visitor: str = ""
     #: Texts as well, and parts of names and numbers: a hit says that they are there. Else one whole name or number.
     finds_texts: bool = True
@@ -128,8 +128,9 @@ def _numbers(search: str, behind: str) -> Iterator[tuple[str, str]]:
 
 
 def _visitors(begins: str) -> Iterator[tuple[str, str]]:
-    """In either case of each letter: the index knows one."""
-    for letters in product(*(sorted({one.lower(), one.upper()}) for one in begins)) if begins else ():
+    """Of the few first characters each letter in either case: the index knows one."""
+    is_whole = len(begins) > SHORT_ID
+    for letters in product(*({one} if is_whole else {one.lower(), one.upper()} for one in begins)) if begins else ():
         yield (name := f"w_{''.join(letters)}"), name + _BEHIND * _LONGEST_ID
 
 

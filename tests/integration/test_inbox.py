@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from html import unescape
 from threading import Barrier
 from typing import Any
 from urllib.parse import urlencode
@@ -301,7 +302,7 @@ def test_a_visitor_is_found_by_what_the_list_calls_them(app: Flask, world: World
     browser = Visitor(app, person(reader, world.customer if reader == "agent" else None))
     for search, found in {
         **{"72J6": ["72J6"], "72j6": ["72J6"], "Visitor 72J6": ["72J6"], " visitor 72J7 ": ["72j7"]},
-        **{"Zo-_": ["Zo-_"], "72J8": [], "2J6k": []},
+        **{visitors[0]: ["72J6"], "Zo-_": ["Zo-_"], "72J8": [], "2J6k": []},
     }.items():
         page = browser.get(f"/desk/c/{world.customer}/inbox?{urlencode({'view': 'all', 'q': search})}").text
         assert re.findall("<b>Visitor (.{4})</b>", page) == found, search
@@ -437,7 +438,11 @@ def test_earlier_messages_stay_on_an_open_page_and_each_note_is_on_one(
     oldest, rest = thread.entries(conversation()["id"], before)
     notes = [[entry["content"] for entry in page if entry["role"] == "note"] for page in (oldest, newest)]
     assert (notes, rest) == ([[], ["Between two pages"]], None)
-    page = emma.get(path_of(world, f"?before={before}")).text
+    page = emma.get(path_of(world, f"?before={before}&view=all")).text
+    links = r'<a class="button small" href="([^"]+)">(Earlier|To the newest) messages'
+    assert re.findall(links, page) == [(path_of(world, "?view=all"), "To the newest")], "the list stays"
+    [(earlier, _words)] = re.findall(links, emma.get(path_of(world, "?view=all")).text)
+    assert unescape(earlier) == path_of(world, f"?before={before}&view=all")
     fragment = page.split('id="thread" hx-get="')[1].split('"')[0]
     for shown in (page, emma.get(fragment).text):
         assert ("Is anybody there?" in shown, "When do you ship?" in shown) == (True, False)

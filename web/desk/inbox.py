@@ -55,12 +55,10 @@ REASONS = {
 CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
 #: Rows that a page fetches again at once: those that its list has, after "Show more" as well.
 MOST_ROWS = 10 * lists.PAGE
-#: Characters of a visitor's id that tell two of them apart for a person.
-SHORT_ID = 4
 #: What turns the direction of the text around a name that has it.
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-#: How that begins of an id.
-_SHORT_ID = re.compile(rf"[\w-]{{{SHORT_ID}}}", re.ASCII)
+#: A visitor's id as a page shows it: its beginning, or the whole.
+_VISITOR = re.compile(rf"([\w-]{{{lists.SHORT_ID}}})|w_([\w-]{{22}})", re.ASCII)
 
 
 @desk.app_template_filter("customer_name")
@@ -71,18 +69,19 @@ def customer_name(row: dict[str, Any]) -> str:
     if name or row["channel"] != "widget":
         return masked(name or as_number(address, row["channel"]))
     if address.startswith(test_chat.PREFIX):
-        return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[:SHORT_ID]))
-    return str(_("Visitor %(id)s", id=address.removeprefix("w_")[:SHORT_ID]))
+        return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[: lists.SHORT_ID]))
+    return str(_("Visitor %(id)s", id=address.removeprefix("w_")[: lists.SHORT_ID]))
 
 
 def visitor_in(search: str) -> str:
-    """The beginning of a visitor's id in a search for what `customer_name` shows, with or without the word before it."""
+    """The visitor's id, or its beginning, in a search for what the inbox shows, with or without the word before it."""
     before, after = str(_("Visitor %(id)s", id="\0")).split("\0")
     words = search.strip()
     if words.casefold().startswith(before.casefold()):
         words = words[len(before) :]
     words = words.removesuffix(after)
-    return words if _SHORT_ID.fullmatch(words) else ""
+    found = _VISITOR.fullmatch(words)
+    return (found[1] or found[2]) if found else ""
 
 
 @desk.app_template_filter("initial")
