@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import requests
 from peewee import fn
 
 from shared import config, db
@@ -33,6 +34,7 @@ from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
 from tests.integration.test_contacts import NAMES, conversations, identities
 from tests.integration.test_front_door_api import Business
+from tests.site import serving
 from tests.waiting import until
 
 PHONE, LID, BSUID, OTHER = "5511987654321", "77123456@lid", "BR.1502576394655843", "5511900000000"
@@ -382,6 +384,25 @@ def test_an_export_has_everything(door: FrontDoor) -> None:
     assert by_qr["channel"] == "whatsapp_qr"
     other = Business(door, world.tenant()[0])
     assert other("GET", f"/contacts/{contact_of()}/export").status_code == 404
+
+
+def test_who_is_erased_during_an_export_leaves_no_further(door: FrontDoor) -> None:
+    write(door.world, PHRASE)
+    door.world.drain()
+    many = """
+        insert into message (conversation_id, chatbot_id, channel, role, content, status)
+        select id, chatbot_id, channel, 'user', repeat(%s, 100), 'DELIVERED' from conversation, generate_series(1, 20000)"""
+    db.rows(many, [PHRASE])
+    key = Business(door, door.world.customer).key
+    with serving(door.app) as site:
+        headers = {"Authorization": f"Bearer {key}"}
+        with requests.get(f"{site.url}/api/v1/contacts/{contact_of()}/export", headers=headers, timeout=60, stream=True) as answer:
+            pieces = answer.iter_content(10_000)
+            begun = next(pieces)
+            assert erasure.erase(door.world.customer, contact_of())
+            exported = json.loads(begun + b"".join(pieces))
+    [conversation] = exported["conversations"]
+    assert 0 < len(conversation["messages"]) < 20_000
 
 
 def test_who_only_asks_for_an_exports_head_exports_nothing(door: FrontDoor) -> None:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pytest
 import requests
+from flask import Response
 
 from shared import config, db
 from tests.builders import World
@@ -455,6 +456,35 @@ def test_the_soft_limit_of_descriptors_is_raised() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 1_048_576)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_answer_without_a_length_is_made_as_its_client_reads(door: FrontDoor) -> None:
+    made, ended = list[int](), threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            for number in range(2_000):
+                made.append(number)
+                yield b"%08d" % number * 8_192
+        finally:
+            ended.set()
+
+    door.app.add_url_rule("/long", "long", lambda: Response(pieces()))
+    door.app.add_url_rule("/broken", "broken", lambda: Response(b"x" * MIB if left else b"%d" % (1 // left) for left in (1, 0)))
+    with serving(door.app) as site:
+        answer = requests.get(f"{site.url}/long", timeout=PATIENCE)
+        assert answer.content == b"".join(b"%08d" % number * 8_192 for number in made)
+        assert len(made) == 2_000
+        made.clear(), ended.clear()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.connect(("127.0.0.1", site.port))
+            client.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        until(ended.is_set)
+        assert len(made) < 1_000
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):  # half of it is not taken for the whole
+            requests.get(f"{site.url}/broken", timeout=PATIENCE)
 
 
 def test_the_end_lets_requests_finish_and_waits_for_no_slow_one(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from web.request_limits import site_of
 from web.server.admission import RETRY, Admission, Body, Refused
 from web.server.streams import STREAM, Receive, Send, Stream, close_streams
 from web.server.threads import FairThreads
-from web.server.wsgi import Answer, Environ, call, environ_of
+from web.server.wsgi import PIECE, Answer, Environ, Parts, call, environ_of
 
 #: Seconds for which the rest of a refused body is read and dropped: a client that still sends would not see the answer.
 LINGER = 3.0
@@ -30,8 +30,6 @@ LINGER = 3.0
 CLOSING_SECONDS = 5.0
 #: Bytes of bodies that one process keeps on the disk: two dozen files of the largest size. One address may use half of it.
 DISK, DISK_SHARE = 512 * 1024 * 1024, 2
-#: Bytes of an answer that are sent at once; then the client has to read.
-PIECE = 256 * 1024
 
 
 class Front:
@@ -81,11 +79,28 @@ class Front:
         except Refused as refusal:
             answer, is_read = _problem(refusal.error), False
         stream: Stream | None = environ.get(STREAM)
-        if stream is None:
+        if not is_read:
+            answer.headers.append(("Connection", "close"))
+        if answer.rest is not None:
+            await self._send_as_it_is_read(answer, answer.rest, body.address, receive, send)
+        elif stream is None:
             await _send(answer, is_read, receive, send)
         else:
             await self._begin_stream(stream, answer, send)
         return stream
+
+    async def _send_as_it_is_read(self, answer: Answer, rest: Parts, address: str, receive: Receive, send: Send) -> None:
+        """An answer of any length takes the memory of a piece, and a thread only while the next one is made."""
+        piece, gone = answer.body, asyncio.ensure_future(_until_gone(receive))
+        try:
+            await send(answer.head)
+            while piece and not gone.done():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = b"" if gone.done() else await self._threads.run(address, rest.take)
+        finally:
+            gone.cancel()
+            rest.close()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _begin_stream(self, stream: Stream, answer: Answer, send: Send) -> None:
         answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
@@ -172,16 +187,19 @@ def _end_at(reading: asyncio.Timeout, when: float) -> None:
 
 
 async def _send(answer: Answer, is_read: bool, receive: Receive, send: Send) -> None:
-    if answer.status not in (204, 304) and not any(name.lower() == "content-length" for name, _ in answer.headers):
+    if answer.status not in (204, 304) and not answer.has_length:
         answer.headers.append(("Content-Length", str(len(answer.body))))
-    if not is_read:
-        answer.headers.append(("Connection", "close"))
     await send(answer.head)
     for start in range(0, len(answer.body), PIECE):
         await send({"type": "http.response.body", "body": answer.body[start : start + PIECE], "more_body": True})
     if not is_read:
         await _drop_rest(receive)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _drop_rest(receive: Receive) -> None:

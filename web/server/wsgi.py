@@ -1,7 +1,8 @@
-"""Between ASGI and WSGI: a request's head as an environ, and Flask's whole answer to it."""
+"""Between ASGI and WSGI: a request's head as an environ, and Flask's answer to it."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,19 +11,48 @@ from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 Environ = dict[str, Any]
+#: Bytes of an answer that are made and sent at once; then the client has to read.
+PIECE = 256 * 1024
 #: Where a view finds the file that a large body is in.
 BODY_FILE = "switchboard.body_file"
 #: A WSGI application.
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
+class Parts:
+    """What an application answers with, made as it is asked for."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts, self._left = parts, iter(parts)
+
+    def take(self, at_least: float = PIECE) -> bytes:
+        """The next so many bytes, or a little more; fewer are the last."""
+        taken: list[bytes] = []
+        size = 0
+        while size < at_least and (part := next(self._left, None)) is not None:
+            taken.append(part)
+            size += len(part)
+        return b"".join(taken)
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+
+
 @dataclass
 class Answer:
-    """A whole answer."""
+    """An answer: whole, or the beginning of one that says no length, and the rest of it."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    rest: Parts | None = None
+
+    @property
+    def has_length(self) -> bool:
+        """Whether its headers say how long it is."""
+        return any(name.lower() == "content-length" for name, _ in self.headers)
 
     @property
     def head(self) -> dict[str, Any]:
@@ -87,13 +117,16 @@ def call(application: Application, environ: Environ, body: bytes | IO[bytes]) ->
         started[:] = int(status.split(" ", 1)[0]), headers
         return _no_write
 
-    parts = application(environ, start_response)
+    parts, is_begun = Parts(application(environ, start_response)), False
     try:
-        whole = b"".join(parts)
+        answer = Answer(started[0], started[1], b"")
+        answer.body = parts.take(math.inf if answer.has_length else PIECE)
+        is_begun = not answer.has_length and len(answer.body) >= PIECE
     finally:
-        if hasattr(parts, "close"):
+        if not is_begun:
             parts.close()
-    return Answer(started[0], started[1], whole)
+    answer.rest = parts if is_begun else None
+    return answer
 
 
 def _no_write(_text: bytes) -> None:
